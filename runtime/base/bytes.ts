@@ -1,0 +1,44 @@
+/** Small helpers over byte streams: `AsyncIterable<Uint8Array>` end to end. */
+import { fail } from "./errors";
+
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+export const EMPTY_BYTES = new Uint8Array(0);
+
+/** One array of all the parts. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+}
+
+/** The whole stream in memory. @throws fileInvalid when it is larger than `limitBytes`. */
+export async function collect(source: ByteStream, limitBytes: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const part of source) {
+    sizeBytes += part.length;
+    if (sizeBytes > limitBytes) throw fail("fileInvalid", `content is larger than the limit of ${limitBytes} bytes`);
+    parts.push(part);
+  }
+  return concatBytes(parts);
+}
+
+/** A stream of the given parts. */
+export async function* streamOf(...parts: readonly Uint8Array[]): ByteStream {
+  yield* parts;
+}
+
+/** The same bytes, `visit` called with each chunk on its way. */
+export async function* tap(source: ByteStream, visit: (chunk: Uint8Array) => void): ByteStream {
+  for await (const chunk of source) {
+    visit(chunk);
+    yield chunk;
+  }
+}
+
+export function utf8(text: string): Uint8Array {
+  return Buffer.from(text, "utf8");
+}
+
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+}

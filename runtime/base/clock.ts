@@ -1,0 +1,43 @@
+/** Time as a value that is passed in: tests hand out their own. The only file of the runtime that reads the clock or sets a timer. */
+import { fail } from "./errors";
+
+export interface Clock {
+  /** Wall clock, milliseconds since 1970-01-01 UTC. */
+  nowMs(): number;
+  /** A clock that never goes back, milliseconds from an arbitrary start. */
+  monotonicMs(): number;
+  /** Resolves after `durationMs`; rejects with `term` (63) as soon as `signal` aborts. */
+  sleep(durationMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (durationMs, signal) =>
+    new Promise((resolve, reject) => {
+      const abort = (): void => {
+        clearTimeout(timer);
+        reject(fail("term", "terminated while waiting"));
+      };
+      const timer = setTimeout(() => {
+        signal.removeEventListener("abort", abort);
+        resolve();
+      }, durationMs);
+      if (signal.aborted) abort();
+      else signal.addEventListener("abort", abort, { once: true });
+    }),
+};
+
+/** `2026-11-20 06:40:59.123` in the local time zone of this process, as stock writes it into its log lines. */
+export function formatLocalTime(timeMs: number): string {
+  const date = new Date(timeMs);
+  return `${formatLocalSeconds(timeMs)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** `2026-11-20 06:40:59` in the local time zone of this process. */
+export function formatLocalSeconds(timeMs: number): string {
+  const date = new Date(timeMs);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}

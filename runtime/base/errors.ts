@@ -1,0 +1,140 @@
+/**
+ * Every error of the runtime: one table of kinds with pgBackRest's exit codes and type names.
+ *
+ * The numbers and names are stock's ("build/error.yaml" of pgBackRest 2.60): scripts and eyes that know them keep working.
+ * A new situation reuses the nearest kind; its message says what happened. Messages are lowercase without a full stop, name both
+ * sides of a mismatch and never hold a secret; a hint is a sentence that says what the user can do.
+ */
+export const ERRORS = {
+  assert: 25,
+  checksum: 26,
+  config: 27,
+  fileInvalid: 28,
+  format: 29,
+  commandRequired: 30,
+  optionInvalid: 31,
+  optionInvalidValue: 32,
+  optionRequired: 37,
+  pgRunning: 38,
+  protocol: 39,
+  pathNotEmpty: 40,
+  fileOpen: 41,
+  fileRead: 42,
+  paramRequired: 43,
+  archiveMismatch: 44,
+  archiveDuplicate: 45,
+  versionNotSupported: 46,
+  pathCreate: 47,
+  commandInvalid: 48,
+  hostConnect: 49,
+  lockAcquire: 50,
+  backupMismatch: 51,
+  fileSync: 52,
+  pathOpen: 53,
+  pathSync: 54,
+  fileMissing: 55,
+  dbConnect: 56,
+  dbQuery: 57,
+  dbMismatch: 58,
+  fileRemove: 60,
+  pathRemove: 61,
+  stop: 62,
+  term: 63,
+  fileWrite: 64,
+  featureNotSupported: 67,
+  archiveCommandInvalid: 68,
+  linkExpected: 69,
+  linkDestination: 70,
+  hostInvalid: 72,
+  pathMissing: 73,
+  fileMove: 74,
+  backupSetInvalid: 75,
+  tablespaceMap: 76,
+  linkMap: 78,
+  fileClose: 79,
+  dbMissing: 80,
+  dbInvalid: 81,
+  archiveTimeout: 82,
+  fileMode: 83,
+  archiveDisabled: 87,
+  fileOwner: 88,
+  userMissing: 89,
+  fileExists: 93,
+  memory: 94,
+  crypto: 95,
+  paramInvalid: 96,
+  pathClose: 97,
+  fileInfo: 98,
+  jsonFormat: 99,
+  kernel: 100,
+  service: 101,
+  execute: 102,
+  repoInvalid: 103,
+  command: 104,
+  access: 105,
+  clock: 106,
+  runtime: 122,
+  unhandled: 124,
+} as const;
+
+export type ErrorKind = keyof typeof ERRORS;
+
+export interface ErrorDetails {
+  /** One or more sentences that say what the user can do, without the word HINT. */
+  readonly hint?: string | readonly string[];
+  /** Key of the repository (1 = repo1) that the error belongs to. */
+  readonly repoKey?: number;
+  /** Path relative to the repository, or of a local file. */
+  readonly path?: string;
+  readonly cause?: unknown;
+  /** True when the same request may succeed later without anybody acting. */
+  readonly retryable?: boolean;
+}
+
+/** The one error class of the runtime; create it with {@link fail}. */
+export class BackupError extends Error {
+  readonly kind: ErrorKind;
+  readonly exitCode: number;
+  readonly hints: readonly string[];
+  readonly repoKey: number | undefined;
+  readonly path: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = stockErrorName(kind);
+    this.kind = kind;
+    this.exitCode = ERRORS[kind];
+    this.hints = details.hint === undefined ? [] : typeof details.hint === "string" ? [details.hint] : details.hint;
+    this.repoKey = details.repoKey;
+    this.path = details.path;
+    this.retryable = details.retryable ?? false;
+  }
+}
+
+/** A {@link BackupError}, to be thrown or kept as a value: `throw fail("fileMissing", "unable to open …")`. */
+export function fail(kind: ErrorKind, message: string, details: ErrorDetails = {}): BackupError {
+  return new BackupError(kind, message, details);
+}
+
+/** True when `error` is a {@link BackupError} of one of `kinds` (of any kind when none is named). */
+export function isError(error: unknown, ...kinds: readonly ErrorKind[]): error is BackupError {
+  return error instanceof BackupError && (kinds.length === 0 || kinds.includes(error.kind));
+}
+
+/** Any thrown value as a {@link BackupError}: system errors keep their text, the rest is `unhandled` (124). */
+export function toBackupError(error: unknown, kind: ErrorKind = "unhandled"): BackupError {
+  if (error instanceof BackupError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new BackupError(kind, message, { cause: error });
+}
+
+/** pgBackRest's type name of a kind as it appears in messages: `fileMissing` → `FileMissingError`. */
+export function stockErrorName(kind: ErrorKind): string {
+  return `${kind.charAt(0).toUpperCase()}${kind.slice(1)}Error`;
+}
+
+/** For our own mistakes only (exit 25): a condition that no input can make false. */
+export function assert(condition: unknown, text: string): asserts condition {
+  if (!condition) throw new BackupError("assert", text, { hint: "This is a defect of pgbackstop: please report it with the stack." });
+}

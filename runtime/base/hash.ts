@@ -1,0 +1,47 @@
+/** SHA-1, the checksum of the repository format, over bytes and streams. */
+import { createHash } from "node:crypto";
+import type { ByteStream } from "./bytes";
+
+/** SHA-1 of no bytes at all. */
+export const SHA1_EMPTY = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+/** 40 lower-case hexadecimal digits. */
+export function sha1Hex(bytes: Uint8Array | string): string {
+  return createHash("sha1").update(bytes).digest("hex");
+}
+
+export interface Measure {
+  readonly sizeBytes: number;
+  readonly sha1: string;
+}
+
+/** Counts and hashes what passes; `result()` is final once the stream has ended. */
+export class Measured {
+  readonly #hash = createHash("sha1");
+  #sizeBytes = 0;
+  #digest: string | undefined;
+
+  add(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#sizeBytes += chunk.length;
+  }
+
+  async *through(source: ByteStream): ByteStream {
+    for await (const chunk of source) {
+      this.add(chunk);
+      yield chunk;
+    }
+  }
+
+  result(): Measure {
+    this.#digest ??= this.#hash.digest("hex");
+    return { sizeBytes: this.#sizeBytes, sha1: this.#digest };
+  }
+}
+
+/** Reads a stream to its end and tells its size and SHA-1. */
+export async function measure(source: ByteStream): Promise<Measure> {
+  const measured = new Measured();
+  for await (const chunk of source) measured.add(chunk);
+  return measured.result();
+}

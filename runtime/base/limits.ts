@@ -1,0 +1,16 @@
+/** Bounds of queues, loops and buffers. Everything that could grow without end has its number here. */
+export const LIMITS = {
+  /** Bytes that a source is read in, and the most that one branch of a tee may lag behind. */
+  chunkSizeBytes: 1024 * 1024,
+  /** Chunks that a slow branch of a tee may have waiting before the source is held. */
+  teeQueueChunks: 4,
+  /** Small files that one worker copies at the same time: hides the latency of an object store. */
+  filesPerWorker: 4,
+  /** Segments that one archive-push call looks ahead for. */
+  lookAheadSegments: 64,
+  /** Largest file that is loaded as a whole: info files, manifests, history files. */
+  wholeFileSizeBytesMax: 1024 * 1024 * 1024,
+  /** Attempts of one idempotent request before its error is final. */
+  requestAttempts: 6,
+} as const;
+export type Limits = typeof LIMITS;

@@ -1,0 +1,71 @@
+/**
+ * Log lines like stock's, so that eyes and parsers keep working, or one JSON object a line.
+ *
+ * Text: `2026-11-20 06:40:59.123 P00   INFO: text`; an error carries its code, `ERROR: [055]: text`, and each hint follows on a line of
+ * its own, indented to the message (pgBackRest 2.60 "common/log"). JSON: `{time, process, level, code?, kind?, repo?, text, hints?}`.
+ */
+import { type Clock, formatLocalTime } from "./clock";
+import { type BackupError, stockErrorName } from "./errors";
+
+export const LogLevel = { off: 0, error: 1, warn: 2, info: 3, detail: 4, debug: 5, trace: 6 } as const;
+export type LogLevel = keyof typeof LogLevel;
+
+export interface Log {
+  error(error: BackupError): void;
+  warn(text: string): void;
+  info(text: string): void;
+  detail(text: string): void;
+  debug(text: string): void;
+  trace(text: string): void;
+}
+
+export interface LogSink {
+  readonly level: LogLevel;
+  readonly format: "text" | "json";
+  /** False leaves out time and process, as stock does on stderr. */
+  readonly timestamp: boolean;
+  /** Gets whole lines with their line end. */
+  write(text: string): void;
+}
+
+/** A log that writes each message to every sink whose level admits it. `processNo` is 0 for the main process, 1… for workers. */
+export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0): Log {
+  const emit = (level: Exclude<LogLevel, "off">, text: string, error?: BackupError): void => {
+    const timeMs = clock.nowMs();
+    for (const sink of sinks) {
+      if (LogLevel[sink.level] < LogLevel[level]) continue;
+      sink.write(sink.format === "json" ? jsonLine(timeMs, processNo, level, text, error) : textLine(timeMs, processNo, level, text, error, sink));
+    }
+  };
+  return {
+    error: (error) => emit("error", error.message, error),
+    warn: (text) => emit("warn", text),
+    info: (text) => emit("info", text),
+    detail: (text) => emit("detail", text),
+    debug: (text) => emit("debug", text),
+    trace: (text) => emit("trace", text),
+  };
+}
+
+/** A log that drops everything, for code that needs one and has nothing to say. */
+export const silentLog: Log = { error() {}, warn() {}, info() {}, detail() {}, debug() {}, trace() {} };
+
+function textLine(timeMs: number, processNo: number, level: LogLevel, text: string, error: BackupError | undefined, sink: LogSink): string {
+  const label = error?.kind === "assert" ? "ASSERT" : level.toUpperCase();
+  const head = sink.timestamp ? `${formatLocalTime(timeMs)} P${String(processNo).padStart(2, "0")} ${label.padStart(6)}: ` : `${label}: `;
+  const code = error === undefined ? "" : `[${String(error.exitCode).padStart(3, "0")}]: `;
+  const lines = [...text.split("\n"), ...(error?.hints ?? []).map((hint) => `HINT: ${hint}`)];
+  const indent = " ".repeat(head.length + code.length);
+  return `${head}${code}${lines.map((line, lineNo) => (lineNo === 0 ? line : indent + line)).join("\n")}\n`;
+}
+
+function jsonLine(timeMs: number, processNo: number, level: LogLevel, text: string, error: BackupError | undefined): string {
+  const record: Record<string, unknown> = { time: new Date(timeMs).toISOString(), process: processNo, level, text };
+  if (error !== undefined) {
+    record.code = error.exitCode;
+    record.kind = stockErrorName(error.kind);
+    if (error.repoKey !== undefined) record.repo = error.repoKey;
+    if (error.hints.length > 0) record.hints = error.hints;
+  }
+  return `${JSON.stringify(record)}\n`;
+}

@@ -1,0 +1,41 @@
+/** Bounded parallelism and per-repository results. */
+import { type BackupError, toBackupError } from "./errors";
+
+/** What one repository answered: a value or an error, never an exception that hides the others' answers. */
+export type RepoResult<T> =
+  | { readonly repoKey: number; readonly ok: true; readonly value: T }
+  | { readonly repoKey: number; readonly ok: false; readonly error: BackupError };
+
+/** Runs `work` for every item, at most `limit` at a time, results in the order of the items. The first error stops new work and is thrown. */
+export async function mapParallel<T, R>(items: readonly T[], limit: number, work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = new Array(items.length);
+  let next = 0;
+  let failed = false;
+  const lane = async (): Promise<void> => {
+    while (!failed && next < items.length) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index] as T, index);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, lane));
+  for (const result of lanes) if (result.status === "rejected") throw result.reason;
+  return results;
+}
+
+/** Asks every repository at once; an error becomes that repository's result and leaves the others alone. */
+export function perRepo<R extends { readonly key: number }, T>(repos: readonly R[], work: (repo: R) => Promise<T>): Promise<RepoResult<T>[]> {
+  return Promise.all(
+    repos.map(async (repo): Promise<RepoResult<T>> => {
+      try {
+        return { repoKey: repo.key, ok: true, value: await work(repo) };
+      } catch (error) {
+        return { repoKey: repo.key, ok: false, error: toBackupError(error) };
+      }
+    }),
+  );
+}

@@ -1,0 +1,157 @@
+/**
+ * The configuration as operations see it: parsed, checked, fully defaulted, frozen. Made by `load.ts` from the command line, the
+ * environment, `pgbackrest.conf` and the settings file; plain data apart from {@link Secret}, so it can be handed to a worker thread
+ * after its secrets were opened.
+ */
+import type { LogLevel } from "../base/log";
+import type { Secret } from "../base/secret";
+
+export const COMPRESS_TYPES = ["none", "gz", "lz4", "zst", "bz2"] as const;
+export type CompressType = (typeof COMPRESS_TYPES)[number];
+
+export const COMMANDS = [
+  "archive-get",
+  "archive-push",
+  "backup",
+  "check",
+  "heal",
+  "help",
+  "info",
+  "restore",
+  "stanza-create",
+  "verify",
+  "version",
+] as const;
+export type CommandName = (typeof COMMANDS)[number];
+
+export interface PgConfig {
+  readonly key: number;
+  readonly path: string;
+  readonly port: number;
+  readonly socketPath?: string;
+  readonly user?: string;
+  readonly database: string;
+}
+
+export interface S3Config {
+  readonly bucket: string;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly key: Secret;
+  readonly keySecret: Secret;
+  readonly token?: Secret;
+  readonly uriStyle: "host" | "path";
+  /** Overrides the connection address only; Host header and signature keep the endpoint. */
+  readonly storageHost?: string;
+  readonly storagePort: number;
+  readonly verifyTls: boolean;
+  readonly caFile?: string;
+  readonly uploadChunkSizeBytes: number;
+  /** Row of the quirk table; from the settings file, else guessed from the endpoint. */
+  readonly quirks: string;
+}
+
+export interface RepoConfig {
+  readonly key: number;
+  readonly type: "posix" | "cifs" | "s3";
+  /** Directory (posix) or key prefix (object store). */
+  readonly path: string;
+  readonly cipherType: "none" | "aes-256-cbc";
+  readonly cipherPass?: Secret;
+  readonly s3?: S3Config;
+  readonly hardlink: boolean;
+  readonly symlink: boolean;
+  readonly bundle: boolean;
+  readonly bundleSizeBytes: number;
+  readonly bundleLimitBytes: number;
+  readonly retentionFull?: number;
+  readonly retentionFullType: "count" | "time";
+  /** Compression of what this repository gets: `compress-type`/`compress-level`, unless the settings file says otherwise for it. */
+  readonly compressType: CompressType;
+  readonly compressLevel: number;
+}
+
+/** When PostgreSQL is told that a segment is safe: in all repositories, in any one, or in each of the named ones. */
+export interface AcknowledgePolicy {
+  readonly mode: "all" | "any" | "named";
+  /** Keys of the repositories that must hold the segment; only with `named`. */
+  readonly repoKeys: readonly number[];
+}
+
+/** What pgBackRest has no option for; kept in a file of its own, because stock warns about unknown options. */
+export interface Settings {
+  readonly acknowledge: AcknowledgePolicy;
+  /** Per repository key. */
+  readonly repos: Readonly<Record<number, { readonly compressType?: CompressType; readonly compressLevel?: number; readonly s3Quirks?: string }>>;
+}
+
+export interface Config {
+  readonly command: CommandName;
+  /** Words after the command that are no options. */
+  readonly params: readonly string[];
+  readonly stanza: string | undefined;
+  /** `--repo`; undefined lets the command choose. */
+  readonly repoKey: number | undefined;
+  /** Ascending by key; every configured repository, whatever `--repo` says. */
+  readonly repos: readonly RepoConfig[];
+  /** Ascending by key. */
+  readonly pgs: readonly PgConfig[];
+  readonly settings: Settings;
+
+  readonly archiveTimeoutMs: number;
+  readonly archiveCheck: boolean;
+  readonly archiveCopy: boolean;
+  readonly archiveHeaderCheck: boolean;
+  readonly archiveModeCheck: boolean;
+  readonly archiveMode: "preserve" | "off";
+  readonly dbTimeoutMs: number;
+  readonly ioTimeoutMs: number;
+  readonly bufferSizeBytes: number;
+  readonly processMax: number;
+  readonly lockPath: string;
+  readonly spoolPath: string;
+  readonly logPath: string;
+  readonly logLevelConsole: LogLevel;
+  readonly logLevelFile: LogLevel;
+  readonly logLevelStderr: LogLevel;
+  readonly logTimestamp: boolean;
+  /** `--log-format`, ours: not an option of stock. */
+  readonly logFormat: "text" | "json";
+  readonly neutralUmask: boolean;
+  readonly compressType: CompressType;
+  readonly compressLevel: number;
+
+  readonly backupType: "full" | "diff" | "incr";
+  readonly checksumPage: boolean | undefined;
+  readonly pageHeaderCheck: boolean;
+  readonly startFast: boolean;
+  readonly resume: boolean;
+  readonly expireAuto: boolean;
+  readonly exclude: readonly string[];
+  readonly annotations: Readonly<Record<string, string>>;
+
+  readonly restoreType: "default" | "immediate" | "lsn" | "name" | "time" | "xid" | "preserve" | "standby" | "none";
+  readonly target: string | undefined;
+  readonly targetAction: "pause" | "promote" | "shutdown";
+  readonly targetExclusive: boolean;
+  readonly targetTimeline: string | undefined;
+  readonly set: string | undefined;
+  readonly delta: boolean;
+  readonly force: boolean;
+  readonly tablespaceMap: Readonly<Record<string, string>>;
+  readonly tablespaceMapAll: string | undefined;
+  readonly linkMap: Readonly<Record<string, string>>;
+  readonly linkAll: boolean;
+  readonly recoveryOptions: Readonly<Record<string, string>>;
+
+  readonly dryRun: boolean;
+  /** `--output` of info, verify and version; undefined is the command's own default. */
+  readonly output: "text" | "json" | "none" | undefined;
+  readonly verbose: boolean;
+  /** The command that restore_command shall call; from `--cmd`, else the running program. */
+  readonly cmd: string | undefined;
+  /** `--opt=value` words that another command on this host needs to find the same repositories: for restore_command. No secret. */
+  readonly carriedOptions: readonly string[];
+  /** Every non-default option as `--name=value`, sorted, secrets redacted: the line that stock logs at a command's begin. */
+  readonly beginLine: string;
+}

@@ -1,0 +1,87 @@
+/**
+ * The contract of a storage driver: a tree of files below one root, named by `/`-separated relative paths without a leading slash.
+ *
+ * Errors are BackupErrors: `fileMissing` (55) only when the storage truly answered that there is no such file; credentials and rights
+ * `access` (105); network `hostConnect` (49); the provider's own failures `service` (101); local files by their stock kinds. Errors that
+ * may pass by themselves are `retryable`; drivers retry such requests themselves within bounds before they throw.
+ */
+import type { ByteStream } from "../base/bytes";
+
+export interface StorageFeatures {
+  /** A put replaces the old content in one step: readers see the old or the new bytes. */
+  readonly atomicReplace: boolean;
+  /** Directories exist by themselves; without them only files do and `makePath` does nothing. */
+  readonly directories: boolean;
+  readonly symlinks: boolean;
+}
+
+export interface ObjectInfo {
+  /** Path relative to the storage's root. */
+  readonly path: string;
+  readonly type: "file" | "directory" | "link";
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
+export interface ListOptions {
+  /** False (default) lists the direct children of the path, files and directories; true lists every file below it. */
+  readonly recursive?: boolean;
+  /** Only names (of direct children) that start with this; object stores ask the server for just these. */
+  readonly namePrefix?: string;
+}
+
+export interface ByteRange {
+  readonly offsetBytes: number;
+  /** Absent reads to the end. */
+  readonly sizeBytes?: number;
+}
+
+export interface PutOptions {
+  /**
+   * True (default): the file appears under its name only when complete and durable. False writes in place, for data that nothing refers
+   * to yet: durable once `syncPath` of its directory has returned. Object stores are always atomic.
+   */
+  readonly atomic?: boolean;
+}
+
+export interface Storage {
+  /** For messages: `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. No secret. */
+  readonly name: string;
+  readonly features: StorageFeatures;
+
+  /** Null when there is nothing of that name. Object stores answer for files only. */
+  stat(path: string): Promise<ObjectInfo | null>;
+
+  /** Children or descendants in no particular order; a missing path lists nothing. */
+  list(path: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
+
+  /** The content, or a part of it. A connection that breaks is resumed at the offset reached. @throws fileMissing */
+  read(path: string, range?: ByteRange): Promise<ByteStream>;
+
+  /** Writes a small file whole, making missing directories. */
+  put(path: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
+
+  /**
+   * Writes a stream of unknown length in bounded memory. `open` gives the body; a driver that must start over calls it again, and a
+   * source that cannot be read twice throws there. On an error nothing is visible under the name (atomic) or garbage may be (not atomic).
+   */
+  putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void>;
+
+  /** Removes one file; a missing one is fine. */
+  remove(path: string): Promise<void>;
+
+  /** Removes a path with everything below it; a missing one is fine. Object stores delete in batches. */
+  removePath(path: string): Promise<void>;
+
+  /** Makes a directory and its parents; nothing on object stores. */
+  makePath(path: string): Promise<void>;
+
+  /** Makes the names in a directory durable; nothing on object stores. */
+  syncPath(path: string): Promise<void>;
+
+  /** Replaces the symbolic link `path` by one to `target`; only where `features.symlinks`. */
+  link(path: string, target: string): Promise<void>;
+
+  /** Frees connections; the storage must not be used afterwards. */
+  close(): Promise<void>;
+}
