@@ -17,6 +17,7 @@ export const COMMANDS = [
   "heal",
   "help",
   "info",
+  "pg-settings",
   "restore",
   "stanza-create",
   "verify",
@@ -152,6 +153,9 @@ export interface Config {
   readonly cmd: string | undefined;
   /** `--opt=value` words that another command on this host needs to find the same repositories: for restore_command. No secret. */
   readonly carriedOptions: readonly string[];
-  /** Every non-default option as `--name=value`, sorted, secrets redacted: the line that stock logs at a command's begin. */
+  /**
+   * What stock logs after `<command> command begin <version>: `: the parameters in brackets when there are some, then every option that is
+   * not default as `--name=value`, in stock's order, secrets as `<redacted>`.
+   */
   readonly beginLine: string;
 }
