@@ -1,0 +1,175 @@
+/**
+ * pgBackRest's lock files: what keeps a stock process and ours from working on one stanza at the same time.
+ *
+ * A lock is `flock(LOCK_EX | LOCK_NB)` on `<lock-path>/<stanza>-<kind>[-<repo key>].lock` (2.53 and newer name the repository, older ones do
+ * not); the content is one JSON object that says who holds it and how far a backup has come (pgBackRest 2.60 "common/lock",
+ * "command/lock"). Node cannot call flock, but flock(1) can on a descriptor that it inherits: the lock belongs to the open file description
+ * that both share, so it stays with this process after flock(1) has ended, and the kernel drops it when this process dies.
+ */
+import { spawnSync } from "node:child_process";
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { assert, fail } from "../base/errors";
+import { systemError } from "./systemError";
+
+export type LockKind = "backup" | "archive" | "restore";
+
+export interface LockRequest {
+  readonly lockPath: string;
+  readonly stanza: string;
+  readonly kind: LockKind;
+  /** Absent: the name that 2.52 and older use, which carries no repository. */
+  readonly repoKey?: number;
+  /** `<pid>-<8 hex>`. */
+  readonly execId: string;
+  readonly pid: number;
+}
+
+export interface LockProgress {
+  readonly sizeBytes: number;
+  readonly sizeCompleteBytes: number;
+}
+
+/** A lock that is held; it lasts until {@link LockFile.release} or the end of this process. */
+export interface LockFile {
+  readonly path: string;
+  /** Writes into the file how far the backup has come; stock's `info` shows it. */
+  setProgress(progress: LockProgress): void;
+  /** Removes the file and drops the lock; a second call does nothing. */
+  release(): void;
+}
+
+/** What the content of a lock file says about its holder. */
+export interface LockHolder {
+  readonly pid: number;
+  readonly execId: string;
+}
+
+/** Tries when the file is replaced by its last holder between our opening and locking it. */
+const OPEN_ATTEMPTS_MAX = 16;
+const FLOCK_TIMEOUT_MS = 10_000;
+/** The descriptor number that flock(1) sees. */
+const CHILD_FD = 3;
+
+/** File name of a lock inside the lock path. */
+export function lockFileName(stanza: string, kind: LockKind, repoKey?: number): string {
+  return repoKey === undefined ? `${stanza}-${kind}.lock` : `${stanza}-${kind}-${repoKey}.lock`;
+}
+
+/**
+ * Takes the lock at once or throws; makes the lock path (0750) when it is missing.
+ * @throws lockAcquire when another process holds it, flock(1) is missing, or the file cannot be opened.
+ */
+export function acquireLock(request: LockRequest): LockFile {
+  const path = join(request.lockPath, lockFileName(request.stanza, request.kind, request.repoKey));
+  try {
+    mkdirSync(request.lockPath, { recursive: true, mode: 0o750 });
+  } catch (error) {
+    throw systemError("pathCreate", `create path '${request.lockPath}'`, request.lockPath, error);
+  }
+  for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt++) {
+    const fd = openLockFile(path);
+    let kept = false;
+    try {
+      flockOrThrow(fd, path);
+      // The holder before us removes the file before it drops the lock: what we have locked may have no name any more.
+      if (!isNamed(fd, path)) continue;
+      const lock = heldLock(fd, path, request);
+      kept = true;
+      return lock;
+    } finally {
+      if (!kept) closeSync(fd);
+    }
+  }
+  throw fail("lockAcquire", `unable to acquire lock on file '${path}': it was replaced ${OPEN_ATTEMPTS_MAX} times meanwhile`, {
+    path,
+    retryable: true,
+  });
+}
+
+/** Who the content of a lock file names; null when there is no such file or it cannot be read. Says nothing about whether the lock is held. */
+export function findLockHolder(path: string): LockHolder | null {
+  try {
+    const content: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof content !== "object" || content === null || !("pid" in content) || typeof content.pid !== "number") return null;
+    return { pid: content.pid, execId: "execId" in content && typeof content.execId === "string" ? content.execId : "" };
+  } catch {
+    return null;
+  }
+}
+
+function openLockFile(path: string): number {
+  try {
+    // "a+" would be O_APPEND; O_RDWR | O_CREAT keeps the content that names the holder.
+    return openSync(path, 0o2 | 0o100, 0o640);
+  } catch (error) {
+    throw systemError("lockAcquire", `acquire lock on file '${path}'`, path, error);
+  }
+}
+
+function flockOrThrow(fd: number, path: string): void {
+  const stdio = ["ignore", "ignore", "pipe", fd];
+  const result = spawnSync("flock", ["-n", "-x", String(CHILD_FD)], { stdio: stdio as ("ignore" | "pipe" | number)[], timeout: FLOCK_TIMEOUT_MS });
+  if (result.error !== undefined) {
+    const missing = "code" in result.error && result.error.code === "ENOENT";
+    throw fail("lockAcquire", `unable to acquire lock on file '${path}': ${missing ? "the program 'flock' is not on PATH" : result.error.message}`, {
+      path,
+      cause: result.error,
+      ...(missing ? { hint: "Install util-linux or busybox, which bring flock." } : {}),
+    });
+  }
+  if (result.status === 0) return;
+  if (result.status === 1) {
+    const holder = findLockHolder(path);
+    throw fail("lockAcquire", `unable to acquire lock on file '${path}': Resource temporarily unavailable`, {
+      path,
+      hint: ["is another pgBackRest process running?", ...(holder === null ? [] : [`The file names process ${holder.pid} as the holder.`])],
+    });
+  }
+  const reason =
+    result.status === null ? `flock was ended by ${result.signal}` : `flock ended with ${result.status}: ${String(result.stderr).trim()}`;
+  throw fail("lockAcquire", `unable to acquire lock on file '${path}': ${reason}`, { path });
+}
+
+function isNamed(fd: number, path: string): boolean {
+  const named = statSync(path, { throwIfNoEntry: false, bigint: true });
+  const opened = fstatSync(fd, { bigint: true });
+  return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
+}
+
+function heldLock(fd: number, path: string, request: LockRequest): LockFile {
+  const { execId, pid } = request;
+  let heldFd: number | null = fd;
+  const write = (content: Record<string, string | number>): void => {
+    assert(heldFd !== null, `lock '${path}' was already released`);
+    const bytes = Buffer.from(JSON.stringify(content), "utf8");
+    try {
+      // Written before it is cut, so that a reader finds no empty file: the text only grows while a lock is held.
+      writeSync(heldFd, bytes, 0, bytes.length, 0);
+      ftruncateSync(heldFd, bytes.length);
+    } catch (error) {
+      throw systemError("fileWrite", `write '${path}'`, path, error);
+    }
+  };
+  write({ execId, pid });
+  return {
+    path,
+    setProgress: ({ sizeBytes, sizeCompleteBytes }) => {
+      const pctCplt = sizeBytes === 0 ? 10_000 : Math.floor((sizeCompleteBytes / sizeBytes) * 10_000);
+      write({ execId, pctCplt, pid, sz: sizeBytes, szCplt: sizeCompleteBytes });
+    },
+    release: () => {
+      if (heldFd === null) return;
+      const releasedFd = heldFd;
+      heldFd = null;
+      try {
+        // Removed while still locked: the other way round we might remove the file that the next holder has just locked.
+        if (isNamed(releasedFd, path)) unlinkSync(path);
+      } catch (error) {
+        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw systemError("fileRemove", `remove '${path}'`, path, error);
+      } finally {
+        closeSync(releasedFd);
+      }
+    },
+  };
+}

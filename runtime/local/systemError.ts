@@ -1,0 +1,73 @@
+/**
+ * Errors of the operating system as errors of the runtime, worded as stock words them: `unable to open file '/x' for read: [13] Permission denied`.
+ *
+ * A refused right names the entry that refuses it, its mode and owners, and who this process is; a full disk says so. Used by everything
+ * that touches this machine's files (pgBackRest 2.60 "storage/posix" for the first words and the kinds).
+ */
+import { lstatSync } from "node:fs";
+import { dirname } from "node:path";
+import { getSystemErrorMap } from "node:util";
+import { type BackupError, type ErrorKind, fail } from "../base/errors";
+
+/** `ENOENT`, `EACCES` and so on of a thrown system error; undefined for anything else. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return undefined;
+  return error.code;
+}
+
+/** True when `error` says that the named entry, or a directory on the way to it, does not exist. */
+export function isMissing(error: unknown): boolean {
+  const code = systemCodeOf(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+/** `unable to <doing>: [errno] text` with rights or hints where the code has them; `path` is the entry that was touched. */
+export function systemError(kind: ErrorKind, doing: string, path: string, error: unknown): BackupError {
+  if (!(error instanceof Error) || systemCodeOf(error) === undefined)
+    return fail(kind, `unable to ${doing}: ${String(error)}`, { path, cause: error });
+  const details = { path, cause: error };
+  const text = `unable to ${doing}: ${errnoText(error)}`;
+  switch (systemCodeOf(error)) {
+    case "EACCES":
+    case "EPERM":
+      return fail(kind, `${text}: ${describeRights(path)}`, {
+        ...details,
+        hint: "Give the user of this process the right to do this, or run as the user who has it.",
+      });
+    case "ENOSPC":
+      return fail(kind, text, { ...details, hint: `The file system of '${dirname(path)}' is full: free or add space.` });
+    case "EDQUOT":
+      return fail(kind, text, { ...details, hint: `The disk quota on the file system of '${dirname(path)}' is used up.` });
+    case "EROFS":
+      return fail(kind, text, { ...details, hint: `The file system of '${dirname(path)}' is mounted read-only.` });
+    default:
+      return fail(kind, text, details);
+  }
+}
+
+function errnoText(error: Error): string {
+  const errno = "errno" in error && typeof error.errno === "number" ? error.errno : undefined;
+  const known = errno === undefined ? undefined : getSystemErrorMap().get(errno);
+  if (errno === undefined || known === undefined) return error.message;
+  const text = known[1];
+  return `[${-errno}] ${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
+/** Mode and owners of the nearest entry that can be looked at, and the effective user of this process. */
+function describeRights(path: string): string {
+  // The kernel gives this directory the effective user and group of the process that looks.
+  const process = lstatSync("/proc/self/", { throwIfNoEntry: false });
+  const self = process === undefined ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
+  let candidate = path;
+  for (let depth = 0; depth < 256; depth++) {
+    const found = lstatSync(candidate, { throwIfNoEntry: false });
+    if (found !== undefined) {
+      const mode = (found.mode & 0o7777).toString(8).padStart(4, "0");
+      return `'${candidate}' has mode ${mode}, user ${found.uid}, group ${found.gid}; ${self}`;
+    }
+    const parent = dirname(candidate);
+    if (parent === candidate) break;
+    candidate = parent;
+  }
+  return self;
+}

@@ -1,0 +1,39 @@
+/** Names of users and groups of this machine, from /etc/passwd and /etc/group; numbers without a name have none (null). */
+import { readFileSync } from "node:fs";
+
+export interface UserNames {
+  userName(uid: number): string | null;
+  groupName(gid: number): string | null;
+  findUid(name: string): number | null;
+  findGid(name: string): number | null;
+}
+
+/** Reads both files once; a missing file gives no names. */
+export function loadUserNames(passwdPath = "/etc/passwd", groupPath = "/etc/group"): UserNames {
+  const users = loadNames(passwdPath);
+  const groups = loadNames(groupPath);
+  return {
+    userName: (uid) => users.byId.get(uid) ?? null,
+    groupName: (gid) => groups.byId.get(gid) ?? null,
+    findUid: (name) => users.byName.get(name) ?? null,
+    findGid: (name) => groups.byName.get(name) ?? null,
+  };
+}
+
+function loadNames(path: string): { byId: Map<number, string>; byName: Map<string, number> } {
+  const byId = new Map<number, string>();
+  const byName = new Map<string, number>();
+  let text = "";
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    // No such file in a minimal container: numbers stay numbers.
+  }
+  for (const line of text.split("\n")) {
+    const [name, , id] = line.split(":");
+    if (name === undefined || name === "" || id === undefined || !/^\d+$/.test(id)) continue;
+    if (!byId.has(Number(id))) byId.set(Number(id), name);
+    if (!byName.has(name)) byName.set(name, Number(id));
+  }
+  return { byId, byName };
+}

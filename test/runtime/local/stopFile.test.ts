@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { checkStopFile } from "../../../runtime/local/stopFile";
+
+let lockPath: string;
+beforeEach(() => {
+  lockPath = mkdtempSync(join(tmpdir(), "stop-"));
+});
+afterEach(() => rmSync(lockPath, { recursive: true, force: true }));
+
+const thrownBy = (work: () => void): unknown => {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+};
+
+test("nothing is stopped without a stop file, nor without the lock path", () => {
+  checkStopFile(lockPath, "demo");
+  checkStopFile(join(lockPath, "missing"), "demo");
+});
+
+test("the stanza's own stop file stops that stanza only", () => {
+  writeFileSync(join(lockPath, "demo.stop"), "");
+  expect(thrownBy(() => checkStopFile(lockPath, "demo"))).toMatchObject({
+    kind: "stop",
+    exitCode: 62,
+    message: "stop file exists for stanza demo",
+    hints: [`Run start for this stanza, or remove '${lockPath}/demo.stop'.`],
+  });
+  checkStopFile(lockPath, "other");
+  checkStopFile(lockPath, undefined);
+});
+
+test("all.stop stops every stanza", () => {
+  writeFileSync(join(lockPath, "all.stop"), "");
+  expect(thrownBy(() => checkStopFile(lockPath, "demo"))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
+  expect(thrownBy(() => checkStopFile(lockPath, undefined))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
+});
