@@ -1,0 +1,118 @@
+/**
+ * `archive-get`: one WAL file from whichever repository has it.
+ *
+ * Every repository and every archive id of this cluster is asked, newest id first; the first copy that can be read whole wins. "Not found"
+ * is an answer only when every repository truly gave it: PostgreSQL takes it for the end of the archive, and a recovery that ends early on
+ * a network fault would lose data ("pgbackrest-format" 8.4; stricter than stock, which answers "not found" past an unreadable repository).
+ */
+import { createHash } from "node:crypto";
+import { open, rename, rm } from "node:fs/promises";
+import type { Context } from "../base/context";
+import { fail, toBackupError } from "../base/errors";
+import { perRepo } from "../base/parallel";
+import { loadArchiveInfo } from "../repository/infoStore";
+import type { Repository } from "../repository/repository";
+import { findWal, openWal, type StoredWal } from "../repository/walStore";
+import { archiveIdOf } from "../format/archiveInfo";
+import { archiveIdsOf, type ClusterIdentity } from "./identity";
+import { repoErrorLine } from "./results";
+
+export interface ArchiveGetOptions {
+  readonly walName: string;
+  /** Absolute path that the content goes to. */
+  readonly destination: string;
+  readonly cluster: ClusterIdentity;
+}
+
+interface Candidate {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly pass: string | null;
+  readonly stored: StoredWal;
+}
+
+/** True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last copy's error when none could be read */
+export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
+  const answers = await perRepo(repos, (repo) => findCandidates(repo, options));
+  const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
+  for (const answer of answers) if (!answer.ok) ctx.log.warn(repoErrorLine(answer.repoKey, answer.error));
+  requireOneContent(candidates, options.walName);
+
+  let lastError: unknown;
+  for (const candidate of candidates) {
+    try {
+      await fetchTo(candidate, options.destination);
+      ctx.log.info(`found ${options.walName} in the ${candidate.repo.name}: ${candidate.archiveId} archive`);
+      return true;
+    } catch (error) {
+      lastError = error;
+      ctx.log.warn(`${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`);
+    }
+  }
+  if (lastError !== undefined) throw toBackupError(lastError);
+  const failed = answers.filter((answer) => !answer.ok);
+  if (failed.length > 0) {
+    const lines = failed.map((answer) => (answer.ok ? "" : repoErrorLine(answer.repoKey, answer.error)));
+    throw fail("repoInvalid", [`unable to tell whether ${options.walName} is in the archive`, ...lines].join("\n"), {
+      hint: "PostgreSQL must not take this for the end of the archive; it tries again.",
+      retryable: true,
+    });
+  }
+  ctx.log.info(`unable to find ${options.walName} in the archive`);
+  return false;
+}
+
+async function findCandidates(repo: Repository, options: ArchiveGetOptions): Promise<Candidate[]> {
+  const info = await loadArchiveInfo(repo);
+  const ids = archiveIdsOf(info, options.cluster);
+  if (ids.length === 0) {
+    throw fail(
+      "archiveMismatch",
+      `unable to retrieve the archive id for database version '${options.cluster.version}' and system-id '${options.cluster.systemId}'`,
+      { hint: "is this the correct stanza?", repoKey: repo.key },
+    );
+  }
+  const found: Candidate[] = [];
+  for (const id of ids) {
+    const archiveId = archiveIdOf(id);
+    for (const stored of await findWal(repo, archiveId, options.walName)) found.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
+  }
+  return found;
+}
+
+function requireOneContent(candidates: readonly Candidate[], walName: string): void {
+  const checksums = new Set(candidates.map((candidate) => candidate.stored.sha1).filter((sha1) => sha1 !== null));
+  if (checksums.size <= 1) return;
+  const where = candidates.map((candidate) => `${candidate.repo.name}: ${candidate.archiveId}/${candidate.stored.fileName}`);
+  throw fail("archiveDuplicate", `duplicates found in archive for WAL segment ${walName}:\n${where.join("\n")}`, {
+    hint: "are multiple primaries archiving to this stanza?",
+  });
+}
+
+/** Fetches under a temporary name, so that a copy that breaks off is never taken for the segment. */
+async function fetchTo(candidate: Candidate, destination: string): Promise<void> {
+  const temporary = `${destination}.pgbackrest.tmp`;
+  const hash = createHash("sha1");
+  try {
+    const handle = await open(temporary, "w", 0o600);
+    try {
+      for await (const chunk of await openWal(candidate.repo, candidate.archiveId, candidate.stored, candidate.pass)) {
+        hash.update(chunk);
+        await handle.writeFile(chunk);
+      }
+    } finally {
+      await handle.close();
+    }
+    const actual = hash.digest("hex");
+    if (candidate.stored.sha1 !== null && actual !== candidate.stored.sha1) {
+      throw fail("checksum", `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`, {
+        hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+        repoKey: candidate.repo.key,
+      });
+    }
+    await rename(temporary, destination);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw toBackupError(error, "fileWrite");
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * `archive-push`: one WAL file, and whatever else waits behind it, into every repository, each in a lane of its own.
+ *
+ * PostgreSQL hands out one file at a time and repeats it until it is acknowledged. So that one failing repository does not hold back the
+ * others, each call looks ahead over `archive_status/*.ready`: a lane that has stored the requested file goes on with what is ready, for as
+ * long as another lane is still busy, and at least once through the list. The acknowledgement policy decides about the requested file
+ * alone. Rules of the archive ("pgbackrest-format" 8.1): a segment is never replaced by other content (45), the WAL header must be this
+ * cluster's (44); both end the call for all repositories.
+ */
+import type { Context } from "../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { LIMITS } from "../base/limits";
+import type { RepoResult } from "../base/parallel";
+import { combinedError } from "./results";
+import { loadArchiveInfo } from "../repository/infoStore";
+import type { Repository } from "../repository/repository";
+import { findWal, isSegment, putWal } from "../repository/walStore";
+import type { DebtStore } from "../local/debt";
+import { listReady } from "../postgres/archiveStatus";
+import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
+import { checkArchive, type ClusterIdentity } from "./identity";
+import { type PreparedWal, WalPreparer } from "./prepareWal";
+
+export interface ArchivePushOptions {
+  /** Directory of the requested file: `<data directory>/pg_wal`. */
+  readonly walDirectory: string;
+  readonly walName: string;
+  /** Null when there is no pg_control to compare with: then the repositories' own identity counts. */
+  readonly cluster: ClusterIdentity | null;
+  readonly headerCheck: boolean;
+  readonly modeCheck: boolean;
+  readonly acknowledge: AcknowledgePolicy;
+  /** How long the other lanes may go on after the policy is satisfied before what they lack becomes debt. */
+  readonly graceMs: number;
+}
+
+export interface ArchivePushOutcome {
+  readonly results: readonly RepoResult<"pushed" | "present">[];
+  readonly accepted: boolean;
+  readonly owingKeys: readonly number[];
+  /** What PostgreSQL gets when it is not accepted. */
+  readonly error: BackupError | null;
+  /** Files that were pushed ahead of being asked for, summed over the repositories. */
+  readonly aheadCount: number;
+}
+
+const AHEAD_POLL_MS = 200;
+
+/** Errors that concern the file, not a repository: nothing more is written anywhere. */
+const FATAL = ["archiveDuplicate", "archiveMismatch"] as const;
+
+export async function archivePush(repos: readonly Repository[], debt: DebtStore, options: ArchivePushOptions, ctx: Context): Promise<ArchivePushOutcome> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, stop.signal]);
+  const laneCtx: Context = { ...ctx, signal };
+  const preparer = new WalPreparer(options, options.cluster, ctx);
+  // Read before any lane starts: a file that cannot be read, or is another cluster's, is no repository's fault.
+  await preparer.prepare(options.walName);
+
+  const settled = new Map<number, RepoResult<"pushed" | "present">>();
+  const keys = repos.map((repo) => repo.key);
+  let fatal: BackupError | null = null;
+  let aheadCount = 0;
+  const allSettled = (): boolean => settled.size === repos.length;
+
+  const lanes = repos.map(async (repo) => {
+    const lane = new Lane(repo, preparer, options, laneCtx);
+    try {
+      settled.set(repo.key, { repoKey: repo.key, ok: true, value: await lane.push(options.walName) });
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      if (isError(error, ...FATAL) && error.repoKey === undefined) fatal ??= error;
+      if (isError(error, "archiveDuplicate")) fatal ??= error;
+      if (!settled.has(repo.key)) settled.set(repo.key, { repoKey: repo.key, ok: false, error });
+      return;
+    }
+    aheadCount += await lane.pushAhead(() => fatal !== null || allSettled());
+  });
+  const graceMs = (): number | null => {
+    if (fatal !== null) return 0;
+    return isSatisfied(options.acknowledge, keys, holding(settled)) ? options.graceMs : null;
+  };
+  await waitForLanes(lanes, graceMs, ctx, stop);
+  if (fatal !== null) throw fatal;
+
+  const results = repos.map(
+    (repo): RepoResult<"pushed" | "present"> =>
+      settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key }) },
+  );
+  const { accepted, owingKeys } = decide(options.acknowledge, results);
+  for (const repoKey of owingKeys) debt.add(repoKey, options.walName);
+  // A repository that holds the file owes it no longer, whoever recorded that.
+  for (const result of results) if (result.ok) debt.remove(result.repoKey, options.walName);
+  return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results), aheadCount };
+}
+
+function holding(settled: ReadonlyMap<number, RepoResult<unknown>>): Set<number> {
+  return new Set([...settled.values()].filter((result) => result.ok).map((result) => result.repoKey));
+}
+
+/** Until all lanes have ended, or `graceMs` says that the rest may take only so long; what then still runs is told to stop. */
+async function waitForLanes(lanes: readonly Promise<void>[], graceMs: () => number | null, ctx: Context, stop: AbortController): Promise<void> {
+  const watch = new AbortController();
+  const watchSignal = AbortSignal.any([ctx.signal, watch.signal]);
+  const all = Promise.all(lanes);
+  const grace = (async (): Promise<void> => {
+    while (graceMs() === null) await ctx.clock.sleep(POLL_DECIDED_MS, watchSignal);
+    await ctx.clock.sleep(graceMs() ?? 0, watchSignal);
+  })();
+  try {
+    await Promise.race([all, grace]);
+  } finally {
+    watch.abort();
+    stop.abort();
+    // Aborted here: its answer is no longer of interest.
+    grace.catch(() => {});
+  }
+}
+
+const POLL_DECIDED_MS = 50;
+
+/** One repository's way through this call. */
+class Lane {
+  readonly #repo: Repository;
+  readonly #preparer: WalPreparer;
+  readonly #options: ArchivePushOptions;
+  readonly #ctx: Context;
+  #opened: { archiveId: string; pass: string | null } | undefined;
+
+  constructor(repo: Repository, preparer: WalPreparer, options: ArchivePushOptions, ctx: Context) {
+    this.#repo = repo;
+    this.#preparer = preparer;
+    this.#options = options;
+    this.#ctx = ctx;
+  }
+
+  async push(walName: string): Promise<"pushed" | "present"> {
+    this.#opened ??= await this.#open();
+    const wal = await this.#preparer.prepare(walName);
+    const { archiveId, pass } = this.#opened;
+    if (await this.#isStored(wal, archiveId)) return "present";
+    if (this.#ctx.signal.aborted) throw fail("term", `push of ${walName} was stopped`);
+    const compressType = isSegment(walName) ? this.#repo.compress.type : "none";
+    const open = await wal.packed({ type: compressType, level: this.#repo.compress.level });
+    await putWal(this.#repo, { archiveId, name: walName, sha1: wal.sha1, compressType, open }, pass, () => this.#ctx.random.bytes(8));
+    return "pushed";
+  }
+
+  /** Pushes what is ready behind the requested file until the list is empty and `done`; never fails the call. */
+  async pushAhead(done: () => boolean): Promise<number> {
+    const seen = new Set([this.#options.walName]);
+    let pushed = 0;
+    while (seen.size <= LIMITS.lookAheadSegments && !this.#ctx.signal.aborted) {
+      const next = (await listReady(this.#options.walDirectory, LIMITS.lookAheadSegments * 2)).find((name) => !seen.has(name));
+      if (next === undefined) {
+        if (done()) break;
+        await this.#ctx.clock.sleep(AHEAD_POLL_MS, this.#ctx.signal).catch(() => {});
+        continue;
+      }
+      seen.add(next);
+      try {
+        if ((await this.push(next)) === "pushed") pushed++;
+      } catch (error) {
+        // It will be asked for by name; then its error counts.
+        this.#ctx.log.debug(`${this.#repo.name}: ${next} not pushed ahead: ${toBackupError(error).message}`);
+        break;
+      }
+    }
+    return pushed;
+  }
+
+  async #open(): Promise<{ archiveId: string; pass: string | null }> {
+    const info = await loadArchiveInfo(this.#repo);
+    const cluster = this.#options.cluster ?? (await this.#preparer.prepare(this.#options.walName)).cluster;
+    const current = info.history.find((entry) => entry.id === info.currentId);
+    const archiveId = checkArchive(this.#repo, info, cluster ?? { version: current?.pgVersion ?? "", systemId: current?.systemId ?? 0n });
+    return { archiveId, pass: info.cipherPass ?? null };
+  }
+
+  /** @throws archiveDuplicate (45) */
+  async #isStored(wal: PreparedWal, archiveId: string): Promise<boolean> {
+    if (!isSegment(wal.name)) return false;
+    const found = await findWal(this.#repo, archiveId, wal.name);
+    if (found.length > 1) {
+      throw fail("archiveDuplicate", `duplicates found in archive for WAL segment ${wal.name}: ${found.map((stored) => stored.fileName).join(", ")}`, {
+        hint: "are multiple primaries archiving to this stanza?",
+        repoKey: this.#repo.key,
+      });
+    }
+    const [stored] = found;
+    if (stored === undefined) return false;
+    if (stored.sha1 === wal.sha1) {
+      if (this.#options.modeCheck) {
+        this.#ctx.log.warn(
+          `WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with the same checksum\nHINT: this is valid in some recovery scenarios but may also indicate a problem.`,
+        );
+      }
+      return true;
+    }
+    throw fail("archiveDuplicate", `WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with a different checksum`, {
+      hint: "are multiple primaries archiving to this stanza?",
+      repoKey: this.#repo.key,
+    });
+  }
+}

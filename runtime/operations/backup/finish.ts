@@ -1,0 +1,98 @@
+/** The end of a backup: label file, WAL that makes it consistent, durable names, manifests, backup.info: in this order, per repository. */
+import { utf8 } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { assert } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { encryptBytes } from "../../format/cipher";
+import { compressBytes } from "../../format/compress";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import { backupPath, dataFilePath } from "../../format/repoPath";
+import { segmentRange } from "../../format/walSegment";
+import { compareBytes } from "../../postgres/dataDirectory";
+import type { BackupStop } from "../../postgres/session";
+import { finishBackup } from "../../repository/backupStore";
+import type { Repository } from "../../repository/repository";
+import { waitForWal } from "../waitWal";
+import type { Copied } from "./copy";
+import type { BackupRun } from "./run";
+
+export interface FinishOptions {
+  readonly archiveCheck: boolean;
+  readonly archiveTimeoutMs: number;
+}
+
+export async function finish(
+  run: BackupRun,
+  copied: Copied,
+  stopped: BackupStop,
+  stoppedAtS: number,
+  archiveStart: string,
+  walSegmentSizeBytes: number,
+  options: FinishOptions,
+  ctx: Context,
+): Promise<void> {
+  const segments = options.archiveCheck ? segmentRange(archiveStart, stopped.walName, walSegmentSizeBytes) : [];
+  if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
+  await run.forEach(async ({ repo, archiveId, infoPass }) => {
+    const begun = run.manifest(repo.key);
+    const labelRows = await storeLabelFiles(repo, begun, stopped, stoppedAtS, ctx);
+    for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx);
+    const files = [...(copied.rows.get(repo.key) ?? []), ...labelRows].sort((left, right) => compareBytes(left.name, right.name));
+    const manifest: Manifest = { ...begun, archiveStop: stopped.walName, lsnStop: stopped.lsn, stoppedAtS, files };
+    checkComplete(manifest);
+    await syncDirectories(repo, manifest);
+    await finishBackup(repo, manifest, infoPass, ctx);
+    run.complete(repo.key, manifest);
+  });
+  run.requireOne();
+}
+
+/** backup_label and tablespace_map as PostgreSQL gave them: never bundled, with the rights of the data directory's files. */
+async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: BackupStop, stoppedAtS: number, ctx: Context): Promise<ManifestFile[]> {
+  const base = manifest.paths.find((path) => path.name === "pg_data");
+  assert(base !== undefined, "the manifest has no row for the data directory");
+  const contents: [string, string][] = [["pg_data/backup_label", stopped.backupLabel]];
+  if (stopped.tablespaceMap !== "") contents.push(["pg_data/tablespace_map", stopped.tablespaceMap]);
+  const rows: ManifestFile[] = [];
+  for (const [name, text] of contents) {
+    const plain = utf8(text);
+    const packed = await compressBytes(plain, repo.compress);
+    const pass = manifest.cipherPass;
+    const stored = pass === undefined ? packed : encryptBytes(packed, pass, ctx.random.bytes(8));
+    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, repo.compress.type), stored, { atomic: false });
+    const filtered = repo.compress.type !== "none" || pass !== undefined;
+    rows.push({
+      name,
+      sizeBytes: plain.length,
+      sizeRepoBytes: stored.length,
+      sha1: sha1Hex(plain),
+      ...(filtered ? { sha1Repo: sha1Hex(stored) } : {}),
+      modifiedAtS: stoppedAtS,
+      mode: base.mode & 0o644,
+      user: base.user,
+      group: base.group,
+    });
+  }
+  return rows;
+}
+
+/** Checked before the manifest is saved: what it promises must be there. */
+function checkComplete(manifest: Manifest): void {
+  for (const file of manifest.files) {
+    assert(/^[0-9a-f]{40}$/.test(file.sha1), `file '${file.name}' has no checksum`);
+    assert(file.sizeBytes === 0 || file.sizeRepoBytes > 0, `file '${file.name}' of ${file.sizeBytes} bytes has no stored bytes`);
+  }
+  assert(
+    manifest.files.some((file) => file.name === "pg_data/global/pg_control"),
+    "the backup has no pg_control",
+  );
+}
+
+/** Data files were written in place; their names become durable here, before anything refers to them. */
+async function syncDirectories(repo: Repository, manifest: Manifest): Promise<void> {
+  if (!repo.storage.features.directories) return;
+  const root = backupPath(repo.stanza, manifest.label);
+  for (const path of manifest.paths) await repo.storage.syncPath(`${root}/${path.name}`);
+  await repo.storage.syncPath(root);
+  await repo.storage.syncPath(backupPath(repo.stanza, ""));
+}

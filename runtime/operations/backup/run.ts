@@ -1,0 +1,101 @@
+/** The repositories of one backup run: who is still in it, each one's manifest, and the error of whoever left. */
+import type { Context } from "../../base/context";
+import { assert, type BackupError, toBackupError } from "../../base/errors";
+import type { RepoResult } from "../../base/parallel";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { Repository } from "../../repository/repository";
+import { combinedError } from "../results";
+import type { BackupDone } from "./backup";
+
+export interface OpenBackup {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly historyId: number;
+  /** backup.info's sub-passphrase: encrypts manifests. */
+  readonly infoPass: string | null;
+}
+
+export class BackupRun {
+  readonly #keys: readonly number[];
+  readonly #alive = new Map<number, OpenBackup>();
+  readonly #errors = new Map<number, BackupError>();
+  readonly #manifests = new Map<number, Manifest>();
+  readonly #done = new Map<number, BackupDone>();
+  readonly #ctx: Context;
+
+  constructor(opened: readonly RepoResult<OpenBackup>[], ctx: Context) {
+    this.#ctx = ctx;
+    this.#keys = opened.map((result) => result.repoKey);
+    for (const result of opened) {
+      if (result.ok) this.#alive.set(result.repoKey, result.value);
+      else this.leave(result.repoKey, result.error);
+    }
+  }
+
+  get alive(): readonly OpenBackup[] {
+    return [...this.#alive.values()];
+  }
+
+  isAlive(repoKey: number): boolean {
+    return this.#alive.has(repoKey);
+  }
+
+  /** Runs a step in every repository that is still in; an error takes just that one out. An abort ends the run. */
+  async forEach(step: (open: OpenBackup) => Promise<void>): Promise<void> {
+    await Promise.all(
+      this.alive.map((open) =>
+        step(open).catch((error: unknown) => {
+          this.leave(open.repo.key, toBackupError(error));
+        }),
+      ),
+    );
+    this.throwIfAborted();
+  }
+
+  leave(repoKey: number, error: BackupError): void {
+    if (this.#errors.has(repoKey)) return;
+    this.#alive.delete(repoKey);
+    this.#errors.set(repoKey, error);
+    this.#ctx.log.warn(`repo${repoKey} leaves this backup: [${error.name}] ${error.message}`);
+  }
+
+  /** @throws the combined error when no repository is left */
+  requireOne(): void {
+    this.throwIfAborted();
+    if (this.#alive.size > 0) return;
+    const error = combinedError("backup", this.results());
+    assert(error !== null, "no repository is left and none failed");
+    throw error;
+  }
+
+  throwIfAborted(): void {
+    if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
+  }
+
+  begin(repoKey: number, manifest: Manifest): void {
+    this.#manifests.set(repoKey, manifest);
+  }
+
+  manifest(repoKey: number): Manifest {
+    const manifest = this.#manifests.get(repoKey);
+    assert(manifest !== undefined, `repo${repoKey} has no manifest`);
+    return manifest;
+  }
+
+  complete(repoKey: number, manifest: Manifest): void {
+    this.#done.set(repoKey, { label: manifest.label, manifest });
+  }
+
+  results(): RepoResult<BackupDone>[] {
+    return this.#keys.map((repoKey): RepoResult<BackupDone> => {
+      const error = this.#errors.get(repoKey);
+      if (error !== undefined) return { repoKey, ok: false, error };
+      const value = this.#done.get(repoKey);
+      assert(value !== undefined, `repo${repoKey} has neither a result nor an error`);
+      return { repoKey, ok: true, value };
+    });
+  }
+}
+
+/** Rows of copied files by repository, in no order. */
+export type CopiedRows = ReadonlyMap<number, readonly ManifestFile[]>;

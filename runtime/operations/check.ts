@@ -1,0 +1,63 @@
+/**
+ * `check`: are the repositories this cluster's, and does a segment that is switched now arrive in each of them? Every repository answers for
+ * itself, so that a dead one does not hide the state of the others.
+ */
+import type { Context } from "../base/context";
+import { fail } from "../base/errors";
+import { perRepo, type RepoResult } from "../base/parallel";
+import type { PgControl } from "../format/pgControl";
+import type { Session } from "../postgres/session";
+import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
+import type { Repository } from "../repository/repository";
+import { checkArchive, checkBackup } from "./identity";
+import { waitForWal } from "./waitWal";
+
+export interface CheckOptions {
+  readonly dataDirectory: string;
+  readonly archiveCheck: boolean;
+  readonly archiveTimeoutMs: number;
+}
+
+export interface Checked {
+  /** The segment that arrived; null when archiving was not checked. */
+  readonly walName: string | null;
+}
+
+/** @throws dbMismatch, archiveDisabled, archiveCommandInvalid about the cluster; a repository's trouble is its own result */
+export async function check(repos: readonly Repository[], session: Session, control: PgControl, options: CheckOptions, ctx: Context): Promise<RepoResult<Checked>[]> {
+  const facts = await session.facts();
+  if (facts.dataDirectory !== options.dataDirectory) {
+    throw fail("dbMismatch", `path '${facts.dataDirectory}' queried from cluster does not match path '${options.dataDirectory}' of pg1-path`, {
+      hint: "the pg1-path and pg1-port settings likely reference different clusters.",
+    });
+  }
+  if (options.archiveCheck) requireArchiving(facts.archiveMode, facts.archiveCommand);
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
+  const opened = await perRepo(repos, async (repo) => {
+    const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);
+    checkBackup(repo, await loadBackupInfo(repo), cluster);
+    return archiveId;
+  });
+  // On a standby nothing can be switched: the infos are all there is to check, as in stock.
+  if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
+    return opened.map((result) => (result.ok ? { repoKey: result.repoKey, ok: true, value: { walName: null } } : result));
+  }
+  const walName = await session.switchWal("pgBackRest Archive Check");
+  const archiveIds = new Map(opened.map((result) => [result.repoKey, result]));
+  return perRepo(repos, async (repo) => {
+    const result = archiveIds.get(repo.key);
+    if (result === undefined || !result.ok) throw result?.error ?? fail("assert", `${repo.name} was not opened`);
+    await waitForWal(repo, result.value, walName, options.archiveTimeoutMs, ctx);
+    ctx.log.info(`WAL segment ${walName} successfully archived to ${repo.name}`);
+    return { walName };
+  });
+}
+
+function requireArchiving(mode: string, command: string): void {
+  if (mode === "off") throw fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on and restart PostgreSQL." });
+  if (!command.includes("pgbackrest")) {
+    throw fail("archiveCommandInvalid", `archive_command '${command}' must contain pgbackrest`, {
+      hint: "keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
+    });
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The heavy work of the verbs as plain-data jobs, so that worker threads can run it.
+ *
+ * A job names repositories by key; whoever runs it has opened them. Results are plain data too. The verbs see a {@link JobPool} and do not
+ * know whether it has threads.
+ */
+import type { Context } from "../base/context";
+import { fail } from "../base/errors";
+import type { Repository } from "../repository/repository";
+import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
+import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
+import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "./verifyFile";
+
+export type Job = CopyFileJob | RestoreFileJob | VerifyFileJob;
+export type JobResult<J extends Job> = J extends CopyFileJob ? CopyFileResult : J extends RestoreFileJob ? RestoreFileResult : VerifyFileResult;
+
+export interface JobPool {
+  /** Jobs that make progress at the same time; handing in more only queues them. */
+  readonly slots: number;
+  run<J extends Job>(job: J): Promise<JobResult<J>>;
+  close(): Promise<void>;
+}
+
+/** Runs one job here and now. */
+export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<CopyFileResult | RestoreFileResult | VerifyFileResult> {
+  const repo = (key: number): Repository => {
+    const found = repos.get(key);
+    if (found === undefined) throw fail("assert", `job names repo${key}, which is not open`);
+    return found;
+  };
+  switch (job.kind) {
+    case "copyFile":
+      return copyFile(job, repo, ctx);
+    case "restoreFile":
+      return restoreFile(job, repo, ctx);
+    case "verifyFile":
+      return verifyFile(job, repo);
+  }
+}
+
+/** A pool without threads: jobs run in this one, `slots` at a time at the callers' choice. */
+export function inlinePool(repos: ReadonlyMap<number, Repository>, ctx: Context, slots: number): JobPool {
+  return {
+    slots,
+    run: async <J extends Job>(job: J) => (await runJob(job, repos, ctx)) as JobResult<J>,
+    close: async () => {},
+  };
+}

@@ -1,0 +1,267 @@
+/**
+ * What of a data directory belongs into a backup: one walk that yields the rows of a manifest ("pgbackrest-format" 11).
+ *
+ * Names are the manifest's: `pg_data/…` for the data directory, `pg_tblspc/<oid>/PG_<version>_<catalog>/…` for tablespaces. Nothing is
+ * read but names, sizes, times and rights. A file that vanishes during the walk is left out: recovery recreates or removes it.
+ */
+import { lstat, readdir, readlink, stat } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { fail } from "../base/errors";
+import type { UserNames } from "../local/users";
+import { atLeast, tablespaceDirectory, walDirectoryName } from "./versions";
+
+export interface ScanOptions {
+  readonly dataDirectory: string;
+  readonly version: string;
+  readonly catalogVersion: number;
+  /** Online backups leave the WAL out: recovery takes it from the archive. */
+  readonly online: boolean;
+  /** `exclude` of the configuration: paths relative to the data directory; a trailing `/` drops only the contents. */
+  readonly exclude: readonly string[];
+  /** Tablespace names by oid, asked from the server. */
+  readonly tablespaces: ReadonlyMap<number, string>;
+  readonly users: UserNames;
+}
+
+export interface ScannedFile {
+  readonly name: string;
+  /** Where the bytes are on this machine. */
+  readonly sourcePath: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtS: number;
+  readonly mode: number;
+  readonly user: string | null;
+  readonly group: string | null;
+}
+
+export interface ScannedPath {
+  readonly name: string;
+  readonly mode: number;
+  readonly user: string | null;
+  readonly group: string | null;
+}
+
+export interface ScannedLink {
+  readonly name: string;
+  readonly destination: string;
+  readonly user: string | null;
+  readonly group: string | null;
+}
+
+export interface ScannedTarget {
+  readonly name: string;
+  readonly type: "path" | "link";
+  readonly path: string;
+  readonly file?: string;
+  readonly tablespaceId?: string;
+  readonly tablespaceName?: string;
+}
+
+export interface Scan {
+  readonly files: readonly ScannedFile[];
+  readonly paths: readonly ScannedPath[];
+  readonly links: readonly ScannedLink[];
+  readonly targets: readonly ScannedTarget[];
+  readonly warnings: readonly string[];
+}
+
+/** Directories of PGDATA whose contents PostgreSQL makes anew at start (PostgreSQL "src/backend/backup/basebackup.c"). */
+const EMPTY_DIRECTORIES = new Set(["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"]);
+const RELATION = /^\d+(_fsm|_vm)?(\.\d+)?$/;
+const TEMPORARY_RELATION = /^t\d+_\d+(_fsm|_vm)?(\.\d+)?$/;
+const DATABASE_DIRECTORY = /^(pg_data\/base\/\d+|pg_data\/global|pg_tblspc\/\d+\/PG_[^/]+\/\d+)$/;
+
+/**
+ * @throws pathMissing when the data directory is not there; linkExpected (69) for a file or directory in pg_tblspc; linkDestination (70)
+ * for a link into the data directory, to a link, or two links to one place
+ */
+export async function scanDataDirectory(options: ScanOptions): Promise<Scan> {
+  const walk = new Walk(options);
+  await walk.start();
+  return walk.finish();
+}
+
+class Walk {
+  readonly #options: ScanOptions;
+  readonly #files: ScannedFile[] = [];
+  readonly #paths: ScannedPath[] = [];
+  readonly #links: ScannedLink[] = [];
+  readonly #targets: ScannedTarget[] = [];
+  readonly #warnings: string[] = [];
+  readonly #skipRoot: ReadonlySet<string>;
+
+  constructor(options: ScanOptions) {
+    this.#options = options;
+    this.#skipRoot = rootFilesToSkip(options.version);
+  }
+
+  async start(): Promise<void> {
+    const { dataDirectory } = this.#options;
+    const info = await stat(dataDirectory).catch((error: NodeJS.ErrnoException) => {
+      throw fail("pathMissing", `unable to list file info for missing path '${dataDirectory}': [${error.code}]`, { hint: "is pg1-path right?", cause: error });
+    });
+    this.#targets.push({ name: "pg_data", type: "path", path: dataDirectory });
+    this.#addPath("pg_data", info);
+    await this.#directory("pg_data", dataDirectory);
+  }
+
+  finish(): Scan {
+    this.#checkLinks();
+    const byName = <T extends { name: string }>(rows: T[]): T[] => rows.sort((left, right) => compareBytes(left.name, right.name));
+    return {
+      files: byName(this.#withoutUnlogged()),
+      paths: byName(this.#paths),
+      links: byName(this.#links),
+      targets: byName(this.#targets),
+      warnings: this.#warnings,
+    };
+  }
+
+  async #directory(name: string, sourcePath: string): Promise<void> {
+    for (const child of (await readdir(sourcePath).catch(vanished<string[]>([]))).sort(compareBytes)) {
+      if (child.startsWith("pgsql_tmp")) continue;
+      const childName = `${name}/${child}`;
+      const childSource = `${sourcePath}/${child}`;
+      const info = await lstat(childSource).catch(vanished<null>(null));
+      if (info === null || this.#isExcluded(childName)) continue;
+      if (name === "pg_data/pg_tblspc" && !info.isSymbolicLink()) {
+        throw fail("linkExpected", `'${child}' is not a symlink - pg_tblspc should contain only symlinks`);
+      }
+      if (info.isDirectory()) await this.#childDirectory(childName, childSource, info);
+      else if (info.isFile()) this.#file(childName, childSource, info);
+      else if (info.isSymbolicLink()) await this.#link(childName, childSource, info);
+      else this.#warnings.push(`exclude special file '${childSource}' from backup`);
+    }
+  }
+
+  async #childDirectory(name: string, sourcePath: string, info: Stats): Promise<void> {
+    this.#addPath(name, info);
+    if (!this.#skipsContents(name)) await this.#directory(name, sourcePath);
+  }
+
+  #skipsContents(name: string): boolean {
+    const inRoot = name.startsWith("pg_data/") ? name.slice("pg_data/".length) : "";
+    if (EMPTY_DIRECTORIES.has(inRoot)) return true;
+    if (this.#options.online && inRoot === `${walDirectoryName(this.#options.version)}/archive_status`) return true;
+    return this.#options.exclude.some((entry) => entry.endsWith("/") && name === `pg_data/${entry.slice(0, -1)}`);
+  }
+
+  #file(name: string, sourcePath: string, info: Stats): void {
+    const slash = name.lastIndexOf("/");
+    const directory = name.slice(0, slash);
+    const base = name.slice(slash + 1);
+    if (directory === "pg_data" && this.#skipRoot.has(base)) return;
+    if (this.#options.online && directory === `pg_data/${walDirectoryName(this.#options.version)}`) return;
+    if (DATABASE_DIRECTORY.test(directory) && (/^pg_internal\.init(\.\d+)?$/.test(base) || TEMPORARY_RELATION.test(base))) return;
+    this.#files.push({
+      name,
+      sourcePath,
+      sizeBytes: info.size,
+      modifiedAtS: Math.floor(info.mtimeMs / 1000),
+      mode: info.mode & 0o7777,
+      user: this.#options.users.userName(info.uid),
+      group: this.#options.users.groupName(info.gid),
+    });
+  }
+
+  async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
+    const destination = await readlink(sourcePath);
+    const target = await lstat(sourceOfLink(sourcePath, destination)).catch((error: NodeJS.ErrnoException) => {
+      throw fail("fileOpen", `link '${name}' points to '${destination}', which cannot be read: [${error.code}]`);
+    });
+    if (target.isSymbolicLink()) throw fail("linkDestination", `link '${name}' -> '${destination}' cannot reference another link`);
+    const { userName, groupName } = this.#options.users;
+    const tablespace = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name);
+    this.#links.push({ name, destination, user: userName(info.uid), group: groupName(info.gid) });
+    if (tablespace !== null) {
+      await this.#tablespace(tablespace[1] as string, sourcePath, destination, target);
+    } else if (target.isDirectory()) {
+      this.#targets.push({ name, type: "link", path: destination });
+      await this.#childDirectory(name, sourcePath, target);
+    } else {
+      this.#targets.push({ name, type: "link", path: dirname(destination), file: destination.slice(destination.lastIndexOf("/") + 1) });
+      this.#file(name, sourcePath, target);
+    }
+  }
+
+  async #tablespace(oid: string, sourcePath: string, destination: string, info: Stats): Promise<void> {
+    const { tablespaces, online, version, catalogVersion } = this.#options;
+    const tablespaceName = tablespaces.get(Number(oid)) ?? (online ? null : `ts${oid}`);
+    if (tablespaceName === null) throw fail("assert", `tablespace with oid ${oid} not found in tablespace map`, { hint: "was a tablespace created or dropped during the backup?" });
+    const name = `pg_tblspc/${oid}`;
+    this.#targets.push({ name, type: "link", path: destination, tablespaceId: oid, tablespaceName });
+    const base = this.#paths[0] as ScannedPath;
+    // Rows without a directory of their own take the data directory's rights, so they equal the defaults and stay short.
+    if (!this.#paths.some((path) => path.name === "pg_tblspc")) this.#paths.push({ ...base, name: "pg_tblspc" });
+    this.#addPath(name, info);
+    const content = tablespaceDirectory(version, catalogVersion);
+    const contentInfo = await lstat(`${sourcePath}/${content}`).catch(vanished<null>(null));
+    if (contentInfo?.isDirectory()) await this.#childDirectory(`${name}/${content}`, `${sourcePath}/${content}`, contentInfo);
+  }
+
+  #addPath(name: string, info: Stats): void {
+    const { userName, groupName } = this.#options.users;
+    this.#paths.push({ name, mode: info.mode & 0o7777, user: userName(info.uid), group: groupName(info.gid) });
+  }
+
+  #isExcluded(name: string): boolean {
+    return this.#options.exclude.some((entry) => !entry.endsWith("/") && name === `pg_data/${entry}`);
+  }
+
+  /** Unlogged relations are made anew from their `_init` fork after a crash or a restore: only that fork is kept. */
+  #withoutUnlogged(): ScannedFile[] {
+    const unlogged = new Set<string>();
+    for (const file of this.#files) if (file.name.endsWith("_init") && isDatabaseFile(file.name)) unlogged.add(file.name.slice(0, -"_init".length));
+    if (unlogged.size === 0) return this.#files;
+    return this.#files.filter((file) => {
+      const slash = file.name.lastIndexOf("/");
+      const base = file.name.slice(slash + 1);
+      if (!RELATION.test(base) || !isDatabaseFile(file.name)) return true;
+      return !unlogged.has(`${file.name.slice(0, slash + 1)}${/^\d+/.exec(base)?.[0]}`);
+    });
+  }
+
+  #checkLinks(): void {
+    const { dataDirectory } = this.#options;
+    const seen = new Map<string, string>();
+    for (const target of this.#targets) {
+      if (target.type !== "link") continue;
+      const directory = resolve(dirname(`${dataDirectory}/${target.name.replace(/^pg_data\//, "")}`), target.path);
+      if (target.tablespaceId !== undefined && !isAbsolute(target.path)) throw fail("linkDestination", `tablespace link '${target.name}' is not absolute`);
+      if (`${directory}/`.startsWith(`${dataDirectory}/`)) throw fail("linkDestination", `link '${target.name}' destination '${directory}' is in PGDATA`);
+      const key = target.file === undefined ? directory : `${directory}/${target.file}`;
+      const other = seen.get(key);
+      if (other !== undefined) throw fail("linkDestination", `link '${target.name}' (${key}) destination is the same as link '${other}'`);
+      seen.set(key, target.name);
+    }
+  }
+}
+
+function rootFilesToSkip(version: string): ReadonlySet<string> {
+  const names = ["postgresql.auto.conf.tmp", "backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old", "postmaster.opts", "postmaster.pid"];
+  if (atLeast(version, 12)) names.push("recovery.signal", "standby.signal");
+  else names.push("recovery.conf", "recovery.done");
+  if (atLeast(version, 13)) names.push("backup_manifest", "backup_manifest.tmp");
+  return new Set(names);
+}
+
+function isDatabaseFile(name: string): boolean {
+  return DATABASE_DIRECTORY.test(name.slice(0, name.lastIndexOf("/")));
+}
+
+function sourceOfLink(sourcePath: string, destination: string): string {
+  return isAbsolute(destination) ? destination : resolve(dirname(sourcePath), destination);
+}
+
+function vanished<T>(value: T): (error: NodeJS.ErrnoException) => T {
+  return (error) => {
+    if (error.code === "ENOENT") return value;
+    throw fail("fileOpen", `unable to read '${error.path}': [${error.code}] ${error.message}`, { hint: "does this user own the data directory?", cause: error });
+  };
+}
+
+/** Order by bytes, as C's strcmp sorts names. */
+export function compareBytes(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

@@ -1,0 +1,236 @@
+/**
+ * One session with the server: who it is, the non-exclusive backup functions, WAL switches, settings.
+ *
+ * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the advisory lock of stock
+ * 2.45–2.57 is a session lock as well. Settings of the session are stock's ("pgbackrest-format" 15).
+ */
+import { Client, type QueryResult } from "pg";
+import { fail, isError, toBackupError } from "../base/errors";
+import { atLeast, majorVersion } from "./versions";
+
+/** The lock that stock takes around a backup ("pgbackrest-format" 15, step 4). */
+const BACKUP_ADVISORY_LOCK = "12340078987004321";
+
+export interface SessionTarget {
+  /** Directory of the unix socket, or a host name. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly database: string;
+  readonly queryTimeoutMs: number;
+  readonly applicationName: string;
+}
+
+export interface ServerFacts {
+  readonly version: string;
+  readonly versionNum: number;
+  readonly dataDirectory: string;
+  readonly archiveMode: string;
+  readonly archiveCommand: string;
+  readonly checkpointTimeoutS: number;
+  readonly inRecovery: boolean;
+}
+
+export interface BackupStart {
+  readonly lsn: string;
+  readonly walName: string;
+}
+
+export interface BackupStop extends BackupStart {
+  readonly backupLabel: string;
+  /** Empty when there is no tablespace. */
+  readonly tablespaceMap: string;
+}
+
+export interface DatabaseRow {
+  readonly name: string;
+  readonly id: number;
+  readonly lastSystemId: number;
+}
+
+export interface TablespaceRow {
+  readonly id: number;
+  readonly name: string;
+}
+
+export class Session {
+  readonly #client: Client;
+  #facts: ServerFacts | undefined;
+
+  private constructor(client: Client) {
+    this.#client = client;
+  }
+
+  /** @throws dbConnect (56) with where it tried and what the server said */
+  static async open(target: SessionTarget): Promise<Session> {
+    const client = new Client({
+      host: target.host,
+      port: target.port,
+      user: target.user,
+      database: target.database,
+      application_name: target.applicationName,
+      connectionTimeoutMillis: Math.min(target.queryTimeoutMs, 60_000),
+      query_timeout: target.queryTimeoutMs,
+    });
+    // A server that goes away between two queries reports here; the next query fails with its own error.
+    client.on("error", () => {});
+    try {
+      await client.connect();
+    } catch (error) {
+      const where = `host '${target.host}' port ${target.port} database '${target.database}' user '${target.user}'`;
+      throw fail("dbConnect", `unable to connect to ${where}: ${toBackupError(error).message}`, {
+        hint: [
+          "is PostgreSQL running on this host, and do pg1-socket-path and pg1-port point at it?",
+          "may this user connect (pg_hba.conf, pg1-user)?",
+        ],
+        cause: error,
+        retryable: true,
+      });
+    }
+    const session = new Session(client);
+    await session.query("set search_path = 'pg_catalog'");
+    await session.query("set client_encoding = 'UTF8'");
+    await session.query("set max_parallel_workers_per_gather = 0");
+    return session;
+  }
+
+  /** @throws dbQuery (57) with the statement and the server's words */
+  async query(sql: string, params: readonly unknown[] = []): Promise<QueryResult> {
+    try {
+      return await this.#client.query(sql, [...params]);
+    } catch (error) {
+      throw fail("dbQuery", `unable to execute query '${sql}': ${toBackupError(error).message}`, { cause: error });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => {});
+  }
+
+  /** Facts of the server, asked once. */
+  async facts(): Promise<ServerFacts> {
+    if (this.#facts !== undefined) return this.#facts;
+    const { rows } = await this.query(
+      "select current_setting('server_version_num')::int4 as version_num, current_setting('data_directory') as data_directory, " +
+        "current_setting('archive_mode') as archive_mode, current_setting('archive_command') as archive_command, " +
+        "(select setting from pg_catalog.pg_settings where name = 'checkpoint_timeout')::int4 as checkpoint_timeout, pg_catalog.pg_is_in_recovery() as in_recovery",
+    );
+    const row = rows[0];
+    this.#facts = {
+      versionNum: row.version_num,
+      version: majorVersion(row.version_num),
+      dataDirectory: row.data_directory,
+      archiveMode: row.archive_mode,
+      archiveCommand: row.archive_command,
+      checkpointTimeoutS: row.checkpoint_timeout,
+      inRecovery: row.in_recovery,
+    };
+    return this.#facts;
+  }
+
+  /** Seconds since 1970 by the database's clock. */
+  async nowS(): Promise<number> {
+    const { rows } = await this.query("select extract(epoch from clock_timestamp())::bigint::text as now");
+    return Number(rows[0].now);
+  }
+
+  /** @throws lockAcquire (50) when a backup of this cluster is running already */
+  async takeBackupLock(): Promise<void> {
+    const { rows } = await this.query(`select pg_catalog.pg_try_advisory_lock(${BACKUP_ADVISORY_LOCK})::bool as locked`);
+    if (rows[0].locked !== true) {
+      throw fail("lockAcquire", "unable to acquire the advisory backup lock of this cluster", { hint: "is another backup already running on this cluster?" });
+    }
+  }
+
+  /** Begins a non-exclusive backup. */
+  async startBackup(fast: boolean): Promise<BackupStart> {
+    const { version } = await this.facts();
+    const call = atLeast(version, 15) ? "pg_catalog.pg_backup_start" : "pg_catalog.pg_start_backup";
+    const exclusive = atLeast(version, 15) ? "" : ", false";
+    const label = "'pgBackRest backup started at ' || current_timestamp";
+    const { rows } = await this.query(
+      `select lsn::text as lsn, pg_catalog.pg_walfile_name(lsn)::text as wal from ${call}(${label}, ${fast}${exclusive}) as lsn`,
+    );
+    return { lsn: rows[0].lsn, walName: rows[0].wal };
+  }
+
+  /** Ends the backup that this session began. */
+  async stopBackup(): Promise<BackupStop> {
+    const { version } = await this.facts();
+    const call = atLeast(version, 15) ? "pg_catalog.pg_backup_stop(false)" : "pg_catalog.pg_stop_backup(false, false)";
+    const { rows } = await this.query(
+      `select lsn::text as lsn, pg_catalog.pg_walfile_name(lsn)::text as wal, labelfile as label, spcmapfile as map from ${call}`,
+    );
+    const row = rows[0];
+    return { lsn: row.lsn, walName: row.wal, backupLabel: row.label, tablespaceMap: (row.map ?? "").trim() === "" ? "" : row.map };
+  }
+
+  /** The segment that the next record goes to. */
+  async currentWalName(): Promise<string> {
+    const { rows } = await this.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal");
+    return rows[0].wal;
+  }
+
+  /** Writes a restore point, so that there is something to archive, and switches; tells the segment that is complete now. */
+  async switchWal(restorePoint: string): Promise<string> {
+    await this.query("select pg_catalog.pg_create_restore_point($1)", [restorePoint]);
+    const { rows } = await this.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal())::text as wal");
+    return rows[0].wal;
+  }
+
+  async listDatabases(): Promise<DatabaseRow[]> {
+    const { rows } = await this.query(
+      "select oid::int8::text as id, datname::text as name, (select oid::int8::text from pg_catalog.pg_database where datname = 'template0') as last from pg_catalog.pg_database order by datname",
+    );
+    return rows.map((row) => ({ name: row.name, id: Number(row.id), lastSystemId: Number(row.last) }));
+  }
+
+  async listTablespaces(): Promise<TablespaceRow[]> {
+    const { rows } = await this.query("select oid::int8::text as id, spcname::text as name from pg_catalog.pg_tablespace order by oid");
+    return rows.map((row) => ({ id: Number(row.id), name: row.name }));
+  }
+
+  /** Settings by name with where they come from; unknown names are left out. */
+  async settings(names: readonly string[]): Promise<SettingRow[]> {
+    const { rows } = await this.query(
+      "select name, current_setting(name) as value, source, pending_restart from pg_catalog.pg_settings where name = any($1) order by name",
+      [[...names]],
+    );
+    // A value set by ALTER SYSTEM that waits for a restart is only in the file's view.
+    const file = await this.query("select name, setting from pg_catalog.pg_file_settings where error is null or error = 'setting could not be applied' order by seqno");
+    const configured = new Map<string, string>(file.rows.map((row) => [row.name, row.setting]));
+    return rows.map((row) => ({
+      name: row.name,
+      value: row.value,
+      configured: configured.get(row.name) ?? null,
+      source: row.source,
+      pendingRestart: row.pending_restart,
+    }));
+  }
+
+  /** `ALTER SYSTEM SET`, or RESET for null; takes effect with {@link reload} or a restart. */
+  async alterSystem(name: string, value: string | null): Promise<void> {
+    if (!/^[a-z][a-z0-9_.]*$/.test(name)) throw fail("paramInvalid", `'${name}' is not the name of a PostgreSQL setting`);
+    const quoted = value === null ? "" : ` = ${this.#client.escapeLiteral(value)}`;
+    await this.query(`alter system ${value === null ? "reset" : "set"} ${name}${quoted}`);
+  }
+
+  async reload(): Promise<void> {
+    await this.query("select pg_catalog.pg_reload_conf()");
+  }
+}
+
+export interface SettingRow {
+  readonly name: string;
+  /** What is in force. */
+  readonly value: string;
+  /** What the configuration files say; null when they say nothing. */
+  readonly configured: string | null;
+  readonly source: string;
+  readonly pendingRestart: boolean;
+}
+
+/** True when PostgreSQL itself could not be reached, as opposed to refusing something. */
+export function isUnreachable(error: unknown): boolean {
+  return isError(error, "dbConnect");
+}

@@ -1,0 +1,118 @@
+/**
+ * Backups in a repository: label directories, manifests, and the order in which a backup becomes visible.
+ *
+ * A directory with `backup.manifest.copy` and without `backup.manifest` is a backup under way or given up; nothing refers to it. Finishing
+ * writes manifest.copy, manifest, the history copy, then backup.info with its copy: whatever moment the power fails, the repository lists
+ * only backups that are whole ("pgbackrest-format" 15, step 12).
+ */
+import { gzipSync, gunzipSync } from "node:zlib";
+import { textOf, utf8 } from "../base/bytes";
+import type { Context } from "../base/context";
+import { fail, isError, toBackupError } from "../base/errors";
+import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
+import { isLabel } from "../format/label";
+import { type Manifest, parseManifest, renderManifest } from "../format/manifest";
+import { backupPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
+import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "./infoStore";
+import { type Repository, readFile, writeFile } from "./repository";
+
+/** Labels that have a directory, ascending, whether their backup is whole or not. */
+export async function listLabels(repo: Repository): Promise<string[]> {
+  const labels: string[] = [];
+  for await (const entry of repo.storage.list(backupPath(repo.stanza, ""))) {
+    const name = baseName(entry.path);
+    if (entry.type === "directory" && isLabel(name)) labels.push(name);
+  }
+  return labels.sort();
+}
+
+/** The newest label of the manifest history, which outlives expired backups; null when there is none. */
+export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
+  const root = `${backupPath(repo.stanza, "")}/backup.history`.replace("//", "/");
+  const years: string[] = [];
+  for await (const entry of repo.storage.list(root)) if (entry.type === "directory" && /^\d{4}$/.test(baseName(entry.path))) years.push(baseName(entry.path));
+  let newest: string | null = null;
+  const year = years.sort().at(-1);
+  if (year === undefined) return null;
+  for await (const entry of repo.storage.list(`${root}/${year}`)) {
+    const label = baseName(entry.path).replace(/\.manifest\.gz$/, "");
+    if (isLabel(label) && (newest === null || label > newest)) newest = label;
+  }
+  return newest;
+}
+
+/** True when the directory holds a finished backup. */
+export async function hasManifest(repo: Repository, label: string): Promise<boolean> {
+  return (await repo.storage.stat(manifestPath(repo.stanza, label))) !== null;
+}
+
+/**
+ * The manifest of a finished backup, from its copy when the main file is damaged. `pass` is backup.info's sub-passphrase.
+ * @throws fileMissing, checksum, crypto, format; format (29) when the label inside is another one
+ */
+export async function loadManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
+  const path = manifestPath(repo.stanza, label);
+  let manifest: Manifest;
+  try {
+    manifest = parseManifest(textOf(await readFile(repo, path, pass)), path);
+  } catch (error) {
+    // Without the main file the backup was never finished: its copy must not be taken for a whole backup.
+    if (isError(error, "fileMissing")) throw error;
+    try {
+      manifest = parseManifest(textOf(await readFile(repo, copyOf(path), pass)), copyOf(path));
+    } catch {
+      throw error;
+    }
+  }
+  if (manifest.label !== label) {
+    throw fail("format", `requested backup '${label}' and manifest label '${manifest.label}' do not match`, {
+      hint: "this indicates some sort of corruption (at the very least paths have been renamed).",
+      repoKey: repo.key,
+      path,
+    });
+  }
+  return manifest;
+}
+
+/** Saves the manifest of a backup under way: what makes its directory recognisable as ours. */
+export async function saveManifestCopy(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<void> {
+  await writeFile(repo, copyOf(manifestPath(repo.stanza, manifest.label)), utf8(renderManifest(manifest)), pass, ctx);
+}
+
+/** Makes a copied backup visible: manifests, history, `latest`, backup.info; archive.info is rewritten so that bucket rules see it young. */
+export async function finishBackup(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<BackupInfo> {
+  const text = utf8(renderManifest(manifest));
+  const path = manifestPath(repo.stanza, manifest.label);
+  await writeFile(repo, copyOf(path), text, pass, ctx);
+  await writeFile(repo, path, text, pass, ctx);
+  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), gzipSync(text, { level: 9 }), pass, ctx);
+  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupPath(repo.stanza, "")}/latest`.replace("//", "/"), manifest.label);
+
+  // Loaded again: another writer may have added or expired backups since this one began.
+  const info = await loadBackupInfo(repo);
+  const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
+  const updated: BackupInfo = { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+  await saveBackupInfo(repo, updated, ctx);
+  await saveArchiveInfo(repo, await loadArchiveInfo(repo), ctx);
+  return updated;
+}
+
+/** The plain manifest of the history, for backups that are gone. */
+export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
+  const path = manifestHistoryPath(repo.stanza, label);
+  return parseManifest(textOf(gunzipSync(await readFile(repo, path, pass))), path);
+}
+
+/** Removes a directory that holds no finished backup. Refuses one that does: our mistake, never the user's. */
+export async function removeUnfinished(repo: Repository, label: string): Promise<void> {
+  if (await hasManifest(repo, label)) throw fail("assert", `backup '${label}' is finished and must not be removed as unfinished`);
+  try {
+    await repo.storage.removePath(backupPath(repo.stanza, label));
+  } catch (error) {
+    throw toBackupError(error, "pathRemove");
+  }
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}

@@ -1,0 +1,73 @@
+/**
+ * archive.info and backup.info of a repository, each with its byte-identical second copy.
+ *
+ * Readers try the main file and, on any error, the copy; when both fail, one error combines them ("pgbackrest-format" 3.2). Writers write
+ * main, then copy, each atomically: at every moment at least one of the two is whole.
+ */
+import { textOf, utf8 } from "../base/bytes";
+import type { Context } from "../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format/archiveInfo";
+import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/backupInfo";
+import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repoPath";
+import { type Repository, readFile, writeFile } from "./repository";
+
+const ARCHIVE_HINTS = [
+  "archive.info cannot be opened but is required to push/get WAL segments.",
+  "is archive_command configured correctly in postgresql.conf?",
+  "has a stanza-create been performed?",
+  "use --no-archive-check to disable archive checks during backup if you have an alternate archiving scheme.",
+];
+const BACKUP_HINTS = ["backup.info cannot be opened and is required to perform a backup.", "has a stanza-create been performed?"];
+
+/** @throws fileMissing when neither copy exists; checksum, crypto, format… of the first failure otherwise */
+export function loadArchiveInfo(repo: Repository): Promise<ArchiveInfo> {
+  return loadEither(repo, archiveInfoPath(repo.stanza), parseArchiveInfo, ARCHIVE_HINTS);
+}
+
+/** @throws fileMissing when neither copy exists; checksum, crypto, format… of the first failure otherwise */
+export function loadBackupInfo(repo: Repository): Promise<BackupInfo> {
+  return loadEither(repo, backupInfoPath(repo.stanza), parseBackupInfo, BACKUP_HINTS);
+}
+
+export function saveArchiveInfo(repo: Repository, info: ArchiveInfo, ctx: Context): Promise<void> {
+  return saveBoth(repo, archiveInfoPath(repo.stanza), renderArchiveInfo(info), ctx);
+}
+
+export function saveBackupInfo(repo: Repository, info: BackupInfo, ctx: Context): Promise<void> {
+  return saveBoth(repo, backupInfoPath(repo.stanza), renderBackupInfo(info), ctx);
+}
+
+async function saveBoth(repo: Repository, path: string, text: string, ctx: Context): Promise<void> {
+  const plain = utf8(text);
+  await writeFile(repo, path, plain, repo.cipherPass, ctx);
+  await writeFile(repo, copyOf(path), plain, repo.cipherPass, ctx);
+}
+
+async function loadEither<T>(repo: Repository, path: string, parse: (text: string, name: string) => T, hints: readonly string[]): Promise<T> {
+  const failures: BackupError[] = [];
+  for (const candidate of [path, copyOf(path)]) {
+    try {
+      return parse(textOf(await readFile(repo, candidate, repo.cipherPass)), candidate);
+    } catch (error) {
+      failures.push(toBackupError(error));
+    }
+  }
+  throw combine(repo, path, failures, hints);
+}
+
+function combine(repo: Repository, path: string, failures: readonly BackupError[], hints: readonly string[]): BackupError {
+  const present = failures.filter((failure) => failure.kind !== "fileMissing");
+  const kinds = new Set(present.map((failure) => failure.kind));
+  const [first] = present;
+  const kind = first === undefined ? "fileMissing" : kinds.size > 1 ? "fileOpen" : first.kind;
+  const lines = failures.map((failure) => `${failure.name}: ${failure.message}`);
+  const own = failures.flatMap((failure) => failure.hints);
+  const cryptoHint = present.some((failure) => isError(failure, "crypto", "format")) ? ["is or was the repo encrypted?"] : [];
+  return fail(kind, [`unable to load info file '${path}' or '${copyOf(path)}':`, ...lines].join("\n"), {
+    hint: [...new Set([...own, ...cryptoHint, ...hints])],
+    repoKey: repo.key,
+    path,
+    retryable: first?.retryable ?? false,
+  });
+}

@@ -1,0 +1,57 @@
+/**
+ * One repository of one stanza: a storage, the keys that open it, and how what is written to it is compressed and encrypted.
+ *
+ * Path rules are in `format/repoPath`, byte rules in `format/*`; this room joins them with a storage driver. Write order is a rule of this
+ * room: data, then manifests, then info files (main before copy), as stock does ("pgbackrest-format" 2 and 15); readers accept either copy.
+ */
+import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
+import type { Context } from "../base/context";
+import { LIMITS } from "../base/limits";
+import { decrypt, encryptBytes } from "../format/cipher";
+import type { CompressSpec } from "../format/compress";
+import type { Storage } from "../storage/storage";
+
+export interface Repository {
+  /** 1 for `repo1-…`. */
+  readonly key: number;
+  readonly name: string;
+  readonly storage: Storage;
+  readonly stanza: string;
+  readonly cipherType: "none" | "aes-256-cbc";
+  /** Opens archive.info and backup.info; everything below has keys of its own. Null without encryption. */
+  readonly cipherPass: string | null;
+  /** Compression of what is written here. */
+  readonly compress: CompressSpec;
+  /** A `latest` link beside the backups, where the storage has links. */
+  readonly latestLink: boolean;
+  readonly retentionFull: number | undefined;
+}
+
+/** The whole plain content of a small file. @throws fileMissing, crypto */
+export async function readFile(repo: Repository, path: string, pass: string | null): Promise<Uint8Array> {
+  return collect(await openFile(repo, path, pass), LIMITS.wholeFileSizeBytesMax);
+}
+
+/** The plain content as a stream; `pass` null reads it as it is. @throws fileMissing, crypto */
+export async function openFile(repo: Repository, path: string, pass: string | null): Promise<ByteStream> {
+  const stored = await repo.storage.read(path);
+  return pass === null ? stored : decrypt(stored, pass);
+}
+
+/** Writes a small file atomically, encrypted when `pass` is given. */
+export async function writeFile(repo: Repository, path: string, plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Promise<void> {
+  await repo.storage.put(path, seal(plain, pass, ctx));
+}
+
+/** What is stored for `plain`: itself, or its encryption with a fresh salt. */
+export function seal(plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Uint8Array {
+  return pass === null ? plain : encryptBytes(plain, pass, ctx.random.bytes(8));
+}
+
+/** A stream of nothing, for empty files. */
+export const emptyStream = (): ByteStream => streamOf(EMPTY_BYTES);
+
+/** A new passphrase of the hierarchy: 48 random bytes in base64, whose text is the passphrase ("pgbackrest-format" 4.1). */
+export function newSubPass(ctx: Pick<Context, "random">): string {
+  return Buffer.from(ctx.random.bytes(48)).toString("base64");
+}

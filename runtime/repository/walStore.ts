@@ -1,0 +1,100 @@
+/**
+ * WAL segments, partial segments, backup labels and timeline histories in a repository ("pgbackrest-format" 8).
+ *
+ * A segment's name carries the SHA-1 of its plain content: `<24>-<40 hex>[.ext]`; it is never replaced by other content. History and
+ * backup-label files are stored under their own name, never compressed, and may be overwritten. All are encrypted with the archive's key.
+ */
+import type { ByteStream } from "../base/bytes";
+import { type CompressType, decompress, extensionOf, typeOfName } from "../format/compress";
+import { decrypt, encrypt } from "../format/cipher";
+import { archiveIdPath, walPath } from "../format/repoPath";
+import { parseArchivedName, parseWalName } from "../format/walSegment";
+import type { Repository } from "./repository";
+
+export interface StoredWal {
+  /** Name without checksum and extension. */
+  readonly name: string;
+  /** Name in the repository. */
+  readonly fileName: string;
+  /** SHA-1 of the plain content; null for files that carry none. */
+  readonly sha1: string | null;
+  readonly sizeRepoBytes: number;
+}
+
+/** True for names that carry a checksum and are compressed: segments and partial segments. */
+export function isSegment(name: string): boolean {
+  const parsed = parseWalName(name);
+  return parsed !== null && (parsed.kind === "segment" || parsed.kind === "partial");
+}
+
+/** Everything stored under this WAL file name: none, one, or (a damaged archive) several. */
+export async function findWal(repo: Repository, archiveId: string, name: string): Promise<StoredWal[]> {
+  const found: StoredWal[] = [];
+  const directory = walDirectory(repo, archiveId, name);
+  const prefix = isSegment(name) ? `${name}-` : name;
+  for await (const entry of repo.storage.list(directory, { namePrefix: prefix })) {
+    const stored = storedWalOf(entry.path, entry.sizeBytes);
+    if (stored !== null && stored.name === name) found.push(stored);
+  }
+  return found;
+}
+
+/** Every stored WAL file of an archive id whose directory's 16 characters are at least `fromDirectory`. One listing of the whole id. */
+export async function* listWal(repo: Repository, archiveId: string): AsyncIterable<StoredWal> {
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId), { recursive: true })) {
+    const stored = storedWalOf(entry.path, entry.sizeBytes);
+    if (stored !== null) yield stored;
+  }
+}
+
+/** Archive ids (`15-1`) that have a directory. */
+export async function listArchiveIds(repo: Repository): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, ""))) {
+    const name = baseName(entry.path);
+    if (entry.type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name)) ids.push(name);
+  }
+  return ids.sort();
+}
+
+export interface WalToStore {
+  readonly archiveId: string;
+  readonly name: string;
+  /** SHA-1 of the plain content; used for segments only. */
+  readonly sha1: string;
+  /** Compression of what `open` yields; `none` for files that are no segments. */
+  readonly compressType: CompressType;
+  /** The content, compressed already. */
+  readonly open: () => ByteStream;
+}
+
+/** Stores one WAL file atomically; `salt` is 8 random bytes, used when the archive is encrypted with `pass`. */
+export async function putWal(repo: Repository, wal: WalToStore, pass: string | null, salt: () => Uint8Array): Promise<void> {
+  const fileName = isSegment(wal.name) ? `${wal.name}-${wal.sha1}${extensionOf(wal.compressType)}` : wal.name;
+  const open = pass === null ? wal.open : () => encrypt(wal.open(), pass, salt());
+  await repo.storage.putStream(walPath(repo.stanza, wal.archiveId, fileName), open);
+}
+
+/** The plain content of a stored WAL file. */
+export async function openWal(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<ByteStream> {
+  const raw = await repo.storage.read(walPath(repo.stanza, archiveId, stored.fileName));
+  const compressed = pass === null ? raw : decrypt(raw, pass);
+  return stored.sha1 === null ? compressed : decompress(compressed, typeOfName(stored.fileName));
+}
+
+function walDirectory(repo: Repository, archiveId: string, name: string): string {
+  const path = walPath(repo.stanza, archiveId, name);
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
+function storedWalOf(path: string, sizeRepoBytes: number): StoredWal | null {
+  const fileName = baseName(path);
+  const archived = parseArchivedName(fileName);
+  if (archived !== null) return { name: archived.name, fileName, sha1: archived.sha1, sizeRepoBytes };
+  const plain = parseWalName(fileName);
+  return plain !== null && (plain.kind === "history" || plain.kind === "backupLabel") ? { name: fileName, fileName, sha1: null, sizeRepoBytes } : null;
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
