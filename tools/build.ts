@@ -1,0 +1,8 @@
+/** `npm run build`: dist/runtime.cjs and dist/components; nothing when the sources are those of the last build. */
+import { build } from "./parts/build";
+import { createProgress } from "./parts/progress";
+
+void build(createProgress(), { force: process.argv.includes("--force") }).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

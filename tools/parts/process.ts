@@ -1,0 +1,242 @@
+/**
+ * Programs that the demo, the tests and the benchmarks run: `run` waits for the end, `start` keeps one going.
+ *
+ * Every started process is recorded and stopped by its own process id when this process ends: in order and with its own signal on
+ * SIGINT and SIGTERM, at once on a plain exit. Started programs get a process group of their own, so that Ctrl-C in a terminal reaches
+ * only this process, which then decides the order.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
+import type { OsUser } from "./users";
+
+export interface RunOptions {
+  readonly cwd?: string;
+  /** Added to this process's environment; undefined removes a name. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Runs as this account (only root can). */
+  readonly user?: OsUser;
+  readonly input?: string | Uint8Array;
+  /** Default 10 minutes; the process is then killed and `run` throws. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Called for every line of stdout and stderr as it comes. */
+  readonly onLine?: (line: string) => void;
+}
+
+export interface RunResult {
+  /** 128 + signal number when a signal ended it. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly elapsedMs: number;
+}
+
+export interface StartOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly user?: OsUser;
+  /** File that gets stdout and stderr. */
+  readonly logFile: string;
+  /** What ends it in order; default SIGTERM. */
+  readonly stopSignal?: NodeJS.Signals;
+  /** What ends it when there is no time to wait; default SIGKILL. */
+  readonly killSignal?: NodeJS.Signals;
+}
+
+export interface Started {
+  readonly pid: number;
+  /** Exit code, or 128 + signal number. */
+  readonly exited: Promise<number>;
+  isRunning(): boolean;
+  /** The log file's text so far. */
+  log(): string;
+  /** Sends `signal` (default: its stop signal) and waits; kills it after `timeoutMs` (default 30 s). Fine when it has ended already. */
+  stop(signal?: NodeJS.Signals, timeoutMs?: number): Promise<number>;
+}
+
+/** Runs a program to its end and tells how it went; a wrong exit code is not an error here. @throws Error when it cannot be started or takes too long */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const startedAtMs = performance.now();
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      ...identity(options),
+      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    });
+    const release = record(child, "SIGTERM", "SIGKILL");
+    const texts = { stdout: "", stderr: "" };
+    for (const name of ["stdout", "stderr"] as const) {
+      let rest = "";
+      child[name]?.setEncoding("utf8").on("data", (chunk: string) => {
+        texts[name] += chunk;
+        if (options.onLine === undefined) return;
+        const lines = (rest + chunk).split(/\r?\n|\r/);
+        rest = lines.pop() ?? "";
+        for (const line of lines) options.onLine(line);
+      });
+    }
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(options.input);
+    let late = false;
+    const kill = (): void => void child.kill("SIGKILL");
+    const timer = setTimeout(
+      () => {
+        late = true;
+        kill();
+      },
+      options.timeoutMs ?? 10 * 60_000,
+    );
+    options.signal?.addEventListener("abort", kill, { once: true });
+    const finish = (): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener("abort", kill);
+      release();
+    };
+    child.on("error", (error) => {
+      finish();
+      reject(new Error(`unable to run ${command}: ${error.message}`, { cause: error }));
+    });
+    child.on("close", (code, signal) => {
+      finish();
+      if (late) reject(new Error(`${describe(command, args)} did not end in time\n${tail(texts.stderr || texts.stdout)}`));
+      else resolve({ exitCode: exitCodeOf(code, signal), ...texts, elapsedMs: performance.now() - startedAtMs });
+    });
+  });
+}
+
+/** Like {@link run}; returns stdout. @throws Error with the end of the output when the exit code is not 0 */
+export async function runOk(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const result = await run(command, args, options);
+  if (result.exitCode === 0) return result.stdout;
+  throw new Error(`${describe(command, args)} ended with exit code ${result.exitCode}\n${tail(`${result.stdout}\n${result.stderr}`)}`);
+}
+
+/** Starts a program that goes on until it is stopped. @throws Error when it cannot be started */
+export async function start(command: string, args: readonly string[], options: StartOptions): Promise<Started> {
+  const stopSignal = options.stopSignal ?? "SIGTERM";
+  const log = openSync(options.logFile, "a");
+  const child = spawn(command, args, { ...identity(options), stdio: ["ignore", log, log], detached: true });
+  closeSync(log);
+  const release = record(child, stopSignal, options.killSignal ?? "SIGKILL");
+  let running = true;
+  const exited = new Promise<number>((resolve) => {
+    child.on("exit", (code, signal) => {
+      running = false;
+      release();
+      resolve(exitCodeOf(code, signal));
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (error) => {
+      running = false;
+      release();
+      reject(new Error(`unable to start ${command}: ${error.message}`, { cause: error }));
+    });
+  });
+  const stop = async (signal: NodeJS.Signals = stopSignal, timeoutMs = 30_000): Promise<number> => {
+    if (!running) return exited;
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+    return exited.finally(() => clearTimeout(timer));
+  };
+  return { pid: child.pid ?? 0, exited, isRunning: () => running, log: () => readFileSync(options.logFile, "utf8"), stop };
+}
+
+/** The first file named `name` on PATH that can be run, or null. */
+export async function findOnPath(name: string): Promise<string | null> {
+  const result = await run("/bin/sh", ["-c", 'command -v -- "$1"', "sh", name]);
+  return result.exitCode === 0 ? result.stdout.trim() : null;
+}
+
+/** Waits without blocking the event loop. */
+export function sleep(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs));
+}
+
+/** Repeats `check` until it gives something other than null. @throws Error naming `what` after `timeoutMs` */
+export async function waitFor<T>(what: string, timeoutMs: number, check: () => Promise<T | null>, pauseMs = 50): Promise<T> {
+  const endMs = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await check();
+    if (value !== null) return value;
+    if (performance.now() > endMs) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await sleep(pauseMs);
+  }
+}
+
+type Cleanup = () => void | Promise<void>;
+const cleanups: Cleanup[] = [];
+const children = new Map<ChildProcess, { stopSignal: NodeJS.Signals; killSignal: NodeJS.Signals }>();
+let watching = false;
+let ending = false;
+
+/** Runs `cleanup` when this process is told to end (SIGINT, SIGTERM); the last one registered comes first. The result forgets it. */
+export function onEnd(cleanup: Cleanup): () => void {
+  watch();
+  cleanups.push(cleanup);
+  return () => {
+    const position = cleanups.indexOf(cleanup);
+    if (position >= 0) cleanups.splice(position, 1);
+  };
+}
+
+/** Runs every registered cleanup, then stops whatever is still running. Bounded: 60 s for the cleanups, 15 s for the processes. */
+export async function cleanUp(): Promise<void> {
+  const all = (async () => {
+    for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) {
+      try {
+        await cleanup();
+      } catch (error) {
+        process.stderr.write(`clean-up: ${String(error)}\n`);
+      }
+    }
+  })();
+  await Promise.race([all, sleep(60_000)]);
+  for (const [child, how] of children) child.kill(how.stopSignal);
+  for (let turn = 0; turn < 150 && children.size > 0; turn += 1) await sleep(100);
+  killAll();
+}
+
+function watch(): void {
+  if (watching) return;
+  watching = true;
+  process.on("exit", killAll);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (ending) return;
+      ending = true;
+      void cleanUp().finally(() => process.exit(128 + constants.signals[signal]));
+    });
+  }
+}
+
+function record(child: ChildProcess, stopSignal: NodeJS.Signals, killSignal: NodeJS.Signals): () => void {
+  watch();
+  children.set(child, { stopSignal, killSignal });
+  return () => void children.delete(child);
+}
+
+function killAll(): void {
+  for (const [child, how] of children) child.kill(how.killSignal);
+}
+
+function identity(options: Pick<RunOptions, "cwd" | "env" | "user">): { cwd?: string; env: NodeJS.ProcessEnv; uid?: number; gid?: number } {
+  const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
+  const where = options.cwd === undefined ? {} : { cwd: options.cwd };
+  if (options.user === undefined || process.getuid?.() !== 0) return { ...where, env };
+  return { ...where, env: { ...env, USER: options.user.name, LOGNAME: options.user.name, HOME: "/" }, uid: options.user.uid, gid: options.user.gid };
+}
+
+function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {
+  return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+}
+
+function describe(command: string, args: readonly string[]): string {
+  const text = [command, ...args].join(" ");
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}
+
+function tail(text: string): string {
+  return text.trim().split("\n").slice(-25).join("\n");
+}

@@ -1,0 +1,208 @@
+/**
+ * S3 servers on this machine over TLS: s3rver (npm, at once there) and versitygw (Go, stricter: users, policies, object lock).
+ *
+ * Both are processes of their own, can be stopped and started again with the same data on the same port, and listen on 127.0.0.1 only;
+ * clients use the name `localhost`, which is in their certificate.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { projectFolder } from "./cache";
+import { type CertificateFiles, makeCertificates } from "./certificates";
+import { findVersitygw } from "./goTools";
+import { ensureNode } from "./nodeBinary";
+import { type Started, start, waitFor } from "./process";
+
+export interface S3ServerOptions {
+  readonly kind: "s3rver" | "versitygw";
+  /** Folder for objects, certificates and log; default: a new one for temporary files, removed by `remove`. */
+  readonly folder?: string;
+  /** Default `pgbackstop`. */
+  readonly bucket?: string;
+  /** True serves a certificate that has ended. */
+  readonly expiredCertificate?: boolean;
+}
+
+export class S3Server {
+  readonly kind: "s3rver" | "versitygw";
+  readonly host = "localhost";
+  readonly port: number;
+  readonly region = "us-east-1";
+  readonly bucket: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly certificates: CertificateFiles;
+  readonly logFile: string;
+  readonly #folder: string;
+  readonly #ownsFolder: boolean;
+  readonly #expired: boolean;
+  #process: Started | null = null;
+
+  private constructor(options: S3ServerOptions, folder: string, port: number) {
+    this.kind = options.kind;
+    this.port = port;
+    this.bucket = options.bucket ?? "pgbackstop";
+    this.accessKey = `AKIA${randomBytes(8).toString("hex").toUpperCase()}`;
+    this.secretKey = randomBytes(20).toString("hex");
+    this.#folder = folder;
+    this.#ownsFolder = options.folder === undefined;
+    this.#expired = options.expiredCertificate ?? false;
+    this.certificates = makeCertificates(join(folder, "certificates"));
+    this.logFile = join(folder, "server.log");
+    mkdirSync(this.#objects, { recursive: true });
+  }
+
+  /** Makes the folder, the keys, the certificates and the bucket, and starts the server. @throws Error when its program is missing */
+  static async create(options: S3ServerOptions): Promise<S3Server> {
+    const folder = options.folder ?? mkdtempSync(join(tmpdir(), "pgb-s3-"));
+    mkdirSync(folder, { recursive: true });
+    const server = new S3Server(options, folder, await freePort());
+    await server.start();
+    return server;
+  }
+
+  /** `localhost:9000` */
+  get endpoint(): string {
+    return `${this.host}:${this.port}`;
+  }
+
+  /** Certificate to trust, PEM. */
+  get caFile(): string {
+    return this.certificates.caFile;
+  }
+
+  get #objects(): string {
+    return join(this.#folder, "objects");
+  }
+
+  /** Folder of the bucket on this machine's disk, where tests can look at or damage what is stored. */
+  get bucketPath(): string {
+    return join(this.#objects, this.bucket);
+  }
+
+  isRunning(): boolean {
+    return this.#process?.isRunning() ?? false;
+  }
+
+  /** Starts the server (again) and waits until it accepts connections; nothing when it is running. */
+  async start(): Promise<void> {
+    if (this.isRunning()) return;
+    writeFileSync(this.logFile, "", { flag: "a" });
+    const started = await (this.kind === "s3rver" ? this.#startS3rver() : this.#startVersitygw());
+    this.#process = started;
+    await waitFor(`start of ${this.kind}`, 30_000, async () => {
+      if (!started.isRunning()) throw new Error(`${this.kind} stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
+      return (await accepts(this.port)) ? true : null;
+    });
+  }
+
+  /** Stops the server; data, keys and port stay. */
+  async stop(): Promise<void> {
+    await this.#process?.stop("SIGKILL");
+    this.#process = null;
+  }
+
+  /** Lets connections hang without an answer until `resume`. */
+  pause(): void {
+    if (this.#process !== null) process.kill(this.#process.pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    if (this.#process !== null) process.kill(this.#process.pid, "SIGCONT");
+  }
+
+  /** Options of a pgBackRest repository on this server, without the `repoN-` in front. */
+  repositoryOptions(): Record<string, string> {
+    return {
+      type: "s3",
+      "s3-endpoint": this.host,
+      "storage-port": String(this.port),
+      "s3-region": this.region,
+      "s3-bucket": this.bucket,
+      "s3-uri-style": "path",
+      "s3-key": this.accessKey,
+      "s3-key-secret": this.secretKey,
+      "storage-ca-file": this.caFile,
+    };
+  }
+
+  /** Stops the server and removes the folder that this object made. */
+  async remove(): Promise<void> {
+    await this.stop();
+    if (this.#ownsFolder) rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #startS3rver(): Promise<Started> {
+    const settings = {
+      port: this.port,
+      folder: this.#objects,
+      bucket: this.bucket,
+      accessKey: this.accessKey,
+      secretKey: this.secretKey,
+      certFile: this.#certFile,
+      keyFile: this.certificates.keyFile,
+      vhostBuckets: true,
+    };
+    const program = join(projectFolder(), "tools", "parts", "s3rverMain.mjs");
+    return start(await ensureNode(), [program, JSON.stringify(settings)], { logFile: this.logFile, cwd: this.#folder });
+  }
+
+  async #startVersitygw(): Promise<Started> {
+    const program = await findVersitygw();
+    if (program === null) throw new Error("versitygw is not built: npm test -- --all builds it");
+    mkdirSync(this.bucketPath, { recursive: true });
+    const sidecar = join(this.#folder, "metadata");
+    mkdirSync(sidecar, { recursive: true });
+    const iam = join(this.#folder, "iam");
+    mkdirSync(iam, { recursive: true });
+    const tls = ["--cert", this.#certFile, "--key", this.certificates.keyFile];
+    const listen = [
+      "--port",
+      `127.0.0.1:${this.port}`,
+      "--region",
+      this.region,
+      "--iam-dir",
+      iam,
+      "--quiet",
+      "--keep-alive",
+      "--virtual-domain",
+      this.host,
+    ];
+    return start(program, [...listen, ...tls, "posix", "--sidecar", sidecar, this.#objects], {
+      logFile: this.logFile,
+      cwd: this.#folder,
+      env: { ROOT_ACCESS_KEY: this.accessKey, ROOT_SECRET_KEY: this.secretKey },
+    });
+  }
+
+  get #certFile(): string {
+    return this.#expired ? this.certificates.expiredCertFile : this.certificates.certFile;
+  }
+}
+
+/** A port on 127.0.0.1 that nothing listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = typeof address === "object" && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    const end = (result: boolean): void => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+  });
+}
