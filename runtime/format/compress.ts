@@ -1,0 +1,172 @@
+/**
+ * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is only recognised.
+ *
+ * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without content checksum, zst
+ * the same. One frame per file. Level ranges and defaults are stock's. Damaged or truncated content is `format` (29), bz2
+ * `featureNotSupported` (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
+ */
+import {
+  constants,
+  createDeflate,
+  createGunzip,
+  createGzip,
+  createInflate,
+  createZstdCompress,
+  createZstdDecompress,
+  deflateSync,
+  gunzipSync,
+  gzipSync,
+  inflateSync,
+  zstdCompressSync,
+  zstdDecompressSync,
+} from "node:zlib";
+import type { ByteStream } from "../base/bytes";
+import { fail } from "../base/errors";
+import { LIMITS } from "../base/limits";
+import { compressLz4, compressLz4Bytes, decompressLz4, decompressLz4Bytes } from "./lz4";
+import { throughTransform } from "./throughTransform";
+
+export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
+
+export interface CompressSpec {
+  readonly type: CompressType;
+  readonly level: number;
+}
+
+interface TypeFacts {
+  readonly extension: string;
+  readonly level: number;
+  readonly levelMin: number;
+  readonly levelMax: number;
+}
+
+const TYPES: Readonly<Record<CompressType, TypeFacts>> = {
+  none: { extension: "", level: 0, levelMin: 0, levelMax: 0 },
+  gz: { extension: ".gz", level: 6, levelMin: -1, levelMax: 9 },
+  lz4: { extension: ".lz4", level: 1, levelMin: -5, levelMax: 12 },
+  zst: { extension: ".zst", level: 3, levelMin: -7, levelMax: 22 },
+  bz2: { extension: ".bz2", level: 9, levelMin: 1, levelMax: 9 },
+};
+const GZ_MEM_LEVEL = 9;
+
+/** The stored form of `source`. An early end of the consumer releases the codec and the source. */
+export function compress(source: ByteStream, spec: CompressSpec, raw = false): ByteStream {
+  const { type, level } = spec;
+  const chunkSize = LIMITS.chunkSizeBytes;
+  switch (type) {
+    case "none":
+      return source;
+    case "gz": {
+      const options = { level, memLevel: GZ_MEM_LEVEL, chunkSize };
+      return throughTransform(source, () => (raw ? createDeflate(options) : createGzip(options)), codecError(type));
+    }
+    case "zst":
+      return throughTransform(source, () => createZstdCompress({ chunkSize, params: zstParams(level) }), codecError(type));
+    case "lz4":
+      return compressLz4(source, level, !raw);
+    case "bz2":
+      throw notSupported();
+  }
+}
+
+/** The original content. @throws format when the content is damaged or ends early. */
+export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
+  const chunkSize = LIMITS.chunkSizeBytes;
+  switch (type) {
+    case "none":
+      return source;
+    case "gz":
+      return throughTransform(source, () => (raw ? createInflate({ chunkSize }) : createGunzip({ chunkSize })), codecError(type));
+    case "zst":
+      return throughTransform(source, () => createZstdDecompress({ chunkSize }), codecError(type));
+    case "lz4":
+      return decompressLz4(source);
+    case "bz2":
+      throw notSupported();
+  }
+}
+
+/** {@link compress} for a small file in memory, synchronously: cheaper than a stream up to about 1 MiB. */
+export function compressBytes(bytes: Uint8Array, spec: CompressSpec, raw = false): Uint8Array {
+  const { type, level } = spec;
+  switch (type) {
+    case "none":
+      return bytes;
+    case "gz": {
+      const options = { level, memLevel: GZ_MEM_LEVEL };
+      return raw ? deflateSync(bytes, options) : gzipSync(bytes, options);
+    }
+    case "zst":
+      return zstdCompressSync(bytes, { params: zstParams(level) });
+    case "lz4":
+      return compressLz4Bytes(bytes, level, !raw);
+    case "bz2":
+      throw notSupported();
+  }
+}
+
+/** {@link decompress} for a small file in memory. @throws format also when the content is larger than `limitBytes`. */
+export function decompressBytes(bytes: Uint8Array, type: CompressType, limitBytes: number, raw = false): Uint8Array {
+  const options = { maxOutputLength: Math.max(limitBytes, 1) };
+  try {
+    switch (type) {
+      case "none":
+        return bytes;
+      case "gz":
+        return raw ? inflateSync(bytes, options) : gunzipSync(bytes, options);
+      case "zst":
+        return zstdDecompressSync(bytes, options);
+      case "lz4":
+        return decompressLz4Bytes(bytes, limitBytes);
+      case "bz2":
+        throw notSupported();
+    }
+  } catch (error) {
+    throw codecError(type)(error);
+  }
+}
+
+/** `""`, `".gz"`, … */
+export function extensionOf(type: CompressType): string {
+  return TYPES[type].extension;
+}
+
+/** Null for an extension (with its dot) that names no compression that this format has. */
+export function typeOfExtension(extension: string): CompressType | null {
+  const found = Object.entries(TYPES).find(([, facts]) => facts.extension === extension);
+  return found === undefined ? null : (found[0] as CompressType);
+}
+
+/** The compression of an archived file, told by the end of its name; `none` without a known extension. */
+export function typeOfName(fileName: string): CompressType {
+  const dot = fileName.lastIndexOf(".");
+  return dot === -1 ? "none" : (typeOfExtension(fileName.slice(dot)) ?? "none");
+}
+
+export function isCompressType(text: string): text is CompressType {
+  return Object.hasOwn(TYPES, text);
+}
+
+export function defaultLevel(type: CompressType): number {
+  return TYPES[type].level;
+}
+
+export function levelRange(type: CompressType): { readonly min: number; readonly max: number } {
+  return { min: TYPES[type].levelMin, max: TYPES[type].levelMax };
+}
+
+function zstParams(level: number): Record<number, number> {
+  return { [constants.ZSTD_c_compressionLevel]: level };
+}
+
+function codecError(type: CompressType): (error: unknown) => unknown {
+  return (error) => {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const ours = code.startsWith("Z_") || code.startsWith("ZSTD_") || code.startsWith("ERR_ZSTD") || code === "ERR_BUFFER_TOO_LARGE";
+    return ours ? fail("format", `${type} content is damaged or cut short: ${(error as Error).message}`, { cause: error }) : error;
+  };
+}
+
+function notSupported(): Error {
+  return fail("featureNotSupported", "bz2 compression is not supported", { hint: "Use zst, gz or lz4; stock pgBackRest can read such a backup." });
+}

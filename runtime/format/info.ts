@@ -1,0 +1,167 @@
+/**
+ * The syntax that archive.info, backup.info and backup.manifest share: a strict INI text whose values are JSON, with a checksum.
+ *
+ * `[section]`, `key=value` without spaces, one blank line between sections; the first section is `[backrest]` with format and version, the
+ * last one `[backrest]` with `backrest-checksum` (SHA-1). A key is raw text and may hold `=`. Sections and keys ascend by bytes, except
+ * that `[backrest]` comes first and `[db:history]` counts. (pgBackRest 2.60 "info/info", "common/ini".)
+ */
+import { createHash } from "node:crypto";
+import { assert, fail } from "../base/errors";
+import { compareBytes, type JsonValue, renderString, tryParseJson } from "./json";
+
+/** The `backrest-version` that this program writes: the stock release whose files ours are like. */
+export const BACKREST_VERSION = "2.60.0";
+/** The repository format that this program reads and writes. */
+export const BACKREST_FORMAT = 5;
+
+export interface InfoEntry {
+  readonly section: string;
+  readonly key: string;
+  /** The JSON text exactly as in the file. */
+  readonly valueText: string;
+}
+
+/** An entry as read, its value parsed. */
+export interface ParsedEntry extends InfoEntry {
+  readonly value: JsonValue;
+}
+
+const HASH_CHUNK_CHARS = 65_536;
+const FORMAT_HINT = "Repositories of another format (6 is a hidden option of pgBackRest 2.60) cannot be read or written by pgbackstop.";
+
+/**
+ * All entries in file order without `backrest-checksum`; those of `[backrest]` are format and version. `name` is for messages.
+ * @throws format (29) for broken syntax or another repository format, checksum (26) when the content does not match its checksum.
+ */
+export function parseInfo(text: string, name: string): ParsedEntry[] {
+  const entries: ParsedEntry[] = [];
+  let section: string | undefined;
+  let expected: JsonValue | undefined;
+  let lineNo = 0;
+  for (let begin = 0; begin < text.length; ) {
+    const lineEnd = text.indexOf("\n", begin);
+    const line = text.slice(begin, lineEnd === -1 ? text.length : lineEnd);
+    begin = lineEnd === -1 ? text.length : lineEnd + 1;
+    lineNo++;
+    if (line === "") continue;
+    if (line.startsWith("[") && line.endsWith("]")) {
+      section = line.slice(1, -1);
+      continue;
+    }
+    if (section === undefined) {
+      throw fail("format", `'${name}' line ${lineNo}: key/value found outside of a section`, { hint: "Is or was the repository encrypted?" });
+    }
+    const entry = parseLine(line, section);
+    if (entry === null) throw fail("format", `'${name}' line ${lineNo}: expected 'key=value' with a JSON value in section '${section}'`);
+    if (section === "backrest" && entry.key === "backrest-checksum") {
+      expected = entry.value;
+    } else {
+      if (section === "backrest" && entry.key === "backrest-format") checkFormat(entry.value, name);
+      entries.push(entry);
+    }
+  }
+  checkChecksum(entries, expected, name);
+  if (!entries.some((entry) => entry.section === "backrest" && entry.key === "backrest-format")) {
+    throw fail("format", `'${name}' has no backrest-format`);
+  }
+  return entries;
+}
+
+/** The file's text: the entries in the given order and the checksum. Entries of one section must stand together. */
+export function renderInfo(entries: readonly InfoEntry[]): string {
+  const parts: string[] = [];
+  let section: string | undefined;
+  let previousKey: string | undefined;
+  for (const entry of entries) {
+    if (entry.section !== section) {
+      parts.push(section === undefined ? `[${entry.section}]\n` : `\n[${entry.section}]\n`);
+      section = entry.section;
+    } else {
+      assert(entry.key !== previousKey, `key '${entry.key}' is twice in section '${section}'`);
+    }
+    assert(entry.key !== "" && !entry.valueText.startsWith("[") && !entry.valueText.includes("\n"), `entry '${entry.key}' cannot be written`);
+    if (entry.key.includes("\n")) throw fail("format", `name '${entry.key}' holds a line feed, which the repository format cannot express`);
+    parts.push(entry.key, "=", entry.valueText, "\n");
+    previousKey = entry.key;
+  }
+  parts.push(`\n[backrest]\nbackrest-checksum="${infoChecksum(entries)}"\n`);
+  return parts.join("");
+}
+
+/** The two entries that every info file begins with. */
+export function headEntries(backrestVersion: string): InfoEntry[] {
+  return [
+    { section: "backrest", key: "backrest-format", valueText: String(BACKREST_FORMAT) },
+    { section: "backrest", key: "backrest-version", valueText: renderString(backrestVersion) },
+  ];
+}
+
+/** `known` (in file order) with `other` at its places by byte order. `[backrest]` stays first. */
+export function mergeEntries(known: readonly InfoEntry[], other: readonly InfoEntry[]): readonly InfoEntry[] {
+  if (other.length === 0) return known;
+  const sections = new Map<string, InfoEntry[]>();
+  for (const entry of known) sectionOf(sections, entry.section).push(entry);
+  for (const entry of other) sectionOf(sections, entry.section).push(entry);
+  for (const section of new Set(other.map((entry) => entry.section))) {
+    sections.get(section)?.sort((a, b) => compareBytes(a.key, b.key));
+  }
+  const names = [...sections.keys()].sort((a, b) => (a === "backrest" ? -1 : b === "backrest" ? 1 : compareBytes(a, b)));
+  return names.flatMap((section) => sections.get(section) as InfoEntry[]);
+}
+
+/** SHA-1 over a JSON-like text made of all entries (pgBackRest 2.60 "info/info": infoSaveSection, infoSaveValue). */
+function infoChecksum(entries: readonly InfoEntry[]): string {
+  const hash = createHash("sha1");
+  let pending = "{";
+  let section: string | undefined;
+  for (const entry of entries) {
+    if (entry.section === section) {
+      pending += ",";
+    } else {
+      pending += `${section === undefined ? "" : "},"}${renderString(entry.section)}:{`;
+      section = entry.section;
+    }
+    pending += `${renderString(entry.key)}:${entry.valueText}`;
+    if (pending.length > HASH_CHUNK_CHARS) {
+      hash.update(pending);
+      pending = "";
+    }
+  }
+  return hash.update(`${pending}}}`).digest("hex");
+}
+
+function checkFormat(format: JsonValue, name: string): void {
+  if (format === BACKREST_FORMAT) return;
+  throw fail("format", `'${name}': expected format ${BACKREST_FORMAT} but found ${String(format)}`, { hint: FORMAT_HINT });
+}
+
+function checkChecksum(entries: readonly InfoEntry[], expected: JsonValue | undefined, name: string): void {
+  const actual = infoChecksum(entries);
+  if (expected === undefined) throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but no checksum present`);
+  if (actual !== expected) throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but expected '${String(expected)}'`);
+}
+
+/** The key ends at the first `=` that JSON follows. */
+function parseLine(line: string, section: string): ParsedEntry | null {
+  for (let split = line.indexOf("="); split !== -1; split = line.indexOf("=", split + 1)) {
+    if (split === 0 || !mayBeginJson(line.charCodeAt(split + 1))) continue;
+    const valueText = line.slice(split + 1);
+    const value = tryParseJson(valueText);
+    if (value !== undefined) return { section, key: line.slice(0, split), valueText, value };
+  }
+  return null;
+}
+
+/** True for `{`, `"`, `-`, digits, and the first letters of true, false, null. */
+function mayBeginJson(char: number): boolean {
+  return char === 0x7b || char === 0x22 || char === 0x2d || (char >= 0x30 && char <= 0x39) || char === 0x74 || char === 0x66 || char === 0x6e;
+}
+
+function sectionOf(sections: Map<string, InfoEntry[]>, name: string): InfoEntry[] {
+  let section = sections.get(name);
+  if (section === undefined) {
+    section = [];
+    sections.set(name, section);
+  }
+  return section;
+}
