@@ -99,7 +99,7 @@ async function build(program: GoProgram, note: (text: string) => void): Promise<
     const command = nice === null ? ["go", ...args] : [nice, "-n", "15", "go", ...args];
     await runOk(command[0] ?? "go", command.slice(1), {
       cwd: join(projectFolder(), "tools"),
-      env: { CGO_ENABLED: "0", GOFLAGS: "-mod=readonly", GOWORK: "off" },
+      env: { GOFLAGS: "-mod=readonly", GOWORK: "off" },
       timeoutMs: 75 * 60_000,
       onLine: (line) => {
         if (/^(go: downloading|[\w./-]+$)/.test(line)) compiled += line.startsWith("go:") ? 0 : 1;

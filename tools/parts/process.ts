@@ -143,6 +143,22 @@ export async function start(command: string, args: readonly string[], options: S
   return { pid: child.pid ?? 0, exited, isRunning: () => running, log: () => readFileSync(options.logFile, "utf8"), stop };
 }
 
+/** Runs a program on this process's own terminal and returns its exit code. */
+export function runInherited(command: string, args: readonly string[], options: Pick<RunOptions, "cwd" | "env"> = {}): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { ...identity(options), stdio: ["ignore", "inherit", "inherit"] });
+    const release = record(child, "SIGINT", "SIGTERM");
+    child.once("error", (error) => {
+      release();
+      reject(new Error(`unable to run ${command}: ${error.message}`, { cause: error }));
+    });
+    child.once("exit", (code, signal) => {
+      release();
+      resolve(exitCodeOf(code, signal));
+    });
+  });
+}
+
 /** The first file named `name` on PATH that can be run, or null. */
 export async function findOnPath(name: string): Promise<string | null> {
   const result = await run("/bin/sh", ["-c", 'command -v -- "$1"', "sh", name]);

@@ -1,0 +1,25 @@
+/** Finds planted secrets: values that must not appear in files, logs or outputs. */
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Files below `folder` (paths relative to it) whose bytes hold one of `secrets`; links are not followed. */
+export function findSecrets(folder: string, secrets: readonly string[]): string[] {
+  const found: string[] = [];
+  const visit = (path: string): void => {
+    const full = join(folder, path);
+    const info = lstatSync(full);
+    if (info.isDirectory()) {
+      for (const name of readdirSync(full)) visit(join(path, name));
+    } else if (info.isFile() && holdsSecret(readFileSync(full), secrets)) {
+      found.push(path);
+    }
+  };
+  visit("");
+  return found.sort();
+}
+
+/** True when `content` holds one of `secrets`, as it is or in base64. */
+export function holdsSecret(content: Uint8Array | string, secrets: readonly string[]): boolean {
+  const bytes = Buffer.from(content);
+  return secrets.some((secret) => bytes.includes(secret) || bytes.includes(Buffer.from(secret).toString("base64").replace(/=+$/, "")));
+}

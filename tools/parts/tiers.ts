@@ -1,0 +1,47 @@
+/** The tiers of tests: which folders they are, what they need, how they run. One table for vitest.config.ts, `npm test` and the tidy test. */
+export interface Tier {
+  readonly name: "unit" | "data" | "engine" | "package";
+  readonly folders: readonly string[];
+  /** Files beside each other in time; tiers with servers run one file after the other. */
+  readonly parallel: boolean;
+  readonly testTimeoutMs: number;
+  /** What is real in it, for the table at the end. */
+  readonly about: string;
+  /** The tier cannot run without the Pulumi CLI. */
+  readonly needsPulumi: boolean;
+}
+
+export const TIERS: readonly Tier[] = [
+  {
+    name: "unit",
+    folders: ["test/runtime", "test/components", "test/tools", "test/tidy"],
+    parallel: true,
+    testTimeoutMs: 60_000,
+    about: "pure code, golden bytes, properties, local files",
+    needsPulumi: false,
+  },
+  {
+    name: "data",
+    folders: ["test/interop", "test/conformance", "test/faults", "test/model"],
+    parallel: false,
+    testTimeoutMs: 300_000,
+    about: "PostgreSQL, stock pgbackrest, S3 servers",
+    needsPulumi: false,
+  },
+  {
+    name: "engine",
+    folders: ["test/engine", "test/upgrade"],
+    parallel: false,
+    testTimeoutMs: 600_000,
+    about: "Pulumi CLI, local backend, dynamic resources",
+    needsPulumi: true,
+  },
+  {
+    name: "package",
+    folders: ["test/package"],
+    parallel: false,
+    testTimeoutMs: 600_000,
+    about: "the packed tarball in a foreign project",
+    needsPulumi: true,
+  },
+];

@@ -1,0 +1,255 @@
+/**
+ * `npm test [-- paths…|--tier NAME|--all|vitest options]`: builds, makes ready what the tiers need, runs them one after the other, and
+ * ends with one plain line `N passed, N failed, N skipped`.
+ *
+ * What takes minutes to build (Pulumi CLI, versitygw) is built here only with CI=true or --all, in the background while the quick tiers
+ * run; otherwise what needs it is skipped and a loud line says how to get it.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { build } from "./parts/build";
+import { projectFolder } from "./parts/cache";
+import { buildVersitygw, findVersitygw } from "./parts/goTools";
+import { findStockPgbackrest, STOCK_VERSIONS } from "./parts/pgbackrest";
+import { ensurePostgres, findPostgres } from "./parts/postgres";
+import { cleanUp, runInherited, sleep } from "./parts/process";
+import { createProgress, formatTable, type Progress } from "./parts/progress";
+import { ensurePulumiCli, findPulumiCli } from "./parts/pulumiCli";
+import { TIERS, type Tier } from "./parts/tiers";
+
+/** A build that is not ready by then (since the start) no longer counts: what needs it is skipped. */
+const BUILD_DEADLINE_MS = 50 * 60_000;
+
+interface Arguments {
+  readonly tiers: readonly Tier[];
+  readonly paths: readonly string[];
+  readonly vitestArgs: readonly string[];
+  /** Slow builds are done here. */
+  readonly all: boolean;
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface TierResult extends Counts {
+  readonly name: string;
+  readonly seconds: number;
+  readonly about: string;
+}
+
+/** A slow build: under way, done, or failed with its reason in `note`. */
+interface BackgroundBuild {
+  readonly name: string;
+  state: "pending" | "ready" | "failed";
+  note: string;
+}
+
+void main().then(async (exitCode) => {
+  await cleanUp();
+  process.exit(exitCode);
+});
+
+async function main(): Promise<number> {
+  const startedAtMs = performance.now();
+  const progress = createProgress();
+  const args = parseArguments(process.argv.slice(2));
+  const results: TierResult[] = [];
+  const built = await tryBuild(progress);
+  if (!built) results.push({ name: "build", passed: 0, failed: 1, skipped: 0, seconds: seconds(startedAtMs), about: "dist/" });
+  const needs = (name: Tier["name"]): boolean => args.tiers.some((tier) => tier.name === name);
+  const versitygw: BackgroundBuild = { name: "versitygw", state: "pending", note: "" };
+  const pulumi: BackgroundBuild = { name: "pulumi", state: "pending", note: "" };
+  void startBuilds(versitygw, pulumi, args.all, needs("data"), needs("engine") || needs("package"));
+  for (const tier of args.tiers) {
+    const tierStartedAtMs = performance.now();
+    const missing = await makeReady(tier, { progress, versitygw, pulumi, built, all: args.all, deadlineMs: startedAtMs + BUILD_DEADLINE_MS });
+    const counts = missing === null ? await runTier(tier, args) : { passed: 0, failed: 0, skipped: countFiles(tier) };
+    if (missing !== null && counts.skipped > 0) progress.loud(`tier ${tier.name} (${counts.skipped} files) is skipped: ${missing}`);
+    results.push({ name: tier.name, ...counts, seconds: seconds(tierStartedAtMs), about: tier.about });
+  }
+  return report(results, seconds(startedAtMs));
+}
+
+function parseArguments(argv: readonly string[]): Arguments {
+  const root = projectFolder();
+  const named = argv.flatMap((word, position) => (argv[position - 1] === "--tier" ? [word] : []));
+  const paths = argv.filter((word, position) => !word.startsWith("-") && argv[position - 1] !== "--tier" && existsSync(resolve(root, word)));
+  const own = new Set(["--all", "--tier", ...named, ...paths]);
+  const holds = (tier: Tier, path: string): boolean =>
+    tier.folders.some(
+      (folder) =>
+        `${relative(root, resolve(root, path))}/`.startsWith(`${folder}/`) || `${folder}/`.startsWith(`${relative(root, resolve(root, path))}/`),
+    );
+  const wanted = TIERS.filter(
+    (tier) => (named.length === 0 || named.includes(tier.name)) && (paths.length === 0 || paths.some((path) => holds(tier, path))),
+  );
+  if (wanted.length === 0) throw new Error(`no tier has ${[...paths, ...named].join(" ")}: tiers are ${TIERS.map((tier) => tier.name).join(", ")}`);
+  return { tiers: wanted, paths, vitestArgs: argv.filter((word) => !own.has(word)), all: argv.includes("--all") || process.env.CI === "true" };
+}
+
+async function tryBuild(progress: Progress): Promise<boolean> {
+  try {
+    await build(progress);
+    return true;
+  } catch (error) {
+    progress.loud(`the build failed: ${error instanceof Error ? error.message : String(error)}`);
+    return false;
+  }
+}
+
+/** Starts the slow builds one after the other (each uses all cores), when they are wanted and not there. */
+async function startBuilds(versitygw: BackgroundBuild, pulumi: BackgroundBuild, all: boolean, data: boolean, engine: boolean): Promise<void> {
+  const one = async (
+    target: BackgroundBuild,
+    find: () => Promise<unknown>,
+    make: (note: (text: string) => void) => Promise<unknown>,
+  ): Promise<void> => {
+    try {
+      if ((await find()) === null) {
+        if (!all) throw new Error(`not there; npm test -- --all builds it (needs Go, some minutes on two cores)`);
+        await make((text) => {
+          target.note = text;
+        });
+      }
+      target.state = "ready";
+    } catch (error) {
+      target.note = error instanceof Error ? error.message : String(error);
+      target.state = "failed";
+    }
+  };
+  if (data) await one(versitygw, findVersitygw, buildVersitygw);
+  if (engine) await one(pulumi, findPulumiCli, ensurePulumiCli);
+}
+
+interface Ready {
+  readonly progress: Progress;
+  readonly versitygw: BackgroundBuild;
+  readonly pulumi: BackgroundBuild;
+  readonly built: boolean;
+  readonly all: boolean;
+  /** On the clock of performance.now(). */
+  readonly deadlineMs: number;
+}
+
+/** Makes ready what a tier needs and tells loudly what parts of it cannot run; a text when none of it can. */
+async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
+  if (tier.name === "unit" || countFiles(tier) === 0) return null;
+  if (!ready.built) return "dist/ could not be built";
+  try {
+    await ready.progress.step("PostgreSQL", async (note) => {
+      const { version, source } = await ensurePostgres();
+      note(`${version} (${source})`);
+    });
+  } catch (error) {
+    return `PostgreSQL cannot be had: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  if (tier.name === "data") await makeDataReady(ready);
+  if (!tier.needsPulumi) return null;
+  const missing = await waitForBuild(ready.pulumi, ready);
+  if (missing === null) await ready.progress.step("Pulumi CLI", async (note) => note((await findPulumiCli())?.version ?? "gone"));
+  return missing;
+}
+
+async function makeDataReady(ready: Ready): Promise<void> {
+  const { progress } = ready;
+  await progress.step("PostgreSQL 15", async (note) => {
+    const found = await findPostgres(15);
+    note("missing" in found ? "missing" : `${found.binaries.version} (${found.binaries.source})`);
+    if ("missing" in found) progress.loud(`tests with ${found.missing} are skipped`);
+  });
+  for (const version of STOCK_VERSIONS) {
+    await progress.step(`stock pgbackrest ${version}`, async (note) => {
+      const found = await findStockPgbackrest(version);
+      note("missing" in found ? "missing" : found.pgbackrest.version);
+      if ("missing" in found) progress.loud(`tests with ${found.missing}: they are skipped`);
+      else if (!found.pgbackrest.version.startsWith(version))
+        progress.loud(`Debian has stock pgbackrest ${found.pgbackrest.version} instead of ${version}`);
+    });
+  }
+  const missing = await waitForBuild(ready.versitygw, ready);
+  if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
+}
+
+async function waitForBuild(target: BackgroundBuild, ready: Ready): Promise<string | null> {
+  if (target.state === "pending") {
+    await ready.progress.step(`wait for the build of ${target.name}`, async (note) => {
+      while (target.state === "pending" && performance.now() < ready.deadlineMs) {
+        note(target.note);
+        await sleep(500);
+      }
+    });
+  }
+  if (target.state === "pending") return `the build of ${target.name} was not ready in ${BUILD_DEADLINE_MS / 60_000} minutes`;
+  return target.state === "ready" ? null : `${target.name}: ${target.note}`;
+}
+
+async function runTier(tier: Tier, args: Arguments): Promise<Counts> {
+  const root = projectFolder();
+  if (countFiles(tier) === 0) return { passed: 0, failed: 0, skipped: 0 };
+  const reportFile = join(root, "node_modules", ".cache", "pgbackstop", `report-${tier.name}-${process.pid}.json`);
+  mkdirSync(dirname(reportFile), { recursive: true });
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+  process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
+  const exitCode = await runInherited(
+    process.execPath,
+    [vitest, "run", `--project=${tier.name}`, "--passWithNoTests", ...reporters, ...args.paths, ...args.vitestArgs],
+    { cwd: root },
+  );
+  const counts = readCounts(reportFile);
+  rmSync(reportFile, { force: true });
+  // A crash of the runner, an error outside of any test: nothing may look green that was not.
+  if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
+  return counts;
+}
+
+function readCounts(reportFile: string): Counts {
+  if (!existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0 };
+  const report = JSON.parse(readFileSync(reportFile, "utf8")) as {
+    numPassedTests: number;
+    numFailedTests: number;
+    numPendingTests: number;
+    numTodoTests: number;
+    testResults: { status: string; assertionResults: { status: string }[] }[];
+  };
+  // A file that could not even be loaded has no failed test in it.
+  const broken = report.testResults.filter(
+    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+  ).length;
+  return { passed: report.numPassedTests, failed: report.numFailedTests + broken, skipped: report.numPendingTests + report.numTodoTests };
+}
+
+function countFiles(tier: Tier): number {
+  const count = (folder: string): number =>
+    readdirSync(folder)
+      .map((name) => join(folder, name))
+      .reduce((sum, path) => sum + (statSync(path).isDirectory() ? count(path) : path.endsWith(".test.ts") ? 1 : 0), 0);
+  return tier.folders
+    .map((folder) => join(projectFolder(), folder))
+    .filter((folder) => existsSync(folder))
+    .reduce((sum, folder) => sum + count(folder), 0);
+}
+
+function report(results: readonly TierResult[], totalSeconds: number): number {
+  const sum = (field: keyof Counts): number => results.reduce((total, result) => total + result[field], 0);
+  const rows = results.map((result) => [result.name, ...numbers(result), result.seconds.toFixed(0), result.about]);
+  const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
+  const table = [
+    ["tier", "passed", "failed", "skipped", "seconds", "what is real"],
+    ...rows,
+    ["all", ...numbers(total), totalSeconds.toFixed(0), ""],
+  ];
+  process.stdout.write(`\n${formatTable(table, [1, 2, 3, 4])}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+  return total.failed > 0 ? 1 : 0;
+}
+
+function numbers(counts: Counts): string[] {
+  return [String(counts.passed), String(counts.failed), String(counts.skipped)];
+}
+
+function seconds(sinceMs: number): number {
+  return (performance.now() - sinceMs) / 1000;
+}
