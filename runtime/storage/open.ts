@@ -1,0 +1,65 @@
+/** Opens the storage of a repository: the one file that names the drivers. */
+import { textOf } from "../base/bytes";
+import type { Clock } from "../base/clock";
+import { fail } from "../base/errors";
+import type { Random } from "../base/random";
+import type { RepoConfig, S3Config } from "../config/types";
+import { PosixStorage } from "./posix";
+import { S3Storage } from "./s3/client";
+import { findQuirks, S3_QUIRKS } from "./s3/quirks";
+import type { Storage } from "./storage";
+
+export interface OpenDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Ends every request and every copy. */
+  readonly signal: AbortSignal;
+  /** Bounds each wait for the network and all tries of one request together. */
+  readonly ioTimeoutMs: number;
+  /** Reads a small local file: the authorities of `repo-storage-ca-file`. */
+  readonly readFile: (path: string) => Uint8Array;
+}
+
+/** No I/O apart from reading the CA file: a repository that is down shows at the first use. @throws optionRequired, optionInvalidValue */
+export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
+  switch (repo.type) {
+    case "posix":
+      return new PosixStorage({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, signal: deps.signal });
+    case "cifs":
+      return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, signal: deps.signal });
+    case "s3":
+      if (repo.s3 === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoKey: repo.key });
+      return openS3(repo, repo.s3, deps);
+  }
+}
+
+function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
+  const quirks = findQuirks(s3.quirks, s3.endpoint);
+  if (quirks === null) {
+    throw fail("optionInvalidValue", `'${s3.quirks}' is not allowed for 's3Quirks' of repo${repo.key}`, {
+      repoKey: repo.key,
+      hint: `Allowed are: auto, ${S3_QUIRKS.map((row) => row.id).join(", ")}.`,
+    });
+  }
+  const { bucket, endpoint, region, key, keySecret, token, uriStyle, storageHost, storagePort, verifyTls, caFile, uploadChunkSizeBytes } = s3;
+  return new S3Storage(
+    {
+      repoKey: repo.key,
+      path: repo.path,
+      quirks,
+      bucket,
+      endpoint,
+      region,
+      key,
+      keySecret,
+      uriStyle,
+      storagePort,
+      verifyTls,
+      partSizeBytes: uploadChunkSizeBytes,
+      ...(token === undefined ? {} : { token }),
+      ...(storageHost === undefined ? {} : { storageHost }),
+      ...(caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) }),
+    },
+    deps,
+  );
+}

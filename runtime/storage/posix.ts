@@ -1,0 +1,226 @@
+/**
+ * A directory of a local or mounted file system as a storage.
+ *
+ * Atomic writes go through `<name>.pgbackrest.tmp`, fsync, rename and fsync of the directory; leftovers of that name are listed as they are.
+ * Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is the same without fsync of directories
+ * and without symbolic links, because SMB mounts have neither.
+ */
+import type { Dirent, Stats } from "node:fs";
+import { type FileHandle, lstat, open, readdir, rename, rm, symlink, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { type ByteStream, streamOf } from "../base/bytes";
+import { type BackupError, fail } from "../base/errors";
+import { LIMITS } from "../base/limits";
+import { atomicWrite, makeDirectories, syncDirectory, TEMP_SUFFIX, type WriteOptions, writeInPlace } from "../local/atomicWrite";
+import { isMissing, systemCodeOf, systemError } from "../local/systemError";
+import { checkDirectoryPath, checkPath, joinPath } from "./paths";
+import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "./storage";
+
+export interface PosixOptions {
+  /** Absolute directory of the repository. */
+  readonly root: string;
+  /** False on SMB mounts. */
+  readonly syncDirectories: boolean;
+  readonly symlinks: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Entries of a directory that are looked at together. */
+const STAT_BATCH = 64;
+/** Depth of a repository is about ten; a loop of mounts would have no end. */
+const DEPTH_MAX = 128;
+
+export class PosixStorage implements Storage {
+  readonly name: string;
+  readonly features: StorageFeatures;
+  readonly #options: PosixOptions;
+
+  constructor(options: PosixOptions) {
+    this.#options = options;
+    this.name = options.root;
+    this.features = { atomicReplace: true, directories: true, symlinks: options.symlinks };
+  }
+
+  async stat(path: string): Promise<ObjectInfo | null> {
+    checkDirectoryPath(path);
+    const found = await this.#lstat(this.#full(path));
+    return found === null ? null : infoOf(path, found);
+  }
+
+  async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    checkDirectoryPath(path);
+    yield* this.#list(path, options.namePrefix ?? "", options.recursive ?? false, 0);
+  }
+
+  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+    checkPath(path);
+    const full = this.#full(path);
+    let handle: FileHandle;
+    try {
+      handle = await open(full, "r");
+    } catch (error) {
+      if (isMissing(error)) throw fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
+      throw systemError("fileOpen", `open file '${full}' for read`, full, error);
+    }
+    if (range?.sizeBytes !== 0) return this.#readHandle(handle, full, range);
+    await handle.close();
+    return streamOf();
+  }
+
+  async put(path: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+    await this.#write(path, bytes, options);
+  }
+
+  async putStream(path: string, openSource: () => ByteStream, options: PutOptions = {}): Promise<void> {
+    await this.#write(path, openSource(), options);
+  }
+
+  async remove(path: string): Promise<void> {
+    checkPath(path);
+    const full = this.#full(path);
+    try {
+      await unlink(full);
+    } catch (error) {
+      if (!isMissing(error)) throw systemError("fileRemove", `remove '${full}'`, full, error);
+    }
+  }
+
+  async removePath(path: string): Promise<void> {
+    checkPath(path);
+    const full = this.#full(path);
+    try {
+      await rm(full, { recursive: true, force: true });
+    } catch (error) {
+      if (!isMissing(error)) throw systemError("pathRemove", `remove path '${full}'`, blamedPath(error, full), error);
+    }
+  }
+
+  async makePath(path: string): Promise<void> {
+    checkDirectoryPath(path);
+    await makeDirectories(this.#full(path), this.#options.syncDirectories);
+  }
+
+  async syncPath(path: string): Promise<void> {
+    checkDirectoryPath(path);
+    if (this.#options.syncDirectories) await syncDirectory(this.#full(path));
+  }
+
+  async link(path: string, target: string): Promise<void> {
+    checkPath(path);
+    const full = this.#full(path);
+    if (!this.features.symlinks) throw fail("featureNotSupported", `unable to link '${full}': this storage has no symbolic links`, { path });
+    const temporary = `${full}${TEMP_SUFFIX}`;
+    try {
+      await makeDirectories(dirname(full), this.#options.syncDirectories);
+      await rm(temporary, { force: true });
+      await symlink(target, temporary);
+      await rename(temporary, full);
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      if (systemCodeOf(error) === undefined) throw error;
+      throw systemError("fileMove", `link '${full}' to '${target}'`, full, error);
+    }
+    if (this.#options.syncDirectories) await syncDirectory(dirname(full));
+  }
+
+  async close(): Promise<void> {
+    // Files are closed by those who read and wrote them.
+  }
+
+  #full(path: string): string {
+    return joinPath(this.#options.root, path);
+  }
+
+  async #lstat(full: string): Promise<Stats | null> {
+    try {
+      return await lstat(full);
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw systemError("fileInfo", `get info for path/file '${full}'`, full, error);
+    }
+  }
+
+  async #write(path: string, content: Uint8Array | ByteStream, options: PutOptions): Promise<void> {
+    checkPath(path);
+    const { signal, syncDirectories } = this.#options;
+    this.#throwIfAborted(path);
+    const writeOptions: WriteOptions = { signal, syncDirectories };
+    await ((options.atomic ?? true) ? atomicWrite : writeInPlace)(this.#full(path), content, writeOptions);
+  }
+
+  /** Reads one chunk ahead: while the consumer works, the next chunk comes from the disk or the network mount. */
+  async *#readHandle(handle: FileHandle, full: string, range: ByteRange | undefined): ByteStream {
+    let position = range?.offsetBytes ?? 0;
+    const end = range?.sizeBytes === undefined ? Number.POSITIVE_INFINITY : position + range.sizeBytes;
+    let pending: Promise<Uint8Array | BackupError> = Promise.resolve(new Uint8Array(0));
+    try {
+      pending = readChunk(handle, full, position, end);
+      for (;;) {
+        const chunk = await pending;
+        if (!(chunk instanceof Uint8Array)) throw chunk;
+        if (chunk.length === 0) return;
+        this.#throwIfAborted(full);
+        position += chunk.length;
+        pending = readChunk(handle, full, position, end);
+        yield chunk;
+      }
+    } finally {
+      await pending;
+      await handle.close();
+    }
+  }
+
+  async *#list(path: string, namePrefix: string, recursive: boolean, depth: number): AsyncIterable<ObjectInfo> {
+    const entries = (await this.#readdir(this.#full(path))).filter((entry) => entry.name.startsWith(namePrefix));
+    if (depth >= DEPTH_MAX) throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
+    for (let first = 0; first < entries.length; first += STAT_BATCH) {
+      this.#throwIfAborted(this.#full(path));
+      const batch = entries.slice(first, first + STAT_BATCH).map((entry) => joinPath(path, entry.name));
+      const found = await Promise.all(batch.map((child) => this.#lstat(this.#full(child))));
+      for (const [index, child] of batch.entries()) {
+        const stats = found[index];
+        // Gone since the directory was read: as if it had never been there.
+        if (stats === null || stats === undefined) continue;
+        if (!recursive) yield infoOf(child, stats);
+        else if (stats.isDirectory()) yield* this.#list(child, "", true, depth + 1);
+        else yield infoOf(child, stats);
+      }
+    }
+  }
+
+  async #readdir(full: string): Promise<Dirent[]> {
+    try {
+      return await readdir(full, { withFileTypes: true });
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw systemError("pathOpen", `list file info for path '${full}'`, full, error);
+    }
+  }
+
+  #throwIfAborted(path: string): void {
+    if (this.#options.signal.aborted) throw fail("term", `terminated while working on '${path}'`, { path });
+  }
+}
+
+function infoOf(path: string, stats: Stats): ObjectInfo {
+  const type = stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "link" : "file";
+  return { path, type, sizeBytes: type === "file" ? stats.size : 0, modifiedAtMs: stats.mtimeMs };
+}
+
+/** The next chunk, empty at the end; an error is a value, so that a chunk that nobody waits for yet cannot fail unheard. */
+async function readChunk(handle: FileHandle, full: string, position: number, end: number): Promise<Uint8Array | BackupError> {
+  const sizeBytes = Math.min(LIMITS.chunkSizeBytes, end - position);
+  if (sizeBytes <= 0) return new Uint8Array(0);
+  // Not from Node's pool and not reused: consumers keep chunks.
+  const buffer = Buffer.allocUnsafeSlow(sizeBytes);
+  try {
+    const { bytesRead } = await handle.read(buffer, 0, sizeBytes, position);
+    return bytesRead === sizeBytes ? buffer : buffer.subarray(0, bytesRead);
+  } catch (error) {
+    return systemError("fileRead", `read '${full}'`, full, error);
+  }
+}
+
+function blamedPath(error: unknown, fallback: string): string {
+  return error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : fallback;
+}

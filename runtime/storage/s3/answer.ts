@@ -1,0 +1,85 @@
+/** The XML answers of an S3 service as facts: pages of a listing, results of a batch deletion. */
+import { BackupError, fail } from "../../base/errors";
+import { errorFacts, type FailureScene } from "./failure";
+import { findText, parseXml, type XmlElement } from "./xml";
+
+export interface ListedObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
+export interface ListPage {
+  readonly objects: readonly ListedObject[];
+  /** Ending in `/`. */
+  readonly commonPrefixes: readonly string[];
+  /** Parameters of the request for the next page; null on the last. */
+  readonly next: { readonly "continuation-token": string } | { readonly "start-after": string } | null;
+}
+
+export interface DeleteFailure {
+  readonly key: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The root element of a successful answer. @throws service when the text is not XML of an S3 service. */
+export function parseAnswer(text: string, scene: FailureScene): XmlElement {
+  try {
+    return parseXml(text);
+  } catch (error) {
+    const reason = error instanceof BackupError ? error.message : String(error);
+    throw fail("service", `unable to ${scene.doing}: ${reason}`, { repoKey: scene.repoKey, cause: error });
+  }
+}
+
+/** One page of ListObjectsV2. @throws service when it is not one. */
+export function parseListPage(text: string, scene: FailureScene): ListPage {
+  const root = parseAnswer(text, scene);
+  if (root.name !== "ListBucketResult") throw fail("service", `unable to ${scene.doing}: the answer is '${root.name}'`, { repoKey: scene.repoKey });
+  const objects: ListedObject[] = [];
+  const commonPrefixes: string[] = [];
+  for (const child of root.children) {
+    if (child.name === "CommonPrefixes") commonPrefixes.push(requiredText(child, "Prefix", scene));
+    else if (child.name === "Contents") objects.push(listedObject(child, scene));
+  }
+  return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes) };
+}
+
+/** Keys that a batch deletion could not remove. */
+export function parseDeleteResult(text: string, scene: FailureScene): DeleteFailure[] {
+  const root = parseAnswer(text, scene);
+  if (root.name !== "DeleteResult") throw fail("service", `unable to ${scene.doing}: the answer is '${root.name}'`, { repoKey: scene.repoKey });
+  // Backblaze B2 has sent an empty element where nothing had failed.
+  const errors = root.children.filter((child) => child.name === "Error" && child.children.length > 0);
+  return errors.map((child) => ({ key: requiredText(child, "Key", scene), ...errorFacts(child) }));
+}
+
+function listedObject(element: XmlElement, scene: FailureScene): ListedObject {
+  const sizeBytes = Number(requiredText(element, "Size", scene));
+  const modifiedAtMs = Date.parse(requiredText(element, "LastModified", scene));
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs)) {
+    throw fail("service", `unable to ${scene.doing}: the listing has an object without a valid size or time`, { repoKey: scene.repoKey });
+  }
+  return { key: requiredText(element, "Key", scene), sizeBytes, modifiedAtMs };
+}
+
+function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefixes: readonly string[]): ListPage["next"] {
+  if (findText(root, "IsTruncated")?.trim() !== "true") return null;
+  const token = findText(root, "NextContinuationToken");
+  if (token !== undefined && token !== "") return { "continuation-token": token };
+  // Older Ceph leaves the token out: go on after the last name, which is the greatest of the page.
+  const last = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""].sort(compareBytes)[1] ?? "";
+  // Of a prefix, after everything below it.
+  return last === "" ? null : { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
+}
+
+function compareBytes(left: string, right: string): number {
+  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+}
+
+function requiredText(element: XmlElement, name: string, scene: FailureScene): string {
+  const text = findText(element, name);
+  if (text === undefined) throw fail("service", `unable to ${scene.doing}: '${element.name}' without '${name}'`, { repoKey: scene.repoKey });
+  return text;
+}

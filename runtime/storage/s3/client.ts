@@ -1,0 +1,318 @@
+/**
+ * A prefix of an S3 bucket as a storage. Objects are files, `/` in keys makes directories that exist only while something is in them;
+ * a put is atomic and durable when it returns. Requests, retries and errors: http.ts and failure.ts; uploads: multipart.ts.
+ */
+import type { Readable } from "node:stream";
+import { type ByteStream, streamOf } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
+import { fail } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import type { Random } from "../../base/random";
+import { mapParallel } from "../../base/parallel";
+import { checkDirectoryPath, checkPath, joinPath } from "../paths";
+import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../storage";
+import { addressOf, type S3Location } from "./address";
+import { type ListPage, parseDeleteResult, parseListPage } from "./answer";
+import { bodyOf, headerOf, S3Http, type S3Answer, type S3Request } from "./http";
+import { upload } from "./multipart";
+import type { S3Quirks } from "./quirks";
+import { type Credentials, Signer } from "./sign";
+import { escapeXml } from "./xml";
+
+export interface S3Options extends S3Location, Credentials {
+  readonly repoKey: number;
+  readonly region: string;
+  /** Prefix of all keys; a leading slash is dropped. */
+  readonly path: string;
+  readonly quirks: S3Quirks;
+  readonly partSizeBytes: number;
+  readonly verifyTls: boolean;
+  /** PEM text of the trusted authorities. */
+  readonly ca?: string;
+}
+
+export interface S3Deps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  readonly ioTimeoutMs: number;
+}
+
+const DELETE_BATCH = 1000;
+const SINGLE_DELETES_IN_FLIGHT = 8;
+/** A listing of more pages than this is a server that goes round in circles: 100 million objects. */
+const PAGES_MAX = 100_000;
+
+export class S3Storage implements Storage {
+  readonly name: string;
+  readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
+  readonly #options: S3Options;
+  readonly #deps: S3Deps;
+  readonly #http: S3Http;
+  readonly #prefix: string;
+
+  constructor(options: S3Options, deps: S3Deps) {
+    const { quirks, partSizeBytes, repoKey, bucket } = options;
+    if (partSizeBytes < quirks.partSizeBytesMin || partSizeBytes > quirks.partSizeBytesMax) {
+      throw fail("optionInvalidValue", `'${partSizeBytes}' is out of range for 'repo${repoKey}-storage-upload-chunk-size' option`, {
+        repoKey,
+        hint: `${quirks.title} takes parts of ${quirks.partSizeBytesMin} to ${quirks.partSizeBytesMax} bytes.`,
+      });
+    }
+    this.#options = options;
+    this.#deps = deps;
+    this.#prefix = options.path.replace(/^\/+|\/+$/g, "");
+    if (this.#prefix !== "") checkPath(this.#prefix);
+    this.name = `s3://${joinPath(bucket, this.#prefix)}`;
+    const address = addressOf(options, repoKey);
+    this.#http = new S3Http({
+      address,
+      signer: new Signer(options, options.region),
+      scene: {
+        repoKey,
+        bucket,
+        endpoint: options.endpoint,
+        connection: address.connection,
+        ...(quirks.keyHint === undefined ? {} : { keyHint: quirks.keyHint }),
+      },
+      verifyTls: options.verifyTls,
+      ...(options.ca === undefined ? {} : { ca: options.ca }),
+      ...deps,
+    });
+  }
+
+  async stat(path: string): Promise<ObjectInfo | null> {
+    checkPath(path);
+    const key = this.#key(path);
+    const doing = `get info of '${this.#nameOf(path)}'`;
+    const head = await this.#http.exchangeHead({ method: "HEAD", key, path, expected: [301, 400, 401, 403, 404], doing });
+    const sizeBytes = Number(headerOf(head, "content-length"));
+    const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
+    if (head.status < 300 && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs)) return { path, type: "file", sizeBytes, modifiedAtMs };
+    // The answer to HEAD has no body: a listing tells a missing object from a missing bucket, a wrong key or a proxy that knows nothing.
+    const page = await this.#page({ prefix: key, "max-keys": "1" }, doing, path);
+    const found = page.objects.find((object) => object.key === key);
+    return found === undefined ? null : { path, type: "file", sizeBytes: found.sizeBytes, modifiedAtMs: found.modifiedAtMs };
+  }
+
+  async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    checkDirectoryPath(path);
+    const directory = this.#key(path);
+    const prefix = `${directory === "" ? "" : `${directory}/`}${options.namePrefix ?? ""}`;
+    const query = { ...(prefix === "" ? {} : { prefix }), ...(options.recursive === true ? {} : { delimiter: "/" }) };
+    for await (const page of this.#pages(query, `list '${this.#nameOf(path)}'`)) {
+      for (const found of page.commonPrefixes)
+        yield { path: this.#pathOf(found.replace(/\/$/, "")), type: "directory", sizeBytes: 0, modifiedAtMs: 0 };
+      for (const { key, sizeBytes, modifiedAtMs } of page.objects) {
+        // Consoles put empty objects named like directories.
+        if (!key.endsWith("/")) yield { path: this.#pathOf(key), type: "file", sizeBytes, modifiedAtMs };
+      }
+    }
+  }
+
+  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+    checkPath(path);
+    if (range?.sizeBytes === 0) {
+      if ((await this.stat(path)) === null) throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': there is no such object`, { path });
+      return streamOf();
+    }
+    const first = await this.#get(path, range);
+    if (first.status === 416) {
+      first.body.resume();
+      return streamOf();
+    }
+    return this.#resuming(path, range, first);
+  }
+
+  async put(path: string, bytes: Uint8Array): Promise<void> {
+    checkPath(path);
+    if (bytes.length > this.#options.partSizeBytes) return this.putStream(path, () => streamOf(bytes));
+    const body = bodyOf(bytes, this.#options.quirks.contentMd5);
+    await this.#http.exchangeHead({ method: "PUT", key: this.#key(path), path, body, doing: `put '${this.#nameOf(path)}'` });
+  }
+
+  async putStream(path: string, open: () => ByteStream): Promise<void> {
+    checkPath(path);
+    const { quirks, partSizeBytes, repoKey } = this.#options;
+    const target = {
+      http: this.#http,
+      quirks,
+      key: this.#key(path),
+      path,
+      name: this.#nameOf(path),
+      partSizeBytes,
+      repoKey,
+      signal: this.#deps.signal,
+    };
+    await upload(target, open());
+  }
+
+  async remove(path: string): Promise<void> {
+    checkPath(path);
+    await this.#removeKey(this.#key(path));
+  }
+
+  async removePath(path: string): Promise<void> {
+    checkPath(path);
+    let batch: string[] = [];
+    for await (const page of this.#pages({ prefix: `${this.#key(path)}/` }, `list '${this.#nameOf(path)}'`)) {
+      for (const { key } of page.objects) {
+        batch.push(key);
+        if (batch.length < DELETE_BATCH) continue;
+        await this.#removeKeys(batch);
+        batch = [];
+      }
+    }
+    if (batch.length > 0) await this.#removeKeys(batch);
+  }
+
+  async makePath(path: string): Promise<void> {
+    checkDirectoryPath(path);
+  }
+
+  async syncPath(path: string): Promise<void> {
+    checkDirectoryPath(path);
+  }
+
+  async link(path: string): Promise<void> {
+    throw fail("featureNotSupported", `unable to link '${this.#nameOf(path)}': this storage has no symbolic links`, { path });
+  }
+
+  async close(): Promise<void> {
+    await this.#http.close();
+  }
+
+  #key(path: string): string {
+    return joinPath(this.#prefix, path);
+  }
+
+  #pathOf(key: string): string {
+    return this.#prefix === "" ? key : key.slice(this.#prefix.length + 1);
+  }
+
+  #nameOf(path: string): string {
+    return joinPath(this.name, path);
+  }
+
+  async #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
+    const request: S3Request = { method: "GET", query: { "list-type": "2", ...query }, doing, ...(path === undefined ? {} : { path }) };
+    return parseListPage(await this.#http.exchangeText(request), this.#http.sceneOf(request));
+  }
+
+  async *#pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<ListPage> {
+    let next: ListPage["next"] = null;
+    for (let pageCount = 0; pageCount < PAGES_MAX; pageCount++) {
+      const page = await this.#page({ ...query, ...next }, doing);
+      yield page;
+      if (page.next === null) return;
+      if (JSON.stringify(page.next) === JSON.stringify(next)) break;
+      next = page.next;
+    }
+    throw fail("service", `unable to ${doing}: the listing does not come to its end`, { repoKey: this.#options.repoKey });
+  }
+
+  #getRequest(path: string, range: ByteRange | undefined): S3Request {
+    const last = range?.sizeBytes === undefined ? "" : String(range.offsetBytes + range.sizeBytes - 1);
+    const whole = range === undefined || (range.offsetBytes === 0 && last === "");
+    const headers = whole ? {} : { range: `bytes=${range.offsetBytes}-${last}` };
+    return { method: "GET", key: this.#key(path), path, headers, expected: [416], doing: `get '${this.#nameOf(path)}'` };
+  }
+
+  #get(path: string, range: ByteRange | undefined): Promise<S3Answer> {
+    const request = this.#getRequest(path, range);
+    return this.#http.exchange(request, async (answer) => {
+      // Bytes of another place under the name of these would pass unseen where no checksum follows.
+      if (request.headers?.["range"] === undefined || answer.status === 206 || answer.status === 416) return answer;
+      answer.body.destroy();
+      throw fail("service", `unable to ${request.doing}: the service ignores ranges`, { path, repoKey: this.#options.repoKey });
+    });
+  }
+
+  /** The body of `first`, taken up again at the byte reached when the connection breaks, as long as that gets on. */
+  async *#resuming(path: string, range: ByteRange | undefined, first: S3Answer): ByteStream {
+    const startBytes = range?.offsetBytes ?? 0;
+    const endBytes = endOf(first, startBytes);
+    const request = this.#getRequest(path, range);
+    let answer = first;
+    let position = startBytes;
+    let failures = 0;
+    let checkpoint = position;
+    for (;;) {
+      let failure: unknown;
+      try {
+        for await (const chunk of chunksOf(answer.body)) {
+          position += chunk.length;
+          yield chunk;
+        }
+      } catch (error) {
+        failure = error;
+      }
+      if (failure === undefined && (endBytes === undefined || position === endBytes)) return;
+      const error = this.#http.errorOf(failure ?? new Error(`the body ended at byte ${position} of ${endBytes}`), request);
+      failures = position - checkpoint >= LIMITS.chunkSizeBytes ? 1 : failures + 1;
+      checkpoint = position;
+      if (!error.retryable || failures >= LIMITS.requestAttempts) throw error;
+      await this.#deps.clock.sleep(this.#http.pauseMs(failures), this.#deps.signal);
+      const rest = endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
+      if (rest.sizeBytes === 0) return;
+      answer = await this.#get(path, rest);
+      if (answer.status === 416 || headerOf(answer, "etag") !== headerOf(first, "etag")) {
+        answer.body.destroy();
+        throw fail("fileRead", `unable to get '${this.#nameOf(path)}': the object changed while it was read`, { path, retryable: true });
+      }
+    }
+  }
+
+  async #removeKey(key: string): Promise<void> {
+    const path = this.#pathOf(key);
+    const request: S3Request = { method: "DELETE", key, path, doing: `remove '${this.#nameOf(path)}'` };
+    try {
+      await this.#http.exchangeHead(request);
+    } catch (error) {
+      // Amazon answers 204 for a missing object too; some others say so.
+      if (!(error instanceof Error && "kind" in error && error.kind === "fileMissing")) throw error;
+    }
+  }
+
+  async #removeKeys(keys: readonly string[]): Promise<void> {
+    const refused = this.#options.quirks.batchDelete ? await this.#removeBatch(keys) : keys;
+    await mapParallel(refused, SINGLE_DELETES_IN_FLIGHT, (key) => this.#removeKey(key));
+  }
+
+  /** Keys that the service did not remove: each is tried alone then, which also gives it an error of its own. */
+  async #removeBatch(keys: readonly string[]): Promise<readonly string[]> {
+    const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join("");
+    const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>${objects}</Delete>`;
+    const body = bodyOf(Buffer.from(text, "utf8"), true);
+    const request: S3Request = {
+      method: "POST",
+      query: { delete: "" },
+      body,
+      expected: [400, 405, 501],
+      doing: `remove ${keys.length} objects of '${this.name}'`,
+    };
+    return this.#http.exchange(request, async (answer) => {
+      if (answer.status >= 300) {
+        answer.body.resume();
+        return keys;
+      }
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of chunksOf(answer.body)) chunks.push(chunk);
+      const asked = new Set(keys);
+      return parseDeleteResult(Buffer.concat(chunks).toString("utf8"), this.#http.sceneOf(request))
+        .map((failure) => failure.key)
+        .filter((key) => asked.has(key));
+    });
+  }
+}
+
+/** Where the object or range ends; undefined when the service does not say. */
+function endOf(answer: S3Answer, startBytes: number): number | undefined {
+  const text = headerOf(answer, "content-length");
+  return text !== undefined && /^[0-9]{1,15}$/.test(text) ? startBytes + Number(text) : undefined;
+}
+
+/** The body with its chunks typed. */
+function chunksOf(body: Readable): ByteStream {
+  return body;
+}

@@ -1,0 +1,188 @@
+/**
+ * What an S3 service or the way to it can answer wrong, as errors of the runtime with hints.
+ *
+ * fileMissing only for a NoSuchKey that the service itself said; credentials, rights and clock `access`; name resolution, connection and TLS
+ * `hostConnect`; the rest `service`. Retryable are lost connections, 408, 429, 5xx, throttling and bodies that arrived damaged; never
+ * TLS refusals, because waiting does not repair a certificate.
+ */
+import { type BackupError, type ErrorDetails, fail } from "../../base/errors";
+import { findText, parseXml, type XmlElement } from "./xml";
+
+/** Who asked for what, for messages and hints. */
+export interface FailureScene {
+  readonly repoKey: number;
+  readonly bucket: string;
+  readonly endpoint: string;
+  /** `host:port` of the connection. */
+  readonly connection: string;
+  /** `put 's3://bucket/key'` after "unable to". */
+  readonly doing: string;
+  /** Path relative to the storage; absent for requests about the bucket. */
+  readonly path?: string;
+  /** From the provider's row: said when the access key is unknown. */
+  readonly keyHint?: string;
+}
+
+export interface ErrorAnswer {
+  readonly status: number;
+  /** Empty when the answer had no XML body, as for HEAD. */
+  readonly code: string;
+  readonly message: string;
+  /** The service's `date` header. */
+  readonly date?: string;
+}
+
+/** Codes that pass by themselves whatever status they come with. */
+const RETRYABLE_CODES = new Set([
+  "SlowDown",
+  "InternalError",
+  "ServiceUnavailable",
+  "RequestTimeout",
+  "Throttling",
+  "ThrottlingException",
+  "TooManyRequests",
+  "RequestLimitExceeded",
+  "OperationAborted",
+  "BadDigest",
+  "IncompleteBody",
+  "XAmzContentSHA256Mismatch",
+]);
+const CREDENTIAL_CODES = new Set([
+  "InvalidAccessKeyId",
+  "InvalidToken",
+  "ExpiredToken",
+  "AuthorizationHeaderMalformed",
+  "InvalidSecurity",
+  "NotEntitled",
+]);
+const MESSAGE_LENGTH_MAX = 300;
+
+const TLS_FACTS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet",
+  CERT_REVOKED: "its certificate was revoked",
+  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another name",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is signed by itself and not trusted here",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is of an authority that is not trusted here",
+  UNABLE_TO_GET_ISSUER_CERT: "its certificate is of an authority that is not trusted here",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is of an authority that is not trusted here",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is of an authority that is not trusted here",
+  CERT_SIGNATURE_FAILURE: "its certificate is of an authority that is not trusted here",
+};
+const CONNECT_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT"]);
+
+/** The error that an answer with a status of 300 and more stands for, or an `<Error>` body under 200. */
+export function answerError(answer: ErrorAnswer, scene: FailureScene): BackupError {
+  const { status, code } = answer;
+  const details: ErrorDetails = { repoKey: scene.repoKey, ...(scene.path === undefined ? {} : { path: scene.path }) };
+  const text = `unable to ${scene.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
+  if (RETRYABLE_CODES.has(code)) return fail("service", text, { ...details, retryable: true });
+  if (code === "NoSuchKey") return fail("fileMissing", `unable to ${scene.doing}: there is no such object`, details);
+  if (code === "NoSuchBucket") {
+    return fail("pathMissing", `unable to ${scene.doing}: bucket '${scene.bucket}' does not exist at ${scene.endpoint}`, {
+      ...details,
+      hint: `Check repo${scene.repoKey}-s3-bucket, repo${scene.repoKey}-s3-endpoint and repo${scene.repoKey}-s3-region, or create the bucket.`,
+    });
+  }
+  if (code === "RequestTimeTooSkewed") return fail("access", text, { ...details, hint: clockHint(answer) });
+  if (status === 401 || status === 403 || CREDENTIAL_CODES.has(code)) return fail("access", text, { ...details, hint: accessHints(code, scene) });
+  if (status === 408 || status === 429 || (status >= 500 && status !== 501)) return fail("service", text, { ...details, retryable: true });
+  if (status >= 300 && status < 400) {
+    const hint = `The bucket is served elsewhere: check repo${scene.repoKey}-s3-endpoint and repo${scene.repoKey}-s3-region.`;
+    return fail("service", text, { ...details, hint });
+  }
+  return fail("service", text, details);
+}
+
+/** Reads an error body; what is not the XML of an S3 service gives an answer without a code. */
+export function parseErrorAnswer(status: number, body: string, date: string | undefined): ErrorAnswer {
+  const element = parseOrNull(body);
+  const facts = { status, ...(date === undefined ? {} : { date }) };
+  if (element?.name !== "Error") return { ...facts, code: "", message: body === "" ? "" : "the answer is not one of an S3 service" };
+  return { ...facts, ...errorFacts(element) };
+}
+
+/** Code and message of an `<Error>` element. */
+export function errorFacts(element: XmlElement): { readonly code: string; readonly message: string } {
+  const message = (findText(element, "Message") ?? "").replace(/\s+/g, " ").trim();
+  const shown = message.length > MESSAGE_LENGTH_MAX ? `${message.slice(0, MESSAGE_LENGTH_MAX)}…` : message;
+  return { code: (findText(element, "Code") ?? "").trim(), message: shown };
+}
+
+/** What the HTTP client threw, as an error. */
+export function transportError(error: unknown, scene: FailureScene): BackupError {
+  const code = codeOf(error);
+  const details: ErrorDetails = { repoKey: scene.repoKey, cause: error, ...(scene.path === undefined ? {} : { path: scene.path }) };
+  const message = messageOf(error);
+  const tlsFact = TLS_FACTS[code];
+  if (tlsFact !== undefined || /^(ERR_SSL_|ERR_TLS_|CERT_|EPROTO$|ERR_OSSL_)/.test(code)) {
+    const fact = code === "ERR_TLS_CERT_ALTNAME_INVALID" ? `${tlsFact}: ${message}` : (tlsFact ?? `TLS failed: ${message}`);
+    return fail("hostConnect", `unable to connect to '${scene.connection}': ${fact}`, { ...details, hint: tlsHint(code, scene.repoKey) });
+  }
+  if (CONNECT_CODES.has(code)) {
+    const hint = `Check repo${scene.repoKey}-s3-endpoint (and repo${scene.repoKey}-storage-host, -port where set), and the way there.`;
+    return fail("hostConnect", `unable to connect to '${scene.connection}': [${code}] ${message}`, { ...details, hint, retryable: true });
+  }
+  return fail("hostConnect", `unable to ${scene.doing}: connection to '${scene.connection}' failed: ${code === "" ? "" : `[${code}] `}${message}`, {
+    ...details,
+    retryable: true,
+  });
+}
+
+function accessHints(code: string, scene: FailureScene): string[] {
+  const option = `repo${scene.repoKey}-s3`;
+  switch (code) {
+    case "InvalidAccessKeyId":
+      return [
+        `The service does not know this access key: check ${option}-key and ${option}-endpoint.`,
+        ...(scene.keyHint === undefined ? [] : [scene.keyHint]),
+      ];
+    case "SignatureDoesNotMatch":
+      return [`The secret does not belong to the access key: check ${option}-key-secret, then ${option}-region.`];
+    case "AuthorizationHeaderMalformed":
+      return [`The service expects another region: check ${option}-region.`];
+    case "InvalidToken":
+    case "ExpiredToken":
+      return [`The session token is not valid any more: renew ${option}-key, ${option}-key-secret and ${option}-token together.`];
+    default:
+      return [`The key of ${option}-key must be allowed to list, read, write and delete in bucket '${scene.bucket}' below the repository's path.`];
+  }
+}
+
+function clockHint(answer: ErrorAnswer): string {
+  return `The clock of this host and that of the service${answer.date === undefined ? "" : ` (${answer.date})`} differ too much: check NTP here.`;
+}
+
+function tlsHint(code: string, repoKey: number): string {
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_REVOKED") return "Renew the certificate of the service.";
+  if (code === "CERT_NOT_YET_VALID") return "Check the clock of this host and the certificate of the service.";
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return `Check repo${repoKey}-s3-endpoint, repo${repoKey}-storage-host and repo${repoKey}-s3-uri-style against the names.`;
+  if (TLS_FACTS[code] !== undefined) return `Put the certificate of the private authority into the file of repo${repoKey}-storage-ca-file.`;
+  return "Check that host and port speak TLS 1.2 or newer.";
+}
+
+function parseOrNull(body: string): XmlElement | null {
+  try {
+    return parseXml(body);
+  } catch {
+    return null;
+  }
+}
+
+/** The code of an error or of the first of its causes that has one. */
+function codeOf(error: unknown): string {
+  let current: unknown = error;
+  for (let depth = 0; depth < 5 && current instanceof Error; depth++) {
+    if ("code" in current && typeof current.code === "string") return current.code;
+    current = current.cause;
+  }
+  return "";
+}
+
+function messageOf(error: unknown): string {
+  // Several addresses of one name: the sum has no message of its own.
+  const source = error instanceof AggregateError && error.message === "" ? error.errors[0] : error;
+  const text = source instanceof Error ? source.message : String(source);
+  return text.replace(/\s+/g, " ").trim() || "no reason given";
+}

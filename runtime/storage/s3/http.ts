@@ -1,0 +1,286 @@
+/**
+ * Requests to one bucket: signed, sent, answered or retried.
+ *
+ * A request that may pass later is repeated with growing, jittered pauses until `ioTimeoutMs` are used up (as stock's `io-timeout`), at most
+ * `LIMITS.requestAttempts` times; each try is signed anew and sends its body from memory again. The same time bounds the connection, the
+ * wait for the answer's head and each pause within a body, in both directions.
+ */
+import { isUtf8 } from "node:buffer";
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { buildConnector, Pool } from "undici";
+import { type ByteStream, concatBytes, textOf } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
+import { type BackupError, fail, isError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import type { Random } from "../../base/random";
+import type { S3Address } from "./address";
+import { answerError, type FailureScene, parseErrorAnswer, transportError } from "./failure";
+import { encodePath, encodeQuery, SHA256_EMPTY, type Signer } from "./sign";
+
+/** A request body that can be sent again. */
+export interface S3Body {
+  readonly chunks: readonly Uint8Array[];
+  readonly sizeBytes: number;
+  readonly sha256Hex: string;
+  /** Present where `content-md5` is wanted. */
+  readonly md5Base64?: string;
+}
+
+export interface S3Request {
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  /** Key of the object; absent addresses the bucket. */
+  readonly key?: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: S3Body;
+  /** What follows "unable to" in messages. */
+  readonly doing: string;
+  /** Path relative to the storage, for errors. */
+  readonly path?: string;
+  /** Statuses of 300 and more that are answers to this request, not errors. */
+  readonly expected?: readonly number[];
+  /** Ends the request together with the storage's own signal. */
+  readonly signal?: AbortSignal;
+  /** Fewer tries than usual. */
+  readonly attempts?: number;
+}
+
+export interface S3Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** To be read to its end, or given up, by whoever gets it. */
+  readonly body: Readable;
+  /** 1 for the first try: from the second on, an earlier one may have been carried out unseen. */
+  readonly attempt: number;
+}
+
+export interface HttpOptions {
+  readonly address: S3Address;
+  readonly signer: Signer;
+  /** Everything of a message but what the request itself says. */
+  readonly scene: Omit<FailureScene, "doing" | "path">;
+  /** PEM text of trusted authorities; absent trusts those that Node brings. */
+  readonly ca?: string;
+  readonly verifyTls: boolean;
+  readonly ioTimeoutMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+}
+
+/** Pauses between tries as parts of the io-timeout: their sum is two thirds, so with jitter of a half up they still fit. */
+const PAUSES = [1 / 320, 1 / 80, 1 / 20, 1 / 5, 2 / 5] as const;
+const CONNECTIONS_MAX = 64;
+const KEEP_ALIVE_MS = 15_000;
+/** Pieces in which a body goes to the socket: each one restarts the clock, so that a slow line is not taken for a dead one. */
+const SEND_SIZE_BYTES = 128 * 1024;
+const ERROR_BODY_SIZE_BYTES_MAX = 64 * 1024;
+/** A page of 1,000 keys of 1,024 bytes is about 1.5 MiB. */
+const TEXT_BODY_SIZE_BYTES_MAX = 32 * 1024 * 1024;
+
+type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: BackupError; readonly retryAfterMs: number };
+
+export class S3Http {
+  readonly #options: HttpOptions;
+  readonly #pool: Pool;
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+    this.#pool = new Pool(options.address.origin, {
+      connections: CONNECTIONS_MAX,
+      connect: connectorOf(options),
+      headersTimeout: options.ioTimeoutMs,
+      bodyTimeout: options.ioTimeoutMs,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    });
+  }
+
+  /** Sends until `consume` has made something of a good answer; what it throws as retryable is retried like a failed request. */
+  async exchange<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>): Promise<T> {
+    const { clock, ioTimeoutMs } = this.#options;
+    const signal = request.signal ?? this.#options.signal;
+    const startedMs = clock.monotonicMs();
+    const attemptsMax = request.attempts ?? LIMITS.requestAttempts;
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#attempt(request, consume, attempt, signal);
+      if (outcome.ok) return outcome.value;
+      if (signal.aborted) throw terminated(request);
+      const pauseMs = Math.max(this.pauseMs(attempt), outcome.retryAfterMs);
+      const usedMs = clock.monotonicMs() - startedMs;
+      if (!outcome.error.retryable || attempt >= attemptsMax || usedMs + pauseMs >= ioTimeoutMs) throw afterAttempts(outcome.error, attempt);
+      await clock.sleep(pauseMs, signal);
+    }
+  }
+
+  /** The whole body of a good answer as text. */
+  exchangeText(request: S3Request): Promise<string> {
+    return this.exchange(request, readText);
+  }
+
+  /** A good answer whose body does not matter. */
+  exchangeHead(request: S3Request): Promise<S3Answer> {
+    return this.exchange(request, async (answer) => {
+      await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX);
+      return answer;
+    });
+  }
+
+  /** Pause after the given failed try, half to one and a half of its share. */
+  pauseMs(attempt: number): number {
+    const share = PAUSES[Math.min(attempt, PAUSES.length) - 1] ?? 0;
+    const jitter = 0.5 + (this.#options.random.bytes(1)[0] ?? 0) / 256;
+    return share * this.#options.ioTimeoutMs * jitter;
+  }
+
+  /** An error of the HTTP client that reached somebody who reads a body by himself. */
+  errorOf(error: unknown, request: S3Request): BackupError {
+    if (this.#options.signal.aborted) return terminated(request);
+    return isError(error) ? error : transportError(error, this.sceneOf(request));
+  }
+
+  sceneOf(request: S3Request): FailureScene {
+    return { ...this.#options.scene, doing: request.doing, ...(request.path === undefined ? {} : { path: request.path }) };
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  async #attempt<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>, attempt: number, signal: AbortSignal): Promise<Outcome<T>> {
+    let retryAfterMs = 0;
+    try {
+      const answer = await this.#send(request, attempt, signal);
+      if (answer.status < 300 || request.expected?.includes(answer.status) === true) return { ok: true, value: await consume(answer) };
+      retryAfterMs = retryAfterOf(answer);
+      const date = headerOf(answer, "date");
+      // An error body that breaks off is as good as none: the status is known.
+      const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
+      const text = isUtf8(body) ? textOf(body) : "";
+      return { ok: false, error: answerError(parseErrorAnswer(answer.status, text, date), this.sceneOf(request)), retryAfterMs };
+    } catch (error) {
+      return { ok: false, error: isError(error) ? error : transportError(error, this.sceneOf(request)), retryAfterMs };
+    }
+  }
+
+  async #send(request: S3Request, attempt: number, signal: AbortSignal): Promise<S3Answer> {
+    const { address, signer, clock } = this.#options;
+    const path = `${address.pathPrefix}/${request.key === undefined ? "" : encodePath(request.key)}`;
+    const query = request.query ?? {};
+    const { body } = request;
+    const headers: Record<string, string> = { "user-agent": "pgbackstop", ...request.headers };
+    if (body?.md5Base64 !== undefined) headers["content-md5"] = body.md5Base64;
+    const sha256Hex = body?.sha256Hex ?? SHA256_EMPTY;
+    const signed = await signer.sign({ method: request.method, host: address.host, path, query, headers, sha256Hex }, clock.nowMs());
+    // Not signed: the client's business.
+    if (body !== undefined) signed["content-length"] = String(body.sizeBytes);
+    const text = encodeQuery(query);
+    const response = await this.#pool.request({
+      method: request.method,
+      path: text === "" ? path : `${path}?${text}`,
+      headers: signed,
+      signal,
+      body: body === undefined ? null : bodyToSend(body),
+    });
+    return { status: response.statusCode, headers: response.headers, body: response.body, attempt };
+  }
+}
+
+/** A body of one piece, hashed. */
+export function bodyOf(bytes: Uint8Array, withMd5: boolean): S3Body {
+  const hash = new BodyHash(withMd5);
+  hash.add(bytes);
+  return hash.finish([bytes], bytes.length);
+}
+
+/** Hashes a body while it comes together. */
+export class BodyHash {
+  readonly #sha256 = createHash("sha256");
+  readonly #md5;
+
+  constructor(withMd5: boolean) {
+    this.#md5 = withMd5 ? createHash("md5") : undefined;
+  }
+
+  add(chunk: Uint8Array): void {
+    this.#sha256.update(chunk);
+    this.#md5?.update(chunk);
+  }
+
+  finish(chunks: readonly Uint8Array[], sizeBytes: number): S3Body {
+    const md5 = this.#md5 === undefined ? {} : { md5Base64: this.#md5.digest("base64") };
+    return { chunks, sizeBytes, sha256Hex: this.#sha256.digest("hex"), ...md5 };
+  }
+}
+
+export function headerOf(answer: S3Answer, name: string): string | undefined {
+  const value = answer.headers[name];
+  return typeof value === "string" ? value : value?.[0];
+}
+
+/** The body of an answer as text. @throws service when it is too large */
+export async function readText(answer: S3Answer): Promise<string> {
+  return textOf(await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX));
+}
+
+async function readBytes(body: ByteStream, limitBytes: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const part of body) {
+    sizeBytes += part.length;
+    if (sizeBytes > limitBytes) throw fail("service", `an answer is larger than ${limitBytes} bytes`);
+    parts.push(part);
+  }
+  return concatBytes(parts);
+}
+
+function connectorOf(options: HttpOptions): buildConnector.connector {
+  const connect = buildConnector({
+    timeout: options.ioTimeoutMs,
+    rejectUnauthorized: options.verifyTls,
+    minVersion: "TLSv1.2",
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
+  const { tlsName } = options.address;
+  return (target, callback) => {
+    // The client would take the name from the Host header, which names the endpoint even when the connection goes elsewhere.
+    const { servername: _fromHostHeader, ...rest } = target;
+    connect(tlsName === undefined ? rest : { ...rest, servername: tlsName }, callback);
+  };
+}
+
+function bodyToSend(body: S3Body): Buffer | Readable {
+  if (body.sizeBytes <= SEND_SIZE_BYTES) {
+    const bytes = concatBytes(body.chunks);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+  return Readable.from(pieces(body.chunks), { objectMode: true, highWaterMark: 1 });
+}
+
+function* pieces(chunks: readonly Uint8Array[]): Iterable<Uint8Array> {
+  for (const chunk of chunks) {
+    for (let offset = 0; offset < chunk.length; offset += SEND_SIZE_BYTES) yield chunk.subarray(offset, offset + SEND_SIZE_BYTES);
+  }
+}
+
+/** Seconds of `retry-after`; dates and nonsense are no wish. */
+function retryAfterOf(answer: S3Answer): number {
+  const text = headerOf(answer, "retry-after");
+  return text !== undefined && /^[0-9]{1,6}$/.test(text) ? Number(text) * 1000 : 0;
+}
+
+function afterAttempts(error: BackupError, attempt: number): BackupError {
+  if (attempt === 1) return error;
+  const { kind, message, hints, repoKey, path, retryable } = error;
+  return fail(kind, `${message} (after ${attempt} attempts)`, {
+    hint: hints,
+    retryable,
+    cause: error.cause ?? error,
+    ...(repoKey === undefined ? {} : { repoKey }),
+    ...(path === undefined ? {} : { path }),
+  });
+}
+
+function terminated(request: S3Request): BackupError {
+  return fail("term", `terminated while trying to ${request.doing}`, request.path === undefined ? {} : { path: request.path });
+}

@@ -1,0 +1,167 @@
+/**
+ * Uploads of streams of unknown length in bounded memory.
+ *
+ * A body that fits one part is one PUT. Anything longer is a multipart upload of equal parts, the last one shorter (Cloudflare R2 refuses
+ * parts that grow), two in flight while the next fills: at most three parts in memory. A part is repeated from memory; an upload that
+ * fails is aborted, so that nobody pays for its parts (Amazon S3 API reference, "Uploading objects using multipart upload").
+ */
+import { createHash } from "node:crypto";
+import type { ByteStream } from "../../base/bytes";
+import { assert, fail, isError } from "../../base/errors";
+import { answerError, errorFacts } from "./failure";
+import { BodyHash, headerOf, readText, type S3Answer, type S3Body, type S3Http, type S3Request } from "./http";
+import type { S3Quirks } from "./quirks";
+import { escapeXml, findText } from "./xml";
+import { parseAnswer } from "./answer";
+
+export interface UploadTarget {
+  readonly http: S3Http;
+  readonly quirks: Pick<S3Quirks, "contentMd5" | "partCountMax">;
+  readonly key: string;
+  /** Path relative to the storage, for errors. */
+  readonly path: string;
+  /** `s3://bucket/key` for messages. */
+  readonly name: string;
+  readonly partSizeBytes: number;
+  readonly repoKey: number;
+  readonly signal: AbortSignal;
+}
+
+interface Part {
+  /** From 1. */
+  readonly number: number;
+  readonly body: S3Body;
+  readonly last: boolean;
+}
+
+const PARTS_IN_FLIGHT_MAX = 2;
+/** For giving an upload up: short, because the caller already waits for a failure or the end of the process. */
+const ABORT_TIMEOUT_MS = 5_000;
+
+/** Uploads all of `source` under the target's key, which changes in one step at the end. */
+export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
+  const { http, key, path, name } = target;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([target.signal, stop.signal]);
+  const inFlight = new Set<Promise<void>>();
+  const etags: string[] = [];
+  let uploadId: string | undefined;
+  let sizeBytes = 0;
+  try {
+    for await (const part of partsOf(source, target)) {
+      if (part.last && part.number === 1) {
+        await http.exchangeHead({ method: "PUT", key, path, body: part.body, doing: `put '${name}'` });
+        return;
+      }
+      if (part.number > target.quirks.partCountMax) throw tooManyParts(target);
+      uploadId ??= await beginUpload(target);
+      while (inFlight.size >= PARTS_IN_FLIGHT_MAX) await Promise.race(inFlight);
+      const run = putPart(target, uploadId, part, signal).then((etag) => {
+        etags[part.number - 1] = etag;
+        inFlight.delete(run);
+      });
+      // A failure stays in the set and is thrown by the next wait; this only says that somebody will look.
+      run.catch(() => undefined);
+      inFlight.add(run);
+      sizeBytes += part.body.sizeBytes;
+    }
+    await Promise.all(inFlight);
+    assert(uploadId !== undefined && etags.length > 0, "an upload of several parts has no id");
+    await completeUpload(target, uploadId, etags, sizeBytes);
+  } catch (error) {
+    stop.abort();
+    await Promise.allSettled(inFlight);
+    if (uploadId !== undefined) await abortUpload(target, uploadId);
+    throw target.signal.aborted && !isError(error, "term") ? fail("term", `terminated while trying to put '${name}'`, { path, cause: error }) : error;
+  }
+}
+
+/** Equal parts of a stream, hashed on the way; at least one, which may be empty. Chunks are kept by reference: nobody may change them. */
+async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable<Part> {
+  let number = 1;
+  let chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  let hash = new BodyHash(target.quirks.contentMd5);
+  for await (const chunk of source) {
+    let rest = chunk;
+    while (rest.length > 0) {
+      // Full, and more follows: so it is not the last one.
+      if (sizeBytes === target.partSizeBytes) {
+        yield { number: number++, body: hash.finish(chunks, sizeBytes), last: false };
+        chunks = [];
+        sizeBytes = 0;
+        hash = new BodyHash(target.quirks.contentMd5);
+      }
+      const piece = rest.subarray(0, target.partSizeBytes - sizeBytes);
+      hash.add(piece);
+      chunks.push(piece);
+      sizeBytes += piece.length;
+      rest = rest.subarray(piece.length);
+    }
+  }
+  yield { number, body: hash.finish(chunks, sizeBytes), last: true };
+}
+
+async function beginUpload({ http, key, path, name }: UploadTarget): Promise<string> {
+  const request: S3Request = { method: "POST", key, path, query: { uploads: "" }, doing: `begin upload of '${name}'` };
+  const answer = parseAnswer(await http.exchangeText(request), http.sceneOf(request));
+  const uploadId = findText(answer, "UploadId");
+  if (uploadId === undefined || uploadId === "") throw fail("service", `unable to begin upload of '${name}': the answer has no upload id`, { path });
+  return uploadId;
+}
+
+async function putPart({ http, key, path, name }: UploadTarget, uploadId: string, part: Part, signal: AbortSignal): Promise<string> {
+  const query = { partNumber: String(part.number), uploadId };
+  const answer = await http.exchangeHead({ method: "PUT", key, path, query, body: part.body, signal, doing: `put part ${part.number} of '${name}'` });
+  const etag = headerOf(answer, "etag");
+  if (etag === undefined || etag === "") throw fail("service", `unable to put part ${part.number} of '${name}': the answer has no etag`, { path });
+  return etag;
+}
+
+async function completeUpload(target: UploadTarget, uploadId: string, etags: readonly string[], sizeBytes: number): Promise<void> {
+  const { http, key, path, name } = target;
+  const parts = etags.map((etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`).join("");
+  const text = `<?xml version="1.0" encoding="UTF-8"?><CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${parts}</CompleteMultipartUpload>`;
+  const bytes = Buffer.from(text, "utf8");
+  const hash = new BodyHash(target.quirks.contentMd5);
+  hash.add(bytes);
+  const body = hash.finish([bytes], bytes.length);
+  const request: S3Request = { method: "POST", key, path, query: { uploadId }, body, expected: [404], doing: `complete upload of '${name}'` };
+  await http.exchange(request, async (answer) => {
+    // The status is sent before the parts are put together: only the body tells how that went.
+    const element = parseAnswer(await readText(answer), http.sceneOf(request));
+    if (element.name !== "Error" && (findText(element, "ETag") ?? "") !== "") return;
+    const facts = element.name === "Error" ? errorFacts(element) : { code: "", message: `the answer '${element.name}' has no etag` };
+    // An earlier try may have been carried out while its answer was lost.
+    if (facts.code === "NoSuchUpload" && answer.attempt > 1 && (await isOurs(target, etags, sizeBytes))) return;
+    throw answerError({ status: answer.status, ...facts }, http.sceneOf(request));
+  });
+}
+
+/** True when the object is provably the one that these parts make: its size, and the etag that follows from theirs. */
+async function isOurs({ http, key, path, name }: UploadTarget, etags: readonly string[], sizeBytes: number): Promise<boolean> {
+  const digests = etags.map((etag) => etag.replaceAll('"', ""));
+  if (!digests.every((digest) => /^[0-9a-f]{32}$/i.test(digest))) return false;
+  const expected = `${createHash("md5")
+    .update(Buffer.from(digests.join(""), "hex"))
+    .digest("hex")}-${etags.length}`;
+  const answer: S3Answer = await http.exchangeHead({ method: "HEAD", key, path, expected: [404], doing: `get info of '${name}'` });
+  return (
+    answer.status === 200 && headerOf(answer, "content-length") === String(sizeBytes) && headerOf(answer, "etag")?.replaceAll('"', "") === expected
+  );
+}
+
+/** One try; what it leaves is for the bucket's rule about unfinished uploads. Works although the storage's signal may have fired. */
+async function abortUpload({ http, key, path, name }: UploadTarget, uploadId: string): Promise<void> {
+  const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
+  const request: S3Request = { method: "DELETE", key, path, query: { uploadId }, signal, attempts: 1, doing: `abort upload of '${name}'` };
+  await http.exchangeHead(request).catch(() => undefined);
+}
+
+function tooManyParts({ quirks, partSizeBytes, name, path, repoKey }: UploadTarget): Error {
+  return fail("fileWrite", `unable to put '${name}': it is larger than ${quirks.partCountMax} parts of ${partSizeBytes} bytes`, {
+    path,
+    repoKey,
+    hint: `Raise repo${repoKey}-storage-upload-chunk-size: parts of one upload all have that size.`,
+  });
+}

@@ -1,0 +1,137 @@
+/**
+ * What S3 providers do differently, as pure data: the driver and the components read the same rows. Imports nothing.
+ *
+ * A row holds facts about the provider, not advice about backups. Sources: the vendors' S3 compatibility pages and issue threads of
+ * pgBackRest and of SDKs that met the differences; sizes are the documented limits.
+ */
+export interface S3Quirks {
+  /** Name in the settings file (`s3Quirks`) and in the components' arguments. */
+  readonly id: string;
+  readonly title: string;
+  /** Host names that end like this belong to the provider; the start of the guess for `auto`. */
+  readonly hostSuffixes: readonly string[];
+  /** Regular expression whose first group is the region in an endpoint's host name; absent where the name does not tell. */
+  readonly regionPattern?: string;
+  /** Region to sign with when nothing else is said; absent where only the operator knows. */
+  readonly region?: string;
+  readonly uriStyle: "host" | "path";
+  /** Whether an overwritten or deleted object can survive as a version. */
+  readonly versioning: "none" | "optional" | "always";
+  readonly objectLock: boolean;
+  /** `x-amz-tagging` is accepted. */
+  readonly tagging: boolean;
+  /** `content-md5` on uploads: object lock demands it; without object lock the signed SHA-256 alone protects the body. */
+  readonly contentMd5: boolean;
+  /** `POST ?delete` works; else objects are deleted one by one. */
+  readonly batchDelete: boolean;
+  /** Every part but the last must have the same size. The driver always does so; whoever else writes there must know. */
+  readonly equalParts: boolean;
+  readonly partSizeBytesMin: number;
+  readonly partSizeBytesMax: number;
+  readonly partCountMax: number;
+  /** `repo-storage-upload-chunk-size` that fits the provider's limits and stock's growing parts. */
+  readonly partSizeBytesAdvised: number;
+  /** Said when the provider does not know the access key. */
+  readonly keyHint?: string;
+}
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+
+/** What Amazon documents and most others copy; each row says where it differs. */
+const COMMON = {
+  hostSuffixes: [],
+  uriStyle: "path",
+  versioning: "optional",
+  objectLock: true,
+  tagging: true,
+  contentMd5: true,
+  batchDelete: true,
+  equalParts: false,
+  partSizeBytesMin: 5 * MIB,
+  partSizeBytesMax: 5 * GIB,
+  partCountMax: 10_000,
+  partSizeBytesAdvised: 16 * MIB,
+} as const;
+
+export const S3_QUIRKS: readonly S3Quirks[] = [
+  {
+    ...COMMON,
+    id: "aws",
+    title: "Amazon S3",
+    hostSuffixes: [".amazonaws.com", ".amazonaws.com.cn"],
+    regionPattern: "^s3[.-](?:dualstack\\.|fips\\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]+)\\.amazonaws\\.com",
+    uriStyle: "host",
+  },
+  {
+    ...COMMON,
+    id: "b2",
+    title: "Backblaze B2",
+    hostSuffixes: [".backblazeb2.com"],
+    regionPattern: "^s3\\.([a-z0-9-]+)\\.backblazeb2\\.com$",
+    versioning: "always",
+    // Uploads with x-amz-tagging are refused as a whole.
+    tagging: false,
+    partSizeBytesMin: 5_000_000,
+    partSizeBytesMax: 5_000_000_000,
+    keyHint: "Backblaze B2 does not take the master application key here: make an application key for the bucket.",
+  },
+  {
+    ...COMMON,
+    id: "r2",
+    title: "Cloudflare R2",
+    hostSuffixes: [".r2.cloudflarestorage.com"],
+    region: "auto",
+    versioning: "none",
+    objectLock: false,
+    tagging: false,
+    contentMd5: false,
+    equalParts: true,
+    keyHint: "On Cloudflare R2 the access key is the id of an API token and the secret is the SHA-256 of its value.",
+  },
+  { ...COMMON, id: "minio", title: "MinIO", region: "us-east-1" },
+  { ...COMMON, id: "ceph", title: "Ceph RADOS Gateway" },
+  { ...COMMON, id: "seaweedfs", title: "SeaweedFS", region: "us-east-1" },
+  // Signs with `s3_region` of its own configuration, usually "garage": another region is a signature error.
+  { ...COMMON, id: "garage", title: "Garage", region: "garage", versioning: "none", objectLock: false, tagging: false, contentMd5: false },
+  {
+    ...COMMON,
+    id: "hetzner",
+    title: "Hetzner Object Storage",
+    hostSuffixes: [".your-objectstorage.com"],
+    regionPattern: "^([a-z0-9]+)\\.your-objectstorage\\.com$",
+  },
+  {
+    ...COMMON,
+    id: "wasabi",
+    title: "Wasabi",
+    hostSuffixes: [".wasabisys.com"],
+    regionPattern: "^s3\\.([a-z0-9-]+)\\.wasabisys\\.com$",
+    region: "us-east-1",
+  },
+  { ...COMMON, id: "versitygw", title: "Versity S3 Gateway", region: "us-east-1" },
+  { ...COMMON, id: "generic", title: "another S3-compatible service" },
+];
+
+/**
+ * The row of that name; `auto` guesses it from the endpoint (host name or URL) and falls back to `generic`. Null when no row has the name.
+ */
+export function findQuirks(id: string, endpoint: string): S3Quirks | null {
+  if (id !== "auto") return S3_QUIRKS.find((row) => row.id === id) ?? null;
+  const host = hostOf(endpoint);
+  const guessed = S3_QUIRKS.find((row) => row.hostSuffixes.some((suffix) => host === suffix.slice(1) || host.endsWith(suffix)));
+  return guessed ?? S3_QUIRKS.find((row) => row.id === "generic") ?? null;
+}
+
+/** The region that an endpoint's name tells, else the provider's usual one; null when only the user can know. */
+export function findRegion(quirks: S3Quirks, endpoint: string): string | null {
+  const match = quirks.regionPattern === undefined ? null : new RegExp(quirks.regionPattern).exec(hostOf(endpoint));
+  return match?.[1] ?? quirks.region ?? null;
+}
+
+function hostOf(endpoint: string): string {
+  return endpoint
+    .replace(/^[a-z]+:\/\//i, "")
+    .replace(/[/:].*$/, "")
+    .toLowerCase();
+}

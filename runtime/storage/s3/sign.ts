@@ -1,0 +1,114 @@
+/**
+ * AWS Signature Version 4 for S3: header based, path encoded once, the real SHA-256 of the body in `x-amz-content-sha256`
+ * ("Signature Version 4 signing process", Amazon S3 API reference). No chunked payloads, no `x-amz-checksum-*`.
+ */
+import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
+import { SignatureV4 } from "@smithy/signature-v4";
+import type { Secret } from "../../base/secret";
+
+export interface Credentials {
+  readonly key: Secret;
+  readonly keySecret: Secret;
+  readonly token?: Secret;
+}
+
+export interface UnsignedRequest {
+  readonly method: string;
+  /** Host header: name and, where it is not the default, port. */
+  readonly host: string;
+  /** Encoded path, starting with `/`. */
+  readonly path: string;
+  /** Parameters as plain text. */
+  readonly query: Readonly<Record<string, string>>;
+  /** Lower-case names; all of them are signed. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly sha256Hex: string;
+}
+
+/** SHA-256 of no bytes. */
+export const SHA256_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+export class Signer {
+  readonly #signer: SignatureV4;
+
+  constructor(credentials: Credentials, region: string) {
+    this.#signer = new SignatureV4({
+      service: "s3",
+      region,
+      credentials: {
+        accessKeyId: credentials.key.reveal(),
+        secretAccessKey: credentials.keySecret.reveal(),
+        ...(credentials.token === undefined ? {} : { sessionToken: credentials.token.reveal() }),
+      },
+      sha256: NativeSha256,
+      uriEscapePath: false,
+      applyChecksum: false,
+    });
+  }
+
+  /** Every header to send, `authorization` and `host` among them. `nowMs` is the time of signing. */
+  async sign(request: UnsignedRequest, nowMs: number): Promise<Record<string, string>> {
+    const signed = await this.#signer.sign(
+      {
+        method: request.method,
+        protocol: "https:",
+        hostname: request.host,
+        path: request.path,
+        query: { ...request.query },
+        headers: { ...request.headers, host: request.host, "x-amz-content-sha256": request.sha256Hex },
+      },
+      { signingDate: new Date(nowMs) },
+    );
+    return signed.headers;
+  }
+}
+
+/** A path or parameter part as the signature wants it: everything but letters, digits and `-._~` in hexadecimal. */
+export function encodePart(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** A path with its slashes kept. */
+export function encodePath(path: string): string {
+  return path.split("/").map(encodePart).join("/");
+}
+
+/** `a=1&b=2`, sorted as in the signature, empty without parameters. */
+export function encodeQuery(query: Readonly<Record<string, string>>): string {
+  return Object.entries(query)
+    .map(([name, value]) => `${encodePart(name)}=${encodePart(value)}`)
+    .sort()
+    .join("&");
+}
+
+/** The hash that the signer asks for: plain SHA-256, or HMAC when it gives a key. */
+class NativeSha256 {
+  readonly #secret: string | ArrayBuffer | ArrayBufferView | undefined;
+  #hash: Hash | Hmac;
+
+  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
+    this.#secret = secret;
+    this.#hash = newHash(secret);
+  }
+
+  update(data: string | ArrayBuffer | ArrayBufferView): void {
+    this.#hash.update(bytesOf(data));
+  }
+
+  async digest(): Promise<Uint8Array> {
+    return this.#hash.digest();
+  }
+
+  reset(): void {
+    this.#hash = newHash(this.#secret);
+  }
+}
+
+function newHash(secret: string | ArrayBuffer | ArrayBufferView | undefined): Hash | Hmac {
+  return secret === undefined ? createHash("sha256") : createHmac("sha256", bytesOf(secret));
+}
+
+function bytesOf(data: string | ArrayBuffer | ArrayBufferView): Uint8Array {
+  if (typeof data === "string") return Buffer.from(data, "utf8");
+  return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+}

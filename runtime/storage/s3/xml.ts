@@ -1,0 +1,101 @@
+/**
+ * A reader for the few XML documents that S3 services answer with, and the two that are sent to them.
+ *
+ * Knows elements, text, the five named entities, numeric ones, CDATA, comments and the declaration; attributes are skipped, a name space
+ * prefix is dropped. A document type is refused: nobody sends one, and its entities are the classic attack. Everything else that is not
+ * well formed is an error, because it means that something other than an S3 service has answered.
+ */
+import { type BackupError, fail } from "../../base/errors";
+
+export interface XmlElement {
+  readonly name: string;
+  /** The text directly inside, of all pieces. */
+  readonly text: string;
+  readonly children: readonly XmlElement[];
+}
+
+interface OpenElement {
+  readonly name: string;
+  readonly children: XmlElement[];
+  text: string;
+}
+
+const DEPTH_MAX = 32;
+const NAMED_ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+// In this order: comment, CDATA, declaration or instruction, document type, end tag, start tag (quoted attribute values may hold ">").
+const MARKUP = /<!--[\s\S]*?-->|<!\[CDATA\[([\s\S]*?)\]\]>|<\?[\s\S]*?\?>|(<!)|<\/([^\s>]+)\s*>|<([^\s/>!?]+)((?:"[^"]*"|'[^']*'|[^"'>])*)>/g;
+
+/** The root element. @throws format when the text is not one XML document of the supported kind. */
+export function parseXml(text: string): XmlElement {
+  const open: OpenElement[] = [];
+  let root: XmlElement | undefined;
+  let position = 0;
+  const addText = (piece: string, at: number): void => {
+    const innermost = open.at(-1);
+    if (innermost !== undefined) innermost.text += piece;
+    else if (piece.trim() !== "" && piece.trim() !== "\uFEFF") throw malformed("text outside of the root element", at);
+  };
+  for (const match of text.matchAll(MARKUP)) {
+    const between = text.slice(position, match.index);
+    if (between.includes("<")) throw malformed("a stray '<'", position);
+    addText(decodeEntities(between, position), position);
+    position = match.index + match[0].length;
+    const [, cdata, declaration, closed, opened, attributes] = match;
+    if (cdata !== undefined) addText(cdata, match.index);
+    else if (declaration !== undefined) throw malformed("a document type", match.index);
+    else if (closed !== undefined) root = closeElement(open, localName(closed), match.index) ?? root;
+    else if (opened !== undefined) {
+      if (root !== undefined) throw malformed("a second root element", match.index);
+      if (open.length >= DEPTH_MAX) throw malformed(`more than ${DEPTH_MAX} levels`, match.index);
+      open.push({ name: localName(opened), text: "", children: [] });
+      if (attributes?.endsWith("/") === true) root = closeElement(open, localName(opened), match.index) ?? root;
+    }
+  }
+  if (text.slice(position).trim() !== "") throw malformed("text after the root element or an unfinished tag", position);
+  if (root === undefined) throw malformed(open.length === 0 ? "no element" : `no end of element '${open.at(-1)?.name}'`, position);
+  return root;
+}
+
+/** The first child of that name; undefined when there is none. */
+export function findChild(element: XmlElement, name: string): XmlElement | undefined {
+  return element.children.find((child) => child.name === name);
+}
+
+/** Text of the first child of that name; undefined when there is none. */
+export function findText(element: XmlElement, name: string): string | undefined {
+  return findChild(element, name)?.text;
+}
+
+/** Text made safe to stand between tags. */
+export function escapeXml(text: string): string {
+  // Characters below a space other than tab cannot stand in XML 1.0 as such; services read the numeric form.
+  return text.replace(/[&<>"'\u0000-\u0008\u000a-\u001f]/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+function closeElement(open: OpenElement[], name: string, at: number): XmlElement | undefined {
+  const element = open.pop();
+  if (element === undefined || element.name !== name) throw malformed(`an end of '${name}' where '${element?.name ?? "nothing"}' is open`, at);
+  const parent = open.at(-1);
+  if (parent === undefined) return element;
+  parent.children.push(element);
+  return undefined;
+}
+
+function localName(name: string): string {
+  return name.slice(name.indexOf(":") + 1);
+}
+
+function decodeEntities(text: string, at: number): string {
+  if (!text.includes("&")) return text;
+  return text.replace(/&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([a-zA-Z]+));|&/g, (whole, hex?: string, decimal?: string, named?: string) => {
+    const code = hex !== undefined ? Number.parseInt(hex, 16) : decimal !== undefined ? Number.parseInt(decimal, 10) : undefined;
+    if (code !== undefined && code <= 0x10ffff) return String.fromCodePoint(code);
+    const value = named === undefined ? undefined : NAMED_ENTITIES[named];
+    if (value === undefined) throw malformed(`the unknown entity '${whole}'`, at);
+    return value;
+  });
+}
+
+function malformed(what: string, at: number): BackupError {
+  return fail("format", `the answer is not XML of an S3 service: ${what} at character ${at}`);
+}
