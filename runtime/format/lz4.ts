@@ -265,7 +265,7 @@ class FrameReader {
       position += size;
     }
     yield* this.#give();
-    this.#carry = this.#ended ? new Uint8Array(0) : input.slice(position);
+    this.#carry = this.#ended ? new Uint8Array(0) : new Uint8Array(input.subarray(position));
   }
 
   /** @throws format when the frame is not complete. */

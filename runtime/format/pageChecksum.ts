@@ -8,26 +8,24 @@
  * (PostgreSQL "storage/checksum_impl.h"; pgBackRest 2.60 "command/backup/pageChecksum".)
  */
 import { assert } from "../base/errors";
-import { sha1Hex } from "../base/hash";
 
-/** Block numbers, single or as [first, last]. */
-export type PageRanges = readonly (number | readonly [number, number])[];
+/** A block number, or the first and last of a range. */
+export type PageRange = number | readonly [number, number];
 
 export interface PageSuspect {
   /** Within the whole relation. */
   readonly blockNo: number;
   /** Where the page begins in this file. */
   readonly offsetBytes: number;
-  /** SHA-1 of the page as it was read: another one on reading again means that it was just being written. */
-  readonly sha1: string;
+  /** The page as it was read: other bytes on reading again mean that it was just being written. */
+  readonly page: Uint8Array;
 }
 
 export interface PageCheckResult {
-  /** False with suspects, and for a file that does not end with a whole page. */
+  /** False with errors, and for a file that does not end with a whole page. */
   readonly valid: boolean;
-  /** The suspects' block numbers. */
-  readonly errors: PageRanges;
-  readonly suspects: readonly PageSuspect[];
+  /** Suspects that were not acquitted, ascending. */
+  readonly errors: readonly PageRange[];
   /** True when the file does not end with a whole page. */
   readonly misaligned: boolean;
 }
@@ -40,6 +38,8 @@ export interface PageCheckerOptions {
   readonly headerCheck: boolean;
 }
 
+/** Suspects beyond this number in one file are errors at once, so that a ruined file does not fill the memory with its pages. */
+const SUSPECT_PAGES_MAX = 1024;
 const RELATION_SEGMENT_BYTES = 1024 * 1024 * 1024;
 const LANES = 32;
 const PRIME = 16777619;
@@ -80,16 +80,20 @@ const SEEDS = Int32Array.of(
 
 /** The checksum that a page should have, 1 … 65535. `page` has 1 to 32 KiB. */
 export function pageChecksum(page: Uint8Array, blockNo: number): number {
-  const aligned = page.byteOffset % 4 === 0 ? page : page.slice();
+  const aligned = page.byteOffset % 4 === 0 ? page : new Uint8Array(page);
   return checksumOf(new Int32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >>> 2), 0, aligned.byteLength >>> 2, blockNo);
 }
 
-/** Checks a relation file that comes in chunks of any size and alignment; the chunks are not changed. */
+/**
+ * Checks a relation file that comes in chunks of any size and alignment; the chunks are not changed. After the last chunk read the
+ * `suspects()` again, `acquit` those whose bytes changed, and take the result from `finish()`.
+ */
 export class PageChecker {
   readonly #pageSize: number;
   readonly #headerCheck: boolean;
   readonly #firstBlockNo: number;
   readonly #suspects: PageSuspect[] = [];
+  readonly #errors = new Set<number>();
   /** A page that came in parts, or not at a multiple of four bytes. */
   readonly #page: Uint8Array;
   readonly #pageWords: Int32Array;
@@ -122,11 +126,19 @@ export class PageChecker {
     while (position < chunk.length) position = this.#fill(chunk, position);
   }
 
-  /** Ends the check. */
+  /** Pages that must be read again, at most {@link SUSPECT_PAGES_MAX}. */
+  suspects(): readonly PageSuspect[] {
+    return this.#suspects;
+  }
+
+  /** The page changed since it was checked: it is no error. */
+  acquit(blockNo: number): void {
+    this.#errors.delete(blockNo);
+  }
+
   finish(): PageCheckResult {
     const misaligned = this.#pageFilled > 0;
-    const errors = pageRangesOf(this.#suspects.map((suspect) => suspect.blockNo));
-    return { valid: this.#suspects.length === 0 && !misaligned, errors, suspects: this.#suspects, misaligned };
+    return { valid: this.#errors.size === 0 && !misaligned, errors: pageRangesOf([...this.#errors]), misaligned };
   }
 
   /** Adds to the page that is being put together, and checks it when it is whole. Returns how far the chunk is used. */
@@ -154,13 +166,15 @@ export class PageChecker {
   }
 
   #suspect(page: Uint8Array): void {
-    const offsetBytes = this.#pageCount * this.#pageSize;
-    this.#suspects.push({ blockNo: this.#firstBlockNo + this.#pageCount, offsetBytes, sha1: sha1Hex(page) });
+    const blockNo = this.#firstBlockNo + this.#pageCount;
+    this.#errors.add(blockNo);
+    if (this.#suspects.length >= SUSPECT_PAGES_MAX) return;
+    this.#suspects.push({ blockNo, offsetBytes: this.#pageCount * this.#pageSize, page: new Uint8Array(page) });
   }
 }
 
 /** Ascending block numbers with neighbours joined, as a manifest lists them. */
-export function pageRangesOf(blockNos: readonly number[]): PageRanges {
+export function pageRangesOf(blockNos: readonly number[]): PageRange[] {
   const ranges: [number, number][] = [];
   for (const blockNo of blockNos) {
     const last = ranges.at(-1);

@@ -101,7 +101,7 @@ export function parsePgControl(first512: Uint8Array): PgControl {
 
 /** A copy of the beginning (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
 export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
-  const copy = content.slice();
+  const copy = new Uint8Array(content);
   const view = viewOf(copy);
   const layout = layoutOf(view);
   view.setBigUint64(CHECKPOINT_OFFSET, INVALID_CHECKPOINT, true);
