@@ -1,8 +1,26 @@
-/** From the command line, the environment and the files to one checked {@link Config}. Pure: everything is passed in. */
-import { fail } from "../base/errors";
-import type { Config } from "./types";
+/**
+ * From the command line, the environment and the files to one checked {@link Config}. Pure: everything is passed in.
+ *
+ * Strength, as in stock: command line, environment, `[stanza:command]`, `[stanza]`, `[global:command]`, `[global]`, default. What no option
+ * of stock can say comes from the settings file. `help` and `version` look at the command line only, so that they work whatever is broken.
+ */
+import { posix } from "node:path";
+import { type BackupError, fail } from "../base/errors";
+import type { LogLevel } from "../base/log";
+import { Secret } from "../base/secret";
+import { parseCommandLine } from "./cli";
+import { type Entries, entryId } from "./entry";
+import { addEnvironment } from "./env";
+import { addFiles, type ConfigFiles, type FileAccess, givenText, readConfigFiles } from "./files";
+import { rowOf } from "./optionName";
+import { beginLineOf, carriedOptionsOf } from "./optionWords";
+import { buildRepos, type CompressDefault } from "./repoConfig";
+import { type Resolved, resolveOptions } from "./resolve";
+import { ResolvedValues } from "./resolvedValues";
+import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
+import type { CompressType, Config, PgConfig, RepoConfig, Settings } from "./types";
 
-export interface LoadInput {
+export interface LoadInput extends FileAccess {
   /** Words after the program's name. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -13,12 +31,252 @@ export interface LoadInput {
 }
 
 export interface Loaded {
+  /** Frozen in depth. */
   readonly config: Config;
-  /** For the log of the caller, in the order found; a HINT follows on a line of its own. */
+  /** For the log of the caller, in the order found; `HINT: …` follows on a line of its own. */
   readonly warnings: readonly string[];
 }
 
-/** @throws BackupError: config, commandRequired, commandInvalid, optionInvalid, optionInvalidValue, optionRequired, paramInvalid, fileMissing, featureNotSupported. */
+const DB_TIMEOUT_MARGIN_MS = 30_000;
+
+/**
+ * @throws BackupError: config, format, commandRequired, commandInvalid, optionInvalid, optionInvalidValue, optionRequired, paramInvalid,
+ * fileMissing, featureNotSupported.
+ */
 export function loadConfig(input: LoadInput): Loaded {
-  throw fail("featureNotSupported", `unable to load a configuration for ${input.argv.length} words`);
+  const warnings: string[] = [];
+  const warn = (text: string): void => {
+    warnings.push(text);
+  };
+  const { command, params, entries } = parseCommandLine(input.argv);
+  let settings = DEFAULT_SETTINGS;
+  let settingsFile: string | undefined;
+  if (command !== "help" && command !== "version") {
+    addEnvironment(entries, input.env, warn);
+    const files = readConfigFiles(entries, input);
+    const stanza = givenText(entries, "stanza");
+    if (stanza !== undefined) checkStanza(stanza);
+    addFiles(entries, files.entries, stanza, command, warn);
+    ({ settings, settingsFile } = readSettings(entries, files, input));
+  }
+  replaceCompress(entries, warn);
+  const resolved = resolveOptions(command, entries, warn);
+  const config = buildConfig(resolved, params, settings);
+  checkSettings(settings, config.repos, settingsFile);
+  warnAboutRepos(resolved, config, entries, warn);
+  return { config: freeze(config), warnings };
+}
+
+/** The name becomes part of paths in every repository. */
+function checkStanza(stanza: string): void {
+  if (stanza !== "." && stanza !== ".." && !/[/\0\n:[\]]/.test(stanza)) return;
+  throw fail("optionInvalidValue", `'${stanza}' is not valid for 'stanza' option`, {
+    hint: "a stanza is a plain name, without a slash, colon or bracket.",
+  });
+}
+
+function readSettings(entries: Entries, files: ConfigFiles, access: FileAccess): { settings: Settings; settingsFile: string | undefined } {
+  const given = givenText(entries, "settings");
+  const settingsFile = given ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
+  const text = settingsFile === undefined ? null : access.readFile(settingsFile);
+  if (settingsFile !== undefined && text !== null) return { settings: parseSettings(text, settingsFile), settingsFile };
+  if (given !== undefined) {
+    throw fail("fileMissing", `unable to open missing file '${given}' for read`, { path: given, hint: "the option settings names this file." });
+  }
+  return { settings: DEFAULT_SETTINGS, settingsFile };
+}
+
+/** The old option compress becomes compress-type: `compress=n` is none. */
+function replaceCompress(entries: Entries, warn: (text: string) => void): void {
+  const id = entryId(rowOf("compress"), undefined);
+  const typeRow = rowOf("compress-type");
+  const typeId = entryId(typeRow, undefined);
+  const old = entries.get(id);
+  if (old === undefined || old.reset) return;
+  if (entries.has(typeId)) {
+    warn("'compress' and 'compress-type' options should not both be set\nHINT: 'compress-type' is preferred and 'compress' is deprecated.");
+  } else if (old.texts[0] === "n") {
+    entries.set(typeId, { ...old, row: typeRow, texts: ["none"], negate: false });
+    entries.delete(id);
+  }
+}
+
+function buildConfig(resolved: Resolved, params: readonly string[], settings: Settings): Config {
+  const values = new ResolvedValues(resolved);
+  const compress = compressOf(values);
+  const backup = resolved.command === "backup";
+  const restore = resolved.command === "restore";
+  const set = values.text("set");
+  return {
+    command: resolved.command,
+    params,
+    stanza: values.text("stanza"),
+    repoKey: repoKeyOf(resolved, values),
+    repos: buildRepos(values, resolved.repoKeys, compress, settings),
+    pgs: buildPgs(values, resolved.pgKeys),
+    settings,
+    ...buildGeneral(resolved, values),
+    compressType: compress.type,
+    compressLevel: compress.level,
+    backupType: ((backup ? values.text("type") : undefined) ?? "incr") as Config["backupType"],
+    checksumPage: values.findFlag("checksum-page"),
+    pageHeaderCheck: values.flag("page-header-check"),
+    startFast: values.flag("start-fast"),
+    resume: values.flag("resume"),
+    expireAuto: values.flag("expire-auto"),
+    exclude: values.list("exclude"),
+    annotations: values.hash("annotation"),
+    restoreType: ((restore ? values.text("type") : undefined) ?? "default") as Config["restoreType"],
+    target: values.text("target"),
+    targetAction: values.text("target-action") as Config["targetAction"],
+    targetExclusive: values.flag("target-exclusive"),
+    targetTimeline: values.text("target-timeline"),
+    set: restore && set === "latest" ? undefined : set,
+    delta: values.flag("delta"),
+    force: values.flag("force"),
+    tablespaceMap: values.hash("tablespace-map"),
+    tablespaceMapAll: values.text("tablespace-map-all"),
+    linkMap: values.hash("link-map"),
+    linkAll: values.flag("link-all"),
+    recoveryOptions: values.hash("recovery-option"),
+    dryRun: values.flag("dry-run"),
+    output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
+    verbose: values.flag("verbose"),
+    cmd: values.text("cmd"),
+    carriedOptions: carriedOptionsOf(resolved, "archive-get"),
+    beginLine: beginLineOf(resolved, params),
+  };
+}
+
+type General = Pick<
+  Config,
+  | "archiveTimeoutMs"
+  | "archiveCheck"
+  | "archiveCopy"
+  | "archiveHeaderCheck"
+  | "archiveModeCheck"
+  | "archiveMode"
+  | "dbTimeoutMs"
+  | "ioTimeoutMs"
+  | "bufferSizeBytes"
+  | "processMax"
+  | "lockPath"
+  | "spoolPath"
+  | "logPath"
+  | "logLevelConsole"
+  | "logLevelFile"
+  | "logLevelStderr"
+  | "logTimestamp"
+  | "logFormat"
+  | "neutralUmask"
+>;
+
+function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
+  return {
+    archiveTimeoutMs: values.number("archive-timeout") ?? 0,
+    archiveCheck: values.flag("archive-check"),
+    archiveCopy: values.flag("archive-copy"),
+    archiveHeaderCheck: values.flag("archive-header-check"),
+    archiveModeCheck: values.flag("archive-mode-check"),
+    archiveMode: values.text("archive-mode") as Config["archiveMode"],
+    dbTimeoutMs: dbTimeoutOf(resolved, values),
+    ioTimeoutMs: values.number("io-timeout") ?? 0,
+    bufferSizeBytes: values.number("buffer-size") ?? 0,
+    processMax: values.number("process-max") ?? 1,
+    lockPath: values.text("lock-path") ?? "",
+    spoolPath: values.text("spool-path") ?? "",
+    logPath: values.text("log-path") ?? "",
+    logLevelConsole: values.text("log-level-console") as LogLevel,
+    logLevelFile: values.text("log-level-file") as LogLevel,
+    logLevelStderr: values.text("log-level-stderr") as LogLevel,
+    logTimestamp: values.flag("log-timestamp"),
+    logFormat: values.text("log-format") as Config["logFormat"],
+    neutralUmask: values.flag("neutral-umask"),
+  };
+}
+
+function compressOf(values: ResolvedValues): CompressDefault {
+  const type = values.text("compress-type") as CompressType;
+  return { type, level: values.number("compress-level") ?? levelRangeOf(type)?.fallback ?? 0 };
+}
+
+/** db-timeout, lowered when a shorter protocol-timeout was asked for. @throws optionInvalidValue when both were and contradict each other. */
+function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
+  const dbTimeoutMs = values.number("db-timeout") ?? 0;
+  const protocolTimeoutMs = values.number("protocol-timeout") ?? 0;
+  const protocol = resolved.find("protocol-timeout")?.entry;
+  const db = resolved.find("db-timeout");
+  if (db === null || protocol === undefined || protocolTimeoutMs > dbTimeoutMs) return dbTimeoutMs;
+  if (db.entry === undefined) {
+    const loweredMs = protocolTimeoutMs - DB_TIMEOUT_MARGIN_MS;
+    return loweredMs >= DB_TIMEOUT_MARGIN_MS / 2 ? loweredMs : Math.floor(protocolTimeoutMs / 2);
+  }
+  const [protocolText, dbText] = [protocol.texts[0], db.entry.texts[0]];
+  throw fail("optionInvalidValue", `'${protocolText}' is not valid for 'protocol-timeout' option`, {
+    hint: `'protocol-timeout' option (${protocolText}) should be greater than 'db-timeout' option (${dbText}).`,
+  });
+}
+
+function repoKeyOf(resolved: Resolved, values: ResolvedValues): number | undefined {
+  const key = values.number("repo");
+  if (key === undefined || resolved.repoKeys.includes(key)) return key;
+  throw fail("optionInvalidValue", `key '${key}' is not valid for 'repo' option`, {
+    hint: `configured are ${resolved.repoKeys.map((repoKey) => `repo${repoKey}`).join(", ")}.`,
+  });
+}
+
+function buildPgs(values: ResolvedValues, pgKeys: readonly number[]): readonly PgConfig[] {
+  return pgKeys.flatMap((key): readonly PgConfig[] => {
+    const path = values.text("pg-path", key);
+    if (path === undefined) return [];
+    const socketPath = values.text("pg-socket-path", key);
+    const user = values.text("pg-user", key);
+    return [
+      {
+        key,
+        path,
+        port: values.number("pg-port", key) ?? 0,
+        ...(socketPath === undefined ? {} : { socketPath }),
+        ...(user === undefined ? {} : { user }),
+        database: values.text("pg-database", key) ?? "",
+      },
+    ];
+  });
+}
+
+/** The settings speak of repositories that the options must have made. */
+function checkSettings(settings: Settings, repos: readonly RepoConfig[], settingsFile: string | undefined): void {
+  if (repos.length === 0) return;
+  const wrong = (field: string, key: number): BackupError =>
+    fail("config", `settings file '${settingsFile}' field '${field}' names repo${key}, which is not configured`, {
+      hint: `configured are ${repos.map((repo) => `repo${repo.key}`).join(", ")}.`,
+    });
+  const isKnown = (key: number): boolean => repos.some((repo) => repo.key === key);
+  for (const key of settings.acknowledge.repoKeys) if (!isKnown(key)) throw wrong("acknowledge", key);
+  for (const name of Object.keys(settings.repos)) if (!isKnown(Number(name))) throw wrong("repos", Number(name));
+}
+
+function warnAboutRepos(resolved: Resolved, config: Config, entries: Entries, warn: (text: string) => void): void {
+  for (const repo of config.repos) {
+    const name = `repo${repo.key}`;
+    if (repo.cipherType === "none" && entries.has(entryId(rowOf("repo-cipher-pass"), repo.key))) {
+      warn(
+        `option '${name}-cipher-pass' is set but '${name}-cipher-type' is 'none'\nHINT: the repository is not encrypted; set ${name}-cipher-type=aes-256-cbc.`,
+      );
+    }
+    if (resolved.command === "backup" && repo.retentionFull === undefined) {
+      warn(
+        `option '${name}-retention-full' is not set for '${name}-retention-full-type=${repo.retentionFullType}', the repository may run out of space\n` +
+          `HINT: to retain full backups indefinitely (without warning), set option '${name}-retention-full' to the maximum.`,
+      );
+    }
+  }
+  if (resolved.find("stop-auto")?.entry !== undefined)
+    warn("option 'stop-auto' is deprecated\nHINT: all supported versions use non-exclusive backup.");
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || value instanceof Secret) return value;
+  for (const inner of Object.values(value)) freeze(inner);
+  return Object.freeze(value);
 }

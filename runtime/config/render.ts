@@ -1,13 +1,97 @@
-/** Structured options to the text of `pgbackrest.conf`. Pure; no file access. */
-import { fail } from "../base/errors";
+/**
+ * Structured options to the text of pgbackrest.conf. Pure, no file access: the components render with it what the runtime will load, and
+ * what loading would refuse, warn about or silently change fails here. Property: loading the text gives the values again.
+ */
+import { type BackupError, fail } from "../base/errors";
+import { isMultiple } from "./entry";
+import { isGlobalSection } from "./files";
+import { trimBlanks } from "./ini";
+import { findOption, optionName, similarNames } from "./optionName";
+import type { OptionRow } from "./options";
+import { widestRule } from "./resolve";
+import { parseValue } from "./values";
+
+export interface ConfOption {
+  /** With its key: `repo1-path`. Old names are not accepted. */
+  readonly name: string;
+  /** Sizes are bytes as a number; times are seconds as a number, or a text with its unit; several values for lists and hashes (`key=value`). */
+  readonly value: string | boolean | number | readonly string[];
+}
 
 export interface ConfSection {
   /** `global`, `global:archive-push`, `main`, `main:backup`. */
   readonly name: string;
-  readonly options: readonly { readonly name: string; readonly value: string | boolean | number | readonly string[] }[];
+  readonly options: readonly ConfOption[];
 }
 
-/** @throws optionInvalid, optionInvalidValue for what loading the text would refuse or ignore. */
+/** The text, sections and options in the given order. @throws optionInvalid, optionInvalidValue with option and section. */
 export function renderConf(sections: readonly ConfSection[], comment?: string): string {
-  throw fail("featureNotSupported", `unable to render ${sections.length} sections ${comment ?? ""}`);
+  const names = new Set<string>();
+  const blocks = sections.map((section) => {
+    if (!/^[^\s[\]:]+(:[a-z-]+)?$/.test(section.name)) throw fail("optionInvalidValue", `'${section.name}' is not valid as the name of a section`);
+    if (names.has(section.name)) throw fail("optionInvalid", `section '[${section.name}]' is given twice`);
+    names.add(section.name);
+    return `[${section.name}]\n${renderSection(section)}`;
+  });
+  const head = comment === undefined ? [] : [commentLines(comment)];
+  return [...head, ...blocks].join("\n");
+}
+
+function renderSection(section: ConfSection): string {
+  const seen = new Set<string>();
+  const lines = section.options.flatMap(({ name, value }) => {
+    const row = checkedRow(name, section.name);
+    if (seen.has(name)) throw fail("optionInvalid", `option '${name}' is given twice in section '[${section.name}]'`);
+    seen.add(name);
+    const texts = checkedTexts(row, name, section.name, value);
+    return texts.map((text) => `${name}=${text}\n`);
+  });
+  return lines.join("");
+}
+
+/** Lines that begin with `# `. */
+function commentLines(comment: string): string {
+  return comment
+    .split(/\r?\n/)
+    .map((line) => `# ${line}`.trimEnd())
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+function checkedRow(name: string, section: string): OptionRow {
+  const found = findOption(name);
+  if (found === null || found.negate || found.reset || optionName(found.row, found.key) !== name) {
+    const other = found === null ? similarNames(name).join(" or ") : optionName(found.row, found.key);
+    throw fail("optionInvalid", `invalid option '${name}' in section '[${section}]'`, other === "" ? {} : { hint: `did you mean ${other}?` });
+  }
+  const { row } = found;
+  if (row.section === "command-line") throw fail("optionInvalid", `command-line only option '${name}' in section '[${section}]'`);
+  if (row.section === "stanza" && isGlobalSection(section)) {
+    throw fail("optionInvalid", `stanza-only option '${name}' in global section '[${section}]'`);
+  }
+  return row;
+}
+
+function checkedTexts(row: OptionRow, name: string, section: string, value: ConfOption["value"]): readonly string[] {
+  const texts = textsOf(value);
+  const place = `the value is for section [${section}].`;
+  const wrong = (what: string): BackupError => fail("optionInvalidValue", `option '${name}' ${what}`, { hint: place });
+  if (texts.length === 0) throw wrong("needs at least one value");
+  if (typeof value === "object" && !isMultiple(row)) throw wrong("takes one value, not a list");
+  if (typeof value === "boolean" && row.type !== "boolean" && row.booleanLike !== true) throw wrong("is no boolean");
+  if (typeof value === "number" && !["integer", "size", "time"].includes(row.type)) throw wrong("is no number");
+  for (const text of texts) {
+    if (text === "" || text !== trimBlanks(text)) throw wrong("cannot have an empty value or one with blanks at its ends");
+    if (/[\n\r\0]/.test(text)) throw wrong("cannot have a value of several lines");
+  }
+  parseValue({ name, row, rule: widestRule(row), place }, texts, (text) => {
+    throw wrong(`has a key twice: ${text}`);
+  });
+  return texts;
+}
+
+function textsOf(value: ConfOption["value"]): readonly string[] {
+  if (typeof value === "boolean") return [value ? "y" : "n"];
+  if (typeof value === "number") return [String(value)];
+  return typeof value === "string" ? [value] : value;
 }

@@ -1,20 +1,154 @@
-/** The settings file `pgbackstop.json`: what pgBackRest has no option for. Pure; no file access. */
-import { fail } from "../base/errors";
-import type { CompressType, Settings } from "./types";
+/**
+ * The settings file `pgbackstop.json`: what pgBackRest has no option for, apart from pgbackrest.conf so that stock does not warn about it.
+ *
+ *     {"version":1,"acknowledge":"all"|"any"|["repo1"],"repos":{"repo2":{"compressType":"zst","compressLevel":3,"s3Quirks":"minio"}}}
+ *
+ * Every field may be absent. Strict: an unknown field or a wrong value is a config error (27) that names file, field, value and what is
+ * allowed. Pure; no file access, so that the components can render the file too.
+ */
+import { type BackupError, fail } from "../base/errors";
+import { rowOf } from "./optionName";
+import { OPTION_KEY_MAX } from "./options";
+import { COMPRESS_TYPES, type CompressType, type Settings } from "./types";
 
-/** The file's own shape; every field optional. */
+/** Name of the file beside pgbackrest.conf. */
+export const SETTINGS_FILE_NAME = "pgbackstop.json";
+
+export interface SettingsFileRepo {
+  readonly compressType?: CompressType;
+  readonly compressLevel?: number;
+  /** A row of the table of S3 providers; `auto` guesses it from the endpoint. */
+  readonly s3Quirks?: string;
+}
+
+/** The file's own shape. */
 export interface SettingsFile {
   readonly version?: 1;
   readonly acknowledge?: "all" | "any" | readonly string[];
-  readonly repos?: Readonly<Record<string, { readonly compressType?: CompressType; readonly compressLevel?: number; readonly s3Quirks?: string }>>;
+  /** By `repo1`, `repo2`, … */
+  readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
 
-/** @throws config with file, field, value and what is allowed. */
+/** What holds without a file. */
+export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoKeys: [] }, repos: {} };
+
+type Repos = Record<number, Settings["repos"][number]>;
+
+/** @throws config */
 export function parseSettings(text: string, fileName: string): Settings {
-  throw fail("featureNotSupported", `unable to read ${fileName} of ${text.length} characters`);
+  const reader = new Reader(fileName);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const at = /at position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];
+    throw reader.fail(`is not valid JSON${at === undefined ? "" : ` at position ${at}`}`);
+  }
+  return reader.settings(value);
 }
 
-/** The JSON text, stable key order, ends with a line end. @throws config like {@link parseSettings}. */
+/** The JSON text with keys in a fixed order and a line end. @throws config for what {@link parseSettings} would refuse. */
 export function renderSettings(settings: SettingsFile): string {
-  throw fail("featureNotSupported", `unable to render ${Object.keys(settings).length} settings`);
+  const checked = new Reader(SETTINGS_FILE_NAME).settings(settings);
+  const { mode, repoKeys } = checked.acknowledge;
+  const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`) : mode;
+  const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
+  const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
+  return `${JSON.stringify({ version: 1, acknowledge, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+}
+
+/** Range of a level of compression. @throws nothing; null when the type has no level. */
+export function levelRangeOf(type: CompressType): { least: number; most: number; fallback: number } | null {
+  const rule = rowOf("compress-level").forDepend?.[type];
+  if (rule?.range === undefined) return null;
+  return { least: Number(rule.range[0]), most: Number(rule.range[1]), fallback: Number(rule.default) };
+}
+
+class Reader {
+  readonly #fileName: string;
+
+  constructor(fileName: string) {
+    this.#fileName = fileName;
+  }
+
+  fail(what: string): BackupError {
+    return fail("config", `settings file '${this.#fileName}' ${what}`, { path: this.#fileName });
+  }
+
+  settings(value: unknown): Settings {
+    const fields = this.#object("", value, ["version", "acknowledge", "repos"]);
+    if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
+    const repos: Repos = {};
+    const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
+    for (const [name, repo] of Object.entries(named)) repos[this.#repoKey(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
+    return { acknowledge: this.#acknowledge(fields.acknowledge), repos };
+  }
+
+  #acknowledge(value: unknown): Settings["acknowledge"] {
+    if (value === undefined) return DEFAULT_SETTINGS.acknowledge;
+    if (value === "all" || value === "any") return { mode: value, repoKeys: [] };
+    const allowed = '"all", "any" or a list of repositories such as ["repo1"]';
+    if (!Array.isArray(value) || value.length === 0) throw this.#wrong("acknowledge", value, allowed);
+    const keys = value.map((name: unknown) => this.#repoKey("acknowledge", name));
+    if (new Set(keys).size !== keys.length) throw this.#wrong("acknowledge", value, "each repository once");
+    return { mode: "named", repoKeys: keys.toSorted((left, right) => left - right) };
+  }
+
+  #repo(field: string, value: unknown): Settings["repos"][number] {
+    const fields = this.#object(field, value, ["compressType", "compressLevel", "s3Quirks"]);
+    const { compressType, compressLevel, s3Quirks } = fields;
+    const type = COMPRESS_TYPES.find((name) => name === compressType);
+    if (compressType !== undefined && type === undefined) throw this.#wrong(`${field}.compressType`, compressType, oneOf(COMPRESS_TYPES));
+    if (type === "bz2") throw this.#wrong(`${field}.compressType`, type, `${oneOf(["none", "gz", "lz4", "zst"])} (bz2 is read but not written)`);
+    if (compressLevel !== undefined) this.#checkLevel(`${field}.compressLevel`, compressLevel, type);
+    if (s3Quirks !== undefined && (typeof s3Quirks !== "string" || !/^[a-z0-9][a-z0-9-]*$/.test(s3Quirks))) {
+      throw this.#wrong(`${field}.s3Quirks`, s3Quirks, '"auto" or the name of a provider in lower case');
+    }
+    return {
+      ...(type === undefined ? {} : { compressType: type }),
+      ...(typeof compressLevel === "number" ? { compressLevel } : {}),
+      ...(typeof s3Quirks === "string" ? { s3Quirks } : {}),
+    };
+  }
+
+  /** Without a type here the range waits for the configuration's type. */
+  #checkLevel(field: string, level: unknown, type: CompressType | undefined): void {
+    if (typeof level !== "number" || !Number.isSafeInteger(level)) throw this.#wrong(field, level, "a whole number");
+    if (type !== undefined) checkLevel(level, type, (allowed) => this.#wrong(field, level, allowed));
+  }
+
+  #repoKey(field: string, name: unknown): number {
+    const key = typeof name === "string" ? Number(/^repo([1-9]\d{0,2})$/.exec(name)?.[1]) : Number.NaN;
+    if (!(key >= 1 && key <= OPTION_KEY_MAX)) throw this.#wrong(field, name, `"repo1" to "repo${OPTION_KEY_MAX}"`);
+    return key;
+  }
+
+  #object(field: string, value: unknown, allowed: readonly string[] | null): Readonly<Record<string, unknown>> {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(field, value, "an object");
+    const fields: Record<string, unknown> = { ...value };
+    for (const name of Object.keys(fields)) {
+      if (allowed === null || allowed.includes(name)) continue;
+      throw this.fail(`has an unknown field '${field === "" ? name : `${field}.${name}`}'; allowed are ${oneOf(allowed)}`);
+    }
+    return fields;
+  }
+
+  #wrong(field: string, value: unknown, allowed: string): BackupError {
+    const text = (JSON.stringify(value) ?? "nothing").slice(0, 100);
+    return this.fail(`${field === "" ? "" : `field '${field}' `}must be ${allowed}, not ${text}`);
+  }
+}
+
+/** @throws what `wrong` makes of the text of what is allowed. */
+export function checkLevel(level: number, type: CompressType, wrong: (allowed: string) => BackupError): void {
+  const range = levelRangeOf(type);
+  if (range === null) {
+    if (level !== 0) throw wrong(`0 for compression type ${type}`);
+  } else if (level < range.least || level > range.most) {
+    throw wrong(`${range.least} to ${range.most} for compression type ${type}`);
+  }
+}
+
+function oneOf(values: readonly string[]): string {
+  return values.map((value) => JSON.stringify(value)).join(", ");
 }

@@ -1,0 +1,150 @@
+/**
+ * pgBackRest's command line: options before and after the command, `--opt=value`, `--opt value`, `--opt`, `--no-opt`, `--reset-opt`; what is
+ * left is the command and its parameters. `--` ends the options. `-h`, `--help` and `--version` stand for the commands. Wording of 2.60
+ * "config/parse"; the value of an unknown option is not repeated, for it may be a secret.
+ */
+import { type BackupError, fail } from "../base/errors";
+import { type Entries, type Entry, entryId, isMultiple } from "./entry";
+import { canNegate, findOption, type NamedOption, optionName, similarNames } from "./optionName";
+import { COMMANDS, type CommandName } from "./types";
+
+export interface CommandLine {
+  readonly command: CommandName;
+  readonly params: readonly string[];
+  readonly entries: Entries;
+}
+
+const WITH_PARAMS: readonly CommandName[] = ["archive-get", "archive-push", "help", "pg-settings"];
+
+/** Commands of stock that this program leaves to stock. */
+const OTHER_COMMANDS = [
+  "annotate",
+  "expire",
+  "manifest",
+  "repo-get",
+  "repo-ls",
+  "repo-rm",
+  "server",
+  "server-ping",
+  "stanza-delete",
+  "stanza-upgrade",
+  "start",
+  "stop",
+];
+
+/** @throws optionInvalid, optionInvalidValue, commandInvalid, commandRequired, paramInvalid */
+export function parseCommandLine(argv: readonly string[]): CommandLine {
+  const entries: Entries = new Map();
+  const words: string[] = [];
+  let help = false;
+  let version = false;
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? "";
+    if (word === "--") {
+      words.push(...argv.slice(at + 1));
+      break;
+    }
+    if (word === "-h" || word === "--help") help = true;
+    else if (word === "--version") version = true;
+    else if (word.startsWith("-")) at += addOption(entries, word, argv[at + 1]);
+    else words.push(word);
+  }
+  return { ...chooseCommand(words, help, version, entries), entries };
+}
+
+function chooseCommand(
+  words: readonly string[],
+  help: boolean,
+  version: boolean,
+  entries: Entries,
+): { command: CommandName; params: readonly string[] } {
+  const [first, ...params] = words;
+  if (first === undefined) {
+    if (version && !help) return { command: "version", params: [] };
+    if (!help && entries.size > 0) throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
+    return { command: "help", params: [] };
+  }
+  const command = commandOf(first);
+  if (help && command !== "help") return { command: "help", params: [command] };
+  if (version) throw fail("optionInvalid", `option 'version' not valid for command '${command}'`);
+  if (params.length > 0 && !WITH_PARAMS.includes(command)) throw fail("paramInvalid", "command does not allow parameters");
+  return { command, params };
+}
+
+/** @throws commandInvalid */
+export function commandOf(word: string): CommandName {
+  const command = COMMANDS.find((name) => name === word);
+  if (command !== undefined) return command;
+  const hint = OTHER_COMMANDS.includes(word.replace(/:.*$/s, ""))
+    ? "this is a command of pgBackRest: run it with pgbackrest, which works on the same repositories."
+    : `commands are ${COMMANDS.join(", ")}.`;
+  throw fail("commandInvalid", `invalid command '${word}'`, { hint });
+}
+
+/** Adds the option in `word`; returns how many further words it took. */
+function addOption(entries: Entries, word: string, next: string | undefined): number {
+  if (!word.startsWith("--")) throw fail("optionInvalid", `option '${word.replace(/=.*$/s, "")}' must begin with --`);
+  const at = word.indexOf("=");
+  const text = word.slice(2, at === -1 ? undefined : at);
+  const found = findOption(text);
+  if (found === null) throw unknownOption(text);
+  const { row, key } = found;
+  const name = optionName(row, key);
+  if (row.secret === true) {
+    throw fail("optionInvalid", `option '${name}' is not allowed on the command-line`, {
+      hint: [
+        "this option could expose secrets in the process list.",
+        "specify the option in a configuration file or an environment variable instead.",
+      ],
+    });
+  }
+  const { texts, negate, taken } = argumentOf(found, text, at === -1 ? undefined : word.slice(at + 1), next);
+  const entry: Entry = { row, key, texts, negate, reset: found.reset, source: "command-line", place: undefined };
+  const id = entryId(row, key);
+  const old = entries.get(id);
+  entries.set(id, old === undefined ? entry : merge(old, entry, name));
+  return taken;
+}
+
+interface Argument {
+  readonly texts: readonly string[];
+  readonly negate: boolean;
+  readonly taken: 0 | 1;
+}
+
+function argumentOf(found: NamedOption, text: string, argument: string | undefined, next: string | undefined): Argument {
+  const { row } = found;
+  if (found.negate || found.reset) {
+    if (argument !== undefined) throw fail("optionInvalid", `option '${text}' does not allow an argument`);
+    const hasValue = found.negate && (row.type === "boolean" || row.booleanLike === true);
+    return { texts: hasValue ? ["n"] : [], negate: found.negate, taken: 0 };
+  }
+  if (row.type === "boolean") {
+    if (argument !== undefined && argument !== "y" && argument !== "n") {
+      throw fail("optionInvalidValue", `boolean option '--${text}' argument must be 'y' or 'n'`);
+    }
+    if (argument === "n" && !canNegate(row)) throw fail("optionInvalid", `option '${text}' cannot be negated`);
+    return { texts: [argument ?? "y"], negate: argument === "n", taken: 0 };
+  }
+  if (argument !== undefined) return { texts: [argument], negate: false, taken: 0 };
+  if (row.booleanLike === true) return { texts: ["y"], negate: false, taken: 0 };
+  if (next === undefined) throw fail("optionInvalid", `option '--${text}' requires an argument`);
+  return { texts: [next], negate: false, taken: 1 };
+}
+
+/** The same option twice: further values of a list or hash, else an error. */
+function merge(old: Entry, entry: Entry, name: string): Entry {
+  if (old.negate && entry.negate) throw fail("optionInvalid", `option '${name}' is negated multiple times`);
+  if (old.reset && entry.reset) throw fail("optionInvalid", `option '${name}' is reset multiple times`);
+  if ((old.reset && entry.negate) || (old.negate && entry.reset)) throw fail("optionInvalid", `option '${name}' cannot be negated and reset`);
+  if (old.negate !== entry.negate) throw fail("optionInvalid", `option '${name}' cannot be set and negated`);
+  if (old.reset !== entry.reset) throw fail("optionInvalid", `option '${name}' cannot be set and reset`);
+  if (!isMultiple(entry.row)) throw fail("optionInvalid", `option '${name}' cannot be set multiple times`);
+  return { ...old, texts: [...old.texts, ...entry.texts] };
+}
+
+function unknownOption(text: string): BackupError {
+  const similar = similarNames(text);
+  const hint = similar.length > 0 ? `did you mean ${similar.map((name) => `--${name}`).join(" or ")}?` : "the command help lists the options.";
+  return fail("optionInvalid", `invalid option '--${text}'`, { hint });
+}

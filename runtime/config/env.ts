@@ -1,0 +1,39 @@
+/**
+ * Options from the environment: `PGBACKREST_REPO1_S3_KEY` is `repo1-s3-key`. Lists and hashes are split at `:`. What is unknown there only
+ * warns, as in stock; the value of a variable is never part of a message.
+ */
+import { fail } from "../base/errors";
+import { type Entries, entryId, isMultiple } from "./entry";
+import { findOption } from "./optionName";
+
+const PREFIX = "PGBACKREST_";
+
+/** Adds what the environment sets to `entries`, without replacing anything. @throws optionInvalid, optionInvalidValue */
+export function addEnvironment(entries: Entries, env: Readonly<Record<string, string | undefined>>, warn: (text: string) => void): void {
+  for (const variable of Object.keys(env).sort()) {
+    const value = env[variable];
+    if (!variable.startsWith(PREFIX) || value === undefined) continue;
+    const name = variable.slice(PREFIX.length).toLowerCase().replaceAll("_", "-");
+    const found = findOption(name);
+    if (found === null || found.negate || found.reset) {
+      const kind = found === null ? "" : found.negate ? "negate " : "reset ";
+      warn(`environment contains invalid ${kind}option '${name}'`);
+      continue;
+    }
+    if (value === "") throw fail("optionInvalidValue", `environment variable '${name}' must have a value`, { hint: `set or unset ${variable}.` });
+    const id = entryId(found.row, found.key);
+    if (entries.has(id)) continue;
+    if (found.row.type === "boolean" && value !== "y" && value !== "n") {
+      throw fail("optionInvalidValue", `environment boolean option '${name}' must be 'y' or 'n'`, { hint: `correct ${variable}.` });
+    }
+    entries.set(id, {
+      row: found.row,
+      key: found.key,
+      texts: isMultiple(found.row) ? value.split(":") : [value],
+      negate: false,
+      reset: false,
+      source: "environment",
+      place: `the value comes from the environment variable ${variable}.`,
+    });
+  }
+}

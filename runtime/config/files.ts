@@ -1,0 +1,153 @@
+/**
+ * Which configuration files are read, and what their sections say for one stanza and command. Rules of pgBackRest 2.60 "config/parse":
+ * `--config` alone leaves out the include directory; `--config-path` moves both; the default file may be missing, a named one may not.
+ */
+import { posix } from "node:path";
+import { fail } from "../base/errors";
+import { type Entries, entryId, isMultiple } from "./entry";
+import { type IniEntry, parseIni } from "./ini";
+import { findOption, optionName, rowOf } from "./optionName";
+import type { CommandName } from "./types";
+import { parseValue } from "./values";
+
+/** Where stock looked before its files had a directory of their own. */
+const OLD_DEFAULT_FILE = "/etc/pgbackrest.conf";
+const GLOBAL = "global";
+
+export interface FileAccess {
+  readonly readFile: (path: string) => string | null;
+  readonly listDirectory: (path: string) => readonly string[];
+}
+
+export interface ConfigFiles {
+  readonly entries: readonly IniEntry[];
+  /** Directory in which the settings file lies by default; undefined with `--no-config` and no `--config-path`. */
+  readonly directory: string | undefined;
+}
+
+/** Reads the files that `entries` ask for. @throws fileMissing, format, optionInvalidValue */
+export function readConfigFiles(entries: Entries, files: FileAccess): ConfigFiles {
+  const config = givenText(entries, "config");
+  const configPath = givenText(entries, "config-path");
+  const includePath = givenText(entries, "config-include-path");
+  const noConfig = entries.get(entryId(rowOf("config"), undefined))?.negate === true;
+
+  const base = configPath ?? defaultOf("config-path");
+  const fileName = config ?? `${base}/pgbackrest.conf`;
+  const found = noConfig ? undefined : readMain(fileName, config !== undefined, configPath === undefined, files);
+  const parts: IniEntry[] = found === undefined ? [] : [...parseIni(found.text, found.fileName)];
+
+  const asked = configPath !== undefined || includePath !== undefined;
+  if (asked || (config === undefined && !noConfig)) {
+    const directory = includePath ?? `${base}/conf.d`;
+    for (const name of [...files.listDirectory(directory)].sort()) {
+      if (!/.\.conf$/s.test(name)) continue;
+      const path = `${directory}/${name}`;
+      const text = files.readFile(path);
+      if (text !== null) parts.push(...parseIni(text, path));
+    }
+  }
+  const directory = noConfig ? configPath : posix.dirname(found?.fileName ?? fileName);
+  return { entries: parts, directory };
+}
+
+function readMain(fileName: string, required: boolean, mayBeOld: boolean, files: FileAccess): { fileName: string; text: string } | undefined {
+  for (const name of required || !mayBeOld ? [fileName] : [fileName, OLD_DEFAULT_FILE]) {
+    const text = files.readFile(name);
+    if (text !== null) return { fileName: name, text };
+  }
+  if (required) {
+    throw fail("fileMissing", `unable to open missing file '${fileName}' for read`, { path: fileName, hint: "the option config names this file." });
+  }
+  return undefined;
+}
+
+/** The value of a string or path option that stands on the command line or in the environment, checked. */
+export function givenText(entries: Entries, name: string): string | undefined {
+  const row = rowOf(name);
+  const entry = entries.get(entryId(row, undefined));
+  if (entry === undefined || entry.negate) return undefined;
+  const value = parseValue({ name, row, rule: row, place: entry.place }, entry.texts, () => undefined);
+  return typeof value === "string" ? value : undefined;
+}
+
+function defaultOf(name: string): string {
+  return rowOf(name).default ?? "";
+}
+
+/** Sections that a command reads, strongest first. */
+export function sectionsOf(stanza: string | undefined, command: CommandName): readonly string[] {
+  return [...(stanza === undefined ? [] : [`${stanza}:${command}`, stanza]), `${GLOBAL}:${command}`, GLOBAL];
+}
+
+/** True for `global` and `global:backup`. */
+export function isGlobalSection(section: string): boolean {
+  return section === GLOBAL || section.startsWith(`${GLOBAL}:`);
+}
+
+/** Adds what the files say to `entries`, without replacing anything. @throws optionInvalid, optionInvalidValue */
+export function addFiles(
+  entries: Entries,
+  ini: readonly IniEntry[],
+  stanza: string | undefined,
+  command: CommandName,
+  warn: (text: string) => void,
+): void {
+  for (const section of sectionsOf(stanza, command)) {
+    const byKey = new Map<string, IniEntry[]>();
+    for (const entry of ini) if (entry.section === section) byKey.set(entry.key, [...(byKey.get(entry.key) ?? []), entry]);
+    const names = new Map<string, string>();
+    for (const [key, lines] of byKey) addFileOption(entries, names, section, key, lines, command, warn);
+  }
+}
+
+function addFileOption(
+  entries: Entries,
+  /** Of this section: the id of each option and the name it was written with. */
+  names: Map<string, string>,
+  section: string,
+  key: string,
+  lines: readonly IniEntry[],
+  command: CommandName,
+  warn: (text: string) => void,
+): void {
+  const place = placeOf(section, lines);
+  const found = findOption(key);
+  if (found === null) return warn(`configuration file contains invalid option ${shownKey(key, lines)}`);
+  if (found.negate) return warn(`configuration file contains negate option '${key}'`);
+  if (found.reset) return warn(`configuration file contains reset option '${key}'`);
+  const { row } = found;
+  if (row.section === "command-line") return warn(`configuration file contains command-line only option '${key}'`);
+
+  const id = entryId(row, found.key);
+  const other = names.get(id);
+  if (other !== undefined) {
+    throw fail("optionInvalid", `configuration file contains duplicate options ('${key}', '${other}') in section '[${section}]'`, { hint: place });
+  }
+  names.set(id, key);
+  if (!row.commands.includes(command) && section.includes(":")) {
+    warn(`configuration file contains option '${key}' invalid for section '${section}'`);
+  }
+  if (row.section === "stanza" && isGlobalSection(section)) {
+    return warn(`configuration file contains stanza-only option '${key}' in global section '${section}'`);
+  }
+  if (entries.has(id)) return;
+
+  if (lines.length > 1 && !isMultiple(row)) {
+    throw fail("optionInvalid", `option '${optionName(row, found.key)}' cannot be set multiple times`, { hint: place });
+  }
+  const texts = lines.map((line) => line.value);
+  if (texts.includes("")) throw fail("optionInvalidValue", `section '${section}', key '${key}' must have a value`, { hint: place });
+  entries.set(id, { row, key: found.key, texts, negate: false, reset: false, source: "file", place });
+}
+
+function placeOf(section: string, lines: readonly IniEntry[]): string {
+  const where = [...new Set(lines.map((line) => `${line.fileName} (line ${line.lineNo})`))].join(" and ");
+  return `the value comes from section [${section}] of ${where}.`;
+}
+
+/** A key that cannot be an option's name may be the wrapped second line of a secret: not shown. */
+function shownKey(key: string, lines: readonly IniEntry[]): string {
+  if (/^[a-z][a-z0-9_-]{0,63}$/.test(key)) return `'${key}'`;
+  return `at ${lines.map((line) => `line ${line.lineNo} of '${line.fileName}'`).join(" and ")}`;
+}

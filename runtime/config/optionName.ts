@@ -1,0 +1,121 @@
+/**
+ * Names of options as users write them: with a key (`repo2-path`), with `no-` or `reset-` before, under an old name (`db-path`,
+ * `repo1-s3-host`), or wrong. Rules and wording of pgBackRest 2.60 "config/parse"; abbreviations, which stock accepts, are refused.
+ */
+import { fail } from "../base/errors";
+import { OPTION_KEY_MAX, OPTIONS, type OptionRow } from "./options";
+
+export interface NamedOption {
+  readonly row: OptionRow;
+  /** 1…256 for an option of a group, else undefined. */
+  readonly key: number | undefined;
+  readonly negate: boolean;
+  readonly reset: boolean;
+}
+
+interface Alias {
+  readonly row: OptionRow;
+  readonly indexed: boolean;
+  readonly unindexed: boolean;
+}
+
+const ROWS: ReadonlyMap<string, OptionRow> = new Map(OPTIONS.map((row) => [row.name, row]));
+const ALIASES = aliasesByBase();
+
+/** The row of a name without key. @throws assert when there is none. */
+export function rowOf(name: string): OptionRow {
+  const row = ROWS.get(name);
+  if (row === undefined) throw fail("assert", `option '${name}' is not in the table`);
+  return row;
+}
+
+/** `repo-path` and 2 → `repo2-path`; a name without key stays. */
+export function optionName(row: OptionRow, key: number | undefined): string {
+  return row.group === undefined || key === undefined ? row.name : `${row.group}${key}${row.name.slice(row.group.length)}`;
+}
+
+/** True for a boolean of the configuration file, and for what the table says. */
+export function canNegate(row: OptionRow): boolean {
+  return row.negate ?? ((row.type === "boolean" || row.booleanLike === true) && row.section !== "command-line");
+}
+
+/** What `text` (without leading dashes) names, or null. @throws optionInvalid when the option exists and is written in a wrong way. */
+export function findOption(text: string): NamedOption | null {
+  const negate = text.startsWith("no-");
+  const reset = !negate && text.startsWith("reset-");
+  const name = text.slice(negate ? "no-".length : reset ? "reset-".length : 0);
+  const match = /^([^-]*?)(\d*)(-.*)?$/s.exec(name);
+  const digits = match?.[3] === undefined ? "" : (match[2] ?? "");
+  const base = digits === "" ? name : `${match?.[1] ?? ""}${match?.[3] ?? ""}`;
+  const row = ROWS.get(base);
+  const alias = ALIASES.get(base);
+  const found = row ?? alias?.row;
+  if (found === undefined) return null;
+
+  if (digits !== "" && (Number(digits) < 1 || Number(digits) > OPTION_KEY_MAX)) {
+    throw fail("optionInvalid", `option '${text}' key must be between 1 and ${OPTION_KEY_MAX}`);
+  }
+  if (negate && !canNegate(found)) throw fail("optionInvalid", `option '${text}' cannot be negated`);
+  if (reset && found.section === "command-line") throw fail("optionInvalid", `option '${text}' cannot be reset`);
+  checkIndex(text, found, row === undefined ? alias : undefined, digits !== "", alias?.unindexed === true);
+  return { row: found, key: found.group === undefined ? undefined : digits === "" ? 1 : Number(digits), negate, reset };
+}
+
+/** The names nearest to a wrong one, nearest first, at most two; without leading dashes. */
+export function similarNames(text: string): readonly string[] {
+  const prefix = /^(no-|reset-)/.exec(text)?.[0] ?? "";
+  const name = text.slice(prefix.length).toLowerCase().replaceAll("_", "-");
+  const key = /^(?:repo|pg)(\d{1,3})-/.exec(name)?.[1];
+  const limit = Math.max(1, Math.floor(name.length / 4));
+  return OPTIONS.map((row) => {
+    const candidate = optionName(row, Number(key ?? "1"));
+    const begins = name.length >= 4 && candidate.startsWith(name);
+    return { candidate, distance: begins ? 0 : editDistance(name, candidate, limit) };
+  })
+    .filter(({ distance }) => distance <= limit)
+    .sort((left, right) => left.distance - right.distance)
+    .slice(0, 2)
+    .map(({ candidate }) => prefix + candidate);
+}
+
+function checkIndex(text: string, row: OptionRow, alias: Alias | undefined, indexed: boolean, unindexedAlias: boolean): void {
+  if (alias !== undefined) {
+    if (indexed && !alias.indexed) throw fail("optionInvalid", `deprecated option '${text}' cannot have an index`);
+    if (!indexed && !alias.unindexed) {
+      throw fail("optionInvalid", `deprecated option '${text}' requires an index`, { hint: `use the name ${optionName(row, 1)} instead.` });
+    }
+    return;
+  }
+  if (indexed && row.group === undefined) throw fail("optionInvalid", `option '${text}' cannot have an index`);
+  if (!indexed && row.group !== undefined && !unindexedAlias) {
+    throw fail("optionInvalid", `option '${text}' requires an index`, { hint: `add the required index, e.g. ${optionName(row, 1)}.` });
+  }
+}
+
+function aliasesByBase(): ReadonlyMap<string, Alias> {
+  const aliases = new Map<string, Alias>();
+  for (const row of OPTIONS) {
+    for (const name of row.aliases ?? []) {
+      const base = name.replace("?", "");
+      const other = aliases.get(base);
+      const indexed = name.includes("?");
+      aliases.set(base, { row, indexed: indexed || other?.indexed === true, unindexed: !indexed || other?.unindexed === true });
+    }
+  }
+  return aliases;
+}
+
+/** Insertions, removals and replacements between two words; `limit + 1` when there are more than `limit`. */
+function editDistance(left: string, right: string, limit: number): number {
+  if (Math.abs(left.length - right.length) > limit) return limit + 1;
+  let prior = Array.from({ length: right.length + 1 }, (_, column) => column);
+  for (let line = 1; line <= left.length; line++) {
+    const current = [line];
+    for (let column = 1; column <= right.length; column++) {
+      const replaced = (prior[column - 1] ?? 0) + (left[line - 1] === right[column - 1] ? 0 : 1);
+      current.push(Math.min(replaced, (prior[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    prior = current;
+  }
+  return prior[right.length] ?? limit + 1;
+}

@@ -1,0 +1,53 @@
+/** Options as words again: the line that stock logs at a command's begin, and the words that another command needs. Never a secret. */
+import { isMultiple } from "./entry";
+import type { Resolved, ResolvedOption } from "./resolve";
+import type { CommandName } from "./types";
+
+/** Of use to the command at hand only: recovery goes on with what its own configuration says (pgBackRest 2.60 "restore/config"). */
+const NOT_CARRIED = [
+  "cmd",
+  "job-retry",
+  "job-retry-interval",
+  "log-format",
+  "log-level-console",
+  "log-level-file",
+  "log-level-stderr",
+  "log-subprocess",
+  "log-timestamp",
+  "process-max",
+  "stanza",
+];
+
+/** From wherever they came, they decide which files are read. */
+const CARRIED_FROM_ENVIRONMENT = ["config", "config-include-path", "config-path", "settings"];
+
+/** `[params] --option=value …`: what is not default, in the order of the table, words with blanks in quotation marks. */
+export function beginLineOf(resolved: Resolved, params: readonly string[]): string {
+  const head = params.length === 0 ? [] : [`[${params.map(quote).join(", ")}]`];
+  return [...head, ...resolved.options.flatMap((option) => wordsOf(option, quote))].join(" ");
+}
+
+/** The words from the command line that `command` needs to find the same repositories and cluster. */
+export function carriedOptionsOf(resolved: Resolved, command: CommandName): readonly string[] {
+  return resolved.options
+    .filter(({ row, entry }) => {
+      if (row.secret === true || !row.commands.includes(command) || NOT_CARRIED.includes(row.name)) return false;
+      return entry?.source === "command-line" || (entry?.source === "environment" && CARRIED_FROM_ENVIRONMENT.includes(row.name));
+    })
+    .flatMap((option) => wordsOf(option, (text) => text));
+}
+
+function wordsOf(option: ResolvedOption, format: (text: string) => string): readonly string[] {
+  const { row, name, value, entry } = option;
+  if (entry === undefined) return [];
+  if (entry.reset) return [`--reset-${name}`];
+  if (value === undefined) return [`--no-${name}`];
+  if (row.secret === true) return [`--${name}=<redacted>`];
+  if (row.type === "boolean") return [value === true ? `--${name}` : `--no-${name}`];
+  if (row.type === "hash" && typeof value === "object") return Object.entries(value).map(([key, text]) => `--${name}=${format(`${key}=${text}`)}`);
+  return (isMultiple(row) ? entry.texts : entry.texts.slice(0, 1)).map((text) => `--${name}=${format(text)}`);
+}
+
+function quote(text: string): string {
+  return text.includes(" ") ? `"${text}"` : text;
+}

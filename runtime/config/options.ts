@@ -1,0 +1,724 @@
+/**
+ * The one option table: what the parser, the help text and the renderer know about an option comes from here.
+ *
+ * Names, types, ranges, defaults and dependencies are those of pgBackRest 2.60 (its "build/config.yaml", told in our words); what an
+ * older version had otherwise is not a range of its own. A row of a group (`repo-path`) stands for `repo1-path` … `repo256-path`.
+ * Rows made by `acted` change what this runtime does; rows made by `accepted` parse, so that a configuration can be shared with stock
+ * pgBackRest, and change nothing; `refused` names the ones that would be dangerous to ignore: a command for which they are valid fails.
+ * Values in this table are texts as a user would write them.
+ */
+import { COMMANDS, type CommandName, COMPRESS_TYPES } from "./types";
+
+export type OptionType = "string" | "path" | "enum" | "boolean" | "integer" | "size" | "time" | "list" | "hash";
+
+/** Where an option may stand: on the command line and in the environment only, in any section, or in the sections of a stanza only. */
+export type OptionSection = "command-line" | "global" | "stanza";
+
+export interface OptionRule {
+  readonly default?: string;
+  /** Commands that fail without it; `true` for all that it is valid for. */
+  readonly required?: boolean;
+  /** Smallest and largest value, both allowed. */
+  readonly range?: readonly [string, string];
+  readonly allowed?: readonly string[];
+}
+
+export interface OptionDepend {
+  /** Name of an option of the same group, or of none. */
+  readonly option: string;
+  /** Values that make the dependent option valid; any value when absent. */
+  readonly values?: readonly string[];
+  /** What the dependent option is taken as while it is not valid. */
+  readonly otherwise?: string;
+}
+
+export interface OptionDetails extends OptionRule {
+  readonly group?: "pg" | "repo";
+  /** Departures from the row for one command. */
+  readonly forCommand?: Readonly<Partial<Record<CommandName, OptionRule & { readonly depend?: OptionDepend }>>>;
+  readonly depend?: OptionDepend;
+  /** Default and range by the value of the option that this one depends on. */
+  readonly forDepend?: Readonly<Record<string, OptionRule>>;
+  /** Never on the command line, never printed. */
+  readonly secret?: boolean;
+  /** `--no-…` is allowed although it is no boolean of the configuration file. */
+  readonly negate?: boolean;
+  /** An enum that also takes `--opt` and `--no-opt`. */
+  readonly booleanLike?: boolean;
+  /** Old names; `?` stands for the key. */
+  readonly aliases?: readonly string[];
+  /** Not an option of stock. */
+  readonly own?: boolean;
+  /** Why a command that it is valid for fails when it is set. */
+  readonly refused?: string;
+  /** The same for single values. */
+  readonly refusedValues?: Readonly<Record<string, string>>;
+}
+
+export interface OptionRow extends OptionDetails {
+  readonly name: string;
+  readonly type: OptionType;
+  readonly section: OptionSection;
+  /** Of our commands; an option that only other commands of stock know has none. */
+  readonly commands: readonly CommandName[];
+  /** One sentence without the full stop, for the help text. */
+  readonly doc: string;
+  readonly acted: boolean;
+}
+
+/** Largest key of `repoN` and `pgN`. */
+export const OPTION_KEY_MAX = 256;
+
+const ALL: readonly CommandName[] = COMMANDS;
+const WORK = without(COMMANDS, "help", "version");
+/** Commands that open repositories. */
+const REPO = without(WORK, "pg-settings");
+const COPY: readonly CommandName[] = ["archive-get", "archive-push", "backup", "heal", "restore", "verify"];
+const PUSH: readonly CommandName[] = ["archive-push", "heal"];
+const WRITE: readonly CommandName[] = ["archive-push", "backup", "heal"];
+const ARCHIVE: readonly CommandName[] = ["archive-get", "archive-push", "heal"];
+const PG: readonly CommandName[] = ["archive-get", "archive-push", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"];
+const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create"];
+const SESSION: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create"];
+const NONE: readonly CommandName[] = [];
+
+const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"];
+const OBJECT_STORES = ["azure", "gcs", "s3"];
+const TARGET_TYPES = ["lsn", "name", "time", "xid"];
+const CONFIG_PATH = "/etc/pgbackrest";
+const LOCAL_ONLY = "run the command on that host";
+
+const S3 = { group: "repo", depend: { option: "repo-type", values: ["s3"] } } as const;
+const S3_SHARED = { group: "repo", depend: { option: "repo-s3-key-type", values: ["shared"] } } as const;
+const STORE = { group: "repo", depend: { option: "repo-type", values: OBJECT_STORES } } as const;
+const AZURE = { group: "repo", depend: { option: "repo-type", values: ["azure"] } } as const;
+const SFTP = { group: "repo", depend: { option: "repo-type", values: ["sftp"] } } as const;
+const BLOCK = { group: "repo", depend: { option: "repo-block", values: ["y"] } } as const;
+const BUNDLE = { group: "repo", depend: { option: "repo-bundle", values: ["y"] } } as const;
+const CONNECTION = { group: "pg", depend: { option: "pg-path" } } as const;
+
+function on(option: string, ...values: readonly string[]): { readonly depend: OptionDepend } {
+  return { depend: values.length === 0 ? { option } : { option, values } };
+}
+
+function acted(
+  name: string,
+  type: OptionType,
+  section: OptionSection,
+  commands: readonly CommandName[],
+  doc: string,
+  details: OptionDetails = {},
+): OptionRow {
+  return { ...details, name, type, section, commands, doc, acted: true };
+}
+
+function accepted(
+  name: string,
+  type: OptionType,
+  section: OptionSection,
+  commands: readonly CommandName[],
+  doc: string,
+  details: OptionDetails = {},
+): OptionRow {
+  return { ...details, name, type, section, commands, doc, acted: false };
+}
+
+function without(commands: readonly CommandName[], ...left: readonly CommandName[]): readonly CommandName[] {
+  return commands.filter((command) => !left.includes(command));
+}
+
+const COMMAND_LINE: readonly OptionRow[] = [
+  acted("config", "string", "command-line", ALL, "configuration file", { default: `${CONFIG_PATH}/pgbackrest.conf`, negate: true }),
+  acted("config-path", "path", "command-line", ALL, "directory in which pgbackrest.conf and conf.d are looked for", { default: CONFIG_PATH }),
+  acted("config-include-path", "path", "command-line", ALL, "directory whose *.conf files are read too", { default: `${CONFIG_PATH}/conf.d` }),
+  acted("settings", "string", "command-line", ALL, "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file", {
+    own: true,
+  }),
+  acted("log-format", "enum", "command-line", ALL, "form of the log lines", { own: true, default: "text", allowed: ["text", "json"] }),
+  acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
+    required: true,
+    forCommand: { info: { required: false } },
+  }),
+  acted("repo", "integer", "command-line", ["archive-get", "backup", "heal", "info", "restore", "verify"], "key of the one repository to use", {
+    range: ["1", "256"],
+  }),
+  acted("set", "string", "command-line", ["info", "restore", "verify"], "label of the backup", {
+    forCommand: { info: { depend: { option: "stanza" } }, restore: { default: "latest" } },
+  }),
+  acted("type", "enum", "command-line", ["backup", "restore"], "kind of backup, or where recovery ends", {
+    forCommand: {
+      backup: { default: "incr", allowed: ["full", "diff", "incr"] },
+      restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
+    },
+  }),
+  acted("target", "string", "command-line", ["restore"], "where recovery ends: a time, name, LSN or transaction", {
+    required: true,
+    ...on("type", ...TARGET_TYPES),
+  }),
+  acted("target-action", "enum", "command-line", ["restore"], "what PostgreSQL does when it has reached the target", {
+    default: "pause",
+    allowed: ["pause", "promote", "shutdown"],
+    ...on("type", "immediate", ...TARGET_TYPES),
+  }),
+  acted("target-exclusive", "boolean", "command-line", ["restore"], "stop just before the target instead of just after it", {
+    default: "n",
+    ...on("type", "lsn", "time", "xid"),
+  }),
+  acted("target-timeline", "string", "command-line", ["restore"], "timeline to recover along: a number, current or latest", {
+    ...on("type", "default", "standby", ...TARGET_TYPES),
+  }),
+  acted("force", "boolean", "command-line", ["restore"], "restore into a directory that does not look like a data directory", { default: "n" }),
+  acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
+  acted("output", "enum", "command-line", ["info", "verify", "version"], "form of the answer", {
+    default: "text",
+    allowed: ["text", "json"],
+    forCommand: { verify: { default: "none", allowed: ["none", "text", "json"] } },
+  }),
+  accepted("online", "boolean", "command-line", ["backup", "stanza-create"], "work on a running server", {
+    default: "y",
+    negate: true,
+    refusedValues: { n: "only a running server can be worked on" },
+  }),
+  accepted("dry-run", "boolean", "command-line", NONE, "show what would be done", { default: "n" }),
+  accepted("oldest", "boolean", "command-line", NONE, "expire the oldest backups", { default: "n" }),
+  accepted("archive-expire-before", "string", "command-line", NONE, "expire WAL before this segment"),
+  accepted("detail-level", "enum", "command-line", NONE, "how much info tells", { default: "full", allowed: ["full", "progress"] }),
+  accepted("reference", "string", "command-line", NONE, "backup whose files a manifest shows"),
+  accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
+  accepted("filter", "string", "command-line", NONE, "expression that listed names match"),
+  accepted("ignore-missing", "boolean", "command-line", NONE, "treat a missing file as empty", { default: "n" }),
+  accepted("raw", "boolean", "command-line", NONE, "do not decrypt", { default: "n" }),
+  accepted("recurse", "boolean", "command-line", NONE, "go into directories", { default: "n" }),
+  accepted("sort", "enum", "command-line", NONE, "order of listed names", { default: "asc", allowed: ["none", "asc", "desc"] }),
+];
+
+const GENERAL: readonly OptionRow[] = [
+  acted("archive-timeout", "time", "global", ["archive-get", "backup", "check", ...PUSH], "how long to wait for a WAL segment", {
+    default: "1m",
+    range: ["100ms", "1d"],
+  }),
+  acted("buffer-size", "size", "global", WORK, "size of the parts that files are read in", {
+    default: "1MiB",
+    allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
+  }),
+  acted("cmd", "string", "global", COPY, "program that restore_command shall call"),
+  acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
+  acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
+    default: "gz",
+    allowed: COMPRESS_TYPES,
+    refusedValues: { bz2: "bz2 is read but not written, use zst, lz4 or gz" },
+  }),
+  acted("compress-level", "integer", "global", WRITE, "compression level", {
+    depend: { option: "compress-type", values: ["bz2", "gz", "lz4", "zst"], otherwise: "0" },
+    forDepend: {
+      bz2: { default: "9", range: ["1", "9"] },
+      gz: { default: "6", range: ["-1", "9"] },
+      lz4: { default: "1", range: ["-5", "12"] },
+      zst: { default: "3", range: ["-7", "22"] },
+    },
+  }),
+  acted("db-timeout", "time", "global", SESSION, "how long a statement may run", { default: "30m", range: ["100ms", "7d"] }),
+  acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", { default: "n" }),
+  acted("io-timeout", "time", "global", WORK, "how long to wait for storage or network, with retries", { default: "1m", range: ["100ms", "1h"] }),
+  acted("lock-path", "path", "global", WORK, "directory of lock and stop files", { default: "/tmp/pgbackrest" }),
+  acted("log-level-console", "enum", "global", ALL, "level of the log on stdout", { default: "warn", allowed: LOG_LEVELS }),
+  acted("log-level-file", "enum", "global", ALL, "level of the log files", { default: "info", allowed: LOG_LEVELS }),
+  acted("log-level-stderr", "enum", "global", ALL, "level of the log on stderr", { default: "off", allowed: LOG_LEVELS }),
+  acted("log-path", "path", "global", ALL, "directory of the log files", { default: "/var/log/pgbackrest" }),
+  acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", { default: "y" }),
+  acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", { default: "y" }),
+  acted("process-max", "integer", "global", COPY, "workers that compress and transfer", { default: "1", range: ["1", "999"] }),
+  acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
+  acted("spool-path", "path", "global", REPO, "directory of WAL queues and of what repositories still lack", { default: "/var/spool/pgbackrest" }),
+  accepted("allow-root", "boolean", "global", WORK, "run as root", { default: "n", forCommand: { restore: { default: "y" } } }),
+  accepted("beta", "boolean", "global", ALL, "allow features that are not released", { default: "n" }),
+  accepted("cmd-ssh", "string", "global", WORK, "program that opens SSH connections", { default: "ssh" }),
+  accepted("compress-level-network", "integer", "global", WORK, "compression level between hosts", { default: "1", range: ["-5", "12"] }),
+  accepted("job-retry", "integer", "global", COPY, "retries of one job", {
+    default: "2",
+    range: ["0", "360"],
+    forCommand: { "archive-get": { default: "1" }, "archive-push": { default: "1" } },
+  }),
+  accepted("job-retry-interval", "time", "global", COPY, "pause between retries of a job", { default: "15s", range: ["0s", "15m"] }),
+  accepted("log-subprocess", "boolean", "global", WORK, "write log files of worker processes", { default: "n" }),
+  accepted("priority", "integer", "global", ALL, "scheduling priority of the process", { range: ["-20", "19"] }),
+  accepted("sck-block", "boolean", "global", WORK, "use blocking sockets", { default: "n" }),
+  accepted("sck-keep-alive", "boolean", "global", WORK, "keep connections alive", { default: "y" }),
+  accepted("tcp-keep-alive-count", "integer", "global", WORK, "lost keep-alive messages that end a connection", {
+    range: ["1", "32"],
+    ...on("sck-keep-alive", "y"),
+  }),
+  accepted("tcp-keep-alive-idle", "integer", "global", WORK, "idle seconds before keep-alive messages", {
+    range: ["1", "3600"],
+    ...on("sck-keep-alive", "y"),
+  }),
+  accepted("tcp-keep-alive-interval", "integer", "global", WORK, "seconds between keep-alive messages", {
+    range: ["1", "900"],
+    ...on("sck-keep-alive", "y"),
+  }),
+  accepted("tls-cipher-12", "string", "global", WORK, "ciphers of TLS 1.2"),
+  accepted("tls-cipher-13", "string", "global", WORK, "ciphers of TLS 1.3"),
+];
+
+const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
+  acted("archive-header-check", "boolean", "global", PUSH, "compare WAL headers with the stanza before pushing", { default: "y" }),
+  acted("archive-check", "boolean", "global", ["backup", "check", ...PUSH], "wait until the WAL of a backup is in the repositories", {
+    default: "y",
+    forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
+  }),
+  acted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
+    default: "n",
+    depend: { option: "archive-check", values: ["y"], otherwise: "n" },
+  }),
+  acted("archive-mode-check", "boolean", "global", ["backup", "check", ...PUSH], "refuse archive_mode=always", {
+    default: "y",
+    depend: { option: "archive-check", values: ["y"], otherwise: "n" },
+  }),
+  acted("annotation", "hash", "global", ["backup"], "notes kept with the backup, as key=value"),
+  acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them"),
+  acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", { default: "y" }),
+  acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out"),
+  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
+  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
+  acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
+  accepted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
+  accepted("archive-get-queue-max", "size", "global", ["archive-get"], "bytes of WAL to fetch ahead", { default: "128MiB", range: ["0B", "4PiB"] }),
+  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "ask again for a segment that was missing", { default: "y" }),
+  accepted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", { default: "16GiB", range: ["1MiB", "4PiB"] }),
+  accepted("archive-push-queue-max", "size", "global", PUSH, "bytes of waiting WAL after which stock drops WAL; WAL is never dropped here", {
+    range: ["0B", "4PiB"],
+    aliases: ["archive-queue-max"],
+  }),
+  accepted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
+    default: "n",
+    allowed: ["n", "prefer", "y"],
+    booleanLike: true,
+  }),
+  accepted("checksum-page-error", "boolean", "global", ["backup", "restore"], "fail on invalid pages", {
+    default: "n",
+    forCommand: { restore: { default: "y" } },
+  }),
+  accepted("manifest-save-threshold", "size", "global", ["backup"], "bytes copied between two saves of the manifest", {
+    default: "1GiB",
+    range: ["1B", "1TiB"],
+  }),
+  accepted("stop-auto", "boolean", "global", ["backup"], "without effect since PostgreSQL 9.6", { default: "n" }),
+];
+
+const RESTORE: readonly OptionRow[] = [
+  acted("archive-mode", "enum", "global", ["restore"], "archive_mode of the restored cluster", { default: "preserve", allowed: ["preserve", "off"] }),
+  acted("link-all", "boolean", "global", ["restore"], "restore all links as links", { default: "n" }),
+  acted("link-map", "hash", "global", ["restore"], "new destination of a link, as link=path"),
+  acted("recovery-option", "hash", "global", ["restore"], "further recovery settings, as name=value", {
+    ...on("type", "default", "immediate", "standby", ...TARGET_TYPES),
+  }),
+  acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path"),
+  acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own"),
+  accepted("db-exclude", "list", "global", ["restore"], "databases to leave out", { refused: "all databases are restored" }),
+  accepted("db-include", "list", "global", ["restore"], "databases to restore", { refused: "all databases are restored" }),
+];
+
+const POSTGRES: readonly OptionRow[] = [
+  acted("pg-path", "path", "stanza", PG, "data directory", {
+    group: "pg",
+    required: true,
+    forCommand: { "archive-push": { required: false }, heal: { required: false } },
+    aliases: ["db-path", "db?-path"],
+  }),
+  acted("pg-database", "string", "stanza", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),
+  acted("pg-port", "integer", "stanza", SESSION, "port of the server", {
+    ...CONNECTION,
+    default: "5432",
+    range: ["0", "65535"],
+    aliases: ["db-port", "db?-port"],
+  }),
+  acted("pg-socket-path", "string", "stanza", SESSION, "directory of the server's socket", {
+    ...CONNECTION,
+    aliases: ["db-socket-path", "db?-socket-path"],
+  }),
+  acted("pg-user", "string", "stanza", SESSION, "role to connect as", { ...CONNECTION }),
+  accepted("pg", "integer", "command-line", NONE, "key of the one cluster to use", { range: ["1", "256"] }),
+  accepted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", { group: "pg", default: "n" }),
+  accepted("pg-host", "string", "stanza", PG, "host of the cluster", {
+    group: "pg",
+    ...on("pg-local", "n"),
+    aliases: ["db-host", "db?-host"],
+    refused: LOCAL_ONLY,
+  }),
+  accepted("pg-host-type", "enum", "global", PG_REMOTE, "protocol to the cluster's host", {
+    group: "pg",
+    default: "ssh",
+    allowed: ["ssh", "tls"],
+    ...on("pg-host"),
+  }),
+  accepted("pg-host-ca-file", "string", "global", PG_REMOTE, "certificate authority of the cluster's host", {
+    group: "pg",
+    ...on("pg-host-type", "tls"),
+  }),
+  accepted("pg-host-ca-path", "string", "global", PG_REMOTE, "directory of certificate authorities", { group: "pg", ...on("pg-host-type", "tls") }),
+  accepted("pg-host-cert-file", "string", "global", PG_REMOTE, "certificate shown to the cluster's host", {
+    group: "pg",
+    ...on("pg-host-type", "tls"),
+  }),
+  accepted("pg-host-key-file", "string", "global", PG_REMOTE, "key of that certificate", { group: "pg", ...on("pg-host-type", "tls") }),
+  accepted("pg-host-cmd", "string", "stanza", PG_REMOTE, "program on the cluster's host", {
+    group: "pg",
+    ...on("pg-host-type", "ssh"),
+    aliases: ["db-cmd", "db?-cmd"],
+  }),
+  accepted("pg-host-config", "path", "stanza", PG_REMOTE, "configuration file on the cluster's host", {
+    group: "pg",
+    ...on("pg-host"),
+    default: `${CONFIG_PATH}/pgbackrest.conf`,
+    aliases: ["db-config", "db?-config"],
+  }),
+  accepted("pg-host-config-include-path", "path", "stanza", PG_REMOTE, "directory of further configuration on the cluster's host", {
+    group: "pg",
+    ...on("pg-host"),
+    default: `${CONFIG_PATH}/conf.d`,
+  }),
+  accepted("pg-host-config-path", "path", "stanza", PG_REMOTE, "directory of the configuration on the cluster's host", {
+    group: "pg",
+    ...on("pg-host"),
+    default: CONFIG_PATH,
+  }),
+  accepted("pg-host-port", "integer", "stanza", PG_REMOTE, "port of the cluster's host", {
+    group: "pg",
+    range: ["0", "65535"],
+    ...on("pg-host-type", "ssh", "tls"),
+    forDepend: { tls: { default: "8432" } },
+    aliases: ["db-ssh-port", "db?-ssh-port"],
+  }),
+  accepted("pg-host-user", "string", "stanza", PG_REMOTE, "user on the cluster's host", {
+    group: "pg",
+    default: "postgres",
+    ...on("pg-host-type", "ssh"),
+    aliases: ["db-user", "db?-user"],
+  }),
+  accepted("pg-version-force", "string", "stanza", REPO, "version of PostgreSQL, for forks that tell another"),
+];
+
+const REPOSITORY: readonly OptionRow[] = [
+  acted("repo-type", "enum", "global", REPO, "kind of storage", {
+    group: "repo",
+    default: "posix",
+    allowed: ["azure", "cifs", "gcs", "posix", "s3", "sftp"],
+    aliases: ["repo-type"],
+    refusedValues: {
+      azure: "use posix, cifs or s3",
+      gcs: "use the S3 interface of the service, posix or cifs",
+      sftp: "use posix, cifs or s3",
+    },
+  }),
+  acted("repo-path", "path", "global", REPO, "directory of the repository, in an object store the prefix of its keys", {
+    group: "repo",
+    default: "/var/lib/pgbackrest",
+    aliases: ["repo-path"],
+  }),
+  acted("repo-cipher-type", "enum", "global", REPO, "encryption of the repository", {
+    group: "repo",
+    default: "none",
+    allowed: ["none", "aes-256-cbc"],
+    aliases: ["repo-cipher-type"],
+  }),
+  acted("repo-cipher-pass", "string", "global", REPO, "passphrase of the repository", {
+    group: "repo",
+    secret: true,
+    required: true,
+    ...on("repo-cipher-type", "aes-256-cbc"),
+    aliases: ["repo-cipher-pass"],
+  }),
+  acted("repo-hardlink", "boolean", "global", ["backup"], "link unchanged files between backups", {
+    group: "repo",
+    default: "n",
+    depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },
+    aliases: ["hardlink"],
+  }),
+  acted("repo-symlink", "boolean", "global", ["backup"], "make the link latest and links of tablespaces", {
+    group: "repo",
+    default: "y",
+    depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
+  }),
+  acted("repo-bundle", "boolean", "global", ["backup"], "store small files together", { group: "repo", default: "n" }),
+  acted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", { ...BUNDLE, default: "20MiB", range: ["1MiB", "1PiB"] }),
+  acted("repo-bundle-limit", "size", "global", ["backup"], "size up to which files are bundled", {
+    ...BUNDLE,
+    default: "2MiB",
+    range: ["8KiB", "1PiB"],
+  }),
+  acted("repo-retention-full", "integer", "global", ["backup"], "full backups, or days, to keep", {
+    group: "repo",
+    range: ["1", "9999999"],
+    aliases: ["retention-full"],
+  }),
+  acted("repo-retention-full-type", "enum", "global", ["backup"], "unit of repo-retention-full: backups or days", {
+    group: "repo",
+    default: "count",
+    allowed: ["count", "time"],
+  }),
+  accepted("repo-retention-diff", "integer", "global", ["backup"], "differential backups to keep", {
+    group: "repo",
+    range: ["1", "9999999"],
+    aliases: ["retention-diff"],
+  }),
+  accepted("repo-retention-archive", "integer", "global", ["backup"], "backups to keep WAL for", {
+    group: "repo",
+    range: ["1", "9999999"],
+    aliases: ["retention-archive"],
+  }),
+  accepted("repo-retention-archive-type", "enum", "global", ["backup"], "kind of backup that repo-retention-archive counts", {
+    group: "repo",
+    default: "full",
+    allowed: ["full", "diff", "incr"],
+    aliases: ["retention-archive-type"],
+  }),
+  accepted("repo-retention-history", "integer", "global", ["backup"], "days to keep manifests of expired backups", {
+    group: "repo",
+    range: ["0", "9999999"],
+  }),
+  accepted("repo-block", "boolean", "global", ["backup"], "store changed blocks instead of changed files", {
+    group: "repo",
+    default: "n",
+    depend: { option: "repo-bundle", values: ["y"], otherwise: "n" },
+  }),
+  accepted("repo-block-size-map", "hash", "global", ["backup"], "block size by file size", { ...BLOCK }),
+  accepted("repo-block-age-map", "hash", "global", ["backup"], "block size by age of the file", { ...BLOCK }),
+  accepted("repo-block-checksum-size-map", "hash", "global", ["backup"], "checksum size by block size", { ...BLOCK }),
+  accepted("repo-block-size-super", "size", "global", ["backup"], "size of super blocks", { ...BLOCK, default: "256KiB", range: ["32KiB", "16MiB"] }),
+  accepted("repo-block-size-super-full", "size", "global", ["backup"], "size of super blocks in full backups", {
+    ...BLOCK,
+    default: "1MiB",
+    range: ["32KiB", "16MiB"],
+  }),
+  accepted("repo-target-time", "string", "global", ["archive-get", "info", "restore", "verify"], "show a versioned bucket as it was at this time", {
+    refused: "a versioned bucket is read as it is now",
+  }),
+  accepted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", { group: "repo", default: "n" }),
+  accepted("repo-host", "string", "global", REPO, "host of the repository", {
+    group: "repo",
+    ...on("repo-local", "n"),
+    aliases: ["backup-host"],
+    refused: LOCAL_ONLY,
+  }),
+  accepted("repo-host-type", "enum", "global", REPO, "protocol to the repository's host", {
+    group: "repo",
+    default: "ssh",
+    allowed: ["ssh", "tls"],
+    ...on("repo-host"),
+  }),
+  accepted("repo-host-ca-file", "string", "global", REPO, "certificate authority of the repository's host", {
+    group: "repo",
+    ...on("repo-host-type", "tls"),
+  }),
+  accepted("repo-host-ca-path", "string", "global", REPO, "directory of certificate authorities", { group: "repo", ...on("repo-host-type", "tls") }),
+  accepted("repo-host-cert-file", "string", "global", REPO, "certificate shown to the repository's host", {
+    group: "repo",
+    ...on("repo-host-type", "tls"),
+  }),
+  accepted("repo-host-key-file", "string", "global", REPO, "key of that certificate", { group: "repo", ...on("repo-host-type", "tls") }),
+  accepted("repo-host-cmd", "string", "global", REPO, "program on the repository's host", {
+    group: "repo",
+    ...on("repo-host-type", "ssh"),
+    aliases: ["backup-cmd"],
+  }),
+  accepted("repo-host-config", "string", "global", REPO, "configuration file on the repository's host", {
+    group: "repo",
+    ...on("repo-host"),
+    default: `${CONFIG_PATH}/pgbackrest.conf`,
+    aliases: ["backup-config"],
+  }),
+  accepted("repo-host-config-include-path", "path", "global", REPO, "directory of further configuration on the repository's host", {
+    group: "repo",
+    ...on("repo-host"),
+    default: `${CONFIG_PATH}/conf.d`,
+  }),
+  accepted("repo-host-config-path", "path", "global", REPO, "directory of the configuration on the repository's host", {
+    group: "repo",
+    ...on("repo-host"),
+    default: CONFIG_PATH,
+  }),
+  accepted("repo-host-port", "integer", "global", REPO, "port of the repository's host", {
+    group: "repo",
+    range: ["0", "65535"],
+    ...on("repo-host-type", "ssh", "tls"),
+    forDepend: { tls: { default: "8432" } },
+    aliases: ["backup-ssh-port"],
+  }),
+  accepted("repo-host-user", "string", "global", REPO, "user on the repository's host", {
+    group: "repo",
+    default: "pgbackrest",
+    ...on("repo-host-type", "ssh"),
+    aliases: ["backup-user"],
+  }),
+];
+
+const STORAGE: readonly OptionRow[] = [
+  acted("repo-storage-ca-file", "string", "global", REPO, "certificate authority of the object store", {
+    ...STORE,
+    aliases: ["repo-s3-ca-file", "repo?-azure-ca-file", "repo?-s3-ca-file"],
+  }),
+  acted("repo-storage-host", "string", "global", REPO, "address to connect to instead of the endpoint", {
+    group: "repo",
+    ...on("repo-type", "azure", "s3"),
+    aliases: ["repo-s3-host", "repo?-azure-host", "repo?-s3-host"],
+  }),
+  acted("repo-storage-port", "integer", "global", REPO, "port to connect to", {
+    group: "repo",
+    ...on("repo-type", "azure", "s3"),
+    default: "443",
+    range: ["1", "65535"],
+    aliases: ["repo?-azure-port", "repo?-s3-port"],
+  }),
+  acted("repo-storage-upload-chunk-size", "size", "global", REPO, "size of the parts of an upload", {
+    ...STORE,
+    forDepend: {
+      azure: { default: "4MiB", range: ["4MiB", "1GiB"] },
+      gcs: { default: "4MiB", range: ["4MiB", "1GiB"] },
+      s3: { default: "5MiB", range: ["5MiB", "1GiB"] },
+    },
+  }),
+  acted("repo-storage-verify-tls", "boolean", "global", REPO, "verify the certificate of the object store", {
+    ...STORE,
+    default: "y",
+    aliases: ["repo-s3-verify-ssl", "repo?-azure-verify-tls", "repo?-s3-verify-ssl", "repo?-s3-verify-tls"],
+  }),
+  accepted("repo-storage-ca-path", "path", "global", REPO, "directory of certificate authorities", {
+    ...STORE,
+    aliases: ["repo-s3-ca-path", "repo?-azure-ca-path", "repo?-s3-ca-path"],
+    refused: "name one file with repo-storage-ca-file",
+  }),
+  accepted("repo-storage-prefetch", "integer", "global", REPO, "parts to read ahead", { ...STORE, default: "3", range: ["0", "1024"] }),
+  accepted("repo-storage-read-over", "size", "global", REPO, "gap that is read rather than skipped", {
+    ...STORE,
+    default: "64KiB",
+    range: ["0B", "1MiB"],
+  }),
+  accepted("repo-storage-tag", "hash", "global", REPO, "tags of new objects, as key=value", { ...STORE }),
+  acted("repo-s3-bucket", "string", "global", REPO, "bucket of the repository", { ...S3, required: true, aliases: ["repo-s3-bucket"] }),
+  acted("repo-s3-endpoint", "string", "global", REPO, "endpoint of the object store", { ...S3, required: true, aliases: ["repo-s3-endpoint"] }),
+  acted("repo-s3-region", "string", "global", REPO, "region of the bucket", { ...S3, required: true, aliases: ["repo-s3-region"] }),
+  acted("repo-s3-key-type", "enum", "global", REPO, "where credentials come from", {
+    ...S3,
+    default: "shared",
+    allowed: ["shared", "auto", "web-id", "pod-id", "process"],
+    refusedValues: {
+      auto: "use shared",
+      "web-id": "use shared",
+      "pod-id": "use shared",
+      process: "use shared",
+    },
+  }),
+  acted("repo-s3-key", "string", "global", REPO, "access key", { ...S3_SHARED, secret: true, required: true, aliases: ["repo-s3-key"] }),
+  acted("repo-s3-key-secret", "string", "global", REPO, "secret access key", {
+    ...S3_SHARED,
+    secret: true,
+    required: true,
+    aliases: ["repo-s3-key-secret"],
+  }),
+  acted("repo-s3-token", "string", "global", REPO, "session token", { ...S3_SHARED, secret: true }),
+  acted("repo-s3-uri-style", "enum", "global", REPO, "bucket in the host name or in the path", { ...S3, default: "host", allowed: ["host", "path"] }),
+  accepted("repo-s3-kms-key-id", "string", "global", REPO, "key of the provider's key service", {
+    ...S3,
+    refused: "set repo-cipher-type, or a default encryption on the bucket",
+  }),
+  accepted("repo-s3-sse-customer-key", "string", "global", REPO, "key that the provider shall encrypt with", {
+    ...S3,
+    secret: true,
+    refused: "set repo-cipher-type",
+  }),
+  accepted("repo-s3-process-cmd", "list", "global", REPO, "command that prints credentials", {
+    group: "repo",
+    required: true,
+    ...on("repo-s3-key-type", "process"),
+  }),
+  accepted("repo-s3-requester-pays", "boolean", "global", REPO, "agree to pay for requests", { ...S3, default: "n" }),
+  accepted("repo-s3-role", "string", "global", REPO, "role of this machine", { group: "repo", ...on("repo-s3-key-type", "auto") }),
+  accepted("repo-s3-service", "string", "global", REPO, "service name in signatures", { ...S3, default: "s3" }),
+  accepted("repo-s3-sts-host", "string", "global", REPO, "host that gives out session tokens", {
+    group: "repo",
+    default: "sts.amazonaws.com",
+    ...on("repo-s3-key-type", "web-id"),
+  }),
+  accepted("repo-azure-account", "string", "global", REPO, "storage account", { ...AZURE, secret: true, required: true }),
+  accepted("repo-azure-container", "string", "global", REPO, "container of the repository", { ...AZURE, required: true }),
+  accepted("repo-azure-endpoint", "string", "global", REPO, "endpoint of the service", { ...AZURE, secret: true, default: "blob.core.windows.net" }),
+  accepted("repo-azure-key", "string", "global", REPO, "key of the account", {
+    group: "repo",
+    secret: true,
+    ...on("repo-azure-key-type", "shared", "sas"),
+  }),
+  accepted("repo-azure-key-type", "enum", "global", REPO, "kind of repo-azure-key", {
+    ...AZURE,
+    default: "shared",
+    allowed: ["shared", "sas", "auto"],
+  }),
+  accepted("repo-azure-uri-style", "enum", "global", REPO, "account in the host name or in the path", {
+    ...AZURE,
+    default: "host",
+    allowed: ["host", "path"],
+  }),
+  accepted("repo-gcs-bucket", "string", "global", REPO, "bucket of the repository", { group: "repo", required: true, ...on("repo-gcs-key-type") }),
+  accepted("repo-gcs-endpoint", "string", "global", REPO, "endpoint of the service", {
+    group: "repo",
+    default: "storage.googleapis.com",
+    ...on("repo-gcs-key-type"),
+  }),
+  accepted("repo-gcs-key", "string", "global", REPO, "file of the service's key, or a token", {
+    group: "repo",
+    secret: true,
+    required: true,
+    ...on("repo-gcs-key-type", "service", "token"),
+  }),
+  accepted("repo-gcs-key-type", "enum", "global", REPO, "kind of repo-gcs-key", {
+    group: "repo",
+    default: "service",
+    allowed: ["service", "token", "auto"],
+    ...on("repo-type", "gcs"),
+  }),
+  accepted("repo-gcs-user-project", "string", "global", REPO, "project that pays for requests", { group: "repo" }),
+  accepted("repo-sftp-host", "string", "global", REPO, "host of the repository", { ...SFTP, required: true }),
+  accepted("repo-sftp-host-fingerprint", "string", "global", REPO, "fingerprint of the host's key", {
+    group: "repo",
+    ...on("repo-sftp-host-key-check-type", "fingerprint", "strict"),
+  }),
+  accepted("repo-sftp-host-key-check-type", "enum", "global", REPO, "how the host's key is checked", {
+    ...SFTP,
+    default: "strict",
+    allowed: ["accept-new", "fingerprint", "none", "strict"],
+  }),
+  accepted("repo-sftp-host-key-hash-type", "enum", "global", REPO, "digest of the fingerprint", {
+    ...SFTP,
+    required: true,
+    allowed: ["md5", "sha1", "sha256"],
+  }),
+  accepted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", { ...SFTP, default: "22", range: ["1", "65535"] }),
+  accepted("repo-sftp-host-user", "string", "global", REPO, "user on the host", { ...SFTP, required: true }),
+  accepted("repo-sftp-known-host", "list", "global", REPO, "files of known hosts", {
+    group: "repo",
+    ...on("repo-sftp-host-key-check-type", "accept-new", "strict"),
+  }),
+  accepted("repo-sftp-private-key-file", "string", "global", REPO, "private key", { ...SFTP, required: true }),
+  accepted("repo-sftp-private-key-passphrase", "string", "global", REPO, "passphrase of the private key", { ...SFTP, secret: true }),
+  accepted("repo-sftp-public-key-file", "string", "global", REPO, "public key", { ...SFTP }),
+];
+
+const SERVER: readonly OptionRow[] = [
+  accepted("tls-server-address", "string", "global", NONE, "address that stock's server listens on", { default: "localhost" }),
+  accepted("tls-server-auth", "hash", "global", NONE, "clients of stock's server, as name=stanza"),
+  accepted("tls-server-ca-file", "path", "global", NONE, "certificate authority of stock's server"),
+  accepted("tls-server-cert-file", "path", "global", NONE, "certificate of stock's server"),
+  accepted("tls-server-key-file", "path", "global", NONE, "key of stock's server"),
+  accepted("tls-server-port", "integer", "global", NONE, "port of stock's server", { default: "8432", range: ["1", "65535"] }),
+];
+
+/** Every option, ascending by name: the order in which stock prints them. */
+export const OPTIONS: readonly OptionRow[] = [
+  ...COMMAND_LINE,
+  ...GENERAL,
+  ...ARCHIVE_AND_BACKUP,
+  ...RESTORE,
+  ...POSTGRES,
+  ...REPOSITORY,
+  ...STORAGE,
+  ...SERVER,
+].sort((left, right) => (left.name < right.name ? -1 : 1));

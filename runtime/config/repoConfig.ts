@@ -1,0 +1,105 @@
+/** The repositories of a configuration: from resolved options to {@link RepoConfig}, with the checks that concern several options or repositories. */
+import { fail } from "../base/errors";
+import { Secret } from "../base/secret";
+import type { ResolvedValues } from "./resolvedValues";
+import { checkLevel, levelRangeOf } from "./settings";
+import type { CompressType, RepoConfig, S3Config, Settings } from "./types";
+
+export interface CompressDefault {
+  readonly type: CompressType;
+  readonly level: number;
+}
+
+/** Every repository, ascending by key. @throws optionInvalidValue, config */
+export function buildRepos(
+  values: ResolvedValues,
+  repoKeys: readonly number[],
+  compress: CompressDefault,
+  settings: Settings,
+): readonly RepoConfig[] {
+  const repos = repoKeys.map((key) => buildRepo(values, key, compress, settings.repos[key] ?? {}));
+  checkPlaces(repos);
+  return repos;
+}
+
+function buildRepo(values: ResolvedValues, key: number, compress: CompressDefault, own: Settings["repos"][number]): RepoConfig {
+  const type = values.text("repo-type", key) ?? "posix";
+  if (type !== "posix" && type !== "cifs" && type !== "s3") throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
+  const cipherPass = values.text("repo-cipher-pass", key);
+  const retentionFull = values.number("repo-retention-full", key);
+  return {
+    key,
+    type,
+    path: values.text("repo-path", key) ?? "",
+    cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
+    ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
+    ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto") } : {}),
+    hardlink: values.flag("repo-hardlink", key),
+    symlink: values.flag("repo-symlink", key),
+    bundle: values.flag("repo-bundle", key),
+    bundleSizeBytes: values.number("repo-bundle-size", key) ?? 0,
+    bundleLimitBytes: values.number("repo-bundle-limit", key) ?? 0,
+    ...(retentionFull === undefined ? {} : { retentionFull }),
+    retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
+    ...compressOf(key, compress, own),
+  };
+}
+
+function compressOf(key: number, compress: CompressDefault, own: Settings["repos"][number]): { compressType: CompressType; compressLevel: number } {
+  const compressType = own.compressType ?? compress.type;
+  if (own.compressLevel !== undefined) {
+    const level = own.compressLevel;
+    checkLevel(level, compressType, (allowed) => fail("config", `settings field 'repos.repo${key}.compressLevel' must be ${allowed}, not ${level}`));
+    return { compressType, compressLevel: level };
+  }
+  return { compressType, compressLevel: compressType === compress.type ? compress.level : (levelRangeOf(compressType)?.fallback ?? 0) };
+}
+
+function buildS3(values: ResolvedValues, key: number, quirks: string): S3Config {
+  const bucket = values.text("repo-s3-bucket", key) ?? "";
+  const uriStyle = values.text("repo-s3-uri-style", key) === "path" ? "path" : "host";
+  const verifyTls = values.flag("repo-storage-verify-tls", key);
+  if (verifyTls && uriStyle === "host" && bucket.includes(".")) {
+    throw fail("optionInvalidValue", `'${bucket}' is not valid for option 'repo${key}-s3-bucket'`, {
+      hint: [
+        "RFC-2818 forbids dots in wildcard matches.",
+        "TLS/SSL verification cannot proceed with this bucket name.",
+        `remove dots from the bucket name, or set repo${key}-s3-uri-style=path.`,
+      ],
+    });
+  }
+  const token = values.text("repo-s3-token", key);
+  const storageHost = values.text("repo-storage-host", key);
+  const caFile = values.text("repo-storage-ca-file", key);
+  return {
+    bucket,
+    endpoint: values.text("repo-s3-endpoint", key) ?? "",
+    region: values.text("repo-s3-region", key) ?? "",
+    key: new Secret(values.text("repo-s3-key", key) ?? ""),
+    keySecret: new Secret(values.text("repo-s3-key-secret", key) ?? ""),
+    ...(token === undefined ? {} : { token: new Secret(token) }),
+    uriStyle,
+    ...(storageHost === undefined ? {} : { storageHost }),
+    storagePort: values.number("repo-storage-port", key) ?? 443,
+    verifyTls,
+    ...(caFile === undefined ? {} : { caFile }),
+    uploadChunkSizeBytes: values.number("repo-storage-upload-chunk-size", key) ?? 0,
+    quirks,
+  };
+}
+
+/** Two repositories in one place would write over each other. */
+function checkPlaces(repos: readonly RepoConfig[]): void {
+  for (const [index, repo] of repos.entries()) {
+    for (const other of repos.slice(index + 1)) {
+      if (repo.type !== other.type || repo.path !== other.path) continue;
+      if (repo.s3 === undefined || other.s3 === undefined) {
+        throw fail("optionInvalidValue", `local repo${repo.key} and repo${other.key} paths are both '${repo.path}' but must be different`);
+      }
+      if (repo.s3.bucket === other.s3.bucket && repo.s3.endpoint === other.s3.endpoint) {
+        const place = `'${repo.path}' in bucket '${repo.s3.bucket}'`;
+        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${place} but must be different`);
+      }
+    }
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * From what was found to what holds: precedence is already in the entries; here dependencies, defaults, required options, ranges and the
+ * keys of the two groups are settled, in the way of pgBackRest 2.60 "config/parse". One difference is deliberate: a wrong value fails
+ * even when the option is of no use to the command, so that a mistake shows on the first run and not on the night of the first backup.
+ */
+import { fail } from "../base/errors";
+import { type Entries, type Entry, type EntrySource, entryId } from "./entry";
+import { optionName, rowOf } from "./optionName";
+import { OPTIONS, type OptionDepend, type OptionRow, type OptionRule } from "./options";
+import type { CommandName } from "./types";
+import { type OptionValue, parseNumber, parseValue } from "./values";
+
+export interface ResolvedOption {
+  readonly row: OptionRow;
+  readonly key: number | undefined;
+  readonly name: string;
+  readonly value: OptionValue | undefined;
+  readonly source: EntrySource | "default";
+  /** The entry that was heeded; undefined when the default holds because nothing was said or a dependency is not met. */
+  readonly entry: Entry | undefined;
+}
+
+export interface Resolved {
+  readonly command: CommandName;
+  /** Ascending; at least one when the command uses the group. */
+  readonly repoKeys: readonly number[];
+  readonly pgKeys: readonly number[];
+  /** Every option that is valid for the command, in the order of the table, then by key. */
+  readonly options: readonly ResolvedOption[];
+  /** Null when the option is not valid for the command or the key is not in use. */
+  find(name: string, key?: number): ResolvedOption | null;
+}
+
+/** @throws optionInvalid, optionInvalidValue, optionRequired, featureNotSupported */
+export function resolveOptions(command: CommandName, entries: Entries, warn: (text: string) => void): Resolved {
+  for (const entry of entries.values()) {
+    if (entry.row.commands.includes(command)) continue;
+    const name = optionName(entry.row, entry.key);
+    if (entry.source === "command-line") throw fail("optionInvalid", `option '${name}' not valid for command '${command}'`);
+    checkUnused(entry, name);
+  }
+  const resolver = new Resolver(command, entries, warn);
+  const repoKeys = usedKeys(resolver, "repo");
+  const pgKeys = usedKeys(resolver, "pg");
+  const inUse = OPTIONS.filter((row) => row.commands.includes(command)).flatMap((row) =>
+    (row.group === undefined ? [undefined] : row.group === "repo" ? repoKeys : pgKeys).map((key) => resolver.resolve(row, key)),
+  );
+  const byId = new Map(inUse.map((option) => [entryId(option.row, option.key), option]));
+  return {
+    command,
+    repoKeys,
+    pgKeys,
+    options: inUse,
+    find: (name, key) => byId.get(entryId(rowOf(name), key)) ?? null,
+  };
+}
+
+/**
+ * Keys with something that is not default. A phantom, made by an option whose dependency is not met, goes; key 1 stays when nothing else is
+ * left, all by default. None when the command does not use the group.
+ */
+function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
+  const keys = resolver.keysOf(group);
+  const rows = resolver.rowsOf(group);
+  const used = keys.filter((key) => rows.map((row) => resolver.resolve(row, key)).some((option) => option.source !== "default"));
+  return used.length > 0 || keys.length === 0 ? used : [1];
+}
+
+/** Fails on a value that could not be right for any command. */
+function checkUnused(entry: Entry, name: string): void {
+  if (entry.texts.length === 0 || (entry.row.type === "enum" && entry.row.allowed === undefined)) return;
+  parseValue({ name, row: entry.row, rule: widestRule(entry.row), place: entry.place }, entry.texts, () => undefined);
+}
+
+/** The row's own rule, or the widest of those that depend on another option. */
+export function widestRule(row: OptionRow): OptionRule {
+  const ranges = Object.values(row.forDepend ?? {}).flatMap((rule) => rule.range ?? []);
+  if (row.range !== undefined || ranges.length === 0) return row;
+  const sorted = ranges.toSorted((left, right) => (parseNumber(row.type, left) ?? 0) - (parseNumber(row.type, right) ?? 0));
+  return { ...row, range: [sorted[0] ?? "", sorted.at(-1) ?? ""] };
+}
+
+class Resolver {
+  readonly #command: CommandName;
+  readonly #entries: Entries;
+  readonly #warn: (text: string) => void;
+  readonly #done = new Map<string, ResolvedOption>();
+
+  constructor(command: CommandName, entries: Entries, warn: (text: string) => void) {
+    this.#command = command;
+    this.#entries = entries;
+    this.#warn = warn;
+  }
+
+  /** The group's options that are valid for the command. */
+  rowsOf(group: "repo" | "pg"): readonly OptionRow[] {
+    return OPTIONS.filter((row) => row.group === group && row.commands.includes(this.#command));
+  }
+
+  /** Keys that options valid for the command were found with; key 1 when there are none, and always for a group `pg` in use. */
+  keysOf(group: "repo" | "pg"): readonly number[] {
+    const rows = this.rowsOf(group);
+    if (rows.length === 0) return [];
+    const keys = new Set<number>();
+    for (const entry of this.#entries.values()) if (rows.includes(entry.row) && !entry.reset && entry.key !== undefined) keys.add(entry.key);
+    if (group === "pg" || keys.size === 0) keys.add(1);
+    return [...keys].sort((left, right) => left - right);
+  }
+
+  resolve(row: OptionRow, key: number | undefined): ResolvedOption {
+    const id = entryId(row, key);
+    const done = this.#done.get(id);
+    if (done !== undefined) return done;
+    const option = this.#settle(row, key, this.#entries.get(id));
+    this.#done.set(id, option);
+    return option;
+  }
+
+  #settle(row: OptionRow, key: number | undefined, entry: Entry | undefined): ResolvedOption {
+    const name = optionName(row, key);
+    const forCommand = row.forCommand?.[this.#command];
+    const depend = forCommand?.depend ?? row.depend;
+    const unset: ResolvedOption = { row, key, name, value: undefined, source: "default", entry: undefined };
+    let rule: OptionRule = { ...row, ...forCommand };
+    let rangeReason: string | undefined;
+    if (depend !== undefined) {
+      const dependRow = rowOf(depend.option);
+      const on = dependRow.commands.includes(this.#command) ? this.resolve(dependRow, dependRow.group === undefined ? undefined : key) : undefined;
+      const text = on?.value === undefined ? undefined : textOf(on.value);
+      if (text === undefined || (depend.values !== undefined && !depend.values.includes(text))) {
+        return this.#settleUnmet(unset, entry, depend, optionName(dependRow, key), text !== undefined, rule);
+      }
+      const forDepend = row.forDepend?.[text];
+      if (forDepend !== undefined) {
+        rule = { ...rule, ...forDepend };
+        rangeReason = `'${optionName(dependRow, key)}' option = '${text}'`;
+      }
+    }
+    if (entry !== undefined && !entry.reset) {
+      if (entry.texts.length === 0) return { ...unset, source: entry.source, entry };
+      const value = parseValue({ name, row, rule, rangeReason, place: entry.place }, entry.texts, this.#warn);
+      this.#refuse(row, name, value, entry.place);
+      return { ...unset, value, source: entry.source, entry };
+    }
+    const value = this.#defaultOf(row, key, name, rule);
+    return { ...unset, value, entry };
+  }
+
+  #settleUnmet(unset: ResolvedOption, entry: Entry | undefined, depend: OptionDepend, on: string, onSet: boolean, rule: OptionRule): ResolvedOption {
+    const { row, name } = unset;
+    if (entry !== undefined && !entry.reset) {
+      if (entry.source === "command-line") throw fail("optionInvalid", `option '${name}' not valid without option ${dependText(depend, on, onSet)}`);
+      checkUnused(entry, name);
+    }
+    if (depend.otherwise === undefined) return unset;
+    const value = parseValue(
+      { name, row, rule: { ...rule, range: [depend.otherwise, depend.otherwise] }, place: undefined },
+      [depend.otherwise],
+      this.#warn,
+    );
+    return { ...unset, value };
+  }
+
+  #defaultOf(row: OptionRow, key: number | undefined, name: string, rule: OptionRule): OptionValue | undefined {
+    if (rule.default !== undefined) return parseValue({ name, row, rule, place: undefined }, [rule.default], this.#warn);
+    if (rule.required !== true) return undefined;
+    throw fail("optionRequired", `${this.#command} command requires option: ${name}`, requiredHint(row, name, key));
+  }
+
+  #refuse(row: OptionRow, name: string, value: OptionValue, place: string | undefined): void {
+    const text = textOf(value);
+    const reason = row.refused ?? row.refusedValues?.[text];
+    if (reason === undefined || (row.type === "boolean" && row.refused !== undefined && value === false)) return;
+    const what = row.refused === undefined ? `option '${name}' = '${text}'` : `option '${name}'`;
+    throw fail("featureNotSupported", `${what} is not supported: ${reason}`, place === undefined ? {} : { hint: place });
+  }
+}
+
+/** A value as a user would write it. */
+export function textOf(value: OptionValue): string {
+  return typeof value === "boolean" ? (value ? "y" : "n") : String(value);
+}
+
+function dependText(depend: OptionDepend, on: string, onSet: boolean): string {
+  if (depend.values === undefined || !onSet) return `'${on}'`;
+  if (depend.values.length === 1 && depend.values[0] === "n") return `'no-${on}'`;
+  if (depend.values.length === 1 && depend.values[0] === "y") return `'${on}'`;
+  const values = depend.values.map((value) => `'${value}'`).join(", ");
+  return depend.values.length === 1 ? `'${on}' = ${values}` : `'${on}' in (${values})`;
+}
+
+function requiredHint(row: OptionRow, name: string, key: number | undefined): { hint: string } | Record<string, never> {
+  if (row.section === "stanza") return { hint: "does this stanza exist?" };
+  const depend = row.depend;
+  if (depend === undefined) return {};
+  const because = `it is needed when ${optionName(rowOf(depend.option), key)} is ${(depend.values ?? ["set"]).join(" or ")}`;
+  if (row.secret !== true) return { hint: `${because}.` };
+  return { hint: `${because}; write it in a configuration file or set PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}.` };
+}
