@@ -49,7 +49,12 @@ const AHEAD_POLL_MS = 200;
 /** Errors that concern the file, not a repository: nothing more is written anywhere. */
 const FATAL = ["archiveDuplicate", "archiveMismatch"] as const;
 
-export async function archivePush(repos: readonly Repository[], debt: DebtStore, options: ArchivePushOptions, ctx: Context): Promise<ArchivePushOutcome> {
+export async function archivePush(
+  repos: readonly Repository[],
+  debt: DebtStore,
+  options: ArchivePushOptions,
+  ctx: Context,
+): Promise<ArchivePushOutcome> {
   const stop = new AbortController();
   const signal = AbortSignal.any([ctx.signal, stop.signal]);
   const laneCtx: Context = { ...ctx, signal };
@@ -85,7 +90,11 @@ export async function archivePush(repos: readonly Repository[], debt: DebtStore,
 
   const results = repos.map(
     (repo): RepoResult<"pushed" | "present"> =>
-      settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key }) },
+      settled.get(repo.key) ?? {
+        repoKey: repo.key,
+        ok: false,
+        error: fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key }),
+      },
   );
   const { accepted, owingKeys } = decide(options.acknowledge, results);
   for (const repoKey of owingKeys) debt.add(repoKey, options.walName);
@@ -182,10 +191,14 @@ class Lane {
     if (!isSegment(wal.name)) return false;
     const found = await findWal(this.#repo, archiveId, wal.name);
     if (found.length > 1) {
-      throw fail("archiveDuplicate", `duplicates found in archive for WAL segment ${wal.name}: ${found.map((stored) => stored.fileName).join(", ")}`, {
-        hint: "are multiple primaries archiving to this stanza?",
-        repoKey: this.#repo.key,
-      });
+      throw fail(
+        "archiveDuplicate",
+        `duplicates found in archive for WAL segment ${wal.name}: ${found.map((stored) => stored.fileName).join(", ")}`,
+        {
+          hint: "are multiple primaries archiving to this stanza?",
+          repoKey: this.#repo.key,
+        },
+      );
     }
     const [stored] = found;
     if (stored === undefined) return false;

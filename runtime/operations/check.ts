@@ -24,7 +24,13 @@ export interface Checked {
 }
 
 /** @throws dbMismatch, archiveDisabled, archiveCommandInvalid about the cluster; a repository's trouble is its own result */
-export async function check(repos: readonly Repository[], session: Session, control: PgControl, options: CheckOptions, ctx: Context): Promise<RepoResult<Checked>[]> {
+export async function check(
+  repos: readonly Repository[],
+  session: Session,
+  control: PgControl,
+  options: CheckOptions,
+  ctx: Context,
+): Promise<RepoResult<Checked>[]> {
   const facts = await session.facts();
   if (facts.dataDirectory !== options.dataDirectory) {
     throw fail("dbMismatch", `path '${facts.dataDirectory}' queried from cluster does not match path '${options.dataDirectory}' of pg1-path`, {

@@ -34,5 +34,7 @@ export function checkBackup(repo: Repository, info: BackupInfo, cluster: Cluster
 
 /** Archive ids in which WAL of the cluster may be found, newest first. */
 export function archiveIdsOf(info: ArchiveInfo, cluster: ClusterIdentity): ArchiveHistoryEntry[] {
-  return info.history.filter((entry) => entry.pgVersion === cluster.version && entry.systemId === cluster.systemId).sort((left, right) => right.id - left.id);
+  return info.history
+    .filter((entry) => entry.pgVersion === cluster.version && entry.systemId === cluster.systemId)
+    .sort((left, right) => right.id - left.id);
 }

@@ -22,7 +22,11 @@ export interface JobPool {
 }
 
 /** Runs one job here and now. */
-export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<CopyFileResult | RestoreFileResult | VerifyFileResult> {
+export async function runJob(
+  job: Job,
+  repos: ReadonlyMap<number, Repository>,
+  ctx: Context,
+): Promise<CopyFileResult | RestoreFileResult | VerifyFileResult> {
   const repo = (key: number): Repository => {
     const found = repos.get(key);
     if (found === undefined) throw fail("assert", `job names repo${key}, which is not open`);

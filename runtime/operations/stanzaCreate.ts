@@ -71,11 +71,15 @@ async function validate(repo: Repository, control: PgControl, ctx: Context, comp
 async function requireEmpty(repo: Repository): Promise<void> {
   for (const kind of ["backup", "archive"]) {
     for await (const entry of repo.storage.list(`${kind}/${repo.stanza}`)) {
-      throw fail("pathNotEmpty", `${kind} directory of stanza '${repo.stanza}' on ${repo.name} is not empty: it holds '${entry.path}' but no info files`, {
-        hint: ["is this the correct repository path and stanza?", "may these files be removed by hand?"],
-        repoKey: repo.key,
-        path: entry.path,
-      });
+      throw fail(
+        "pathNotEmpty",
+        `${kind} directory of stanza '${repo.stanza}' on ${repo.name} is not empty: it holds '${entry.path}' but no info files`,
+        {
+          hint: ["is this the correct repository path and stanza?", "may these files be removed by hand?"],
+          repoKey: repo.key,
+          path: entry.path,
+        },
+      );
     }
   }
 }

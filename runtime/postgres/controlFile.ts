@@ -46,7 +46,8 @@ async function readHeader(path: string): Promise<Uint8Array> {
   try {
     const header = Buffer.alloc(HEADER_SIZE_BYTES);
     const { bytesRead } = await handle.read(header, 0, HEADER_SIZE_BYTES, 0);
-    if (bytesRead < HEADER_SIZE_BYTES) throw fail("fileRead", `file '${path}' has ${bytesRead} bytes but at least ${HEADER_SIZE_BYTES} are expected`, { path });
+    if (bytesRead < HEADER_SIZE_BYTES)
+      throw fail("fileRead", `file '${path}' has ${bytesRead} bytes but at least ${HEADER_SIZE_BYTES} are expected`, { path });
     return header;
   } finally {
     await handle.close();

@@ -99,7 +99,10 @@ class Walk {
   async start(): Promise<void> {
     const { dataDirectory } = this.#options;
     const info = await stat(dataDirectory).catch((error: NodeJS.ErrnoException) => {
-      throw fail("pathMissing", `unable to list file info for missing path '${dataDirectory}': [${error.code}]`, { hint: "is pg1-path right?", cause: error });
+      throw fail("pathMissing", `unable to list file info for missing path '${dataDirectory}': [${error.code}]`, {
+        hint: "is pg1-path right?",
+        cause: error,
+      });
     });
     this.#targets.push({ name: "pg_data", type: "path", path: dataDirectory });
     this.#addPath("pg_data", info);
@@ -188,7 +191,10 @@ class Walk {
   async #tablespace(oid: string, sourcePath: string, destination: string, info: Stats): Promise<void> {
     const { tablespaces, online, version, catalogVersion } = this.#options;
     const tablespaceName = tablespaces.get(Number(oid)) ?? (online ? null : `ts${oid}`);
-    if (tablespaceName === null) throw fail("assert", `tablespace with oid ${oid} not found in tablespace map`, { hint: "was a tablespace created or dropped during the backup?" });
+    if (tablespaceName === null)
+      throw fail("assert", `tablespace with oid ${oid} not found in tablespace map`, {
+        hint: "was a tablespace created or dropped during the backup?",
+      });
     const name = `pg_tblspc/${oid}`;
     this.#targets.push({ name, type: "link", path: destination, tablespaceId: oid, tablespaceName });
     const base = this.#paths[0] as ScannedPath;
@@ -228,8 +234,10 @@ class Walk {
     for (const target of this.#targets) {
       if (target.type !== "link") continue;
       const directory = resolve(dirname(`${dataDirectory}/${target.name.replace(/^pg_data\//, "")}`), target.path);
-      if (target.tablespaceId !== undefined && !isAbsolute(target.path)) throw fail("linkDestination", `tablespace link '${target.name}' is not absolute`);
-      if (`${directory}/`.startsWith(`${dataDirectory}/`)) throw fail("linkDestination", `link '${target.name}' destination '${directory}' is in PGDATA`);
+      if (target.tablespaceId !== undefined && !isAbsolute(target.path))
+        throw fail("linkDestination", `tablespace link '${target.name}' is not absolute`);
+      if (`${directory}/`.startsWith(`${dataDirectory}/`))
+        throw fail("linkDestination", `link '${target.name}' destination '${directory}' is in PGDATA`);
       const key = target.file === undefined ? directory : `${directory}/${target.file}`;
       const other = seen.get(key);
       if (other !== undefined) throw fail("linkDestination", `link '${target.name}' (${key}) destination is the same as link '${other}'`);
@@ -239,7 +247,15 @@ class Walk {
 }
 
 function rootFilesToSkip(version: string): ReadonlySet<string> {
-  const names = ["postgresql.auto.conf.tmp", "backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old", "postmaster.opts", "postmaster.pid"];
+  const names = [
+    "postgresql.auto.conf.tmp",
+    "backup_label",
+    "backup_label.old",
+    "tablespace_map",
+    "tablespace_map.old",
+    "postmaster.opts",
+    "postmaster.pid",
+  ];
   if (atLeast(version, 12)) names.push("recovery.signal", "standby.signal");
   else names.push("recovery.conf", "recovery.done");
   if (atLeast(version, 13)) names.push("backup_manifest", "backup_manifest.tmp");
@@ -257,7 +273,10 @@ function sourceOfLink(sourcePath: string, destination: string): string {
 function vanished<T>(value: T): (error: NodeJS.ErrnoException) => T {
   return (error) => {
     if (error.code === "ENOENT") return value;
-    throw fail("fileOpen", `unable to read '${error.path}': [${error.code}] ${error.message}`, { hint: "does this user own the data directory?", cause: error });
+    throw fail("fileOpen", `unable to read '${error.path}': [${error.code}] ${error.message}`, {
+      hint: "does this user own the data directory?",
+      cause: error,
+    });
   };
 }
 

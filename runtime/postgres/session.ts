@@ -138,7 +138,9 @@ export class Session {
   async takeBackupLock(): Promise<void> {
     const { rows } = await this.query(`select pg_catalog.pg_try_advisory_lock(${BACKUP_ADVISORY_LOCK})::bool as locked`);
     if (rows[0].locked !== true) {
-      throw fail("lockAcquire", "unable to acquire the advisory backup lock of this cluster", { hint: "is another backup already running on this cluster?" });
+      throw fail("lockAcquire", "unable to acquire the advisory backup lock of this cluster", {
+        hint: "is another backup already running on this cluster?",
+      });
     }
   }
 
@@ -197,7 +199,9 @@ export class Session {
       [[...names]],
     );
     // A value set by ALTER SYSTEM that waits for a restart is only in the file's view.
-    const file = await this.query("select name, setting from pg_catalog.pg_file_settings where error is null or error = 'setting could not be applied' order by seqno");
+    const file = await this.query(
+      "select name, setting from pg_catalog.pg_file_settings where error is null or error = 'setting could not be applied' order by seqno",
+    );
     const configured = new Map<string, string>(file.rows.map((row) => [row.name, row.setting]));
     return rows.map((row) => ({
       name: row.name,

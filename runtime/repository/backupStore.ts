@@ -30,7 +30,8 @@ export async function listLabels(repo: Repository): Promise<string[]> {
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
   const root = `${backupPath(repo.stanza, "")}/backup.history`.replace("//", "/");
   const years: string[] = [];
-  for await (const entry of repo.storage.list(root)) if (entry.type === "directory" && /^\d{4}$/.test(baseName(entry.path))) years.push(baseName(entry.path));
+  for await (const entry of repo.storage.list(root))
+    if (entry.type === "directory" && /^\d{4}$/.test(baseName(entry.path))) years.push(baseName(entry.path));
   let newest: string | null = null;
   const year = years.sort().at(-1);
   if (year === undefined) return null;
@@ -86,7 +87,8 @@ export async function finishBackup(repo: Repository, manifest: Manifest, pass: s
   await writeFile(repo, copyOf(path), text, pass, ctx);
   await writeFile(repo, path, text, pass, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), gzipSync(text, { level: 9 }), pass, ctx);
-  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupPath(repo.stanza, "")}/latest`.replace("//", "/"), manifest.label);
+  if (repo.latestLink && repo.storage.features.symlinks)
+    await repo.storage.link(`${backupPath(repo.stanza, "")}/latest`.replace("//", "/"), manifest.label);
 
   // Loaded again: another writer may have added or expired backups since this one began.
   const info = await loadBackupInfo(repo);

@@ -92,7 +92,9 @@ function storedWalOf(path: string, sizeRepoBytes: number): StoredWal | null {
   const archived = parseArchivedName(fileName);
   if (archived !== null) return { name: archived.name, fileName, sha1: archived.sha1, sizeRepoBytes };
   const plain = parseWalName(fileName);
-  return plain !== null && (plain.kind === "history" || plain.kind === "backupLabel") ? { name: fileName, fileName, sha1: null, sizeRepoBytes } : null;
+  return plain !== null && (plain.kind === "history" || plain.kind === "backupLabel")
+    ? { name: fileName, fileName, sha1: null, sizeRepoBytes }
+    : null;
 }
 
 function baseName(path: string): string {

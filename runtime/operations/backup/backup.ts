@@ -92,7 +92,13 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   const copyStartedAtS = await nextSecond(deps.session, ctx);
   await beginInRepositories(run, scan, { startedAtS, copyStartedAtS, begun, control, databases: await deps.session.listDatabases(), options }, ctx);
 
-  const copied = await copyFiles(run, scan, deps, { ...options, pageSizeBytes: control.pageSizeBytes, checkPages: options.checksumPage ?? control.dataChecksums }, ctx);
+  const copied = await copyFiles(
+    run,
+    scan,
+    deps,
+    { ...options, pageSizeBytes: control.pageSizeBytes, checkPages: options.checksumPage ?? control.dataChecksums },
+    ctx,
+  );
   const stopped = await deps.session.stopBackup();
   const stoppedAtS = await deps.session.nowS();
   ctx.log.info(`backup stop archive = ${stopped.walName}, lsn = ${stopped.lsn}`);
@@ -113,9 +119,13 @@ async function checkServer(session: Session, options: BackupOptions): Promise<Se
   }
   if (!atLeast(facts.version, 14)) throw fail("versionNotSupported", `PostgreSQL ${facts.version} is not supported, only 14 to 18 are`);
   if (facts.dataDirectory !== options.dataDirectory) {
-    throw fail("dbMismatch", `version '${facts.version}' and path '${facts.dataDirectory}' queried from cluster do not match path '${options.dataDirectory}' of pg1-path`, {
-      hint: "the pg1-path and pg1-port settings likely reference different clusters.",
-    });
+    throw fail(
+      "dbMismatch",
+      `version '${facts.version}' and path '${facts.dataDirectory}' queried from cluster do not match path '${options.dataDirectory}' of pg1-path`,
+      {
+        hint: "the pg1-path and pg1-port settings likely reference different clusters.",
+      },
+    );
   }
   if (options.archiveCheck) {
     if (facts.archiveMode === "off") {
@@ -137,7 +147,12 @@ async function openRepositories(repos: readonly Repository[], control: PgControl
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   return perRepo(repos, async (repo): Promise<OpenBackup> => {
     const [archiveInfo, backupInfo] = await Promise.all([loadArchiveInfo(repo), loadBackupInfo(repo)]);
-    return { repo, archiveId: checkArchive(repo, archiveInfo, cluster), historyId: checkBackup(repo, backupInfo, cluster), infoPass: backupInfo.cipherPass ?? null };
+    return {
+      repo,
+      archiveId: checkArchive(repo, archiveInfo, cluster),
+      historyId: checkBackup(repo, backupInfo, cluster),
+      infoPass: backupInfo.cipherPass ?? null,
+    };
   });
 }
 
@@ -245,7 +260,8 @@ function logOutcome(outcome: BackupOutcome, fileCount: number, ctx: Context): vo
     const { label, manifest } = result.value;
     const repoBytes = manifest.files.reduce((sum, file) => sum + file.sizeRepoBytes, 0);
     ctx.log.info(`repo${result.repoKey}: new backup label = ${label}`);
-    ctx.log.info(`repo${result.repoKey}: full backup size = ${formatSize(outcome.sizeBytes)}, repository size = ${formatSize(repoBytes)}, file total = ${fileCount}`);
+    ctx.log.info(
+      `repo${result.repoKey}: full backup size = ${formatSize(outcome.sizeBytes)}, repository size = ${formatSize(repoBytes)}, file total = ${fileCount}`,
+    );
   }
 }
-

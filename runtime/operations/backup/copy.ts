@@ -160,7 +160,9 @@ class Progress {
     this.#loggedAtMs = nowMs;
     this.#report(this.#doneBytes, this.#totalBytes);
     const rate = (this.#doneBytes / (nowMs - this.#beganAtMs)) * 1000;
-    this.#ctx.log.info(`copied ${formatSize(this.#doneBytes)} of ${formatSize(this.#totalBytes)} (${this.percent()}%), ${formatSize(Math.round(rate))}/s`);
+    this.#ctx.log.info(
+      `copied ${formatSize(this.#doneBytes)} of ${formatSize(this.#totalBytes)} (${this.percent()}%), ${formatSize(Math.round(rate))}/s`,
+    );
   }
 
   percent(): string {

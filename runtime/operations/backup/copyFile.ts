@@ -66,7 +66,10 @@ export async function copyFile(job: CopyFileJob, repo: (key: number) => Reposito
   if (job.controlOf !== null) return copyBytes(job, imageOf((await loadControlFile(job.controlOf, ctx)).header), repo, ctx);
   const handle = await open(job.sourcePath, "r").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
-    throw fail("fileOpen", `unable to open file '${job.sourcePath}' for read: [${error.code}] ${error.message}`, { path: job.sourcePath, cause: error });
+    throw fail("fileOpen", `unable to open file '${job.sourcePath}' for read: [${error.code}] ${error.message}`, {
+      path: job.sourcePath,
+      cause: error,
+    });
   });
   if (handle === null) return MISSING;
   try {
@@ -78,7 +81,13 @@ export async function copyFile(job: CopyFileJob, repo: (key: number) => Reposito
   }
 }
 
-async function copyBytes(job: CopyFileJob, bytes: Uint8Array, repo: (key: number) => Repository, ctx: Context, handle?: FileHandle): Promise<CopyFileResult> {
+async function copyBytes(
+  job: CopyFileJob,
+  bytes: Uint8Array,
+  repo: (key: number) => Repository,
+  ctx: Context,
+  handle?: FileHandle,
+): Promise<CopyFileResult> {
   const checker = job.pages === null ? null : new PageChecker(job.pages);
   checker?.add(bytes);
   const compressed = new Map<string, Uint8Array | Promise<Uint8Array>>();
@@ -120,7 +129,12 @@ async function copyStream(job: CopyFileJob, handle: FileHandle, repo: (key: numb
 }
 
 /** Compresses once and hands the result to every repository of the group. */
-function storeGroup(group: readonly CopyTarget[], stream: ByteStream, repo: (key: number) => Repository, ctx: Context): Promise<BranchResult<StoredCopy>[]> {
+function storeGroup(
+  group: readonly CopyTarget[],
+  stream: ByteStream,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<BranchResult<StoredCopy>[]> {
   const packed = (group[0] as CopyTarget).compress.type === "none" ? stream : compress(stream, (group[0] as CopyTarget).compress);
   return tee(
     packed,
@@ -180,7 +194,9 @@ async function* readChunks(handle: FileHandle, job: CopyFileJob, visit: (chunk: 
   while (offsetBytes < job.sizeBytes) {
     const buffer = Buffer.allocUnsafeSlow(Math.min(LIMITS.chunkSizeBytes, job.sizeBytes - offsetBytes));
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, offsetBytes).catch((error: NodeJS.ErrnoException) => {
-      throw fail("fileRead", `unable to read '${job.sourcePath}' at offset ${offsetBytes}: [${error.code}] ${error.message}`, { path: job.sourcePath });
+      throw fail("fileRead", `unable to read '${job.sourcePath}' at offset ${offsetBytes}: [${error.code}] ${error.message}`, {
+        path: job.sourcePath,
+      });
     });
     if (bytesRead === 0) return;
     offsetBytes += bytesRead;

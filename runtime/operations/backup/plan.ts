@@ -53,7 +53,7 @@ export function newManifest(input: ManifestInput): Manifest {
     files: input.scan.files.map(uncopied),
     paths: input.scan.paths,
     links: input.scan.links,
-    defaults: defaultsOf(base, input.scan.links.length > 0),
+    defaults: defaultsOf(base),
     other: [],
   };
 }

@@ -1,0 +1,20 @@
+/** `check`: every repository answers for itself; exit 0 only when all are well. */
+import { check } from "../operations/check";
+import { combinedError } from "../operations/results";
+import type { Command } from "./host";
+
+export const checkCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  host.requireStarted();
+  const results = await check(
+    host.repositories(),
+    await host.session(),
+    await host.loadControl(),
+    { dataDirectory: host.dataDirectory, archiveCheck: config.archiveCheck, archiveTimeoutMs: config.archiveTimeoutMs },
+    ctx,
+  );
+  for (const result of results) if (result.ok) ctx.log.info(`repo${result.repoKey}: configuration and archive are valid`);
+  const error = combinedError("check", results);
+  if (error !== null) throw error;
+  return 0;
+};

@@ -1,0 +1,41 @@
+/** What a command gets from the process it runs in: main opens and closes these, commands only use them. */
+import type { Context } from "../base/context";
+import type { Config } from "../config/types";
+import type { PgControl } from "../format/pgControl";
+import type { DebtStore } from "../local/debt";
+import type { LockFile, LockKind } from "../local/lockFile";
+import type { UserNames } from "../local/users";
+import type { JobPool } from "../operations/jobs";
+import type { Session } from "../postgres/session";
+import type { Repository } from "../repository/repository";
+
+export interface CommandHost {
+  readonly config: Config;
+  readonly ctx: Context;
+  /** Repositories by key, opened on first use; all configured ones, or just `--repo`'s. */
+  repositories(): readonly Repository[];
+  /** The session with the server of pg1; opened on first use. */
+  session(): Promise<Session>;
+  pool(): JobPool;
+  debt(): DebtStore;
+  loadControl(): Promise<PgControl>;
+  /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
+  lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
+  isLocked(kind: LockKind): boolean;
+  /** Throws `stop` (62) when the user has stopped this stanza. */
+  requireStarted(): void;
+  /** Data directory of pg1. */
+  readonly dataDirectory: string;
+  readonly users: UserNames;
+  readonly isRoot: boolean;
+  readonly workingDirectory: string;
+  /** Words that start this program again, for restore_command. */
+  readonly ownCommand: readonly string[];
+  /** A file's bytes, null when it is not there. */
+  readFile(path: string): Promise<Uint8Array | null>;
+  /** To standard output: a command's result, not its log. */
+  print(text: string): void;
+}
+
+/** A command runs and tells the exit code. */
+export type Command = (host: CommandHost) => Promise<number>;

@@ -1,0 +1,53 @@
+/** `restore`: into pg1-path, from `--repo` or the first repository that has a fitting backup; the others stand in for damaged copies. */
+import { shellWord } from "../operations/restore/recovery";
+import { restore } from "../operations/restore/restore";
+import type { Command } from "./host";
+
+export const restoreCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const repos = host.repositories();
+  host.lock(
+    "restore",
+    repos.map((repo) => repo.key),
+  );
+  const outcome = await restore(
+    repos,
+    { pool: host.pool(), users: host.users },
+    {
+      dataDirectory: host.dataDirectory,
+      tablespaceMap: config.tablespaceMap,
+      tablespaceMapAll: config.tablespaceMapAll,
+      linkMap: config.linkMap,
+      linkAll: config.linkAll,
+      set: config.set,
+      delta: config.delta,
+      isRoot: host.isRoot,
+      recovery: {
+        type: config.restoreType,
+        target: config.target,
+        targetAction: config.targetAction,
+        targetExclusive: config.targetExclusive,
+        targetTimeline: config.targetTimeline,
+        archiveMode: config.archiveMode,
+        restoreCommand: restoreCommandLine(host),
+        options: config.recoveryOptions,
+      },
+    },
+    ctx,
+  );
+  ctx.log.info(`restored ${outcome.label} from repo${outcome.repoKey} in ${(outcome.elapsedMs / 1000).toFixed(1)} s`);
+  return 0;
+};
+
+/** What PostgreSQL calls for each segment: this program, the same repositories, the restored directory. No secret is in it. */
+function restoreCommandLine(host: Parameters<Command>[0]): string {
+  const { config } = host;
+  const options = new Set([
+    ...config.carriedOptions,
+    `--pg1-path=${host.dataDirectory}`,
+    ...(config.repoKey === undefined ? [] : [`--repo=${config.repoKey}`]),
+    `--stanza=${config.stanza ?? ""}`,
+  ]);
+  const words = config.cmd === undefined ? host.ownCommand.map(shellWord) : [config.cmd];
+  return `${words.join(" ")} ${[...options].sort().map(shellWord).join(" ")} archive-get %f "%p"`;
+}

@@ -1,0 +1,203 @@
+/**
+ * The program: the only reader of argv, environment, clock, randomness, signals and standard streams. Builds what commands need, runs one,
+ * and turns its outcome into an exit code. The same file serves as worker thread when it is started as one.
+ */
+import { randomBytes } from "node:crypto";
+import { appendFileSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { userInfo } from "node:os";
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "./base/clock";
+import type { Context } from "./base/context";
+import { BackupError, fail, toBackupError } from "./base/errors";
+import { createLog, type Log, type LogSink, silentLog } from "./base/log";
+import { systemRandom } from "./base/random";
+import { COMMAND_TABLE } from "./commands/table";
+import { helpText } from "./config/help";
+import { type Loaded, loadConfig } from "./config/load";
+import type { Config } from "./config/types";
+import { isMissing } from "./local/systemError";
+import { openRepositories, ProcessHost } from "./processHost";
+import { VERSION } from "./version";
+import { serveJobs } from "./workers/worker";
+
+/** How long an aborted command may take to end by itself. */
+const ABORT_GRACE_MS = 10_000;
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
+const EXIT_CODE_MAX = 125;
+
+async function main(argv: readonly string[]): Promise<number> {
+  let loaded: Loaded;
+  try {
+    loaded = loadConfig({ argv, env: process.env, readFile: readTextFile, listDirectory });
+  } catch (error) {
+    const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
+    log.error(toBackupError(error, "config"));
+    return exitCodeOf(error);
+  }
+  const { config } = loaded;
+  if (config.command === "help") return print(helpText(config.params));
+  if (config.command === "version") return print(config.output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
+  if (config.neutralUmask) process.umask(0);
+
+  const log = createLog(systemClock, sinksOf(config));
+  for (const warning of loaded.warnings) log.warn(warning);
+  log.info(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
+  const beganAtMs = systemClock.monotonicMs();
+  const abort = listenForSignals(log);
+  const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
+  try {
+    const code = await COMMAND_TABLE[config.command](host);
+    await host.close();
+    log.info(`${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`);
+    return code;
+  } catch (thrown) {
+    const error = abort.signal.aborted ? toBackupError(abort.signal.reason, "term") : asBackupError(thrown);
+    log.error(error);
+    await host.close().catch((closing: unknown) => log.debug(`while closing: ${toBackupError(closing).message}`));
+    log.info(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
+    return exitCodeOf(error);
+  }
+}
+
+function asBackupError(thrown: unknown): BackupError {
+  if (thrown instanceof BackupError) return thrown;
+  const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  return fail("unhandled", stack, { hint: "This is a defect of pgbackstop: please report it with these lines.", cause: thrown });
+}
+
+function exitCodeOf(error: unknown): number {
+  return Math.min(toBackupError(error).exitCode, EXIT_CODE_MAX);
+}
+
+function listenForSignals(log: Log): AbortController {
+  const abort = new AbortController();
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      if (!abort.signal.aborted) log.warn(`terminated on signal [${signal}]: ending`);
+      abort.abort(fail("term", `terminated on signal [${signal}]`));
+      setTimeout(() => process.exit(exitCodeOf(fail("term", ""))), ABORT_GRACE_MS).unref();
+    });
+  }
+  return abort;
+}
+
+function sinksOf(config: Config): LogSink[] {
+  const { logFormat: format, logTimestamp: timestamp } = config;
+  const sinks: LogSink[] = [
+    stream(process.stdout, config.logLevelConsole, format, timestamp),
+    stream(process.stderr, config.logLevelStderr, format, false),
+  ];
+  if (config.logLevelFile !== "off") sinks.push(fileSink(config, sinks));
+  return sinks;
+}
+
+function stream(out: NodeJS.WriteStream, level: LogSink["level"], format: LogSink["format"], timestamp: boolean): LogSink {
+  return { level, format, timestamp, write: (text) => out.write(text) };
+}
+
+/** One file per stanza and command, each run under a heading; a log that cannot be written is told once and never stops a backup. */
+function fileSink(config: Config, others: readonly LogSink[]): LogSink {
+  const path = `${config.logPath}/${config.stanza ?? "all"}-${config.command}.log`;
+  let broken = false;
+  const append = (text: string): void => {
+    if (broken) return;
+    try {
+      appendFileSync(path, text, { mode: 0o640 });
+    } catch (error) {
+      broken = true;
+      createLog(systemClock, others).warn(
+        `unable to open log file '${path}': ${toBackupError(error).message}\nNOTE: process will continue without log file.`,
+      );
+    }
+  };
+  let begun = false;
+  return {
+    level: config.logLevelFile,
+    format: config.logFormat,
+    timestamp: config.logTimestamp,
+    write: (text) => {
+      if (!begun) append(`${readSize(path) > 0 ? "\n" : ""}-------------------PROCESS START-------------------\n`);
+      begun = true;
+      append(text);
+    },
+  };
+}
+
+function readSize(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
+}
+
+function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
+  const programFile = process.argv[1] ?? __filename;
+  return {
+    pid: process.pid,
+    execId: `${process.pid}-${randomBytes(4).toString("hex")}`,
+    uid: process.geteuid?.() ?? 1,
+    osUserName: userInfo().username,
+    workingDirectory: process.cwd(),
+    ownCommand: [process.execPath, programFile],
+    programFile: __filename,
+    isAlive: (pid) => {
+      try {
+        process.kill(pid, 0);
+        return true;
+      } catch (error) {
+        return !isMissing(error) && (error as NodeJS.ErrnoException).code === "EPERM";
+      }
+    },
+    print,
+  };
+}
+
+function print(text: string): 0 {
+  process.stdout.write(text);
+  return 0;
+}
+
+function readTextFile(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw fail("fileOpen", `unable to open file '${path}' for read: ${toBackupError(error).message}`, { path, cause: error });
+  }
+}
+
+function listDirectory(path: string): string[] {
+  try {
+    return readdirSync(path).sort();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw fail("pathOpen", `unable to list '${path}': ${toBackupError(error).message}`, { path, cause: error });
+  }
+}
+
+function workerContext(): Context {
+  return { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
+}
+
+if (isMainThread) {
+  main(process.argv.slice(2)).then(
+    (code) => {
+      // Not process.exit at once: what was written to a pipe must arrive. Lanes that were given up must not keep the process.
+      process.exitCode = code;
+      process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
+    },
+    (error: unknown) => {
+      process.stderr.write(`${String(error)}\n`);
+      process.exit(EXIT_CODE_MAX - 1);
+    },
+  );
+} else if (parentPort !== null) {
+  serveJobs(
+    parentPort,
+    workerData,
+    ({ stanza, repos, ioTimeoutMs }) => openRepositories(stanza, repos, ioTimeoutMs, workerContext()),
+    workerContext(),
+  );
+}

@@ -1,0 +1,233 @@
+/**
+ * `info`: what every repository holds, as stock's JSON ("pgbackrest-format" 18) plus what stock does not know: the WAL debt.
+ *
+ * One repository that cannot be read is a status of its own and hides nothing of the others.
+ */
+import type { Context } from "../base/context";
+import { type BackupError, isError } from "../base/errors";
+import { perRepo } from "../base/parallel";
+import { archiveIdOf } from "../format/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../format/backupInfo";
+import type { JsonValue } from "../format/json";
+import type { Manifest } from "../format/manifest";
+import type { DebtStore } from "../local/debt";
+import { loadManifest } from "../repository/backupStore";
+import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
+import type { Repository } from "../repository/repository";
+import { isSegment, listWal } from "../repository/walStore";
+import { archiveIdPath } from "../format/repoPath";
+
+export const InfoStatus = {
+  ok: { code: 0, message: "ok" },
+  missingPath: { code: 1, message: "missing stanza path" },
+  noBackup: { code: 2, message: "no valid backups" },
+  missingData: { code: 3, message: "missing stanza data" },
+  mixed: { code: 4, message: "different across repos" },
+  mismatch: { code: 5, message: "database mismatch across repos" },
+  notFound: { code: 6, message: "requested backup not found" },
+  other: { code: 99, message: "other" },
+} as const;
+
+export interface InfoArchive {
+  readonly id: string;
+  readonly historyId: number;
+  readonly min: string | null;
+  readonly max: string | null;
+}
+
+export interface InfoRepo {
+  readonly key: number;
+  readonly cipherType: "none" | "aes-256-cbc";
+  readonly status: { readonly code: number; readonly message: string };
+  readonly error: BackupError | null;
+  readonly info: BackupInfo | null;
+  readonly archives: readonly InfoArchive[];
+  readonly backups: readonly BackupInfoEntry[];
+  /** WAL files that PostgreSQL was told are safe although this repository lacks them. */
+  readonly debtCount: number;
+}
+
+export interface InfoReport {
+  readonly stanza: string;
+  readonly status: { readonly code: number; readonly message: string };
+  readonly repos: readonly InfoRepo[];
+  readonly backupLockHeld: boolean;
+  /** Of `--set`: the manifest of each repository that has it. */
+  readonly manifests: ReadonlyMap<number, Manifest>;
+}
+
+export interface InfoOptions {
+  readonly stanza: string;
+  readonly set: string | undefined;
+  readonly backupLockHeld: boolean;
+}
+
+export async function collectInfo(repos: readonly Repository[], debt: DebtStore, options: InfoOptions, _ctx: Context): Promise<InfoReport> {
+  const answers = await perRepo(repos, (repo) => inspect(repo, options));
+  const manifests = new Map<number, Manifest>();
+  const rows = answers.map((answer, index): InfoRepo => {
+    const repo = repos[index] as Repository;
+    const base = { key: repo.key, cipherType: repo.cipherType, debtCount: debt.list(repo.key).length };
+    if (!answer.ok) {
+      const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
+      return { ...base, status, error: answer.error, info: null, archives: [], backups: [] };
+    }
+    if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
+    return { ...base, ...answer.value, error: null };
+  });
+  return { stanza: options.stanza, status: stanzaStatus(rows), repos: rows, backupLockHeld: options.backupLockHeld, manifests };
+}
+
+type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups"> & { readonly manifest: Manifest | null };
+
+async function inspect(repo: Repository, options: InfoOptions): Promise<Inspected> {
+  const nothing = { info: null, archives: [], backups: [], manifest: null };
+  let info: BackupInfo;
+  try {
+    info = await loadBackupInfo(repo);
+  } catch (error) {
+    if (!isError(error, "fileMissing")) throw error;
+    return { ...nothing, status: (await hasAnything(repo)) ? InfoStatus.missingData : InfoStatus.missingPath };
+  }
+  const archiveInfo = await loadArchiveInfo(repo);
+  const archives: InfoArchive[] = [];
+  for (const entry of archiveInfo.history) {
+    const range = await walRange(repo, archiveIdOf(entry));
+    if (range.min !== null || entry.id === archiveInfo.currentId) archives.push({ id: archiveIdOf(entry), historyId: entry.id, ...range });
+  }
+  const backups = options.set === undefined ? info.backups : info.backups.filter((entry) => entry.label === options.set);
+  const wanted = options.set === undefined ? undefined : backups[0];
+  const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
+  const empty = options.set === undefined ? InfoStatus.noBackup : InfoStatus.notFound;
+  return { info, archives, backups, manifest, status: backups.length === 0 ? empty : InfoStatus.ok };
+}
+
+async function hasAnything(repo: Repository): Promise<boolean> {
+  for await (const _entry of repo.storage.list(`backup/${repo.stanza}`)) return true;
+  return false;
+}
+
+/** Lowest and highest segment of an archive id: only its first and last directory are listed. */
+async function walRange(repo: Repository, archiveId: string): Promise<{ min: string | null; max: string | null }> {
+  const directories: string[] = [];
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
+    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
+    if (entry.type === "directory" && /^[0-9A-F]{16}$/.test(name)) directories.push(name);
+  }
+  directories.sort();
+  let min: string | null = null;
+  let max: string | null = null;
+  for (const directory of directories) {
+    const names = await segmentsIn(repo, `${archiveId}/${directory}`);
+    if (names.length === 0) continue;
+    min = names[0] ?? null;
+    break;
+  }
+  for (const directory of min === null ? [] : directories.reverse()) {
+    const names = await segmentsIn(repo, `${archiveId}/${directory}`);
+    if (names.length === 0) continue;
+    max = names.at(-1) ?? null;
+    break;
+  }
+  return { min, max };
+}
+
+async function segmentsIn(repo: Repository, directory: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const stored of listWal(repo, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
+  return names.sort();
+}
+
+function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: string } {
+  const current = repos.flatMap((repo) => {
+    const entry = repo.info?.history.find((row) => row.id === repo.info?.currentId);
+    return entry === undefined ? [] : [`${entry.systemId}:${entry.pgVersion}`];
+  });
+  if (new Set(current).size > 1) return InfoStatus.mismatch;
+  const codes = new Set(repos.map((repo) => repo.status.code));
+  if (codes.size > 1) return InfoStatus.mixed;
+  const [only] = repos;
+  if (only === undefined) return InfoStatus.missingPath;
+  return only.status.code === InfoStatus.other.code ? InfoStatus.other : { code: only.status.code, message: only.status.message };
+}
+
+/** The array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt` to a repository that has one. */
+export function infoJson(report: InfoReport): JsonValue {
+  const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
+  const backups = report.repos.flatMap((repo) => repo.backups.map((entry) => ({ repo, entry })));
+  backups.sort((left, right) => left.entry.stoppedAtS - right.entry.stoppedAtS || left.repo.key - right.repo.key);
+  const archives = report.repos.flatMap((repo) => repo.archives.map((archive) => ({ repo, archive })));
+  archives.sort((left, right) => left.archive.historyId - right.archive.historyId || left.repo.key - right.repo.key);
+  return [
+    {
+      archive: archives.map(({ repo, archive }) => ({
+        database: { id: archive.historyId, "repo-key": repo.key },
+        id: archive.id,
+        max: archive.max,
+        min: archive.min,
+      })),
+      backup: backups.map(({ repo, entry }) => backupJson(repo, entry, report.manifests.get(repo.key))),
+      cipher: ciphers.size > 1 ? "mixed" : ([...ciphers][0] ?? "none"),
+      db: report.repos.flatMap((repo) =>
+        (repo.info?.history ?? []).map((entry) => ({ id: entry.id, "repo-key": repo.key, "system-id": entry.systemId, version: entry.pgVersion })),
+      ),
+      name: report.stanza,
+      repo: report.repos.map((repo) => ({
+        cipher: repo.cipherType,
+        key: repo.key,
+        status: { code: repo.status.code, message: repo.status.message },
+        ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
+      })),
+      status: { code: report.status.code, lock: { backup: { held: report.backupLockHeld } }, message: report.status.message },
+    },
+  ];
+}
+
+function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest | undefined): JsonValue {
+  const own = manifest?.label === entry.label ? manifest : undefined;
+  return {
+    ...(entry.annotations === undefined ? {} : { annotation: { ...entry.annotations } }),
+    archive: { start: entry.archiveStart, stop: entry.archiveStop },
+    backrest: { format: entry.format, version: entry.backrestVersion },
+    database: { id: entry.dbId, "repo-key": repo.key },
+    ...(own === undefined
+      ? {}
+      : { "database-ref": own.databases.filter((row) => !row.name.startsWith("template")).map((row) => ({ name: row.name, oid: row.id })) }),
+    ...(entry.error === undefined ? {} : { error: entry.error }),
+    ...(own === undefined ? {} : errorList(own)),
+    info: {
+      delta: entry.sizeDeltaBytes,
+      repository: {
+        delta: entry.repoSizeDeltaBytes,
+        ...(entry.repoSizeMapDeltaBytes === undefined ? {} : { "delta-map": entry.repoSizeMapDeltaBytes }),
+        ...(entry.repoSizeMapBytes === undefined ? { size: entry.repoSizeBytes } : { "size-map": entry.repoSizeMapBytes }),
+      },
+      size: entry.sizeBytes,
+    },
+    label: entry.label,
+    ...(own === undefined ? {} : { link: linkJson(own) }),
+    ...(entry.lsnStart === undefined || entry.lsnStop === undefined ? {} : { lsn: { start: entry.lsnStart, stop: entry.lsnStop } }),
+    prior: entry.prior ?? null,
+    reference: entry.references === undefined ? null : [...entry.references],
+    ...(own === undefined ? {} : { tablespace: tablespaceJson(own) }),
+    timestamp: { start: entry.startedAtS, stop: entry.stoppedAtS },
+    type: entry.type,
+  };
+}
+
+function errorList(manifest: Manifest): { "error-list"?: JsonValue } {
+  const names = manifest.files.filter((file) => file.checksumPage === false).map((file) => file.name);
+  return names.length === 0 ? {} : { "error-list": names };
+}
+
+function linkJson(manifest: Manifest): JsonValue {
+  const links = manifest.targets.filter((target) => target.type === "link" && target.tablespaceId === undefined);
+  return links.length === 0 ? null : links.map((target) => ({ destination: target.path, name: target.name.replace(/^pg_data\//, "") }));
+}
+
+function tablespaceJson(manifest: Manifest): JsonValue {
+  const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
+  return spaces.length === 0
+    ? null
+    : spaces.map((target) => ({ destination: target.path, name: target.tablespaceName ?? "", oid: Number(target.tablespaceId) }));
+}

@@ -1,0 +1,110 @@
+/** `info` as text for people, laid out as stock's ("pgbackrest-format" vectors, info.txt of 2.60); times in the local zone with its offset. */
+import { formatLocalSeconds } from "../base/clock";
+import { formatSize } from "../base/units";
+import type { BackupInfoEntry } from "../format/backupInfo";
+import { type InfoRepo, type InfoReport, InfoStatus } from "./info";
+
+export function infoText(report: InfoReport): string {
+  const lines = [`stanza: ${report.stanza}`, ...statusLines(report)];
+  if (report.status.code === InfoStatus.missingPath.code) return `${lines.join("\n")}\n`;
+  lines.push(...cipherLines(report));
+  for (const database of databases(report)) lines.push("", ...databaseLines(report, database));
+  return `${lines.join("\n")}\n`;
+}
+
+function statusLines(report: InfoReport): string[] {
+  const debt = report.repos
+    .filter((repo) => repo.debtCount > 0)
+    .map((repo) => `    repo${repo.key} wal debt: ${repo.debtCount} segment(s) acknowledged but not stored here`);
+  const { code, message } = report.status;
+  if (code === InfoStatus.ok.code) return ["    status: ok", ...debt];
+  if (code !== InfoStatus.mixed.code && code !== InfoStatus.mismatch.code) return [`    status: error (${message})`, ...repoErrors(report), ...debt];
+  const title = code === InfoStatus.mixed.code ? "mixed" : `error (${message})`;
+  return [`    status: ${title}`, ...report.repos.map((repo) => `        repo${repo.key}: ${repoStatus(repo)}`), ...repoErrors(report), ...debt];
+}
+
+function repoStatus(repo: InfoRepo): string {
+  if (repo.status.code === InfoStatus.ok.code) return "ok";
+  return repo.error === null ? `error (${repo.status.message})` : "error (other)";
+}
+
+function repoErrors(report: InfoReport): string[] {
+  return report.repos.flatMap((repo) =>
+    repo.error === null ? [] : [`            repo${repo.key}: ${repo.status.message.split("\n").join("\n            ")}`],
+  );
+}
+
+function cipherLines(report: InfoReport): string[] {
+  const kinds = new Set(report.repos.map((repo) => repo.cipherType));
+  if (kinds.size === 1) return [`    cipher: ${[...kinds][0]}`];
+  return ["    cipher: mixed", ...report.repos.map((repo) => `        repo${repo.key}: ${repo.cipherType}`)];
+}
+
+interface Database {
+  readonly historyId: number;
+  readonly version: string;
+  readonly current: boolean;
+}
+
+function databases(report: InfoReport): Database[] {
+  const found = new Map<number, Database>();
+  for (const repo of report.repos) {
+    for (const entry of repo.info?.history ?? [])
+      found.set(entry.id, { historyId: entry.id, version: entry.pgVersion, current: entry.id === repo.info?.currentId });
+  }
+  return [...found.values()].sort((left, right) => Number(left.current) - Number(right.current) || left.historyId - right.historyId);
+}
+
+function databaseLines(report: InfoReport, database: Database): string[] {
+  const archives = report.repos.flatMap((repo) =>
+    repo.archives.filter((archive) => archive.historyId === database.historyId && archive.min !== null),
+  );
+  const lowest = archives.map((archive) => archive.min as string).sort()[0];
+  const highest = archives
+    .map((archive) => archive.max as string)
+    .sort()
+    .at(-1);
+  const range = lowest === undefined ? "none present" : `${lowest}/${highest}`;
+  const lines = [`    db (${database.current ? "current" : "prior"})`, `        wal archive min/max (${database.version}): ${range}`];
+  const backups = report.repos.flatMap((repo) => repo.backups.filter((entry) => entry.dbId === database.historyId).map((entry) => ({ repo, entry })));
+  backups.sort((left, right) => left.entry.stoppedAtS - right.entry.stoppedAtS || left.repo.key - right.repo.key);
+  for (const { repo, entry } of backups) lines.push("", ...backupLines(report, repo, entry));
+  return lines;
+}
+
+function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry): string[] {
+  const repoSizes =
+    entry.repoSizeMapBytes === undefined
+      ? `backup set size: ${formatSize(entry.repoSizeBytes)}, backup size: ${formatSize(entry.repoSizeDeltaBytes)}`
+      : `backup size: ${formatSize(entry.repoSizeDeltaBytes)}`;
+  const lines = [
+    `        ${entry.type} backup: ${entry.label}`,
+    `            timestamp start/stop: ${withOffset(entry.startedAtS)} / ${withOffset(entry.stoppedAtS)}`,
+    `            wal start/stop: ${entry.archiveStart === null ? "n/a" : `${entry.archiveStart} / ${entry.archiveStop}`}`,
+  ];
+  const manifest = report.manifests.get(repo.key);
+  if (manifest !== undefined && entry.lsnStart !== undefined) lines.push(`            lsn start/stop: ${entry.lsnStart} / ${entry.lsnStop}`);
+  lines.push(
+    `            database size: ${formatSize(entry.sizeBytes)}, database backup size: ${formatSize(entry.sizeDeltaBytes)}`,
+    `            repo${repo.key}: ${repoSizes}`,
+  );
+  if (entry.references !== undefined) lines.push(`            backup reference list: ${entry.references.join(", ")}`);
+  if (manifest !== undefined) {
+    const names = manifest.databases.filter((row) => !row.name.startsWith("template")).map((row) => `${row.name} (${row.id})`);
+    lines.push(`            database list: ${names.length === 0 ? "none" : names.join(", ")}`);
+    const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
+    if (spaces.length > 0)
+      lines.push("            tablespaces:", ...spaces.map((row) => `                ${row.tablespaceName} (${row.tablespaceId}) => ${row.path}`));
+  }
+  if (entry.error === true) lines.push("            error(s) detected during backup");
+  for (const [name, value] of Object.entries(entry.annotations ?? {})) lines.push(`            annotation ${name}: ${value}`);
+  return lines;
+}
+
+function withOffset(timeS: number): string {
+  const offsetMinutes = -new Date(timeS * 1000).getTimezoneOffset();
+  const sign = offsetMinutes < 0 ? "-" : "+";
+  const hours = String(Math.floor(Math.abs(offsetMinutes) / 60)).padStart(2, "0");
+  const minutes = Math.abs(offsetMinutes) % 60;
+  return `${formatLocalSeconds(timeS * 1000)}${sign}${hours}${minutes === 0 ? "" : `:${String(minutes).padStart(2, "0")}`}`;
+}

@@ -1,0 +1,147 @@
+/**
+ * Brings one file of a backup back: from the first source that yields its exact bytes.
+ *
+ * The SHA-1 is computed while writing; a source that breaks off, cannot be read or gives other bytes is replaced by the next one (another
+ * repository that holds the same label), from the start. The file is durable, with its mode, owner and time, when the job is done.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { chown, type FileHandle, open, stat, utimes } from "node:fs/promises";
+import type { ByteStream } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { decrypt } from "../../format/cipher";
+import { type CompressType, decompress } from "../../format/compress";
+import type { Repository } from "../../repository/repository";
+import type { ByteRange } from "../../storage/storage";
+
+export interface RestoreSource {
+  readonly repoKey: number;
+  readonly path: string;
+  /** The extent inside a bundle; null for a file of its own. */
+  readonly range: ByteRange | null;
+  readonly compressType: CompressType;
+  /** Raw forms of compression and encryption, as in bundles of block incremental repositories. */
+  readonly raw: boolean;
+  readonly cipherPass: string | null;
+}
+
+export interface RestoreFileJob {
+  readonly kind: "restoreFile";
+  readonly name: string;
+  readonly destination: string;
+  readonly sizeBytes: number;
+  readonly sha1: string;
+  readonly mode: number;
+  readonly modifiedAtS: number;
+  /** Null leaves the owner as it comes. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
+  /** Keep a file that has the right bytes already. */
+  readonly delta: boolean;
+  readonly sources: readonly RestoreSource[];
+}
+
+export interface RestoreFileResult {
+  /** Repository that gave the bytes; null when the file was kept or is empty. */
+  readonly repoKey: number | null;
+  readonly kept: boolean;
+  /** What sources that failed said. */
+  readonly warnings: readonly string[];
+}
+
+export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
+  if (job.delta && (await hasContent(job))) {
+    await applyAttributes(job);
+    return { repoKey: null, kept: true, warnings: [] };
+  }
+  const handle = await open(job.destination, "w", 0o600).catch((error: NodeJS.ErrnoException) => {
+    throw fail("fileOpen", `unable to open file '${job.destination}' for write: [${error.code}] ${error.message}`, {
+      path: job.destination,
+      cause: error,
+    });
+  });
+  try {
+    const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(handle, job, repo, ctx);
+    await handle.chmod(job.mode);
+    await handle.sync();
+    return result;
+  } finally {
+    await handle.close();
+    await applyAttributes(job);
+  }
+}
+
+async function fill(handle: FileHandle, job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
+  const warnings: string[] = [];
+  let last: BackupError | undefined;
+  for (const source of job.sources) {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    try {
+      await handle.truncate(0);
+      await copySource(handle, job, source, repo(source.repoKey));
+      return { repoKey: source.repoKey, kept: false, warnings };
+    } catch (error) {
+      last = toBackupError(error);
+      warnings.push(`repo${source.repoKey}: [${last.name}] ${last.message}`);
+    }
+  }
+  throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
+}
+
+async function copySource(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
+  const hash = createHash("sha1");
+  let offsetBytes = 0;
+  for await (const chunk of await openSource(source, repo)) {
+    if (offsetBytes + chunk.length > job.sizeBytes) break;
+    hash.update(chunk);
+    await writeFully(handle, chunk, offsetBytes, job);
+    offsetBytes += chunk.length;
+  }
+  const actual = hash.digest("hex");
+  if (offsetBytes !== job.sizeBytes || actual !== job.sha1) {
+    throw fail(
+      "checksum",
+      `error restoring '${job.destination}': actual checksum '${actual}' (${offsetBytes} bytes) does not match expected checksum '${job.sha1}' (${job.sizeBytes} bytes)`,
+      {
+        hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+        repoKey: source.repoKey,
+        path: source.path,
+      },
+    );
+  }
+}
+
+async function openSource(source: RestoreSource, repo: Repository): Promise<ByteStream> {
+  const stored = await (source.range === null ? repo.storage.read(source.path) : repo.storage.read(source.path, source.range));
+  const packed = source.cipherPass === null ? stored : decrypt(stored, source.cipherPass, source.raw);
+  return source.compressType === "none" ? packed : decompress(packed, source.compressType, source.raw);
+}
+
+async function writeFully(handle: FileHandle, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): Promise<void> {
+  let written = 0;
+  while (written < chunk.length) {
+    const { bytesWritten } = await handle
+      .write(chunk, written, chunk.length - written, offsetBytes + written)
+      .catch((error: NodeJS.ErrnoException) => {
+        throw fail("fileWrite", `unable to write '${job.destination}': [${error.code}] ${error.message}`, {
+          hint: error.code === "ENOSPC" ? "the file system of the restore target is full." : [],
+          path: job.destination,
+          cause: error,
+        });
+      });
+    written += bytesWritten;
+  }
+}
+
+async function hasContent(job: RestoreFileJob): Promise<boolean> {
+  const info = await stat(job.destination).catch(() => null);
+  if (info === null || info.size !== job.sizeBytes) return false;
+  const hash = createHash("sha1");
+  for await (const chunk of createReadStream(job.destination, { highWaterMark: 1024 * 1024 })) hash.update(chunk);
+  return hash.digest("hex") === job.sha1;
+}
+
+async function applyAttributes(job: RestoreFileJob): Promise<void> {
+  if (job.owner !== null) await chown(job.destination, job.owner.uid, job.owner.gid);
+  await utimes(job.destination, job.modifiedAtS, job.modifiedAtS);
+}

@@ -1,0 +1,190 @@
+/** The {@link CommandHost} of a real process: opens what a command asks for, once, and closes all of it at the end. */
+import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import type { Context } from "./base/context";
+import { assert, fail } from "./base/errors";
+import type { CommandHost } from "./commands/host";
+import type { Config, RepoConfig } from "./config/types";
+import { type DebtStore, openDebt } from "./local/debt";
+import { acquireLock, findLockHolder, type LockFile, type LockKind, lockFileName } from "./local/lockFile";
+import { checkStopFile } from "./local/stopFile";
+import { isMissing } from "./local/systemError";
+import { loadUserNames, type UserNames } from "./local/users";
+import { inlinePool, type JobPool } from "./operations/jobs";
+import { loadControlFile } from "./postgres/controlFile";
+import { Session } from "./postgres/session";
+import type { Repository } from "./repository/repository";
+import { openStorage } from "./storage/open";
+import { workerPool } from "./workers/pool";
+
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly execId: string;
+  readonly uid: number;
+  readonly osUserName: string;
+  readonly workingDirectory: string;
+  readonly ownCommand: readonly string[];
+  /** File that worker threads are started from. */
+  readonly programFile: string;
+  isAlive(pid: number): boolean;
+  print(text: string): void;
+}
+
+/** Opens repositories as configured; worker threads use it too. No I/O yet: a dead repository shows at its first use. */
+export function openRepositories(stanza: string, repos: readonly RepoConfig[], ioTimeoutMs: number, ctx: Context): Repository[] {
+  return repos.map((config) => ({
+    key: config.key,
+    name: `repo${config.key}`,
+    stanza,
+    storage: openStorage(config, { clock: ctx.clock, random: ctx.random, signal: ctx.signal, ioTimeoutMs, readFile: (path) => readFileSync(path) }),
+    cipherType: config.cipherType,
+    cipherPass: config.cipherPass?.reveal() ?? null,
+    compress: { type: config.compressType, level: config.compressLevel },
+    latestLink: config.symlink,
+    retentionFull: config.retentionFull,
+  }));
+}
+
+export class ProcessHost implements CommandHost {
+  readonly config: Config;
+  readonly ctx: Context;
+  readonly users: UserNames = loadUserNames();
+  readonly #facts: ProcessFacts;
+  readonly #locks: LockFile[] = [];
+  #repos: readonly Repository[] | undefined;
+  #pool: JobPool | undefined;
+  #session: Session | undefined;
+
+  constructor(config: Config, ctx: Context, facts: ProcessFacts) {
+    this.config = config;
+    this.ctx = ctx;
+    this.#facts = facts;
+  }
+
+  get dataDirectory(): string {
+    const [pg] = this.config.pgs;
+    if (pg === undefined) throw fail("optionRequired", `${this.config.command} command requires option: pg1-path`);
+    return pg.path.length > 1 ? pg.path.replace(/\/+$/, "") : pg.path;
+  }
+
+  get isRoot(): boolean {
+    return this.#facts.uid === 0;
+  }
+
+  get workingDirectory(): string {
+    return this.#facts.workingDirectory;
+  }
+
+  get ownCommand(): readonly string[] {
+    return this.#facts.ownCommand;
+  }
+
+  repositories(): readonly Repository[] {
+    this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.config.ioTimeoutMs, this.ctx);
+    return this.#repos;
+  }
+
+  async session(): Promise<Session> {
+    if (this.#session !== undefined) return this.#session;
+    const [pg] = this.config.pgs;
+    assert(pg !== undefined, "a session needs pg1-path");
+    const running = runningAt(this.dataDirectory);
+    this.#session = await Session.open({
+      host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
+      port: pg.port,
+      user: pg.user ?? this.#facts.osUserName,
+      database: pg.database,
+      queryTimeoutMs: this.config.dbTimeoutMs,
+      applicationName: `pgBackRest [${this.config.command}]`,
+    });
+    return this.#session;
+  }
+
+  pool(): JobPool {
+    if (this.#pool !== undefined) return this.#pool;
+    const { processMax, ioTimeoutMs, stanza = "" } = this.config;
+    this.#pool =
+      processMax === 1
+        ? inlinePool(new Map(this.repositories().map((repo) => [repo.key, repo])), this.ctx, 1)
+        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs }, processMax, this.ctx.signal);
+    return this.#pool;
+  }
+
+  debt(): DebtStore {
+    return openDebt(this.config.spoolPath, this.config.stanza ?? "");
+  }
+
+  async loadControl(): ReturnType<CommandHost["loadControl"]> {
+    return (await loadControlFile(this.dataDirectory, this.ctx)).control;
+  }
+
+  lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[] {
+    const { lockPath, stanza = "" } = this.config;
+    const { execId, pid } = this.#facts;
+    const base = { lockPath, stanza, kind, execId, pid };
+    // The name without a key is what 2.52 and older lock: both are taken, so that any stock version is kept out.
+    const taken = [acquireLock(base)];
+    this.#locks.push(...taken);
+    for (const repoKey of repoKeys) {
+      const lock = acquireLock({ ...base, repoKey });
+      taken.push(lock);
+      this.#locks.push(lock);
+    }
+    return taken;
+  }
+
+  isLocked(kind: LockKind): boolean {
+    const { lockPath, stanza = "", repos } = this.config;
+    const names = [lockFileName(stanza, kind), ...repos.map((repo) => lockFileName(stanza, kind, repo.key))];
+    return names.some((name) => {
+      const holder = findLockHolder(`${lockPath}/${name}`);
+      return holder !== null && this.#facts.isAlive(holder.pid);
+    });
+  }
+
+  requireStarted(): void {
+    checkStopFile(this.config.lockPath, this.config.stanza);
+  }
+
+  async readFile(path: string): Promise<Uint8Array | null> {
+    try {
+      return await readFile(path);
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  print(text: string): void {
+    this.#facts.print(text);
+  }
+
+  async close(): Promise<void> {
+    await this.#session?.close();
+    await this.#pool?.close();
+    await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));
+    for (const lock of this.#locks) lock.release();
+  }
+
+  #repoConfigs(): readonly RepoConfig[] {
+    const { repos, repoKey } = this.config;
+    if (repoKey === undefined) return repos;
+    const chosen = repos.filter((repo) => repo.key === repoKey);
+    if (chosen.length === 0) {
+      throw fail("optionInvalidValue", `'${repoKey}' is not allowed for 'repo' option: it is not configured`, {
+        hint: `configured are: ${repos.map((repo) => repo.key).join(", ")}.`,
+      });
+    }
+    return chosen;
+  }
+}
+
+/** Socket directory of the server that runs on a data directory, from its postmaster.pid (PostgreSQL "src/include/utils/pidfile.h"). */
+function runningAt(dataDirectory: string): { readonly socketPath: string | undefined } {
+  try {
+    const socketPath = readFileSync(`${dataDirectory}/postmaster.pid`, "utf8").split("\n")[4]?.trim();
+    return { socketPath: socketPath === "" ? undefined : socketPath };
+  } catch {
+    return { socketPath: undefined };
+  }
+}

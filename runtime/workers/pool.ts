@@ -1,0 +1,100 @@
+/**
+ * Worker threads that run jobs: each is this same program started as a thread, with its own connections to every repository.
+ *
+ * A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
+ * as errors; the pool goes on with the others.
+ */
+import { Worker } from "node:worker_threads";
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import { LIMITS } from "../base/limits";
+import type { RepoConfig } from "../config/types";
+import type { Job, JobPool, JobResult } from "../operations/jobs";
+import { pack, unpack } from "./transfer";
+
+/** What a thread is started with. */
+export interface WorkerStart {
+  readonly stanza: string;
+  readonly repos: readonly RepoConfig[];
+  readonly ioTimeoutMs: number;
+}
+
+export type ToWorker = { readonly type: "job"; readonly id: number; readonly job: Job } | { readonly type: "close" };
+export type FromWorker =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly error: unknown };
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: BackupError) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly waiting: Map<number, Waiting>;
+  dead: boolean;
+}
+
+/** `workerFile` is the bundle of this program; its main file acts as a worker when it is started as a thread. */
+export function workerPool(workerFile: string, start: WorkerStart, count: number, signal: AbortSignal): JobPool {
+  const threads = Array.from({ length: count }, () => startThread(workerFile, start));
+  const queue: { job: Job; waiting: Waiting }[] = [];
+  let nextId = 1;
+
+  const dispatch = (): void => {
+    while (queue.length > 0) {
+      const free = threads.filter((thread) => !thread.dead && thread.waiting.size < LIMITS.filesPerWorker);
+      const thread = free.sort((left, right) => left.waiting.size - right.waiting.size)[0];
+      if (thread === undefined) {
+        if (threads.every((candidate) => candidate.dead))
+          for (const { waiting } of queue.splice(0)) waiting.reject(fail("assert", "all worker threads have died"));
+        return;
+      }
+      const { job, waiting } = queue.shift() as { job: Job; waiting: Waiting };
+      const id = nextId++;
+      thread.waiting.set(id, waiting);
+      thread.worker.postMessage({ type: "job", id, job: pack(job) });
+    }
+  };
+  for (const thread of threads) {
+    thread.worker.on("message", (message: FromWorker) => {
+      const waiting = thread.waiting.get(message.id);
+      thread.waiting.delete(message.id);
+      if (message.ok) waiting?.resolve(unpack(message.value) as never);
+      else waiting?.reject(toBackupError(unpack(message.error)));
+      dispatch();
+    });
+    const die = (reason: string): void => {
+      thread.dead = true;
+      for (const waiting of thread.waiting.values()) waiting.reject(fail("assert", `worker thread ended: ${reason}`));
+      thread.waiting.clear();
+      dispatch();
+    };
+    thread.worker.on("error", (error) => die(toBackupError(error).message));
+    thread.worker.on("exit", (code) => die(`exit ${code}`));
+  }
+
+  return {
+    slots: count,
+    run<J extends Job>(job: J): Promise<JobResult<J>> {
+      if (signal.aborted) return Promise.reject(toBackupError(signal.reason, "term"));
+      return new Promise((resolve, reject) => {
+        queue.push({ job, waiting: { resolve: resolve as (value: never) => void, reject } });
+        dispatch();
+      });
+    },
+    async close() {
+      await Promise.all(
+        threads.map(async (thread) => {
+          if (thread.waiting.size > 0 || thread.dead) return void (await thread.worker.terminate());
+          const ended = new Promise<void>((resolve) => thread.worker.once("exit", () => resolve()));
+          thread.worker.postMessage({ type: "close" });
+          await ended;
+        }),
+      );
+    },
+  };
+}
+
+function startThread(workerFile: string, start: WorkerStart): Thread {
+  return { worker: new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false }), waiting: new Map(), dead: false };
+}

@@ -1,0 +1,43 @@
+/**
+ * Values that cross a thread boundary: plain data with {@link BackupError} and {@link Secret} inside, which structured cloning would turn
+ * into something else.
+ */
+import { BackupError, ERRORS, type ErrorKind } from "../base/errors";
+import { Secret } from "../base/secret";
+
+const TAG = "\u0000pgbackstop";
+
+export function pack(value: unknown): unknown {
+  if (value instanceof Secret) return { [TAG]: "secret", value: value.reveal() };
+  if (value instanceof BackupError) {
+    const { kind, message, hints, repoKey, path, retryable, stack } = value;
+    return { [TAG]: "error", kind, message, hints, repoKey, path, retryable, stack };
+  }
+  return mapChildren(value, pack);
+}
+
+export function unpack(value: unknown): unknown {
+  if (isTagged(value, "secret")) return new Secret(String(value.value));
+  if (isTagged(value, "error")) {
+    const kind = String(value.kind) in ERRORS ? (value.kind as ErrorKind) : "unhandled";
+    const error = new BackupError(kind, String(value.message), {
+      hint: value.hints as readonly string[],
+      ...(typeof value.repoKey === "number" ? { repoKey: value.repoKey } : {}),
+      ...(typeof value.path === "string" ? { path: value.path } : {}),
+      retryable: value.retryable === true,
+    });
+    error.stack = String(value.stack);
+    return error;
+  }
+  return mapChildren(value, unpack);
+}
+
+function isTagged(value: unknown, tag: string): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && TAG in value && (value as Record<string, unknown>)[TAG] === tag;
+}
+
+function mapChildren(value: unknown, map: (child: unknown) => unknown): unknown {
+  if (Array.isArray(value)) return value.map(map);
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, map(child)]));
+}

@@ -1,0 +1,25 @@
+/** The thread's side of the pool: opens the repositories once and answers jobs until it is told to close. */
+import type { MessagePort } from "node:worker_threads";
+import type { Context } from "../base/context";
+import { toBackupError } from "../base/errors";
+import { type Job, runJob } from "../operations/jobs";
+import type { Repository } from "../repository/repository";
+import type { FromWorker, ToWorker, WorkerStart } from "./pool";
+import { pack, unpack } from "./transfer";
+
+/** Runs until the pool closes it. `open` makes the repositories of a start message. */
+export function serveJobs(port: MessagePort, workerData: unknown, open: (start: WorkerStart) => readonly Repository[], ctx: Context): void {
+  const repos = open(unpack(workerData) as WorkerStart);
+  const byKey = new Map(repos.map((repo) => [repo.key, repo]));
+  const answer = (message: FromWorker): void => port.postMessage(message);
+  port.on("message", (message: ToWorker) => {
+    if (message.type === "close") {
+      void Promise.all(repos.map((repo) => repo.storage.close())).finally(() => port.close());
+      return;
+    }
+    runJob(unpack(message.job) as Job, byKey, ctx).then(
+      (value) => answer({ id: message.id, ok: true, value: pack(value) }),
+      (error: unknown) => answer({ id: message.id, ok: false, error: pack(toBackupError(error)) }),
+    );
+  });
+}
