@@ -9,7 +9,6 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { cached, cacheFolder, sharedCacheFolder } from "./cache";
 import { findOnPath, run, runOk } from "./process";
-import { isRoot } from "./users";
 
 export interface DebianPrograms {
   /** Name in the cache; the version of the first package is added. */
@@ -51,16 +50,6 @@ export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
       missing: `unable to unpack Debian's ${wanted.packages.join(", ")} (${wanted.suite}): ${error instanceof Error ? error.message : String(error)}`,
     };
   }
-}
-
-/** Installs packages on this machine (root only); true when all of them are installed afterwards. */
-export async function aptInstall(packages: readonly string[]): Promise<boolean> {
-  if (!isRoot() || (await findOnPath("apt-get")) === null) return false;
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
-  const args = ["install", "--yes", "-qq", "--no-install-recommends", ...packages];
-  if ((await run("apt-get", args, { env })).exitCode === 0) return true;
-  await run("apt-get", ["update", "-qq"], { env });
-  return (await run("apt-get", args, { env })).exitCode === 0;
 }
 
 /** The newest version of an entry that is in the cache. */

@@ -48,12 +48,11 @@ export async function findStockPgbackrest(version: StockVersion): Promise<{ read
 }
 
 function stockPgbackrest(path: string, version: string): StockPgbackrest {
-  const runOptions = (options: StockRunOptions): StockRunOptions => ({ ...options, env: { ...options.env } });
   return {
     path,
     version,
-    run: (args, options = {}) => run(path, args, { ...runOptions(options), env: { ...cleanEnvironment(), ...options.env } }),
-    runOk: (args, options = {}) => runOk(path, args, { ...runOptions(options), env: { ...cleanEnvironment(), ...options.env } }),
+    run: (args, options = {}) => run(path, args, { ...options, env: { ...cleanEnvironment(), ...options.env } }),
+    runOk: (args, options = {}) => runOk(path, args, { ...options, env: { ...cleanEnvironment(), ...options.env } }),
   };
 }
 

@@ -1,0 +1,193 @@
+/** Who may import whom: the house plan as a table, and the graph of imports that it is checked against. */
+import { existsSync, statSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import ts from "typescript";
+import { placeOf, type Source, walk } from "./sources";
+
+export interface Import {
+  readonly from: string;
+  /** `path:line` of the import. */
+  readonly place: string;
+  /** A project path (`runtime/base/errors`), a built-in (`node:fs`) or a package (`@pulumi/pulumi`). */
+  readonly to: string;
+  readonly kind: "project" | "builtin" | "package";
+  readonly typeOnly: boolean;
+}
+
+interface Room {
+  /** Files of the room: the longest matching prefix decides. */
+  readonly prefix: string;
+  /** Prefixes of project files that it may import besides its own room. */
+  readonly mayImport: readonly string[];
+  /** Prefixes of project files whose types it may import, when they are not in `mayImport`. */
+  readonly mayImportTypes?: readonly string[];
+  /** Packages that it may import; default none. */
+  readonly packages?: readonly string[];
+  /** Built-ins that it must not import. */
+  readonly bannedBuiltins?: readonly string[];
+  /** Built-ins are limited to these. */
+  readonly builtins?: readonly string[];
+  /** Files of the room that this room must not import from its siblings, by prefix. */
+  readonly never?: readonly string[];
+}
+
+const OUTSIDE_WORLD = ["node:fs", "node:fs/promises", "node:net", "node:tls", "node:http", "node:https", "node:child_process", "node:worker_threads"];
+const PLAN_ROOMS = ["runtime/base", "runtime/format", "runtime/operations"];
+
+/** The table of the house plan. A room that is not named here does not exist: files outside of every room fail. */
+export const ROOMS: readonly Room[] = [
+  { prefix: "runtime/base", mayImport: [], bannedBuiltins: OUTSIDE_WORLD },
+  { prefix: "runtime/format", mayImport: ["runtime/base"], bannedBuiltins: [...OUTSIDE_WORLD, "node:os", "node:timers"] },
+  { prefix: "runtime/config", mayImport: ["runtime/base"] },
+  { prefix: "runtime/local", mayImport: ["runtime/base"] },
+  { prefix: "runtime/storage", mayImport: ["runtime/base"], mayImportTypes: ["runtime/config/types"], packages: ["undici", "@smithy/signature-v4"] },
+  { prefix: "runtime/storage/posix", mayImport: ["runtime/base", "runtime/local", "runtime/storage/storage", "runtime/storage/paths"] },
+  { prefix: "runtime/storage/open", mayImport: ["runtime/base", "runtime/config", "runtime/storage"] },
+  { prefix: "runtime/storage/wrap", mayImport: ["runtime/base", "runtime/storage/storage"] },
+  {
+    prefix: "runtime/repository",
+    mayImport: ["runtime/base", "runtime/format", "runtime/storage/storage"],
+    mayImportTypes: ["runtime/config/types"],
+  },
+  { prefix: "runtime/postgres", mayImport: ["runtime/base", "runtime/format", "runtime/local"], packages: ["pg"] },
+  {
+    prefix: "runtime/operations",
+    mayImport: ["runtime/base", "runtime/format", "runtime/local", "runtime/repository", "runtime/postgres", "runtime/storage/storage"],
+    mayImportTypes: ["runtime/config/types"],
+  },
+  { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format"] },
+  {
+    prefix: "runtime/commands",
+    mayImport: [
+      "runtime/base",
+      "runtime/config",
+      "runtime/operations",
+      "runtime/metrics",
+      "runtime/repository",
+      "runtime/postgres",
+      "runtime/local",
+      "runtime/format/json",
+    ],
+    mayImportTypes: ["runtime/storage/storage", "runtime/format"],
+  },
+  { prefix: "runtime/workers", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/config/types", "runtime/repository"] },
+  { prefix: "runtime/main", mayImport: ["runtime"] },
+  {
+    prefix: "components/plan",
+    mayImport: ["runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
+    bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
+  },
+  {
+    prefix: "components/render",
+    mayImport: ["components/plan", "runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
+    bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
+  },
+  {
+    prefix: "components",
+    mayImport: ["components", "runtime/base", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],
+    packages: ["@pulumi/pulumi", "pgbackstop"],
+  },
+  { prefix: "examples", mayImport: ["components"], packages: ["@pulumi/pulumi", "pgbackstop"] },
+  { prefix: "tools", mayImport: ["runtime", "components", "examples", "test/harness", "test/bench"], packages: ["*"] },
+  { prefix: "test", mayImport: ["runtime", "components", "examples", "tools"], packages: ["*"] },
+  { prefix: "vitest.config", mayImport: ["tools/parts"], packages: ["vitest"] },
+];
+
+/** Every import, re-export, dynamic import and require of a source. */
+export function importsOf(source: Source, root: string): Import[] {
+  const found: Import[] = [];
+  const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean): void => {
+    if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return;
+    found.push({ from: source.path, place: placeOf(source, node), typeOnly, ...resolveImport(source.path, specifier.text, root) });
+  };
+  walk(source, (node) => {
+    if (ts.isImportDeclaration(node)) add(node, node.moduleSpecifier, isTypeImport(node));
+    else if (ts.isExportDeclaration(node)) add(node, node.moduleSpecifier, node.isTypeOnly);
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node, node.argument.literal, true);
+    else if (ts.isCallExpression(node) && isLoad(node)) add(node, node.arguments[0], false);
+  });
+  return found;
+}
+
+/** Imports that the table does not allow, one message each. */
+export function checkImports(imports: readonly Import[]): string[] {
+  return imports.flatMap((each) => {
+    const room = roomOf(each.from);
+    if (room === undefined) return [`${each.place}: ${each.from} is in no room of the house plan`];
+    const reason = refusal(room, each);
+    return reason === null ? [] : [`${each.place}: ${room.prefix} must not import ${each.to}${reason}`];
+  });
+}
+
+/** Circles of imports, types left out because they vanish; each as the list of its files. */
+export function findCycles(imports: readonly Import[]): string[][] {
+  const graph = new Map<string, string[]>();
+  for (const each of imports) {
+    if (each.kind !== "project" || each.typeOnly) continue;
+    graph.set(withoutExtension(each.from), [...(graph.get(withoutExtension(each.from)) ?? []), each.to]);
+  }
+  const cycles: string[][] = [];
+  const state = new Map<string, "open" | "done">();
+  const visit = (file: string, trail: readonly string[]): void => {
+    if (state.get(file) === "done") return;
+    if (state.get(file) === "open") return void cycles.push([...trail.slice(trail.indexOf(file)), file]);
+    state.set(file, "open");
+    for (const next of graph.get(file) ?? []) visit(next, [...trail, file]);
+    state.set(file, "done");
+  };
+  for (const file of graph.keys()) visit(file, []);
+  return cycles;
+}
+
+function refusal(room: Room, each: Import): string | null {
+  if (each.kind === "builtin") {
+    return (room.bannedBuiltins ?? []).includes(each.to) ? ": it is pure" : null;
+  }
+  if (each.kind === "package") {
+    const packages = room.packages ?? [];
+    return packages.includes("*") || packages.some((name) => isWithin(each.to, name)) ? null : " (package)";
+  }
+  const file = each.from.split("/").at(-1) ?? "";
+  if (room.prefix === "runtime/operations" && (file === "plan.ts" || file === "select.ts")) {
+    return PLAN_ROOMS.some((prefix) => isWithin(each.to, prefix)) || each.typeOnly ? null : ": a plan is pure";
+  }
+  if (isWithin(each.to, room.prefix)) return null;
+  if (room.mayImport.some((prefix) => isWithin(each.to, prefix))) return null;
+  if ((room.mayImportTypes ?? []).some((prefix) => isWithin(each.to, prefix))) return each.typeOnly ? null : " but for its types";
+  return "";
+}
+
+function roomOf(path: string): Room | undefined {
+  const fitting = ROOMS.filter((room) => isWithin(withoutExtension(path), room.prefix));
+  return fitting.sort((a, b) => b.prefix.length - a.prefix.length)[0];
+}
+
+function isWithin(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(`${prefix}/`);
+}
+
+function isTypeImport(node: ts.ImportDeclaration): boolean {
+  const clause = node.importClause;
+  if (clause === undefined) return false;
+  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
+  const bindings = clause.namedBindings;
+  return (
+    clause.name === undefined && bindings !== undefined && ts.isNamedImports(bindings) && bindings.elements.every((element) => element.isTypeOnly)
+  );
+}
+
+function isLoad(node: ts.CallExpression): boolean {
+  return node.expression.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(node.expression) && node.expression.text === "require");
+}
+
+function resolveImport(from: string, specifier: string, root: string): { to: string; kind: Import["kind"] } {
+  if (specifier.startsWith("node:")) return { to: specifier, kind: "builtin" };
+  if (!specifier.startsWith(".")) return { to: specifier, kind: "package" };
+  const path = normalize(join(dirname(from), specifier));
+  const isFolder = existsSync(join(root, path)) && statSync(join(root, path)).isDirectory();
+  return { to: withoutExtension(isFolder ? `${path}/index` : path), kind: "project" };
+}
+
+function withoutExtension(path: string): string {
+  return path.replace(/\.(ts|mjs|cjs|js)$/, "");
+}

@@ -1,0 +1,102 @@
+/** Each rule finds what it is for, and only that. */
+import { describe, expect, test } from "vitest";
+import { BANS, checkBans, checkDocument, checkFileLength, checkFunctionLength, checkNotes, checkPrivateNames } from "./rules";
+import { sourceOf } from "./sources";
+
+/** One use of each banned word, in a file where it is banned. */
+const USES: Readonly<Record<string, string>> = {
+  "Date.now": "const now = Date.now();",
+  "new Date()": "const now = new Date();",
+  "performance.now": "const now = performance.now();",
+  console: 'console.log("x");',
+  "process.env": "const home = process.env.HOME;",
+  "process.argv": "const name = process.argv[2];",
+  "process.exit": "process.exit(1);",
+  "process.on": 'process.on("SIGTERM", () => {});',
+  "Math.random": "const dice = Math.random();",
+  "new Promise(setTimeout)": "const wait = new Promise((resolve) => setTimeout(resolve, 10));",
+  setInterval: "setInterval(() => {}, 10);",
+  fetch: 'const answer = fetch("http://localhost");',
+  any: "const value: any = 1;",
+  "as unknown as": "const value = 1 as unknown as string;",
+  "export default": "export default 1;",
+  enum: "enum Color { red }",
+  namespace: "namespace Words {}",
+};
+
+describe("banned words", () => {
+  test.each(BANS.map((ban) => [ban.word] as const))("%s is found", (word) => {
+    const found = checkBans(sourceOf("runtime/operations/x.ts", `\n${USES[word] ?? ""}\n`));
+    expect(found).toEqual([expect.stringContaining(`runtime/operations/x.ts:2: ${word} is banned, use `)]);
+  });
+
+  test("words in comments and texts are fine", () => {
+    expect(checkBans(sourceOf("runtime/operations/x.ts", '// console.log(Date.now())\nconst text = "any console.log";\n'))).toEqual([]);
+  });
+
+  test("the file where a word belongs may use it", () => {
+    expect(checkBans(sourceOf("runtime/base/clock.ts", "export const now = () => Date.now();"))).toEqual([]);
+    expect(checkBans(sourceOf("runtime/main.ts", 'process.on("SIGTERM", () => {});'))).toEqual([]);
+  });
+
+  test("the tools may read the clock", () => {
+    expect(checkBans(sourceOf("tools/x.ts", "const now = Date.now();"))).toEqual([]);
+  });
+});
+
+describe("lengths", () => {
+  const lines = (count: number): string => "x;\n".repeat(count);
+
+  test("a source of 701 lines is too long, one of 700 is not", () => {
+    expect(checkFileLength({ path: "runtime/x.ts", text: lines(701) })).toEqual(["runtime/x.ts: 701 lines, the limit is 700"]);
+    expect(checkFileLength({ path: "runtime/x.ts", text: lines(700) })).toEqual([]);
+  });
+
+  test("a test of 1001 lines is too long, one of 1000 is not", () => {
+    expect(checkFileLength({ path: "test/x.test.ts", text: lines(1001) })).toEqual(["test/x.test.ts: 1001 lines, the limit is 1000"]);
+    expect(checkFileLength({ path: "test/x.test.ts", text: lines(1000) })).toEqual([]);
+  });
+
+  test("a table may have any number of lines", () => {
+    expect(checkFileLength({ path: "runtime/config/options.ts", text: lines(2000) })).toEqual([]);
+  });
+
+  test("a function of 71 lines is too long unless it is listed with its length", () => {
+    const source = sourceOf("runtime/x.ts", `function long() {\n${lines(69)}}\nconst short = () => {\n${lines(68)}};\n`);
+    expect(checkFunctionLength(source, {})).toEqual(["runtime/x.ts:1: long has 71 lines, the limit is 70"]);
+    expect(checkFunctionLength(source, { "runtime/x.ts#long": 71 })).toEqual([]);
+    expect(checkFunctionLength(source, { "runtime/x.ts#long": 70 })).toHaveLength(1);
+  });
+});
+
+describe("texts", () => {
+  test("a note to do needs a number", () => {
+    const note = "TO" + "DO";
+    expect(checkNotes({ path: "a.ts", text: `x\n// ${note}: later\n` })).toEqual([`a.ts:2: a note without an issue number: // ${note}: later`]);
+    expect(checkNotes({ path: "a.ts", text: `// ${note} #12: later\n` })).toEqual([]);
+  });
+
+  test("hosts of registries and paths of machines are found", () => {
+    const host = `https://registry.npmjs${"."}org/x`;
+    const path = `/wo${"rk"}/main/x`;
+    expect(checkPrivateNames({ path: "a.md", text: `${host}\n${path}\nhttps://example.com/work/x\n` })).toEqual([
+      `a.md:1: registry.npmjs${"."}org does not belong into the project`,
+      `a.md:2: /wo${"rk"}/main does not belong into the project`,
+    ]);
+  });
+
+  test("a document has one title, on its first line", () => {
+    const exists = (): boolean => true;
+    expect(checkDocument({ path: "A.md", text: "# One\n\n```sh\n# not a title\n```\n" }, exists)).toEqual([]);
+    expect(checkDocument({ path: "A.md", text: "# One\n# Two\n" }, exists)).toEqual(["A.md: 2 titles instead of one"]);
+    expect(checkDocument({ path: "A.md", text: "text\n" }, exists)).toEqual([
+      "A.md: 0 titles instead of one",
+      "A.md: the first line is not its title",
+    ]);
+  });
+
+  test("a relative link leads to a file", () => {
+    const text = "# T\n[there](../b.md#part) [away](https://example.com) [gone](c.md)\n";
+    expect(checkDocument({ path: "docs/A.md", text }, (path) => path === "b.md")).toEqual(["docs/A.md: the link to c.md leads nowhere"]);
+  });
+});

@@ -1,0 +1,180 @@
+/** The project's own rules about single files: banned words with their replacement, lengths, documents, private names of machines. */
+import ts from "typescript";
+import { placeOf, type Source, type TextFile, walk } from "./sources";
+
+interface Ban {
+  /** What is written, as the code spells it. */
+  readonly word: string;
+  readonly instead: string;
+  /** Folders or files (prefixes) in which it is banned. */
+  readonly where: readonly string[];
+  /** Files that may: the one place where it belongs. */
+  readonly except: readonly string[];
+  readonly matches: (node: ts.Node) => boolean;
+}
+
+const PRODUCT = ["runtime", "components"];
+const PURE = ["runtime", "components/plan", "components/render"];
+const EVERYWHERE = ["runtime", "components", "examples", "tools", "test"];
+const MAIN = "runtime/main.ts";
+const CLOCK = "runtime/base/clock.ts";
+
+export const BANS: readonly Ban[] = [
+  { word: "Date.now", instead: "ctx.clock.nowMs()", where: PURE, except: [CLOCK], matches: (node) => isMember(node, "Date", "now") },
+  { word: "new Date()", instead: "new Date(ctx.clock.nowMs())", where: PURE, except: [CLOCK], matches: isDateOfNow },
+  {
+    word: "performance.now",
+    instead: "ctx.clock.monotonicMs()",
+    where: PURE,
+    except: [CLOCK],
+    matches: (node) => isMember(node, "performance", "now"),
+  },
+  {
+    word: "console",
+    instead: "ctx.log or a result",
+    where: PRODUCT,
+    except: [MAIN, "components/bin/"],
+    matches: (node) => isMember(node, "console"),
+  },
+  { word: "process.env", instead: "config", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "env") },
+  { word: "process.argv", instead: "arguments passed by main", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "argv") },
+  { word: "process.exit", instead: "an error of a kind", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "exit") },
+  { word: "process.on", instead: "ctx.signal", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "on") },
+  { word: "Math.random", instead: "ctx.random", where: [...PRODUCT, "tools"], except: [], matches: (node) => isMember(node, "Math", "random") },
+  { word: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK], matches: (node) => isCall(node, "setTimeout") },
+  { word: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [], matches: (node) => isCall(node, "setInterval") },
+  { word: "fetch", instead: "the storage driver's client", where: PURE, except: [], matches: (node) => isCall(node, "fetch") },
+  { word: "any", instead: "unknown and a check", where: EVERYWHERE, except: [], matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword },
+  { word: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
+  { word: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
+  { word: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
+  { word: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: ts.isModuleDeclaration },
+];
+
+/** Uses of banned words. */
+export function checkBans(source: Source): string[] {
+  const bans = BANS.filter((ban) => startsWithAny(source.path, ban.where.map(asFolder)) && !startsWithAny(source.path, ban.except));
+  const found: string[] = [];
+  walk(source, (node) => {
+    for (const ban of bans) if (ban.matches(node)) found.push(`${placeOf(source, node)}: ${ban.word} is banned, use ${ban.instead}`);
+  });
+  return found;
+}
+
+/** Lines that a file may have: tables are data and have no limit. */
+export const TABLES: readonly string[] = ["runtime/config/options.ts"];
+const SOURCE_LINES_MAX = 700;
+const TEST_LINES_MAX = 1000;
+export const FUNCTION_LINES_MAX = 70;
+
+export function checkFileLength(file: TextFile): string[] {
+  const limit = file.path.startsWith("test/") ? TEST_LINES_MAX : SOURCE_LINES_MAX;
+  const lineCount = file.text.split("\n").length - 1;
+  return TABLES.includes(file.path) || lineCount <= limit ? [] : [`${file.path}: ${lineCount} lines, the limit is ${limit}`];
+}
+
+/** Functions over the limit; `path#name` in `allowed` may have the number of lines that stands there. */
+export function checkFunctionLength(source: Source, allowed: Readonly<Record<string, number>>): string[] {
+  const found: string[] = [];
+  walk(source, (node) => {
+    if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return;
+    const lineOf = (position: number): number => source.tree.getLineAndCharacterOfPosition(position).line;
+    const lineCount = lineOf(node.getEnd()) - lineOf(node.getStart(source.tree)) + 1;
+    const key = `${source.path}#${functionName(node)}`;
+    if (lineCount > (allowed[key] ?? FUNCTION_LINES_MAX)) {
+      found.push(`${placeOf(source, node)}: ${functionName(node)} has ${lineCount} lines, the limit is ${allowed[key] ?? FUNCTION_LINES_MAX}`);
+    }
+  });
+  return found;
+}
+
+/** Notes to do without a number that says where they are kept. */
+export function checkNotes(file: TextFile): string[] {
+  const word = new RegExp(`\\b(${["TO", "FIX", "X"].map((start, position) => start + ["DO", "ME", "XX"][position]).join("|")})\\b(?! ?\\(?#\\d+)`);
+  return linesMatching(file, word, (line) => `a note without an issue number: ${line}`);
+}
+
+/** Hosts of package registries and paths of single machines do not belong into the project. */
+export function checkPrivateNames(file: TextFile): string[] {
+  const hosts = [
+    "registry.npmjs",
+    "deb.debian",
+    "snapshot.debian",
+    "proxy.golang",
+    "sum.golang",
+    "pypi.",
+    "crates.",
+    "repo1.maven",
+    "files.pythonhosted",
+    "deb.nodesource",
+  ];
+  const ends = ["org", "org", "org", "org", "org", "org", "io", "org", "org", "com"];
+  const paths = ["/work/" + "main", "/work/" + "shared", "/ro" + "ot/", "/home/" + "[a-z]+/", "/Us" + "ers/"];
+  const pattern = new RegExp(
+    `(${[...hosts.map((host, position) => `${host}.${ends[position]}`.replaceAll("..", ".").replaceAll(".", "\\.")), ...paths].join("|")})`,
+  );
+  return linesMatching(file, pattern, (_line, match) => `${match} does not belong into the project`);
+}
+
+/** A Markdown document has exactly one title, on its first line, and its relative links lead somewhere. */
+export function checkDocument(file: TextFile, exists: (path: string) => boolean): string[] {
+  const lines = withoutFences(file.text).split("\n");
+  const titles = lines.filter((line) => /^# \S/.test(line)).length;
+  const found = titles === 1 ? [] : [`${file.path}: ${titles} titles instead of one`];
+  if (!/^# \S/.test(lines[0] ?? "")) found.push(`${file.path}: the first line is not its title`);
+  for (const match of lines.join("\n").matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {
+    const folder = file.path.split("/").slice(0, -1).join("/");
+    const target = new URL(match[1] ?? "", `file:///${folder === "" ? "" : `${folder}/`}`).pathname.slice(1);
+    if (!exists(decodeURI(target))) found.push(`${file.path}: the link to ${match[1]} leads nowhere`);
+  }
+  return found;
+}
+
+function withoutFences(text: string): string {
+  return text.replace(/^(```|~~~)[\s\S]*?^\1\s*$/gm, (block) => block.replace(/[^\n]+/g, ""));
+}
+
+function linesMatching(file: TextFile, pattern: RegExp, tell: (line: string, match: string) => string): string[] {
+  return file.text.split("\n").flatMap((line, position) => {
+    const match = pattern.exec(line)?.[0];
+    return match === undefined ? [] : [`${file.path}:${position + 1}: ${tell(line.trim(), match)}`];
+  });
+}
+
+function isMember(node: ts.Node, object: string, property?: string): boolean {
+  if (!ts.isPropertyAccessExpression(node) || !ts.isIdentifier(node.expression) || node.expression.text !== object) return false;
+  return property === undefined || node.name.text === property;
+}
+
+function isCall(node: ts.Node, name: string): boolean {
+  return ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === name;
+}
+
+function isDateOfNow(node: ts.Node): boolean {
+  return ts.isNewExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === "Date" && (node.arguments?.length ?? 0) === 0;
+}
+
+function isDoubleAssertion(node: ts.Node): boolean {
+  return ts.isAsExpression(node) && ts.isAsExpression(node.expression) && node.expression.type.kind === ts.SyntaxKind.UnknownKeyword;
+}
+
+function isDefaultExport(node: ts.Node): boolean {
+  if (ts.isExportAssignment(node)) return true;
+  return ts.canHaveModifiers(node) && (ts.getModifiers(node) ?? []).some((modifier) => modifier.kind === ts.SyntaxKind.DefaultKeyword);
+}
+
+function functionName(node: ts.SignatureDeclaration): string {
+  if (node.name !== undefined) return node.name.getText();
+  if (ts.isConstructorDeclaration(node)) return "constructor";
+  const parent = node.parent;
+  if (ts.isVariableDeclaration(parent) || ts.isPropertyAssignment(parent)) return parent.name.getText();
+  return "(function)";
+}
+
+function startsWithAny(path: string, prefixes: readonly string[]): boolean {
+  return prefixes.some((prefix) => path.startsWith(prefix));
+}
+
+function asFolder(path: string): string {
+  return path.endsWith(".ts") ? path : `${path}/`;
+}

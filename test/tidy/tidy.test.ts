@@ -1,0 +1,80 @@
+/** The house rules over every file of the project; rules.test.ts and imports.test.ts show that each of them can fail. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build";
+import { projectFolder } from "../../tools/parts/cache";
+import { TIERS } from "../../tools/parts/tiers";
+import { checkImports, findCycles, importsOf } from "./imports";
+import { checkBans, checkDocument, checkFileLength, checkFunctionLength, checkNotes, checkPrivateNames } from "./rules";
+import { readSources, readTextFiles } from "./sources";
+
+/** Functions that may be longer, with their length: each entry is a debt, and none may grow. */
+const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
+/** Lists of modules and versions, written by their own tools. */
+const GENERATED = new Set(["package-lock.json", "tools/go.mod", "tools/go.sum"]);
+
+const root = projectFolder();
+const files = readTextFiles(root).filter((file) => !GENERATED.has(file.path));
+const sources = readSources(root);
+const imports = sources.flatMap((source) => importsOf(source, root));
+
+describe("the house", () => {
+  test("every room imports only what the house plan allows", () => {
+    expect(checkImports(imports)).toEqual([]);
+  });
+
+  test("no imports go in a circle", () => {
+    expect(findCycles(imports).map((cycle) => cycle.join(" -> "))).toEqual([]);
+  });
+
+  test("every test file belongs to a tier", () => {
+    const tests = sources.map((source) => source.path).filter((path) => path.endsWith(".test.ts"));
+    const lost = tests.filter((path) => !TIERS.some((tier) => tier.folders.some((folder) => path.startsWith(`${folder}/`))));
+    expect(lost).toEqual([]);
+    expect(tests.length).toBeGreaterThan(0);
+  });
+});
+
+describe("every file", () => {
+  test("uses no banned word", () => {
+    expect(sources.flatMap(checkBans)).toEqual([]);
+  });
+
+  test("stays below the limit of lines", () => {
+    expect(files.filter((file) => file.path.endsWith(".ts") || file.path.endsWith(".mjs")).flatMap(checkFileLength)).toEqual([]);
+  });
+
+  test("has functions that fit on a screen", () => {
+    const product = sources.filter((source) => !source.path.startsWith("test/"));
+    expect(product.flatMap((source) => checkFunctionLength(source, LONG_FUNCTIONS))).toEqual([]);
+  });
+
+  test("holds no note without an issue", () => {
+    expect(files.flatMap(checkNotes)).toEqual([]);
+  });
+
+  test("names no host of a package registry and no path of one machine", () => {
+    expect(files.flatMap(checkPrivateNames)).toEqual([]);
+  });
+});
+
+describe("every document", () => {
+  test("has one title and links that lead somewhere", () => {
+    const documents = files.filter((file) => file.path.endsWith(".md"));
+    expect(documents.flatMap((file) => checkDocument(file, (path) => existsSync(join(root, path))))).toEqual([]);
+  });
+});
+
+describe("the bundle", () => {
+  const bundle = join(root, "dist", "runtime.cjs");
+  test.skipIf(!existsSync(bundle))("fits into a ConfigMap when compressed", () => {
+    const sizeBytes = gzipSync(readFileSync(bundle), { level: 9 }).length;
+    expect(sizeBytes).toBeLessThan(BUNDLE_SIZE_BYTES_MAX);
+  });
+
+  test.skipIf(!existsSync(bundle))("holds nothing of Pulumi", () => {
+    expect(readFileSync(bundle, "utf8")).not.toMatch(/@pulumi\/|pulumi\.Output/);
+  });
+});

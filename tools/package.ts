@@ -1,0 +1,19 @@
+/** `npm run package [-- FOLDER]`: the tarball that would be published, in the project's folder or FOLDER. */
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { projectFolder } from "./parts/cache";
+import { packTarball } from "./parts/packTarball";
+import { createProgress, formatBytes } from "./parts/progress";
+
+async function main(): Promise<void> {
+  const progress = createProgress();
+  await progress.step("package", async (note) => {
+    const file = await packTarball(progress, resolve(projectFolder(), process.argv[2] ?? "."));
+    note(`${file} (${formatBytes(statSync(file).size)})`);
+  });
+}
+
+void main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});
