@@ -1,0 +1,168 @@
+/** Arguments of {@link PostgresHost}. Plain values decide which files and units exist; the rest may come from other resources. */
+import type * as pulumi from "@pulumi/pulumi";
+import type { RepositoryTarget } from "../repositories/target";
+
+/** What moves the bytes. */
+export const Engine = {
+  /** The runtime of this package: one pass into all repositories. */
+  Runtime: "runtime",
+  /** Stock pgBackRest. */
+  Pgbackrest: "pgbackrest",
+} as const;
+export type Engine = (typeof Engine)[keyof typeof Engine];
+
+/** How files in a repository are compressed. */
+export const CompressType = { None: "none", Gz: "gz", Lz4: "lz4", Zst: "zst" } as const;
+export type CompressType = (typeof CompressType)[keyof typeof CompressType];
+
+/** When PostgreSQL is told that a WAL segment is safe. */
+export const Acknowledge = {
+  /** All repositories have it. */
+  All: "all",
+  /** One of them has it; the others are owed it, and get it by `heal`. */
+  Any: "any",
+  /** The named ones have it. */
+  Named: "named",
+} as const;
+export type Acknowledge = (typeof Acknowledge)[keyof typeof Acknowledge];
+
+/** The machine that the program itself runs on. */
+export interface LocalConnection {}
+
+/** How the host is reached: exactly one of the fields. */
+export interface HostConnection {
+  local?: LocalConnection;
+}
+
+/** Compression of one repository. */
+export interface CompressArgs {
+  /** @default "zst" */
+  type?: CompressType;
+  /** Range and default depend on the type: zst -7 to 22 (3), gz -1 to 9 (6), lz4 -5 to 12 (1). */
+  level?: number;
+}
+
+/** One of the places that backups go to, and how long they stay there. */
+export interface HostRepositoryArgs {
+  /** `target` of a repository component. */
+  at: RepositoryTarget;
+  /** Keep this many full backups with all WAL that they need. Not together with `keepDays`. */
+  keepFullCount?: pulumi.Input<number>;
+  /** Keep what a restore to any moment of the last so many days needs. Not together with `keepFullCount`. */
+  keepDays?: pulumi.Input<number>;
+  compress?: CompressArgs;
+}
+
+/** When a backup is taken. */
+export interface BackupScheduleArgs {
+  /**
+   * Five fields: minute, hour, day of month, month, day of week.
+   * @example "30 2 * * 0"
+   */
+  cron: string;
+  /**
+   * IANA name of the zone that the hours are meant in.
+   * @default "UTC"
+   * @example "Europe/Berlin"
+   */
+  timeZone?: string;
+  /**
+   * Each run begins up to this many seconds later, always by the same amount on one host.
+   * @default 0
+   */
+  jitterSeconds?: number;
+  /**
+   * A run that takes longer is stopped.
+   * @default 86400
+   */
+  deadlineSeconds?: number;
+}
+
+/** Backups by their kind; all repositories get each one in one pass. */
+export interface HostSchedules {
+  full?: BackupScheduleArgs;
+}
+
+/** When PostgreSQL may forget a WAL segment. */
+export interface AcknowledgeArgs {
+  mode: Acknowledge;
+  /** Only with mode "named": keys such as `repo1`. */
+  repositories?: string[];
+}
+
+/** Where things lie on the host. */
+export interface HostDirectories {
+  /** @default "/etc/pgbackstop" */
+  config?: string;
+  /** @default "/usr/local/lib/pgbackstop" */
+  lib?: string;
+  /** Anywhere but a folder of systemd, units are written and not enabled. @default "/etc/systemd/system" */
+  units?: string;
+  /** Stock's own, so that its backups and ours exclude each other. @default "/tmp/pgbackrest" */
+  lock?: string;
+  /** @default "/var/spool/pgbackrest" */
+  spool?: string;
+  /** @default "/var/log/pgbackrest" */
+  log?: string;
+}
+
+export interface PostgresHostArgs {
+  connection: HostConnection;
+  /**
+   * Where PostgreSQL keeps its data.
+   * @example "/var/lib/postgresql/18/main"
+   */
+  dataDirectory: pulumi.Input<string>;
+  /** @default 5432 */
+  port?: pulumi.Input<number>;
+  /** Directory of PostgreSQL's unix socket, when it is not the usual one. */
+  socketDirectory?: pulumi.Input<string>;
+  /** Superuser of PostgreSQL to connect as. Left out, the one that is named like `user`. */
+  databaseUser?: pulumi.Input<string>;
+  /**
+   * Operating system account of PostgreSQL; the runtime runs as it.
+   * @default "postgres"
+   */
+  user?: string;
+  /**
+   * Name of the cluster in the repositories.
+   * @default "main"
+   */
+  stanza?: string;
+  /** @default "runtime" */
+  engine?: Engine;
+  /**
+   * By key: `repo1`, `repo2`, and so on. A key is part of every option name and of what is on the host: keep it when others come and go.
+   * @example { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: r2.target, keepDays: 60 } }
+   */
+  repositories: { [key: string]: HostRepositoryArgs };
+  schedules?: HostSchedules;
+  /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
+  acknowledge?: AcknowledgeArgs;
+  directories?: HostDirectories;
+  /**
+   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program.
+   * @example "/usr/bin/node"
+   */
+  nodePath?: string;
+  /**
+   * Files that are worked on at once.
+   * @default 2
+   */
+  processMax?: number;
+  /**
+   * Take a full backup as part of the update, unless a repository has one.
+   * @default true
+   */
+  firstBackup?: boolean;
+  /**
+   * PostgreSQL archives only after a restart if it did not before. True restarts it with `restartCommand`; false reports it (`pendingRestart`) and waits.
+   * @default false
+   */
+  allowRestart?: boolean;
+  /**
+   * Program and arguments; run as the account that the host is reached with.
+   * @example ["systemctl", "restart", "postgresql"]
+   */
+  restartCommand?: string[];
+}

@@ -1,0 +1,69 @@
+/** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
+import type { HostInputs } from "../dynamic/host";
+import type { HostPlan } from "../plan/resolve";
+import { archiveCommand, runtimeArgv } from "../render/commandLine";
+import { renderPgbackrestConf } from "../render/pgbackrestConf";
+import { hostPaths, type RenderedFile } from "../render/renderedFile";
+import { renderSettingsFile } from "../render/settingsFile";
+import { renderUnits, timerNames } from "../render/systemd";
+
+/** Every file without secrets: configuration, settings, units. */
+export function renderHostFiles(plan: HostPlan): RenderedFile[] {
+  const paths = hostPaths(plan.directories);
+  return [
+    { path: paths.conf, mode: "0644", owner: "admin", text: renderPgbackrestConf(plan) },
+    { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan) },
+    ...renderUnits(plan),
+  ];
+}
+
+/** Paths of {@link renderHostFiles} with mode and owner: known even when texts are not. */
+export function listHostFiles(plan: HostPlan): Pick<RenderedFile, "path" | "mode" | "owner">[] {
+  const paths = hostPaths(plan.directories);
+  const units = timerNames(plan).flatMap((timer) => [timer.replace(/timer$/, "service"), timer]);
+  return [paths.conf, paths.settings, ...units.map((unit) => `${plan.directories.units}/${unit}`)].map((path) => ({
+    path,
+    mode: "0644",
+    owner: "admin",
+  }));
+}
+
+/** Inputs that depend on values of other resources, apart from the files' texts. */
+export type LateInputs = Pick<HostInputs, "dataDirectory" | "directoriesToKeep" | "mounts">;
+
+export function lateInputs(plan: HostPlan): LateInputs {
+  const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
+  const kept = [plan.directories.spool, plan.directories.log, ...repositories.map((repository) => repository.path)];
+  return {
+    dataDirectory: plan.dataDirectory,
+    directoriesToKeep: kept.map((path) => ({ path, mode: "0750", owner: "database" })),
+    mounts: repositories.filter((repository) => repository.requireMount).map((repository) => repository.path),
+  };
+}
+
+/** Inputs that are plain: everything else but the files. */
+export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInputs, keyof LateInputs | "files"> {
+  const { directories } = plan;
+  const paths = hostPaths(directories);
+  return {
+    connection: { local: {} },
+    stanza: plan.stanza,
+    user: plan.user,
+    nodePath: plan.nodePath,
+    directories: { config: directories.config, units: directories.units },
+    runtimePath: paths.runtime,
+    runtimeSha256,
+    runtimeArgv: runtimeArgv(plan),
+    directoriesToMake: [
+      { path: directories.config, mode: "0755", owner: "admin" },
+      { path: paths.includeDirectory, mode: "0700", owner: "database" },
+      { path: directories.lib, mode: "0755", owner: "admin" },
+      ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
+    ],
+    settings: { archive_mode: "on", archive_command: archiveCommand(plan) },
+    timers: timerNames(plan),
+    firstBackup: plan.firstBackup,
+    allowRestart: plan.allowRestart,
+    restartCommand: plan.restartCommand,
+  };
+}

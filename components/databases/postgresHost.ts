@@ -1,0 +1,125 @@
+/** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
+import * as pulumi from "@pulumi/pulumi";
+import { findSecretFile } from "../credentials/secretFiles";
+import { type FileArgs, HostState } from "../dynamic/hostState";
+import { childName, typeToken } from "../internal/children";
+import { fillUnknown, knownPart } from "../internal/inputs";
+import { runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { logWarnings, throwErrors } from "../internal/validate";
+import { type HostPlan, type HostSettings, resolveHost } from "../plan/resolve";
+import { findingText } from "../plan/findings";
+import { checkHost } from "../plan/rules";
+import { renderTopology, topologyOf } from "../plan/topology";
+import { runtimeArgv, shellWord } from "../render/commandLine";
+import type { RepositoryTarget } from "../repositories/target";
+import type { PostgresHostArgs } from "./hostArgs";
+import { lateInputs, listHostFiles, plainInputs, renderHostFiles } from "./hostFiles";
+
+/**
+ * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
+ *
+ * Destroying it stops the timers, puts the archive settings back and removes the files; repositories and their backups stay.
+ *
+ * ```ts
+ * new PostgresHost("ledger", {
+ *   connection: { local: {} }, dataDirectory: "/var/lib/postgresql/18/main",
+ *   repositories: { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: bucket.target, keepDays: 60 } },
+ *   schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } },
+ * });
+ * ```
+ */
+export class PostgresHost extends pulumi.ComponentResource {
+  /** Name of the cluster in the repositories. */
+  public readonly stanza: pulumi.Output<string>;
+  /** JSON text of the topology of copies, for comparisons. */
+  public readonly topology: pulumi.Output<string>;
+  /** Keys of the repositories, ascending. */
+  public readonly repositoryNames: pulumi.Output<string[]>;
+  /** A command line that restores the newest state; run it as `user` with PostgreSQL stopped. */
+  public readonly restoreCommand: pulumi.Output<string>;
+  /** True while PostgreSQL has to be restarted before it archives. */
+  public readonly pendingRestart: pulumi.Output<boolean>;
+  /** False where the timers are only written, because systemd is not running. */
+  public readonly timersEnabled: pulumi.Output<boolean>;
+  /** `taken`, `found` (a repository had one), `off`, or `waiting` for the restart. */
+  public readonly firstBackup: pulumi.Output<string>;
+
+  constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    const settings = withoutSecrets(args);
+    const known = resolveHost(name, knownPart(settings) as HostSettings, process.execPath);
+    const findings = checkHost(known);
+    throwErrors(`PostgresHost ${name}`, findings);
+    const plan = pulumi.output(settings).apply((values) => {
+      const resolved = resolveHost(name, values as HostSettings, process.execPath);
+      throwErrors(`PostgresHost ${name}`, checkHost(resolved));
+      return resolved;
+    });
+    super(typeToken("PostgresHost"), name, { topology: fillUnknown(topologyOf(known), plan.apply(topologyOf)) }, opts);
+    logWarnings(findings, this);
+    const said = new Set(findings.map(findingText));
+    plan.apply((resolved) => {
+      const late = checkHost(resolved).filter((found) => !said.has(findingText(found)));
+      logWarnings(late, this);
+    });
+
+    const host = this.createHost(name, args, known, plan);
+
+    this.stanza = pulumi.output(known.stanza);
+    this.topology = plan.apply((resolved) => renderTopology(topologyOf(resolved)));
+    this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
+    this.restoreCommand = pulumi.output([...runtimeArgv(known), "--delta", "restore"].map(shellWord).join(" "));
+    this.pendingRestart = host.pendingRestart;
+    this.timersEnabled = host.timersEnabled;
+    this.firstBackup = host.firstBackup;
+    this.registerOutputs({
+      stanza: this.stanza,
+      topology: this.topology,
+      repositoryNames: this.repositoryNames,
+      restoreCommand: this.restoreCommand,
+      pendingRestart: this.pendingRestart,
+      timersEnabled: this.timersEnabled,
+      firstBackup: this.firstBackup,
+    });
+  }
+
+  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): HostState {
+    const late = plan.apply(lateInputs);
+    return new HostState(
+      childName(name, "host"),
+      {
+        ...plainInputs(known, runtimeBundleSha256()),
+        dataDirectory: late.dataDirectory,
+        directoriesToKeep: late.directoriesToKeep,
+        mounts: late.mounts,
+        files: hostFiles(args, known, plan),
+      },
+      { parent: this },
+    );
+  }
+}
+
+/** Paths, modes and owners are known at once; only texts may have to wait, and only texts are secret. */
+function hostFiles(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): Record<string, FileArgs> {
+  const rendered = plan.apply(renderHostFiles);
+  const open = listHostFiles(known).map(({ path, mode, owner }) => {
+    const text = rendered.apply((files) => files.find((file) => file.path === path)?.text ?? "");
+    return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
+  });
+  const closed = known.repositories.flatMap((repository) => {
+    const target = args.repositories[repository.name]?.at;
+    const file = target === undefined ? null : findSecretFile(known.directories, repository.name, target);
+    return file === null ? [] : [[file.path, { mode: "0600", owner: "database", text: file.text, secret: true }] as [string, FileArgs]];
+  });
+  return Object.fromEntries([...open, ...closed]);
+}
+
+/** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
+function withoutSecrets(args: PostgresHostArgs): object {
+  const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: openPart(repository.at) }]);
+  return { ...args, repositories: Object.fromEntries(repositories) as object };
+}
+
+function openPart({ cipher, s3, ...target }: RepositoryTarget): object {
+  const { credentials: _credentials, ...location } = s3 ?? { credentials: undefined };
+  return { ...target, kind: s3 === undefined ? "posix" : "s3", encrypted: cipher !== undefined, ...(s3 === undefined ? {} : { s3: location }) };
+}

@@ -1,0 +1,278 @@
+/**
+ * The host resource's methods, called by the engine in the process of the dynamic provider. They translate between the resource's inputs
+ * and outputs (plain data) and what host/ does.
+ *
+ * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
+ */
+import type { Connection } from "../host/connection";
+import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost, type Tell } from "../host/converge";
+import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
+import { connectLocally } from "../host/localConnection";
+import { TIMER_AT_WORK } from "../host/units";
+import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
+
+export interface FileInput {
+  /** Four octal digits. */
+  readonly mode: string;
+  readonly owner: OwnerRole;
+  readonly text: string;
+  /** True for files whose text is secret: their digests are kept as secrets too. */
+  readonly secret: boolean;
+}
+
+export interface ConnectionInput {
+  readonly local?: object;
+}
+
+export interface HostInputs {
+  readonly connection: ConnectionInput;
+  readonly stanza: string;
+  readonly user: string;
+  readonly nodePath: string;
+  readonly dataDirectory: string;
+  readonly directories: { readonly config: string; readonly units: string };
+  /** Absolute path to what shall be there. */
+  readonly files: Readonly<Record<string, FileInput>>;
+  readonly runtimePath: string;
+  readonly runtimeSha256: string;
+  readonly runtimeArgv: readonly string[];
+  readonly directoriesToMake: readonly DesiredDirectory[];
+  readonly directoriesToKeep: readonly DesiredDirectory[];
+  readonly mounts: readonly string[];
+  readonly settings: Readonly<Record<string, string>>;
+  readonly timers: readonly string[];
+  readonly firstBackup: boolean;
+  readonly allowRestart: boolean;
+  readonly restartCommand: readonly string[];
+}
+
+interface KeptIdentity extends HostIdentity {
+  readonly connection: ConnectionInput;
+  /** Path of each file to the role that owns it. */
+  readonly owners: Readonly<Record<string, OwnerRole>>;
+  /** Paths of the files whose text is secret. */
+  readonly secretPaths: readonly string[];
+}
+
+/** The outcome with the digests of secret files apart, who the host is, and what a refresh found. */
+export interface HostOutputs extends HostOutcome {
+  identity: KeptIdentity;
+  secretFileFacts: Record<string, string>;
+  /** Files, settings and timers as the last update left them: what a refresh compares with. */
+  appliedFacts: Record<string, string>;
+  drift: string[];
+}
+
+const RUNTIME_MODE = "0644";
+
+/** Takes the inputs as they are: the component has checked them. */
+export async function check(_olds: HostInputs, news: HostInputs): Promise<{ inputs: HostInputs; failures: { property: string; reason: string }[] }> {
+  return { inputs: news, failures: [] };
+}
+
+/** Compares what was found on the host last with what is wanted now. Another data directory or host is another resource. */
+export async function diff(
+  _id: string,
+  olds: Partial<HostOutputs>,
+  news: HostInputs,
+): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
+  for (const line of olds.drift ?? []) tell(`changed by hand: ${line}`);
+  const replaces = [
+    ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
+    ...(olds.identity !== undefined && !isEqual(olds.identity.connection, news.connection) ? ["connection"] : []),
+  ];
+  return { changes: replaces.length > 0 || differences(olds, news).length > 0, replaces, deleteBeforeReplace: true };
+}
+
+/** Everything by which a host, as last found, is not what `news` wants; the names of files, settings and timers, and what else. */
+export function differences(olds: Partial<HostOutputs>, news: HostInputs): string[] {
+  const found = { ...olds.fileFacts, ...olds.secretFileFacts };
+  const wanted = wantedFacts(news);
+  const paths = new Set([...Object.keys(found), ...Object.keys(wanted)]);
+  return [
+    ...[...paths].filter((path) => found[path] !== wanted[path]),
+    ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
+    ...(olds.timersEnabled === true ? news.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
+    ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
+    ...(olds.pendingRestart === true ? ["pendingRestart"] : []),
+    ...(olds.ready === true ? [] : ["ready"]),
+    ...(news.firstBackup && olds.firstBackup === "off" ? ["firstBackup"] : []),
+  ];
+}
+
+export async function create(inputs: HostInputs): Promise<{ id: string; outs: HostOutputs }> {
+  return { id: idOf(inputs), outs: await apply(inputs, null) };
+}
+
+export async function update(_id: string, olds: Partial<HostOutputs>, news: HostInputs): Promise<{ outs: HostOutputs }> {
+  return { outs: await apply(news, olds) };
+}
+
+/** The true state. What differs from the last known one is named in `drift`. */
+export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ id: string; props: HostOutputs }> {
+  if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, it takes over what it finds");
+  const { identity } = props;
+  const after = await withConnection(identity.connection, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, tell));
+  const appliedFacts = props.appliedFacts ?? {};
+  const drift = driftOf(appliedFacts, allFacts(after));
+  for (const line of drift) tell(`changed by hand: ${line}`);
+  return { id, props: outputsOf(identity, after, appliedFacts, drift) };
+}
+
+export async function remove(_id: string, props: Partial<HostOutputs>): Promise<void> {
+  const { identity } = props;
+  if (identity === undefined) return;
+  await withConnection(identity.connection, (connection) => removeHost(connection, identity, outcomeOf(props), tell));
+}
+
+async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
+  const identity = identityOf(inputs);
+  if (inputs.runtimeSha256 !== runtimeBundleSha256()) {
+    throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
+  }
+  const desired = {
+    ...identity,
+    nodePath: inputs.nodePath,
+    files: [
+      ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
+      { path: inputs.runtimePath, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
+    ],
+    directoriesToMake: inputs.directoriesToMake,
+    directoriesToKeep: inputs.directoriesToKeep,
+    mounts: inputs.mounts,
+    firstBackup: inputs.firstBackup,
+  };
+  try {
+    const before = olds === null ? null : outcomeOf(olds);
+    const outcome = await withConnection(inputs.connection, (connection) => convergeHost(connection, desired, before, tell));
+    return outputsOf(identity, outcome, allFacts(outcome), []);
+  } catch (error) {
+    if (error instanceof PartlyApplied) {
+      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, allFacts(error.outcome), []), error.message);
+    }
+    throw error;
+  }
+}
+
+/** What the engine records as "made, but not working yet": the state is kept, and the next update goes on from there. */
+class InitializationFailed extends Error {
+  readonly id: string;
+  readonly properties: object;
+  readonly reasons: string[];
+
+  constructor(inputs: HostInputs, outputs: HostOutputs, reason: string) {
+    super(reason);
+    this.id = idOf(inputs);
+    // The SDK adds its own property to results, but not to failures.
+    const own = "__provider";
+    this.properties = { ...outputs, [own]: (inputs as HostInputs & { readonly [own]?: string })[own] };
+    this.reasons = [reason];
+  }
+}
+
+function idOf(inputs: HostInputs): string {
+  return `${Object.keys(inputs.connection).join("")}/${inputs.stanza}`;
+}
+
+function identityOf(inputs: HostInputs): KeptIdentity {
+  const entries = Object.entries(inputs.files);
+  return {
+    connection: inputs.connection,
+    stanza: inputs.stanza,
+    user: inputs.user,
+    dataDirectory: inputs.dataDirectory,
+    directories: { config: inputs.directories.config, units: inputs.directories.units },
+    runtimeArgv: inputs.runtimeArgv,
+    timers: inputs.timers,
+    settings: inputs.settings,
+    allowRestart: inputs.allowRestart,
+    restartCommand: inputs.restartCommand,
+    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [inputs.runtimePath]: "admin" },
+    secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
+  };
+}
+
+function wantedFacts(inputs: HostInputs): Record<string, string> {
+  const files = Object.entries(inputs.files).map(([path, file]): [string, string] => [path, desiredText(file, sha256Hex(file.text))]);
+  return { ...Object.fromEntries(files), [inputs.runtimePath]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, inputs.runtimeSha256) };
+}
+
+function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
+  return {
+    fileFacts: { ...outputs.fileFacts, ...outputs.secretFileFacts },
+    settingFacts: outputs.settingFacts ?? {},
+    timerFacts: outputs.timerFacts ?? {},
+    timersEnabled: outputs.timersEnabled ?? false,
+    pendingRestart: outputs.pendingRestart ?? false,
+    previousSettings: outputs.previousSettings ?? {},
+    madeDirectories: outputs.madeDirectories ?? [],
+    serverVersion: outputs.serverVersion ?? 0,
+    firstBackup: outputs.firstBackup ?? "waiting",
+    ready: outputs.ready ?? false,
+  };
+}
+
+function allFacts(outcome: HostOutcome): Record<string, string> {
+  return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.timerFacts };
+}
+
+function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: Record<string, string>, drift: string[]): HostOutputs {
+  const isSecret = (path: string): boolean => identity.secretPaths.includes(path);
+  const entries = Object.entries(outcome.fileFacts);
+  return {
+    ...outcome,
+    identity,
+    fileFacts: Object.fromEntries(entries.filter(([path]) => !isSecret(path))),
+    secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),
+    appliedFacts,
+    drift,
+  };
+}
+
+/** Names what is not as the last update left it: path, setting or timer, then how. */
+function driftOf(applied: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
+  return Object.keys(now)
+    .filter((name) => applied[name] !== undefined && applied[name] !== now[name])
+    .map((name) => `${name}: ${changeText(applied[name] ?? "", now[name] ?? "")}`);
+}
+
+/** `content changed, mode 0644 → 0600` of a file, `was → is` of anything else; digests stay out of messages. */
+function changeText(was: string, is: string): string {
+  const [oldMode, oldOwner, oldSha256] = was.split(" ");
+  const [mode = "", owner, sha256] = is.split(" ");
+  if (oldSha256 === undefined || !oldSha256.startsWith("sha256:")) return is === "another value" ? is : `${was} → ${is}`;
+  if (!/^[0-7]{4}$/.test(mode)) return is;
+  return [
+    ...(oldSha256 === sha256 ? [] : ["content changed"]),
+    ...(oldMode === mode ? [] : [`mode ${oldMode} → ${mode}`]),
+    ...(oldOwner === owner ? [] : [`owner ${oldOwner} → ${owner}`]),
+  ].join(", ");
+}
+
+function isEqual(left: unknown, right: unknown): boolean {
+  return canonical(left) === canonical(right);
+}
+
+/** JSON with sorted keys; what the engine drops on its way (undefined) does not count. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === "object" && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : item,
+  );
+}
+
+async function withConnection<T>(input: ConnectionInput, work: (connection: Connection) => Promise<T>): Promise<T> {
+  if (input.local === undefined) throw new Error(`there is no such connection: ${Object.keys(input).join(", ")}`);
+  const connection = connectLocally();
+  try {
+    return await work(connection);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Lines on standard output of the provider are shown by the engine as they come. */
+const tell: Tell = (line) => {
+  process.stdout.write(`${line}\n`);
+};

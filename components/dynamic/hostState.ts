@@ -1,0 +1,65 @@
+/**
+ * The dynamic resource that keeps a host as declared. Only the declaration: what it does is in host.ts, loaded by the name of this package
+ * when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import type { FileInput, HostInputs, HostOutputs } from "./host";
+
+/** A file whose text may have to wait for other resources, and may be secret. */
+export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput[K]> };
+
+/** What a host resource is declared with: {@link HostInputs}, now or later. */
+export interface HostStateArgs extends HostStatePlainArgs {
+  readonly files: Readonly<Record<string, FileArgs>>;
+}
+type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files">]: pulumi.Input<HostInputs[K]> };
+
+type HostModule = typeof import("./host");
+
+const provider: pulumi.dynamic.ResourceProvider<HostInputs, HostOutputs> = {
+  check: (olds, news) => (require("pgbackstop/dynamic/host") as HostModule).check(olds, news),
+  diff: (id, olds, news) => (require("pgbackstop/dynamic/host") as HostModule).diff(id, olds, news),
+  create: (inputs) => (require("pgbackstop/dynamic/host") as HostModule).create(inputs),
+  read: (id, props) => (require("pgbackstop/dynamic/host") as HostModule).read(id, props),
+  update: (id, olds, news) => (require("pgbackstop/dynamic/host") as HostModule).update(id, olds, news),
+  delete: (id, props) => (require("pgbackstop/dynamic/host") as HostModule).remove(id, props),
+};
+
+/** Outputs whose values may tell something about a secret. */
+const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings"];
+
+/** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
+export class HostState extends pulumi.dynamic.Resource {
+  /** Path to `mode owner sha256:…` as found on the host. */
+  declare readonly fileFacts: pulumi.Output<Record<string, string>>;
+  /** True while PostgreSQL has yet to be restarted before it archives. */
+  declare readonly pendingRestart: pulumi.Output<boolean>;
+  /** True when systemd runs the timers; false when they are only written. */
+  declare readonly timersEnabled: pulumi.Output<boolean>;
+  /** `taken`, `found`, `off` or `waiting`. */
+  declare readonly firstBackup: pulumi.Output<string>;
+  /** What `refresh` found changed by hand. */
+  declare readonly drift: pulumi.Output<string[]>;
+  /** Version number of the server: 180004. */
+  declare readonly serverVersion: pulumi.Output<number>;
+
+  constructor(name: string, args: HostStateArgs, opts: pulumi.CustomResourceOptions) {
+    const outputs: { readonly [K in keyof HostOutputs]: undefined } = {
+      identity: undefined,
+      fileFacts: undefined,
+      secretFileFacts: undefined,
+      settingFacts: undefined,
+      timerFacts: undefined,
+      timersEnabled: undefined,
+      pendingRestart: undefined,
+      previousSettings: undefined,
+      madeDirectories: undefined,
+      serverVersion: undefined,
+      firstBackup: undefined,
+      ready: undefined,
+      appliedFacts: undefined,
+      drift: undefined,
+    };
+    super(provider, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }), "index", "HostState");
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * How a host is reached: one narrow interface, so that everything above it is the same for this machine and for one behind SSH. All that
+ * a transport must be able to do is start a program, feed it, and hear what it says.
+ */
+
+export interface ExecOptions {
+  /** Fed to the program's standard input, then closed. The only way for a secret to get there. */
+  readonly stdin?: string | Uint8Array | undefined;
+  /** Runs as this account instead of the one that the host is reached with. */
+  readonly account?: Account | undefined;
+  /** Called with each complete line of standard output as it comes. */
+  readonly onLine?: ((line: string) => void) | undefined;
+  /** The program is ended (TERM) after this long; default two minutes. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface ExecResult {
+  /** 128 + signal number when a signal ended the program, as in a shell. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** An account of the host, by its numbers. */
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A program that runs until it is released, or until the connection is gone. */
+export interface HeldCommand {
+  release(): Promise<void>;
+}
+
+export interface Connection {
+  /** For messages: `this machine`. */
+  readonly name: string;
+  /** The account that commands run as by themselves. */
+  readonly login: Account;
+  /** Runs a program to its end, without a shell; a program that fails is a result, not an error. @throws Error when it cannot be started */
+  exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  /** Starts a program that prints one line when it is ready and ends when its input ends. @throws Error when it ends before that */
+  hold(argv: readonly string[]): Promise<HeldCommand>;
+  close(): Promise<void>;
+}
+
+/** What a command did instead of succeeding: program, exit code and the end of what it said. */
+export class CommandFailed extends Error {
+  readonly result: ExecResult;
+
+  constructor(what: string, result: ExecResult) {
+    const said = `${result.stdout}\n${result.stderr}`
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .slice(-12)
+      .join("\n");
+    super(`unable to ${what}: exit code ${result.exitCode}${said === "" ? "" : `\n${said}`}`);
+    this.name = "CommandFailed";
+    this.result = result;
+  }
+}
+
+/** Runs a program that must succeed. @throws CommandFailed */
+export async function run(connection: Connection, what: string, argv: readonly string[], options?: ExecOptions): Promise<ExecResult> {
+  const result = await connection.exec(argv, options);
+  if (result.exitCode !== 0) throw new CommandFailed(what, result);
+  return result;
+}
+
+/** Runs a POSIX shell script with `args` as `$1` and on; the script must succeed. @throws CommandFailed */
+export function runScript(connection: Connection, what: string, script: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> {
+  return run(connection, what, ["/bin/sh", "-c", script, "sh", ...args], options);
+}
+
+/** The account `name` of the host. @throws Error when there is none */
+export async function loadAccount(connection: Connection, name: string): Promise<Account> {
+  if (name === connection.login.name) return connection.login;
+  const result = await connection.exec(["id", "--", name]);
+  const match = /^uid=([0-9]+)\S* gid=([0-9]+)/.exec(result.stdout);
+  if (result.exitCode !== 0 || match === null) {
+    throw new Error(`there is no account ${name} on ${connection.name}: set user to the account that PostgreSQL runs as`);
+  }
+  return { name, uid: Number(match[1]), gid: Number(match[2]) };
+}
+
+/** The command line that runs `argv` as `account` when logged in as `login`. @throws Error when `login` may not do that */
+export function argvAs(login: Account, account: Account | undefined, argv: readonly string[]): readonly string[] {
+  if (account === undefined || account.uid === login.uid) return argv;
+  if (login.uid !== 0) {
+    throw new Error(`unable to run commands as ${account.name} when logged in as ${login.name}: log in as root or as ${account.name}`);
+  }
+  return ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--", ...argv];
+}

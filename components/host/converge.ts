@@ -1,0 +1,365 @@
+/**
+ * Brings a host to its desired state, reads its true state, and takes everything back. The order of an update: directories, files and
+ * runtime, PostgreSQL's settings, a restart only where allowed, stanza, check, first backup, timers. Repositories are never removed.
+ *
+ * Everything can be repeated; what is as desired already is not touched. A failure keeps what was reached so far ({@link PartlyApplied}),
+ * above all the settings that PostgreSQL had before.
+ */
+import { type Account, type Connection, loadAccount, run, runScript } from "./connection";
+import {
+  type Accounts,
+  type DesiredDirectory,
+  type DesiredFile,
+  factText,
+  makeDirectories,
+  type OwnerRole,
+  readFacts,
+  removeDirectories,
+  removeFiles,
+  writeFiles,
+} from "./files";
+import { type LiveSettings, type PreviousSettings, readPreviousSettings, readSettings, waitForServer, writeSettings } from "./postgresSettings";
+import { checkArchiving, checkNode, createStanza, hasBackup, type RuntimeOnHost, takeFullBackup } from "./runtime";
+import { disableTimers, enableTimers, isSystemdRunning, readTimers, reloadUnits } from "./units";
+
+/** What is needed to reach a host and to know which things on it are ours; kept in the state, so that reading and removing work alone. */
+export interface HostIdentity {
+  readonly stanza: string;
+  /** Account of PostgreSQL. */
+  readonly user: string;
+  readonly dataDirectory: string;
+  readonly directories: { readonly config: string; readonly units: string };
+  readonly runtimeArgv: readonly string[];
+  readonly timers: readonly string[];
+  /** PostgreSQL settings as declared. */
+  readonly settings: Readonly<Record<string, string>>;
+  readonly allowRestart: boolean;
+  readonly restartCommand: readonly string[];
+}
+
+export interface DesiredHost extends HostIdentity {
+  readonly nodePath: string;
+  readonly files: readonly DesiredFile[];
+  /** Ours to make and, once empty, to remove. */
+  readonly directoriesToMake: readonly DesiredDirectory[];
+  /** Made where missing, never removed: repositories, spool and logs. */
+  readonly directoriesToKeep: readonly DesiredDirectory[];
+  /** Directories that must lie on another file system than the root's. */
+  readonly mounts: readonly string[];
+  readonly firstBackup: boolean;
+}
+
+/** What is known of a host after it was converged or read. */
+export interface HostOutcome {
+  /** Path to its state as one line of text (files.ts). */
+  fileFacts: Record<string, string>;
+  settingFacts: Record<string, string>;
+  timerFacts: Record<string, string>;
+  timersEnabled: boolean;
+  pendingRestart: boolean;
+  previousSettings: PreviousSettings;
+  madeDirectories: string[];
+  serverVersion: number;
+  /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
+  firstBackup: string;
+  /** True once stanza, check and first backup went through with the present configuration. */
+  ready: boolean;
+}
+
+export type Tell = (line: string) => void;
+
+/** An update that did not get to its end; `outcome` is what was reached. */
+export class PartlyApplied extends Error {
+  readonly outcome: HostOutcome;
+
+  constructor(outcome: HostOutcome, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.name = "PartlyApplied";
+    this.outcome = outcome;
+  }
+}
+
+const LOCK_SCRIPT = 'exec flock -w 20 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
+const MOUNT_SCRIPT = `
+path=$1
+while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
+stat -c %m -- "$path"`;
+/** What PostgreSQL shows for archive_command while archive_mode is off. */
+const DISABLED = "(disabled)";
+
+/** Converges the host. @throws Error before anything was changed, PartlyApplied after that */
+export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, tell: Tell): Promise<HostOutcome> {
+  const accounts = await loadAccounts(connection, desired.user);
+  await checkNode(connection, desired.nodePath, accounts.database);
+  await checkMounts(connection, desired.mounts);
+  const madeForLock = await makeDirectories(
+    connection,
+    desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),
+    accounts,
+  );
+  return withLock(connection, desired.directories.config, async () => {
+    const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
+    outcome.madeDirectories.push(...madeForLock);
+    try {
+      await applyAll(connection, desired, outcome, accounts, tell);
+      return outcome;
+    } catch (error) {
+      outcome.ready = false;
+      throw new PartlyApplied(outcome, error);
+    }
+  });
+}
+
+/** The true state: files, settings, timers. PostgreSQL that does not answer leaves the settings unknown. */
+export async function readHost(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  owners: Owners,
+  tell: Tell,
+): Promise<HostOutcome> {
+  const accounts = await loadAccounts(connection, identity.user);
+  const outcome = structuredClone(before);
+  outcome.fileFacts = await readFileFacts(connection, owners, accounts);
+  try {
+    await refreshSettings(connection, runtimeOf(connection, identity, accounts.database, tell), identity, outcome);
+  } catch (error) {
+    tell(`the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    outcome.settingFacts = Object.fromEntries(Object.keys(identity.settings).map((name) => [name, "cannot be read"]));
+  }
+  outcome.timersEnabled = await isSystemdRunning(connection, identity.directories.units);
+  outcome.timerFacts = outcome.timersEnabled ? await readTimers(connection, identity.timers) : {};
+  return outcome;
+}
+
+/** Path of each file to the role that shall own it. */
+export type Owners = Readonly<Record<string, OwnerRole>>;
+
+/** Takes back what {@link convergeHost} did: timers, settings, files, empty directories; never a repository, spool or log. */
+export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, tell: Tell): Promise<void> {
+  const accounts = await loadAccounts(connection, identity.user);
+  const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
+  const work = async (): Promise<void> => {
+    const systemd = await isSystemdRunning(connection, identity.directories.units);
+    if (systemd) await disableTimers(connection, identity.timers);
+    await restoreSettings(connection, identity, before, accounts.database, tell);
+    await removeFiles(connection, Object.keys(before.fileFacts));
+    if (systemd) await reloadUnits(connection);
+    const kept = await removeDirectories(connection, before.madeDirectories);
+    if (kept.length > 0) tell(`not empty and therefore kept: ${kept.join(", ")}`);
+  };
+  await (hasLock ? withLock(connection, identity.directories.config, work) : work());
+}
+
+async function applyAll(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<void> {
+  const wasReady = outcome.ready;
+  outcome.ready = false;
+  const made = await makeDirectories(connection, desired.directoriesToMake, accounts);
+  outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
+  await makeDirectories(connection, desired.directoriesToKeep, accounts);
+
+  const changed = await applyFiles(connection, desired, outcome, accounts, tell);
+  const runtime = runtimeOf(connection, desired, accounts.database, tell);
+  const settingsChanged = await applySettings(connection, runtime, desired, outcome, tell);
+
+  if (!wasReady || settingsChanged || changed.some((path) => !/\.(service|timer)$/.test(path))) {
+    tell("creating the stanza");
+    await createStanza(runtime);
+    if (!outcome.pendingRestart) await applyFirstRun(runtime, desired, outcome, tell);
+  }
+  await applyTimers(connection, desired, outcome, changed, tell);
+  outcome.ready = !outcome.pendingRestart;
+}
+
+/** Writes what differs, removes what is no longer declared. Returns the changed paths. */
+async function applyFiles(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<string[]> {
+  const declared = new Set(desired.files.map((file) => file.path));
+  const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
+  const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  if (staleTimers.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableTimers(connection, staleTimers);
+  await removeFiles(connection, stale);
+  // Noted before writing: whatever happens from here on, these paths are ours to remove.
+  outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
+  const written = await writeFiles(connection, desired.files, accounts);
+  for (const path of stale) tell(`removed ${path}`);
+  for (const path of written) tell(`wrote ${path}`);
+  outcome.fileFacts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
+  return [...stale, ...written];
+}
+
+/** Sets what differs and restarts where that is needed and allowed. Returns true when something was changed or is now in force. */
+async function applySettings(
+  connection: Connection,
+  runtime: RuntimeOnHost,
+  desired: DesiredHost,
+  outcome: HostOutcome,
+  tell: Tell,
+): Promise<boolean> {
+  const names = Object.keys(desired.settings);
+  const inFile = await readPreviousSettings(connection, runtime.account, desired.dataDirectory, names);
+  for (const name of names) {
+    // Ours from an earlier run whose state was lost is no previous value.
+    if (!(name in outcome.previousSettings)) {
+      const value = inFile[name] ?? null;
+      outcome.previousSettings = { ...outcome.previousSettings, [name]: value === desired.settings[name] ? null : value };
+    }
+  }
+  const waited = outcome.pendingRestart;
+  let live = await readSettings(runtime);
+  const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
+  if (different.length > 0) {
+    for (const name of different) tell(`setting ${name} = ${desired.settings[name]}`);
+    live = await writeSettings(runtime, desired.settings);
+  }
+  if (isPending(live, names) && desired.allowRestart) {
+    tell(`restarting PostgreSQL: ${desired.restartCommand.join(" ")}`);
+    await run(connection, "restart PostgreSQL", desired.restartCommand);
+    live = await waitForServer(runtime);
+    if (isPending(live, names))
+      throw new Error(
+        `PostgreSQL still waits for a restart after ${desired.restartCommand.join(" ")}: does it restart the server of ${desired.dataDirectory}?`,
+      );
+  }
+  await refreshSettings(connection, runtime, desired, outcome);
+  if (outcome.pendingRestart) {
+    tell("WARN: archive_mode comes into force with the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
+  }
+  return different.length > 0 || (waited && !outcome.pendingRestart);
+}
+
+async function applyFirstRun(runtime: RuntimeOnHost, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+  tell("checking that WAL arrives in the repositories");
+  await checkArchiving(runtime);
+  if (!desired.firstBackup) {
+    outcome.firstBackup = "off";
+  } else if (await hasBackup(runtime)) {
+    if (outcome.firstBackup !== "taken") outcome.firstBackup = "found";
+  } else {
+    outcome.firstBackup = "waiting";
+    tell("taking the first backup");
+    await takeFullBackup(runtime);
+    outcome.firstBackup = "taken";
+  }
+}
+
+async function applyTimers(
+  connection: Connection,
+  desired: DesiredHost,
+  outcome: HostOutcome,
+  changed: readonly string[],
+  tell: Tell,
+): Promise<void> {
+  outcome.timersEnabled = await isSystemdRunning(connection, desired.directories.units);
+  if (!outcome.timersEnabled) {
+    outcome.timerFacts = {};
+    if (desired.timers.length > 0 && changed.length > 0) {
+      tell(`WARN: timers are written to ${desired.directories.units} but not enabled: systemd is not running there`);
+    }
+    return;
+  }
+  await enableTimers(connection, desired.timers, changed);
+  outcome.timerFacts = { ...(await readTimers(connection, desired.timers)) };
+}
+
+async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, tell: Tell): Promise<void> {
+  const names = Object.keys(before.previousSettings);
+  if (names.length === 0) return;
+  if ((await connection.exec(["test", "-e", `${identity.dataDirectory}/PG_VERSION`], { account })).exitCode !== 0) {
+    tell(`${identity.dataDirectory} is gone: there are no settings to put back`);
+    return;
+  }
+  const runtime = runtimeOf(connection, identity, account, tell);
+  const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
+  if (inFile["archive_command"] !== identity.settings["archive_command"]) {
+    tell("archive_command was changed since: the archive settings are left alone");
+    return;
+  }
+  const live = await writeSettings(runtime, before.previousSettings);
+  tell(`put back ${names.join(" and ")}`);
+  if (!isPending(live, names)) return;
+  if (identity.allowRestart) {
+    tell(`restarting PostgreSQL: ${identity.restartCommand.join(" ")}`);
+    await run(connection, "restart PostgreSQL", identity.restartCommand);
+    await waitForServer(runtime);
+  } else {
+    tell("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
+  }
+}
+
+async function refreshSettings(connection: Connection, runtime: RuntimeOnHost, identity: HostIdentity, outcome: HostOutcome): Promise<void> {
+  const names = Object.keys(identity.settings);
+  const live = await readSettings(runtime);
+  const inFile = await readPreviousSettings(connection, runtime.account, identity.dataDirectory, names);
+  outcome.serverVersion = live.serverVersion;
+  outcome.pendingRestart = isPending(live, names);
+  outcome.settingFacts = Object.fromEntries(
+    names.map((name) => {
+      const value = settingNow(name, live, inFile);
+      // A command of somebody else may hold a password: it is not repeated in the state.
+      return [name, value === identity.settings[name] || name === "archive_mode" ? value : "another value"];
+    }),
+  );
+}
+
+/** The value in force, or the one that a restart will bring into force. */
+function settingNow(name: string, live: LiveSettings, inFile: PreviousSettings): string {
+  const value = live.values[name] ?? "";
+  return live.pendingRestart.includes(name) || value === DISABLED ? (inFile[name] ?? value) : value;
+}
+
+function isPending(live: LiveSettings, names: readonly string[]): boolean {
+  return live.pendingRestart.some((name) => names.includes(name));
+}
+
+async function readFileFacts(connection: Connection, owners: Owners, accounts: Accounts): Promise<Record<string, string>> {
+  const facts = await readFacts(connection, Object.keys(owners));
+  return Object.fromEntries([...facts].map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]));
+}
+
+async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {
+  return { admin: connection.login, database: await loadAccount(connection, user) };
+}
+
+function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, tell: Tell): RuntimeOnHost {
+  return { connection, account, argv: identity.runtimeArgv, onLine: tell };
+}
+
+/** The lock is on the configuration's directory itself and ends with the connection: nothing to clean up after a crash. */
+async function withLock<T>(connection: Connection, directory: string, work: () => Promise<T>): Promise<T> {
+  const held = await connection.hold(["/bin/sh", "-c", LOCK_SCRIPT, "sh", directory]).catch((error: unknown) => {
+    const text = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      /exit code 75/.test(text)
+        ? `another update of ${directory} is running on ${connection.name}: try again when it is done`
+        : `unable to lock ${directory}: ${text}`,
+    );
+  });
+  try {
+    return await work();
+  } finally {
+    await held.release();
+  }
+}
+
+async function checkMounts(connection: Connection, mounts: readonly string[]): Promise<void> {
+  for (const path of mounts) {
+    const { stdout } = await runScript(connection, `find the file system of ${path}`, MOUNT_SCRIPT, [path]);
+    if (stdout.trim() === "/")
+      throw new Error(`nothing is mounted at or above ${path} on ${connection.name}: mount it first, or set requireMount to false`);
+  }
+}
+
+function emptyOutcome(): HostOutcome {
+  return {
+    fileFacts: {},
+    settingFacts: {},
+    timerFacts: {},
+    timersEnabled: false,
+    pendingRestart: false,
+    previousSettings: {},
+    madeDirectories: [],
+    serverVersion: 0,
+    firstBackup: "waiting",
+    ready: false,
+  };
+}

@@ -1,0 +1,183 @@
+/**
+ * The files of a host: their true state in one go, and writes that nobody can see half done (temporary file, fsync, rename, fsync of the
+ * directory). Contents travel over standard input only. Needs a POSIX shell and GNU or BusyBox stat, sha256sum and sync on the host.
+ */
+import { createHash } from "node:crypto";
+import { type Account, type Connection, runScript } from "./connection";
+
+export interface DesiredFile {
+  readonly path: string;
+  /** Four octal digits. */
+  readonly mode: string;
+  readonly owner: OwnerRole;
+  readonly content: string | Uint8Array;
+}
+
+/** `admin`: the account that the host is reached with; `database`: the one of PostgreSQL. */
+export type OwnerRole = "admin" | "database";
+export type Accounts = Readonly<Record<OwnerRole, Account>>;
+
+export interface FileFact {
+  readonly kind: "missing" | "file" | "directory" | "link" | "other";
+  readonly mode: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** Of a file that could be read, else empty. */
+  readonly sha256: string;
+}
+
+export interface DesiredDirectory {
+  readonly path: string;
+  readonly mode: string;
+  readonly owner: OwnerRole;
+}
+
+const READ_SCRIPT = `
+for path; do
+  if [ -L "$path" ]; then printf 'link 0 0 0 -\\n'
+  elif [ -d "$path" ]; then printf 'directory %s -\\n' "$(stat -c '%a %u %g' -- "$path")"
+  elif [ -f "$path" ]; then
+    sum=$(sha256sum < "$path") || sum=-
+    printf 'file %s %s\\n' "$(stat -c '%a %u %g' -- "$path")" "\${sum%% *}"
+  elif [ -e "$path" ]; then printf 'other 0 0 0 -\\n'
+  else printf 'missing 0 0 0 -\\n'
+  fi
+done`;
+
+/** $1 path, $2 mode, $3 uid:gid, $4 size in bytes; the content comes on standard input. */
+const WRITE_SCRIPT = `
+set -eu
+umask 077
+directory=$(dirname -- "$1")
+if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1 is a directory" >&2; exit 1; fi
+temporary=$(mktemp "$directory/.pgbackstop.XXXXXX")
+trap 'rm -f -- "$temporary"' EXIT
+cat > "$temporary"
+[ "$(wc -c < "$temporary")" -eq "$4" ] || { echo "the content arrived incomplete" >&2; exit 1; }
+[ "$(stat -c '%u:%g' -- "$temporary")" = "$3" ] || chown -- "$3" "$temporary"
+chmod -- "$2" "$temporary"
+sync "$temporary"
+mv -fT -- "$temporary" "$1"
+trap - EXIT
+sync "$directory"`;
+
+/** $1 path, $2 mode, $3 uid:gid. */
+const ATTRIBUTES_SCRIPT = `
+set -eu
+[ "$(stat -c '%u:%g' -- "$1")" = "$3" ] || chown -- "$3" "$1"
+chmod -- "$2" "$1"`;
+
+/** $1 path, $2 mode, $3 uid:gid; prints every directory that it made, outermost first. Ancestors are open for all to pass. */
+const DIRECTORY_SCRIPT = `
+set -eu
+make() {
+  [ -d "$1" ] && return 0
+  make "$(dirname -- "$1")"
+  mkdir -m 0755 -- "$1"
+  printf '%s\\n' "$1"
+}
+[ -d "$1" ] && exit 0
+make "$1"
+[ "$(stat -c '%u:%g' -- "$1")" = "$3" ] || chown -- "$3" "$1"
+chmod -- "$2" "$1"`;
+
+const REMOVE_FILES_SCRIPT = `for path; do if [ ! -d "$path" ] || [ -L "$path" ]; then rm -f -- "$path" || exit 1; fi; done`;
+const REMOVE_DIRECTORIES_SCRIPT = `for path; do [ ! -d "$path" ] || rmdir -- "$path" 2>/dev/null || echo "$path"; done`;
+
+/** Kind, rights, owner and SHA-256 of each path, in one command. */
+export async function readFacts(connection: Connection, paths: readonly string[]): Promise<ReadonlyMap<string, FileFact>> {
+  if (paths.length === 0) return new Map();
+  const { stdout } = await runScript(connection, "read the state of the files", READ_SCRIPT, paths);
+  const lines = stdout.split("\n");
+  return new Map(paths.map((path, index) => [path, parseFact(lines[index] ?? "", path)]));
+}
+
+/**
+ * One line for state and diff: `0644 admin sha256:…`. The owner is given by its role, first `expected` (both may be one account), or by
+ * its numbers when it has none.
+ */
+export function factText(fact: FileFact, expected: OwnerRole, accounts: Accounts): string {
+  if (fact.kind === "missing") return "missing";
+  if (fact.kind !== "file") return `a ${fact.kind} instead of a file`;
+  return `${fact.mode} ${ownerText(fact, expected, accounts)} sha256:${fact.sha256}`;
+}
+
+/** What {@link factText} gives for a file that is as desired. */
+export function desiredText(file: { readonly mode: string; readonly owner: OwnerRole }, sha256: string): string {
+  return `${file.mode} ${file.owner} sha256:${sha256}`;
+}
+
+export function sha256Hex(content: string | Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+/** Writes the files that differ, and nothing else. Returns the paths that were written or had their rights changed. */
+export async function writeFiles(connection: Connection, files: readonly DesiredFile[], accounts: Accounts): Promise<string[]> {
+  const facts = await readFacts(
+    connection,
+    files.map((file) => file.path),
+  );
+  const changed: string[] = [];
+  for (const file of files) {
+    const fact = facts.get(file.path);
+    const sha256 = sha256Hex(file.content);
+    if (fact !== undefined && isAsDesired(fact, file, sha256, accounts)) continue;
+    await writeFile(connection, file, accounts, fact?.kind === "file" && fact.sha256 === sha256);
+    changed.push(file.path);
+  }
+  return changed;
+}
+
+/** Makes a directory and its ancestors where missing; one that exists is left as it is. Returns what it made, outermost first. */
+export async function makeDirectories(connection: Connection, directories: readonly DesiredDirectory[], accounts: Accounts): Promise<string[]> {
+  const made: string[] = [];
+  for (const directory of directories) {
+    const args = [directory.path, directory.mode, ownerNumbers(accounts[directory.owner])];
+    const { stdout } = await runScript(connection, `make the directory ${directory.path}`, DIRECTORY_SCRIPT, args);
+    made.push(...stdout.split("\n").filter((line) => line !== ""));
+  }
+  return made;
+}
+
+/** Removes files and links; missing ones are fine. */
+export async function removeFiles(connection: Connection, paths: readonly string[]): Promise<void> {
+  if (paths.length > 0) await runScript(connection, "remove files", REMOVE_FILES_SCRIPT, paths);
+}
+
+/** Removes directories that are empty, the last given first. Returns those that hold something and stay. */
+export async function removeDirectories(connection: Connection, paths: readonly string[]): Promise<string[]> {
+  if (paths.length === 0) return [];
+  const { stdout } = await runScript(connection, "remove directories", REMOVE_DIRECTORIES_SCRIPT, [...paths].reverse());
+  return stdout.split("\n").filter((line) => line !== "");
+}
+
+async function writeFile(connection: Connection, file: DesiredFile, accounts: Accounts, contentIsRight: boolean): Promise<void> {
+  const owner = ownerNumbers(accounts[file.owner]);
+  if (contentIsRight) {
+    await runScript(connection, `set the rights of ${file.path}`, ATTRIBUTES_SCRIPT, [file.path, file.mode, owner]);
+    return;
+  }
+  const args = [file.path, file.mode, owner, String(Buffer.byteLength(file.content))];
+  await runScript(connection, `write ${file.path}`, WRITE_SCRIPT, args, { stdin: file.content });
+}
+
+function isAsDesired(fact: FileFact, file: DesiredFile, sha256: string, accounts: Accounts): boolean {
+  const account = accounts[file.owner];
+  return fact.kind === "file" && fact.sha256 === sha256 && fact.mode === file.mode && fact.uid === account.uid && fact.gid === account.gid;
+}
+
+function parseFact(line: string, path: string): FileFact {
+  const match = /^(missing|file|directory|link|other) ([0-7]+) ([0-9]+) ([0-9]+) ([0-9a-f]{64}|-)$/.exec(line);
+  if (match === null) throw new Error(`unable to read the state of ${path}: "${line}"`);
+  const [, kind, mode = "", uid, gid, sha256 = ""] = match;
+  return { kind: kind as FileFact["kind"], mode: mode.padStart(4, "0"), uid: Number(uid), gid: Number(gid), sha256: sha256 === "-" ? "" : sha256 };
+}
+
+function ownerText(fact: FileFact, expected: OwnerRole, accounts: Accounts): string {
+  const role = [expected, "admin" as const, "database" as const].find((name) => accounts[name].uid === fact.uid && accounts[name].gid === fact.gid);
+  return role ?? ownerNumbers(fact);
+}
+
+function ownerNumbers(account: { readonly uid: number; readonly gid: number }): string {
+  return `${account.uid}:${account.gid}`;
+}

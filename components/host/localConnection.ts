@@ -1,0 +1,104 @@
+/** This machine as a host. Programs get a small, fixed environment: no passphrase or token of the calling program reaches them. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants, userInfo } from "node:os";
+import { createInterface } from "node:readline";
+import { type Account, argvAs, type Connection, type ExecOptions, type ExecResult, type HeldCommand } from "./connection";
+
+const TIMEOUT_MS = 120_000;
+const KILL_AFTER_MS = 10_000;
+/** Far more than any command prints that is not a mistake. */
+const OUTPUT_CHARS_MAX = 16 * 1024 * 1024;
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The machine that this program runs on. */
+export function connectLocally(): Connection {
+  const own = userInfo();
+  const login: Account = { name: own.username, uid: own.uid, gid: own.gid };
+  const running = new Set<ChildProcess>();
+  const endAll = (): void => {
+    for (const child of running) child.kill("SIGTERM");
+  };
+  process.on("exit", endAll);
+  return {
+    name: "this machine",
+    login,
+    exec: (argv, options = {}) => execute(argvAs(login, options.account, argv), options, running),
+    hold: (argv) => hold(argv, running),
+    close: async () => {
+      process.off("exit", endAll);
+      endAll();
+    },
+  };
+}
+
+function start(argv: readonly string[], running: Set<ChildProcess>): ChildProcess {
+  const [program = "", ...args] = argv;
+  const environment = { PATH: process.env["PATH"] ?? DEFAULT_PATH, HOME: userInfo().homedir, LANG: "C.UTF-8" };
+  const child = spawn(program, args, { cwd: "/", env: environment, stdio: ["pipe", "pipe", "pipe"] });
+  running.add(child);
+  // A program that does not read its input to the end closes the pipe: its exit code says what happened.
+  child.stdin?.on("error", () => undefined);
+  return child;
+}
+
+function execute(argv: readonly string[], options: ExecOptions, running: Set<ChildProcess>): Promise<ExecResult> {
+  return new Promise((resolve, reject) => {
+    const child = start(argv, running);
+    const output = { stdout: "", stderr: "" };
+    let tooMuch = false;
+    const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    const timers = [setTimeout(() => child.kill("SIGTERM"), timeoutMs), setTimeout(() => child.kill("SIGKILL"), timeoutMs + KILL_AFTER_MS)];
+    const collect = (name: "stdout" | "stderr") => (text: string) => {
+      if (output[name].length + text.length > OUTPUT_CHARS_MAX) {
+        tooMuch = true;
+        child.kill("SIGTERM");
+      } else {
+        output[name] += text;
+      }
+    };
+    child.stdout?.setEncoding("utf8").on("data", collect("stdout"));
+    child.stderr?.setEncoding("utf8").on("data", collect("stderr"));
+    if (child.stdout !== null && options.onLine !== undefined) createInterface({ input: child.stdout }).on("line", options.onLine);
+    child.on("error", (error) => {
+      for (const timer of timers) clearTimeout(timer);
+      running.delete(child);
+      reject(new Error(`unable to start ${argv[0]}: ${error.message}`));
+    });
+    child.on("close", (code, signal) => {
+      for (const timer of timers) clearTimeout(timer);
+      running.delete(child);
+      if (tooMuch) reject(new Error(`${argv[0]} printed more than ${OUTPUT_CHARS_MAX} characters`));
+      else resolve({ exitCode: code ?? 128 + (signal === null ? 0 : constants.signals[signal]), ...output });
+    });
+    child.stdin?.end(options.stdin ?? "");
+  });
+}
+
+function hold(argv: readonly string[], running: Set<ChildProcess>): Promise<HeldCommand> {
+  return new Promise((resolve, reject) => {
+    const child = start(argv, running);
+    let said = "";
+    const ended = new Promise<void>((end) => {
+      child.on("close", (code) => {
+        running.delete(child);
+        reject(new Error(`${argv[0]} ended with exit code ${code ?? "of a signal"}${said === "" ? "" : `: ${said.trim()}`}`));
+        end();
+      });
+    });
+    child.on("error", (error) => {
+      running.delete(child);
+      reject(new Error(`unable to start ${argv[0]}: ${error.message}`));
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      said = (said + text).slice(-2000);
+    });
+    child.stdout?.once("data", () => {
+      resolve({
+        release: async () => {
+          child.stdin?.end();
+          await ended;
+        },
+      });
+    });
+  });
+}

@@ -1,0 +1,88 @@
+/**
+ * PostgreSQL settings of a host, read and set through the runtime's `pg-settings`, and what stood in `postgresql.auto.conf` before, so
+ * that it can be put back.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Account, type Connection, run } from "./connection";
+import { parseJsonOutput, type RuntimeOnHost, runQuietly } from "./runtime";
+
+/** Pauses between tries while PostgreSQL starts; their sum is the patience, about a minute. */
+const START_PAUSES_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];
+
+export interface LiveSettings {
+  readonly serverVersion: number;
+  readonly values: Readonly<Record<string, string>>;
+  /** Names of settings that a restart has yet to bring into force. */
+  readonly pendingRestart: readonly string[];
+}
+
+/** What ALTER SYSTEM had set before us; null where it had set nothing. */
+export type PreviousSettings = Readonly<Record<string, string | null>>;
+
+/** @throws CommandFailed when PostgreSQL cannot be asked */
+export async function readSettings(runtime: RuntimeOnHost): Promise<LiveSettings> {
+  return parseSettings((await runQuietly(runtime, ["pg-settings"])).stdout);
+}
+
+/** Sets values for good (ALTER SYSTEM and reload); null puts a setting back to what the other files say. @throws CommandFailed */
+export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSettings): Promise<LiveSettings> {
+  const words = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
+  return parseSettings((await runQuietly(runtime, ["pg-settings", ...words])).stdout);
+}
+
+/** Asks until PostgreSQL answers after a restart. @throws CommandFailed of the last try */
+export async function waitForServer(runtime: RuntimeOnHost): Promise<LiveSettings> {
+  for (const pauseMs of START_PAUSES_MS) {
+    const settings = await readSettings(runtime).catch(() => null);
+    if (settings !== null) return settings;
+    await sleep(pauseMs);
+  }
+  return readSettings(runtime);
+}
+
+/** What `postgresql.auto.conf` says now about `names`. @throws CommandFailed when it cannot be read */
+export async function readPreviousSettings(
+  connection: Connection,
+  account: Account,
+  dataDirectory: string,
+  names: readonly string[],
+): Promise<PreviousSettings> {
+  const path = `${dataDirectory}/postgresql.auto.conf`;
+  const { stdout } = await run(connection, `read ${path}`, ["cat", "--", path], { account });
+  const values = parseAutoConf(stdout);
+  return Object.fromEntries(names.map((name) => [name, values.get(name) ?? null]));
+}
+
+/** Names and values of a file that ALTER SYSTEM writes: `name = 'value'`, quotes doubled, backslash escapes; the last one counts. */
+export function parseAutoConf(text: string): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const match = /^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)\s*'((?:[^'\\]|''|\\.)*)'/.exec(line);
+    if (match !== null) values.set((match[1] ?? "").toLowerCase(), unescape(match[2] ?? ""));
+  }
+  return values;
+}
+
+/** "GUC_scanstr" of PostgreSQL. */
+function unescape(text: string): string {
+  const letters: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
+  return text.replaceAll(/''|\\([0-7]{1,3}|.)/g, (whole, escaped: string | undefined) => {
+    if (whole === "''") return "'";
+    const character = escaped ?? "";
+    return /^[0-7]/.test(character) ? String.fromCharCode(Number.parseInt(character, 8)) : (letters[character] ?? character);
+  });
+}
+
+function parseSettings(stdout: string): LiveSettings {
+  const answer = parseJsonOutput("read the settings of PostgreSQL", stdout);
+  const { settings, serverVersion } = answer as { settings?: unknown; serverVersion?: unknown };
+  if (!Array.isArray(settings) || typeof serverVersion !== "number") {
+    throw new Error("unable to read the settings of PostgreSQL: pg-settings printed no settings or no server version");
+  }
+  const rows = settings as readonly { readonly name: string; readonly value: string; readonly pendingRestart: boolean }[];
+  return {
+    serverVersion,
+    values: Object.fromEntries(rows.map((row) => [row.name, row.value])),
+    pendingRestart: rows.filter((row) => row.pendingRestart).map((row) => row.name),
+  };
+}

@@ -1,0 +1,84 @@
+/** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
+import { type Account, CommandFailed, type Connection } from "./connection";
+
+/** Oldest Node.js with zstd in its standard library. */
+const NODE_VERSION_MIN = [22, 15] as const;
+const VERB_TIMEOUT_MS = 10 * 60_000;
+const BACKUP_TIMEOUT_MS = 7 * 24 * 3600_000;
+
+export interface RuntimeOnHost {
+  readonly connection: Connection;
+  readonly account: Account;
+  /** Program and options that every verb shares. */
+  readonly argv: readonly string[];
+  readonly onLine: (line: string) => void;
+}
+
+/** @throws Error when the account cannot run Node.js there, or when it is too old */
+export async function checkNode(connection: Connection, nodePath: string, account: Account): Promise<void> {
+  const wanted = NODE_VERSION_MIN.join(".");
+  const hint = `set nodePath to a Node.js of version ${wanted} or newer that ${account.name} may run`;
+  const result = await connection.exec([nodePath, "--version"], { account }).catch((error: unknown) => String(error));
+  if (typeof result === "string" || result.exitCode !== 0) {
+    const said = typeof result === "string" ? result : result.stderr.trim();
+    throw new Error(`${account.name} cannot run ${nodePath} on ${connection.name}${said === "" ? "" : ` (${said})`}: ${hint}`);
+  }
+  const match = /^v([0-9]+)\.([0-9]+)\./.exec(result.stdout);
+  const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || major < NODE_VERSION_MIN[0] || (major === NODE_VERSION_MIN[0] && minor < NODE_VERSION_MIN[1])) {
+    throw new Error(`${nodePath} is ${result.stdout.trim()} but the runtime needs at least v${wanted}: ${hint}`);
+  }
+}
+
+/** Makes the stanza in every repository; nothing where it exists. @throws CommandFailed */
+export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
+  await runVerb(runtime, "create the stanza", ["stanza-create"], VERB_TIMEOUT_MS);
+}
+
+/** Proves that a WAL segment arrives in every repository. @throws CommandFailed */
+export async function checkArchiving(runtime: RuntimeOnHost): Promise<void> {
+  await runVerb(runtime, "check the archiving", ["check"], VERB_TIMEOUT_MS);
+}
+
+/** A full backup into every repository. @throws CommandFailed */
+export async function takeFullBackup(runtime: RuntimeOnHost): Promise<void> {
+  await runVerb(runtime, "take the first backup", ["backup", "--type=full"], BACKUP_TIMEOUT_MS);
+}
+
+/** True when some repository holds a backup of the stanza. @throws CommandFailed when `info` fails or is no JSON */
+export async function hasBackup(runtime: RuntimeOnHost): Promise<boolean> {
+  const result = await runQuietly(runtime, ["info", "--output=json"]);
+  const stanzas = parseJsonOutput("list the backups", result.stdout);
+  if (!Array.isArray(stanzas)) throw new Error("unable to list the backups: info did not print a list of stanzas");
+  return stanzas.some((stanza: unknown) => {
+    const backups = typeof stanza === "object" && stanza !== null && "backup" in stanza ? stanza.backup : undefined;
+    return Array.isArray(backups) && backups.length > 0;
+  });
+}
+
+/** Runs a verb that prints a document; its log lines stay out of it. */
+export async function runQuietly(runtime: RuntimeOnHost, words: readonly string[]): Promise<{ readonly stdout: string }> {
+  const { connection, account, argv } = runtime;
+  const result = await connection.exec([...argv, "--log-level-console=off", "--log-level-stderr=error", ...words], {
+    account,
+    timeoutMs: VERB_TIMEOUT_MS,
+  });
+  if (result.exitCode !== 0) throw new CommandFailed(`run ${words[0]}`, result);
+  return result;
+}
+
+/** The document in what a verb printed. @throws Error when there is none */
+export function parseJsonOutput(what: string, stdout: string): unknown {
+  const begin = stdout.search(/^[[{]/m);
+  try {
+    return JSON.parse(stdout.slice(Math.max(begin, 0)));
+  } catch (error) {
+    throw new Error(`unable to ${what}: the runtime did not print JSON but ${JSON.stringify(stdout.slice(0, 200))}`, { cause: error });
+  }
+}
+
+async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
+  const { connection, account, argv, onLine } = runtime;
+  const result = await connection.exec([...argv, "--log-level-console=info", ...words], { account, timeoutMs, onLine });
+  if (result.exitCode !== 0) throw new CommandFailed(what, result);
+}

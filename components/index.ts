@@ -1,0 +1,25 @@
+/** The public names of the package. */
+export { CipherPassphrase, type CipherPassphraseArgs } from "./credentials/cipherPassphrase";
+export {
+  Acknowledge,
+  type AcknowledgeArgs,
+  type BackupScheduleArgs,
+  type CompressArgs,
+  CompressType,
+  Engine,
+  type HostConnection,
+  type HostDirectories,
+  type HostRepositoryArgs,
+  type HostSchedules,
+  type LocalConnection,
+  type PostgresHostArgs,
+} from "./databases/hostArgs";
+export { PostgresHost } from "./databases/postgresHost";
+export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
+export {
+  type ExistingBucket,
+  type S3BucketArgs,
+  S3CompatibleRepository,
+  type S3CompatibleRepositoryArgs,
+} from "./repositories/s3CompatibleRepository";
+export { type CipherRef, type RepositoryTarget, type S3Credentials, type S3Location, S3Quirks, UriStyle } from "./repositories/target";

@@ -1,0 +1,14 @@
+/** Names and types of components and their children. A released one never changes without an alias. */
+
+/** `pgbackstop:index:PostgresHost`. */
+export function typeToken(className: string): string {
+  return `pgbackstop:index:${className}`;
+}
+
+/** The main child takes the name of its component, every other one the name and a role. */
+export const CHILD_ROLES = { passphrase: "passphrase", host: "host" } as const;
+
+/** `orders-key-passphrase`. */
+export function childName(name: string, role: keyof typeof CHILD_ROLES): string {
+  return `${name}-${CHILD_ROLES[role]}`;
+}

@@ -1,0 +1,22 @@
+/** Findings to the user: errors as one exception with all of them, warnings in the log of the component. */
+import * as pulumi from "@pulumi/pulumi";
+import { type Finding, findingText, reasonText } from "../plan/findings";
+
+/** Throws all errors at once. @throws InputPropertiesError with path, fact and way out of each; its message has them all */
+export function throwErrors(component: string, findings: readonly Finding[]): void {
+  const errors = findings.filter((found) => found.severity === "error");
+  if (errors.length === 0) return;
+  const list = errors.map((found) => `  ${findingText(found)}`).join("\n");
+  throw new pulumi.InputPropertiesError({
+    message: `${component}: ${errors.length} ${errors.length === 1 ? "error" : "errors"} in the arguments\n${list}`,
+    errors: errors.map((found) => ({ propertyPath: found.path, reason: `${found.code} ${reasonText(found)}` })),
+  });
+}
+
+/** Writes warnings and notes to the log, on the component that they are about. */
+export function logWarnings(findings: readonly Finding[], resource: pulumi.Resource): void {
+  for (const found of findings) {
+    if (found.severity === "warning") void pulumi.log.warn(findingText(found), resource);
+    else if (found.severity === "note") void pulumi.log.info(findingText(found), resource);
+  }
+}

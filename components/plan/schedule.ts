@@ -1,0 +1,201 @@
+/**
+ * Five-field cron plus a time zone: parsed, checked, asked for its next run, and turned into systemd's OnCalendar.
+ *
+ * Fields are minute, hour, day of month, month, day of week; each is `*`, a number, a range, a list of those, with an optional step; months
+ * and days also by their English three-letter names; Sunday is 0 or 7. When both day fields are restricted, cron runs on days that match
+ * either of them; a field that begins with `*` counts as unrestricted, even `*` with a step (rules of cronie and Vixie cron). systemd always demands both,
+ * so such a schedule becomes two OnCalendar lines.
+ */
+export const BACKUP_TYPES = ["full", "diff", "incr"] as const;
+export type BackupType = (typeof BACKUP_TYPES)[number];
+
+/** When which kind of backup runs, and into which repositories. */
+export interface Schedule {
+  readonly name: string;
+  readonly cron: string;
+  /** IANA name, or UTC. */
+  readonly timeZone: string;
+  readonly type: BackupType;
+  readonly repoKeys: readonly number[];
+  /** Runs start up to this much later, by the same amount each time. */
+  readonly jitterSeconds: number;
+  /** A run that takes longer is stopped. */
+  readonly deadlineSeconds: number;
+}
+
+/** Allowed values, ascending; day of week 0 (Sunday) to 6. */
+export interface Cron {
+  readonly minutes: readonly number[];
+  readonly hours: readonly number[];
+  readonly daysOfMonth: readonly number[];
+  readonly months: readonly number[];
+  readonly daysOfWeek: readonly number[];
+  /** True when a day runs as soon as one of the two day fields matches. */
+  readonly anyDayField: boolean;
+}
+
+/** A wall-clock minute of some calendar, without a zone; month 1 to 12. */
+export interface CalendarMinute {
+  readonly year: number;
+  readonly month: number;
+  readonly day: number;
+  readonly hour: number;
+  readonly minute: number;
+}
+
+interface Field {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  readonly names: readonly string[];
+}
+
+const MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAY_NAMES = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const SYSTEMD_DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const FIELDS: readonly [Field, Field, Field, Field, Field] = [
+  { name: "minute", min: 0, max: 59, names: [] },
+  { name: "hour", min: 0, max: 23, names: [] },
+  { name: "day of month", min: 1, max: 31, names: [] },
+  { name: "month", min: 1, max: 12, names: MONTH_NAMES },
+  { name: "day of week", min: 0, max: 7, names: DAY_NAMES },
+];
+/** February 29 on a given weekday comes back after 40 years at the latest (around a century without a leap day). */
+const SEARCH_DAYS_MAX = 41 * 366;
+
+/** What is wrong with the text, or the parsed schedule. Pure. */
+export function parseCron(text: string): { readonly ok: true; readonly cron: Cron } | { readonly ok: false; readonly reason: string } {
+  const words = text.trim().split(/\s+/);
+  if (words.length !== 5) {
+    return {
+      ok: false,
+      reason: `"${text}" has ${text.trim() === "" ? 0 : words.length} fields, not the five of minute, hour, day of month, month, day of week`,
+    };
+  }
+  const values: (readonly number[])[] = [];
+  for (const [index, field] of FIELDS.entries()) {
+    const parsed = parseField(words[index] ?? "", field);
+    if (typeof parsed === "string") return { ok: false, reason: `"${text}": ${parsed}` };
+    values.push(parsed);
+  }
+  const [minutes = [], hours = [], daysOfMonth = [], months = [], days = []] = values;
+  const daysOfWeek = ascending(days.map((day) => day % 7));
+  const anyDayField = !(words[2] ?? "").startsWith("*") && !(words[4] ?? "").startsWith("*");
+  const cron: Cron = { minutes, hours, daysOfMonth, months, daysOfWeek, anyDayField };
+  return nextRun(cron, { year: 2000, month: 1, day: 1, hour: 0, minute: 0 }) === null
+    ? { ok: false, reason: `"${text}" never runs: no such day in any year` }
+    : { ok: true, cron };
+}
+
+/** The cron of a schedule that was checked before. @throws Error for a text that {@link parseCron} refuses */
+export function loadCron(schedule: Schedule): Cron {
+  const parsed = parseCron(schedule.cron);
+  if (!parsed.ok) throw new Error(`schedule ${schedule.name}: ${parsed.reason}`);
+  return parsed.cron;
+}
+
+/** True when `timeZone` is a name that both systemd and this program know: `UTC` or an IANA name; offsets such as `+02:00` are not. */
+export function isTimeZone(timeZone: string): boolean {
+  if (!/^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/.test(timeZone)) return false;
+  try {
+    new Intl.DateTimeFormat("en", { timeZone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The first matching minute at or after `from`, in the calendar's own time; null when there is none. */
+export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null {
+  for (let dayOffset = 0; dayOffset < SEARCH_DAYS_MAX; dayOffset++) {
+    const date = new Date(Date.UTC(from.year, from.month - 1, from.day + dayOffset));
+    if (!runsOn(cron, date)) continue;
+    const start = dayOffset === 0 ? from.hour * 60 + from.minute : 0;
+    for (const hour of cron.hours) {
+      for (const minute of cron.minutes) {
+        if (hour * 60 + minute < start) continue;
+        return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate(), hour, minute };
+      }
+    }
+  }
+  return null;
+}
+
+/** systemd's OnCalendar expressions of a schedule, with the zone: one, or two where cron means "either day field". */
+export function toOnCalendar(cron: Cron, timeZone: string): string[] {
+  const time = `${valuesText(cron.hours, FIELDS[1], two)}:${valuesText(cron.minutes, FIELDS[0], two)}:00`;
+  const month = valuesText(cron.months, FIELDS[3], two);
+  const days = daysText(cron.daysOfWeek);
+  const dates = valuesText(cron.daysOfMonth, FIELDS[2], two);
+  const line = (weekdays: string, monthDays: string): string => `${weekdays}*-${month}-${monthDays} ${time} ${timeZone}`;
+  return cron.anyDayField ? [line("", dates), line(days, "*")] : [line(days, dates)];
+}
+
+function runsOn(cron: Cron, date: Date): boolean {
+  if (!cron.months.includes(date.getUTCMonth() + 1)) return false;
+  const dayOfMonth = cron.daysOfMonth.includes(date.getUTCDate());
+  const dayOfWeek = cron.daysOfWeek.includes(date.getUTCDay());
+  return cron.anyDayField ? dayOfMonth || dayOfWeek : dayOfMonth && dayOfWeek;
+}
+
+/** The values of one field, or what is wrong with it. */
+function parseField(text: string, field: Field): readonly number[] | string {
+  const values: number[] = [];
+  for (const part of text.split(",")) {
+    const match = /^(\*|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:\/([0-9]+))?$/i.exec(part);
+    if (match === null) return `${field.name} "${text}" is not *, a number, a range, a list or a step of those`;
+    const [, base, firstText, lastText, stepText] = match;
+    const first = base === "*" ? field.min : valueOf(firstText ?? "", field);
+    const last = base === "*" ? field.max : lastText !== undefined ? valueOf(lastText, field) : stepText !== undefined ? field.max : first;
+    const step = stepText === undefined ? 1 : Number(stepText);
+    if (first === null || last === null) return `${field.name} "${part}" is outside ${field.min} to ${field.max}`;
+    if (first > last) return `${field.name} "${part}" ends before it begins`;
+    if (step < 1 || step > field.max) return `${field.name} "${part}" has a step outside 1 to ${field.max}`;
+    for (let value = first; value <= last; value += step) values.push(value);
+  }
+  return ascending(values);
+}
+
+function valueOf(text: string, field: Field): number | null {
+  const named = field.names.indexOf(text.toLowerCase());
+  if (named >= 0) return named + field.min;
+  if (!/^[0-9]{1,2}$/.test(text)) return null;
+  const value = Number(text);
+  return value >= field.min && value <= field.max ? value : null;
+}
+
+/** `*`, `03`, `01..05,10`. */
+function valuesText(values: readonly number[], field: Field, render: (value: number) => string): string {
+  if (values.length === field.max - field.min + 1) return "*";
+  return runsOf(values)
+    .map(([first, last]) => (first === last ? render(first) : `${render(first)}..${render(last)}`))
+    .join(",");
+}
+
+/** `Mon..Fri,Sun ` with the blank that parts it from the date, or nothing for every day. systemd's week begins on Monday. */
+function daysText(daysOfWeek: readonly number[]): string {
+  if (daysOfWeek.length === 7) return "";
+  const fromMonday = ascending(daysOfWeek.map((day) => (day + 6) % 7));
+  const name = (value: number): string => SYSTEMD_DAYS[(value + 1) % 7] ?? "";
+  return `${runsOf(fromMonday)
+    .map(([first, last]) => (first === last ? name(first) : `${name(first)}..${name(last)}`))
+    .join(",")} `;
+}
+
+function runsOf(values: readonly number[]): [first: number, last: number][] {
+  const runs: [first: number, last: number][] = [];
+  for (const value of values) {
+    const run = runs.at(-1);
+    if (run !== undefined && run[1] === value - 1) run[1] = value;
+    else runs.push([value, value]);
+  }
+  return runs;
+}
+
+function ascending(values: readonly number[]): number[] {
+  return [...new Set(values)].sort((left, right) => left - right);
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, "0");
+}

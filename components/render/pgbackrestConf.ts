@@ -1,0 +1,81 @@
+/**
+ * `pgbackrest.conf` of a host: everything that stock pgBackRest understands, nothing that is secret. Stock reads the same file, together
+ * with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60 "build/config/config.yaml".
+ */
+import { type ConfSection, renderConf } from "../../runtime/config/render";
+import type { HostPlan, RepositoryPlan } from "../plan/resolve";
+
+type Option = ConfSection["options"][number];
+
+const COMMENT = "Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.";
+
+/** The whole text. @throws BackupError when an option cannot be written */
+export function renderPgbackrestConf(plan: HostPlan): string {
+  return renderConf(confSections(plan), COMMENT);
+}
+
+/** The same as structure: `[global]` with the repositories, the stanza's own section with its PostgreSQL. */
+export function confSections(plan: HostPlan): ConfSection[] {
+  const { directories } = plan;
+  const first = plan.repositories[0];
+  return [
+    {
+      name: "global",
+      options: [
+        ...plan.repositories.flatMap(repositoryOptions),
+        // One compression for all in pgBackRest; the settings file has what differs per repository.
+        ...(first === undefined ? [] : compressOptions(first)),
+        { name: "lock-path", value: directories.lock },
+        { name: "log-path", value: directories.log },
+        { name: "process-max", value: plan.processMax },
+        { name: "spool-path", value: directories.spool },
+        { name: "start-fast", value: true },
+      ],
+    },
+    {
+      name: plan.stanza,
+      options: [
+        { name: "pg1-path", value: plan.dataDirectory },
+        { name: "pg1-port", value: plan.port },
+        ...optional("pg1-socket-path", plan.socketDirectory),
+        ...optional("pg1-user", plan.databaseUser),
+      ],
+    },
+  ];
+}
+
+function compressOptions(repository: RepositoryPlan): Option[] {
+  const type: Option = { name: "compress-type", value: repository.compressType };
+  return repository.compressType === "none" ? [type] : [type, { name: "compress-level", value: repository.compressLevel }];
+}
+
+function repositoryOptions(repository: RepositoryPlan): Option[] {
+  const prefix = repository.name;
+  const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
+  const { s3 } = repository;
+  return [
+    option("type", repository.kind),
+    option("path", repository.path),
+    ...(repository.encrypted ? [option("cipher-type", "aes-256-cbc")] : []),
+    ...retentionOptions(repository, option),
+    ...(s3 === undefined
+      ? []
+      : [
+          option("s3-bucket", s3.bucket),
+          option("s3-endpoint", s3.endpoint),
+          option("s3-region", s3.region),
+          option("s3-uri-style", s3.uriStyle),
+          option("storage-port", s3.port),
+          ...(s3.caFile === undefined ? [] : [option("storage-ca-file", s3.caFile)]),
+        ]),
+  ];
+}
+
+function retentionOptions({ keepFullCount, keepDays }: RepositoryPlan, option: (name: string, value: Option["value"]) => Option): Option[] {
+  if (keepDays !== undefined) return [option("retention-full", keepDays), option("retention-full-type", "time")];
+  return keepFullCount === undefined ? [] : [option("retention-full", keepFullCount), option("retention-full-type", "count")];
+}
+
+function optional(name: string, value: string | undefined): Option[] {
+  return value === undefined ? [] : [{ name, value }];
+}

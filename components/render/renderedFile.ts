@@ -1,0 +1,35 @@
+/** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/secretFiles.ts). */
+export interface RenderedFile {
+  /** Absolute. */
+  readonly path: string;
+  /** Four octal digits: `0644`. */
+  readonly mode: string;
+  /** `admin` is root, or the account that the host is reached with when that is not root; `database` is the account of PostgreSQL. */
+  readonly owner: FileOwner;
+  readonly text: string;
+}
+
+export type FileOwner = "admin" | "database";
+
+/** Where each file of a host lies. */
+export interface HostPaths {
+  readonly conf: string;
+  readonly includeDirectory: string;
+  readonly settings: string;
+  readonly runtime: string;
+}
+
+/** @param directories `config` and `lib` of the plan */
+export function hostPaths(directories: { readonly config: string; readonly lib: string }): HostPaths {
+  return {
+    conf: `${directories.config}/pgbackrest.conf`,
+    includeDirectory: `${directories.config}/conf.d`,
+    settings: `${directories.config}/pgbackstop.json`,
+    runtime: `${directories.lib}/runtime.cjs`,
+  };
+}
+
+/** The credentials file of one repository; the only kind of file with secrets. */
+export function credentialsPath(directories: { readonly config: string; readonly lib: string }, repositoryName: string): string {
+  return `${hostPaths(directories).includeDirectory}/${repositoryName}-credentials.conf`;
+}

@@ -1,0 +1,30 @@
+/** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
+import { renderSettings, type SettingsFile } from "../../runtime/config/settings";
+import type { CompressType } from "../../runtime/config/types";
+import { findCompressType, type HostPlan, type RepositoryPlan } from "../plan/resolve";
+
+/** The whole text. */
+export function renderSettingsFile(plan: HostPlan): string {
+  return renderSettings(settingsOf(plan));
+}
+
+/** The same as structure; every repository says its compression, so that adding one does not change what the others get. */
+export function settingsOf(plan: HostPlan): SettingsFile {
+  const { mode, repositories } = plan.acknowledge;
+  return {
+    version: 1,
+    acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
+    repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(repository)])),
+  };
+}
+
+function repositorySettings(repository: RepositoryPlan): { compressType: CompressType; compressLevel?: number; s3Quirks?: string } {
+  const quirks = repository.s3?.quirks;
+  const compressType = findCompressType(repository.compressType);
+  if (compressType === null) throw new Error(`compression ${repository.compressType} cannot be written`);
+  return {
+    compressType,
+    ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
+    ...(quirks === undefined ? {} : { s3Quirks: quirks }),
+  };
+}

@@ -1,0 +1,45 @@
+/** A repository in a directory: another disk, a NAS or anything else that is mounted. */
+import * as pulumi from "@pulumi/pulumi";
+import { typeToken } from "../internal/children";
+import type { CipherRef, RepositoryTarget } from "./target";
+
+export interface PosixRepositoryArgs {
+  /**
+   * Absolute path on the host of the database. Made when it is missing; never removed.
+   * @example "/mnt/nas/pgbackrest"
+   */
+  path: pulumi.Input<string>;
+  /**
+   * True refuses to write while nothing is mounted at or above the path, so that a NAS that is away does not fill the root file system.
+   * @default false
+   */
+  requireMount?: boolean;
+  /** Client-side encryption; without it the files are readable for everybody who can read the directory. */
+  cipher?: CipherRef;
+}
+
+/**
+ * A repository in a directory.
+ *
+ * Creates nothing by itself: the database that uses it makes the directory. Destroying it leaves every backup in place.
+ *
+ * `const nas = new PosixRepository("ledger-nas", { path: "/mnt/nas/pgbackrest", requireMount: true });`
+ */
+export class PosixRepository extends pulumi.ComponentResource {
+  /** Give this to a database: `repositories: { repo1: { at: nas.target } }`. */
+  public readonly target: RepositoryTarget;
+  /** The directory. */
+  public readonly location: pulumi.Output<string>;
+
+  constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    super(typeToken("PosixRepository"), name, { path: args.path, encrypted: args.cipher !== undefined }, opts);
+    this.target = {
+      name,
+      path: args.path,
+      requireMount: args.requireMount ?? false,
+      ...(args.cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(args.cipher.passphrase) } }),
+    };
+    this.location = pulumi.output(args.path);
+    this.registerOutputs({ location: this.location });
+  }
+}
