@@ -71,6 +71,8 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/storage/storage", "runtime/format"],
   },
   { prefix: "runtime/workers", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/config/types", "runtime/repository"] },
+  { prefix: "runtime/version", mayImport: [] },
+  { prefix: "runtime/processHost", mayImport: ["runtime"] },
   { prefix: "runtime/main", mayImport: ["runtime"] },
   {
     prefix: "components/plan",

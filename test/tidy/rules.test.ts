@@ -71,17 +71,17 @@ describe("lengths", () => {
 
 describe("texts", () => {
   test("a note to do needs a number", () => {
-    const note = "TO" + "DO";
+    const note = ["TO", "DO"].join("");
     expect(checkNotes({ path: "a.ts", text: `x\n// ${note}: later\n` })).toEqual([`a.ts:2: a note without an issue number: // ${note}: later`]);
     expect(checkNotes({ path: "a.ts", text: `// ${note} #12: later\n` })).toEqual([]);
   });
 
   test("hosts of registries and paths of machines are found", () => {
-    const host = `https://registry.npmjs${"."}org/x`;
-    const path = `/wo${"rk"}/main/x`;
-    expect(checkPrivateNames({ path: "a.md", text: `${host}\n${path}\nhttps://example.com/work/x\n` })).toEqual([
-      `a.md:1: registry.npmjs${"."}org does not belong into the project`,
-      `a.md:2: /wo${"rk"}/main does not belong into the project`,
+    const host = ["registry", "npmjs", "org"].join(".");
+    const path = ["", "work", "main"].join("/");
+    expect(checkPrivateNames({ path: "a.md", text: `https://${host}/x\n${path}/x\nhttps://example.com/work/x\n` })).toEqual([
+      `a.md:1: ${host} does not belong into the project`,
+      `a.md:2: ${path} does not belong into the project`,
     ]);
   });
 

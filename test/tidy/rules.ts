@@ -41,7 +41,7 @@ export const BANS: readonly Ban[] = [
   { word: "process.exit", instead: "an error of a kind", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "exit") },
   { word: "process.on", instead: "ctx.signal", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "on") },
   { word: "Math.random", instead: "ctx.random", where: [...PRODUCT, "tools"], except: [], matches: (node) => isMember(node, "Math", "random") },
-  { word: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK], matches: (node) => isCall(node, "setTimeout") },
+  { word: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK, MAIN], matches: (node) => isCall(node, "setTimeout") },
   { word: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [], matches: (node) => isCall(node, "setInterval") },
   { word: "fetch", instead: "the storage driver's client", where: PURE, except: [], matches: (node) => isCall(node, "fetch") },
   { word: "any", instead: "unknown and a check", where: EVERYWHERE, except: [], matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword },
@@ -90,29 +90,39 @@ export function checkFunctionLength(source: Source, allowed: Readonly<Record<str
 
 /** Notes to do without a number that says where they are kept. */
 export function checkNotes(file: TextFile): string[] {
-  const word = new RegExp(`\\b(${["TO", "FIX", "X"].map((start, position) => start + ["DO", "ME", "XX"][position]).join("|")})\\b(?! ?\\(?#\\d+)`);
+  const words = [
+    ["TO", "DO"],
+    ["FIX", "ME"],
+    ["XX", "X"],
+  ].map((pieces) => pieces.join(""));
+  const word = new RegExp(`\\b(${words.join("|")})\\b(?! ?\\(?#\\d+)`);
   return linesMatching(file, word, (line) => `a note without an issue number: ${line}`);
 }
 
+/** Written in pieces, because this file is checked too. */
+const REGISTRY_HOSTS = [
+  ["registry", "npmjs", "org"],
+  ["deb", "debian", "org"],
+  ["snapshot", "debian", "org"],
+  ["deb", "nodesource", "com"],
+  ["proxy", "golang", "org"],
+  ["sum", "golang", "org"],
+  ["pypi", "org"],
+  ["pythonhosted", "org"],
+  ["crates", "io"],
+  ["maven", "org"],
+].map((words) => words.join("\\."));
+const MACHINE_PATHS = [
+  ["work", "main"],
+  ["work", "shared"],
+  ["root", ""],
+  ["home", "[a-z]+", ""],
+  ["Users", "[A-Za-z]+", ""],
+].map((words) => ["", ...words].join("/"));
+
 /** Hosts of package registries and paths of single machines do not belong into the project. */
 export function checkPrivateNames(file: TextFile): string[] {
-  const hosts = [
-    "registry.npmjs",
-    "deb.debian",
-    "snapshot.debian",
-    "proxy.golang",
-    "sum.golang",
-    "pypi.",
-    "crates.",
-    "repo1.maven",
-    "files.pythonhosted",
-    "deb.nodesource",
-  ];
-  const ends = ["org", "org", "org", "org", "org", "org", "io", "org", "org", "com"];
-  const paths = ["/work/" + "main", "/work/" + "shared", "/ro" + "ot/", "/home/" + "[a-z]+/", "/Us" + "ers/"];
-  const pattern = new RegExp(
-    `(${[...hosts.map((host, position) => `${host}.${ends[position]}`.replaceAll("..", ".").replaceAll(".", "\\.")), ...paths].join("|")})`,
-  );
+  const pattern = new RegExp(`\\b(?:${REGISTRY_HOSTS.join("|")})\\b|(?<![\\w.])(?:${MACHINE_PATHS.join("|")})`);
   return linesMatching(file, pattern, (_line, match) => `${match} does not belong into the project`);
 }
 
