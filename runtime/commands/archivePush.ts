@@ -29,7 +29,6 @@ export const archivePushCommand: Command = async (host) => {
       walName: absolute.slice(slash + 1),
       cluster: control === null ? null : { version: control.pgVersion, systemId: control.systemId },
       headerCheck: config.archiveHeaderCheck,
-      modeCheck: config.archiveModeCheck,
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
     },

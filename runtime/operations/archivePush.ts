@@ -28,7 +28,6 @@ export interface ArchivePushOptions {
   /** Null when there is no pg_control to compare with: then the repositories' own identity counts. */
   readonly cluster: ClusterIdentity | null;
   readonly headerCheck: boolean;
-  readonly modeCheck: boolean;
   readonly acknowledge: AcknowledgePolicy;
   /** How long the other lanes may go on after the policy is satisfied before what they lack becomes debt. */
   readonly graceMs: number;
@@ -203,11 +202,8 @@ class Lane {
     const [stored] = found;
     if (stored === undefined) return false;
     if (stored.sha1 === wal.sha1) {
-      if (this.#options.modeCheck) {
-        this.#ctx.log.warn(
-          `WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with the same checksum\nHINT: this is valid in some recovery scenarios but may also indicate a problem.`,
-        );
-      }
+      // Not a warning as in stock: most of these were pushed ahead by an earlier call.
+      this.#ctx.log.detail(`WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with the same checksum`);
       return true;
     }
     throw fail("archiveDuplicate", `WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with a different checksum`, {

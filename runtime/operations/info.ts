@@ -118,13 +118,13 @@ async function walRange(repo: Repository, archiveId: string): Promise<{ min: str
   let min: string | null = null;
   let max: string | null = null;
   for (const directory of directories) {
-    const names = await segmentsIn(repo, `${archiveId}/${directory}`);
+    const names = await segmentsIn(repo, archiveId, directory);
     if (names.length === 0) continue;
     min = names[0] ?? null;
     break;
   }
   for (const directory of min === null ? [] : directories.reverse()) {
-    const names = await segmentsIn(repo, `${archiveId}/${directory}`);
+    const names = await segmentsIn(repo, archiveId, directory);
     if (names.length === 0) continue;
     max = names.at(-1) ?? null;
     break;
@@ -132,9 +132,9 @@ async function walRange(repo: Repository, archiveId: string): Promise<{ min: str
   return { min, max };
 }
 
-async function segmentsIn(repo: Repository, directory: string): Promise<string[]> {
+async function segmentsIn(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
   const names: string[] = [];
-  for await (const stored of listWal(repo, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
+  for await (const stored of listWal(repo, archiveId, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
   return names.sort();
 }
 

@@ -8,18 +8,18 @@
 import { gzipSync, gunzipSync } from "node:zlib";
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
-import { fail, isError, toBackupError } from "../base/errors";
+import { fail, isError } from "../base/errors";
 import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
 import { isLabel } from "../format/label";
 import { type Manifest, parseManifest, renderManifest } from "../format/manifest";
-import { backupPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
+import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "./infoStore";
 import { type Repository, readFile, writeFile } from "./repository";
 
 /** Labels that have a directory, ascending, whether their backup is whole or not. */
 export async function listLabels(repo: Repository): Promise<string[]> {
   const labels: string[] = [];
-  for await (const entry of repo.storage.list(backupPath(repo.stanza, ""))) {
+  for await (const entry of repo.storage.list(backupsPath(repo.stanza))) {
     const name = baseName(entry.path);
     if (entry.type === "directory" && isLabel(name)) labels.push(name);
   }
@@ -28,7 +28,7 @@ export async function listLabels(repo: Repository): Promise<string[]> {
 
 /** The newest label of the manifest history, which outlives expired backups; null when there is none. */
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
-  const root = `${backupPath(repo.stanza, "")}/backup.history`.replace("//", "/");
+  const root = backupHistoryPath(repo.stanza);
   const years: string[] = [];
   for await (const entry of repo.storage.list(root))
     if (entry.type === "directory" && /^\d{4}$/.test(baseName(entry.path))) years.push(baseName(entry.path));
@@ -88,7 +88,7 @@ export async function finishBackup(repo: Repository, manifest: Manifest, pass: s
   await writeFile(repo, path, text, pass, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), gzipSync(text, { level: 9 }), pass, ctx);
   if (repo.latestLink && repo.storage.features.symlinks)
-    await repo.storage.link(`${backupPath(repo.stanza, "")}/latest`.replace("//", "/"), manifest.label);
+    await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, manifest.label);
 
   // Loaded again: another writer may have added or expired backups since this one began.
   const info = await loadBackupInfo(repo);
@@ -108,11 +108,7 @@ export async function loadHistoryManifest(repo: Repository, label: string, pass:
 /** Removes a directory that holds no finished backup. Refuses one that does: our mistake, never the user's. */
 export async function removeUnfinished(repo: Repository, label: string): Promise<void> {
   if (await hasManifest(repo, label)) throw fail("assert", `backup '${label}' is finished and must not be removed as unfinished`);
-  try {
-    await repo.storage.removePath(backupPath(repo.stanza, label));
-  } catch (error) {
-    throw toBackupError(error, "pathRemove");
-  }
+  await repo.storage.removePath(backupPath(repo.stanza, label));
 }
 
 function baseName(path: string): string {

@@ -7,7 +7,7 @@
 import type { ByteStream } from "../base/bytes";
 import { type CompressType, decompress, extensionOf, typeOfName } from "../format/compress";
 import { decrypt, encrypt } from "../format/cipher";
-import { archiveIdPath, walPath } from "../format/repoPath";
+import { archiveIdPath, archivePath, walPath } from "../format/repoPath";
 import { parseArchivedName, parseWalName } from "../format/walSegment";
 import type { Repository } from "./repository";
 
@@ -39,9 +39,10 @@ export async function findWal(repo: Repository, archiveId: string, name: string)
   return found;
 }
 
-/** Every stored WAL file of an archive id whose directory's 16 characters are at least `fromDirectory`. One listing of the whole id. */
-export async function* listWal(repo: Repository, archiveId: string): AsyncIterable<StoredWal> {
-  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId), { recursive: true })) {
+/** Every stored WAL file of an archive id, or of one of its 16-character directories. Lists all of it: cost grows with the archive. */
+export async function* listWal(repo: Repository, archiveId: string, directory?: string): AsyncIterable<StoredWal> {
+  const root = archiveIdPath(repo.stanza, archiveId);
+  for await (const entry of repo.storage.list(directory === undefined ? root : `${root}/${directory}`, { recursive: true })) {
     const stored = storedWalOf(entry.path, entry.sizeBytes);
     if (stored !== null) yield stored;
   }
@@ -50,7 +51,7 @@ export async function* listWal(repo: Repository, archiveId: string): AsyncIterab
 /** Archive ids (`15-1`) that have a directory. */
 export async function listArchiveIds(repo: Repository): Promise<string[]> {
   const ids: string[] = [];
-  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, ""))) {
+  for await (const entry of repo.storage.list(archivePath(repo.stanza))) {
     const name = baseName(entry.path);
     if (entry.type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name)) ids.push(name);
   }

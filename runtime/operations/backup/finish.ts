@@ -6,7 +6,7 @@ import { sha1Hex } from "../../base/hash";
 import { encryptBytes } from "../../format/cipher";
 import { compressBytes } from "../../format/compress";
 import type { Manifest, ManifestFile } from "../../format/manifest";
-import { backupPath, dataFilePath } from "../../format/repoPath";
+import { backupPath, backupsPath, dataFilePath } from "../../format/repoPath";
 import { segmentRange } from "../../format/walSegment";
 import { compareBytes } from "../../postgres/dataDirectory";
 import type { BackupStop } from "../../postgres/session";
@@ -94,5 +94,5 @@ async function syncDirectories(repo: Repository, manifest: Manifest): Promise<vo
   const root = backupPath(repo.stanza, manifest.label);
   for (const path of manifest.paths) await repo.storage.syncPath(`${root}/${path.name}`);
   await repo.storage.syncPath(root);
-  await repo.storage.syncPath(backupPath(repo.stanza, ""));
+  await repo.storage.syncPath(backupsPath(repo.stanza));
 }
