@@ -5,7 +5,7 @@
  */
 import { type BackupError, fail } from "../base/errors";
 import { type Entries, type Entry, entryId, isMultiple } from "./entry";
-import { canNegate, findOption, type NamedOption, optionName, similarNames } from "./optionName";
+import { findOption, type NamedOption, optionName, similarNames } from "./optionName";
 import { COMMANDS, type CommandName } from "./types";
 
 export interface CommandLine {
@@ -123,7 +123,6 @@ function argumentOf(found: NamedOption, text: string, argument: string | undefin
     if (argument !== undefined && argument !== "y" && argument !== "n") {
       throw fail("optionInvalidValue", `boolean option '--${text}' argument must be 'y' or 'n'`);
     }
-    if (argument === "n" && !canNegate(row)) throw fail("optionInvalid", `option '${text}' cannot be negated`);
     return { texts: [argument ?? "y"], negate: argument === "n", taken: 0 };
   }
   if (argument !== undefined) return { texts: [argument], negate: false, taken: 0 };

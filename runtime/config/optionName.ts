@@ -35,7 +35,7 @@ export function optionName(row: OptionRow, key: number | undefined): string {
 }
 
 /** True for a boolean of the configuration file, and for what the table says. */
-export function canNegate(row: OptionRow): boolean {
+function canNegate(row: OptionRow): boolean {
   return row.negate ?? ((row.type === "boolean" || row.booleanLike === true) && row.section !== "command-line");
 }
 
@@ -61,19 +61,21 @@ export function findOption(text: string): NamedOption | null {
   return { row: found, key: found.group === undefined ? undefined : digits === "" ? 1 : Number(digits), negate, reset };
 }
 
-/** The names nearest to a wrong one, nearest first, at most two; without leading dashes. */
+/** The names nearest to a wrong one, at most two; without leading dashes. */
 export function similarNames(text: string): readonly string[] {
   const prefix = /^(no-|reset-)/.exec(text)?.[0] ?? "";
   const name = text.slice(prefix.length).toLowerCase().replaceAll("_", "-");
   const key = /^(?:repo|pg)(\d{1,3})-/.exec(name)?.[1];
   const limit = Math.max(1, Math.floor(name.length / 4));
-  return OPTIONS.map((row) => {
+  const near = OPTIONS.map((row) => {
     const candidate = optionName(row, Number(key ?? "1"));
     const begins = name.length >= 4 && candidate.startsWith(name);
     return { candidate, distance: begins ? 0 : editDistance(name, candidate, limit) };
   })
     .filter(({ distance }) => distance <= limit)
-    .sort((left, right) => left.distance - right.distance)
+    .sort((left, right) => left.distance - right.distance);
+  return near
+    .filter(({ distance }) => distance === near[0]?.distance)
     .slice(0, 2)
     .map(({ candidate }) => prefix + candidate);
 }

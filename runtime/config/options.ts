@@ -167,7 +167,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("target-timeline", "string", "command-line", ["restore"], "timeline to recover along: a number, current or latest", {
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
-  acted("force", "boolean", "command-line", ["restore"], "restore into a directory that does not look like a data directory", { default: "n" }),
+  accepted("force", "boolean", "command-line", ["restore"], "restore into a directory that does not look like a data directory", { default: "n" }),
   acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
   acted("output", "enum", "command-line", ["info", "verify", "version"], "form of the answer", {
     default: "text",
@@ -201,7 +201,7 @@ const GENERAL: readonly OptionRow[] = [
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted("cmd", "string", "global", COPY, "program that restore_command shall call"),
+  acted("cmd", "string", "global", COPY, "program that restore_command shall call; by default this one"),
   acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
   acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
     default: "gz",
@@ -266,7 +266,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
     default: "y",
     forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
   }),
-  acted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
+  accepted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
     default: "n",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
@@ -278,8 +278,8 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
   acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them"),
   acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", { default: "y" }),
   acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out"),
-  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
-  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
+  accepted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
+  accepted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
   acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
   accepted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
   accepted("archive-get-queue-max", "size", "global", ["archive-get"], "bytes of WAL to fetch ahead", { default: "128MiB", range: ["0B", "4PiB"] }),
@@ -338,7 +338,7 @@ const POSTGRES: readonly OptionRow[] = [
   }),
   acted("pg-user", "string", "stanza", SESSION, "role to connect as", { ...CONNECTION }),
   accepted("pg", "integer", "command-line", NONE, "key of the one cluster to use", { range: ["1", "256"] }),
-  accepted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", { group: "pg", default: "n" }),
+  acted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", { group: "pg", default: "n" }),
   accepted("pg-host", "string", "stanza", PG, "host of the cluster", {
     group: "pg",
     ...on("pg-local", "n"),
@@ -428,7 +428,7 @@ const REPOSITORY: readonly OptionRow[] = [
     ...on("repo-cipher-type", "aes-256-cbc"),
     aliases: ["repo-cipher-pass"],
   }),
-  acted("repo-hardlink", "boolean", "global", ["backup"], "link unchanged files between backups", {
+  accepted("repo-hardlink", "boolean", "global", ["backup"], "link unchanged files between backups", {
     group: "repo",
     default: "n",
     depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },
@@ -439,19 +439,23 @@ const REPOSITORY: readonly OptionRow[] = [
     default: "y",
     depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
   }),
-  acted("repo-bundle", "boolean", "global", ["backup"], "store small files together", { group: "repo", default: "n" }),
-  acted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", { ...BUNDLE, default: "20MiB", range: ["1MiB", "1PiB"] }),
-  acted("repo-bundle-limit", "size", "global", ["backup"], "size up to which files are bundled", {
+  accepted("repo-bundle", "boolean", "global", ["backup"], "store small files together", { group: "repo", default: "n" }),
+  accepted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", {
+    ...BUNDLE,
+    default: "20MiB",
+    range: ["1MiB", "1PiB"],
+  }),
+  accepted("repo-bundle-limit", "size", "global", ["backup"], "size up to which files are bundled", {
     ...BUNDLE,
     default: "2MiB",
     range: ["8KiB", "1PiB"],
   }),
-  acted("repo-retention-full", "integer", "global", ["backup"], "full backups, or days, to keep", {
+  accepted("repo-retention-full", "integer", "global", ["backup"], "full backups, or days, to keep", {
     group: "repo",
     range: ["1", "9999999"],
     aliases: ["retention-full"],
   }),
-  acted("repo-retention-full-type", "enum", "global", ["backup"], "unit of repo-retention-full: backups or days", {
+  accepted("repo-retention-full-type", "enum", "global", ["backup"], "unit of repo-retention-full: backups or days", {
     group: "repo",
     default: "count",
     allowed: ["count", "time"],
@@ -493,7 +497,7 @@ const REPOSITORY: readonly OptionRow[] = [
   accepted("repo-target-time", "string", "global", ["archive-get", "info", "restore", "verify"], "show a versioned bucket as it was at this time", {
     refused: "a versioned bucket is read as it is now",
   }),
-  accepted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", { group: "repo", default: "n" }),
+  acted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", { group: "repo", default: "n" }),
   accepted("repo-host", "string", "global", REPO, "host of the repository", {
     group: "repo",
     ...on("repo-local", "n"),

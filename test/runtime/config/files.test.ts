@@ -1,0 +1,114 @@
+import { describe, expect, test } from "vitest";
+import { parseCommandLine } from "../../../runtime/config/cli";
+import { addFiles, isGlobalSection, readConfigFiles, sectionsOf } from "../../../runtime/config/files";
+import { parseIni } from "../../../runtime/config/ini";
+import type { CommandName } from "../../../runtime/config/types";
+import { failure } from "./support";
+
+const FILES: Readonly<Record<string, string>> = {
+  "/etc/pgbackrest/pgbackrest.conf": "[a]\nk=default",
+  "/etc/pgbackrest/conf.d/2.conf": "[a]\nk=two",
+  "/etc/pgbackrest/conf.d/1.conf": "[a]\nk=one",
+  "/etc/pgbackrest/conf.d/readme": "no",
+  "/etc/pgbackrest/conf.d/.conf": "no",
+  "/etc/pgbackrest.conf": "[a]\nk=old",
+  "/c/pgbackrest.conf": "[a]\nk=c",
+  "/c/conf.d/x.conf": "[a]\nk=cx",
+  "/i/y.conf": "[a]\nk=iy",
+  "/one.conf": "[a]\nk=alone",
+};
+
+function read(argv: readonly string[], files: Readonly<Record<string, string>> = FILES): [readonly string[], string | undefined] {
+  const { entries } = parseCommandLine(["check", ...argv]);
+  const found = readConfigFiles(entries, {
+    readFile: (path) => files[path] ?? null,
+    listDirectory: (path) => Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
+  });
+  return [found.entries.map((entry) => entry.value), found.directory];
+}
+
+describe("which files are read", () => {
+  test.each([
+    [[], ["default", "one", "two"], "/etc/pgbackrest"],
+    [["--config-path=/c/"], ["c", "cx"], "/c"],
+    [["--config-path=/none"], [], "/none"],
+    [["--config=/one.conf"], ["alone"], "/"],
+    [["--config=/one.conf", "--config-path=/c"], ["alone", "cx"], "/"],
+    [["--config=/one.conf", "--config-include-path=/i"], ["alone", "iy"], "/"],
+    [["--config-include-path=/i"], ["default", "iy"], "/etc/pgbackrest"],
+    [["--config-include-path=/i", "--config-path=/c"], ["c", "iy"], "/c"],
+    [["--no-config"], [], undefined],
+    [["--no-config", "--config-include-path=/i"], ["iy"], undefined],
+    [["--no-config", "--config-path=/c"], ["cx"], "/c"],
+  ])("%j", (argv, values, directory) => expect(read(argv)).toEqual([values, directory]));
+
+  test("the old default file only when the new one is missing", () => {
+    expect(read([], { "/etc/pgbackrest.conf": "[a]\nk=old" })).toEqual([["old"], "/etc"]);
+    expect(read([], {})).toEqual([[], "/etc/pgbackrest"]);
+  });
+
+  test("a named file must exist and paths must be paths", () => {
+    expect(failure(() => read(["--config=/missing.conf"]))).toBe(
+      "fileMissing: unable to open missing file '/missing.conf' for read\nHINT: the option config names this file.",
+    );
+    expect(failure(() => read(["--config-path=c"]))).toBe("optionInvalidValue: 'c' must begin with / for 'config-path' option");
+  });
+});
+
+describe("what sections say", () => {
+  function added(text: string, command: CommandName = "backup", stanza: string | undefined = "main"): { values: unknown; warnings: string[] } {
+    const { entries } = parseCommandLine([command, "--io-timeout=7"]);
+    const warnings: string[] = [];
+    addFiles(entries, parseIni(text, "/f"), stanza, command, (warning) => warnings.push(warning));
+    return { values: Object.fromEntries([...entries].map(([id, entry]) => [id, entry.texts])), warnings };
+  }
+
+  test("in order of strength", () => {
+    expect(sectionsOf("main", "backup")).toEqual(["main:backup", "main", "global:backup", "global"]);
+    expect(sectionsOf(undefined, "info")).toEqual(["global:info", "global"]);
+    expect(["global", "global:x", "globals", "main"].map(isGlobalSection)).toEqual([true, true, false, false]);
+  });
+
+  test("lists add up within a section over files, and do not mix between sections", () => {
+    expect(added("[main]\nexclude=a\n[global]\nexclude=z\n[main]\nexclude=b\n[other]\nexclude=o").values).toEqual({
+      "io-timeout#0": ["7"],
+      "exclude#0": ["a", "b"],
+    });
+  });
+
+  test("unknown, misplaced and useless options warn", () => {
+    expect(
+      added(
+        "[global]\nnope=1\nmarkerSecretKey=1\nYWJj=\nno-delta=y\nreset-delta=y\nstanza=x\nlog-format=json\npg1-path=/p\n[global:backup]\nrecovery-option=a=b\npg1-port=1\n[main:backup]\nlink-all=y\n",
+      ).warnings,
+    ).toEqual([
+      "configuration file contains option 'link-all' invalid for section 'main:backup'",
+      "configuration file contains option 'recovery-option' invalid for section 'global:backup'",
+      "configuration file contains stanza-only option 'pg1-port' in global section 'global:backup'",
+      "configuration file contains invalid option 'nope'",
+      "configuration file contains invalid option at line 3 of '/f'",
+      "configuration file contains invalid option at line 4 of '/f'",
+      "configuration file contains negate option 'no-delta'",
+      "configuration file contains reset option 'reset-delta'",
+      "configuration file contains command-line only option 'stanza'",
+      "configuration file contains command-line only option 'log-format'",
+      "configuration file contains stanza-only option 'pg1-path' in global section 'global'",
+    ]);
+  });
+
+  test.each([
+    [
+      "[global]\nprocess-max=1\nprocess-max=2",
+      "optionInvalid: option 'process-max' cannot be set multiple times\nHINT: the value comes from section [global] of /f (line 2) and /f (line 3).",
+    ],
+    [
+      "[global]\nrepo1-path=/a\nrepo-path=/b",
+      "optionInvalid: configuration file contains duplicate options ('repo-path', 'repo1-path') in section '[global]'\nHINT: the value comes from section [global] of /f (line 3).",
+    ],
+    [
+      "[main]\nrepo1-cipher-pass=",
+      "optionInvalidValue: section 'main', key 'repo1-cipher-pass' must have a value\nHINT: the value comes from section [main] of /f (line 2).",
+    ],
+    ["[global]\nrepo-bundle=y", "optionInvalid: option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle."],
+  ])("%j fails", (text, message) => expect(failure(() => added(text))).toBe(message));
+});

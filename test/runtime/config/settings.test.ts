@@ -1,0 +1,96 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, renderSettings, type SettingsFile } from "../../../runtime/config/settings";
+import { failure } from "./support";
+
+const FILE = "/etc/pgbackstop/pgbackstop.json";
+
+describe("the settings file", () => {
+  test("every field is optional", () => {
+    expect(parseSettings("{}", FILE)).toEqual(DEFAULT_SETTINGS);
+    expect(parseSettings('{"version":1,"repos":{}}', FILE)).toEqual(DEFAULT_SETTINGS);
+    expect(DEFAULT_SETTINGS).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, repos: {} });
+  });
+
+  test("reads all fields", () => {
+    const text =
+      '{"acknowledge":["repo10","repo2"],"repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio"},"repo10":{"compressLevel":99}}}';
+    expect(parseSettings(text, FILE)).toEqual({
+      acknowledge: { mode: "named", repoKeys: [2, 10] },
+      repos: { 2: { compressType: "zst", compressLevel: -3, s3Quirks: "minio" }, 10: { compressLevel: 99 } },
+    });
+    expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoKeys: [] });
+  });
+
+  test.each([
+    ["", "is not valid JSON"],
+    ['{"a"', "is not valid JSON at position 4"],
+    ["[]", "must be an object, not []"],
+    ["null", "must be an object, not null"],
+    ['{"acknowlege":"all"}', 'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "repos"'],
+    ['{"version":2}', "field 'version' must be 1, not 2"],
+    ['{"acknowledge":"some"}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"'],
+    ['{"acknowledge":[]}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not []'],
+    ['{"acknowledge":["repo1","repo1"]}', 'field \'acknowledge\' must be each repository once, not ["repo1","repo1"]'],
+    ['{"acknowledge":["repo0"]}', 'field \'acknowledge\' must be "repo1" to "repo256", not "repo0"'],
+    ['{"acknowledge":[1]}', 'field \'acknowledge\' must be "repo1" to "repo256", not 1'],
+    ['{"repos":[]}', "field 'repos' must be an object, not []"],
+    ['{"repos":{"repo257":{}}}', 'field \'repos.repo257\' must be "repo1" to "repo256", not "repo257"'],
+    ['{"repos":{"repo1":{"level":3}}}', 'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks"'],
+    ['{"repos":{"repo1":{"compressType":"xz"}}}', 'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst", "bz2", not "xz"'],
+    [
+      '{"repos":{"repo1":{"compressType":"bz2"}}}',
+      'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst" (bz2 is read but not written), not "bz2"',
+    ],
+    ['{"repos":{"repo1":{"compressLevel":"3"}}}', "field 'repos.repo1.compressLevel' must be a whole number, not \"3\""],
+    [
+      '{"repos":{"repo1":{"compressType":"gz","compressLevel":10}}}',
+      "field 'repos.repo1.compressLevel' must be -1 to 9 for compression type gz, not 10",
+    ],
+    ['{"repos":{"repo1":{"compressType":"none","compressLevel":1}}}', "field 'repos.repo1.compressLevel' must be 0 for compression type none, not 1"],
+    [
+      '{"repos":{"repo1":{"s3Quirks":"Min IO"}}}',
+      'field \'repos.repo1.s3Quirks\' must be "auto" or the name of a provider in lower case, not "Min IO"',
+    ],
+  ])("%s fails", (text, message) => expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`));
+
+  test("renders in a fixed order and refuses what it would not read", () => {
+    expect(renderSettings({ repos: { repo10: {}, repo2: { s3Quirks: "auto", compressType: "zst" } }, acknowledge: ["repo2"] })).toBe(
+      '{\n  "version": 1,\n  "acknowledge": [\n    "repo2"\n  ],\n  "repos": {\n    "repo2": {\n      "compressType": "zst",\n      "s3Quirks": "auto"\n    },\n    "repo10": {}\n  }\n}\n',
+    );
+    expect(renderSettings({})).toBe('{\n  "version": 1,\n  "acknowledge": "all"\n}\n');
+    expect(failure(() => renderSettings({ acknowledge: [] }))).toContain("config: settings file 'pgbackstop.json' field 'acknowledge' must be");
+  });
+
+  test("what was rendered reads back the same", () => {
+    const repo = fc.constantFrom("none", "gz", "lz4", "zst").chain((compressType) => {
+      const range = levelRangeOf(compressType as "gz") ?? { least: 0, most: 0 };
+      const compressLevel = fc.integer({ min: range.least, max: range.most });
+      return fc.record(
+        { compressType: fc.constant(compressType as "gz"), compressLevel, s3Quirks: fc.constantFrom("auto", "minio") },
+        { requiredKeys: ["compressType"] },
+      );
+    });
+    const key = fc.integer({ min: 1, max: 256 });
+    const file: fc.Arbitrary<SettingsFile> = fc.record({
+      acknowledge: fc.oneof(
+        fc.constantFrom("all" as const, "any" as const),
+        fc.uniqueArray(key, { minLength: 1, maxLength: 5 }).map((keys) => keys.map((k) => `repo${k}`)),
+      ),
+      repos: fc.dictionary(
+        key.map((k) => `repo${k}`),
+        repo,
+        { maxKeys: 4 },
+      ),
+    });
+    fc.assert(
+      fc.property(file, (settings) => {
+        const read = parseSettings(renderSettings(settings), FILE);
+        const { acknowledge = "all", repos = {} } = settings;
+        expect(read.acknowledge.mode).toBe(typeof acknowledge === "string" ? acknowledge : "named");
+        expect(read.acknowledge.repoKeys.map((k) => `repo${k}`).sort()).toEqual(typeof acknowledge === "string" ? [] : [...acknowledge].sort());
+        expect(Object.fromEntries(Object.entries(read.repos).map(([k, value]) => [`repo${k}`, value]))).toEqual({ ...repos });
+      }),
+    );
+  });
+});

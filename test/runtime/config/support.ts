@@ -1,0 +1,35 @@
+/** A machine made of texts: files, directories and environment for loadConfig, and what it says. */
+import { type Loaded, loadConfig } from "../../../runtime/config/load";
+import { BackupError } from "../../../runtime/base/errors";
+
+export interface Machine {
+  readonly argv?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+export const MAIN_FILE = "/etc/pgbackrest/pgbackrest.conf";
+
+export function load(machine: Machine): Loaded {
+  const files = machine.files ?? {};
+  return loadConfig({
+    argv: machine.argv ?? [],
+    env: machine.env ?? {},
+    readFile: (path) => files[path] ?? null,
+    listDirectory: (path) =>
+      Object.keys(files)
+        .filter((name) => name.startsWith(`${path}/`))
+        .map((name) => name.slice(path.length + 1)),
+  });
+}
+
+/** `kind: message` and each hint on a line of its own. */
+export function failure(act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    return [`${error.kind}: ${error.message}`, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n");
+  }
+  return "no error";
+}
