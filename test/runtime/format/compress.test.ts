@@ -1,0 +1,198 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ByteStream } from "../../../runtime/base/bytes";
+import { fail } from "../../../runtime/base/errors";
+import {
+  type CompressType,
+  compress,
+  compressBytes,
+  decompress,
+  decompressBytes,
+  defaultLevel,
+  extensionOf,
+  isCompressType,
+  levelRange,
+  typeOfExtension,
+  typeOfName,
+} from "../../../runtime/format/compress";
+import { all, errorOf, pieces, sampleBytes } from "./vectors";
+
+const LIMIT = 1 << 30;
+const WRITTEN: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
+const CODED: readonly CompressType[] = ["gz", "lz4", "zst"];
+
+describe.each(WRITTEN)("%s", (type) => {
+  const spec = { type, level: defaultLevel(type) };
+
+  it.each([false, true])("gives back large content in chunks of any size (raw: %s)", async (raw) => {
+    const content = sampleBytes(5_000_000);
+    for (const size of [100_000, 1_048_576, 5_000_000]) {
+      const stored = await all(compress(pieces(content, size), spec, raw));
+      expect((await all(decompress(pieces(stored, 70_000), type, raw))).equals(content)).toBe(true);
+      expect(Buffer.from(decompressBytes(stored, type, LIMIT, raw)).equals(content)).toBe(true);
+    }
+  });
+
+  it("gives back any content, whole and byte by byte", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), fc.boolean(), fc.constantFrom(1, 1000), async (content, raw, size) => {
+        const stored = Buffer.from(compressBytes(content, spec, raw));
+        expect(Buffer.from(decompressBytes(stored, type, LIMIT, raw)).equals(content)).toBe(true);
+        expect((await all(decompress(pieces(stored, size), type, raw))).equals(content)).toBe(true);
+        const streamed = await all(compress(pieces(content, size), spec, raw));
+        expect(Buffer.from(decompressBytes(streamed, type, LIMIT, raw)).equals(content)).toBe(true);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("works at both ends of its levels", async () => {
+    const content = sampleBytes(100_000);
+    for (const level of Object.values(levelRange(type))) {
+      const stored = await all(compress(pieces(content, 30_000), { type, level }));
+      expect((await all(decompress(pieces(stored, 30_000), type))).equals(content)).toBe(true);
+      expect(Buffer.from(decompressBytes(compressBytes(content, { type, level }), type, LIMIT)).equals(content)).toBe(true);
+    }
+  });
+});
+
+describe.each(CODED)("%s, damaged", (type) => {
+  const stored = Buffer.from(compressBytes(sampleBytes(300_000), { type, level: defaultLevel(type) }));
+
+  it("is refused when it ends early", async () => {
+    for (const size of [0, 3, 20, 1000, stored.length - 1]) {
+      const cut = stored.subarray(0, size);
+      expect((await errorOf("format", () => all(decompress(pieces(cut, 999), type)))).message).toContain(`${type} content is damaged or cut short`);
+      expect((await errorOf("format", () => decompressBytes(cut, type, LIMIT))).message).toContain(`${type} content is damaged or cut short`);
+    }
+  });
+
+  it("is refused when it is something else", async () => {
+    await errorOf("format", () => all(decompress(pieces(sampleBytes(100_000), 1000), type)));
+    await errorOf("format", () => decompressBytes(sampleBytes(1000), type, LIMIT));
+  });
+
+  it("is refused when it is larger than allowed", async () => {
+    await errorOf("format", () => decompressBytes(stored, type, 299_999));
+  });
+});
+
+describe.each(CODED)("%s streams", (type) => {
+  const spec = { type, level: defaultLevel(type) };
+
+  function watched(chunks: number, failAt = Number.POSITIVE_INFINITY): { source: ByteStream; state: { read: number; returned: boolean } } {
+    const state = { read: 0, returned: false };
+    async function* generate(): ByteStream {
+      try {
+        for (; state.read < chunks; state.read++) {
+          if (state.read === failAt) throw fail("fileRead", "disk broke");
+          yield sampleBytes(262_144, state.read);
+        }
+      } finally {
+        state.returned = true;
+      }
+    }
+    return { source: generate(), state };
+  }
+
+  it("release the source when the consumer leaves early, and read no further", async () => {
+    const { source, state } = watched(10_000);
+    for await (const chunk of compress(source, spec)) if (chunk.length > 1000) break;
+    expect(state.returned).toBe(true);
+    expect(state.read).toBeLessThan(200);
+  });
+
+  it("release the source when the consumer throws", async () => {
+    const { source, state } = watched(10_000);
+    const consume = async (): Promise<void> => {
+      for await (const chunk of compress(source, spec)) if (chunk.length > 1000) throw fail("fileWrite", "no space");
+    };
+    await errorOf("fileWrite", consume);
+    expect(state.returned).toBe(true);
+  });
+
+  it("hold the source back while the consumer waits", async () => {
+    const { source, state } = watched(10_000);
+    const iterator = compress(source, spec)[Symbol.asyncIterator]();
+    await iterator.next();
+    await iterator.next();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(state.read).toBeLessThan(100);
+    await iterator.return?.();
+    expect(state.returned).toBe(true);
+  });
+
+  it("pass the source's error on unchanged", async () => {
+    const { source, state } = watched(100, 5);
+    expect((await errorOf("fileRead", () => all(compress(source, spec)))).message).toBe("disk broke");
+    expect(state.returned).toBe(true);
+  });
+
+  it("release the source when the content turns out to be damaged", async () => {
+    const { source, state } = watched(10_000);
+    await errorOf("format", () => all(decompress(source, type)));
+    expect(state.returned).toBe(true);
+    expect(state.read).toBeLessThan(100);
+  });
+});
+
+describe("other readers", () => {
+  const content = sampleBytes(1_200_000);
+  const tools: readonly (readonly [CompressType, string, readonly string[]])[] = [
+    ["gz", "gzip", ["-dc"]],
+    ["zst", "zstd", ["-dc"]],
+  ];
+
+  it.each(tools)("of %s take our streams", async (type, tool, args) => {
+    if (spawnSync(tool, ["--version"]).status !== 0) {
+      process.stderr.write(`SKIPPED: ${tool} is not on PATH\n`);
+      return;
+    }
+    for (const stored of [
+      await all(compress(pieces(content, 100_000), { type, level: defaultLevel(type) })),
+      compressBytes(content, { type, level: 1 }),
+    ]) {
+      expect(execFileSync(tool, args, { input: stored, maxBuffer: LIMIT }).equals(content)).toBe(true);
+    }
+  });
+
+  it("see the headers that stock writes", async () => {
+    const head = async (type: CompressType, raw: boolean): Promise<number[]> => [
+      ...(await all(compress(pieces(content, 100_000), { type, level: 6 }, raw))).subarray(0, 8),
+    ];
+    expect((await head("gz", false)).slice(0, 8)).toEqual([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    expect((await head("gz", true)).slice(0, 2)).toEqual([0x78, 0x9c]);
+    const zst = await head("zst", false);
+    expect(zst.slice(0, 4)).toEqual([0x28, 0xb5, 0x2f, 0xfd]);
+    // No content size, no checksum, no single segment.
+    expect(zst[4]).toBe(0);
+  });
+});
+
+describe("names and levels", () => {
+  it("are those of stock", () => {
+    expect(["none", "gz", "lz4", "zst", "bz2"].map((type) => [extensionOf(type as CompressType), defaultLevel(type as CompressType)])).toEqual([
+      ["", 0],
+      [".gz", 6],
+      [".lz4", 1],
+      [".zst", 3],
+      [".bz2", 9],
+    ]);
+    expect(levelRange("zst")).toEqual({ min: -7, max: 22 });
+    expect([typeOfName("x.gz"), typeOfName("x.zst"), typeOfName("x"), typeOfName("a.b/x.txt")]).toEqual(["gz", "zst", "none", "none"]);
+    expect([typeOfExtension(".lz4"), typeOfExtension(".xz")]).toEqual(["lz4", null]);
+    expect([isCompressType("gz"), isCompressType("xz"), isCompressType("toString")]).toEqual([true, false, false]);
+  });
+
+  it("bz2 is refused with its own error", async () => {
+    for (const run of [
+      () => compress(pieces(sampleBytes(1), 1), { type: "bz2", level: 9 }),
+      () => decompress(pieces(sampleBytes(1), 1), "bz2"),
+      () => compressBytes(sampleBytes(1), { type: "bz2", level: 9 }),
+      () => decompressBytes(sampleBytes(1), "bz2", 1),
+    ]) {
+      expect((await errorOf("featureNotSupported", run)).exitCode).toBe(67);
+    }
+  });
+});
