@@ -44,6 +44,8 @@ export interface ArchivePushOutcome {
 }
 
 const AHEAD_POLL_MS = 200;
+/** Grace for repositories that owe WAL already. */
+const OWING_GRACE_MS = 500;
 
 /** Errors that concern the file, not a repository: nothing more is written anywhere. */
 const FATAL = ["archiveDuplicate", "archiveMismatch"] as const;
@@ -82,7 +84,9 @@ export async function archivePush(
   });
   const graceMs = (): number | null => {
     if (fatal !== null) return 0;
-    return isSatisfied(options.acknowledge, keys, holding(settled)) ? options.graceMs : null;
+    if (!isSatisfied(options.acknowledge, keys, holding(settled))) return null;
+    // Who owes already is likely still away: waiting the full grace again for each segment would throttle the archive.
+    return keys.every((key) => settled.has(key) || debt.list(key).length > 0) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
   };
   await waitForLanes(lanes, graceMs, ctx, stop);
   if (fatal !== null) throw fatal;
