@@ -62,7 +62,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInp
     ],
     settings: { archive_mode: "on", archive_command: archiveCommand(plan) },
     timers: timerNames(plan),
-    firstBackup: plan.firstBackup,
+    takeFirstBackup: plan.firstBackup,
     allowRestart: plan.allowRestart,
     restartCommand: plan.restartCommand,
   };

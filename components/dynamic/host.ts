@@ -41,7 +41,8 @@ export interface HostInputs {
   readonly mounts: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
   readonly timers: readonly string[];
-  readonly firstBackup: boolean;
+  /** Not `firstBackup`: that is an output, and a resource has one property of a name. */
+  readonly takeFirstBackup: boolean;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];
 }
@@ -96,7 +97,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.pendingRestart === true ? ["pendingRestart"] : []),
     ...(olds.ready === true ? [] : ["ready"]),
-    ...(news.firstBackup && olds.firstBackup === "off" ? ["firstBackup"] : []),
+    ...(news.takeFirstBackup && olds.firstBackup === "off" ? ["firstBackup"] : []),
   ];
 }
 
@@ -140,7 +141,7 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
     directoriesToMake: inputs.directoriesToMake,
     directoriesToKeep: inputs.directoriesToKeep,
     mounts: inputs.mounts,
-    firstBackup: inputs.firstBackup,
+    firstBackup: inputs.takeFirstBackup,
   };
   try {
     const before = olds === null ? null : outcomeOf(olds);

@@ -44,7 +44,8 @@ export class HostState extends pulumi.dynamic.Resource {
   declare readonly serverVersion: pulumi.Output<number>;
 
   constructor(name: string, args: HostStateArgs, opts: pulumi.CustomResourceOptions) {
-    const outputs: { readonly [K in keyof HostOutputs]: undefined } = {
+    // `never` when an output has the name of an input and would take its place.
+    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly [K in keyof HostOutputs]: undefined } : never = {
       identity: undefined,
       fileFacts: undefined,
       secretFileFacts: undefined,

@@ -206,6 +206,7 @@ async function applySettings(
   }
   const waited = outcome.pendingRestart;
   let live = await readSettings(runtime);
+  await checkServer(connection, desired, live);
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
   if (different.length > 0) {
     for (const name of different) tell(`setting ${name} = ${desired.settings[name]}`);
@@ -225,6 +226,22 @@ async function applySettings(
     tell("WARN: archive_mode comes into force with the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
   }
   return different.length > 0 || (waited && !outcome.pendingRestart);
+}
+
+/** What must be right before archiving is switched on. @throws Error when the server is another one, or would not start again */
+async function checkServer(connection: Connection, desired: DesiredHost, live: LiveSettings): Promise<void> {
+  const { stdout } = await run(connection, "compare the data directories", ["readlink", "-f", "--", desired.dataDirectory, live.dataDirectory]);
+  const [declared, running] = stdout.trim().split("\n");
+  if (declared !== running) {
+    throw new Error(
+      `the server that answers has its data in ${live.dataDirectory}, not in ${desired.dataDirectory}: set port, socketDirectory or dataDirectory`,
+    );
+  }
+  if (live.values["wal_level"] === "minimal") {
+    throw new Error("wal_level is minimal: PostgreSQL would refuse to start with archive_mode on; set it to replica and restart PostgreSQL first");
+  }
+  const library = live.values["archive_library"] ?? "";
+  if (library !== "") throw new Error(`archive_library is ${library}: it takes the place of archive_command; reset it first`);
 }
 
 async function applyFirstRun(runtime: RuntimeOnHost, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {

@@ -11,6 +11,7 @@ const START_PAUSES_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];
 
 export interface LiveSettings {
   readonly serverVersion: number;
+  readonly dataDirectory: string;
   readonly values: Readonly<Record<string, string>>;
   /** Names of settings that a restart has yet to bring into force. */
   readonly pendingRestart: readonly string[];
@@ -75,13 +76,14 @@ function unescape(text: string): string {
 
 function parseSettings(stdout: string): LiveSettings {
   const answer = parseJsonOutput("read the settings of PostgreSQL", stdout);
-  const { settings, serverVersion } = answer as { settings?: unknown; serverVersion?: unknown };
-  if (!Array.isArray(settings) || typeof serverVersion !== "number") {
-    throw new Error("unable to read the settings of PostgreSQL: pg-settings printed no settings or no server version");
+  const { settings, serverVersion, dataDirectory } = answer as { settings?: unknown; serverVersion?: unknown; dataDirectory?: unknown };
+  if (!Array.isArray(settings) || typeof serverVersion !== "number" || typeof dataDirectory !== "string") {
+    throw new Error("unable to read the settings of PostgreSQL: pg-settings printed no settings, server version or data directory");
   }
   const rows = settings as readonly { readonly name: string; readonly value: string; readonly pendingRestart: boolean }[];
   return {
     serverVersion,
+    dataDirectory,
     values: Object.fromEntries(rows.map((row) => [row.name, row.value])),
     pendingRestart: rows.filter((row) => row.pendingRestart).map((row) => row.name),
   };

@@ -79,6 +79,10 @@ export function parseJsonOutput(what: string, stdout: string): unknown {
 
 async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
   const { connection, account, argv, onLine } = runtime;
-  const result = await connection.exec([...argv, "--log-level-console=info", ...words], { account, timeoutMs, onLine });
+  const tell = (line: string): void => {
+    // The options of the run: long, and the same as in the files.
+    if (!line.includes(" command begin ")) onLine(line);
+  };
+  const result = await connection.exec([...argv, "--log-level-console=info", ...words], { account, timeoutMs, onLine: tell });
   if (result.exitCode !== 0) throw new CommandFailed(what, result);
 }

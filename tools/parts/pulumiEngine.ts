@@ -1,0 +1,82 @@
+/**
+ * Programs on the real Pulumi engine without touching the user's own Pulumi: a folder with its own home, file backend and passphrase, in
+ * which the engine's processes find this package and the SDK by name, as in a project that has them installed.
+ */
+import { mkdirSync, symlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, dirname, join } from "node:path";
+import type { PulumiFn, Stack } from "@pulumi/pulumi/automation";
+import { build as bundle } from "esbuild";
+import { projectFolder } from "./cache";
+import { ensureNode } from "./nodeBinary";
+import type { PulumiCli } from "./pulumiCli";
+
+export interface ProgramFolder {
+  readonly folder: string;
+  /** Environment of every process of the engine. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface ProgramFolderOptions {
+  readonly cli: PulumiCli;
+  /** Encrypts the secrets in the state. */
+  readonly passphrase: string;
+  /** False when the folder has its own node_modules. */
+  readonly link?: boolean;
+}
+
+/** Makes ready an existing, empty folder (or one with its own node_modules). */
+export async function prepareProgramFolder(folder: string, options: ProgramFolderOptions): Promise<ProgramFolder> {
+  const modules = join(folder, "node_modules");
+  if (options.link !== false) {
+    mkdirSync(modules, { recursive: true });
+    symlinkSync(projectFolder(), join(modules, "pgbackstop"));
+    symlinkSync(join(projectFolder(), "node_modules", "@pulumi"), join(modules, "@pulumi"));
+  }
+  for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
+  symlinkSync(options.cli.path, join(folder, "cli", "bin", "pulumi"));
+  // The SDK's own folder has the provider of dynamic resources, a script that calls `node`.
+  const path = [dirname(await ensureNode()), join(modules, "@pulumi", "pulumi"), dirname(options.cli.path), process.env.PATH ?? ""];
+  return {
+    folder,
+    env: {
+      PATH: path.join(delimiter),
+      PULUMI_HOME: join(folder, "home"),
+      PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
+      PULUMI_CONFIG_PASSPHRASE: options.passphrase,
+      PULUMI_SKIP_UPDATE_CHECK: "true",
+    },
+  };
+}
+
+/** A stack of an inline program; made when it does not exist. */
+export async function openStack(place: ProgramFolder, stackName: string, program: PulumiFn): Promise<Stack> {
+  const { LocalWorkspace, PulumiCommand } = await import("@pulumi/pulumi/automation/index.js");
+  return LocalWorkspace.createOrSelectStack(
+    { stackName, projectName: "pgbackstop-local", program },
+    {
+      workDir: place.folder,
+      pulumiHome: join(place.folder, "home"),
+      pulumiCommand: await PulumiCommand.get({ root: join(place.folder, "cli"), skipVersionCheck: true }),
+      projectSettings: { name: "pgbackstop-local", runtime: "nodejs", backend: { url: `file://${join(place.folder, "state")}` } },
+      envVars: { ...place.env },
+    },
+  );
+}
+
+/** The module `examples/<name>/program.ts`, compiled into the folder, so that it finds the built package there by its name. */
+export async function loadExample<T>(place: ProgramFolder, name: string): Promise<T> {
+  const outfile = join(place.folder, `${name}.cjs`);
+  await bundle({
+    entryPoints: [join(projectFolder(), "examples", name, "program.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node22",
+    external: ["pgbackstop", "@pulumi/*"],
+    tsconfigRaw: {},
+    logLevel: "silent",
+  });
+  return createRequire(outfile)(outfile) as T;
+}
