@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { decrypt, decryptBytes, encrypt, encryptBytes, encryptedSizeBytes } from "../../../runtime/format/cipher";

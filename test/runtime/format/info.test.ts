@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "../../../runtime/format/info";
 import { renderJson } from "../../../runtime/format/json";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compareBytes, type JsonValue, parseJson, renderJson, renderObject, renderString, tryParseJson } from "../../../runtime/format/json";
 import { errorOf } from "./vectors";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatLabel, fullLabelOf, isLabel, labelType } from "../../../runtime/format/label";
 import { errorOf } from "./vectors";

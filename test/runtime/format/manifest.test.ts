@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SHA1_EMPTY } from "../../../runtime/base/hash";
 import { parseInfo, renderInfo } from "../../../runtime/format/info";

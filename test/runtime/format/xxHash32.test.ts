@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { XxHash32, xxHash32 } from "../../../runtime/format/xxHash32";
 import { sampleBytes } from "./vectors";
