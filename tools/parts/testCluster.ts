@@ -38,8 +38,9 @@ export interface TableChecksum {
 }
 
 const SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = { smart: "SIGTERM", fast: "SIGINT", immediate: "SIGQUIT" };
-/** Short-lived test data: nothing survives a crash of the machine, and starts are quick. */
+/** Short-lived test data: it survives a crash of the server but need not survive one of the machine. */
 const BASE_SETTINGS: Settings = {
+  fsync: false,
   listen_addresses: "",
   unix_socket_permissions: "0777",
   shared_buffers: "64MB",
