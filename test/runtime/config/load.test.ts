@@ -1,0 +1,286 @@
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import { failure, load, type Machine, MAIN_FILE } from "./support";
+
+/** Each place that can say process-max, strongest first, and a value of its own. */
+const PLACES: readonly (readonly [string, string])[] = [
+  ["command line", "9"],
+  ["environment", "8"],
+  ["main:backup", "7"],
+  ["main", "6"],
+  ["global:backup", "5"],
+  ["global", "4"],
+];
+
+function machineWith(places: readonly (readonly [string, string])[]): Machine {
+  const text = places
+    .filter(([place]) => !place.includes(" ") && place !== "environment")
+    .map(([section, value]) => `[${section}]\nprocess-max=${value}\n`);
+  const has = (place: string): readonly string[] => places.flatMap(([name, value]) => (name === place ? [value] : []));
+  return {
+    argv: ["backup", "--stanza=main", "--pg1-path=/pg", ...has("command line").map((value) => `--process-max=${value}`)],
+    env: Object.fromEntries(has("environment").map((value) => ["PGBACKREST_PROCESS_MAX", value])),
+    files: {
+      [MAIN_FILE]: text.toReversed().join(""),
+      "/etc/pgbackrest/conf.d/x.conf": "[other]\nprocess-max=77\n[main:restore]\nprocess-max=78\n[global:info]\nprocess-max=79\n",
+    },
+  };
+}
+
+describe("strength", () => {
+  test.each(PLACES.map(([place, value], index) => ({ place, value, index })))("$place is stronger than all below it", ({ value, index }) => {
+    expect(load(machineWith(PLACES.slice(index))).config.processMax).toBe(Number(value));
+  });
+
+  test("without any of them the default holds", () => {
+    expect(load(machineWith([])).config.processMax).toBe(1);
+  });
+
+  test("every subset of places gives the strongest", () => {
+    for (let bits = 0; bits < 2 ** PLACES.length; bits++) {
+      const places = PLACES.filter((_, index) => (bits & (1 << index)) !== 0);
+      expect(load(machineWith(places)).config.processMax).toBe(Number(places[0]?.[1] ?? "1"));
+    }
+  });
+
+  test("a wrong value fails wherever it stands, and says where", () => {
+    const [cli, env, section] = [
+      { argv: ["backup", "--stanza=main", "--process-max=0"] },
+      { argv: ["backup", "--stanza=main"], env: { PGBACKREST_PROCESS_MAX: "0" } },
+      { argv: ["backup", "--stanza=main"], files: { [MAIN_FILE]: "[main]\npg1-path=/pg\n\n[global:backup]\nprocess-max = 0\n" } },
+    ].map((machine) => failure(() => load({ ...machine, env: { PGBACKREST_PG1_PATH: "/pg", ...machine.env } })));
+    const message = "optionInvalidValue: '0' is out of range for 'process-max' option\nHINT: allowed range is 1 to 999 inclusive";
+    expect(cli).toBe(message);
+    expect(env).toBe(`${message}\nHINT: the value comes from the environment variable PGBACKREST_PROCESS_MAX.`);
+    expect(section).toBe(`${message}\nHINT: the value comes from section [global:backup] of ${MAIN_FILE} (line 5).`);
+    expect(failure(() => load({ argv: ["info"], env: { PGBACKREST_PROCESS_MAX: "0" } }))).toBe(env);
+  });
+});
+
+describe("what commands need", () => {
+  test.each(["archive-get", "archive-push", "backup", "check", "heal", "pg-settings", "restore", "stanza-create", "verify"])(
+    "%s needs a stanza",
+    (command) => {
+      expect(
+        failure(() => load({ argv: [command, "--repo1-path=/a"].slice(0, command === "pg-settings" ? 1 : 2), env: { PGBACKREST_PG1_PATH: "/pg" } })),
+      ).toBe(`optionRequired: ${command} command requires option: stanza`);
+    },
+  );
+
+  test.each(["info", "help", "version"])("%s does not", (command) => {
+    expect(load({ argv: [command] }).config).toMatchObject({ command, stanza: undefined });
+  });
+
+  test("a cluster's directory, except for the verbs that only see repositories or one WAL file", () => {
+    const needs = (command: string): string => failure(() => load({ argv: [command, "--stanza=main"] }));
+    for (const command of ["archive-get", "backup", "check", "pg-settings", "restore", "stanza-create"]) {
+      expect(needs(command)).toBe(`optionRequired: ${command} command requires option: pg1-path\nHINT: does this stanza exist?`);
+    }
+    for (const command of ["archive-push", "heal", "info", "verify"]) expect(needs(command)).toBe("no error");
+    expect(failure(() => load({ argv: ["backup", "--stanza=main", "--pg2-path=/pg"] }))).toContain("requires option: pg1-path");
+  });
+
+  test("clusters come with their defaults", () => {
+    const argv = [
+      "backup",
+      "--stanza=main",
+      "--pg1-path=/pg",
+      "--pg2-path=/pg2",
+      "--pg2-port=5433",
+      "--pg2-socket-path=/run",
+      "--pg2-user=u",
+      "--pg2-database=d",
+    ];
+    expect(load({ argv }).config.pgs).toEqual([
+      { key: 1, path: "/pg", port: 5432, database: "postgres" },
+      { key: 2, path: "/pg2", port: 5433, socketPath: "/run", user: "u", database: "d" },
+    ]);
+    expect(load({ argv: ["archive-push", "--stanza=main", "x"] }).config.pgs).toEqual([]);
+  });
+
+  test("a target for the kinds of restore that have one", () => {
+    const restore = (...words: string[]): Machine => ({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", ...words] });
+    expect(failure(() => load(restore("--type=time")))).toBe(
+      "optionRequired: restore command requires option: target\nHINT: it is needed when type is lsn or name or time or xid.",
+    );
+    expect(load(restore("--type=time", "--target=2026-01-01 00:00:00+00", "--target-action=promote")).config).toMatchObject({
+      restoreType: "time",
+      target: "2026-01-01 00:00:00+00",
+      targetAction: "promote",
+      targetExclusive: false,
+    });
+    expect(load(restore("--set=latest")).config.set).toBeUndefined();
+    expect(load(restore("--set=20260101-000000F")).config.set).toBe("20260101-000000F");
+    expect(failure(() => load(restore("--db-include=a")))).toBe(
+      "featureNotSupported: option 'db-include' is not supported: all databases are restored",
+    );
+  });
+
+  test("a key that is configured", () => {
+    const argv = ["restore", "--stanza=main", "--pg1-path=/pg", "--repo2-path=/b", "--repo4-path=/d"];
+    expect(load({ argv: [...argv, "--repo=4"] }).config.repoKey).toBe(4);
+    expect(load({ argv }).config.repoKey).toBeUndefined();
+    expect(failure(() => load({ argv: [...argv, "--repo=3"] }))).toBe(
+      "optionInvalidValue: key '3' is not valid for 'repo' option\nHINT: configured are repo2, repo4.",
+    );
+    expect(failure(() => load({ argv: ["check", "--stanza=main", "--repo=1"] }))).toBe("optionInvalid: option 'repo' not valid for command 'check'");
+  });
+
+  test.each(["../x", "a/b", ".", "..", "a:b", "a]"])("a plain name as stanza, not %j", (stanza) => {
+    expect(failure(() => load({ argv: ["info", `--stanza=${stanza}`] }))).toBe(
+      `optionInvalidValue: '${stanza}' is not valid for 'stanza' option\nHINT: a stanza is a plain name, without a slash, colon or bracket.`,
+    );
+  });
+
+  test("backup is incremental unless said otherwise, and runs on a running server", () => {
+    const argv = ["backup", "--stanza=main", "--pg1-path=/pg"];
+    expect(load({ argv }).config.backupType).toBe("incr");
+    expect(load({ argv: [...argv, "--type=full"] }).config.backupType).toBe("full");
+    expect(failure(() => load({ argv: [...argv, "--type=time"] }))).toBe(
+      "optionInvalidValue: 'time' is not allowed for 'type' option\nHINT: allowed values are 'full', 'diff', 'incr'",
+    );
+    expect(failure(() => load({ argv: [...argv, "--no-online"] }))).toBe(
+      "featureNotSupported: option 'online' = 'n' is not supported: only a running server can be worked on",
+    );
+  });
+});
+
+describe("help and version", () => {
+  test("work whatever is broken around them", () => {
+    const broken: Machine = { env: { PGBACKREST_PROCESS_MAX: "x" }, files: { [MAIN_FILE]: "broken", "/etc/pgbackrest/pgbackstop.json": "broken" } };
+    expect(load({ ...broken, argv: ["help", "backup"] }).config).toMatchObject({ command: "help", params: ["backup"], repos: [], pgs: [] });
+    expect(load({ ...broken, argv: ["--version"] }).config).toMatchObject({ command: "version", output: undefined });
+    expect(load({ ...broken, argv: ["version", "--output=json", "--log-level-console=debug"] }).config).toMatchObject({
+      output: "json",
+      logLevelConsole: "debug",
+    });
+    expect(failure(() => load({ ...broken, files: {}, argv: ["info"] }))).toContain("is not valid for 'process-max' option");
+    expect(failure(() => load({ ...broken, env: {}, argv: ["info"] }))).toBe(
+      `format: key/value found outside of section at line 1 of '${MAIN_FILE}'`,
+    );
+  });
+});
+
+describe("timeouts", () => {
+  const dbTimeoutMs = (...words: string[]): number => load({ argv: ["check", "--stanza=main", "--pg1-path=/pg", ...words] }).config.dbTimeoutMs;
+
+  test("protocol-timeout must exceed db-timeout", () => {
+    expect(dbTimeoutMs()).toBe(30 * 60_000);
+    expect(dbTimeoutMs("--db-timeout=2h")).toBe(2 * 3_600_000);
+    expect(dbTimeoutMs("--protocol-timeout=10m")).toBe(10 * 60_000 - 30_000);
+    expect(dbTimeoutMs("--protocol-timeout=44s")).toBe(22_000);
+    expect(dbTimeoutMs("--protocol-timeout=11s", "--db-timeout=10s")).toBe(10_000);
+    expect(failure(() => dbTimeoutMs("--protocol-timeout=10s", "--db-timeout=10s"))).toBe(
+      "optionInvalidValue: '10s' is not valid for 'protocol-timeout' option\nHINT: 'protocol-timeout' option (10s) should be greater than 'db-timeout' option (10s).",
+    );
+  });
+});
+
+describe("warnings", () => {
+  const warnings = (command: string, text: string): readonly string[] =>
+    load({ argv: [command, "--stanza=main"], files: { [MAIN_FILE]: `[global]\n${text}\n[main]\npg1-path=/pg\n` } }).warnings;
+  const RETENTION =
+    "option 'repo1-retention-full' is not set for 'repo1-retention-full-type=count', the repository may run out of space\nHINT: to retain full backups indefinitely (without warning), set option 'repo1-retention-full' to the maximum.";
+
+  test("about backups that stay for ever, for backup only", () => {
+    expect(warnings("backup", "")).toEqual([RETENTION]);
+    expect(warnings("backup", "repo1-retention-full=2")).toEqual([]);
+    expect(warnings("check", "")).toEqual([]);
+  });
+
+  test("about unknown options, a passphrase that is not used, and old options", () => {
+    expect(warnings("check", "nope=1")).toEqual(["configuration file contains invalid option 'nope'"]);
+    expect(warnings("check", "repo1-cipher-pass=markerSecret")).toEqual([
+      "option 'repo1-cipher-pass' is set but 'repo1-cipher-type' is 'none'\nHINT: the repository is not encrypted; set repo1-cipher-type=aes-256-cbc.",
+    ]);
+    expect(warnings("backup", "repo1-retention-full=2\nstop-auto=y\ncompress=n\ncompress-type=lz4")).toEqual([
+      "'compress' and 'compress-type' options should not both be set\nHINT: 'compress-type' is preferred and 'compress' is deprecated.",
+      "option 'stop-auto' is deprecated\nHINT: all supported versions use non-exclusive backup.",
+    ]);
+  });
+});
+
+describe("the settings file", () => {
+  const argv = ["backup", "--stanza=main", "--pg1-path=/pg"];
+  const text = '{"acknowledge":"any"}';
+
+  test.each([
+    [[], { "/etc/pgbackrest/pgbackstop.json": text }],
+    [["--config-path=/c"], { "/c/pgbackstop.json": text }],
+    [["--config=/d/x.conf"], { "/d/x.conf": "", "/d/pgbackstop.json": text }],
+    [["--settings=/s.json"], { "/s.json": text, "/etc/pgbackrest/pgbackstop.json": "broken" }],
+    [["--no-config", "--settings=/s.json"], { "/s.json": text }],
+  ])("with %j", (words, files) => {
+    expect(load({ argv: [...argv, ...words], files }).config.settings.acknowledge.mode).toBe("any");
+  });
+
+  test("may be missing where it is not named, and not where it is", () => {
+    expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, repos: {} });
+    expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(
+      "fileMissing: unable to open missing file '/s.json' for read\nHINT: the option settings names this file.",
+    );
+    expect(load({ argv: [...argv, "--no-config"], files: { "/etc/pgbackrest/pgbackstop.json": text } }).config.settings.acknowledge.mode).toBe("all");
+  });
+
+  test("names only repositories that are configured", () => {
+    const files = (settings: string): Record<string, string> => ({
+      "/etc/pgbackrest/pgbackstop.json": settings,
+      [MAIN_FILE]: "[global]\nrepo1-path=/a\nrepo2-path=/b\n",
+    });
+    expect(load({ argv, files: files('{"acknowledge":["repo2"],"repos":{"repo2":{}}}') }).config.settings.acknowledge.repoKeys).toEqual([2]);
+    const message = "config: settings file '/etc/pgbackrest/pgbackstop.json' field";
+    expect(failure(() => load({ argv, files: files('{"acknowledge":["repo3"]}') }))).toBe(
+      `${message} 'acknowledge' names repo3, which is not configured\nHINT: configured are repo1, repo2.`,
+    );
+    expect(failure(() => load({ argv, files: files('{"repos":{"repo4":{}}}') }))).toBe(
+      `${message} 'repos' names repo4, which is not configured\nHINT: configured are repo1, repo2.`,
+    );
+    expect(load({ argv: ["pg-settings", "--stanza=main", "--pg1-path=/pg"], files: files('{"repos":{"repo4":{}}}') }).config.repos).toEqual([]);
+  });
+});
+
+describe("secrets and shape", () => {
+  const SECRETS = ["repo1-cipher-pass", "repo1-s3-key", "repo1-s3-key-secret", "repo1-s3-token"];
+  const file = `[global]\nrepo1-type=s3\nrepo1-s3-bucket=b\nrepo1-s3-endpoint=e\nrepo1-s3-region=r\nrepo1-cipher-type=aes-256-cbc\n${SECRETS.map((name) => `${name}=marker-${name}`).join("\n")}\n[main]\npg1-path=/pg\n`;
+
+  test("no secret is to be seen in anything that is printed", () => {
+    const loaded = load({ argv: ["restore", "--stanza=main", "--config-path=/c"], files: { "/c/pgbackrest.conf": file } });
+    expect(loaded.config.repos[0]?.cipherPass?.reveal()).toBe("marker-repo1-cipher-pass");
+    const printed = [
+      JSON.stringify(loaded),
+      inspect(loaded, { depth: 20, showHidden: true, getters: true }),
+      loaded.config.beginLine,
+      loaded.config.carriedOptions.join(" "),
+      String(loaded.config.repos[0]?.s3?.key),
+    ];
+    expect(printed.join("\n")).not.toContain("marker");
+    for (const name of SECRETS) expect(loaded.config.beginLine).toContain(`--${name}=<redacted>`);
+  });
+
+  test("nor in any message, whatever else is wrong", () => {
+    for (const line of [
+      "nope",
+      "process-max=x",
+      "repo1-cipher-pass=again",
+      "repo1-s3-bucket=a.b",
+      "marker-wrapped==",
+      "repo2-s3-key-type=x",
+      "[broken",
+    ]) {
+      const text = file.replace("[global]\n", `[global]\n${line}\n`);
+      const warnings: string[] = [];
+      const message = failure(() => warnings.push(...load({ argv: ["restore", "--stanza=main"], files: { [MAIN_FILE]: text } }).warnings));
+      expect(message === "no error" ? warnings.length : 1).toBeGreaterThan(0);
+      expect(`${message}${warnings.join()}`.replaceAll("marker-wrapped", "")).not.toContain("marker");
+    }
+  });
+
+  test("the configuration is frozen in depth and can be handed to a worker once its secrets are opened", () => {
+    const { config } = load({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", "--link-map=a=/b", "--tablespace-map=t=/u"] });
+    expect(Object.isFrozen(config)).toBe(true);
+    for (const part of [config.repos, config.repos[0], config.pgs[0], config.linkMap, config.settings.acknowledge, config.carriedOptions])
+      expect(Object.isFrozen(part)).toBe(true);
+    expect(structuredClone(config)).toEqual(config);
+    expect(config).toMatchObject({ linkMap: { a: "/b" }, tablespaceMap: { t: "/u" } });
+  });
+});

@@ -1,0 +1,140 @@
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import type { Secret } from "../../../runtime/base/secret";
+import type { RepoConfig } from "../../../runtime/config/types";
+import { failure, load, MAIN_FILE } from "./support";
+
+const S3 = ["repo2-type=s3", "repo2-s3-bucket=bucket", "repo2-s3-endpoint=s3.example.net", "repo2-s3-region=eu", "repo2-path=/prefix"];
+const KEYS = ["repo2-s3-key=markerKey", "repo2-s3-key-secret=markerKeySecret"];
+
+function repos(lines: readonly string[], settings = "{}", command = "backup"): readonly RepoConfig[] {
+  const files = { [MAIN_FILE]: `[global]\n${lines.join("\n")}\n[main]\npg1-path=/pg\n`, "/etc/pgbackrest/pgbackstop.json": settings };
+  return load({ argv: [command, "--stanza=main"], files }).config.repos;
+}
+
+describe("repositories", () => {
+  test("posix with everything by default", () => {
+    expect(repos([])).toEqual([
+      {
+        key: 1,
+        type: "posix",
+        path: "/var/lib/pgbackrest",
+        cipherType: "none",
+        hardlink: false,
+        symlink: true,
+        bundle: false,
+        bundleSizeBytes: 20 * 2 ** 20,
+        bundleLimitBytes: 2 * 2 ** 20,
+        retentionFullType: "count",
+        compressType: "gz",
+        compressLevel: 6,
+      },
+    ]);
+  });
+
+  test("S3 with its defaults and with everything set", () => {
+    const [, plain] = repos(["repo1-path=/a", ...S3, ...KEYS]);
+    expect(plain).toMatchObject({ type: "s3", path: "/prefix", symlink: false });
+    expect(plain?.s3).toMatchObject({
+      bucket: "bucket",
+      endpoint: "s3.example.net",
+      region: "eu",
+      uriStyle: "host",
+      storagePort: 443,
+      verifyTls: true,
+      uploadChunkSizeBytes: 5 * 2 ** 20,
+      quirks: "auto",
+    });
+    expect(Object.keys(plain?.s3 ?? {})).not.toContain("token");
+    expect(plain?.s3?.key.reveal()).toBe("markerKey");
+    expect(plain?.s3?.keySecret.reveal()).toBe("markerKeySecret");
+    const more = [
+      "repo2-s3-token=markerToken",
+      "repo2-s3-uri-style=path",
+      "repo2-storage-host=127.0.0.1",
+      "repo2-storage-port=9000",
+      "repo2-storage-verify-tls=n",
+      "repo2-storage-ca-file=/ca.pem",
+      "repo2-storage-upload-chunk-size=16MiB",
+      "repo2-cipher-type=aes-256-cbc",
+      "repo2-cipher-pass=markerPass",
+    ];
+    const full = repos(["repo1-path=/a", ...S3, ...KEYS, ...more], '{"repos":{"repo2":{"s3Quirks":"minio"}}}')[1];
+    expect(full?.s3).toMatchObject({
+      uriStyle: "path",
+      storageHost: "127.0.0.1",
+      storagePort: 9000,
+      verifyTls: false,
+      caFile: "/ca.pem",
+      uploadChunkSizeBytes: 16 * 2 ** 20,
+      quirks: "minio",
+    });
+    expect(full?.s3?.token?.reveal()).toBe("markerToken");
+    expect(full).toMatchObject({ cipherType: "aes-256-cbc" });
+    expect((full?.cipherPass as Secret).reveal()).toBe("markerPass");
+    expect(`${JSON.stringify(full)}${inspect(full, { depth: 9, showHidden: true })}${full?.cipherPass}`).not.toContain("marker");
+  });
+
+  test("compression is the configuration's unless the settings file says otherwise", () => {
+    const of = (lines: readonly string[], settings: string): unknown =>
+      repos(["repo1-path=/a", ...lines], settings).map((repo) => [repo.compressType, repo.compressLevel]);
+    expect(of(["compress-type=zst", "compress-level=7"], "{}")).toEqual([["zst", 7]]);
+    expect(of(["compress-type=zst", "compress-level=7"], '{"repos":{"repo1":{"compressType":"zst"}}}')).toEqual([["zst", 7]]);
+    expect(of(["compress-type=zst", "compress-level=7"], '{"repos":{"repo1":{"compressType":"lz4"}}}')).toEqual([["lz4", 1]]);
+    expect(of(["compress-type=zst"], '{"repos":{"repo1":{"compressLevel":22}}}')).toEqual([["zst", 22]]);
+    expect(of(["compress-type=none"], '{"repos":{"repo1":{"compressType":"gz","compressLevel":9}}}')).toEqual([["gz", 9]]);
+    expect(of(["compress=n"], "{}")).toEqual([["none", 0]]);
+    expect(failure(() => of([], '{"repos":{"repo1":{"compressLevel":22}}}'))).toBe(
+      "config: settings field 'repos.repo1.compressLevel' must be -1 to 9 for compression type gz, not 22",
+    );
+  });
+
+  test.each([
+    ["repo2-s3-bucket", "it is needed when repo2-type is s3."],
+    ["repo2-s3-endpoint", "it is needed when repo2-type is s3."],
+    ["repo2-s3-region", "it is needed when repo2-type is s3."],
+    ["repo2-s3-key", "it is needed when repo2-s3-key-type is shared; write it in a configuration file or set PGBACKREST_REPO2_S3_KEY."],
+    ["repo2-s3-key-secret", "it is needed when repo2-s3-key-type is shared; write it in a configuration file or set PGBACKREST_REPO2_S3_KEY_SECRET."],
+    [
+      "repo2-cipher-pass",
+      "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.",
+    ],
+  ])("%s is required", (name, hint) => {
+    const lines = ["repo1-path=/a", ...S3, ...KEYS, "repo2-cipher-type=aes-256-cbc", "repo2-cipher-pass=p"].filter(
+      (line) => !line.startsWith(`${name}=`),
+    );
+    for (const command of ["backup", "info", "restore"]) {
+      expect(failure(() => repos(lines, "{}", command))).toBe(`optionRequired: ${command} command requires option: ${name}\nHINT: ${hint}`);
+    }
+  });
+
+  test.each([
+    [["repo1-type=azure"], "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs or s3"],
+    [["repo1-type=gcs"], "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, posix or cifs"],
+    [["repo1-type=sftp"], "featureNotSupported: option 'repo1-type' = 'sftp' is not supported: use posix, cifs or s3"],
+    [["repo1-path=/a", ...S3, "repo2-s3-key-type=auto"], "featureNotSupported: option 'repo2-s3-key-type' = 'auto' is not supported: use shared"],
+    [["repo1-host=nas"], "featureNotSupported: option 'repo1-host' is not supported: run the command on that host"],
+    [["repo1-path=/x", "repo3-path=/x/"], "optionInvalidValue: local repo1 and repo3 paths are both '/x' but must be different"],
+    [
+      ["repo4-cipher-type=none", "repo2-cipher-type=none"],
+      "optionInvalidValue: local repo2 and repo4 paths are both '/var/lib/pgbackrest' but must be different",
+    ],
+    [
+      [...S3, ...KEYS, ...[...S3, ...KEYS].map((line) => line.replace("repo2", "repo5"))],
+      "optionInvalidValue: repo2 and repo5 paths are both '/prefix' in bucket 'bucket' but must be different",
+    ],
+    [
+      ["repo1-path=/a", ...S3.filter((line) => !line.includes("bucket")), "repo2-s3-bucket=a.b", ...KEYS],
+      "optionInvalidValue: 'a.b' is not valid for option 'repo2-s3-bucket'\nHINT: RFC-2818 forbids dots in wildcard matches.\nHINT: TLS/SSL verification cannot proceed with this bucket name.\nHINT: remove dots from the bucket name, or set repo2-s3-uri-style=path.",
+    ],
+    [["compress-type=bz2"], "featureNotSupported: option 'compress-type' = 'bz2' is not supported: bz2 is read but not written, use zst, lz4 or gz"],
+  ])("%j fails", (lines, message) => {
+    const result = failure(() => repos(lines));
+    expect(result.replace(/\nHINT: the value comes from .*$/, "")).toBe(message);
+    expect(result).not.toContain("marker");
+  });
+
+  test("a posix repository and one of another kind may have the same path", () => {
+    expect(repos(["repo1-path=/prefix", ...S3, ...KEYS]).map((repo) => repo.path)).toEqual(["/prefix", "/prefix"]);
+  });
+});
