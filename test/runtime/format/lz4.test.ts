@@ -98,7 +98,8 @@ describe("our frames", () => {
       fc.asyncProperty(fc.array(part, { maxLength: 8 }), fc.boolean(), async (parts, checksum) => {
         const content = concatBytes([...parts, ...parts]);
         const stream = await all(compressLz4(pieces(content, 1), 1, checksum));
-        expect(stream.equals(compressLz4Bytes(content, 1, checksum))).toBe(true);
+        // The stream finds other matches (its hash table has another size), but both must give the content back.
+        expect(Buffer.from(decompressLz4Bytes(compressLz4Bytes(content, 1, checksum), LIMIT)).equals(content)).toBe(true);
         expect((await all(decompressLz4(pieces(stream, 1)))).equals(content)).toBe(true);
       }),
     );
