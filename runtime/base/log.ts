@@ -2,7 +2,7 @@
  * Log lines like stock's, so that eyes and parsers keep working, or one JSON object a line.
  *
  * Text: `2026-11-20 06:40:59.123 P00   INFO: text`; an error carries its code, `ERROR: [055]: text`, and each hint follows on a line of
- * its own, indented to the message (pgBackRest 2.60 "common/log"). JSON: `{time, process, level, code?, kind?, repo?, text, hints?}`.
+ * its own, indented to the end of the level (pgBackRest 2.60 "common/log"). JSON: `{time, process, level, code?, kind?, repo?, text, hints?}`.
  */
 import { type Clock, formatLocalTime } from "./clock";
 import { type BackupError, stockErrorName } from "./errors";
@@ -55,7 +55,7 @@ function textLine(timeMs: number, processNo: number, level: LogLevel, text: stri
   const head = sink.timestamp ? `${formatLocalTime(timeMs)} P${String(processNo).padStart(2, "0")} ${label.padStart(6)}: ` : `${label}: `;
   const code = error === undefined ? "" : `[${String(error.exitCode).padStart(3, "0")}]: `;
   const lines = [...text.split("\n"), ...(error?.hints ?? []).map((hint) => `HINT: ${hint}`)];
-  const indent = " ".repeat(head.length + code.length);
+  const indent = " ".repeat(head.length);
   return `${head}${code}${lines.map((line, lineNo) => (lineNo === 0 ? line : indent + line)).join("\n")}\n`;
 }
 

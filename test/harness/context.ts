@@ -11,20 +11,25 @@ export interface LogLine {
   readonly error?: BackupError;
 }
 
-export interface TestContext extends Context {
-  readonly clock: ManualClock;
+export interface TestContext<C extends Clock = ManualClock> extends Context {
+  readonly clock: C;
   /** Every line logged so far. */
   readonly lines: LogLine[];
   /** Aborts the context's signal. */
   abort(): void;
 }
 
+/** 2026-11-20 06:40:59 UTC. */
+export const TEST_TIME_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
+
 /** A context that starts at 2026-11-20 06:40:59 UTC unless told otherwise. */
-export function testContext(options: { readonly startedAtMs?: number; readonly seed?: number } = {}): TestContext {
+export function testContext(options?: { readonly startedAtMs?: number; readonly seed?: number }): TestContext;
+export function testContext<C extends Clock>(options: { readonly clock: C; readonly seed?: number }): TestContext<C>;
+export function testContext(options: { readonly startedAtMs?: number; readonly seed?: number; readonly clock?: Clock } = {}): TestContext<Clock> {
   const controller = new AbortController();
   const lines: LogLine[] = [];
   return {
-    clock: new ManualClock(options.startedAtMs ?? Date.UTC(2026, 10, 20, 6, 40, 59)),
+    clock: options.clock ?? new ManualClock(options.startedAtMs ?? TEST_TIME_MS),
     random: seededRandom(options.seed ?? 1),
     log: recordingLog(lines),
     signal: controller.signal,
@@ -62,6 +67,93 @@ export class ManualClock implements Clock {
     // Others get their turn, as they would while time passes.
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Time stands still until {@link HeldClock.advance}: sleepers wait for it, so nothing happens before its time. For races and deadlines. */
+export class HeldClock implements Clock {
+  #nowMs: number;
+  #sleepers: { readonly dueMs: number; readonly wake: () => void }[] = [];
+
+  constructor(startedAtMs = TEST_TIME_MS) {
+    this.#nowMs = startedAtMs;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const forget = (): void => {
+        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+        signal.removeEventListener("abort", abort);
+      };
+      const abort = (): void => {
+        forget();
+        reject(fail("term", "terminated while waiting"));
+      };
+      const wake = (): void => {
+        forget();
+        resolve();
+      };
+      const sleeper = { dueMs: this.#nowMs + durationMs, wake };
+      this.#sleepers.push(sleeper);
+      if (signal.aborted) abort();
+      else signal.addEventListener("abort", abort, { once: true });
+    });
+  }
+
+  /** Moves time on, waking each sleeper at its own moment; who is awake gets turns to work (and to sleep again) in between. */
+  async advance(durationMs: number): Promise<void> {
+    const endMs = this.#nowMs + durationMs;
+    for (;;) {
+      const [next] = [...this.#sleepers].sort((left, right) => left.dueMs - right.dueMs);
+      if (next === undefined || next.dueMs > endMs) break;
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
+      next.wake();
+      await settle();
+    }
+    this.#nowMs = endMs;
+    await settle();
+  }
+
+  /** Moves time on in small steps until `work` has ended. @throws Error after `limitMs` of this clock's time */
+  async until<T>(work: Promise<T>, limitMs = 600_000): Promise<T> {
+    let ended = false;
+    const done = work.finally(() => {
+      ended = true;
+    });
+    done.catch(() => {});
+    for (let spentMs = 0; !ended; spentMs += 50) {
+      if (spentMs > limitMs) throw new Error(`not ended after ${limitMs} ms`);
+      await this.advance(50);
+      await pause(1);
+    }
+    return done;
+  }
+}
+
+/** Turns of the event loop, so that promises and short disk accesses get on. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Real time, for what waits on a disk. */
+export function pause(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs));
+}
+
+/** Waits in real time until `condition` holds. @throws Error naming `what` after ten seconds */
+export async function eventually(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 2000; turn++) {
+    if (await condition()) return;
+    await pause(5);
+  }
+  throw new Error(`never happened: ${what}`);
 }
 
 /** The same bytes for the same seed: a 32-bit xorshift, not for keys. */

@@ -1,0 +1,67 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { collect, concatBytes, streamOf, tap, textOf, utf8 } from "../../../runtime/base/bytes";
+import { Measured, measure, SHA1_EMPTY, sha1Hex } from "../../../runtime/base/hash";
+import { formatSize } from "../../../runtime/base/units";
+
+const parts = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 8 });
+
+describe("byte streams", () => {
+  it("are collected whole, up to a limit", async () => {
+    await fc.assert(
+      fc.asyncProperty(parts, async (chunks) => {
+        const whole = Buffer.concat(chunks);
+        expect(Buffer.from(await collect(streamOf(...chunks), whole.length))).toEqual(whole);
+        expect(Buffer.from(concatBytes(chunks))).toEqual(whole);
+        if (whole.length > 0) await expect(collect(streamOf(...chunks), whole.length - 1)).rejects.toMatchObject({ kind: "fileInvalid" });
+      }),
+    );
+  });
+
+  it("can be watched on their way", async () => {
+    const seen: number[] = [];
+    const bytes = await collect(
+      tap(streamOf(utf8("ab"), utf8("cde")), (chunk) => seen.push(chunk.length)),
+      100,
+    );
+    expect(textOf(bytes)).toBe("abcde");
+    expect(seen).toEqual([2, 3]);
+  });
+
+  it("are measured whole, in one go or on their way", async () => {
+    await fc.assert(
+      fc.asyncProperty(parts, async (chunks) => {
+        const expected = { sizeBytes: Buffer.concat(chunks).length, sha1: sha1Hex(Buffer.concat(chunks)) };
+        expect(await measure(streamOf(...chunks))).toEqual(expected);
+        const measured = new Measured();
+        await collect(measured.through(streamOf(...chunks)), 1000);
+        expect(measured.result()).toEqual(expected);
+        expect(measured.result()).toEqual(expected);
+      }),
+    );
+    expect(sha1Hex("")).toBe(SHA1_EMPTY);
+  });
+
+  it("of text in a slice of a larger buffer are just the slice", () => {
+    expect(textOf(utf8("xxäöyy").subarray(2, 6))).toBe("äö");
+  });
+});
+
+describe("sizes", () => {
+  it.each([
+    [0, "0B"],
+    [512, "512B"],
+    [1023, "1023B"],
+    [1024, "1KB"],
+    [265024, "258.8KB"],
+    [32864617, "31.3MB"],
+    [33582401, "32MB"],
+    [4284896, "4.1MB"],
+    [3186979, "3MB"],
+    [2916641, "2.8MB"],
+    [1.5 * 1024 ** 3, "1.5GB"],
+    [5 * 1024 ** 5, "5PB"],
+  ])("%d prints as stock does", (sizeBytes, text) => {
+    expect(formatSize(sizeBytes)).toBe(text);
+  });
+});

@@ -1,0 +1,31 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { formatLocalSeconds, formatLocalTime, systemClock } from "../../../runtime/base/clock";
+
+describe("the system's clock", () => {
+  const zone = process.env.TZ;
+  beforeAll(() => {
+    process.env.TZ = "Asia/Kolkata";
+  });
+  afterAll(() => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+
+  it("prints local time as stock does", () => {
+    const timeMs = Date.UTC(2026, 10, 20, 6, 4, 5, 7);
+    expect(formatLocalTime(timeMs)).toBe("2026-11-20 11:34:05.007");
+    expect(formatLocalSeconds(timeMs)).toBe("2026-11-20 11:34:05");
+  });
+
+  it("sleeps, and wakes at once when aborted", async () => {
+    const controller = new AbortController();
+    const beganMs = systemClock.monotonicMs();
+    await systemClock.sleep(20, controller.signal);
+    expect(systemClock.monotonicMs() - beganMs).toBeGreaterThanOrEqual(15);
+    const long = systemClock.sleep(60_000, controller.signal);
+    controller.abort();
+    await expect(long).rejects.toMatchObject({ kind: "term" });
+    await expect(systemClock.sleep(60_000, controller.signal)).rejects.toMatchObject({ kind: "term" });
+    expect(Math.abs(systemClock.nowMs() - Date.now())).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { retry } from "../../../runtime/base/retry";
+import { HeldClock, testContext } from "../../harness/context";
+
+const POLICY = { attempts: 5, firstDelayMs: 100, delayMsMax: 300 };
+
+describe("retry", () => {
+  it("repeats with doubling pauses up to the largest, and throws the last error", async () => {
+    const { clock, signal } = testContext();
+    const attempts: number[] = [];
+    const run = retry(POLICY, clock, signal, async (attempt) => {
+      attempts.push(attempt);
+      throw fail("service", `try ${attempt}`, { retryable: true });
+    });
+    await expect(run).rejects.toThrow("try 5");
+    expect(attempts).toEqual([1, 2, 3, 4, 5]);
+    expect(clock.sleeps).toEqual([100, 200, 300, 300]);
+  });
+
+  it("gives the first result", async () => {
+    const { clock, signal } = testContext();
+    const result = await retry(POLICY, clock, signal, async (attempt) => {
+      if (attempt < 3) throw fail("hostConnect", "not yet", { retryable: true });
+      return attempt;
+    });
+    expect(result).toBe(3);
+  });
+
+  it("does not repeat what cannot pass by itself", async () => {
+    const { clock, signal } = testContext();
+    for (const error of [fail("access", "wrong key"), new Error("a bug")]) {
+      await expect(retry(POLICY, clock, signal, () => Promise.reject(error))).rejects.toBe(error);
+    }
+    expect(clock.sleeps).toEqual([]);
+  });
+
+  it("ends its pause when it is aborted", async () => {
+    const clock = new HeldClock();
+    const context = testContext({ clock });
+    const run = retry(POLICY, clock, context.signal, () => Promise.reject(fail("service", "busy", { retryable: true })));
+    run.catch(() => {});
+    await clock.advance(10);
+    context.abort();
+    await expect(run).rejects.toMatchObject({ kind: "term" });
+  });
+});
