@@ -32,8 +32,8 @@ interface Validity {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Writes an authority and server certificates for localhost, 127.0.0.1 and ::1 into `folder`. */
-export function makeCertificates(folder: string): CertificateFiles {
+/** Writes an authority and server certificates for localhost, 127.0.0.1, ::1 and `moreNames` (DNS) into `folder`. */
+export function makeCertificates(folder: string, moreNames: readonly string[] = []): CertificateFiles {
   mkdirSync(folder, { recursive: true });
   const now = Date.now();
   const validity = { fromMs: now - DAY_MS, toMs: now + 30 * DAY_MS };
@@ -48,8 +48,8 @@ export function makeCertificates(folder: string): CertificateFiles {
   };
   writeFileSync(files.caFile, authority.pem);
   writeFileSync(files.otherCaFile, makeAuthority("pgbackstop other authority", validity).pem);
-  writeFileSync(files.certFile, serverCertificate(authority, keys.publicKey, validity));
-  writeFileSync(files.expiredCertFile, serverCertificate(authority, keys.publicKey, { fromMs: now - 30 * DAY_MS, toMs: now - DAY_MS }));
+  writeFileSync(files.certFile, serverCertificate(authority, keys.publicKey, validity, moreNames));
+  writeFileSync(files.expiredCertFile, serverCertificate(authority, keys.publicKey, { fromMs: now - 30 * DAY_MS, toMs: now - DAY_MS }, moreNames));
   writeFileSync(files.keyFile, keys.privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   chmodSync(files.keyFile, 0o600);
   return files;
@@ -66,10 +66,9 @@ function makeAuthority(name: string, validity: Validity): Authority {
   return { name, privateKey, pem: certificate(name, name, publicKey, privateKey, validity, extensions) };
 }
 
-function serverCertificate(authority: Authority, publicKey: KeyObject, validity: Validity): string {
+function serverCertificate(authority: Authority, publicKey: KeyObject, validity: Validity, moreNames: readonly string[]): string {
   const names = [
-    tagged(0x82, Buffer.from("localhost")),
-    tagged(0x82, Buffer.from("*.localhost")),
+    ...["localhost", ...moreNames].map((name) => tagged(0x82, Buffer.from(name))),
     tagged(0x87, Uint8Array.of(127, 0, 0, 1)),
     tagged(
       0x87,

@@ -49,7 +49,7 @@ export class S3Server {
     this.#folder = folder;
     this.#ownsFolder = options.folder === undefined;
     this.#expired = options.expiredCertificate ?? false;
-    this.certificates = makeCertificates(join(folder, "certificates"));
+    this.certificates = makeCertificates(join(folder, "certificates"), [`${this.bucket}.${this.host}`]);
     this.logFile = join(folder, "server.log");
     mkdirSync(this.#objects, { recursive: true });
   }
