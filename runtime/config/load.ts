@@ -131,7 +131,7 @@ function buildConfig(resolved: Resolved, params: readonly string[], settings: Se
     targetAction: values.text("target-action") as Config["targetAction"],
     targetExclusive: values.flag("target-exclusive"),
     targetTimeline: values.text("target-timeline"),
-    set: restore && set === "latest" ? undefined : set,
+    set: set === "latest" ? undefined : set,
     delta: values.flag("delta"),
     force: values.flag("force"),
     tablespaceMap: values.hash("tablespace-map"),

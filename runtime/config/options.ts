@@ -142,7 +142,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("repo", "integer", "command-line", ["archive-get", "backup", "heal", "info", "restore", "verify"], "key of the one repository to use", {
     range: ["1", "256"],
   }),
-  acted("set", "string", "command-line", ["info", "restore", "verify"], "label of the backup", {
+  acted("set", "string", "command-line", ["info", "restore"], "label of the backup", {
     forCommand: { info: { depend: { option: "stanza" } }, restore: { default: "latest" } },
   }),
   acted("type", "enum", "command-line", ["backup", "restore"], "kind of backup, or where recovery ends", {
@@ -168,11 +168,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
   accepted("force", "boolean", "command-line", ["restore"], "restore into a directory that does not look like a data directory", { default: "n" }),
-  acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
+  accepted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
   acted("output", "enum", "command-line", ["info", "verify", "version"], "form of the answer", {
     default: "text",
     allowed: ["text", "json"],
-    forCommand: { verify: { default: "none", allowed: ["none", "text", "json"] } },
+    forCommand: { verify: { allowed: ["none", "text"] } },
   }),
   accepted("online", "boolean", "command-line", ["backup", "stanza-create"], "work on a running server", {
     default: "y",
@@ -319,10 +319,10 @@ const RESTORE: readonly OptionRow[] = [
 ];
 
 const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", PG, "data directory", {
+  acted("pg-path", "path", "stanza", [...PG, "verify"], "data directory", {
     group: "pg",
     required: true,
-    forCommand: { "archive-push": { required: false }, heal: { required: false } },
+    forCommand: { "archive-push": { required: false }, verify: { required: false } },
     aliases: ["db-path", "db?-path"],
   }),
   acted("pg-database", "string", "stanza", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),

@@ -73,10 +73,10 @@ describe("what commands need", () => {
 
   test("a cluster's directory, except for the verbs that only see repositories or one WAL file", () => {
     const needs = (command: string): string => failure(() => load({ argv: [command, "--stanza=main"] }));
-    for (const command of ["archive-get", "backup", "check", "pg-settings", "restore", "stanza-create"]) {
+    for (const command of ["archive-get", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"]) {
       expect(needs(command)).toBe(`optionRequired: ${command} command requires option: pg1-path\nHINT: does this stanza exist?`);
     }
-    for (const command of ["archive-push", "heal", "info", "verify"]) expect(needs(command)).toBe("no error");
+    for (const command of ["archive-push", "info", "verify"]) expect(needs(command)).toBe("no error");
     expect(failure(() => load({ argv: ["backup", "--stanza=main", "--pg2-path=/pg"] }))).toContain("requires option: pg1-path");
   });
 
@@ -110,6 +110,7 @@ describe("what commands need", () => {
       targetExclusive: false,
     });
     expect(load(restore("--set=latest")).config.set).toBeUndefined();
+    expect(load({ argv: ["info", "--stanza=main", "--set=latest"] }).config.set).toBeUndefined();
     expect(load(restore("--set=20260101-000000F")).config.set).toBe("20260101-000000F");
     expect(failure(() => load(restore("--db-include=a")))).toBe(
       "featureNotSupported: option 'db-include' is not supported: all databases are restored",

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseIni } from "../../../runtime/config/ini";
 import { optionName } from "../../../runtime/config/optionName";

@@ -1,6 +1,5 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import type { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig } from "../../../runtime/config/types";
 import { failure, load, MAIN_FILE } from "./support";
 
@@ -71,7 +70,7 @@ describe("repositories", () => {
     });
     expect(full?.s3?.token?.reveal()).toBe("markerToken");
     expect(full).toMatchObject({ cipherType: "aes-256-cbc" });
-    expect((full?.cipherPass as Secret).reveal()).toBe("markerPass");
+    expect(full?.cipherPass?.reveal()).toBe("markerPass");
     expect(`${JSON.stringify(full)}${inspect(full, { depth: 9, showHidden: true })}${full?.cipherPass}`).not.toContain("marker");
   });
 
