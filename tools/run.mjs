@@ -25,8 +25,8 @@ const node = ensureNode();
 const program = await bundle(command);
 const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH ?? ""}` };
 const child = spawn(node, ["--enable-source-maps", program, ...args], { stdio: "inherit", cwd: ROOT, env });
-// A terminal sends Ctrl-C to the child too: it cleans up and ends, and this process waits for that.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => signal === "SIGINT" || child.kill(signal));
+// Ctrl-C in a terminal reaches the child by itself too; it counts once there. This process waits until the child has cleaned up.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
 
 /** Runs `npm ci` when node_modules is missing or holds other versions than package-lock.json; two runs at once do it once. */

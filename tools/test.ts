@@ -47,10 +47,15 @@ interface BackgroundBuild {
   note: string;
 }
 
-void main().then(async (exitCode) => {
-  await cleanUp();
-  process.exit(exitCode);
-});
+void main()
+  .catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  })
+  .then(async (exitCode) => {
+    await cleanUp();
+    process.exit(exitCode);
+  });
 
 async function main(): Promise<number> {
   const startedAtMs = performance.now();
