@@ -57,7 +57,7 @@ describe("tee", () => {
       }
       return taken;
     };
-    await tee(source.stream, [slow, readAll], 3);
+    await tee<unknown>(source.stream, [slow, readAll], 3);
     expect(taken).toBe(50);
     expect(leadMax).toBeGreaterThan(0);
     expect(leadMax).toBeLessThanOrEqual(3);

@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import type { ArchiveInfo } from "../../../runtime/format/archiveInfo";
+import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
+import { testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { MemoryStorage } from "../../harness/storages";
+import { PASS, vectorBytes, vectorText } from "../format/vectors";
+import { repository } from "./support";
+
+const MAIN = "archive/demo/archive.info";
+const COPY = "archive/demo/archive.info.copy";
+const INFO: ArchiveInfo = {
+  backrestVersion: "2.60.0",
+  currentId: 1,
+  history: [{ id: 1, systemId: 7710143016304328199n, pgVersion: "15" }],
+  other: [],
+};
+const ctx = testContext();
+
+async function stored(pass?: string): Promise<MemoryStorage> {
+  const storage = new MemoryStorage();
+  await saveArchiveInfo(repository(1, { storage, ...(pass === undefined ? {} : { pass }) }), INFO, ctx);
+  return storage;
+}
+
+function flip(storage: MemoryStorage, path: string): void {
+  const bytes = Uint8Array.from(storage.files.get(path)?.bytes ?? []);
+  const position = Buffer.from(bytes).indexOf("db-version");
+  const target = position === -1 ? 40 : position + 13;
+  bytes[target] = (bytes[target] ?? 0) ^ 0x03;
+  storage.files.set(path, { bytes, modifiedAtMs: 0 });
+}
+
+describe("info files", () => {
+  it("are written twice, alike, main first", async () => {
+    const storage = new FaultyStorage(new MemoryStorage());
+    await saveArchiveInfo(repository(1, { storage }), INFO, ctx);
+    expect(storage.calls("put")).toEqual([MAIN, COPY]);
+    const memory = await stored();
+    expect(memory.text(MAIN)).toBe(memory.text(COPY));
+  });
+
+  it("written by stock are read, plain and encrypted", async () => {
+    const storage = new MemoryStorage();
+    await storage.put(MAIN, vectorBytes("v2.45/plain/archive.info"));
+    await storage.put("backup/demo/backup.info", vectorBytes("v2.45/plain/backup.info"));
+    const plain = repository(1, { storage });
+    expect((await loadArchiveInfo(plain)).history[0]?.systemId).toBe(7710143016304328199n);
+    const info = await loadBackupInfo(plain);
+    expect(info.backups.map((backup) => backup.type)).toEqual(["full", "diff", "incr"]);
+    const copy = new MemoryStorage();
+    await saveBackupInfo(repository(1, { storage: copy }), { ...info, backrestVersion: "2.45" }, ctx);
+    expect(copy.text("backup/demo/backup.info")).toBe(vectorText("v2.45/plain/backup.info"));
+
+    await storage.put(MAIN, vectorBytes("v2.45/encrypted/archive.info"));
+    expect((await loadArchiveInfo(repository(2, { storage, pass: PASS.repo2 }))).cipherPass).toHaveLength(64);
+  });
+
+  it.each([
+    ["is missing", (storage: MemoryStorage) => void storage.files.delete(MAIN)],
+    ["has a wrong byte", (storage: MemoryStorage) => flip(storage, MAIN)],
+    ["is cut short", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.from("[backrest]\nback"), modifiedAtMs: 0 })],
+    ["is empty", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.alloc(0), modifiedAtMs: 0 })],
+  ])("are read from the copy when the main file %s", async (_what, damage) => {
+    for (const pass of [undefined, "secret"]) {
+      const storage = await stored(pass);
+      damage(storage);
+      expect(await loadArchiveInfo(repository(1, { storage, ...(pass === undefined ? {} : { pass }) }))).toMatchObject({
+        currentId: 1,
+        history: INFO.history,
+      });
+    }
+  });
+
+  it("are read from the copy when the main file cannot be read", async () => {
+    const storage = new FaultyStorage(await stored()).plan(
+      "read",
+      { kind: "error", error: fail("fileRead", "bad sector") },
+      { path: /archive\.info$/ },
+    );
+    expect((await loadArchiveInfo(repository(1, { storage }))).currentId).toBe(1);
+    storage.verifyAllFaultsExercised();
+  });
+
+  describe("of which neither can be read", () => {
+    it("are missing (55) when there is none, with what to do", async () => {
+      const error = await loadArchiveInfo(repository(2)).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ kind: "fileMissing", exitCode: 55, repoKey: 2, path: MAIN });
+      expect(error).toHaveProperty("hints", expect.arrayContaining(["has a stanza-create been performed?"]));
+      expect((error as Error).message.split("\n")).toEqual([
+        `unable to load info file '${MAIN}' or '${COPY}':`,
+        `FileMissingError: unable to open missing file 'memory2/${MAIN}' for read`,
+        `FileMissingError: unable to open missing file 'memory2/${COPY}' for read`,
+      ]);
+    });
+
+    it("have the kind of the damage when the other is missing", async () => {
+      for (const missing of [MAIN, COPY]) {
+        const storage = await stored();
+        flip(storage, missing === MAIN ? COPY : MAIN);
+        storage.files.delete(missing);
+        await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "checksum", exitCode: 26 });
+      }
+    });
+
+    it("have the common kind of two equal damages, and 41 for two different ones", async () => {
+      const storage = await stored();
+      flip(storage, MAIN);
+      flip(storage, COPY);
+      await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "checksum" });
+      const faulty = new FaultyStorage(storage).plan(
+        "read",
+        { kind: "error", error: fail("access", "refused", { hint: "check the key." }) },
+        { path: /copy$/ },
+      );
+      const error = await loadArchiveInfo(repository(1, { storage: faulty })).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ kind: "fileOpen", exitCode: 41 });
+      expect((error as Error).message).toContain("AccessError: refused");
+      expect(error).toHaveProperty("hints", expect.arrayContaining(["check the key."]));
+    });
+
+    it("ask whether the repository is encrypted when the passphrase does not fit", async () => {
+      for (const [pass, found] of [
+        ["right", "planted-wrong"],
+        [undefined, "planted-needless"],
+      ] as const) {
+        const storage = await stored(pass);
+        const error = await loadArchiveInfo(repository(1, { storage, pass: found })).catch((thrown: unknown) => thrown);
+        expect(error).toMatchObject({ kind: "crypto", exitCode: 95, hints: expect.arrayContaining(["is or was the repo encrypted?"]) });
+        expect(JSON.stringify([error, (error as Error).message])).not.toContain(found);
+      }
+    });
+
+    it("may be asked for again when the store was only away", async () => {
+      const storage = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+      await expect(loadBackupInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "hostConnect", retryable: true });
+    });
+  });
+
+  it("stay readable whichever write of a save is the last one before a crash", async () => {
+    const next: ArchiveInfo = { ...INFO, currentId: 2, history: [...INFO.history, { id: 2, systemId: 1n, pgVersion: "16" }] };
+    for (const pass of [undefined, "secret"]) {
+      const seen: number[] = [];
+      for (let writes = 0; ; writes++) {
+        const memory = (await stored(pass)).clone();
+        const storage = new FaultyStorage(memory).crashAfter(writes);
+        const options = pass === undefined ? {} : { pass };
+        await saveArchiveInfo(repository(1, { storage, ...options }), next, ctx).catch(() => {});
+        seen.push((await loadArchiveInfo(repository(1, { storage: memory, ...options }))).currentId);
+        if (!storage.crashed) break;
+      }
+      expect(seen).toEqual([1, 2, 2]);
+    }
+  });
+});

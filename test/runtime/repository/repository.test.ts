@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { collect } from "../../../runtime/base/bytes";
+import { emptyStream, newSubPass, openFile, readFile, seal, writeFile } from "../../../runtime/repository/repository";
+import { testContext } from "../../harness/context";
+import { MemoryStorage } from "../../harness/storages";
+import { repository } from "./support";
+
+const ctx = testContext();
+
+describe("a file of a repository", () => {
+  it("is stored as it is, or encrypted with a fresh salt", async () => {
+    const storage = new MemoryStorage();
+    const repo = repository(1, { storage });
+    const content = Buffer.from("archive and backup");
+    await writeFile(repo, "plain", content, null, ctx);
+    await writeFile(repo, "first", content, "pass", ctx);
+    await writeFile(repo, "second", content, "pass", ctx);
+    expect(storage.text("plain")).toBe("archive and backup");
+    expect(storage.text("first").startsWith("Salted__")).toBe(true);
+    expect(storage.text("first")).not.toBe(storage.text("second"));
+    for (const [path, pass] of [
+      ["plain", null],
+      ["first", "pass"],
+      ["second", "pass"],
+    ] as const)
+      expect(Buffer.from(await readFile(repo, path, pass)).toString()).toBe("archive and backup");
+    await expect(openFile(repo, "none", null)).rejects.toMatchObject({ kind: "fileMissing" });
+    expect(seal(content, null, ctx)).toBe(content);
+  });
+
+  it("may be empty", async () => {
+    expect(await collect(emptyStream(), 0)).toHaveLength(0);
+  });
+});
+
+describe("a passphrase of the hierarchy", () => {
+  it("is 48 random bytes in base64, a new one each time", () => {
+    const [first, second] = [newSubPass(ctx), newSubPass(ctx)];
+    expect(first).toMatch(/^[A-Za-z0-9+/]{64}$/);
+    expect(first).not.toBe(second);
+  });
+});

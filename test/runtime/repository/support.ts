@@ -1,0 +1,112 @@
+/** Repositories in memory, WAL segments of one MiB and data directories for the tests of the repository room and the operations. */
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach } from "vitest";
+import type { CompressSpec } from "../../../runtime/format/compress";
+import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format/pgControl";
+import type { ClusterIdentity } from "../../../runtime/operations/identity";
+import type { Repository } from "../../../runtime/repository/repository";
+import type { Storage } from "../../../runtime/storage/storage";
+import { MemoryStorage } from "../../harness/storages";
+import { vectorBytes } from "../format/vectors";
+
+export const STANZA = "demo";
+export const WAL_SIZE_BYTES = 1024 * 1024;
+const CONTROL_BYTES = vectorBytes("pg_control.pg15.first512.bin");
+/** The cluster of the golden files of PostgreSQL 15, with segments of one MiB. */
+export const CONTROL: PgControl = { ...parsePgControl(CONTROL_BYTES), walSegmentSizeBytes: WAL_SIZE_BYTES };
+export const OTHER_CONTROL: PgControl = parsePgControl(vectorBytes("pg_control.pg18.first512.bin"));
+export const CLUSTER: ClusterIdentity = { version: CONTROL.pgVersion, systemId: CONTROL.systemId };
+
+export interface RepositoryOptions {
+  readonly storage?: Storage;
+  readonly pass?: string;
+  readonly compress?: CompressSpec;
+  readonly latestLink?: boolean;
+}
+
+/** A repository over `storage`, an empty memory by default; encrypted when there is a passphrase. */
+export function repository(key: number, options: RepositoryOptions = {}): Repository {
+  return {
+    key,
+    name: `repo${key}`,
+    storage: options.storage ?? new MemoryStorage({ name: `memory${key}` }),
+    stanza: STANZA,
+    cipherType: options.pass === undefined ? "none" : "aes-256-cbc",
+    cipherPass: options.pass ?? null,
+    compress: options.compress ?? { type: "none", level: 0 },
+    latestLink: options.latestLink ?? false,
+    retentionFull: undefined,
+  };
+}
+
+/** The bytes of a segment: a true header of the cluster and content that differs by `seed`. */
+export function walBytes(seed: number, systemId: bigint = CLUSTER.systemId): Uint8Array {
+  const bytes = Buffer.alloc(WAL_SIZE_BYTES, seed % 251);
+  bytes.set(vectorBytes("wal-header.pg15.first512.bin"));
+  bytes.writeBigUInt64LE(systemId, 24);
+  bytes.writeUInt32LE(WAL_SIZE_BYTES, 32);
+  bytes.writeUInt32LE(seed, 600);
+  return bytes;
+}
+
+/** `00000001000000000000000A` for 10. */
+export function walName(no: number, timeline = 1): string {
+  const digits = (value: number): string => value.toString(16).toUpperCase().padStart(8, "0");
+  return `${digits(timeline)}${digits(Math.floor(no / 4096))}${digits(no % 4096)}`;
+}
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-unit-"));
+  folders.push(folder);
+  return folder;
+}
+
+/** `pg_wal` with these segments (content by their number), each ready for the archive unless told otherwise. */
+export function makeWalDirectory(folder: string, segmentNos: readonly number[]): string {
+  const directory = join(folder, "pg_wal");
+  mkdirSync(join(directory, "archive_status"), { recursive: true });
+  for (const no of segmentNos) addWal(directory, walName(no), walBytes(no));
+  return directory;
+}
+
+export function addWal(directory: string, name: string, bytes: Uint8Array): void {
+  writeFileSync(join(directory, name), bytes);
+  writeFileSync(join(directory, "archive_status", `${name}.ready`), "");
+}
+
+/** Makes files (text or bytes), links (`-> target`) and, for names that end in a slash, directories below `folder`. */
+export function makeTree(folder: string, tree: Readonly<Record<string, string | Uint8Array>>): void {
+  for (const [name, content] of Object.entries(tree)) {
+    const path = join(folder, name);
+    mkdirSync(name.endsWith("/") ? path : dirname(path), { recursive: true });
+    if (name.endsWith("/")) continue;
+    if (typeof content === "string" && content.startsWith("-> ")) symlinkSync(content.slice(3), path);
+    else writeFileSync(path, content, { mode: 0o600 });
+  }
+}
+
+/** The least of a data directory that can be backed up: pg_control, a version and a table. */
+export function makeDataDirectory(folder: string, more: Readonly<Record<string, string | Uint8Array>> = {}): string {
+  const directory = join(folder, "data");
+  makeTree(directory, {
+    PG_VERSION: "15\n",
+    "postgresql.conf": "# nothing\n",
+    "base/1/PG_VERSION": "15\n",
+    "base/1/1259": Buffer.alloc(16384),
+    "base/5/16384": Buffer.alloc(8192),
+    "base/5/16385": "",
+    "global/pg_control": imageOf(CONTROL_BYTES),
+    "pg_wal/archive_status/": "",
+    "pg_notify/": "",
+    ...more,
+  });
+  return directory;
+}
