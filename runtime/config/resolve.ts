@@ -40,6 +40,9 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
     checkUnused(entry, name);
   }
   const resolver = new Resolver(command, entries, warn);
+  // A forgotten stanza is the reason for much else that is missing: said first.
+  const stanza = rowOf("stanza");
+  if (stanza.commands.includes(command)) resolver.resolve(stanza, undefined);
   const repoKeys = usedKeys(resolver, "repo");
   const pgKeys = usedKeys(resolver, "pg");
   const inUse = OPTIONS.filter((row) => row.commands.includes(command)).flatMap((row) =>
