@@ -56,7 +56,7 @@ export async function findPostgres(major: number): Promise<PostgresChoice> {
   const unpacked = await unpackDebian({
     entry: `postgresql-${major}`,
     suite,
-    packages: [`postgresql-${major}`],
+    packages: [`postgresql-${major}`, `postgresql-client-${major}`],
     programs,
     drop: [`usr/lib/postgresql/${major}/lib/llvmjit.so`],
   });

@@ -1,8 +1,8 @@
 /**
  * What a person sees while something takes time: one line for each step with its seconds, a bar for work of known size.
  *
- * On a terminal the current line is drawn again in place; elsewhere each step prints one line when it ends and a bar prints a line every
- * ten seconds, so that logs stay readable.
+ * On a terminal the current line is drawn again in place; elsewhere each step prints one line when it ends and, while it lasts, one every
+ * thirty seconds, so that logs stay readable.
  */
 export interface ProgressBar {
   /** Amount done so far, in the bar's unit. */
@@ -37,7 +37,7 @@ export function createProgress(output: Output = process.stdout): Progress {
       const extra = totalBytes === undefined ? state.note : barText(state.done, state.total, elapsedS);
       return `  … ${title}${extra === "" ? "" : `  ${extra}`}  ${elapsedS.toFixed(0)} s`;
     };
-    const timer = setInterval(() => painter.draw(text()), painter.isTerminal ? 200 : 10_000);
+    const timer = setInterval(() => painter.draw(text()), painter.isTerminal ? 200 : 30_000);
     timer.unref();
     if (painter.isTerminal) painter.draw(text());
     const end = (mark: string): void => {
