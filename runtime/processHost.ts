@@ -30,6 +30,8 @@ export interface ProcessFacts {
   print(text: string): void;
 }
 
+const INFO_TIMEOUT_MS = 5000;
+
 /** Opens repositories as configured; worker threads use it too. No I/O yet: a dead repository shows at its first use. */
 export function openRepositories(stanza: string, repos: readonly RepoConfig[], ioTimeoutMs: number, ctx: Context): Repository[] {
   return repos.map((config) => ({
@@ -51,6 +53,8 @@ export class ProcessHost implements CommandHost {
   readonly users: UserNames = loadUserNames();
   readonly #facts: ProcessFacts;
   readonly #locks: LockFile[] = [];
+  /** Ends what still runs when the command is over: requests to a repository that was given up. */
+  readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
   #pool: JobPool | undefined;
   #session: Session | undefined;
@@ -80,7 +84,8 @@ export class ProcessHost implements CommandHost {
   }
 
   repositories(): readonly Repository[] {
-    this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.config.ioTimeoutMs, this.ctx);
+    const signal = AbortSignal.any([this.ctx.signal, this.#closing.signal]);
+    this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, { ...this.ctx, signal });
     return this.#repos;
   }
 
@@ -102,11 +107,11 @@ export class ProcessHost implements CommandHost {
 
   pool(): JobPool {
     if (this.#pool !== undefined) return this.#pool;
-    const { processMax, ioTimeoutMs, stanza = "" } = this.config;
+    const { processMax, stanza = "" } = this.config;
     this.#pool =
       processMax === 1
         ? inlinePool(new Map(this.repositories().map((repo) => [repo.key, repo])), this.ctx, 1)
-        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs }, processMax, this.ctx.signal);
+        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, processMax, this.ctx.signal);
     return this.#pool;
   }
 
@@ -160,10 +165,16 @@ export class ProcessHost implements CommandHost {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort(fail("term", "the command has ended"));
     await this.#session?.close();
     await this.#pool?.close();
     await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));
     for (const lock of this.#locks) lock.release();
+  }
+
+  /** A person waits for `info`: a repository that does not answer soon is shown as such. */
+  get #ioTimeoutMs(): number {
+    return this.config.command === "info" ? Math.min(this.config.ioTimeoutMs, INFO_TIMEOUT_MS) : this.config.ioTimeoutMs;
   }
 
   #repoConfigs(): readonly RepoConfig[] {

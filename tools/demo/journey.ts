@@ -1,0 +1,83 @@
+/** Step 4 of the demo: WAL reaches both repositories; one goes away, the other stays current; what is owed is counted and healed. */
+import { sleep } from "../parts/process";
+import type { Progress } from "../parts/progress";
+import type { S3Server } from "../parts/s3Server";
+import type { TestCluster } from "../parts/testCluster";
+import type { RepositoryState, Runtime } from "./runtime";
+
+export interface Outage {
+  readonly segments: number;
+  /** From the last switch to the moment when repo1 held everything. */
+  readonly repo1LagSeconds: number;
+  readonly debtCount: number;
+  readonly healSeconds: number;
+}
+
+const OUTAGE_SEGMENTS = 6;
+const WAIT_MS = 120_000;
+
+export async function archiveMore(progress: Progress, cluster: TestCluster, runtime: Runtime): Promise<void> {
+  const segment = await progress.step("more rows, then a switch of WAL", async () => {
+    await writeRows(cluster, 20_000);
+    return cluster.switchWal();
+  });
+  await progress.step(`both repositories hold ${segment}`, async (note) => {
+    const seconds = await waitUntil(runtime, (repos) => repos.every((repo) => holds(repo, segment)));
+    note(`after ${seconds.toFixed(1)} s`);
+  });
+}
+
+export async function outageAndHealing(progress: Progress, cluster: TestCluster, runtime: Runtime, bucket: S3Server): Promise<Outage> {
+  await progress.step("the S3 server stops", () => bucket.stop());
+  const last = await progress.step(`rows and ${OUTAGE_SEGMENTS} switches of WAL meanwhile`, async () => {
+    let segment = "";
+    for (let turn = 0; turn < OUTAGE_SEGMENTS; turn++) {
+      await writeRows(cluster, 5000);
+      segment = await cluster.switchWal();
+    }
+    return segment;
+  });
+  const repo1LagSeconds = await progress.step(`repo1 keeps up: it holds ${last}`, async (note) => {
+    const seconds = await waitUntil(runtime, ([repo1]) => repo1 !== undefined && holds(repo1, last), ["--repo=1"]);
+    note(`after ${seconds.toFixed(1)} s`);
+    return seconds;
+  });
+  const debtCount = await progress.step("repo2's debt is counted", async (note) => {
+    // PostgreSQL asks for one segment after the other; each answer records what repo2 lacks.
+    await cluster.waitForValue("SELECT (last_archived_wal >= $q$SEGMENT$q$)::text FROM pg_stat_archiver".replace("SEGMENT", last), "true", WAIT_MS);
+    const repo2 = (await runtime.state()).find((repo) => repo.key === 2);
+    note(`${repo2?.debtCount} segment(s) acknowledged that repo2 lacks`);
+    return repo2?.debtCount ?? 0;
+  });
+  if (debtCount === 0) throw new Error("repo2 was away and owes nothing: the debt was not recorded");
+  await progress.step("the S3 server is back", () => bucket.start());
+  const healSeconds = await progress.step("heal", async (note) => {
+    const beganAtMs = performance.now();
+    await runtime.callOk(["heal"]);
+    const repos = await runtime.state();
+    const owing = repos.filter((repo) => repo.debtCount > 0 || !holds(repo, last));
+    if (owing.length > 0) throw new Error(`after heal still owing: ${JSON.stringify(owing)}`);
+    note("no debt left, both repositories hold the same WAL");
+    return (performance.now() - beganAtMs) / 1000;
+  });
+  return { segments: OUTAGE_SEGMENTS, repo1LagSeconds, debtCount, healSeconds };
+}
+
+function writeRows(cluster: TestCluster, count: number): Promise<unknown> {
+  const sql = `INSERT INTO orders SELECT m + g, g % 50000, now(), 'new', md5((m + g)::text)
+                 FROM generate_series(1, ${count}) g, (SELECT max(id) AS m FROM orders) newest`;
+  return cluster.sql(sql, [], "shop");
+}
+
+function holds(repo: RepositoryState, segment: string): boolean {
+  return repo.walMax !== null && repo.walMax >= segment;
+}
+
+async function waitUntil(runtime: Runtime, isThere: (repos: readonly RepositoryState[]) => boolean, only: readonly string[] = []): Promise<number> {
+  const beganAtMs = performance.now();
+  for (;;) {
+    if (isThere(await runtime.state(only))) return (performance.now() - beganAtMs) / 1000;
+    if (performance.now() - beganAtMs > WAIT_MS) throw new Error(`not there after ${WAIT_MS / 1000} s: ${JSON.stringify(await runtime.state())}`);
+    await sleep(200);
+  }
+}

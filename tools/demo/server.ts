@@ -1,0 +1,48 @@
+/** The demo's PostgreSQL: a cluster under pg_ctl, so that whoever changes its settings may restart it, as on a real host. */
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import { onEnd, run, runOk } from "../parts/process";
+import type { PostgresBinaries } from "../parts/postgres";
+import { TestCluster } from "../parts/testCluster";
+
+export interface DemoServer {
+  readonly cluster: TestCluster;
+  /** What restarts it: for `restartCommand` of PostgresHost. Runs as root or as the server's account. */
+  readonly restartCommand: readonly string[];
+  /** Stops it in order when `mode` is fast; fine when it is not running. */
+  stop(mode: "fast" | "immediate"): Promise<void>;
+}
+
+/** A new cluster in `folder`, started, without archiving. It is stopped when this process ends, however that happens. */
+export async function startServer(binaries: PostgresBinaries, folder: string): Promise<DemoServer> {
+  const cluster = await TestCluster.create({
+    binaries,
+    folder,
+    settings: { max_wal_size: "4GB", shared_buffers: "128MB", maintenance_work_mem: "128MB" },
+  });
+  const settings = [`unix_socket_directories = '${cluster.socketPath}'`, `port = ${cluster.port}`, "log_destination = 'stderr'"];
+  appendFileSync(join(cluster.dataPath, "postgresql.conf"), `${settings.join("\n")}\n`);
+  const control = pgControl(cluster);
+  await runOk("/bin/sh", ["-c", control("start")], { user: cluster.user, cwd: folder });
+  const stop = async (mode: "fast" | "immediate"): Promise<void> => {
+    await run("/bin/sh", ["-c", control(`stop -m ${mode}`)], { user: cluster.user, cwd: "/" });
+  };
+  onEnd(() => stop("immediate"));
+  return { cluster, restartCommand: ["/bin/sh", "-c", asServerUser(cluster, control("restart -m fast"))], stop };
+}
+
+/** A command line of pg_ctl; its own output and the server's go to files, so that nobody waits for a pipe that a daemon keeps open. */
+function pgControl(cluster: TestCluster): (action: string) => string {
+  const program = join(cluster.binaries.folder, "pg_ctl");
+  return (action) => `${quoted(program)} -D ${quoted(cluster.dataPath)} -l ${quoted(cluster.logFile)} -w -t 120 ${action} >/dev/null 2>&1 </dev/null`;
+}
+
+/** pg_ctl refuses to run as root: then the shell changes the account first. */
+function asServerUser(cluster: TestCluster, command: string): string {
+  const { uid, gid } = cluster.user;
+  return `if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=${uid} --regid=${gid} --clear-groups /bin/sh -c ${quoted(command)}; else ${command}; fi`;
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
