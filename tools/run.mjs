@@ -6,7 +6,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants, homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -101,6 +101,7 @@ function ensureNode() {
   process.stdout.write(`  … Node ${NODE_VERSION} (npm package ${name}), because ${process.versions.node} is older than 22.15\n`);
   mkdirSync(cache, { recursive: true });
   const scratch = mkdtempSync(`${folder}.new-`);
+  chmodSync(scratch, 0o755);
   writeFileSync(join(scratch, "package.json"), '{ "private": true }\n');
   const install = ["install", "--prefix", scratch, "--no-save", "--no-audit", "--no-fund", "--loglevel=error", `${name}@${NODE_VERSION}`];
   const result = spawnSync("npm", install, { cwd: scratch, stdio: ["ignore", "ignore", "inherit"] });

@@ -30,7 +30,7 @@ const VERSITYGW: GoProgram = {
   module: "github.com/versity/versitygw",
   command: "github.com/versity/versitygw/cmd/versitygw",
   linkFlags: () => "",
-  packageCount: 900,
+  packageCount: 600,
 };
 
 /** The program `versitygw` on PATH or in the cache, or null. */
