@@ -11,6 +11,7 @@ import type { Context } from "./base/context";
 import { BackupError, fail, toBackupError } from "./base/errors";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
 import { systemRandom } from "./base/random";
+import type { Command } from "./commands/host";
 import { COMMAND_TABLE } from "./commands/table";
 import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
@@ -30,24 +31,28 @@ async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;
   try {
     loaded = loadConfig({ argv, env: process.env, readFile: readTextFile, listDirectory });
+    const { command, output, params } = loaded.config;
+    if (command === "help") return print(helpText(params));
+    if (command === "version") return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
+    return await runCommand(loaded, COMMAND_TABLE[command]);
   } catch (error) {
     const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
     log.error(toBackupError(error, "config"));
     return exitCodeOf(error);
   }
-  const { config } = loaded;
-  if (config.command === "help") return print(helpText(config.params));
-  if (config.command === "version") return print(config.output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
+}
+
+async function runCommand({ config, warnings }: Loaded, command: Command): Promise<number> {
   if (config.neutralUmask) process.umask(0);
 
   const log = createLog(systemClock, sinksOf(config));
-  for (const warning of loaded.warnings) log.warn(warning);
+  for (const warning of warnings) log.warn(warning);
   log.info(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log);
   const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
   try {
-    const code = await COMMAND_TABLE[config.command](host);
+    const code = await command(host);
     await host.close();
     log.info(`${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`);
     return code;
