@@ -1,0 +1,341 @@
+/**
+ * What every storage must do, whatever it stands on: the contract of runtime/storage/storage.ts as tests. Each driver runs it in
+ * storage.test.ts; where drivers may differ, the table of capabilities there says so.
+ */
+import { createHash } from "node:crypto";
+import { beforeAll, describe, expect, test } from "vitest";
+import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../runtime/base/bytes";
+import { fail, isError } from "../../runtime/base/errors";
+import type { ByteRange, ListOptions, Storage, StorageFeatures } from "../../runtime/storage/storage";
+
+export interface StorageCase {
+  readonly features: StorageFeatures;
+  /** A new, empty storage; the same place for every call, so that one storage sees what another wrote. */
+  open(): Promise<Storage>;
+  /** Bytes of the largest piece that is stored in one go: bodies around this size take different ways. */
+  readonly partSizeBytes: number;
+  /** Objects in the listing that must not end after the first page. */
+  readonly manyCount: number;
+  /** False for a server that shows a directory only when a file is directly in it. */
+  readonly showsDeepDirectories: boolean;
+}
+
+const MIB = 1024 * 1024;
+
+/** Tests that `name` keeps the contract. `get` is called when the tests run, so that servers can be started before. */
+export function storageSuite(name: string, get: () => StorageCase): void {
+  describe(name, () => {
+    let storage: Storage;
+    let folderCount = 0;
+    /** A path of its own for each test: they share one storage. */
+    const folder = (): string => `suite/f${++folderCount}`;
+    const text = async (path: string, range?: ByteRange): Promise<string> => textOf(await collect(await storage.read(path, range), MIB));
+    const list = async (path: string, options?: ListOptions): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const info of storage.list(path, options)) found.push(`${info.type} ${info.path}`);
+      return found.sort();
+    };
+
+    beforeAll(async () => {
+      storage = await get().open();
+    });
+
+    test("says what it can do", () => {
+      expect(storage.features).toEqual(get().features);
+    });
+
+    test("gives back what was put, byte for byte", async () => {
+      const at = folder();
+      const bytes = Uint8Array.from({ length: 256 }, (_, value) => value);
+      await storage.put(`${at}/all-bytes`, bytes);
+      expect(Buffer.from(await collect(await storage.read(`${at}/all-bytes`), MIB))).toEqual(Buffer.from(bytes));
+      await storage.put(`${at}/empty`, new Uint8Array(0));
+      expect(await text(`${at}/empty`)).toBe("");
+    });
+
+    test("shows what one client wrote to another at once", async () => {
+      const at = folder();
+      const other = await get().open();
+      await storage.put(`${at}/f`, utf8("one"));
+      expect(textOf(await collect(await other.read(`${at}/f`), MIB))).toBe("one");
+      await other.put(`${at}/f`, utf8("two"));
+      expect(await text(`${at}/f`)).toBe("two");
+      expect(await list(at)).toEqual([`file ${at}/f`]);
+      await other.close();
+    });
+
+    test("replaces a file as a whole, by a shorter one too", async () => {
+      const at = folder();
+      for (const atomic of [true, false]) {
+        await storage.put(`${at}/f`, utf8("a long text"), { atomic });
+        await storage.put(`${at}/f`, utf8("short"), { atomic });
+        expect(await text(`${at}/f`)).toBe("short");
+        await storage.putStream(`${at}/f`, () => streamOf(utf8("s")), { atomic });
+        expect(await text(`${at}/f`)).toBe("s");
+      }
+    });
+
+    test("keeps names with every printable character", async () => {
+      const at = folder();
+      const names = [
+        "000000010000000000000001-4a6cd1ca5b7d79ba6f8d45a3d41a4b9e6f5d2c11.gz",
+        "with space",
+        "plus+and%25and&<amp>;='quote'\"d\"",
+        "umläut-日本-🙂",
+        "a!b*c(d)e~f@g$h,i:j[k]l{m}",
+        "_fsm.1",
+        "..hidden",
+      ];
+      for (const file of names) await storage.put(`${at}/${file}`, utf8(file));
+      expect(await list(at)).toEqual(names.map((file) => `file ${at}/${file}`).sort());
+      for (const file of names) {
+        expect(await text(`${at}/${file}`)).toBe(file);
+        expect((await storage.stat(`${at}/${file}`))?.sizeBytes).toBe(utf8(file).length);
+      }
+      await storage.removePath(at);
+      expect(await list(at)).toEqual([]);
+    });
+
+    test("refuses paths that lead elsewhere", async () => {
+      for (const path of ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", "a\0b"]) {
+        for (const work of [
+          () => storage.read(path),
+          () => storage.put(path, utf8("x")),
+          () => storage.remove(path),
+          () => storage.removePath(path),
+          () => storage.putStream(path, () => streamOf()),
+        ]) {
+          await expect(work()).rejects.toMatchObject({ kind: "assert" });
+        }
+      }
+    });
+
+    describe("reading", () => {
+      test("a range gives exactly those bytes, and what is there when it reaches over the end", async () => {
+        const path = `${folder()}/f`;
+        await storage.put(path, utf8("0123456789"));
+        expect(await text(path, { offsetBytes: 0 })).toBe("0123456789");
+        expect(await text(path, { offsetBytes: 0, sizeBytes: 3 })).toBe("012");
+        expect(await text(path, { offsetBytes: 4, sizeBytes: 3 })).toBe("456");
+        expect(await text(path, { offsetBytes: 7 })).toBe("789");
+        expect(await text(path, { offsetBytes: 7, sizeBytes: 100 })).toBe("789");
+        expect(await text(path, { offsetBytes: 10 })).toBe("");
+        expect(await text(path, { offsetBytes: 50, sizeBytes: 1 })).toBe("");
+        expect(await text(path, { offsetBytes: 5, sizeBytes: 0 })).toBe("");
+      });
+
+      test("a missing file is fileMissing before anything is read, whatever is missing of the path", async () => {
+        const at = folder();
+        await storage.put(`${at}/f`, utf8("x"));
+        for (const path of [`${at}/g`, `${at}/d/g`, `${at}/f/g`, `${at}/F`, "missing"]) {
+          await expect(storage.read(path)).rejects.toMatchObject({ kind: "fileMissing", exitCode: 55, path });
+          await expect(storage.read(path, { offsetBytes: 3, sizeBytes: 0 })).rejects.toMatchObject({ kind: "fileMissing" });
+        }
+      });
+
+      test("may stop early, and start again", async () => {
+        const path = `${folder()}/f`;
+        await storage.put(path, new Uint8Array(3 * MIB).fill(7));
+        for (let round = 0; round < 20; round++) {
+          for await (const chunk of await storage.read(path)) {
+            expect(chunk[0]).toBe(7);
+            break;
+          }
+        }
+        expect((await collect(await storage.read(path), 4 * MIB)).length).toBe(3 * MIB);
+      });
+    });
+
+    describe("stat", () => {
+      test("tells size and time of a file, and null when there is none", async () => {
+        const at = folder();
+        await storage.put(`${at}/f`, utf8("12345"));
+        const info = await storage.stat(`${at}/f`);
+        expect(info).toMatchObject({ path: `${at}/f`, type: "file", sizeBytes: 5 });
+        expect(info?.modifiedAtMs).toBeGreaterThan(Date.UTC(2020, 0));
+        expect(await storage.stat(`${at}/missing`)).toBeNull();
+        expect(await storage.stat(`${at}/missing/too`)).toBeNull();
+        expect(await storage.stat(`${at}/f/below`)).toBeNull();
+      });
+
+      test("does not take the beginning of a name for the name", async () => {
+        const at = folder();
+        await storage.put(`${at}/name.copy`, utf8("x"));
+        expect(await storage.stat(`${at}/name`)).toBeNull();
+      });
+    });
+
+    describe("listing", () => {
+      test("shows direct children, or all files below", async () => {
+        const at = folder();
+        for (const file of ["a", "b", "d/e", "d/f/g", "d.x"]) await storage.put(`${at}/${file}`, utf8(file));
+        expect(await list(at)).toEqual([`directory ${at}/d`, `file ${at}/a`, `file ${at}/b`, `file ${at}/d.x`]);
+        expect(await list(`${at}/d`)).toEqual([`directory ${at}/d/f`, `file ${at}/d/e`]);
+        expect(await list(at, { recursive: true })).toEqual(["a", "b", "d.x", "d/e", "d/f/g"].map((file) => `file ${at}/${file}`));
+      });
+
+      test("starts at the root", async () => {
+        await storage.put("root-file", utf8("x"));
+        const expected = get().showsDeepDirectories ? ["file root-file", "directory suite"] : ["file root-file"];
+        expect(await list("")).toEqual(expect.arrayContaining(expected));
+        expect(await list("", { namePrefix: "root-" })).toEqual(["file root-file"]);
+      });
+
+      test("keeps to names with a prefix", async () => {
+        const at = folder();
+        for (const file of ["0001-a", "0001-b", "0002-a", "0001x/y"]) await storage.put(`${at}/${file}`, utf8(file));
+        expect(await list(at, { namePrefix: "0001" })).toEqual([`directory ${at}/0001x`, `file ${at}/0001-a`, `file ${at}/0001-b`]);
+        expect(await list(at, { namePrefix: "0001", recursive: true })).toEqual([`file ${at}/0001-a`, `file ${at}/0001-b`, `file ${at}/0001x/y`]);
+        expect(await list(at, { namePrefix: "9" })).toEqual([]);
+      });
+
+      test("of a missing path or of a file is empty", async () => {
+        const at = folder();
+        await storage.put(`${at}/f`, utf8("x"));
+        for (const path of [`${at}/missing`, `${at}/f`]) {
+          expect(await list(path)).toEqual([]);
+          expect(await list(path, { recursive: true })).toEqual([]);
+        }
+      });
+
+      test("tells sizes and times", async () => {
+        const at = folder();
+        await storage.put(`${at}/f`, utf8("12345"));
+        for await (const info of storage.list(at)) {
+          expect(info.sizeBytes).toBe(5);
+          expect(info.modifiedAtMs).toBeGreaterThan(Date.UTC(2020, 0));
+        }
+      });
+
+      test("does not end after the first page, and all of it can be removed", async () => {
+        const at = folder();
+        const count = get().manyCount;
+        const names = Array.from({ length: count }, (_, index) => `${at}/d${index % 3}/${String(index).padStart(5, "0")}`);
+        for (let first = 0; first < count; first += 32)
+          await Promise.all(names.slice(first, first + 32).map((path) => storage.put(path, utf8(path))));
+        expect(await list(at, { recursive: true })).toEqual(names.map((path) => `file ${path}`).sort());
+        expect(await list(at)).toEqual(["d0", "d1", "d2"].map((directory) => `directory ${at}/${directory}`));
+        await storage.removePath(at);
+        expect(await list(at, { recursive: true })).toEqual([]);
+      });
+    });
+
+    describe("streams", () => {
+      /** `sizeBytes` of repeatable bytes in uneven chunks. */
+      async function* source(sizeBytes: number): ByteStream {
+        const sizes = [1, 65_536, 100_000, 0, 1_048_576, 7, 333_333];
+        let made = 0;
+        for (let turn = 0; made < sizeBytes; turn++) {
+          const chunk = new Uint8Array(Math.min(sizes[turn % sizes.length] ?? 1, sizeBytes - made));
+          for (let position = 0; position < chunk.length; position++) chunk[position] = (made + position) * 31;
+          made += chunk.length;
+          yield chunk;
+        }
+      }
+      const digest = async (stream: ByteStream): Promise<{ sizeBytes: number; sha256: string }> => {
+        const hash = createHash("sha256");
+        let sizeBytes = 0;
+        for await (const chunk of stream) {
+          hash.update(chunk);
+          sizeBytes += chunk.length;
+        }
+        return { sizeBytes, sha256: hash.digest("hex") };
+      };
+
+      test("of every size around the part size arrive whole", async () => {
+        const at = folder();
+        const { partSizeBytes } = get();
+        for (const sizeBytes of [0, 1, partSizeBytes - 1, partSizeBytes, partSizeBytes + 1, 2 * partSizeBytes, 3 * partSizeBytes + 12_345]) {
+          for (const atomic of [true, false]) {
+            const path = `${at}/${sizeBytes}-${atomic}`;
+            await storage.putStream(path, () => source(sizeBytes), { atomic });
+            expect(await digest(await storage.read(path))).toEqual(await digest(source(sizeBytes)));
+            expect((await storage.stat(path))?.sizeBytes).toBe(sizeBytes);
+            await storage.remove(path);
+          }
+        }
+      });
+
+      test("longer than a part come from put as well", async () => {
+        const path = `${folder()}/f`;
+        const bytes = await collect(source(get().partSizeBytes + 100), 1024 * MIB);
+        await storage.put(path, bytes);
+        expect(await digest(await storage.read(path))).toEqual(await digest(streamOf(bytes)));
+      });
+
+      test("ranges reach over parts", async () => {
+        const path = `${folder()}/f`;
+        const { partSizeBytes } = get();
+        await storage.putStream(path, () => source(2 * partSizeBytes));
+        const expected = (await collect(source(2 * partSizeBytes), 1024 * MIB)).subarray(partSizeBytes - 10, partSizeBytes + 10);
+        const found = await collect(await storage.read(path, { offsetBytes: partSizeBytes - 10, sizeBytes: 20 }), MIB);
+        expect(Buffer.from(found)).toEqual(Buffer.from(expected));
+      });
+
+      test("that fail leave the old file alone and nothing new behind, and their error comes out unchanged", async () => {
+        const at = folder();
+        const { partSizeBytes } = get();
+        await storage.put(`${at}/f`, utf8("old"));
+        const broken = fail("checksum", "the source is damaged");
+        for (const sizeBytes of [10, partSizeBytes + 10, 3 * partSizeBytes]) {
+          const failing = async function* (): ByteStream {
+            yield* source(sizeBytes);
+            throw broken;
+          };
+          for (const path of [`${at}/f`, `${at}/new`]) await expect(storage.putStream(path, failing)).rejects.toBe(broken);
+        }
+        expect(await text(`${at}/f`)).toBe("old");
+        expect(await list(at, { recursive: true })).toEqual([`file ${at}/f`]);
+      });
+
+      test("go to many files at once", async () => {
+        const at = folder();
+        const sizes = Array.from({ length: 16 }, (_, index) => index * 70_001);
+        await Promise.all(sizes.map((sizeBytes) => storage.putStream(`${at}/${sizeBytes}`, () => source(sizeBytes))));
+        const digests = await Promise.all(sizes.map(async (sizeBytes) => digest(await storage.read(`${at}/${sizeBytes}`))));
+        expect(digests).toEqual(await Promise.all(sizes.map((sizeBytes) => digest(source(sizeBytes)))));
+      });
+    });
+
+    describe("removal", () => {
+      test("of a file is repeatable and touches nothing else", async () => {
+        const at = folder();
+        await storage.put(`${at}/f`, utf8("x"));
+        await storage.put(`${at}/f.copy`, utf8("x"));
+        for (let round = 0; round < 2; round++) await storage.remove(`${at}/f`);
+        await storage.remove(`${at}/never/was`);
+        expect(await list(at)).toEqual([`file ${at}/f.copy`]);
+        await expect(storage.read(`${at}/f`)).rejects.toSatisfy((error) => isError(error, "fileMissing"));
+      });
+
+      test("of a path takes everything below it and nothing beside it", async () => {
+        const at = folder();
+        for (const file of ["d/a", "d/b/c", "d2/a", "d-a"]) await storage.put(`${at}/${file}`, utf8(file));
+        for (let round = 0; round < 2; round++) await storage.removePath(`${at}/d`);
+        expect(await list(at, { recursive: true })).toEqual([`file ${at}/d-a`, `file ${at}/d2/a`]);
+      });
+    });
+
+    test("makes and syncs directories where they exist", async () => {
+      const at = folder();
+      await storage.makePath(`${at}/x/y`);
+      await storage.makePath(`${at}/x/y`);
+      await storage.syncPath(`${at}/x/y`);
+      expect(await list(at)).toEqual(get().features.directories ? [`directory ${at}/x`] : []);
+      if (get().features.directories) expect(await storage.stat(`${at}/x/y`)).toMatchObject({ type: "directory", sizeBytes: 0 });
+    });
+
+    test("replaces links where they exist", async () => {
+      const at = folder();
+      if (!get().features.symlinks) {
+        await expect(storage.link(`${at}/latest`, "20261120-064059F")).rejects.toMatchObject({ kind: "featureNotSupported" });
+        return;
+      }
+      await storage.link(`${at}/latest`, "20261120-064059F");
+      await storage.link(`${at}/latest`, "20261121-064059F");
+      expect(await list(at)).toEqual([`link ${at}/latest`]);
+      await storage.remove(`${at}/latest`);
+      expect(await list(at)).toEqual([]);
+    });
+  });
+}

@@ -1,0 +1,41 @@
+/** Repository configurations for tests: complete and plain, changed where a test says so. */
+import { Secret } from "../../runtime/base/secret";
+import type { RepoConfig, S3Config } from "../../runtime/config/types";
+import type { S3Server } from "../../tools/parts/s3Server";
+
+const PLAIN = {
+  key: 1,
+  cipherType: "none",
+  hardlink: false,
+  symlink: true,
+  bundle: false,
+  bundleSizeBytes: 20 * 1024 * 1024,
+  bundleLimitBytes: 2 * 1024 * 1024,
+  retentionFullType: "count",
+  compressType: "gz",
+  compressLevel: 6,
+} as const;
+
+/** A repository in the directory `path`. */
+export function posixRepo(path: string, more: Partial<RepoConfig> = {}): RepoConfig {
+  return { ...PLAIN, type: "posix", path, ...more };
+}
+
+/** A repository in the server's bucket. */
+export function s3Repo(server: S3Server, more: { readonly path?: string; readonly key?: number; readonly s3?: Partial<S3Config> } = {}): RepoConfig {
+  const s3: S3Config = {
+    bucket: server.bucket,
+    endpoint: server.host,
+    region: server.region,
+    key: new Secret(server.accessKey),
+    keySecret: new Secret(server.secretKey),
+    uriStyle: "path",
+    storagePort: server.port,
+    verifyTls: true,
+    caFile: server.caFile,
+    uploadChunkSizeBytes: 5 * 1024 * 1024,
+    quirks: "generic",
+    ...more.s3,
+  };
+  return { ...PLAIN, key: more.key ?? 2, type: "s3", path: more.path ?? "/repo", s3 };
+}
