@@ -31,6 +31,7 @@ export const archivePushCommand: Command = async (host) => {
       headerCheck: config.archiveHeaderCheck,
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
+      timeoutMs: config.archiveTimeoutMs,
     },
     ctx,
   );

@@ -31,6 +31,8 @@ export interface ArchivePushOptions {
   readonly acknowledge: AcknowledgePolicy;
   /** How long the other lanes may go on after the policy is satisfied before what they lack becomes debt. */
   readonly graceMs: number;
+  /** How long the requested file may take at all (`archive-timeout`): a repository that hangs must not hang PostgreSQL's archiver. */
+  readonly timeoutMs: number;
 }
 
 export interface ArchivePushOutcome {
@@ -80,7 +82,10 @@ export async function archivePush(
       if (!settled.has(repo.key)) settled.set(repo.key, { repoKey: repo.key, ok: false, error });
       return;
     }
-    aheadCount += await lane.pushAhead(() => fatal !== null || allSettled());
+    await lane.pushAhead(
+      () => fatal !== null || allSettled(),
+      () => void aheadCount++,
+    );
   });
   const graceMs = (): number | null => {
     if (fatal !== null) return 0;
@@ -88,16 +93,12 @@ export async function archivePush(
     // Who owes already is likely still away: waiting the full grace again for each segment would throttle the archive.
     return keys.every((key) => settled.has(key) || debt.list(key).length > 0) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
   };
-  await waitForLanes(lanes, graceMs, ctx, stop);
+  await waitForLanes(lanes, graceMs, options.timeoutMs, ctx, stop);
   if (fatal !== null) throw fatal;
 
+  const satisfied = isSatisfied(options.acknowledge, keys, holding(settled));
   const results = repos.map(
-    (repo): RepoResult<"pushed" | "present"> =>
-      settled.get(repo.key) ?? {
-        repoKey: repo.key,
-        ok: false,
-        error: fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key }),
-      },
+    (repo): RepoResult<"pushed" | "present"> => settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: tooLate(repo, satisfied, options) },
   );
   const { accepted, owingKeys } = decide(options.acknowledge, results);
   for (const repoKey of owingKeys) debt.add(repoKey, options.walName);
@@ -106,12 +107,27 @@ export async function archivePush(
   return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results), aheadCount };
 }
 
+function tooLate(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
+  if (satisfied) return fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key });
+  return fail("archiveTimeout", `${options.walName} was not stored before the ${options.timeoutMs}ms timeout`, {
+    hint: "if the repository is only slow, raise archive-timeout.",
+    repoKey: repo.key,
+    retryable: true,
+  });
+}
+
 function holding(settled: ReadonlyMap<number, RepoResult<unknown>>): Set<number> {
   return new Set([...settled.values()].filter((result) => result.ok).map((result) => result.repoKey));
 }
 
-/** Until all lanes have ended, or `graceMs` says that the rest may take only so long; what then still runs is told to stop. */
-async function waitForLanes(lanes: readonly Promise<void>[], graceMs: () => number | null, ctx: Context, stop: AbortController): Promise<void> {
+/** Until all lanes have ended, `graceMs` says that the rest may take only so long, or the time is up; what then still runs is told to stop. */
+async function waitForLanes(
+  lanes: readonly Promise<void>[],
+  graceMs: () => number | null,
+  timeoutMs: number,
+  ctx: Context,
+  stop: AbortController,
+): Promise<void> {
   const watch = new AbortController();
   const watchSignal = AbortSignal.any([ctx.signal, watch.signal]);
   const all = Promise.all(lanes);
@@ -119,13 +135,15 @@ async function waitForLanes(lanes: readonly Promise<void>[], graceMs: () => numb
     while (graceMs() === null) await ctx.clock.sleep(POLL_DECIDED_MS, watchSignal);
     await ctx.clock.sleep(graceMs() ?? 0, watchSignal);
   })();
+  const timeout = ctx.clock.sleep(timeoutMs, watchSignal);
   try {
-    await Promise.race([all, grace]);
+    await Promise.race([all, grace, timeout]);
   } finally {
     watch.abort();
     stop.abort();
-    // Aborted here: its answer is no longer of interest.
+    // Aborted here: their answers are no longer of interest.
     grace.catch(() => {});
+    timeout.catch(() => {});
   }
 }
 
@@ -159,9 +177,8 @@ class Lane {
   }
 
   /** Pushes what is ready behind the requested file until the list is empty and `done`; never fails the call. */
-  async pushAhead(done: () => boolean): Promise<number> {
+  async pushAhead(done: () => boolean, onPushed: () => void): Promise<void> {
     const seen = new Set([this.#options.walName]);
-    let pushed = 0;
     while (seen.size <= LIMITS.lookAheadSegments && !this.#ctx.signal.aborted) {
       const next = (await listReady(this.#options.walDirectory, LIMITS.lookAheadSegments * 2)).find((name) => !seen.has(name));
       if (next === undefined) {
@@ -171,14 +188,13 @@ class Lane {
       }
       seen.add(next);
       try {
-        if ((await this.push(next)) === "pushed") pushed++;
+        if ((await this.push(next)) === "pushed") onPushed();
       } catch (error) {
         // It will be asked for by name; then its error counts.
         this.#ctx.log.debug(`${this.#repo.name}: ${next} not pushed ahead: ${toBackupError(error).message}`);
         break;
       }
     }
-    return pushed;
   }
 
   async #open(): Promise<{ archiveId: string; pass: string | null }> {
