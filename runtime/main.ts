@@ -26,6 +26,8 @@ const ABORT_GRACE_MS = 10_000;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
+/** Commands whose standard output is their result, often JSON. */
+const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["info", "pg-settings"]);
 
 async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;
@@ -47,20 +49,22 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
 
   const log = createLog(systemClock, sinksOf(config));
   for (const warning of warnings) log.warn(warning);
-  log.info(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
+  // As in stock: the frame of a command whose result goes to standard output is told at debug only, so that the output stays parseable.
+  const frame = PRINTING_COMMANDS.has(config.command) ? log.debug : log.info;
+  frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log);
   const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
   try {
     const code = await command(host);
     await host.close();
-    log.info(`${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`);
+    frame(`${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`);
     return code;
   } catch (thrown) {
     const error = abort.signal.aborted ? toBackupError(abort.signal.reason, "term") : asBackupError(thrown);
     log.error(error);
     await host.close().catch((closing: unknown) => log.debug(`while closing: ${toBackupError(closing).message}`));
-    log.info(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
+    frame(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
     return exitCodeOf(error);
   }
 }
