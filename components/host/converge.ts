@@ -79,7 +79,7 @@ export class PartlyApplied extends Error {
   }
 }
 
-const LOCK_SCRIPT = 'exec flock -w 20 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
+const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
 const MOUNT_SCRIPT = `
 path=$1
 while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done

@@ -1,35 +1,254 @@
 /** `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, the runtime of this package. */
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
+import { run } from "../../tools/parts/process";
 import { loadExample, openStack } from "../../tools/parts/pulumiEngine";
 import { LocalHost } from "./localHost";
 
+/** What ALTER SYSTEM had set before: quotes and backslashes must come back as they were. */
+const PREVIOUS_COMMAND = `echo 'it''s "mine" \\ 100%%' && false`;
+
 let host: LocalHost;
 let program: (settings: LocalSettings) => LocalOutputs;
-const said: string[] = [];
-const onOutput = (text: string): void => {
-  said.push(text);
-};
+let passphrase = "";
+/** Everything that the engine printed, for the search for secrets at the end. */
+const printed: string[] = [];
 
 beforeAll(async () => {
   host = await LocalHost.create();
+  await host.cluster.alterSystem({ archive_command: PREVIOUS_COMMAND });
   ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.place, "local"));
 });
 afterAll(() => host?.remove());
 
-const open = (settings = host.settings()) => openStack(host.place, "test", async () => program(settings));
+function open(settings = host.settings()): Promise<Stack> {
+  return openStack(host.place, "test", async () => program(settings));
+}
 
-test("the preview shows every file before anything is there", async () => {
-  const stack = await open();
-  const { stdout, changeSummary } = await stack.preview({ onOutput, diff: true });
-  console.log(stdout);
-  expect(changeSummary).toEqual({ create: 7 });
-  expect(existsSync(host.path("etc"))).toBe(false);
+/** What a preview prints, counts, and tells about the host's files: path to mode, owner and text. */
+async function preview(
+  stack: Stack,
+  diff = false,
+): Promise<{ text: string; changes: object; files: Record<string, { mode: string; text: string }> }> {
+  let files = {};
+  const { stdout, changeSummary } = await stack.preview({
+    diff,
+    onEvent: (event) => {
+      const metadata = event.resourcePreEvent?.metadata;
+      if (metadata?.type.endsWith("HostState") === true) files = (metadata.new?.inputs["files"] as object | undefined) ?? {};
+    },
+  });
+  printed.push(stdout, JSON.stringify(files));
+  return { text: stdout, changes: changeSummary, files };
+}
+
+async function up(stack: Stack): Promise<{ text: string; changes: object; outputs: Record<string, unknown> }> {
+  const result = await stack.up();
+  printed.push(result.stdout);
+  const outputs = Object.fromEntries(Object.entries(result.outputs).map(([name, output]) => [name, output.value as unknown]));
+  return { text: result.stdout, changes: result.summary.resourceChanges ?? {}, outputs };
+}
+
+/** Lines of `pgbackrest.conf` and so on, as the preview shows them. */
+function expectAll(text: string, parts: readonly string[]): void {
+  for (const part of parts) expect(text).toContain(part);
+}
+
+/** Everything that the backend keeps: the present state, its copies and the history. */
+function stateOnDisk(): string {
+  const folder = join(host.place.folder, "state");
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  return names
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).isFile())
+    .map((path) => readFileSync(path, "latin1"))
+    .join("\n");
+}
+
+async function info(): Promise<{ backup: { label: string; database: { "repo-key": number } }[] }[]> {
+  const argv = [host.path("lib", "runtime.cjs"), `--config-path=${host.path("etc")}`, "--stanza=main", "--output=json", "info"];
+  const { stdout, exitCode } = await run(host.nodePath, argv, { user: host.cluster.user });
+  expect(exitCode).toBe(0);
+  return JSON.parse(stdout) as { backup: { label: string; database: { "repo-key": number } }[] }[];
+}
+
+test("a preview on an empty host shows every file with its text, secrets hidden, and touches nothing", async () => {
+  const { text, changes, files } = await preview(await open(), true);
+  expect(changes).toEqual({ create: 7 });
+  expectAll(text, [host.path("etc", "pgbackrest.conf"), 'archive_mode   : "on"', 'location     : "s3://pgbackstop/pgbackrest"']);
+  const shown = Object.entries(files).map(([path, file]): [string, string] => [path.slice(host.folder.length + 1), file.text]);
+  const texts = Object.fromEntries(shown);
+  expect(Object.keys(texts).sort()).toEqual([
+    "etc/conf.d/repo2-credentials.conf",
+    "etc/pgbackrest.conf",
+    "etc/pgbackstop.json",
+    "units/pgbackstop-main-full.service",
+    "units/pgbackstop-main-full.timer",
+  ]);
+  expect(texts["etc/conf.d/repo2-credentials.conf"]).toMatchObject({ ciphertext: "[secret]" });
+  expect(texts["etc/pgbackrest.conf"]).toContain(`repo1-path=${host.nasPath}\n`);
+  expect(texts["etc/pgbackrest.conf"]).toContain("repo2-s3-bucket=pgbackstop\n");
+  expect(texts["units/pgbackstop-main-full.timer"]).toContain("OnCalendar=*-*-* 02:30:00 UTC\n");
+  for (const name of ["etc", "lib", "units", "nas"]) expect(existsSync(host.path(name))).toBe(false);
+  expect(await host.cluster.value("SHOW archive_mode")).toBe("off");
 });
 
-test("an update", async () => {
+test("an update brings files, settings, stanza and one backup into both repositories", async () => {
+  const { changes, outputs, text } = await up(await open());
+  passphrase = String(outputs.passphrase);
+  expect(changes).toEqual({ create: 7 });
+  expect(outputs).toMatchObject({ firstBackup: "taken", pendingRestart: false, timersEnabled: false });
+  expectAll(text, ["taking the first backup", "new backup label = ", "timers are written to", "but not enabled"]);
+  expect(passphrase).toMatch(/^[A-Za-z0-9+/]{64}$/);
+
+  expect(host.restarts).toBe(1);
+  expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
+  expect(await host.cluster.value("SHOW archive_command")).toContain("pgbackrest");
+  const backups = (await info()).flatMap((stanza) => stanza.backup);
+  expect(backups.map((backup) => backup.database["repo-key"]).sort()).toEqual([1, 2]);
+  expect(new Set(backups.map((backup) => backup.label)).size).toBe(1);
+
+  const credentials = statSync(host.path("etc", "conf.d", "repo2-credentials.conf"));
+  expect([credentials.mode & 0o7777, credentials.uid]).toEqual([0o600, host.cluster.user.uid]);
+  expect(statSync(host.path("etc", "conf.d")).mode & 0o7777).toBe(0o700);
+  expect(readFileSync(host.path("etc", "conf.d", "repo2-credentials.conf"), "utf8")).toContain(`repo2-cipher-pass=${passphrase}`);
+  expect(JSON.parse(String(outputs.topology))).toMatchObject({
+    version: 1,
+    repositories: [
+      { key: 1, kind: "posix", encrypted: false, keepDays: 7 },
+      { key: 2, kind: "s3", encrypted: true, keepDays: 60 },
+    ],
+  });
+});
+
+test("a second update changes nothing: no inode, no time, no restart", async () => {
+  const before = host.fingerprint();
+  expect(Object.keys(before)).toHaveLength(6);
   const stack = await open();
-  const { stdout, outputs } = await stack.up({ onOutput });
-  console.log(stdout, outputs);
+  expect((await preview(stack)).changes).toEqual({ same: 7 });
+  expect((await up(stack)).changes).toEqual({ same: 7 });
+  const refreshed = await stack.refresh();
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 7 });
+  expect((await up(stack)).changes).toEqual({ same: 7 });
+  expect(host.fingerprint()).toEqual(before);
+  expect(host.restarts).toBe(1);
+});
+
+test("a changed argument shows as the change of one file, and only that file is written", async () => {
+  const before = host.fingerprint();
+  const settings = host.settings({ schedules: { full: { cron: "45 3 * * 6", timeZone: "Europe/Berlin" } } });
+  const stack = await open(settings);
+  const shown = await preview(stack, true);
+  expect(shown.changes).toEqual({ same: 5, update: 2 });
+  expectAll(shown.text, ["- OnCalendar=*-*-* 02:30:00 UTC", "+ OnCalendar=Sat *-*-* 03:45:00 Europe/Berlin"]);
+  expect((await up(stack)).changes).toEqual({ same: 5, update: 2 });
+  const after = host.fingerprint();
+  const changed = Object.keys(after).filter((path) => after[path] !== before[path]);
+  expect(changed).toEqual(["units/pgbackstop-main-full.timer"]);
+  await up(await open());
+});
+
+test("what was changed by hand shows in a refresh, and an update repairs it", async () => {
+  const conf = host.path("etc", "pgbackrest.conf");
+  const secretFile = host.path("etc", "conf.d", "repo2-credentials.conf");
+  const good = readFileSync(conf, "utf8");
+  writeFileSync(conf, good.replace("repo1-retention-full=7", "repo1-retention-full=1"));
+  chmodSync(secretFile, 0o644);
+  rmSync(host.path("units", "pgbackstop-main-full.service"));
+  await host.cluster.alterSystem({ archive_command: "/bin/true marker-by-hand" });
+
+  const stack = await open();
+  const refreshed = await stack.refresh();
+  printed.push(refreshed.stdout);
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 6, update: 1 });
+  expectAll(refreshed.stdout, [
+    `changed by hand: ${conf}: content changed`,
+    `changed by hand: ${secretFile}: mode 0600 → 0644`,
+    `changed by hand: ${host.path("units", "pgbackstop-main-full.service")}: missing`,
+    "changed by hand: archive_command: another value",
+  ]);
+  expect(stateOnDisk()).not.toContain("marker-by-hand");
+  const shown = await preview(stack);
+  expect(shown.changes).toEqual({ same: 6, update: 1 });
+  expect(shown.text).toContain(`changed by hand: ${conf}: content changed`);
+
+  expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
+  expect(readFileSync(conf, "utf8")).toBe(good);
+  expect(statSync(secretFile).mode & 0o7777).toBe(0o600);
+  expect(existsSync(host.path("units", "pgbackstop-main-full.service"))).toBe(true);
+  expect(await host.cluster.value("SHOW archive_command")).toContain("archive-push");
+  expect((await preview(stack)).changes).toEqual({ same: 7 });
+});
+
+test("an update that fails half way says why, keeps what it knows, and the next one goes on", async () => {
+  chmodSync(host.nasPath, 0);
+  const settings = host.settings({ processMax: 3 });
+  const failure = await (await open(settings)).up().then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  printed.push(failure);
+  expect(failure).toContain("unable to create the stanza");
+  chmodSync(host.nasPath, 0o750);
+  const stack = await open(settings);
+  expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
+  expect((await up(stack)).changes).toEqual({ same: 7 });
+  expect(readFileSync(host.path("etc", "pgbackrest.conf"), "utf8")).toContain("process-max=3");
+});
+
+test("two updates of one host exclude each other", async () => {
+  const holder = run("flock", [host.path("etc"), "sleep", "14"]);
+  const failure = await (await open(host.settings({ processMax: 4 }))).up().then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  expect(failure).toContain(`another update of ${host.path("etc")} is running on this machine`);
+  await holder;
+});
+
+test("all mistakes in the arguments are told at once", async () => {
+  const settings = { ...host.settings({ schedules: { full: { cron: "0 3 * *" } }, stanza: "no good" }), nasPath: "relative" };
+  const failure = await (await open(settings)).preview().then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  expectAll(failure, ["PB011 schedules.full.cron", "PB013 stanza", "PB014 repositories.repo1.at.path"]);
+});
+
+test("no secret is in the state, the engine's output, the topology, the open files or the logs", async () => {
+  const secrets = { passphrase, secretKey: host.s3.secretKey, accessKey: host.s3.accessKey };
+  const openFiles = ["etc/pgbackrest.conf", "etc/pgbackstop.json", "units/pgbackstop-main-full.service"].map((name) =>
+    readFileSync(host.path(name), "utf8"),
+  );
+  const logs = readdirSync(host.path("log")).map((name) => readFileSync(host.path("log", name), "utf8"));
+  const postgresLog = readFileSync(host.cluster.logFile, "utf8");
+  const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
+  const places = { state: stateOnDisk(), printed: printed.join("\n"), files: openFiles.join("\n"), logs: logs.join("\n"), postgresLog, autoConf };
+  for (const [place, text] of Object.entries(places)) {
+    expect(text.length, place).toBeGreaterThan(0);
+    for (const [name, secret] of Object.entries(secrets)) {
+      expect(secret.length).toBeGreaterThan(15);
+      expect(text.includes(secret), `${name} in ${place}`).toBe(false);
+      expect(text.includes(Buffer.from(secret).toString("base64")), `${name} as base64 in ${place}`).toBe(false);
+    }
+  }
+});
+
+test("a destroy puts the settings back and removes the files, and leaves both repositories", async () => {
+  const stack = await open();
+  const { stdout, summary } = await stack.destroy();
+  expect(summary.resourceChanges).toEqual({ delete: 7 });
+  expect(stdout).toContain("put back archive_command and archive_mode");
+  expect(await host.cluster.value("SHOW archive_mode")).toBe("off");
+  const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
+  expect(autoConf).not.toContain("archive_mode");
+  expect(await host.cluster.value("SELECT setting FROM pg_file_settings WHERE name = 'archive_command' ORDER BY seqno DESC LIMIT 1")).toBe(
+    PREVIOUS_COMMAND,
+  );
+  for (const name of ["etc", "lib", "units"]) expect(existsSync(host.path(name)), name).toBe(false);
+  expect(readdirSync(host.path("nas", "backup", "main"))).toContain("backup.info");
+  expect(existsSync(join(host.s3.bucketPath, "pgbackrest", "backup", "main"))).toBe(true);
 });
