@@ -1,7 +1,8 @@
 /**
  * `archive-get`: one WAL file from whichever repository has it.
  *
- * Every repository and every archive id of this cluster is asked, newest id first; the first copy that can be read whole wins. "Not found"
+ * Every repository and every archive id of this cluster is asked, newest id first; the first copy that can be read whole wins. A repository
+ * that hangs does not hold up a recovery that another one can serve: once there is a copy, the rest have two seconds to offer theirs. "Not found"
  * is an answer only when every repository truly gave it: PostgreSQL takes it for the end of the archive, and a recovery that ends early on
  * a network fault would lose data ("pgbackrest-format" 8.4; stricter than stock, which answers "not found" past an unreadable repository).
  */
@@ -9,7 +10,7 @@ import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import { perRepo } from "../base/parallel";
+import { perRepo, type RepoResult } from "../base/parallel";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { findWal, openWal, type StoredWal } from "../repository/walStore";
@@ -33,7 +34,7 @@ interface Candidate {
 
 /** True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last copy's error when none could be read */
 export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
-  const answers = await perRepo(repos, (repo) => findCandidates(repo, options));
+  const answers = await askAll(repos, options, ctx);
   const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
   for (const answer of answers) if (!answer.ok) ctx.log.warn(repoErrorLine(answer.repoKey, answer.error));
   requireOneContent(candidates, options.walName);
@@ -60,6 +61,41 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   }
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
+}
+
+/** How long the other repositories may still take once one of them has offered a copy. */
+const OFFER_GRACE_MS = 2000;
+
+async function askAll(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<RepoResult<Candidate[]>[]> {
+  const answers = new Map<number, RepoResult<Candidate[]>>();
+  const done = new AbortController();
+  let offered: (() => void) | undefined;
+  const offer = new Promise<void>((resolve) => {
+    offered = resolve;
+  });
+  const all = Promise.all(
+    repos.map(async (repo) => {
+      const [answer] = await perRepo([repo], (asked) => findCandidates(asked, options));
+      if (answer === undefined) return;
+      answers.set(repo.key, answer);
+      if (answer.ok && answer.value.length > 0) offered?.();
+    }),
+  );
+  const grace = offer.then(() => ctx.clock.sleep(OFFER_GRACE_MS, AbortSignal.any([ctx.signal, done.signal])));
+  try {
+    await Promise.race([all, grace]);
+  } finally {
+    done.abort();
+    grace.catch(() => {});
+  }
+  return repos.map(
+    (repo) =>
+      answers.get(repo.key) ?? {
+        repoKey: repo.key,
+        ok: false,
+        error: fail("hostConnect", `no answer ${OFFER_GRACE_MS}ms after another repository had the file`, { repoKey: repo.key, retryable: true }),
+      },
+  );
 }
 
 async function findCandidates(repo: Repository, options: ArchiveGetOptions): Promise<Candidate[]> {

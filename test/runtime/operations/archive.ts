@@ -1,0 +1,39 @@
+/** What the tests of the archive's verbs share: segments put into repositories, and read back. */
+import { collect, streamOf } from "../../../runtime/base/bytes";
+import { sha1Hex } from "../../../runtime/base/hash";
+import { compressBytes } from "../../../runtime/format/compress";
+import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
+import type { Repository } from "../../../runtime/repository/repository";
+import { findWal, isSegment, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
+import { testContext } from "../../harness/context";
+import { walBytes, walName } from "../repository/support";
+
+/** Stores WAL files as the repository compresses and encrypts; segments by their number, or other names with their content. */
+export async function store(repo: Repository, ...files: readonly (number | readonly [string, Uint8Array])[]): Promise<void> {
+  const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
+  for (const file of files) {
+    const [name, bytes] = typeof file === "number" ? [walName(file), walBytes(file)] : file;
+    const compress = isSegment(name) ? repo.compress : { type: "none" as const, level: 0 };
+    const packed = compressBytes(bytes, compress);
+    const wal = { archiveId: "15-1", name, sha1: sha1Hex(bytes), compressType: compress.type, open: () => streamOf(packed) };
+    await putWal(repo, wal, pass, () => testContext().random.bytes(8));
+  }
+}
+
+/** Names of all WAL files of a repository whose content can be read back and has its checksum, ascending. */
+export async function readable(repo: Repository): Promise<string[]> {
+  const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
+  const names: string[] = [];
+  for await (const stored of listWal(repo, "15-1")) {
+    const bytes = await collect(await openWal(repo, "15-1", stored, pass), 1 << 24);
+    if (stored.sha1 === null || stored.sha1 === sha1Hex(bytes)) names.push(stored.name);
+  }
+  return names.sort();
+}
+
+/** The path of a stored segment. */
+export async function pathOf(repo: Repository, no: number): Promise<string> {
+  const [stored] = await findWal(repo, "15-1", walName(no));
+  if (stored === undefined) throw new Error(`${walName(no)} is not stored`);
+  return `archive/demo/15-1/${walName(no).slice(0, 16)}/${stored.fileName}`;
+}
