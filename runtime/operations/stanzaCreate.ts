@@ -36,6 +36,10 @@ async function createOne(repo: Repository, control: PgControl, ctx: Context): Pr
     ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}`);
     return "created";
   }
+  if (hasArchive && !hasBackup && (await isBarelyBegun(repo))) {
+    await finishCreation(repo, control, ctx);
+    return "created";
+  }
   if (!hasArchive || !hasBackup) {
     const [there, lacking] = hasArchive ? ["archive.info", "backup.info"] : ["backup.info", "archive.info"];
     throw fail("fileMissing", `${there} exists but ${lacking} is missing on ${repo.name}`, {
@@ -46,6 +50,23 @@ async function createOne(repo: Repository, control: PgControl, ctx: Context): Pr
   await validate(repo, control, ctx, present.every(Boolean));
   ctx.log.info(`stanza '${repo.stanza}' already exists on ${repo.name} and is valid`);
   return "valid";
+}
+
+/** True when nothing but archive.info is there: what a stanza-create leaves that was cut off between its two info files. */
+async function isBarelyBegun(repo: Repository): Promise<boolean> {
+  const own = new Set([archiveInfoPath(repo.stanza), copyOf(archiveInfoPath(repo.stanza))]);
+  for (const kind of ["backup", "archive"]) {
+    for await (const entry of repo.storage.list(`${kind}/${repo.stanza}`)) if (!own.has(entry.path)) return false;
+  }
+  return true;
+}
+
+async function finishCreation(repo: Repository, control: PgControl, ctx: Context): Promise<void> {
+  const archiveInfo = await loadArchiveInfo(repo);
+  checkArchive(repo, archiveInfo, { version: control.pgVersion, systemId: control.systemId });
+  await saveArchiveInfo(repo, archiveInfo, ctx);
+  await saveBackupInfo(repo, newBackupInfo(repo, control, ctx), ctx);
+  ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}, which an earlier one had begun`);
 }
 
 async function validate(repo: Repository, control: PgControl, ctx: Context, complete: boolean): Promise<void> {
