@@ -1,0 +1,166 @@
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { sha1Hex } from "../../../runtime/base/hash";
+import { parseBackupInfo } from "../../../runtime/format/backupInfo";
+import { type DebtStore, openDebt } from "../../../runtime/local/debt";
+import { heal } from "../../../runtime/operations/heal";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
+import type { Repository } from "../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { MemoryStorage } from "../../harness/storages";
+import { vectorText } from "../format/vectors";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import { pathOf, readable, store } from "./archive";
+
+let ctx: TestContext;
+let debt: DebtStore;
+let local: Map<string, Uint8Array>;
+let storages: [FaultyStorage, FaultyStorage];
+let repos: [Repository, Repository];
+const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
+
+beforeEach(async () => {
+  ctx = testContext();
+  debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+  local = new Map();
+  storages = [new FaultyStorage(new MemoryStorage()), new FaultyStorage(new MemoryStorage())];
+  repos = [
+    repository(1, { storage: storages[0], compress: { type: "gz", level: 6 } }),
+    repository(2, { storage: storages[1], compress: { type: "zst", level: 3 }, pass: "second" }),
+  ];
+  await stanzaCreate(repos, CONTROL, ctx);
+});
+
+const run = (): ReturnType<typeof heal> => heal(repos, debt, CLUSTER, async (name) => local.get(name) ?? null, ctx);
+
+/** Gives a repository a backup that needs WAL from segment `no` on. */
+async function needFrom(repo: Repository, no: number): Promise<void> {
+  const info = await loadBackupInfo(repo);
+  if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
+  await saveBackupInfo(repo, { ...info, backups: [{ ...BACKUP, archiveStart: walName(no), archiveStop: walName(no) }] }, ctx);
+}
+
+describe("heal", () => {
+  it("pays a debt from pg_wal", async () => {
+    debt.add(2, walName(1));
+    local.set(walName(1), walBytes(1));
+    expect(await run()).toMatchObject([
+      { ok: true, value: { copied: 0, settled: 0, unhealed: [] } },
+      { ok: true, value: { copied: 1, settled: 0, unhealed: [] } },
+    ]);
+    expect(await readable(repos[1])).toEqual([walName(1)]);
+    expect(await pathOf(repos[1], 1)).toMatch(/\.zst$/);
+    expect(debt.repoKeys()).toEqual([]);
+  });
+
+  it("pays a debt from another repository, compressed and encrypted anew, when pg_wal has it no longer", async () => {
+    await store(repos[0], 1, 2);
+    for (const no of [1, 2]) debt.add(2, walName(no));
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
+    expect(await readable(repos[1])).toEqual([walName(1), walName(2)]);
+    expect(debt.list(2)).toEqual([]);
+    // And the other way round, from the encrypted one.
+    await store(repos[1], 3);
+    debt.add(1, walName(3));
+    expect((await run())[0]).toMatchObject({ ok: true, value: { copied: 1 } });
+    expect(await readable(repos[0])).toEqual([walName(1), walName(2), walName(3)]);
+    expect(await pathOf(repos[0], 3)).toMatch(/\.gz$/);
+  });
+
+  it("settles a debt that was paid already, without a write", async () => {
+    await store(repos[1], 1);
+    debt.add(2, walName(1));
+    const before = storages[1].writeCount;
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 1 } });
+    expect(storages[1].writeCount).toBe(before);
+    expect(debt.list(2)).toEqual([]);
+  });
+
+  it("copies what others have from its own oldest backup on, and no older", async () => {
+    await store(repos[0], 1, 2, 3, ["00000002.history", Buffer.from("1\t0/1\tx\n")], [`${walName(3)}.00000028.backup`, Buffer.from("label")]);
+    await needFrom(repos[1], 2);
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 4 } });
+    expect(await readable(repos[1])).toEqual([walName(2), walName(3), `${walName(3)}.00000028.backup`, "00000002.history"].sort());
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 0, unhealed: [] } });
+  });
+
+  it("fetches nothing for a repository without backups", async () => {
+    await store(repos[0], 1, 2);
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0 } });
+  });
+
+  it("says what nobody has any more, and keeps the debt", async () => {
+    debt.add(2, walName(1));
+    debt.add(2, walName(2));
+    await store(repos[0], 2);
+    expect((await run())[1]).toMatchObject({
+      ok: true,
+      value: { copied: 1, unhealed: [`${walName(1)}: no repository and no pg_wal holds it`] },
+    });
+    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: cannot heal ${walName(1)}: no repository and no pg_wal holds it` });
+  });
+
+  it("never stores what is not the segment: a damaged copy, a foreign file in pg_wal", async () => {
+    await store(repos[0], 1, 2);
+    const memory = storages[0];
+    await memory.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
+    local.set(walName(2), walBytes(77));
+    for (const no of [1, 2]) debt.add(2, walName(no));
+    const [, answer] = await run();
+    expect(answer).toMatchObject({ ok: true, value: { copied: 1, unhealed: [expect.stringMatching(new RegExp(`^${walName(1)}: repo1: `))] } });
+    expect(await readable(repos[1])).toEqual([walName(2)]);
+    expect(sha1Hex(walBytes(2))).toBe((await pathOf(repos[1], 2)).slice(-44, -4));
+    expect(debt.list(2)).toEqual([walName(1)]);
+  });
+
+  it("keeps the debt of what could not be written, and pays the rest", async () => {
+    await store(repos[0], 1, 2);
+    for (const no of [1, 2]) debt.add(2, walName(no));
+    storages[1].plan("putStream", { kind: "error", error: fail("fileWrite", "no space left") }, { path: new RegExp(walName(1)) });
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [`${walName(1)}: repo1: no space left`] } });
+    expect(debt.list(2)).toEqual([walName(1)]);
+    storages[1].verifyAllFaultsExercised();
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [] } });
+  });
+
+  it("leaves out a repository that is still away, with its error", async () => {
+    await store(repos[0], 1);
+    debt.add(2, walName(1));
+    storages[1].breakDown(fail("hostConnect", "unreachable"));
+    expect(await run()).toMatchObject([{ ok: true }, { ok: false, error: { kind: "hostConnect" } }]);
+    expect(debt.list(2)).toEqual([walName(1)]);
+  });
+
+  it("stops when it is told to, with nothing lost", async () => {
+    await store(repos[0], 1);
+    debt.add(2, walName(1));
+    ctx.abort();
+    expect((await run())[1]).toMatchObject({ ok: false, error: { kind: "term" } });
+    expect(debt.list(2)).toEqual([walName(1)]);
+  });
+
+  it("comes to the same end however often it is cut off", async () => {
+    await store(repos[0], 1, 2, 3);
+    await needFrom(repos[1], 1);
+    debt.add(2, walName(2));
+    for (let writes = 0; writes <= 3; writes++) {
+      const memory = new MemoryStorage();
+      const base = repository(2, { storage: memory, pass: "second" });
+      await stanzaCreate([base], CONTROL, ctx);
+      await needFrom(base, 1);
+      debt.add(2, walName(2));
+      const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
+      await heal([repos[0], cut], debt, CLUSTER, async () => null, ctx);
+      const held = await readable(base);
+      expect(held).toHaveLength(writes);
+      expect(debt.list(2)).toEqual(held.includes(walName(2)) ? [] : [walName(2)]);
+      await heal([repos[0], base], debt, CLUSTER, async () => null, ctx);
+      expect(await readable(base)).toEqual([1, 2, 3].map((no) => walName(no)));
+      expect(debt.list(2)).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import type { RepoResult } from "../../../runtime/base/parallel";
+import { combinedError, repoErrorLine } from "../../../runtime/operations/results";
+
+const good = (repoKey: number): RepoResult<null> => ({ repoKey, ok: true, value: null });
+const bad = (repoKey: number, hint: string): RepoResult<null> => ({ repoKey, ok: false, error: fail("access", `refused ${repoKey}`, { hint }) });
+
+describe("the outcome of a verb over several repositories", () => {
+  it("is fine when all are", () => {
+    expect(combinedError("check", [good(1), good(2)])).toBeNull();
+    expect(combinedError("check", [])).toBeNull();
+  });
+
+  it("is the error itself with one repository", () => {
+    const result = bad(1, "a");
+    expect(combinedError("check", [result])).toBe(result.ok ? null : result.error);
+  });
+
+  it("is 104 with a line per failed repository when some fail, each hint once", () => {
+    expect(combinedError("check", [bad(1, "check the key."), good(2), bad(3, "check the key.")])).toMatchObject({
+      kind: "command",
+      exitCode: 104,
+      message: "check command encountered error(s):\nrepo1: [AccessError] refused 1\nrepo3: [AccessError] refused 3",
+      hints: ["check the key."],
+    });
+  });
+
+  it("is 103 when all fail", () => {
+    expect(combinedError("check", [bad(1, "a"), bad(2, "b")])).toMatchObject({
+      kind: "repoInvalid",
+      exitCode: 103,
+      message: "unable to find a valid repository\nrepo1: [AccessError] refused 1\nrepo2: [AccessError] refused 2",
+      hints: ["a", "b"],
+    });
+  });
+
+  it("has stock's line for a repository", () => {
+    expect(repoErrorLine(2, fail("hostConnect", "unable to connect"))).toBe("repo2: [HostConnectError] unable to connect");
+  });
+});
