@@ -14,7 +14,12 @@ export const infoCommand: Command = async (host) => {
   const report = await collectInfo(
     host.repositories(),
     host.debt(),
-    { stanza: config.stanza, set: config.set === "latest" ? undefined : config.set, backupLockHeld: host.isLocked("backup") },
+    {
+      stanza: config.stanza,
+      set: config.set === "latest" ? undefined : config.set,
+      backupLockHeld: host.isLocked("backup"),
+      restoreLockHeld: host.isLocked("restore"),
+    },
     ctx,
   );
   host.print(config.output === "json" ? renderJson(infoJson(report)) : infoText(report));

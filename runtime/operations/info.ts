@@ -52,6 +52,7 @@ export interface InfoReport {
   readonly status: { readonly code: number; readonly message: string };
   readonly repos: readonly InfoRepo[];
   readonly backupLockHeld: boolean;
+  readonly restoreLockHeld: boolean;
   /** Of `--set`: the manifest of each repository that has it. */
   readonly manifests: ReadonlyMap<number, Manifest>;
 }
@@ -60,6 +61,7 @@ export interface InfoOptions {
   readonly stanza: string;
   readonly set: string | undefined;
   readonly backupLockHeld: boolean;
+  readonly restoreLockHeld: boolean;
 }
 
 export async function collectInfo(repos: readonly Repository[], debt: DebtStore, options: InfoOptions, _ctx: Context): Promise<InfoReport> {
@@ -75,7 +77,8 @@ export async function collectInfo(repos: readonly Repository[], debt: DebtStore,
     if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
     return { ...base, ...answer.value, error: null };
   });
-  return { stanza: options.stanza, status: stanzaStatus(rows), repos: rows, backupLockHeld: options.backupLockHeld, manifests };
+  const { stanza, backupLockHeld, restoreLockHeld } = options;
+  return { stanza, status: stanzaStatus(rows), repos: rows, backupLockHeld, restoreLockHeld, manifests };
 }
 
 type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups"> & { readonly manifest: Manifest | null };
@@ -134,7 +137,8 @@ async function walRange(repo: Repository, archiveId: string): Promise<{ min: str
 
 async function segmentsIn(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
   const names: string[] = [];
-  for await (const stored of listWal(repo, archiveId, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
+  for await (const stored of listWal(repo, archiveId, directory))
+    if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
   return names.sort();
 }
 
@@ -178,7 +182,11 @@ export function infoJson(report: InfoReport): JsonValue {
         status: { code: repo.status.code, message: repo.status.message },
         ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
       })),
-      status: { code: report.status.code, lock: { backup: { held: report.backupLockHeld } }, message: report.status.message },
+      status: {
+        code: report.status.code,
+        lock: { backup: { held: report.backupLockHeld }, restore: { held: report.restoreLockHeld } },
+        message: report.status.message,
+      },
     },
   ];
 }

@@ -2,6 +2,7 @@
 import { formatLocalSeconds } from "../base/clock";
 import { formatSize } from "../base/units";
 import type { BackupInfoEntry } from "../format/backupInfo";
+import { labelType } from "../format/label";
 import { type InfoRepo, type InfoReport, InfoStatus } from "./info";
 
 export function infoText(report: InfoReport): string {
@@ -88,7 +89,7 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
     `            database size: ${formatSize(entry.sizeBytes)}, database backup size: ${formatSize(entry.sizeDeltaBytes)}`,
     `            repo${repo.key}: ${repoSizes}`,
   );
-  if (entry.references !== undefined) lines.push(`            backup reference list: ${entry.references.join(", ")}`);
+  if (entry.references !== undefined) lines.push(`            backup reference ${referencesText(entry.references, manifest !== undefined)}`);
   if (manifest !== undefined) {
     const names = manifest.databases.filter((row) => !row.name.startsWith("template")).map((row) => `${row.name} (${row.id})`);
     lines.push(`            database list: ${names.length === 0 ? "none" : names.join(", ")}`);
@@ -100,6 +101,18 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
   for (const [name, value] of Object.entries(entry.annotations ?? {})) lines.push(`            annotation ${name}: ${value}`);
   return lines;
 }
+
+/** All labels with `--set`, otherwise how many of each type. */
+function referencesText(references: readonly string[], whole: boolean): string {
+  if (whole) return `list: ${references.join(", ")}`;
+  const counts = BACKUP_TYPES.map((type) => ({ type, count: references.filter((label) => labelType(label) === type).length }));
+  return `total: ${counts
+    .filter(({ count }) => count > 0)
+    .map(({ type, count }) => `${count} ${type}`)
+    .join(", ")}`;
+}
+
+const BACKUP_TYPES = ["full", "diff", "incr"] as const;
 
 function withOffset(timeS: number): string {
   const offsetMinutes = -new Date(timeS * 1000).getTimezoneOffset();
