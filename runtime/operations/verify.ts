@@ -2,8 +2,8 @@
  * `verify`: are the bytes of a repository what its infos promise, and is the WAL between any backup and the newest segment complete?
  *
  * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once). Unlike stock,
- * a missing segment between the oldest backup's start and the newest segment is an error and is named ("pgbackrest-format" 19; stock
- * reports ok with segments missing).
+ * a missing segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named
+ * ("pgbackrest-format" 19; stock reports ok with segments missing).
  */
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
@@ -12,7 +12,7 @@ import { toBackupError } from "../base/errors";
 import { archiveIdOf } from "../format/archiveInfo";
 import type { BackupInfo } from "../format/backupInfo";
 import { typeOfName } from "../format/compress";
-import type { Manifest } from "../format/manifest";
+import type { Manifest, ManifestFile } from "../format/manifest";
 import { walPath } from "../format/repoPath";
 import { nextSegment, parseWalName } from "../format/walSegment";
 import { loadManifest } from "../repository/backupStore";
@@ -20,7 +20,8 @@ import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
-import { sourceOf } from "./restore/plan";
+import { storedAt } from "./restore/plan";
+import type { RestoreSource } from "./restore/restoreFile";
 import type { VerifyFileJob, VerifyFileResult, VerifyStatus } from "./verifyFile";
 
 export interface VerifyCounts {
@@ -36,7 +37,7 @@ export interface ArchiveVerdict {
   readonly archiveId: string;
   readonly counts: VerifyCounts;
   /** Segments that are not there although a backup needs them to reach the newest one: `[first, last]` of each gap. */
-  readonly gaps: readonly (readonly [string, string])[];
+  readonly gaps: readonly WalRange[];
 }
 
 export interface BackupVerdict {
@@ -65,16 +66,16 @@ export async function verify(repo: Repository, pool: JobPool, walSegmentSizeByte
     const wal: StoredWal[] = [];
     for await (const stored of listWal(repo, archiveIdOf(entry))) if (isSegment(stored.name)) wal.push(stored);
     wal.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
-    const first = oldestStart(backupInfo, entry.id);
+    const needed = neededRanges(backupInfo, entry.id);
     archives.push(
       await verifyArchive(
-        { repo, pool, wal, archiveId: archiveIdOf(entry), pass: archiveInfo.cipherPass ?? null, first, walSegmentSizeBytes },
+        { repo, pool, wal, archiveId: archiveIdOf(entry), pass: archiveInfo.cipherPass ?? null, needed, walSegmentSizeBytes },
         problems,
       ),
     );
   }
   const backups: BackupVerdict[] = [];
-  const seen = new Set<string>();
+  const seen = new Map<string, Promise<VerifyFileResult>>();
   for (const entry of backupInfo.backups) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     backups.push(await verifyBackup(repo, pool, entry.label, backupInfo.cipherPass ?? null, seen, problems));
@@ -91,12 +92,12 @@ interface ArchiveInput {
   readonly wal: readonly StoredWal[];
   readonly archiveId: string;
   readonly pass: string | null;
-  readonly first: string | null;
+  readonly needed: readonly WalRange[];
   readonly walSegmentSizeBytes: number;
 }
 
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
-  const { repo, pool, wal, archiveId, pass, first, walSegmentSizeBytes } = input;
+  const { repo, pool, wal, archiveId, pass, needed, walSegmentSizeBytes } = input;
   const tally = new Tally(problems);
   const duplicates = new Set(wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name));
   await mapParallel(wal, pool.slots * LIMITS.filesPerWorker, async (stored) => {
@@ -117,45 +118,65 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
     );
   });
   const names = wal.map((stored) => stored.name).filter((name) => !name.endsWith(".partial"));
-  const gaps = findGaps(names, first, walSegmentSizeBytes);
+  const gaps = findGaps(names, needed, walSegmentSizeBytes);
   for (const [from, to] of gaps) problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   return { archiveId, counts: tally.counts(), gaps };
 }
 
+/** First and last segment that a backup needs to become consistent. */
+export type WalRange = readonly [string, string];
+
 /**
- * Missing runs of segments, per timeline: between the first segment that a backup needs (or the first one stored) and the newest one.
- * Pure; names ascending.
+ * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first one stored) to the newest
+ * one that is stored or that a backup needs. A later timeline begins wherever its fork was. Pure.
  */
-export function findGaps(names: readonly string[], first: string | null, walSegmentSizeBytes: number): (readonly [string, string])[] {
-  const gaps: (readonly [string, string])[] = [];
-  const byTimeline = new Map<number, string[]>();
-  for (const name of new Set(names)) {
-    const timeline = parseWalName(name)?.timeline ?? 0;
-    byTimeline.set(timeline, [...(byTimeline.get(timeline) ?? []), name]);
-  }
-  if (first !== null && names.length === 0) return [[first, first]];
-  for (const [timeline, own] of byTimeline) {
-    // Only the backup's own timeline is known to begin with the backup; a later one begins wherever its fork was.
-    const needed = first !== null && parseWalName(first)?.timeline === timeline ? first : null;
-    const relevant = needed === null ? own : own.filter((name) => name >= needed);
-    let expected = needed ?? relevant[0] ?? "";
-    for (const name of relevant) {
-      const from = expected;
-      let last = expected;
-      for (let count = 0; expected < name && count < GAP_SEGMENTS_MAX; count++) {
-        last = expected;
-        expected = nextSegment(expected, walSegmentSizeBytes);
-      }
-      if (from < name) gaps.push([from, last]);
-      expected = nextSegment(name, walSegmentSizeBytes);
-    }
+export function findGaps(names: readonly string[], needed: readonly WalRange[], walSegmentSizeBytes: number): WalRange[] {
+  const stored = new Set(names);
+  const timelines = new Set([...stored, ...needed.map(([start]) => start)].map(timelineOf));
+  return [...timelines]
+    .sort((left, right) => left - right)
+    .flatMap((timeline) => {
+      const own = [...stored].filter((name) => timelineOf(name) === timeline).sort();
+      const ranges = needed.filter(([start]) => timelineOf(start) === timeline);
+      const starts = ranges.map(([start]) => start).sort();
+      const ends = [...own.slice(-1), ...ranges.map(([, stop]) => stop)].sort();
+      const first = starts[0] ?? own[0];
+      const last = ends.at(-1);
+      return first === undefined || last === undefined ? [] : gapsBetween(first, last, own, walSegmentSizeBytes);
+    });
+}
+
+function gapsBetween(first: string, last: string, stored: readonly string[], walSegmentSizeBytes: number): WalRange[] {
+  const gaps: WalRange[] = [];
+  let expected = first;
+  // Behind the last one stands a guard, so that what is missing up to it counts as a gap too.
+  for (const name of [...stored.filter((own) => own >= first && own <= last), nextSegment(last, walSegmentSizeBytes)]) {
+    if (expected < name) gaps.push([expected, lastBefore(name, expected, walSegmentSizeBytes)]);
+    expected = nextSegment(name, walSegmentSizeBytes);
   }
   return gaps;
 }
 
-function oldestStart(info: BackupInfo, historyId: number): string | null {
-  const starts = info.backups.filter((entry) => entry.dbId === historyId && entry.archiveStart !== null).map((entry) => entry.archiveStart as string);
-  return starts.length === 0 ? null : starts.reduce((min, start) => (start < min ? start : min));
+/** The segment before `name`, counted up from `from`. */
+function lastBefore(name: string, from: string, walSegmentSizeBytes: number): string {
+  let current = from;
+  for (let count = 0; count < GAP_SEGMENTS_MAX; count++) {
+    const next = nextSegment(current, walSegmentSizeBytes);
+    if (next >= name) return current;
+    current = next;
+  }
+  return current;
+}
+
+function timelineOf(name: string): number {
+  return parseWalName(name)?.timeline ?? 0;
+}
+
+/** Of every backup of one history id that was taken online. */
+function neededRanges(info: BackupInfo, historyId: number): WalRange[] {
+  return info.backups.flatMap((entry) =>
+    entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null ? [[entry.archiveStart, entry.archiveStop] as const] : [],
+  );
 }
 
 async function verifyBackup(
@@ -163,7 +184,7 @@ async function verifyBackup(
   pool: JobPool,
   label: string,
   pass: string | null,
-  seen: Set<string>,
+  seen: Map<string, Promise<VerifyFileResult>>,
   problems: string[],
 ): Promise<BackupVerdict> {
   const tally = new Tally(problems);
@@ -176,29 +197,30 @@ async function verifyBackup(
   }
   const files = manifest.files.filter((file) => file.sizeBytes > 0 || file.sizeRepoBytes > 0);
   await mapParallel(files, pool.slots * LIMITS.filesPerWorker, async (file) => {
-    const source = sourceOf(repo.key, repo.stanza, manifest, file);
+    const source = storedAt(repo.key, repo.stanza, manifest, file);
     const key = `${source.path}:${source.range?.offsetBytes ?? 0}`;
-    if (seen.has(key)) {
-      tally.add({ status: "ok", text: "" });
+    const known = seen.get(key);
+    if (known !== undefined) {
+      // Read once for all backups that refer to it; damaged for all of them.
+      const { status, text } = await known;
+      tally.add({ status, text: `${label}: ${text}` });
       return;
     }
-    seen.add(key);
-    const stored = file.sha1Repo !== undefined;
-    const sha1 = file.sha1Repo ?? file.sha1;
-    tally.add(
-      await pool.run<VerifyFileJob>({
-        kind: "verifyFile",
-        repoKey: repo.key,
-        path: source.path,
-        range: source.range,
-        unpack: stored ? null : { cipherPass: source.cipherPass, compressType: source.compressType, raw: source.raw },
-        sizeBytes: stored ? file.sizeRepoBytes : file.sizeBytes,
-        sha1,
-      }),
-    );
+    const result = checkStored(pool, source, file);
+    seen.set(key, result);
+    tally.add(await result);
   });
   const counts = tally.counts();
   return { label, status: counts.valid === counts.total ? "valid" : "invalid", counts };
+}
+
+function checkStored(pool: JobPool, source: RestoreSource, file: ManifestFile): Promise<VerifyFileResult> {
+  const { repoKey, path, range } = source;
+  if (file.sha1Repo !== undefined)
+    return pool.run<VerifyFileJob>({ kind: "verifyFile", repoKey, path, range, unpack: null, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo });
+  const { cipherPass, compressType, raw } = source;
+  const unpack = { cipherPass, compressType, raw };
+  return pool.run<VerifyFileJob>({ kind: "verifyFile", repoKey, path, range, unpack, sizeBytes: file.sizeBytes, sha1: file.sha1 });
 }
 
 class Tally {

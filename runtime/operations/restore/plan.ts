@@ -86,7 +86,7 @@ function locate(locations: ReadonlyMap<string, string>, name: string): string {
   throw fail("format", `manifest row '${name}' belongs to no target`);
 }
 
-/** Where one repository holds the bytes of a file. @throws featureNotSupported (67) for block incremental files */
+/** Where one repository holds the bytes of a file that can be restored. @throws featureNotSupported (67) for block incremental files */
 export function sourceOf(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
   if (file.block !== undefined && file.block.mapSizeBytes > 0) {
     throw fail("featureNotSupported", `'${file.name}' of backup ${manifest.label} is stored as a block incremental, which this version cannot read`, {
@@ -94,6 +94,11 @@ export function sourceOf(repoKey: number, stanza: string, manifest: Manifest, fi
       repoKey,
     });
   }
+  return storedAt(repoKey, stanza, manifest, file);
+}
+
+/** Where one repository holds the stored bytes of a file, whatever they mean. */
+export function storedAt(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
   const label = file.reference ?? manifest.label;
   const compressType = manifest.options.compressType;
   return {
