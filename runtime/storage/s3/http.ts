@@ -175,13 +175,16 @@ export class S3Http {
     // Not signed: the client's business.
     if (body !== undefined) signed["content-length"] = String(body.sizeBytes);
     const text = encodeQuery(query);
-    const response = await this.#pool.request({
+    const sent = this.#pool.request({
       method: request.method,
       path: text === "" ? path : `${path}?${text}`,
       headers: signed,
       signal,
+      // The client would close the connection after every HEAD, for servers that send a body with it: no S3 service does.
+      reset: false,
       body: body === undefined ? null : bodyToSend(body),
     });
+    const response = await orAborted(sent, signal);
     return { status: response.statusCode, headers: response.headers, body: response.body, attempt };
   }
 }
@@ -232,6 +235,25 @@ async function readBytes(body: ByteStream, limitBytes: number): Promise<Uint8Arr
     parts.push(part);
   }
   return concatBytes(parts);
+}
+
+/** The client looks at the signal only once it is connected: a host that does not answer must not hold the caller. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) {
+    work.catch(() => undefined);
+    throw signal.reason;
+  }
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    work.catch(() => undefined);
+  }
 }
 
 function connectorOf(options: HttpOptions): buildConnector.connector {
