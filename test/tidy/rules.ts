@@ -115,9 +115,8 @@ const REGISTRY_HOSTS = [
 const MACHINE_PATHS = [
   ["work", "main"],
   ["work", "shared"],
-  ["root", ""],
-  ["home", "[a-z]+", ""],
-  ["Users", "[A-Za-z]+", ""],
+  ["root", "\\.cache"],
+  ["root", "go"],
 ].map((words) => ["", ...words].join("/"));
 
 /** Hosts of package registries and paths of single machines do not belong into the project. */

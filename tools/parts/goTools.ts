@@ -23,7 +23,7 @@ const PULUMI: GoProgram = {
   module: "github.com/pulumi/pulumi/pkg/v3",
   command: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
   linkFlags: (version) => `-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${version}`,
-  packageCount: 1500,
+  packageCount: 1230,
 };
 const VERSITYGW: GoProgram = {
   name: "versitygw",
