@@ -1,0 +1,74 @@
+import { userInfo } from "node:os";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { argvAs, type Connection, loadAccount, run } from "../../../components/host/connection";
+import { connectLocally } from "../../../components/host/localConnection";
+
+let connection: Connection;
+beforeEach(() => {
+  connection = connectLocally();
+});
+afterEach(() => connection.close());
+
+const sh = (script: string): string[] => ["/bin/sh", "-c", script];
+
+test("output, exit code and lines come back; a failure is a result", async () => {
+  const lines: string[] = [];
+  const result = await connection.exec(sh("echo one; echo two; echo wrong >&2; exit 7"), { onLine: (line) => lines.push(line) });
+  expect(result).toEqual({ exitCode: 7, stdout: "one\ntwo\n", stderr: "wrong\n" });
+  expect(lines).toEqual(["one", "two"]);
+  await expect(run(connection, "do it", sh("echo because >&2; exit 3"))).rejects.toThrow("unable to do it: exit code 3\nbecause");
+});
+
+test("a signal counts as in a shell, and nothing runs for ever", async () => {
+  expect((await connection.exec(sh("kill -9 $$"))).exitCode).toBe(137);
+  expect((await connection.exec(["sleep", "60"], { timeoutMs: 100 })).exitCode).toBe(143);
+});
+
+test("standard input arrives whole, and a program that does not read it is fine", async () => {
+  const stdin = "x".repeat(1_000_000);
+  expect((await connection.exec(["wc", "-c"], { stdin })).stdout.trim()).toBe("1000000");
+  expect((await connection.exec(["true"], { stdin })).exitCode).toBe(0);
+});
+
+test("programs get none of the environment that may hold secrets", async () => {
+  process.env["PULUMI_CONFIG_PASSPHRASE"] = "marker-passphrase";
+  process.env["PGBACKREST_REPO1_CIPHER_PASS"] = "marker-pass";
+  try {
+    const { stdout } = await connection.exec(["env"]);
+    expect(stdout).not.toContain("marker");
+    expect(stdout).toContain("PATH=");
+  } finally {
+    delete process.env["PULUMI_CONFIG_PASSPHRASE"];
+    delete process.env["PGBACKREST_REPO1_CIPHER_PASS"];
+  }
+});
+
+test("what cannot be started says so", async () => {
+  await expect(connection.exec(["/no/such/program"])).rejects.toThrow("unable to start /no/such/program");
+  await expect(connection.hold(sh("echo refused >&2; exit 75"))).rejects.toThrow("exit code 75: refused");
+});
+
+test("a held program lives until it is released", async () => {
+  const held = await connection.hold(sh("echo ready; exec cat"));
+  await held.release();
+});
+
+test("accounts are known by name", async () => {
+  const own = userInfo();
+  expect(await loadAccount(connection, own.username)).toEqual({ name: own.username, uid: own.uid, gid: own.gid });
+  expect(await loadAccount(connection, "daemon")).toMatchObject({ name: "daemon", uid: 1 });
+  await expect(loadAccount(connection, "no-such-account")).rejects.toThrow("there is no account no-such-account on this machine");
+});
+
+test("another account is reached by its numbers, and only from root", () => {
+  const root = { name: "root", uid: 0, gid: 0 };
+  const postgres = { name: "postgres", uid: 101, gid: 104 };
+  expect(argvAs(root, postgres, ["id"])).toEqual(["setpriv", "--reuid=101", "--regid=104", "--init-groups", "--", "id"]);
+  expect(argvAs(postgres, postgres, ["id"])).toEqual(["id"]);
+  expect(() => argvAs({ name: "me", uid: 1000, gid: 1000 }, postgres, ["id"])).toThrow("log in as root or as postgres");
+});
+
+test.runIf(process.getuid?.() === 0)("root becomes another account for real", async () => {
+  const account = await loadAccount(connection, "daemon");
+  expect((await connection.exec(["id", "-u"], { account })).stdout.trim()).toBe("1");
+});

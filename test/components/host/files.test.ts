@@ -1,0 +1,118 @@
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Connection } from "../../../components/host/connection";
+import {
+  type Accounts,
+  desiredText,
+  factText,
+  makeDirectories,
+  readFacts,
+  removeDirectories,
+  removeFiles,
+  sha256Hex,
+  writeFiles,
+} from "../../../components/host/files";
+import { connectLocally } from "../../../components/host/localConnection";
+
+let folder: string;
+let connection: Connection;
+let accounts: Accounts;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pgb-files-"));
+  connection = connectLocally();
+  accounts = { admin: connection.login, database: connection.login };
+});
+afterEach(async () => {
+  await connection.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const file = (name: string, content: string | Uint8Array, mode = "0640") => ({ path: join(folder, name), mode, owner: "admin" as const, content });
+
+test("a new file has its content, mode and nothing beside it", async () => {
+  const bytes = new Uint8Array(300_000).map((_, index) => index * 7);
+  expect(await writeFiles(connection, [file("a", bytes), file("b c 'd", "")], accounts)).toEqual([join(folder, "a"), join(folder, "b c 'd")]);
+  expect(new Uint8Array(readFileSync(join(folder, "a")))).toEqual(bytes);
+  expect(statSync(join(folder, "a")).mode & 0o7777).toBe(0o640);
+  expect(readdirSync(folder).sort()).toEqual(["a", "b c 'd"]);
+});
+
+test("what is as desired is not touched", async () => {
+  await writeFiles(connection, [file("a", "same")], accounts);
+  utimesSync(join(folder, "a"), 1000, 1000);
+  const before = lstatSync(join(folder, "a"), { bigint: true });
+  expect(await writeFiles(connection, [file("a", "same")], accounts)).toEqual([]);
+  const after = lstatSync(join(folder, "a"), { bigint: true });
+  expect([after.ino, after.mtimeNs, after.ctimeNs]).toEqual([before.ino, before.mtimeNs, before.ctimeNs]);
+});
+
+test("wrong rights alone are put right in place; other content is replaced as a whole", async () => {
+  await writeFiles(connection, [file("a", "one")], accounts);
+  const inode = statSync(join(folder, "a")).ino;
+  chmodSync(join(folder, "a"), 0o666);
+  expect(await writeFiles(connection, [file("a", "one")], accounts)).toEqual([join(folder, "a")]);
+  expect([statSync(join(folder, "a")).ino, statSync(join(folder, "a")).mode & 0o7777]).toEqual([inode, 0o640]);
+  await writeFiles(connection, [file("a", "two")], accounts);
+  expect(statSync(join(folder, "a")).ino).not.toBe(inode);
+});
+
+test("a link is replaced, not followed; a directory is refused", async () => {
+  writeFileSync(join(folder, "elsewhere"), "precious");
+  symlinkSync(join(folder, "elsewhere"), join(folder, "a"));
+  await writeFiles(connection, [file("a", "mine")], accounts);
+  expect(readFileSync(join(folder, "elsewhere"), "utf8")).toBe("precious");
+  expect(lstatSync(join(folder, "a")).isFile()).toBe(true);
+  mkdirSync(join(folder, "d"));
+  await expect(writeFiles(connection, [file("d", "x")], accounts)).rejects.toThrow("is a directory");
+});
+
+test("facts tell kind, mode, owner and digest of every path in their order", async () => {
+  writeFileSync(join(folder, "a"), "text", { mode: 0o600 });
+  symlinkSync("nowhere", join(folder, "l"));
+  const paths = ["a", "l", "none", "."].map((name) => join(folder, name));
+  const facts = [...(await readFacts(connection, paths)).values()];
+  expect(facts.map((fact) => fact.kind)).toEqual(["file", "link", "missing", "directory"]);
+  const [first, link, missing] = facts;
+  if (first === undefined || link === undefined || missing === undefined) throw new Error("no facts");
+  expect(factText(first, "database", accounts)).toBe(desiredText({ mode: "0600", owner: "database" }, sha256Hex("text")));
+  expect(factText({ ...first, uid: 4711, gid: 42 }, "admin", accounts)).toContain("0600 4711:42 sha256:");
+  expect([factText(link, "admin", accounts), factText(missing, "admin", accounts)]).toEqual(["a link instead of a file", "missing"]);
+});
+
+test("directories are made with their ancestors, told, and removed only when empty", async () => {
+  const leaf = { path: join(folder, "x/y/z"), mode: "0700", owner: "database" as const };
+  const made = await makeDirectories(connection, [leaf], accounts);
+  expect(made).toEqual(["x", "x/y", "x/y/z"].map((name) => join(folder, name)));
+  expect([statSync(join(folder, "x/y")).mode & 0o777, statSync(leaf.path).mode & 0o777]).toEqual([0o755, 0o700]);
+  expect(await makeDirectories(connection, [{ ...leaf, mode: "0755" }], accounts)).toEqual([]);
+  expect(statSync(leaf.path).mode & 0o777).toBe(0o700);
+  writeFileSync(join(folder, "x/y/of the user"), "");
+  expect(await removeDirectories(connection, made)).toEqual([join(folder, "x/y"), join(folder, "x")]);
+  expect(existsSync(leaf.path)).toBe(false);
+});
+
+test("removing files leaves directories and does not mind missing ones", async () => {
+  writeFileSync(join(folder, "a"), "");
+  mkdirSync(join(folder, "d"));
+  await removeFiles(
+    connection,
+    ["a", "d", "none"].map((name) => join(folder, name)),
+  );
+  expect(readdirSync(folder)).toEqual(["d"]);
+});

@@ -1,0 +1,91 @@
+import { expect, test } from "vitest";
+import { renderTopology, topologyOf } from "../../../components/plan/topology";
+import { BUCKET, NAS, plan } from "../plans";
+
+test("the topology names copies, places, schedules and what travels", () => {
+  expect(topologyOf(plan())).toMatchInlineSnapshot(`
+    {
+      "databases": [
+        {
+          "dataDirectory": "/var/lib/postgresql/18/main",
+          "engine": "runtime",
+          "kind": "host",
+          "name": "ledger",
+          "reachedBy": "local",
+          "stanza": "main",
+        },
+      ],
+      "flows": [
+        {
+          "acknowledge": "all",
+          "from": "ledger",
+          "kind": "wal",
+          "toRepoKeys": [
+            1,
+            2,
+          ],
+        },
+        {
+          "from": "ledger",
+          "kind": "backup",
+          "schedule": "full",
+          "toRepoKeys": [
+            1,
+            2,
+          ],
+        },
+      ],
+      "repositories": [
+        {
+          "compressLevel": 3,
+          "compressType": "zst",
+          "encrypted": false,
+          "keepDays": 7,
+          "key": 1,
+          "kind": "posix",
+          "location": "/mnt/nas/pgbackrest",
+          "name": "repo1",
+          "provider": "filesystem",
+        },
+        {
+          "compressLevel": 3,
+          "compressType": "zst",
+          "encrypted": true,
+          "keepFullCount": 4,
+          "key": 2,
+          "kind": "s3",
+          "location": "s3://ledger-backups/ledger",
+          "name": "repo2",
+          "provider": "s3.eu-central-003.backblazeb2.com",
+        },
+      ],
+      "schedules": [
+        {
+          "cron": "30 2 * * 0",
+          "deadlineSeconds": 86400,
+          "jitterSeconds": 0,
+          "name": "full",
+          "repoKeys": [
+            1,
+            2,
+          ],
+          "timeZone": "Europe/Berlin",
+          "type": "full",
+        },
+      ],
+      "version": 1,
+    }
+  `);
+});
+
+test("named acknowledgement is told by its names", () => {
+  const { flows } = topologyOf(plan({ acknowledge: { mode: "named", repositories: ["repo2"] } }));
+  expect(flows[0]).toMatchObject({ kind: "wal", acknowledge: "repo2" });
+});
+
+test("the text does not depend on the order of keys", () => {
+  const one = renderTopology(topologyOf(plan({ repositories: { repo1: NAS, repo2: BUCKET } })));
+  const other = renderTopology(topologyOf(plan({ repositories: { repo2: BUCKET, repo1: NAS } })));
+  expect(other).toBe(one);
+  expect(JSON.parse(one)).toEqual(topologyOf(plan()));
+});

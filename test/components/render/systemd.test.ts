@@ -1,0 +1,101 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { expect, test } from "vitest";
+import { renderUnits, timerNames } from "../../../components/render/systemd";
+import { plan } from "../plans";
+
+const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
+if (!hasSystemd) console.warn("\n*** systemd-analyze is not on PATH: the units are not verified by systemd itself ***\n");
+
+test("a schedule is a service and a timer", () => {
+  const units = renderUnits(plan({ schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } }));
+  expect(units.map((unit) => [unit.path, unit.mode, unit.owner])).toEqual([
+    ["/etc/systemd/system/pgbackstop-main-full.service", "0644", "admin"],
+    ["/etc/systemd/system/pgbackstop-main-full.timer", "0644", "admin"],
+  ]);
+  expect(units.map((unit) => unit.text).join("\n")).toMatchInlineSnapshot(`
+    "# Written by pgbackstop: changes made here by hand are undone by the next update.
+    [Unit]
+    Description=pgbackstop full backup of stanza main
+    After=network-online.target postgresql.service
+    Wants=network-online.target
+
+    [Service]
+    Type=oneshot
+    User=postgres
+    ExecStart=/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --config-include-path=/etc/pgbackstop/conf.d --stanza=main backup --type=full
+    TimeoutStartSec=86400
+    Nice=10
+    IOSchedulingClass=idle
+    NoNewPrivileges=yes
+    CapabilityBoundingSet=
+    LockPersonality=yes
+    PrivateDevices=yes
+    ProtectClock=yes
+    ProtectControlGroups=yes
+    ProtectHostname=yes
+    ProtectKernelLogs=yes
+    ProtectKernelModules=yes
+    ProtectKernelTunables=yes
+    ProtectSystem=strict
+    RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+    RestrictNamespaces=yes
+    RestrictRealtime=yes
+    RestrictSUIDSGID=yes
+    SystemCallArchitectures=native
+    SystemCallFilter=@system-service
+    UMask=0027
+    ProtectHome=yes
+    ReadWritePaths=-/tmp -/var/log/pgbackrest -/var/spool/pgbackrest -/mnt/nas/pgbackrest
+
+    # Written by pgbackstop: changes made here by hand are undone by the next update.
+    [Unit]
+    Description=pgbackstop full backup of stanza main: 30 2 13 * 5 Europe/Berlin
+
+    [Timer]
+    OnCalendar=*-*-13 02:30:00 Europe/Berlin
+    OnCalendar=Fri *-*-* 02:30:00 Europe/Berlin
+    RandomizedDelaySec=600
+    FixedRandomDelay=yes
+    AccuracySec=1s
+    Persistent=yes
+
+    [Install]
+    WantedBy=timers.target
+    "
+  `);
+  expect(timerNames(plan())).toEqual(["pgbackstop-main-full.timer"]);
+});
+
+test("homes stay visible when something lies there, and only then", () => {
+  const text = (over: object): string => renderUnits(plan(over))[0]?.text ?? "";
+  expect(text({})).toContain("ProtectHome=yes");
+  expect(text({ dataDirectory: "/home/me/data" })).not.toContain("ProtectHome");
+  expect(text({ nodePath: "/root/node/bin/node" })).not.toContain("ProtectHome");
+});
+
+test("no schedule, no unit", () => {
+  expect(renderUnits(plan({ schedules: undefined }))).toEqual([]);
+});
+
+test.runIf(hasSystemd)("systemd accepts both units without a word", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-units-"));
+  try {
+    const units = renderUnits(plan({ nodePath: process.execPath, directories: { log: "/var/log/my logs" }, user: "root_owner" }));
+    const paths = units.map((unit) => {
+      const path = join(folder, basename(unit.path));
+      writeFileSync(path, unit.text);
+      return path;
+    });
+    const result = spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" });
+    // Units of this machine that our own ones come after may have something to be said about; ours must not.
+    const ours = result.stderr.split("\n").filter((line) => line.includes("pgbackstop") && !line.includes("is not executable"));
+    expect(ours).toEqual([]);
+    writeFileSync(paths[0] ?? "", `${units[0]?.text}NoSuchSetting=1\n`);
+    expect(spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" }).stderr).toContain("NoSuchSetting");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
