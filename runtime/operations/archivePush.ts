@@ -94,6 +94,8 @@ export async function archivePush(
     return keys.every((key) => settled.has(key) || debt.list(key).length > 0) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
   };
   await waitForLanes(lanes, graceMs, options.timeoutMs, ctx, stop);
+  const ahead = lanes.filter((_, index) => settled.get(repos[index]?.key ?? 0)?.ok === true);
+  if (fatal === null) await finishAhead(ahead, options.graceMs, ctx);
   if (fatal !== null) throw fatal;
 
   const satisfied = isSatisfied(options.acknowledge, keys, holding(settled));
@@ -148,6 +150,14 @@ async function waitForLanes(
 }
 
 const POLL_DECIDED_MS = 50;
+
+/** Nothing new is begun any more; what is on its way may arrive, because breaking it off would send the same bytes twice. */
+async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx: Context): Promise<void> {
+  const watch = new AbortController();
+  const limit = ctx.clock.sleep(limitMs, AbortSignal.any([ctx.signal, watch.signal])).catch(() => {});
+  await Promise.race([Promise.all(lanes), limit]);
+  watch.abort();
+}
 
 /** One repository's way through this call. */
 class Lane {

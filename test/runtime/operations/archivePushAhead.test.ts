@@ -1,0 +1,30 @@
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { openDebt } from "../../../runtime/local/debt";
+import { archivePush } from "../../../runtime/operations/archivePush";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { eventually, HeldClock, testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { MemoryStorage } from "../../harness/storages";
+import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import { readable } from "./archive";
+
+it("what is on its way ahead arrives, although the requested segment is acknowledged already", async () => {
+  const folder = temporaryFolder();
+  const walDirectory = makeWalDirectory(folder, [1]);
+  for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
+  const clock = new HeldClock();
+  const ctx = testContext({ clock });
+  const storage = new FaultyStorage(new MemoryStorage(), clock);
+  const repo = repository(1, { storage });
+  await stanzaCreate([repo], CONTROL, ctx);
+  // Longer than the time in which files are begun, shorter than what one may take.
+  storage.plan("putStream", { kind: "delay", durationMs: 2000 }, { path: new RegExp(walName(2)) });
+  const options = { walDirectory, walName: walName(1), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000 };
+  const run = archivePush([repo], openDebt(join(folder, "spool"), "demo"), { ...options, acknowledge: { mode: "all", repoKeys: [] } }, ctx);
+  await eventually("segment 2 is begun", async () => storage.calls("putStream").length === 2);
+  const outcome = await clock.until(run);
+  expect(outcome).toMatchObject({ accepted: true, aheadCount: 1 });
+  expect(await readable(repo)).toEqual([walName(1), walName(2)]);
+  storage.verifyAllFaultsExercised();
+});
