@@ -115,7 +115,7 @@ async function copyOne(
     if (expected !== null && sha1 !== expected) throw fail("checksum", `content has checksum ${sha1} but ${expected} is expected`);
     if (isSegment(name) && (await findWal(target.repo, target.archiveId, name)).length > 0) return;
     const compressType = isSegment(name) ? target.repo.compress.type : "none";
-    const packed = await compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
+    const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
     await putWal(target.repo, { archiveId: target.archiveId, name, sha1, compressType, open: () => streamOf(packed) }, target.pass, () =>
       ctx.random.bytes(8),
     );

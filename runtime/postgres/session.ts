@@ -5,7 +5,7 @@
  * 2.45–2.57 is a session lock as well. Settings of the session are stock's ("pgbackrest-format" 15).
  */
 import { Client, type QueryResult } from "pg";
-import { fail, isError, toBackupError } from "../base/errors";
+import { fail, toBackupError } from "../base/errors";
 import { atLeast, majorVersion } from "./versions";
 
 /** The lock that stock takes around a backup ("pgbackrest-format" 15, step 4). */
@@ -232,9 +232,4 @@ export interface SettingRow {
   readonly configured: string | null;
   readonly source: string;
   readonly pendingRestart: boolean;
-}
-
-/** True when PostgreSQL itself could not be reached, as opposed to refusing something. */
-export function isUnreachable(error: unknown): boolean {
-  return isError(error, "dbConnect");
 }

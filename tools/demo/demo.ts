@@ -6,9 +6,10 @@
 import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { Stack } from "@pulumi/pulumi/automation";
 import type { LocalSettings } from "../../examples/local/program";
 import { build } from "../parts/build";
-import { ensurePostgres } from "../parts/postgres";
+import { ensurePostgres, type PostgresBinaries } from "../parts/postgres";
 import { cleanUp, onEnd } from "../parts/process";
 import { createProgress, formatBytes, type Progress } from "../parts/progress";
 import { ensurePulumiCli } from "../parts/pulumiCli";
@@ -22,24 +23,17 @@ import { Runtime } from "./runtime";
 import { type DemoServer, startServer } from "./server";
 import { destroy, makeStack, up } from "./stack";
 
-const MIN_FREE_BYTES_PER_ROW = 2500;
+const DISK_BYTES_PER_ROW = 2500;
 
 async function demo(): Promise<void> {
-  const { values } = parseArgs({
-    options: { rows: { type: "string", default: "1000000" }, keep: { type: "boolean", default: false } },
-    allowPositionals: false,
-  });
-  const rows = Number(values.rows.replaceAll("_", ""));
-  if (!Number.isInteger(rows) || rows < 1000) throw new Error(`--rows=${values.rows}: give a whole number of at least 1000`);
+  const { rows, keep } = parseOptions();
   const beganAtMs = performance.now();
   const progress = createProgress();
-  progress.line(
-    `pgbackstop demo: one PostgreSQL, two verified repositories (${rows.toLocaleString("en")} rows, needs about ${formatBytes(rows * MIN_FREE_BYTES_PER_ROW)} of disk)`,
-  );
-
+  const disk = formatBytes(rows * DISK_BYTES_PER_ROW);
+  progress.line(`pgbackstop demo: one PostgreSQL, two verified repositories (${rows.toLocaleString("en")} rows, needs about ${disk} of disk)`);
   const folder = makeUserFolder("pgbackstop-demo-");
   chmodSync(folder, 0o755);
-  if (!values.keep) onEnd(() => rmSync(folder, { recursive: true, force: true }));
+  if (!keep) onEnd(() => rmSync(folder, { recursive: true, force: true }));
 
   progress.line("\n1. What is needed");
   // The engine may have to be built: that goes on while the data is made.
@@ -53,13 +47,7 @@ async function demo(): Promise<void> {
   });
 
   progress.line("\n2. A PostgreSQL with data, and an S3 server");
-  const server = await progress.step("initdb and start", () => startServer(binaries, join(folder, "postgres")));
-  for (const step of fillSteps(server.cluster, join(folder, "postgres"), rows)) {
-    await progress.step(step.title, () => server.cluster.sql(step.sql, [], step.database));
-  }
-  progress.line(
-    `    ${formatBytes(await databaseBytes(server.cluster))} in ${await server.cluster.value("SELECT count(*) FROM pg_database WHERE datallowconn")} databases`,
-  );
+  const server = await startWithData(progress, binaries, join(folder, "postgres"), rows);
   const bucket = await progress.step("S3 server over TLS", () => S3Server.create({ kind: "s3rver", folder: join(folder, "s3") }));
   onEnd(() => bucket.stop());
   const cli = await engine;
@@ -67,17 +55,7 @@ async function demo(): Promise<void> {
   progress.line("\n3. pulumi up (examples/local)");
   const settings = localSettings(folder, server, bucket);
   const stack = await makeStack(cli, join(folder, "pulumi"), settings);
-  const outputs = await progress.step("pulumi up", (note) => up(stack, note));
-  progress.line(
-    `    first backup: ${String(outputs.firstBackup)}; timers enabled: ${String(outputs.timersEnabled)}${outputs.timersEnabled === true ? "" : " (systemd is not running here: unit files are written only)"}`,
-  );
-  const second = await progress.step("pulumi up again", async (note) => {
-    const result = await stack.up();
-    const changes = Object.entries(result.summary.resourceChanges ?? {}).map(([op, count]) => `${count} ${op}`);
-    note(changes.join(", "));
-    return result.summary.resourceChanges ?? {};
-  });
-  if (Object.keys(second).some((op) => op !== "same")) throw new Error(`a second up must change nothing, but it did: ${JSON.stringify(second)}`);
+  await upTwice(progress, stack);
 
   const runtime = new Runtime(server.cluster, join(folder, "host"), settings.host?.nodePath ?? process.execPath);
   progress.line("\n4. WAL into both, an outage of one, and its healing");
@@ -89,24 +67,59 @@ async function demo(): Promise<void> {
 
   progress.line("\n6. What there is now");
   await printTable(progress, runtime, { restored, outage });
-
-  if (values.keep) {
+  if (keep) {
     printLookAround(progress, folder, runtime, server.cluster, bucket, cli.path);
     await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
     return;
   }
   progress.line("\n7. Taking everything down");
+  await takeDown(progress, stack, server, bucket, folder);
+  progress.line(`\nDone in ${((performance.now() - beganAtMs) / 1000).toFixed(0)} s.`);
+}
+
+function parseOptions(): { readonly rows: number; readonly keep: boolean } {
+  const { values } = parseArgs({ options: { rows: { type: "string", default: "1000000" }, keep: { type: "boolean", default: false } } });
+  const rows = Number(values.rows.replaceAll("_", ""));
+  if (!Number.isInteger(rows) || rows < 1000) throw new Error(`--rows=${values.rows}: give a whole number of at least 1000`);
+  return { rows, keep: values.keep };
+}
+
+async function startWithData(progress: Progress, binaries: PostgresBinaries, folder: string, rows: number): Promise<DemoServer> {
+  const server = await progress.step("initdb and start", () => startServer(binaries, folder));
+  for (const step of fillSteps(server.cluster, folder, rows)) {
+    await progress.step(step.title, () => server.cluster.sql(step.sql, [], step.database));
+  }
+  const databases = await server.cluster.value("SELECT count(*) FROM pg_database WHERE datallowconn");
+  progress.line(`    ${formatBytes(await databaseBytes(server.cluster))} in ${databases} databases`);
+  return server;
+}
+
+async function upTwice(progress: Progress, stack: Stack): Promise<void> {
+  const outputs = await progress.step("pulumi up", (note) => up(stack, note));
+  const timers = outputs.timersEnabled === true ? "enabled" : "written, not enabled (systemd is not running here)";
+  progress.line(`    first backup: ${String(outputs.firstBackup)}; timers: ${timers}`);
+  const changes = await progress.step("pulumi up again", async (note) => {
+    const found = (await stack.up()).summary.resourceChanges ?? {};
+    note(
+      Object.entries(found)
+        .map(([op, count]) => `${count} ${op}`)
+        .join(", "),
+    );
+    return found;
+  });
+  if (Object.keys(changes).some((op) => op !== "same")) throw new Error(`a second up must change nothing, but it did: ${JSON.stringify(changes)}`);
+}
+
+async function takeDown(progress: Progress, stack: Stack, server: DemoServer, bucket: S3Server, folder: string): Promise<void> {
   await progress.step("pulumi destroy", (note) => destroy(stack, note));
   const after = await server.cluster.value("SELECT current_setting('archive_command')");
-  progress.line(
-    `    archive_command is back to ${after === "" || after === "(disabled)" ? "its default" : `'${after}'`}; the repositories are untouched until the folder goes`,
-  );
+  const setting = after === "" || after === "(disabled)" ? "its default" : `'${after}'`;
+  progress.line(`    archive_command is back to ${setting}; the repositories are untouched until the folder goes`);
   await progress.step("PostgreSQL stops", () => server.stop("fast"));
   await progress.step("S3 server and folder", async () => {
     await bucket.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-  progress.line(`\nDone in ${((performance.now() - beganAtMs) / 1000).toFixed(0)} s.`);
 }
 
 function prepareEngine(progress: Progress): ReturnType<typeof ensurePulumiCli> {
@@ -165,9 +178,15 @@ function localSettings(folder: string, server: DemoServer, bucket: S3Server): Lo
   };
 }
 
-demo()
-  .catch((error: unknown) => {
+async function main(): Promise<void> {
+  try {
+    await demo();
+  } catch (error) {
     process.stderr.write(`\nThe demo failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     process.exitCode = 1;
-  })
-  .finally(() => cleanUp().then(() => process.exit()));
+  }
+  await cleanUp();
+  process.exit();
+}
+
+void main();

@@ -56,7 +56,7 @@ async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: Ba
   const rows: ManifestFile[] = [];
   for (const [name, text] of contents) {
     const plain = utf8(text);
-    const packed = await compressBytes(plain, repo.compress);
+    const packed = compressBytes(plain, repo.compress);
     const pass = manifest.cipherPass;
     const stored = pass === undefined ? packed : encryptBytes(packed, pass, ctx.random.bytes(8));
     await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, repo.compress.type), stored, { atomic: false });

@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+/**
+ * The package's one command, `pgbackstop`: pgBackRest's verbs, handed to the runtime of this package in this same process, so that arguments,
+ * streams, signals and exit codes are the runtime's own.
+ */
+import { runtimeBundlePath } from "../internal/runtimeBundle";
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major > 22 || (major === 22 && minor >= 15)) {
+  // In the place of this file, so that worker threads and restore_command name the bundle itself.
+  process.argv[1] = runtimeBundlePath();
+  require(process.argv[1]);
+} else {
+  process.stderr.write(`pgbackstop needs Node 22.15 or newer, because older ones cannot read zstd; this is ${process.versions.node}\n`);
+  process.exitCode = 122;
+}
