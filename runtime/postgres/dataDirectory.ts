@@ -169,10 +169,18 @@ class Walk {
   }
 
   async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
-    const destination = await readlink(sourcePath);
-    const target = await lstat(sourceOfLink(sourcePath, destination)).catch((error: NodeJS.ErrnoException) => {
+    const destination = await readlink(sourcePath).catch(vanished<null>(null));
+    if (destination === null) return;
+    const target = await lstat(sourceOfLink(sourcePath, destination)).catch(async (error: NodeJS.ErrnoException) => {
+      // Dropping a tablespace takes away its directory and its link.
+      if (error.code === "ENOENT" && (await lstat(sourcePath).catch(vanished<null>(null))) === null) return null;
       throw fail("fileOpen", `link '${name}' points to '${destination}', which cannot be read: [${error.code}]`);
     });
+    if (target === null) return;
+    if (!target.isDirectory() && !target.isFile() && !target.isSymbolicLink()) {
+      this.#warnings.push(`exclude special file '${sourcePath}' from backup`);
+      return;
+    }
     if (target.isSymbolicLink()) throw fail("linkDestination", `link '${name}' -> '${destination}' cannot reference another link`);
     const { userName, groupName } = this.#options.users;
     const tablespace = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name);
@@ -231,6 +239,7 @@ class Walk {
   #checkLinks(): void {
     const { dataDirectory } = this.#options;
     const seen = new Map<string, string>();
+    const directories: { readonly name: string; readonly path: string }[] = [];
     for (const target of this.#targets) {
       if (target.type !== "link") continue;
       const directory = resolve(dirname(`${dataDirectory}/${target.name.replace(/^pg_data\//, "")}`), target.path);
@@ -242,6 +251,14 @@ class Walk {
       const other = seen.get(key);
       if (other !== undefined) throw fail("linkDestination", `link '${target.name}' (${key}) destination is the same as link '${other}'`);
       seen.set(key, target.name);
+      if (target.file === undefined) directories.push({ name: target.name, path: directory });
+    }
+    // A file link may lie anywhere; a directory inside another one would be backed up twice and restored into itself.
+    for (const inner of directories) {
+      const outer = directories.find((other) => other !== inner && inner.path.startsWith(`${other.path}/`));
+      if (outer !== undefined) {
+        throw fail("linkDestination", `link '${inner.name}' (${inner.path}) destination is a subdirectory of link '${outer.name}' (${outer.path})`);
+      }
     }
   }
 }

@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { listReady } from "../../../runtime/postgres/archiveStatus";
+import { makeTree, temporaryFolder } from "../repository/support";
+
+describe("the list of files that wait for the archive", () => {
+  it("is in the order in which PostgreSQL sends them: histories first", async () => {
+    const folder = temporaryFolder();
+    const names = [
+      "00000002000000000000000B.ready",
+      "00000002.history.ready",
+      "000000010000000000000009.ready",
+      "00000001000000000000000A.partial.ready",
+    ];
+    makeTree(
+      `${folder}/archive_status`,
+      Object.fromEntries([...names, "000000010000000000000008.done", "notes.ready", "x"].map((name) => [name, ""])),
+    );
+    const expected = ["00000002.history", "000000010000000000000009", "00000001000000000000000A.partial", "00000002000000000000000B"];
+    expect(await listReady(folder, 10)).toEqual(expected);
+    expect(await listReady(folder, 2)).toEqual(expected.slice(0, 2));
+  });
+
+  it("is empty where it cannot be read", async () => {
+    expect(await listReady("/nowhere/pg_wal", 10)).toEqual([]);
+  });
+});

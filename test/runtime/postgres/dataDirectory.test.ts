@@ -1,0 +1,275 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import * as fsPromises from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { UserNames } from "../../../runtime/local/users";
+import { compareBytes, type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
+import { makeTree, temporaryFolder } from "../repository/support";
+
+vi.mock("node:fs/promises", async (original) => ({ ...(await original<typeof fsPromises>()) }));
+
+const USERS: UserNames = { userName: () => "postgres", groupName: () => null, findUid: () => null, findGid: () => null };
+const CONTENT = "PG_15_202209061";
+let folder: string;
+let data: string;
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  data = join(folder, "data");
+  makeTree(data, { PG_VERSION: "15\n", "global/1262": "x", "base/1/1259": "x", "pg_tblspc/": "" });
+});
+afterEach(() => vi.restoreAllMocks());
+
+function scan(more: Partial<ScanOptions> = {}): Promise<Scan> {
+  return scanDataDirectory({
+    dataDirectory: data,
+    version: "15",
+    catalogVersion: 202209061,
+    online: true,
+    exclude: [],
+    tablespaces: new Map([[16384, "ts1"]]),
+    users: USERS,
+    ...more,
+  });
+}
+
+const fileNames = async (more: Partial<ScanOptions> = {}): Promise<string[]> =>
+  (await scan(more)).files.map((file) => file.name.replace("pg_data/", ""));
+const BASE = ["PG_VERSION", "base/1/1259", "global/1262"];
+const withBase = (...names: string[]): string[] => [...BASE, ...names].sort(compareBytes);
+
+describe("the files of a data directory", () => {
+  it("are rows with size, time, mode and owner, in the order of bytes", async () => {
+    writeFileSync(join(data, "base/1/1259"), "12345");
+    utimesSync(join(data, "base/1/1259"), 1000, 1795157583.9);
+    makeTree(data, { "base/1/B": "", "base/1/a": "", "base/1/ä": "", "base/1-": "" });
+    const { files, paths, targets, links } = await scan();
+    expect(files.find((file) => file.name === "pg_data/base/1/1259")).toEqual({
+      name: "pg_data/base/1/1259",
+      sourcePath: join(data, "base/1/1259"),
+      sizeBytes: 5,
+      modifiedAtS: 1795157583,
+      mode: expect.any(Number),
+      user: "postgres",
+      group: null,
+    });
+    expect(files.map((file) => file.name)).toEqual([...files.map((file) => file.name)].sort(compareBytes));
+    expect(paths.map((path) => path.name)).toEqual(["pg_data", "pg_data/base", "pg_data/base/1", "pg_data/global", "pg_data/pg_tblspc"]);
+    expect(targets).toEqual([{ name: "pg_data", type: "path", path: data }]);
+    expect(links).toEqual([]);
+  });
+
+  it("leave out what the server makes anew, and keep its directories", async () => {
+    const empty = ["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"];
+    makeTree(data, Object.fromEntries(empty.map((name) => [`${name}/sub/file`, "x"])));
+    // Elsewhere the same name is a directory like any other.
+    makeTree(data, { "base/pg_notify/file": "x" });
+    const { files, paths } = await scan();
+    expect(files.map((file) => file.name.slice(8))).toEqual(withBase("base/pg_notify/file"));
+    for (const name of empty) {
+      expect(paths.some((path) => path.name === `pg_data/${name}`)).toBe(true);
+      expect(paths.some((path) => path.name === `pg_data/${name}/sub`)).toBe(false);
+    }
+  });
+
+  it("leave out the WAL of a running server, but not what lies in other directories there", async () => {
+    makeTree(data, {
+      "pg_wal/000000010000000000000001": "x",
+      "pg_wal/archive_status/000000010000000000000001.ready": "",
+      "pg_wal/summaries/a": "x",
+      "sub/pg_wal/x": "x",
+    });
+    expect(await fileNames()).toEqual(withBase("pg_wal/summaries/a", "sub/pg_wal/x"));
+    expect((await scan()).paths.map((path) => path.name)).toContain("pg_data/pg_wal/archive_status");
+    expect(await fileNames({ online: false })).toEqual(
+      withBase("pg_wal/summaries/a", "sub/pg_wal/x", "pg_wal/000000010000000000000001", "pg_wal/archive_status/000000010000000000000001.ready"),
+    );
+  });
+
+  it("leave out the files of a running or recovering server in the root only", async () => {
+    const always = ["postgresql.auto.conf.tmp", "backup_label", "backup_label.old", "postmaster.opts", "postmaster.pid"];
+    const newer = ["recovery.signal", "standby.signal", "backup_manifest", "backup_manifest.tmp"];
+    const older = ["recovery.conf", "recovery.done"];
+    makeTree(
+      data,
+      Object.fromEntries(
+        [...always, ...newer, ...older].flatMap((name) => [
+          [name, "x"],
+          [`base/1/${name}`, "x"],
+        ]),
+      ),
+    );
+    const kept = [...always, ...newer, ...older].map((name) => `base/1/${name}`);
+    expect(await fileNames()).toEqual(withBase(...kept, ...older));
+    expect(await fileNames({ version: "11" })).toEqual(withBase(...kept, ...newer));
+  });
+
+  it("leave out whatever begins with pgsql_tmp, anywhere", async () => {
+    makeTree(data, { "base/pgsql_tmp/pgsql_tmp1.0": "x", "base/1/pgsql_tmp12.3": "x", pgsql_tmpfile: "x", "base/1/xpgsql_tmp": "x" });
+    expect(await fileNames()).toEqual(withBase("base/1/xpgsql_tmp"));
+    expect((await scan()).paths.some((path) => path.name.includes("pgsql_tmp"))).toBe(false);
+  });
+
+  it("leave out caches and temporary relations of databases", async () => {
+    const gone = ["pg_internal.init", "pg_internal.init.123", "t3_16384", "t3_16384_fsm", "t12_16384_vm.2", "t3_16384.1"];
+    const kept = ["pg_internal.initx", "t3", "t_16384", "t3_16384_init", "tx3_16384", "pg_internal.init.x"];
+    makeTree(
+      data,
+      Object.fromEntries([...gone, ...kept].flatMap((name) => ["base/1", "global", "base", "."].map((place) => [`${place}/${name}`, "x"]))),
+    );
+    const expected = [
+      ...kept.flatMap((name) => [`base/1/${name}`, `global/${name}`]),
+      ...[...gone, ...kept].flatMap((name) => [`base/${name}`, name]),
+    ];
+    expect(await fileNames()).toEqual(withBase(...expected));
+  });
+
+  it("leave out unlogged relations but for their init fork", async () => {
+    const gone = ["16390", "16390_fsm", "16390_vm", "16390.1", "16390_fsm.2"];
+    const kept = ["16390_init", "163900", "16391", "16391_fsm", "1639", "16390x"];
+    makeTree(data, Object.fromEntries([...gone, ...kept].map((name) => [`base/5/${name}`, "x"])));
+    // The same number in another database, and outside of databases, is another relation.
+    makeTree(data, { "base/6/16390": "x", "base/16390": "x", "16390": "x" });
+    expect(await fileNames()).toEqual(withBase(...kept.map((name) => `base/5/${name}`), "base/6/16390", "base/16390", "16390"));
+  });
+
+  it("leave out what is excluded, with or without its directory", async () => {
+    makeTree(data, { "junk/a": "x", "junk/deep/b": "x", "junk2/a": "x", "base/1/16384": "x" });
+    const { files, paths } = await scan({ exclude: ["junk", "base/1/16384", "none"] });
+    expect(files.map((file) => file.name.slice(8))).toEqual(withBase("junk2/a"));
+    expect(paths.some((path) => path.name === "pg_data/junk")).toBe(false);
+    const contents = await scan({ exclude: ["junk/"] });
+    expect(contents.files.map((file) => file.name.slice(8))).toEqual(withBase("base/1/16384", "junk2/a"));
+    expect(contents.paths.map((path) => path.name)).toContain("pg_data/junk");
+    expect(contents.paths.map((path) => path.name)).not.toContain("pg_data/junk/deep");
+  });
+
+  it("leave out special files with a warning", async () => {
+    execFileSync("mkfifo", [join(data, "pipe")]);
+    const server = createServer().listen(join(data, ".s.sock"));
+    await new Promise((resolve) => server.once("listening", resolve));
+    makeTree(data, { null: "-> /dev/null" });
+    const { files, warnings, links } = await scan();
+    server.close();
+    expect(files.map((file) => file.name.slice(8))).toEqual(BASE);
+    expect(links).toEqual([]);
+    expect([...warnings].sort()).toEqual([".s.sock", "null", "pipe"].map((name) => `exclude special file '${join(data, name)}' from backup`));
+  });
+
+  it("may vanish at any moment", async () => {
+    makeTree(data, { "base/5/1": "x", "base/5/2": "x", "base/7/1": "x", pg_link: `-> ${folder}` });
+    const real = await vi.importActual<typeof fsPromises>("node:fs/promises");
+    const vanish =
+      (name: string): (() => void) =>
+      () =>
+        rmSync(join(data, name), { recursive: true, force: true });
+    const at = new Map<string, () => void>([
+      ["readdir:base/5", vanish("base/5")],
+      ["lstat:base/7/1", vanish("base/7/1")],
+      ["readlink:pg_link", vanish("pg_link")],
+    ]);
+    const first = (call: string, path: unknown): void => at.get(`${call}:${String(path).slice(data.length + 1)}`)?.();
+    vi.spyOn(fsPromises, "readdir").mockImplementation(((path: string) => (first("readdir", path), real.readdir(path))) as never);
+    vi.spyOn(fsPromises, "lstat").mockImplementation(((path: string) => (first("lstat", path), real.lstat(path))) as never);
+    vi.spyOn(fsPromises, "readlink").mockImplementation(((path: string) => (first("readlink", path), real.readlink(path))) as never);
+    expect(await fileNames()).toEqual(BASE);
+    expect(["base/5", "base/7/1", "pg_link"].filter((name) => existsSync(join(data, name)))).toEqual([]);
+  });
+
+  it("cannot be scanned when the directory is not there", async () => {
+    await expect(scan({ dataDirectory: join(folder, "none") })).rejects.toMatchObject({ kind: "pathMissing", exitCode: 73 });
+  });
+});
+
+describe("tablespaces and links", () => {
+  const space = (name: string): string => join(folder, name);
+
+  beforeEach(() => {
+    makeTree(folder, {
+      [`ts1/${CONTENT}/5/16400`]: "x",
+      [`ts1/${CONTENT}/5/16401_init`]: "",
+      [`ts1/${CONTENT}/5/16401`]: "x",
+      "ts1/PG_14_202107181/5/16400": "old",
+      "ts1/stray": "x",
+    });
+    makeTree(folder, { "elsewhere/log/today.log": "x", "elsewhere/postgresql.conf": "x" });
+  });
+
+  it("of this version's catalog are walked under their number", async () => {
+    symlinkSync(space("ts1"), join(data, "pg_tblspc/16384"));
+    const found = await scan();
+    expect(found.files.map((file) => file.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
+      `pg_tblspc/16384/${CONTENT}/5/16400`,
+      `pg_tblspc/16384/${CONTENT}/5/16401_init`,
+    ]);
+    expect(found.files.find((file) => file.name.endsWith("16400"))?.sourcePath).toBe(join(data, `pg_tblspc/16384/${CONTENT}/5/16400`));
+    expect(found.paths.map((path) => path.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
+      "pg_tblspc",
+      "pg_tblspc/16384",
+      `pg_tblspc/16384/${CONTENT}`,
+      `pg_tblspc/16384/${CONTENT}/5`,
+    ]);
+    expect(found.targets[1]).toEqual({ name: "pg_tblspc/16384", type: "link", path: space("ts1"), tablespaceId: "16384", tablespaceName: "ts1" });
+    expect(found.links).toEqual([{ name: "pg_data/pg_tblspc/16384", destination: space("ts1"), user: "postgres", group: null }]);
+  });
+
+  it("without a name are our mistake online, and named by their number offline", async () => {
+    symlinkSync(space("ts1"), join(data, "pg_tblspc/16399"));
+    await expect(scan()).rejects.toMatchObject({ kind: "assert", message: "tablespace with oid 16399 not found in tablespace map" });
+    expect((await scan({ online: false })).targets[1]?.tablespaceName).toBe("ts16399");
+  });
+
+  it.each([
+    ["a file", "pg_tblspc/x"],
+    ["a directory", "pg_tblspc/16384/x"],
+  ])("must be links: %s in pg_tblspc is refused (69)", async (_what, name) => {
+    makeTree(data, { [name]: "x" });
+    await expect(scan()).rejects.toMatchObject({ kind: "linkExpected", exitCode: 69 });
+  });
+
+  it("of directories and files keep their targets", async () => {
+    symlinkSync(space("elsewhere/log"), join(data, "log"));
+    symlinkSync("../elsewhere/postgresql.conf", join(data, "postgresql.conf"));
+    const { files, targets, links, paths } = await scan();
+    expect(files.map((file) => file.name.slice(8))).toEqual(withBase("log/today.log", "postgresql.conf"));
+    expect(targets.slice(1)).toEqual([
+      { name: "pg_data/log", type: "link", path: space("elsewhere/log") },
+      { name: "pg_data/postgresql.conf", type: "link", path: "../elsewhere", file: "postgresql.conf" },
+    ]);
+    expect(links.map((link) => link.destination)).toEqual([space("elsewhere/log"), "../elsewhere/postgresql.conf"]);
+    expect(paths.map((path) => path.name)).toContain("pg_data/log");
+  });
+
+  it("keep pg_wal's rules where pg_wal is a link", async () => {
+    makeTree(folder, { "wal/000000010000000000000001": "x", "wal/archive_status/x.ready": "" });
+    symlinkSync(space("wal"), join(data, "pg_wal"));
+    expect(await fileNames()).toEqual(BASE);
+  });
+
+  const refused: [string, Record<string, string>, string][] = [
+    ["to a link", { a: "-> ../chain" }, "cannot reference another link"],
+    ["into the data directory", { a: "-> base" }, "is in PGDATA"],
+    ["twice to one directory", { a: "-> ../elsewhere/log", b: "-> ../elsewhere/log" }, "is the same as link"],
+    ["twice to one file", { a: "-> ../elsewhere/postgresql.conf", b: "-> ../elsewhere/postgresql.conf" }, "is the same as link"],
+    ["to a directory and into it", { a: "-> ../elsewhere", b: "-> ../elsewhere/log" }, "is a subdirectory of link 'pg_data/a'"],
+    ["of a tablespace by a relative path", { "pg_tblspc/16384": "-> ../../ts1" }, "is not absolute"],
+  ];
+  it.each(refused)("%s are refused (70)", async (_what, tree, message) => {
+    symlinkSync(space("elsewhere/log"), space("chain"));
+    makeTree(data, tree);
+    await expect(scan()).rejects.toMatchObject({ kind: "linkDestination", exitCode: 70, message: expect.stringContaining(message) });
+  });
+
+  it("may lie beside each other, and files anywhere", async () => {
+    mkdirSync(space("elsewhere/log2"));
+    makeTree(data, { a: "-> ../elsewhere/log", b: "-> ../elsewhere/log2", c: "-> ../elsewhere/postgresql.conf" });
+    expect((await scan()).targets.map((target) => target.name)).toEqual(["pg_data", "pg_data/a", "pg_data/b", "pg_data/c"]);
+  });
+
+  it("to nowhere are an error that names them", async () => {
+    makeTree(data, { a: "-> ../none" });
+    await expect(scan()).rejects.toMatchObject({ kind: "fileOpen", message: expect.stringContaining("link 'pg_data/a' points to '../none'") });
+  });
+});
