@@ -181,7 +181,7 @@ class Resolver {
 
 /** A value as a user would write it. */
 export function textOf(value: OptionValue): string {
-  return typeof value === "boolean" ? (value ? "y" : "n") : String(value);
+  return typeof value === "boolean" ? (value ? "y" : "n") : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 function dependText(depend: OptionDepend, on: string, onSet: boolean): string {

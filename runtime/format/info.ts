@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { assert, fail } from "../base/errors";
-import { compareBytes, type JsonValue, renderString, tryParseJson } from "./json";
+import { renderJson, compareBytes, type JsonValue, renderString, tryParseJson } from "./json";
 
 /** The `backrest-version` that this program writes: the stock release whose files ours are like. */
 export const BACKREST_VERSION = "2.60.0";
@@ -132,13 +132,17 @@ function infoChecksum(entries: readonly InfoEntry[]): string {
 
 function checkFormat(format: JsonValue, name: string): void {
   if (format === BACKREST_FORMAT) return;
-  throw fail("format", `'${name}': expected format ${BACKREST_FORMAT} but found ${String(format)}`, { hint: FORMAT_HINT });
+  throw fail("format", `'${name}': expected format ${BACKREST_FORMAT} but found ${renderJson(format)}`, { hint: FORMAT_HINT });
 }
 
 function checkChecksum(entries: readonly InfoEntry[], expected: JsonValue | undefined, name: string): void {
   const actual = infoChecksum(entries);
   if (expected === undefined) throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but no checksum present`);
-  if (actual !== expected) throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but expected '${String(expected)}'`);
+  if (actual !== expected)
+    throw fail(
+      "checksum",
+      `'${name}': invalid checksum, actual '${actual}' but expected '${typeof expected === "string" ? expected : renderJson(expected)}'`,
+    );
 }
 
 /** The key ends at the first `=` that JSON follows. */

@@ -141,13 +141,13 @@ function storeGroup(
     group.map((target) => async (bytes: ByteStream): Promise<StoredCopy> => {
       const measured = new Measured();
       let opened = false;
-      const open = (): ByteStream => {
+      const openOnce = (): ByteStream => {
         // The source was read for all repositories together and cannot be read again for one.
         if (opened) throw fail("service", `repo${target.repoKey}: upload of '${target.path}' could not be started over`, { repoKey: target.repoKey });
         opened = true;
         return measured.through(target.cipherPass === null ? bytes : encrypt(bytes, target.cipherPass, ctx.random.bytes(8)));
       };
-      await repo(target.repoKey).storage.putStream(target.path, open, { atomic: false });
+      await repo(target.repoKey).storage.putStream(target.path, openOnce, { atomic: false });
       const { sizeBytes, sha1 } = measured.result();
       return storedCopy(target, sizeBytes, sha1);
     }),

@@ -13,9 +13,9 @@ const SALT = Buffer.from("0102030405060708", "hex");
 /** `cipher-pass` and the rows of a manifest excerpt. */
 function excerpt(path: string): { pass: string; rows: Record<string, { checksum: string; rck: string; "repo-size": number }> } {
   const lines = vectorText(path).trim().split("\n");
-  const pairs = lines.map((line): [string, never] => [line.slice(0, line.indexOf("=")), parseJson(line.slice(line.indexOf("=") + 1)) as never]);
-  const { "cipher-pass": pass, ...rows } = Object.fromEntries(pairs) as Record<string, never>;
-  return { pass: pass as unknown as string, rows };
+  const pairs = lines.map((line): [string, unknown] => [line.slice(0, line.indexOf("=")), parseJson(line.slice(line.indexOf("=") + 1))]);
+  const { "cipher-pass": pass, ...rows } = Object.fromEntries(pairs);
+  return { pass: String(pass), rows: rows as Record<string, { checksum: string; rck: string; "repo-size": number }> };
 }
 
 describe("files that stock encrypted", () => {
