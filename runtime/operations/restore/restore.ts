@@ -61,14 +61,15 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   ctx.log.info(
     `repo${selected.repoKey}: restore backup set ${manifest.label}, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`,
   );
+  const delta = options.delta && (await isCluster(options.dataDirectory, ctx));
   const layout = planLayout(manifest, options);
   for (const warning of layout.warnings) ctx.log.warn(warning);
   if (dataPathOf(manifest) !== options.dataDirectory) ctx.log.info(`remap data directory to '${options.dataDirectory}'`);
   // Checked for every file before anything is touched: a backup that cannot be read as a whole must not cost the old directory.
-  const jobs = restoreOrder(manifest.files).map((file) => fileJob(file, sources, layout, deps.users, options));
+  const jobs = restoreOrder(manifest.files).map((file) => fileJob(file, sources, layout, deps.users, { ...options, delta }));
   const control = controlJob(manifest, sources, layout, deps.users, options);
 
-  await prepareDirectories(manifest, layout, deps.users, options);
+  await prepareDirectories(manifest, layout, deps.users, { ...options, delta });
   await writeFile(`${layout.dataDirectory}/backup.manifest`, renderManifest(manifest), { mode: 0o600 });
   const sizeBytes = await restoreFiles(jobs, deps.pool, ctx);
   await writeRecovery(layout, manifest, options, ctx);
@@ -94,6 +95,18 @@ async function requireStopped(dataDirectory: string): Promise<void> {
     hint: "presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.",
     path: pidFile,
   });
+}
+
+/**
+ * A delta removes whatever the backup does not have: only in a directory that is a cluster, or a restore of one that was broken off
+ * ("pgbackrest-format" 17, step 1). A mistyped pg1-path must not cost a home directory.
+ */
+async function isCluster(dataDirectory: string, ctx: Context): Promise<boolean> {
+  for (const name of ["PG_VERSION", "backup.manifest"]) if ((await lstat(`${dataDirectory}/${name}`).catch(() => null)) !== null) return true;
+  ctx.log.warn(
+    `--delta was specified but neither '${dataDirectory}/PG_VERSION' nor '${dataDirectory}/backup.manifest' is there: it is not a data directory, --delta has been disabled`,
+  );
+  return false;
 }
 
 async function select(repos: readonly Repository[], options: RestoreOptions, ctx: Context): Promise<Selected> {
@@ -262,7 +275,10 @@ const PROGRESS_STEP_MS = 2000;
 
 async function writeRecovery(layout: RestoreLayout, manifest: Manifest, options: RestoreOptions, ctx: Context): Promise<void> {
   const path = `${layout.dataDirectory}/postgresql.auto.conf`;
-  const existing = await readFile(path, "utf8").catch(() => "");
+  const existing = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw fail("fileOpen", `unable to open file '${path}' for read: [${error.code}]`, { path, cause: error });
+  });
   const { autoConf, signal } = recoveryFiles(options.recovery, existing, formatLocalSeconds(ctx.clock.nowMs()));
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
