@@ -102,6 +102,7 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   const stopped = await deps.session.stopBackup();
   const stoppedAtS = await deps.session.nowS();
   ctx.log.info(`backup stop archive = ${stopped.walName}, lsn = ${stopped.lsn}`);
+  run.throwIfAborted();
   await finish(run, copied, stopped, stoppedAtS, begun.walName, control.walSegmentSizeBytes, options, ctx);
 
   const outcome = { results: run.results(), sizeBytes: copied.sizeBytes, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganAtMs) };

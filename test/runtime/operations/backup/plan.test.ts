@@ -1,0 +1,87 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { formatLabel, isLabel } from "../../../../runtime/format/label";
+import { chooseFullLabel, copyOrder, pageSegmentOf } from "../../../../runtime/operations/backup/plan";
+
+const NOW = 1795157605;
+const known = fc.array(
+  fc
+    .tuple(fc.integer({ min: NOW - 5, max: NOW + 3 }), fc.constantFrom("full", "diff", "incr"))
+    .map(([second, type]) => formatLabel(type, second, formatLabel("full", second))),
+  { maxLength: 5 },
+);
+
+describe("the label of a new backup", () => {
+  it("is later than every known one, at most a second away, or refused", () => {
+    fc.assert(
+      fc.property(known, (labels) => {
+        const later = (second: number): boolean => labels.every((label) => formatLabel("full", second) > label);
+        if (!later(NOW) && !later(NOW + 1)) {
+          expect(() => chooseFullLabel(NOW, labels)).toThrow(expect.objectContaining({ kind: "clock", exitCode: 106 }));
+          return;
+        }
+        const { label, waitSeconds } = chooseFullLabel(NOW, labels);
+        expect(isLabel(label)).toBe(true);
+        expect(label).toBe(formatLabel("full", NOW + waitSeconds));
+        expect(waitSeconds).toBe(later(NOW) ? 0 : 1);
+        for (const other of labels) expect(label > other).toBe(true);
+      }),
+    );
+  });
+
+  it("does not depend on the order in which labels are known", () => {
+    const result = (labels: readonly string[]): string => {
+      try {
+        return JSON.stringify(chooseFullLabel(NOW, labels));
+      } catch (error) {
+        return String(error);
+      }
+    };
+    fc.assert(fc.property(known, (labels) => result([...labels].reverse()) === result(labels)));
+  });
+
+  it("names the newest label when the clock went back", () => {
+    const newest = formatLabel("full", NOW + 60);
+    expect(() => chooseFullLabel(NOW, [newest])).toThrow(
+      expect.objectContaining({ message: `new backup label '${formatLabel("full", NOW + 1)}' is not later than latest backup label '${newest}'` }),
+    );
+  });
+});
+
+describe("pages are checked", () => {
+  it.each([
+    ["pg_data/base/1/16384", 0],
+    ["pg_data/base/1/16384.3", 3],
+    ["pg_data/base/1/16384_fsm", 0],
+    ["pg_data/base/1/16384_vm.12", 12],
+    ["pg_data/base/1/16384_init", 0],
+    ["pg_data/global/1262", 0],
+    ["pg_tblspc/16384/PG_15_202209061/5/16400.1", 1],
+  ])("in %s", (name, segmentNo) => {
+    expect(pageSegmentOf(name)).toEqual({ segmentNo });
+  });
+
+  it.each([
+    "pg_data/global/pg_control",
+    "pg_data/base/1/pg_filenode.map",
+    "pg_data/base/1/PG_VERSION",
+    "pg_data/PG_VERSION",
+    "pg_data/pg_xact/0000",
+    "pg_data/base/x",
+  ])("not in %s", (name) => {
+    expect(pageSegmentOf(name)).toBeNull();
+  });
+});
+
+it("large files are copied first, in an order that is always the same", () => {
+  const file = (name: string, sizeBytes: number) => ({ name, sizeBytes, sourcePath: name, modifiedAtS: 0, mode: 0, user: null, group: null });
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.tuple(fc.string(), fc.integer({ min: 0, max: 3 })), { selector: ([name]) => name }), (rows) => {
+      const files = rows.map(([name, size]) => file(name, size));
+      const order = copyOrder(files);
+      expect(copyOrder([...files].reverse())).toEqual(order);
+      expect(order.map((row) => row.sizeBytes)).toEqual([...order.map((row) => row.sizeBytes)].sort((left, right) => right - left));
+      expect(order).toHaveLength(files.length);
+    }),
+  );
+});

@@ -1,0 +1,98 @@
+/** A whole backup over storages of the test's choice: real scan, copy and finish, a server that only answers. */
+import { formatLsn } from "../../../../runtime/format/walSegment";
+import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
+import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
+import type { BackupStop, ServerFacts, Session } from "../../../../runtime/postgres/session";
+import type { Repository } from "../../../../runtime/repository/repository";
+import type { TestContext } from "../../../harness/context";
+import { walName } from "../../repository/support";
+
+export interface ServerAnswers {
+  readonly facts?: Partial<ServerFacts>;
+  readonly stop?: Partial<BackupStop>;
+  readonly onStop?: () => void;
+  /** Before each file of the cluster is copied, with its manifest name. */
+  readonly onCopy?: (name: string) => void;
+}
+
+/** A server on `dataDirectory` whose backups start in segment 3 and stop in segment 4. */
+export function server(dataDirectory: string, ctx: TestContext, answers: ServerAnswers = {}): Session & { readonly asked: string[] } {
+  const asked: string[] = [];
+  const answer =
+    <T>(name: string, value: () => T) =>
+    async (): Promise<T> => {
+      asked.push(name);
+      return value();
+    };
+  const facts: ServerFacts = {
+    version: "15",
+    versionNum: 150020,
+    dataDirectory,
+    archiveMode: "on",
+    archiveCommand: "pgbackrest archive-push %p",
+    checkpointTimeoutS: 300,
+    inRecovery: false,
+    ...answers.facts,
+  };
+  const fake = {
+    asked,
+    facts: answer("facts", () => facts),
+    nowS: async () => Math.floor(ctx.clock.nowMs() / 1000),
+    takeBackupLock: answer("lock", () => undefined),
+    currentWalName: answer("current", () => walName(3)),
+    switchWal: answer("switch", () => walName(3)),
+    startBackup: answer("start", () => ({ lsn: formatLsn(0x300028n), walName: walName(3) })),
+    stopBackup: answer("stop", () => {
+      answers.onStop?.();
+      return { lsn: formatLsn(0x400100n), walName: walName(4), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "", ...answers.stop };
+    }),
+    listDatabases: async () => [
+      { name: "postgres", id: 5, lastSystemId: 4 },
+      { name: "template1", id: 1, lastSystemId: 4 },
+    ],
+    listTablespaces: async () => [{ id: 16384, name: "ts1" }],
+  };
+  // Sessions are made by connecting only; what a backup asks of one is all here.
+  return fake as typeof fake & Session;
+}
+
+export const OPTIONS: Omit<BackupOptions, "dataDirectory"> = {
+  startFast: true,
+  archiveCheck: false,
+  archiveModeCheck: true,
+  archiveTimeoutMs: 5000,
+  checksumPage: undefined,
+  pageHeaderCheck: true,
+  exclude: [],
+  annotations: {},
+  bufferSizeBytes: 1024 * 1024,
+  processMax: 2,
+};
+
+export function runBackup(
+  repos: readonly Repository[],
+  dataDirectory: string,
+  ctx: TestContext,
+  more: Partial<BackupOptions> = {},
+  answers: ServerAnswers = {},
+): Promise<BackupOutcome> {
+  const pool = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2);
+  const watched: JobPool = {
+    ...pool,
+    run: (job) => {
+      if (job.kind === "copyFile") answers.onCopy?.(job.name);
+      return pool.run(job);
+    },
+  };
+  return backup(
+    repos,
+    {
+      session: server(dataDirectory, ctx, answers),
+      pool: watched,
+      users: { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null },
+      onProgress: () => {},
+    },
+    { dataDirectory, ...OPTIONS, ...more },
+    ctx,
+  );
+}
