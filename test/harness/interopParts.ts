@@ -29,3 +29,8 @@ export function loud(title: string, missing: string): null {
   process.stderr.write(`\n!! skipped: ${title}: ${missing}\n`);
   return null;
 }
+
+/** The S3 server for tests that break uploads off: versitygw stores whole objects or none; s3rver, where it must do, may keep a torn one. */
+export async function s3Kind(): Promise<"versitygw" | "s3rver"> {
+  return (await findVersitygw()) === null ? "s3rver" : "versitygw";
+}
