@@ -4,7 +4,7 @@
  * A refused right names the entry that refuses it, its mode and owners, and who this process is; a full disk says so. Used by everything
  * that touches this machine's files (pgBackRest 2.60 "storage/posix" for the first words and the kinds).
  */
-import { lstatSync } from "node:fs";
+import { lstatSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import { getSystemErrorMap } from "node:util";
 import { type BackupError, type ErrorKind, fail } from "../base/errors";
@@ -56,12 +56,12 @@ function errnoText(error: Error): string {
 /** Mode and owners of the nearest entry that can be looked at, and the effective user of this process. */
 function describeRights(path: string): string {
   // The kernel gives this directory the effective user and group of the process that looks.
-  const process = lstatSync("/proc/self/", { throwIfNoEntry: false });
-  const self = process === undefined ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
+  const process = lookAt("/proc/self/");
+  const self = process === null ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
   let candidate = path;
   for (let depth = 0; depth < 256; depth++) {
-    const found = lstatSync(candidate, { throwIfNoEntry: false });
-    if (found !== undefined) {
+    const found = lookAt(candidate);
+    if (found !== null) {
       const mode = (found.mode & 0o7777).toString(8).padStart(4, "0");
       return `'${candidate}' has mode ${mode}, user ${found.uid}, group ${found.gid}; ${self}`;
     }
@@ -70,4 +70,13 @@ function describeRights(path: string): string {
     candidate = parent;
   }
   return self;
+}
+
+/** Null when the entry is missing or hidden behind a directory that this process may not search. */
+function lookAt(path: string): Stats | null {
+  try {
+    return lstatSync(path);
+  } catch {
+    return null;
+  }
 }

@@ -185,6 +185,8 @@ export class S3Http {
       body: body === undefined ? null : bodyToSend(body),
     });
     const response = await orAborted(sent, signal);
+    // Whoever reads the body gets its error; a body that is given up must not end the process with it.
+    response.body.on("error", () => undefined);
     return { status: response.statusCode, headers: response.headers, body: response.body, attempt };
   }
 }

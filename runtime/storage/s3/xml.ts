@@ -22,37 +22,39 @@ interface OpenElement {
 
 const DEPTH_MAX = 32;
 const NAMED_ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
-// In this order: comment, CDATA, declaration or instruction, document type, end tag, start tag (quoted attribute values may hold ">").
-const MARKUP = /<!--[\s\S]*?-->|<!\[CDATA\[([\s\S]*?)\]\]>|<\?[\s\S]*?\?>|(<!)|<\/([^\s>]+)\s*>|<([^\s/>!?]+)((?:"[^"]*"|'[^']*'|[^"'>])*)>/g;
+/** A start or end tag; quoted attribute values may hold ">". */
+const TAG = /<(\/?)([^\s<>/!?"'=]+)(?=[\s/>])((?:"[^"]*"|'[^']*'|[^"'<>])*)>/y;
 
 /** The root element. @throws format when the text is not one XML document of the supported kind. */
 export function parseXml(text: string): XmlElement {
   const open: OpenElement[] = [];
   let root: XmlElement | undefined;
   let position = 0;
-  const addText = (piece: string, at: number): void => {
-    const innermost = open.at(-1);
-    if (innermost !== undefined) innermost.text += piece;
-    else if (piece.trim() !== "" && piece.trim() !== "\uFEFF") throw malformed("text outside of the root element", at);
-  };
-  for (const match of text.matchAll(MARKUP)) {
-    const between = text.slice(position, match.index);
-    if (between.includes("<")) throw malformed("a stray '<'", position);
-    addText(decodeEntities(between, position), position);
-    position = match.index + match[0].length;
-    const [, cdata, declaration, closed, opened, attributes] = match;
-    if (cdata !== undefined) addText(cdata, match.index);
-    else if (declaration !== undefined) throw malformed("a document type", match.index);
-    else if (closed !== undefined) root = closeElement(open, localName(closed), match.index) ?? root;
-    else if (opened !== undefined) {
-      if (root !== undefined) throw malformed("a second root element", match.index);
-      if (open.length >= DEPTH_MAX) throw malformed(`more than ${DEPTH_MAX} levels`, match.index);
-      open.push({ name: localName(opened), text: "", children: [] });
-      if (attributes?.endsWith("/") === true) root = closeElement(open, localName(opened), match.index) ?? root;
+  // Every turn moves on or throws, so the time grows with the text only.
+  for (;;) {
+    const at = text.indexOf("<", position);
+    addText(open, decodeEntities(text.slice(position, at === -1 ? undefined : at), position), position);
+    if (at === -1) break;
+    if (text.startsWith("<!--", at)) position = endOf(text, "-->", at + 4);
+    else if (text.startsWith("<?", at)) position = endOf(text, "?>", at + 2);
+    else if (text.startsWith("<![CDATA[", at)) {
+      position = endOf(text, "]]>", at + 9);
+      addText(open, text.slice(at + 9, position - 3), at);
+    } else if (text.startsWith("<!", at)) throw malformed("a document type", at);
+    else {
+      TAG.lastIndex = at;
+      const [whole = "", slash = "", name = "", rest = ""] = TAG.exec(text) ?? [];
+      if (whole === "") throw malformed("a '<' that begins no tag", at);
+      if (slash === "") {
+        if (root !== undefined) throw malformed("a second root element", at);
+        if (open.length >= DEPTH_MAX) throw malformed(`more than ${DEPTH_MAX} levels`, at);
+        open.push({ name: localName(name), text: "", children: [] });
+      }
+      if (slash !== "" || rest.endsWith("/")) root = closeElement(open, localName(name), at) ?? root;
+      position = at + whole.length;
     }
   }
-  if (text.slice(position).trim() !== "") throw malformed("text after the root element or an unfinished tag", position);
-  if (root === undefined) throw malformed(open.length === 0 ? "no element" : `no end of element '${open.at(-1)?.name}'`, position);
+  if (root === undefined) throw malformed(open.length === 0 ? "no element" : `no end of element '${open.at(-1)?.name}'`, text.length);
   return root;
 }
 
@@ -79,6 +81,19 @@ function closeElement(open: OpenElement[], name: string, at: number): XmlElement
   if (parent === undefined) return element;
   parent.children.push(element);
   return undefined;
+}
+
+function addText(open: readonly OpenElement[], piece: string, at: number): void {
+  const innermost = open.at(-1);
+  if (innermost !== undefined) innermost.text += piece;
+  else if (piece.replace("\uFEFF", "").trim() !== "") throw malformed("text outside of the root element", at);
+}
+
+/** Behind the next `mark`. */
+function endOf(text: string, mark: string, from: number): number {
+  const found = text.indexOf(mark, from);
+  if (found === -1) throw malformed(`no '${mark}'`, from);
+  return found + mark.length;
 }
 
 function localName(name: string): string {

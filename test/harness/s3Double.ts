@@ -1,0 +1,89 @@
+/**
+ * A double of an S3 service: a plain HTTP server that answers what a test has planned and records what came. For documented behaviour
+ * that no server on this machine shows (throttling, failures inside a 200, missing tokens); everything else is tested on real servers.
+ */
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+
+export interface DoubleRequest {
+  readonly method: string;
+  /** Path and query as sent. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export interface DoubleAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+  /** Ends the connection without an answer, as if it was lost on the way. */
+  readonly lost?: boolean;
+  /** Announces the whole body, sends so much of it and ends the connection. */
+  readonly cutAfterBytes?: number;
+  /** Answers so much later. */
+  readonly delayMs?: number;
+}
+
+export class S3Double {
+  readonly requests: DoubleRequest[] = [];
+  readonly #server: Server;
+  #answer: (request: DoubleRequest, index: number) => DoubleAnswer = () => ({ status: 500 });
+
+  private constructor() {
+    this.#server = createServer((incoming, outgoing) => {
+      const parts: Buffer[] = [];
+      incoming.on("error", () => undefined);
+      incoming.on("data", (part: Buffer) => parts.push(part));
+      incoming.on("end", () => {
+        const request = { method: incoming.method ?? "", url: incoming.url ?? "", headers: incoming.headers, body: Buffer.concat(parts) };
+        this.requests.push(request);
+        const answer = this.#answer(request, this.requests.length - 1);
+        if (answer.delayMs === undefined) send(incoming, outgoing, answer);
+        else setTimeout(() => send(incoming, outgoing, answer), answer.delayMs);
+      });
+    });
+  }
+
+  static async start(): Promise<S3Double> {
+    const double = new S3Double();
+    await new Promise<void>((resolve) => double.#server.listen(0, "127.0.0.1", resolve));
+    return double;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  }
+
+  /** Forgets the requests so far and answers the next ones by `answer`. */
+  answering(answer: (request: DoubleRequest, index: number) => DoubleAnswer): void {
+    this.requests.length = 0;
+    this.#answer = answer;
+  }
+
+  /** `PUT /bucket/key` of every request so far. */
+  lines(): string[] {
+    return this.requests.map(({ method, url }) => `${method} ${url}`);
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+function send(incoming: IncomingMessage, outgoing: ServerResponse, { status, headers, body = "", lost, cutAfterBytes }: DoubleAnswer): void {
+  if (lost === true) {
+    incoming.socket.destroy();
+    return;
+  }
+  const bytes = Buffer.from(body);
+  outgoing.writeHead(status, { "content-length": String(bytes.length), ...headers });
+  if (cutAfterBytes === undefined) outgoing.end(incoming.method === "HEAD" ? undefined : bytes);
+  else outgoing.write(bytes.subarray(0, cutAfterBytes), () => setTimeout(() => incoming.socket.destroy(), 20));
+}
+
+/** An error body as S3 services send it. */
+export function errorBody(code: string, message = "said the double"): string {
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message><RequestId>1</RequestId></Error>`;
+}

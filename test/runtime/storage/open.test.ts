@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { Secret } from "../../../runtime/base/secret";
+import type { RepoConfig, S3Config } from "../../../runtime/config/types";
+import { openStorage } from "../../../runtime/storage/open";
+import { testContext } from "../../harness/context";
+import { posixRepo } from "../../harness/repositories";
+
+const s3: S3Config = {
+  bucket: "bkt",
+  endpoint: "s3.example.com",
+  region: "us-east-1",
+  key: new Secret("k"),
+  keySecret: new Secret("s"),
+  uriStyle: "path",
+  storagePort: 443,
+  verifyTls: true,
+  uploadChunkSizeBytes: 16 * 1024 * 1024,
+  quirks: "auto",
+};
+const open = (repo: Partial<RepoConfig>) =>
+  openStorage(posixRepo("/srv/repo", repo), {
+    ...testContext(),
+    ioTimeoutMs: 1_000,
+    readFile: (path) => {
+      throw new Error(`reads ${path}`);
+    },
+  });
+
+test("each type has its driver", () => {
+  expect(open({})).toMatchObject({ name: "/srv/repo", features: { atomicReplace: true, directories: true, symlinks: true } });
+  expect(open({ symlink: false }).features.symlinks).toBe(false);
+  expect(open({ type: "cifs" }).features).toEqual({ atomicReplace: true, directories: true, symlinks: false });
+  expect(open({ type: "s3", s3 })).toMatchObject({
+    name: "s3://bkt/srv/repo",
+    features: { atomicReplace: true, directories: false, symlinks: false },
+  });
+  expect(open({ type: "s3", s3, path: "/" }).name).toBe("s3://bkt");
+});
+
+test("the authority's file is read when it is configured", () => {
+  expect(() => open({ type: "s3", s3: { ...s3, caFile: "/etc/ca.pem" } })).toThrow("reads /etc/ca.pem");
+});
+
+test("wrong settings are named", () => {
+  expect(() => open({ key: 2, type: "s3", s3: { ...s3, quirks: "nonsense" } })).toThrow(
+    expect.objectContaining({
+      kind: "optionInvalidValue",
+      message: "'nonsense' is not allowed for 's3Quirks' of repo2",
+      hints: ["Allowed are: auto, aws, b2, r2, minio, ceph, seaweedfs, garage, hetzner, wasabi, versitygw, generic."],
+    }),
+  );
+  expect(() => open({ key: 2, type: "s3", s3: { ...s3, uploadChunkSizeBytes: 1024 * 1024 } })).toThrow(
+    expect.objectContaining({
+      kind: "optionInvalidValue",
+      message: "'1048576' is out of range for 'repo2-storage-upload-chunk-size' option",
+      hints: ["another S3-compatible service takes parts of 5242880 to 5368709120 bytes."],
+    }),
+  );
+  expect(() => open({ key: 2, type: "s3" })).toThrow(
+    expect.objectContaining({ kind: "optionRequired", message: "command requires option: repo2-s3-bucket" }),
+  );
+});

@@ -1,0 +1,235 @@
+/** What is special about file systems: modes, temporary names, rights, full disks. The common rules are in the conformance suite. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type ByteStream, collect, streamOf, utf8 } from "../../../runtime/base/bytes";
+import { isError } from "../../../runtime/base/errors";
+import { PosixStorage } from "../../../runtime/storage/posix";
+
+const MIB = 1024 * 1024;
+const IS_ROOT = process.geteuid?.() === 0;
+/** nobody, everywhere. */
+const OTHER_USER = 65_534;
+let root: string;
+let controller: AbortController;
+let umask: number;
+beforeEach(() => {
+  // As the program does at its start.
+  umask = process.umask(0);
+  root = mkdtempSync(join(tmpdir(), "posix-"));
+  controller = new AbortController();
+});
+afterEach(() => {
+  rmSync(root, { recursive: true, force: true });
+  process.umask(umask);
+});
+
+const open = (path = root): PosixStorage => new PosixStorage({ root: path, syncDirectories: true, symlinks: true, signal: controller.signal });
+const modeOf = (path: string): string => (statSync(path).mode & 0o7777).toString(8);
+const refusal = async (work: Promise<unknown>): Promise<object> => {
+  const error: unknown = await work.then(
+    () => "it succeeded",
+    (thrown: unknown) => thrown,
+  );
+  return isError(error) ? { ...error, message: error.message } : { error };
+};
+
+test("files are 0640 and directories 0750", async () => {
+  await open(join(root, "repo")).put("archive/demo/archive.info", utf8("x"));
+  await open(join(root, "repo")).putStream("backup/demo/F/pg_data/x", () => streamOf(utf8("x")), { atomic: false });
+  await open(join(root, "repo")).makePath("made/here");
+  for (const path of ["repo", "repo/archive/demo", "repo/backup/demo/F/pg_data", "repo/made", "repo/made/here"])
+    expect(modeOf(join(root, path))).toBe("750");
+  for (const path of ["repo/archive/demo/archive.info", "repo/backup/demo/F/pg_data/x"]) expect(modeOf(join(root, path))).toBe("640");
+});
+
+test("a stricter umask is honoured when the program keeps it", async () => {
+  process.umask(0o077);
+  await open(join(root, "repo")).put("d/f", utf8("x"));
+  expect([modeOf(join(root, "repo/d")), modeOf(join(root, "repo/d/f"))]).toEqual(["700", "600"]);
+});
+
+test("an atomic write is under stock's temporary name until it is whole, one in place is not", async () => {
+  const seen: string[][] = [];
+  const source = async function* (): ByteStream {
+    yield utf8("new ");
+    seen.push(readdirSync(root).sort());
+    yield utf8("content");
+  };
+  writeFileSync(join(root, "f"), "old");
+  await open().putStream("f", source);
+  await open().putStream("g", source, { atomic: false });
+  expect(seen).toEqual([
+    ["f", "f.pgbackrest.tmp"],
+    ["f", "g"],
+  ]);
+  expect(readdirSync(root).sort()).toEqual(["f", "g"]);
+  expect(readFileSync(join(root, "f"), "utf8")).toBe("new content");
+});
+
+test("a leftover temporary file is listed as it is and does not disturb the next write", async () => {
+  writeFileSync(join(root, "f.pgbackrest.tmp"), "a very long leftover of a crash");
+  const paths: string[] = [];
+  for await (const info of open().list("")) paths.push(info.path);
+  expect(paths).toEqual(["f.pgbackrest.tmp"]);
+  await open().put("f", utf8("short"));
+  expect(readdirSync(root)).toEqual(["f"]);
+  expect(readFileSync(join(root, "f"), "utf8")).toBe("short");
+});
+
+test("a listing bears files that vanish while it runs", async () => {
+  for (let index = 0; index < 200; index++) writeFileSync(join(root, `f${index}`), "x");
+  const paths: string[] = [];
+  for await (const info of open().list("")) {
+    if (paths.length === 0) for (let index = 0; index < 200; index++) rmSync(join(root, `f${index}`));
+    paths.push(info.path);
+  }
+  expect(paths.length).toBeGreaterThan(0);
+  expect(paths.length).toBeLessThan(200);
+});
+
+test("a file is read in chunks of one mebibyte that stay as they are", async () => {
+  const bytes = Uint8Array.from({ length: 2 * MIB + 5 }, (_, position) => position % 251);
+  writeFileSync(join(root, "f"), bytes);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await open().read("f")) chunks.push(chunk);
+  expect(chunks.map((chunk) => chunk.length)).toEqual([MIB, MIB, 5]);
+  expect(Buffer.compare(Buffer.concat(chunks), bytes)).toBe(0);
+});
+
+test("a stop leaves neither the file nor its temporary name", async () => {
+  const source = async function* (): ByteStream {
+    yield utf8("a");
+    controller.abort();
+    yield utf8("b");
+  };
+  expect(await refusal(open().putStream("f", source))).toMatchObject({
+    kind: "term",
+    message: `terminated while writing '${root}/f.pgbackrest.tmp'`,
+  });
+  expect(readdirSync(root)).toEqual([]);
+  expect(await refusal(open().put("g", utf8("x")))).toMatchObject({ kind: "term" });
+});
+
+test("a directory in the way is an error with both names", async () => {
+  mkdirSync(join(root, "f/below"), { recursive: true });
+  expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
+    kind: "fileMove",
+    message: `unable to move '${root}/f.pgbackrest.tmp' to '${root}/f': [21] Illegal operation on a directory`,
+  });
+  expect(readdirSync(root)).toEqual(["f"]);
+  writeFileSync(join(root, "file"), "x");
+  expect(await refusal(open().put("file/below", utf8("x")))).toMatchObject({
+    kind: "fileOpen",
+    message: `unable to open file '${root}/file/below.pgbackrest.tmp' for write: [20] Not a directory`,
+  });
+});
+
+describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
+  /** Runs `work` with the rights of another user. */
+  const asOther = async <T>(work: () => Promise<T>): Promise<T> => {
+    process.setegid?.(OTHER_USER);
+    process.seteuid?.(OTHER_USER);
+    try {
+      return await work();
+    } finally {
+      process.seteuid?.(0);
+      process.setegid?.(0);
+    }
+  };
+  const self = `this process is user ${OTHER_USER}, group ${OTHER_USER}`;
+  const hints = ["Give the user of this process the right to do this, or run as the user who has it."];
+  beforeEach(() => {
+    chmodSync(root, 0o755);
+    mkdirSync(join(root, "closed"), { mode: 0o755 });
+    writeFileSync(join(root, "closed/secret"), "x", { mode: 0o600 });
+    mkdirSync(join(root, "shut"), { mode: 0o700 });
+  });
+
+  test("a path that cannot be written is named with its rights", async () => {
+    expect(await asOther(() => refusal(open().put("closed/f", utf8("x"))))).toMatchObject({
+      kind: "fileOpen",
+      exitCode: 41,
+      message: `unable to open file '${root}/closed/f.pgbackrest.tmp' for write: [13] Permission denied: '${root}/closed' has mode 0755, user 0, group 0; ${self}`,
+      hints,
+    });
+    expect(await asOther(() => refusal(open().put("closed/new/f", utf8("x"))))).toMatchObject({
+      kind: "pathCreate",
+      exitCode: 47,
+      message: `unable to create path '${root}/closed/new': [13] Permission denied: '${root}/closed' has mode 0755, user 0, group 0; ${self}`,
+      hints,
+    });
+  });
+
+  test("so are files that cannot be read, listed or removed; none of them is missing", async () => {
+    expect(await asOther(() => refusal(open().read("closed/secret")))).toMatchObject({
+      kind: "fileOpen",
+      message: `unable to open file '${root}/closed/secret' for read: [13] Permission denied: '${root}/closed/secret' has mode 0600, user 0, group 0; ${self}`,
+    });
+    expect(await asOther(() => refusal(open().stat("shut/f")))).toMatchObject({
+      kind: "fileInfo",
+      exitCode: 98,
+      message: `unable to get info for path/file '${root}/shut/f': [13] Permission denied: '${root}/shut' has mode 0700, user 0, group 0; ${self}`,
+    });
+    expect(await asOther(() => refusal(open().read("shut/f")))).toMatchObject({ kind: "fileOpen" });
+    expect(await asOther(() => refusal(open().list("shut")[Symbol.asyncIterator]().next()))).toMatchObject({
+      kind: "pathOpen",
+      message: `unable to list file info for path '${root}/shut': [13] Permission denied: '${root}/shut' has mode 0700, user 0, group 0; ${self}`,
+    });
+    expect(await asOther(() => refusal(open().remove("closed/secret")))).toMatchObject({ kind: "fileRemove" });
+    expect(await asOther(() => refusal(open().removePath("closed")))).toMatchObject({ kind: "pathRemove" });
+    expect(existsSync(join(root, "closed/secret"))).toBe(true);
+  });
+});
+
+/** A small file system of its own; null where this machine does not let us mount one. */
+const mountTmpfs = (path: string, options: string): (() => void) | null => {
+  mkdirSync(path);
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]).status !== 0) return null;
+  return () => void spawnSync("umount", ["-l", path]);
+};
+
+test("a full disk says so, leaves the old file and nothing else", async (context) => {
+  const disk = join(root, "disk");
+  const unmount = mountTmpfs(disk, "size=2m");
+  if (unmount === null) return context.skip("no tmpfs can be mounted here (needs root): a full disk is not tested");
+  try {
+    const storage = open(disk);
+    await storage.put("d/f", utf8("old"));
+    const source = async function* (): ByteStream {
+      for (let turn = 0; turn < 8; turn++) yield new Uint8Array(MIB / 2).fill(turn + 1);
+    };
+    for (const atomic of [true, false]) {
+      const name = atomic ? "d/f" : "d/g";
+      const written = atomic ? `${disk}/d/f.pgbackrest.tmp` : `${disk}/d/g`;
+      expect(await refusal(storage.putStream(name, source, { atomic }))).toMatchObject({
+        kind: "fileWrite",
+        exitCode: 64,
+        message: `unable to write '${written}': [28] No space left on device`,
+        hints: [`The file system of '${disk}/d' is full: free or add space.`],
+      });
+    }
+    expect(Buffer.from(await collect(await storage.read("d/f"), 10)).toString()).toBe("old");
+    expect(readdirSync(join(disk, "d"))).toEqual(["f"]);
+    await storage.put("d/f", new Uint8Array(MIB));
+  } finally {
+    unmount();
+  }
+});
+
+test("a read-only file system says so", async (context) => {
+  const disk = join(root, "disk");
+  const unmount = mountTmpfs(disk, "size=1m,ro");
+  if (unmount === null) return context.skip("no tmpfs can be mounted here (needs root): a read-only file system is not tested");
+  try {
+    expect(await refusal(open(disk).put("f", utf8("x")))).toMatchObject({
+      kind: "fileOpen",
+      message: `unable to open file '${disk}/f.pgbackrest.tmp' for write: [30] Read-only file system`,
+      hints: [`The file system of '${disk}' is mounted read-only.`],
+    });
+  } finally {
+    unmount();
+  }
+});

@@ -1,0 +1,448 @@
+/** Documented behaviour of S3 services that no server on this machine shows, played by a double. */
+import { createHash } from "node:crypto";
+import { createServer } from "node:net";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type ByteStream, collect, streamOf, utf8 } from "../../../../runtime/base/bytes";
+import { type Clock, systemClock } from "../../../../runtime/base/clock";
+import { Secret } from "../../../../runtime/base/secret";
+import { type S3Options, S3Storage } from "../../../../runtime/storage/s3/client";
+import { findQuirks, type S3Quirks } from "../../../../runtime/storage/s3/quirks";
+import { type TestContext, testContext } from "../../../harness/context";
+import { errorBody, S3Double } from "../../../harness/s3Double";
+
+const MIB = 1024 * 1024;
+const PART = 5 * MIB;
+let double: S3Double;
+let context: TestContext;
+const opened: S3Storage[] = [];
+beforeAll(async () => {
+  double = await S3Double.start();
+});
+afterAll(() => double.stop());
+beforeEach(() => {
+  context = testContext();
+});
+afterEach(async () => {
+  for (const storage of opened.splice(0)) await storage.close();
+});
+
+const quirks = (id: string, more: Partial<S3Quirks> = {}): S3Quirks => {
+  const row = findQuirks(id, "");
+  if (row === null) throw new Error(`no row ${id}`);
+  return { ...row, ...more };
+};
+const open = (more: Partial<S3Options> = {}, deps: { clock?: Clock; ioTimeoutMs?: number } = {}): S3Storage => {
+  const options: S3Options = {
+    repoKey: 2,
+    path: "/repo",
+    bucket: "bkt",
+    endpoint: `http://127.0.0.1:${double.port}`,
+    region: "us-east-1",
+    key: new Secret("key"),
+    keySecret: new Secret("secret"),
+    uriStyle: "path",
+    storagePort: 443,
+    verifyTls: true,
+    quirks: quirks("generic"),
+    partSizeBytes: PART,
+    ...more,
+  };
+  const storage = new S3Storage(options, { clock: context.clock, random: context.random, signal: context.signal, ioTimeoutMs: 60_000, ...deps });
+  opened.push(storage);
+  return storage;
+};
+const refusal = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => "it succeeded",
+    (error: unknown) => (error instanceof Error ? { ...error, message: error.message } : error),
+  );
+const OK = { status: 200 };
+
+describe("retries", () => {
+  test("SlowDown is waited out with growing pauses, signed anew, the body sent again", async () => {
+    double.answering((_, index) => (index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : OK));
+    await open().put("f", utf8("content"));
+    expect(double.lines()).toEqual(Array.from({ length: 4 }, () => "PUT /bkt/repo/f"));
+    expect(double.requests.map(({ body }) => body.toString())).toEqual(["content", "content", "content", "content"]);
+    const shares = [1 / 320, 1 / 80, 1 / 20].map((share) => share * 60_000);
+    expect(context.clock.sleeps).toHaveLength(3);
+    for (const [index, share] of shares.entries()) {
+      expect(context.clock.sleeps[index]).toBeGreaterThanOrEqual(share * 0.5);
+      expect(context.clock.sleeps[index]).toBeLessThan(share * 1.5);
+    }
+    // The third pause is longer than a second, so the last request has another date.
+    expect(double.requests[3]?.headers["x-amz-date"]).not.toBe(double.requests[0]?.headers["x-amz-date"]);
+    expect(double.requests[3]?.headers.authorization).not.toBe(double.requests[0]?.headers.authorization);
+  });
+
+  test("SlowDown without end is an error of the service that may pass", async () => {
+    double.answering(() => ({ status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") }));
+    expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
+      kind: "service",
+      exitCode: 101,
+      retryable: true,
+      repoKey: 2,
+      path: "f",
+      message: "unable to put 's3://bkt/repo/f': [503] SlowDown: Please reduce your request rate. (after 6 attempts)",
+    });
+    expect(double.requests).toHaveLength(6);
+    expect(context.clock.sleeps.reduce((sum, pause) => sum + pause, 0)).toBeLessThan(60_000);
+  });
+
+  test("retry-after is a wish that is granted within the io-timeout", async () => {
+    double.answering((_, index) => (index === 0 ? { status: 429, headers: { "retry-after": "17" } } : OK));
+    await open().put("f", utf8("x"));
+    expect(context.clock.sleeps).toEqual([17_000]);
+    double.answering(() => ({ status: 429, headers: { "retry-after": "3600" } }));
+    expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
+      kind: "service",
+      retryable: true,
+      message: "unable to put 's3://bkt/repo/f': [429]",
+    });
+  });
+
+  test.each([
+    [400, "RequestTimeout", true],
+    [400, "BadDigest", true],
+    [409, "OperationAborted", true],
+    [408, "", true],
+    [500, "InternalError", true],
+    [502, "", true],
+    [501, "NotImplemented", false],
+    [400, "EntityTooLarge", false],
+    [412, "PreconditionFailed", false],
+    [301, "PermanentRedirect", false],
+  ])("%i %s: retried is %s", async (status, code, retried) => {
+    double.answering((_, index) => (index === 0 ? { status, body: code === "" ? "" : errorBody(code) } : OK));
+    const result = await refusal(open().put("f", utf8("x")));
+    expect(result).toEqual(retried ? "it succeeded" : expect.objectContaining({ kind: "service", retryable: false }));
+    expect(double.requests).toHaveLength(retried ? 2 : 1);
+  });
+
+  test("a lost connection is retried, an abort while waiting ends it", async () => {
+    double.answering((_, index) => (index === 0 ? { status: 0, lost: true } : OK));
+    await open().put("f", utf8("x"));
+    expect(double.requests).toHaveLength(2);
+    double.answering(() => {
+      context.abort();
+      return { status: 503 };
+    });
+    expect(await refusal(open().put("f", utf8("x")))).toMatchObject({ kind: "term", message: "terminated while trying to put 's3://bkt/repo/f'" });
+  });
+});
+
+describe("requests", () => {
+  test("carry the real hash, no checksum extensions and no chunked encoding", async () => {
+    double.answering(() => OK);
+    for (const [id, md5] of [
+      ["aws", true],
+      ["r2", false],
+    ] as const) {
+      const storage = open({ quirks: quirks(id), token: new Secret("token") });
+      for (const bytes of [utf8("small"), new Uint8Array(2 * MIB).fill(9)]) {
+        await storage.putStream("f", () => streamOf(bytes.subarray(0, 3), bytes.subarray(3)));
+        const sent = double.requests.at(-1);
+        expect(Buffer.compare(sent?.body ?? Buffer.alloc(0), bytes)).toBe(0);
+        expect(sent?.headers["x-amz-content-sha256"]).toBe(createHash("sha256").update(bytes).digest("hex"));
+        expect(sent?.headers["content-md5"]).toBe(md5 ? createHash("md5").update(bytes).digest("base64") : undefined);
+        expect(sent?.headers["content-length"]).toBe(String(bytes.length));
+        expect(sent?.headers["x-amz-security-token"]).toBe("token");
+        const names = Object.keys(sent?.headers ?? {});
+        expect(names.filter((name) => /checksum|decoded|trailer|transfer-encoding|^content-encoding|^expect$/.test(name))).toEqual([]);
+      }
+    }
+  });
+
+  test("ask the service for names with the prefix", async () => {
+    double.answering(() => ({ status: 200, body: "<ListBucketResult/>" }));
+    for await (const _ of open().list("archive/demo", { namePrefix: "0001" }));
+    for await (const _ of open({ path: "/" }).list("", { recursive: true }));
+    expect(double.lines()).toEqual(["GET /bkt/?delimiter=%2F&list-type=2&prefix=repo%2Farchive%2Fdemo%2F0001", "GET /bkt/?list-type=2"]);
+  });
+});
+
+describe("missing", () => {
+  const html = "<html><body><h1>404 page not found</h1></body></html>";
+
+  test("only what the service itself calls missing", async () => {
+    double.answering(() => ({ status: 404, body: errorBody("NoSuchKey") }));
+    expect(await refusal(open().read("f"))).toMatchObject({
+      kind: "fileMissing",
+      path: "f",
+      message: "unable to get 's3://bkt/repo/f': there is no such object",
+    });
+    for (const body of [html, "", errorBody("NoSuchUpload")]) {
+      double.answering(() => ({ status: 404, body }));
+      expect(await refusal(open().read("f"))).toMatchObject({ kind: "service", retryable: false });
+    }
+  });
+
+  test("a proxy's 404 to HEAD is not believed", async () => {
+    double.answering(() => ({ status: 404, body: html }));
+    expect(await refusal(open().stat("f"))).toMatchObject({
+      kind: "service",
+      message: "unable to get info of 's3://bkt/repo/f': [404]: the answer is not one of an S3 service",
+    });
+    double.answering(({ method }) => (method === "HEAD" ? { status: 404 } : { status: 200, body: html }));
+    expect(await refusal(open().stat("f"))).toMatchObject({
+      kind: "service",
+      message: "unable to get info of 's3://bkt/repo/f': the answer is 'html'",
+    });
+    double.answering(({ method }) => (method === "HEAD" ? { status: 404 } : { status: 200, body: "<ListBucketResult/>" }));
+    expect(await open().stat("f")).toBeNull();
+  });
+});
+
+describe("listing", () => {
+  const page = (keys: readonly string[], more = "") =>
+    `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}${more}</ListBucketResult>`;
+  const names = async (storage: S3Storage): Promise<string[]> => {
+    const found: string[] = [];
+    for await (const info of storage.list("d", { recursive: true })) found.push(info.path);
+    return found;
+  };
+
+  test("goes on without a token after the last name", async () => {
+    double.answering(({ url }) => ({
+      status: 200,
+      body: url.includes("start-after=repo%2Fd%2Fb") ? page(["repo/d/c"]) : page(["repo/d/a", "repo/d/b"], "<IsTruncated>true</IsTruncated>"),
+    }));
+    expect(await names(open())).toEqual(["d/a", "d/b", "d/c"]);
+  });
+
+  test("does not go round in circles", async () => {
+    double.answering(() => ({
+      status: 200,
+      body: page(["repo/d/a"], "<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>"),
+    }));
+    expect(await refusal(names(open()))).toMatchObject({
+      kind: "service",
+      message: "unable to list 's3://bkt/repo/d': the listing does not come to its end",
+    });
+    expect(double.requests).toHaveLength(2);
+  });
+
+  test("leaves out objects that stand for directories", async () => {
+    double.answering(() => ({ status: 200, body: page(["repo/d/", "repo/d/a"]) }));
+    expect(await names(open())).toEqual(["d/a"]);
+  });
+});
+
+describe("reading", () => {
+  test("does not join two versions of an object", async () => {
+    const whole = Buffer.alloc(400_000, 1);
+    double.answering(({ headers }, index) => ({
+      status: headers.range === undefined ? 200 : 206,
+      headers: { etag: index === 0 ? '"one"' : '"two"' },
+      body: index === 0 ? whole : whole.subarray(200_000),
+      ...(index === 0 ? { cutAfterBytes: 200_000 } : {}),
+    }));
+    expect(
+      await refusal(
+        open()
+          .read("f")
+          .then((stream) => collect(stream, MIB)),
+      ),
+    ).toMatchObject({
+      kind: "fileRead",
+      retryable: true,
+      message: "unable to get 's3://bkt/repo/f': the object changed while it was read",
+    });
+    expect(double.requests[1]?.headers.range).toBe("bytes=200000-399999");
+  });
+
+  test("refuses a whole object where a range was asked for", async () => {
+    double.answering(() => ({ status: 200, body: "0123456789" }));
+    expect(await refusal(open().read("f", { offsetBytes: 2, sizeBytes: 3 }))).toMatchObject({
+      kind: "service",
+      message: "unable to get 's3://bkt/repo/f': the service ignores ranges",
+    });
+  });
+});
+
+describe("batch deletion", () => {
+  const keys = Array.from({ length: 2_100 }, (_, index) => `repo/d/${String(index).padStart(4, "0")}`);
+  const listing = `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}</ListBucketResult>`;
+
+  test("goes by the thousand, with MD5, and tries alone what was refused", async () => {
+    const failed = ["repo/d/0007", "repo/d/1500"];
+    double.answering(({ method, body }) => {
+      if (method === "GET") return { status: 200, body: listing };
+      if (method === "DELETE") return { status: 204 };
+      const errors = failed
+        .filter((key) => body.includes(`<Key>${key}</Key>`))
+        .map((key) => `<Error><Key>${key}</Key><Code>InternalError</Code></Error>`);
+      return { status: 200, body: `<DeleteResult>${errors.join("")}</DeleteResult>` };
+    });
+    await open().removePath("d");
+    const posts = double.requests.filter(({ method }) => method === "POST");
+    expect(posts.map(({ url, body }) => [url, body.toString().match(/<Key>/g)?.length])).toEqual([
+      ["/bkt/?delete=", 1000],
+      ["/bkt/?delete=", 1000],
+      ["/bkt/?delete=", 100],
+    ]);
+    for (const { headers, body } of posts) expect(headers["content-md5"]).toBe(createHash("md5").update(body).digest("base64"));
+    expect(double.lines().filter((line) => line.startsWith("DELETE"))).toEqual(failed.map((key) => `DELETE /bkt/${key}`));
+  });
+
+  test("falls back to single deletions where there is none, and reports what stays", async () => {
+    const few = listing.replaceAll(/<Contents><Key>repo\/d\/(?!000[0-3]).*?<\/Contents>/g, "");
+    for (const id of ["generic", "single"]) {
+      double.answering(({ method }) => (method === "GET" ? { status: 200, body: few } : method === "POST" ? { status: 501 } : { status: 204 }));
+      await open(id === "single" ? { quirks: quirks("generic", { batchDelete: false }) } : {}).removePath("d");
+      expect(
+        double
+          .lines()
+          .filter((line) => line.startsWith("DELETE"))
+          .sort(),
+      ).toEqual([0, 1, 2, 3].map((index) => `DELETE /bkt/repo/d/000${index}`));
+      expect(double.lines().some((line) => line.startsWith("POST"))).toBe(id === "generic");
+    }
+    double.answering(({ method, url }) => {
+      if (method === "GET") return { status: 200, body: few };
+      return method === "POST" || url.endsWith("2") ? { status: method === "POST" ? 501 : 403, body: errorBody("AccessDenied") } : { status: 204 };
+    });
+    expect(await refusal(open().removePath("d"))).toMatchObject({
+      kind: "access",
+      path: "d/0002",
+      message: "unable to remove 's3://bkt/repo/d/0002': [403] AccessDenied: said the double",
+      hints: ["The key of repo2-s3-key must be allowed to list, read, write and delete in bucket 'bkt' below the repository's path."],
+    });
+  });
+});
+
+describe("multipart", () => {
+  async function* source(sizeBytes: number): ByteStream {
+    for (let made = 0; made < sizeBytes; made += MIB) yield new Uint8Array(Math.min(MIB, sizeBytes - made)).fill(made / MIB);
+  }
+  const begun = { status: 200, body: "<InitiateMultipartUploadResult><UploadId>up/1</UploadId></InitiateMultipartUploadResult>" };
+  const md5 = (bytes: Uint8Array | Buffer): string => createHash("md5").update(bytes).digest("hex");
+  const completed = { status: 200, body: "<CompleteMultipartUploadResult><ETag>&quot;x-3&quot;</ETag></CompleteMultipartUploadResult>" };
+  const isPart = (url: string): boolean => url.includes("partNumber=");
+  const isComplete = (method: string, url: string): boolean => method === "POST" && url.includes("uploadId=");
+
+  test("sends equal parts, the last one shorter, and names them in order", async () => {
+    double.answering(({ method, url, body }) => {
+      if (isPart(url)) return { status: 200, headers: { etag: `"${md5(body)}"` } };
+      return isComplete(method, url) ? completed : begun;
+    });
+    await open().putStream("f", () => source(2 * PART + 7));
+    const parts = double.requests.filter(({ url }) => isPart(url)).sort((left, right) => left.url.localeCompare(right.url));
+    expect(parts.map(({ url, body }) => [url, body.length])).toEqual([
+      ["/bkt/repo/f?partNumber=1&uploadId=up%2F1", PART],
+      ["/bkt/repo/f?partNumber=2&uploadId=up%2F1", PART],
+      ["/bkt/repo/f?partNumber=3&uploadId=up%2F1", 7],
+    ]);
+    const list = parts.map(({ body }, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>&#34;${md5(body)}&#34;</ETag></Part>`).join("");
+    expect(double.requests.at(-1)?.body.toString()).toContain(`>${list}<`);
+    expect(double.requests[0]).toMatchObject({ method: "POST", url: "/bkt/repo/f?uploads=" });
+  });
+
+  test("has two parts on the way and no more", async () => {
+    let under = 0;
+    let most = 0;
+    double.answering(({ method, url, body }) => {
+      if (!isPart(url)) return isComplete(method, url) ? completed : begun;
+      under++;
+      most = Math.max(most, under);
+      setTimeout(() => under--, 50);
+      return { status: 200, headers: { etag: `"${md5(body)}"` }, delayMs: 60 };
+    });
+    await open().putStream("f", () => source(6 * PART));
+    expect(most).toBe(2);
+  });
+
+  test("aborts and fails clearly beyond the number of parts", async () => {
+    double.answering(({ method, url }) => (isPart(url) ? { status: 200, headers: { etag: '"e"' } } : method === "DELETE" ? { status: 204 } : begun));
+    expect(await refusal(open({ quirks: quirks("generic", { partCountMax: 3 }) }).putStream("f", () => source(3 * PART + 1)))).toMatchObject({
+      kind: "fileWrite",
+      message: "unable to put 's3://bkt/repo/f': it is larger than 3 parts of 5242880 bytes",
+      hints: ["Raise repo2-storage-upload-chunk-size: parts of one upload all have that size."],
+    });
+    expect(double.lines().at(-1)).toBe("DELETE /bkt/repo/f?uploadId=up%2F1");
+  });
+
+  test("a part that is refused ends the upload, which is aborted", async () => {
+    double.answering(({ method, url }) => {
+      if (isPart(url))
+        return url.includes("partNumber=2") ? { status: 403, body: errorBody("AccessDenied") } : { status: 200, headers: { etag: '"e"' } };
+      return method === "DELETE" ? { status: 204 } : begun;
+    });
+    expect(await refusal(open().putStream("f", () => source(4 * PART)))).toMatchObject({
+      kind: "access",
+      message: "unable to put part 2 of 's3://bkt/repo/f': [403] AccessDenied: said the double",
+    });
+    expect(double.lines().at(-1)).toBe("DELETE /bkt/repo/f?uploadId=up%2F1");
+  });
+
+  test("200 with an error inside is a failure, retried when it may pass", async () => {
+    let completes = 0;
+    const answer =
+      (code: string, times: number) =>
+      ({ method, url }: { method: string; url: string }) => {
+        if (isPart(url)) return { status: 200, headers: { etag: '"e"' } };
+        if (method === "DELETE") return { status: 204 };
+        if (!isComplete(method, url)) return begun;
+        return ++completes <= times ? { status: 200, body: errorBody(code) } : completed;
+      };
+    double.answering(answer("InternalError", 1));
+    await open().putStream("f", () => source(2 * PART));
+    expect(completes).toBe(2);
+    completes = 0;
+    double.answering(answer("InvalidPart", 99));
+    expect(await refusal(open().putStream("f", () => source(2 * PART)))).toMatchObject({
+      kind: "service",
+      retryable: false,
+      message: "unable to complete upload of 's3://bkt/repo/f': [200] InvalidPart: said the double",
+    });
+    expect(completes).toBe(1);
+    double.answering(({ method, url }) =>
+      isPart(url) ? { status: 200, headers: { etag: '"e"' } } : isComplete(method, url) ? OK : method === "DELETE" ? { status: 204 } : begun,
+    );
+    expect(await refusal(open().putStream("f", () => source(2 * PART)))).toMatchObject({ kind: "service" });
+  });
+
+  test("a completion whose answer was lost is recognised by the object, and only by it", async () => {
+    for (const ours of [true, false]) {
+      const digests: string[] = [];
+      let completes = 0;
+      double.answering(({ method, url, body }) => {
+        if (isPart(url)) {
+          digests[Number(/partNumber=(\d+)/.exec(url)?.[1]) - 1] = md5(body);
+          return { status: 200, headers: { etag: `"${md5(body)}"` } };
+        }
+        if (isComplete(method, url)) return ++completes === 1 ? { status: 0, lost: true } : { status: 404, body: errorBody("NoSuchUpload") };
+        const etag = `"${ours ? md5(Buffer.from(digests.join(""), "hex")) : md5(utf8("other"))}-${digests.length}"`;
+        if (method === "HEAD")
+          return { status: 200, headers: { etag, "content-length": String(2 * PART + 1), "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" } };
+        return method === "DELETE" ? { status: 404, body: errorBody("NoSuchUpload") } : begun;
+      });
+      expect(await refusal(open().putStream("f", () => source(2 * PART + 1)))).toEqual(
+        ours ? "it succeeded" : expect.objectContaining({ kind: "service", message: expect.stringContaining("[404] NoSuchUpload") }),
+      );
+    }
+  });
+});
+
+test("a slow line is not taken for a dead one", async () => {
+  // Real time: the body takes twice the io-timeout, while each piece of it comes in time. Large, because the kernel buffers some megabytes.
+  const sizeBytes = 16 * MIB;
+  const server = createServer((socket) => {
+    let seenBytes = 0;
+    socket.on("error", () => undefined);
+    socket.on("data", (data) => {
+      socket.pause();
+      setTimeout(() => socket.resume(), 15);
+      seenBytes += data.length;
+      if (seenBytes >= sizeBytes) socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const storage = open({ endpoint: `http://127.0.0.1:${port}`, partSizeBytes: sizeBytes }, { clock: systemClock, ioTimeoutMs: 2_000 });
+  const startedMs = performance.now();
+  await storage.putStream("f", () => streamOf(new Uint8Array(sizeBytes)));
+  expect(performance.now() - startedMs).toBeGreaterThan(3_000);
+  await new Promise((resolve) => server.close(resolve));
+});
