@@ -50,7 +50,9 @@ export class MemoryStorage implements Storage {
     const above = path === "" ? "" : `${path}/`;
     const prefix = `${above}${options.namePrefix ?? ""}`;
     const seen = new Set<string>();
-    for (const [filePath, file] of [...this.files]) {
+    // What is written while somebody lists is not of this listing.
+    const snapshot = [...this.files];
+    for (const [filePath, file] of snapshot) {
       if (!filePath.startsWith(prefix)) continue;
       const slash = filePath.indexOf("/", above.length);
       if (options.recursive === true || slash === -1) yield infoOf(filePath, file);
@@ -86,7 +88,7 @@ export class MemoryStorage implements Storage {
 
   async removePath(path: string): Promise<void> {
     checkPath(path);
-    for (const filePath of [...this.files.keys()]) if (filePath.startsWith(`${path}/`)) this.files.delete(filePath);
+    for (const filePath of this.files.keys()) if (filePath.startsWith(`${path}/`)) this.files.delete(filePath);
   }
 
   async makePath(path: string): Promise<void> {
