@@ -2,7 +2,7 @@
  * Worker threads that run jobs: each is this same program started as a thread, with its own connections to every repository.
  *
  * A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
- * as errors; the pool goes on with the others.
+ * as errors; the pool goes on with the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
  */
 import { Worker } from "node:worker_threads";
 import { type BackupError, fail, toBackupError } from "../base/errors";
@@ -73,6 +73,14 @@ export function workerPool(workerFile: string, start: WorkerStart, count: number
     thread.worker.on("exit", (code) => die(`exit ${code}`));
   }
 
+  const abort = (): void => {
+    const error = toBackupError(signal.reason, "term");
+    for (const { waiting } of queue.splice(0)) waiting.reject(error);
+    // They stay in the list, so that `close` knows who is busy.
+    for (const thread of threads) for (const waiting of thread.waiting.values()) waiting.reject(error);
+  };
+  signal.addEventListener("abort", abort, { once: true });
+
   return {
     slots: count,
     run<J extends Job>(job: J): Promise<JobResult<J>> {
@@ -83,6 +91,7 @@ export function workerPool(workerFile: string, start: WorkerStart, count: number
       });
     },
     async close() {
+      signal.removeEventListener("abort", abort);
       await Promise.all(
         threads.map(async (thread) => {
           if (thread.waiting.size > 0 || thread.dead) return void (await thread.worker.terminate());

@@ -1,0 +1,146 @@
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { sha1Hex } from "../../../runtime/base/hash";
+import { Secret } from "../../../runtime/base/secret";
+import type { JobPool } from "../../../runtime/operations/jobs";
+import type { VerifyFileJob, VerifyFileResult } from "../../../runtime/operations/verifyFile";
+import { workerPool } from "../../../runtime/workers/pool";
+import { eventually } from "../../harness/context";
+import { posixRepo } from "../../harness/repositories";
+import { temporaryFolder } from "../repository/support";
+
+const OUT = join(__dirname, "../../../node_modules/.cache/pgbackstop");
+const THREAD = join(OUT, `thread-${process.pid}.cjs`);
+
+/** The thread's side as main starts it, with three ways of going wrong that a file's name asks for. */
+const SOURCE = `
+  import { parentPort, workerData } from "node:worker_threads";
+  import { systemClock } from "./runtime/base/clock";
+  import { silentLog } from "./runtime/base/log";
+  import { systemRandom } from "./runtime/base/random";
+  import { PosixStorage } from "./runtime/storage/posix";
+  import { serveJobs } from "./runtime/workers/worker";
+  const ctx = { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
+  class Strange extends PosixStorage {
+    read(path, range) {
+      if (path === "exit") process.exit(7);
+      if (path === "crash") setImmediate(() => { throw new Error("thread crashed"); });
+      if (path === "crash" || path === "hang") return new Promise(() => setInterval(() => {}, 1000));
+      return super.read(path, range);
+    }
+  }
+  serveJobs(parentPort, workerData, ({ stanza, repos }) => repos.map((config) => {
+    if (config.cipherPass !== undefined && config.cipherPass.reveal() !== "planted") throw new Error("the passphrase did not arrive");
+    return { key: config.key, name: "repo" + config.key, stanza, storage: new Strange({ root: config.path, syncDirectories: false, symlinks: false, signal: ctx.signal }) };
+  }), ctx);
+`;
+
+let root: string;
+let controller: AbortController;
+
+beforeAll(async () => {
+  mkdirSync(OUT, { recursive: true });
+  const resolveDir = join(__dirname, "../../..");
+  await build({
+    stdin: { contents: SOURCE, resolveDir, loader: "ts" },
+    outfile: THREAD,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    logLevel: "error",
+  });
+});
+
+afterAll(() => rmSync(THREAD, { force: true }));
+
+beforeEach(() => {
+  root = temporaryFolder();
+  for (let no = 0; no < 40; no++) writeFileSync(join(root, `file${no}`), `content ${no}`);
+  controller = new AbortController();
+});
+
+function pool(count: number): JobPool {
+  const repo = posixRepo(root, { cipherType: "aes-256-cbc", cipherPass: new Secret("planted") });
+  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000 }, count, controller.signal);
+}
+
+function job(path: string, content = ""): VerifyFileJob {
+  return { kind: "verifyFile", repoKey: 1, path, range: null, unpack: null, sizeBytes: content.length, sha1: sha1Hex(content) };
+}
+
+const run = (threads: JobPool, path: string, content?: string): Promise<VerifyFileResult> => threads.run(job(path, content));
+
+describe("worker threads", () => {
+  it("run all jobs, more than they have room for, and end when they are closed", async () => {
+    const threads = pool(2);
+    expect(threads.slots).toBe(2);
+    const results = await Promise.all(Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, no === 7 ? "other" : `content ${no}`)));
+    expect(results.filter((result) => result.status === "ok")).toHaveLength(39);
+    expect(results[7]?.status).toBe("checksum");
+    await threads.close();
+  });
+
+  it("answer with the job's own error", async () => {
+    const threads = pool(1);
+    const restore = {
+      name: "x",
+      destination: "/nowhere/x",
+      sizeBytes: 1,
+      sha1: "",
+      mode: 0o600,
+      modifiedAtS: 0,
+      owner: null,
+      delta: false,
+      sources: [],
+    };
+    await expect(threads.run({ kind: "restoreFile", ...restore })).rejects.toMatchObject({ kind: "fileOpen", path: "/nowhere/x", exitCode: 41 });
+    await threads.close();
+  });
+
+  it.each([
+    ["exit", /worker thread ended: exit 7/],
+    ["crash", /worker thread ended: thread crashed/],
+  ])("that die (%s) give an error for their jobs, and the others go on", async (path, message) => {
+    const threads = pool(2);
+    await expect(run(threads, path)).rejects.toMatchObject({ kind: "assert", message: expect.stringMatching(message) });
+    for (let no = 0; no < 10; no++) expect((await run(threads, `file${no}`, `content ${no}`)).status).toBe("ok");
+    await threads.close();
+  });
+
+  it("that have all died give an error instead of waiting", async () => {
+    const threads = pool(1);
+    const waiting = [run(threads, "exit"), ...Array.from({ length: 12 }, (_, no) => run(threads, `file${no}`))];
+    const results = await Promise.allSettled(waiting);
+    expect(results.filter((result) => result.status === "rejected").length).toBeGreaterThan(8);
+    await expect(run(threads, "file0")).rejects.toMatchObject({ message: "all worker threads have died" });
+    await threads.close();
+  });
+
+  it("that hang are left behind when they are told to stop, and closed", async () => {
+    const threads = pool(2);
+    const waiting = Array.from({ length: 12 }, () => run(threads, "hang"));
+    const settled = Promise.allSettled(waiting);
+    controller.abort(fail("term", "terminated on signal [SIGTERM]"));
+    for (const result of await settled)
+      expect(result).toMatchObject({ status: "rejected", reason: { kind: "term", message: "terminated on signal [SIGTERM]" } });
+    await expect(run(threads, "file0")).rejects.toMatchObject({ kind: "term" });
+    await threads.close();
+  });
+
+  it("leave no open file behind", async () => {
+    const open = (): number => readdirSync("/proc/self/fd").length;
+    const threads = pool(2);
+    await Promise.all(Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`)));
+    await threads.close();
+    const before = open();
+    for (let round = 0; round < 3; round++) {
+      const again = pool(2);
+      await Promise.all(Array.from({ length: 40 }, (_, no) => run(again, `file${no}`)));
+      await again.close();
+    }
+    await eventually("the threads' files are closed", () => open() <= before + 2);
+  });
+});
