@@ -29,7 +29,7 @@ let repos: [Repository, Repository];
 beforeEach(async () => {
   folder = temporaryFolder();
   // Larger than a chunk, so that both ways of copying are used.
-  data = makeDataDirectory(folder, { "base/5/large": sampleBytes(3_000_000), "base/5/16386": pages(4) });
+  data = makeDataDirectory(folder, { "base/5/large": sampleBytes(1_200_000), "base/5/16386": pages(4) });
   mkdirSync(join(data, "empty_dir"));
   ctx = testContext();
   first = new FaultyStorage(new MemoryStorage({ name: "memory1" }));

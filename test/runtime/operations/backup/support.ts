@@ -1,10 +1,10 @@
 /** A whole backup over storages of the test's choice: real scan, copy and finish, a server that only answers. */
+import type { Context } from "../../../../runtime/base/context";
 import { formatLsn } from "../../../../runtime/format/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
 import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
 import type { BackupStop, ServerFacts, Session } from "../../../../runtime/postgres/session";
 import type { Repository } from "../../../../runtime/repository/repository";
-import type { TestContext } from "../../../harness/context";
 import { walName } from "../../repository/support";
 
 export interface ServerAnswers {
@@ -16,7 +16,7 @@ export interface ServerAnswers {
 }
 
 /** A server on `dataDirectory` whose backups start in segment 3 and stop in segment 4. */
-export function server(dataDirectory: string, ctx: TestContext, answers: ServerAnswers = {}): Session & { readonly asked: string[] } {
+export function server(dataDirectory: string, ctx: Context, answers: ServerAnswers = {}): Session & { readonly asked: string[] } {
   const asked: string[] = [];
   const answer =
     <T>(name: string, value: () => T) =>
@@ -72,7 +72,7 @@ export const OPTIONS: Omit<BackupOptions, "dataDirectory"> = {
 export function runBackup(
   repos: readonly Repository[],
   dataDirectory: string,
-  ctx: TestContext,
+  ctx: Context,
   more: Partial<BackupOptions> = {},
   answers: ServerAnswers = {},
 ): Promise<BackupOutcome> {

@@ -1,0 +1,66 @@
+/** A host for commands: repositories in memory, a configuration that is changed where a test says so, output that is kept. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { CommandHost } from "../../../runtime/commands/host";
+import { loadConfig } from "../../../runtime/config/load";
+import type { Config } from "../../../runtime/config/types";
+import { openDebt } from "../../../runtime/local/debt";
+import type { LockFile, LockKind } from "../../../runtime/local/lockFile";
+import { inlinePool } from "../../../runtime/operations/jobs";
+import type { Session } from "../../../runtime/postgres/session";
+import type { Repository } from "../../../runtime/repository/repository";
+import type { Context } from "../../../runtime/base/context";
+import { CONTROL } from "../repository/support";
+
+const CONFIG_FILE = "/etc/my conf/pgbackrest.conf";
+
+export interface HostParts {
+  readonly argv: readonly string[];
+  readonly repos: readonly Repository[];
+  readonly ctx: Context;
+  readonly folder: string;
+  readonly config?: Partial<Config>;
+  readonly session?: Partial<Session>;
+  readonly workingDirectory?: string;
+}
+
+export interface TestHost extends CommandHost {
+  readonly printed: string[];
+  readonly locked: string[];
+}
+
+/** `argv` is parsed as the program parses it, with a file that has two repositories and the data directory `<folder>/data`. */
+export function host(parts: HostParts): TestHost {
+  const { folder, repos, ctx } = parts;
+  mkdirSync(join(folder, "data"), { recursive: true });
+  const text = `[global]\nrepo1-path=/r1\nrepo2-path=/r2\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=second\n[demo]\npg1-path=${folder}/data\n`;
+  const argv = [`--config=${CONFIG_FILE}`, "--stanza=demo", ...parts.argv];
+  const { config } = loadConfig({ argv, env: {}, readFile: (path) => (path === CONFIG_FILE ? text : null), listDirectory: () => [] });
+  const printed: string[] = [];
+  const locked: string[] = [];
+  return {
+    printed,
+    locked,
+    config: { ...config, ...parts.config },
+    ctx,
+    dataDirectory: `${folder}/data`,
+    isRoot: false,
+    workingDirectory: parts.workingDirectory ?? "/",
+    ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
+    users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
+    repositories: () => repos,
+    // Only what the test gives is ever asked of it.
+    session: async () => (parts.session ?? {}) as Session,
+    pool: () => inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2),
+    debt: () => openDebt(join(folder, "spool"), "demo"),
+    loadControl: async () => CONTROL,
+    lock: (kind: LockKind, keys: readonly number[]): readonly LockFile[] => {
+      locked.push(`${kind} ${keys.join(",")}`);
+      return [];
+    },
+    isLocked: (kind) => kind === "restore",
+    requireStarted: () => {},
+    readFile: async () => null,
+    print: (text) => void printed.push(text),
+  };
+}

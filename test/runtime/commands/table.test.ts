@@ -1,0 +1,226 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { COMMAND_TABLE } from "../../../runtime/commands/table";
+import { openDebt } from "../../../runtime/local/debt";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import type { Repository } from "../../../runtime/repository/repository";
+import { HeldClock, type TestContext, testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { MemoryStorage } from "../../harness/storages";
+import { runBackup } from "../operations/backup/support";
+import { pathOf, readable, store } from "../operations/archive";
+import { addWal, CONTROL, makeDataDirectory, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import { host, type HostParts, type TestHost } from "./support";
+
+let folder: string;
+let ctx: TestContext<HeldClock>;
+let second: FaultyStorage;
+let repos: [Repository, Repository];
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  ctx = testContext({ clock: new HeldClock() });
+  second = new FaultyStorage(new MemoryStorage());
+  repos = [repository(1), repository(2, { storage: second, pass: "second" })];
+  await stanzaCreate(repos, CONTROL, ctx);
+  ctx.lines.length = 0;
+});
+
+const make = (argv: readonly string[], more: Partial<HostParts> = {}): TestHost => host({ argv, repos, ctx, folder, ...more });
+const run = (test: TestHost): Promise<number> => ctx.clock.until(COMMAND_TABLE[test.config.command as keyof typeof COMMAND_TABLE](test));
+const texts = (level = "info"): string[] => ctx.lines.filter((line) => line.level === level).map((line) => line.text);
+
+describe("archive-push", () => {
+  it("takes an absolute path, or PostgreSQL's relative one in its data directory", async () => {
+    const data = makeDataDirectory(folder);
+    makeWalDirectory(data, [1]);
+    expect(await run(make([`archive-push`, `${data}/pg_wal/${walName(1)}`]))).toBe(0);
+    expect(texts()).toEqual([`pushed WAL file '${walName(1)}' to the archive`]);
+    expect(await run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: data }))).toBe(0);
+    await expect(run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: "/elsewhere" }))).rejects.toMatchObject({
+      kind: "optionInvalidValue",
+      exitCode: 32,
+      message: `PostgreSQL working directory '/elsewhere' is not the same as option pg1-path '${data}'`,
+    });
+    for (const params of [[], ["a", "b"]])
+      await expect(run(make(["archive-push", ...params]))).rejects.toMatchObject({ kind: "paramRequired", exitCode: 43 });
+  });
+
+  it("fails with 104 under policy all, and owes with a warning under policy any", async () => {
+    const data = makeDataDirectory(folder);
+    makeWalDirectory(data, [1]);
+    second.breakDown(fail("hostConnect", "unreachable"));
+    const path = `${data}/pg_wal/${walName(1)}`;
+    await expect(run(make(["archive-push", path]))).rejects.toMatchObject({ kind: "command", exitCode: 104 });
+    const any = make(["archive-push", path], { config: { settings: { acknowledge: { mode: "any", repoKeys: [] }, repos: {} } } });
+    expect(await run(any)).toBe(0);
+    expect(texts("warn").at(-1)).toMatch(
+      new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\n${walName(1)} is owed to repo2: run heal when it is back$`),
+    );
+    expect(openDebt(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
+  });
+
+  it("says how many it pushed ahead", async () => {
+    const directory = makeWalDirectory(makeDataDirectory(folder), [1]);
+    addWal(directory, walName(2), walBytes(2));
+    await run(make(["archive-push", `${directory}/${walName(1)}`]));
+    expect(texts().at(-1)).toBe(`pushed WAL file '${walName(1)}' to the archive and 2 more ahead`);
+  });
+});
+
+describe("archive-get", () => {
+  it("exits 0 when found, 1 when certainly not there, and fails when it cannot tell", async () => {
+    await store(repos[1], 1);
+    const destination = join(folder, "RECOVERYXLOG");
+    expect(await run(make(["archive-get", walName(1), destination]))).toBe(0);
+    expect(readFileSync(destination).equals(Buffer.from(walBytes(1)))).toBe(true);
+    expect(await run(make(["archive-get", walName(2), "relative"], { workingDirectory: folder }))).toBe(1);
+    second.breakDown(fail("hostConnect", "unreachable"));
+    await expect(run(make(["archive-get", walName(2), destination]))).rejects.toMatchObject({ kind: "repoInvalid" });
+    await expect(run(make(["archive-get", walName(2)]))).rejects.toMatchObject({ kind: "paramRequired" });
+  });
+});
+
+describe("heal", () => {
+  it("reports each repository, and fails with what nobody has any more", async () => {
+    const debt = openDebt(join(folder, "spool"), "demo");
+    await store(repos[0], 1);
+    debt.add(2, walName(1));
+    expect(await run(make(["heal"]))).toBe(0);
+    expect(texts()).toContain("repo2: 1 WAL file(s) copied, 0 debt(s) settled, 0 could not be healed");
+    expect(await readable(repos[1])).toEqual([walName(1)]);
+    debt.add(2, walName(9));
+    await expect(run(make(["heal"]))).rejects.toMatchObject({
+      kind: "command",
+      message: `heal could not copy every WAL file:\nrepo2: ${walName(9)}: no repository and no pg_wal holds it`,
+      hints: ["take a new full backup: it does not need the missing segments."],
+    });
+  });
+});
+
+describe("verify", () => {
+  it("prints stock's lines with the gaps, and fails (26) when anything is wrong", async () => {
+    const data = makeDataDirectory(folder);
+    await ctx.clock.until(runBackup([repos[0]], data, ctx));
+    await store(repos[0], 3, 4, 6);
+    const test = make(["--output=text", "verify"], { repos: [repos[0]] });
+    await expect(run(test)).rejects.toMatchObject({ kind: "checksum", exitCode: 26, message: "verify found errors in repo1" });
+    const lines = test.printed.join("").split("\n");
+    expect(lines.slice(0, 6)).toEqual([
+      "stanza: demo",
+      "repo: 1",
+      "status: error",
+      "  archiveId: 15-1, total WAL checked: 3, total valid WAL: 3",
+      "    missing: 0, checksum invalid: 0, size invalid: 0, other: 0",
+      `    WAL gap: ${walName(5)} to ${walName(5)}`,
+    ]);
+    expect(lines[6]).toMatch(/^ {2}backup: \d{8}-\d{6}F, status: valid, total files checked: \d+, total valid files: \d+$/);
+    await store(repos[0], 5);
+    expect(await run(make(["verify"], { repos: [repos[0]] }))).toBe(0);
+  });
+
+  it("goes on with the next repository when one cannot be read", async () => {
+    second.breakDown(fail("access", "refused"));
+    const test = make(["--output=text", "verify"]);
+    await expect(run(test)).rejects.toMatchObject({ kind: "command", exitCode: 104 });
+    expect(test.printed.join("")).toMatch(/^stanza: demo\nrepo: 1\nstatus: ok\n[\s\S]*repo2: error: \[AccessError\]/);
+  });
+});
+
+describe("restore", () => {
+  it("writes a restore_command that finds the same repositories, and no secret", async () => {
+    const data = makeDataDirectory(folder);
+    await ctx.clock.until(runBackup(repos, data, ctx));
+    const target = join(folder, "new");
+    const test = make(["--repo=2", "restore"]);
+    Object.assign(test, { dataDirectory: target });
+    expect(await run(test)).toBe(0);
+    expect(test.locked).toEqual(["restore 1,2"]);
+    const text = readFileSync(join(target, "postgresql.auto.conf"), "utf8");
+    const [line = ""] = text.split("\n").filter((row) => row.startsWith("restore_command"));
+    expect(line).toBe(
+      `restore_command = '/usr/bin/node ''/opt/pg backstop/runtime.cjs'' ''--config=/etc/my conf/pgbackrest.conf'' --pg1-path=${target} --repo=2 --stanza=demo archive-get %f "%p"'`,
+    );
+    expect(text).not.toContain("second");
+  });
+});
+
+describe("stanza-create, check and info", () => {
+  it("take their locks, and fail with a line per repository", async () => {
+    const test = make(["stanza-create"]);
+    expect(await run(test)).toBe(0);
+    expect(test.locked).toEqual(["archive 1,2", "backup 1,2"]);
+    second.breakDown(fail("access", "refused"));
+    await expect(run(make(["stanza-create"]))).rejects.toMatchObject({ kind: "command" });
+  });
+
+  it("check switches a segment and waits for it in each repository", async () => {
+    const facts = { dataDirectory: `${folder}/data`, archiveMode: "on", archiveCommand: "pgbackrest x", inRecovery: false };
+    const session = {
+      facts: async () => ({ ...facts, version: "15", versionNum: 150000, checkpointTimeoutS: 300 }),
+      switchWal: async () => {
+        await store(repos[0], 7);
+        return walName(7);
+      },
+    };
+    await expect(run(make(["--archive-timeout=2", "check"], { session }))).rejects.toMatchObject({
+      kind: "command",
+      message: expect.stringContaining("was not archived to repo2"),
+    });
+    expect(texts()).toContain(`WAL segment ${walName(7)} successfully archived to repo1`);
+    expect(texts()).toContain("repo1: configuration and archive are valid");
+    await store(repos[1], 7);
+    expect(await run(make(["--archive-timeout=2", "check"], { session }))).toBe(0);
+    const off = { ...session, facts: async () => ({ ...(await session.facts()), archiveMode: "off" }) };
+    await expect(run(make(["--archive-timeout=2", "check"], { session: off }))).rejects.toMatchObject({ kind: "archiveDisabled", exitCode: 87 });
+    const elsewhere = { ...session, facts: async () => ({ ...(await session.facts()), dataDirectory: "/other" }) };
+    await expect(run(make(["--archive-timeout=2", "check"], { session: elsewhere }))).rejects.toMatchObject({ kind: "dbMismatch", exitCode: 58 });
+  });
+
+  it("info exits 0 whatever the state, as text or JSON", async () => {
+    second.breakDown(fail("access", "refused"));
+    const text = make(["info"]);
+    expect(await run(text)).toBe(0);
+    expect(text.printed.join("")).toContain("status: mixed");
+    const json = make(["--output=json", "info"]);
+    expect(await run(json)).toBe(0);
+    expect(JSON.parse(json.printed.join(""))[0].status).toMatchObject({ code: 4, lock: { backup: { held: false }, restore: { held: true } } });
+  });
+});
+
+describe("pg-settings", () => {
+  it("changes, resets, and prints what is in force", async () => {
+    const asked: string[] = [];
+    const session = {
+      alterSystem: async (name: string, value: string | null) => void asked.push(`${name}=${value}`),
+      reload: async () => void asked.push("reload"),
+      settings: async (names: readonly string[]) =>
+        names.map((name) => ({ name, value: "on", configured: null, source: "default", pendingRestart: false })),
+      facts: async () => ({
+        version: "15",
+        versionNum: 150020,
+        dataDirectory: "/d",
+        archiveMode: "on",
+        archiveCommand: "",
+        checkpointTimeoutS: 1,
+        inRecovery: false,
+      }),
+    };
+    const test = make(["pg-settings", "archive_command=a=b", "archive_timeout=", "work_mem=4MB"], { session });
+    expect(await run(test)).toBe(0);
+    expect(asked).toEqual(["archive_command=a=b", "archive_timeout=null", "work_mem=4MB", "reload"]);
+    const printed = JSON.parse(test.printed.join(""));
+    expect(printed).toMatchObject({ serverVersion: 150020, dataDirectory: "/d" });
+    expect(printed.settings.map((row: { name: string }) => row.name)).toContain("work_mem");
+    await expect(run(make(["pg-settings", "=x"], { session }))).rejects.toMatchObject({ kind: "paramInvalid" });
+  });
+});
+
+it("a damaged segment is found by verify and named by its path", async () => {
+  await store(repos[0], 1);
+  await repos[0].storage.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
+  await expect(run(make(["verify"], { repos: [repos[0]] }))).rejects.toMatchObject({ kind: "checksum" });
+  expect(texts("warn")[0]).toContain(`repo1: invalid checksum 'archive/demo/15-1/0000000100000000/${walName(1)}`);
+});
