@@ -5,27 +5,29 @@ import { archiveCommand, runtimeArgv } from "../render/commandLine";
 import { renderPgbackrestConf } from "../render/pgbackrestConf";
 import { hostPaths, type RenderedFile } from "../render/renderedFile";
 import { renderSettingsFile } from "../render/settingsFile";
-import { renderUnits, timerNames } from "../render/systemd";
+import { renderServices, renderTimers, timerNames } from "../render/systemd";
 
-/** Every file without secrets: configuration, settings, units. */
-export function renderHostFiles(plan: HostPlan): RenderedFile[] {
-  const paths = hostPaths(plan.directories);
-  return [
-    { path: paths.conf, mode: "0644", owner: "admin", text: renderPgbackrestConf(plan) },
-    { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan) },
-    ...renderUnits(plan),
-  ];
+/** Files that follow from plain arguments alone: known in every preview. */
+export function renderPlainFiles(plan: HostPlan): RenderedFile[] {
+  return [{ path: hostPaths(plan.directories).settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan) }, ...renderTimers(plan)];
 }
 
-/** Paths of {@link renderHostFiles} with mode and owner: known even when texts are not. */
-export function listHostFiles(plan: HostPlan): Pick<RenderedFile, "path" | "mode" | "owner">[] {
-  const paths = hostPaths(plan.directories);
-  const units = timerNames(plan).flatMap((timer) => [timer.replace(/timer$/, "service"), timer]);
-  return [paths.conf, paths.settings, ...units.map((unit) => `${plan.directories.units}/${unit}`)].map((path) => ({
-    path,
-    mode: "0644",
-    owner: "admin",
-  }));
+/** Files that need values of other resources. */
+export function renderLateFiles(plan: HostPlan): RenderedFile[] {
+  return [{ path: hostPaths(plan.directories).conf, mode: "0644", owner: "admin", text: renderPgbackrestConf(plan) }, ...renderServices(plan)];
+}
+
+/** Paths, modes and owners of {@link renderLateFiles}: known even when texts are not. */
+export function listLateFiles(plan: HostPlan): Pick<RenderedFile, "path" | "mode" | "owner">[] {
+  const services = timerNames(plan).map((timer) => `${plan.directories.units}/${timer.replace(/timer$/, "service")}`);
+  return [hostPaths(plan.directories).conf, ...services].map((path) => ({ path, mode: "0644", owner: "admin" }));
+}
+
+/** @throws Error for a path that is not among the files: a mistake of ours */
+export function loadFile(files: readonly RenderedFile[], path: string): RenderedFile {
+  const found = files.find((file) => file.path === path);
+  if (found === undefined) throw new Error(`${path} is listed but not rendered`);
+  return found;
 }
 
 /** Inputs that depend on values of other resources, apart from the files' texts. */

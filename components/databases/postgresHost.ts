@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { findSecretFile } from "../credentials/secretFiles";
 import { type FileArgs, HostState } from "../dynamic/hostState";
 import { childName, typeToken } from "../internal/children";
-import { fillUnknown, knownPart } from "../internal/inputs";
+import { fillKnown, splitKnown } from "../internal/inputs";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { type HostPlan, type HostSettings, resolveHost } from "../plan/resolve";
@@ -13,7 +13,7 @@ import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
 import type { RepositoryTarget } from "../repositories/target";
 import type { PostgresHostArgs } from "./hostArgs";
-import { lateInputs, listHostFiles, plainInputs, renderHostFiles } from "./hostFiles";
+import { lateInputs, listLateFiles, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -46,7 +46,8 @@ export class PostgresHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutSecrets(args);
-    const known = resolveHost(name, knownPart(settings) as HostSettings, process.execPath);
+    const { value, later } = splitKnown(settings);
+    const known = resolveHost(name, value as HostSettings, process.execPath);
     const findings = checkHost(known);
     throwErrors(`PostgresHost ${name}`, findings);
     const plan = pulumi.output(settings).apply((values) => {
@@ -54,7 +55,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       throwErrors(`PostgresHost ${name}`, checkHost(resolved));
       return resolved;
     });
-    super(typeToken("PostgresHost"), name, { topology: fillUnknown(topologyOf(known), plan.apply(topologyOf)) }, opts);
+    super(typeToken("PostgresHost"), name, { topology: fillKnown(topologyOf(known), later) }, opts);
     logWarnings(findings, this);
     const said = new Set(findings.map(findingText));
     plan.apply((resolved) => {
@@ -100,9 +101,10 @@ export class PostgresHost extends pulumi.ComponentResource {
 
 /** Paths, modes and owners are known at once; only texts may have to wait, and only texts are secret. */
 function hostFiles(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): Record<string, FileArgs> {
-  const rendered = plan.apply(renderHostFiles);
-  const open = listHostFiles(known).map(({ path, mode, owner }) => {
-    const text = rendered.apply((files) => files.find((file) => file.path === path)?.text ?? "");
+  const rendered = plan.apply(renderLateFiles);
+  const plain = renderPlainFiles(known).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs]);
+  const late = listLateFiles(known).map(({ path, mode, owner }) => {
+    const text = rendered.apply((files) => loadFile(files, path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
   const closed = known.repositories.flatMap((repository) => {
@@ -110,7 +112,7 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<
     const file = target === undefined ? null : findSecretFile(known.directories, repository.name, target);
     return file === null ? [] : [[file.path, { mode: "0600", owner: "database", text: file.text, secret: true }] as [string, FileArgs]];
   });
-  return Object.fromEntries([...open, ...closed]);
+  return Object.fromEntries([...plain, ...late, ...closed]);
 }
 
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */

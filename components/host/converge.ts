@@ -286,6 +286,10 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
     return;
   }
   const runtime = runtimeOf(connection, identity, account, tell);
+  const program = identity.runtimeArgv[1] ?? "";
+  if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
+    throw new Error(`${program} is gone, and the archive settings cannot be put back without it: run an update, which brings it back, then destroy`);
+  }
   const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
   if (inFile["archive_command"] !== identity.settings["archive_command"]) {
     tell("archive_command was changed since: the archive settings are left alone");

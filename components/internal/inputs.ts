@@ -1,37 +1,51 @@
 /**
- * Values of a program that may be known now or later. A plan is made twice: at once, with a marker for everything that is not known yet,
- * and again in the chain of the values. The first decides which children exist and finds mistakes early; the second renders.
+ * Values of a program that may be known now or later. A plan is made twice: at once, with a marker for everything that comes from another
+ * resource, and again in the chain of the values. The first decides which children exist and finds mistakes early; the second renders.
+ *
+ * Each such value has a marker of its own, so that a text made of several of them waits for these alone and one value that is unknown in a
+ * preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { isUnknown, UNKNOWN_TEXT } from "../plan/topology";
+import { isUnknown, unknownMarker, unknownMarkers } from "../plan/unknown";
 
-/** `value` with the marker of topology.ts instead of every Output and promise. */
-export function knownPart<T>(value: pulumi.Input<T> | T): pulumi.Unwrap<T> {
-  return withoutOutputs(value) as pulumi.Unwrap<T>;
+export interface KnownPart<T> {
+  /** The value with markers in the place of outputs and promises. */
+  readonly value: pulumi.Unwrap<T>;
+  /** What each marker stands for. */
+  readonly later: ReadonlyMap<string, pulumi.Output<unknown>>;
 }
 
-/** `known` with the marker leaves replaced by what `full` has in their place. */
-export function fillUnknown<T extends object>(known: T, full: pulumi.Output<T>): pulumi.Inputs {
-  return fill(known, (path) => full.apply((whole) => at(whole, path)), []) as pulumi.Inputs;
+/** Takes apart what is plain and what is not. */
+export function splitKnown<T>(value: T): KnownPart<T> {
+  const later = new Map<string, pulumi.Output<unknown>>();
+  const known = withMarkers(value, later) as pulumi.Unwrap<T>;
+  return { value: known, later };
 }
 
-function withoutOutputs(value: unknown): unknown {
-  if (pulumi.Output.isInstance(value) || value instanceof Promise) return UNKNOWN_TEXT;
-  if (Array.isArray(value)) return value.map(withoutOutputs);
+/** `known` with the markers in its leaves replaced by what they stand for. */
+export function fillKnown(known: unknown, later: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
+  if (typeof known === "string" && isUnknown(known)) return fillText(known, later);
+  if (Array.isArray(known)) return known.map((item) => fillKnown(item, later));
+  if (typeof known !== "object" || known === null) return known;
+  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, later)]));
+}
+
+function withMarkers(value: unknown, later: Map<string, pulumi.Output<unknown>>): unknown {
+  if (pulumi.Output.isInstance(value) || value instanceof Promise) {
+    const marker = unknownMarker(later.size);
+    later.set(marker, pulumi.output(value));
+    return marker;
+  }
+  if (Array.isArray(value)) return value.map((item) => withMarkers(item, later));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutOutputs(item)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, later)]));
 }
 
-function fill(value: unknown, later: (path: readonly string[]) => unknown, path: readonly string[]): unknown {
-  if (isUnknown(value)) return later(path);
-  if (Array.isArray(value)) return value.map((item, index) => fill(item, later, [...path, String(index)]));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fill(item, later, [...path, key])]));
-}
-
-function at(value: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>(
-    (current, key) => (typeof current === "object" && current !== null ? (current as Record<string, unknown>)[key] : undefined),
-    value,
-  );
+/** A text that is one marker becomes the value itself, which may be a number; others get the values in the markers' places. */
+function fillText(text: string, later: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
+  const markers = unknownMarkers(text);
+  return pulumi.all(markers.map((marker) => later.get(marker) ?? pulumi.output(marker))).apply((values) => {
+    if (text === markers[0]) return values[0];
+    return markers.reduce((result, marker, index) => result.replaceAll(marker, String(values[index])), text);
+  });
 }

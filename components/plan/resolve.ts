@@ -1,7 +1,7 @@
 /**
  * Arguments of a host, as plain values, to a complete plan: every default filled in here and nowhere else. Pure.
  *
- * Values that other resources have yet to produce come as the markers of topology.ts and are carried through. What is wrong with the
+ * Values that other resources have yet to produce come as the markers of unknown.ts and are carried through. What is wrong with the
  * values is not said here but by rules.ts; resolving never throws.
  */
 import { levelRangeOf } from "../../runtime/config/settings";

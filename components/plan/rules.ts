@@ -6,12 +6,13 @@ import { levelRangeOf } from "../../runtime/config/settings";
 import { type Finding, finding } from "./findings";
 import { COMPRESS_TYPES, findCompressType, type HostPlan, type RepositoryPlan, REPO_KEY_MAX } from "./resolve";
 import { isTimeZone, parseCron, type Schedule } from "./schedule";
-import { isUnknown, locationOf } from "./topology";
+import { locationOf } from "./topology";
+import { isUnknown } from "./unknown";
 
 const RETENTION_MAX = 9999999;
 const ACKNOWLEDGE_MODES = ["all", "any", "named"];
 /** Paths appear in ini files, shell words of PostgreSQL's archive_command (where `%` begins a placeholder) and unit files. */
-const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=\/ ~-]*$/;
+const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
 
 /** Findings of all severities, in the order of the arguments. */
 export function checkHost(plan: HostPlan): Finding[] {

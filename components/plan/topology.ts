@@ -5,13 +5,6 @@
 import type { HostPlan, RepositoryPlan } from "./resolve";
 import type { Schedule } from "./schedule";
 
-/** Stands for a value that another resource has yet to produce; checks leave it alone, previews show the value as unknown. Stands for numbers too. */
-export const UNKNOWN_TEXT = "\u0000unknown";
-/** True for a value that is only known once other resources exist. */
-export function isUnknown(value: unknown): boolean {
-  return typeof value === "string" && value.includes(UNKNOWN_TEXT);
-}
-
 export interface DatabaseNode {
   readonly name: string;
   readonly kind: "host";

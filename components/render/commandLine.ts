@@ -20,13 +20,13 @@ export function archiveCommand(plan: Placed): string {
 
 /** One word for a POSIX shell. */
 export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_@+=:,.\/-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return /^[A-Za-z0-9_@+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** One word of ExecStart: quotes, `%` specifiers and `$` variables of systemd.service(5) taken literally. */
 export function systemdWord(word: string): string {
   const literal = doublePercent(word).replaceAll("$", "$$$$");
-  return /^[A-Za-z0-9_@+=:,.%$\/-]+$/.test(literal) ? literal : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  return /^[A-Za-z0-9_@+=:,.%$/-]+$/.test(literal) ? literal : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
 function doublePercent(text: string): string {

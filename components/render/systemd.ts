@@ -36,7 +36,7 @@ const HARDENING = [
 ];
 
 /** `pgbackstop-main-full`: the name of the units of one schedule, without the ending. */
-export function unitName(stanza: string, schedule: { readonly name: string }): string {
+function unitName(stanza: string, schedule: { readonly name: string }): string {
   return `pgbackstop-${stanza}-${schedule.name}`;
 }
 
@@ -45,19 +45,22 @@ export function timerNames(plan: HostPlan): string[] {
   return plan.schedules.map((schedule) => `${unitName(plan.stanza, schedule)}.timer`);
 }
 
-/** Service and timer of every schedule. @throws Error for a schedule that rules.ts refuses */
-export function renderUnits(plan: HostPlan): RenderedFile[] {
-  return plan.schedules.flatMap((schedule) => {
-    const path = `${plan.directories.units}/${unitName(plan.stanza, schedule)}`;
-    return [
-      { path: `${path}.service`, mode: "0644", owner: "admin", text: renderService(plan, schedule) },
-      { path: `${path}.timer`, mode: "0644", owner: "admin", text: renderTimer(plan, schedule) },
-    ];
-  });
+/** The service of every schedule. */
+export function renderServices(plan: HostPlan): RenderedFile[] {
+  return plan.schedules.map((schedule) => unitFile(plan, schedule, "service", renderService(plan, schedule)));
+}
+
+/** The timer of every schedule. @throws Error for a schedule that rules.ts refuses */
+export function renderTimers(plan: HostPlan): RenderedFile[] {
+  return plan.schedules.map((schedule) => unitFile(plan, schedule, "timer", renderTimer(plan, schedule)));
+}
+
+function unitFile(plan: HostPlan, schedule: Schedule, kind: string, text: string): RenderedFile {
+  return { path: `${plan.directories.units}/${unitName(plan.stanza, schedule)}.${kind}`, mode: "0644", owner: "admin", text };
 }
 
 /** A oneshot service that takes one backup into all repositories. */
-export function renderService(plan: HostPlan, schedule: Schedule): string {
+function renderService(plan: HostPlan, schedule: Schedule): string {
   const command = [...runtimeArgv(plan), "backup", `--type=${schedule.type}`];
   return lines([
     HEAD,
@@ -83,7 +86,7 @@ export function renderService(plan: HostPlan, schedule: Schedule): string {
 }
 
 /** The timer: each line of the schedule with its zone, the same delay every time, missed runs made up for. */
-export function renderTimer(plan: HostPlan, schedule: Schedule): string {
+function renderTimer(plan: HostPlan, schedule: Schedule): string {
   return lines([
     HEAD,
     "[Unit]",

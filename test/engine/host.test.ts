@@ -34,15 +34,16 @@ async function preview(
   diff = false,
 ): Promise<{ text: string; changes: object; files: Record<string, { mode: string; text: string }> }> {
   let files = {};
-  const { stdout, changeSummary } = await stack.preview({
+  const { stdout, stderr, changeSummary } = await stack.preview({
     diff,
     onEvent: (event) => {
       const metadata = event.resourcePreEvent?.metadata;
       if (metadata?.type.endsWith("HostState") === true) files = (metadata.new?.inputs["files"] as object | undefined) ?? {};
     },
   });
-  printed.push(stdout, JSON.stringify(files));
-  return { text: stdout, changes: changeSummary, files };
+  printed.push(stdout, stderr, JSON.stringify(files));
+  // With a diff, the engine prints messages apart.
+  return { text: `${stdout}\n${stderr}`, changes: changeSummary, files };
 }
 
 async function up(stack: Stack): Promise<{ text: string; changes: object; outputs: Record<string, unknown> }> {
@@ -108,7 +109,7 @@ test("an update brings files, settings, stanza and one backup into both reposito
   expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
   expect(await host.cluster.value("SHOW archive_command")).toContain("pgbackrest");
   const backups = (await info()).flatMap((stanza) => stanza.backup);
-  expect(backups.map((backup) => backup.database["repo-key"]).sort()).toEqual([1, 2]);
+  expect(backups.map((backup) => backup.database["repo-key"]).sort((left, right) => left - right)).toEqual([1, 2]);
   expect(new Set(backups.map((backup) => backup.label)).size).toBe(1);
 
   const credentials = statSync(host.path("etc", "conf.d", "repo2-credentials.conf"));
@@ -171,7 +172,7 @@ test("what was changed by hand shows in a refresh, and an update repairs it", as
     "changed by hand: archive_command: another value",
   ]);
   expect(stateOnDisk()).not.toContain("marker-by-hand");
-  const shown = await preview(stack);
+  const shown = await preview(stack, true);
   expect(shown.changes).toEqual({ same: 6, update: 1 });
   expect(shown.text).toContain(`changed by hand: ${conf}: content changed`);
 

@@ -64,11 +64,14 @@ export async function openStack(place: ProgramFolder, stackName: string, program
   );
 }
 
-/** The module `examples/<name>/program.ts`, compiled into the folder, so that it finds the built package there by its name. */
-export async function loadExample<T>(place: ProgramFolder, name: string): Promise<T> {
-  const outfile = join(place.folder, `${name}.cjs`);
+/**
+ * The module `examples/<name>/program.ts` (or another file beside it), compiled into the folder, so that it finds the built package there
+ * by its name.
+ */
+export async function loadExample<T>(place: ProgramFolder, name: string, file = "program"): Promise<T> {
+  const outfile = join(place.folder, `${name}-${file}.cjs`);
   await bundle({
-    entryPoints: [join(projectFolder(), "examples", name, "program.ts")],
+    entryPoints: [join(projectFolder(), "examples", name, `${file}.ts`)],
     outfile,
     bundle: true,
     platform: "node",

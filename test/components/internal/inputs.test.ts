@@ -1,21 +1,30 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { fillUnknown, knownPart } from "../../../components/internal/inputs";
-import { isUnknown, UNKNOWN_TEXT } from "../../../components/plan/topology";
+import { fillKnown, splitKnown } from "../../../components/internal/inputs";
+import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/unknown";
 
-test("what is known stays, outputs and promises become the marker", () => {
+test("what is known stays, each output and promise gets a marker of its own", () => {
   const settings = { port: 5432, path: pulumi.output("/data"), list: ["a", Promise.resolve("b")], nested: { none: undefined } };
-  expect(knownPart(settings)).toEqual({ port: 5432, path: UNKNOWN_TEXT, list: ["a", UNKNOWN_TEXT], nested: { none: undefined } });
+  const { value, later } = splitKnown(settings);
+  expect(value).toEqual({ port: 5432, path: unknownMarker(0), list: ["a", unknownMarker(1)], nested: { none: undefined } });
+  expect([...later.keys()]).toEqual([unknownMarker(0), unknownMarker(1)]);
 });
 
-test("markers are replaced by what the whole has in their place, and only they", async () => {
-  const known = { name: "x", places: [{ location: `s3://${UNKNOWN_TEXT}/p`, key: 1 }] };
-  const filled = fillUnknown(known, pulumi.output({ name: "ignored", places: [{ location: "s3://bucket/p", key: 9 }] }));
-  const value = await new Promise((resolve) => pulumi.output(filled).apply(resolve));
-  expect(value).toEqual({ name: "x", places: [{ location: "s3://bucket/p", key: 1 }] });
+test("markers are replaced by what they stand for: values as they are, texts with the values in them", async () => {
+  const { value, later } = splitKnown({ bucket: pulumi.output("orders"), days: pulumi.output(7), name: "x" });
+  const filled = fillKnown(
+    { places: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }], name: value.name },
+    later,
+  );
+  const result = await new Promise((resolve) => pulumi.all([filled]).apply(([known]) => resolve(known)));
+  expect(result).toEqual({ places: [{ location: "s3://orders/p/orders", keepDays: 7, key: 1 }], name: "x" });
+});
+
+test("ten markers and more are told apart", () => {
+  expect(unknownMarkers(`${unknownMarker(1)}/${unknownMarker(11)}/${unknownMarker(1)}`)).toEqual([unknownMarker(1), unknownMarker(11)]);
 });
 
 test("the marker is no value that a user could mean", () => {
-  expect(isUnknown("unknown")).toBe(false);
+  expect(isUnknown("unknown:0")).toBe(false);
   expect(isUnknown(5432)).toBe(false);
 });

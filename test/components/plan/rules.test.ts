@@ -2,8 +2,10 @@ import { expect, test } from "vitest";
 import { FINDINGS, type Finding } from "../../../components/plan/findings";
 import type { HostSettings, RepositorySettings } from "../../../components/plan/resolve";
 import { checkHost } from "../../../components/plan/rules";
-import { UNKNOWN_TEXT } from "../../../components/plan/topology";
+import { unknownMarker } from "../../../components/plan/unknown";
 import { BUCKET, NAS, plan } from "../plans";
+
+const UNKNOWN_TEXT = unknownMarker(0);
 
 function findings(over: Partial<HostSettings>): string[] {
   return checkHost(plan(over)).map((found: Finding) => `${found.code} ${found.path}`);

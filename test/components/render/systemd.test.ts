@@ -3,11 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
-import { renderUnits, timerNames } from "../../../components/render/systemd";
+import { renderServices, renderTimers, timerNames } from "../../../components/render/systemd";
+import type { RenderedFile } from "../../../components/render/renderedFile";
 import { plan } from "../plans";
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 if (!hasSystemd) console.warn("\n*** systemd-analyze is not on PATH: the units are not verified by systemd itself ***\n");
+
+const renderUnits = (of: ReturnType<typeof plan>): RenderedFile[] => [...renderServices(of), ...renderTimers(of)];
 
 test("a schedule is a service and a timer", () => {
   const units = renderUnits(plan({ schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } }));

@@ -1,0 +1,134 @@
+/**
+ * The packed archive in a project that is not ours: installed by npm, compiled against its declarations, run on the real engine. Here
+ * dynamic providers load by the name of the package for real.
+ */
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { projectFolder } from "../../tools/parts/cache";
+import { ensureNode } from "../../tools/parts/nodeBinary";
+import { packTarball } from "../../tools/parts/packTarball";
+import { run, runOk } from "../../tools/parts/process";
+import { createProgress } from "../../tools/parts/progress";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
+import { LocalHost } from "../engine/localHost";
+
+const STRICT = {
+  target: "es2022",
+  module: "node16",
+  moduleResolution: "node16",
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  exactOptionalPropertyTypes: true,
+  noImplicitOverride: true,
+  noPropertyAccessFromIndexSignature: true,
+  isolatedModules: true,
+  types: ["node"],
+};
+
+interface Result {
+  readonly changes?: Record<string, number>;
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly outputs?: Record<string, string>;
+  readonly error?: string;
+}
+
+let folder: string;
+let host: LocalHost;
+let place: ProgramFolder;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
+  const tarball = await packTarball(createProgress(), folder);
+  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as { devDependencies: Record<string, string> };
+  const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(tarball)}` };
+  const devDependencies = { typescript: own.devDependencies["typescript"], "@types/node": own.devDependencies["@types/node"] };
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "acme-platform", private: true, dependencies, devDependencies }));
+  await runOk("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: folder });
+  for (const name of ["program.ts", "run.ts"]) copyFileSync(join(projectFolder(), "test", "package", "foreign", name), join(folder, name));
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, files: ["run.ts"] }));
+
+  host = await LocalHost.create();
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  place = await prepareProgramFolder(folder, { cli, passphrase: "passphrase of acme", link: false });
+});
+afterAll(async () => {
+  await host?.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function pulumi(action: string, protect: boolean | null): Promise<Result> {
+  const { bucket, dataDirectory, host: machine } = host.settings();
+  const { accessKeyId, secretAccessKey, ...location } = bucket;
+  writeFileSync(
+    join(folder, "settings.json"),
+    JSON.stringify({ share: host.nasPath, bucket: location, accessKeyId, secretAccessKey, dataDirectory, host: machine, protect }),
+  );
+  const { stdout } = await run(await ensureNode(), [join(folder, "run.js"), action], { cwd: folder, env: { ...place.env }, timeoutMs: 300_000 });
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as Result;
+}
+
+test("the package brings one copy of everything, and no more than it says", async () => {
+  const files = (
+    await runOk("tar", [
+      "-tzf",
+      join(folder, basename(JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies.pgbackstop.slice(5))),
+    ])
+  )
+    .trim()
+    .split("\n");
+  expect(files).toContain("package/dist/runtime.cjs");
+  expect(files).toContain("package/dist/components/dynamic/host.js");
+  expect(files.filter((file) => !/^package\/(dist\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$)/.test(file))).toEqual([]);
+  expect(existsSync(join(folder, "node_modules", "pgbackstop", "node_modules"))).toBe(false);
+});
+
+test("a strict project compiles against its declarations, and mistakes are errors there", async () => {
+  const tsc = join(folder, "node_modules", "typescript", "bin", "tsc");
+  const compiled = await run(process.execPath, [tsc, "-p", "."], { cwd: folder });
+  expect(compiled.stdout).toBe("");
+  expect(compiled.exitCode).toBe(0);
+  writeFileSync(join(folder, "wrong.ts"), 'import { PosixRepository } from "pgbackstop";\nnew PosixRepository("x", { pth: "/mnt" });\n');
+  const wrong = await run(process.execPath, [tsc, "--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node", "wrong.ts"], {
+    cwd: folder,
+  });
+  expect(wrong.stdout).toContain("'pth' does not exist in type 'PosixRepositoryArgs'");
+});
+
+test("a preview knows what it can and marks what is still to come", async () => {
+  const { changes, stdout, stderr, error } = await pulumi("preview", null);
+  expect(error).toBeUndefined();
+  expect(changes).toEqual({ create: 10 });
+  // The path of the share is unknown, the rest of the topology is not.
+  expect(stdout).toMatch(/location\s*: \[?(output<string>|unknown)/);
+  expect(stdout).toMatch(/location\s*: "s3:\/\/pgbackstop\/pgbackrest"/);
+  for (const code of ["PB006 repositories.repo2", "PB012 schedules", "PB021 acknowledge.mode"]) expect(stderr).toContain(code);
+});
+
+test("up and destroy work there; the passphrase is protected until the program says otherwise", async () => {
+  const made = await pulumi("up", null);
+  expect(made.error).toBeUndefined();
+  expect(made.changes).toEqual({ create: 10 });
+  expect(made.outputs?.["firstBackup"]).toBe("taken");
+  expect(JSON.parse(made.outputs?.["topology"] ?? "")).toMatchObject({
+    repositories: [{ location: host.nasPath, encrypted: true }, { encrypted: true }],
+  });
+  expect((await pulumi("up", null)).changes).toEqual({ same: 10 });
+
+  const credentials = host.path("etc", "conf.d", "repo1-credentials.conf");
+  const before = readFileSync(credentials, "utf8");
+  expect(before).toContain("repo1-cipher-pass=");
+  expect((await pulumi("destroy", null)).error).toContain("protected");
+  expect((await pulumi("up", false)).error).toBeUndefined();
+  expect(readFileSync(credentials, "utf8")).toBe(before);
+  const gone = await pulumi("destroy", false);
+  expect(gone.error).toBeUndefined();
+  expect(gone.changes).toEqual({ delete: 10 });
+  expect(existsSync(host.path("etc"))).toBe(false);
+  expect(existsSync(join(host.nasPath, "backup", "main", "backup.info"))).toBe(true);
+  expect(dirname(host.nasPath)).toBe(host.folder);
+});
