@@ -132,6 +132,23 @@ describe("acquireLock", () => {
     expect(findLockHolder(lock.path)?.pid).toBe(4712);
   });
 
+  test("does not take a file for the lock that its last holder has just removed", () => {
+    const path = join(lockPath, "demo-backup-1.lock");
+    const real = process.env["PATH"] ?? "";
+    // As if the holder let go between our opening of the file and our locking of it.
+    const script = `#!/bin/sh\nPATH='${real}'\nif [ ! -e '${folder}/once' ]; then touch '${folder}/once'; rm '${path}'; fi\nexec flock "$@"\n`;
+    writeFileSync(join(folder, "flock"), script, { mode: 0o755 });
+    process.env["PATH"] = folder;
+    try {
+      lock = acquireLock(request());
+    } finally {
+      process.env["PATH"] = real;
+    }
+    expect(existsSync(join(folder, "once"))).toBe(true);
+    expect(findLockHolder(path)?.pid).toBe(4711);
+    expect(otherProcessGetsIt(path)).toBe(false);
+  });
+
   test("says what is missing when there is no flock", () => {
     const path = process.env["PATH"];
     process.env["PATH"] = folder;
