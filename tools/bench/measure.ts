@@ -1,0 +1,126 @@
+/**
+ * What a program costs: wall time, processor time and memory of it and of every process that it starts.
+ *
+ * Processor time is the shell's `times` of its children (waited-for descendants included). Memory is the largest sum over the process tree
+ * of proportional set sizes (shared pages count once), sampled from /proc; 0 where there is no /proc.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import type { OsUser } from "../parts/users";
+
+export interface Cost {
+  readonly wallS: number;
+  /** User and system time. */
+  readonly cpuS: number;
+  readonly peakMemoryBytes: number;
+}
+
+export interface MeasureOptions {
+  readonly user: OsUser;
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Memory is looked at so often; 0 does not look. */
+  readonly sampleMs: number;
+}
+
+const KIB = 1024;
+
+/** @throws Error with the program's output when it fails */
+export function measure(command: string, args: readonly string[], options: MeasureOptions): Promise<Cost> {
+  const { user, cwd, sampleMs } = options;
+  return new Promise((resolve, reject) => {
+    const beganMs = performance.now();
+    const child = spawn("/bin/sh", ["-c", '"$@" >&2; code=$?; times; exit $code', "sh", command, ...args], {
+      cwd,
+      env: { ...process.env, ...options.env, HOME: cwd, USER: user.name },
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(process.getuid?.() === 0 ? { uid: user.uid, gid: user.gid } : {}),
+    });
+    let times = "";
+    let output = "";
+    let peakMemoryBytes = 0;
+    child.stdout.setEncoding("utf8").on("data", (text: string) => void (times += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => void (output = `${output}${text}`.slice(-4000)));
+    const look = (): void => void (peakMemoryBytes = Math.max(peakMemoryBytes, memoryOf(child.pid ?? 0)));
+    const timer = sampleMs > 0 ? setInterval(look, sampleMs) : undefined;
+    const kill = (): void => void child.kill("SIGKILL");
+    process.once("exit", kill);
+    child.on("error", reject);
+    child.on("close", (code) => {
+      clearInterval(timer);
+      process.off("exit", kill);
+      const wallS = (performance.now() - beganMs) / 1000;
+      if (code === 0) resolve({ wallS, cpuS: childSeconds(times), peakMemoryBytes });
+      else reject(new Error(`${[command, ...args].join(" ")} ended with exit code ${code}\n${output.trim()}`));
+    });
+  });
+}
+
+/** The sum of several runs one after the other; memory is the largest. */
+export function sumCosts(costs: readonly Cost[]): Cost {
+  const sum = (of: (cost: Cost) => number): number => costs.reduce((total, cost) => total + of(cost), 0);
+  return {
+    wallS: sum((cost) => cost.wallS),
+    cpuS: sum((cost) => cost.cpuS),
+    peakMemoryBytes: Math.max(...costs.map((cost) => cost.peakMemoryBytes)),
+  };
+}
+
+/** Of an odd number of values the one in the middle, else the mean of the two there. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((left, right) => left - right);
+  const middle = sorted.length / 2;
+  return Number.isInteger(middle) ? ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2 : (sorted[Math.floor(middle)] ?? 0);
+}
+
+/** The median of each figure by itself. */
+export function medianCost(costs: readonly Cost[]): Cost {
+  return {
+    wallS: median(costs.map((cost) => cost.wallS)),
+    cpuS: median(costs.map((cost) => cost.cpuS)),
+    peakMemoryBytes: median(costs.map((cost) => cost.peakMemoryBytes)),
+  };
+}
+
+/** The second line of `times`: user and system time of the children, `0m1.230000s 0m0.450000s`. */
+function childSeconds(times: string): number {
+  const line = times.trim().split("\n").at(-1) ?? "";
+  const found = [...line.matchAll(/(\d+)m([\d.]+)s/g)].map((match) => Number(match[1]) * 60 + Number(match[2]));
+  if (found.length !== 2) throw new Error(`unable to read the processor time from '${times}'`);
+  return found.reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** Proportional memory of a process and all its descendants. */
+function memoryOf(root: number): number {
+  const childrenOf = new Map<number, number[]>();
+  for (const name of listProc()) {
+    const stat = readProc(`/proc/${name}/stat`);
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    childrenOf.set(parent, [...(childrenOf.get(parent) ?? []), Number(name)]);
+  }
+  let sizeBytes = 0;
+  const visit = (pid: number): void => {
+    const match = /^Pss:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/smaps_rollup`));
+    sizeBytes += Number(match?.[1] ?? 0) * KIB;
+    for (const child of childrenOf.get(pid) ?? []) visit(child);
+  };
+  for (const child of childrenOf.get(root) ?? []) visit(child);
+  return sizeBytes;
+}
+
+function listProc(): string[] {
+  try {
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
+}
+
+/** Empty for a process that has ended. */
+function readProc(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
