@@ -39,14 +39,14 @@ test("without allowRestart the update waits for the user's restart, and the next
 test("the program of Pulumi.yaml is the same one, with the stack's configuration", async () => {
   const { bucket, dataDirectory, nasPath } = host.settings();
   const stack = await openStack(host.place, "configured", () => loadExample<LocalOutputs>(host.place, "local", "index"));
-  const { accessKeyId, secretAccessKey, name, ...rest } = bucket;
-  const plain = { dataDirectory, nasPath, bucket: name, ...rest, nodePath: host.nodePath };
+  const { name, endpoint, region, port, caFile } = bucket;
+  const plain = { dataDirectory, nasPath, bucket: name, endpoint, region, port, caFile, nodePath: host.nodePath };
   for (const [key, value] of Object.entries(plain)) await stack.setConfig(key, { value: String(value) });
-  const secrets = { accessKeyId, secretAccessKey };
-  for (const [key, value] of Object.entries(secrets)) await stack.setConfig(key, { value: String(value), secret: true });
+  const secrets = { accessKeyId: host.s3.accessKey, secretAccessKey: host.s3.secretKey };
+  for (const [key, value] of Object.entries(secrets)) await stack.setConfig(key, { value, secret: true });
   const { changeSummary, stdout } = await stack.preview({ diff: true });
   expect(changeSummary).toEqual({ create: 7 });
   expect(stdout).toContain("/etc/pgbackstop/pgbackrest.conf");
   expect(stdout).toContain("/etc/systemd/system/pgbackstop-main-full.timer");
-  expect(stdout).not.toContain(String(secretAccessKey));
+  expect(stdout).not.toContain(host.s3.secretKey);
 });
