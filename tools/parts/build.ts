@@ -3,7 +3,7 @@
  * with declarations below dist, in the folders of their sources.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build as bundle } from "esbuild";
@@ -32,6 +32,7 @@ export async function build(progress: Progress, options: { readonly force?: bool
         throw new Error(`dist/runtime.cjs has ${formatBytes(sizes.gzipSizeBytes)} gzipped: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`);
       }
     });
+    linkPackage(root);
     mkdirSync(dirname(stampFile), { recursive: true });
     writeFileSync(stampFile, `${hash} ${hashOf(root, OUTPUTS)}`);
   });
@@ -66,11 +67,26 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
 }
 
 async function compileComponents(root: string): Promise<void> {
-  for (const folder of ["components", "runtime", "bin"]) rmSync(join(root, "dist", folder), { recursive: true, force: true });
-  const result = await run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json"], { cwd: root });
+  // Compiled aside and swapped: an engine that runs at this moment loads the old files or the new ones.
+  const aside = join(root, "node_modules", ".cache", "pgbackstop", `components-${process.pid}`);
+  rmSync(aside, { recursive: true, force: true });
+  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+  const result = await run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", aside], { cwd: root });
   if (result.exitCode !== 0) throw new Error(`tsc:\n${result.stdout.trim()}`);
-  const command = join(root, "dist", "components", "bin", "pgbackstop.js");
-  if (existsSync(command)) chmodSync(command, 0o755);
+  chmodSync(join(aside, "components", "bin", "pgbackstop.js"), 0o755);
+  for (const folder of ["components", "runtime"]) {
+    const old = join(aside, `${folder}.old`);
+    const place = join(root, "dist", folder);
+    if (existsSync(place)) renameSync(place, old);
+    renameSync(join(aside, folder), place);
+  }
+  rmSync(aside, { recursive: true, force: true });
+}
+
+/** `pulumi up` in this folder: the provider of dynamic resources looks for this package by its name, as in a project that installed it. */
+function linkPackage(root: string): void {
+  const link = join(root, "node_modules", "pgbackstop");
+  if (!existsSync(link)) symlinkSync("..", link);
 }
 
 /** A hash over names and contents of files and folders; what is missing counts as missing. */
