@@ -105,6 +105,7 @@ export function storedAt(repoKey: number, stanza: string, manifest: Manifest, fi
     repoKey,
     path: file.bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, file.bundle.id),
     range: file.bundle === undefined ? null : { offsetBytes: file.bundle.offsetBytes, sizeBytes: file.sizeRepoBytes },
+    sizeRepoBytes: file.sizeRepoBytes,
     compressType,
     raw: file.bundle !== undefined && manifest.bundleRaw,
     cipherPass: manifest.cipherPass ?? null,

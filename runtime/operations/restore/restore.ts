@@ -8,7 +8,7 @@ import { chmod, chown, lstat, mkdir, open, readdir, readFile, readlink, rename, 
 import { basename, dirname } from "node:path";
 import { formatLocalSeconds } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
@@ -57,10 +57,8 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   await requireStopped(options.dataDirectory);
   const selected = await select(repos, options, ctx);
   const sources = await openSources(repos, selected, ctx);
-  const { manifest } = sources[0] as Source;
-  ctx.log.info(
-    `repo${selected.repoKey}: restore backup set ${manifest.label}, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`,
-  );
+  const { manifest, repo: source } = sources[0] as Source;
+  ctx.log.info(`${source.name}: restore backup set ${manifest.label}, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`);
   const delta = options.delta && (await isCluster(options.dataDirectory, ctx));
   const layout = planLayout(manifest, options);
   for (const warning of layout.warnings) ctx.log.warn(warning);
@@ -78,7 +76,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   await rm(`${layout.dataDirectory}/backup.manifest`, { force: true });
   ctx.log.info(`restore size = ${formatSize(sizeBytes)}, file total = ${manifest.files.length}`);
   return {
-    repoKey: selected.repoKey,
+    repoKey: source.key,
     label: manifest.label,
     sizeBytes,
     fileCount: manifest.files.length,
@@ -125,22 +123,30 @@ function isUnset(set: string | undefined): boolean {
   return set === undefined || set === "latest";
 }
 
-/** The chosen repository first, then every other one that holds the same label: they stand in when a copy is damaged or goes away. */
+/**
+ * The chosen repository first, then every other one that holds the same label: they stand in when a copy is damaged or goes away.
+ * @throws what the chosen repository said when nobody can give this backup's manifest
+ */
 async function openSources(repos: readonly Repository[], selected: Selected, ctx: Context): Promise<Source[]> {
   const ordered = [...repos].sort(
     (left, right) => Number(right.key === selected.repoKey) - Number(left.key === selected.repoKey) || left.key - right.key,
   );
   const sources: Source[] = [];
+  let chosenError: BackupError | undefined;
   for (const repo of ordered) {
     try {
       const pass = repo.key === selected.repoKey ? selected.infoPass : ((await loadBackupInfo(repo)).cipherPass ?? null);
       const manifest = await loadManifest(repo, selected.entry.label, pass);
       sources.push({ repo, manifest, rows: new Map(manifest.files.map((file) => [file.name, file])) });
     } catch (error) {
-      if (repo.key === selected.repoKey) throw error;
-      if (!isError(error, "fileMissing")) ctx.log.debug(`${repo.name} cannot stand in: ${toBackupError(error).message}`);
+      const { name, message } = toBackupError(error);
+      if (repo.key === selected.repoKey) {
+        chosenError = toBackupError(error);
+        ctx.log.warn(`${repo.name}: [${name}] ${message}`);
+      } else if (!isError(error, "fileMissing")) ctx.log.debug(`${repo.name} cannot stand in: ${message}`);
     }
   }
+  if (sources.length === 0) throw chosenError ?? fail("fileMissing", `no repository holds the manifest of ${selected.entry.label}`);
   return sources;
 }
 

@@ -7,11 +7,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { chown, type FileHandle, open, stat, utimes } from "node:fs/promises";
-import type { ByteStream } from "../../base/bytes";
+import { type ByteStream, collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { type BackupError, fail, toBackupError } from "../../base/errors";
-import { decrypt } from "../../format/cipher";
-import { type CompressType, decompress } from "../../format/compress";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { LIMITS } from "../../base/limits";
+import { decrypt, decryptBytes } from "../../format/cipher";
+import { type CompressType, decompress, decompressBytes } from "../../format/compress";
 import type { Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
 
@@ -20,6 +22,8 @@ export interface RestoreSource {
   readonly path: string;
   /** The extent inside a bundle; null for a file of its own. */
   readonly range: ByteRange | null;
+  /** Stored size, whether in a bundle or not. */
+  readonly sizeRepoBytes: number;
   readonly compressType: CompressType;
   /** Raw forms of compression and encryption, as in bundles of block incremental repositories. */
   readonly raw: boolean;
@@ -63,11 +67,12 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
   try {
     const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(handle, job, repo, ctx);
     await handle.chmod(job.mode);
+    if (job.owner !== null) await handle.chown(job.owner.uid, job.owner.gid);
+    await handle.utimes(job.modifiedAtS, job.modifiedAtS);
     await handle.sync();
     return result;
   } finally {
     await handle.close();
-    await applyAttributes(job);
   }
 }
 
@@ -77,15 +82,26 @@ async function fill(handle: FileHandle, job: RestoreFileJob, repo: (key: number)
   for (const source of job.sources) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
-      await handle.truncate(0);
-      await copySource(handle, job, source, repo(source.repoKey));
+      if (warnings.length > 0) await handle.truncate(0);
+      const isSmall = Math.max(job.sizeBytes, source.sizeRepoBytes) <= LIMITS.chunkSizeBytes;
+      await (isSmall ? copyWhole : copySource)(handle, job, source, repo(source.repoKey));
       return { repoKey: source.repoKey, kept: false, warnings };
     } catch (error) {
-      last = toBackupError(error);
+      last = asDamage(toBackupError(error), job, source);
       warnings.push(`repo${source.repoKey}: [${last.name}] ${last.message}`);
     }
   }
   throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
+}
+
+/** A small file in one piece: buffers of its own size and one-shot codecs cost a fraction of streams. */
+async function copyWhole(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
+  const { path, range, sizeRepoBytes, cipherPass, compressType, raw } = source;
+  const stored = await collect(await repo.storage.read(path, range ?? { offsetBytes: 0, sizeBytes: sizeRepoBytes }), LIMITS.chunkSizeBytes);
+  const packed = cipherPass === null ? stored : decryptBytes(stored, cipherPass, raw);
+  const bytes = decompressBytes(packed, compressType, job.sizeBytes, raw);
+  requireContent(job, source, bytes.length, sha1Hex(bytes));
+  await writeFully(handle, bytes, 0, job);
 }
 
 async function copySource(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
@@ -97,11 +113,26 @@ async function copySource(handle: FileHandle, job: RestoreFileJob, source: Resto
     await writeFully(handle, chunk, offsetBytes, job);
     offsetBytes += chunk.length;
   }
-  const actual = hash.digest("hex");
-  if (offsetBytes !== job.sizeBytes || actual !== job.sha1) {
+  requireContent(job, source, offsetBytes, hash.digest("hex"));
+}
+
+/** Bytes that no longer decrypt or decompress are a damaged copy like one with another checksum, whatever the codec calls it. */
+function asDamage(error: BackupError, job: RestoreFileJob, source: RestoreSource): BackupError {
+  if (!isError(error, "format", "crypto")) return error;
+  return fail("checksum", `error restoring '${job.destination}': ${error.message}`, {
+    hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+    repoKey: source.repoKey,
+    path: source.path,
+    cause: error,
+  });
+}
+
+/** @throws checksum (26) */
+function requireContent(job: RestoreFileJob, source: RestoreSource, sizeBytes: number, actual: string): void {
+  if (sizeBytes !== job.sizeBytes || actual !== job.sha1) {
     throw fail(
       "checksum",
-      `error restoring '${job.destination}': actual checksum '${actual}' (${offsetBytes} bytes) does not match expected checksum '${job.sha1}' (${job.sizeBytes} bytes)`,
+      `error restoring '${job.destination}': actual checksum '${actual}' (${sizeBytes} bytes) does not match expected checksum '${job.sha1}' (${job.sizeBytes} bytes)`,
       {
         hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
         repoKey: source.repoKey,
