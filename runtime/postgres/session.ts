@@ -10,6 +10,8 @@ import { atLeast, majorVersion } from "./versions";
 
 /** The lock that stock takes around a backup ("pgbackrest-format" 15, step 4). */
 const BACKUP_ADVISORY_LOCK = "12340078987004321";
+/** How soon the server sees that a client was killed while a long statement runs, such as the wait for a checkpoint. */
+const CONNECTION_CHECK_MS = 2000;
 
 export interface SessionTarget {
   /** Directory of the unix socket, or a host name. */
@@ -91,6 +93,8 @@ export class Session {
     await session.query("set search_path = 'pg_catalog'");
     await session.query("set client_encoding = 'UTF8'");
     await session.query("set max_parallel_workers_per_gather = 0");
+    // Not on every platform of the server; where it is missing, a killed backup keeps its lock until its statement ends.
+    await session.query(`set client_connection_check_interval = ${CONNECTION_CHECK_MS}`).catch(() => {});
     return session;
   }
 
