@@ -1,0 +1,197 @@
+/**
+ * A model of the archive: segments are finished, repositories go down, fill up, come back and are healed, PostgreSQL recycles what was
+ * acknowledged. Whatever the order: what is acknowledged can be fetched, no repository ever holds wrong bytes, the debt is exactly what is
+ * lacking, and after everything is back and healed all repositories hold the same.
+ *
+ * `PGBACKSTOP_LONG=1` runs more; fast-check prints the seed and the path of a failure.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type BackupError, fail } from "../../runtime/base/errors";
+import { sha1Hex } from "../../runtime/base/hash";
+import { openDebt } from "../../runtime/local/debt";
+import { type AcknowledgePolicy, isSatisfied } from "../../runtime/operations/acknowledge";
+import { archiveGet } from "../../runtime/operations/archiveGet";
+import { archivePush } from "../../runtime/operations/archivePush";
+import { heal } from "../../runtime/operations/heal";
+import { stanzaCreate } from "../../runtime/operations/stanzaCreate";
+import type { Repository } from "../../runtime/repository/repository";
+import { HeldClock, testContext } from "../harness/context";
+import { FaultyStorage } from "../harness/faults";
+import { MemoryStorage } from "../harness/storages";
+import { readable } from "../runtime/operations/archive";
+import { addWal, CLUSTER, CONTROL, repository, walBytes, walName } from "../runtime/repository/support";
+
+const RUNS = process.env["PGBACKSTOP_LONG"] === "1" ? 400 : 25;
+const KEYS = [1, 2, 3] as const;
+
+type Step =
+  | { readonly kind: "finish" }
+  | { readonly kind: "push" }
+  | { readonly kind: "heal" }
+  | { readonly kind: "down" | "up" | "full" | "torn" | "lost"; readonly key: number };
+
+const key = fc.constantFrom(...KEYS);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<Step>({ kind: "finish" }) },
+  { weight: 5, arbitrary: fc.constant<Step>({ kind: "push" }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: "heal" }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "up" as const, "full" as const, "torn" as const, "lost" as const), key }),
+  },
+);
+const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
+  fc.constant<AcknowledgePolicy>({ mode: "all", repoKeys: [] }),
+  fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
+  fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
+);
+
+class World {
+  readonly folder = mkdtempSync(join(tmpdir(), "pgb-model-"));
+  readonly walDirectory = join(this.folder, "pg_wal");
+  readonly ctx = testContext({ clock: new HeldClock() });
+  readonly debt = openDebt(join(this.folder, "spool"), "demo");
+  readonly memories = new Map(KEYS.map((repoKey) => [repoKey as number, new MemoryStorage()]));
+  readonly storages = new Map([...this.memories].map(([repoKey, memory]) => [repoKey, new FaultyStorage(memory)]));
+  /** Repositories with faults that may still happen. */
+  readonly troubled = new Set<number>();
+  readonly repos: Repository[] = KEYS.map((repoKey) =>
+    repository(repoKey, {
+      storage: this.storageOf(repoKey),
+      compress: repoKey === 1 ? { type: "none", level: 0 } : { type: "zst", level: 1 },
+      ...(repoKey === 3 ? { pass: "third" } : {}),
+    }),
+  );
+  readonly policy: AcknowledgePolicy;
+  finished = 0;
+  readonly acknowledged = new Set<string>();
+
+  constructor(acknowledge: AcknowledgePolicy) {
+    this.policy = acknowledge;
+  }
+
+  storageOf(repoKey: number): FaultyStorage {
+    const found = this.storages.get(repoKey);
+    if (found === undefined) throw new Error(`no repo${repoKey}`);
+    return found;
+  }
+
+  async start(): Promise<void> {
+    mkdirSync(join(this.walDirectory, "archive_status"), { recursive: true });
+    await stanzaCreate(this.repos, CONTROL, this.ctx);
+  }
+
+  /** Files that PostgreSQL wants to have archived, oldest first. */
+  ready(): string[] {
+    return readdirSync(join(this.walDirectory, "archive_status"))
+      .filter((name) => name.endsWith(".ready"))
+      .map((name) => name.slice(0, -".ready".length))
+      .sort();
+  }
+
+  async take(one: Step): Promise<void> {
+    if ("key" in one && one.kind !== "up") this.troubled.add(one.key);
+    switch (one.kind) {
+      case "finish":
+        this.finished++;
+        return addWal(this.walDirectory, walName(this.finished), walBytes(this.finished));
+      case "push":
+        return this.push();
+      case "heal":
+        await this.heal();
+        return;
+      case "up":
+        this.troubled.delete(one.key);
+        return this.storageOf(one.key).repair();
+      case "down":
+        return void this.storageOf(one.key).breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+      case "full":
+        return void this.storageOf(one.key).plan("putStream", { kind: "error", error: FULL }, { times: 3 });
+      case "torn":
+        return void this.storageOf(one.key).plan("putStream", { kind: "break", sizeBytes: 10, error: FULL });
+      case "lost":
+        return void this.storageOf(one.key).plan("putStream", { kind: "errorAfter", error: fail("hostConnect", "the answer was lost") });
+    }
+  }
+
+  async push(): Promise<void> {
+    const [name] = this.ready();
+    if (name === undefined) return;
+    const { walDirectory, policy: acknowledge } = this;
+    const options = { walDirectory, walName: name, cluster: CLUSTER, headerCheck: true, acknowledge, graceMs: 5000, timeoutMs: 60_000 };
+    const outcome = await this.ctx.clock.until(archivePush(this.repos, this.debt, options, this.ctx));
+    if (!outcome.accepted) return expect(outcome.error).not.toBeNull();
+    this.acknowledged.add(name);
+    const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoKey));
+    expect(isSatisfied(this.policy, KEYS, holding)).toBe(true);
+    // PostgreSQL forgets it: from here on only the repositories have it.
+    rmSync(join(walDirectory, name));
+    rmSync(join(walDirectory, "archive_status", `${name}.ready`));
+  }
+
+  async heal(): Promise<void> {
+    const results = await heal(this.repos, this.debt, CLUSTER, async () => null, this.ctx);
+    if (this.troubled.size > 0) return;
+    for (const result of results) expect(result).toMatchObject({ ok: true, value: { unhealed: [] } });
+  }
+
+  /** What must be true at every moment. */
+  async check(): Promise<void> {
+    for (const repo of this.repos) {
+      const memory = this.memories.get(repo.key);
+      if (memory === undefined) throw new Error(`no ${repo.name}`);
+      const bare = { ...repo, storage: memory };
+      const held = await readable(bare);
+      const stored: string[] = [];
+      for await (const entry of bare.storage.list("archive/demo/15-1", { recursive: true })) stored.push(entry.path);
+      // Nothing damaged, nothing twice.
+      expect(stored).toHaveLength(held.length);
+      const lacking = [...this.acknowledged].filter((name) => !held.includes(name)).sort();
+      // All that it lacks is written down; more may be, when an answer was lost.
+      for (const name of lacking) expect(this.debt.list(repo.key)).toContain(name);
+    }
+  }
+
+  async end(): Promise<void> {
+    for (const storage of this.storages.values()) storage.repair();
+    this.troubled.clear();
+    for (let turn = 0; this.ready().length > 0 && turn <= this.finished; turn++) await this.push();
+    await this.heal();
+    expect(this.debt.repoKeys()).toEqual([]);
+    const everything = Array.from({ length: this.finished }, (_, no) => walName(no + 1));
+    expect([...this.acknowledged].sort()).toEqual(everything);
+    for (const repo of this.repos) expect(await readable(repo)).toEqual(everything);
+    const destination = join(this.folder, "fetched");
+    for (const [no, name] of everything.entries()) {
+      expect(await this.ctx.clock.until(archiveGet(this.repos, { walName: name, destination, cluster: CLUSTER }, this.ctx))).toBe(true);
+      expect(sha1Hex(readFileSync(destination))).toBe(sha1Hex(walBytes(no + 1)));
+    }
+  }
+}
+
+const FULL: BackupError = fail("fileWrite", "no space left");
+
+describe("the archive under trouble", () => {
+  it(`keeps its promises in ${RUNS} runs`, async () => {
+    await fc.assert(
+      fc.asyncProperty(policy, fc.array(step, { minLength: 5, maxLength: 30 }), async (acknowledge, steps) => {
+        const world = new World(acknowledge);
+        try {
+          await world.start();
+          for (const one of steps) {
+            await world.take(one);
+            await world.check();
+          }
+          await world.end();
+        } finally {
+          rmSync(world.folder, { recursive: true, force: true });
+        }
+      }),
+      { numRuns: RUNS },
+    );
+  }, 300_000);
+});
