@@ -1,0 +1,157 @@
+/**
+ * SIGKILL at random moments of a backup, and two backups at once.
+ *
+ * `PGBACKSTOP_LONG=1` kills 20 times instead of 6; `PGBACKSTOP_SEED=<number>` repeats the moments of an earlier run, whose seed it printed.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
+import { type Started, sleep, start, waitFor } from "../../tools/parts/process";
+import { S3Server } from "../../tools/parts/s3Server";
+import { seededRandom } from "../harness/context";
+import { labelsOf, parseInfo } from "../harness/infoJson";
+import { findParts, s3Kind } from "../harness/interopParts";
+import { fillBed, writeMore } from "../harness/sampleData";
+import { TestBed } from "../harness/testBed";
+
+const KILLS = process.env["PGBACKSTOP_LONG"] === "1" ? 20 : 6;
+/** In the normal run a backup is taken to its end after so many kills. */
+const KILLS_PER_BACKUP = process.env["PGBACKSTOP_LONG"] === "1" ? 1 : 2;
+
+describe("backups that end early", async () => {
+  const parts = await findParts("crashes of backup", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const { stock } = parts;
+  let server: S3Server;
+  let bed: TestBed;
+  /** How long an undisturbed backup takes. */
+  let backupMs = 0;
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind() });
+    bed = await TestBed.create({ binaries: parts.binaries, repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }] });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await fillBed(bed);
+    backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;
+  });
+  afterAll(async () => {
+    await bed?.remove();
+    await server?.remove();
+  });
+
+  const startOurs = (...args: string[]): Promise<Started> =>
+    start(bed.runtime.node, bed.oursCommand(["backup", "--type=full", ...args]), {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "log", "started-ours.log"),
+    });
+
+  test(`SIGKILL at ${KILLS} random moments leaves valid repositories, and the next backup cleans up`, async () => {
+    const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
+    const random = seededRandom(seed);
+    process.stdout.write(`crash: seed ${seed}, an undisturbed backup takes ${Math.round(backupMs)} ms\n`);
+    let leftBehind = 0;
+    let kills = 0;
+    // A backup that ends before its moment is one that was not killed: another one is tried, with times as they are now.
+    for (let attempt = 1; kills < KILLS && attempt <= 3 * KILLS; attempt++) {
+      const [high = 0, low = 0] = random.bytes(2);
+      const afterMs = Math.round(((high * 256 + low) / 65536) * backupMs);
+      const startedAtMs = performance.now();
+      const backup = await startOurs();
+      await Promise.race([sleep(afterMs), backup.exited]);
+      if ((await backup.stop("SIGKILL")) === 0) {
+        backupMs = Math.min(backupMs, performance.now() - startedAtMs);
+        continue;
+      }
+      kills++;
+      leftBehind += unfinished(bed).length;
+      process.stdout.write(`crash: kill ${kills} after ${afterMs} ms, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`);
+      await expectValid(bed, stock);
+      if (kills % KILLS_PER_BACKUP === 0) {
+        backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;
+        expect(unfinished(bed)).toEqual([]);
+      }
+    }
+    expect(kills).toBe(KILLS);
+    // Otherwise every kill came too early or too late, and nothing was proved.
+    expect(leftBehind).toBeGreaterThan(0);
+    await writeMore(bed);
+    await bed.archiveAll();
+    for (const key of [1, 2]) {
+      const verified = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
+      expect(verified.stdout).toMatch(/^status: ok$/m);
+    }
+    expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
+    expect(await bed.restoreAndCompare({ by: stock, repo: 1 })).toEqual([]);
+  }, 1_200_000);
+
+  test("a stock backup at the same time is refused, and a killed one of ours frees its lock", async () => {
+    await makeDirty(bed);
+    // Without start-fast the backup waits for a checkpoint that PostgreSQL spreads over minutes.
+    const held = await startOurs("--no-start-fast");
+    const lockFile = join(bed.folder, "lock", "main-backup-1.lock");
+    await waitFor("our lock", 20_000, async () => (existsSync(lockFile) ? true : null));
+    for (const key of [1, 2]) {
+      const refused = await bed.stock(stock, ["backup", "--type=full", `--repo=${key}`]);
+      expect(refused.exitCode).toBe(50);
+      expect(refused.stdout).toContain(`unable to acquire lock on file '${join(bed.folder, "lock", `main-backup-${key}.lock`)}'`);
+    }
+    const own = await bed.ours(["backup", "--type=full"]);
+    expect(own.exitCode).toBe(50);
+    expect(own.stdout).toContain("ERROR: [050]: unable to acquire lock on file");
+    expect(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout).status).toMatchObject({ lock: { backup: { held: true } } });
+    await held.stop("SIGKILL");
+    await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--no-expire-auto"]);
+    // The server sees within seconds that our session is gone, although it waits for the checkpoint: its lock is free again.
+    await waitFor("the end of our session", 15_000, () => sessionsGone(bed));
+    await bed.oursOk(["backup", "--type=full"]);
+  });
+
+  test("our backup beside a stock one is refused, and a killed one of stock's frees its lock", async () => {
+    await makeDirty(bed);
+    const args = [`--config-path=${bed.configPath}`, "--stanza=main", "--repo=1", "--type=full", "--no-start-fast", "backup"];
+    const held = await start(stock.path, args, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "log", "started-stock.log") });
+    await waitFor("stock's lock", 20_000, async () => (existsSync(join(bed.folder, "lock", "main-backup-1.lock")) ? true : null));
+    const refused = await bed.ours(["backup", "--type=full"]);
+    expect(refused.exitCode).toBe(50);
+    expect(refused.stdout).toContain(
+      `unable to acquire lock on file '${join(bed.folder, "lock", "main-backup-1.lock")}': Resource temporarily unavailable`,
+    );
+    await held.stop("SIGKILL");
+    // Stock's session waits for the checkpoint without looking: this ends it soon.
+    await bed.cluster.sql("CHECKPOINT");
+    await waitFor("the end of stock's session", 30_000, () => sessionsGone(bed));
+    const { stdout } = await bed.oursOk(["backup", "--type=full"]);
+    expect(stdout.match(/new backup label = /g)).toHaveLength(2);
+  });
+});
+
+/** Both programs find the repositories in order: whatever was under way is no part of them. */
+async function expectValid(bed: TestBed, stock: StockPgbackrest): Promise<void> {
+  const verified = await bed.oursOk(["verify", "--output=text"]);
+  expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(2);
+  const info = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
+  expect(info.status).toMatchObject({ code: 0, message: "ok" });
+  expect(new Set(labelsOf(info).map((entry) => entry.repo))).toEqual(new Set([1, 2]));
+}
+
+async function sessionsGone(bed: TestBed): Promise<true | null> {
+  const count = await bed.cluster.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pgBackRest%'");
+  return count === "0" ? true : null;
+}
+
+/** Directories of repo1 that hold no finished backup. */
+function unfinished(bed: TestBed): string[] {
+  const root = join(bed.repoPath(1), "backup", bed.stanza);
+  return readdirSync(root).filter((name) => /^\d{8}-\d{6}F$/.test(name) && !existsSync(join(root, name, "backup.manifest")));
+}
+
+/** Gives the next checkpoint something to spread out. */
+async function makeDirty(bed: TestBed): Promise<void> {
+  await bed.cluster.sql("UPDATE orders SET note = note || '.'; UPDATE documents SET body = body || '.'");
+}
