@@ -3,7 +3,7 @@
  *
  * `PGBACKSTOP_LONG=1` kills 20 times instead of 6; `PGBACKSTOP_SEED=<number>` repeats the moments of an earlier run, whose seed it printed.
  */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
@@ -94,8 +94,7 @@ describe("backups that end early", async () => {
     await makeDirty(bed);
     // Without start-fast the backup waits for a checkpoint that PostgreSQL spreads over minutes.
     const held = await startOurs("--no-start-fast");
-    const lockFile = join(bed.folder, "lock", "main-backup-1.lock");
-    await waitFor("our lock", 20_000, async () => (existsSync(lockFile) ? true : null));
+    await lockTaken(bed, 2);
     for (const key of [1, 2]) {
       const refused = await bed.stock(stock, ["backup", "--type=full", `--repo=${key}`]);
       expect(refused.exitCode).toBe(50);
@@ -106,9 +105,9 @@ describe("backups that end early", async () => {
     expect(own.stdout).toContain("ERROR: [050]: unable to acquire lock on file");
     expect(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout).status).toMatchObject({ lock: { backup: { held: true } } });
     await held.stop("SIGKILL");
-    await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--no-expire-auto"]);
-    // The server sees within seconds that our session is gone, although it waits for the checkpoint: its lock is free again.
+    // Before anybody asks for another checkpoint, which would end the wait of that session too.
     await waitFor("the end of our session", 15_000, () => sessionsGone(bed));
+    await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--no-expire-auto"]);
     await bed.oursOk(["backup", "--type=full"]);
   });
 
@@ -116,7 +115,7 @@ describe("backups that end early", async () => {
     await makeDirty(bed);
     const args = [`--config-path=${bed.configPath}`, "--stanza=main", "--repo=1", "--type=full", "--no-start-fast", "backup"];
     const held = await start(stock.path, args, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "log", "started-stock.log") });
-    await waitFor("stock's lock", 20_000, async () => (existsSync(join(bed.folder, "lock", "main-backup-1.lock")) ? true : null));
+    await lockTaken(bed, 1);
     const refused = await bed.ours(["backup", "--type=full"]);
     expect(refused.exitCode).toBe(50);
     expect(refused.stdout).toContain(
@@ -138,6 +137,12 @@ async function expectValid(bed: TestBed, stock: StockPgbackrest): Promise<void> 
   const info = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
   expect(info.status).toMatchObject({ code: 0, message: "ok" });
   expect(new Set(labelsOf(info).map((entry) => entry.repo))).toEqual(new Set([1, 2]));
+}
+
+/** Waits for the lock of a repository; ours takes that of the highest key last. Its content is written once the lock is held. */
+async function lockTaken(bed: TestBed, key: number): Promise<void> {
+  const path = join(bed.folder, "lock", `main-backup-${key}.lock`);
+  await waitFor(`the lock of repo${key}`, 20_000, async () => (existsSync(path) && readFileSync(path, "utf8").includes('"pid"') ? true : null));
 }
 
 async function sessionsGone(bed: TestBed): Promise<true | null> {
