@@ -1,6 +1,7 @@
 /** `heal`: brings every repository to the same WAL; exit 104 when some could not be healed. */
 import { fail } from "../base/errors";
 import { heal } from "../operations/heal";
+import { listReady } from "../postgres/archiveStatus";
 import { combinedError } from "../operations/results";
 import type { Command } from "./host";
 
@@ -8,11 +9,15 @@ export const healCommand: Command = async (host) => {
   const { ctx } = host;
   host.requireStarted();
   const control = await host.loadControl();
+  const walDirectory = `${host.dataDirectory}/pg_wal`;
   const results = await heal(
     host.repositories(),
     host.debt(),
     { version: control.pgVersion, systemId: control.systemId },
-    (name) => host.readFile(`${host.dataDirectory}/pg_wal/${name}`),
+    {
+      read: (name) => host.readFile(`${walDirectory}/${name}`),
+      listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
+    },
     ctx,
   );
   for (const result of results) {

@@ -3,7 +3,8 @@
  *
  * A repository owes what PostgreSQL was told is safe (the durable debt) and what another repository has from its own oldest backup on and it
  * lacks. Each file is taken from pg_wal when it is still there, else from a repository that has it, decrypted and decompressed, checked
- * against its SHA-1, and stored with the receiving repository's own compression and keys.
+ * against its SHA-1, and stored with the receiving repository's own compression and keys. What PostgreSQL has not been told is safe is left
+ * alone: archive-push may be writing it at this moment, under the same temporary name.
  */
 import type { Context } from "../base/context";
 import { collect, streamOf } from "../base/bytes";
@@ -35,20 +36,29 @@ interface OpenArchive {
   readonly neededFrom: string | null;
 }
 
-/** `readLocal` gives a WAL file from pg_wal, or null when PostgreSQL has removed it. */
+/** `pg_wal` as heal needs it. */
+export interface LocalWal {
+  /** A WAL file, or null when PostgreSQL has removed it. */
+  read(name: string): Promise<Uint8Array | null>;
+  /** Names that still wait for the archive. */
+  listReady(): Promise<readonly string[]>;
+}
+
 export async function heal(
   repos: readonly Repository[],
   debt: DebtStore,
   cluster: ClusterIdentity,
-  readLocal: (name: string) => Promise<Uint8Array | null>,
+  local: LocalWal,
   ctx: Context,
 ): Promise<RepoResult<Healed>[]> {
   const opened = await perRepo(repos, (repo) => openArchive(repo, cluster));
+  // Asked after the repositories: what one of them was seen to hold is either still here or acknowledged.
+  const pending = new Set(await local.listReady());
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
   return perRepo(repos, async (repo) => {
     const answer = opened.find((result) => result.repoKey === repo.key);
     if (answer === undefined || !answer.ok) throw answer?.error ?? fail("assert", `${repo.name} was not opened`);
-    return healOne(answer.value, archives, debt, readLocal, ctx);
+    return healOne(answer.value, archives, { debt, local, pending }, ctx);
   });
 }
 
@@ -64,8 +74,7 @@ async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<
 async function healOne(
   target: OpenArchive,
   archives: readonly OpenArchive[],
-  debt: DebtStore,
-  readLocal: (name: string) => Promise<Uint8Array | null>,
+  { debt, local, pending }: { readonly debt: DebtStore; readonly local: LocalWal; readonly pending: ReadonlySet<string> },
   ctx: Context,
 ): Promise<Healed> {
   const owed = debt.list(target.repo.key);
@@ -73,12 +82,12 @@ async function healOne(
   const unhealed: string[] = [];
   let copied = 0;
   let settled = 0;
-  for (const name of [...wanted].sort()) {
+  for (const name of [...wanted].filter((candidate) => !pending.has(candidate)).sort()) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     if (target.stored.has(name)) {
       settled++;
     } else {
-      const problem = await copyOne(target, archives, name, readLocal, ctx);
+      const problem = await copyOne(target, archives, name, local, ctx);
       if (problem !== null) {
         unhealed.push(`${name}: ${problem}`);
         continue;
@@ -100,13 +109,7 @@ function missingFrom(target: OpenArchive, archives: readonly OpenArchive[]): str
   return names.filter((name) => (name >= neededFrom || name.endsWith(".history")) && !target.stored.has(name));
 }
 
-async function copyOne(
-  target: OpenArchive,
-  archives: readonly OpenArchive[],
-  name: string,
-  readLocal: (name: string) => Promise<Uint8Array | null>,
-  ctx: Context,
-): Promise<string | null> {
+async function copyOne(target: OpenArchive, archives: readonly OpenArchive[], name: string, pgWal: LocalWal, ctx: Context): Promise<string | null> {
   const sources = archives.filter((archive) => archive !== target && archive.stored.has(name));
   const expected = sources.map((archive) => archive.stored.get(name)?.sha1).find((sha1) => typeof sha1 === "string") ?? null;
   const problems: string[] = [];
@@ -120,7 +123,7 @@ async function copyOne(
       ctx.random.bytes(8),
     );
   };
-  const local = await readLocal(name);
+  const local = await pgWal.read(name);
   if (local !== null) {
     try {
       await store(local);

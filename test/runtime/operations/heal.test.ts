@@ -18,6 +18,7 @@ import { pathOf, readable, store } from "./archive";
 let ctx: TestContext;
 let debt: DebtStore;
 let local: Map<string, Uint8Array>;
+let ready: string[];
 let storages: [FaultyStorage, FaultyStorage];
 let repos: [Repository, Repository];
 const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
@@ -26,6 +27,7 @@ beforeEach(async () => {
   ctx = testContext();
   debt = openDebt(join(temporaryFolder(), "spool"), "demo");
   local = new Map();
+  ready = [];
   storages = [new FaultyStorage(new MemoryStorage()), new FaultyStorage(new MemoryStorage())];
   repos = [
     repository(1, { storage: storages[0], compress: { type: "gz", level: 6 } }),
@@ -34,7 +36,8 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-const run = (): ReturnType<typeof heal> => heal(repos, debt, CLUSTER, async (name) => local.get(name) ?? null, ctx);
+const run = (): ReturnType<typeof heal> =>
+  heal(repos, debt, CLUSTER, { read: async (name) => local.get(name) ?? null, listReady: async () => ready }, ctx);
 
 /** Gives a repository a backup that needs WAL from segment `no` on. */
 async function needFrom(repo: Repository, no: number): Promise<void> {
@@ -85,6 +88,18 @@ describe("heal", () => {
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 4 } });
     expect(await readable(repos[1])).toEqual([walName(2), walName(3), `${walName(3)}.00000028.backup`, "00000002.history"].sort());
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 0, unhealed: [] } });
+  });
+
+  it("leaves alone what PostgreSQL has not been told is safe: archive-push may be writing it", async () => {
+    await store(repos[0], 1, 2, 3);
+    await needFrom(repos[1], 1);
+    debt.add(2, walName(2));
+    ready = [walName(2), walName(3)];
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, settled: 0, unhealed: [] } });
+    expect(await readable(repos[1])).toEqual([walName(1)]);
+    expect(debt.list(2)).toEqual([walName(2)]);
+    ready = [];
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
   });
 
   it("fetches nothing for a repository without backups", async () => {
@@ -154,11 +169,11 @@ describe("heal", () => {
       await needFrom(base, 1);
       debt.add(2, walName(2));
       const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
-      await heal([repos[0], cut], debt, CLUSTER, async () => null, ctx);
+      await heal([repos[0], cut], debt, CLUSTER, { read: async () => null, listReady: async () => [] }, ctx);
       const held = await readable(base);
       expect(held).toHaveLength(writes);
       expect(debt.list(2)).toEqual(held.includes(walName(2)) ? [] : [walName(2)]);
-      await heal([repos[0], base], debt, CLUSTER, async () => null, ctx);
+      await heal([repos[0], base], debt, CLUSTER, { read: async () => null, listReady: async () => [] }, ctx);
       expect(await readable(base)).toEqual([1, 2, 3].map((no) => walName(no)));
       expect(debt.list(2)).toEqual([]);
     }
