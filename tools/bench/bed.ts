@@ -77,7 +77,7 @@ export class Bed {
     return bed;
   }
 
-  /** Half text that compresses well, a quarter rows of numbers with an index, a quarter that hardly compresses. */
+  /** Half JSON text, a quarter rows of numbers with an index, a quarter that hardly compresses. */
   async #fill(note: (text: string) => void): Promise<void> {
     const { cluster, options } = this;
     const batchMb = Math.min(options.sizeMb, 64);
@@ -92,7 +92,8 @@ export class Bed {
       const readings = Math.round((share * 0.25) / 85);
       const blobs = Math.round((share * 0.25) / 3200);
       await cluster.sql(
-        `INSERT INTO documents SELECT i, repeat('{"order":' || i || ',"state":"delivered","lines":[' || (i * 7 % 1000) || ']},', 28) FROM generate_series(1, ${documents}) i`,
+        `INSERT INTO documents SELECT i, (SELECT string_agg('{"order":' || (i * 31 + j) || ',"state":"' || (ARRAY['new','paid','packed','sent','delivered'])[1 + (random() * 4)::int]
+         || '","price":' || (random() * 10000)::int / 100.0 || ',"customer":"' || (random() * 50000)::int || '"}', ',') FROM generate_series(1, 20) j) FROM generate_series(1, ${documents}) i`,
       );
       await cluster.sql(
         `INSERT INTO readings SELECT i + ${doneMb} * 1000000::bigint, i % 500, '2026-01-01'::timestamptz + i * interval '1 s', sin(i) FROM generate_series(1, ${readings}) i`,
@@ -177,6 +178,12 @@ export class Bed {
   async renewRepositories(program: Program): Promise<void> {
     for (const name of ["repo1", "repo2"]) rmSync(join(this.folder, program, name), { recursive: true, force: true });
     await this.run(program, ["stanza-create"], { sync: false, sampleMs: 0 });
+  }
+
+  /** Stored bytes of repo1's backup. */
+  async repositoryBytes(program: Program): Promise<number> {
+    const text = await runOk("du", ["-sb", join(this.folder, program, "repo1", "backup")]);
+    return Number(text.split("\t")[0]);
   }
 
   /** Restores into an empty directory and gives the hash of the relations that came back. */

@@ -29,6 +29,8 @@ interface Figures {
   /** Milliseconds of each archive-push call without anything ahead. */
   readonly pushMs: number[];
   readonly pushCpuS: number[];
+  /** Stored bytes of one backup in repo1. */
+  readonly storedBytes: number[];
   /** Segments a second when all of them are ready, as PostgreSQL works them off. */
   readonly segmentsPerS: number[];
 }
@@ -107,7 +109,7 @@ export async function bench(options: BenchOptions, progress: Progress): Promise<
 }
 
 function noFigures(): Figures {
-  return { backup: [], restore: { 1: [], 2: [] }, pushMs: [], pushCpuS: [], segmentsPerS: [] };
+  return { backup: [], restore: { 1: [], 2: [] }, pushMs: [], pushCpuS: [], storedBytes: [], segmentsPerS: [] };
 }
 
 /** Everything once by one program. Returns the hashes of what it restored. */
@@ -118,6 +120,7 @@ async function playRound(bed: Bed, program: Program, figures: Figures, note: (te
   if (program === "ours") backups.push(await bed.run("ours", ["--type=full", "backup"]));
   else for (const key of REPO_KEYS) backups.push(await bed.run("stock", [`--repo=${key}`, "--type=full", "backup"]));
   figures.backup.push(sumCosts(backups));
+  figures.storedBytes.push(await bed.repositoryBytes(program));
   const hashes: string[] = [];
   for (const key of REPO_KEYS) {
     note(`restore from repo${key}`);
@@ -165,6 +168,7 @@ function report(bed: Bed, options: BenchOptions, figures: Record<Program, Figure
   const backupCpu = add("full backup into both repositories: processor, s", 1, (of) => backup(of).cpuS);
   add("full backup into both repositories: MiB of data a second", 0, (of) => sizeMb / backup(of).wallS);
   add("full backup: peak memory, MiB", 0, (of) => backup(of).peakMemoryBytes / MIB);
+  add("full backup: size in one repository, MiB", 0, (of) => median(of.storedBytes) / MIB);
   const restoreWalls: number[] = [];
   for (const key of REPO_KEYS) {
     const restore = (of: Figures): Cost => medianCost(of.restore[key] ?? []);
