@@ -86,7 +86,7 @@ export function workerPool(workerFile: string, start: WorkerStart, count: number
     run<J extends Job>(job: J): Promise<JobResult<J>> {
       if (signal.aborted) return Promise.reject(toBackupError(signal.reason, "term"));
       return new Promise((resolve, reject) => {
-        queue.push({ job, waiting: { resolve: resolve as (value: never) => void, reject } });
+        queue.push({ job, waiting: { resolve, reject } });
         dispatch();
       });
     },

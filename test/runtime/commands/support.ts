@@ -33,9 +33,9 @@ export interface TestHost extends CommandHost {
 export function host(parts: HostParts): TestHost {
   const { folder, repos, ctx } = parts;
   mkdirSync(join(folder, "data"), { recursive: true });
-  const text = `[global]\nrepo1-path=/r1\nrepo2-path=/r2\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=second\n[demo]\npg1-path=${folder}/data\n`;
+  const configText = `[global]\nrepo1-path=/r1\nrepo2-path=/r2\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=second\n[demo]\npg1-path=${folder}/data\n`;
   const argv = [`--config=${CONFIG_FILE}`, "--stanza=demo", ...parts.argv];
-  const { config } = loadConfig({ argv, env: {}, readFile: (path) => (path === CONFIG_FILE ? text : null), listDirectory: () => [] });
+  const { config } = loadConfig({ argv, env: {}, readFile: (path) => (path === CONFIG_FILE ? configText : null), listDirectory: () => [] });
   const printed: string[] = [];
   const locked: string[] = [];
   return {

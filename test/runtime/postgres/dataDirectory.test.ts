@@ -55,7 +55,7 @@ describe("the files of a data directory", () => {
       user: "postgres",
       group: null,
     });
-    expect(files.map((file) => file.name)).toEqual([...files.map((file) => file.name)].sort(compareBytes));
+    expect(files.map((file) => file.name)).toEqual(files.map((file) => file.name).sort(compareBytes));
     expect(paths.map((path) => path.name)).toEqual(["pg_data", "pg_data/base", "pg_data/base/1", "pg_data/global", "pg_data/pg_tblspc"]);
     expect(targets).toEqual([{ name: "pg_data", type: "path", path: data }]);
     expect(links).toEqual([]);

@@ -116,8 +116,8 @@ describe("a backup", () => {
       expect(await labelsOf(repo)).toEqual([one.value.label]);
       await requireWhole(repo);
     }
-    const source = tree(data);
     for (const repo of repos) {
+      const source = tree(data);
       const target = join(folder, `restored${repo.key}`);
       await restoreFrom([repo], target);
       const restored = tree(target);
@@ -129,7 +129,8 @@ describe("a backup", () => {
       // The checkpoint of the restored pg_control is made unusable without backup_label.
       expect(restored.get("global/pg_control")?.slice(32, 34)).toBe("\u00ad\u00de");
       restored.delete("global/pg_control");
-      expect([...restored].sort()).toEqual([...source].filter(([name]) => name !== "global/pg_control").sort());
+      source.delete("global/pg_control");
+      expect(restored).toEqual(source);
     }
   });
 
