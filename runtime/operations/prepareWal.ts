@@ -1,7 +1,8 @@
 /**
  * Reads, checks, hashes and compresses WAL files for several repositories, each step once.
  *
- * A segment of usual size is held in memory while lanes need it; at most `HELD_MAX` are, and one that was let go is read again on demand.
+ * A segment of usual size is held in memory while lanes need it; at most `HELD_MAX` are, and no more than `HELD_SIZE_BYTES_MAX` beside the
+ * one that is asked for; one that was let go is read again on demand.
  */
 import { readFile, stat } from "node:fs/promises";
 import { type ByteStream, streamOf } from "../base/bytes";
@@ -14,6 +15,7 @@ import { isSegment } from "../repository/walStore";
 import type { ClusterIdentity } from "./identity";
 
 const HELD_MAX = 4;
+const HELD_SIZE_BYTES_MAX = 64 * 1024 * 1024;
 const HEADER_SIZE_BYTES = 512;
 
 export interface PreparedWal {
@@ -36,6 +38,7 @@ export class WalPreparer {
   readonly #options: PrepareOptions;
   readonly #cluster: ClusterIdentity | null;
   readonly #held = new Map<string, Promise<PreparedWal>>();
+  readonly #sizesBytes = new Map<string, number>();
 
   constructor(options: PrepareOptions, cluster: ClusterIdentity | null, _ctx: Pick<Context, "log">) {
     this.#options = options;
@@ -46,12 +49,24 @@ export class WalPreparer {
   prepare(name: string): Promise<PreparedWal> {
     const held = this.#held.get(name);
     if (held !== undefined) return held;
-    const [oldest] = this.#held.keys();
-    if (this.#held.size >= HELD_MAX && oldest !== undefined) this.#held.delete(oldest);
+    for (const oldest of [...this.#held.keys()]) if (this.#isFull()) this.#letGo(oldest);
     const prepared = this.#read(name);
     this.#held.set(name, prepared);
-    prepared.catch(() => this.#held.delete(name));
+    prepared.then(
+      ({ sizeBytes }) => this.#sizesBytes.set(name, sizeBytes),
+      () => this.#letGo(name),
+    );
     return prepared;
+  }
+
+  #isFull(): boolean {
+    const sizeBytes = [...this.#sizesBytes.values()].reduce((sum, size) => sum + size, 0);
+    return this.#held.size >= HELD_MAX || sizeBytes >= HELD_SIZE_BYTES_MAX;
+  }
+
+  #letGo(name: string): void {
+    this.#held.delete(name);
+    this.#sizesBytes.delete(name);
   }
 
   async #read(name: string): Promise<PreparedWal> {

@@ -1,0 +1,92 @@
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { collect } from "../../../runtime/base/bytes";
+import { sha1Hex } from "../../../runtime/base/hash";
+import { decompressBytes } from "../../../runtime/format/compress";
+import { WalPreparer } from "../../../runtime/operations/prepareWal";
+import { testContext } from "../../harness/context";
+import { addWal, CLUSTER, makeWalDirectory, temporaryFolder, walBytes, walName } from "../repository/support";
+
+const LIMIT = 1 << 24;
+
+function preparer(segmentNos: readonly number[], headerCheck = true): { readonly wal: WalPreparer; readonly directory: string } {
+  const directory = makeWalDirectory(temporaryFolder(), segmentNos);
+  return { directory, wal: new WalPreparer({ walDirectory: directory, headerCheck }, CLUSTER, testContext()) };
+}
+
+describe("a prepared WAL file", () => {
+  it("is read and compressed once, whoever asks", async () => {
+    const { wal, directory } = preparer([1]);
+    const [one, two] = await Promise.all([wal.prepare(walName(1)), wal.prepare(walName(1))]);
+    expect(one).toBe(two);
+    expect(one).toMatchObject({ sizeBytes: walBytes(1).length, sha1: sha1Hex(walBytes(1)), cluster: CLUSTER });
+    rmSync(join(directory, walName(1)));
+    const first = await one.packed({ type: "zst", level: 3 });
+    const again = await one.packed({ type: "zst", level: 3 });
+    const packed = await collect(first(), LIMIT);
+    expect(await collect(again(), LIMIT)).toBe(packed);
+    expect(sha1Hex(decompressBytes(packed, "zst", LIMIT))).toBe(sha1Hex(walBytes(1)));
+    const other = await collect((await one.packed({ type: "gz", level: 6 }))(), LIMIT);
+    expect(sha1Hex(decompressBytes(other, "gz", LIMIT))).toBe(sha1Hex(walBytes(1)));
+  });
+
+  it("is let go when four others were asked for, and read again", async () => {
+    const { wal, directory } = preparer([1, 2, 3, 4, 5]);
+    const first = await wal.prepare(walName(1));
+    for (const no of [2, 3, 4]) await wal.prepare(walName(no));
+    expect(await wal.prepare(walName(1))).toBe(first);
+    await wal.prepare(walName(5));
+    const again = await wal.prepare(walName(1));
+    expect(again).not.toBe(first);
+    expect(again.sha1).toBe(first.sha1);
+    rmSync(join(directory, walName(2)));
+    await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "fileMissing" });
+  });
+
+  it("is let go at once when it is large", async () => {
+    const { wal, directory } = preparer([1]);
+    const large = Buffer.alloc(64 * 1024 * 1024);
+    large.set(walBytes(2));
+    large.writeUInt32LE(large.length, 32);
+    addWal(directory, walName(2), large);
+    const held = await wal.prepare(walName(2));
+    expect(await wal.prepare(walName(2))).toBe(held);
+    await wal.prepare(walName(1));
+    expect(await wal.prepare(walName(2))).not.toBe(held);
+  });
+
+  it("that failed is tried again", async () => {
+    const { wal, directory } = preparer([]);
+    await expect(wal.prepare(walName(1))).rejects.toMatchObject({ kind: "fileMissing", message: expect.stringContaining("[ENOENT]") });
+    addWal(directory, walName(1), walBytes(1));
+    expect((await wal.prepare(walName(1))).sha1).toBe(sha1Hex(walBytes(1)));
+    mkdirSync(join(directory, walName(2)));
+    await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "fileRead" });
+  });
+
+  it("must be of the cluster, unless that is not to be checked", async () => {
+    for (const [headerCheck, systemId] of [
+      [true, 42n],
+      [false, 42n],
+    ] as const) {
+      const { wal, directory } = preparer([], headerCheck);
+      addWal(directory, walName(1), walBytes(1, systemId));
+      const run = wal.prepare(walName(1));
+      if (!headerCheck) expect((await run).cluster).toBeNull();
+      else
+        await expect(run).rejects.toMatchObject({
+          kind: "archiveMismatch",
+          message: `WAL file '${walName(1)}' version 15, system-id 42 do not match stanza version 15, system-id ${CLUSTER.systemId}`,
+        });
+    }
+  });
+
+  it("must look like WAL; histories and labels have no header", async () => {
+    const { wal, directory } = preparer([1]);
+    truncateSync(join(directory, walName(1)), 10);
+    await expect(wal.prepare(walName(1))).rejects.toMatchObject({ kind: "fileInvalid", exitCode: 28 });
+    writeFileSync(join(directory, "00000002.history"), "1\t0/1\tx\n");
+    expect(await wal.prepare("00000002.history")).toMatchObject({ cluster: null, sizeBytes: 8 });
+  });
+});
