@@ -104,6 +104,17 @@ export function workerPool(workerFile: string, start: WorkerStart, count: number
   };
 }
 
+/**
+ * A job's own objects are a few megabytes, but V8 lets buffers that are dead already pile up in proportion to what the heap may become:
+ * with the usual limit a copy of large files held up to 100 MiB of them per thread.
+ */
+const THREAD_HEAP_MIB_MAX = 64;
+
 function startThread(workerFile: string, start: WorkerStart): Thread {
-  return { worker: new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false }), waiting: new Map(), dead: false };
+  const resourceLimits = { maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX };
+  return {
+    worker: new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits }),
+    waiting: new Map(),
+    dead: false,
+  };
 }

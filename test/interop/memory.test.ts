@@ -1,0 +1,103 @@
+/**
+ * Memory does not follow the size of the data: a relation of 2 GiB (sparse, so that reading it costs no disk) and 256 MiB of incompressible
+ * bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a restore.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { sleep, start } from "../../tools/parts/process";
+import { S3Server } from "../../tools/parts/s3Server";
+import { giveTo } from "../../tools/parts/users";
+import { findParts, s3Kind } from "../harness/interopParts";
+import { TestBed } from "../harness/testBed";
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+const PEAK_MIB_MAX = 300;
+
+describe("memory", async () => {
+  const parts = await findParts("memory of a large backup", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  test("2 GiB of one relation and 256 MiB of noise, backed up twice at once and restored", async (context) => {
+    const server = await S3Server.create({ kind: await s3Kind() });
+    context.onTestFinished(() => server.remove());
+    const bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{ compressType: "zst" }, { s3: server, compressType: "zst", encrypted: true }],
+    });
+    context.onTestFinished(() => bed.remove());
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    addLargeFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
+
+    const backup = await measured(bed, ["backup", "--type=full", "--process-max=2"]);
+    report("backup", backup);
+    expect(backup.exitCode).toBe(0);
+    expect(backup.log).toMatch(/repo2: full backup size = 2\.\dGB/);
+    expect(backup.peakMib).toBeLessThan(PEAK_MIB_MAX);
+
+    const place = join(bed.folder, "side", "restored");
+    mkdirSync(place, { mode: 0o700 });
+    giveTo(place, bed.cluster.user);
+    const restore = await measured(bed, ["restore", "--repo=2", `--pg1-path=${place}`, "--process-max=2"]);
+    report("restore", restore);
+    expect(restore.exitCode).toBe(0);
+    expect(statSync(join(place, "noise.bin")).size).toBe(256 * MIB);
+    expect(restore.peakMib).toBeLessThan(PEAK_MIB_MAX);
+  });
+});
+
+/** Two segments of a relation that no catalog knows, and a file of random bytes; PostgreSQL leaves both alone. */
+function addLargeFiles(bed: TestBed, databaseOid: string): void {
+  const relation = join(bed.cluster.dataPath, "base", databaseOid, "990000");
+  for (const path of [relation, `${relation}.1`]) {
+    writeFileSync(path, "", { mode: 0o600 });
+    truncateSync(path, GIB);
+    giveTo(path, bed.cluster.user);
+  }
+  const noise = join(bed.cluster.dataPath, "noise.bin");
+  const file = openSync(noise, "w", 0o600);
+  for (let block = 0; block < 256; block++) writeSync(file, randomBytes(MIB));
+  closeSync(file);
+  giveTo(noise, bed.cluster.user);
+}
+
+interface Measured {
+  readonly exitCode: number;
+  readonly peakMib: number;
+  readonly seconds: number;
+  readonly log: string;
+}
+
+/** Runs ours and reads the highest resident size that the kernel saw (VmHWM) until the process ends. */
+async function measured(bed: TestBed, args: readonly string[]): Promise<Measured> {
+  const logFile = join(bed.folder, "log", `measured-${args[0]}.log`);
+  const startedAtMs = performance.now();
+  const process = await start(bed.runtime.node, bed.oursCommand(args), { user: bed.cluster.user, cwd: bed.folder, logFile });
+  let peakKib = 0;
+  while (process.isRunning()) {
+    peakKib = Math.max(peakKib, highWaterKib(process.pid));
+    await sleep(50);
+  }
+  const exitCode = await process.exited;
+  const log = readFileSync(logFile, "utf8");
+  rmSync(logFile);
+  if (peakKib === 0) throw new Error(`the process told nothing about its memory\n${log}`);
+  return { exitCode, peakMib: peakKib / 1024, seconds: (performance.now() - startedAtMs) / 1000, log };
+}
+
+function highWaterKib(pid: number): number {
+  try {
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+function report(what: string, { peakMib, seconds }: Measured): void {
+  process.stdout.write(`memory: ${what} peaked at ${peakMib.toFixed(0)} MiB, took ${seconds.toFixed(1)} s\n`);
+}
