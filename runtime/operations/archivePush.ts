@@ -14,7 +14,7 @@ import type { RepoResult } from "../base/parallel";
 import { combinedError } from "./results";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { findWal, isSegment, putWal } from "../repository/walStore";
+import { findWal, isSegment, listWal, putWal } from "../repository/walStore";
 import type { DebtStore } from "../local/debt";
 import { listReady } from "../postgres/archiveStatus";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
@@ -150,6 +150,8 @@ async function waitForLanes(
 }
 
 const POLL_DECIDED_MS = 50;
+/** Of the archive's directories of segments. */
+const DIRECTORY_NAME_LENGTH = 16;
 
 /** Nothing new is begun any more; what is on its way may arrive, because breaking it off would send the same bytes twice. */
 async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx: Context): Promise<void> {
@@ -165,6 +167,8 @@ class Lane {
   readonly #preparer: WalPreparer;
   readonly #options: ArchivePushOptions;
   readonly #ctx: Context;
+  /** Names of stored files by directory, as they were when they were first looked at. */
+  readonly #known = new Map<string, Set<string>>();
   #opened: { archiveId: string; pass: string | null } | undefined;
 
   constructor(repo: Repository, preparer: WalPreparer, options: ArchivePushOptions, ctx: Context) {
@@ -198,6 +202,7 @@ class Lane {
       }
       seen.add(next);
       try {
+        if (await this.#isKnown(next)) continue;
         if ((await this.push(next)) === "pushed") onPushed();
       } catch (error) {
         // It will be asked for by name; then its error counts.
@@ -205,6 +210,22 @@ class Lane {
         break;
       }
     }
+  }
+
+  /**
+   * True when a file of this name is stored: then it is not even read, or each call would hash all that waits. Whether its content is the
+   * right one is told when it is asked for by name. One listing answers for up to 256 segments.
+   */
+  async #isKnown(name: string): Promise<boolean> {
+    const directory = /^[0-9A-F]{24}/.test(name) ? name.slice(0, DIRECTORY_NAME_LENGTH) : null;
+    if (directory === null || this.#opened === undefined) return false;
+    let names = this.#known.get(directory);
+    if (names === undefined) {
+      names = new Set();
+      for await (const stored of listWal(this.#repo, this.#opened.archiveId, directory)) names.add(stored.name);
+      this.#known.set(directory, names);
+    }
+    return names.has(name);
   }
 
   async #open(): Promise<{ archiveId: string; pass: string | null }> {

@@ -94,6 +94,16 @@ describe("archive-push", () => {
     expect((await push(2)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
   });
 
+  it("neither reads nor looks up one by one what it pushed ahead before", async () => {
+    for (let no = 2; no <= 20; no++) addWal(walDirectory, walName(no), walBytes(no));
+    expect((await push(1)).aheadCount).toBe(38);
+    const listed = first.calls("list").length;
+    for (let no = 2; no <= 20; no++) rmSync(join(walDirectory, walName(no)));
+    expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
+    expect(first.calls("list").length - listed).toBe(2);
+    expect(ctx.lines.filter((line) => line.text.includes("not pushed ahead"))).toEqual([]);
+  });
+
   it("looks ahead for so many segments and no more", async () => {
     for (let no = 2; no <= 80; no++) addWal(walDirectory, walName(no), walBytes(no));
     repos = [repository(1, { storage: first })];
