@@ -56,9 +56,9 @@ describe.concurrent("a repository that is away", async () => {
     return;
   }
 
-  const open = async (test: TestContext, acknowledge: "all" | "any", keepWal: boolean): Promise<Scene> => {
+  const open = async (context: TestContext, acknowledge: "all" | "any", keepWal: boolean): Promise<Scene> => {
     const server = await S3Server.create({ kind: await s3Kind() });
-    test.onTestFinished(() => server.remove());
+    context.onTestFinished(() => server.remove());
     const bed = await TestBed.create({
       binaries: parts.binaries,
       repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
@@ -68,7 +68,7 @@ describe.concurrent("a repository that is away", async () => {
       // Less than a minute for what does not answer, so that a call ends within the test.
       global: { "io-timeout": "20", "archive-timeout": "30" },
     });
-    test.onTestFinished(() => bed.remove());
+    context.onTestFinished(() => bed.remove());
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");

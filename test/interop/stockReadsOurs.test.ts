@@ -3,10 +3,11 @@
  * verified, restored, extended and expired by stock. The dimensions (PostgreSQL, stock's version, compression, encryption, storage) are
  * spread over few rows.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StockVersion } from "../../tools/parts/pgbackrest";
+import { run } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { findParts, hasVersitygw, type InteropParts } from "../harness/interopParts";
 import { comparableInfo, labelsOf, parseInfo } from "../harness/infoJson";
@@ -153,5 +154,16 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     expect(bed.secrets.length).toBeGreaterThan(0);
     expect(argvLeaks).toEqual([]);
     expect(bed.findLeaks()).toEqual([]);
+  });
+
+  test("the look-out for secrets sees one where there is one", async () => {
+    const [secret = ""] = bed.secrets;
+    const planted = join(bed.folder, "log", "planted.log");
+    writeFileSync(planted, `passphrase ${secret}`);
+    expect(bed.findLeaks()).toEqual(["log/planted.log"]);
+    rmSync(planted);
+    const watch = watchCommandLines(bed.secrets);
+    await run("/bin/sh", ["-c", "sleep 0.3; exit 0", secret]);
+    expect(watch.stop().leaks).toEqual([`/bin/sh -c sleep 0.3; exit 0 ${secret} `]);
   });
 }
