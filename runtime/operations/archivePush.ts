@@ -69,23 +69,25 @@ export async function archivePush(
   const keys = repos.map((repo) => repo.key);
   let fatal: BackupError | null = null;
   let aheadCount = 0;
-  const allSettled = (): boolean => settled.size === repos.length;
+  // Wakes lanes that wait for more to push: there is nothing left to wait for.
+  const over = new AbortController();
+  const settle = (result: RepoResult<"pushed" | "present">): void => {
+    if (!settled.has(result.repoKey)) settled.set(result.repoKey, result);
+    if (fatal !== null || settled.size === repos.length) over.abort();
+  };
 
   const lanes = repos.map(async (repo) => {
     const lane = new Lane(repo, preparer, options, laneCtx);
     try {
-      settled.set(repo.key, { repoKey: repo.key, ok: true, value: await lane.push(options.walName) });
+      settle({ repoKey: repo.key, ok: true, value: await lane.push(options.walName) });
     } catch (thrown) {
       const error = toBackupError(thrown);
       if (isError(error, ...FATAL) && error.repoKey === undefined) fatal ??= error;
       if (isError(error, "archiveDuplicate")) fatal ??= error;
-      if (!settled.has(repo.key)) settled.set(repo.key, { repoKey: repo.key, ok: false, error });
+      settle({ repoKey: repo.key, ok: false, error });
       return;
     }
-    await lane.pushAhead(
-      () => fatal !== null || allSettled(),
-      () => void aheadCount++,
-    );
+    await lane.pushAhead(over.signal, () => void aheadCount++);
   });
   const graceMs = (): number | null => {
     if (fatal !== null) return 0;
@@ -190,14 +192,15 @@ class Lane {
     return "pushed";
   }
 
-  /** Pushes what is ready behind the requested file until the list is empty and `done`; never fails the call. */
-  async pushAhead(done: () => boolean, onPushed: () => void): Promise<void> {
+  /** Pushes what is ready behind the requested file until the list is empty and the call is `over`; never fails the call. */
+  async pushAhead(over: AbortSignal, onPushed: () => void): Promise<void> {
+    const waitSignal = AbortSignal.any([this.#ctx.signal, over]);
     const seen = new Set([this.#options.walName]);
     while (seen.size <= LIMITS.lookAheadSegments && !this.#ctx.signal.aborted) {
       const next = (await listReady(this.#options.walDirectory, LIMITS.lookAheadSegments * 2)).find((name) => !seen.has(name));
       if (next === undefined) {
-        if (done()) break;
-        await this.#ctx.clock.sleep(AHEAD_POLL_MS, this.#ctx.signal).catch(() => {});
+        if (over.aborted) break;
+        await this.#ctx.clock.sleep(AHEAD_POLL_MS, waitSignal).catch(() => {});
         continue;
       }
       seen.add(next);

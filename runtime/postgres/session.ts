@@ -4,7 +4,7 @@
  * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the advisory lock of stock
  * 2.45–2.57 is a session lock as well. Settings of the session are stock's ("pgbackrest-format" 15).
  */
-import { Client, type QueryResult } from "pg";
+import type { Client, QueryResult } from "pg";
 import { fail, toBackupError } from "../base/errors";
 import { atLeast, majorVersion } from "./versions";
 
@@ -65,7 +65,9 @@ export class Session {
 
   /** @throws dbConnect (56) with where it tried and what the server said */
   static async open(target: SessionTarget): Promise<Session> {
-    const client = new Client({
+    // Loaded here: archive-push and archive-get never ask the server.
+    const pg = await import("pg");
+    const client = new pg.Client({
       host: target.host,
       port: target.port,
       user: target.user,

@@ -87,8 +87,7 @@ export async function finishBackup(repo: Repository, manifest: Manifest, pass: s
   await writeFile(repo, copyOf(path), text, pass, ctx);
   await writeFile(repo, path, text, pass, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), gzipSync(text, { level: 9 }), pass, ctx);
-  if (repo.latestLink && repo.storage.features.symlinks)
-    await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, manifest.label);
+  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, manifest.label);
 
   // Loaded again: another writer may have added or expired backups since this one began.
   const info = await loadBackupInfo(repo);

@@ -8,7 +8,7 @@
 import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
-import { buildConnector, Pool } from "undici";
+import type { buildConnector, Pool } from "undici";
 import { type ByteStream, concatBytes, textOf } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { type BackupError, fail, isError } from "../../base/errors";
@@ -83,17 +83,10 @@ type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: fals
 
 export class S3Http {
   readonly #options: HttpOptions;
-  readonly #pool: Pool;
+  #pool: Promise<Pool> | undefined;
 
   constructor(options: HttpOptions) {
     this.#options = options;
-    this.#pool = new Pool(options.address.origin, {
-      connections: CONNECTIONS_MAX,
-      connect: connectorOf(options),
-      headersTimeout: options.ioTimeoutMs,
-      bodyTimeout: options.ioTimeoutMs,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-    });
   }
 
   /** Sends until `consume` has made something of a good answer; what it throws as retryable is retried like a failed request. */
@@ -144,7 +137,7 @@ export class S3Http {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await (await this.#pool)?.destroy();
   }
 
   async #attempt<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>, attempt: number, signal: AbortSignal): Promise<Outcome<T>> {
@@ -175,7 +168,8 @@ export class S3Http {
     // Not signed: the client's business.
     if (body !== undefined) signed["content-length"] = String(body.sizeBytes);
     const text = encodeQuery(query);
-    const sent = this.#pool.request({
+    this.#pool ??= openPool(this.#options);
+    const sent = (await this.#pool).request({
       method: request.method,
       path: text === "" ? path : `${path}?${text}`,
       headers: signed,
@@ -258,8 +252,20 @@ async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   }
 }
 
-function connectorOf(options: HttpOptions): buildConnector.connector {
-  const connect = buildConnector({
+/** The client is loaded with the first request: it would cost every call that touches no bucket tens of milliseconds. */
+async function openPool(options: HttpOptions): Promise<Pool> {
+  const undici = await import("undici");
+  return new undici.Pool(options.address.origin, {
+    connections: CONNECTIONS_MAX,
+    connect: connectorOf(undici.buildConnector, options),
+    headersTimeout: options.ioTimeoutMs,
+    bodyTimeout: options.ioTimeoutMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  });
+}
+
+function connectorOf(build: typeof buildConnector, options: HttpOptions): buildConnector.connector {
+  const connect = build({
     timeout: options.ioTimeoutMs,
     rejectUnauthorized: options.verifyTls,
     minVersion: "TLSv1.2",

@@ -3,7 +3,7 @@
  * ("Signature Version 4 signing process", Amazon S3 API reference). No chunked payloads, no `x-amz-checksum-*`.
  */
 import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
-import { SignatureV4 } from "@smithy/signature-v4";
+import type { SignatureV4 } from "@smithy/signature-v4";
 import type { Secret } from "../../base/secret";
 
 export interface Credentials {
@@ -29,26 +29,19 @@ export interface UnsignedRequest {
 export const SHA256_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 export class Signer {
-  readonly #signer: SignatureV4;
+  readonly #credentials: Credentials;
+  readonly #region: string;
+  #signer: Promise<SignatureV4> | undefined;
 
   constructor(credentials: Credentials, region: string) {
-    this.#signer = new SignatureV4({
-      service: "s3",
-      region,
-      credentials: {
-        accessKeyId: credentials.key.reveal(),
-        secretAccessKey: credentials.keySecret.reveal(),
-        ...(credentials.token === undefined ? {} : { sessionToken: credentials.token.reveal() }),
-      },
-      sha256: NativeSha256,
-      uriEscapePath: false,
-      applyChecksum: false,
-    });
+    this.#credentials = credentials;
+    this.#region = region;
   }
 
   /** Every header to send, `authorization` and `host` among them. `nowMs` is the time of signing. */
   async sign(request: UnsignedRequest, nowMs: number): Promise<Record<string, string>> {
-    const signed = await this.#signer.sign(
+    this.#signer ??= loadSigner(this.#credentials, this.#region);
+    const signed = await (await this.#signer).sign(
       {
         method: request.method,
         protocol: "https:",
@@ -61,6 +54,23 @@ export class Signer {
     );
     return signed.headers;
   }
+}
+
+/** The package is loaded with the first signature, as the HTTP client is. */
+async function loadSigner(credentials: Credentials, region: string): Promise<SignatureV4> {
+  const smithy = await import("@smithy/signature-v4");
+  return new smithy.SignatureV4({
+    service: "s3",
+    region,
+    credentials: {
+      accessKeyId: credentials.key.reveal(),
+      secretAccessKey: credentials.keySecret.reveal(),
+      ...(credentials.token === undefined ? {} : { sessionToken: credentials.token.reveal() }),
+    },
+    sha256: NativeSha256,
+    uriEscapePath: false,
+    applyChecksum: false,
+  });
 }
 
 /** A path or parameter part as the signature wants it: everything but letters, digits and `-._~` in hexadecimal. */
