@@ -128,7 +128,7 @@ describe("bad input", async () => {
         );
         expect(unknown).toContain("HINT: Put the certificate of the private authority into the file of repo2-storage-ca-file.");
         await expired.stop();
-        const away = await backup2("away", { "repo2-storage-port": port });
+        const away = await backup2("away", { "repo2-storage-port": port, "io-timeout": "3" });
         expect(away).toMatch(/^\[049\]: /);
         expect(away).toContain(`unable to connect to 'localhost:${port}': [ECONNREFUSED]`);
       } finally {
