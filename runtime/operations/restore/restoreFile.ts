@@ -5,7 +5,7 @@
  * repository that holds the same label), from the start. The file is durable, with its mode, owner and time, when the job is done.
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, fchmodSync, fchownSync, futimesSync, writeSync } from "node:fs";
 import { chown, type FileHandle, open, stat, utimes } from "node:fs/promises";
 import { type ByteStream, collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -14,6 +14,7 @@ import { sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { decrypt, decryptBytes } from "../../format/cipher";
 import { type CompressType, decompress, decompressBytes } from "../../format/compress";
+import { systemCodeOf } from "../../local/systemError";
 import type { Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
 
@@ -66,9 +67,10 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
   });
   try {
     const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(handle, job, repo, ctx);
-    await handle.chmod(job.mode);
-    if (job.owner !== null) await handle.chown(job.owner.uid, job.owner.gid);
-    await handle.utimes(job.modifiedAtS, job.modifiedAtS);
+    // Synchronous where the kernel answers at once: a trip through the thread pool costs more than the call itself.
+    fchmodSync(handle.fd, job.mode);
+    if (job.owner !== null) fchownSync(handle.fd, job.owner.uid, job.owner.gid);
+    futimesSync(handle.fd, job.modifiedAtS, job.modifiedAtS);
     await handle.sync();
     return result;
   } finally {
@@ -83,7 +85,7 @@ async function fill(handle: FileHandle, job: RestoreFileJob, repo: (key: number)
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
       if (warnings.length > 0) await handle.truncate(0);
-      const isSmall = Math.max(job.sizeBytes, source.sizeRepoBytes) <= LIMITS.chunkSizeBytes;
+      const isSmall = Math.max(job.sizeBytes, source.sizeRepoBytes) <= WHOLE_SIZE_BYTES_MAX;
       await (isSmall ? copyWhole : copySource)(handle, job, source, repo(source.repoKey));
       return { repoKey: source.repoKey, kept: false, warnings };
     } catch (error) {
@@ -94,14 +96,17 @@ async function fill(handle: FileHandle, job: RestoreFileJob, repo: (key: number)
   throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
 }
 
+/** Files up to this size are restored in one piece. */
+const WHOLE_SIZE_BYTES_MAX = 8 * LIMITS.chunkSizeBytes;
+
 /** A small file in one piece: buffers of its own size and one-shot codecs cost a fraction of streams. */
 async function copyWhole(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
   const { path, range, sizeRepoBytes, cipherPass, compressType, raw } = source;
-  const stored = await collect(await repo.storage.read(path, range ?? { offsetBytes: 0, sizeBytes: sizeRepoBytes }), LIMITS.chunkSizeBytes);
+  const stored = await collect(await repo.storage.read(path, range ?? { offsetBytes: 0, sizeBytes: sizeRepoBytes }), WHOLE_SIZE_BYTES_MAX);
   const packed = cipherPass === null ? stored : decryptBytes(stored, cipherPass, raw);
   const bytes = decompressBytes(packed, compressType, job.sizeBytes, raw);
   requireContent(job, source, bytes.length, sha1Hex(bytes));
-  await writeFully(handle, bytes, 0, job);
+  writeFully(handle, bytes, 0, job);
 }
 
 async function copySource(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
@@ -110,7 +115,7 @@ async function copySource(handle: FileHandle, job: RestoreFileJob, source: Resto
   for await (const chunk of await openSource(source, repo)) {
     if (offsetBytes + chunk.length > job.sizeBytes) break;
     hash.update(chunk);
-    await writeFully(handle, chunk, offsetBytes, job);
+    writeFully(handle, chunk, offsetBytes, job);
     offsetBytes += chunk.length;
   }
   requireContent(job, source, offsetBytes, hash.digest("hex"));
@@ -148,19 +153,20 @@ async function openSource(source: RestoreSource, repo: Repository): Promise<Byte
   return source.compressType === "none" ? packed : decompress(packed, source.compressType, source.raw);
 }
 
-async function writeFully(handle: FileHandle, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): Promise<void> {
+/** Into the page cache, so at once; `sync` later waits for the disk. */
+function writeFully(handle: FileHandle, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
   let written = 0;
   while (written < chunk.length) {
-    const { bytesWritten } = await handle
-      .write(chunk, written, chunk.length - written, offsetBytes + written)
-      .catch((error: NodeJS.ErrnoException) => {
-        throw fail("fileWrite", `unable to write '${job.destination}': [${error.code}] ${error.message}`, {
-          hint: error.code === "ENOSPC" ? "the file system of the restore target is full." : [],
-          path: job.destination,
-          cause: error,
-        });
+    try {
+      written += writeSync(handle.fd, chunk, written, chunk.length - written, offsetBytes + written);
+    } catch (error) {
+      const code = systemCodeOf(error);
+      throw fail("fileWrite", `unable to write '${job.destination}': [${code}] ${toBackupError(error).message}`, {
+        hint: code === "ENOSPC" ? "the file system of the restore target is full." : [],
+        path: job.destination,
+        cause: error,
       });
-    written += bytesWritten;
+    }
   }
 }
 
