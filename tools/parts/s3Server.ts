@@ -146,7 +146,8 @@ export class S3Server {
       vhostBuckets: true,
     };
     const program = join(projectFolder(), "tools", "parts", "s3rverMain.mjs");
-    return start(await ensureNode(), [program, JSON.stringify(settings)], { logFile: this.logFile, cwd: this.#folder });
+    const env = { PGBACKSTOP_S3RVER: JSON.stringify(settings) };
+    return start(await ensureNode(), [program], { env, logFile: this.logFile, cwd: this.#folder });
   }
 
   async #startVersitygw(): Promise<Started> {
