@@ -40,8 +40,10 @@ export async function restoreAndCompare(progress: Progress, source: TestCluster,
   });
   const restored = TestCluster.adopt({ binaries: source.binaries, dataPath: data });
   onEnd(() => restored.remove());
-  await progress.step("start it and replay the WAL from repo2", () => restored.start());
-  await restored.waitForValue("SELECT pg_is_in_recovery()::text", "false", 300_000);
+  await progress.step("start it and replay the WAL from repo2", async () => {
+    await restored.start();
+    await restored.waitForValue("SELECT pg_is_in_recovery()::text", "false", 300_000);
+  });
   const rtoSeconds = (performance.now() - beganAtMs) / 1000;
   const rows = await progress.step("compare every table, row for row", async (note) => {
     const found = await restored.tableChecksums();
