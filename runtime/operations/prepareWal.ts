@@ -49,7 +49,7 @@ export class WalPreparer {
   prepare(name: string): Promise<PreparedWal> {
     const held = this.#held.get(name);
     if (held !== undefined) return held;
-    for (const oldest of [...this.#held.keys()]) if (this.#isFull()) this.#letGo(oldest);
+    for (const oldest of this.#held.keys()) if (this.#isFull()) this.#letGo(oldest);
     const prepared = this.#read(name);
     this.#held.set(name, prepared);
     prepared.then(
