@@ -14,6 +14,7 @@ export interface Outage {
 }
 
 const OUTAGE_SEGMENTS = 6;
+const HEAL_RUNS_MAX = 5;
 const WAIT_MS = 120_000;
 
 export async function archiveMore(progress: Progress, cluster: TestCluster, runtime: Runtime): Promise<void> {
@@ -53,12 +54,17 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
   await progress.step("the S3 server is back", () => bucket.start());
   const healSeconds = await progress.step("heal", async (note) => {
     const beganAtMs = performance.now();
-    await runtime.callOk(["heal"]);
-    const repos = await runtime.state();
-    const owing = repos.filter((repo) => repo.debtCount > 0 || !holds(repo, last));
-    if (owing.length > 0) throw new Error(`after heal still owing: ${JSON.stringify(owing)}`);
-    note("no debt left, both repositories hold the same WAL");
-    return (performance.now() - beganAtMs) / 1000;
+    // A segment that was on its way when the server came back is owed only after the first run: on a host the timer runs again, too.
+    for (let run = 1; ; run++) {
+      await runtime.callOk(["heal"]);
+      const owing = (await runtime.state()).filter((repo) => repo.debtCount > 0 || !holds(repo, last));
+      if (owing.length === 0) {
+        note(`no debt left after ${run} run(s), both repositories hold the same WAL`);
+        return (performance.now() - beganAtMs) / 1000;
+      }
+      if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal still owing: ${JSON.stringify(owing)}`);
+      await sleep(1000);
+    }
   });
   return { segments: OUTAGE_SEGMENTS, repo1LagSeconds, debtCount, healSeconds };
 }
