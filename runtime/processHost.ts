@@ -43,7 +43,6 @@ export function openRepositories(stanza: string, repos: readonly RepoConfig[], i
     cipherPass: config.cipherPass?.reveal() ?? null,
     compress: { type: config.compressType, level: config.compressLevel },
     latestLink: config.symlink,
-    retentionFull: config.retentionFull,
   }));
 }
 

@@ -4,11 +4,12 @@
  * Unknown keys of a backup's row and unknown sections are kept on writing, at their place by byte order (stock reads rows in that order).
  * Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoBackup", "info/infoPg".)
  */
+import { compareBytes } from "../base/bytes";
 import { fail } from "../base/errors";
 import { checkHistory, currentHistory, parseHistoryId } from "./archiveInfo";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
 import { BACKREST_FORMAT, headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./info";
-import { compareBytes, isArray, type JsonValue, renderObject, renderString } from "./json";
+import { isArray, type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import type { Manifest } from "./manifest";
 

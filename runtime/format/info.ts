@@ -5,9 +5,10 @@
  * last one `[backrest]` with `backrest-checksum` (SHA-1). A key is raw text and may hold `=`. Sections and keys ascend by bytes, except
  * that `[backrest]` comes first and `[db:history]` counts. (pgBackRest 2.60 "info/info", "common/ini".)
  */
+import { compareBytes } from "../base/bytes";
 import { createHash } from "node:crypto";
 import { assert, fail } from "../base/errors";
-import { renderJson, compareBytes, type JsonValue, renderString, tryParseJson } from "./json";
+import { type JsonValue, renderJson, renderString, tryParseJson } from "./json";
 
 /** The `backrest-version` that this program writes: the stock release whose files ours are like. */
 export const BACKREST_VERSION = "2.60.0";

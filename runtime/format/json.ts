@@ -4,6 +4,7 @@
  * Reading accepts any JSON; integers that a double cannot hold exactly become bigint. Writing escapes `"`, `\` and \n \r \t \b \f and
  * leaves every other character as it is, other control characters too (pgBackRest 2.60 "common/type/json"), so reading takes them raw.
  */
+import { compareBytes } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 
 export type JsonValue = null | boolean | number | bigint | string | readonly JsonValue[] | JsonObject;
@@ -70,21 +71,6 @@ export function isObject(value: JsonValue | undefined): value is JsonObject {
 
 export function isArray(value: JsonValue | undefined): value is readonly JsonValue[] {
   return Array.isArray(value);
-}
-
-/** The order of C's strcmp over UTF-8, which is that of code points; JavaScript's own differs where surrogates are involved. */
-export function compareBytes(a: string, b: string): number {
-  if (a === b) return 0;
-  const end = Math.min(a.length, b.length);
-  for (let index = 0; index < end; index++) {
-    const left = a.charCodeAt(index);
-    const right = b.charCodeAt(index);
-    if (left === right) continue;
-    const leftHigh = left >= 0xd800 && left <= 0xdfff;
-    const rightHigh = right >= 0xd800 && right <= 0xdfff;
-    return leftHigh === rightHigh ? left - right : leftHigh ? 1 : -1;
-  }
-  return a.length - b.length;
 }
 
 function parseStrict(text: string): JsonValue | undefined {

@@ -5,12 +5,13 @@
  * field is there. Rendering sorts the rows, so the order in memory does not matter. A manifest of a backup in progress has no stop values
  * and files without checksum. Modes are numbers (0o600). Errors: format (29), checksum (26). (pgBackRest 2.60 "info/manifest".)
  */
+import { compareBytes } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 import { SHA1_EMPTY } from "../base/hash";
 import { type CompressType, isCompressType } from "./compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
 import { headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./info";
-import { compareBytes, type JsonValue, renderObject, renderString } from "./json";
+import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import { parseFileRow, renderFileRow } from "./manifestFile";
 import {

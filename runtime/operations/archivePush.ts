@@ -61,7 +61,7 @@ export async function archivePush(
   const stop = new AbortController();
   const signal = AbortSignal.any([ctx.signal, stop.signal]);
   const laneCtx: Context = { ...ctx, signal };
-  const preparer = new WalPreparer(options, options.cluster, ctx);
+  const preparer = new WalPreparer(options, options.cluster);
   // Read before any lane starts: a file that cannot be read, or is another cluster's, is no repository's fault.
   await preparer.prepare(options.walName);
 
@@ -187,7 +187,7 @@ class Lane {
     if (await this.#isStored(wal, archiveId)) return "present";
     if (this.#ctx.signal.aborted) throw fail("term", `push of ${walName} was stopped`);
     const compressType = isSegment(walName) ? this.#repo.compress.type : "none";
-    const open = await wal.packed({ type: compressType, level: this.#repo.compress.level });
+    const open = wal.packed({ type: compressType, level: this.#repo.compress.level });
     await putWal(this.#repo, { archiveId, name: walName, sha1: wal.sha1, compressType, open }, pass, () => this.#ctx.random.bytes(8));
     return "pushed";
   }

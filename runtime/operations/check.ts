@@ -9,6 +9,7 @@ import type { PgControl } from "../format/pgControl";
 import type { Session } from "../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
+import { requireArchiving } from "./archiving";
 import { checkArchive, checkBackup } from "./identity";
 import { waitForWal } from "./waitWal";
 
@@ -37,7 +38,7 @@ export async function check(
       hint: "the pg1-path and pg1-port settings likely reference different clusters.",
     });
   }
-  if (options.archiveCheck) requireArchiving(facts.archiveMode, facts.archiveCommand);
+  if (options.archiveCheck) requireArchiving(facts, false);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
     const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);
@@ -57,13 +58,4 @@ export async function check(
     ctx.log.info(`WAL segment ${walName} successfully archived to ${repo.name}`);
     return { walName };
   });
-}
-
-function requireArchiving(mode: string, command: string): void {
-  if (mode === "off") throw fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on and restart PostgreSQL." });
-  if (!command.includes("pgbackrest")) {
-    throw fail("archiveCommandInvalid", `archive_command '${command}' must contain pgbackrest`, {
-      hint: "keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
-    });
-  }
 }

@@ -6,7 +6,6 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { type ByteStream, streamOf } from "../base/bytes";
-import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { sha1Hex } from "../base/hash";
 import { type CompressSpec, compressBytes } from "../format/compress";
@@ -26,7 +25,7 @@ export interface PreparedWal {
   /** From the segment's header; null for files that have none. */
   readonly cluster: ClusterIdentity | null;
   /** The content compressed as asked, made once per kind. */
-  packed(spec: CompressSpec): Promise<() => ByteStream>;
+  packed(spec: CompressSpec): () => ByteStream;
 }
 
 export interface PrepareOptions {
@@ -40,7 +39,7 @@ export class WalPreparer {
   readonly #held = new Map<string, Promise<PreparedWal>>();
   readonly #sizesBytes = new Map<string, number>();
 
-  constructor(options: PrepareOptions, cluster: ClusterIdentity | null, _ctx: Pick<Context, "log">) {
+  constructor(options: PrepareOptions, cluster: ClusterIdentity | null) {
     this.#options = options;
     this.#cluster = cluster;
   }
@@ -73,16 +72,16 @@ export class WalPreparer {
     const path = `${this.#options.walDirectory}/${name}`;
     const bytes = await readWhole(path);
     const cluster = isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, bytes) : null;
-    const packed = new Map<string, Promise<Uint8Array>>();
+    const packed = new Map<string, Uint8Array>();
     return {
       name,
       sizeBytes: bytes.length,
       sha1: sha1Hex(bytes),
       cluster,
-      packed: async (spec) => {
+      packed: (spec) => {
         const key = `${spec.type}:${spec.level}`;
-        if (!packed.has(key)) packed.set(key, Promise.resolve(compressBytes(bytes, spec)));
-        const content = await (packed.get(key) as Promise<Uint8Array>);
+        const content = packed.get(key) ?? compressBytes(bytes, spec);
+        packed.set(key, content);
         return () => streamOf(content);
       },
     };

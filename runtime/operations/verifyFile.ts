@@ -1,9 +1,7 @@
 /** Checks the stored bytes of one file of a repository: as a job, so that workers do the reading and hashing. */
 import { isError, toBackupError } from "../base/errors";
 import { measure } from "../base/hash";
-import { decrypt } from "../format/cipher";
-import { type CompressType, decompress } from "../format/compress";
-import type { Repository } from "../repository/repository";
+import { type Packing, type Repository, unpack } from "../repository/repository";
 import type { ByteRange } from "../storage/storage";
 
 export interface VerifyFileJob {
@@ -12,7 +10,7 @@ export interface VerifyFileJob {
   readonly path: string;
   readonly range: ByteRange | null;
   /** Null compares the stored bytes as they are (`rck` of the manifest); else they are decrypted and decompressed first. */
-  readonly unpack: { readonly cipherPass: string | null; readonly compressType: CompressType; readonly raw: boolean } | null;
+  readonly unpack: Packing | null;
   readonly sizeBytes: number;
   readonly sha1: string;
 }
@@ -28,7 +26,7 @@ export interface VerifyFileResult {
 export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repository): Promise<VerifyFileResult> {
   try {
     const stored = await repo(job.repoKey).storage.read(job.path, job.range ?? undefined);
-    const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpacked(stored, job.unpack));
+    const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpack(stored, job.unpack));
     if (sha1 !== job.sha1) return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
     if (sizeBytes !== job.sizeBytes) return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };
     return { status: "ok", text: "" };
@@ -38,9 +36,4 @@ export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repo
     const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
     return { status, text: `invalid result ${job.path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
   }
-}
-
-function unpacked(stored: AsyncIterable<Uint8Array>, unpack: NonNullable<VerifyFileJob["unpack"]>): AsyncIterable<Uint8Array> {
-  const packed = unpack.cipherPass === null ? stored : decrypt(stored, unpack.cipherPass, unpack.raw);
-  return unpack.compressType === "none" ? packed : decompress(packed, unpack.compressType, unpack.raw);
 }

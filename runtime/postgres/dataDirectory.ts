@@ -4,6 +4,7 @@
  * Names are the manifest's: `pg_data/…` for the data directory, `pg_tblspc/<oid>/PG_<version>_<catalog>/…` for tablespaces. Nothing is
  * read but names, sizes, times and rights. A file that vanishes during the walk is left out: recovery recreates or removes it.
  */
+import { compareBytes } from "../base/bytes";
 import { lstat, readdir, readlink, stat } from "node:fs/promises";
 import type { Stats } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
@@ -295,9 +296,4 @@ function vanished<T>(value: T): (error: NodeJS.ErrnoException) => T {
       cause: error,
     });
   };
-}
-
-/** Order by bytes, as C's strcmp sorts names. */
-export function compareBytes(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

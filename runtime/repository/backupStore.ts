@@ -5,6 +5,7 @@
  * writes manifest.copy, manifest, the history copy, then backup.info with its copy: whatever moment the power fails, the repository lists
  * only backups that are whole ("pgbackrest-format" 15, step 12).
  */
+import { basename } from "node:path";
 import { gzipSync, gunzipSync } from "node:zlib";
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
@@ -20,7 +21,7 @@ import { type Repository, readFile, writeFile } from "./repository";
 export async function listLabels(repo: Repository): Promise<string[]> {
   const labels: string[] = [];
   for await (const entry of repo.storage.list(backupsPath(repo.stanza))) {
-    const name = baseName(entry.path);
+    const name = basename(entry.path);
     if (entry.type === "directory" && isLabel(name)) labels.push(name);
   }
   return labels.sort();
@@ -31,12 +32,12 @@ export async function findNewestHistoryLabel(repo: Repository): Promise<string |
   const root = backupHistoryPath(repo.stanza);
   const years: string[] = [];
   for await (const entry of repo.storage.list(root))
-    if (entry.type === "directory" && /^\d{4}$/.test(baseName(entry.path))) years.push(baseName(entry.path));
+    if (entry.type === "directory" && /^\d{4}$/.test(basename(entry.path))) years.push(basename(entry.path));
   let newest: string | null = null;
   const year = years.sort().at(-1);
   if (year === undefined) return null;
   for await (const entry of repo.storage.list(`${root}/${year}`)) {
-    const label = baseName(entry.path).replace(/\.manifest\.gz$/, "");
+    const label = basename(entry.path).replace(/\.manifest\.gz$/, "");
     if (isLabel(label) && (newest === null || label > newest)) newest = label;
   }
   return newest;
@@ -108,8 +109,4 @@ export async function loadHistoryManifest(repo: Repository, label: string, pass:
 export async function removeUnfinished(repo: Repository, label: string): Promise<void> {
   if (await hasManifest(repo, label)) throw fail("assert", `backup '${label}' is finished and must not be removed as unfinished`);
   await repo.storage.removePath(backupPath(repo.stanza, label));
-}
-
-function baseName(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -8,7 +8,7 @@ import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
 import { decrypt, encryptBytes } from "../format/cipher";
-import type { CompressSpec } from "../format/compress";
+import { type CompressSpec, type CompressType, decompress } from "../format/compress";
 import type { Storage } from "../storage/storage";
 
 export interface Repository {
@@ -24,7 +24,6 @@ export interface Repository {
   readonly compress: CompressSpec;
   /** A `latest` link beside the backups, where the storage has links. */
   readonly latestLink: boolean;
-  readonly retentionFull: number | undefined;
 }
 
 /** The whole plain content of a small file. @throws fileMissing, crypto */
@@ -46,6 +45,20 @@ export async function writeFile(repo: Repository, path: string, plain: Uint8Arra
 /** What is stored for `plain`: itself, or its encryption with a fresh salt. */
 export function seal(plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Uint8Array {
   return pass === null ? plain : encryptBytes(plain, pass, ctx.random.bytes(8));
+}
+
+/** How stored bytes become plain ones. */
+export interface Packing {
+  readonly cipherPass: string | null;
+  readonly compressType: CompressType;
+  /** Raw forms of compression and encryption, as in bundles of block incremental repositories. */
+  readonly raw: boolean;
+}
+
+/** Decrypts and decompresses what was stored. @throws crypto, format */
+export function unpack(stored: ByteStream, { cipherPass, compressType, raw }: Packing): ByteStream {
+  const packed = cipherPass === null ? stored : decrypt(stored, cipherPass, raw);
+  return compressType === "none" ? packed : decompress(packed, compressType, raw);
 }
 
 /** A stream of nothing, for empty files. */

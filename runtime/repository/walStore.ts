@@ -4,12 +4,13 @@
  * A segment's name carries the SHA-1 of its plain content: `<24>-<40 hex>[.ext]`; it is never replaced by other content. History and
  * backup-label files are stored under their own name, never compressed, and may be overwritten. All are encrypted with the archive's key.
  */
+import { basename } from "node:path";
 import type { ByteStream } from "../base/bytes";
-import { type CompressType, decompress, extensionOf, typeOfName } from "../format/compress";
-import { decrypt, encrypt } from "../format/cipher";
+import { type CompressType, extensionOf, typeOfName } from "../format/compress";
+import { encrypt } from "../format/cipher";
 import { archiveIdPath, archivePath, walPath } from "../format/repoPath";
 import { parseArchivedName, parseWalName } from "../format/walSegment";
-import type { Repository } from "./repository";
+import { type Repository, unpack } from "./repository";
 
 export interface StoredWal {
   /** Name without checksum and extension. */
@@ -52,7 +53,7 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
 export async function listArchiveIds(repo: Repository): Promise<string[]> {
   const ids: string[] = [];
   for await (const entry of repo.storage.list(archivePath(repo.stanza))) {
-    const name = baseName(entry.path);
+    const name = basename(entry.path);
     if (entry.type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name)) ids.push(name);
   }
   return ids.sort();
@@ -79,8 +80,7 @@ export async function putWal(repo: Repository, wal: WalToStore, pass: string | n
 /** The plain content of a stored WAL file. */
 export async function openWal(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<ByteStream> {
   const raw = await repo.storage.read(walPath(repo.stanza, archiveId, stored.fileName));
-  const compressed = pass === null ? raw : decrypt(raw, pass);
-  return stored.sha1 === null ? compressed : decompress(compressed, typeOfName(stored.fileName));
+  return unpack(raw, { cipherPass: pass, compressType: stored.sha1 === null ? "none" : typeOfName(stored.fileName), raw: false });
 }
 
 function walDirectory(repo: Repository, archiveId: string, name: string): string {
@@ -89,15 +89,11 @@ function walDirectory(repo: Repository, archiveId: string, name: string): string
 }
 
 function storedWalOf(path: string, sizeRepoBytes: number): StoredWal | null {
-  const fileName = baseName(path);
+  const fileName = basename(path);
   const archived = parseArchivedName(fileName);
   if (archived !== null) return { name: archived.name, fileName, sha1: archived.sha1, sizeRepoBytes };
   const plain = parseWalName(fileName);
   return plain !== null && (plain.kind === "history" || plain.kind === "backupLabel")
     ? { name: fileName, fileName, sha1: null, sizeRepoBytes }
     : null;
-}
-
-function baseName(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -21,6 +21,7 @@ import { atLeast } from "../../postgres/versions";
 import { listLabels, findNewestHistoryLabel, hasManifest, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import { newSubPass, type Repository } from "../../repository/repository";
+import { requireArchiving } from "../archiving";
 import { checkArchive, checkBackup } from "../identity";
 import type { JobPool } from "../jobs";
 import { waitForWal } from "../waitWal";
@@ -128,19 +129,7 @@ async function checkServer(session: Session, options: BackupOptions): Promise<Se
       },
     );
   }
-  if (options.archiveCheck) {
-    if (facts.archiveMode === "off") {
-      throw fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on in postgresql.conf and restart PostgreSQL." });
-    }
-    if (facts.archiveMode === "always" && options.archiveModeCheck) {
-      throw fail("featureNotSupported", "archive_mode=always not supported", { hint: "set archive_mode = on." });
-    }
-    if (!facts.archiveCommand.includes("pgbackrest")) {
-      throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain pgbackrest`, {
-        hint: "keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
-      });
-    }
-  }
+  if (options.archiveCheck) requireArchiving(facts, options.archiveModeCheck);
   return facts;
 }
 

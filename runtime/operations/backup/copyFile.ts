@@ -14,11 +14,11 @@ import { Measured, SHA1_EMPTY, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
 import { type BranchResult, tee } from "../../base/tee";
-import { encrypt, encryptBytes } from "../../format/cipher";
+import { encrypt } from "../../format/cipher";
 import { type CompressSpec, compress, compressBytes } from "../../format/compress";
 import { PageChecker, type PageRange } from "../../format/pageChecksum";
 import { imageOf } from "../../format/pgControl";
-import type { Repository } from "../../repository/repository";
+import { type Repository, seal } from "../../repository/repository";
 import { loadControlFile } from "../../postgres/controlFile";
 
 export interface CopyTarget {
@@ -97,7 +97,7 @@ async function copyBytes(
         const key = compressKey(target.compress);
         if (!compressed.has(key)) compressed.set(key, compressBytes(bytes, target.compress));
         const packed = await (compressed.get(key) as Uint8Array | Promise<Uint8Array>);
-        const stored = target.cipherPass === null ? packed : encryptBytes(packed, target.cipherPass, ctx.random.bytes(8));
+        const stored = seal(packed, target.cipherPass, ctx);
         await repo(target.repoKey).storage.put(target.path, stored, { atomic: false });
         return { repoKey: target.repoKey, ok: true, value: storedCopy(target, stored.length, stored === bytes ? undefined : sha1Hex(stored)) };
       } catch (error) {

@@ -1,17 +1,15 @@
 /** The end of a backup: label file, WAL that makes it consistent, durable names, manifests, backup.info: in this order, per repository. */
-import { utf8 } from "../../base/bytes";
+import { compareBytes, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
-import { encryptBytes } from "../../format/cipher";
 import { compressBytes } from "../../format/compress";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, backupsPath, dataFilePath } from "../../format/repoPath";
 import { segmentRange } from "../../format/walSegment";
-import { compareBytes } from "../../postgres/dataDirectory";
 import type { BackupStop } from "../../postgres/session";
 import { finishBackup } from "../../repository/backupStore";
-import type { Repository } from "../../repository/repository";
+import { type Repository, seal } from "../../repository/repository";
 import { waitForWal } from "../waitWal";
 import type { Copied } from "./copy";
 import type { BackupRun } from "./run";
@@ -58,7 +56,7 @@ async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: Ba
     const plain = utf8(text);
     const packed = compressBytes(plain, repo.compress);
     const pass = manifest.cipherPass;
-    const stored = pass === undefined ? packed : encryptBytes(packed, pass, ctx.random.bytes(8));
+    const stored = seal(packed, pass ?? null, ctx);
     await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, repo.compress.type), stored, { atomic: false });
     const filtered = repo.compress.type !== "none" || pass !== undefined;
     rows.push({

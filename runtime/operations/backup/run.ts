@@ -2,7 +2,7 @@
 import type { Context } from "../../base/context";
 import { assert, type BackupError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
-import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { Manifest } from "../../format/manifest";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../results";
 import type { BackupDone } from "./backup";
@@ -96,6 +96,3 @@ export class BackupRun {
     });
   }
 }
-
-/** Rows of copied files by repository, in no order. */
-export type CopiedRows = ReadonlyMap<number, readonly ManifestFile[]>;

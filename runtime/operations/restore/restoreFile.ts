@@ -12,23 +12,19 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { decrypt, decryptBytes } from "../../format/cipher";
-import { type CompressType, decompress, decompressBytes } from "../../format/compress";
+import { decryptBytes } from "../../format/cipher";
+import { decompressBytes } from "../../format/compress";
 import { systemCodeOf } from "../../local/systemError";
-import type { Repository } from "../../repository/repository";
+import { type Packing, type Repository, unpack } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
 
-export interface RestoreSource {
+export interface RestoreSource extends Packing {
   readonly repoKey: number;
   readonly path: string;
   /** The extent inside a bundle; null for a file of its own. */
   readonly range: ByteRange | null;
   /** Stored size, whether in a bundle or not. */
   readonly sizeRepoBytes: number;
-  readonly compressType: CompressType;
-  /** Raw forms of compression and encryption, as in bundles of block incremental repositories. */
-  readonly raw: boolean;
-  readonly cipherPass: string | null;
 }
 
 export interface RestoreFileJob {
@@ -149,8 +145,7 @@ function requireContent(job: RestoreFileJob, source: RestoreSource, sizeBytes: n
 
 async function openSource(source: RestoreSource, repo: Repository): Promise<ByteStream> {
   const stored = await (source.range === null ? repo.storage.read(source.path) : repo.storage.read(source.path, source.range));
-  const packed = source.cipherPass === null ? stored : decrypt(stored, source.cipherPass, source.raw);
-  return source.compressType === "none" ? packed : decompress(packed, source.compressType, source.raw);
+  return unpack(stored, source);
 }
 
 /** Into the page cache, so at once; `sync` later waits for the disk. */

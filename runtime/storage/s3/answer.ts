@@ -1,4 +1,5 @@
 /** The XML answers of an S3 service as facts: pages of a listing, results of a batch deletion. */
+import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { errorFacts, type FailureScene } from "./failure";
 import { findText, parseXml, type XmlElement } from "./xml";
@@ -72,10 +73,6 @@ function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefix
   const last = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""].sort(compareBytes)[1] ?? "";
   // Of a prefix, after everything below it.
   return last === "" ? null : { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
-}
-
-function compareBytes(left: string, right: string): number {
-  return Buffer.compare(Buffer.from(left), Buffer.from(right));
 }
 
 function requiredText(element: XmlElement, name: string, scene: FailureScene): string {

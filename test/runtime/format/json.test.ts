@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { compareBytes, type JsonValue, parseJson, renderJson, renderObject, renderString, tryParseJson } from "../../../runtime/format/json";
+import { compareBytes } from "../../../runtime/base/bytes";
+import { type JsonValue, parseJson, renderJson, renderObject, renderString, tryParseJson } from "../../../runtime/format/json";
 import { errorOf } from "./vectors";
 
 describe("reading JSON", () => {

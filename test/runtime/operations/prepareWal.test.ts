@@ -5,14 +5,13 @@ import { collect } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { decompressBytes } from "../../../runtime/format/compress";
 import { WalPreparer } from "../../../runtime/operations/prepareWal";
-import { testContext } from "../../harness/context";
 import { addWal, CLUSTER, makeWalDirectory, temporaryFolder, walBytes, walName } from "../repository/support";
 
 const LIMIT = 1 << 24;
 
 function preparer(segmentNos: readonly number[], headerCheck = true): { readonly wal: WalPreparer; readonly directory: string } {
   const directory = makeWalDirectory(temporaryFolder(), segmentNos);
-  return { directory, wal: new WalPreparer({ walDirectory: directory, headerCheck }, CLUSTER, testContext()) };
+  return { directory, wal: new WalPreparer({ walDirectory: directory, headerCheck }, CLUSTER) };
 }
 
 describe("a prepared WAL file", () => {
@@ -22,12 +21,12 @@ describe("a prepared WAL file", () => {
     expect(one).toBe(two);
     expect(one).toMatchObject({ sizeBytes: walBytes(1).length, sha1: sha1Hex(walBytes(1)), cluster: CLUSTER });
     rmSync(join(directory, walName(1)));
-    const first = await one.packed({ type: "zst", level: 3 });
-    const again = await one.packed({ type: "zst", level: 3 });
+    const first = one.packed({ type: "zst", level: 3 });
+    const again = one.packed({ type: "zst", level: 3 });
     const packed = await collect(first(), LIMIT);
     expect(await collect(again(), LIMIT)).toBe(packed);
     expect(sha1Hex(decompressBytes(packed, "zst", LIMIT))).toBe(sha1Hex(walBytes(1)));
-    const other = await collect((await one.packed({ type: "gz", level: 6 }))(), LIMIT);
+    const other = await collect(one.packed({ type: "gz", level: 6 })(), LIMIT);
     expect(sha1Hex(decompressBytes(other, "gz", LIMIT))).toBe(sha1Hex(walBytes(1)));
   });
 

@@ -5,7 +5,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { UserNames } from "../../../runtime/local/users";
-import { compareBytes, type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
+import { compareBytes } from "../../../runtime/base/bytes";
+import { type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
 import { makeTree, temporaryFolder } from "../repository/support";
 
 vi.mock("node:fs/promises", async (original) => ({ ...(await original<typeof fsPromises>()) }));

@@ -37,7 +37,6 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
     cipherPass: options.pass ?? null,
     compress: options.compress ?? { type: "none", level: 0 },
     latestLink: options.latestLink ?? false,
-    retentionFull: undefined,
   };
 }
 
