@@ -36,8 +36,8 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    postgres: 15,
-    stock: "2.60",
+    postgres: 17,
+    stock: "2.55",
     repos: [
       { on: "posix", compressType: "lz4" },
       { on: "posix", compressType: "none", encrypted: true },

@@ -1,7 +1,8 @@
 /**
- * Stock pgBackRest, the program that ours must agree with: Debian 12's 2.45 and the newest of Debian sid (2.60 when this was written).
+ * Stock pgBackRest, the program that ours must agree with: Debian 12's 2.45, Debian 13's 2.55 and the newest of Debian sid (2.60 when this
+ * was written).
  *
- * Both are unpacked from Debian's packages into the cache (see debian.ts); nothing is installed. On a machine without apt there is none
+ * All are unpacked from Debian's packages into the cache (see debian.ts); nothing is installed. On a machine without apt there is none
  * and the reason says so.
  */
 import { join } from "node:path";
@@ -9,9 +10,9 @@ import { unpackDebian } from "./debian";
 import { type RunResult, run, runOk } from "./process";
 import type { OsUser } from "./users";
 
-export type StockVersion = "2.45" | "2.60";
-export const STOCK_VERSIONS: readonly StockVersion[] = ["2.45", "2.60"];
-const SUITES: Readonly<Record<StockVersion, string>> = { "2.45": "bookworm", "2.60": "sid" };
+export type StockVersion = "2.45" | "2.55" | "2.60";
+export const STOCK_VERSIONS: readonly StockVersion[] = ["2.45", "2.55", "2.60"];
+const SUITES: Readonly<Record<StockVersion, string>> = { "2.45": "bookworm", "2.55": "trixie", "2.60": "sid" };
 
 export interface StockRunOptions {
   /** Account to run as; default: this process's own. PostgreSQL's data directory wants its owner. */
