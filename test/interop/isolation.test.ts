@@ -5,7 +5,7 @@
  * keeps PostgreSQL retrying while repo1 is kept current by looking ahead. `heal` makes both equal afterwards, out of pg_wal or out of repo1.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, type TestContext } from "vitest";
 import { systemClock } from "../../runtime/base/clock";
@@ -22,6 +22,7 @@ import { S3Server } from "../../tools/parts/s3Server";
 import { parseInfo } from "../harness/infoJson";
 import { findParts, s3Kind } from "../harness/interopParts";
 import { posixRepo, s3Repo } from "../harness/repositories";
+import { findStoredSegment, storingDelaysS, writeSegments } from "../harness/segments";
 import { TestBed } from "../harness/testBed";
 
 const SEGMENTS = 60;
@@ -89,7 +90,7 @@ describe.concurrent("a repository that is away", async () => {
     await waitFor("acknowledgement of all segments", 240_000, async () =>
       Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")) >= before + SEGMENTS ? true : null,
     );
-    report(`any, ${outage.name}`, delaysS(bed, names));
+    report(`any, ${outage.name}`, storingDelaysS(bed, names));
     expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
     // Debt is asked for while the server is away: repo2's own state is unknown then, what it owes is not.
     const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
@@ -113,8 +114,10 @@ describe.concurrent("a repository that is away", async () => {
     await STOPPED.begin(server);
     const before = await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver");
     const names = await writeSegments(bed, SEGMENTS);
-    await waitFor("repo1 to hold every segment", 120_000, async () => (names.every((name) => storedFile(bed, name) !== null) ? true : null));
-    report("all, stopped", delaysS(bed, names));
+    await waitFor("repo1 to hold every segment", 120_000, async () =>
+      names.every((name) => findStoredSegment(bed, 1, name) !== null) ? true : null,
+    );
+    report("all, stopped", storingDelaysS(bed, names));
     await waitFor("a failure that PostgreSQL was told", 60_000, async () =>
       (await bed.cluster.value("SELECT failed_count > 0 FROM pg_stat_archiver")) === "true" ? true : null,
     );
@@ -146,40 +149,6 @@ async function expectEqual({ bed, server, stock }: Scene, names: readonly string
   }
   expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
   expect(bed.findLeaks()).toEqual([]);
-}
-
-/** Fills and ends segments one after the other; their names. */
-async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
-  const client = await bed.cluster.connect();
-  const names: string[] = [];
-  try {
-    for (let no = 0; no < count; no++) {
-      await client.query("INSERT INTO t SELECT g, md5(g::text || $1) FROM generate_series(1, 200) g", [String(no)]);
-      const { rows } = await client.query<{ name: string }>("SELECT pg_walfile_name(pg_switch_wal()) AS name");
-      names.push(rows[0]?.name ?? "");
-    }
-  } finally {
-    await client.end();
-  }
-  expect(new Set(names).size).toBe(count);
-  return names;
-}
-
-/** The file of a segment in repo1; null while it is not there. */
-function storedFile(bed: TestBed, name: string): string | null {
-  const folder = join(bed.repoPath(1), "archive", bed.stanza, `${bed.cluster.binaries.major}-1`, name.slice(0, 16));
-  const found = existsSync(folder) ? readdirSync(folder).find((file) => file.startsWith(`${name}-`) && !file.endsWith(".tmp")) : undefined;
-  return found === undefined ? null : join(folder, found);
-}
-
-/** Seconds from "ready" to "stored in repo1", by the times of the files: renaming keeps both. */
-function delaysS(bed: TestBed, names: readonly string[]): number[] {
-  return names.map((name) => {
-    const status = ["done", "ready"].map((suffix) => bed.walFile(`archive_status/${name}.${suffix}`)).find((path) => existsSync(path));
-    const stored = storedFile(bed, name);
-    if (status === undefined || stored === null) throw new Error(`${name}: status ${status}, stored ${stored}`);
-    return (statSync(stored).mtimeMs - statSync(status).mtimeMs) / 1000;
-  });
 }
 
 function report(title: string, delays: readonly number[]): void {

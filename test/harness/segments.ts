@@ -1,0 +1,38 @@
+/** WAL segments of a bed: written one after the other, found in repositories that are directories, and the time that took. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { TestBed } from "./testBed";
+
+/** Fills and ends segments one after the other, in a table `t (id int, filler text)`; their names. @throws Error when a name comes twice */
+export async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
+  const client = await bed.cluster.connect();
+  const names = new Set<string>();
+  try {
+    for (let no = 0; no < count; no++) {
+      await client.query("INSERT INTO t SELECT g, md5(g::text || $1) FROM generate_series(1, 200) g", [String(no)]);
+      const { rows } = await client.query<{ name: string }>("SELECT pg_walfile_name(pg_switch_wal()) AS name");
+      names.add(rows[0]?.name ?? "");
+    }
+  } finally {
+    await client.end();
+  }
+  if (names.size !== count) throw new Error(`${names.size} segments instead of ${count}`);
+  return [...names];
+}
+
+/** The file of a segment in a repository that is a directory; null while it is not there. */
+export function findStoredSegment(bed: TestBed, key: number, name: string): string | null {
+  const folder = join(bed.repoPath(key), "archive", bed.stanza, `${bed.cluster.binaries.major}-1`, name.slice(0, 16));
+  const found = existsSync(folder) ? readdirSync(folder).find((file) => file.startsWith(`${name}-`) && !file.endsWith(".tmp")) : undefined;
+  return found === undefined ? null : join(folder, found);
+}
+
+/** Seconds from "ready" to "stored in repo1", by the times of the files: renaming keeps both. @throws Error when one is missing */
+export function storingDelaysS(bed: TestBed, names: readonly string[]): number[] {
+  return names.map((name) => {
+    const status = ["done", "ready"].map((suffix) => bed.walFile(`archive_status/${name}.${suffix}`)).find((path) => existsSync(path));
+    const stored = findStoredSegment(bed, 1, name);
+    if (status === undefined || stored === null) throw new Error(`${name}: status ${status}, stored ${stored}`);
+    return (statSync(stored).mtimeMs - statSync(status).mtimeMs) / 1000;
+  });
+}
