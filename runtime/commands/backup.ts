@@ -27,6 +27,7 @@ export const backupCommand: Command = async (host) => {
       startFast: config.startFast,
       archiveCheck: config.archiveCheck,
       archiveModeCheck: config.archiveModeCheck,
+      archiveCommandWord: config.settings.archiveCommandWord,
       archiveTimeoutMs: config.archiveTimeoutMs,
       checksumPage: config.checksumPage,
       pageHeaderCheck: config.pageHeaderCheck,

@@ -10,7 +10,12 @@ export const checkCommand: Command = async (host) => {
     host.repositories(),
     await host.session(),
     await host.loadControl(),
-    { dataDirectory: host.dataDirectory, archiveCheck: config.archiveCheck, archiveTimeoutMs: config.archiveTimeoutMs },
+    {
+      dataDirectory: host.dataDirectory,
+      archiveCheck: config.archiveCheck,
+      archiveTimeoutMs: config.archiveTimeoutMs,
+      archiveCommandWord: config.settings.archiveCommandWord,
+    },
     ctx,
   );
   for (const result of results) if (result.ok) ctx.log.info(`repo${result.repoKey}: configuration and archive are valid`);

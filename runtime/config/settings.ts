@@ -1,7 +1,7 @@
 /**
  * The settings file `pgbackstop.json`: what pgBackRest has no option for, apart from pgbackrest.conf so that stock does not warn about it.
  *
- *     {"version":1,"acknowledge":"all"|"any"|["repo1"],"repos":{"repo2":{"compressType":"zst","compressLevel":3,"s3Quirks":"minio"}}}
+ *     {"version":1,"acknowledge":"all"|"any"|["repo1"],"archiveCommandWord":"pgbackrest","repos":{"repo2":{"compressType":"zst","compressLevel":3,"s3Quirks":"minio"}}}
  *
  * Every field may be absent. Strict: an unknown field or a wrong value is a config error (27) that names file, field, value and what is
  * allowed. Pure; no file access, so that the components can render the file too.
@@ -25,12 +25,14 @@ export interface SettingsFileRepo {
 export interface SettingsFile {
   readonly version?: 1;
   readonly acknowledge?: "all" | "any" | readonly string[];
+  /** Default `pgbackrest`, as stock wants it; empty allows any `archive_command`. */
+  readonly archiveCommandWord?: string;
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
 
 /** What holds without a file. */
-export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoKeys: [] }, repos: {} };
+export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} };
 
 type Repos = Record<number, Settings["repos"][number]>;
 
@@ -52,9 +54,10 @@ export function renderSettings(settings: SettingsFile): string {
   const checked = new Reader(SETTINGS_FILE_NAME).settings(settings);
   const { mode, repoKeys } = checked.acknowledge;
   const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`) : mode;
+  const word = checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? {} : { archiveCommandWord: checked.archiveCommandWord };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
-  return `${JSON.stringify({ version: 1, acknowledge, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 /** Range of a level of compression. @throws nothing; null when the type has no level. */
@@ -76,12 +79,12 @@ class Reader {
   }
 
   settings(value: unknown): Settings {
-    const fields = this.#object("", value, ["version", "acknowledge", "repos"]);
+    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "repos"]);
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
     for (const [name, repo] of Object.entries(named)) repos[this.#repoKey(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
-    return { acknowledge: this.#acknowledge(fields.acknowledge), repos };
+    return { acknowledge: this.#acknowledge(fields.acknowledge), archiveCommandWord: this.#word(fields.archiveCommandWord), repos };
   }
 
   #acknowledge(value: unknown): Settings["acknowledge"] {
@@ -92,6 +95,12 @@ class Reader {
     const keys = value.map((name: unknown) => this.#repoKey("acknowledge", name));
     if (new Set(keys).size !== keys.length) throw this.#wrong("acknowledge", value, "each repository once");
     return { mode: "named", repoKeys: keys.toSorted((left, right) => left - right) };
+  }
+
+  #word(value: unknown): string {
+    if (value === undefined) return DEFAULT_SETTINGS.archiveCommandWord;
+    if (typeof value !== "string" || /[\0-\x1f]/.test(value)) throw this.#wrong("archiveCommandWord", value, "a text on one line");
+    return value;
   }
 
   #repo(field: string, value: unknown): Settings["repos"][number] {

@@ -82,6 +82,8 @@ export interface AcknowledgePolicy {
 /** What pgBackRest has no option for; kept in a file of its own, because stock warns about unknown options. */
 export interface Settings {
   readonly acknowledge: AcknowledgePolicy;
+  /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
+  readonly archiveCommandWord: string;
   /** Per repository key. */
   readonly repos: Readonly<Record<number, { readonly compressType?: CompressType; readonly compressLevel?: number; readonly s3Quirks?: string }>>;
 }

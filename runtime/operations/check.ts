@@ -17,6 +17,8 @@ export interface CheckOptions {
   readonly dataDirectory: string;
   readonly archiveCheck: boolean;
   readonly archiveTimeoutMs: number;
+  /** Must be in `archive_command`. */
+  readonly archiveCommandWord: string;
 }
 
 export interface Checked {
@@ -38,7 +40,7 @@ export async function check(
       hint: "the pg1-path and pg1-port settings likely reference different clusters.",
     });
   }
-  if (options.archiveCheck) requireArchiving(facts, false);
+  if (options.archiveCheck) requireArchiving(facts, false, options.archiveCommandWord);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
     const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);

@@ -35,6 +35,8 @@ export interface BackupOptions {
   readonly startFast: boolean;
   readonly archiveCheck: boolean;
   readonly archiveModeCheck: boolean;
+  /** Must be in `archive_command`. */
+  readonly archiveCommandWord: string;
   readonly archiveTimeoutMs: number;
   /** Undefined follows the cluster: pages are checked where PostgreSQL has checksums. */
   readonly checksumPage: boolean | undefined;
@@ -129,7 +131,7 @@ async function checkServer(session: Session, options: BackupOptions): Promise<Se
       },
     );
   }
-  if (options.archiveCheck) requireArchiving(facts, options.archiveModeCheck);
+  if (options.archiveCheck) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
   return facts;
 }
 

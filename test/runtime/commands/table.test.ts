@@ -54,7 +54,7 @@ describe("archive-push", () => {
     second.breakDown(fail("hostConnect", "unreachable"));
     const path = `${data}/pg_wal/${walName(1)}`;
     await expect(run(make(["archive-push", path]))).rejects.toMatchObject({ kind: "command", exitCode: 104 });
-    const any = make(["archive-push", path], { config: { settings: { acknowledge: { mode: "any", repoKeys: [] }, repos: {} } } });
+    const any = make(["archive-push", path], { config: { settings: { acknowledge: { mode: "any", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } } });
     expect(await run(any)).toBe(0);
     expect(texts("warn").at(-1)).toMatch(
       new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\n${walName(1)} is owed to repo2: run heal when it is back$`),

@@ -214,7 +214,7 @@ describe("the settings file", () => {
   });
 
   test("may be missing where it is not named, and not where it is", () => {
-    expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, repos: {} });
+    expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} });
     expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(
       "fileMissing: unable to open missing file '/s.json' for read\nHINT: the option settings names this file.",
     );

@@ -9,14 +9,15 @@ describe("the settings file", () => {
   test("every field is optional", () => {
     expect(parseSettings("{}", FILE)).toEqual(DEFAULT_SETTINGS);
     expect(parseSettings('{"version":1,"repos":{}}', FILE)).toEqual(DEFAULT_SETTINGS);
-    expect(DEFAULT_SETTINGS).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, repos: {} });
+    expect(DEFAULT_SETTINGS).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} });
   });
 
   test("reads all fields", () => {
     const text =
-      '{"acknowledge":["repo10","repo2"],"repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio"},"repo10":{"compressLevel":99}}}';
+      '{"acknowledge":["repo10","repo2"],"archiveCommandWord":"wal-archive","repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio"},"repo10":{"compressLevel":99}}}';
     expect(parseSettings(text, FILE)).toEqual({
       acknowledge: { mode: "named", repoKeys: [2, 10] },
+      archiveCommandWord: "wal-archive",
       repos: { 2: { compressType: "zst", compressLevel: -3, s3Quirks: "minio" }, 10: { compressLevel: 99 } },
     });
     expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoKeys: [] });
@@ -27,9 +28,10 @@ describe("the settings file", () => {
     ['{"a"', "is not valid JSON at position 4"],
     ["[]", "must be an object, not []"],
     ["null", "must be an object, not null"],
-    ['{"acknowlege":"all"}', 'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "repos"'],
+    ['{"acknowlege":"all"}', 'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "repos"'],
     ['{"version":2}', "field 'version' must be 1, not 2"],
     ['{"acknowledge":"some"}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"'],
+    ['{"archiveCommandWord":7}', "field 'archiveCommandWord' must be a text on one line, not 7"],
     ['{"acknowledge":[]}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not []'],
     ['{"acknowledge":["repo1","repo1"]}', 'field \'acknowledge\' must be each repository once, not ["repo1","repo1"]'],
     ['{"acknowledge":["repo0"]}', 'field \'acknowledge\' must be "repo1" to "repo256", not "repo0"'],
@@ -53,6 +55,11 @@ describe("the settings file", () => {
       'field \'repos.repo1.s3Quirks\' must be "auto" or the name of a provider in lower case, not "Min IO"',
     ],
   ])("%s fails", (text, message) => expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`));
+
+  test("renders the word of archive_command only where it is not stock's", () => {
+    expect(renderSettings({ archiveCommandWord: "" })).toContain('"archiveCommandWord": ""');
+    expect(renderSettings({ archiveCommandWord: "pgbackrest" })).not.toContain("archiveCommandWord");
+  });
 
   test("renders in a fixed order and refuses what it would not read", () => {
     expect(renderSettings({ repos: { repo10: {}, repo2: { s3Quirks: "auto", compressType: "zst" } }, acknowledge: ["repo2"] })).toBe(

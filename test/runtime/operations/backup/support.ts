@@ -60,6 +60,7 @@ export const OPTIONS: Omit<BackupOptions, "dataDirectory"> = {
   startFast: true,
   archiveCheck: false,
   archiveModeCheck: true,
+  archiveCommandWord: "pgbackrest",
   archiveTimeoutMs: 5000,
   checksumPage: undefined,
   pageHeaderCheck: true,

@@ -1,0 +1,19 @@
+import { expect, it } from "vitest";
+import { requireArchiving } from "../../../runtime/operations/archiving";
+
+const facts = (archiveMode: string, archiveCommand: string): Parameters<typeof requireArchiving>[0] =>
+  ({ archiveMode, archiveCommand }) as Parameters<typeof requireArchiving>[0];
+
+it("wants stock's word, or the one that the caller names, or none", () => {
+  expect(() => requireArchiving(facts("on", "pgbackrest archive-push %p"), true, "pgbackrest")).not.toThrow();
+  const manager = facts("on", "/controller/manager wal-archive --log-destination %p");
+  expect(() => requireArchiving(manager, true, "pgbackrest")).toThrow(/wal-archive .*' must contain pgbackrest$/);
+  expect(() => requireArchiving(manager, true, "wal-archive")).not.toThrow();
+  expect(() => requireArchiving(facts("on", "true"), true, "")).not.toThrow();
+});
+
+it("refuses a server that does not archive, and one that archives on every standby where that is not wanted", () => {
+  expect(() => requireArchiving(facts("off", "pgbackrest"), false, "")).toThrow("archive_mode must be enabled");
+  expect(() => requireArchiving(facts("always", "pgbackrest"), true, "pgbackrest")).toThrow("archive_mode=always not supported");
+  expect(() => requireArchiving(facts("always", "pgbackrest"), false, "pgbackrest")).not.toThrow();
+});
