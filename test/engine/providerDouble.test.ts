@@ -1,0 +1,185 @@
+/** The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket at a real S3 server. */
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../../runtime/base/clock";
+import { systemRandom } from "../../runtime/base/random";
+import { openStorage } from "../../runtime/storage/open";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { S3Server } from "../../tools/parts/s3Server";
+import { s3Kind } from "../harness/interopParts";
+import { liveBucket } from "../harness/liveBucket";
+import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
+import { AWS, CLOUDFLARE } from "../harness/providerSchemas";
+import { s3Repo } from "../harness/repositories";
+
+const BUCKET = "aws:s3/bucket:Bucket";
+const VERSIONING = "aws:s3/bucketVersioning:BucketVersioning";
+const USER = "aws:iam/user:User";
+const KEY = "aws:iam/accessKey:AccessKey";
+const TOKEN = "cloudflare:index/accountToken:AccountToken";
+
+let place: ProgramFolder;
+let server: S3Server;
+let aws: ProviderDouble;
+let cloudflare: ProviderDouble;
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  server = await S3Server.create({ kind: await s3Kind() });
+  aws = await ProviderDouble.start(AWS, { live: { [BUCKET]: liveBucket(server, "bucket") } });
+  cloudflare = await ProviderDouble.start(CLOUDFLARE);
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), { cli, passphrase: "only for this test" });
+  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
+});
+afterAll(async () => {
+  aws?.stop();
+  cloudflare?.stop();
+  await server?.remove();
+  rmSync(place?.folder ?? "", { recursive: true, force: true });
+});
+
+interface Wanted {
+  readonly bucket?: string;
+  readonly tags?: Record<string, string>;
+  readonly more?: Record<string, unknown>;
+}
+
+class Declared extends pulumi.CustomResource {}
+
+/** A resource by its token, as the classes of the providers' packages declare it. */
+function declare(
+  type: string,
+  name: string,
+  inputs: pulumi.Inputs,
+  outputs: readonly string[] = [],
+): Declared & Record<string, pulumi.Output<string>> {
+  const unknown = Object.fromEntries(outputs.map((output) => [output, undefined]));
+  return new Declared(type, name, { ...unknown, ...inputs }) as Declared & Record<string, pulumi.Output<string>>;
+}
+
+function open(wanted: Wanted): Promise<Stack> {
+  return openStack(place, "cloud", async () => {
+    const bucket = declare(
+      BUCKET,
+      "backups",
+      { ...(wanted.bucket === undefined ? {} : { bucket: wanted.bucket }), tags: wanted.tags, ...wanted.more },
+      ["arn"],
+    );
+    declare(VERSIONING, "versions", { bucket: bucket["bucket"] ?? bucket.id, versioningConfiguration: { status: "Enabled" } });
+    const user = declare(USER, "writer", { name: "writer" }, ["arn"]);
+    const key = declare(KEY, "key", { user: user["name"] }, ["secret"]);
+    const token = declare(TOKEN, "token", { accountId: "0123", name: pulumi.secret("named in secret"), policies: [] }, ["value"]);
+    return { bucketArn: bucket["arn"], keyId: key.id, secret: key["secret"], token: token["value"] };
+  });
+}
+
+function state(): string {
+  const folder = join(place.folder, "state");
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
+  return paths
+    .filter((path) => statSync(path).isFile())
+    .map((path) => readFileSync(path, "utf8"))
+    .join("\n");
+}
+
+const failureOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+
+test("a preview knows what is unknown and makes nothing", async () => {
+  const stack = await open({ tags: { purpose: "backups" } });
+  const { changeSummary, stdout } = await stack.preview({ diff: true });
+  expect(changeSummary).toEqual({ create: 6 });
+  expect(stdout).toMatch(/bucketArn *: output<string>|bucketArn *: \[unknown\]/);
+  expect(stdout).not.toContain("named in secret");
+  expect(aws.all()).toEqual([]);
+});
+
+test("an update makes them; what is secret is secret in outputs and state, and the bucket is there", async () => {
+  const stack = await open({ tags: { purpose: "backups" } });
+  const { outputs, stdout, summary } = await stack.up();
+  expect(summary.resourceChanges).toEqual({ create: 6 });
+  const bucket = aws.only(BUCKET);
+  expect(bucket.id).toMatch(/^backups-[0-9a-f]{7}$/);
+  expect(outputs["bucketArn"]).toEqual({ value: `arn:aws:s3:::${bucket.id}`, secret: false });
+  expect(aws.only(VERSIONING)).toMatchObject({ id: bucket.id, inputs: { bucket: bucket.id } });
+  const secret = String(aws.only(KEY).outputs["secret"]);
+  expect(outputs["secret"]).toEqual({ value: secret, secret: true });
+  expect(outputs["token"]?.secret).toBe(true);
+  for (const marker of [secret, "named in secret", String(cloudflare.only(TOKEN).outputs["value"])]) {
+    expect(marker.length).toBeGreaterThan(10);
+    expect(stdout).not.toContain(marker);
+    expect(state()).not.toContain(marker);
+  }
+  // What ours writes lands in the bucket that the program declared.
+  const deps = { clock: systemClock, random: systemRandom, signal: new AbortController().signal, ioTimeoutMs: 10_000, readFile: readFileSync };
+  const storage = openStorage(s3Repo(server, { s3: { bucket: bucket.id } }), deps);
+  await storage.put("proof", Buffer.from("stored"));
+  expect((await storage.stat("proof"))?.sizeBytes).toBe(6);
+  await storage.remove("proof");
+  await storage.close();
+  expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
+});
+
+test("a changed tag is an update in place, a changed name makes another bucket first", async () => {
+  const before = aws.only(BUCKET).id;
+  const tagged = await open({ tags: { purpose: "drills" } });
+  expect((await tagged.preview()).changeSummary).toEqual({ same: 5, update: 1 });
+  expect((await tagged.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+  expect(aws.only(BUCKET)).toMatchObject({ id: before, inputs: { tags: { purpose: "drills" } } });
+
+  aws.calls.length = 0;
+  const renamed = await open({ bucket: "another-bucket", tags: { purpose: "drills" } });
+  expect((await renamed.preview()).changeSummary).toEqual({ same: 4, replace: 2 });
+  await renamed.up();
+  expect(aws.only(BUCKET).id).toBe("another-bucket");
+  const changes = aws.calls.filter((call) => /^(create|delete)/.test(call));
+  expect(changes).toEqual([`create ${BUCKET}`, `create ${VERSIONING}`, `delete ${VERSIONING}`, `delete ${BUCKET}`]);
+});
+
+test("what was changed or deleted by hand shows in a refresh and is put right by the next update", async () => {
+  const wanted = { bucket: "another-bucket", tags: { purpose: "drills" } };
+  aws.changeByHand(aws.only(BUCKET), { tags: { purpose: "something else" } });
+  aws.deleteByHand(aws.only(VERSIONING));
+  const stack = await open(wanted);
+  expect((await stack.refresh()).summary.resourceChanges).toEqual({ same: 4, update: 1, delete: 1 });
+  expect((await stack.up()).summary.resourceChanges).toEqual({ same: 4, update: 1, create: 1 });
+  expect(aws.only(BUCKET).inputs["tags"]).toEqual({ purpose: "drills" });
+});
+
+test("a missing and an unknown input are errors before anything is changed", async () => {
+  const stack = await openStack(place, "wrong", async () => {
+    declare(KEY, "key", { usr: "typo" });
+  });
+  const failure = await failureOf(stack.preview());
+  expect(failure).toContain('Missing required argument. The argument "user" is required');
+  expect(failure).toContain("Invalid or unknown key. Examine values at 'key.usr'");
+});
+
+test("a planned failure fails the update with the service's words, and the next one goes on", async () => {
+  const wanted = { bucket: "another-bucket", tags: { purpose: "faults" } };
+  aws.plan("update", { type: BUCKET, message: "AccessDenied: not authorized to perform s3:PutBucketTagging" });
+  const stack = await open(wanted);
+  expect(await failureOf(stack.up())).toContain("AccessDenied: not authorized to perform s3:PutBucketTagging");
+  expect((await stack.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
+});
+
+test("a destroy deletes all of it", async () => {
+  const stack = await open({ bucket: "another-bucket", tags: { purpose: "faults" } });
+  expect((await stack.destroy()).summary.resourceChanges).toEqual({ delete: 6 });
+  expect([...aws.all(), ...cloudflare.all()]).toEqual([]);
+});
+
+test("a planned fault that did not happen fails the test that planned it", async () => {
+  const idle = await ProviderDouble.start(AWS);
+  idle.plan("create", { type: BUCKET, message: "BucketAlreadyExists" });
+  expect(() => idle.stop()).toThrow(`planned faults of provider 'aws' did not happen: create ${BUCKET}: BucketAlreadyExists`);
+});

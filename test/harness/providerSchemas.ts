@@ -1,0 +1,123 @@
+/**
+ * What the doubles of cloud providers know of their resources: inputs, what a change replaces, what is secret, what the service decides.
+ * Out of the schemas of @pulumi/aws 7 and @pulumi/cloudflare 6 and the documents of the services; only what this project uses has a row.
+ */
+import { createHash } from "node:crypto";
+import type { ProviderSchema, ResourceSchema } from "./providerDouble";
+import type { Value, Values } from "./providerValues";
+
+const text = (value: Value | undefined): string => String(value ?? "");
+/** A setting of one bucket: its identifier is the bucket's name. */
+const ofBucket = (required: readonly string[], optional: readonly string[] = []): ResourceSchema => ({
+  required: ["bucket", ...required],
+  optional: [...optional, "region", "expectedBucketOwner"],
+  replaces: ["bucket", "region", "expectedBucketOwner"],
+  id: ({ bucket }) => text(bucket),
+});
+
+/** Amazon: buckets and their settings, users and keys. */
+export const AWS: ProviderSchema = {
+  name: "aws",
+  version: "7.48.0",
+  resources: {
+    "aws:s3/bucket:Bucket": {
+      required: [],
+      optional: ["bucket", "bucketPrefix", "forceDestroy", "objectLockEnabled", "tags", "region"],
+      replaces: ["bucket", "bucketPrefix", "objectLockEnabled", "region"],
+      autoName: "bucket",
+      id: ({ bucket }) => text(bucket),
+      computed: {
+        arn: ({ bucket }) => `arn:aws:s3:::${text(bucket)}`,
+        bucketDomainName: ({ bucket }) => `${text(bucket)}.s3.amazonaws.com`,
+        hostedZoneId: () => "Z3AQBSTGFYJSTF",
+      },
+    },
+    "aws:s3/bucketVersioning:BucketVersioning": ofBucket(["versioningConfiguration"], ["mfa"]),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket([], ["rules", "transitionDefaultMinimumObjectSize"]),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ofBucket(
+      [],
+      ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"],
+    ),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": ofBucket(["rules"]),
+    "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": ofBucket([], ["objectLockEnabled", "rule", "token"]),
+    "aws:s3/bucketPolicy:BucketPolicy": ofBucket(["policy"]),
+    "aws:iam/user:User": {
+      required: [],
+      optional: ["name", "path", "tags", "forceDestroy", "permissionsBoundary"],
+      autoName: "name",
+      id: ({ name }) => text(name),
+      computed: {
+        arn: ({ name, path }) => `arn:aws:iam::123456789012:user${text(path ?? "/")}${text(name)}`,
+        uniqueId: (_inputs, _id, random) => `AIDA${random.slice(0, 16).toUpperCase()}`,
+      },
+    },
+    "aws:iam/userPolicy:UserPolicy": {
+      required: ["policy", "user"],
+      optional: ["name", "namePrefix"],
+      replaces: ["name", "namePrefix", "user"],
+      autoName: "name",
+      id: ({ user, name }) => `${text(user)}:${text(name)}`,
+    },
+    "aws:iam/accessKey:AccessKey": {
+      required: ["user"],
+      optional: ["status", "pgpKey"],
+      replaces: ["user", "pgpKey"],
+      secrets: ["secret", "sesSmtpPasswordV4"],
+      computed: {
+        secret: (_inputs, _id, random) => createHash("sha256").update(`secret ${random}`).digest("base64url").slice(0, 40),
+        createDate: () => "2026-11-20T06:40:59Z",
+      },
+    },
+  },
+};
+
+/** Cloudflare: R2 buckets and the tokens for them. */
+export const CLOUDFLARE: ProviderSchema = {
+  name: "cloudflare",
+  version: "6.22.1",
+  resources: {
+    "cloudflare:index/r2Bucket:R2Bucket": {
+      required: ["accountId", "name"],
+      optional: ["jurisdiction", "location", "storageClass"],
+      replaces: ["accountId", "name", "jurisdiction", "location"],
+      id: ({ name }) => text(name),
+      computed: { creationDate: () => "2026-11-20T06:40:59Z" },
+    },
+    "cloudflare:index/r2BucketLifecycle:R2BucketLifecycle": ofR2Bucket(),
+    "cloudflare:index/r2BucketLock:R2BucketLock": ofR2Bucket(),
+    "cloudflare:index/accountToken:AccountToken": {
+      required: ["accountId", "name", "policies"],
+      optional: ["condition", "expiresOn", "notBefore", "status"],
+      replaces: ["accountId"],
+      secrets: ["value"],
+      computed: {
+        value: (_inputs, _id, random) => `cfat_${createHash("sha256").update(random).digest("hex").slice(0, 40)}`,
+        issuedOn: () => "2026-11-20T06:40:59Z",
+      },
+    },
+  },
+  functions: {
+    "cloudflare:index/getAccountApiTokenPermissionGroupsList:getAccountApiTokenPermissionGroupsList": permissionGroups,
+  },
+};
+
+/** Rules and locks of an R2 bucket stay behind when they are destroyed. */
+function ofR2Bucket(): ResourceSchema {
+  return {
+    required: ["accountId", "bucketName"],
+    optional: ["jurisdiction", "rules"],
+    replaces: ["accountId", "bucketName", "jurisdiction"],
+    deleteDoesNothing: true,
+  };
+}
+
+function permissionGroups(args: Values): Values {
+  const scopes = ["com.cloudflare.edge.r2.bucket"];
+  const results = [
+    { id: "2efd5506f9c8494dacb1fa10a3e7d5b6", name: "Workers R2 Storage Bucket Item Write", scopes },
+    { id: "6a018a9f2fc74eb6b293b0c548f38b39", name: "Workers R2 Storage Bucket Item Read", scopes },
+    { id: "bf7481a1826f439697cb59a20b22293e", name: "Workers R2 Storage Write", scopes: ["com.cloudflare.api.account"] },
+    { id: "b4992e1108244f5d8bfbd5744320c2e1", name: "Workers R2 Storage Read", scopes: ["com.cloudflare.api.account"] },
+  ];
+  return { accountId: text(args["accountId"]), results };
+}
