@@ -1,6 +1,6 @@
-/** `check`: every repository answers for itself; exit 0 only when all are well. */
+/** `check`: every repository answers for itself; exit 0 when those that are well satisfy the acknowledgement policy. */
 import { check } from "../operations/check";
-import { combinedError } from "../operations/results";
+import { policyError, repoErrorLine } from "../operations/results";
 import type { Command } from "./host";
 
 export const checkCommand: Command = async (host) => {
@@ -18,8 +18,11 @@ export const checkCommand: Command = async (host) => {
     },
     ctx,
   );
-  for (const result of results) if (result.ok) ctx.log.info(`repo${result.repoKey}: configuration and archive are valid`);
-  const error = combinedError("check", results);
+  for (const result of results) {
+    if (result.ok) ctx.log.info(`repo${result.repoKey}: configuration and archive are valid`);
+    else ctx.log.warn(repoErrorLine(result.repoKey, result.error));
+  }
+  const error = policyError("check", results, config.settings.acknowledge);
   if (error !== null) throw error;
   return 0;
 };

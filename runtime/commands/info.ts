@@ -1,8 +1,13 @@
-/** `info`: text for people, or stock's JSON with `--output=json`. Exit 0 whatever the status, as in stock. */
+/**
+ * `info`: text for people, or stock's JSON with `--output=json`. Exit 0 whatever the backups are, as in stock; but when repositories cannot
+ * be read and the others do not satisfy the acknowledgement policy, the exit code tells. The reason is in what was printed: an error line would
+ * spoil the JSON.
+ */
 import { fail } from "../base/errors";
 import { renderJson } from "../format/json";
 import { collectInfo, infoJson } from "../operations/info";
 import { infoText } from "../operations/infoText";
+import { policyError } from "../operations/results";
 import type { Command } from "./host";
 
 export const infoCommand: Command = async (host) => {
@@ -23,5 +28,8 @@ export const infoCommand: Command = async (host) => {
     ctx,
   );
   host.print(config.output === "json" ? renderJson(infoJson(report)) : infoText(report));
-  return 0;
+  const results = report.repos.map(({ key, error }) =>
+    error === null ? { repoKey: key, ok: true as const, value: null } : { repoKey: key, ok: false as const, error },
+  );
+  return policyError("info", results, config.settings.acknowledge)?.exitCode ?? 0;
 };

@@ -1,6 +1,7 @@
 /** Turns per-repository results into the one outcome of a verb. */
 import { type BackupError, fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
+import { type AcknowledgePolicy, decide } from "./acknowledge";
 
 /** `repo2: [HostConnectError] unable to connect …`, the line that stock prints per failed repository. */
 export function repoErrorLine(repoKey: number, error: BackupError): string {
@@ -18,4 +19,9 @@ export function combinedError(verb: string, results: readonly RepoResult<unknown
   return failed.length === results.length
     ? fail("repoInvalid", ["unable to find a valid repository", ...lines].join("\n"), { hint: hints })
     : fail("command", [`${verb} command encountered error(s):`, ...lines].join("\n"), { hint: hints });
+}
+
+/** Like {@link combinedError} for verbs that judge the state of the repositories: null as long as those that are fine satisfy the policy. */
+export function policyError(verb: string, results: readonly RepoResult<unknown>[], policy: AcknowledgePolicy): BackupError | null {
+  return decide(policy, results).accepted ? null : combinedError(verb, results);
 }

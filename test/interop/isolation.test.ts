@@ -123,8 +123,9 @@ describe.concurrent("a repository that is away", async () => {
     );
     expect(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")).toBe(before);
     expect(names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)))).toEqual(names);
-    const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-    expect(away.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 0]);
+    const told = await bed.ours(["info", "--output=json"]);
+    expect(told.exitCode).toBe(104);
+    expect(parseInfo(told.stdout).repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 0]);
 
     await STOPPED.end(server);
     await bed.archiveAll(180_000);

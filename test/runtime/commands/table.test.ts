@@ -5,6 +5,7 @@ import { fail } from "../../../runtime/base/errors";
 import { COMMAND_TABLE } from "../../../runtime/commands/table";
 import { openDebt } from "../../../runtime/local/debt";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import type { Session } from "../../../runtime/postgres/session";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
@@ -54,7 +55,9 @@ describe("archive-push", () => {
     second.breakDown(fail("hostConnect", "unreachable"));
     const path = `${data}/pg_wal/${walName(1)}`;
     await expect(run(make(["archive-push", path]))).rejects.toMatchObject({ kind: "command", exitCode: 104 });
-    const any = make(["archive-push", path], { config: { settings: { acknowledge: { mode: "any", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } } });
+    const any = make(["archive-push", path], {
+      config: { settings: { acknowledge: { mode: "any", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+    });
     expect(await run(any)).toBe(0);
     expect(texts("warn").at(-1)).toMatch(
       new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\n${walName(1)} is owed to repo2: run heal when it is back$`),
@@ -157,9 +160,8 @@ describe("stanza-create, check and info", () => {
   });
 
   it("check switches a segment and waits for it in each repository", async () => {
-    const facts = { dataDirectory: `${folder}/data`, archiveMode: "on", archiveCommand: "pgbackrest x", inRecovery: false };
     const session = {
-      facts: async () => ({ ...facts, version: "15", versionNum: 150000, checkpointTimeoutS: 300 }),
+      ...onlySession(folder),
       switchWal: async () => {
         await store(repos[0], 7);
         return walName(7);
@@ -179,14 +181,31 @@ describe("stanza-create, check and info", () => {
     await expect(run(make(["--archive-timeout=2", "check"], { session: elsewhere }))).rejects.toMatchObject({ kind: "dbMismatch", exitCode: 58 });
   });
 
-  it("info exits 0 whatever the state, as text or JSON", async () => {
+  const withPolicy = (mode: "all" | "any"): Partial<HostParts> => ({
+    config: { settings: { acknowledge: { mode, repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+  });
+
+  it("check warns of a repository that the policy can do without, and fails with 104 for one that it needs", async () => {
     second.breakDown(fail("access", "refused"));
-    const text = make(["info"]);
+    expect(await run(make(["--no-archive-check", "check"], { session: onlySession(folder), ...withPolicy("any") }))).toBe(0);
+    expect(texts("warn").at(-1)).toMatch(/^repo2: \[AccessError\]/);
+    await expect(run(make(["--no-archive-check", "check"], { session: onlySession(folder), ...withPolicy("all") }))).rejects.toMatchObject({
+      exitCode: 104,
+    });
+    expect(texts().filter((text) => text === "repo1: configuration and archive are valid")).toHaveLength(2);
+  });
+
+  it("info prints everything, as text or JSON, and its exit code tells when the policy needs what cannot be read", async () => {
+    const well = make(["info"]);
+    expect(await run(well)).toBe(0);
+    second.breakDown(fail("access", "refused"));
+    const text = make(["info"], withPolicy("any"));
     expect(await run(text)).toBe(0);
     expect(text.printed.join("")).toContain("status: mixed");
-    const json = make(["--output=json", "info"]);
-    expect(await run(json)).toBe(0);
+    const json = make(["--output=json", "info"], withPolicy("all"));
+    expect(await run(json)).toBe(104);
     expect(JSON.parse(json.printed.join(""))[0].status).toMatchObject({ code: 4, lock: { backup: { held: false }, restore: { held: true } } });
+    expect(texts("error")).toEqual([]);
   });
 });
 
@@ -224,3 +243,9 @@ it("a damaged segment is found by verify and named by its path", async () => {
   await expect(run(make(["verify"], { repos: [repos[0]] }))).rejects.toMatchObject({ kind: "checksum" });
   expect(texts("warn")[0]).toContain(`repo1: invalid checksum 'archive/demo/15-1/0000000100000000/${walName(1)}`);
 });
+
+/** A session that tells of a primary that archives. */
+function onlySession(path: string): Pick<Session, "facts"> {
+  const facts = { dataDirectory: `${path}/data`, archiveMode: "on", archiveCommand: "pgbackrest x", inRecovery: false };
+  return { facts: async () => ({ ...facts, version: "15", versionNum: 150000, checkpointTimeoutS: 300 }) };
+}

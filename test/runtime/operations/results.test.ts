@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import type { RepoResult } from "../../../runtime/base/parallel";
-import { combinedError, repoErrorLine } from "../../../runtime/operations/results";
+import { combinedError, policyError, repoErrorLine } from "../../../runtime/operations/results";
 
 const good = (repoKey: number): RepoResult<null> => ({ repoKey, ok: true, value: null });
 const bad = (repoKey: number, hint: string): RepoResult<null> => ({ repoKey, ok: false, error: fail("access", `refused ${repoKey}`, { hint }) });
@@ -33,6 +33,18 @@ describe("the outcome of a verb over several repositories", () => {
       message: "unable to find a valid repository\nrepo1: [AccessError] refused 1\nrepo2: [AccessError] refused 2",
       hints: ["a", "b"],
     });
+  });
+
+  it("is fine for a verb that judges as long as those that are fine satisfy the policy", () => {
+    const some = [good(1), bad(2, "a")];
+    expect(policyError("check", some, { mode: "any", repoKeys: [] })).toBeNull();
+    expect(policyError("check", some, { mode: "named", repoKeys: [1] })).toBeNull();
+    expect(policyError("check", some, { mode: "named", repoKeys: [1, 2] })).toMatchObject({ exitCode: 104 });
+    expect(policyError("check", some, { mode: "all", repoKeys: [] })).toMatchObject({ exitCode: 104 });
+    expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoKeys: [] })).toMatchObject({ exitCode: 103 });
+    // One repository alone, by `--repo`: a policy that names another one does not blame it.
+    expect(policyError("info", [good(2)], { mode: "named", repoKeys: [1] })).toBeNull();
+    expect(policyError("info", [bad(2, "a")], { mode: "any", repoKeys: [] })).toMatchObject({ kind: "access" });
   });
 
   it("has stock's line for a repository", () => {
