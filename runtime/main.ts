@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { appendFileSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { agentCommand } from "./agent/agent";
 import { systemClock } from "./base/clock";
 import type { Context } from "./base/context";
 import { BackupError, fail, toBackupError } from "./base/errors";
@@ -23,6 +24,8 @@ import { serveJobs } from "./workers/worker";
 
 /** How long an aborted command may take to end by itself. */
 const ABORT_GRACE_MS = 10_000;
+/** The first descriptor that systemd hands over (sd_listen_fds). */
+const LISTEN_FD = 3;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
@@ -36,7 +39,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const { command, output, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version") return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
-    return await runCommand(loaded, COMMAND_TABLE[command]);
+    return await runCommand(loaded, command === "agent" ? agentCommand : COMMAND_TABLE[command]);
   } catch (error) {
     const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
     log.error(toBackupError(error, "config"));
@@ -149,6 +152,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     uid: process.geteuid?.() ?? 1,
     osUserName: userInfo().username,
     workingDirectory: process.cwd(),
+    listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     ownCommand: [process.execPath, programFile],
     programFile: __filename,
     isAlive: (pid) => {

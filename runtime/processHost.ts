@@ -1,4 +1,5 @@
 /** The {@link CommandHost} of a real process: opens what a command asks for, once, and closes all of it at the end. */
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import type { Context } from "./base/context";
@@ -23,6 +24,7 @@ export interface ProcessFacts {
   readonly uid: number;
   readonly osUserName: string;
   readonly workingDirectory: string;
+  readonly listenFd: number | null;
   readonly ownCommand: readonly string[];
   /** File that worker threads are started from. */
   readonly programFile: string;
@@ -78,12 +80,24 @@ export class ProcessHost implements CommandHost {
     return this.#facts.workingDirectory;
   }
 
+  get listenFd(): number | null {
+    return this.#facts.listenFd;
+  }
+
+  startInBackground(args: readonly string[]): void {
+    const [program = "", ...first] = this.#facts.ownCommand;
+    const child = spawn(program, [...first, ...args], { detached: true, stdio: "ignore" });
+    child.on("error", (error) => this.ctx.log.warn(`unable to start '${args.join(" ")}' in the background: ${error.message}`));
+    child.unref();
+  }
+
   get ownCommand(): readonly string[] {
     return this.#facts.ownCommand;
   }
 
   repositories(): readonly Repository[] {
-    const signal = AbortSignal.any([this.ctx.signal, this.#closing.signal]);
+    // The agent answers what was asked before it ends: its requests outlive the signal that tells it to.
+    const signal = this.config.command === "agent" ? this.#closing.signal : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
     this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, { ...this.ctx, signal });
     return this.#repos;
   }

@@ -29,6 +29,10 @@ export interface CommandHost {
   readonly users: UserNames;
   readonly isRoot: boolean;
   readonly workingDirectory: string;
+  /** Descriptor of a listening socket that systemd has handed over; null without one. */
+  readonly listenFd: number | null;
+  /** Starts this program again with these words, detached, with this environment; its end is not waited for. */
+  startInBackground(args: readonly string[]): void;
   /** Words that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */

@@ -6,20 +6,23 @@
 import { type BackupError, fail } from "../base/errors";
 import { type Entries, type Entry, entryId, isMultiple } from "./entry";
 import { findOption, type NamedOption, optionName, similarNames } from "./optionName";
-import { COMMANDS, type CommandName } from "./types";
+import { COMMANDS, type CommandName, type Config } from "./types";
 
 export interface CommandLine {
   readonly command: CommandName;
+  readonly role: Config["role"];
   readonly params: readonly string[];
   readonly entries: Entries;
 }
 
 const WITH_PARAMS: readonly CommandName[] = ["archive-get", "archive-push", "help", "pg-settings"];
 
+/** Commands that have a background process, `archive-push:async`; it is started by the command itself. */
+const WITH_ASYNC: readonly CommandName[] = ["archive-get", "archive-push"];
+
 /** Commands of stock that this program leaves to stock. */
 const OTHER_COMMANDS = [
   "annotate",
-  "expire",
   "manifest",
   "repo-get",
   "repo-ls",
@@ -52,23 +55,19 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   return { ...chooseCommand(words, help, version, entries), entries };
 }
 
-function chooseCommand(
-  words: readonly string[],
-  help: boolean,
-  version: boolean,
-  entries: Entries,
-): { command: CommandName; params: readonly string[] } {
+function chooseCommand(words: readonly string[], help: boolean, version: boolean, entries: Entries): Omit<CommandLine, "entries"> {
   const [first, ...params] = words;
   if (first === undefined) {
-    if (version && !help) return { command: "version", params: [] };
+    if (version && !help) return { command: "version", role: "main", params: [] };
     if (!help && entries.size > 0) throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
-    return { command: "help", params: [] };
+    return { command: "help", role: "main", params: [] };
   }
-  const command = commandOf(first);
-  if (help && command !== "help") return { command: "help", params: [command] };
+  const role = WITH_ASYNC.some((name) => first === `${name}:async`) ? "async" : "main";
+  const command = commandOf(role === "main" ? first : first.slice(0, -":async".length));
+  if (help && command !== "help") return { command: "help", role: "main", params: [command] };
   if (version) throw fail("optionInvalid", `option 'version' not valid for command '${command}'`);
   if (params.length > 0 && !WITH_PARAMS.includes(command)) throw fail("paramInvalid", "command does not allow parameters");
-  return { command, params };
+  return { command, role, params };
 }
 
 /** @throws commandInvalid */

@@ -7,10 +7,12 @@ import { COMMANDS, type CommandName } from "./types";
 
 /** One line each, in the order of the commands; `params` are the words after the options. */
 const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonly params?: string }>> = {
+  agent: { doc: "serve archive_command and restore_command over a unix socket, push ahead and heal" },
   "archive-get": { doc: "get a WAL segment from the repositories", params: "SEGMENT DESTINATION" },
   "archive-push": { doc: "push a WAL segment to all repositories", params: "PATH" },
   backup: { doc: "back up the cluster once into all repositories" },
   check: { doc: "check the configuration and that WAL arrives in every repository" },
+  expire: { doc: "remove backups and WAL that retention no longer asks for" },
   heal: { doc: "copy to each repository the WAL that it lacks" },
   help: { doc: "this text", params: "[COMMAND [OPTION]]" },
   info: { doc: "show backups and WAL in the repositories" },

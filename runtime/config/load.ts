@@ -48,7 +48,7 @@ export function loadConfig(input: LoadInput): Loaded {
   const warn = (text: string): void => {
     warnings.push(text);
   };
-  const { command, params, entries } = parseCommandLine(input.argv);
+  const { command, role, params, entries } = parseCommandLine(input.argv);
   let settings = DEFAULT_SETTINGS;
   let settingsFile: string | undefined;
   if (command !== "help" && command !== "version") {
@@ -61,7 +61,7 @@ export function loadConfig(input: LoadInput): Loaded {
   }
   replaceCompress(entries, warn);
   const resolved = resolveOptions(command, entries, warn);
-  const config = buildConfig(resolved, params, settings);
+  const config = buildConfig(resolved, role, params, settings);
   checkSettings(settings, config.repos, settingsFile);
   warnAboutRepos(resolved, config, entries, warn);
   return { config: freeze(config), warnings };
@@ -101,7 +101,7 @@ function replaceCompress(entries: Entries, warn: (text: string) => void): void {
   }
 }
 
-function buildConfig(resolved: Resolved, params: readonly string[], settings: Settings): Config {
+function buildConfig(resolved: Resolved, role: Config["role"], params: readonly string[], settings: Settings): Config {
   const values = new ResolvedValues(resolved);
   const compress = compressOf(values);
   const backup = resolved.command === "backup";
@@ -109,6 +109,7 @@ function buildConfig(resolved: Resolved, params: readonly string[], settings: Se
   const set = values.text("set");
   return {
     command: resolved.command,
+    role,
     params,
     stanza: values.text("stanza"),
     repoKey: repoKeyOf(resolved, values),
@@ -140,6 +141,9 @@ function buildConfig(resolved: Resolved, params: readonly string[], settings: Se
     linkAll: values.flag("link-all"),
     recoveryOptions: values.hash("recovery-option"),
     dryRun: values.flag("dry-run"),
+    oldest: values.flag("oldest"),
+    archiveExpireBefore: values.text("archive-expire-before"),
+    checksumPageError: values.flag("checksum-page-error"),
     output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
     verbose: values.flag("verbose"),
     cmd: values.text("cmd"),
@@ -156,6 +160,11 @@ type General = Pick<
   | "archiveHeaderCheck"
   | "archiveModeCheck"
   | "archiveMode"
+  | "archiveAsync"
+  | "archiveGetQueueSizeBytesMax"
+  | "archivePushBatchSizeBytes"
+  | "archivePushQueueSizeBytesMax"
+  | "agentSocket"
   | "dbTimeoutMs"
   | "ioTimeoutMs"
   | "bufferSizeBytes"
@@ -179,6 +188,11 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
     archiveHeaderCheck: values.flag("archive-header-check"),
     archiveModeCheck: values.flag("archive-mode-check"),
     archiveMode: values.text("archive-mode") as Config["archiveMode"],
+    archiveAsync: values.flag("archive-async"),
+    archiveGetQueueSizeBytesMax: values.number("archive-get-queue-max") ?? 0,
+    archivePushBatchSizeBytes: values.number("archive-push-batch-size") ?? 0,
+    archivePushQueueSizeBytesMax: values.number("archive-push-queue-max"),
+    agentSocket: values.text("agent-socket") ?? "",
     dbTimeoutMs: dbTimeoutOf(resolved, values),
     ioTimeoutMs: values.number("io-timeout") ?? 0,
     bufferSizeBytes: values.number("buffer-size") ?? 0,
@@ -264,7 +278,7 @@ function warnAboutRepos(resolved: Resolved, config: Config, entries: Entries, wa
         `option '${name}-cipher-pass' is set but '${name}-cipher-type' is 'none'\nHINT: the repository is not encrypted; set ${name}-cipher-type=aes-256-cbc.`,
       );
     }
-    if (resolved.command === "backup" && repo.retentionFull === undefined) {
+    if ((resolved.command === "backup" || resolved.command === "expire") && repo.retentionFull === undefined) {
       warn(
         `option '${name}-retention-full' is not set for '${name}-retention-full-type=${repo.retentionFullType}', the repository may run out of space\n` +
           `HINT: to retain full backups indefinitely (without warning), set option '${name}-retention-full' to the maximum.`,

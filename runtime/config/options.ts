@@ -73,13 +73,14 @@ const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
 const REPO = without(WORK, "pg-settings");
-const COPY: readonly CommandName[] = ["archive-get", "archive-push", "backup", "heal", "restore", "verify"];
-const PUSH: readonly CommandName[] = ["archive-push", "heal"];
-const WRITE: readonly CommandName[] = ["archive-push", "backup", "heal"];
-const ARCHIVE: readonly CommandName[] = ["archive-get", "archive-push", "heal"];
-const PG: readonly CommandName[] = ["archive-get", "archive-push", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"];
+const COPY: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "heal", "restore", "verify"];
+const PUSH: readonly CommandName[] = ["agent", "archive-push", "heal"];
+const WRITE: readonly CommandName[] = ["agent", "archive-push", "backup", "heal"];
+const ARCHIVE: readonly CommandName[] = ["agent", "archive-get", "archive-push", "heal"];
+const PG: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"];
 const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create"];
 const SESSION: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create"];
+const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
 
 const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"];
@@ -135,14 +136,25 @@ const COMMAND_LINE: readonly OptionRow[] = [
     own: true,
   }),
   acted("log-format", "enum", "command-line", ALL, "form of the log lines", { own: true, default: "text", allowed: ["text", "json"] }),
+  acted("agent-socket", "path", "command-line", ["agent"], "unix socket to listen on, unless systemd hands one over", {
+    own: true,
+    default: "/run/pgbackstop/agent.sock",
+  }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
     forCommand: { info: { required: false } },
   }),
-  acted("repo", "integer", "command-line", ["archive-get", "backup", "heal", "info", "restore", "verify"], "key of the one repository to use", {
-    range: ["1", "256"],
-  }),
-  acted("set", "string", "command-line", ["info", "restore"], "label of the backup", {
+  acted(
+    "repo",
+    "integer",
+    "command-line",
+    ["archive-get", "backup", "expire", "heal", "info", "restore", "verify"],
+    "key of the one repository to use",
+    {
+      range: ["1", "256"],
+    },
+  ),
+  acted("set", "string", "command-line", ["expire", "info", "restore"], "label of the backup", {
     forCommand: { info: { depend: { option: "stanza" } }, restore: { default: "latest" } },
   }),
   acted("type", "enum", "command-line", ["backup", "restore"], "kind of backup, or where recovery ends", {
@@ -179,9 +191,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
     negate: true,
     refusedValues: { n: "only a running server can be worked on" },
   }),
-  accepted("dry-run", "boolean", "command-line", NONE, "show what would be done", { default: "n" }),
-  accepted("oldest", "boolean", "command-line", NONE, "expire the oldest backups", { default: "n" }),
-  accepted("archive-expire-before", "string", "command-line", NONE, "expire WAL before this segment"),
+  acted("dry-run", "boolean", "command-line", ["expire"], "show what would be done and change nothing", { default: "n" }),
+  acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
+    default: "n",
+  }),
+  acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment"),
   accepted("detail-level", "enum", "command-line", NONE, "how much info tells", { default: "full", allowed: ["full", "progress"] }),
   accepted("reference", "string", "command-line", NONE, "backup whose files a manifest shows"),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
@@ -278,25 +292,35 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
   acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them"),
   acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", { default: "y" }),
   acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out"),
-  accepted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
+  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
   accepted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
   acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
-  accepted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
-  accepted("archive-get-queue-max", "size", "global", ["archive-get"], "bytes of WAL to fetch ahead", { default: "128MiB", range: ["0B", "4PiB"] }),
-  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "ask again for a segment that was missing", { default: "y" }),
-  accepted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", { default: "16GiB", range: ["1MiB", "4PiB"] }),
-  accepted("archive-push-queue-max", "size", "global", PUSH, "bytes of waiting WAL after which stock drops WAL; WAL is never dropped here", {
+  acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
+  acted("archive-get-queue-max", "size", "global", ["agent", "archive-get"], "bytes of WAL to fetch ahead", {
+    default: "128MiB",
     range: ["0B", "4PiB"],
-    aliases: ["archive-queue-max"],
   }),
+  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "ask again for a segment that was missing", { default: "y" }),
+  acted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", { default: "16GiB", range: ["1MiB", "4PiB"] }),
+  acted(
+    "archive-push-queue-max",
+    "size",
+    "global",
+    PUSH,
+    "bytes of waiting WAL after which WAL that no repository takes is dropped; never by default",
+    {
+      range: ["0B", "4PiB"],
+      aliases: ["archive-queue-max"],
+    },
+  ),
   accepted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
     default: "n",
     allowed: ["n", "prefer", "y"],
     booleanLike: true,
   }),
-  accepted("checksum-page-error", "boolean", "global", ["backup", "restore"], "fail on invalid pages", {
+  accepted("checksum-page-error", "boolean", "global", ["backup", "expire", "restore"], "fail on invalid pages", {
     default: "n",
-    forCommand: { restore: { default: "y" } },
+    forCommand: { expire: { default: "y" }, restore: { default: "y" } },
   }),
   accepted("manifest-save-threshold", "size", "global", ["backup"], "bytes copied between two saves of the manifest", {
     default: "1GiB",
@@ -434,7 +458,7 @@ const REPOSITORY: readonly OptionRow[] = [
     depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },
     aliases: ["hardlink"],
   }),
-  acted("repo-symlink", "boolean", "global", ["backup"], "make the link latest and links of tablespaces", {
+  acted("repo-symlink", "boolean", "global", ["backup", "expire"], "make the link latest and links of tablespaces", {
     group: "repo",
     default: "y",
     depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
@@ -450,33 +474,33 @@ const REPOSITORY: readonly OptionRow[] = [
     default: "2MiB",
     range: ["8KiB", "1PiB"],
   }),
-  accepted("repo-retention-full", "integer", "global", ["backup"], "full backups, or days, to keep", {
+  acted("repo-retention-full", "integer", "global", RETENTION, "full backups, or days, to keep", {
     group: "repo",
     range: ["1", "9999999"],
     aliases: ["retention-full"],
   }),
-  accepted("repo-retention-full-type", "enum", "global", ["backup"], "unit of repo-retention-full: backups or days", {
+  acted("repo-retention-full-type", "enum", "global", RETENTION, "unit of repo-retention-full: backups or days", {
     group: "repo",
     default: "count",
     allowed: ["count", "time"],
   }),
-  accepted("repo-retention-diff", "integer", "global", ["backup"], "differential backups to keep", {
+  acted("repo-retention-diff", "integer", "global", RETENTION, "differential backups to keep", {
     group: "repo",
     range: ["1", "9999999"],
     aliases: ["retention-diff"],
   }),
-  accepted("repo-retention-archive", "integer", "global", ["backup"], "backups to keep WAL for", {
+  acted("repo-retention-archive", "integer", "global", RETENTION, "backups to keep WAL for", {
     group: "repo",
     range: ["1", "9999999"],
     aliases: ["retention-archive"],
   }),
-  accepted("repo-retention-archive-type", "enum", "global", ["backup"], "kind of backup that repo-retention-archive counts", {
+  acted("repo-retention-archive-type", "enum", "global", RETENTION, "kind of backup that repo-retention-archive counts", {
     group: "repo",
     default: "full",
     allowed: ["full", "diff", "incr"],
     aliases: ["retention-archive-type"],
   }),
-  accepted("repo-retention-history", "integer", "global", ["backup"], "days to keep manifests of expired backups", {
+  acted("repo-retention-history", "integer", "global", RETENTION, "days to keep manifests of expired backups", {
     group: "repo",
     range: ["0", "9999999"],
   }),

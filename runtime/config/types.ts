@@ -10,10 +10,12 @@ export const COMPRESS_TYPES = ["none", "gz", "lz4", "zst", "bz2"] as const;
 export type CompressType = (typeof COMPRESS_TYPES)[number];
 
 export const COMMANDS = [
+  "agent",
   "archive-get",
   "archive-push",
   "backup",
   "check",
+  "expire",
   "heal",
   "help",
   "info",
@@ -67,6 +69,10 @@ export interface RepoConfig {
   readonly bundleLimitBytes: number;
   readonly retentionFull?: number;
   readonly retentionFullType: "count" | "time";
+  readonly retentionDiff?: number;
+  readonly retentionArchive?: number;
+  readonly retentionArchiveType: "full" | "diff" | "incr";
+  readonly retentionHistoryDays?: number;
   /** Compression of what this repository gets: `compress-type`/`compress-level`, unless the settings file says otherwise for it. */
   readonly compressType: CompressType;
   readonly compressLevel: number;
@@ -90,6 +96,8 @@ export interface Settings {
 
 export interface Config {
   readonly command: CommandName;
+  /** `async` for the background process of `archive-async`: `archive-push:async`. */
+  readonly role: "main" | "async";
   /** Words after the command that are no options. */
   readonly params: readonly string[];
   readonly stanza: string | undefined;
@@ -107,6 +115,13 @@ export interface Config {
   readonly archiveHeaderCheck: boolean;
   readonly archiveModeCheck: boolean;
   readonly archiveMode: "preserve" | "off";
+  readonly archiveAsync: boolean;
+  readonly archiveGetQueueSizeBytesMax: number;
+  readonly archivePushBatchSizeBytes: number;
+  /** Undefined never drops WAL. */
+  readonly archivePushQueueSizeBytesMax: number | undefined;
+  /** Unix socket of the agent. */
+  readonly agentSocket: string;
   readonly dbTimeoutMs: number;
   readonly ioTimeoutMs: number;
   readonly bufferSizeBytes: number;
@@ -148,6 +163,9 @@ export interface Config {
   readonly recoveryOptions: Readonly<Record<string, string>>;
 
   readonly dryRun: boolean;
+  readonly oldest: boolean;
+  readonly archiveExpireBefore: string | undefined;
+  readonly checksumPageError: boolean;
   /** `--output` of info, verify and version; undefined is the command's own default. */
   readonly output: "text" | "json" | "none" | undefined;
   readonly verbose: boolean;

@@ -13,7 +13,7 @@ import { formatBytes, type Progress } from "./progress";
 
 /** The bundle travels in a ConfigMap, which has 1 MiB. */
 export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
-const OUTPUTS = ["dist/runtime.cjs", "dist/components/index.js", "dist/components/index.d.ts"];
+const OUTPUTS = ["dist/runtime.cjs", "dist/pgbackrest-client", "dist/components/index.js", "dist/components/index.d.ts"];
 const INPUTS = ["runtime", "components", "tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json", "tools/parts/build.ts"];
 
 /** Builds what is out of date. @throws Error with the compiler's messages */
@@ -63,6 +63,9 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
   // A running PostgreSQL may start it at any moment: the old file or the new one, never a part.
   writeFileSync(`${outfile}.new`, bytes, { mode: 0o755 });
   renameSync(`${outfile}.new`, outfile);
+  const client = join(root, "dist", "pgbackrest-client");
+  writeFileSync(`${client}.new`, readFileSync(join(root, "runtime", "agent", "pgbackrest-client")), { mode: 0o755 });
+  renameSync(`${client}.new`, client);
   return { sizeBytes: bytes.length, gzipSizeBytes: gzipSync(bytes, { level: 9 }).length };
 }
 

@@ -46,6 +46,8 @@ export function host(parts: HostParts): TestHost {
     dataDirectory: `${folder}/data`,
     isRoot: false,
     workingDirectory: parts.workingDirectory ?? "/",
+    listenFd: null,
+    startInBackground: (args) => void printed.push(`background: ${args.join(" ")}`),
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     repositories: () => repos,

@@ -31,6 +31,12 @@ describe("the command line", () => {
     expect(parsed("backup", "--backup-standby=prefer")).toEqual(["backup", [], { "backup-standby": "prefer" }]);
   });
 
+  test("knows the background processes of two commands", () => {
+    expect(parseCommandLine(["archive-push:async", "/pg_wal"])).toMatchObject({ command: "archive-push", role: "async", params: ["/pg_wal"] });
+    expect(parseCommandLine(["archive-get:async"])).toMatchObject({ command: "archive-get", role: "async" });
+    expect(parseCommandLine(["archive-get"])).toMatchObject({ role: "main" });
+  });
+
   test("adds up lists and hashes", () => {
     expect(parsed("restore", "--tablespace-map=a=/1", "--tablespace-map=b=/2", "--link-map=x=/y")).toEqual([
       "restore",
@@ -93,19 +99,19 @@ describe("the command line", () => {
     [["backup", "--version"], "optionInvalid: option 'version' not valid for command 'backup'"],
     [
       ["--stanza=main"],
-      "commandRequired: no command found\nHINT: commands are archive-get, archive-push, backup, check, heal, help, info, pg-settings, restore, stanza-create, verify, version.",
+      "commandRequired: no command found\nHINT: commands are agent, archive-get, archive-push, backup, check, heal, help, info, pg-settings, restore, stanza-create, verify, version.",
     ],
     [
       ["bakcup"],
-      "commandInvalid: invalid command 'bakcup'\nHINT: commands are archive-get, archive-push, backup, check, heal, help, info, pg-settings, restore, stanza-create, verify, version.",
+      "commandInvalid: invalid command 'bakcup'\nHINT: commands are agent, archive-get, archive-push, backup, check, heal, help, info, pg-settings, restore, stanza-create, verify, version.",
     ],
     [
       ["expire"],
       "commandInvalid: invalid command 'expire'\nHINT: this is a command of pgBackRest: run it with pgbackrest, which works on the same repositories.",
     ],
     [
-      ["archive-push:async"],
-      "commandInvalid: invalid command 'archive-push:async'\nHINT: commands are archive-get, archive-push, backup, check, heal, help, info, pg-settings, restore, stanza-create, verify, version.",
+      ["backup:async"],
+      "commandInvalid: invalid command 'backup:async'\nHINT: commands are agent, archive-get, archive-push, backup, check, heal, help, info, pg-settings, restore, stanza-create, verify, version.",
     ],
   ])("%j fails", (argv, message) => expect(failure(() => parseCommandLine(argv))).toBe(message));
 });

@@ -15,7 +15,7 @@ describe("help", () => {
       "    pgbackstop [options] [command]",
       "",
       "Commands:",
-      "    archive-get    get a WAL segment from the repositories",
+      "    agent          serve archive_command and restore_command over a unix socket, push ahead and heal",
     ]);
   });
 

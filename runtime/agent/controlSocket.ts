@@ -1,0 +1,122 @@
+/**
+ * The agent's unix socket: one request and one answer per connection, text, so that the client needs ten lines of perl.
+ *
+ * Request: words, each ended by a NUL byte, the whole ended by a line feed; the first word is the caller's working directory, the second the
+ * verb. Answer: lines for the caller's stderr, each after a blank, then `exit N`, then the connection ends. An answer without that last line is no answer: the
+ * caller fails and PostgreSQL repeats. The socket is made here (mode 0600, under another name first, so that it is never open to others and
+ * replaces a dead one in one step) or taken over from systemd (vps research, socket activation), whose kernel queue outlives a restart.
+ */
+import { chmod, rename, rm } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import type { Context } from "../base/context";
+import { fail, toBackupError } from "../base/errors";
+
+export interface Answer {
+  readonly exitCode: number;
+  readonly lines: readonly string[];
+}
+
+/** `words` without the working directory; must not throw. */
+export type Handler = (workingDirectory: string, words: readonly string[]) => Promise<Answer>;
+
+/** A path to listen on, or the descriptor of a socket that listens already. */
+export type SocketPlace = { readonly path: string } | { readonly fd: number };
+
+export interface ControlSocket {
+  /** Takes no more requests, waits for the answers under way until `signal` aborts, and closes. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+const REQUEST_SIZE_BYTES_MAX = 16 * 1024;
+const CONNECTIONS_MAX = 64;
+/** For sending a request; an answer may take as long as it takes. */
+const REQUEST_TIMEOUT_MS = 10_000;
+const SOCKET_MODE = 0o600;
+/** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
+const EXIT_CODE_MAX = 125;
+
+/** @throws lockAcquire (50) when another agent answers at the path, fileOpen (41) when it cannot be listened on */
+export async function serveControlSocket(place: SocketPlace, handle: Handler, ctx: Context): Promise<ControlSocket> {
+  const running = new Set<Promise<void>>();
+  const server = createServer((socket) => {
+    const answered = answerOne(socket, handle, ctx).finally(() => running.delete(answered));
+    running.add(answered);
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  if ("fd" in place) await listen(server, { fd: place.fd });
+  else await listenAt(server, place.path);
+  return {
+    close: async (signal) => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // What still sends its request is not waited for: it fails, and is repeated.
+      const stopped = new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      await Promise.race([Promise.all([closed, ...running]), stopped]);
+      if (!("fd" in place)) await rm(place.path, { force: true });
+    },
+  };
+}
+
+async function listenAt(server: Server, path: string): Promise<void> {
+  if (await isServed(path)) throw fail("lockAcquire", `another agent serves '${path}'`, { path, hint: "is the agent's unit running already?" });
+  const fresh = `${path}.new`;
+  await rm(fresh, { force: true });
+  await listen(server, { path: fresh });
+  await chmod(fresh, SOCKET_MODE);
+  await rename(fresh, path);
+}
+
+function listen(server: Server, where: { readonly path: string } | { readonly fd: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => {
+      const what = "fd" in where ? `the inherited socket ${where.fd}` : `'${where.path}'`;
+      reject(fail("fileOpen", `unable to listen on ${what}: ${error.message}`, { cause: error, hint: "does the socket's directory exist?" }));
+    });
+    server.listen(where, resolve);
+  });
+}
+
+/** True when somebody accepts connections there. */
+function isServed(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (served: boolean): void => {
+      socket.destroy();
+      resolve(served);
+    };
+    socket.once("connect", () => end(true)).once("error", () => end(false));
+  });
+}
+
+async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise<void> {
+  // A caller that left gets no answer; the work goes on, and it will ask again.
+  socket.on("error", () => {});
+  try {
+    const [workingDirectory = "", ...words] = await readRequest(socket);
+    const { exitCode, lines } = await handle(workingDirectory, words);
+    const text = lines.flatMap((line) => line.split("\n")).map((line) => ` ${line}\n`);
+    socket.end(`${text.join("")}exit ${Math.min(exitCode, EXIT_CODE_MAX)}\n`);
+  } catch (error) {
+    ctx.log.debug(`request without an answer: ${toBackupError(error).message}`);
+    socket.destroy();
+  }
+}
+
+function readRequest(socket: Socket): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const refuse = (why: string): void => reject(fail("protocol", why));
+    socket.setEncoding("utf8");
+    socket.setTimeout(REQUEST_TIMEOUT_MS, () => refuse("no request came"));
+    socket.once("close", () => refuse("the caller left"));
+    socket.on("data", (chunk: string) => {
+      text += chunk;
+      if (text.length > REQUEST_SIZE_BYTES_MAX) return refuse(`request of more than ${REQUEST_SIZE_BYTES_MAX} bytes`);
+      if (!text.endsWith("\0\n")) return;
+      socket.setTimeout(0);
+      resolve(text.slice(0, -2).split("\0"));
+    });
+  });
+}
