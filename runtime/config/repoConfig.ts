@@ -27,6 +27,9 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
   if (type !== "posix" && type !== "cifs" && type !== "s3") throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
   const cipherPass = values.text("repo-cipher-pass", key);
   const retentionFull = values.number("repo-retention-full", key);
+  const retentionDiff = values.number("repo-retention-diff", key);
+  const retentionArchive = values.number("repo-retention-archive", key);
+  const retentionHistoryDays = values.number("repo-retention-history", key);
   return {
     key,
     type,
@@ -41,6 +44,10 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
     bundleLimitBytes: values.number("repo-bundle-limit", key) ?? 0,
     ...(retentionFull === undefined ? {} : { retentionFull }),
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
+    ...(retentionDiff === undefined ? {} : { retentionDiff }),
+    ...(retentionArchive === undefined ? {} : { retentionArchive }),
+    retentionArchiveType: (values.text("repo-retention-archive-type", key) ?? "full") as RepoConfig["retentionArchiveType"],
+    ...(retentionHistoryDays === undefined ? {} : { retentionHistoryDays }),
     ...compressOf(key, compress, own),
   };
 }

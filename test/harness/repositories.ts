@@ -12,6 +12,7 @@ const PLAIN = {
   bundleSizeBytes: 20 * 1024 * 1024,
   bundleLimitBytes: 2 * 1024 * 1024,
   retentionFullType: "count",
+  retentionArchiveType: "full",
   compressType: "gz",
   compressLevel: 6,
 } as const;

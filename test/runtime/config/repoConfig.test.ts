@@ -25,6 +25,7 @@ describe("repositories", () => {
         bundleSizeBytes: 20 * 2 ** 20,
         bundleLimitBytes: 2 * 2 ** 20,
         retentionFullType: "count",
+        retentionArchiveType: "full",
         compressType: "gz",
         compressLevel: 6,
       },

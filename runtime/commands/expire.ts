@@ -1,0 +1,75 @@
+/** `expire`: each repository (or `--repo`'s) by itself; exit 104 when some could not be expired. Also what `backup` does at its end. */
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import { isLabel } from "../format/label";
+import type { Config, RepoConfig } from "../config/types";
+import { parseWalName } from "../format/walSegment";
+import { expireRepository } from "../operations/expire/expire";
+import type { ExpireRequest, Retention } from "../operations/expire/plan";
+import type { Command, CommandHost } from "./host";
+
+export const expireCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  host.requireStarted();
+  const request = requestOf(config);
+  const repos = host.repositories();
+  const locked = repos.map((repo) => repo.key);
+  host.lock("backup", locked);
+  const { errors, setFound } = await expireEach(host, request);
+  if (!setFound) ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
+  if (errors.length > 0) throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
+  return 0;
+};
+
+/** After a backup, under its locks: whatever goes wrong is told and changes nothing about the backup. */
+export async function expireAfterBackup(host: CommandHost): Promise<void> {
+  const { errors } = await expireEach(host, { oldest: false, refusePageErrors: true, dryRun: false });
+  if (errors.length > 0) host.ctx.log.warn("the backup is complete, but expiring old ones failed: run expire when the reason is gone");
+}
+
+async function expireEach(host: CommandHost, request: ExpireRequest): Promise<{ errors: BackupError[]; setFound: boolean }> {
+  const { config, ctx } = host;
+  const errors: BackupError[] = [];
+  let setFound = false;
+  // One after the other: the log reads in order.
+  for (const repo of host.repositories()) {
+    try {
+      const settings = config.repos.find((candidate) => candidate.key === repo.key);
+      if (settings === undefined) throw fail("assert", `${repo.name} is open but not configured`);
+      setFound = (await expireRepository(repo, retentionOf(settings), request, ctx)).setFound || setFound;
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      errors.push(error);
+      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoKey: repo.key, cause: thrown }));
+    }
+  }
+  return { errors, setFound };
+}
+
+/** @throws optionInvalid, optionInvalidValue */
+function requestOf(config: Config): ExpireRequest {
+  const { set, oldest, archiveExpireBefore, checksumPageError, dryRun } = config;
+  if (set !== undefined && oldest) throw fail("optionInvalid", "--oldest and --set cannot be used together");
+  if (set !== undefined && !isLabel(set)) throw fail("optionInvalidValue", `'${set}' is not a valid backup label format`);
+  if (archiveExpireBefore !== undefined && parseWalName(archiveExpireBefore)?.kind !== "segment") {
+    throw fail("optionInvalidValue", `'${archiveExpireBefore}' is not a valid WAL segment name for option '--archive-expire-before'`);
+  }
+  return {
+    ...(set === undefined ? {} : { set }),
+    oldest,
+    ...(archiveExpireBefore === undefined ? {} : { archiveExpireBefore }),
+    refusePageErrors: checksumPageError,
+    dryRun,
+  };
+}
+
+function retentionOf(repo: RepoConfig): Retention {
+  const { retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType, retentionHistoryDays } = repo;
+  return {
+    ...(retentionFull === undefined ? {} : { full: retentionFull }),
+    fullType: retentionFullType,
+    ...(retentionDiff === undefined ? {} : { diff: retentionDiff }),
+    ...(retentionArchive === undefined ? {} : { archive: retentionArchive }),
+    archiveType: retentionArchiveType,
+    ...(retentionHistoryDays === undefined ? {} : { historyDays: retentionHistoryDays }),
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * Which WAL may go once it is known which backups stay: pure, from both infos ("pgbackrest-format" 16, step 6; pgBackRest 2.60
+ * "command/expire").
+ *
+ * Of each history id one backup is where gapless WAL begins; older ones keep only what makes them consistent. Everything is compared as
+ * text, as stock does it: segments by 24 characters, directories by their 16.
+ */
+import { fail } from "../../base/errors";
+import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import type { BackupType } from "../../format/label";
+
+export interface KeepRange {
+  readonly label: string;
+  readonly start: string;
+  /** Null keeps all that follows. */
+  readonly stop: string | null;
+}
+
+export interface TrimArchive {
+  readonly archiveId: string;
+  readonly kind: "trim";
+  readonly ranges: readonly KeepRange[];
+  /** Where gapless WAL begins; null without a backup. */
+  readonly gaplessFrom: string | null;
+  /** Nothing from this segment on goes. */
+  readonly before: string | null;
+}
+
+export type ArchiveExpiry = TrimArchive | { readonly archiveId: string; readonly kind: "remove" };
+
+export interface ArchiveRule {
+  readonly count: number;
+  readonly type: BackupType;
+  readonly before: string | null;
+}
+
+const DIRECTORY_LENGTH = 16;
+const SEGMENT_LENGTH = 24;
+const TIMELINE_LENGTH = 8;
+
+/** What goes of each archive id that has a directory; ids that lose nothing are left out. @throws format (29) when the histories differ */
+export function planArchives(
+  archiveInfo: ArchiveInfo,
+  backupInfo: BackupInfo,
+  kept: readonly BackupInfoEntry[],
+  onDisk: ReadonlySet<string>,
+  rule: ArchiveRule,
+): ArchiveExpiry[] {
+  const counted = kept.filter((entry) => isCounted(entry, rule.type)).reverse();
+  // Too few backups yet: nothing goes, unless the user has said what may.
+  if (rule.before === null && (counted.length === 0 || counted.length < rule.count)) return [];
+  checkHistories(archiveInfo, backupInfo);
+  return archiveInfo.history.flatMap((entry): ArchiveExpiry[] => {
+    const archiveId = archiveIdOf(entry);
+    if (!onDisk.has(archiveId)) return [];
+    const local = counted.filter((backup) => backup.dbId === entry.id);
+    if (local.length > 0) {
+      const own = kept.filter((backup) => backup.dbId === entry.id);
+      return trim(archiveId, own, retentionBackup(counted, local, rule.count), rule.before);
+    }
+    if (entry.id !== archiveInfo.currentId) return [{ archiveId, kind: "remove" }];
+    const isUnused = !kept.some((backup) => backup.dbId === entry.id);
+    return rule.before === null || !isUnused ? [] : [{ archiveId, kind: "trim", ranges: [], gaplessFrom: null, before: rule.before }];
+  });
+}
+
+/** True when a directory of 16 characters holds nothing that is kept. */
+export function isWholeDirectoryExpired(plan: TrimArchive, directory: string): boolean {
+  if (plan.before !== null && directory >= plan.before.slice(0, DIRECTORY_LENGTH)) return false;
+  return !plan.ranges.some(({ start, stop }) => isBetween(directory, start, stop, DIRECTORY_LENGTH));
+}
+
+/** True when files of the directory have to be looked at one by one. */
+export function isDirectoryMixed(plan: TrimArchive, directory: string): boolean {
+  const last = [plan.gaplessFrom, plan.before].map((segment) => segment?.slice(0, DIRECTORY_LENGTH) ?? "");
+  return last.some((candidate) => directory <= candidate);
+}
+
+/** True when a file (segment, `.partial` or `.backup`, with whatever follows its 24 characters) goes. */
+export function isFileExpired(plan: TrimArchive, fileName: string): boolean {
+  const segment = fileName.slice(0, SEGMENT_LENGTH);
+  if (plan.before !== null && segment >= plan.before) return false;
+  return !plan.ranges.some(({ start, stop }) => isBetween(segment, start, stop, SEGMENT_LENGTH));
+}
+
+/** True for a history file of a timeline that ended before the WAL that is kept. */
+export function isHistoryExpired(plan: TrimArchive, fileName: string): boolean {
+  return plan.gaplessFrom !== null && fileName.slice(0, TIMELINE_LENGTH) < plan.gaplessFrom.slice(0, TIMELINE_LENGTH);
+}
+
+/** The oldest of the newest `count` backups that belongs to the id; the id's newest when none of them does; its oldest while there are too few. */
+function retentionBackup(counted: readonly BackupInfoEntry[], local: readonly BackupInfoEntry[], count: number): BackupInfoEntry {
+  const chosen = counted.length < count ? local : counted.slice(0, count).filter((backup) => local.includes(backup));
+  return (chosen.at(-1) ?? local[0]) as BackupInfoEntry;
+}
+
+function trim(archiveId: string, own: readonly BackupInfoEntry[], retained: BackupInfoEntry, before: string | null): ArchiveExpiry[] {
+  // An offline backup says nothing about WAL.
+  if (retained.archiveStart === null) return [];
+  const ranges = own.flatMap((backup): KeepRange[] => {
+    const { label, archiveStart, archiveStop } = backup;
+    if (label > retained.label || archiveStart === null) return [];
+    return [{ label, start: archiveStart, stop: label === retained.label ? null : archiveStop }];
+  });
+  return [{ archiveId, kind: "trim", ranges, gaplessFrom: retained.archiveStart, before }];
+}
+
+function isCounted(entry: BackupInfoEntry, type: BackupType): boolean {
+  return type === "incr" || entry.type === "full" || entry.type === type;
+}
+
+function isBetween(name: string, start: string, stop: string | null, length: number): boolean {
+  return name >= start.slice(0, length) && (stop === null || name <= stop.slice(0, length));
+}
+
+function checkHistories(archiveInfo: ArchiveInfo, backupInfo: BackupInfo): void {
+  for (const entry of archiveInfo.history) {
+    const other = backupInfo.history.find((row) => row.id === entry.id);
+    if (other !== undefined && other.systemId === entry.systemId && other.pgVersion === entry.pgVersion) continue;
+    throw fail("format", "archive expiration cannot continue - archive and backup history lists do not match", {
+      hint: "has a stanza-upgrade been interrupted? run it again.",
+    });
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * `expire`: lets go of what a repository's retention no longer asks for: backups, WAL, old manifests of the history.
+ *
+ * Each repository by itself; one that fails is an error of its own. Messages are stock's, which scripts look for. With `dryRun` the same
+ * plan is told and nothing is written.
+ */
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { formatLabel } from "../../format/label";
+import { archiveIdPath, archivePath, backupHistoryPath, manifestHistoryPath, walPath } from "../../format/repoPath";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
+import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import { listLabels } from "../../repository/backupStore";
+import {
+  hasManifestCopy,
+  linkLatest,
+  listArchive,
+  listHistory,
+  listWalDirectory,
+  loadPriorUnderWay,
+  removeBackupPath,
+  removeManifests,
+} from "../../repository/expireStore";
+import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import { loadReconstructedInfo } from "../../repository/reconstruct";
+import type { Repository } from "../../repository/repository";
+import { listArchiveIds } from "../../repository/walStore";
+import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
+import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./plan";
+
+export interface Expired {
+  /** Labels that went, ascending. */
+  readonly labels: readonly string[];
+  /** True when the set that was asked for was here. */
+  readonly setFound: boolean;
+}
+
+const DAY_S = 86_400;
+const FULL_LABEL_LENGTH = 16;
+
+/** The caller holds the backup lock of the repository. */
+export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, ctx: Context): Promise<Expired> {
+  const run: Run = { repo, request, ctx, tell: tellOf(repo, request, ctx) };
+  const { info, changed } = await loadReconstructedInfo(repo, ctx);
+  const plan = planExpire(info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
+  const damaged = damagedOldest(plan, request);
+  if (damaged !== null && request.refusePageErrors) throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoKey: repo.key });
+  for (const note of plan.notes) run.tell(note.level, note.text);
+  if (plan.latestLost !== null) warnLatest(run, plan.latestLost);
+  for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
+  await takeOut(run, info, plan, changed);
+  await removeDirectories(run, plan.kept, info.cipherPass ?? null);
+  await expireArchives(run, info, plan, retention);
+  await expireHistory(run, plan.kept, retention);
+  if (damaged !== null) ctx.log.warn(`${repo.name}: ${damaged}\nHINT: ${PAGE_ERROR_HINT}`);
+  return {
+    labels: plan.sets.flatMap((set) => set.labels).sort(),
+    setFound: request.set === undefined || plan.sets.length > 0,
+  };
+}
+
+interface Run {
+  readonly repo: Repository;
+  readonly request: ExpireRequest;
+  readonly ctx: Context;
+  readonly tell: (level: "info" | "detail", text: string) => void;
+}
+
+const PAGE_ERROR_HINT = "use info --set command to get details about errors in the backup.";
+
+/** What a restore would need most must be good before anything else goes; a set by hand is the user's own decision. */
+function damagedOldest(plan: ExpirePlan, request: ExpireRequest): string | null {
+  const [oldest] = plan.kept;
+  if (oldest?.error !== true || request.set !== undefined) return null;
+  return `oldest retained backup ${oldest.label} contains invalid page checksum(s)`;
+}
+
+function tellOf(repo: Repository, request: ExpireRequest, ctx: Context): Run["tell"] {
+  const prefix = request.dryRun ? "[DRY-RUN] " : "";
+  return (level, text) => ctx.log[level](`${prefix}${repo.name}: ${text}`);
+}
+
+function warnLatest({ repo, ctx, request }: Run, label: string): void {
+  const name = `${repo.name}-retention-archive`;
+  ctx.log.warn(
+    `${request.dryRun ? "[DRY-RUN] " : ""}${repo.name}: expiring latest backup ${label} - the ability to perform point-in-time-recovery (PITR) may be affected\n` +
+      `HINT: non-default settings for '${name}'/'${name}-type' (even in prior expires) can cause gaps in the WAL.`,
+  );
+}
+
+/** backup.info first: at every moment it names only whole backups. */
+async function takeOut({ repo, request, ctx }: Run, info: BackupInfo, plan: ExpirePlan, changed: boolean): Promise<void> {
+  if (request.dryRun || (plan.sets.length === 0 && !changed)) return;
+  await saveBackupInfo(repo, { ...info, backups: plan.kept }, ctx);
+  const labels = plan.sets.flatMap((set) => set.labels);
+  for (const label of labels.sort().reverse()) await removeManifests(repo, label);
+  const newest = plan.kept.at(-1);
+  if (plan.latestLost !== null && newest !== undefined) await linkLatest(repo, newest.label);
+}
+
+/** Every directory that no listed backup owns, the newest first, except that of a backup under way. */
+async function removeDirectories(run: Run, kept: readonly BackupInfoEntry[], pass: string | null): Promise<void> {
+  const { repo, request, ctx } = run;
+  const current = new Set(kept.map((entry) => entry.label));
+  const labels = (await listLabels(repo)).reverse();
+  const underWay = await findUnderWay(run, labels[0], current, pass);
+  for (const label of labels) {
+    if (current.has(label) || label === underWay) continue;
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    run.tell("info", `remove expired backup ${label}`);
+    if (request.dryRun) continue;
+    // Again, for what a killed run may have left: without manifests nobody takes a half-removed directory for a backup.
+    await removeManifests(repo, label);
+    await removeBackupPath(repo, label);
+  }
+}
+
+/** The newest directory may be a backup that is running elsewhere or will be resumed; one that builds on what went by hand is of no use. */
+async function findUnderWay(
+  { repo, request }: Run,
+  newest: string | undefined,
+  current: ReadonlySet<string>,
+  pass: string | null,
+): Promise<string | null> {
+  if (newest === undefined || current.has(newest) || !(await hasManifestCopy(repo, newest))) return null;
+  if (request.set === undefined || !newest.startsWith(request.set.slice(0, FULL_LABEL_LENGTH))) return newest;
+  const prior = await loadPriorUnderWay(repo, newest, pass);
+  return prior !== null && current.has(prior) ? newest : null;
+}
+
+async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, retention: Retention): Promise<void> {
+  const { repo, request } = run;
+  if (plan.archive === null) {
+    if (retention.fullType === "time" && retention.archiveType === "full" && !request.oldest && request.set === undefined) {
+      run.tell("info", "time-based archive retention not met - archive logs will not be expired");
+    } else {
+      const prefix = request.dryRun ? "[DRY-RUN] " : "";
+      run.ctx.log.info(`${prefix}option '${repo.name}-retention-archive' is not set - archive logs will not be expired`);
+    }
+    return;
+  }
+  const archiveInfo = await loadArchiveInfo(repo);
+  const onDisk = new Set(await listArchiveIds(repo));
+  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null };
+  for (const archive of planArchives(archiveInfo, info, plan.kept, onDisk, rule)) {
+    if (archive.kind === "trim") {
+      await trimArchive(run, archive);
+      continue;
+    }
+    run.tell("info", `remove archive path ${archivePath(repo.stanza)}/${archive.archiveId}`);
+    if (!request.dryRun) await repo.storage.removePath(archiveIdPath(repo.stanza, archive.archiveId));
+  }
+}
+
+async function trimArchive(run: Run, plan: TrimArchive): Promise<void> {
+  const { repo, request, ctx } = run;
+  for (const { label, start, stop } of plan.ranges) {
+    const range = `start = ${start}${stop === null ? "" : `, stop = ${stop}`}`;
+    run.tell("detail", `${plan.archiveId} archive retention on backup ${label}, ${range}`);
+  }
+  const removed = new RemovedRange((first, last) => run.tell("info", `${plan.archiveId} remove archive, start = ${first}, stop = ${last}`));
+  const { directories, histories } = await listArchive(repo, plan.archiveId);
+  for (const directory of directories) {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    if (isWholeDirectoryExpired(plan, directory)) {
+      run.tell("detail", `${plan.archiveId} remove archive path ${directory}`);
+      if (!request.dryRun) await repo.storage.removePath(`${archiveIdPath(repo.stanza, plan.archiveId)}/${directory}`);
+      removed.add(directory);
+    } else if (isDirectoryMixed(plan, directory)) {
+      await trimDirectory(run, plan, directory, removed);
+    }
+  }
+  if (removed.isEmpty) run.tell("info", `${plan.archiveId} no archive to remove`);
+  removed.end();
+  for (const name of histories.filter((history) => isHistoryExpired(plan, history))) {
+    run.tell("info", `${plan.archiveId} remove history file ${name}`);
+    if (!request.dryRun) await repo.storage.remove(walPath(repo.stanza, plan.archiveId, name));
+  }
+}
+
+async function trimDirectory({ repo, request }: Run, plan: TrimArchive, directory: string, removed: RemovedRange): Promise<void> {
+  const expired: string[] = [];
+  for (const name of await listWalDirectory(repo, plan.archiveId, directory)) {
+    if (isFileExpired(plan, name)) {
+      expired.push(name);
+      removed.add(name.slice(0, 24));
+    } else {
+      removed.end();
+    }
+  }
+  if (request.dryRun) return;
+  await mapParallel(expired, LIMITS.filesPerWorker, (name) => repo.storage.remove(walPath(repo.stanza, plan.archiveId, name)));
+}
+
+/** Runs of neighbours that go, told as one. */
+class RemovedRange {
+  readonly #tell: (first: string, last: string) => void;
+  #first: string | null = null;
+  #last = "";
+  isEmpty = true;
+
+  constructor(tell: (first: string, last: string) => void) {
+    this.#tell = tell;
+  }
+
+  add(name: string): void {
+    this.isEmpty = false;
+    this.#first ??= name;
+    this.#last = name;
+  }
+
+  end(): void {
+    if (this.#first !== null) this.#tell(this.#first, this.#last);
+    this.#first = null;
+  }
+}
+
+/** Old manifests of backups that are gone; a year that lies wholly before the limit goes in one piece, as in stock. */
+async function expireHistory(run: Run, kept: readonly BackupInfoEntry[], { historyDays }: Retention): Promise<void> {
+  const { repo, request, ctx } = run;
+  if (historyDays === undefined) return;
+  const oldest = formatLabel("full", Math.floor(ctx.clock.nowMs() / 1000) - historyDays * DAY_S);
+  const current = new Set(kept.map((entry) => entry.label));
+  for (const { year, labels } of await listHistory(repo)) {
+    if (year < oldest.slice(0, 4)) {
+      run.tell("info", `remove expired backup history path ${year}`);
+      if (!request.dryRun) await repo.storage.removePath(`${backupHistoryPath(repo.stanza)}/${year}`);
+      continue;
+    }
+    for (const label of (await labels()).reverse()) {
+      if (current.has(label) || label >= oldest) continue;
+      run.tell("info", `remove expired backup history manifest ${label}.manifest.gz`);
+      if (!request.dryRun) await repo.storage.remove(manifestHistoryPath(repo.stanza, label));
+    }
+  }
+}

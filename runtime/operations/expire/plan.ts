@@ -1,0 +1,149 @@
+/**
+ * Which backups a repository's retention lets go: pure, from backup.info and the time.
+ *
+ * The rules are stock's ("pgbackrest-format" 16; pgBackRest 2.60 "command/expire"): fulls by count or age, diffs by count with the fulls
+ * counted in, one set by hand. What depends on a backup goes with it. The WAL that may go follows from what is left: see `archivePlan.ts`.
+ */
+import { compareBytes } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import { type BackupType, isLabel } from "../../format/label";
+
+export interface Retention {
+  /** Backups, or days, by `fullType`; absent keeps all. */
+  readonly full?: number;
+  readonly fullType: "count" | "time";
+  readonly diff?: number;
+  /** Backups of `archiveType` that WAL is kept for without gaps; absent follows the retention of that type. */
+  readonly archive?: number;
+  readonly archiveType: BackupType;
+  /** Age at which a manifest of the history may go; absent keeps all. */
+  readonly historyDays?: number;
+}
+
+export interface ExpireRequest {
+  /** By hand: this backup and what depends on it, instead of what retention says. */
+  readonly set?: string;
+  /** The oldest full backup that is not the only one, instead of what retention says about fulls. */
+  readonly oldest: boolean;
+  /** Only WAL before this segment may go; then some goes even while there are fewer backups than retention asks for. */
+  readonly archiveExpireBefore?: string;
+  /** True refuses to work while the oldest backup that would be left has pages with a wrong checksum. */
+  readonly refusePageErrors: boolean;
+  readonly dryRun: boolean;
+}
+
+export interface ExpiredSet {
+  readonly why: "adhoc" | "diff" | "full" | "time-based";
+  /** The backup and what depends on it, ascending. */
+  readonly labels: readonly string[];
+}
+
+export interface ExpirePlan {
+  readonly sets: readonly ExpiredSet[];
+  /** Ascending by label. */
+  readonly kept: readonly BackupInfoEntry[];
+  /** For how many backups of which type WAL is kept without gaps; null keeps all. */
+  readonly archive: { readonly count: number; readonly type: BackupType } | null;
+  /** The newest backup, when it goes by hand. */
+  readonly latestLost: string | null;
+  /** What is worth telling beforehand. */
+  readonly notes: readonly { readonly level: "info" | "detail"; readonly text: string }[];
+}
+
+const DAY_S = 86_400;
+
+/** @throws optionInvalidValue for what is no label; backupSetInvalid (75) for the last full backup of the current cluster */
+export function planExpire(info: BackupInfo, retention: Retention, request: ExpireRequest, nowS: number): ExpirePlan {
+  if (request.set !== undefined) return planSet(info, retention, request.set);
+  const rule = request.oldest ? oldestRule(info, retention) : { retention, notes: [] };
+  const kept = [...info.backups];
+  const sets = expireFulls(kept, rule.retention, nowS);
+  const byAge = rule.retention.fullType === "time" && sets.length > 0 ? fullsOf(kept).length : undefined;
+  sets.push(...expireDiffs(kept, rule.retention));
+  return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
+}
+
+/** A set by hand. One that is not here changes nothing; the caller tells when no repository has it. */
+function planSet(info: BackupInfo, retention: Retention, label: string): ExpirePlan {
+  if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
+  const kept = [...info.backups];
+  const archive = archiveRuleOf(retention, undefined);
+  if (!kept.some((entry) => entry.label === label)) return { sets: [], kept, archive, latestLost: null, notes: [] };
+  const [newest, before] = fullsOf(kept).reverse();
+  if (newest?.label === label && before?.dbId !== newest.dbId) {
+    throw fail("backupSetInvalid", `full backup ${label} cannot be expired until another full backup has been created on this repo`);
+  }
+  const latest = kept.at(-1)?.label ?? "";
+  const sets = [takeOut(kept, label, "adhoc")];
+  return { sets, kept, archive, latestLost: kept.some((entry) => entry.label === latest) ? null : latest, notes: [] };
+}
+
+/** For this run: all fulls but the oldest. */
+function oldestRule(info: BackupInfo, retention: Retention): { retention: Retention; notes: ExpirePlan["notes"] } {
+  const fullCount = fullsOf(info.backups).length;
+  const notes: ExpirePlan["notes"][number][] = [];
+  if (retention.fullType === "time") {
+    notes.push({
+      level: "info",
+      text: "expire oldest overrides configured time-based retention with count-based retention for this execution",
+    });
+  }
+  if (fullCount < 2) {
+    notes.push({ level: "info", text: "expire oldest requested but no eligible full backup to expire" });
+    const { full: _full, ...rest } = retention;
+    return { retention: { ...rest, fullType: "count" }, notes };
+  }
+  const full = fullCount - 1;
+  return { retention: { ...retention, full, fullType: "count", archive: full, archiveType: "full" }, notes };
+}
+
+function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number): ExpiredSet[] {
+  const { full, fullType } = retention;
+  if (full === undefined) return [];
+  const fulls = fullsOf(kept);
+  if (fullType === "count") {
+    return fulls.slice(0, Math.max(0, fulls.length - full)).map((entry) => takeOut(kept, entry.label, "full"));
+  }
+  // One full backup that is older than the window stays: it is what the beginning of the window is restored from.
+  const cutoffS = nowS - full * DAY_S;
+  const oldestKept = fulls.findLast((entry) => entry.stoppedAtS < cutoffS);
+  if (oldestKept === undefined) return [];
+  return fulls.filter((entry) => entry.label < oldestKept.label).map((entry) => takeOut(kept, entry.label, "time-based"));
+}
+
+/** Fulls count, but only diffs go. */
+function expireDiffs(kept: BackupInfoEntry[], { diff }: Retention): ExpiredSet[] {
+  if (diff === undefined) return [];
+  const counted = kept.filter((entry) => entry.type !== "incr");
+  const old = counted.slice(0, Math.max(0, counted.length - diff));
+  return old.filter((entry) => entry.type === "diff").map((entry) => takeOut(kept, entry.label, "diff"));
+}
+
+/** `keptByAge`: fulls that are left when some went by age. */
+function archiveRuleOf(retention: Retention, keptByAge: number | undefined): ExpirePlan["archive"] {
+  const { archive, archiveType, full, fullType, diff } = retention;
+  const byType = { full: fullType === "count" ? full : keptByAge, diff, incr: undefined };
+  const count = archive ?? byType[archiveType];
+  return count === undefined ? null : { count, type: archiveType };
+}
+
+/** Removes a backup and everything that depends on it from the list. */
+function takeOut(kept: BackupInfoEntry[], label: string, why: ExpiredSet["why"]): ExpiredSet {
+  const labels = dependantsOf(kept, label);
+  const gone = new Set(labels);
+  kept.splice(0, kept.length, ...kept.filter((entry) => !gone.has(entry.label)));
+  return { why, labels };
+}
+
+/** A backup and what depends on it, directly or not, ascending. */
+export function dependantsOf(backups: readonly BackupInfoEntry[], label: string): string[] {
+  const labels = new Set([label]);
+  // Ascending by label is ascending by time: who depends on a backup comes after it.
+  for (const entry of backups) if (entry.prior !== undefined && labels.has(entry.prior)) labels.add(entry.label);
+  return [...labels].sort(compareBytes);
+}
+
+function fullsOf(backups: readonly BackupInfoEntry[]): BackupInfoEntry[] {
+  return backups.filter((entry) => entry.type === "full");
+}

@@ -1,0 +1,86 @@
+/**
+ * Taking backups and WAL out of a repository, in an order that survives a power failure at any moment.
+ *
+ * backup.info loses a backup first, so that it never names one that is not whole; then the manifests go, the newest first, then the
+ * directories. Whoever is killed in between leaves a whole backup that is not listed, or a directory without manifest: the next run mends both.
+ */
+import { basename } from "node:path";
+import { isLabel } from "../format/label";
+import { parseManifest } from "../format/manifest";
+import { textOf } from "../base/bytes";
+import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, manifestPath } from "../format/repoPath";
+import { type Repository, readFile } from "./repository";
+
+const WAL_DIRECTORY = /^[0-9A-F]{16}$/;
+const WAL_FILE = /^[0-9A-F]{24}/;
+const HISTORY_FILE = /^[0-9A-F]{8}\.history$/;
+const MANIFEST_SUFFIX = ".manifest.gz";
+
+/** Makes a backup invisible to whoever looks at directories; the caller has taken it out of backup.info. */
+export async function removeManifests(repo: Repository, label: string): Promise<void> {
+  const path = manifestPath(repo.stanza, label);
+  await repo.storage.remove(path);
+  await repo.storage.remove(copyOf(path));
+}
+
+export async function removeBackupPath(repo: Repository, label: string): Promise<void> {
+  await repo.storage.removePath(backupPath(repo.stanza, label));
+}
+
+/** The label that a backup under way builds on, from its manifest copy; null for a full backup. `pass` is backup.info's sub-passphrase. */
+export async function loadPriorUnderWay(repo: Repository, label: string, pass: string | null): Promise<string | null> {
+  const path = copyOf(manifestPath(repo.stanza, label));
+  return parseManifest(textOf(await readFile(repo, path, pass)), path).prior ?? null;
+}
+
+/** True when the directory has a manifest copy: of a backup that is under way or can be resumed. */
+export async function hasManifestCopy(repo: Repository, label: string): Promise<boolean> {
+  return (await repo.storage.stat(copyOf(manifestPath(repo.stanza, label)))) !== null;
+}
+
+/** Points `latest` at another backup, where the storage has links. */
+export async function linkLatest(repo: Repository, label: string): Promise<void> {
+  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
+}
+
+/** Directories of 16 characters and timeline histories of an archive id, each ascending. */
+export async function listArchive(repo: Repository, archiveId: string): Promise<{ directories: string[]; histories: string[] }> {
+  const directories: string[] = [];
+  const histories: string[] = [];
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
+    const name = basename(entry.path);
+    if (entry.type === "directory" && WAL_DIRECTORY.test(name)) directories.push(name);
+    if (entry.type === "file" && HISTORY_FILE.test(name)) histories.push(name);
+  }
+  return { directories: directories.sort(), histories: histories.sort() };
+}
+
+/** Names in a directory of 16 characters that begin with a segment's, ascending. */
+export async function listWalDirectory(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of repo.storage.list(`${archiveIdPath(repo.stanza, archiveId)}/${directory}`)) {
+    const name = basename(entry.path);
+    if (WAL_FILE.test(name)) names.push(name);
+  }
+  return names.sort();
+}
+
+/** Manifests of the history by year, both ascending. */
+export async function listHistory(repo: Repository): Promise<{ year: string; labels: () => Promise<string[]> }[]> {
+  const root = backupHistoryPath(repo.stanza);
+  const years: string[] = [];
+  for await (const entry of repo.storage.list(root)) {
+    if (entry.type === "directory" && /^\d{4}$/.test(basename(entry.path))) years.push(basename(entry.path));
+  }
+  return years.sort().map((year) => ({
+    year,
+    labels: async () => {
+      const labels: string[] = [];
+      for await (const entry of repo.storage.list(`${root}/${year}`)) {
+        const name = basename(entry.path);
+        if (name.endsWith(MANIFEST_SUFFIX) && isLabel(name.slice(0, -MANIFEST_SUFFIX.length))) labels.push(name.slice(0, -MANIFEST_SUFFIX.length));
+      }
+      return labels.sort();
+    },
+  }));
+}

@@ -1,0 +1,101 @@
+/**
+ * Repositories made without a server: info files, manifests and WAL names as a stanza has them after months, in the time of a few writes.
+ *
+ * The content of WAL files and data files is of no use; what decides what is kept (labels, times, WAL ranges, histories) is true. Stock reads it.
+ */
+import { testContext } from "./context";
+import type { BackupHistoryEntry, BackupInfo } from "../../runtime/format/backupInfo";
+import { backupInfoEntryOf } from "../../runtime/format/backupInfo";
+import { BACKREST_VERSION } from "../../runtime/format/info";
+import { labelType } from "../../runtime/format/label";
+import { type Manifest, parseManifest } from "../../runtime/format/manifest";
+import { saveManifestCopy } from "../../runtime/repository/backupStore";
+import { finishBackup } from "../../runtime/repository/backupStore";
+import { saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
+import type { Repository } from "../../runtime/repository/repository";
+import { vectorText } from "../runtime/format/vectors";
+
+export interface MadeBackup {
+  readonly label: string;
+  readonly prior?: string;
+  readonly stoppedAtS?: number;
+  /** History id; default 1. */
+  readonly dbId?: number;
+  /** First and last segment; null for an offline backup. */
+  readonly wal: readonly [string, string] | null;
+  readonly pageErrors?: boolean;
+  /** Only manifest.copy, as of a backup under way. */
+  readonly unfinished?: boolean;
+}
+
+export interface MadeStanza {
+  /** PostgreSQL versions by history id, from 1; the last one is current. */
+  readonly versions: readonly string[];
+  readonly backups: readonly MadeBackup[];
+  /** Files below the archive id's directory, by archive id: segments (a checksum is added) and whatever else as it is named. */
+  readonly wal: Readonly<Record<string, readonly string[]>>;
+}
+
+const SYSTEM_ID = 7_710_141_224_171_239_387n;
+const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+/** Writes the stanza into a repository that holds nothing of it. */
+export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<void> {
+  const ctx = testContext();
+  const history = stanza.versions.map((pgVersion, index): BackupHistoryEntry => {
+    return { id: index + 1, systemId: SYSTEM_ID + BigInt(index), pgVersion, catalogVersion: 202209061, controlVersion: 1300 };
+  });
+  const info: BackupInfo = { backrestVersion: BACKREST_VERSION, currentId: history.length, history, backups: [], other: [] };
+  const cipherPass = repo.cipherPass === null ? {} : { cipherPass: "sub-passphrase" };
+  await saveBackupInfo(repo, { ...info, ...cipherPass }, ctx);
+  await saveArchiveInfo(repo, { backrestVersion: BACKREST_VERSION, currentId: history.length, history, other: [], ...cipherPass }, ctx);
+  for (const backup of stanza.backups) {
+    const manifest = manifestOf(backup, history);
+    const pass = repo.cipherPass === null ? null : "sub-passphrase";
+    await repo.storage.put(`backup/${repo.stanza}/${backup.label}/pg_data/PG_VERSION`, Buffer.from("15\n"));
+    if (backup.unfinished === true) await saveManifestCopy(repo, manifest, pass, ctx);
+    else await finishBackup(repo, manifest, pass, ctx);
+  }
+  for (const [archiveId, names] of Object.entries(stanza.wal)) {
+    for (const name of names) {
+      const isSegment = /^[0-9A-F]{24}(\.partial)?$/.test(name);
+      const directory = /^[0-9A-F]{24}/.test(name) ? `${name.slice(0, 16)}/` : "";
+      await repo.storage.put(`archive/${repo.stanza}/${archiveId}/${directory}${name}${isSegment ? `-${SHA1}` : ""}`, new Uint8Array(0));
+    }
+  }
+}
+
+/** The row that backup.info would have for `backup`. */
+export function entryOf(backup: MadeBackup): ReturnType<typeof backupInfoEntryOf> {
+  return backupInfoEntryOf(manifestOf(backup, []));
+}
+
+function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEntry[]): Manifest {
+  const golden = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
+  const type = labelType(backup.label);
+  const prior = backup.prior ?? backup.label.slice(0, 16);
+  const pg = history.find((entry) => entry.id === (backup.dbId ?? 1));
+  const { archiveStart: _start, archiveStop: _stop, lsnStart: _lsnStart, lsnStop: _lsnStop, ...rest } = golden;
+  const own = backup.label;
+  const file = golden.files.find((row) => row.name === "pg_data/PG_VERSION");
+  return {
+    ...rest,
+    label: own,
+    type,
+    ...(type === "full" ? {} : { prior }),
+    references: type === "full" ? [own] : [...new Set([own.slice(0, 16), prior, own])],
+    ...(backup.wal === null ? {} : { archiveStart: backup.wal[0], archiveStop: backup.wal[1] }),
+    stoppedAtS: backup.stoppedAtS ?? timeOf(own) + 60,
+    startedAtS: timeOf(own),
+    copyStartedAtS: timeOf(own),
+    pg: { ...golden.pg, id: backup.dbId ?? 1, ...(pg === undefined ? {} : { version: pg.pgVersion, systemId: pg.systemId }) },
+    options: { ...golden.options, online: backup.wal !== null, compressType: "none" },
+    files: file === undefined ? [] : [{ ...file, sizeRepoBytes: file.sizeBytes, ...(backup.pageErrors === true ? { checksumPage: false } : {}) }],
+  };
+}
+
+/** Seconds of the time in a label, taken as UTC. */
+function timeOf(label: string): number {
+  const [, year, month, day, hour, minute, second] = /(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d).$/.exec(label) ?? [];
+  return Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)) / 1000;
+}
