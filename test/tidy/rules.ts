@@ -48,8 +48,13 @@ export const BANS: readonly Ban[] = [
   { word: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
   { word: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
   { word: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
-  { word: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: ts.isModuleDeclaration },
+  { word: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
+
+/** The types of a package's file (`declare module "…"`) are none. */
+function isNamespace(node: ts.Node): boolean {
+  return ts.isModuleDeclaration(node) && !ts.isStringLiteral(node.name);
+}
 
 /** Uses of banned words. */
 export function checkBans(source: Source): string[] {

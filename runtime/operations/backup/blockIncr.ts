@@ -1,0 +1,275 @@
+/**
+ * Writes one file as a block incremental: only the blocks that differ from the prior map, joined to super blocks, then the map.
+ *
+ * Two halves, so that repositories share the work. A {@link BlockCutter} hashes the blocks of a file, compares them with the checksums of
+ * the prior map and compresses the changed ones: once for all repositories with the same {@link cutKey} (in a full backup: with the same
+ * settings). A {@link BlockStore} makes one repository's bytes of it: encrypted super blocks, and at the end the map with this repository's
+ * places. The stream between them has one chunk for each super block, and a `tee` may stand there:
+ *
+ * ```
+ * const cutter = new BlockCutter(settings, await loadBlockHash());
+ * tee(cutter.through(file), targets.map((target) => async (packed) => {
+ *   const store = new BlockStore(target, ctx);
+ *   const stored = await unlessEmpty(store.through(packed, cutter, place));
+ *   if (stored !== null) await storage.putStream(`${name}.pgbi`, () => stored, { atomic: false });
+ *   return store.result();
+ * }));
+ * ```
+ *
+ * Rules for the caller ("pgbackrest-format" 10.3, 14; pgBackRest 2.60 "command/backup/file", "info/manifest"):
+ * - `reference` is the index of this backup's label in the manifest's references: their length − 1. The prior map's indexes stay valid
+ *   because the list only grows by this label. The prior map is that of the prior row: {@link loadPriorMap} reads it.
+ * - The cut of a file is `keptBlockSizes(prior row) ?? blockSizesOf(…)`; a prior map of another cut is of no use: pass null.
+ * - An empty result stores nothing: the file's blocks are those of the prior and the row becomes a reference to it, but only if size and
+ *   SHA-1 of the file are those of the prior row too. If they differ (blocks that collide), store the file again without a prior map.
+ * - A file that turns out to be empty is stored like other empty files, without blocks: nothing comes for it either, and `result()` is null.
+ * - The row gets `block` with `mapSizeBytes`, `sizeRepoBytes` of all stored bytes with the map, `sha1Repo` of them always.
+ * - Inside a bundle `place` is where the first stored byte goes; it is needed only when the stream ends, and bundles of block incremental
+ *   backups are raw (`bundleRaw`) for their other files.
+ * Memory: one super block and its compressed form, the prior map, and about 50 bytes for each block.
+ */
+import { createHash } from "node:crypto";
+import type { ByteStream } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { assert } from "../../base/errors";
+import { type BlockMap, type BlockSizes, type MappedBlock, renderBlockMap } from "../../format/blockMap";
+import type { CompressSpec } from "../../format/compress";
+import { packSuperBlock, sealRaw } from "../../format/superBlock";
+import type { BlockHash } from "../../format/xxh3";
+
+export interface CutSettings extends BlockSizes {
+  /** A super block is closed when it has this many original bytes: see `superBlockSizeOf`. */
+  readonly superBlockSizeBytes: number;
+  readonly compress: CompressSpec;
+  /** `checksums` of the prior map; null when there is none. */
+  readonly priorChecksums: Uint8Array | null;
+}
+
+/** Targets with the same key can share one cutter. */
+export function cutKey(settings: CutSettings): string {
+  const { blockSizeBytes, checksumSizeBytes, superBlockSizeBytes, compress, priorChecksums } = settings;
+  const prior = priorChecksums === null ? "" : createHash("sha1").update(priorChecksums).digest("hex");
+  return [blockSizeBytes, checksumSizeBytes, superBlockSizeBytes, compress.type, compress.level, prior].join(":");
+}
+
+/** One super block of the cut, in the order of the stream. */
+interface CutSuperBlock {
+  readonly sizeBytes: number;
+  /** Its blocks as indexes into the file, ascending. */
+  readonly blocks: readonly number[];
+}
+
+/** Finds and compresses the changed blocks of one file; used for one pass. */
+export class BlockCutter {
+  readonly settings: CutSettings;
+  readonly #hash: BlockHash;
+  readonly #superBlocks: CutSuperBlock[] = [];
+  readonly #checksums: Uint8Array[] = [];
+  /** The beginning of a block whose end is in the next chunk. */
+  readonly #rest: Uint8Array;
+  #restSize = 0;
+  #buffer: Uint8Array;
+  #bufferSize = 0;
+  #bufferBlocks: number[] = [];
+  #ended = false;
+
+  constructor(settings: CutSettings, hash: BlockHash) {
+    assert(settings.superBlockSizeBytes % settings.blockSizeBytes === 0, "a super block size that is no multiple of the block size");
+    this.settings = settings;
+    this.#hash = hash;
+    this.#rest = Buffer.allocUnsafeSlow(settings.blockSizeBytes);
+    this.#buffer = EMPTY;
+  }
+
+  /** One compressed super block for each chunk. */
+  async *through(source: ByteStream): ByteStream {
+    for await (const chunk of source) yield* this.add(chunk);
+    yield* this.end();
+  }
+
+  /** The compressed super blocks that `chunk` completes. */
+  *add(chunk: Uint8Array): Iterable<Uint8Array> {
+    assert(!this.#ended, "a cutter is used for one pass");
+    const { blockSizeBytes } = this.settings;
+    let position = 0;
+    if (this.#restSize > 0) {
+      position = Math.min(blockSizeBytes - this.#restSize, chunk.length);
+      this.#rest.set(chunk.subarray(0, position), this.#restSize);
+      this.#restSize += position;
+      if (this.#restSize < blockSizeBytes) return;
+      this.#restSize = 0;
+      yield* this.#block(this.#rest, chunk.length - position);
+    }
+    for (; position + blockSizeBytes <= chunk.length; position += blockSizeBytes) {
+      yield* this.#block(chunk.subarray(position, position + blockSizeBytes), chunk.length - position);
+    }
+    this.#rest.set(chunk.subarray(position));
+    this.#restSize = chunk.length - position;
+  }
+
+  /** The last super block, when one is open. */
+  *end(): Iterable<Uint8Array> {
+    if (this.#restSize > 0) yield* this.#block(this.#rest.subarray(0, this.#restSize), 0);
+    this.#restSize = 0;
+    if (this.#bufferSize > 0) yield this.#close();
+    this.#ended = true;
+  }
+
+  /** The super block that is chunk number `position` of the stream. */
+  superBlock(position: number): CutSuperBlock {
+    const found = this.#superBlocks[position];
+    assert(found !== undefined, `the cut has no super block ${position}`);
+    return found;
+  }
+
+  /** The checksums of all blocks, once the stream has ended. */
+  checksums(): Uint8Array {
+    assert(this.#ended, "the file is not cut to its end");
+    return Buffer.concat(this.#checksums);
+  }
+
+  *#block(block: Uint8Array, expectedBytes: number): Iterable<Uint8Array> {
+    const { checksumSizeBytes, priorChecksums, superBlockSizeBytes } = this.settings;
+    const number = this.#checksums.length;
+    const checksum = this.#hash.hash(block, checksumSizeBytes);
+    this.#checksums.push(checksum);
+    const begin = number * checksumSizeBytes;
+    const prior = priorChecksums?.subarray(begin, begin + checksumSizeBytes);
+    if (prior !== undefined && prior.length === checksumSizeBytes && Buffer.compare(prior, checksum) === 0) return;
+    this.#reserve(block.length, expectedBytes);
+    this.#buffer.set(block, this.#bufferSize);
+    this.#bufferSize += block.length;
+    this.#bufferBlocks.push(number);
+    if (this.#bufferSize >= superBlockSizeBytes) yield this.#close();
+  }
+
+  /** Grows with the file, so that a small one does not cost a whole super block. */
+  #reserve(sizeBytes: number, expectedBytes: number): void {
+    const needed = this.#bufferSize + sizeBytes;
+    if (needed <= this.#buffer.length) return;
+    const wanted = Math.max(needed, 2 * this.#buffer.length, this.#bufferSize + expectedBytes);
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.settings.superBlockSizeBytes, wanted));
+    grown.set(this.#buffer.subarray(0, this.#bufferSize));
+    this.#buffer = grown;
+  }
+
+  #close(): Uint8Array {
+    const bytes = this.#buffer.subarray(0, this.#bufferSize);
+    // Without compression the buffer itself goes on its way.
+    const packed = packSuperBlock(bytes, this.settings.compress);
+    if (packed === bytes) this.#buffer = EMPTY;
+    this.#superBlocks.push({ sizeBytes: this.#bufferSize, blocks: this.#bufferBlocks });
+    this.#bufferSize = 0;
+    this.#bufferBlocks = [];
+    return packed;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** How one repository stores the file. */
+export interface BlockTarget {
+  /** Index of this backup in the manifest's references. */
+  readonly reference: number;
+  /** Passphrase of this backup's data; null without encryption. */
+  readonly cipherPass: string | null;
+  /** Null stores every block. */
+  readonly prior: BlockMap | null;
+}
+
+/** Where the first stored byte goes. */
+export interface BlockPlace {
+  /** 0 for a file of its own. */
+  readonly bundleId: number;
+  readonly offsetBytes: number;
+}
+
+export interface StoredBlocks {
+  readonly sizeRepoBytes: number;
+  /** The stored map's share of it. */
+  readonly mapSizeBytes: number;
+  readonly map: BlockMap;
+}
+
+/** The bytes of one file in one repository. */
+export class BlockStore {
+  readonly #target: BlockTarget;
+  readonly #ctx: Pick<Context, "random">;
+  readonly #sizes: number[] = [];
+  #sizeRepoBytes = 0;
+  #result: StoredBlocks | null = null;
+
+  constructor(target: BlockTarget, ctx: Pick<Context, "random">) {
+    this.#target = target;
+    this.#ctx = ctx;
+  }
+
+  /** What to store for the stream of `cutter`: nothing at all when the file is that of the prior map. */
+  async *through(packed: ByteStream, cutter: BlockCutter, place: BlockPlace): ByteStream {
+    for await (const bytes of packed) yield this.add(bytes);
+    yield* this.end(cutter, place);
+  }
+
+  /** The stored form of the next super block. */
+  add(packed: Uint8Array): Uint8Array {
+    const stored = this.#seal(packed);
+    this.#sizes.push(stored.length);
+    this.#sizeRepoBytes += stored.length;
+    return stored;
+  }
+
+  /** The stored map; nothing when no block changed and none was cut off. */
+  *end(cutter: BlockCutter, place: BlockPlace): Iterable<Uint8Array> {
+    const { prior } = this.#target;
+    const checksums = cutter.checksums();
+    const blockCount = checksums.length / cutter.settings.checksumSizeBytes;
+    // The map of an empty file would be empty, which is no map.
+    if (blockCount === 0 || (this.#sizes.length === 0 && prior !== null && blockCount >= prior.blocks.length)) return;
+    const map = this.#map(cutter, checksums, blockCount, place);
+    const stored = this.#seal(renderBlockMap(map));
+    this.#sizeRepoBytes += stored.length;
+    this.#result = { sizeRepoBytes: this.#sizeRepoBytes, mapSizeBytes: stored.length, map };
+    yield stored;
+  }
+
+  /** Null when nothing was stored. */
+  result(): StoredBlocks | null {
+    return this.#result;
+  }
+
+  #map(cutter: BlockCutter, checksums: Uint8Array, blockCount: number, place: BlockPlace): BlockMap {
+    const { reference, prior } = this.#target;
+    const { blockSizeBytes, checksumSizeBytes } = cutter.settings;
+    const blocks: (MappedBlock | undefined)[] = prior === null ? [] : prior.blocks.slice(0, blockCount);
+    let offsetBytes = place.offsetBytes;
+    for (const [position, sizeRepoBytes] of this.#sizes.entries()) {
+      const cut = cutter.superBlock(position);
+      const superBlock = { reference, bundleId: place.bundleId, offsetBytes, sizeRepoBytes, sizeBytes: cut.sizeBytes };
+      for (const [index, block] of cut.blocks.entries()) blocks[block] = { superBlock, index };
+      offsetBytes += sizeRepoBytes;
+    }
+    const whole = blocks.filter((block) => block !== undefined);
+    assert(whole.length === blockCount, `${whole.length} of ${blockCount} blocks have a place`);
+    return { blockSizeBytes, checksumSizeBytes, blocks: whole, checksums };
+  }
+
+  #seal(bytes: Uint8Array): Uint8Array {
+    return sealRaw(bytes, this.#target.cipherPass, () => this.#ctx.random.bytes(8));
+  }
+}
+
+/** The stream with its first chunk read already; null when it has none: for storages, which would make an empty file of it. */
+export async function unlessEmpty(stream: ByteStream): Promise<ByteStream | null> {
+  const iterator = stream[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  return first.done === true ? null : rest(first.value, iterator);
+}
+
+async function* rest(first: Uint8Array, iterator: AsyncIterator<Uint8Array>): ByteStream {
+  try {
+    yield first;
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
+  } finally {
+    await iterator.return?.();
+  }
+}
