@@ -14,6 +14,9 @@ import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
 import { LocalHost } from "../engine/localHost";
+import { liveBucket } from "../harness/liveBucket";
+import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
+import { AWS } from "../harness/providerSchemas";
 
 const STRICT = {
   target: "es2022",
@@ -28,6 +31,8 @@ const STRICT = {
   types: ["node"],
 };
 
+const BUCKET = "acme-backups";
+
 interface Result {
   readonly changes?: Record<string, number>;
   readonly stdout?: string;
@@ -39,6 +44,8 @@ interface Result {
 let folder: string;
 let host: LocalHost;
 let place: ProgramFolder;
+/** Stands in for the cloud that the platform team has its buckets from. */
+let aws: ProviderDouble;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
@@ -54,9 +61,12 @@ beforeAll(async () => {
   host = await LocalHost.create();
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  place = await prepareProgramFolder(folder, { cli, passphrase: "passphrase of acme", link: false });
+  aws = await ProviderDouble.start(AWS, { live: { "aws:s3/bucket:Bucket": liveBucket(host.s3, "bucket") } });
+  const prepared = await prepareProgramFolder(folder, { cli, passphrase: "passphrase of acme", link: false });
+  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws]) } };
 });
 afterAll(async () => {
+  aws?.stop();
   await host?.remove();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -66,7 +76,15 @@ async function pulumi(action: string, protect: boolean | null): Promise<Result> 
   const { accessKeyId, secretAccessKey, ...location } = bucket;
   writeFileSync(
     join(folder, "settings.json"),
-    JSON.stringify({ share: host.nasPath, bucket: location, accessKeyId, secretAccessKey, dataDirectory, host: machine, protect }),
+    JSON.stringify({
+      share: host.nasPath,
+      bucket: { ...location, name: BUCKET },
+      accessKeyId,
+      secretAccessKey,
+      dataDirectory,
+      host: machine,
+      protect,
+    }),
   );
   const { stdout } = await run(await ensureNode(), [join(folder, "run.js"), action], { cwd: folder, env: { ...place.env }, timeoutMs: 300_000 });
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as Result;
@@ -102,22 +120,22 @@ test("a strict project compiles against its declarations, and mistakes are error
 test("a preview knows what it can and marks what is still to come", async () => {
   const { changes, stdout, stderr, error } = await pulumi("preview", null);
   expect(error).toBeUndefined();
-  expect(changes).toEqual({ create: 10 });
+  expect(changes).toEqual({ create: 12 });
   // The path of the share is unknown, the rest of the topology is not.
   expect(stdout).toMatch(/location\s*: \[?(output<string>|unknown)/);
-  expect(stdout).toMatch(/location\s*: "s3:\/\/pgbackstop\/pgbackrest"/);
+  expect(stdout).toMatch(/location\s*: "s3:\/\/acme-backups\/pgbackrest"/);
   for (const code of ["PB006 repositories.repo2", "PB012 schedules", "PB021 acknowledge.mode"]) expect(stderr).toContain(code);
 });
 
 test("up and destroy work there; the passphrase is protected until the program says otherwise", async () => {
   const made = await pulumi("up", null);
   expect(made.error).toBeUndefined();
-  expect(made.changes).toEqual({ create: 10 });
+  expect(made.changes).toEqual({ create: 12 });
   expect(made.outputs?.["firstBackup"]).toBe("taken");
   expect(JSON.parse(made.outputs?.["topology"] ?? "")).toMatchObject({
     repositories: [{ location: host.nasPath, encrypted: true }, { encrypted: true }],
   });
-  expect((await pulumi("up", null)).changes).toEqual({ same: 10 });
+  expect((await pulumi("up", null)).changes).toEqual({ same: 12 });
 
   const credentials = host.path("etc", "conf.d", "repo1-credentials.conf");
   const before = readFileSync(credentials, "utf8");
@@ -127,7 +145,9 @@ test("up and destroy work there; the passphrase is protected until the program s
   expect(readFileSync(credentials, "utf8")).toBe(before);
   const gone = await pulumi("destroy", false);
   expect(gone.error).toBeUndefined();
-  expect(gone.changes).toEqual({ delete: 10 });
+  expect(gone.changes).toEqual({ delete: 12 });
+  expect(aws.only("aws:s3/bucket:Bucket")).toMatchObject({ id: BUCKET, inputs: { tags: { team: "platform" } } });
+  expect(aws.configurations).toContainEqual(expect.objectContaining({ region: host.s3.region }));
   expect(existsSync(host.path("etc"))).toBe(false);
   expect(existsSync(join(host.nasPath, "backup", "main", "backup.info"))).toBe(true);
   expect(dirname(host.nasPath)).toBe(host.folder);

@@ -1,5 +1,5 @@
 /**
- * Somebody else's program: its own component, its own dynamic resource, its own instance of a provider, and ours among them. Compiled
+ * Somebody else's program: its own component, its own dynamic resource, its own instances of providers, a bucket of its own, and ours among them. Compiled
  * with the strictest settings against the declarations of the installed package.
  */
 import * as pulumi from "@pulumi/pulumi";
@@ -22,6 +22,16 @@ class NasShare extends pulumi.dynamic.Resource {
 }
 
 class Engine extends pulumi.ProviderResource {}
+class Cloud extends pulumi.ProviderResource {}
+
+/** As the classes of a cloud's package declare it. */
+class Bucket extends pulumi.CustomResource {
+  declare readonly bucket: pulumi.Output<string>;
+
+  constructor(name: string, bucket: string, opts: pulumi.CustomResourceOptions) {
+    super("aws:s3/bucket:Bucket", name, { bucket, tags: { team: "platform" }, arn: undefined }, opts);
+  }
+}
 
 export interface PlatformArgs {
   readonly share: string;
@@ -45,6 +55,8 @@ class Platform extends pulumi.ComponentResource {
     const key = new CipherPassphrase(`${name}-key`, {}, args.protect === null ? parent : { ...parent, protect: args.protect });
     const nas = new PosixRepository(`${name}-nas`, { path: share.path, cipher: key.ref }, parent);
     const { bucket } = args;
+    // What is in it outlives the stack.
+    const made = new Bucket(`${name}-bucket`, bucket.name, { ...parent, protect: args.protect ?? true, retainOnDelete: true });
     const remote = new S3CompatibleRepository(
       `${name}-s3`,
       {
@@ -54,7 +66,7 @@ class Platform extends pulumi.ComponentResource {
         caFile: bucket.caFile,
         uriStyle: UriStyle.Path,
         bucket: {
-          existing: { name: pulumi.output(bucket.name), credentials: { accessKeyId: args.accessKeyId, secretAccessKey: args.secretAccessKey } },
+          existing: { name: made.bucket, credentials: { accessKeyId: args.accessKeyId, secretAccessKey: args.secretAccessKey } },
         },
         cipher: key.ref,
       },
@@ -79,6 +91,7 @@ class Platform extends pulumi.ComponentResource {
 
 export function program(args: PlatformArgs): Record<string, pulumi.Output<string>> {
   const engine = new Engine("pulumi-nodejs", "own-engine", {});
-  const platform = new Platform("acme", args, { providers: [engine] });
+  const aws = new Cloud("aws", "own-aws", { region: args.bucket.region });
+  const platform = new Platform("acme", args, { providers: [engine, aws] });
   return { topology: platform.topology, firstBackup: platform.firstBackup };
 }
