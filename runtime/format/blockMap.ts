@@ -110,7 +110,8 @@ export function parseBlockMap(bytes: Uint8Array, sizes: BlockSizes, name: string
     }
   }
   reader.end();
-  return { ...sizes, blocks, checksums: Buffer.concat(checksums) };
+  const { blockSizeBytes, checksumSizeBytes } = sizes;
+  return { blockSizeBytes, checksumSizeBytes, blocks, checksums: Buffer.concat(checksums) };
 }
 
 /** The state of the run's backup and where its next super block begins. */

@@ -18,7 +18,7 @@
  *
  * Rules for the caller ("pgbackrest-format" 10.3, 14; pgBackRest 2.60 "command/backup/file", "info/manifest"):
  * - `reference` is the index of this backup's label in the manifest's references: their length − 1. The prior map's indexes stay valid
- *   because the list only grows by this label. The prior map is that of the prior row: {@link loadPriorMap} reads it.
+ *   because the list only grows by this label. The prior map is that of the prior row: `findBlockSource` and `loadBlockMap` read it.
  * - The cut of a file is `keptBlockSizes(prior row) ?? blockSizesOf(…)`; a prior map of another cut is of no use: pass null.
  * - An empty result stores nothing: the file's blocks are those of the prior and the row becomes a reference to it, but only if size and
  *   SHA-1 of the file are those of the prior row too. If they differ (blocks that collide), store the file again without a prior map.

@@ -1,0 +1,86 @@
+/** A chain of backups of one block incremental file in memory: for the tests of writing and reading. */
+import { createHash } from "node:crypto";
+import { concatBytes } from "../../../../runtime/base/bytes";
+import type { BlockMap, BlockSizes } from "../../../../runtime/format/blockMap";
+import type { CompressSpec } from "../../../../runtime/format/compress";
+import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
+import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/operations/backup/blockIncr";
+import { type BlockSource, loadBlockMap, readBlocks } from "../../../../runtime/repository/blockReader";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { all, pieces } from "../../format/vectors";
+import { repository } from "../../repository/support";
+
+export const FILE_NAME = "pg_data/base/5/16384";
+
+/** Salts that differ from call to call, the same in every run. */
+export function testRandom(): { readonly random: { bytes(sizeBytes: number): Uint8Array } } {
+  let count = 0;
+  return { random: { bytes: (sizeBytes) => createHash("sha256").update(String(count++)).digest().subarray(0, sizeBytes) } };
+}
+
+export interface ChainOptions extends BlockSizes {
+  readonly compress: CompressSpec;
+  readonly cipherPass: string | null;
+  readonly superBlockSizeBytes: number;
+  /** 0 stores the file by itself. */
+  readonly bundleId: number;
+  /** What a bundle holds before the file. */
+  readonly offsetBytes: number;
+}
+
+export class BlockChain {
+  readonly repo: Repository = repository(1);
+  readonly options: ChainOptions;
+  readonly labels: string[] = [];
+  readonly #ctx = testRandom();
+  #prior: BlockMap | null = null;
+  #source: BlockSource | null = null;
+
+  constructor(options: ChainOptions) {
+    this.options = options;
+  }
+
+  /** Backs the file up once more, on the last backup of it; null when nothing was stored. */
+  async backup(bytes: Uint8Array, chunkBytes = 1 << 20): Promise<StoredBlocks | null> {
+    const { bundleId, offsetBytes, cipherPass, ...settings } = this.options;
+    const hash: BlockHash = await loadBlockHash();
+    const label = this.labels.length === 0 ? "20261120-060000F" : `20261120-060000F_20261120-07000${this.labels.length}I`;
+    this.labels.push(label);
+    const cutter = new BlockCutter({ ...settings, priorChecksums: this.#prior?.checksums ?? null }, hash);
+    const store = new BlockStore({ reference: this.labels.length - 1, cipherPass, prior: this.#prior }, this.#ctx);
+    const place = { bundleId, offsetBytes: bundleId === 0 ? 0 : offsetBytes };
+    const stored = await all(store.through(cutter.through(pieces(bytes, chunkBytes)), cutter, place));
+    const result = store.result();
+    if (result === null) {
+      if (stored.length > 0) throw new Error("bytes without a map");
+      return null;
+    }
+    const path = `backup/demo/${label}/${bundleId === 0 ? `${FILE_NAME}.pgbi` : `bundle/${bundleId}`}`;
+    await this.repo.storage.put(path, concatBytes([new Uint8Array(place.offsetBytes).fill(7), stored, Buffer.from("other files")]));
+    this.#prior = result.map;
+    this.#source = {
+      ...settings,
+      name: FILE_NAME,
+      references: [...this.labels],
+      mapPath: path,
+      mapOffsetBytes: place.offsetBytes + result.sizeRepoBytes - result.mapSizeBytes,
+      mapSizeBytes: result.mapSizeBytes,
+      compressType: settings.compress.type,
+      cipherPass,
+    };
+    return result;
+  }
+
+  source(): BlockSource {
+    if (this.#source === null) throw new Error("nothing was backed up");
+    return this.#source;
+  }
+
+  /** The file as the last backup holds it, and which blocks were read; with `wanted` only those, over `before`. */
+  async read(sizeBytes: number, wanted: (block: number) => boolean = () => true, before = new Uint8Array(sizeBytes)): Promise<Buffer> {
+    const map = await loadBlockMap(this.repo, this.source());
+    const bytes = Buffer.from(before);
+    for await (const each of readBlocks(this.repo, this.source(), map, wanted)) bytes.set(each.bytes, each.block * map.blockSizeBytes);
+    return bytes;
+  }
+}

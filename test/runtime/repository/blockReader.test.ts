@@ -1,0 +1,124 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { parseManifest } from "../../../runtime/format/manifest";
+import { findBlockSource, loadBlockMap, planReads, readBlocks } from "../../../runtime/repository/blockReader";
+import { BlockChain } from "../operations/backup/blockChain";
+import { errorOf, sampleBytes, vectorText } from "../format/vectors";
+
+const BLOCK = 8192;
+const SIZE = 24 * BLOCK;
+const everything = (): boolean => true;
+
+let chain: BlockChain;
+let bytes: Buffer;
+
+/** Two super blocks of eight blocks and one of eight in the full backup; blocks 3 and 12 in the incr. */
+beforeEach(async () => {
+  chain = new BlockChain({
+    blockSizeBytes: BLOCK,
+    checksumSizeBytes: 6,
+    superBlockSizeBytes: 8 * BLOCK,
+    compress: { type: "lz4", level: 1 },
+    cipherPass: "passphrase",
+    bundleId: 2,
+    offsetBytes: 777,
+  });
+  bytes = Buffer.from(sampleBytes(SIZE));
+  await chain.backup(bytes);
+  bytes.fill(1, 3 * BLOCK, 3 * BLOCK + 10);
+  bytes.fill(1, 12 * BLOCK, 12 * BLOCK + 10);
+  await chain.backup(bytes);
+});
+
+async function readAll(): Promise<number> {
+  let count = 0;
+  const map = await loadBlockMap(chain.repo, chain.source());
+  for await (const each of readBlocks(chain.repo, chain.source(), map, everything)) count += each.bytes.length;
+  return count;
+}
+
+describe("reading a block incremental", () => {
+  it("joins super blocks that lie one after the other to one read, per backup", async () => {
+    const map = await loadBlockMap(chain.repo, chain.source());
+    const shapes = planReads(map, everything).map((read) => read.map(({ superBlock, blocks }) => [superBlock.reference, blocks.length]));
+    expect(shapes).toEqual([
+      [
+        [0, 7],
+        [0, 7],
+        [0, 8],
+      ],
+      [[1, 2]],
+    ]);
+  });
+
+  it("leaves out what is not wanted", async () => {
+    const map = await loadBlockMap(chain.repo, chain.source());
+    const shapes = planReads(map, (block) => block === 1 || block > 20).map((read) => read.map(({ blocks }) => blocks.map(({ block }) => block)));
+    expect(shapes).toEqual([[[1]], [[21, 22, 23]]]);
+    expect(planReads(map, () => false)).toEqual([]);
+  });
+
+  it("gives the file", async () => {
+    expect(Buffer.compare(await chain.read(SIZE), bytes)).toBe(0);
+  });
+
+  it("says which backup is gone", async () => {
+    await chain.repo.storage.remove("backup/demo/20261120-060000F/bundle/2");
+    const error = await errorOf("fileMissing", readAll);
+    expect(error.message).toContain("20261120-060000F/bundle/2");
+  });
+
+  it("says that stored blocks end early", async () => {
+    const path = "backup/demo/20261120-060000F/bundle/2";
+    await chain.repo.storage.put(
+      path,
+      (chain.repo.storage as { files?: Map<string, { bytes: Uint8Array }> }).files?.get(path)?.bytes.subarray(0, 900) ?? bytes,
+    );
+    const error = await errorOf("format", readAll);
+    expect(error.message).toBe("stored blocks of 'pg_data/base/5/16384' end early: 0 of 3 super blocks are there");
+  });
+
+  it("refuses a map that is not there, not whole, or names a backup that the manifest does not", async () => {
+    const source = chain.source();
+    await errorOf("fileMissing", () => loadBlockMap(chain.repo, { ...source, mapPath: "backup/demo/x" }));
+    const beyond = await errorOf("format", () => loadBlockMap(chain.repo, { ...source, mapOffsetBytes: source.mapOffsetBytes + 40 }));
+    expect(beyond.message).toContain(`instead of ${source.mapSizeBytes}`);
+    const unnamed = await errorOf("format", () => loadBlockMap(chain.repo, { ...source, references: source.references.slice(0, 1) }));
+    expect(unnamed.message).toBe("block map of 'pg_data/base/5/16384' names backup 1, the manifest 1");
+    await errorOf("crypto", () => loadBlockMap(chain.repo, { ...source, cipherPass: "another" }));
+  });
+});
+
+describe("where a block incremental file is", () => {
+  const manifest = parseManifest(vectorText("v2.60/block-lz4/incr.manifest.gz"), "manifest");
+  const row = (name: string): (typeof manifest.files)[number] => {
+    const file = manifest.files.find((each) => each.name === name);
+    if (file === undefined) throw new Error(`no row ${name}`);
+    return file;
+  };
+
+  it("is told by its row: map at the end of the extent", () => {
+    expect(findBlockSource("demo", manifest, row("pg_data/base/5/16385"))).toMatchObject({
+      mapPath: "backup/demo/20261120-070517F_20261120-070627I/bundle/1",
+      mapOffsetBytes: 254 + 62_821 - 1416,
+      mapSizeBytes: 1416,
+      references: ["20261120-070517F", "20261120-070517F_20261120-070555D", "20261120-070517F_20261120-070627I"],
+    });
+  });
+
+  it("is the backup that the row refers to, or a file of its own", () => {
+    const file = { ...row("pg_data/base/5/16385"), reference: "20261120-070517F" };
+    const { bundle: _, ...unbundled } = file;
+    expect(findBlockSource("demo", manifest, file)?.mapPath).toBe("backup/demo/20261120-070517F/bundle/1");
+    expect(findBlockSource("demo", manifest, unbundled)).toMatchObject({
+      mapPath: "backup/demo/20261120-070517F/pg_data/base/5/16385.pgbi",
+      mapOffsetBytes: 62_821 - 1416,
+    });
+  });
+
+  it("is no question for a file that is stored whole", () => {
+    expect(findBlockSource("demo", manifest, row("pg_data/PG_VERSION"))).toBeNull();
+    expect(
+      findBlockSource("demo", manifest, { ...row("pg_data/base/5/16385"), block: { sizeBytes: BLOCK, checksumSizeBytes: 6, mapSizeBytes: 0 } }),
+    ).toBeNull();
+  });
+});
