@@ -15,7 +15,8 @@ export const expireCommand: Command = async (host) => {
   const locked = repos.map((repo) => repo.key);
   host.lock("backup", locked);
   const { errors, setFound } = await expireEach(host, request);
-  if (!setFound) ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
+  if (!setFound && errors.length === 0)
+    ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
   if (errors.length > 0) throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
   return 0;
 };

@@ -123,6 +123,8 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     checksumPage: values.findFlag("checksum-page"),
     pageHeaderCheck: values.flag("page-header-check"),
     startFast: values.flag("start-fast"),
+    backupStandby: values.text("backup-standby") as Config["backupStandby"],
+    manifestSaveThresholdBytes: values.number("manifest-save-threshold") ?? 0,
     resume: values.flag("resume"),
     expireAuto: values.flag("expire-auto"),
     exclude: values.list("exclude"),
@@ -139,6 +141,8 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     tablespaceMapAll: values.text("tablespace-map-all"),
     linkMap: values.hash("link-map"),
     linkAll: values.flag("link-all"),
+    databaseInclude: values.list("db-include"),
+    databaseExclude: values.list("db-exclude"),
     recoveryOptions: values.hash("recovery-option"),
     dryRun: values.flag("dry-run"),
     oldest: values.flag("oldest"),
@@ -278,15 +282,34 @@ function warnAboutRepos(resolved: Resolved, config: Config, entries: Entries, wa
         `option '${name}-cipher-pass' is set but '${name}-cipher-type' is 'none'\nHINT: the repository is not encrypted; set ${name}-cipher-type=aes-256-cbc.`,
       );
     }
-    if ((resolved.command === "backup" || resolved.command === "expire") && repo.retentionFull === undefined) {
-      warn(
-        `option '${name}-retention-full' is not set for '${name}-retention-full-type=${repo.retentionFullType}', the repository may run out of space\n` +
-          `HINT: to retain full backups indefinitely (without warning), set option '${name}-retention-full' to the maximum.`,
-      );
-    }
+    if (resolved.command === "backup" || resolved.command === "expire") warnAboutRetention(repo, name, warn);
   }
   if (resolved.find("stop-auto")?.entry !== undefined)
     warn("option 'stop-auto' is deprecated\nHINT: all supported versions use non-exclusive backup.");
+}
+
+/** What stays for ever because nothing was said about it. */
+function warnAboutRetention(repo: RepoConfig, name: string, warn: (text: string) => void): void {
+  const { retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType } = repo;
+  if (retentionFull === undefined) {
+    warn(
+      `option '${name}-retention-full' is not set for '${name}-retention-full-type=${retentionFullType}', the repository may run out of space\n` +
+        `HINT: to retain full backups indefinitely (without warning), set option '${name}-retention-full' to the maximum.`,
+    );
+  }
+  const off = `WAL segments will not be expired: option '${name}-retention-archive-type=${retentionArchiveType}' but`;
+  const archive = `option '${name}-retention-archive'`;
+  if (retentionArchive !== undefined) {
+    if (retentionArchiveType !== "diff" || retentionDiff !== undefined) return;
+    warn(
+      `option '${name}-retention-diff' is not set for '${name}-retention-archive-type=diff'\n` +
+        `HINT: to retain differential backups indefinitely (without warning), set option '${name}-retention-diff' to the maximum.`,
+    );
+  } else if (retentionArchiveType === "diff" && retentionDiff === undefined) {
+    warn(`${off} neither ${archive} nor option '${name}-retention-diff' is set`);
+  } else if (retentionArchiveType === "incr") {
+    warn(`${off} ${archive} is not set`);
+  }
 }
 
 function freeze<T>(value: T): T {

@@ -43,9 +43,10 @@ const FULL_LABEL_LENGTH = 16;
 export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, ctx: Context): Promise<Expired> {
   const run: Run = { repo, request, ctx, tell: tellOf(repo, request, ctx) };
   const { info, changed } = await loadReconstructedInfo(repo, ctx);
-  const plan = planExpire(info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
+  const plan = planExpire(repo.name, info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
   const damaged = damagedOldest(plan, request);
-  if (damaged !== null && request.refusePageErrors) throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoKey: repo.key });
+  if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)
+    throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoKey: repo.key });
   for (const note of plan.notes) run.tell(note.level, note.text);
   if (plan.latestLost !== null) warnLatest(run, plan.latestLost);
   for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
@@ -64,7 +65,7 @@ interface Run {
   readonly repo: Repository;
   readonly request: ExpireRequest;
   readonly ctx: Context;
-  readonly tell: (level: "info" | "detail", text: string) => void;
+  readonly tell: (level: "detail" | "info" | "warn", text: string) => void;
 }
 
 const PAGE_ERROR_HINT = "use info --set command to get details about errors in the backup.";
@@ -132,7 +133,7 @@ async function findUnderWay(
 async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, retention: Retention): Promise<void> {
   const { repo, request } = run;
   if (plan.archive === null) {
-    if (retention.fullType === "time" && retention.archiveType === "full" && !request.oldest && request.set === undefined) {
+    if (retention.fullType === "time") {
       run.tell("info", "time-based archive retention not met - archive logs will not be expired");
     } else {
       const prefix = request.dryRun ? "[DRY-RUN] " : "";

@@ -48,17 +48,17 @@ export interface ExpirePlan {
   /** The newest backup, when it goes by hand. */
   readonly latestLost: string | null;
   /** What is worth telling beforehand. */
-  readonly notes: readonly { readonly level: "info" | "detail"; readonly text: string }[];
+  readonly notes: readonly { readonly level: "detail" | "info" | "warn"; readonly text: string }[];
 }
 
 const DAY_S = 86_400;
 
 /** @throws optionInvalidValue for what is no label; backupSetInvalid (75) for the last full backup of the current cluster */
-export function planExpire(info: BackupInfo, retention: Retention, request: ExpireRequest, nowS: number): ExpirePlan {
+export function planExpire(repoName: string, info: BackupInfo, retention: Retention, request: ExpireRequest, nowS: number): ExpirePlan {
   if (request.set !== undefined) return planSet(info, retention, request.set);
-  const rule = request.oldest ? oldestRule(info, retention) : { retention, notes: [] };
+  const rule = request.oldest ? oldestRule(info, retention, repoName) : { retention, eligible: true, notes: [] };
   const kept = [...info.backups];
-  const sets = expireFulls(kept, rule.retention, nowS);
+  const sets = rule.eligible ? expireFulls(kept, rule.retention, nowS) : [];
   const byAge = rule.retention.fullType === "time" && sets.length > 0 ? fullsOf(kept).length : undefined;
   sets.push(...expireDiffs(kept, rule.retention));
   return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
@@ -80,22 +80,28 @@ function planSet(info: BackupInfo, retention: Retention, label: string): ExpireP
 }
 
 /** For this run: all fulls but the oldest. */
-function oldestRule(info: BackupInfo, retention: Retention): { retention: Retention; notes: ExpirePlan["notes"] } {
+function oldestRule(
+  info: BackupInfo,
+  retention: Retention,
+  repoName: string,
+): { retention: Retention; eligible: boolean; notes: ExpirePlan["notes"] } {
   const fullCount = fullsOf(info.backups).length;
   const notes: ExpirePlan["notes"][number][] = [];
+  if (fullCount < 2) {
+    notes.push({ level: "warn", text: "expire oldest requested but no eligible full backup to expire" });
+    return { retention, eligible: false, notes };
+  }
   if (retention.fullType === "time") {
     notes.push({
       level: "info",
       text: "expire oldest overrides configured time-based retention with count-based retention for this execution",
     });
   }
-  if (fullCount < 2) {
-    notes.push({ level: "info", text: "expire oldest requested but no eligible full backup to expire" });
-    const { full: _full, ...rest } = retention;
-    return { retention: { ...rest, fullType: "count" }, notes };
-  }
   const full = fullCount - 1;
-  return { retention: { ...retention, full, fullType: "count", archive: full, archiveType: "full" }, notes };
+  const set = (name: string, value: string | number): string => `${repoName}-retention-${name}=${value}`;
+  const settings = `${set("full-type", "count")}, ${set("full", full)}, ${set("archive-type", "full")}, and ${set("archive", full)}`;
+  notes.push({ level: "detail", text: `expire oldest enforcing ${settings} for this execution` });
+  return { retention: { ...retention, full, fullType: "count", archive: full, archiveType: "full" }, eligible: true, notes };
 }
 
 function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number): ExpiredSet[] {
