@@ -1,7 +1,7 @@
 /** `heal`: brings every repository to the same WAL; exit 104 when some could not be healed. */
 import { fail } from "../base/errors";
 import { heal } from "../operations/heal";
-import { listReady } from "../postgres/archiveStatus";
+import { openLocalWal } from "../operations/localWal";
 import { combinedError } from "../operations/results";
 import type { Command } from "./host";
 
@@ -9,15 +9,13 @@ export const healCommand: Command = async (host) => {
   const { ctx } = host;
   host.requireStarted();
   const control = await host.loadControl();
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const results = await heal(
     host.repositories(),
     host.debt(),
-    { version: control.pgVersion, systemId: control.systemId },
-    {
-      read: (name) => host.readFile(`${walDirectory}/${name}`),
-      listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
-    },
+    cluster,
+    openLocalWal(walDirectory, cluster, host.config.archiveHeaderCheck),
     ctx,
   );
   for (const result of results) {

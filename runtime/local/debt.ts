@@ -1,33 +1,76 @@
 /**
- * The durable debt: which WAL files PostgreSQL was told are safe although a repository lacks them.
+ * The durable debt: which WAL files PostgreSQL was told are safe although a repository lacks them; and what was dropped on purpose.
  *
- * One empty file per repository and WAL file, `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<wal file name>`, made durable before the
- * acknowledgement and removed once the repository holds the file. The spool of stock (`<spool-path>/archive/<stanza>`) is not used: stock
- * removes it as a whole at restore.
+ * One empty file per repository, cluster and WAL file, `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<version>-<system id>/<wal file name>`,
+ * made durable before the acknowledgement and removed once the repository holds the file. The cluster is part of the path, because the
+ * names of WAL files begin anew after an upgrade. `dropped/` has the same shape. The spool of stock (`<spool-path>/archive/<stanza>`) is not
+ * used: stock removes it as a whole at restore.
  */
-import { mkdirSync, openSync, closeSync, fsyncSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, type Dirent, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
 import { isMissing, systemError } from "./systemError";
+
+/** What identifies a cluster in the names of directories. */
+export interface DebtCluster {
+  readonly version: string;
+  readonly systemId: bigint;
+}
 
 export interface DebtStore {
   /** Durable when it returns. */
-  add(repoKey: number, walName: string): void;
-  /** Ascending. */
-  list(repoKey: number): string[];
+  add(repoKey: number, walName: string, cluster: DebtCluster): void;
+  /** Names, ascending: of one cluster, or of all. */
+  list(repoKey: number, cluster?: DebtCluster): string[];
+  /** Clusters that the repository owes WAL of. */
+  clusters(repoKey: number): DebtCluster[];
   /** Keys of the repositories that have any debt, ascending. */
   repoKeys(): number[];
-  remove(repoKey: number, walName: string): void;
+  remove(repoKey: number, walName: string, cluster: DebtCluster): void;
+  /** Records that PostgreSQL was allowed to remove a file that no repository holds. Durable when it returns. */
+  addDropped(repoKey: number, walName: string, cluster: DebtCluster): void;
+  /** Like {@link list}, of what was dropped. */
+  listDropped(repoKey: number, cluster?: DebtCluster): string[];
 }
 
+const CLUSTER_NAME = /^(\d+(?:\.\d+)?)-(\d+)$/;
+
 export function openDebt(spoolPath: string, stanza: string): DebtStore {
-  const root = `${spoolPath}/pgbackstop/${stanza}/debt`;
-  const directoryOf = (repoKey: number): string => `${root}/repo${repoKey}`;
+  const base = `${spoolPath}/pgbackstop/${stanza}`;
+  const debt = openNames(`${base}/debt`);
+  const dropped = openNames(`${base}/dropped`);
   return {
-    add(repoKey, walName) {
-      const directory = directoryOf(repoKey);
+    add: debt.add,
+    list: debt.list,
+    clusters: debt.clusters,
+    repoKeys: () =>
+      readEntries(`${base}/debt`)
+        .filter((entry) => /^repo\d+$/.test(entry.name))
+        .map((entry) => Number(entry.name.slice("repo".length)))
+        .filter((repoKey) => debt.list(repoKey).length > 0)
+        .sort((left, right) => left - right),
+    remove: debt.remove,
+    addDropped: dropped.add,
+    listDropped: dropped.list,
+  };
+}
+
+type NameStore = Pick<DebtStore, "add" | "list" | "clusters" | "remove">;
+
+function openNames(root: string): NameStore {
+  const repoPath = (repoKey: number): string => `${root}/repo${repoKey}`;
+  const clusterPath = (repoKey: number, { version, systemId }: DebtCluster): string => `${repoPath(repoKey)}/${version}-${systemId}`;
+  const clusters = (repoKey: number): DebtCluster[] =>
+    readEntries(repoPath(repoKey)).flatMap((entry) => {
+      const match = CLUSTER_NAME.exec(entry.name);
+      return entry.isDirectory() && match !== null ? [{ version: match[1] as string, systemId: BigInt(match[2] as string) }] : [];
+    });
+  return {
+    clusters,
+    add(repoKey, walName, cluster) {
+      const directory = clusterPath(repoKey, cluster);
       try {
         mkdirSync(directory, { recursive: true, mode: 0o750 });
         closeSync(openSync(`${directory}/${walName}`, "w", 0o640));
-        for (const path of [directory, root]) {
+        for (const path of [directory, repoPath(repoKey), root]) {
           const descriptor = openSync(path, "r");
           fsyncSync(descriptor);
           closeSync(descriptor);
@@ -36,25 +79,20 @@ export function openDebt(spoolPath: string, stanza: string): DebtStore {
         throw systemError("fileWrite", `record in '${directory}' that repo${repoKey} lacks ${walName}`, directory, error);
       }
     },
-    list(repoKey) {
-      return readNames(directoryOf(repoKey));
+    list(repoKey, cluster) {
+      const of = cluster === undefined ? clusters(repoKey) : [cluster];
+      const names = of.flatMap((each) => readEntries(clusterPath(repoKey, each)).map((entry) => entry.name));
+      return names.sort();
     },
-    repoKeys() {
-      return readNames(root)
-        .filter((name) => /^repo\d+$/.test(name))
-        .map((name) => Number(name.slice("repo".length)))
-        .filter((repoKey) => readNames(directoryOf(repoKey)).length > 0)
-        .sort((left, right) => left - right);
-    },
-    remove(repoKey, walName) {
-      rmSync(`${directoryOf(repoKey)}/${walName}`, { force: true });
+    remove(repoKey, walName, cluster) {
+      rmSync(`${clusterPath(repoKey, cluster)}/${walName}`, { force: true });
     },
   };
 }
 
-function readNames(directory: string): string[] {
+function readEntries(directory: string): Dirent[] {
   try {
-    return readdirSync(directory).sort();
+    return readdirSync(directory, { withFileTypes: true });
   } catch (error) {
     if (isMissing(error)) return [];
     throw systemError("pathOpen", `list '${directory}'`, directory, error);

@@ -12,14 +12,14 @@ import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import type { RepoResult } from "../base/parallel";
 import { combinedError } from "./results";
-import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { findWal, isSegment, listWal, putWal } from "../repository/walStore";
+import { listWal } from "../repository/walStore";
 import type { DebtStore } from "../local/debt";
 import { listReady } from "../postgres/archiveStatus";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
-import { checkArchive, type ClusterIdentity } from "./identity";
-import { type PreparedWal, WalPreparer } from "./prepareWal";
+import type { ClusterIdentity } from "./identity";
+import { WalPreparer } from "./prepareWal";
+import { PushTarget } from "./pushWal";
 
 export interface ArchivePushOptions {
   /** Directory of the requested file: `<data directory>/pg_wal`. */
@@ -45,6 +45,9 @@ export interface ArchivePushOutcome {
   readonly aheadCount: number;
 }
 
+/** Debts of a cluster that neither pg_control nor a WAL header names. */
+export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };
+
 const AHEAD_POLL_MS = 200;
 /** Grace for repositories that owe WAL already. */
 const OWING_GRACE_MS = 500;
@@ -63,7 +66,8 @@ export async function archivePush(
   const laneCtx: Context = { ...ctx, signal };
   const preparer = new WalPreparer(options, options.cluster);
   // Read before any lane starts: a file that cannot be read, or is another cluster's, is no repository's fault.
-  await preparer.prepare(options.walName);
+  const requested = await preparer.prepare(options.walName);
+  const cluster = options.cluster ?? requested.cluster ?? UNKNOWN_CLUSTER;
 
   const settled = new Map<number, RepoResult<"pushed" | "present">>();
   const keys = repos.map((repo) => repo.key);
@@ -76,8 +80,11 @@ export async function archivePush(
     if (fatal !== null || settled.size === repos.length) over.abort();
   };
 
+  const ways = new Map(
+    repos.map((repo) => [repo.key, new Lane(repo, preparer, { ...options, cluster: options.cluster ?? requested.cluster }, laneCtx)]),
+  );
   const lanes = repos.map(async (repo) => {
-    const lane = new Lane(repo, preparer, options, laneCtx);
+    const lane = ways.get(repo.key) as Lane;
     try {
       settle({ repoKey: repo.key, ok: true, value: await lane.push(options.walName) });
     } catch (thrown) {
@@ -92,8 +99,10 @@ export async function archivePush(
   const graceMs = (): number | null => {
     if (fatal !== null) return 0;
     if (!isSatisfied(options.acknowledge, keys, holding(settled))) return null;
-    // Who owes already is likely still away: waiting the full grace again for each segment would throttle the archive.
-    return keys.every((key) => settled.has(key) || debt.list(key).length > 0) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
+    // Who owes already and does not answer is likely still away: the full grace for each segment would throttle the archive. Who answers
+    // is only slow, and would never come out of debt if it were broken off each time.
+    const isAway = (key: number): boolean => debt.list(key).length > 0 && ways.get(key)?.answers !== true;
+    return keys.every((key) => settled.has(key) || isAway(key)) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
   };
   await waitForLanes(lanes, graceMs, options.timeoutMs, ctx, stop);
   const ahead = lanes.filter((_, index) => settled.get(repos[index]?.key ?? 0)?.ok === true);
@@ -105,9 +114,9 @@ export async function archivePush(
     (repo): RepoResult<"pushed" | "present"> => settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: tooLate(repo, satisfied, options) },
   );
   const { accepted, owingKeys } = decide(options.acknowledge, results);
-  for (const repoKey of owingKeys) debt.add(repoKey, options.walName);
+  for (const repoKey of owingKeys) debt.add(repoKey, options.walName, cluster);
   // A repository that holds the file owes it no longer, whoever recorded that.
-  for (const result of results) if (result.ok) debt.remove(result.repoKey, options.walName);
+  for (const result of results) if (result.ok) debt.remove(result.repoKey, options.walName, cluster);
   return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results), aheadCount };
 }
 
@@ -137,7 +146,13 @@ async function waitForLanes(
   const all = Promise.all(lanes);
   const grace = (async (): Promise<void> => {
     while (graceMs() === null) await ctx.clock.sleep(POLL_DECIDED_MS, watchSignal);
-    await ctx.clock.sleep(graceMs() ?? 0, watchSignal);
+    // Asked again and again: who was silent so far may answer meanwhile.
+    const satisfiedAtMs = ctx.clock.monotonicMs();
+    for (;;) {
+      const leftMs = satisfiedAtMs + (graceMs() ?? 0) - ctx.clock.monotonicMs();
+      if (leftMs <= 0) return;
+      await ctx.clock.sleep(Math.min(leftMs, POLL_DECIDED_MS), watchSignal);
+    }
   })();
   const timeout = ctx.clock.sleep(timeoutMs, watchSignal);
   try {
@@ -165,31 +180,28 @@ async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx
 
 /** One repository's way through this call. */
 class Lane {
-  readonly #repo: Repository;
+  readonly #target: PushTarget;
   readonly #preparer: WalPreparer;
   readonly #options: ArchivePushOptions;
   readonly #ctx: Context;
   /** Names of stored files by directory, as they were when they were first looked at. */
   readonly #known = new Map<string, Set<string>>();
-  #opened: { archiveId: string; pass: string | null } | undefined;
 
   constructor(repo: Repository, preparer: WalPreparer, options: ArchivePushOptions, ctx: Context) {
-    this.#repo = repo;
+    this.#target = new PushTarget(repo, ctx);
     this.#preparer = preparer;
     this.#options = options;
     this.#ctx = ctx;
   }
 
+  /** True as soon as the repository has answered once. */
+  get answers(): boolean {
+    return this.#target.opened !== null;
+  }
+
   async push(walName: string): Promise<"pushed" | "present"> {
-    this.#opened ??= await this.#open();
-    const wal = await this.#preparer.prepare(walName);
-    const { archiveId, pass } = this.#opened;
-    if (await this.#isStored(wal, archiveId)) return "present";
-    if (this.#ctx.signal.aborted) throw fail("term", `push of ${walName} was stopped`);
-    const compressType = isSegment(walName) ? this.#repo.compress.type : "none";
-    const open = wal.packed({ type: compressType, level: this.#repo.compress.level });
-    await putWal(this.#repo, { archiveId, name: walName, sha1: wal.sha1, compressType, open }, pass, () => this.#ctx.random.bytes(8));
-    return "pushed";
+    const archive = await this.#target.open(this.#options.cluster);
+    return this.#target.push(await this.#preparer.prepare(walName), archive);
   }
 
   /** Pushes what is ready behind the requested file until the list is empty and the call is `over`; never fails the call. */
@@ -209,7 +221,7 @@ class Lane {
         if ((await this.push(next)) === "pushed") onPushed();
       } catch (error) {
         // It will be asked for by name; then its error counts.
-        this.#ctx.log.debug(`${this.#repo.name}: ${next} not pushed ahead: ${toBackupError(error).message}`);
+        this.#ctx.log.debug(`${this.#target.repo.name}: ${next} not pushed ahead: ${toBackupError(error).message}`);
         break;
       }
     }
@@ -221,48 +233,14 @@ class Lane {
    */
   async #isKnown(name: string): Promise<boolean> {
     const directory = /^[0-9A-F]{24}/.test(name) ? name.slice(0, DIRECTORY_NAME_LENGTH) : null;
-    if (directory === null || this.#opened === undefined) return false;
+    const opened = this.#target.opened;
+    if (directory === null || opened === null) return false;
     let names = this.#known.get(directory);
     if (names === undefined) {
       names = new Set();
-      for await (const stored of listWal(this.#repo, this.#opened.archiveId, directory)) names.add(stored.name);
+      for await (const stored of listWal(this.#target.repo, opened.archiveId, directory)) names.add(stored.name);
       this.#known.set(directory, names);
     }
     return names.has(name);
-  }
-
-  async #open(): Promise<{ archiveId: string; pass: string | null }> {
-    const info = await loadArchiveInfo(this.#repo);
-    const cluster = this.#options.cluster ?? (await this.#preparer.prepare(this.#options.walName)).cluster;
-    const current = info.history.find((entry) => entry.id === info.currentId);
-    const archiveId = checkArchive(this.#repo, info, cluster ?? { version: current?.pgVersion ?? "", systemId: current?.systemId ?? 0n });
-    return { archiveId, pass: info.cipherPass ?? null };
-  }
-
-  /** @throws archiveDuplicate (45) */
-  async #isStored(wal: PreparedWal, archiveId: string): Promise<boolean> {
-    if (!isSegment(wal.name)) return false;
-    const found = await findWal(this.#repo, archiveId, wal.name);
-    if (found.length > 1) {
-      throw fail(
-        "archiveDuplicate",
-        `duplicates found in archive for WAL segment ${wal.name}: ${found.map((stored) => stored.fileName).join(", ")}`,
-        {
-          hint: "are multiple primaries archiving to this stanza?",
-          repoKey: this.#repo.key,
-        },
-      );
-    }
-    const [stored] = found;
-    if (stored === undefined) return false;
-    if (stored.sha1 === wal.sha1) {
-      // Not a warning as in stock: most of these were pushed ahead by an earlier call.
-      this.#ctx.log.detail(`WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with the same checksum`);
-      return true;
-    }
-    throw fail("archiveDuplicate", `WAL file '${wal.name}' already exists in the ${this.#repo.name} archive with a different checksum`, {
-      hint: "are multiple primaries archiving to this stanza?",
-      repoKey: this.#repo.key,
-    });
   }
 }

@@ -1,20 +1,24 @@
 /**
  * Reads, checks, hashes and compresses WAL files for several repositories, each step once.
  *
- * A segment of usual size is held in memory while lanes need it; at most `HELD_MAX` are, and no more than `HELD_SIZE_BYTES_MAX` beside the
- * one that is asked for; one that was let go is read again on demand.
+ * A segment of usual size is held in memory while lanes need it; at most `heldMax` are, and one that was let go is read again on demand. A
+ * larger one is never held: it is hashed in one pass, and streamed and compressed anew for each repository, which compares the hash at the
+ * end. PostgreSQL renames a segment that it no longer needs and writes another one into the same file: what is read counts only if the name
+ * still leads to the same unchanged file afterwards. Compression runs beside this thread, so that it can go on answering.
  */
-import { readFile, stat } from "node:fs/promises";
-import { type ByteStream, streamOf } from "../base/bytes";
-import { fail } from "../base/errors";
-import { sha1Hex } from "../base/hash";
-import { type CompressSpec, compressBytes } from "../format/compress";
+import { createHash } from "node:crypto";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { type ByteStream, collect, streamOf } from "../base/bytes";
+import { type BackupError, fail } from "../base/errors";
+import { LIMITS } from "../base/limits";
+import { compress, type CompressSpec } from "../format/compress";
 import { parseWalHeader } from "../format/walHeader";
 import { isSegment } from "../repository/walStore";
 import type { ClusterIdentity } from "./identity";
 
+/** Segments of up to this size, PostgreSQL's default, are held whole. */
+export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const HELD_MAX = 4;
-const HELD_SIZE_BYTES_MAX = 64 * 1024 * 1024;
 const HEADER_SIZE_BYTES = 512;
 
 export interface PreparedWal {
@@ -24,20 +28,25 @@ export interface PreparedWal {
   readonly sha1: string;
   /** From the segment's header; null for files that have none. */
   readonly cluster: ClusterIdentity | null;
-  /** The content compressed as asked, made once per kind. */
-  packed(spec: CompressSpec): () => ByteStream;
+  /** Tells this file from another one of the same name: {@link identifyWal}. */
+  readonly fileId: string;
+  /** The content compressed as asked, made once per kind for what is held. The stream throws `fileRead` when the file has changed. */
+  packed(spec: CompressSpec): Promise<() => ByteStream>;
 }
 
 export interface PrepareOptions {
   readonly walDirectory: string;
   readonly headerCheck: boolean;
+  /** Files held at the same time; default 4. */
+  readonly heldMax?: number;
+  /** Kinds of compression that are asked for; the plain content is let go when all were made. Default: it is kept. */
+  readonly kindCount?: number;
 }
 
 export class WalPreparer {
   readonly #options: PrepareOptions;
   readonly #cluster: ClusterIdentity | null;
   readonly #held = new Map<string, Promise<PreparedWal>>();
-  readonly #sizesBytes = new Map<string, number>();
 
   constructor(options: PrepareOptions, cluster: ClusterIdentity | null) {
     this.#options = options;
@@ -48,47 +57,40 @@ export class WalPreparer {
   prepare(name: string): Promise<PreparedWal> {
     const held = this.#held.get(name);
     if (held !== undefined) return held;
-    for (const oldest of this.#held.keys()) if (this.#isFull()) this.#letGo(oldest);
+    for (const oldest of this.#held.keys()) if (this.#held.size >= (this.#options.heldMax ?? HELD_MAX)) this.#held.delete(oldest);
     const prepared = this.#read(name);
     this.#held.set(name, prepared);
-    prepared.then(
-      ({ sizeBytes }) => this.#sizesBytes.set(name, sizeBytes),
-      () => this.#letGo(name),
-    );
+    prepared.catch(() => {
+      if (this.#held.get(name) === prepared) this.#held.delete(name);
+    });
     return prepared;
   }
 
-  #isFull(): boolean {
-    const sizeBytes = [...this.#sizesBytes.values()].reduce((sum, size) => sum + size, 0);
-    return this.#held.size >= HELD_MAX || sizeBytes >= HELD_SIZE_BYTES_MAX;
-  }
-
-  #letGo(name: string): void {
+  /** The file of this name is another one now, or needed no longer. */
+  letGo(name: string): void {
     this.#held.delete(name);
-    this.#sizesBytes.delete(name);
   }
 
   async #read(name: string): Promise<PreparedWal> {
     const path = `${this.#options.walDirectory}/${name}`;
-    const bytes = await readWhole(path);
-    const cluster = isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, bytes) : null;
-    const packed = new Map<string, Uint8Array>();
-    return {
-      name,
-      sizeBytes: bytes.length,
-      sha1: sha1Hex(bytes),
-      cluster,
-      packed: (spec) => {
-        const key = `${spec.type}:${spec.level}`;
-        const content = packed.get(key) ?? compressBytes(bytes, spec);
-        packed.set(key, content);
-        return () => streamOf(content);
-      },
-    };
+    const hash = createHash("sha1");
+    const parts: Uint8Array[] = [];
+    let head: Uint8Array | undefined;
+    let isHeld = true;
+    const { fileId, sizeBytes } = await readChecked(path, (chunk, size) => {
+      hash.update(chunk);
+      head ??= chunk.subarray(0, HEADER_SIZE_BYTES);
+      isHeld = size <= HELD_SEGMENT_SIZE_BYTES_MAX;
+      if (isHeld) parts.push(chunk);
+    });
+    const cluster = isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, head ?? new Uint8Array(0)) : null;
+    const facts = { name, sizeBytes, sha1: hash.digest("hex"), cluster, fileId };
+    if (!isHeld) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
+    return { ...facts, packed: packer(parts, sizeBytes, this.#options.kindCount ?? Number.POSITIVE_INFINITY) };
   }
 
-  #checkHeader(name: string, bytes: Uint8Array): ClusterIdentity {
-    const header = parseWalHeader(bytes.subarray(0, HEADER_SIZE_BYTES));
+  #checkHeader(name: string, head: Uint8Array): ClusterIdentity {
+    const header = parseWalHeader(head);
     const found: ClusterIdentity = { version: header.pgVersion, systemId: header.systemId };
     const expected = this.#cluster;
     if (expected !== null && (found.version !== expected.version || found.systemId !== expected.systemId)) {
@@ -101,15 +103,95 @@ export class WalPreparer {
   }
 }
 
-async function readWhole(path: string): Promise<Uint8Array> {
+/** What the name leads to now: changes with the file and with its content. @throws fileMissing, fileRead */
+export async function identifyWal(path: string): Promise<string> {
   try {
-    const { size } = await stat(path);
-    const bytes = await readFile(path);
-    if (bytes.length !== size) throw fail("fileRead", `'${path}' changed from ${size} to ${bytes.length} bytes while it was read`, { path });
-    return bytes;
+    return fileIdOf(await stat(path, { bigint: true }));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === undefined) throw error;
-    throw fail(code === "ENOENT" ? "fileMissing" : "fileRead", `unable to read WAL file '${path}': [${code}]`, { path, cause: error });
+    throw readError(path, error);
   }
+}
+
+/** Compresses what is held, once per kind; the parts are forgotten when all kinds were made. */
+function packer(parts: readonly Uint8Array[], sizeBytes: number, kindCount: number): PreparedWal["packed"] {
+  let plain: readonly Uint8Array[] = parts;
+  const made = new Map<string, Promise<Uint8Array>>();
+  return async (spec) => {
+    const key = `${spec.type}:${spec.level}`;
+    let packing = made.get(key);
+    if (packing === undefined) {
+      // Content that does not compress grows a little.
+      packing = collect(compress(streamOf(...plain), spec), 2 * sizeBytes + LIMITS.chunkSizeBytes);
+      made.set(key, packing);
+      if (made.size >= kindCount) plain = [];
+    }
+    const content = await packing;
+    return () => streamOf(content);
+  };
+}
+
+/** Reads a file whole in chunks of their own. @throws fileRead when the name leads to something else afterwards, or the size changed */
+async function readChecked(
+  path: string,
+  visit: (chunk: Uint8Array, sizeBytes: number) => void,
+): Promise<{ readonly fileId: string; readonly sizeBytes: number }> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, "r");
+    const before = await handle.stat({ bigint: true });
+    const sizeBytes = Number(before.size);
+    let position = 0;
+    for (;;) {
+      const buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(LIMITS.chunkSizeBytes, sizeBytes - position), 1));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) break;
+      position += bytesRead;
+      if (position > sizeBytes) throw changed(path, `is larger than the ${sizeBytes} bytes that it had`);
+      visit(buffer.subarray(0, bytesRead), sizeBytes);
+    }
+    if (position !== sizeBytes) throw changed(path, `changed from ${sizeBytes} to ${position} bytes`);
+    const fileId = fileIdOf(before);
+    if ((await identifyWal(path)) !== fileId) throw changed(path, "was replaced or written to");
+    return { fileId, sizeBytes };
+  } catch (error) {
+    throw readError(path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+async function* readAgain(path: string, expected: Pick<PreparedWal, "sha1" | "sizeBytes">): ByteStream {
+  const hash = createHash("sha1");
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, "r");
+    for (let position = 0; position < expected.sizeBytes; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(LIMITS.chunkSizeBytes, expected.sizeBytes - position));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) throw changed(path, `changed from ${expected.sizeBytes} to ${position} bytes`);
+      const chunk = buffer.subarray(0, bytesRead);
+      hash.update(chunk);
+      position += bytesRead;
+      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1) throw changed(path, "has other content than");
+      yield chunk;
+    }
+  } catch (error) {
+    throw readError(path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+function fileIdOf(info: { readonly ino: bigint; readonly size: bigint; readonly mtimeNs: bigint }): string {
+  return `${info.ino}:${info.size}:${info.mtimeNs}`;
+}
+
+function changed(path: string, how: string): BackupError {
+  return fail("fileRead", `'${path}' ${how} while it was read`, { path, retryable: true });
+}
+
+function readError(path: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === undefined) return error;
+  return fail(code === "ENOENT" ? "fileMissing" : "fileRead", `unable to read WAL file '${path}': [${code}]`, { path, cause: error });
 }

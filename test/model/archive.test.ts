@@ -134,7 +134,7 @@ class World {
   }
 
   async heal(): Promise<void> {
-    const results = await heal(this.repos, this.debt, CLUSTER, { read: async () => null, listReady: async () => this.ready() }, this.ctx);
+    const results = await heal(this.repos, this.debt, CLUSTER, { prepare: async () => null, listReady: async () => this.ready() }, this.ctx);
     if (this.troubled.size > 0) return;
     for (const result of results) expect(result).toMatchObject({ ok: true, value: { unhealed: [] } });
   }

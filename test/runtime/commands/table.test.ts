@@ -12,7 +12,7 @@ import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { runBackup } from "../operations/backup/support";
 import { pathOf, readable, store } from "../operations/archive";
-import { addWal, CONTROL, makeDataDirectory, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import { addWal, CLUSTER, CONTROL, makeDataDirectory, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
 import { host, type HostParts, type TestHost } from "./support";
 
 let folder: string;
@@ -90,11 +90,11 @@ describe("heal", () => {
   it("reports each repository, and fails with what nobody has any more", async () => {
     const debt = openDebt(join(folder, "spool"), "demo");
     await store(repos[0], 1);
-    debt.add(2, walName(1));
+    debt.add(2, walName(1), CLUSTER);
     expect(await run(make(["heal"]))).toBe(0);
     expect(texts()).toContain("repo2: 1 WAL file(s) copied, 0 debt(s) settled, 0 could not be healed");
     expect(await readable(repos[1])).toEqual([walName(1)]);
-    debt.add(2, walName(9));
+    debt.add(2, walName(9), CLUSTER);
     await expect(run(make(["heal"]))).rejects.toMatchObject({
       kind: "command",
       message: `heal could not copy every WAL file:\nrepo2: ${walName(9)}: no repository and no pg_wal holds it`,
@@ -206,6 +206,11 @@ describe("stanza-create, check and info", () => {
     expect(await run(json)).toBe(104);
     expect(JSON.parse(json.printed.join(""))[0].status).toMatchObject({ code: 4, lock: { backup: { held: false }, restore: { held: true } } });
     expect(texts("error")).toEqual([]);
+    // The stanza is in one repository only, or in none at all.
+    const empty = repository(2);
+    expect(await run(make(["info"], { ...withPolicy("all"), repos: [repos[0], empty] }))).toBe(104);
+    expect(await run(make(["info"], { ...withPolicy("any"), repos: [repos[0], empty] }))).toBe(0);
+    expect(await run(make(["info"], { ...withPolicy("all"), repos: [empty] }))).toBe(0);
   });
 });
 

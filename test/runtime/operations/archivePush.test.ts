@@ -230,7 +230,7 @@ describe("archive-push with a repository that hangs", () => {
   });
 
   it("and owes already: waits a moment only", async () => {
-    debt.add(2, walName(0));
+    debt.add(2, walName(0), CLUSTER);
     second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
     const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
     await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);

@@ -150,7 +150,7 @@ describe("the state of a stanza", () => {
 
   it("shows the debt of a repository", async () => {
     const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
-    debt.add(2, "000000010000000000000007");
+    debt.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
     const found = await collectInfo(repos, debt, OPTIONS, ctx);
     expect(infoText(found)).toContain("    repo2 wal debt: 1 segment(s) acknowledged but not stored here\n");

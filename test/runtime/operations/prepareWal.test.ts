@@ -1,10 +1,10 @@
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { collect } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { decompressBytes } from "../../../runtime/format/compress";
-import { WalPreparer } from "../../../runtime/operations/prepareWal";
+import { identifyWal, WalPreparer } from "../../../runtime/operations/prepareWal";
 import { addWal, CLUSTER, makeWalDirectory, temporaryFolder, walBytes, walName } from "../repository/support";
 
 const LIMIT = 1 << 24;
@@ -21,12 +21,12 @@ describe("a prepared WAL file", () => {
     expect(one).toBe(two);
     expect(one).toMatchObject({ sizeBytes: walBytes(1).length, sha1: sha1Hex(walBytes(1)), cluster: CLUSTER });
     rmSync(join(directory, walName(1)));
-    const first = one.packed({ type: "zst", level: 3 });
-    const again = one.packed({ type: "zst", level: 3 });
+    const first = await one.packed({ type: "zst", level: 3 });
+    const again = await one.packed({ type: "zst", level: 3 });
     const packed = await collect(first(), LIMIT);
     expect(await collect(again(), LIMIT)).toBe(packed);
     expect(sha1Hex(decompressBytes(packed, "zst", LIMIT))).toBe(sha1Hex(walBytes(1)));
-    const other = await collect(one.packed({ type: "gz", level: 6 })(), LIMIT);
+    const other = await collect((await one.packed({ type: "gz", level: 6 }))(), LIMIT);
     expect(sha1Hex(decompressBytes(other, "gz", LIMIT))).toBe(sha1Hex(walBytes(1)));
   });
 
@@ -43,16 +43,37 @@ describe("a prepared WAL file", () => {
     await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "fileMissing" });
   });
 
-  it("is let go at once when it is large", async () => {
-    const { wal, directory } = preparer([1]);
-    const large = Buffer.alloc(64 * 1024 * 1024);
+  it("is streamed, not held, when it is large, and must not change between the two readings", async () => {
+    const { wal, directory } = preparer([]);
+    const large = Buffer.alloc(32 * 1024 * 1024, 7);
     large.set(walBytes(2));
     large.writeUInt32LE(large.length, 32);
     addWal(directory, walName(2), large);
-    const held = await wal.prepare(walName(2));
-    expect(await wal.prepare(walName(2))).toBe(held);
-    await wal.prepare(walName(1));
-    expect(await wal.prepare(walName(2))).not.toBe(held);
+    const prepared = await wal.prepare(walName(2));
+    expect(prepared).toMatchObject({ sizeBytes: large.length, sha1: sha1Hex(large) });
+    const open = await prepared.packed({ type: "zst", level: 1 });
+    for (let turn = 0; turn < 2; turn++) {
+      expect(sha1Hex(decompressBytes(await collect(open(), 1 << 26), "zst", 1 << 26))).toBe(sha1Hex(large));
+    }
+    large[large.length - 1] = 8;
+    writeFileSync(join(directory, walName(2)), large);
+    await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead", message: expect.stringContaining("has other content") });
+    truncateSync(join(directory, walName(2)), 1 << 20);
+    await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead" });
+  });
+
+  it("counts only when the name leads to the same unchanged file after reading", async () => {
+    const { wal, directory } = preparer([1]);
+    const path = join(directory, walName(1));
+    const before = await identifyWal(path);
+    expect((await wal.prepare(walName(1))).fileId).toBe(before);
+    wal.letGo(walName(1));
+    // As PostgreSQL does with a segment that it needs no longer: the file goes on under another name.
+    const reading = wal.prepare(walName(1));
+    renameSync(path, join(directory, walName(9)));
+    await expect(reading).rejects.toMatchObject({ kind: expect.stringMatching(/fileMissing|fileRead/) });
+    addWal(directory, walName(1), walBytes(3));
+    expect(await identifyWal(path)).not.toBe(before);
   });
 
   it("that failed is tried again", async () => {
