@@ -1,11 +1,12 @@
 /**
  * `info`: text for people, or stock's JSON with `--output=json`. Exit 0 whatever the backups are, as in stock; but when repositories cannot
- * be read and the others do not satisfy the acknowledgement policy, the exit code tells. The reason is in what was printed: an error line would
- * spoil the JSON.
+ * be read, or lack the stanza that another one has, and the others do not satisfy the acknowledgement policy, the exit code tells. The reason
+ * is in what was printed: an error line would spoil the JSON.
  */
 import { fail } from "../base/errors";
+import type { RepoResult } from "../base/parallel";
 import { renderJson } from "../format/json";
-import { collectInfo, infoJson } from "../operations/info";
+import { collectInfo, type InfoReport, infoJson } from "../operations/info";
 import { infoText } from "../operations/infoText";
 import { policyError } from "../operations/results";
 import type { Command } from "./host";
@@ -28,8 +29,15 @@ export const infoCommand: Command = async (host) => {
     ctx,
   );
   host.print(config.output === "json" ? renderJson(infoJson(report)) : infoText(report));
-  const results = report.repos.map(({ key, error }) =>
-    error === null ? { repoKey: key, ok: true as const, value: null } : { repoKey: key, ok: false as const, error },
-  );
-  return policyError("info", results, config.settings.acknowledge)?.exitCode ?? 0;
+  return policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0;
 };
+
+/** A repository is in trouble when it cannot be read, or lacks a stanza that another one has: an empty mount point, for example. */
+function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
+  const known = repos.some((repo) => repo.info !== null);
+  return repos.map(({ key, error, info, status }): RepoResult<null> => {
+    if (error !== null) return { repoKey: key, ok: false, error };
+    if (info !== null || !known) return { repoKey: key, ok: true, value: null };
+    return { repoKey: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoKey: key }) };
+  });
+}
