@@ -1,21 +1,39 @@
 /** Tests in tiers by folder; `npm test` runs them one after the other, `npx vitest run <path>` runs any of them alone. */
-import { configDefaults, defineConfig } from "vitest/config";
-import { TIERS } from "./tools/parts/tiers";
+import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
 
-export default defineConfig({
-  test: {
-    projects: TIERS.map((tier) => ({
-      test: {
-        name: tier.name,
-        include: tier.folders.map((folder) => `${folder}/**/*.test.ts`),
-        exclude: [...configDefaults.exclude, "test/vectors/**"],
-        environment: "node",
-        pool: "forks",
-        fileParallelism: tier.parallel,
-        testTimeout: tier.testTimeoutMs,
-        hookTimeout: tier.testTimeoutMs,
-        teardownTimeout: 60_000,
-      },
-    })),
-  },
-});
+interface Project {
+  readonly name: string;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly workers: number | undefined;
+  readonly testTimeoutMs: number;
+}
+
+function projectsOfTier(tier: Tier): readonly Project[] {
+  const { alone = [], filesAtOnce, testTimeoutMs } = tier;
+  const [name = "", aloneName] = projectsOf(tier);
+  const include = tier.folders.map((folder) => `${folder}/**/*.test.ts`);
+  const together = { name, include, exclude: alone, workers: filesAtOnce, testTimeoutMs };
+  return aloneName === undefined ? [together] : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs }];
+}
+
+/** Projects of different width must not run at the same time: each has a place in the order of its own. */
+function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, place: number): TestProjectInlineConfiguration {
+  return {
+    test: {
+      name,
+      include: [...include],
+      exclude: [...configDefaults.exclude, "test/vectors/**", ...exclude],
+      environment: "node",
+      pool: "forks",
+      ...(workers === undefined ? {} : { maxWorkers: workers }),
+      sequence: { groupOrder: place },
+      testTimeout: testTimeoutMs,
+      hookTimeout: testTimeoutMs,
+      teardownTimeout: 60_000,
+    },
+  };
+}
+
+export default defineConfig({ test: { projects: TIERS.flatMap(projectsOfTier).map(configOf) } });

@@ -15,7 +15,7 @@ import { ensurePostgres, findPostgres } from "./parts/postgres";
 import { cleanUp, runInherited, sleep } from "./parts/process";
 import { createProgress, formatTable, type Progress } from "./parts/progress";
 import { ensurePulumiCli, findPulumiCli } from "./parts/pulumiCli";
-import { TIERS, type Tier } from "./parts/tiers";
+import { projectsOf, TIERS, type Tier } from "./parts/tiers";
 
 /** A build that is not ready by then (since the start) no longer counts: what needs it is skipped. */
 const BUILD_DEADLINE_MS = 50 * 60_000;
@@ -201,7 +201,15 @@ async function runTier(tier: Tier, args: Arguments): Promise<Counts> {
   process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
   const exitCode = await runInherited(
     process.execPath,
-    [vitest, "run", `--project=${tier.name}`, "--passWithNoTests", ...reporters, ...args.paths, ...args.vitestArgs],
+    [
+      vitest,
+      "run",
+      ...projectsOf(tier).map((project) => `--project=${project}`),
+      "--passWithNoTests",
+      ...reporters,
+      ...args.paths,
+      ...args.vitestArgs,
+    ],
     // Vite tells about a loader that it may use one day; nobody here can act on it.
     { cwd: root, env: { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" } },
   );

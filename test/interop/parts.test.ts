@@ -50,6 +50,23 @@ describe("clusters", () => {
     });
   }
 
+  test("two clusters of one template have system identifiers of their own, and the same settings", async (context) => {
+    const binaries = await postgresOrSkip(context, 18);
+    const ids: string[] = [];
+    for (const segmentSizeMb of [16, 1, 1]) {
+      const cluster = await TestCluster.create({ binaries, initdbArgs: segmentSizeMb === 16 ? [] : [`--wal-segsize=${segmentSizeMb}`] });
+      removals.push(() => cluster.remove());
+      await cluster.start();
+      const [row] = await cluster.sql("SELECT system_identifier::text AS id, current_setting('wal_segment_size') AS size FROM pg_control_system()");
+      expect(row?.["size"]).toBe(`${segmentSizeMb}MB`);
+      ids.push(String(row?.["id"]));
+      // The next start reads the WAL that the copy came with.
+      await cluster.restart();
+      expect(await cluster.value("SELECT system_identifier FROM pg_control_system()")).toBe(ids.at(-1));
+    }
+    expect(new Set(ids).size).toBe(3);
+  });
+
   test("a missing table is a difference", () => {
     const one = new Map([["d.s.t", { rows: 0n, checksum: "0" }]]);
     expect(compareChecksums(one, new Map())).toEqual(["d.s.t: expected 0 rows, checksum 0 but found no such table"]);

@@ -7,7 +7,8 @@
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { run, runOk, type Started, sleep, start } from "./process";
+import { makeDataDirectory } from "./clusterTemplate";
+import { run, type Started, sleep, start } from "./process";
 import type { PostgresBinaries } from "./postgres";
 import { giveTo, makeUserFolder, type OsUser, serverUser } from "./users";
 
@@ -76,13 +77,13 @@ export class TestCluster {
     giveTo(this.socketPath, this.user);
   }
 
-  /** Makes a cluster by `initdb` (UTF8, locale C, data checksums); it is not started. */
+  /** Makes a cluster as by `initdb` (UTF8, locale C, data checksums); it is not started. */
   static async create(options: ClusterOptions): Promise<TestCluster> {
     const folder = options.folder ?? makeUserFolder("pgb-");
     if (options.folder !== undefined) prepareFolder(folder);
     const cluster = new TestCluster(options.binaries, folder, options.folder === undefined, join(folder, "data"));
-    const args = ["-D", cluster.dataPath, "-U", cluster.superuser, "--auth=trust", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync"];
-    await runOk(join(options.binaries.folder, "initdb"), [...args, ...(options.initdbArgs ?? [])], { user: cluster.user, cwd: folder });
+    const args = ["-U", cluster.superuser, "--auth=trust", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync"];
+    await makeDataDirectory(options.binaries, cluster.user, cluster.dataPath, [...args, ...(options.initdbArgs ?? [])]);
     appendFileSync(join(cluster.dataPath, "postgresql.conf"), settingsText({ ...BASE_SETTINGS, ...options.settings }));
     return cluster;
   }

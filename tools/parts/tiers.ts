@@ -2,8 +2,10 @@
 export interface Tier {
   readonly name: "unit" | "data" | "engine" | "package";
   readonly folders: readonly string[];
-  /** Files beside each other in time; tiers with servers run one file after the other. */
-  readonly parallel: boolean;
+  /** Files beside each other in time; absent: as many as there are processors. */
+  readonly filesAtOnce?: number;
+  /** Files that measure times or a whole machine's memory: they run alone, after the others. */
+  readonly alone?: readonly string[];
   readonly testTimeoutMs: number;
   /** What is real in it, for the table at the end. */
   readonly about: string;
@@ -15,7 +17,6 @@ export const TIERS: readonly Tier[] = [
   {
     name: "unit",
     folders: ["test/runtime", "test/components", "test/tools", "test/tidy"],
-    parallel: true,
     testTimeoutMs: 60_000,
     about: "pure code, golden bytes, properties, local files",
     needsPulumi: false,
@@ -23,7 +24,8 @@ export const TIERS: readonly Tier[] = [
   {
     name: "data",
     folders: ["test/interop", "test/conformance", "test/faults", "test/model"],
-    parallel: false,
+    filesAtOnce: 2,
+    alone: ["test/interop/isolation.test.ts", "test/interop/bench.test.ts"],
     testTimeoutMs: 300_000,
     about: "PostgreSQL, stock pgbackrest, S3 servers",
     needsPulumi: false,
@@ -31,7 +33,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "engine",
     folders: ["test/engine", "test/upgrade"],
-    parallel: false,
+    filesAtOnce: 1,
     testTimeoutMs: 600_000,
     about: "Pulumi CLI, local backend, dynamic resources",
     needsPulumi: true,
@@ -39,9 +41,14 @@ export const TIERS: readonly Tier[] = [
   {
     name: "package",
     folders: ["test/package"],
-    parallel: false,
+    filesAtOnce: 1,
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
     needsPulumi: true,
   },
 ];
+
+/** The projects of vitest that a tier is made of: what may run beside each other, then what must be alone. */
+export function projectsOf(tier: Tier): readonly string[] {
+  return tier.alone === undefined ? [tier.name] : [tier.name, `${tier.name}-alone`];
+}
