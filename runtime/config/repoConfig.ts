@@ -1,6 +1,7 @@
 /** The repositories of a configuration: from resolved options to {@link RepoConfig}, with the checks that concern several options or repositories. */
 import { fail } from "../base/errors";
 import { Secret } from "../base/secret";
+import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
 import { checkLevel, levelRangeOf } from "./settings";
 import type { CompressType, RepoConfig, S3Config, Settings } from "./types";
@@ -26,6 +27,7 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
   const type = values.text("repo-type", key) ?? "posix";
   if (type !== "posix" && type !== "cifs" && type !== "s3") throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
   const cipherPass = values.text("repo-cipher-pass", key);
+  const block = buildBlock(values, key);
   const retentionFull = values.number("repo-retention-full", key);
   const retentionDiff = values.number("repo-retention-diff", key);
   const retentionArchive = values.number("repo-retention-archive", key);
@@ -42,6 +44,7 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
     bundle: values.flag("repo-bundle", key),
     bundleSizeBytes: values.number("repo-bundle-size", key) ?? 0,
     bundleLimitBytes: values.number("repo-bundle-limit", key) ?? 0,
+    ...(block === null ? {} : { block }),
     ...(retentionFull === undefined ? {} : { retentionFull }),
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
     ...(retentionDiff === undefined ? {} : { retentionDiff }),

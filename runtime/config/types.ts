@@ -68,6 +68,8 @@ export interface RepoConfig {
   readonly bundleSizeBytes: number;
   readonly bundleLimitBytes: number;
   readonly retentionFull?: number;
+  /** Absent when files are stored whole. */
+  readonly block?: BlockConfig;
   readonly retentionFullType: "count" | "time";
   readonly retentionDiff?: number;
   readonly retentionArchive?: number;
@@ -76,6 +78,15 @@ export interface RepoConfig {
   /** Compression of what this repository gets: `compress-type`/`compress-level`, unless the settings file says otherwise for it. */
   readonly compressType: CompressType;
   readonly compressLevel: number;
+}
+
+/** `repo-block-*`: a map that is absent is stock's; the others in descending order of their first field. */
+export interface BlockConfig {
+  readonly sizeMap?: readonly { readonly fileSizeBytes: number; readonly blockSizeBytes: number }[];
+  readonly ageMap?: readonly { readonly ageDays: number; readonly multiplier: number }[];
+  readonly checksumSizeMap?: readonly { readonly blockSizeBytes: number; readonly checksumSizeBytes: number }[];
+  readonly superBlockSizeBytes: number;
+  readonly superBlockSizeFullBytes: number;
 }
 
 /** When PostgreSQL is told that a segment is safe: in all repositories, in any one, or in each of the named ones. */
