@@ -6,6 +6,7 @@ import type { Context } from "./base/context";
 import { assert, fail } from "./base/errors";
 import type { CommandHost } from "./commands/host";
 import type { Config, RepoConfig } from "./config/types";
+import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, findLockHolder, type LockFile, type LockKind, lockFileName } from "./local/lockFile";
 import { checkStopFile } from "./local/stopFile";
@@ -44,6 +45,7 @@ export function openRepositories(stanza: string, repos: readonly RepoConfig[], i
     cipherType: config.cipherType,
     cipherPass: config.cipherPass?.reveal() ?? null,
     compress: { type: config.compressType, level: config.compressLevel },
+    block: config.block === undefined ? null : { ...BLOCK_DEFAULTS, ...config.block },
     latestLink: config.symlink,
   }));
 }

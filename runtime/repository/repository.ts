@@ -7,6 +7,7 @@
 import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
+import type { BlockSettings } from "../format/blockSize";
 import { decrypt, encryptBytes } from "../format/cipher";
 import { type CompressSpec, type CompressType, decompress } from "../format/compress";
 import type { Storage } from "../storage/storage";
@@ -22,6 +23,8 @@ export interface Repository {
   readonly cipherPass: string | null;
   /** Compression of what is written here. */
   readonly compress: CompressSpec;
+  /** How new full backups store changed files block by block; null when files are stored whole. */
+  readonly block: BlockSettings | null;
   /** A `latest` link beside the backups, where the storage has links. */
   readonly latestLink: boolean;
 }

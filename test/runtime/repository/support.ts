@@ -23,6 +23,7 @@ export interface RepositoryOptions {
   readonly storage?: Storage;
   readonly pass?: string;
   readonly compress?: CompressSpec;
+  readonly block?: Repository["block"];
   readonly latestLink?: boolean;
 }
 
@@ -36,6 +37,7 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
     cipherType: options.pass === undefined ? "none" : "aes-256-cbc",
     cipherPass: options.pass ?? null,
     compress: options.compress ?? { type: "none", level: 0 },
+    block: options.block ?? null,
     latestLink: options.latestLink ?? false,
   };
 }
