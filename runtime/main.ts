@@ -150,6 +150,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     pid: process.pid,
     execId: `${process.pid}-${randomBytes(4).toString("hex")}`,
     uid: process.geteuid?.() ?? 1,
+    gid: process.getegid?.() ?? 1,
     osUserName: userInfo().username,
     workingDirectory: process.cwd(),
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,

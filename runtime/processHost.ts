@@ -23,6 +23,7 @@ export interface ProcessFacts {
   readonly pid: number;
   readonly execId: string;
   readonly uid: number;
+  readonly gid: number;
   readonly osUserName: string;
   readonly workingDirectory: string;
   readonly listenFd: number | null;
@@ -74,8 +75,8 @@ export class ProcessHost implements CommandHost {
     return pg.path.length > 1 ? pg.path.replace(/\/+$/, "") : pg.path;
   }
 
-  get isRoot(): boolean {
-    return this.#facts.uid === 0;
+  get self(): { readonly uid: number; readonly gid: number } {
+    return { uid: this.#facts.uid, gid: this.#facts.gid };
   }
 
   get workingDirectory(): string {

@@ -27,7 +27,8 @@ export interface CommandHost {
   /** Data directory of pg1. */
   readonly dataDirectory: string;
   readonly users: UserNames;
-  readonly isRoot: boolean;
+  /** User and group that this process works as. */
+  readonly self: { readonly uid: number; readonly gid: number };
   readonly workingDirectory: string;
   /** Descriptor of a listening socket that systemd has handed over; null without one. */
   readonly listenFd: number | null;

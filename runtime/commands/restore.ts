@@ -21,7 +21,12 @@ export const restoreCommand: Command = async (host) => {
       linkAll: config.linkAll,
       set: config.set,
       delta: config.delta,
-      isRoot: host.isRoot,
+      force: config.force,
+      databaseInclude: config.databaseInclude,
+      databaseExclude: config.databaseExclude,
+      checksumPageError: config.checksumPageError,
+      spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
+      self: host.self,
       recovery: {
         type: config.restoreType,
         target: config.target,

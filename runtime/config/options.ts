@@ -179,7 +179,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("target-timeline", "string", "command-line", ["restore"], "timeline to recover along: a number, current or latest", {
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
-  accepted("force", "boolean", "command-line", ["restore"], "restore into a directory that does not look like a data directory", { default: "n" }),
+  acted("force", "boolean", "command-line", ["restore"], "restore over existing files and copy only those of another size or time", { default: "n" }),
   accepted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
   acted("output", "enum", "command-line", ["info", "verify", "version"], "form of the answer", {
     default: "text",
@@ -338,8 +338,8 @@ const RESTORE: readonly OptionRow[] = [
   }),
   acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path"),
   acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own"),
-  accepted("db-exclude", "list", "global", ["restore"], "databases to leave out", { refused: "all databases are restored" }),
-  accepted("db-include", "list", "global", ["restore"], "databases to restore", { refused: "all databases are restored" }),
+  acted("db-exclude", "list", "global", ["restore"], "databases to leave out: their files come back as zeroes"),
+  acted("db-include", "list", "global", ["restore"], "databases to restore, besides the system databases"),
 ];
 
 const POSTGRES: readonly OptionRow[] = [

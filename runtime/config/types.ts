@@ -171,6 +171,8 @@ export interface Config {
   readonly tablespaceMapAll: string | undefined;
   readonly linkMap: Readonly<Record<string, string>>;
   readonly linkAll: boolean;
+  readonly databaseInclude: readonly string[];
+  readonly databaseExclude: readonly string[];
   readonly recoveryOptions: Readonly<Record<string, string>>;
 
   readonly dryRun: boolean;

@@ -1,6 +1,13 @@
-/** Where everything of a backup goes on this machine, and where its bytes are: pure, from the manifests and the restore's options. */
+/**
+ * Where everything of a backup goes on this machine, and where its bytes are: pure, from the manifests and the restore's options.
+ *
+ * The rules of maps and links are stock's ("pgbackrest-format" 17, steps 4 and 6; pgBackRest 2.60 "command/restore/remap"): tablespaces keep
+ * their links, other links become plain directories and files unless they are asked for, and `--link-map` may also make a link of what was
+ * none. Errors: tablespaceMap (76), linkMap (78), linkDestination (70).
+ */
+import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
-import type { Manifest, ManifestFile, ManifestTarget } from "../../format/manifest";
+import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/manifest";
 import { bundlePath, dataFilePath } from "../../format/repoPath";
 import type { RestoreSource } from "./restoreFile";
 
@@ -10,7 +17,7 @@ export interface RemapOptions {
   readonly tablespaceMap: Readonly<Record<string, string>>;
   /** Parent directory for all tablespaces that are not in the map. */
   readonly tablespaceMapAll: string | undefined;
-  /** Link name relative to the data directory → directory. */
+  /** Path relative to the data directory → where it shall be. */
   readonly linkMap: Readonly<Record<string, string>>;
   readonly linkAll: boolean;
 }
@@ -18,63 +25,170 @@ export interface RemapOptions {
 export interface PlannedLink {
   /** Absolute path of the link. */
   readonly path: string;
+  /** What the link holds; may be relative to the directory that the link is in. */
   readonly destination: string;
+  readonly isFile: boolean;
+  readonly user: OwnerName;
+  readonly group: OwnerName;
 }
 
 export interface RestoreLayout {
   readonly dataDirectory: string;
-  /** Absolute directories that the restore fills, the data directory first; each must be empty unless the restore is a delta. */
+  /**
+   * Absolute directories that the restore fills, the data directory first; each must be empty unless the restore may overwrite. Of a
+   * tablespace only the directory of this PostgreSQL version: another version may have its own beside it.
+   */
   readonly roots: readonly string[];
   readonly links: readonly PlannedLink[];
+  /** What goes elsewhere than it was, a line each. */
+  readonly notes: readonly string[];
   readonly warnings: readonly string[];
   /** Absolute path of a manifest name. */
   locate(name: string): string;
 }
 
-/** @throws tablespaceMap (76), linkMap (78) for maps that name nothing in this backup */
+/** @throws tablespaceMap (76), linkMap (78) for maps that fit nothing in this backup; linkDestination (70) for links that get in each other's way */
 export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLayout {
-  const warnings: string[] = [];
-  const locations = new Map<string, string>([["pg_data", options.dataDirectory]]);
-  const links: PlannedLink[] = [];
-  const roots = [options.dataDirectory];
-  requireKnownMaps(manifest, options);
+  const plan = new LayoutPlan(manifest, options);
+  const base = manifest.targets.find((target) => target.name === DATA);
+  if (base !== undefined && base.path !== options.dataDirectory) plan.notes.push(`remap data directory to '${options.dataDirectory}'`);
+  requireKnownTablespaces(manifest, options);
+  for (const target of manifest.targets) if (target.type === "link" && target.tablespaceId !== undefined) plan.addTablespace(target);
+  const linked = new Set<string>();
   for (const target of manifest.targets) {
-    if (target.type !== "link") continue;
-    if (target.tablespaceId !== undefined) {
-      const destination = tablespaceDestination(target, options);
-      locations.set(target.name, destination);
-      roots.push(destination);
-      links.push({ path: `${options.dataDirectory}/pg_tblspc/${target.tablespaceId}`, destination });
-      continue;
-    }
-    const inData = target.name.slice("pg_data/".length);
-    const mapped = options.linkMap[inData];
-    if (mapped === undefined && !options.linkAll) {
-      const kind = target.file === undefined ? "directory" : "file";
-      warnings.push(`contents of ${kind} link '${inData}' will be restored as a ${kind} at the same location`);
-      continue;
-    }
-    const destination = mapped ?? (target.file === undefined ? target.path : `${target.path}/${target.file}`);
-    links.push({ path: `${options.dataDirectory}/${inData}`, destination });
-    locations.set(target.name, destination);
-    if (target.file === undefined) roots.push(destination);
+    if (target.type !== "link" || target.tablespaceId !== undefined) continue;
+    plan.addLink(target);
+    linked.add(target.name);
   }
-  return { dataDirectory: options.dataDirectory, roots, links, warnings, locate: (name) => locate(locations, name) };
+  for (const [inData, destination] of Object.entries(options.linkMap)) if (!linked.has(`${DATA}/${inData}`)) plan.addNewLink(inData, destination);
+  requireSeparate(plan.links, options.dataDirectory);
+  const { links, notes, warnings, locations, roots } = plan;
+  return { dataDirectory: options.dataDirectory, roots, links, notes, warnings, locate: (name) => locate(locations, name) };
 }
 
+const DATA = "pg_data";
+
+class LayoutPlan {
+  readonly locations: Map<string, string>;
+  readonly roots: string[];
+  readonly links: PlannedLink[] = [];
+  readonly notes: string[] = [];
+  readonly warnings: string[] = [];
+  readonly #manifest: Manifest;
+  readonly #options: RemapOptions;
+
+  constructor(manifest: Manifest, options: RemapOptions) {
+    this.#manifest = manifest;
+    this.#options = options;
+    this.locations = new Map([[DATA, options.dataDirectory]]);
+    this.roots = [options.dataDirectory];
+  }
+
+  addTablespace(target: ManifestTarget): void {
+    const destination = tablespaceDestination(target, this.#options);
+    if (destination !== target.path) this.notes.push(`map tablespace '${target.name}' to '${destination}'`);
+    const absolute = this.#link(target.name, `pg_tblspc/${target.tablespaceId}`, destination, false);
+    for (const path of this.#manifest.paths) {
+      const [, , directory, ...deeper] = path.name.split("/");
+      if (path.name.startsWith(`${target.name}/`) && directory !== undefined && deeper.length === 0) this.roots.push(`${absolute}/${directory}`);
+    }
+  }
+
+  addLink(target: ManifestTarget): void {
+    const inData = target.name.slice(DATA.length + 1);
+    const isFile = target.file !== undefined;
+    const mapped = this.#options.linkMap[inData];
+    if (mapped === undefined && !this.#options.linkAll) {
+      this.warnings.push(
+        isFile
+          ? `file link '${inData}' will be restored as a file at the same location`
+          : `contents of directory link '${inData}' will be restored in a directory at the same location`,
+      );
+      return;
+    }
+    if (mapped !== undefined) this.notes.push(`map link '${inData}' to '${mapped}'`);
+    if (mapped !== undefined && isFile) requireFileDestination(inData, mapped);
+    this.#addDirectory(target.name, inData, mapped ?? (isFile ? `${target.path}/${target.file}` : target.path), isFile);
+  }
+
+  /** @throws linkMap when the backup has neither a directory nor a file of that name */
+  addNewLink(inData: string, destination: string): void {
+    const name = `${DATA}/${inData}`;
+    const isFile = this.#manifest.files.some((file) => file.name === name);
+    if (!isFile && !this.#manifest.paths.some((path) => path.name === name)) {
+      throw fail("linkMap", `unable to map link '${inData}'`, { hint: "Does the link reference a valid backup path or file?" });
+    }
+    if (isFile) requireFileDestination(inData, destination);
+    this.notes.push(`link '${inData}' to '${destination}'`);
+    this.#addDirectory(name, inData, destination, isFile);
+  }
+
+  #addDirectory(name: string, inData: string, destination: string, isFile: boolean): void {
+    const absolute = this.#link(name, inData, destination, isFile);
+    if (!isFile) this.roots.push(absolute);
+  }
+
+  #link(name: string, inData: string, destination: string, isFile: boolean): string {
+    const path = `${this.#options.dataDirectory}/${inData}`;
+    const absolute = resolve(dirname(path), destination);
+    const row = this.#manifest.links.find((link) => link.name === `${DATA}/${inData}`) ?? this.#manifest.paths.find((other) => other.name === DATA);
+    this.links.push({ path, destination, isFile, user: row?.user ?? null, group: row?.group ?? null });
+    this.locations.set(name, absolute);
+    return absolute;
+  }
+}
+
+/** @throws tablespaceMap when a tablespace is mapped twice, to different places */
 function tablespaceDestination(target: ManifestTarget, options: RemapOptions): string {
   const { tablespaceId = "", tablespaceName = "" } = target;
-  const mapped = options.tablespaceMap[tablespaceName] ?? options.tablespaceMap[tablespaceId];
+  const byName = options.tablespaceMap[tablespaceName];
+  const byId = options.tablespaceMap[tablespaceId];
+  if (byName !== undefined && byId !== undefined && byName !== byId)
+    throw fail("tablespaceMap", `tablespace remapped by name '${tablespaceName}' and id ${tablespaceId} with different paths`);
+  const mapped = byName ?? byId;
   if (mapped !== undefined) return mapped;
   return options.tablespaceMapAll === undefined ? target.path : `${options.tablespaceMapAll}/${tablespaceName}`;
 }
 
-function requireKnownMaps(manifest: Manifest, options: RemapOptions): void {
-  const tablespaces = new Set(manifest.targets.flatMap((target) => [target.tablespaceName, target.tablespaceId]));
+function requireKnownTablespaces(manifest: Manifest, options: RemapOptions): void {
+  const known = new Set(manifest.targets.flatMap((target) => [target.tablespaceName, target.tablespaceId]));
   for (const name of Object.keys(options.tablespaceMap))
-    if (!tablespaces.has(name)) throw fail("tablespaceMap", `unable to remap invalid tablespace '${name}'`);
-  const links = new Set(manifest.targets.filter((target) => target.type === "link").map((target) => target.name));
-  for (const name of Object.keys(options.linkMap)) if (!links.has(`pg_data/${name}`)) throw fail("linkMap", `unable to remap invalid link '${name}'`);
+    if (!known.has(name)) throw fail("tablespaceMap", `unable to remap invalid tablespace '${name}'`);
+}
+
+function requireFileDestination(inData: string, destination: string): void {
+  if (destination.includes("/") && !destination.endsWith("/")) return;
+  throw fail("linkMap", `'${destination}' is not long enough to be the destination for file link '${inData}'`);
+}
+
+/** Links into the data directory, or into each other, would be filled and emptied twice. @throws linkDestination */
+function requireSeparate(links: readonly PlannedLink[], dataDirectory: string): void {
+  const placed = links.map((link) => ({
+    name: link.path.slice(dataDirectory.length + 1),
+    isFile: link.isFile,
+    at: resolve(dirname(link.path), link.destination),
+  }));
+  for (const [index, link] of placed.entries()) {
+    if (isBelow(link.at, dataDirectory)) throw fail("linkDestination", `link '${link.name}' destination '${link.at}' is in PGDATA`);
+    for (const other of placed.slice(index + 1)) {
+      if (link.isFile !== other.isFile) continue;
+      const what = link.isFile ? "file" : "directory";
+      if (link.at === other.at)
+        throw fail("linkDestination", `link '${other.name}' (${other.at}) destination is the same ${what} as link '${link.name}' (${link.at})`);
+      if (link.isFile) continue;
+      for (const [inner, outer] of [
+        [link, other],
+        [other, link],
+      ] as const) {
+        if (isBelow(inner.at, outer.at))
+          throw fail("linkDestination", `link '${inner.name}' (${inner.at}) destination is a subdirectory of link '${outer.name}' (${outer.at})`);
+      }
+    }
+  }
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
 }
 
 /** The longest mapped prefix wins: tablespaces and linked directories lie elsewhere. */

@@ -1,12 +1,17 @@
 /**
  * Chooses the backup to restore: pure, with the reason why each other one was refused.
  *
- * Rules of stock ("pgbackrest-format" 17.2): repositories in key order; `--set` names the label; a time target takes the newest backup that
- * stopped before it, an LSN target the newest whose stop is not behind it; anything else takes the newest of the first readable repository.
+ * Rules of stock ("pgbackrest-format" 17.2, 17.3): repositories in key order; `--set` names the label; a time target takes the newest backup
+ * that stopped before it, an LSN target the newest whose stop is not behind it; anything else takes the newest of the first readable
+ * repository. A backup must lie on the way to the timeline that recovery follows. When that timeline was named by its number, a backup that
+ * does not is passed over like one that comes too late; when it is only the latest one there is, choosing an older backup could silently
+ * give up what was written since, so that ends the restore as it does in stock.
  */
 import { type BackupError, fail } from "../../base/errors";
+import { archiveIdOf } from "../../format/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import { parseLsn } from "../../format/walSegment";
+import type { TimelineAncestor } from "../../format/timeline";
+import { formatLsn, parseLsn } from "../../format/walSegment";
 
 export interface SelectRequest {
   /** `--set`; undefined or `latest` chooses. */
@@ -15,6 +20,16 @@ export interface SelectRequest {
   readonly target: string | undefined;
   /** Seconds since 1970 of a time target; null when the type is another one. */
   readonly targetTimeS: number | null;
+  /** By archive id (`15-1`): the timeline that recovery will follow; absent when it stays on the backup's own, or is not known. */
+  readonly timelines: ReadonlyMap<string, TargetTimeline>;
+}
+
+export interface TargetTimeline {
+  readonly timeline: number;
+  /** True when the user named it by its number. */
+  readonly isNamed: boolean;
+  /** Where it comes from, oldest first; null when no repository has its history file. */
+  readonly ancestors: readonly TimelineAncestor[] | null;
 }
 
 export interface RepoBackups {
@@ -27,10 +42,15 @@ export interface RepoBackups {
 export interface Selected {
   readonly repoKey: number;
   readonly entry: BackupInfoEntry;
-  readonly infoPass: string | null;
+  readonly systemId: bigint | undefined;
+  /** Every candidate that was looked at before, a line with the reason for each. */
+  readonly refused: readonly string[];
 }
 
-/** @throws backupSetInvalid (75) with one line per refused candidate; repoInvalid (103) when no repository could be read */
+/**
+ * @throws backupSetInvalid (75) with one line per refused candidate; dbMismatch (58) when the timeline does not fit; repoInvalid (103) when no
+ *   repository could be read
+ */
 export function selectBackup(repos: readonly RepoBackups[], request: SelectRequest): Selected {
   const refused: string[] = [];
   for (const { repoKey, info, error } of repos) {
@@ -40,25 +60,41 @@ export function selectBackup(repos: readonly RepoBackups[], request: SelectReque
     }
     if (info.backups.length === 0) refused.push(`repo${repoKey}: holds no backup`);
     for (const entry of [...info.backups].reverse()) {
-      const reason = refusal(entry, info, request);
-      if (reason === null) return { repoKey, entry, infoPass: info.cipherPass ?? null };
+      const timeline = request.timelines.get(archiveIdOfBackup(info, entry));
+      let reason = refusal(entry, info, request);
+      if (reason === null && timeline !== undefined) {
+        const offPath = timelineRefusal(entry, timeline);
+        if (offPath !== null && (!timeline.isNamed || isNamed(request.set))) throw timelineError(repoKey, entry, offPath);
+        reason = offPath;
+      }
+      if (reason === null) return { repoKey, entry, systemId: systemIdOf(info, entry), refused };
       refused.push(`repo${repoKey}: ${entry.label}: ${reason}`);
     }
   }
   if (repos.every((repo) => repo.info === null)) throw fail("repoInvalid", ["unable to find a valid repository", ...refused].join("\n"));
-  const wanted =
-    request.set !== undefined && request.set !== "latest"
-      ? `backup set ${request.set} is not valid`
-      : `no backup set found to restore${targetText(request)}`;
-  throw fail("backupSetInvalid", [wanted, ...refused.slice(0, REFUSED_LINES_MAX)].join("\n"), {
-    hint: "run info to list the backups of every repository.",
-  });
+  const wanted = isNamed(request.set) ? `backup set ${request.set} is not valid` : `no backup set found to restore${targetText(request)}`;
+  const lines = refused.slice(0, REFUSED_LINES_MAX);
+  if (lines.length < refused.length) lines.push(`and ${refused.length - lines.length} more`);
+  throw fail("backupSetInvalid", [wanted, ...lines].join("\n"), { hint: "run info to list the backups of every repository." });
 }
 
 const REFUSED_LINES_MAX = 40;
 
+/** `15-1`: where the archive holds the WAL of this backup's cluster. */
+export function archiveIdOfBackup(info: BackupInfo, entry: BackupInfoEntry): string {
+  return archiveIdOf({ id: entry.dbId, pgVersion: info.history.find((row) => row.id === entry.dbId)?.pgVersion ?? "" });
+}
+
+export function systemIdOf(info: BackupInfo, entry: BackupInfoEntry): bigint | undefined {
+  return info.history.find((row) => row.id === entry.dbId)?.systemId;
+}
+
+function isNamed(set: string | undefined): set is string {
+  return set !== undefined && set !== "latest";
+}
+
 function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectRequest): string | null {
-  if (request.set !== undefined && request.set !== "latest") return entry.label === request.set ? null : `is not ${request.set}`;
+  if (isNamed(request.set)) return entry.label === request.set ? null : `is not ${request.set}`;
   if (request.targetTimeS !== null) return entry.stoppedAtS < request.targetTimeS ? null : "stopped at or after the target time";
   if (request.type === "lsn" && request.target !== undefined) {
     if (entry.lsnStop === undefined) return "has no LSN to compare with the target";
@@ -67,8 +103,50 @@ function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectReques
   return entry.dbId === info.currentId ? null : `belongs to history id ${entry.dbId}, the current one is ${info.currentId}`;
 }
 
+/** Recovery must get past the end of the backup before it leaves the backup's timeline, or it never becomes consistent. */
+function timelineRefusal(entry: BackupInfoEntry, target: TargetTimeline): string | null {
+  if (entry.archiveStart === null) return null;
+  const own = Number.parseInt(entry.archiveStart.slice(0, 8), 16);
+  if (own === target.timeline || (!target.isNamed && own > target.timeline)) return null;
+  if (target.ancestors === null) return `target timeline ${hex(target.timeline)} has no history file in the archive`;
+  const left = target.ancestors.find((ancestor) => ancestor.timeline === own);
+  const end = entry.lsnStop ?? entry.lsnStart;
+  if (left === undefined)
+    return `backup timeline ${hex(own)}, lsn ${end ?? "unknown"} is not in the history of target timeline ${hex(target.timeline)}`;
+  if (end === undefined || parseLsn(end) <= left.lsn) return null;
+  return `target timeline ${hex(target.timeline)} forked from backup timeline ${hex(own)} at ${formatLsn(left.lsn)} which is before backup lsn of ${end}`;
+}
+
+function timelineError(repoKey: number, entry: BackupInfoEntry, reason: string): BackupError {
+  return fail("dbMismatch", `repo${repoKey}: ${entry.label}: ${reason}`, {
+    hint: [
+      "was the target timeline created by accidentally promoting a standby?",
+      "was the target timeline created by testing a restore without --archive-mode=off?",
+      "was the backup made after the target timeline was created?",
+      "name the timeline to follow with --target-timeline (current: that of the backup), or another backup with --set.",
+    ],
+    repoKey,
+  });
+}
+
+function hex(timeline: number): string {
+  return timeline.toString(16).toUpperCase();
+}
+
 function targetText(request: SelectRequest): string {
   return request.target === undefined ? "" : ` for ${request.type} target '${request.target}'`;
+}
+
+/**
+ * `--target-timeline`: a number, decimal or with 0x; null for `current`; "latest".
+ * @throws dbMismatch (58) as stock does
+ */
+export function parseTimeline(text: string): number | "latest" | null {
+  if (text === "latest") return "latest";
+  if (text === "current") return null;
+  const timeline = /^(\d{1,10}|0[xX][0-9a-fA-F]{1,8})$/.test(text) ? Number(text) : Number.NaN;
+  if (timeline >= 1 && timeline <= 0xffffffff) return timeline;
+  throw fail("dbMismatch", `invalid target timeline '${text}'`, { hint: "name it by its number, or say current or latest." });
 }
 
 /**

@@ -44,7 +44,7 @@ export function host(parts: HostParts): TestHost {
     config: { ...config, ...parts.config },
     ctx,
     dataDirectory: `${folder}/data`,
-    isRoot: false,
+    self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     workingDirectory: parts.workingDirectory ?? "/",
     listenFd: null,
     startInBackground: (args) => void printed.push(`background: ${args.join(" ")}`),

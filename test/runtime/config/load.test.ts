@@ -110,9 +110,7 @@ describe("what commands need", () => {
     expect(load(restore("--set=latest")).config.set).toBeUndefined();
     expect(load({ argv: ["info", "--stanza=main", "--set=latest"] }).config.set).toBeUndefined();
     expect(load(restore("--set=20260101-000000F")).config.set).toBe("20260101-000000F");
-    expect(failure(() => load(restore("--db-include=a")))).toBe(
-      "featureNotSupported: option 'db-include' is not supported: all databases are restored",
-    );
+    expect(load(restore("--db-include=a", "--db-include=b")).config.databaseInclude).toEqual(["a", "b"]);
   });
 
   test("a key that is configured", () => {

@@ -76,7 +76,12 @@ async function restoreFrom(from: readonly Repository[], to: string, more: Partia
       linkAll: false,
       set: undefined,
       delta: false,
-      isRoot: false,
+      force: false,
+      databaseInclude: [],
+      databaseExclude: [],
+      checksumPageError: false,
+      spoolPath: join(folder, "spool"),
+      self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
       recovery: {
         type: "default",
         target: undefined,
@@ -336,7 +341,7 @@ describe("a restore", () => {
         ["notes.txt", "precious"],
       ]),
     );
-    expect(ctx.lines.some((line) => line.level === "warn" && line.text.includes("--delta has been disabled"))).toBe(true);
+    expect(ctx.lines.some((line) => line.level === "warn" && line.text.includes("--delta and --force have been disabled"))).toBe(true);
     // A restore that was broken off has its mark.
     makeTree(home, { "backup.manifest": "x" });
     await restoreFrom(repos, home, { delta: true });

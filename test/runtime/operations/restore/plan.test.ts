@@ -1,7 +1,15 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/manifest";
-import { CONTROL_FILE, planLayout, type RemapOptions, restoreOrder, sourceOf, storedAt } from "../../../../runtime/operations/restore/plan";
+import {
+  CONTROL_FILE,
+  planLayout,
+  type RemapOptions,
+  type RestoreLayout,
+  restoreOrder,
+  sourceOf,
+  storedAt,
+} from "../../../../runtime/operations/restore/plan";
 import { vectorText } from "../../format/vectors";
 
 const GOLDEN = parseManifest(vectorText("v2.45/plain/incr.backup.manifest"), "golden");
@@ -17,14 +25,22 @@ const LINKED: Manifest = {
   ],
 };
 
+const placed = (layout: RestoreLayout): [string, string][] => layout.links.map((link) => [link.path, link.destination]);
+const TABLESPACE = "/var/lib/pgbr-vec/pg/ts1";
+const OWN = "PG_15_202209061";
+
 describe("the layout of a restore", () => {
   it("puts everything where it was, but for the data directory", () => {
     const layout = planLayout(GOLDEN, OPTIONS);
-    expect(layout.roots).toEqual([PGDATA, "/var/lib/pgbr-vec/pg/ts1"]);
-    expect(layout.links).toEqual([{ path: `${PGDATA}/pg_tblspc/16384`, destination: "/var/lib/pgbr-vec/pg/ts1" }]);
+    // Of a tablespace only this version's directory is the restore's to empty.
+    expect(layout.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`]);
+    expect(layout.links).toEqual([
+      { path: `${PGDATA}/pg_tblspc/16384`, destination: TABLESPACE, isFile: false, user: "postgres", group: "postgres" },
+    ]);
+    expect(layout.notes).toEqual([`remap data directory to '${PGDATA}'`]);
     expect(layout.locate("pg_data")).toBe(PGDATA);
     expect(layout.locate("pg_data/base/1/1259")).toBe(`${PGDATA}/base/1/1259`);
-    expect(layout.locate("pg_tblspc/16384/PG_15_202209061/5/16400")).toBe("/var/lib/pgbr-vec/pg/ts1/PG_15_202209061/5/16400");
+    expect(layout.locate("pg_tblspc/16384/PG_15_202209061/5/16400")).toBe(`${TABLESPACE}/${OWN}/5/16400`);
     expect(() => layout.locate("pg_tblspc/99999/x")).toThrow(expect.objectContaining({ kind: "format" }));
     expect(() => layout.locate("pg_database")).toThrow(expect.objectContaining({ kind: "format" }));
   });
@@ -36,8 +52,9 @@ describe("the layout of a restore", () => {
     [{ tablespaceMap: { ts1: "/new/ts" }, tablespaceMapAll: "/all" }, "/new/ts"],
   ])("maps tablespaces: %o", (more, destination) => {
     const layout = planLayout(GOLDEN, { ...OPTIONS, ...more });
-    expect(layout.links).toEqual([{ path: `${PGDATA}/pg_tblspc/16384`, destination }]);
-    expect(layout.roots).toEqual([PGDATA, destination]);
+    expect(placed(layout)).toEqual([[`${PGDATA}/pg_tblspc/16384`, destination]]);
+    expect(layout.roots).toEqual([PGDATA, `${destination}/${OWN}`]);
+    expect(layout.notes[1]).toBe(`map tablespace 'pg_tblspc/16384' to '${destination}'`);
     expect(layout.locate("pg_tblspc/16384")).toBe(destination);
   });
 
@@ -45,35 +62,57 @@ describe("the layout of a restore", () => {
     const layout = planLayout(LINKED, OPTIONS);
     expect(layout.links).toHaveLength(1);
     expect(layout.warnings).toEqual([
-      "contents of directory link 'log' will be restored as a directory at the same location",
-      "contents of file link 'postgresql.conf' will be restored as a file at the same location",
-      "contents of directory link 'pg_wal' will be restored as a directory at the same location",
+      "contents of directory link 'log' will be restored in a directory at the same location",
+      "file link 'postgresql.conf' will be restored as a file at the same location",
+      "contents of directory link 'pg_wal' will be restored in a directory at the same location",
     ]);
     expect(layout.locate("pg_data/pg_wal/summaries/x")).toBe(`${PGDATA}/pg_wal/summaries/x`);
   });
 
   it("keeps them with --link-all, or where --link-map says", () => {
     const all = planLayout(LINKED, { ...OPTIONS, linkAll: true });
-    expect(all.links.slice(1)).toEqual([
-      { path: `${PGDATA}/log`, destination: "/var/log/pg" },
-      { path: `${PGDATA}/postgresql.conf`, destination: "/etc/pg/main.conf" },
-      { path: `${PGDATA}/pg_wal`, destination: "/fast/wal" },
+    expect(placed(all).slice(1)).toEqual([
+      [`${PGDATA}/log`, "/var/log/pg"],
+      [`${PGDATA}/postgresql.conf`, "/etc/pg/main.conf"],
+      [`${PGDATA}/pg_wal`, "/fast/wal"],
     ]);
     expect(all.locate("pg_data/pg_wal/x")).toBe("/fast/wal/x");
     expect(all.locate("pg_data/postgresql.conf")).toBe("/etc/pg/main.conf");
     expect(all.locate("pg_data/pg_walrus")).toBe(`${PGDATA}/pg_walrus`);
     // A file's directory is not the restore's to empty.
-    expect(all.roots).toEqual([PGDATA, "/var/lib/pgbr-vec/pg/ts1", "/var/log/pg", "/fast/wal"]);
-    const one = planLayout(LINKED, { ...OPTIONS, linkMap: { pg_wal: "/other" } });
-    expect(one.links.slice(1)).toEqual([{ path: `${PGDATA}/pg_wal`, destination: "/other" }]);
-    expect(one.warnings).toHaveLength(2);
+    expect(all.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`, "/var/log/pg", "/fast/wal"]);
+    const one = planLayout(LINKED, { ...OPTIONS, linkMap: { pg_wal: "/other", "postgresql.conf": "/etc/new/pg.conf" } });
+    expect(placed(one).slice(1)).toEqual([
+      [`${PGDATA}/postgresql.conf`, "/etc/new/pg.conf"],
+      [`${PGDATA}/pg_wal`, "/other"],
+    ]);
+    expect(one.locate("pg_data/postgresql.conf")).toBe("/etc/new/pg.conf");
+    expect(one.warnings).toHaveLength(1);
   });
 
-  it("refuses maps that name nothing", () => {
-    expect(() => planLayout(GOLDEN, { ...OPTIONS, tablespaceMap: { none: "/x" } })).toThrow(
-      expect.objectContaining({ kind: "tablespaceMap", exitCode: 76 }),
-    );
-    expect(() => planLayout(GOLDEN, { ...OPTIONS, linkMap: { log: "/x" } })).toThrow(expect.objectContaining({ kind: "linkMap", exitCode: 78 }));
+  it("makes a link of what was none, and follows a relative one", () => {
+    const layout = planLayout(GOLDEN, { ...OPTIONS, linkMap: { pg_wal: "../wal", "pg_hba.conf": "/etc/pg/hba.conf" } });
+    expect(placed(layout).slice(1)).toEqual([
+      [`${PGDATA}/pg_wal`, "../wal"],
+      [`${PGDATA}/pg_hba.conf`, "/etc/pg/hba.conf"],
+    ]);
+    expect(layout.locate("pg_data/pg_wal/archive_status")).toBe("/restored/wal/archive_status");
+    expect(layout.roots.at(-1)).toBe("/restored/wal");
+    expect(layout.locate("pg_data/pg_hba.conf")).toBe("/etc/pg/hba.conf");
+    expect(layout.notes.slice(1)).toEqual(["link 'pg_wal' to '../wal'", "link 'pg_hba.conf' to '/etc/pg/hba.conf'"]);
+  });
+
+  it.each([
+    [{ tablespaceMap: { none: "/x" } }, "tablespaceMap", "unable to remap invalid tablespace 'none'"],
+    [{ tablespaceMap: { ts1: "/x", "16384": "/y" } }, "tablespaceMap", "tablespace remapped by name 'ts1' and id 16384 with different paths"],
+    [{ linkMap: { nothing: "/x" } }, "linkMap", "unable to map link 'nothing'"],
+    [{ linkMap: { "postgresql.conf": "name" } }, "linkMap", "'name' is not long enough to be the destination for file link 'postgresql.conf'"],
+    [{ linkMap: { log: `${PGDATA}/inside` } }, "linkDestination", `link 'log' destination '${PGDATA}/inside' is in PGDATA`],
+    [{ tablespaceMap: { ts1: PGDATA } }, "linkDestination", `link 'pg_tblspc/16384' destination '${PGDATA}' is in PGDATA`],
+    [{ linkMap: { log: "/a/b", pg_wal: "/a" } }, "linkDestination", "link 'log' (/a/b) destination is a subdirectory of link 'pg_wal' (/a)"],
+    [{ linkMap: { log: "/a", pg_wal: "/a" } }, "linkDestination", "link 'pg_wal' (/a) destination is the same directory as link 'log' (/a)"],
+  ])("refuses %o", (more, kind, message) => {
+    expect(() => planLayout(LINKED, { ...OPTIONS, ...more })).toThrow(expect.objectContaining({ kind, message }));
   });
 
   it("gives every row a place of its own", () => {

@@ -3,12 +3,19 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { type BackupInfo, type BackupInfoEntry, parseBackupInfo } from "../../../../runtime/format/backupInfo";
 import { formatLsn, parseLsn } from "../../../../runtime/format/walSegment";
-import { parseTargetTime, type RepoBackups, selectBackup, type SelectRequest } from "../../../../runtime/operations/restore/select";
+import {
+  parseTargetTime,
+  parseTimeline,
+  type RepoBackups,
+  selectBackup,
+  type SelectRequest,
+  type TargetTimeline,
+} from "../../../../runtime/operations/restore/select";
 import { vectorText } from "../../format/vectors";
 
 const INFO = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden");
 const FULL = INFO.backups[0] as BackupInfoEntry;
-const REQUEST: SelectRequest = { set: undefined, type: "default", target: undefined, targetTimeS: null };
+const REQUEST: SelectRequest = { set: undefined, type: "default", target: undefined, targetTimeS: null, timelines: new Map() };
 const repo = (repoKey: number, backups: readonly BackupInfoEntry[] = INFO.backups, more: Partial<BackupInfo> = {}): RepoBackups => ({
   repoKey,
   info: { ...INFO, ...more, backups },
@@ -99,9 +106,79 @@ describe("the backup to restore", () => {
     );
   });
 
-  it("brings the passphrase of its manifest", () => {
-    expect(selectBackup([repo(1, [FULL], { cipherPass: "sub" })], REQUEST).infoPass).toBe("sub");
-    expect(selectBackup([repo(1)], REQUEST).infoPass).toBeNull();
+  it("tells what it passed over, and whose cluster it is of", () => {
+    const broken: RepoBackups = { repoKey: 1, info: null, error: fail("hostConnect", "unreachable") };
+    const late = backupAt(60);
+    expect(selectBackup([broken, repo(2, [backupAt(10), late])], { ...REQUEST, type: "time", target: "x", targetTimeS: 1030 })).toEqual({
+      repoKey: 2,
+      entry: backupAt(10),
+      systemId: INFO.history[0]?.systemId,
+      refused: ["repo1: [HostConnectError] unreachable", `repo2: ${late.label}: stopped at or after the target time`],
+    });
+  });
+});
+
+describe("the timeline that recovery follows", () => {
+  const on = (timeline: number, second: number): BackupInfoEntry => ({
+    ...backupAt(second),
+    archiveStart: `${timeline.toString(16).toUpperCase().padStart(8, "0")}0000000000000001`,
+  });
+  const at = (second: number): bigint => BigInt(second * 100);
+  /** Timeline 2 left timeline 1 at second 100, timeline 3 left timeline 2 at second 200. */
+  const follow = (timeline: number, isNamed: boolean, ancestors: TargetTimeline["ancestors"]): Partial<SelectRequest> => ({
+    timelines: new Map([[`${INFO.history[0]?.pgVersion}-${FULL.dbId}`, { timeline, isNamed, ancestors }]]),
+  });
+  const TWO = [{ timeline: 1, lsn: at(100), reason: "" }];
+  const BACKUPS = [on(1, 50), on(1, 100), on(1, 150), on(2, 180), on(2, 250)];
+
+  it("named by its number, passes over what is not on its way", () => {
+    expect(labelOf([repo(1, BACKUPS)], follow(1, true, []))).toBe(`repo1 ${on(1, 150).label}`);
+    expect(labelOf([repo(1, BACKUPS)], follow(2, true, TWO))).toBe(`repo1 ${on(2, 250).label}`);
+    expect(labelOf([repo(1, BACKUPS.slice(0, 3))], follow(2, true, TWO))).toBe(`repo1 ${on(1, 100).label}`);
+    const three = [...TWO, { timeline: 2, lsn: at(200), reason: "" }];
+    expect(labelOf([repo(1, BACKUPS)], follow(3, true, three))).toBe(`repo1 ${on(2, 180).label}`);
+    expect(() => labelOf([repo(1, [on(2, 250)])], follow(1, true, []))).toThrow(
+      expect.objectContaining({ kind: "backupSetInvalid", message: expect.stringContaining("is not in the history of target timeline 1") }),
+    );
+    expect(() => labelOf([repo(1, [on(1, 50)])], follow(7, true, null))).toThrow(
+      expect.objectContaining({ kind: "backupSetInvalid", message: expect.stringContaining("target timeline 7 has no history file in the archive") }),
+    );
+  });
+
+  it("when it is only the latest, refuses rather than choosing an older backup (58)", () => {
+    expect(labelOf([repo(1, BACKUPS)], follow(2, false, TWO))).toBe(`repo1 ${on(2, 250).label}`);
+    expect(() => labelOf([repo(1, BACKUPS)], follow(3, false, TWO))).toThrow(
+      expect.objectContaining({
+        kind: "dbMismatch",
+        exitCode: 58,
+        message: `repo1: ${on(2, 250).label}: backup timeline 2, lsn 0/61A8 is not in the history of target timeline 3`,
+      }),
+    );
+    expect(() => labelOf([repo(1, BACKUPS.slice(0, 3))], follow(2, false, TWO))).toThrow(
+      expect.objectContaining({
+        exitCode: 58,
+        message: `repo1: ${on(1, 150).label}: target timeline 2 forked from backup timeline 1 at 0/2710 which is before backup lsn of 0/3A98`,
+      }),
+    );
+    // A history file below the backup's timeline is older news.
+    expect(labelOf([repo(1, [on(3, 50)])], follow(2, false, null))).toBe(`repo1 ${on(3, 50).label}`);
+  });
+
+  it("does not fit a backup that was named (58)", () => {
+    expect(() => labelOf([repo(1, BACKUPS)], { ...follow(1, true, []), set: on(2, 180).label })).toThrow(expect.objectContaining({ exitCode: 58 }));
+  });
+
+  it.each([
+    ["current", null],
+    ["latest", "latest"],
+    ["12", 12],
+    ["0x1f", 31],
+  ])("is read from %s", (text, expected) => {
+    expect(parseTimeline(text)).toBe(expected);
+  });
+
+  it.each(["", "bogus", "0", "-1", "1.5", "4294967296", "0x"])("is not %j (58)", (text) => {
+    expect(() => parseTimeline(text)).toThrow(expect.objectContaining({ kind: "dbMismatch", exitCode: 58 }));
   });
 });
 

@@ -1,0 +1,220 @@
+/**
+ * The directories of a restore: looked at, emptied of what the backup does not have, and made ("pgbackrest-format" 17, step 6).
+ *
+ * Nothing is touched before every place has been looked at. Then pg_control goes first, durably: from here on the directory cannot be
+ * started until the restore has put it back.
+ */
+import { chmod, chown, lchown, lstat, mkdir, readdir, readlink, rm, symlink, truncate } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Stats } from "node:fs";
+import type { Context } from "../../base/context";
+import { assert, fail } from "../../base/errors";
+import type { Manifest, ManifestFile, ManifestPath } from "../../format/manifest";
+import { renderMode } from "../../format/manifestRows";
+import { syncDirectory } from "../../local/atomicWrite";
+import { isMissing, systemError } from "../../local/systemError";
+import type { Owner, Owners } from "./owners";
+import { CONTROL_FILE, type PlannedLink, type RestoreLayout } from "./plan";
+
+export interface PrepareOptions {
+  /** Files may be there: what the backup does not have is removed, the rest is taken over. */
+  readonly overwrite: boolean;
+  /** Names in the data directory that are neither in the way nor removed. */
+  readonly keep: ReadonlySet<string>;
+  readonly owners: Owners;
+  /** This process. */
+  readonly self: Owner;
+}
+
+/** @throws pathNotEmpty (40), pathOpen (53), fileExists (93) before anything is changed */
+export async function prepareDirectories(manifest: Manifest, layout: RestoreLayout, options: PrepareOptions, ctx: Context): Promise<void> {
+  const kept = new Set([...options.keep].map((name) => `${layout.dataDirectory}/${name}`));
+  const present: string[] = [];
+  for (const root of layout.roots) if (await checkRoot(root, kept, options, ctx)) present.push(root);
+  if (!options.overwrite) await requireNoLinkedFiles(layout);
+  await removeControl(layout, ctx);
+  if (options.overwrite) {
+    const wanted = wantedOf(manifest, layout, options.owners);
+    for (const root of present) {
+      ctx.log.info(`remove invalid files/links/paths from '${root}'`);
+      await clean(root, { wanted, kept, ctx });
+    }
+  }
+  await makePaths(manifest, layout, options, ctx);
+  for (const link of layout.links) await makeLink(link, options.owners, ctx);
+}
+
+/** True when the directory is there. */
+async function checkRoot(root: string, kept: ReadonlySet<string>, { overwrite, self }: PrepareOptions, ctx: Context): Promise<boolean> {
+  ctx.log.detail(`check '${root}' exists`);
+  const info = await statDirectory(root);
+  if (info === null) return false;
+  if (self.uid !== 0 && info.uid !== self.uid)
+    throw fail("pathOpen", `unable to restore to path '${root}' not owned by current user`, { path: root });
+  if ((info.mode & 0o700) !== 0o700) throw fail("pathOpen", `unable to restore to path '${root}' without rwx permissions`, { path: root });
+  const names = await readdir(root).catch((error: unknown) => {
+    throw systemError("pathOpen", `list path '${root}'`, root, error);
+  });
+  if (!overwrite && names.some((name) => !kept.has(`${root}/${name}`))) {
+    throw fail("pathNotEmpty", `unable to restore to path '${root}' because it contains files`, {
+      hint: "try using --delta if this is what you intended.",
+      path: root,
+    });
+  }
+  return true;
+}
+
+async function statDirectory(path: string): Promise<Stats | null> {
+  try {
+    // A data directory may be a link to its place.
+    return await lstat(`${path}/.`);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw systemError("pathOpen", `get info for path '${path}'`, path, error);
+  }
+}
+
+/** @throws fileExists */
+async function requireNoLinkedFiles(layout: RestoreLayout): Promise<void> {
+  for (const link of layout.links) {
+    if (!link.isFile) continue;
+    const path = layout.locate(nameOf(link, layout));
+    if ((await lstat(path).catch(() => null)) !== null)
+      throw fail("fileExists", `unable to restore file '${path}' because it already exists`, {
+        hint: "try using --delta if this is what you intended.",
+        path,
+      });
+  }
+}
+
+async function removeControl(layout: RestoreLayout, ctx: Context): Promise<void> {
+  const path = layout.locate(CONTROL_FILE);
+  if ((await lstat(path).catch(() => null)) === null) return;
+  ctx.log.detail("remove 'global/pg_control' so cluster will not start if restore does not complete");
+  await rm(path).catch((error: unknown) => {
+    throw systemError("fileRemove", `remove '${path}'`, path, error);
+  });
+  await syncDirectory(dirname(path));
+}
+
+interface Wanted {
+  readonly kind: "file" | "directory" | "link";
+  readonly mode: number | null;
+  readonly sizeBytes: number | null;
+  readonly destination: string | null;
+  readonly owner: Owner | null;
+}
+
+/** What shall be where, by absolute path. */
+function wantedOf(manifest: Manifest, layout: RestoreLayout, owners: Owners): ReadonlyMap<string, Wanted> {
+  const wanted = new Map<string, Wanted>();
+  const add = (row: ManifestFile | ManifestPath, more: Pick<Wanted, "kind" | "sizeBytes">): void => {
+    wanted.set(layout.locate(row.name), { ...more, mode: row.mode, destination: null, owner: owners.of(row) });
+  };
+  for (const path of restoredPaths(manifest)) add(path, { kind: "directory", sizeBytes: null });
+  for (const file of manifest.files) if (file.name !== CONTROL_FILE) add(file, { kind: "file", sizeBytes: file.sizeBytes });
+  for (const link of layout.links)
+    wanted.set(link.path, { kind: "link", mode: null, sizeBytes: null, destination: link.destination, owner: owners.of(link) });
+  return wanted;
+}
+
+interface CleanScope {
+  readonly wanted: ReadonlyMap<string, Wanted>;
+  readonly kept: ReadonlySet<string>;
+  readonly ctx: Context;
+}
+
+/** Removes what is not wanted, or is another thing than what is wanted, and sets mode and owner of the rest. */
+async function clean(directory: string, scope: CleanScope): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const path = `${directory}/${name}`;
+    if (scope.kept.has(path)) continue;
+    const info = await lstat(path);
+    const found = info.isDirectory() ? "directory" : info.isSymbolicLink() ? "link" : "file";
+    const wanted = scope.wanted.get(path);
+    if (wanted === undefined || wanted.kind !== found || (found === "file" && !info.isFile())) {
+      scope.ctx.log.detail(`remove invalid ${found === "directory" ? "path" : found} '${path}'`);
+      await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+        throw systemError("fileRemove", `remove '${path}'`, path, error);
+      });
+      continue;
+    }
+    await fit(path, info, wanted, scope.ctx);
+    if (found === "directory") await clean(path, scope);
+  }
+}
+
+async function fit(path: string, info: Stats, wanted: Wanted, ctx: Context): Promise<void> {
+  if (wanted.kind === "link") {
+    if ((await readlink(path)) === wanted.destination) return;
+    ctx.log.detail(`remove link '${path}' because destination changed`);
+    return rm(path);
+  }
+  if (wanted.owner !== null && (info.uid !== wanted.owner.uid || info.gid !== wanted.owner.gid)) {
+    ctx.log.detail(`update ownership for '${path}'`);
+    await chown(path, wanted.owner.uid, wanted.owner.gid);
+  }
+  if (wanted.mode !== null && (info.mode & 0o7777) !== wanted.mode) {
+    ctx.log.detail(`update mode for '${path}' to ${renderMode(wanted.mode)}`);
+    await chmod(path, wanted.mode);
+  }
+  // A relation that has grown since the backup may still begin with what the backup has.
+  if (wanted.sizeBytes !== null && info.size > wanted.sizeBytes) await truncate(path, wanted.sizeBytes);
+}
+
+async function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: PrepareOptions, ctx: Context): Promise<void> {
+  // A file behind a link may want a directory that no row tells of: it gets the data directory's mode.
+  const base = manifest.paths.find((path) => path.name === "pg_data");
+  assert(base !== undefined, "a manifest without a row for the data directory");
+  for (const link of layout.links) if (link.isFile) await makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
+  for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
+    const directory = layout.locate(path.name);
+    const made = await makePath(directory, path, owners, ctx);
+    // Where a tablespace lies may belong to somebody who only lets this user in; root makes sure that the server can enter it.
+    if (!made && self.uid !== 0 && /^pg_tblspc\/\d+$/.test(path.name)) continue;
+    await chmod(directory, path.mode).catch((error: unknown) => {
+      throw systemError("fileMode", `set mode of '${directory}'`, directory, error);
+    });
+    const owner = owners.of(path);
+    if (owner !== null) await chown(directory, owner.uid, owner.gid);
+  }
+}
+
+function nameOf(link: PlannedLink, layout: RestoreLayout): string {
+  return `pg_data${link.path.slice(layout.dataDirectory.length)}`;
+}
+
+/** False when it was there. */
+async function makePath(directory: string, row: ManifestPath, owners: Owners, ctx: Context): Promise<boolean> {
+  const first = await mkdir(directory, { recursive: true, mode: row.mode }).catch((error: unknown) => {
+    throw systemError("pathCreate", `create path '${directory}'`, directory, error);
+  });
+  if (first === undefined) return false;
+  ctx.log.detail(`create path '${directory}'`);
+  const owner = owners.of(row);
+  // Parents that had to be made as well belong to the same owner.
+  for (let path = directory; owner !== null && path.length >= first.length; path = dirname(path)) await chown(path, owner.uid, owner.gid);
+  return true;
+}
+
+async function makeLink(link: PlannedLink, owners: Owners, ctx: Context): Promise<void> {
+  const current = await readlink(link.path).catch(() => null);
+  if (current === link.destination) return;
+  ctx.log.detail(`create symlink '${link.path}' to '${link.destination}'`);
+  await mkdir(dirname(link.path), { recursive: true });
+  await symlink(link.destination, link.path).catch((error: unknown) => {
+    throw systemError("fileWrite", `create symlink '${link.path}' to '${link.destination}'`, link.path, error);
+  });
+  const owner = owners.of(link);
+  if (owner !== null) await lchown(link.path, owner.uid, owner.gid);
+}
+
+/** Makes the names in every restored directory durable. */
+export async function syncDirectories(manifest: Manifest, layout: RestoreLayout): Promise<void> {
+  for (const path of restoredPaths(manifest)) await syncDirectory(layout.locate(path.name));
+}
+
+/** `pg_tblspc` of tablespaces is a row for stock's own use; the directory of links is `pg_data/pg_tblspc`. */
+function restoredPaths(manifest: Manifest): readonly ManifestPath[] {
+  return manifest.paths.filter((path) => path.name !== "pg_tblspc");
+}

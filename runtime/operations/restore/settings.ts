@@ -1,0 +1,70 @@
+/** Writes what tells the restored server how far to recover: postgresql.auto.conf, the signal file, and no old target anywhere else. */
+import { chown, lstat, readFile, realpath, stat } from "node:fs/promises";
+import { formatLocalSeconds } from "../../base/clock";
+import { utf8 } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { atomicWrite } from "../../local/atomicWrite";
+import { isMissing, systemError } from "../../local/systemError";
+import { readConfig } from "../configFiles";
+import type { Owner } from "./owners";
+import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
+
+export interface SettingsPlace {
+  readonly dataDirectory: string;
+  /** Mode of the files that are made. */
+  readonly mode: number;
+  /** Null leaves the owner as it comes. */
+  readonly owner: Owner | null;
+}
+
+const AUTO_CONF = "postgresql.auto.conf";
+
+/** With type `preserve` nothing is touched. */
+export async function writeSettings(request: RecoveryRequest, place: SettingsPlace, ctx: Context): Promise<void> {
+  const autoConf = `${place.dataDirectory}/${AUTO_CONF}`;
+  if (request.type === "preserve") {
+    if ((await lstat(autoConf).catch(() => null)) === null)
+      ctx.log.warn(`recovery type is preserve but recovery file does not exist at '${autoConf}'`);
+    return;
+  }
+  const timeText = formatLocalSeconds(ctx.clock.nowMs());
+  await removeOldTargets(place, timeText, ctx);
+  const files = recoveryFiles(request, await readText(autoConf), timeText);
+  if (files.autoConf !== null) {
+    await write(autoConf, files.autoConf, place);
+    ctx.log.info(`write updated ${autoConf}`);
+  }
+  if (files.signal !== null) await write(`${place.dataDirectory}/${files.signal}`, "", place);
+}
+
+/** In the configuration files of the data directory; those elsewhere are not the restore's to change. */
+async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Context): Promise<void> {
+  const root = await realpath(place.dataDirectory);
+  for (const file of await readConfig(`${place.dataDirectory}/postgresql.conf`, "settings")) {
+    const path = await realpath(file.path);
+    const { text, count } = withoutTargets(Buffer.from(file.content).toString("latin1"), timeText);
+    if (count === 0) continue;
+    if (!path.startsWith(`${root}/`)) {
+      ctx.log.warn(`'${path}' sets a recovery target and lies outside of the data directory: remove it there before the server is started`);
+      continue;
+    }
+    const info = await stat(path);
+    await atomicWrite(path, Buffer.from(text, "latin1"), { mode: info.mode & 0o7777 });
+    if (place.owner !== null) await chown(path, info.uid, info.gid);
+    ctx.log.info(`old recovery target removed from ${path}`);
+  }
+}
+
+async function write(path: string, text: string, place: SettingsPlace): Promise<void> {
+  await atomicWrite(path, utf8(text), { mode: place.mode });
+  if (place.owner !== null) await chown(path, place.owner.uid, place.owner.gid);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return "";
+    throw systemError("fileOpen", `open file '${path}' for read`, path, error);
+  }
+}

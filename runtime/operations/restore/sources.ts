@@ -1,0 +1,157 @@
+/**
+ * The repositories of a restore as one source: each file comes from the first that gives its exact bytes.
+ *
+ * The chosen repository goes first. Another one stands in when it holds the same backup: the same label, or the one that the same run made
+ * there under another label (a repository without a usable prior gets a full while the others stay incremental). Every repository's manifest
+ * tells where its own bytes are, so chains of different shape can stand in for each other. Manifests of stand-ins are only loaded when
+ * something has failed. A repository that stops answering is asked last from then on, so that a restore does not wait for it file by file.
+ */
+import type { Context } from "../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import { loadManifest } from "../../repository/backupStore";
+import type { Repository } from "../../repository/repository";
+import { sourceOf } from "./plan";
+import type { RestoreSource } from "./restoreFile";
+import { type Selected, systemIdOf } from "./select";
+
+/** Failures in a row that say something about the repository and not about one file. */
+const STRIKES_MAX = 3;
+
+interface Member {
+  readonly repo: Repository;
+  readonly label: string;
+  /** Undefined until it was asked for; null when it cannot be had. */
+  manifest: Promise<LoadedManifest | null> | undefined;
+  strikes: number;
+}
+
+interface LoadedManifest {
+  readonly manifest: Manifest;
+  readonly rows: ReadonlyMap<string, ManifestFile>;
+}
+
+export interface OpenRepo {
+  readonly repo: Repository;
+  readonly info: BackupInfo;
+}
+
+export class Sources {
+  /** Of the backup to restore. */
+  readonly manifest: Manifest;
+  readonly repo: Repository;
+  readonly #members: Member[];
+  readonly #infos: ReadonlyMap<number, BackupInfo>;
+  readonly #ctx: Context;
+
+  private constructor(manifest: Manifest, first: Member, members: readonly Member[], infos: ReadonlyMap<number, BackupInfo>, ctx: Context) {
+    this.manifest = manifest;
+    this.repo = first.repo;
+    this.#members = [first, ...members.filter((member) => member !== first)];
+    this.#infos = infos;
+    this.#ctx = ctx;
+  }
+
+  /** @throws what the chosen repository said when nobody can give this backup's manifest */
+  static async open(repos: readonly OpenRepo[], selected: Selected, ctx: Context): Promise<Sources> {
+    const infos = new Map(repos.map(({ repo, info }) => [repo.key, info]));
+    const ordered = [...repos].sort((left, right) => rank(left, selected) - rank(right, selected) || left.repo.key - right.repo.key);
+    const members = ordered.flatMap(({ repo, info }): Member[] => {
+      const label = repo.key === selected.repoKey ? selected.entry.label : findTwin(info, selected);
+      return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0 }];
+    });
+    let first: BackupError | undefined;
+    for (const member of members) {
+      try {
+        const manifest = await loadManifest(member.repo, member.label, infos.get(member.repo.key)?.cipherPass ?? null);
+        member.manifest = Promise.resolve(loadedOf(manifest));
+        return new Sources(manifest, member, members, infos, ctx);
+      } catch (error) {
+        const failure = toBackupError(error);
+        first ??= failure;
+        member.manifest = Promise.resolve(null);
+        ctx.log.warn(`${member.repo.name}: [${failure.name}] ${failure.message}`);
+      }
+    }
+    throw first ?? fail("fileMissing", `no repository holds the manifest of ${selected.entry.label}`);
+  }
+
+  /**
+   * Gives `attempt` one source after the other until one is right; what it gave is returned. `destination` is the path that it writes.
+   * @throws the first failure when all have failed; at once what is no fault of a source
+   */
+  async use<T>(file: ManifestFile, destination: string, attempt: (source: RestoreSource) => Promise<T>): Promise<T> {
+    let first: BackupError | undefined;
+    const tried = new Set<Member>();
+    for (let member = this.#next(tried); member !== undefined; member = this.#next(tried)) {
+      tried.add(member);
+      const loaded = await this.#load(member);
+      const row = loaded?.rows.get(file.name);
+      if (loaded === null || row === undefined || row.sha1 !== file.sha1 || row.sizeBytes !== file.sizeBytes) continue;
+      try {
+        const result = await attempt(sourceOf(member.repo.key, member.repo.stanza, loaded.manifest, row));
+        member.strikes = 0;
+        return result;
+      } catch (error) {
+        const failure = toBackupError(error);
+        // Trouble with this machine's files would only repeat itself.
+        if (this.#ctx.signal.aborted || failure.path === destination || isError(failure, "assert", "term")) throw failure;
+        first ??= failure;
+        this.#note(member, failure);
+      }
+    }
+    throw first ?? fail("fileMissing", `no repository holds '${file.name}' of backup ${this.manifest.label}`);
+  }
+
+  /** A backup that cannot be read as a whole must not cost the old directory. @throws featureNotSupported (67) */
+  requireReadable(files: readonly ManifestFile[]): void {
+    for (const file of files) sourceOf(this.repo.key, this.repo.stanza, this.manifest, file);
+  }
+
+  /** Those that still answer in their order, then the others. */
+  #next(tried: ReadonlySet<Member>): Member | undefined {
+    const left = this.#members.filter((member) => !tried.has(member));
+    return left.find((member) => member.strikes < STRIKES_MAX) ?? left[0];
+  }
+
+  #note(member: Member, failure: BackupError): void {
+    this.#ctx.log.warn(`${member.repo.name}: [${failure.name}] ${failure.message}`);
+    // Damaged or missing files say nothing about the next one.
+    if (isError(failure, "checksum", "crypto", "format", "fileMissing", "featureNotSupported")) return;
+    member.strikes++;
+    if (member.strikes === STRIKES_MAX && this.#members.length > 1) this.#ctx.log.warn(`${member.repo.name} is asked last from now on`);
+  }
+
+  #load(member: Member): Promise<LoadedManifest | null> {
+    member.manifest ??= loadManifest(member.repo, member.label, this.#infos.get(member.repo.key)?.cipherPass ?? null).then(
+      loadedOf,
+      (error: unknown) => {
+        const { name, message } = toBackupError(error);
+        this.#ctx.log.warn(`${member.repo.name} cannot stand in: [${name}] ${message}`);
+        return null;
+      },
+    );
+    return member.manifest;
+  }
+}
+
+function loadedOf(manifest: Manifest): LoadedManifest {
+  return { manifest, rows: new Map(manifest.files.map((file) => [file.name, file])) };
+}
+
+function rank({ repo }: OpenRepo, selected: Selected): number {
+  return repo.key === selected.repoKey ? 0 : 1;
+}
+
+/** What the same run of the same cluster left in another repository. */
+function findTwin(info: BackupInfo, { entry, systemId }: Selected): string | null {
+  const own = info.backups.filter((other) => systemIdOf(info, other) === systemId);
+  const twin = own.find((other) => other.label === entry.label) ?? own.find((other) => isSameRun(other, entry));
+  return twin?.label ?? null;
+}
+
+function isSameRun(left: BackupInfoEntry, right: BackupInfoEntry): boolean {
+  if (right.lsnStop === undefined) return false;
+  return left.lsnStart === right.lsnStart && left.lsnStop === right.lsnStop && left.archiveStart === right.archiveStart;
+}

@@ -1,0 +1,92 @@
+/**
+ * Loads the timeline that recovery will follow, with where it comes from ("pgbackrest-format" 17, step 3; pgBackRest 2.55 and newer,
+ * "command/restore/timeline"): what the selection needs to see that a backup lies on the way to it.
+ */
+import { basename } from "node:path";
+import { collect, textOf } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import { archiveIdPath } from "../../format/repoPath";
+import { parseHistory, type TimelineAncestor } from "../../format/timeline";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { findWal, openWal } from "../../repository/walStore";
+import { type RestoreType, TIMELINE_TYPES } from "./recovery";
+import { archiveIdOfBackup, parseTimeline, type TargetTimeline } from "./select";
+import type { OpenRepo } from "./sources";
+
+/** A history file has a line for each promotion since initdb. */
+const HISTORY_SIZE_BYTES_MAX = 16 * 1024 * 1024;
+
+/**
+ * By archive id; empty when recovery stays on the backup's timeline, or when nothing can be found out (told as a warning). PostgreSQL 12 and
+ * newer follow the latest timeline unless told otherwise.
+ * @throws dbMismatch (58) for a timeline that is none
+ */
+export async function loadTimelines(
+  repos: readonly OpenRepo[],
+  request: { readonly type: RestoreType; readonly targetTimeline: string | undefined },
+  ctx: Context,
+): Promise<ReadonlyMap<string, TargetTimeline>> {
+  const found = new Map<string, TargetTimeline>();
+  const wanted = parseTimeline(request.targetTimeline ?? "latest");
+  if (wanted === null || !TIMELINE_TYPES.includes(request.type)) return found;
+  const archiveIds = new Set(repos.flatMap(({ info }) => info.backups.map((entry) => archiveIdOfBackup(info, entry))));
+  for (const archiveId of archiveIds) {
+    const timeline = wanted === "latest" ? await findLatest(repos, archiveId, ctx) : wanted;
+    // The first timeline has no history; without any history file it is the only one.
+    if (timeline === null || timeline === 1) {
+      if (wanted === 1) found.set(archiveId, { timeline: 1, isNamed: true, ancestors: [] });
+      continue;
+    }
+    found.set(archiveId, { timeline, isNamed: wanted !== "latest", ancestors: await loadAncestors(repos, archiveId, timeline, ctx) });
+  }
+  return found;
+}
+
+/** The highest timeline that any repository has a history file of; null when there is none. */
+async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
+  const results = await perRepo(
+    repos.map(({ repo }) => repo),
+    async (repo) => {
+      let highest = 0;
+      for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
+        const timeline = /^([0-9A-F]{8})\.history$/.exec(basename(entry.path))?.[1];
+        if (timeline !== undefined) highest = Math.max(highest, Number.parseInt(timeline, 16));
+      }
+      return highest;
+    },
+  );
+  for (const result of results)
+    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: timelines cannot be checked: [${result.error.name}] ${result.error.message}`);
+  const highest = Math.max(0, ...results.map((result) => (result.ok ? result.value : 0)));
+  return highest === 0 ? null : highest;
+}
+
+/** From the first repository that has the history file and can give it; null when none has. */
+async function loadAncestors(
+  repos: readonly OpenRepo[],
+  archiveId: string,
+  timeline: number,
+  ctx: Context,
+): Promise<readonly TimelineAncestor[] | null> {
+  const name = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
+  for (const { repo } of repos) {
+    try {
+      const text = await readHistory(repo, archiveId, name);
+      if (text !== null) return parseHistory(text);
+    } catch (error) {
+      const { name: kind, message } = toBackupError(error);
+      ctx.log.warn(`${repo.name}: unable to read ${name}: [${kind}] ${message}`);
+    }
+  }
+  return null;
+}
+
+async function readHistory(repo: Repository, archiveId: string, name: string): Promise<string | null> {
+  const [stored] = await findWal(repo, archiveId, name);
+  if (stored === undefined) return null;
+  const pass = repo.cipherPass === null ? null : ((await loadArchiveInfo(repo)).cipherPass ?? null);
+  return textOf(await collect(await openWal(repo, archiveId, stored, pass), HISTORY_SIZE_BYTES_MAX));
+}

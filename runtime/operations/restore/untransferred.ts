@@ -1,0 +1,34 @@
+/** Files that need no bytes from a repository: holes for databases that are left out, and files that are there as they should be. */
+import { lstat, open } from "node:fs/promises";
+import type { ManifestFile } from "../../format/manifest";
+import { systemError } from "../../local/systemError";
+import type { Owner } from "./owners";
+
+/** A file of zeroes that takes no room, with the attributes of the row; durable. */
+export async function zeroFile(destination: string, file: ManifestFile, owner: Owner | null): Promise<void> {
+  const handle = await open(destination, "w", 0o600).catch((error: unknown) => {
+    throw systemError("fileOpen", `open file '${destination}' for write`, destination, error);
+  });
+  try {
+    await handle.truncate(file.sizeBytes);
+    await handle.chmod(file.mode);
+    if (owner !== null) await handle.chown(owner.uid, owner.gid);
+    await handle.utimes(file.modifiedAtS, file.modifiedAtS);
+    await handle.sync();
+  } catch (error) {
+    throw systemError("fileWrite", `write '${destination}'`, destination, error);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Equal size and time, and older than the backup's copy: what changed while it was copied may have kept its time ("pgbackrest-format" 17,
+ * step 8). Mode and owner were set before.
+ */
+export async function isUnchanged(destination: string, file: ManifestFile, copyStartedAtS: number): Promise<boolean> {
+  const info = await lstat(destination).catch(() => null);
+  if (info === null || !info.isFile() || info.size !== file.sizeBytes) return false;
+  const modifiedAtS = Math.floor(info.mtimeMs / 1000);
+  return modifiedAtS === file.modifiedAtS && modifiedAtS < copyStartedAtS;
+}
