@@ -5,13 +5,14 @@ import { readFileSync } from "node:fs";
 import type { Context } from "./base/context";
 import { assert, fail } from "./base/errors";
 import type { CommandHost } from "./commands/host";
-import type { Config, RepoConfig } from "./config/types";
+import type { Config, PgConfig, RepoConfig } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, findLockHolder, type LockFile, type LockKind, lockFileName } from "./local/lockFile";
 import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
 import { loadUserNames, type UserNames } from "./local/users";
+import type { ServerCandidate } from "./operations/backup/servers";
 import { inlinePool, type JobPool } from "./operations/jobs";
 import { loadControlFile } from "./postgres/controlFile";
 import { Session } from "./postgres/session";
@@ -46,6 +47,7 @@ export function openRepositories(stanza: string, repos: readonly RepoConfig[], i
     cipherType: config.cipherType,
     cipherPass: config.cipherPass?.reveal() ?? null,
     compress: { type: config.compressType, level: config.compressLevel },
+    bundle: config.bundle ? { sizeBytes: config.bundleSizeBytes, limitBytes: config.bundleLimitBytes } : null,
     block: config.block === undefined ? null : { ...BLOCK_DEFAULTS, ...config.block },
     latestLink: config.symlink,
   }));
@@ -61,7 +63,7 @@ export class ProcessHost implements CommandHost {
   readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
   #pool: JobPool | undefined;
-  #session: Session | undefined;
+  readonly #sessions = new Map<number, Session>();
 
   constructor(config: Config, ctx: Context, facts: ProcessFacts) {
     this.config = config;
@@ -72,7 +74,7 @@ export class ProcessHost implements CommandHost {
   get dataDirectory(): string {
     const [pg] = this.config.pgs;
     if (pg === undefined) throw fail("optionRequired", `${this.config.command} command requires option: pg1-path`);
-    return pg.path.length > 1 ? pg.path.replace(/\/+$/, "") : pg.path;
+    return trimmed(pg.path);
   }
 
   get self(): { readonly uid: number; readonly gid: number } {
@@ -105,12 +107,21 @@ export class ProcessHost implements CommandHost {
     return this.#repos;
   }
 
-  async session(): Promise<Session> {
-    if (this.#session !== undefined) return this.#session;
+  session(): Promise<Session> {
     const [pg] = this.config.pgs;
     assert(pg !== undefined, "a session needs pg1-path");
-    const running = runningAt(this.dataDirectory);
-    this.#session = await Session.open({
+    return this.#sessionWith(pg);
+  }
+
+  servers(): readonly ServerCandidate[] {
+    return this.config.pgs.map((pg) => ({ key: pg.key, dataDirectory: trimmed(pg.path), connect: () => this.#sessionWith(pg) }));
+  }
+
+  async #sessionWith(pg: PgConfig): Promise<Session> {
+    const found = this.#sessions.get(pg.key);
+    if (found !== undefined) return found;
+    const running = runningAt(trimmed(pg.path));
+    const session = await Session.open({
       host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
       port: pg.port,
       user: pg.user ?? this.#facts.osUserName,
@@ -118,7 +129,8 @@ export class ProcessHost implements CommandHost {
       queryTimeoutMs: this.config.dbTimeoutMs,
       applicationName: `pgBackRest [${this.config.command}]`,
     });
-    return this.#session;
+    this.#sessions.set(pg.key, session);
+    return session;
   }
 
   pool(): JobPool {
@@ -182,7 +194,7 @@ export class ProcessHost implements CommandHost {
 
   async close(): Promise<void> {
     this.#closing.abort(fail("term", "the command has ended"));
-    await this.#session?.close();
+    for (const session of this.#sessions.values()) await session.close();
     await this.#pool?.close();
     await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));
     for (const lock of this.#locks) lock.release();
@@ -204,6 +216,11 @@ export class ProcessHost implements CommandHost {
     }
     return chosen;
   }
+}
+
+/** A directory without slashes at its end. */
+function trimmed(path: string): string {
+  return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
 /** Socket directory of the server that runs on a data directory, from its postmaster.pid (PostgreSQL "src/include/utils/pidfile.h"). */

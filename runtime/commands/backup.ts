@@ -1,6 +1,7 @@
 /** `backup`: one pass into every repository, or into `--repo` alone. Exit 104 says that some repositories lack it. */
 import { backup } from "../operations/backup/backup";
 import { combinedError } from "../operations/results";
+import { expireAfterBackup } from "./expire";
 import type { Command } from "./host";
 
 export const backupCommand: Command = async (host) => {
@@ -11,11 +12,10 @@ export const backupCommand: Command = async (host) => {
     "backup",
     repos.map((repo) => repo.key),
   );
-  if (config.backupType !== "full") ctx.log.warn(`${config.backupType} backups are not available in this version: taking a full backup instead`);
   const outcome = await backup(
     repos,
     {
-      session: await host.session(),
+      servers: host.servers(),
       pool: host.pool(),
       users: host.users,
       onProgress: (doneBytes, totalBytes) => {
@@ -23,9 +23,13 @@ export const backupCommand: Command = async (host) => {
       },
     },
     {
-      dataDirectory: host.dataDirectory,
+      type: config.backupType,
+      backupStandby: config.backupStandby,
       startFast: config.startFast,
+      delta: config.delta,
+      resume: config.resume,
       archiveCheck: config.archiveCheck,
+      archiveCopy: config.archiveCopy,
       archiveModeCheck: config.archiveModeCheck,
       archiveCommandWord: config.settings.archiveCommandWord,
       archiveTimeoutMs: config.archiveTimeoutMs,
@@ -35,9 +39,11 @@ export const backupCommand: Command = async (host) => {
       annotations: config.annotations,
       bufferSizeBytes: config.bufferSizeBytes,
       processMax: config.processMax,
+      manifestSaveThresholdBytes: config.manifestSaveThresholdBytes,
     },
     ctx,
   );
+  if (config.expireAuto) await expireAfterBackup(host);
   const error = combinedError("backup", outcome.results);
   if (error !== null) throw error;
   return 0;

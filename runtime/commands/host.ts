@@ -5,6 +5,7 @@ import type { PgControl } from "../format/pgControl";
 import type { DebtStore } from "../local/debt";
 import type { LockFile, LockKind } from "../local/lockFile";
 import type { UserNames } from "../local/users";
+import type { ServerCandidate } from "../operations/backup/servers";
 import type { JobPool } from "../operations/jobs";
 import type { Session } from "../postgres/session";
 import type { Repository } from "../repository/repository";
@@ -16,6 +17,8 @@ export interface CommandHost {
   repositories(): readonly Repository[];
   /** The session with the server of pg1; opened on first use. */
   session(): Promise<Session>;
+  /** Every configured cluster, connected to when it is asked for. */
+  servers(): readonly ServerCandidate[];
   pool(): JobPool;
   debt(): DebtStore;
   loadControl(): Promise<PgControl>;

@@ -280,7 +280,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
     default: "y",
     forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
   }),
-  accepted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
+  acted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
     default: "n",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
@@ -293,7 +293,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
   acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", { default: "y" }),
   acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out"),
   acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
-  accepted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
+  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
   acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
   acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
   acted("archive-get-queue-max", "size", "global", ["agent", "archive-get"], "bytes of WAL to fetch ahead", {
@@ -313,7 +313,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
       aliases: ["archive-queue-max"],
     },
   ),
-  accepted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
+  acted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
     default: "n",
     allowed: ["n", "prefer", "y"],
     booleanLike: true,
@@ -322,7 +322,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
     default: "n",
     forCommand: { expire: { default: "y" }, restore: { default: "y" } },
   }),
-  accepted("manifest-save-threshold", "size", "global", ["backup"], "bytes copied between two saves of the manifest", {
+  acted("manifest-save-threshold", "size", "global", ["backup"], "bytes copied between two saves of the manifest", {
     default: "1GiB",
     range: ["1B", "1TiB"],
   }),
@@ -463,13 +463,13 @@ const REPOSITORY: readonly OptionRow[] = [
     default: "y",
     depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
   }),
-  accepted("repo-bundle", "boolean", "global", ["backup"], "store small files together", { group: "repo", default: "n" }),
-  accepted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", {
+  acted("repo-bundle", "boolean", "global", ["backup"], "store small files together", { group: "repo", default: "n" }),
+  acted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", {
     ...BUNDLE,
     default: "20MiB",
     range: ["1MiB", "1PiB"],
   }),
-  accepted("repo-bundle-limit", "size", "global", ["backup"], "size up to which files are bundled", {
+  acted("repo-bundle-limit", "size", "global", ["backup"], "size up to which files are bundled", {
     ...BUNDLE,
     default: "2MiB",
     range: ["8KiB", "1PiB"],

@@ -154,6 +154,8 @@ export interface Config {
   readonly checksumPage: boolean | undefined;
   readonly pageHeaderCheck: boolean;
   readonly startFast: boolean;
+  readonly backupStandby: "n" | "prefer" | "y";
+  readonly manifestSaveThresholdBytes: number;
   readonly resume: boolean;
   readonly expireAuto: boolean;
   readonly exclude: readonly string[];

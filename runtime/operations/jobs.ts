@@ -7,12 +7,21 @@
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import type { Repository } from "../repository/repository";
+import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "./backup/copyBatch";
 import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "./verifyFile";
 
-export type Job = CopyFileJob | RestoreFileJob | VerifyFileJob;
-export type JobResult<J extends Job> = J extends CopyFileJob ? CopyFileResult : J extends RestoreFileJob ? RestoreFileResult : VerifyFileResult;
+/** What each kind of job takes and gives. */
+interface JobKinds {
+  readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
+  readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };
+  readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
+  readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
+}
+
+export type Job = JobKinds[keyof JobKinds]["job"];
+export type JobResult<J extends Job> = JobKinds[J["kind"]]["result"];
 
 export interface JobPool {
   /** Jobs that make progress at the same time; handing in more only queues them. */
@@ -22,17 +31,15 @@ export interface JobPool {
 }
 
 /** Runs one job here and now. */
-export async function runJob(
-  job: Job,
-  repos: ReadonlyMap<number, Repository>,
-  ctx: Context,
-): Promise<CopyFileResult | RestoreFileResult | VerifyFileResult> {
+export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<JobResult<Job>> {
   const repo = (key: number): Repository => {
     const found = repos.get(key);
     if (found === undefined) throw fail("assert", `job names repo${key}, which is not open`);
     return found;
   };
   switch (job.kind) {
+    case "copyBatch":
+      return copyBatch(job, repo, ctx);
     case "copyFile":
       return copyFile(job, repo, ctx);
     case "restoreFile":

@@ -7,8 +7,15 @@ import { findWal } from "../repository/walStore";
 const POLL_MS = 100;
 const POLL_MS_MAX = 1000;
 
-/** @throws archiveTimeout (82) naming the repository that lacks the segment */
-export async function waitForWal(repo: Repository, archiveId: string, name: string, timeoutMs: number, ctx: Context): Promise<void> {
+/** `moreHints` come before the usual ones. @throws archiveTimeout (82) naming the repository that lacks the segment */
+export async function waitForWal(
+  repo: Repository,
+  archiveId: string,
+  name: string,
+  timeoutMs: number,
+  ctx: Context,
+  moreHints: readonly string[] = [],
+): Promise<void> {
   const deadline = ctx.clock.monotonicMs() + timeoutMs;
   let pauseMs = POLL_MS;
   for (;;) {
@@ -16,6 +23,7 @@ export async function waitForWal(repo: Repository, archiveId: string, name: stri
     if (ctx.clock.monotonicMs() >= deadline) {
       throw fail("archiveTimeout", `WAL segment ${name} was not archived to ${repo.name} before the ${timeoutMs}ms timeout`, {
         hint: [
+          ...moreHints,
           "check the archive_command to ensure that all options are correct (especially --stanza).",
           "check the PostgreSQL server log for errors.",
           "run the 'check' command to verify each repository.",

@@ -65,6 +65,8 @@ export interface Scan {
   readonly links: readonly ScannedLink[];
   readonly targets: readonly ScannedTarget[];
   readonly warnings: readonly string[];
+  /** What `exclude` left out. */
+  readonly notes: readonly string[];
 }
 
 /** Directories of PGDATA whose contents PostgreSQL makes anew at start (PostgreSQL "src/backend/backup/basebackup.c"). */
@@ -90,6 +92,7 @@ class Walk {
   readonly #links: ScannedLink[] = [];
   readonly #targets: ScannedTarget[] = [];
   readonly #warnings: string[] = [];
+  readonly #notes: string[] = [];
   readonly #skipRoot: ReadonlySet<string>;
 
   constructor(options: ScanOptions) {
@@ -119,6 +122,7 @@ class Walk {
       links: byName(this.#links),
       targets: byName(this.#targets),
       warnings: this.#warnings,
+      notes: this.#notes,
     };
   }
 
@@ -128,7 +132,7 @@ class Walk {
       const childName = `${name}/${child}`;
       const childSource = `${sourcePath}/${child}`;
       const info = await lstat(childSource).catch(vanished<null>(null));
-      if (info === null || this.#isExcluded(childName)) continue;
+      if (info === null || this.#isExcluded(childName, childSource)) continue;
       if (name === "pg_data/pg_tblspc" && !info.isSymbolicLink()) {
         throw fail("linkExpected", `'${child}' is not a symlink - pg_tblspc should contain only symlinks`);
       }
@@ -141,14 +145,16 @@ class Walk {
 
   async #childDirectory(name: string, sourcePath: string, info: Stats): Promise<void> {
     this.#addPath(name, info);
-    if (!this.#skipsContents(name)) await this.#directory(name, sourcePath);
+    if (!this.#skipsContents(name, sourcePath)) await this.#directory(name, sourcePath);
   }
 
-  #skipsContents(name: string): boolean {
+  #skipsContents(name: string, sourcePath: string): boolean {
     const inRoot = name.startsWith("pg_data/") ? name.slice("pg_data/".length) : "";
     if (EMPTY_DIRECTORIES.has(inRoot)) return true;
     if (this.#options.online && inRoot === `${walDirectoryName(this.#options.version)}/archive_status`) return true;
-    return this.#options.exclude.some((entry) => entry.endsWith("/") && name === `pg_data/${entry.slice(0, -1)}`);
+    const exclusion = this.#options.exclude.find((entry) => entry.endsWith("/") && name === `pg_data/${entry.slice(0, -1)}`);
+    if (exclusion !== undefined) this.#notes.push(`exclude contents of '${sourcePath}' from backup using '${exclusion}' exclusion`);
+    return exclusion !== undefined;
   }
 
   #file(name: string, sourcePath: string, info: Stats): void {
@@ -220,8 +226,10 @@ class Walk {
     this.#paths.push({ name, mode: info.mode & 0o7777, user: userName(info.uid), group: groupName(info.gid) });
   }
 
-  #isExcluded(name: string): boolean {
-    return this.#options.exclude.some((entry) => !entry.endsWith("/") && name === `pg_data/${entry}`);
+  #isExcluded(name: string, sourcePath: string): boolean {
+    const exclusion = this.#options.exclude.find((entry) => !entry.endsWith("/") && name === `pg_data/${entry}`);
+    if (exclusion !== undefined) this.#notes.push(`exclude '${sourcePath}' from backup using '${exclusion}' exclusion`);
+    return exclusion !== undefined;
   }
 
   /** Unlogged relations are made anew from their `_init` fork after a crash or a restore: only that fork is kept. */

@@ -6,6 +6,7 @@
  */
 import type { Client, QueryResult } from "pg";
 import { fail, toBackupError } from "../base/errors";
+import { parseLsn, segmentOfLsn } from "../format/walSegment";
 import { atLeast, majorVersion } from "./versions";
 
 /** The lock that stock takes around a backup ("pgbackrest-format" 15, step 4). */
@@ -150,27 +151,52 @@ export class Session {
     }
   }
 
-  /** Begins a non-exclusive backup. */
-  async startBackup(fast: boolean): Promise<BackupStart> {
-    const { version } = await this.facts();
+  /** Begins a non-exclusive backup. `walSegmentSizeBytes` names the segment where the server cannot. */
+  async startBackup(fast: boolean, walSegmentSizeBytes: number): Promise<BackupStart> {
+    const { version, inRecovery } = await this.facts();
     const call = atLeast(version, 15) ? "pg_catalog.pg_backup_start" : "pg_catalog.pg_start_backup";
     const exclusive = atLeast(version, 15) ? "" : ", false";
     const label = "'pgBackRest backup started at ' || current_timestamp";
-    const { rows } = await this.query(
-      `select lsn::text as lsn, pg_catalog.pg_walfile_name(lsn)::text as wal from ${call}(${label}, ${fast}${exclusive}) as lsn`,
-    );
-    return { lsn: rows[0].lsn, walName: rows[0].wal };
+    const name = inRecovery ? "null" : "pg_catalog.pg_walfile_name(lsn)::text";
+    const { rows } = await this.query(`select lsn::text as lsn, ${name} as wal from ${call}(${label}, ${fast}${exclusive}) as lsn`);
+    const { lsn, wal } = rows[0];
+    if (!inRecovery) return { lsn, walName: wal };
+    // The server refuses to name segments in recovery. The backup began at the last restart point, whose timeline pg_control knows.
+    const { timeline } = await this.controlCheckpoint();
+    return { lsn, walName: segmentOfLsn(timeline, parseLsn(lsn), walSegmentSizeBytes) };
   }
 
   /** Ends the backup that this session began. */
-  async stopBackup(): Promise<BackupStop> {
-    const { version } = await this.facts();
+  async stopBackup(walSegmentSizeBytes: number): Promise<BackupStop> {
+    const { version, inRecovery } = await this.facts();
     const call = atLeast(version, 15) ? "pg_catalog.pg_backup_stop(false)" : "pg_catalog.pg_stop_backup(false, false)";
-    const { rows } = await this.query(
-      `select lsn::text as lsn, pg_catalog.pg_walfile_name(lsn)::text as wal, labelfile as label, spcmapfile as map from ${call}`,
-    );
+    const name = inRecovery ? "null" : "pg_catalog.pg_walfile_name(lsn)::text";
+    const { rows } = await this.query(`select lsn::text as lsn, ${name} as wal, labelfile as label, spcmapfile as map from ${call}`);
     const row = rows[0];
-    return { lsn: row.lsn, walName: row.wal, backupLabel: row.label, tablespaceMap: (row.map ?? "").trim() === "" ? "" : row.map };
+    const walName = inRecovery ? segmentBefore(row.lsn, timelineOfLabel(row.label), walSegmentSizeBytes) : row.wal;
+    return { lsn: row.lsn, walName, backupLabel: row.label, tablespaceMap: (row.map ?? "").trim() === "" ? "" : row.map };
+  }
+
+  async inRecovery(): Promise<boolean> {
+    const { rows } = await this.query("select pg_catalog.pg_is_in_recovery() as in_recovery");
+    return rows[0].in_recovery;
+  }
+
+  /** Position up to which a standby has replayed; 0 before it has replayed anything. */
+  async replayLsn(): Promise<bigint> {
+    const { rows } = await this.query("select coalesce(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::text as lsn");
+    return parseLsn(rows[0].lsn);
+  }
+
+  /** On a standby a restart point at the last checkpoint that was replayed. */
+  async checkpoint(): Promise<void> {
+    await this.query("checkpoint");
+  }
+
+  /** The redo position and timeline of the last checkpoint in pg_control. */
+  async controlCheckpoint(): Promise<{ readonly lsn: bigint; readonly timeline: number }> {
+    const { rows } = await this.query("select redo_lsn::text as lsn, timeline_id as timeline from pg_catalog.pg_control_checkpoint()");
+    return { lsn: parseLsn(rows[0].lsn), timeline: Number(rows[0].timeline) };
   }
 
   /** The segment that the next record goes to. */
@@ -238,4 +264,16 @@ export interface SettingRow {
   readonly configured: string | null;
   readonly source: string;
   readonly pendingRestart: boolean;
+}
+
+/** Of the WAL that reaches up to `lsn`: the segment of the byte before it. */
+function segmentBefore(lsn: string, timeline: number, walSegmentSizeBytes: number): string {
+  return segmentOfLsn(timeline, parseLsn(lsn) - 1n, walSegmentSizeBytes);
+}
+
+/** @throws dbQuery when the label file has no timeline */
+function timelineOfLabel(label: string): number {
+  const timeline = /^START TIMELINE: (\d+)$/m.exec(label)?.[1];
+  if (timeline === undefined) throw fail("dbQuery", "the backup label that the server gave has no line 'START TIMELINE'");
+  return Number(timeline);
 }

@@ -12,6 +12,14 @@ import { decrypt, encryptBytes } from "../format/cipher";
 import { type CompressSpec, type CompressType, decompress } from "../format/compress";
 import type { Storage } from "../storage/storage";
 
+/** Small files are stored together. */
+export interface BundleSpec {
+  /** A bundle with this much original content is full. */
+  readonly sizeBytes: number;
+  /** The largest file that goes into a bundle. */
+  readonly limitBytes: number;
+}
+
 export interface Repository {
   /** 1 for `repo1-…`. */
   readonly key: number;
@@ -23,6 +31,8 @@ export interface Repository {
   readonly cipherPass: string | null;
   /** Compression of what is written here. */
   readonly compress: CompressSpec;
+  /** How new backups are bundled; null when they are not. */
+  readonly bundle: BundleSpec | null;
   /** How new full backups store changed files block by block; null when files are stored whole. */
   readonly block: BlockSettings | null;
   /** A `latest` link beside the backups, where the storage has links. */

@@ -1,28 +1,46 @@
-/** Hands every scanned file to the workers and gathers the rows of each repository's manifest. */
+/**
+ * Hands the files of the cluster to the workers and gathers the rows of each repository's manifest.
+ *
+ * A file that no repository needs is not read. One that at least one repository stores in a bundle, or that may turn out unchanged, goes
+ * through a batch; the others are copied one by one, the largest first. While the copy runs, the manifests under way are saved from time to
+ * time, so that what was copied can be kept when the backup is broken off.
+ */
 import type { Context } from "../../base/context";
-import { assert } from "../../base/errors";
+import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { mapParallel } from "../../base/parallel";
+import { mapParallel, type RepoResult } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { ManifestFile } from "../../format/manifest";
-import { backupPath, dataFilePath } from "../../format/repoPath";
+import { backupPath, bundlePath, dataFilePath } from "../../format/repoPath";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
+import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../jobs";
-import type { CopyFileResult, CopyTarget } from "./copyFile";
-import { copyOrder, pageSegmentOf } from "./plan";
-import type { BackupRun } from "./run";
+import { CONTROL_FILE } from "../restore/plan";
+import { type Batch, planBatches } from "./batches";
+import { emptyRow } from "./choose";
+import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
+import type { CopyFileResult } from "./copyFile";
+import { compressOf, copyOrder, pageSegmentOf } from "./plan";
+import type { BackupRun, OpenBackup } from "./run";
 
 export interface CopyOptions {
+  /** Of the server that the manifest describes. */
   readonly dataDirectory: string;
+  /** Where relations are read from when a standby shares the work; null reads everything from the one data directory. */
+  readonly standbyDirectory: string | null;
+  /** A standby's pg_control says up to where its pages may have been written: it must be read after them. */
+  readonly controlLast: boolean;
   readonly pageSizeBytes: number;
-  readonly checkPages: boolean;
   readonly pageHeaderCheck: boolean;
+  readonly resume: boolean;
+  readonly manifestSaveThresholdBytes: number;
 }
 
 export interface Copied {
-  readonly rows: ReadonlyMap<number, ManifestFile[]>;
+  /** Final rows by name, per repository key. */
+  readonly rows: ReadonlyMap<number, ReadonlyMap<string, ManifestFile>>;
+  /** Bytes read. */
   readonly sizeBytes: number;
-  readonly fileCount: number;
 }
 
 interface CopyDeps {
@@ -31,90 +49,203 @@ interface CopyDeps {
 }
 
 const PROGRESS_STEP_MS = 2000;
+/** What a standby has in the same form; the rest is read from the primary ("pgbackrest-format" 15, step 7). */
+const ON_STANDBY = /^(pg_data\/(base|global|pg_xact|pg_multixact)|pg_tblspc)\//;
+/** Manifests under way are saved after this share of the work, or after the configured number of bytes if that is more. */
+const SAVE_SHARE = 100;
 
 /** @throws when a file of the cluster cannot be read; a repository that fails leaves the run instead */
 export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context): Promise<Copied> {
   await makeDirectories(run, scan);
-  const rows = new Map<number, ManifestFile[]>(run.alive.map(({ repo }) => [repo.key, []]));
-  const totalBytes = scan.files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  const progress = new Progress(totalBytes, deps.onProgress, ctx);
-  let sizeBytes = 0;
-  let fileCount = 0;
+  const copy = new Copy(run, scan, deps, options, ctx);
+  const toRead = scan.files.filter((file) => copy.needsReading(file) && !(options.controlLast && file.name === CONTROL_FILE));
+  const { single, bundled } = split(run, toRead);
+  // Large files one per slot, so that memory stays bounded; then small ones, several per slot, to hide a store's latency.
+  const large = single.filter((file) => file.sizeBytes > LIMITS.chunkSizeBytes);
+  await mapParallel(large, deps.pool.slots, (file) => copy.one(file));
+  await mapParallel(single.slice(large.length), deps.pool.slots * LIMITS.filesPerWorker, (file) => copy.one(file));
+  await mapParallel(copy.batches(bundled), deps.pool.slots * BATCHES_PER_SLOT, (batch) => copy.batch(batch));
+  const control = options.controlLast ? scan.files.find((file) => file.name === CONTROL_FILE) : undefined;
+  if (control !== undefined) for (const batch of copy.batches([control])) await copy.batch(batch);
+  run.requireOne();
+  return copy.result();
+}
 
-  const copyOne = async (file: ScannedFile): Promise<void> => {
-    run.requireOne();
-    const targets = targetsOf(run, file);
-    const result = await deps.pool.run({
-      kind: "copyFile",
-      name: file.name,
-      sourcePath: file.sourcePath,
-      sizeBytes: file.sizeBytes,
-      pages: pagesOf(file, options),
-      controlOf: file.name === "pg_data/global/pg_control" ? options.dataDirectory : null,
-      targets,
-    });
-    progress.add(file.sizeBytes);
-    if (result.missing) {
-      ctx.log.detail(`skip file removed by database ${file.sourcePath}`);
+const BATCHES_PER_SLOT = 2;
+
+/** Files of their own, the largest first; and what some repository bundles, the least recently changed first, as stock orders them. */
+function split(run: BackupRun, files: readonly ScannedFile[]): { readonly single: ScannedFile[]; readonly bundled: ScannedFile[] } {
+  const limitBytes = Math.max(-1, ...run.alive.map(({ repo }) => run.plan(repo.key).bundle?.limitBytes ?? -1));
+  const bundled = files.filter((file) => file.sizeBytes <= limitBytes);
+  bundled.sort((left, right) => left.modifiedAtS - right.modifiedAtS || (left.name < right.name ? -1 : 1));
+  return { single: copyOrder(files.filter((file) => file.sizeBytes > limitBytes)), bundled };
+}
+
+class Copy {
+  readonly #run: BackupRun;
+  readonly #deps: CopyDeps;
+  readonly #options: CopyOptions;
+  readonly #ctx: Context;
+  readonly #rows: ReadonlyMap<number, Map<string, ManifestFile>>;
+  readonly #nextBundleIds = new Map<number, number>();
+  readonly #progress: Progress;
+  readonly #saveStepBytes: number;
+  #unsavedBytes = 0;
+  #saving = false;
+  #sizeBytes = 0;
+
+  constructor(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context) {
+    this.#run = run;
+    this.#deps = deps;
+    this.#options = options;
+    this.#ctx = ctx;
+    this.#rows = new Map(
+      run.alive.map(({ repo }) => [repo.key, new Map([...run.plan(repo.key).choices.values()].map((choice) => [choice.row.name, choice.row]))]),
+    );
+    const totalBytes = scan.files.reduce((sum, file) => (this.needsReading(file) ? sum + file.sizeBytes : sum), 0);
+    this.#progress = new Progress(totalBytes, deps.onProgress, ctx);
+    this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
+  }
+
+  /** True when some repository has not got the file yet. */
+  needsReading(file: ScannedFile): boolean {
+    return this.#run.alive.some(({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep");
+  }
+
+  batches(files: readonly ScannedFile[]): readonly Batch[] {
+    const repos = this.#run.alive.map(({ repo }) => ({ repoKey: repo.key, plan: this.#run.plan(repo.key) }));
+    return planBatches(files, repos, this.#nextBundleIds);
+  }
+
+  /** Copies one file that nobody bundles. */
+  async one(file: ScannedFile): Promise<void> {
+    this.#run.requireOne();
+    const source = this.#sourceOf(file, new Map());
+    if (source.targets.length === 0) return;
+    if (source.targets.some((target) => target.keepIf !== null)) {
+      const result = await this.#deps.pool.run({ kind: "copyBatch", files: [source] });
+      await this.#take(file, result.files[0] as BatchFileResult);
       return;
     }
-    sizeBytes += result.sizeBytes;
-    fileCount++;
-    warnPages(file, result, ctx);
-    for (const repo of result.repos) {
-      if (repo.ok) rows.get(repo.repoKey)?.push(copiedRow(file, result, repo.value));
-      else run.leave(repo.repoKey, repo.error);
-    }
-    ctx.log.detail(`backup file ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${progress.percent()}%) checksum ${result.sha1}`);
-  };
+    const result = await this.#deps.pool.run({ kind: "copyFile", ...source });
+    await this.#take(file, asBatchResult(result));
+  }
 
-  const ordered = copyOrder(scan.files);
-  // Large files one per slot, so that memory stays bounded; then small ones, several per slot, to hide a store's latency.
-  const large = ordered.filter((file) => file.sizeBytes > LIMITS.chunkSizeBytes);
-  const small = ordered.slice(large.length);
-  await mapParallel(large, deps.pool.slots, copyOne);
-  await mapParallel(small, deps.pool.slots * LIMITS.filesPerWorker, copyOne);
-  run.requireOne();
-  assert(sizeBytes > 0, "a backup without a single byte");
-  return { rows, sizeBytes, fileCount };
-}
+  async batch(batch: Batch): Promise<void> {
+    this.#run.requireOne();
+    const sources = batch.map(({ file, bundleIds }) => ({ file, source: this.#sourceOf(file, bundleIds), bundleIds }));
+    const wanted = sources.filter(({ source }) => source.targets.length > 0);
+    if (wanted.length === 0) return;
+    const result = await this.#deps.pool.run({ kind: "copyBatch", files: wanted.map(({ source }) => source) });
+    for (const [index, { file, bundleIds }] of wanted.entries()) await this.#take(file, result.files[index] as BatchFileResult, bundleIds);
+  }
 
-function targetsOf(run: BackupRun, file: ScannedFile): CopyTarget[] {
-  return run.alive.map(({ repo }): CopyTarget => {
-    const manifest = run.manifest(repo.key);
+  result(): Copied {
+    return { rows: this.#rows, sizeBytes: this.#sizeBytes };
+  }
+
+  #sourceOf(file: ScannedFile, bundleIds: ReadonlyMap<number, number>): BatchFile {
+    const { dataDirectory, standbyDirectory, pageSizeBytes, pageHeaderCheck } = this.#options;
+    const isControl = file.name === CONTROL_FILE;
+    const onStandby = standbyDirectory !== null && !isControl && ON_STANDBY.test(file.name);
+    const takers = this.#run.alive.filter(({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep");
+    const checksPages = takers.some(({ repo }) => this.#run.plan(repo.key).manifest.options.checksumPage === true);
+    const segment = checksPages ? pageSegmentOf(file.name) : null;
+    return {
+      name: file.name,
+      sourcePath: onStandby ? `${standbyDirectory}${file.sourcePath.slice(dataDirectory.length)}` : file.sourcePath,
+      sizeBytes: file.sizeBytes,
+      pages: segment === null ? null : { segmentNo: segment.segmentNo, pageSizeBytes, headerCheck: pageHeaderCheck },
+      controlOf: isControl ? dataDirectory : null,
+      targets: takers.map((open) => this.#targetOf(file, open, bundleIds.get(open.repo.key))),
+    };
+  }
+
+  #targetOf(file: ScannedFile, { repo }: OpenBackup, bundleId: number | undefined): BatchTarget {
+    const { manifest, choices } = this.#run.plan(repo.key);
+    const compress = compressOf(manifest);
+    const choice = choices.get(file.name);
     return {
       repoKey: repo.key,
-      path: dataFilePath(repo.stanza, manifest.label, { name: file.name }, repo.compress.type),
-      compress: repo.compress,
+      path:
+        bundleId === undefined
+          ? dataFilePath(repo.stanza, manifest.label, { name: file.name }, compress.type)
+          : bundlePath(repo.stanza, manifest.label, bundleId),
+      bundleId: bundleId ?? null,
+      raw: bundleId !== undefined && manifest.bundleRaw,
+      compress,
       cipherPass: manifest.cipherPass ?? null,
+      keepIf: choice?.kind === "compare" ? { sizeBytes: choice.row.sizeBytes, sha1: choice.row.sha1 } : null,
     };
-  });
+  }
+
+  async #take(file: ScannedFile, result: BatchFileResult, bundleIds: ReadonlyMap<number, number> = new Map()): Promise<void> {
+    this.#progress.add(file.sizeBytes);
+    if (result.missing) {
+      this.#ctx.log.detail(`skip file removed by database ${file.sourcePath}`);
+      for (const rows of this.#rows.values()) rows.delete(file.name);
+      return;
+    }
+    this.#sizeBytes += result.sizeBytes;
+    const stored = result.repos.some((repo) => repo.ok && !repo.value.kept);
+    if (stored) warnPages(file, result, this.#ctx);
+    for (const repo of result.repos) {
+      if (!repo.ok) this.#run.leave(repo.repoKey, repo.error);
+      // Kept rows are what the plan says already.
+      else if (!repo.value.kept) this.#rows.get(repo.repoKey)?.set(file.name, this.#rowOf(file, result, repo, bundleIds.get(repo.repoKey)));
+    }
+    const verb = stored ? "backup file" : "match file from prior backup";
+    this.#ctx.log.detail(`${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`);
+    await this.#saveSometimes(result.sizeBytes);
+  }
+
+  #rowOf(
+    file: ScannedFile,
+    result: BatchFileResult,
+    { repoKey, value }: RepoResult<BatchStored> & { readonly ok: true },
+    bundleId: number | undefined,
+  ): ManifestFile {
+    const checksPages = this.#run.plan(repoKey).manifest.options.checksumPage === true;
+    const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
+    if (bundleId !== undefined && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
+    const { name, modifiedAtS, mode, user, group } = file;
+    return {
+      name,
+      sizeBytes: result.sizeBytes,
+      ...original,
+      sizeRepoBytes: value.sizeRepoBytes,
+      sha1: result.sizeBytes === 0 ? SHA1_EMPTY : result.sha1,
+      ...(value.sha1Repo === undefined ? {} : { sha1Repo: value.sha1Repo }),
+      modifiedAtS,
+      mode,
+      user,
+      group,
+      ...(bundleId === undefined ? {} : { bundle: { id: bundleId, offsetBytes: value.bundleOffsetBytes ?? 0 } }),
+      ...(checksPages && result.pagesValid !== undefined ? { checksumPage: result.pagesValid } : {}),
+      ...(checksPages && result.pageErrors !== undefined ? { pageErrors: result.pageErrors } : {}),
+    };
+  }
+
+  /** One at a time; whoever comes while one is being saved goes on. */
+  async #saveSometimes(sizeBytes: number): Promise<void> {
+    this.#unsavedBytes += sizeBytes;
+    if (!this.#options.resume || this.#saving || this.#unsavedBytes < this.#saveStepBytes) return;
+    this.#saving = true;
+    this.#unsavedBytes = 0;
+    await this.#run.forEach(async ({ repo, infoPass }) => {
+      const files = [...(this.#rows.get(repo.key)?.values() ?? [])];
+      await saveManifestCopy(repo, { ...this.#run.plan(repo.key).manifest, files }, infoPass, this.#ctx);
+    });
+    this.#saving = false;
+  }
 }
 
-function pagesOf(file: ScannedFile, options: CopyOptions): { segmentNo: number; pageSizeBytes: number; headerCheck: boolean } | null {
-  const segment = options.checkPages ? pageSegmentOf(file.name) : null;
-  return segment === null ? null : { segmentNo: segment.segmentNo, pageSizeBytes: options.pageSizeBytes, headerCheck: options.pageHeaderCheck };
+function asBatchResult(result: CopyFileResult): BatchFileResult {
+  const repos = result.repos.map((repo): RepoResult<BatchStored> => (repo.ok ? { ...repo, value: { ...repo.value, kept: false } } : repo));
+  return { ...result, repos };
 }
 
-function copiedRow(file: ScannedFile, result: CopyFileResult, stored: { sizeRepoBytes: number; sha1Repo?: string }): ManifestFile {
-  const { name, modifiedAtS, mode, user, group } = file;
-  return {
-    name,
-    sizeBytes: result.sizeBytes,
-    ...(result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes }),
-    sizeRepoBytes: stored.sizeRepoBytes,
-    sha1: result.sha1,
-    ...(stored.sha1Repo === undefined ? {} : { sha1Repo: stored.sha1Repo }),
-    modifiedAtS,
-    mode,
-    user,
-    group,
-    ...(result.pagesValid === undefined ? {} : { checksumPage: result.pagesValid }),
-    ...(result.pageErrors === undefined ? {} : { pageErrors: result.pageErrors }),
-  };
-}
-
-function warnPages(file: ScannedFile, result: CopyFileResult, ctx: Context): void {
+function warnPages(file: ScannedFile, result: BatchFileResult, ctx: Context): void {
   if (result.pagesValid !== false) return;
   const pages = (result.pageErrors ?? []).map((range) => (typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`));
   const where = pages.length === 0 ? `page misalignment in file ${file.sourcePath}: file size ${result.sizeBytes} is not divisible by page size` : "";
@@ -124,8 +255,9 @@ function warnPages(file: ScannedFile, result: CopyFileResult, ctx: Context): voi
 /** Full backups without bundles keep every directory, so that empty ones exist and the tree can be looked at ("pgbackrest-format" 2). */
 async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
   await run.forEach(async ({ repo }) => {
-    if (!repo.storage.features.directories) return;
-    const root = backupPath(repo.stanza, run.manifest(repo.key).label);
+    const { manifest, bundle } = run.plan(repo.key);
+    if (!repo.storage.features.directories || bundle !== null || manifest.type !== "full") return;
+    const root = backupPath(repo.stanza, manifest.label);
     for (const path of scan.paths) await repo.storage.makePath(`${root}/${path.name}`);
     if (!repo.latestLink || !repo.storage.features.symlinks) return;
     for (const target of scan.targets) {

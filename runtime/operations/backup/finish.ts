@@ -12,30 +12,37 @@ import { finishBackup } from "../../repository/backupStore";
 import { type Repository, seal } from "../../repository/repository";
 import { waitForWal } from "../waitWal";
 import type { Copied } from "./copy";
+import { copyWal } from "./copyWal";
+import { compressOf } from "./plan";
 import type { BackupRun } from "./run";
 
 export interface FinishOptions {
   readonly archiveCheck: boolean;
+  readonly archiveCopy: boolean;
   readonly archiveTimeoutMs: number;
 }
 
-export async function finish(
-  run: BackupRun,
-  copied: Copied,
-  stopped: BackupStop,
-  stoppedAtS: number,
-  archiveStart: string,
-  walSegmentSizeBytes: number,
-  options: FinishOptions,
-  ctx: Context,
-): Promise<void> {
-  const segments = options.archiveCheck ? segmentRange(archiveStart, stopped.walName, walSegmentSizeBytes) : [];
+export interface Stop {
+  readonly stopped: BackupStop;
+  readonly stoppedAtS: number;
+  readonly archiveStart: string;
+  readonly walSegmentSizeBytes: number;
+  /** Nobody can be asked to switch to the next segment. */
+  readonly onStandby: boolean;
+}
+
+export async function finish(run: BackupRun, copied: Copied, stop: Stop, options: FinishOptions, ctx: Context): Promise<void> {
+  const { stopped, stoppedAtS } = stop;
+  const segments = options.archiveCheck ? segmentRange(stop.archiveStart, stopped.walName, stop.walSegmentSizeBytes) : [];
   if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
-  await run.forEach(async ({ repo, archiveId, infoPass }) => {
-    const begun = run.manifest(repo.key);
-    const labelRows = await storeLabelFiles(repo, begun, stopped, stoppedAtS, ctx);
-    for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx);
-    const files = [...(copied.rows.get(repo.key) ?? []), ...labelRows].sort((left, right) => compareBytes(left.name, right.name));
+  await run.forEach(async (open) => {
+    const { repo, archiveId, infoPass } = open;
+    const begun = run.plan(repo.key).manifest;
+    const rows = new Map(copied.rows.get(repo.key));
+    for (const row of await storeLabelFiles(repo, begun, stopped, stoppedAtS, ctx)) rows.set(row.name, row);
+    for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, stop.onStandby ? STANDBY_HINTS : []);
+    if (options.archiveCopy) for (const row of await copyWal(open, begun, segments, stop, ctx)) rows.set(row.name, row);
+    const files = [...rows.values()].sort((left, right) => compareBytes(left.name, right.name));
     const manifest: Manifest = { ...begun, archiveStop: stopped.walName, lsnStop: stopped.lsn, stoppedAtS, files };
     checkComplete(manifest);
     await syncDirectories(repo, manifest);
@@ -45,20 +52,25 @@ export async function finish(
   run.requireOne();
 }
 
+const STANDBY_HINTS = [
+  "the primary archives this segment when it is full: set archive_timeout there, or run 'select pg_switch_wal()' on it while the backup waits.",
+];
+
 /** backup_label and tablespace_map as PostgreSQL gave them: never bundled, with the rights of the data directory's files. */
 async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: BackupStop, stoppedAtS: number, ctx: Context): Promise<ManifestFile[]> {
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "the manifest has no row for the data directory");
   const contents: [string, string][] = [["pg_data/backup_label", stopped.backupLabel]];
   if (stopped.tablespaceMap !== "") contents.push(["pg_data/tablespace_map", stopped.tablespaceMap]);
+  const compress = compressOf(manifest);
   const rows: ManifestFile[] = [];
   for (const [name, text] of contents) {
     const plain = utf8(text);
-    const packed = compressBytes(plain, repo.compress);
+    const packed = compressBytes(plain, compress);
     const pass = manifest.cipherPass;
     const stored = seal(packed, pass ?? null, ctx);
-    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, repo.compress.type), stored, { atomic: false });
-    const filtered = repo.compress.type !== "none" || pass !== undefined;
+    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), stored, { atomic: false });
+    const filtered = compress.type !== "none" || pass !== undefined;
     rows.push({
       name,
       sizeBytes: plain.length,
@@ -90,7 +102,14 @@ function checkComplete(manifest: Manifest): void {
 async function syncDirectories(repo: Repository, manifest: Manifest): Promise<void> {
   if (!repo.storage.features.directories) return;
   const root = backupPath(repo.stanza, manifest.label);
-  for (const path of manifest.paths) await repo.storage.syncPath(`${root}/${path.name}`);
+  // Full backups without bundles have every directory, the others those that hold a file.
+  const directories = new Set(manifest.type === "full" && !manifest.bundle ? manifest.paths.map((path) => `${root}/${path.name}`) : []);
+  for (const file of manifest.files) {
+    if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
+    const path = file.bundle === undefined ? `${root}/${file.name}` : `${root}/bundle/${file.bundle.id}`;
+    for (let end = path.lastIndexOf("/"); end > root.length; end = path.lastIndexOf("/", end - 1)) directories.add(path.slice(0, end));
+  }
+  for (const directory of directories) await repo.storage.syncPath(directory);
   await repo.storage.syncPath(root);
   await repo.storage.syncPath(backupsPath(repo.stanza));
 }

@@ -1,20 +1,36 @@
 /**
- * Decides what a backup copies and under which label: pure, from the scan, the server's facts and each repository's infos.
+ * Decides under which label and with which manifest each repository takes part: pure, from the scan, the server's facts and each
+ * repository's infos.
  *
- * File list, LSNs and page checks are shared by all repositories; label, keys and compression belong to a repository. All repositories of one
- * run get the same label, later than every label that any of them knows, so that one repository can stand in for another at restore.
+ * File list, LSNs and page checks are shared by all repositories; label, prior, keys, bundles and compression belong to a repository. All full
+ * backups of one run get the same label, later than every label that any repository knows, so that one repository can stand in for another at
+ * restore. Backups that build on a prior are named after their set's full backup and the same time.
  */
 import { fail } from "../../base/errors";
-import { SHA1_EMPTY } from "../../base/hash";
 import type { CompressSpec } from "../../format/compress";
 import { BACKREST_VERSION } from "../../format/info";
-import { formatLabel } from "../../format/label";
+import { type BackupType, formatLabel, fullLabelOf } from "../../format/label";
 import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } from "../../format/manifest";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
+import type { BundleSpec } from "../../repository/repository";
+import type { Choice } from "./choose";
+
+/** What one repository gets. */
+export interface RepoPlan {
+  /** As it is when the copy begins: rows that are kept are whole, the others without checksum. */
+  readonly manifest: Manifest;
+  /** By manifest name. */
+  readonly choices: ReadonlyMap<string, Choice>;
+  readonly bundle: BundleSpec | null;
+}
 
 export interface ManifestInput {
   readonly label: string;
+  /** Null for a full backup. */
+  readonly prior: Manifest | null;
+  readonly type: BackupType;
   readonly scan: Scan;
+  readonly files: readonly ManifestFile[];
   readonly startedAtS: number;
   readonly copyStartedAtS: number;
   readonly lsnStart: string;
@@ -24,33 +40,37 @@ export interface ManifestInput {
   readonly options: Omit<ManifestOptions, "compressType" | "compressLevel">;
   readonly compress: CompressSpec;
   readonly cipherPass: string | null;
+  readonly bundle: boolean;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** The manifest of a full backup before its files are copied: sizes as scanned, no checksums, no end. */
+/** The manifest of a backup before its files are copied: sizes as scanned, no end. */
 export function newManifest(input: ManifestInput): Manifest {
+  const { prior, label, type } = input;
   const base = input.scan.paths.find((path) => path.name === "pg_data");
   if (base === undefined) throw fail("assert", "the scan has no row for the data directory");
   return {
     backrestVersion: BACKREST_VERSION,
-    label: input.label,
-    type: "full",
-    references: [input.label],
+    label,
+    type,
+    ...(prior === null ? {} : { prior: prior.label }),
+    // Block maps count into this list: it only ever grows at its end.
+    references: [...(prior?.references ?? []), label],
     lsnStart: input.lsnStart,
     archiveStart: input.archiveStart,
     startedAtS: input.startedAtS,
     copyStartedAtS: input.copyStartedAtS,
     stoppedAtS: 0,
-    bundle: false,
-    bundleRaw: false,
-    blockIncr: false,
+    bundle: input.bundle,
+    bundleRaw: prior?.bundleRaw ?? false,
+    blockIncr: prior?.blockIncr ?? false,
     pg: input.pg,
     options: { ...input.options, compressType: input.compress.type, compressLevel: input.compress.level },
     targets: input.scan.targets,
     ...(input.cipherPass === null ? {} : { cipherPass: input.cipherPass }),
     databases: input.databases,
     annotations: input.annotations,
-    files: input.scan.files.map(uncopied),
+    files: input.files,
     paths: input.scan.paths,
     links: input.scan.links,
     defaults: defaultsOf(base),
@@ -58,31 +78,46 @@ export function newManifest(input: ManifestInput): Manifest {
   };
 }
 
-/** The row of a file that is not copied yet. */
-function uncopied(file: ScannedFile): ManifestFile {
-  const { name, sizeBytes, modifiedAtS, mode, user, group } = file;
-  return { name, sizeBytes, sizeRepoBytes: sizeBytes, sha1: sizeBytes === 0 ? SHA1_EMPTY : "", modifiedAtS, mode, user, group };
+/** How the files of a backup are compressed, which its prior may have decided. */
+export function compressOf({ options }: Pick<Manifest, "options">): CompressSpec {
+  return { type: options.compressType, level: options.compressLevel ?? 0 };
+}
+
+export interface LabelNeed {
+  readonly repoKey: number;
+  readonly type: BackupType;
+  /** Of the set that a diff or incr goes on with; null for a full backup. */
+  readonly fullLabel: string | null;
+  /** Labels that the repository knows, of backups that are there and of expired ones. */
+  readonly known: readonly string[];
 }
 
 export interface LabelChoice {
-  readonly label: string;
-  /** Seconds that the caller must let pass before it uses the label: 0 or 1. */
+  /** By repository key. */
+  readonly labels: ReadonlyMap<number, string>;
+  /** Seconds that the caller must let pass before it uses the labels: 0 or 1. */
   readonly waitSeconds: number;
 }
 
-/**
- * The label of a full backup that started at `startedAtS`, later than every label in `known`; one second later when two backups fall into
- * the same one. @throws clock (106) when the newest label lies in the future
- */
-export function chooseFullLabel(startedAtS: number, known: readonly string[]): LabelChoice {
-  const newest = known.reduce((max, label) => (label > max ? label : max), "");
+/** @throws clock (106) when a label is not later than those that are known, even a second later */
+export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[]): LabelChoice {
+  const known = needs.flatMap((need) => need.known);
   for (const waitSeconds of [0, 1]) {
-    const label = formatLabel("full", startedAtS + waitSeconds);
-    if (label > newest) return { label, waitSeconds };
+    const made = needs.map((need) => ({ need, label: formatLabel(need.type, startedAtS + waitSeconds, need.fullLabel ?? undefined) }));
+    const late = made.find(({ need, label }) => label <= newestFor(need, known));
+    if (late === undefined) return { labels: new Map(made.map(({ need, label }) => [need.repoKey, label])), waitSeconds };
+    if (waitSeconds === 0) continue;
+    throw fail("clock", `new backup label '${late.label}' is not later than latest backup label '${newestFor(late.need, known)}'`, {
+      hint: ["has the timezone changed?", "is there clock skew?"],
+    });
   }
-  throw fail("clock", `new backup label '${formatLabel("full", startedAtS + 1)}' is not later than latest backup label '${newest}'`, {
-    hint: ["has the timezone changed?", "is there clock skew?"],
-  });
+  throw fail("assert", "no label was chosen");
+}
+
+/** A full backup must be later than everything, one that builds on a prior later than its own set. */
+function newestFor(need: LabelNeed, known: readonly string[]): string {
+  const others = need.fullLabel === null ? known : known.filter((label) => fullLabelOf(label) === need.fullLabel);
+  return others.reduce((newest, label) => (label > newest ? label : newest), "");
 }
 
 /** How pages of a file are checked; null for files without pages ("pgbackrest-format" 7.4, last line). */

@@ -1,25 +1,31 @@
-/** The repositories of one backup run: who is still in it, each one's manifest, and the error of whoever left. */
+/** The repositories of one backup run: who is still in it, each one's plan, and the error of whoever left. */
 import type { Context } from "../../base/context";
 import { assert, type BackupError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
+import type { BackupInfoEntry } from "../../format/backupInfo";
 import type { Manifest } from "../../format/manifest";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../results";
 import type { BackupDone } from "./backup";
+import type { RepoPlan } from "./plan";
 
 export interface OpenBackup {
   readonly repo: Repository;
   readonly archiveId: string;
+  /** archive.info's sub-passphrase: encrypts WAL. */
+  readonly archivePass: string | null;
   readonly historyId: number;
   /** backup.info's sub-passphrase: encrypts manifests. */
   readonly infoPass: string | null;
+  /** What backup.info lists, ascending by label. */
+  readonly backups: readonly BackupInfoEntry[];
 }
 
 export class BackupRun {
   readonly #keys: readonly number[];
   readonly #alive = new Map<number, OpenBackup>();
   readonly #errors = new Map<number, BackupError>();
-  readonly #manifests = new Map<number, Manifest>();
+  readonly #plans = new Map<number, RepoPlan>();
   readonly #done = new Map<number, BackupDone>();
   readonly #ctx: Context;
 
@@ -72,14 +78,14 @@ export class BackupRun {
     if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
   }
 
-  begin(repoKey: number, manifest: Manifest): void {
-    this.#manifests.set(repoKey, manifest);
+  begin(repoKey: number, plan: RepoPlan): void {
+    this.#plans.set(repoKey, plan);
   }
 
-  manifest(repoKey: number): Manifest {
-    const manifest = this.#manifests.get(repoKey);
-    assert(manifest !== undefined, `repo${repoKey} has no manifest`);
-    return manifest;
+  plan(repoKey: number): RepoPlan {
+    const plan = this.#plans.get(repoKey);
+    assert(plan !== undefined, `repo${repoKey} has no plan`);
+    return plan;
   }
 
   complete(repoKey: number, manifest: Manifest): void {

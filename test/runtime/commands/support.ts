@@ -53,6 +53,7 @@ export function host(parts: HostParts): TestHost {
     repositories: () => repos,
     // Only what the test gives is ever asked of it.
     session: async () => (parts.session ?? {}) as Session,
+    servers: () => [{ key: 1, dataDirectory: `${folder}/data`, connect: async () => (parts.session ?? {}) as Session }],
     pool: () => inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2),
     debt: () => openDebt(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,

@@ -23,6 +23,7 @@ export interface RepositoryOptions {
   readonly storage?: Storage;
   readonly pass?: string;
   readonly compress?: CompressSpec;
+  readonly bundle?: Repository["bundle"];
   readonly block?: Repository["block"];
   readonly latestLink?: boolean;
 }
@@ -37,6 +38,7 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
     cipherType: options.pass === undefined ? "none" : "aes-256-cbc",
     cipherPass: options.pass ?? null,
     compress: options.compress ?? { type: "none", level: 0 },
+    bundle: options.bundle ?? null,
     block: options.block ?? null,
     latestLink: options.latestLink ?? false,
   };

@@ -272,7 +272,7 @@ async function bytesOf(storage: FaultyStorage, path: string): Promise<Uint8Array
 
 describe("a backup is refused", () => {
   it.each([
-    [{ inRecovery: true }, "featureNotSupported"],
+    [{ inRecovery: true }, "dbConnect"],
     [{ version: "13" }, "versionNotSupported"],
     [{ dataDirectory: "/elsewhere" }, "dbMismatch"],
     [{ archiveMode: "off" }, "archiveDisabled"],

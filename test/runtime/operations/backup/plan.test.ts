@@ -1,9 +1,15 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatLabel, isLabel } from "../../../../runtime/format/label";
-import { chooseFullLabel, copyOrder, pageSegmentOf } from "../../../../runtime/operations/backup/plan";
+import { chooseLabels, copyOrder, pageSegmentOf } from "../../../../runtime/operations/backup/plan";
 
 const NOW = 1795157605;
+/** The label of a full backup that all of one repository's labels are known to. */
+function chooseFullLabel(startedAtS: number, labels: readonly string[]): { label: string; waitSeconds: number } {
+  const choice = chooseLabels(startedAtS, [{ repoKey: 1, type: "full", fullLabel: null, known: labels }]);
+  return { label: choice.labels.get(1) ?? "", waitSeconds: choice.waitSeconds };
+}
+
 const known = fc.array(
   fc
     .tuple(fc.integer({ min: NOW - 5, max: NOW + 3 }), fc.constantFrom("full", "diff", "incr"))

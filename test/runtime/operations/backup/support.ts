@@ -37,6 +37,7 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
   const fake = {
     asked,
     facts: answer("facts", () => facts),
+    inRecovery: async () => facts.inRecovery,
     nowS: async () => Math.floor(ctx.clock.nowMs() / 1000),
     takeBackupLock: answer("lock", () => undefined),
     currentWalName: answer("current", () => walName(3)),
@@ -56,8 +57,14 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
   return fake as typeof fake & Session;
 }
 
-export const OPTIONS: Omit<BackupOptions, "dataDirectory"> = {
+export const OPTIONS: BackupOptions = {
+  type: "full",
+  backupStandby: "n",
   startFast: true,
+  delta: false,
+  resume: true,
+  archiveCopy: false,
+  manifestSaveThresholdBytes: 1024 * 1024 * 1024,
   archiveCheck: false,
   archiveModeCheck: true,
   archiveCommandWord: "pgbackrest",
@@ -82,18 +89,19 @@ export function runBackup(
     ...pool,
     run: (job) => {
       if (job.kind === "copyFile") answers.onCopy?.(job.name);
+      if (job.kind === "copyBatch") for (const file of job.files) answers.onCopy?.(file.name);
       return pool.run(job);
     },
   };
   return backup(
     repos,
     {
-      session: server(dataDirectory, ctx, answers),
+      servers: [{ key: 1, dataDirectory, connect: async () => server(dataDirectory, ctx, answers) }],
       pool: watched,
       users: { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null },
       onProgress: () => {},
     },
-    { dataDirectory, ...OPTIONS, ...more },
+    { ...OPTIONS, ...more },
     ctx,
   );
 }

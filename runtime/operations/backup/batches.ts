@@ -1,0 +1,58 @@
+/** Puts files together to batches, and says which bundle of each repository a file goes into: pure. */
+import { assert } from "../../base/errors";
+import type { ScannedFile } from "../../postgres/dataDirectory";
+import type { RepoPlan } from "./plan";
+
+export interface BatchEntry {
+  readonly file: ScannedFile;
+  /** Number of the bundle by repository key; a repository that is not named stores the file by itself. */
+  readonly bundleIds: ReadonlyMap<number, number>;
+}
+
+/** Files that one worker reads one after the other. */
+export type Batch = readonly BatchEntry[];
+
+/**
+ * A batch ends when the repository with the largest bundles has one full; a repository with smaller bundles fills several in one batch.
+ * Sizes are original ones. `nextIds` is where the numbers of each repository go on, counting from 1; it is moved on.
+ */
+export function planBatches(
+  files: readonly ScannedFile[],
+  repos: readonly { readonly repoKey: number; readonly plan: RepoPlan }[],
+  nextIds: Map<number, number>,
+): readonly Batch[] {
+  const bundling = repos.flatMap(({ repoKey, plan }) => (plan.bundle === null ? [] : [{ repoKey, plan, bundle: plan.bundle }]));
+  const batchSizeBytes = Math.max(0, ...bundling.map(({ bundle }) => bundle.sizeBytes));
+  const batches: BatchEntry[][] = [];
+  let batch: BatchEntry[] = [];
+  let filledBytes = 0;
+  /** Of the bundle that a repository has open in this batch. */
+  const open = new Map<number, { id: number; sizeBytes: number }>();
+  for (const file of files) {
+    const bundleIds = new Map<number, number>();
+    for (const { repoKey, plan, bundle } of bundling) {
+      if (file.sizeBytes > bundle.limitBytes || plan.choices.get(file.name)?.kind === "keep") continue;
+      const current = open.get(repoKey) ?? { id: takeId(nextIds, repoKey), sizeBytes: 0 };
+      bundleIds.set(repoKey, current.id);
+      const sizeBytes = current.sizeBytes + file.sizeBytes;
+      if (sizeBytes >= bundle.sizeBytes) open.delete(repoKey);
+      else open.set(repoKey, { id: current.id, sizeBytes });
+    }
+    batch.push({ file, bundleIds });
+    filledBytes += file.sizeBytes;
+    if (filledBytes < batchSizeBytes) continue;
+    batches.push(batch);
+    batch = [];
+    filledBytes = 0;
+    open.clear();
+  }
+  if (batch.length > 0) batches.push(batch);
+  return batches;
+}
+
+function takeId(nextIds: Map<number, number>, repoKey: number): number {
+  const id = nextIds.get(repoKey) ?? 1;
+  assert(Number.isSafeInteger(id), `bundle number ${id} of repo${repoKey}`);
+  nextIds.set(repoKey, id + 1);
+  return id;
+}

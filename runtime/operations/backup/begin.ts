@@ -1,0 +1,260 @@
+/**
+ * The start of a backup in every repository: what an earlier run left, the label, the manifest, and what is copied at all.
+ *
+ * One repository may go on with a backup that was broken off, another one may build on a prior, a third may need everything: each gets its own
+ * plan over the one scan.
+ */
+import type { Context } from "../../base/context";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
+import type { CompressSpec } from "../../format/compress";
+import { type BackupType, fullLabelOf } from "../../format/label";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { PgControl } from "../../format/pgControl";
+import type { Scan } from "../../postgres/dataDirectory";
+import type { BackupStart } from "../../postgres/session";
+import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import { newSubPass, type Repository } from "../../repository/repository";
+import type { JobPool } from "../jobs";
+import { storedAt } from "../restore/plan";
+import { chooseFiles, findDeltaReason, findFutureReason } from "./choose";
+import { chooseLabels, type LabelChoice, newManifest } from "./plan";
+import type { Prior } from "./prior";
+import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
+import type { BackupRun, OpenBackup } from "./run";
+
+export interface BeginOptions {
+  readonly archiveCheck: boolean;
+  readonly archiveCopy: boolean;
+  readonly delta: boolean;
+  readonly resume: boolean;
+  readonly checksumPage: boolean | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly bufferSizeBytes: number;
+  readonly processMax: number;
+}
+
+export interface Begin {
+  readonly scan: Scan;
+  readonly startedAtS: number;
+  /** When the wait for the second in which the copy begins began. */
+  readonly scannedAtS: number;
+  readonly begun: BackupStart;
+  readonly control: PgControl;
+  readonly databases: Manifest["databases"];
+  readonly fromStandby: boolean;
+  /** By repository key; none for full backups. */
+  readonly priors: ReadonlyMap<number, Manifest>;
+  readonly options: BeginOptions;
+}
+
+const SECOND_MS = 1000;
+/** Stock's default; nothing of ours is compressed for a network protocol. */
+const COMPRESS_LEVEL_NETWORK = 1;
+
+/** The manifests that backups build on, by repository; says why a repository gets a full backup instead. */
+export async function findPriors(
+  run: BackupRun,
+  type: BackupType,
+  find: (open: OpenBackup) => Promise<Prior>,
+  ctx: Context,
+): Promise<Map<number, Manifest>> {
+  const priors = new Map<number, Manifest>();
+  if (type === "full") return priors;
+  await run.forEach(async (open) => {
+    const prior = await find(open);
+    if (prior.manifest === null) {
+      ctx.log.warn(`${open.repo.name}: ${prior.reason}, ${type} backup has been changed to full`);
+      return;
+    }
+    ctx.log.info(`${open.repo.name}: last backup label = ${prior.manifest.label}, version = ${prior.manifest.backrestVersion}`);
+    priors.set(open.repo.key, prior.manifest);
+  });
+  run.requireOne();
+  return priors;
+}
+
+/** Gives every repository its label, its plan and the manifest under way. */
+export async function beginInRepositories(run: BackupRun, begin: Begin, type: BackupType, pool: JobPool, ctx: Context): Promise<void> {
+  const { labels, resumed } = await settleLabels(run, begin, type, ctx);
+  if (labels.waitSeconds > 0) await ctx.clock.sleep(labels.waitSeconds * SECOND_MS, ctx.signal);
+  const future = begin.options.delta ? null : findFutureReason(begin.scan.files, begin.scannedAtS);
+  if (future !== null) ctx.log.warn(`${future}, enabling delta checksum`);
+  await run.forEach(async (open) => {
+    const label = labels.labels.get(open.repo.key);
+    if (label === undefined) return;
+    await beginOne(
+      run,
+      open,
+      begin,
+      { label, type, waitSeconds: labels.waitSeconds, delta: begin.options.delta || future !== null, resumed, pool },
+      ctx,
+    );
+  });
+  run.requireOne();
+}
+
+interface One {
+  readonly label: string;
+  readonly type: BackupType;
+  readonly waitSeconds: number;
+  readonly delta: boolean;
+  readonly resumed: ReadonlyMap<number, Manifest>;
+  readonly pool: JobPool;
+}
+
+async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One, ctx: Context): Promise<void> {
+  const { repo, historyId, infoPass } = open;
+  const { scan, begun, options } = begin;
+  const prior = begin.priors.get(repo.key) ?? null;
+  const resumed = one.resumed.get(repo.key) ?? null;
+  const type = prior === null ? "full" : one.type;
+  const reason = one.delta || prior === null ? null : findDeltaReason({ files: scan.files, prior, archiveStart: begun.walName });
+  if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
+  const delta = one.delta || reason !== null;
+  const checkPages = checksPages(repo, prior, type, options.checksumPage ?? begin.control.dataChecksums, ctx);
+  const choices = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
+  if (resumed !== null) {
+    const rows = rowsToKeep(scan.files, resumed, delta);
+    await cleanResumed(repo, resumed, rows, ctx);
+    withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), delta);
+  }
+  const manifest = newManifest({
+    label: one.label,
+    prior,
+    type,
+    scan,
+    files: [...choices.values()].map((choice) => choice.row),
+    startedAtS: begin.startedAtS + one.waitSeconds,
+    copyStartedAtS: begin.scannedAtS + 1 + one.waitSeconds,
+    lsnStart: begun.lsn,
+    archiveStart: begun.walName,
+    pg: manifestPg(historyId, begin.control),
+    databases: begin.databases,
+    options: manifestOptions(begin, checkPages, delta),
+    compress: compressFor(repo, prior, type, ctx),
+    cipherPass: infoPass === null ? null : (prior?.cipherPass ?? resumed?.cipherPass ?? newSubPass(ctx)),
+    bundle: repo.bundle !== null,
+    annotations: options.annotations,
+  });
+  await saveManifestCopy(repo, manifest, infoPass, ctx);
+  run.begin(repo.key, { manifest, choices, bundle: repo.bundle });
+}
+
+interface Labels {
+  readonly labels: LabelChoice;
+  /** Manifests of the attempts that are gone on with, by repository. */
+  readonly resumed: ReadonlyMap<number, Manifest>;
+}
+
+/**
+ * One run has one full label. An attempt is gone on with only under that label: when it is later than all that any repository of this run
+ * knows; otherwise two repositories would list different backups under one name.
+ */
+async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx: Context): Promise<Labels> {
+  const known = new Map<number, string[]>();
+  const attempts = new Map<number, Manifest>();
+  await run.forEach(async (open) => {
+    const { repo } = open;
+    const isFull = !begin.priors.has(repo.key);
+    const finished: string[] = [];
+    const all = await listLabels(repo);
+    for (const label of all) {
+      if (await hasManifest(repo, label)) finished.push(label);
+      else if (label === all.at(-1)) {
+        const found = await findResumable(repo, label, open.infoPass, { resume: begin.options.resume, isFull });
+        if ("manifest" in found) attempts.set(repo.key, found.manifest);
+        else await removeAttempt(repo, label, found.reason, ctx);
+      } else await removeAttempt(repo, label, "it is not the newest", ctx);
+    }
+    const expired = await findNewestHistoryLabel(repo);
+    known.set(repo.key, expired === null ? finished : [...finished, expired]);
+  });
+  run.requireOne();
+
+  const newest = [...known.values()].flat().reduce((max, label) => (label > max ? label : max), "");
+  const labels = [...attempts.values()].map((manifest) => manifest.label).filter((label) => label > newest);
+  const chosen = labels.sort().at(-1);
+  await run.forEach(async ({ repo }) => {
+    const attempt = attempts.get(repo.key);
+    if (attempt === undefined) return;
+    if (attempt.label === chosen) {
+      const words = "of same type exists -- invalid files will be removed then the backup will resume";
+      ctx.log.warn(`${repo.name}: resumable backup ${attempt.label} ${words}`);
+    } else {
+      attempts.delete(repo.key);
+      await removeAttempt(repo, attempt.label, "another repository of this run has a later backup", ctx);
+    }
+  });
+  const needs = run.alive.map(({ repo }) => {
+    const prior = begin.priors.get(repo.key);
+    const base = { repoKey: repo.key, known: known.get(repo.key) ?? [] };
+    return prior === undefined ? { ...base, type: "full" as const, fullLabel: null } : { ...base, type, fullLabel: fullLabelOf(prior.label) };
+  });
+  const choice = chooseLabels(begin.startedAtS, chosen === undefined ? needs : needs.filter((need) => need.fullLabel !== null));
+  if (chosen === undefined) return { labels: choice, resumed: attempts };
+  const full = needs.filter((need) => need.fullLabel === null).map((need) => [need.repoKey, chosen] as const);
+  return { labels: { ...choice, labels: new Map([...choice.labels, ...full]) }, resumed: attempts };
+}
+
+/** Safe under the backup lock of this host: nobody else is writing there. */
+async function removeAttempt(repo: Repository, label: string, reason: string, ctx: Context): Promise<void> {
+  ctx.log.warn(`${repo.name}: backup '${label}' cannot be resumed: ${reason}`);
+  await removeUnfinished(repo, label);
+}
+
+/** Of the rows of an earlier attempt those whose stored bytes are what the row says. */
+async function goodRows(repo: Repository, resumed: Manifest, rows: readonly ManifestFile[], pool: JobPool, ctx: Context): Promise<ManifestFile[]> {
+  const good: ManifestFile[] = [];
+  await mapParallel(rows, pool.slots * LIMITS.filesPerWorker, async (row) => {
+    const { repoKey, path, cipherPass, compressType, raw } = storedAt(repo.key, repo.stanza, resumed, row);
+    const base = { kind: "verifyFile", repoKey, path, range: null } as const;
+    const result = await pool.run(
+      row.sha1Repo === undefined
+        ? { ...base, unpack: { cipherPass, compressType, raw }, sizeBytes: row.sizeBytes, sha1: row.sha1 }
+        : { ...base, unpack: null, sizeBytes: row.sizeRepoBytes, sha1: row.sha1Repo },
+    );
+    if (result.status === "ok") good.push(row);
+    else if (result.status !== "missing") {
+      ctx.log.warn(
+        `${repo.name}: resumed backup file ${row.name} did not have expected checksum ${row.sha1}. The file was recopied and backup will continue but this may be an issue unless the resumed backup path in the repository is known to be corrupted.`,
+      );
+    }
+  });
+  return good;
+}
+
+/** A set is compressed in one way: what its first backup chose holds. */
+function compressFor(repo: Repository, prior: Manifest | null, type: BackupType, ctx: Context): CompressSpec {
+  if (prior === null || prior.options.compressType === repo.compress.type) return repo.compress;
+  ctx.log.warn(`${repo.name}: ${type} backup cannot alter compress-type option to '${repo.compress.type}', reset to value in ${prior.label}`);
+  return { type: prior.options.compressType, level: prior.options.compressLevel ?? 0 };
+}
+
+function checksPages(repo: Repository, prior: Manifest | null, type: BackupType, wanted: boolean, ctx: Context): boolean {
+  const held = prior?.options.checksumPage;
+  if (held === undefined || held === wanted) return wanted;
+  ctx.log.warn(`${repo.name}: ${type} backup cannot alter 'checksum-page' option to '${wanted}', reset to '${held}' from ${prior?.label}`);
+  return held;
+}
+
+function manifestPg(historyId: number, control: PgControl): Manifest["pg"] {
+  const { pgVersion: version, systemId, catalogVersion, controlVersion } = control;
+  return { id: historyId, version, systemId, catalogVersion, controlVersion };
+}
+
+function manifestOptions(begin: Begin, checksumPage: boolean, delta: boolean): Omit<Manifest["options"], "compressType" | "compressLevel"> {
+  const { archiveCheck, archiveCopy, bufferSizeBytes, processMax } = begin.options;
+  return {
+    archiveCheck,
+    archiveCopy,
+    backupStandby: begin.fromStandby,
+    bufferSizeBytes,
+    checksumPage,
+    compressLevelNetwork: COMPRESS_LEVEL_NETWORK,
+    delta,
+    hardlink: false,
+    online: true,
+    processMax,
+  };
+}

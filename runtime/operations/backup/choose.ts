@@ -1,0 +1,117 @@
+/**
+ * What one repository gets of each file: pure, from the scan and the prior backup of that repository ("pgbackrest-format" 12).
+ *
+ * A file with the size and the time that the prior backup saw is not read; one with the same size but another time (or any, with `delta`) is
+ * compared by checksum; the rest is copied. What makes times untrustworthy (a timeline switch, times that went back, a size that changed
+ * without the time, times in the future) turns `delta` on. (pgBackRest 2.60 "info/manifest".)
+ */
+import { SHA1_EMPTY } from "../../base/hash";
+import { LIMITS } from "../../base/limits";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { ScannedFile } from "../../postgres/dataDirectory";
+import { CONTROL_FILE } from "../restore/plan";
+import { pageSegmentOf } from "./plan";
+
+export type Choice =
+  /** The repository has it: nothing is read. */
+  | { readonly kind: "keep"; readonly row: ManifestFile }
+  /** Read; the same bytes keep `row`. */
+  | { readonly kind: "compare"; readonly row: ManifestFile }
+  /** `row` is that of a file not copied yet. */
+  | { readonly kind: "copy"; readonly row: ManifestFile };
+
+export interface ChooseInput {
+  readonly files: readonly ScannedFile[];
+  /** Null for a full backup. */
+  readonly prior: Manifest | null;
+  readonly delta: boolean;
+  /** Bundled backups keep no bytes of empty files. */
+  readonly bundle: boolean;
+  readonly checkPages: boolean;
+}
+
+/** By manifest name. */
+export function chooseFiles(input: ChooseInput): Map<string, Choice> {
+  const { prior } = input;
+  const rows = new Map(prior?.files.map((file) => [file.name, file]));
+  return new Map(
+    input.files.map((file): [string, Choice] => {
+      if (file.sizeBytes === 0 && input.bundle) return [file.name, { kind: "keep", row: emptyRow(file, input.checkPages) }];
+      const row = rows.get(file.name);
+      return [file.name, prior === null || row === undefined ? copyOf(file) : chooseKnown(file, row, prior, input.delta)];
+    }),
+  );
+}
+
+function chooseKnown(file: ScannedFile, row: ManifestFile, prior: Manifest, delta: boolean): Choice {
+  if (file.sizeBytes !== row.sizeBytes || row.sha1 === "") return copyOf(file);
+  // What a bundled backup knows as empty has no bytes anywhere that a file of its own could refer to.
+  if (file.sizeBytes === 0 && prior.bundle && row.reference === undefined) return copyOf(file);
+  const kept = referenceTo(file, row, prior.label);
+  if (file.sizeBytes === 0) return { kind: "keep", row: kept };
+  // The server may write pg_control twice in one second, and a backup from a standby depends on its newest content.
+  if (file.name === CONTROL_FILE) return { kind: "compare", row: kept };
+  if (!delta && file.modifiedAtS === row.modifiedAtS) return { kind: "keep", row: kept };
+  // In one piece in memory the comparison costs nothing.
+  return delta || file.sizeBytes <= LIMITS.chunkSizeBytes ? { kind: "compare", row: kept } : copyOf(file);
+}
+
+function copyOf(file: ScannedFile): Choice {
+  return { kind: "copy", row: uncopied(file) };
+}
+
+/** The row of a file that is not copied yet. */
+export function uncopied(file: ScannedFile): ManifestFile {
+  const { name, sizeBytes, modifiedAtS, mode, user, group } = file;
+  return { name, sizeBytes, sizeRepoBytes: sizeBytes, sha1: sizeBytes === 0 ? SHA1_EMPTY : "", modifiedAtS, mode, user, group };
+}
+
+/** The row of an empty file in a bundled backup: nothing is stored for it. */
+export function emptyRow(file: ScannedFile, checkPages: boolean): ManifestFile {
+  const row = { ...uncopied(file), sizeBytes: 0, sizeRepoBytes: 0, sha1: SHA1_EMPTY };
+  return checkPages && pageSegmentOf(file.name) !== null ? { ...row, checksumPage: true } : row;
+}
+
+/** The file as it is now, its bytes where the prior backup has them. */
+function referenceTo(file: ScannedFile, row: ManifestFile, priorLabel: string): ManifestFile {
+  const { sizeOriginalBytes: _, ...stored } = row;
+  const { modifiedAtS, mode, user, group } = file;
+  return { ...stored, modifiedAtS, mode, user, group, reference: row.reference ?? priorLabel };
+}
+
+export interface DeltaInput {
+  readonly files: readonly ScannedFile[];
+  readonly prior: Manifest;
+  /** Absent for an offline backup. */
+  readonly archiveStart?: string;
+}
+
+const TIMELINE_DIGITS = 8;
+
+/** Why the prior's times cannot be trusted; null when they can. */
+export function findDeltaReason({ files, prior, archiveStart }: DeltaInput): string | null {
+  const timeline = prior.archiveStop?.slice(0, TIMELINE_DIGITS);
+  if (archiveStart !== undefined && timeline !== undefined && archiveStart.slice(0, TIMELINE_DIGITS) !== timeline) {
+    return `a timeline switch has occurred since the ${prior.label} backup`;
+  }
+  if ((archiveStart !== undefined) !== prior.options.online) return `the online option has changed since the ${prior.label} backup`;
+  const rows = new Map(prior.files.map((file) => [file.name, file]));
+  for (const file of files) {
+    const row = rows.get(file.name);
+    if (row === undefined) continue;
+    if (file.modifiedAtS < row.modifiedAtS) {
+      return `file '${file.name}' has timestamp earlier than prior backup (prior ${row.modifiedAtS}, current ${file.modifiedAtS})`;
+    }
+    const priorBytes = row.sizeOriginalBytes ?? row.sizeBytes;
+    if (file.modifiedAtS === row.modifiedAtS && file.sizeBytes !== priorBytes) {
+      return `file '${file.name}' has same timestamp (${file.modifiedAtS}) as prior but different size (prior ${priorBytes}, current ${file.sizeBytes})`;
+    }
+  }
+  return null;
+}
+
+/** The same for times behind the start of the copy, which concerns every repository. */
+export function findFutureReason(files: readonly ScannedFile[], copyStartS: number): string | null {
+  const file = files.find((candidate) => candidate.modifiedAtS > copyStartS);
+  return file === undefined ? null : `file '${file.name}' has timestamp (${file.modifiedAtS}) in the future (relative to copy start ${copyStartS})`;
+}

@@ -1,0 +1,55 @@
+/**
+ * `archive-copy`: the WAL that makes a backup consistent, kept in the backup too ("pgbackrest-format" 15, step 11).
+ *
+ * Each segment comes from the same repository's archive, packed as the backup's other files are. Like stock's, the rows carry no checksum of
+ * the stored bytes, and the checksum of the content is the one in the archive's file name.
+ */
+import { collect } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { assert, fail } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { compressBytes } from "../../format/compress";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import { dataFilePath } from "../../format/repoPath";
+import { walDirectoryName } from "../../postgres/versions";
+import { seal } from "../../repository/repository";
+import { findWal, openWal } from "../../repository/walStore";
+import type { Stop } from "./finish";
+import { compressOf } from "./plan";
+import type { OpenBackup } from "./run";
+
+/** @throws fileMissing, checksum when the archive does not hold what it should */
+export async function copyWal(open: OpenBackup, manifest: Manifest, segments: readonly string[], stop: Stop, ctx: Context): Promise<ManifestFile[]> {
+  const { repo, archiveId, archivePass } = open;
+  const base = manifest.paths.find((path) => path.name === "pg_data");
+  assert(base !== undefined, "the manifest has no row for the data directory");
+  const compress = compressOf(manifest);
+  const rows: ManifestFile[] = [];
+  for (const segment of segments) {
+    const [stored] = await findWal(repo, archiveId, segment);
+    if (stored === undefined || stored.sha1 === null) throw fail("fileMissing", `WAL segment ${segment} is not in the archive of ${repo.name}`);
+    const plain = await collect(await openWal(repo, archiveId, stored, archivePass), stop.walSegmentSizeBytes);
+    const actual = sha1Hex(plain);
+    if (actual !== stored.sha1 || plain.length !== stop.walSegmentSizeBytes) {
+      throw fail(
+        "checksum",
+        `WAL segment ${segment} of ${repo.name} has checksum '${actual}' (${plain.length} bytes) but '${stored.sha1}' is expected`,
+      );
+    }
+    const name = `pg_data/${walDirectoryName(manifest.pg.version)}/${segment}`;
+    const bytes = seal(compressBytes(plain, compress), manifest.cipherPass ?? null, ctx);
+    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), bytes, { atomic: false });
+    const { user, group } = base;
+    rows.push({
+      name,
+      sizeBytes: plain.length,
+      sizeRepoBytes: bytes.length,
+      sha1: actual,
+      modifiedAtS: stop.stoppedAtS,
+      mode: base.mode & 0o644,
+      user,
+      group,
+    });
+  }
+  return rows;
+}

@@ -1,0 +1,82 @@
+/**
+ * Going on with a full backup that was broken off, ours or stock's ("pgbackrest-format" 12.4).
+ *
+ * Only the newest directory of a repository can be resumed, when it holds a manifest.copy of the same kind of backup. Of its files those are
+ * kept that the new backup would store under the same name with the same size and time; their stored bytes are checked before they count.
+ * Everything else in the directory is removed, bundles always: which of their files were whole is not known.
+ */
+import { textOf } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { BACKREST_VERSION } from "../../format/info";
+import { type Manifest, type ManifestFile, parseManifest } from "../../format/manifest";
+import { backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
+import type { ScannedFile } from "../../postgres/dataDirectory";
+import { readFile, type Repository } from "../../repository/repository";
+import type { Choice } from "./choose";
+
+export interface ResumeRequest {
+  readonly resume: boolean;
+  readonly isFull: boolean;
+}
+
+/** The manifest of the backup under `label`, or why it cannot be resumed. */
+export async function findResumable(
+  repo: Repository,
+  label: string,
+  infoPass: string | null,
+  request: ResumeRequest,
+): Promise<{ readonly manifest: Manifest } | { readonly reason: string }> {
+  if (!request.resume) return { reason: "resume is disabled" };
+  if (!request.isFull) return { reason: "resume only valid for full backup" };
+  const path = copyOf(manifestPath(repo.stanza, label));
+  let manifest: Manifest;
+  try {
+    manifest = parseManifest(textOf(await readFile(repo, path, infoPass)), path);
+  } catch (error) {
+    return { reason: `unable to read ${path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
+  }
+  if (manifest.label !== label) return { reason: "partially deleted by prior resume or invalid" };
+  if (manifest.backrestVersion !== BACKREST_VERSION) {
+    return { reason: `new pgBackRest version '${BACKREST_VERSION}' does not match resumable pgBackRest version '${manifest.backrestVersion}'` };
+  }
+  if (manifest.type !== "full") return { reason: `new backup type 'full' does not match resumable backup type '${manifest.type}'` };
+  const { compressType } = manifest.options;
+  if (compressType !== repo.compress.type) {
+    return { reason: `new compression '${repo.compress.type}' does not match resumable compression '${compressType}'` };
+  }
+  if ((manifest.cipherPass === undefined) !== (infoPass === null)) return { reason: "the encryption of the repository has changed" };
+  return { manifest };
+}
+
+/** Rows of the earlier attempt that still fit, by name: pure. */
+export function rowsToKeep(files: readonly ScannedFile[], resumed: Manifest, delta: boolean): Map<string, ManifestFile> {
+  const rows = new Map(resumed.files.map((file) => [file.name, file]));
+  const kept = new Map<string, ManifestFile>();
+  for (const file of files) {
+    const row = rows.get(file.name);
+    if (row === undefined || row.sha1 === "" || row.reference !== undefined || row.bundle !== undefined || row.block !== undefined) continue;
+    if (file.sizeBytes === 0 || file.sizeBytes !== row.sizeBytes || (!delta && file.modifiedAtS !== row.modifiedAtS)) continue;
+    const { modifiedAtS, mode, user, group } = file;
+    kept.set(file.name, { ...row, modifiedAtS, mode, user, group });
+  }
+  return kept;
+}
+
+/** Removes what the earlier attempt left and the new one does not keep. */
+export async function cleanResumed(repo: Repository, resumed: Manifest, kept: ReadonlyMap<string, ManifestFile>, ctx: Context): Promise<void> {
+  const root = backupPath(repo.stanza, resumed.label);
+  const stay = new Set([copyOf(manifestPath(repo.stanza, resumed.label))]);
+  for (const row of kept.values()) stay.add(dataFilePath(repo.stanza, resumed.label, row, resumed.options.compressType));
+  const found: string[] = [];
+  for await (const entry of repo.storage.list(root, { recursive: true })) if (!stay.has(entry.path)) found.push(entry.path);
+  for (const path of found) {
+    ctx.log.detail(`${repo.name}: remove file '${path}' from resumed backup`);
+    await repo.storage.remove(path);
+  }
+}
+
+/** Keeps what was found good: nothing is read with times that can be trusted, otherwise the file is compared first. */
+export function withResumed(choices: Map<string, Choice>, good: Iterable<ManifestFile>, delta: boolean): void {
+  for (const row of good) choices.set(row.name, { kind: delta ? "compare" : "keep", row });
+}

@@ -1,0 +1,137 @@
+/**
+ * Which of the configured clusters a backup talks to and copies from ("pgbackrest-format" 15, steps 2 and 7).
+ *
+ * The primary starts and stops the backup. With `backup-standby` its relations are copied from a standby that has replayed past the start. Where
+ * only a standby can be reached, as beside an instance of CloudNativePG, the backup is taken from it alone: it starts and stops there, and its
+ * WAL comes from whoever archives on the primary.
+ */
+import type { Context } from "../../base/context";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { formatLsn, parseLsn } from "../../format/walSegment";
+import type { ServerFacts, Session } from "../../postgres/session";
+import { atLeast } from "../../postgres/versions";
+
+export type StandbyMode = "n" | "prefer" | "y";
+
+/** One configured cluster. */
+export interface ServerCandidate {
+  /** 1 for `pg1-…`. */
+  readonly key: number;
+  readonly dataDirectory: string;
+  connect(): Promise<Session>;
+}
+
+export interface Server {
+  readonly key: number;
+  readonly dataDirectory: string;
+  readonly session: Session;
+  readonly facts: ServerFacts;
+}
+
+export interface Servers {
+  /** The primary; a standby when it is the only one. */
+  readonly main: Server;
+  /** Gives the relations; null when all comes from `main`. */
+  readonly standby: Server | null;
+}
+
+/** @throws dbConnect (56) when what the mode needs is not there; dbMismatch, versionNotSupported */
+export async function chooseServers(candidates: readonly ServerCandidate[], mode: StandbyMode, ctx: Context): Promise<Servers> {
+  const primaries: Server[] = [];
+  const standbys: Server[] = [];
+  const errors: { readonly key: number; readonly error: BackupError }[] = [];
+  for (const candidate of candidates) {
+    // Stock looks no further than it must either: a cluster that is not needed may be down.
+    if (mode === "n" ? primaries.length > 0 : primaries.length > 0 && standbys.length > 0) break;
+    try {
+      const session = await candidate.connect();
+      const server = { key: candidate.key, dataDirectory: candidate.dataDirectory, session, facts: await session.facts() };
+      (server.facts.inRecovery ? standbys : primaries).push(server);
+    } catch (error) {
+      errors.push({ key: candidate.key, error: toBackupError(error) });
+    }
+  }
+  const [primary, ...others] = primaries;
+  const [standby] = standbys;
+  if (primary === undefined && standby === undefined && errors[0] !== undefined) throw errors[0].error;
+  for (const { key, error } of errors) ctx.log.warn(`unable to check pg${key}: [${error.name}] ${error.message}`);
+  if (others.length > 0) throw fail("dbConnect", "more than one primary cluster found");
+  const chosen = chosenOf(primary, standby, mode, ctx);
+  for (const server of [chosen.main, chosen.standby]) if (server !== null) checkServer(server);
+  return chosen;
+}
+
+function chosenOf(primary: Server | undefined, standby: Server | undefined, mode: StandbyMode, ctx: Context): Servers {
+  if (primary === undefined) {
+    if (standby === undefined || mode === "n") {
+      throw fail("dbConnect", "unable to find primary cluster - cannot proceed", {
+        hint: ["are all available clusters in recovery?", "backup-standby=y or prefer takes the backup from a standby alone."],
+      });
+    }
+    ctx.log.info(`no primary can be reached from here: the backup is taken from the standby of pg${standby.key} alone`);
+    return { main: standby, standby: null };
+  }
+  if (standby === undefined && mode === "y") throw fail("dbConnect", "unable to find standby cluster - cannot proceed");
+  if (standby === undefined && mode === "prefer") ctx.log.warn("unable to find a standby to perform the backup, using primary instead");
+  return { main: primary, standby: mode === "n" ? null : (standby ?? null) };
+}
+
+function checkServer({ key, dataDirectory, facts }: Server): void {
+  if (!atLeast(facts.version, 14)) throw fail("versionNotSupported", `PostgreSQL ${facts.version} is not supported, only 14 to 18 are`);
+  if (facts.dataDirectory === dataDirectory) return;
+  throw fail(
+    "dbMismatch",
+    `version '${facts.version}' and path '${facts.dataDirectory}' queried from cluster do not match path '${dataDirectory}' of pg${key}-path`,
+    { hint: `the pg${key}-path and pg${key}-port settings likely reference different clusters.` },
+  );
+}
+
+const POLL_MS = 100;
+
+/**
+ * Waits until the pages that the standby has on disk are not older than the backup's start: replayed past it, then a restart point at it.
+ * The time runs anew while the standby makes progress. @throws archiveTimeout (82), dbMismatch (58) for another timeline
+ */
+export async function waitForStandby({ session }: Server, startLsn: string, timeline: number, timeoutMs: number, ctx: Context): Promise<void> {
+  const target = parseLsn(startLsn);
+  ctx.log.info(`wait for replay on the standby to reach ${startLsn}`);
+  const replayed = await untilReached(() => session.replayLsn(), target, timeoutMs, ctx);
+  if (replayed <= target) throw standbyTimeout(`timeout before standby replayed to ${startLsn} - only reached ${formatLsn(replayed)}`);
+  ctx.log.info(`replay on the standby reached ${formatLsn(replayed)}`);
+  const restart = async (): Promise<bigint> => {
+    await session.checkpoint();
+    // One beyond counts as reached: the restart point may lie exactly at the start.
+    return (await session.controlCheckpoint()).lsn + 1n;
+  };
+  const reached = await untilReached(restart, target, timeoutMs, ctx);
+  if (reached <= target) throw standbyTimeout(`timeout before standby checkpoint lsn reached ${startLsn} - only reached ${formatLsn(reached - 1n)}`);
+  const found = (await session.controlCheckpoint()).timeline;
+  if (found !== timeline) throw fail("dbMismatch", `standby is on timeline ${found} but expected ${timeline}`);
+}
+
+async function untilReached(position: () => Promise<bigint>, target: bigint, timeoutMs: number, ctx: Context): Promise<bigint> {
+  let last = await position();
+  let deadline = ctx.clock.monotonicMs() + timeoutMs;
+  while (last <= target && ctx.clock.monotonicMs() < deadline) {
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+    const now = await position();
+    if (now > last) deadline = ctx.clock.monotonicMs() + timeoutMs;
+    last = now;
+  }
+  return last;
+}
+
+function standbyTimeout(message: string): BackupError {
+  return fail("archiveTimeout", message, {
+    hint: ["is replication running and current on the standby?", "disable the 'backup-standby' option to backup directly from the primary."],
+  });
+}
+
+/** @throws dbMismatch (58) when one of them has changed its role since the backup began */
+export async function requireSameRoles({ main, standby }: Servers): Promise<void> {
+  if (!main.facts.inRecovery && (await main.session.inRecovery())) throw fail("dbMismatch", "primary has switched to recovery");
+  const copiedFrom = main.facts.inRecovery ? main : standby;
+  if (copiedFrom !== null && !(await copiedFrom.session.inRecovery())) {
+    throw fail("dbMismatch", "standby is no longer in recovery", { hint: "was the standby promoted during the backup?" });
+  }
+}
