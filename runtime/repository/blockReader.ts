@@ -9,45 +9,10 @@ import { type ByteStream, collect, concatBytes } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type BlockMap, type BlockSizes, parseBlockMap, type StoredSuperBlock } from "../format/blockMap";
-import type { CompressType } from "../format/compress";
-import type { Manifest, ManifestFile } from "../format/manifest";
+import type { BlockSource } from "../format/blockSource";
 import { bundlePath, dataFilePath } from "../format/repoPath";
 import { openRaw, openSuperBlock } from "../format/superBlock";
 import type { Repository } from "./repository";
-
-/** Where a block incremental file and all that it leans on is stored: plain data. */
-export interface BlockSource extends BlockSizes {
-  /** Manifest name. */
-  readonly name: string;
-  /** Labels that the map's references count. */
-  readonly references: readonly string[];
-  /** The stored map. */
-  readonly mapPath: string;
-  readonly mapOffsetBytes: number;
-  readonly mapSizeBytes: number;
-  /** Of the whole backup set. */
-  readonly compressType: CompressType;
-  readonly cipherPass: string | null;
-}
-
-/** Null for a file that is not stored in blocks. */
-export function findBlockSource(stanza: string, manifest: Manifest, file: ManifestFile): BlockSource | null {
-  const { block, name, bundle, sizeRepoBytes } = file;
-  if (block === undefined || block.mapSizeBytes === 0) return null;
-  const { compressType } = manifest.options;
-  const label = file.reference ?? manifest.label;
-  return {
-    name,
-    references: manifest.references,
-    mapPath: bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, bundle.id),
-    mapOffsetBytes: (bundle?.offsetBytes ?? 0) + sizeRepoBytes - block.mapSizeBytes,
-    mapSizeBytes: block.mapSizeBytes,
-    blockSizeBytes: block.sizeBytes,
-    checksumSizeBytes: block.checksumSizeBytes,
-    compressType,
-    cipherPass: manifest.cipherPass ?? null,
-  };
-}
 
 /** @throws fileMissing, format, crypto */
 export async function loadBlockMap(repo: Repository, source: BlockSource): Promise<BlockMap> {

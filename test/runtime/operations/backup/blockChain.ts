@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import type { BlockMap, BlockSizes } from "../../../../runtime/format/blockMap";
+import type { BlockSource } from "../../../../runtime/format/blockSource";
 import type { CompressSpec } from "../../../../runtime/format/compress";
 import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
 import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/operations/backup/blockIncr";
-import { type BlockSource, loadBlockMap, readBlocks } from "../../../../runtime/repository/blockReader";
+import { loadBlockMap, readBlocks } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { all, pieces } from "../../format/vectors";
 import { repository } from "../../repository/support";

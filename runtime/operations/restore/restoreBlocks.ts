@@ -1,0 +1,80 @@
+/**
+ * Brings a block incremental file back into an open file: only the blocks that it does not hold yet.
+ *
+ * What the file holds is told by the checksums of its blocks, so a delta restore fetches what changed, and another source goes on where one
+ * broke off. Those checksums are short and made to find changes: whether the file is right is for its SHA-1 to say, which the caller checks.
+ * ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/file", "command/restore/blockChecksum".)
+ */
+import { fstatSync, ftruncateSync, readSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import { fail } from "../../base/errors";
+import { type BlockMap, blockChecksum } from "../../format/blockMap";
+import type { BlockSource } from "../../format/blockSource";
+import { loadBlockHash } from "../../format/xxh3";
+import { loadBlockMap, readBlocks } from "../../repository/blockReader";
+import type { Repository } from "../../repository/repository";
+
+export interface BlockFile {
+  /** Open for reading and writing. */
+  readonly fd: number;
+  readonly sizeBytes: number;
+  /** Writes at an offset, with the errors of the restore. */
+  write(bytes: Uint8Array, offsetBytes: number): void;
+}
+
+/**
+ * Makes the file `sizeBytes` long and fills in what differs. Returns the bytes that were written.
+ * @throws fileMissing, format, crypto, and what the storage says; the file is then a mixture
+ */
+export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: Repository): Promise<number> {
+  const map = await loadBlockMap(repo, source);
+  const blockCount = Math.ceil(file.sizeBytes / source.blockSizeBytes);
+  if (map.blocks.length !== blockCount) {
+    throw fail("format", `block map of '${source.name}' has ${map.blocks.length} blocks, its ${file.sizeBytes} bytes are ${blockCount}`);
+  }
+  // Longer than it was: what was appended since must not stay behind the end.
+  if (fstatSync(file.fd).size > file.sizeBytes) ftruncateSync(file.fd, file.sizeBytes);
+  const held = await heldBlocks(file.fd, map);
+  let writtenBytes = 0;
+  for await (const { block, bytes } of readBlocks(repo, source, map, (each) => !held.has(each))) {
+    const offsetBytes = block * source.blockSizeBytes;
+    const expectedBytes = Math.min(source.blockSizeBytes, file.sizeBytes - offsetBytes);
+    if (bytes.length !== expectedBytes)
+      throw fail("format", `block ${block} of '${source.name}' has ${bytes.length} bytes instead of ${expectedBytes}`);
+    file.write(bytes, offsetBytes);
+    writtenBytes += bytes.length;
+  }
+  return writtenBytes;
+}
+
+const READ_SIZE_BYTES = 256 * 1024;
+
+/** Blocks that the file has already. */
+async function heldBlocks(fd: number, map: BlockMap): Promise<ReadonlySet<number>> {
+  const { blockSizeBytes, checksumSizeBytes } = map;
+  const held = new Set<number>();
+  if (fstatSync(fd).size === 0) return held;
+  const hash = await loadBlockHash();
+  const buffer = Buffer.allocUnsafeSlow(Math.ceil(READ_SIZE_BYTES / blockSizeBytes) * blockSizeBytes);
+  for (let block = 0; block < map.blocks.length; ) {
+    const sizeBytes = readFully(fd, buffer, block * blockSizeBytes);
+    for (let begin = 0; begin < sizeBytes; begin += blockSizeBytes, block++) {
+      const own = hash.hash(buffer.subarray(begin, Math.min(begin + blockSizeBytes, sizeBytes)), checksumSizeBytes);
+      if (Buffer.compare(own, blockChecksum(map, block)) === 0) held.add(block);
+    }
+    if (sizeBytes < buffer.length) break;
+    await setImmediate();
+  }
+  return held;
+}
+
+/** Fills the buffer, as far as the file goes. */
+function readFully(fd: number, buffer: Uint8Array, offsetBytes: number): number {
+  let sizeBytes = 0;
+  while (sizeBytes < buffer.length) {
+    const readBytes = readSync(fd, buffer, sizeBytes, buffer.length - sizeBytes, offsetBytes + sizeBytes);
+    if (readBytes === 0) break;
+    sizeBytes += readBytes;
+  }
+  return sizeBytes;
+}
