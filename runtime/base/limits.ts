@@ -8,6 +8,8 @@ export const LIMITS = {
   filesPerWorker: 4,
   /** Segments that one archive-push call looks ahead for. */
   lookAheadSegments: 64,
+  /** WAL files that a push queue knows of at the same time; the rest waits in its directory. */
+  queueFiles: 1024,
   /** Largest file that is loaded as a whole: info files, manifests, history files. */
   wholeFileSizeBytesMax: 1024 * 1024 * 1024,
   /** Attempts of one idempotent request before its error is final. */

@@ -66,9 +66,17 @@ export class WalPreparer {
     return prepared;
   }
 
-  /** The file of this name is another one now, or needed no longer. */
+  /** It is needed no longer. */
   letGo(name: string): void {
     this.#held.delete(name);
+  }
+
+  /** Forgets what was read of this name from another file. */
+  async keepOnly(name: string, fileId: string): Promise<void> {
+    const prepared = this.#held.get(name);
+    if (prepared === undefined) return;
+    const isOther = await prepared.then((wal) => wal.fileId !== fileId).catch(() => true);
+    if (isOther && this.#held.get(name) === prepared) this.#held.delete(name);
   }
 
   async #read(name: string): Promise<PreparedWal> {
