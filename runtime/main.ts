@@ -30,7 +30,7 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
 /** Commands whose standard output is their result, often JSON. */
-const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["info", "pg-settings"]);
+const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["info", "manifest", "pg-settings", "repo-get", "repo-ls"]);
 
 async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;
@@ -164,7 +164,18 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
         return !isMissing(error) && (error as NodeJS.ErrnoException).code === "EPERM";
       }
     },
+    terminate: (pid) => {
+      try {
+        return process.kill(pid, "SIGTERM");
+      } catch {
+        return false;
+      }
+    },
     print,
+    printBytes: (bytes) =>
+      new Promise((resolve, reject) => {
+        process.stdout.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+      }),
   };
 }
 

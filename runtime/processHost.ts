@@ -8,7 +8,8 @@ import type { CommandHost } from "./commands/host";
 import type { Config, PgConfig, RepoConfig } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
-import { acquireLock, findLockHolder, type LockFile, type LockKind, lockFileName } from "./local/lockFile";
+import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
+import { type LockState, readLockState } from "./local/lockState";
 import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
 import { loadUserNames, type UserNames } from "./local/users";
@@ -32,7 +33,10 @@ export interface ProcessFacts {
   /** File that worker threads are started from. */
   readonly programFile: string;
   isAlive(pid: number): boolean;
+  /** Sends SIGTERM; false when there is no such process. */
+  terminate(pid: number): boolean;
   print(text: string): void;
+  printBytes(bytes: Uint8Array): Promise<void>;
 }
 
 const INFO_TIMEOUT_MS = 5000;
@@ -166,13 +170,9 @@ export class ProcessHost implements CommandHost {
     return taken;
   }
 
-  isLocked(kind: LockKind): boolean {
-    const { lockPath, stanza = "", repos } = this.config;
-    const names = [lockFileName(stanza, kind), ...repos.map((repo) => lockFileName(stanza, kind, repo.key))];
-    return names.some((name) => {
-      const holder = findLockHolder(`${lockPath}/${name}`);
-      return holder !== null && this.#facts.isAlive(holder.pid);
-    });
+  lockState(kind: LockKind, stanza = this.config.stanza ?? ""): LockState {
+    const { lockPath, repos } = this.config;
+    return readLockState({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, (pid) => this.#facts.isAlive(pid));
   }
 
   requireStarted(): void {
@@ -190,6 +190,15 @@ export class ProcessHost implements CommandHost {
 
   print(text: string): void {
     this.#facts.print(text);
+  }
+
+  printBytes(bytes: Uint8Array): Promise<void> {
+    return this.#facts.printBytes(bytes);
+  }
+
+  get process(): CommandHost["process"] {
+    const { pid, execId, terminate } = this.#facts;
+    return { pid, execId, terminate };
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import type { Config } from "../config/types";
 import type { PgControl } from "../format/pgControl";
 import type { DebtStore } from "../local/debt";
 import type { LockFile, LockKind } from "../local/lockFile";
+import type { LockState } from "../local/lockState";
 import type { UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/servers";
 import type { JobPool } from "../operations/jobs";
@@ -24,7 +25,8 @@ export interface CommandHost {
   loadControl(): Promise<PgControl>;
   /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
   lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
-  isLocked(kind: LockKind): boolean;
+  /** Who works on a stanza (default: the configured one) on this host, and how far. */
+  lockState(kind: LockKind, stanza?: string): LockState;
   /** Throws `stop` (62) when the user has stopped this stanza. */
   requireStarted(): void;
   /** Data directory of pg1. */
@@ -41,8 +43,12 @@ export interface CommandHost {
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */
   readFile(path: string): Promise<Uint8Array | null>;
+  /** This process, and a way to end another one; false when there is none of that id. */
+  readonly process: { readonly pid: number; readonly execId: string; terminate(pid: number): boolean };
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
+  /** The same for bytes; resolves when more may come. */
+  printBytes(bytes: Uint8Array): Promise<void>;
 }
 
 /** A command runs and tells the exit code. */

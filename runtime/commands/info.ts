@@ -23,8 +23,8 @@ export const infoCommand: Command = async (host) => {
     {
       stanza: config.stanza,
       set: config.set === "latest" ? undefined : config.set,
-      backupLockHeld: host.isLocked("backup"),
-      restoreLockHeld: host.isLocked("restore"),
+      backupLockHeld: host.lockState("backup").held,
+      restoreLockHeld: host.lockState("restore").held,
     },
     ctx,
   );

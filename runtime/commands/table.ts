@@ -1,5 +1,6 @@
 /** Every verb of the command line and the file that runs it; `help` and `version` need no repository and, like `agent`, are main's. */
 import type { CommandName } from "../config/types";
+import { annotateCommand } from "./annotate";
 import { archiveGetCommand } from "./archiveGet";
 import { archivePushCommand } from "./archivePush";
 import { backupCommand } from "./backup";
@@ -8,12 +9,18 @@ import { expireCommand } from "./expire";
 import { healCommand } from "./heal";
 import type { Command } from "./host";
 import { infoCommand } from "./info";
+import { manifestCommand } from "./manifest";
 import { pgSettingsCommand } from "./pgSettings";
+import { repoGetCommand, repoLsCommand } from "./repoFiles";
 import { restoreCommand } from "./restore";
 import { stanzaCreateCommand } from "./stanzaCreate";
+import { stanzaDeleteCommand } from "./stanzaDelete";
+import { stanzaUpgradeCommand } from "./stanzaUpgrade";
+import { startCommand, stopCommand } from "./startStop";
 import { verifyCommand } from "./verify";
 
 export const COMMAND_TABLE: Readonly<Record<Exclude<CommandName, "agent" | "help" | "version">, Command>> = {
+  annotate: annotateCommand,
   "archive-get": archiveGetCommand,
   "archive-push": archivePushCommand,
   backup: backupCommand,
@@ -21,8 +28,15 @@ export const COMMAND_TABLE: Readonly<Record<Exclude<CommandName, "agent" | "help
   expire: expireCommand,
   heal: healCommand,
   info: infoCommand,
+  manifest: manifestCommand,
   "pg-settings": pgSettingsCommand,
+  "repo-get": repoGetCommand,
+  "repo-ls": repoLsCommand,
   restore: restoreCommand,
   "stanza-create": stanzaCreateCommand,
+  "stanza-delete": stanzaDeleteCommand,
+  "stanza-upgrade": stanzaUpgradeCommand,
+  start: startCommand,
+  stop: stopCommand,
   verify: verifyCommand,
 };

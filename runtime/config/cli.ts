@@ -15,25 +15,13 @@ export interface CommandLine {
   readonly entries: Entries;
 }
 
-const WITH_PARAMS: readonly CommandName[] = ["archive-get", "archive-push", "help", "pg-settings"];
+const WITH_PARAMS: readonly CommandName[] = ["archive-get", "archive-push", "help", "pg-settings", "repo-get", "repo-ls"];
 
 /** Commands that have a background process, `archive-push:async`; it is started by the command itself. */
 const WITH_ASYNC: readonly CommandName[] = ["archive-get", "archive-push"];
 
 /** Commands of stock that this program leaves to stock. */
-const OTHER_COMMANDS = [
-  "annotate",
-  "manifest",
-  "repo-get",
-  "repo-ls",
-  "repo-rm",
-  "server",
-  "server-ping",
-  "stanza-delete",
-  "stanza-upgrade",
-  "start",
-  "stop",
-];
+const OTHER_COMMANDS = ["repo-rm", "server", "server-ping"];
 
 /** @throws optionInvalid, optionInvalidValue, commandInvalid, commandRequired, paramInvalid */
 export function parseCommandLine(argv: readonly string[]): CommandLine {

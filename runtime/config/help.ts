@@ -8,6 +8,7 @@ import { COMMANDS, type CommandName } from "./types";
 /** One line each, in the order of the commands; `params` are the words after the options. */
 const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonly params?: string }>> = {
   agent: { doc: "serve archive_command and restore_command over a unix socket, push ahead and heal" },
+  annotate: { doc: "add, change or remove notes of a backup" },
   "archive-get": { doc: "get a WAL segment from the repositories", params: "SEGMENT DESTINATION" },
   "archive-push": { doc: "push a WAL segment to all repositories", params: "PATH" },
   backup: { doc: "back up the cluster once into all repositories" },
@@ -16,9 +17,16 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   heal: { doc: "copy to each repository the WAL that it lacks" },
   help: { doc: "this text", params: "[COMMAND [OPTION]]" },
   info: { doc: "show backups and WAL in the repositories" },
+  manifest: { doc: "show what a backup consists of" },
   "pg-settings": { doc: "show or set settings of the PostgreSQL server", params: "[NAME=VALUE …]" },
+  "repo-get": { doc: "print a file of a repository", params: "FILE" },
+  "repo-ls": { doc: "list files of a repository", params: "[PATH]" },
   restore: { doc: "restore the cluster from a backup" },
   "stanza-create": { doc: "prepare the repositories for a cluster" },
+  "stanza-delete": { doc: "remove everything that a repository holds of a stanza" },
+  "stanza-upgrade": { doc: "tell the repositories that the cluster was upgraded" },
+  start: { doc: "allow again what stop has forbidden" },
+  stop: { doc: "forbid what writes, until start" },
   verify: { doc: "verify what is in the repositories" },
   version: { doc: "show the version" },
 };

@@ -72,14 +72,26 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "pg-settings");
+const REPO = without(WORK, "pg-settings", "start", "stop");
 const COPY: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "heal", "restore", "verify"];
 const PUSH: readonly CommandName[] = ["agent", "archive-push", "heal"];
 const WRITE: readonly CommandName[] = ["agent", "archive-push", "backup", "heal"];
 const ARCHIVE: readonly CommandName[] = ["agent", "archive-get", "archive-push", "heal"];
-const PG: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"];
-const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create"];
-const SESSION: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create"];
+const PG: readonly CommandName[] = [
+  "agent",
+  "archive-get",
+  "archive-push",
+  "backup",
+  "check",
+  "heal",
+  "pg-settings",
+  "restore",
+  "stanza-create",
+  "stanza-delete",
+  "stanza-upgrade",
+];
+const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
+const SESSION: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
 
@@ -142,20 +154,31 @@ const COMMAND_LINE: readonly OptionRow[] = [
   }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
-    forCommand: { info: { required: false } },
+    forCommand: {
+      info: { required: false },
+      "repo-get": { required: false },
+      "repo-ls": { required: false },
+      start: { required: false },
+      stop: { required: false },
+    },
   }),
   acted(
     "repo",
     "integer",
     "command-line",
-    ["archive-get", "backup", "expire", "heal", "info", "restore", "verify"],
+    ["annotate", "archive-get", "backup", "expire", "heal", "info", "manifest", "repo-get", "repo-ls", "restore", "stanza-delete", "verify"],
     "key of the one repository to use",
     {
       range: ["1", "256"],
     },
   ),
-  acted("set", "string", "command-line", ["expire", "info", "restore"], "label of the backup", {
-    forCommand: { info: { depend: { option: "stanza" } }, restore: { default: "latest" } },
+  acted("set", "string", "command-line", ["annotate", "expire", "info", "manifest", "restore"], "label of the backup", {
+    forCommand: {
+      annotate: { required: true },
+      manifest: { default: "latest" },
+      info: { depend: { option: "stanza" } },
+      restore: { default: "latest" },
+    },
   }),
   acted("type", "enum", "command-line", ["backup", "restore"], "kind of backup, or where recovery ends", {
     forCommand: {
@@ -179,9 +202,16 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("target-timeline", "string", "command-line", ["restore"], "timeline to recover along: a number, current or latest", {
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
-  acted("force", "boolean", "command-line", ["restore"], "restore over existing files and copy only those of another size or time", { default: "n" }),
+  acted(
+    "force",
+    "boolean",
+    "command-line",
+    ["restore", "stanza-delete", "stop"],
+    "restore: over existing files, copying only those of another size or time; stanza-delete: whatever runs; stop: end what runs",
+    { default: "n" },
+  ),
   accepted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
-  acted("output", "enum", "command-line", ["info", "verify", "version"], "form of the answer", {
+  acted("output", "enum", "command-line", ["info", "manifest", "repo-ls", "verify", "version"], "form of the answer", {
     default: "text",
     allowed: ["text", "json"],
     forCommand: { verify: { allowed: ["none", "text"] } },
@@ -197,13 +227,13 @@ const COMMAND_LINE: readonly OptionRow[] = [
   }),
   acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment"),
   accepted("detail-level", "enum", "command-line", NONE, "how much info tells", { default: "full", allowed: ["full", "progress"] }),
-  accepted("reference", "string", "command-line", NONE, "backup whose files a manifest shows"),
+  acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself"),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
-  accepted("filter", "string", "command-line", NONE, "expression that listed names match"),
-  accepted("ignore-missing", "boolean", "command-line", NONE, "treat a missing file as empty", { default: "n" }),
-  accepted("raw", "boolean", "command-line", NONE, "do not decrypt", { default: "n" }),
-  accepted("recurse", "boolean", "command-line", NONE, "go into directories", { default: "n" }),
-  accepted("sort", "enum", "command-line", NONE, "order of listed names", { default: "asc", allowed: ["none", "asc", "desc"] }),
+  acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file"),
+  acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", { default: "n" }),
+  acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { default: "n" }),
+  acted("recurse", "boolean", "command-line", ["repo-ls"], "go into directories", { default: "n" }),
+  acted("sort", "enum", "command-line", ["repo-ls"], "order of listed names", { default: "asc", allowed: ["none", "asc", "desc"] }),
 ];
 
 const GENERAL: readonly OptionRow[] = [
@@ -288,7 +318,9 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
     default: "y",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
-  acted("annotation", "hash", "global", ["backup"], "notes kept with the backup, as key=value"),
+  acted("annotation", "hash", "global", ["annotate", "backup"], "notes kept with the backup, as key=value", {
+    forCommand: { annotate: { required: true } },
+  }),
   acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them"),
   acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", { default: "y" }),
   acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out"),

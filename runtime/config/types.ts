@@ -11,6 +11,7 @@ export type CompressType = (typeof COMPRESS_TYPES)[number];
 
 export const COMMANDS = [
   "agent",
+  "annotate",
   "archive-get",
   "archive-push",
   "backup",
@@ -19,9 +20,16 @@ export const COMMANDS = [
   "heal",
   "help",
   "info",
+  "manifest",
   "pg-settings",
+  "repo-get",
+  "repo-ls",
   "restore",
   "stanza-create",
+  "stanza-delete",
+  "stanza-upgrade",
+  "start",
+  "stop",
   "verify",
   "version",
 ] as const;
@@ -179,6 +187,13 @@ export interface Config {
 
   readonly dryRun: boolean;
   readonly oldest: boolean;
+  /** Of repo-ls an expression, of manifest the name of one file. */
+  readonly filter: string | undefined;
+  readonly reference: string | undefined;
+  readonly recurse: boolean;
+  readonly sort: "none" | "asc" | "desc";
+  readonly raw: boolean;
+  readonly ignoreMissing: boolean;
   readonly archiveExpireBefore: string | undefined;
   readonly checksumPageError: boolean;
   /** `--output` of info, verify and version; undefined is the command's own default. */

@@ -61,7 +61,9 @@ export function host(parts: HostParts): TestHost {
       locked.push(`${kind} ${keys.join(",")}`);
       return [];
     },
-    isLocked: (kind) => kind === "restore",
+    lockState: (kind) => ({ held: kind === "restore", repos: [] }),
+    process: { pid: 1, execId: "1-00000000", terminate: () => false },
+    printBytes: async (bytes) => void printed.push(Buffer.from(bytes).toString("utf8")),
     requireStarted: () => {},
     readFile: async () => null,
     print: (text) => void printed.push(text),

@@ -1,0 +1,15 @@
+/** `stanza-upgrade`: after pg_upgrade, in every repository; running it again is harmless. */
+import { combinedError } from "../operations/results";
+import { stanzaUpgrade } from "../operations/stanzaUpgrade";
+import type { Command } from "./host";
+
+export const stanzaUpgradeCommand: Command = async (host) => {
+  host.requireStarted();
+  const repos = host.repositories();
+  const keys = repos.map((repo) => repo.key);
+  host.lock("archive", keys);
+  host.lock("backup", keys);
+  const error = combinedError("stanza-upgrade", await stanzaUpgrade(repos, await host.loadControl(), host.ctx));
+  if (error !== null) throw error;
+  return 0;
+};

@@ -1,0 +1,91 @@
+/**
+ * What lock files tell others about their holders: who works on a stanza, and how far (pgBackRest 2.60 "command/lock").
+ *
+ * A file whose lock nobody holds was left behind by a killed process and says nothing.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isError } from "../base/errors";
+import { acquireLock, findLockHolder, type LockKind, lockFileName } from "./lockFile";
+import { isMissing, systemError } from "./systemError";
+
+export interface LockState {
+  readonly held: boolean;
+  /** Of each repository whose holder tells it. */
+  readonly repos: readonly { readonly key: number; readonly sizeBytes: number; readonly sizeCompleteBytes: number }[];
+}
+
+export interface HeldLock {
+  readonly path: string;
+  /** From the file's content; null when it tells none. */
+  readonly pid: number | null;
+}
+
+const LOCK_FILE = /^(.+)-(archive|backup|restore)(?:-(\d+))?\.lock$/;
+
+/** From the files' contents, without touching a lock; `isAlive` sorts out what a killed process has left. */
+export function readLockState(
+  place: { readonly lockPath: string; readonly stanza: string; readonly kind: LockKind; readonly repoKeys: readonly number[] },
+  isAlive: (pid: number) => boolean,
+): LockState {
+  const { lockPath, stanza, kind, repoKeys } = place;
+  const repos: LockState["repos"][number][] = [];
+  let held = isHeld(join(lockPath, lockFileName(stanza, kind)), isAlive);
+  for (const key of repoKeys) {
+    const path = join(lockPath, lockFileName(stanza, kind, key));
+    if (!isHeld(path, isAlive)) continue;
+    held = true;
+    const progress = findProgress(path);
+    if (progress !== null) repos.push({ key, ...progress });
+  }
+  return { held, repos };
+}
+
+/** Locks of a stanza, or of all, that a process holds at this moment; files that nobody holds are removed, as stock does. */
+export function listHeldLocks(lockPath: string, stanza: string | undefined, self: { readonly pid: number; readonly execId: string }): HeldLock[] {
+  return lockFiles(lockPath).flatMap((name): HeldLock[] => {
+    const [, owner, kind, key] = LOCK_FILE.exec(name) ?? [];
+    if (owner === undefined || (stanza !== undefined && owner !== stanza)) return [];
+    const path = join(lockPath, name);
+    try {
+      const place = { lockPath, stanza: owner, kind: kind as LockKind, ...(key === undefined ? {} : { repoKey: Number(key) }) };
+      // Taken and given back: whoever could be in our way is not there.
+      const pid = findLockHolder(path)?.pid ?? null;
+      try {
+        acquireLock({ ...place, ...self }).release();
+        return [];
+      } catch (error) {
+        if (!isError(error, "lockAcquire")) throw error;
+        return [{ path, pid }];
+      }
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  });
+}
+
+function lockFiles(lockPath: string): string[] {
+  try {
+    return readdirSync(lockPath).sort();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw systemError("pathOpen", `list file info for path '${lockPath}'`, lockPath, error);
+  }
+}
+
+function isHeld(path: string, isAlive: (pid: number) => boolean): boolean {
+  const holder = findLockHolder(path);
+  return holder !== null && isAlive(holder.pid);
+}
+
+function findProgress(path: string): { sizeBytes: number; sizeCompleteBytes: number } | null {
+  try {
+    const content: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof content !== "object" || content === null || !("sz" in content) || !("szCplt" in content)) return null;
+    const { sz, szCplt } = content;
+    return typeof sz === "number" && typeof szCplt === "number" ? { sizeBytes: sz, sizeCompleteBytes: szCplt } : null;
+  } catch {
+    return null;
+  }
+}
