@@ -9,6 +9,7 @@ import { type Cipheriv, createCipheriv, createDecipheriv, createHash, type Decip
 import { type ByteStream, concatBytes } from "../base/bytes";
 import { assert, type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
+import type { Codec } from "./codec";
 
 export const SALT_SIZE_BYTES = 8;
 
@@ -22,30 +23,80 @@ const PASS_HINT = "Is the passphrase the one of this repository and stanza, and 
 
 /** `salt` must be 8 fresh random bytes for every stream. */
 export async function* encrypt(source: ByteStream, pass: string, salt: Uint8Array, raw = false): ByteStream {
-  const cipher = createCipher(pass, salt);
-  yield envelopeHead(salt, raw);
-  for await (const chunk of source) yield* transformed(cipher, chunk);
-  yield cipher.final();
+  const encryptor = new Encryptor(pass, salt, raw);
+  for await (const chunk of source) yield* encryptor.update(chunk);
+  yield* encryptor.finish();
 }
 
 /** @throws crypto for a missing or broken head or wrong padding, format for a file of repository format 6. */
 export async function* decrypt(source: ByteStream, pass: string, raw = false): ByteStream {
-  const headSize = headSizeBytes(raw);
-  let head: Uint8Array = new Uint8Array(0);
-  let decipher: Decipheriv | undefined;
-  for await (const chunk of source) {
-    if (decipher !== undefined) {
-      yield* transformed(decipher, chunk);
-      continue;
-    }
-    head = head.length === 0 ? chunk : concatBytes([head, chunk]);
-    if (head.length < headSize) continue;
-    decipher = createDecipher(head, pass, raw);
-    yield* transformed(decipher, head.subarray(headSize));
+  const decryptor = new Decryptor(pass, raw);
+  for await (const chunk of source) yield* decryptor.update(chunk);
+  yield* decryptor.finish();
+}
+
+/** {@link encrypt} chunk by chunk. Its pieces last. */
+export class Encryptor implements Codec {
+  readonly #cipher: Cipheriv;
+  #head: Uint8Array | null;
+
+  constructor(pass: string, salt: Uint8Array, raw = false) {
+    this.#cipher = createCipher(pass, salt);
+    this.#head = envelopeHead(salt, raw);
   }
-  if (decipher === undefined) throw headMissing(head);
-  const last = finish(decipher);
-  if (last.length > 0) yield last;
+
+  *update(chunk: Uint8Array): Iterable<Uint8Array> {
+    yield* this.#begin();
+    yield* transformed(this.#cipher, chunk);
+  }
+
+  *finish(): Iterable<Uint8Array> {
+    yield* this.#begin();
+    yield this.#cipher.final();
+  }
+
+  close(): void {
+    // OpenSSL's context is freed with the object.
+  }
+
+  *#begin(): Iterable<Uint8Array> {
+    if (this.#head !== null) yield this.#head;
+    this.#head = null;
+  }
+}
+
+/** {@link decrypt} chunk by chunk. Its pieces last. */
+export class Decryptor implements Codec {
+  readonly #pass: string;
+  readonly #raw: boolean;
+  /** What there is of the head. */
+  #head: Uint8Array = new Uint8Array(0);
+  #decipher: Decipheriv | undefined;
+
+  constructor(pass: string, raw = false) {
+    this.#pass = pass;
+    this.#raw = raw;
+  }
+
+  *update(chunk: Uint8Array): Iterable<Uint8Array> {
+    if (this.#decipher !== undefined) return yield* transformed(this.#decipher, chunk);
+    this.#head = concatBytes([this.#head, chunk]);
+    const headSize = headSizeBytes(this.#raw);
+    if (this.#head.length < headSize) return;
+    this.#decipher = createDecipher(this.#head, this.#pass, this.#raw);
+    yield* transformed(this.#decipher, this.#head.subarray(headSize));
+    this.#head = new Uint8Array(0);
+  }
+
+  *finish(): Iterable<Uint8Array> {
+    if (this.#decipher === undefined) throw headMissing(this.#head);
+    const last = finish(this.#decipher);
+    if (last.length > 0) yield last;
+  }
+
+  close(): void {
+    // OpenSSL's context is freed with the object.
+  }
 }
 
 /** {@link encrypt} for bytes in memory. */

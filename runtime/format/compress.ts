@@ -22,9 +22,9 @@ import {
 } from "node:zlib";
 import type { ByteStream } from "../base/bytes";
 import { fail } from "../base/errors";
-import { LIMITS } from "../base/limits";
-import { compressLz4, compressLz4Bytes, decompressLz4, decompressLz4Bytes } from "./lz4";
-import { throughTransform } from "./throughTransform";
+import { type Codec, throughCodec } from "./codec";
+import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
+import { zlibCodec } from "./zlibCodec";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
 
@@ -48,39 +48,53 @@ const TYPES: Readonly<Record<CompressType, TypeFacts>> = {
   bz2: { extension: ".bz2", level: 9, levelMin: 1, levelMax: 9 },
 };
 const GZ_MEM_LEVEL = 9;
+const GZ_FLAGS = { moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH };
+const ZST_FLAGS = { moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD_e_end };
+const UNCHANGED: Codec = { update: (chunk) => [chunk], finish: () => [], close: () => {} };
 
 /** The stored form of `source`. An early end of the consumer releases the codec and the source. */
 export function compress(source: ByteStream, spec: CompressSpec, raw = false): ByteStream {
-  const { type, level } = spec;
-  const chunkSize = LIMITS.chunkSizeBytes;
+  if (spec.type === "bz2") throw notSupported();
+  return spec.type === "none" ? source : throughCodec(source, () => createCompressor(spec, raw));
+}
+
+/** The original content. @throws format when the content is damaged or ends early. */
+export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
+  if (type === "bz2") throw notSupported();
+  return type === "none" ? source : throughCodec(source, () => createDecompressor(type, raw));
+}
+
+/** {@link compress} chunk by chunk. */
+export function createCompressor({ type, level }: CompressSpec, raw = false): Codec {
+  const mapError = codecError(type);
   switch (type) {
     case "none":
-      return source;
+      return UNCHANGED;
     case "gz": {
-      const options = { level, memLevel: GZ_MEM_LEVEL, chunkSize };
-      return throughTransform(source, () => (raw ? createDeflate(options) : createGzip(options)), codecError(type));
+      const options = { level, memLevel: GZ_MEM_LEVEL };
+      return zlibCodec({ create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError });
     }
     case "zst":
-      return throughTransform(source, () => createZstdCompress({ chunkSize, params: zstParams(level) }), codecError(type));
+      return zlibCodec({ create: () => createZstdCompress({ params: zstParams(level) }), ...ZST_FLAGS, mapError });
     case "lz4":
-      return compressLz4(source, level, !raw);
+      return new Lz4Compressor(level, !raw);
     case "bz2":
       throw notSupported();
   }
 }
 
-/** The original content. @throws format when the content is damaged or ends early. */
-export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
-  const chunkSize = LIMITS.chunkSizeBytes;
+/** {@link decompress} chunk by chunk. */
+export function createDecompressor(type: CompressType, raw = false): Codec {
+  const mapError = codecError(type);
   switch (type) {
     case "none":
-      return source;
+      return UNCHANGED;
     case "gz":
-      return throughTransform(source, () => (raw ? createInflate({ chunkSize }) : createGunzip({ chunkSize })), codecError(type));
+      return zlibCodec({ create: () => (raw ? createInflate() : createGunzip()), ...GZ_FLAGS, mapError });
     case "zst":
-      return throughTransform(source, () => createZstdDecompress({ chunkSize }), codecError(type));
+      return zlibCodec({ create: () => createZstdDecompress(), ...ZST_FLAGS, mapError });
     case "lz4":
-      return decompressLz4(source);
+      return new Lz4Decompressor();
     case "bz2":
       throw notSupported();
   }

@@ -6,8 +6,8 @@
  * dictionaries are refused; what follows the first frame is ignored, as stock does. Errors: format (29).
  * (LZ4 frame format 1.6.1 and block format descriptions.)
  */
-import type { ByteStream } from "../base/bytes";
 import { assert, type BackupError, fail } from "../base/errors";
+import type { Codec } from "./codec";
 import { XxHash32, xxHash32 } from "./xxHash32";
 
 const MAGIC = 0x184d2204;
@@ -32,36 +32,58 @@ const HASH_BITS_MAX = 14;
 const HASH_BITS_MIN = 8;
 const NO_POSITION = -DISTANCE_MAX - 1;
 
-/** One frame of the whole source. */
-export async function* compressLz4(source: ByteStream, level: number, contentChecksum: boolean): ByteStream {
-  const writer = new FrameWriter(level, contentChecksum, HASH_BITS_MAX);
-  const window = new Uint8Array(WINDOW_SIZE_BYTES);
-  let filled = 0;
-  let done = 0;
-  yield writer.head();
-  for await (const chunk of source) {
+/** Makes one frame of all chunks. */
+export class Lz4Compressor implements Codec {
+  readonly #writer: FrameWriter;
+  readonly #window = new Uint8Array(WINDOW_SIZE_BYTES);
+  #begun = false;
+  #filled = 0;
+  #done = 0;
+
+  constructor(level: number, contentChecksum: boolean) {
+    this.#writer = new FrameWriter(level, contentChecksum, HASH_BITS_MAX);
+  }
+
+  *update(chunk: Uint8Array): Iterable<Uint8Array> {
+    yield* this.#begin();
+    const window = this.#window;
     for (let taken = 0; taken < chunk.length; ) {
-      if (filled === window.length) {
-        const kept = done - HISTORY_SIZE_BYTES;
-        window.copyWithin(0, kept, filled);
-        writer.slide(kept);
-        filled -= kept;
-        done -= kept;
-      }
-      const piece = chunk.subarray(taken, taken + window.length - filled);
-      window.set(piece, filled);
-      filled += piece.length;
+      if (this.#filled === window.length) this.#slide();
+      const piece = chunk.subarray(taken, taken + window.length - this.#filled);
+      window.set(piece, this.#filled);
+      this.#filled += piece.length;
       taken += piece.length;
-      const end = filled - ((filled - done) % BLOCK_SIZE_BYTES);
-      if (end > done) yield writer.blocks(window, done, end);
-      done = end;
+      const begin = this.#done;
+      this.#done = this.#filled - ((this.#filled - begin) % BLOCK_SIZE_BYTES);
+      if (this.#done > begin) yield this.#writer.blocks(window, begin, this.#done);
     }
   }
-  if (filled > done) yield writer.blocks(window, done, filled);
-  yield writer.end();
+
+  *finish(): Iterable<Uint8Array> {
+    yield* this.#begin();
+    if (this.#filled > this.#done) yield this.#writer.blocks(this.#window, this.#done, this.#filled);
+    yield this.#writer.end();
+  }
+
+  close(): void {
+    // All its memory is JavaScript's own.
+  }
+
+  *#begin(): Iterable<Uint8Array> {
+    if (!this.#begun) yield this.#writer.head();
+    this.#begun = true;
+  }
+
+  #slide(): void {
+    const kept = this.#done - HISTORY_SIZE_BYTES;
+    this.#window.copyWithin(0, kept, this.#filled);
+    this.#writer.slide(kept);
+    this.#filled -= kept;
+    this.#done -= kept;
+  }
 }
 
-/** {@link compressLz4} for bytes in memory. */
+/** {@link Lz4Compressor} for bytes in memory. */
 export function compressLz4Bytes(bytes: Uint8Array, level: number, contentChecksum: boolean): Uint8Array {
   const hashBits = Math.min(HASH_BITS_MAX, Math.max(HASH_BITS_MIN, 32 - Math.clz32(bytes.length)));
   const writer = new FrameWriter(level, contentChecksum, hashBits);
@@ -72,13 +94,24 @@ export function compressLz4Bytes(bytes: Uint8Array, level: number, contentChecks
 }
 
 /** The content of the first frame. @throws format */
-export async function* decompressLz4(source: ByteStream): ByteStream {
-  const reader = new FrameReader();
-  for await (const chunk of source) yield* reader.add(chunk);
-  reader.finish();
+export class Lz4Decompressor implements Codec {
+  readonly #reader = new FrameReader();
+
+  update(chunk: Uint8Array): Iterable<Uint8Array> {
+    return this.#reader.add(chunk);
+  }
+
+  finish(): Iterable<Uint8Array> {
+    this.#reader.finish();
+    return [];
+  }
+
+  close(): void {
+    // All its memory is JavaScript's own.
+  }
 }
 
-/** {@link decompressLz4} for bytes in memory. @throws format also when the content is larger than `limitBytes`. */
+/** {@link Lz4Decompressor} for bytes in memory. @throws format also when the content is larger than `limitBytes`. */
 export function decompressLz4Bytes(bytes: Uint8Array, limitBytes: number): Uint8Array {
   const reader = new FrameReader();
   const parts: Uint8Array[] = [];

@@ -1,8 +1,9 @@
 /** Checks the stored bytes of one file of a repository: as a job, so that workers do the reading and hashing. */
 import { isError, toBackupError } from "../base/errors";
 import { measure } from "../base/hash";
-import { type Packing, type Repository, unpack } from "../repository/repository";
+import type { Packing, Repository } from "../repository/repository";
 import type { ByteRange } from "../storage/storage";
+import { readStored, unpackStored } from "./readStored";
 
 export interface VerifyFileJob {
   readonly kind: "verifyFile";
@@ -25,8 +26,8 @@ export interface VerifyFileResult {
 
 export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repository): Promise<VerifyFileResult> {
   try {
-    const stored = await repo(job.repoKey).storage.read(job.path, job.range ?? undefined);
-    const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpack(stored, job.unpack));
+    const stored = readStored(repo(job.repoKey).storage, job.path, job.range ?? undefined);
+    const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpackStored(stored, job.unpack));
     if (sha1 !== job.sha1) return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
     if (sizeBytes !== job.sizeBytes) return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };
     return { status: "ok", text: "" };

@@ -5,16 +5,17 @@
  * Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is the same without fsync of directories
  * and without symbolic links, because SMB mounts have neither.
  */
-import type { Dirent, Stats } from "node:fs";
+import { closeSync, type Dirent, openSync, readSync, type Stats } from "node:fs";
 import { type FileHandle, lstat, open, readdir, rename, rm, symlink, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { atomicWrite, makeDirectories, syncDirectory, TEMP_SUFFIX, type WriteOptions, writeInPlace } from "../local/atomicWrite";
+import { openFileWriter } from "../local/fileWriter";
 import { isMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
-import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "./storage";
+import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "./storage";
 
 export interface PosixOptions {
   /** Absolute directory of the repository. */
@@ -59,8 +60,7 @@ export class PosixStorage implements Storage {
     try {
       handle = await open(full, "r");
     } catch (error) {
-      if (isMissing(error)) throw fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
-      throw systemError("fileOpen", `open file '${full}' for read`, full, error);
+      throw openError(path, full, error);
     }
     if (range?.sizeBytes !== 0) return this.#readHandle(handle, full, range);
     await handle.close();
@@ -73,6 +73,41 @@ export class PosixStorage implements Storage {
 
   async putStream(path: string, openSource: () => ByteStream, options: PutOptions = {}): Promise<void> {
     await this.#write(path, openSource(), options);
+  }
+
+  openReader(path: string, range?: ByteRange): BlockReader {
+    checkPath(path);
+    const full = this.#full(path);
+    let fd: number;
+    try {
+      fd = openSync(full, "r");
+    } catch (error) {
+      throw openError(path, full, error);
+    }
+    let position = range?.offsetBytes ?? 0;
+    const end = range?.sizeBytes === undefined ? Number.POSITIVE_INFINITY : position + range.sizeBytes;
+    return {
+      read: (target) => {
+        this.#throwIfAborted(full);
+        const sizeBytes = Math.min(target.length, end - position);
+        if (sizeBytes <= 0) return 0;
+        try {
+          const readBytes = readSync(fd, target, 0, sizeBytes, position);
+          position += readBytes;
+          return readBytes;
+        } catch (error) {
+          throw systemError("fileRead", `read '${full}'`, full, error);
+        }
+      },
+      close: () => closeSync(fd),
+    };
+  }
+
+  async openWriter(path: string): Promise<BlockWriter> {
+    checkPath(path);
+    this.#throwIfAborted(path);
+    const { signal, syncDirectories } = this.#options;
+    return openFileWriter(this.#full(path), { signal, syncDirectories });
   }
 
   async remove(path: string): Promise<void> {
@@ -219,6 +254,11 @@ async function readChunk(handle: FileHandle, full: string, position: number, end
   } catch (error) {
     return systemError("fileRead", `read '${full}'`, full, error);
   }
+}
+
+function openError(path: string, full: string, error: unknown): BackupError {
+  if (isMissing(error)) return fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
+  return systemError("fileOpen", `open file '${full}' for read`, full, error);
 }
 
 function blamedPath(error: unknown, fallback: string): string {

@@ -44,6 +44,22 @@ export interface PutOptions {
   readonly atomic?: boolean;
 }
 
+/** A file being read into memory of the caller, each call at once. */
+export interface BlockReader {
+  /** Fills the begin of `target` and returns how many bytes that were; 0 at the end. */
+  read(target: Uint8Array): number;
+  close(): void;
+}
+
+/** A file being written in place, durable like `putStream` without `atomic`. The bytes of each call are taken before it returns. */
+export interface BlockWriter {
+  write(bytes: Uint8Array): void;
+  /** Content synced, file closed; an error removes the file. */
+  finish(): Promise<void>;
+  /** Closes and removes the file, whatever happened before. */
+  abandon(): void;
+}
+
 export interface Storage {
   /** For messages: `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. No secret. */
   readonly name: string;
@@ -66,6 +82,12 @@ export interface Storage {
    * source that cannot be read twice throws there. On an error nothing is visible under the name (atomic) or garbage may be (not atomic).
    */
   putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void>;
+
+  /** {@link read} for threads that may wait for a disk; only where reading is a call into the kernel. @throws fileMissing */
+  openReader?(path: string, range?: ByteRange): BlockReader;
+
+  /** {@link putStream} in place, making missing directories, for such threads; only where writing is a call into the kernel. */
+  openWriter?(path: string): Promise<BlockWriter>;
 
   /** Removes one file; a missing one is fine. */
   remove(path: string): Promise<void>;

@@ -3,23 +3,27 @@
  * compression, encrypted and stored per repository.
  *
  * A repository that fails is an error in its own result and leaves the others alone. Reading stops at the size that the scan saw: what a
- * relation grows by during the backup comes back with the WAL. Small files go through one-shot codecs, large ones are streamed in 1 MiB
- * chunks, so memory does not depend on file sizes.
+ * relation grows by during the backup comes back with the WAL. Small files go through one-shot codecs, large ones chunk by chunk, so memory
+ * does not depend on file sizes. All of it happens in the calling thread, which is a worker's: trips through Node's thread pool cost more
+ * than most of the work.
  */
-import { type FileHandle, open } from "node:fs/promises";
-import { type ByteStream, concatBytes } from "../../base/bytes";
+import { closeSync, openSync, readSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { Measured, SHA1_EMPTY, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
-import { type BranchResult, tee } from "../../base/tee";
-import { encrypt } from "../../format/cipher";
-import { type CompressSpec, compress, compressBytes } from "../../format/compress";
+import { Encryptor } from "../../format/cipher";
+import type { Codec, Pieces } from "../../format/codec";
+import { type CompressSpec, compressBytes, createCompressor } from "../../format/compress";
 import { PageChecker, type PageRange } from "../../format/pageChecksum";
 import { imageOf } from "../../format/pgControl";
-import { type Repository, seal } from "../../repository/repository";
+import { systemCodeOf } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
+import { type Repository, seal } from "../../repository/repository";
+import type { BlockWriter } from "../../storage/storage";
+import { TargetWriter } from "./targetWriter";
 
 export interface CopyTarget {
   readonly repoKey: number;
@@ -60,106 +64,142 @@ export interface CopyFileResult {
   readonly repos: readonly RepoResult<StoredCopy>[];
 }
 
+const READ_SIZE_BYTES = 256 * 1024;
 const MISSING: CopyFileResult = { missing: true, sizeBytes: 0, sha1: SHA1_EMPTY, repos: [] };
 
 export async function copyFile(job: CopyFileJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
-  if (job.controlOf !== null) return copyBytes(job, imageOf((await loadControlFile(job.controlOf, ctx)).header), repo, ctx);
-  const handle = await open(job.sourcePath, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
-    throw fail("fileOpen", `unable to open file '${job.sourcePath}' for read: [${error.code}] ${error.message}`, {
-      path: job.sourcePath,
-      cause: error,
-    });
-  });
-  if (handle === null) return MISSING;
+  if (job.controlOf !== null) return copyBytes(job, imageOf((await loadControlFile(job.controlOf, ctx)).header), null, repo, ctx);
+  const fd = openSource(job);
+  if (fd === null) return MISSING;
   try {
-    return job.sizeBytes <= LIMITS.chunkSizeBytes
-      ? await copyBytes(job, await readUpTo(handle, job), repo, ctx, handle)
-      : await copyStream(job, handle, repo, ctx);
+    return job.sizeBytes <= LIMITS.chunkSizeBytes ? await copyBytes(job, readWhole(fd, job), fd, repo, ctx) : await copyChunks(job, fd, repo, ctx);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
 async function copyBytes(
   job: CopyFileJob,
   bytes: Uint8Array,
+  fd: number | null,
   repo: (key: number) => Repository,
   ctx: Context,
-  handle?: FileHandle,
 ): Promise<CopyFileResult> {
   const checker = job.pages === null ? null : new PageChecker(job.pages);
   checker?.add(bytes);
-  const compressed = new Map<string, Uint8Array | Promise<Uint8Array>>();
+  const compressed = new Map<string, Uint8Array>();
+  const packed = (spec: CompressSpec): Uint8Array => {
+    const key = compressKey(spec);
+    const found = compressed.get(key) ?? compressBytes(bytes, spec);
+    compressed.set(key, found);
+    return found;
+  };
   const repos = await Promise.all(
-    job.targets.map(async (target): Promise<RepoResult<StoredCopy>> => {
-      try {
-        const key = compressKey(target.compress);
-        if (!compressed.has(key)) compressed.set(key, compressBytes(bytes, target.compress));
-        const packed = await (compressed.get(key) as Uint8Array | Promise<Uint8Array>);
-        const stored = seal(packed, target.cipherPass, ctx);
-        await repo(target.repoKey).storage.put(target.path, stored, { atomic: false });
-        return { repoKey: target.repoKey, ok: true, value: storedCopy(target, stored.length, stored === bytes ? undefined : sha1Hex(stored)) };
-      } catch (error) {
-        return { repoKey: target.repoKey, ok: false, error: toBackupError(error) };
-      }
-    }),
+    job.targets.map((target) =>
+      resultOf(target, async () => {
+        const stored = seal(packed(target.compress), target.cipherPass, ctx);
+        const { storage } = repo(target.repoKey);
+        if (storage.openWriter === undefined) await storage.put(target.path, stored, { atomic: false });
+        else await writeWhole(await storage.openWriter(target.path), stored);
+        return storedCopy(target, stored.length, stored === bytes ? undefined : sha1Hex(stored));
+      }),
+    ),
   );
-  const pages = checker === null || handle === undefined ? {} : await settlePages(checker, handle, job);
+  const pages = checker === null || fd === null ? {} : settlePages(checker, fd, job);
   return { missing: false, sizeBytes: bytes.length, sha1: bytes.length === 0 ? SHA1_EMPTY : sha1Hex(bytes), ...pages, repos };
 }
 
-async function copyStream(job: CopyFileJob, handle: FileHandle, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
+async function writeWhole(writer: BlockWriter, bytes: Uint8Array): Promise<void> {
+  try {
+    writer.write(bytes);
+  } catch (error) {
+    writer.abandon();
+    throw error;
+  }
+  await writer.finish();
+}
+
+/** Each chunk goes through everything before the next is read, and into the same buffer, so it stays in the processor's cache. */
+async function copyChunks(job: CopyFileJob, fd: number, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
   const measured = new Measured();
   const checker = job.pages === null ? null : new PageChecker(job.pages);
-  const groups = new Map<string, CopyTarget[]>();
-  for (const target of job.targets) groups.set(compressKey(target.compress), [...(groups.get(compressKey(target.compress)) ?? []), target]);
-  const targetGroups = [...groups.values()];
-
-  const results = await tee(
-    readChunks(handle, job, (chunk) => {
+  const targets: OpenTarget[] = await Promise.all(
+    job.targets.map(async (target) => {
+      const encryptor = target.cipherPass === null ? null : new Encryptor(target.cipherPass, ctx.random.bytes(8));
+      const { storage } = repo(target.repoKey);
+      return { target, writer: await TargetWriter.open({ storage, path: target.path, repoKey: target.repoKey }, encryptor) };
+    }),
+  );
+  const groups = groupsOf(targets);
+  try {
+    for (const chunk of chunksOf(fd, job)) {
       measured.add(chunk);
       checker?.add(chunk);
-    }),
-    targetGroups.map((group) => (stream: ByteStream) => storeGroup(group, stream, repo, ctx)),
+      for (const group of groups) await group.write((codec) => codec.update(chunk));
+      if (targets.every(({ writer }) => !writer.alive)) break;
+      // What the network has to say is heard between two chunks.
+      await setImmediate();
+    }
+    for (const group of groups) await group.write((codec) => codec.finish());
+  } catch (error) {
+    await Promise.all(targets.map(({ writer }) => writer.abandon(error)));
+    throw error;
+  } finally {
+    for (const group of groups) group.codec.close();
+  }
+  const repos = await Promise.all(
+    targets.map(({ target, writer }) =>
+      resultOf(target, async () => {
+        const { sizeBytes, sha1 } = await writer.finish();
+        return storedCopy(target, sizeBytes, sha1);
+      }),
+    ),
   );
-  const repos = targetGroups.flatMap((group, index) => groupResults(group, results[index] as BranchResult<BranchResult<StoredCopy>[]>));
   const { sizeBytes, sha1 } = measured.result();
-  return { missing: false, sizeBytes, sha1, ...(checker === null ? {} : await settlePages(checker, handle, job)), repos };
+  return { missing: false, sizeBytes, sha1, ...(checker === null ? {} : settlePages(checker, fd, job)), repos };
 }
 
-/** Compresses once and hands the result to every repository of the group. */
-function storeGroup(
-  group: readonly CopyTarget[],
-  stream: ByteStream,
-  repo: (key: number) => Repository,
-  ctx: Context,
-): Promise<BranchResult<StoredCopy>[]> {
-  const packed = (group[0] as CopyTarget).compress.type === "none" ? stream : compress(stream, (group[0] as CopyTarget).compress);
-  return tee(
-    packed,
-    group.map((target) => async (bytes: ByteStream): Promise<StoredCopy> => {
-      const measured = new Measured();
-      let opened = false;
-      const openOnce = (): ByteStream => {
-        // The source was read for all repositories together and cannot be read again for one.
-        if (opened) throw fail("service", `repo${target.repoKey}: upload of '${target.path}' could not be started over`, { repoKey: target.repoKey });
-        opened = true;
-        return measured.through(target.cipherPass === null ? bytes : encrypt(bytes, target.cipherPass, ctx.random.bytes(8)));
-      };
-      await repo(target.repoKey).storage.putStream(target.path, openOnce, { atomic: false });
-      const { sizeBytes, sha1 } = measured.result();
-      return storedCopy(target, sizeBytes, sha1);
-    }),
-  );
+interface OpenTarget {
+  readonly target: CopyTarget;
+  readonly writer: TargetWriter;
 }
 
-function groupResults(group: readonly CopyTarget[], result: BranchResult<BranchResult<StoredCopy>[]>): RepoResult<StoredCopy>[] {
-  return group.map((target, index): RepoResult<StoredCopy> => {
-    if (!result.ok) return { repoKey: target.repoKey, ok: false, error: result.error };
-    const own = result.value[index] as BranchResult<StoredCopy>;
-    return own.ok ? { repoKey: target.repoKey, ok: true, value: own.value } : { repoKey: target.repoKey, ok: false, error: own.error };
-  });
+/** Targets that share one compression: it is done once for all of them. */
+class TargetGroup {
+  readonly codec: Codec;
+  readonly writers: TargetWriter[] = [];
+
+  constructor(spec: CompressSpec) {
+    this.codec = createCompressor(spec);
+  }
+
+  /** Hands on what the codec makes, held back by the slowest target that still lives. */
+  async write(run: (codec: Codec) => Pieces): Promise<void> {
+    if (this.writers.every((writer) => !writer.alive)) return;
+    for await (const piece of run(this.codec)) {
+      for (const writer of this.writers) writer.write(piece);
+      for (const writer of this.writers) await writer.room();
+    }
+  }
+}
+
+function groupsOf(targets: readonly OpenTarget[]): TargetGroup[] {
+  const groups = new Map<string, TargetGroup>();
+  for (const { target, writer } of targets) {
+    const key = compressKey(target.compress);
+    const group = groups.get(key) ?? new TargetGroup(target.compress);
+    groups.set(key, group);
+    group.writers.push(writer);
+  }
+  return [...groups.values()];
+}
+
+async function resultOf(target: CopyTarget, work: () => Promise<StoredCopy>): Promise<RepoResult<StoredCopy>> {
+  try {
+    return { repoKey: target.repoKey, ok: true, value: await work() };
+  } catch (error) {
+    return { repoKey: target.repoKey, ok: false, error: toBackupError(error) };
+  }
 }
 
 /** Stock's rule: a checksum of the stored bytes exactly when a filter changed them ("pgbackrest-format" 19). */
@@ -172,37 +212,59 @@ function storedCopy(target: CopyTarget, sizeRepoBytes: number, sha1Repo: string 
  * A page that looked wrong may have been written while it was read: it is read again, and counts as an error only if its bytes did not
  * change ("pgbackrest-format" 7.4).
  */
-async function settlePages(checker: PageChecker, handle: FileHandle, job: CopyFileJob): Promise<Pick<CopyFileResult, "pagesValid" | "pageErrors">> {
+function settlePages(checker: PageChecker, fd: number, job: CopyFileJob): Pick<CopyFileResult, "pagesValid" | "pageErrors"> {
   const { pageSizeBytes } = job.pages as NonNullable<CopyFileJob["pages"]>;
   const reread = Buffer.alloc(pageSizeBytes);
   for (const suspect of checker.suspects()) {
-    const { bytesRead } = await handle.read(reread, 0, pageSizeBytes, suspect.offsetBytes);
-    if (bytesRead < pageSizeBytes || Buffer.compare(reread, suspect.page) !== 0) checker.acquit(suspect.blockNo);
+    const readBytes = readAt(fd, reread, suspect.offsetBytes, job);
+    if (readBytes < pageSizeBytes || Buffer.compare(reread, suspect.page) !== 0) checker.acquit(suspect.blockNo);
   }
   const { valid, errors } = checker.finish();
   return errors.length > 0 ? { pagesValid: valid, pageErrors: errors } : { pagesValid: valid };
 }
 
-async function readUpTo(handle: FileHandle, job: CopyFileJob): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of readChunks(handle, job, () => {})) parts.push(chunk);
-  return concatBytes(parts);
+/** Null when the file is gone. */
+function openSource({ sourcePath }: CopyFileJob): number | null {
+  try {
+    return openSync(sourcePath, "r");
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return null;
+    throw fail("fileOpen", `unable to open file '${sourcePath}' for read: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
+      path: sourcePath,
+      cause: error,
+    });
+  }
 }
 
-async function* readChunks(handle: FileHandle, job: CopyFileJob, visit: (chunk: Uint8Array) => void): ByteStream {
-  let offsetBytes = 0;
-  while (offsetBytes < job.sizeBytes) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(LIMITS.chunkSizeBytes, job.sizeBytes - offsetBytes));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, offsetBytes).catch((error: NodeJS.ErrnoException) => {
-      throw fail("fileRead", `unable to read '${job.sourcePath}' at offset ${offsetBytes}: [${error.code}] ${error.message}`, {
-        path: job.sourcePath,
-      });
-    });
-    if (bytesRead === 0) return;
-    offsetBytes += bytesRead;
-    const chunk = bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
-    visit(chunk);
-    yield chunk;
+/** The file up to its size at the scan. */
+function readWhole(fd: number, job: CopyFileJob): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(job.sizeBytes);
+  let filled = 0;
+  while (filled < bytes.length) {
+    const readBytes = readAt(fd, bytes.subarray(filled), filled, job);
+    if (readBytes === 0) break;
+    filled += readBytes;
+  }
+  return bytes.subarray(0, filled);
+}
+
+/** The file up to its size at the scan; every chunk is in the same buffer. */
+function* chunksOf(fd: number, job: CopyFileJob): Iterable<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
+  for (let offsetBytes = 0; offsetBytes < job.sizeBytes; ) {
+    const readBytes = readAt(fd, buffer.subarray(0, Math.min(buffer.length, job.sizeBytes - offsetBytes)), offsetBytes, job);
+    if (readBytes === 0) return;
+    offsetBytes += readBytes;
+    yield buffer.subarray(0, readBytes);
+  }
+}
+
+function readAt(fd: number, target: Uint8Array, offsetBytes: number, { sourcePath }: CopyFileJob): number {
+  try {
+    return readSync(fd, target, 0, target.length, offsetBytes);
+  } catch (error) {
+    const reason = `[${systemCodeOf(error)}] ${toBackupError(error).message}`;
+    throw fail("fileRead", `unable to read '${sourcePath}' at offset ${offsetBytes}: ${reason}`, { path: sourcePath });
   }
 }
 

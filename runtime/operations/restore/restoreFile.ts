@@ -5,18 +5,28 @@
  * repository that holds the same label), from the start. The file is durable, with its mode, owner and time, when the job is done.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, fchmodSync, fchownSync, futimesSync, writeSync } from "node:fs";
-import { chown, type FileHandle, open, stat, utimes } from "node:fs/promises";
-import { type ByteStream, collect } from "../../base/bytes";
+import {
+  chownSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsync,
+  ftruncateSync,
+  futimesSync,
+  openSync,
+  readSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
-import { sha1Hex } from "../../base/hash";
-import { LIMITS } from "../../base/limits";
-import { decryptBytes } from "../../format/cipher";
-import { decompressBytes } from "../../format/compress";
-import { systemCodeOf } from "../../local/systemError";
-import { type Packing, type Repository, unpack } from "../../repository/repository";
+import { systemCodeOf, systemError } from "../../local/systemError";
+import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
+import { readStored, unpackStored } from "../readStored";
 
 export interface RestoreSource extends Packing {
   readonly repoKey: number;
@@ -52,37 +62,49 @@ export interface RestoreFileResult {
 
 export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
   if (job.delta && (await hasContent(job))) {
-    await applyAttributes(job);
+    applyAttributes(job);
     return { repoKey: null, kept: true, warnings: [] };
   }
-  const handle = await open(job.destination, "w", 0o600).catch((error: NodeJS.ErrnoException) => {
-    throw fail("fileOpen", `unable to open file '${job.destination}' for write: [${error.code}] ${error.message}`, {
-      path: job.destination,
-      cause: error,
-    });
-  });
+  const fd = openDestination(job);
   try {
-    const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(handle, job, repo, ctx);
-    // Synchronous where the kernel answers at once: a trip through the thread pool costs more than the call itself.
-    fchmodSync(handle.fd, job.mode);
-    if (job.owner !== null) fchownSync(handle.fd, job.owner.uid, job.owner.gid);
-    futimesSync(handle.fd, job.modifiedAtS, job.modifiedAtS);
-    await handle.sync();
+    const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(fd, job, repo, ctx);
+    // At once where the kernel answers at once: a trip through the thread pool costs more than the call itself.
+    fchmodSync(fd, job.mode);
+    if (job.owner !== null) fchownSync(fd, job.owner.uid, job.owner.gid);
+    futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
+    await synced(fd, job);
     return result;
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
-async function fill(handle: FileHandle, job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
+function openDestination({ destination }: RestoreFileJob): number {
+  try {
+    return openSync(destination, "w", 0o600);
+  } catch (error) {
+    throw fail("fileOpen", `unable to open file '${destination}' for write: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
+      path: destination,
+      cause: error,
+    });
+  }
+}
+
+/** In the thread pool: the disk takes its time, and other jobs of this thread go on. */
+async function synced(fd: number, { destination }: RestoreFileJob): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    fsync(fd, (error) => (error === null ? resolve() : reject(systemError("fileSync", `sync file '${destination}'`, destination, error))));
+  });
+}
+
+async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
   const warnings: string[] = [];
   let last: BackupError | undefined;
   for (const source of job.sources) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
-      if (warnings.length > 0) await handle.truncate(0);
-      const isSmall = Math.max(job.sizeBytes, source.sizeRepoBytes) <= WHOLE_SIZE_BYTES_MAX;
-      await (isSmall ? copyWhole : copySource)(handle, job, source, repo(source.repoKey));
+      if (warnings.length > 0) ftruncateSync(fd, 0);
+      await copySource(fd, job, source, repo(source.repoKey));
       return { repoKey: source.repoKey, kept: false, warnings };
     } catch (error) {
       last = asDamage(toBackupError(error), job, source);
@@ -92,26 +114,14 @@ async function fill(handle: FileHandle, job: RestoreFileJob, repo: (key: number)
   throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
 }
 
-/** Files up to this size are restored in one piece. */
-const WHOLE_SIZE_BYTES_MAX = 8 * LIMITS.chunkSizeBytes;
-
-/** A small file in one piece: buffers of its own size and one-shot codecs cost a fraction of streams. */
-async function copyWhole(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
-  const { path, range, sizeRepoBytes, cipherPass, compressType, raw } = source;
-  const stored = await collect(await repo.storage.read(path, range ?? { offsetBytes: 0, sizeBytes: sizeRepoBytes }), WHOLE_SIZE_BYTES_MAX);
-  const packed = cipherPass === null ? stored : decryptBytes(stored, cipherPass, raw);
-  const bytes = decompressBytes(packed, compressType, job.sizeBytes, raw);
-  requireContent(job, source, bytes.length, sha1Hex(bytes));
-  writeFully(handle, bytes, 0, job);
-}
-
-async function copySource(handle: FileHandle, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
+/** Each piece is hashed and written while it is in the processor's cache. */
+async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
   const hash = createHash("sha1");
   let offsetBytes = 0;
-  for await (const chunk of await openSource(source, repo)) {
+  for await (const chunk of openSource(source, repo)) {
     if (offsetBytes + chunk.length > job.sizeBytes) break;
     hash.update(chunk);
-    writeFully(handle, chunk, offsetBytes, job);
+    writeFully(fd, chunk, offsetBytes, job);
     offsetBytes += chunk.length;
   }
   requireContent(job, source, offsetBytes, hash.digest("hex"));
@@ -143,17 +153,17 @@ function requireContent(job: RestoreFileJob, source: RestoreSource, sizeBytes: n
   }
 }
 
-async function openSource(source: RestoreSource, repo: Repository): Promise<ByteStream> {
-  const stored = await (source.range === null ? repo.storage.read(source.path) : repo.storage.read(source.path, source.range));
-  return unpack(stored, source);
+function openSource(source: RestoreSource, repo: Repository): ByteStream {
+  const range = source.range ?? { offsetBytes: 0, sizeBytes: source.sizeRepoBytes };
+  return unpackStored(readStored(repo.storage, source.path, range), source);
 }
 
 /** Into the page cache, so at once; `sync` later waits for the disk. */
-function writeFully(handle: FileHandle, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
+function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
   let written = 0;
   while (written < chunk.length) {
     try {
-      written += writeSync(handle.fd, chunk, written, chunk.length - written, offsetBytes + written);
+      written += writeSync(fd, chunk, written, chunk.length - written, offsetBytes + written);
     } catch (error) {
       const code = systemCodeOf(error);
       throw fail("fileWrite", `unable to write '${job.destination}': [${code}] ${toBackupError(error).message}`, {
@@ -165,15 +175,30 @@ function writeFully(handle: FileHandle, chunk: Uint8Array, offsetBytes: number, 
   }
 }
 
-async function hasContent(job: RestoreFileJob): Promise<boolean> {
-  const info = await stat(job.destination).catch(() => null);
-  if (info === null || info.size !== job.sizeBytes) return false;
-  const hash = createHash("sha1");
-  for await (const chunk of createReadStream(job.destination, { highWaterMark: 1024 * 1024 })) hash.update(chunk);
-  return hash.digest("hex") === job.sha1;
+const READ_SIZE_BYTES = 256 * 1024;
+
+async function hasContent({ destination, sizeBytes, sha1 }: RestoreFileJob): Promise<boolean> {
+  let fd: number;
+  try {
+    fd = openSync(destination, "r");
+  } catch {
+    return false;
+  }
+  try {
+    if (fstatSync(fd).size !== sizeBytes) return false;
+    const hash = createHash("sha1");
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_SIZE_BYTES, Math.max(sizeBytes, 1)));
+    for (let readBytes = 0; (readBytes = readSync(fd, buffer, 0, buffer.length, null)) > 0; ) {
+      hash.update(buffer.subarray(0, readBytes));
+      if (readBytes === READ_SIZE_BYTES) await setImmediate();
+    }
+    return hash.digest("hex") === sha1;
+  } finally {
+    closeSync(fd);
+  }
 }
 
-async function applyAttributes(job: RestoreFileJob): Promise<void> {
-  if (job.owner !== null) await chown(job.destination, job.owner.uid, job.owner.gid);
-  await utimes(job.destination, job.modifiedAtS, job.modifiedAtS);
+function applyAttributes(job: RestoreFileJob): void {
+  if (job.owner !== null) chownSync(job.destination, job.owner.uid, job.owner.gid);
+  utimesSync(job.destination, job.modifiedAtS, job.modifiedAtS);
 }

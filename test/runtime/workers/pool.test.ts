@@ -25,6 +25,7 @@ const SOURCE = `
   import { serveJobs } from "./runtime/workers/worker";
   const ctx = { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
   class Strange extends PosixStorage {
+    openReader = undefined;
     read(path, range) {
       if (path === "exit") process.exit(7);
       if (path === "crash") setImmediate(() => { throw new Error("thread crashed"); });

@@ -1,0 +1,178 @@
+/**
+ * Node's gz and zst codecs without their streams, driven at once in the calling thread.
+ *
+ * A trip through libuv's thread pool and a new buffer for every chunk cost a third of the processor time of a restore. Node has no public way
+ * to feed a codec synchronously piece by piece, so this drives the handle below the stream (`_handle.writeSync`, as `minizlib` and Node's
+ * own `gzipSync` do). It is tried out once per thread; where it does not answer as expected, the public stream does the same work.
+ */
+import type { Transform } from "node:stream";
+import { constants, createGzip, gunzipSync } from "node:zlib";
+import type { Codec, Pieces } from "./codec";
+
+export interface ZlibCodecOptions {
+  readonly create: () => Transform;
+  /** What the handle is told with a chunk, and with the end of the content. */
+  readonly moreFlag: number;
+  readonly endFlag: number;
+  /** Turns the codec's own errors into ours. */
+  readonly mapError: (error: unknown) => unknown;
+}
+
+/** Pieces are at most this long. */
+const PIECE_SIZE_BYTES = 128 * 1024;
+const NOTHING = new Uint8Array(0);
+
+/** Calls of the handle: flag; input, offset, length; output, offset, length. */
+type WriteSync = (
+  flag: number,
+  input: Uint8Array,
+  inputOffset: number,
+  inputLength: number,
+  output: Uint8Array,
+  outputOffset: number,
+  outputLength: number,
+) => void;
+
+interface Handle {
+  writeSync: WriteSync;
+  onerror: (message: string, errno: number, code: string) => void;
+}
+
+export function zlibCodec(options: ZlibCodecOptions): Codec {
+  return worksAtOnce() ? new HandleCodec(options) : new StreamCodec(options);
+}
+
+let tried: boolean | undefined;
+
+/** One small file through a handle: another Node may call it otherwise. */
+function worksAtOnce(): boolean {
+  if (tried !== undefined) return tried;
+  const sample = Buffer.from("pgbackstop ".repeat(30_000), "latin1");
+  const parts: Uint8Array[] = [];
+  try {
+    const codec = new HandleCodec({
+      create: () => createGzip(),
+      moreFlag: constants.Z_NO_FLUSH,
+      endFlag: constants.Z_FINISH,
+      mapError: (error) => error,
+    });
+    for (let begin = 0; begin < sample.length; begin += 100_000) {
+      for (const piece of codec.update(sample.subarray(begin, begin + 100_000))) parts.push(new Uint8Array(piece));
+    }
+    for (const piece of codec.finish()) parts.push(new Uint8Array(piece));
+    codec.close();
+    tried = gunzipSync(Buffer.concat(parts)).equals(sample);
+  } catch {
+    tried = false;
+  }
+  return tried;
+}
+
+/** Always writes into the same buffer, which may be shorter than the output: so memory does not depend on what the content unpacks to. */
+export class HandleCodec implements Codec {
+  readonly #options: ZlibCodecOptions;
+  readonly #stream: Transform;
+  readonly #handle: Handle;
+  /** Set by the handle: room left in the output, input left. */
+  readonly #state: Uint32Array;
+  readonly #output = Buffer.allocUnsafeSlow(PIECE_SIZE_BYTES);
+  #error: Error | undefined;
+
+  constructor(options: ZlibCodecOptions) {
+    this.#options = options;
+    this.#stream = options.create();
+    const handle: unknown = Reflect.get(this.#stream, "_handle");
+    const state: unknown = Reflect.get(this.#stream, "_writeState");
+    if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2) throw new Error("this Node's codecs have no handle");
+    handle.onerror = (message, errno, code) => {
+      this.#error = Object.assign(new Error(message), { errno, code });
+    };
+    this.#handle = handle;
+    this.#state = state;
+  }
+
+  *update(chunk: Uint8Array): Iterable<Uint8Array> {
+    if (chunk.length > 0) yield* this.#run(chunk, this.#options.moreFlag);
+  }
+
+  finish(): Iterable<Uint8Array> {
+    return this.#run(NOTHING, this.#options.endFlag);
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+
+  /** Ends when the handle leaves room in the output: then it has taken all the input that it wants. */
+  *#run(input: Uint8Array, flag: number): Iterable<Uint8Array> {
+    const size = this.#output.length;
+    let left = input.length;
+    for (;;) {
+      this.#handle.writeSync(flag, input, input.length - left, left, this.#output, 0, size);
+      if (this.#error !== undefined) throw this.#options.mapError(this.#error);
+      const room = this.#state[0] as number;
+      left = this.#state[1] as number;
+      if (room < size) yield this.#output.subarray(0, size - room);
+      if (room > 0) return;
+    }
+  }
+}
+
+function isHandle(handle: unknown): handle is Handle {
+  return typeof handle === "object" && handle !== null && "writeSync" in handle && typeof handle.writeSync === "function";
+}
+
+/** The same by the public stream, one chunk after the other. */
+export class StreamCodec implements Codec {
+  readonly #options: ZlibCodecOptions;
+  readonly #stream: Transform;
+  #error: Error | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: ZlibCodecOptions) {
+    this.#options = options;
+    this.#stream = options.create();
+    this.#stream.on("readable", () => this.#wake?.());
+    this.#stream.once("end", () => this.#wake?.());
+    this.#stream.once("error", (error) => {
+      this.#error = error;
+      this.#wake?.();
+    });
+  }
+
+  update(chunk: Uint8Array): Pieces {
+    // The stream may look at the chunk later than the caller's buffer holds it.
+    return this.#run((done) => this.#stream.write(Buffer.from(chunk), done));
+  }
+
+  finish(): Pieces {
+    return this.#run((done) => {
+      this.#stream.once("end", done);
+      this.#stream.end();
+    });
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+
+  async *#run(start: (done: () => void) => void): AsyncIterable<Uint8Array> {
+    let isDone = false;
+    start(() => {
+      isDone = true;
+      this.#wake?.();
+    });
+    for (;;) {
+      const piece: unknown = this.#stream.read();
+      if (piece instanceof Uint8Array) yield piece;
+      else if (this.#error !== undefined) throw this.#options.mapError(this.#error);
+      else if (isDone) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = undefined;
+      }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * A file written in place by calls that return when the kernel has the bytes: for worker threads, where a trip through Node's thread pool
+ * for every call costs more than the call. Only the sync to the disk goes through the pool, so that a thread syncs several files at once.
+ *
+ * Modes, missing directories and errors are those of `atomicWrite`.
+ */
+import { closeSync, fsync, openSync, unlinkSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { fail, isError } from "../base/errors";
+import { FILE_MODE, makeDirectories, type WriteOptions } from "./atomicWrite";
+import { systemCodeOf, systemError } from "./systemError";
+
+export async function openFileWriter(path: string, options: Omit<WriteOptions, "mode">): Promise<FileWriter> {
+  const openFile = (): number => openSync(path, "w", FILE_MODE);
+  try {
+    return new FileWriter(path, openFile(), options.signal);
+  } catch (error) {
+    if (systemCodeOf(error) !== "ENOENT") throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+  }
+  await makeDirectories(dirname(path), options.syncDirectories);
+  try {
+    return new FileWriter(path, openFile(), options.signal);
+  } catch (error) {
+    throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+  }
+}
+
+export class FileWriter {
+  readonly #path: string;
+  readonly #signal: AbortSignal | undefined;
+  #fd: number | undefined;
+
+  constructor(path: string, fd: number, signal: AbortSignal | undefined) {
+    this.#path = path;
+    this.#fd = fd;
+    this.#signal = signal;
+  }
+
+  /** The bytes are taken when it returns: the caller may change them then. */
+  write(bytes: Uint8Array): void {
+    const path = this.#path;
+    if (this.#signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
+    try {
+      for (let written = 0; written < bytes.length; ) {
+        const step = writeSync(this.#open(), bytes, written, bytes.length - written, null);
+        if (step === 0) throw fail("fileWrite", `unable to write '${path}': the file system takes no bytes`, { path });
+        written += step;
+      }
+    } catch (error) {
+      throw isError(error) ? error : systemError("fileWrite", `write '${path}'`, path, error);
+    }
+  }
+
+  /** Content synced, file closed; its name is not durable yet. An error removes the file. */
+  async finish(): Promise<void> {
+    const path = this.#path;
+    const fd = this.#open();
+    try {
+      await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error === null ? resolve() : reject(error))));
+    } catch (error) {
+      this.abandon();
+      throw systemError("fileSync", `sync file '${path}'`, path, error);
+    }
+    this.#fd = undefined;
+    try {
+      closeSync(fd);
+    } catch (error) {
+      removeQuietly(path);
+      throw systemError("fileClose", `close file '${path}' after write`, path, error);
+    }
+  }
+
+  /** Closes and removes the file; nothing when it is closed already. */
+  abandon(): void {
+    if (this.#fd === undefined) return;
+    const fd = this.#fd;
+    this.#fd = undefined;
+    try {
+      closeSync(fd);
+    } catch {
+      // Its content is of no use any more.
+    }
+    removeQuietly(this.#path);
+  }
+
+  #open(): number {
+    if (this.#fd === undefined) throw fail("assert", `'${this.#path}' is written after its end`);
+    return this.#fd;
+  }
+}
+
+/** What stays behind is refused or overwritten later: nothing refers to it. */
+function removeQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // See above.
+  }
+}
