@@ -62,7 +62,7 @@ export class ProcessHost implements CommandHost {
   readonly ctx: Context;
   readonly users: UserNames = loadUserNames();
   readonly #facts: ProcessFacts;
-  readonly #locks: LockFile[] = [];
+  readonly #locks = new Set<LockFile>();
   /** Ends what still runs when the command is over: requests to a repository that was given up. */
   readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
@@ -160,12 +160,22 @@ export class ProcessHost implements CommandHost {
     const { execId, pid } = this.#facts;
     const base = { lockPath, stanza, kind, execId, pid };
     // The name without a key is what 2.52 and older lock: both are taken, so that any stock version is kept out.
-    const taken = [acquireLock(base)];
-    this.#locks.push(...taken);
-    for (const repoKey of repoKeys) {
-      const lock = acquireLock({ ...base, repoKey });
-      taken.push(lock);
-      this.#locks.push(lock);
+    const taken: LockFile[] = [];
+    try {
+      for (const request of [base, ...repoKeys.map((repoKey) => ({ ...base, repoKey }))]) {
+        const lock = acquireLock(request);
+        const release = (): void => {
+          lock.release();
+          this.#locks.delete(held);
+        };
+        const held: LockFile = { ...lock, release };
+        this.#locks.add(held);
+        taken.push(held);
+      }
+    } catch (error) {
+      // All or none: who goes on without them must not keep others out.
+      for (const lock of taken) lock.release();
+      throw error;
     }
     return taken;
   }
@@ -206,7 +216,7 @@ export class ProcessHost implements CommandHost {
     for (const session of this.#sessions.values()) await session.close();
     await this.#pool?.close();
     await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));
-    for (const lock of this.#locks) lock.release();
+    for (const lock of [...this.#locks]) lock.release();
   }
 
   /** A person waits for `info`: a repository that does not answer soon is shown as such. */

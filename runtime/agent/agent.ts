@@ -8,46 +8,56 @@ import { isAbsolute, normalize } from "node:path";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
 import { archiveGet } from "../operations/archiveGet";
-import { archivePush } from "../operations/archivePush";
 import { repoErrorLine } from "../operations/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
+import { WalService } from "./walService";
 
-const GRACE_MS = 5000;
-/** How long requests under way may take once the agent is told to end. */
+/** How long requests and files under way may take once the agent is told to end. */
 const DRAIN_MS = 8000;
+
+interface Services {
+  readonly host: CommandHost;
+  readonly wal: WalService;
+}
 
 export const agentCommand: Command = async (host) => {
   const { config, ctx } = host;
+  // What is under way when the agent is told to end is finished first: nothing of it sees that signal.
+  const wal = new WalService(host, { ...ctx, signal: new AbortController().signal });
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
-  const socket = await serveControlSocket(place, (workingDirectory, words) => answer(host, workingDirectory, words), ctx);
+  const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal }, workingDirectory, words), ctx);
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
-  await untilAborted(ctx.signal);
-  const drain = new AbortController();
-  const limit = ctx.clock.sleep(DRAIN_MS, drain.signal).catch(() => {});
+  await aborted(ctx.signal);
+  const drained = new AbortController();
   const enough = new AbortController();
-  void limit.then(() => enough.abort());
-  await socket.close(enough.signal);
-  drain.abort();
+  ctx.clock.sleep(DRAIN_MS, drained.signal).then(
+    () => enough.abort(),
+    () => {},
+  );
+  await Promise.all([socket.close(enough.signal), wal.close(enough.signal)]);
+  drained.abort();
   return 0;
 };
 
-function untilAborted(signal: AbortSignal): Promise<void> {
+function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
 
-async function answer(host: CommandHost, workingDirectory: string, words: readonly string[]): Promise<Answer> {
+async function answer({ host, wal }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
   const [verb, ...params] = words;
   try {
     switch (verb) {
       case "archive-push":
-        return await push(host, pathIn(host.dataDirectory, workingDirectory, params[0]));
+        return await push(wal, pathIn(host.dataDirectory, workingDirectory, params[0]));
       case "archive-get":
         return await get(host, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
+      case "status":
+        return { exitCode: 0, lines: wal.status().map(statusLine) };
       default:
-        throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "it answers archive-push and archive-get." });
+        throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "it answers archive-push, archive-get and status." });
     }
   } catch (thrown) {
     const error = toBackupError(thrown);
@@ -56,24 +66,19 @@ async function answer(host: CommandHost, workingDirectory: string, words: readon
   }
 }
 
-async function push(host: CommandHost, path: string): Promise<Answer> {
-  const { config, ctx } = host;
-  host.requireStarted();
+async function push(wal: WalService, path: string): Promise<Answer> {
   const slash = path.lastIndexOf("/");
-  const control = await host.loadControl();
-  const options = {
-    walDirectory: path.slice(0, slash),
-    walName: path.slice(slash + 1),
-    cluster: { version: control.pgVersion, systemId: control.systemId },
-    headerCheck: config.archiveHeaderCheck,
-    acknowledge: config.settings.acknowledge,
-    graceMs: GRACE_MS,
-    timeoutMs: config.archiveTimeoutMs,
-  };
-  const outcome = await archivePush(host.repositories(), host.debt(), options, ctx);
-  if (outcome.error !== null) throw outcome.error;
-  const lines = outcome.results.flatMap((result) => (result.ok ? [] : [`WARN: ${repoErrorLine(result.repoKey, result.error)}`]));
-  return { exitCode: 0, lines };
+  if (path.slice(0, slash) !== wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${wal.walDirectory}'`);
+  const { answer: pushed, warnings } = await wal.push(path.slice(slash + 1));
+  if (pushed.error !== null) throw pushed.error;
+  const lacking = pushed.results.flatMap((result) => (result.ok || warnings.length > 0 ? [] : [repoErrorLine(result.repoKey, result.error)]));
+  return { exitCode: 0, lines: [...warnings, ...lacking].map((line) => `WARN: ${line}`) };
+}
+
+/** `repo2 waiting=3 debt=0 error=049 unable to connect …` */
+function statusLine({ repoKey, waitingCount, debtCount, error }: ReturnType<WalService["status"]>[number]): string {
+  const well = `repo${repoKey} waiting=${waitingCount} debt=${debtCount}`;
+  return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
 async function get(host: CommandHost, walName: string, destination: string): Promise<Answer> {

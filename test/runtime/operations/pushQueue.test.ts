@@ -147,7 +147,7 @@ describe("a push queue", () => {
     expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
     const beganAtMs = ctx.clock.monotonicMs();
     expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
-    expect(ctx.clock.monotonicMs() - beganAtMs).toBeLessThan(1000);
+    expect(ctx.clock.monotonicMs() - beganAtMs).toBeLessThan(25_000);
     ctx.abort();
   });
 

@@ -1,0 +1,47 @@
+/**
+ * Stock's archive lock around the agent's work: taken with the first file, kept while there is more, given back after a second of rest.
+ *
+ * It keeps the background process of stock's (or our) `archive-async` from writing the same files under the same temporary names while a
+ * host moves from one to the other, and lets `stanza-create` in between.
+ */
+import type { Context } from "../base/context";
+import type { LockFile } from "../local/lockFile";
+import type { WorkLock } from "../operations/pushQueue";
+
+const REST_MS = 1000;
+
+export class ArchiveLock implements WorkLock {
+  readonly #acquire: () => readonly LockFile[];
+  readonly #ctx: Context;
+  #held: readonly LockFile[] = [];
+  #users = 0;
+  /** Grows with each use, so that a rest knows whether it was one. */
+  #uses = 0;
+
+  constructor(acquire: () => readonly LockFile[], ctx: Context) {
+    this.#acquire = acquire;
+    this.#ctx = ctx;
+  }
+
+  /** @throws lockAcquire (50) while somebody else archives */
+  enter(): void {
+    if (this.#held.length === 0) this.#held = this.#acquire();
+    this.#users++;
+    this.#uses++;
+  }
+
+  leave(): void {
+    this.#users--;
+    if (this.#users === 0) void this.#rest(this.#uses);
+  }
+
+  release(): void {
+    for (const lock of this.#held) lock.release();
+    this.#held = [];
+  }
+
+  async #rest(uses: number): Promise<void> {
+    await this.#ctx.clock.sleep(REST_MS, this.#ctx.signal).catch(() => {});
+    if (this.#users === 0 && this.#uses === uses) this.release();
+  }
+}

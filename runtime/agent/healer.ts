@@ -1,0 +1,64 @@
+/**
+ * Pays debts as soon as their repository takes WAL again: looks every few seconds at what is recorded, tries, and waits longer after each
+ * time that did not help. Only what is recorded is healed here; what another program left out, `heal` finds by comparing whole archives.
+ */
+import type { Context } from "../base/context";
+import { toBackupError } from "../base/errors";
+import type { DebtStore } from "../local/debt";
+import { type LocalWal, payDebts, type WalClaims } from "../operations/heal";
+import type { ClusterIdentity } from "../operations/identity";
+import type { WorkLock } from "../operations/pushQueue";
+import type { Repository } from "../repository/repository";
+
+const LOOK_MS = 2000;
+const PAUSE_FIRST_MS = 5000;
+const PAUSE_MS_MAX = 5 * 60_000;
+
+export interface HealerParts {
+  readonly repos: readonly Repository[];
+  readonly debt: DebtStore;
+  readonly lock: WorkLock;
+  /** Null while nothing may be written or the cluster is not known. */
+  present(): { readonly cluster: ClusterIdentity; readonly local: LocalWal; readonly claims: WalClaims } | null;
+}
+
+/** Runs until `signal` aborts; never throws. */
+export async function healForever(parts: HealerParts, ctx: Context, signal: AbortSignal): Promise<void> {
+  await Promise.all(parts.repos.map((repo) => healOne(repo, parts, ctx, signal)));
+}
+
+async function healOne(repo: Repository, parts: HealerParts, ctx: Context, signal: AbortSignal): Promise<void> {
+  let pauseMs = 0;
+  while (!signal.aborted) {
+    await ctx.clock.sleep(Math.max(pauseMs, LOOK_MS), signal).catch(() => {});
+    const present = parts.present();
+    if (signal.aborted || present === null || parts.debt.list(repo.key).length === 0) continue;
+    const isPaid = await tryOnce(repo, parts, present, { ...ctx, signal });
+    pauseMs = isPaid ? 0 : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+  }
+}
+
+async function tryOnce(
+  repo: Repository,
+  { repos, debt, lock }: HealerParts,
+  { cluster, local, claims }: NonNullable<ReturnType<HealerParts["present"]>>,
+  ctx: Context,
+): Promise<boolean> {
+  try {
+    lock.enter();
+    try {
+      for (const owed of debt.clusters(repo.key)) {
+        const isPresent = owed.version === cluster.version && owed.systemId === cluster.systemId;
+        if (debt.list(repo.key, owed).length > 0) await payDebts(repo, repos, owed, { debt, local: isPresent ? local : null, claims }, ctx);
+      }
+    } finally {
+      lock.leave();
+    }
+    const left = debt.list(repo.key).length;
+    ctx.log.info(left === 0 ? `${repo.name} owes no WAL any more` : `${repo.name} still owes ${left} WAL file(s)`);
+    return left === 0;
+  } catch (error) {
+    ctx.log.debug(`${repo.name}: its debt cannot be paid yet: ${toBackupError(error).message}`);
+    return false;
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The WAL of one cluster as the agent keeps it: a push queue over what is ready in pg_wal, renewed when the cluster becomes another one, and
+ * the healer beside it.
+ *
+ * pg_control is read at every look: after an upgrade, or when the data directory was replaced, nothing of the former cluster is answered for.
+ * A stop file ends the queue; after `start` a new one opens the repositories again.
+ */
+import type { Context } from "../base/context";
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import type { CommandHost } from "../commands/host";
+import type { DebtStore } from "../local/debt";
+import { dropWhenFull } from "../operations/dropWal";
+import { openLocalWal } from "../operations/localWal";
+import type { ClusterIdentity } from "../operations/identity";
+import { type LaneStatus, type PushAnswer, PushQueue } from "../operations/pushQueue";
+import { ArchiveLock } from "./archiveLock";
+import { healForever } from "./healer";
+
+const LOOK_MS = 500;
+/** For repositories that are well, once the policy is satisfied: their workers go on after it. */
+const GRACE_MS = 1000;
+
+export interface Pushed {
+  readonly answer: PushAnswer;
+  /** Told beside the answer. */
+  readonly warnings: readonly string[];
+}
+
+export class WalService {
+  readonly #host: CommandHost;
+  readonly #ctx: Context;
+  readonly #debt: DebtStore;
+  readonly #lock: ArchiveLock;
+  readonly #stop = new AbortController();
+  readonly #loops: readonly Promise<void>[];
+  #present: { readonly cluster: ClusterIdentity; readonly queue: PushQueue } | null = null;
+
+  constructor(host: CommandHost, ctx: Context) {
+    this.#host = host;
+    this.#ctx = ctx;
+    this.#debt = host.debt();
+    const repos = host.repositories();
+    const keys = repos.map((repo) => repo.key);
+    this.#lock = new ArchiveLock(() => host.lock("archive", keys), ctx);
+    const parts = { repos, debt: this.#debt, lock: this.#lock, present: () => this.#healing() };
+    this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal)];
+  }
+
+  get walDirectory(): string {
+    return `${this.#host.dataDirectory}/pg_wal`;
+  }
+
+  /** @throws stop (62), and what {@link PushQueue.request} throws */
+  async push(walName: string): Promise<Pushed> {
+    const { config } = this.#host;
+    const { queue, cluster } = await this.#open();
+    const answer = await queue.request(walName, config.settings.acknowledge, config.archiveTimeoutMs);
+    if (answer.accepted) return { answer, warnings: [] };
+    const options = { walDirectory: this.walDirectory, walName, cluster, queueSizeBytesMax: config.archivePushQueueSizeBytesMax };
+    const dropped = await dropWhenFull(answer.results, this.#debt, options, this.#ctx);
+    return dropped === null ? { answer, warnings: [] } : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
+  }
+
+  status(): readonly (LaneStatus & { readonly debtCount: number })[] {
+    const lanes = this.#present?.queue.status() ?? this.#host.repositories().map((repo) => ({ repoKey: repo.key, waitingCount: 0, error: null }));
+    return lanes.map((lane) => ({ ...lane, debtCount: this.#debt.list(lane.repoKey).length }));
+  }
+
+  /** Lets arrive what is on its way until `signal` aborts. */
+  async close(signal: AbortSignal): Promise<void> {
+    this.#stop.abort(fail("term", "the agent ends"));
+    await this.#present?.queue.close(signal);
+    await Promise.race([Promise.all(this.#loops), ended(signal)]);
+    this.#lock.release();
+  }
+
+  /** The queue of the cluster as it is now. */
+  async #open(): Promise<{ readonly cluster: ClusterIdentity; readonly queue: PushQueue }> {
+    try {
+      this.#host.requireStarted();
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+    const { pgVersion: version, systemId } = await this.#host.loadControl();
+    const known = this.#present;
+    if (known !== null && known.cluster.version === version && known.cluster.systemId === systemId) return known;
+    this.#leave();
+    const { config } = this.#host;
+    const cluster = { version, systemId };
+    const options = {
+      walDirectory: this.walDirectory,
+      cluster,
+      headerCheck: config.archiveHeaderCheck,
+      processMax: config.processMax,
+      graceMs: GRACE_MS,
+    };
+    this.#present = { cluster, queue: new PushQueue(this.#host.repositories(), this.#debt, options, this.#lock, this.#ctx) };
+    return this.#present;
+  }
+
+  #leave(): void {
+    void this.#present?.queue.close(AbortSignal.abort());
+    this.#present = null;
+  }
+
+  #healing(): ReturnType<Parameters<typeof healForever>[0]["present"]> {
+    if (this.#present === null) return null;
+    const { cluster, queue } = this.#present;
+    return { cluster, claims: queue, local: openLocalWal(this.walDirectory, cluster, this.#host.config.archiveHeaderCheck) };
+  }
+
+  async #lookForever(): Promise<void> {
+    const { signal } = this.#stop;
+    let told: BackupError | null = null;
+    while (!signal.aborted) {
+      try {
+        await (await this.#open()).queue.look();
+        told = null;
+      } catch (thrown) {
+        const error = toBackupError(thrown);
+        if (told?.message !== error.message) this.#ctx.log.warn(`not looking ahead: ${error.message}`);
+        told = error;
+      }
+      await this.#ctx.clock.sleep(LOOK_MS, signal).catch(() => {});
+    }
+  }
+}
+
+function ended(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

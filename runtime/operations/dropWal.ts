@@ -1,0 +1,45 @@
+/**
+ * `archive-push-queue-max`: the explicit choice to lose WAL rather than fill the disk of PostgreSQL.
+ *
+ * Decided only for a file that could not be acknowledged otherwise, after every repository was tried. When any repository holds it, nothing
+ * is lost: the others owe it, and heal copies it. When none does, it is recorded as dropped for each of them: `info` and `check` show it
+ * until a backup begins behind the gap. (pgBackRest 2.60 "command/archive/push" drops before it tries, for all repositories alike.)
+ */
+import { stat } from "node:fs/promises";
+import type { Context } from "../base/context";
+import type { RepoResult } from "../base/parallel";
+import { formatSize } from "../base/units";
+import type { DebtStore } from "../local/debt";
+import { listReady } from "../postgres/archiveStatus";
+import type { ClusterIdentity } from "./identity";
+
+export interface DropOptions {
+  readonly walDirectory: string;
+  readonly walName: string;
+  readonly cluster: ClusterIdentity;
+  /** Undefined never drops. */
+  readonly queueSizeBytesMax: number | undefined;
+}
+
+/** The warning when PostgreSQL may go on without the file; null when the queue is not too long. Durable when it returns. */
+export async function dropWhenFull(
+  results: readonly RepoResult<unknown>[],
+  debt: DebtStore,
+  { walDirectory, walName, cluster, queueSizeBytesMax }: DropOptions,
+  ctx: Context,
+): Promise<string | null> {
+  if (queueSizeBytesMax === undefined) return null;
+  const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);
+  const { size } = await stat(`${walDirectory}/${ready[0] ?? walName}`);
+  if (ready.length * size <= queueSizeBytesMax) return null;
+  const lacking = results.filter((result) => !result.ok).map((result) => result.repoKey);
+  const isHeld = lacking.length < results.length;
+  for (const repoKey of lacking) (isHeld ? debt.add : debt.addDropped)(repoKey, walName, cluster);
+  const because = `because archive queue exceeded ${formatSize(queueSizeBytesMax)}`;
+  const names = lacking.map((key) => `repo${key}`).join(", ");
+  const text = isHeld
+    ? `acknowledged WAL file '${walName}' although ${names} lacks it ${because}\nHINT: heal copies it from the other repositories.`
+    : `dropped WAL file '${walName}' ${because}\nHINT: no repository holds it: take a new backup, recovery cannot pass this gap.`;
+  ctx.log.warn(text);
+  return text;
+}
