@@ -59,7 +59,7 @@ export function planExpire(repoName: string, info: BackupInfo, retention: Retent
   const rule = request.oldest ? oldestRule(info, retention, repoName) : { retention, eligible: true, notes: [] };
   const kept = [...info.backups];
   const sets = rule.eligible ? expireFulls(kept, rule.retention, nowS) : [];
-  const byAge = rule.retention.fullType === "time" && sets.length > 0 ? fullsOf(kept).length : undefined;
+  const byAge = windowBegin(kept, rule.retention, nowS) === undefined ? undefined : fullsOf(kept).length;
   sets.push(...expireDiffs(kept, rule.retention));
   return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
 }
@@ -111,11 +111,14 @@ function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number
   if (fullType === "count") {
     return fulls.slice(0, Math.max(0, fulls.length - full)).map((entry) => takeOut(kept, entry.label, "full"));
   }
-  // One full backup that is older than the window stays: it is what the beginning of the window is restored from.
-  const cutoffS = nowS - full * DAY_S;
-  const oldestKept = fulls.findLast((entry) => entry.stoppedAtS < cutoffS);
-  if (oldestKept === undefined) return [];
-  return fulls.filter((entry) => entry.label < oldestKept.label).map((entry) => takeOut(kept, entry.label, "time-based"));
+  const begin = windowBegin(kept, retention, nowS);
+  return begin === undefined ? [] : fulls.filter((entry) => entry.label < begin.label).map((entry) => takeOut(kept, entry.label, "time-based"));
+}
+
+/** The newest full backup that is older than the window of days: what the beginning of the window is restored from, so it stays. */
+function windowBegin(backups: readonly BackupInfoEntry[], { full, fullType }: Retention, nowS: number): BackupInfoEntry | undefined {
+  if (full === undefined || fullType !== "time") return undefined;
+  return fullsOf(backups).findLast((entry) => entry.stoppedAtS < nowS - full * DAY_S);
 }
 
 /** Fulls count, but only diffs go. */
@@ -126,7 +129,7 @@ function expireDiffs(kept: BackupInfoEntry[], { diff }: Retention): ExpiredSet[]
   return old.filter((entry) => entry.type === "diff").map((entry) => takeOut(kept, entry.label, "diff"));
 }
 
-/** `keptByAge`: fulls that are left when some went by age. */
+/** `keptByAge`: fulls that are left when they reach back to the beginning of the window. */
 function archiveRuleOf(retention: Retention, keptByAge: number | undefined): ExpirePlan["archive"] {
   const { archive, archiveType, full, fullType, diff } = retention;
   const byType = { full: fullType === "count" ? full : keptByAge, diff, incr: undefined };
