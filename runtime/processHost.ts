@@ -19,6 +19,7 @@ import { loadControlFile } from "./postgres/controlFile";
 import { Session } from "./postgres/session";
 import type { Repository } from "./repository/repository";
 import { openStorage } from "./storage/open";
+import { unusableStorage } from "./storage/unusable";
 import { workerPool } from "./workers/pool";
 
 export interface ProcessFacts {
@@ -30,6 +31,8 @@ export interface ProcessFacts {
   readonly workingDirectory: string;
   readonly listenFd: number | null;
   readonly ownCommand: readonly string[];
+  /** Words after the program. */
+  readonly args: readonly string[];
   /** File that worker threads are started from. */
   readonly programFile: string;
   isAlive(pid: number): boolean;
@@ -47,7 +50,10 @@ export function openRepositories(stanza: string, repos: readonly RepoConfig[], i
     key: config.key,
     name: `repo${config.key}`,
     stanza,
-    storage: openStorage(config, { clock: ctx.clock, random: ctx.random, signal: ctx.signal, ioTimeoutMs, readFile: (path) => readFileSync(path) }),
+    storage:
+      config.unusable === undefined
+        ? openStorage(config, { clock: ctx.clock, random: ctx.random, signal: ctx.signal, ioTimeoutMs, readFile: (path) => readFileSync(path) })
+        : unusableStorage(`repo${config.key}`, config.unusable),
     cipherType: config.cipherType,
     cipherPass: config.cipherPass?.reveal() ?? null,
     compress: { type: config.compressType, level: config.compressLevel },
@@ -93,10 +99,13 @@ export class ProcessHost implements CommandHost {
     return this.#facts.listenFd;
   }
 
-  startInBackground(args: readonly string[]): void {
+  startBackground(): void {
     const [program = "", ...first] = this.#facts.ownCommand;
-    const child = spawn(program, [...first, ...args], { detached: true, stdio: "ignore" });
-    child.on("error", (error) => this.ctx.log.warn(`unable to start '${args.join(" ")}' in the background: ${error.message}`));
+    const { command } = this.config;
+    const at = this.#facts.args.indexOf(command);
+    const words = this.#facts.args.map((word, position) => (position === at ? `${command}:async` : word));
+    const child = spawn(program, [...first, ...words], { detached: true, stdio: "ignore" });
+    child.on("error", (error) => this.ctx.log.warn(`unable to start '${command}:async': ${error.message}`));
     child.unref();
   }
 

@@ -1,20 +1,26 @@
-/** `stanza-create`: in every repository; running it again is harmless. */
+/** `stanza-create`: in every repository; running it again is harmless, also beside a running backup. */
+import type { RepoResult } from "../base/parallel";
 import { combinedError } from "../operations/results";
-import { stanzaCreate } from "../operations/stanzaCreate";
+import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
 import type { Command } from "./host";
 
 export const stanzaCreateCommand: Command = async (host) => {
   host.requireStarted();
   const repos = host.repositories();
-  host.lock(
-    "archive",
-    repos.map((repo) => repo.key),
+  const control = await host.loadControl();
+  const checked = await checkStanzas(repos, control, host.ctx);
+  const missing = repos.filter((repo) => checked.some((result) => result.repoKey === repo.key && result.ok && !result.value));
+  const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
+  if (missing.length > 0) {
+    const keys = missing.map((repo) => repo.key);
+    host.lock("archive", keys);
+    host.lock("backup", keys);
+    results.push(...(await stanzaCreate(missing, control, host.ctx)));
+  }
+  const error = combinedError(
+    "stanza-create",
+    results.sort((left, right) => left.repoKey - right.repoKey),
   );
-  host.lock(
-    "backup",
-    repos.map((repo) => repo.key),
-  );
-  const error = combinedError("stanza-create", await stanzaCreate(repos, await host.loadControl(), host.ctx));
   if (error !== null) throw error;
   return 0;
 };

@@ -113,7 +113,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     params,
     stanza: values.text("stanza"),
     repoKey: repoKeyOf(resolved, values),
-    repos: buildRepos(values, resolved.repoKeys, compress, settings),
+    repos: buildRepos(values, resolved.repoKeys, compress, settings, usableOthers(resolved, values)),
     pgs: buildPgs(values, resolved.pgKeys),
     settings,
     ...buildGeneral(resolved, values),
@@ -143,6 +143,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     linkAll: values.flag("link-all"),
     databaseInclude: values.list("db-include"),
     databaseExclude: values.list("db-exclude"),
+    serverFiles: values.text("server-files"),
     recoveryOptions: values.hash("recovery-option"),
     dryRun: values.flag("dry-run"),
     oldest: values.flag("oldest"),
@@ -160,6 +161,15 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     carriedOptions: carriedOptionsOf(resolved, "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
+}
+
+/** What some repositories lack. @throws optionRequired when none that the command would use is left */
+function usableOthers(resolved: Resolved, values: ResolvedValues): ReadonlyMap<number, BackupError> {
+  const chosen = repoKeyOf(resolved, values);
+  const keys = chosen === undefined ? resolved.repoKeys : [chosen];
+  const [first] = keys.flatMap((key) => resolved.unusable.get(key) ?? []);
+  if (first !== undefined && keys.every((key) => resolved.unusable.has(key))) throw first;
+  return resolved.unusable;
 }
 
 type General = Pick<

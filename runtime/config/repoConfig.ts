@@ -1,5 +1,5 @@
 /** The repositories of a configuration: from resolved options to {@link RepoConfig}, with the checks that concern several options or repositories. */
-import { fail } from "../base/errors";
+import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
@@ -17,8 +17,12 @@ export function buildRepos(
   repoKeys: readonly number[],
   compress: CompressDefault,
   settings: Settings,
+  unusable: ReadonlyMap<number, BackupError> = new Map(),
 ): readonly RepoConfig[] {
-  const repos = repoKeys.map((key) => buildRepo(values, key, compress, settings.repos[key] ?? {}));
+  const repos = repoKeys.map((key): RepoConfig => {
+    const reason = unusable.get(key);
+    return { ...buildRepo(values, key, compress, settings.repos[key] ?? {}), ...(reason === undefined ? {} : { unusable: reason }) };
+  });
   checkPlaces(repos);
   return repos;
 }

@@ -3,7 +3,7 @@
  * keys of the two groups are settled, in the way of pgBackRest 2.60 "config/parse". One difference is deliberate: a wrong value fails
  * even when the option is of no use to the command, so that a mistake shows on the first run and not on the night of the first backup.
  */
-import { fail } from "../base/errors";
+import { type BackupError, fail } from "../base/errors";
 import { type Entries, type Entry, type EntrySource, entryId } from "./entry";
 import { optionName, rowOf } from "./optionName";
 import { OPTIONS, type OptionDepend, type OptionRow, type OptionRule } from "./options";
@@ -25,6 +25,8 @@ export interface Resolved {
   /** Ascending; at least one when the command uses the group. */
   readonly repoKeys: readonly number[];
   readonly pgKeys: readonly number[];
+  /** Repositories that lack a secret, with what is missing: their own error, as long as the command has others. */
+  readonly unusable: ReadonlyMap<number, BackupError>;
   /** Every option that is valid for the command, in the order of the table, then by key. */
   readonly options: readonly ResolvedOption[];
   /** Null when the option is not valid for the command or the key is not in use. */
@@ -53,6 +55,7 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
     command,
     repoKeys,
     pgKeys,
+    unusable: resolver.unusable,
     options: inUse,
     find: (name, key) => byId.get(entryId(rowOf(name), key)) ?? null,
   };
@@ -88,6 +91,7 @@ class Resolver {
   readonly #entries: Entries;
   readonly #warn: (text: string) => void;
   readonly #done = new Map<string, ResolvedOption>();
+  readonly unusable = new Map<number, BackupError>();
 
   constructor(command: CommandName, entries: Entries, warn: (text: string) => void) {
     this.#command = command;
@@ -167,7 +171,10 @@ class Resolver {
   #defaultOf(row: OptionRow, key: number | undefined, name: string, rule: OptionRule): OptionValue | undefined {
     if (rule.default !== undefined) return parseValue({ name, row, rule, place: undefined }, [rule.default], this.#warn);
     if (rule.required !== true) return undefined;
-    throw fail("optionRequired", `${this.#command} command requires option: ${name}`, requiredHint(row, name, key));
+    const missing = fail("optionRequired", `${this.#command} command requires option: ${name}`, requiredHint(row, name, key));
+    if (row.group !== "repo" || row.secret !== true || key === undefined) throw missing;
+    if (!this.unusable.has(key)) this.unusable.set(key, missing);
+    return undefined;
   }
 
   #refuse(row: OptionRow, name: string, value: OptionValue, place: string | undefined): void {

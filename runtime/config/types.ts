@@ -3,6 +3,7 @@
  * environment, `pgbackrest.conf` and the settings file; plain data apart from {@link Secret}, so it can be handed to a worker thread
  * after its secrets were opened.
  */
+import type { BackupError } from "../base/errors";
 import type { LogLevel } from "../base/log";
 import type { Secret } from "../base/secret";
 
@@ -69,6 +70,8 @@ export interface RepoConfig {
   readonly path: string;
   readonly cipherType: "none" | "aes-256-cbc";
   readonly cipherPass?: Secret;
+  /** Why it cannot be used: a secret is missing. Every use of it fails with this, and the other repositories go on. */
+  readonly unusable?: BackupError;
   readonly s3?: S3Config;
   readonly hardlink: boolean;
   readonly symlink: boolean;
@@ -183,6 +186,8 @@ export interface Config {
   readonly linkAll: boolean;
   readonly databaseInclude: readonly string[];
   readonly databaseExclude: readonly string[];
+  /** `--server-files`, ours. */
+  readonly serverFiles: string | undefined;
   readonly recoveryOptions: Readonly<Record<string, string>>;
 
   readonly dryRun: boolean;

@@ -18,14 +18,23 @@ import { checkArchive, checkBackup } from "./identity";
 
 export type StanzaCreated = "created" | "valid";
 
+/** True for each repository that needs nothing: what exists is checked without a lock, so that a running backup is in nobody's way. */
+export function checkStanzas(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<boolean>[]> {
+  return perRepo(repos, async (repo) => {
+    if (!(await presentInfos(repo)).every(Boolean)) return false;
+    await validate(repo, control, ctx, true);
+    ctx.log.info(`stanza '${repo.stanza}' already exists on ${repo.name} and is valid`);
+    return true;
+  });
+}
+
+/** The caller holds the locks. */
 export function stanzaCreate(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<StanzaCreated>[]> {
   return perRepo(repos, (repo) => createOne(repo, control, ctx));
 }
 
 async function createOne(repo: Repository, control: PgControl, ctx: Context): Promise<StanzaCreated> {
-  const paths = [archiveInfoPath(repo.stanza), backupInfoPath(repo.stanza)].flatMap((path) => [path, copyOf(path)]);
-  const present: boolean[] = [];
-  for (const path of paths) present.push((await repo.storage.stat(path)) !== null);
+  const present = await presentInfos(repo);
   const [archiveMain, archiveCopy, backupMain, backupCopy] = present;
   const hasArchive = archiveMain || archiveCopy;
   const hasBackup = backupMain || backupCopy;
@@ -50,6 +59,14 @@ async function createOne(repo: Repository, control: PgControl, ctx: Context): Pr
   await validate(repo, control, ctx, present.every(Boolean));
   ctx.log.info(`stanza '${repo.stanza}' already exists on ${repo.name} and is valid`);
   return "valid";
+}
+
+/** archive.info and its copy, backup.info and its copy. */
+async function presentInfos(repo: Repository): Promise<boolean[]> {
+  const paths = [archiveInfoPath(repo.stanza), backupInfoPath(repo.stanza)].flatMap((path) => [path, copyOf(path)]);
+  const present: boolean[] = [];
+  for (const path of paths) present.push((await repo.storage.stat(path)) !== null);
+  return present;
 }
 
 /** True when nothing but archive.info is there: what a stanza-create leaves that was cut off between its two info files. */

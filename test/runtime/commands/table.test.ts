@@ -152,9 +152,14 @@ describe("restore", () => {
 
 describe("stanza-create, check and info", () => {
   it("take their locks, and fail with a line per repository", async () => {
+    const again = make(["stanza-create"]);
+    expect(await run(again)).toBe(0);
+    // What exists is checked without a lock, which a running backup may hold.
+    expect(again.locked).toEqual([]);
+    for (const path of ["archive/demo", "backup/demo"]) await second.removePath(path);
     const test = make(["stanza-create"]);
     expect(await run(test)).toBe(0);
-    expect(test.locked).toEqual(["archive 1,2", "backup 1,2"]);
+    expect(test.locked).toEqual(["archive 2", "backup 2"]);
     second.breakDown(fail("access", "refused"));
     await expect(run(make(["stanza-create"]))).rejects.toMatchObject({ kind: "command" });
   });

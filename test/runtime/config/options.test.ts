@@ -139,9 +139,9 @@ describe("the option table", () => {
     "repo-s3-key-secret",
   ];
   test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))("$name, said to be acted on, changes the configuration", (row) => {
-    const other = row.type === "path" ? "/other" : "other";
+    const other = row.type === "path" ? "/other" : row.type === "hash" ? "other=text" : "other";
     const changed = row.commands.filter((command) => {
-      const without = row.required === true && row.name !== "stanza" ? other : undefined;
+      const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
       const place = row.section === "command-line" ? "command-line" : "file";
       if (row.name === "stanza") return run(row, "info", "main", place).stanza !== run(row, "info", undefined, place).stanza;
       if (row.name === "repo-cipher-pass") return run(row, command, "x", place).repos[0]?.cipherPass !== undefined;

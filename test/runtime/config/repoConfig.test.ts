@@ -100,12 +100,18 @@ describe("repositories", () => {
       "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.",
     ],
   ])("%s is required", (name, hint) => {
-    const lines = ["repo1-path=/a", ...S3, ...KEYS, "repo2-cipher-type=aes-256-cbc", "repo2-cipher-pass=p"].filter(
-      (line) => !line.startsWith(`${name}=`),
-    );
+    const lines = [...S3, ...KEYS, "repo2-cipher-type=aes-256-cbc", "repo2-cipher-pass=p"].filter((line) => !line.startsWith(`${name}=`));
     for (const command of ["backup", "info", "restore"]) {
       expect(failure(() => repos(lines, "{}", command))).toBe(`optionRequired: ${command} command requires option: ${name}\nHINT: ${hint}`);
     }
+  });
+
+  test("a secret that one of them lacks is its own error", () => {
+    const lines = ["repo1-path=/a", "repo1-cipher-type=aes-256-cbc", "repo1-cipher-pass=p", ...S3, "repo2-cipher-type=aes-256-cbc"];
+    const [first, second] = repos(lines);
+    expect(first?.unusable).toBeUndefined();
+    expect(second?.unusable).toMatchObject({ kind: "optionRequired", message: "backup command requires option: repo2-cipher-pass" });
+    expect(failure(() => repos(lines.filter((line) => !line.startsWith("repo1-cipher-pass"))))).toContain("requires option: repo1-cipher-pass");
   });
 
   test.each([
