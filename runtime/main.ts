@@ -110,7 +110,8 @@ function stream(out: NodeJS.WriteStream, level: LogSink["level"], format: LogSin
 
 /** One file per stanza and command, each run under a heading; a log that cannot be written is told once and never stops a backup. */
 function fileSink(config: Config, others: readonly LogSink[]): LogSink {
-  const path = `${config.logPath}/${config.stanza ?? "all"}-${config.command}.log`;
+  const role = config.role === "async" ? "-async" : "";
+  const path = `${config.logPath}/${config.stanza ?? "all"}-${config.command}${role}.log`;
   let broken = false;
   const append = (text: string): void => {
     if (broken) return;
@@ -155,6 +156,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     workingDirectory: process.cwd(),
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     ownCommand: [process.execPath, programFile],
+    args: process.argv.slice(2),
     programFile: __filename,
     isAlive: (pid) => {
       try {

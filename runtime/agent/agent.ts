@@ -7,9 +7,9 @@
 import { isAbsolute, normalize } from "node:path";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
-import { archiveGet } from "../operations/archiveGet";
 import { repoErrorLine } from "../operations/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
+import { GetService } from "./getService";
 import { WalService } from "./walService";
 
 /** How long requests and files under way may take once the agent is told to end. */
@@ -18,14 +18,17 @@ const DRAIN_MS = 8000;
 interface Services {
   readonly host: CommandHost;
   readonly wal: WalService;
+  readonly gets: GetService;
 }
 
 export const agentCommand: Command = async (host) => {
   const { config, ctx } = host;
   // What is under way when the agent is told to end is finished first: nothing of it sees that signal.
-  const wal = new WalService(host, { ...ctx, signal: new AbortController().signal });
+  const own = { ...ctx, signal: new AbortController().signal };
+  const wal = new WalService(host, own);
+  const gets = new GetService(host, own);
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
-  const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal }, workingDirectory, words), ctx);
+  const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, gets }, workingDirectory, words), ctx);
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
   await aborted(ctx.signal);
   const drained = new AbortController();
@@ -34,7 +37,7 @@ export const agentCommand: Command = async (host) => {
     () => enough.abort(),
     () => {},
   );
-  await Promise.all([socket.close(enough.signal), wal.close(enough.signal)]);
+  await Promise.all([socket.close(enough.signal), wal.close(enough.signal), Promise.race([gets.close(), aborted(enough.signal)])]);
   drained.abort();
   return 0;
 };
@@ -46,14 +49,14 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function answer({ host, wal }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
+async function answer({ host, wal, gets }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
   const [verb, ...params] = words;
   try {
     switch (verb) {
       case "archive-push":
         return await push(wal, pathIn(host.dataDirectory, workingDirectory, params[0]));
       case "archive-get":
-        return await get(host, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
+        return await get(gets, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
       case "status":
         return { exitCode: 0, lines: wal.status().map(statusLine) };
       default:
@@ -81,11 +84,8 @@ function statusLine({ repoKey, waitingCount, debtCount, error }: ReturnType<WalS
   return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
-async function get(host: CommandHost, walName: string, destination: string): Promise<Answer> {
-  const control = await host.loadControl();
-  const cluster = { version: control.pgVersion, systemId: control.systemId };
-  const found = await archiveGet(host.repositories(), { walName, destination, cluster }, host.ctx);
-  return { exitCode: found ? 0 : 1, lines: [] };
+async function get(gets: GetService, walName: string, destination: string): Promise<Answer> {
+  return { exitCode: (await gets.get(walName, destination)) ? 0 : 1, lines: [] };
 }
 
 /** @throws optionInvalidValue (32) for a path outside of the data directory: the agent serves one cluster */

@@ -1,15 +1,26 @@
-/** `archive-push <path of WAL file>`: exit 0 lets PostgreSQL recycle the segment. */
+/** `archive-push <path of WAL file>`: exit 0 lets PostgreSQL recycle the segment. With `archive-async` a process in the background does the work. */
 import { isAbsolute } from "node:path";
-import { fail, isError } from "../base/errors";
-import { archivePush } from "../operations/archivePush";
+import type { Context } from "../base/context";
+import { fail, isError, toBackupError } from "../base/errors";
+import { stockSpool } from "../local/spool";
+import { archivePush, UNKNOWN_CLUSTER } from "../operations/archivePush";
+import { dropWhenFull } from "../operations/dropWal";
+import type { ClusterIdentity } from "../operations/identity";
+import { PushQueue } from "../operations/pushQueue";
 import { repoErrorLine } from "../operations/results";
-import type { Command } from "./host";
+import { pushSpool, pushThroughSpool } from "../operations/spoolPush";
+import type { Command, CommandHost } from "./host";
 
 /** How long a slow repository may go on once the policy is satisfied, before what it lacks becomes debt. */
 const GRACE_MS = 5000;
 
+interface WalPath {
+  readonly walDirectory: string;
+  readonly walName: string;
+}
+
 export const archivePushCommand: Command = async (host) => {
-  const { config, ctx } = host;
+  const { config } = host;
   const [path] = config.params;
   if (config.params.length !== 1 || path === undefined) {
     throw fail("paramRequired", "WAL segment to push required", { hint: "archive_command passes it as %p." });
@@ -17,17 +28,29 @@ export const archivePushCommand: Command = async (host) => {
   host.requireStarted();
   const absolute = absoluteWalPath(path, host.dataDirectory, host.workingDirectory);
   const slash = absolute.lastIndexOf("/");
-  const control = await host.loadControl().catch((error: unknown) => {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  });
+  const wal = { walDirectory: absolute.slice(0, slash), walName: absolute.slice(slash + 1) };
+  if (config.role === "async") return pushInBackground(host, wal);
+  if (config.archiveAsync) return pushAsync(host, wal);
+  return pushNow(host, wal);
+};
+
+async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): Promise<number> {
+  const { config, ctx } = host;
+  const cluster = await host.loadControl().then(
+    (control): ClusterIdentity => ({ version: control.pgVersion, systemId: control.systemId }),
+    (error: unknown) => {
+      if (isError(error, "fileMissing")) return null;
+      throw error;
+    },
+  );
+  const debt = host.debt();
   const outcome = await archivePush(
     host.repositories(),
-    host.debt(),
+    debt,
     {
-      walDirectory: absolute.slice(0, slash),
-      walName: absolute.slice(slash + 1),
-      cluster: control === null ? null : { version: control.pgVersion, systemId: control.systemId },
+      walDirectory,
+      walName,
+      cluster,
       headerCheck: config.archiveHeaderCheck,
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
@@ -35,14 +58,70 @@ export const archivePushCommand: Command = async (host) => {
     },
     ctx,
   );
-  const walName = absolute.slice(slash + 1);
-  if (outcome.error !== null) throw outcome.error;
+  if (outcome.error !== null) {
+    const options = { walDirectory, walName, cluster: cluster ?? UNKNOWN_CLUSTER, queueSizeBytesMax: config.archivePushQueueSizeBytesMax };
+    if ((await dropWhenFull(outcome.results, debt, options, ctx)) === null) throw outcome.error;
+    return 0;
+  }
   for (const result of outcome.results)
     if (!result.ok)
       ctx.log.warn(`${repoErrorLine(result.repoKey, result.error)}\n${walName} is owed to repo${result.repoKey}: run heal when it is back`);
   ctx.log.info(`pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`);
   return 0;
-};
+}
+
+async function pushAsync(host: CommandHost, { walName }: WalPath): Promise<number> {
+  const { config, ctx } = host;
+  const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
+  const background = { isRunning: () => host.lockState("archive").held, start: () => host.startBackground() };
+  await pushThroughSpool(spool, walName, background, config.archiveTimeoutMs, ctx);
+  return 0;
+}
+
+/** Ends at once, and well, when another process works already. */
+async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): Promise<number> {
+  const { config, ctx } = host;
+  const repos = host.repositories();
+  if (!lockArchive(host, ctx)) return 0;
+  const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
+  try {
+    const control = await host.loadControl();
+    const cluster = { version: control.pgVersion, systemId: control.systemId };
+    const { archiveHeaderCheck: headerCheck, processMax } = config;
+    const debt = host.debt();
+    const queue = new PushQueue(repos, debt, { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS }, null, ctx);
+    const queueSizeBytesMax = config.archivePushQueueSizeBytesMax;
+    const options = {
+      walDirectory,
+      acknowledge: config.settings.acknowledge,
+      timeoutMs: config.archiveTimeoutMs,
+      batchSizeBytes: config.archivePushBatchSizeBytes,
+      drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
+        dropWhenFull(results, debt, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
+    };
+    await pushSpool(spool, queue, options, ctx);
+    await queue.close(AbortSignal.abort());
+    return 0;
+  } catch (thrown) {
+    const error = toBackupError(thrown);
+    await spool.writeError(null, error.exitCode, error.message);
+    throw error;
+  }
+}
+
+function lockArchive(host: CommandHost, ctx: Context): boolean {
+  try {
+    host.lock(
+      "archive",
+      host.repositories().map((repo) => repo.key),
+    );
+    return true;
+  } catch (error) {
+    if (!isError(error, "lockAcquire")) throw error;
+    ctx.log.info(`another process archives already: ${error.message}`);
+    return false;
+  }
+}
 
 /** A relative path is PostgreSQL's, which runs archive_command in its data directory ("pgbackrest-format" 8.1). */
 function absoluteWalPath(path: string, dataDirectory: string, workingDirectory: string): string {

@@ -11,13 +11,7 @@ export const healCommand: Command = async (host) => {
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
-  const results = await heal(
-    host.repositories(),
-    host.debt(),
-    cluster,
-    openLocalWal(walDirectory, cluster, host.config.archiveHeaderCheck),
-    ctx,
-  );
+  const results = await heal(host.repositories(), host.debt(), cluster, openLocalWal(walDirectory, cluster, host.config.archiveHeaderCheck), ctx);
   for (const result of results) {
     if (!result.ok) continue;
     const { copied, settled, unhealed } = result.value;

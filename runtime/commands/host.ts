@@ -37,8 +37,8 @@ export interface CommandHost {
   readonly workingDirectory: string;
   /** Descriptor of a listening socket that systemd has handed over; null without one. */
   readonly listenFd: number | null;
-  /** Starts this program again with these words, detached, with this environment; its end is not waited for. */
-  startInBackground(args: readonly string[]): void;
+  /** Starts the background process of this command: the same words with `:async`, detached; its end is not waited for. */
+  startBackground(): void;
   /** Words that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */

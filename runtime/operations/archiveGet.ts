@@ -9,7 +9,7 @@
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { fail, isError, toBackupError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
@@ -25,12 +25,32 @@ export interface ArchiveGetOptions {
   readonly cluster: ClusterIdentity;
 }
 
-interface Candidate {
+/** One stored copy of a WAL file. */
+export interface Candidate {
   readonly repo: Repository;
   readonly archiveId: string;
   readonly pass: string | null;
   readonly stored: StoredWal;
 }
+
+/**
+ * {@link archiveGet}, again and again while it is in doubt and that may pass: a store that is away for a moment must not end a recovery.
+ * @throws the last error when the time is over
+ */
+export async function archiveGetInTime(repos: readonly Repository[], options: ArchiveGetOptions, timeoutMs: number, ctx: Context): Promise<boolean> {
+  const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
+  for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
+    try {
+      return await archiveGet(repos, options, ctx);
+    } catch (error) {
+      if (!isError(error) || !error.retryable || ctx.clock.monotonicMs() + pauseMs >= deadlineMs) throw error;
+      await ctx.clock.sleep(pauseMs, ctx.signal);
+    }
+  }
+}
+
+const RETRY_MS = 1000;
+const RETRY_MS_MAX = 10_000;
 
 /** True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last copy's error when none could be read */
 export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
@@ -116,7 +136,8 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
   return found;
 }
 
-function requireOneContent(candidates: readonly Candidate[], walName: string): void {
+/** @throws archiveDuplicate (45) when the copies are not of one content */
+export function requireOneContent(candidates: readonly Candidate[], walName: string): void {
   const checksums = new Set(candidates.map((candidate) => candidate.stored.sha1).filter((sha1) => sha1 !== null));
   if (checksums.size <= 1) return;
   const where = candidates.map((candidate) => `${candidate.repo.name}: ${candidate.archiveId}/${candidate.stored.fileName}`);
@@ -126,7 +147,7 @@ function requireOneContent(candidates: readonly Candidate[], walName: string): v
 }
 
 /** Fetches under a temporary name, so that a copy that breaks off is never taken for the segment. */
-async function fetchTo(candidate: Candidate, destination: string): Promise<void> {
+export async function fetchTo(candidate: Candidate, destination: string, durable = false): Promise<void> {
   const temporary = `${destination}.pgbackrest.tmp`;
   const hash = createHash("sha1");
   try {
@@ -136,6 +157,7 @@ async function fetchTo(candidate: Candidate, destination: string): Promise<void>
         hash.update(chunk);
         await handle.writeFile(chunk);
       }
+      if (durable) await handle.sync();
     } finally {
       await handle.close();
     }

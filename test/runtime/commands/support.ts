@@ -47,7 +47,7 @@ export function host(parts: HostParts): TestHost {
     self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     workingDirectory: parts.workingDirectory ?? "/",
     listenFd: null,
-    startInBackground: (args) => void printed.push(`background: ${args.join(" ")}`),
+    startBackground: () => void printed.push("background"),
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     repositories: () => repos,

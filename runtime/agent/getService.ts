@@ -1,0 +1,64 @@
+/**
+ * WAL for a recovering PostgreSQL: segments come out of a queue that is filled ahead, everything else and whatever the queue lacks is asked
+ * of every repository. What an earlier process has left in the queue is not trusted: it may have been cut off by a crash of the machine.
+ */
+import type { Context } from "../base/context";
+import { toBackupError } from "../base/errors";
+import type { CommandHost } from "../commands/host";
+import { agentSpool, type Spool } from "../local/spool";
+import { archiveGetInTime } from "../operations/archiveGet";
+import type { ClusterIdentity } from "../operations/identity";
+import { Prefetcher } from "../operations/prefetch";
+
+const SEGMENT = /^[0-9A-F]{24}$/;
+
+export class GetService {
+  readonly #host: CommandHost;
+  readonly #ctx: Context;
+  readonly #spool: Spool;
+  #prefetcher: Prefetcher | null = null;
+  #cluster: (ClusterIdentity & { readonly segmentSizeBytes: number }) | null = null;
+
+  constructor(host: CommandHost, ctx: Context) {
+    this.#host = host;
+    this.#ctx = ctx;
+    this.#spool = agentSpool(host.config.spoolPath, host.config.stanza ?? "");
+  }
+
+  /** True when it was fetched, false when certainly no repository has it. @throws what `archiveGet` throws */
+  async get(walName: string, destination: string): Promise<boolean> {
+    const { config } = this.#host;
+    const control = await this.#host.loadControl();
+    const cluster = { version: control.pgVersion, systemId: control.systemId };
+    if (SEGMENT.test(walName) && config.archiveGetQueueSizeBytesMax > 0) {
+      const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
+      if ((await prefetcher?.take(walName, destination)) === true) return true;
+    }
+    return archiveGetInTime(this.#host.repositories(), { walName, destination, cluster }, config.archiveTimeoutMs, this.#ctx);
+  }
+
+  async close(): Promise<void> {
+    await this.#prefetcher?.settle();
+  }
+
+  /** Null where there is no place for a queue. */
+  async #open(cluster: ClusterIdentity & { readonly segmentSizeBytes: number }): Promise<Prefetcher | null> {
+    const known = this.#cluster;
+    const isSame = known?.version === cluster.version && known.systemId === cluster.systemId && known.segmentSizeBytes === cluster.segmentSizeBytes;
+    if (isSame) return this.#prefetcher;
+    await this.#prefetcher?.settle();
+    this.#cluster = cluster;
+    try {
+      await this.#spool.make();
+      for (const name of await this.#spool.list()) await this.#spool.remove(name);
+    } catch (error) {
+      this.#ctx.log.warn(`nothing is fetched ahead: ${toBackupError(error).message}`);
+      this.#prefetcher = null;
+      return null;
+    }
+    const { archiveGetQueueSizeBytesMax: queueSizeBytesMax, processMax } = this.#host.config;
+    const options = { cluster, segmentSizeBytes: cluster.segmentSizeBytes, queueSizeBytesMax, processMax, durable: false };
+    this.#prefetcher = new Prefetcher(this.#host.repositories(), this.#spool, options, this.#ctx);
+    return this.#prefetcher;
+  }
+}

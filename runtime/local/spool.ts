@@ -1,0 +1,125 @@
+/**
+ * The queues of `archive-async` as stock keeps them: `<spool-path>/archive/<stanza>/out` for pushes and `…/in` for what was fetched ahead.
+ *
+ * A status file tells the command that PostgreSQL runs what the background process made of a WAL file. `<file>.ok` is empty, or holds `0` and
+ * warnings; `<file>.error` holds a code and a message; `global.error` stands for every file without a status of its own. Bytes as in
+ * pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program and back in the middle of a queue.
+ */
+import { copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { atomicWrite, DIRECTORY_MODE, TEMP_SUFFIX } from "./atomicWrite";
+import { isMissing, systemCodeOf, systemError } from "./systemError";
+
+export interface SpoolStatus {
+  readonly kind: "ok" | "error";
+  /** Of an `.ok` file: not 0 when an operator made it out of an `.error` file. */
+  readonly code: number;
+  readonly message: string;
+}
+
+const GLOBAL = "global";
+
+/** The queue that stock uses too. */
+export function stockSpool(spoolPath: string, stanza: string, queue: "in" | "out"): Spool {
+  return new Spool(`${spoolPath}/archive/${stanza}/${queue}`);
+}
+
+/** Where the agent keeps what it fetches ahead: nobody else writes there. */
+export function agentSpool(spoolPath: string, stanza: string): Spool {
+  return new Spool(`${spoolPath}/pgbackstop/${stanza}/in`);
+}
+
+export class Spool {
+  readonly path: string;
+
+  /** Stock's, or another directory of the same shape. */
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  async make(): Promise<void> {
+    try {
+      await mkdir(this.path, { recursive: true, mode: DIRECTORY_MODE });
+    } catch (error) {
+      throw systemError("pathCreate", `create path '${this.path}'`, this.path, error);
+    }
+  }
+
+  /** Names of all entries, ascending; none when the queue does not exist. */
+  async list(): Promise<string[]> {
+    try {
+      return (await readdir(this.path)).sort();
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw systemError("pathOpen", `list '${this.path}'`, this.path, error);
+    }
+  }
+
+  /** The file's own status, else the global error; null while there is none. */
+  async findStatus(walName: string): Promise<SpoolStatus | null> {
+    const ok = await this.#read(`${walName}.ok`);
+    if (ok !== null) return parseStatus("ok", ok);
+    const error = (await this.#read(`${walName}.error`)) ?? (await this.#read(`${GLOBAL}.error`));
+    return error === null ? null : parseStatus("error", error);
+  }
+
+  async writeOk(walName: string, warnings: readonly string[] = []): Promise<void> {
+    await this.#write(`${walName}.ok`, warnings.length === 0 ? "" : `0\n${warnings.join("\n")}`);
+    await this.remove(`${walName}.error`);
+  }
+
+  /** `walName` null is for every file. */
+  async writeError(walName: string | null, code: number, message: string): Promise<void> {
+    await this.#write(`${walName ?? GLOBAL}.error`, `${code}\n${message}`);
+  }
+
+  /** Forgets earlier failures of a file, so that it is tried anew. */
+  async clearErrors(walName: string): Promise<void> {
+    await this.remove(`${walName}.error`);
+    await this.remove(`${GLOBAL}.error`);
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(`${this.path}/${name}`, { recursive: true, force: true });
+  }
+
+  /** Moves a whole file out of the queue to `destination`; false when it is not there. */
+  async moveOut(name: string, destination: string): Promise<boolean> {
+    const source = `${this.path}/${name}`;
+    try {
+      await rename(source, destination);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      if (systemCodeOf(error) !== "EXDEV") throw systemError("fileMove", `move '${source}' to '${destination}'`, source, error);
+    }
+    try {
+      await copyFile(source, `${destination}${TEMP_SUFFIX}`);
+      await rename(`${destination}${TEMP_SUFFIX}`, destination);
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw systemError("fileMove", `move '${source}' to '${destination}'`, source, error);
+    }
+    await rm(source, { force: true });
+    return true;
+  }
+
+  async #read(name: string): Promise<string | null> {
+    const path = `${this.path}/${name}`;
+    try {
+      return await readFile(path, "utf8");
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw systemError("fileOpen", `open file '${path}' for read`, path, error);
+    }
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    await atomicWrite(`${this.path}/${name}`, Buffer.from(text, "utf8"));
+  }
+}
+
+function parseStatus(kind: SpoolStatus["kind"], text: string): SpoolStatus {
+  const match = /^(\d+)\n?([\s\S]*)$/.exec(text);
+  if (match === null) return { kind, code: kind === "ok" ? 0 : 25, message: text };
+  return { kind, code: Number(match[1]), message: match[2] ?? "" };
+}
