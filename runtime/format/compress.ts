@@ -1,9 +1,9 @@
 /**
- * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is only recognised.
+ * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is read and not written.
  *
  * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without content checksum, zst
- * the same. One frame per file. Level ranges and defaults are stock's. Damaged or truncated content is `format` (29), bz2
- * `featureNotSupported` (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
+ * the same. One frame per file. Level ranges and defaults are stock's. Damaged or truncated content is `format` (29),
+ * writing bz2 `featureNotSupported` (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
  */
 import {
   constants,
@@ -22,6 +22,7 @@ import {
 } from "node:zlib";
 import type { ByteStream } from "../base/bytes";
 import { fail } from "../base/errors";
+import { Bz2Decompressor, decompressBz2Bytes } from "./bz2";
 import { type Codec, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
 import { zlibCodec } from "./zlibCodec";
@@ -60,7 +61,6 @@ export function compress(source: ByteStream, spec: CompressSpec, raw = false): B
 
 /** The original content. @throws format when the content is damaged or ends early. */
 export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
-  if (type === "bz2") throw notSupported();
   return type === "none" ? source : throughCodec(source, () => createDecompressor(type, raw));
 }
 
@@ -96,7 +96,7 @@ export function createDecompressor(type: CompressType, raw = false): Codec {
     case "lz4":
       return new Lz4Decompressor();
     case "bz2":
-      throw notSupported();
+      return new Bz2Decompressor();
   }
 }
 
@@ -133,7 +133,7 @@ export function decompressBytes(bytes: Uint8Array, type: CompressType, limitByte
       case "lz4":
         return decompressLz4Bytes(bytes, limitBytes);
       case "bz2":
-        throw notSupported();
+        return decompressBz2Bytes(bytes, limitBytes);
     }
   } catch (error) {
     throw codecError(type)(error);
@@ -182,5 +182,5 @@ function codecError(type: CompressType): (error: unknown) => unknown {
 }
 
 function notSupported(): Error {
-  return fail("featureNotSupported", "bz2 compression is not supported", { hint: "Use zst, gz or lz4; stock pgBackRest can read such a backup." });
+  return fail("featureNotSupported", "bz2 is read but not written", { hint: "use zst, lz4 or gz." });
 }
