@@ -34,8 +34,7 @@ type WriteSync = (
 ) => void;
 
 interface Handle {
-  writeSync: WriteSync;
-  onerror: (message: string, errno: number, code: string) => void;
+  readonly writeSync: WriteSync;
 }
 
 export function zlibCodec(options: ZlibCodecOptions): Codec {
@@ -84,9 +83,10 @@ export class HandleCodec implements Codec {
     const handle: unknown = Reflect.get(this.#stream, "_handle");
     const state: unknown = Reflect.get(this.#stream, "_writeState");
     if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2) throw new Error("this Node's codecs have no handle");
-    handle.onerror = (message, errno, code) => {
+    const onError = (message: string, errno: number, code: string): void => {
       this.#error = Object.assign(new Error(message), { errno, code });
     };
+    Reflect.set(handle, "onerror", onError);
     this.#handle = handle;
     this.#state = state;
   }

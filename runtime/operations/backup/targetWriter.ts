@@ -76,8 +76,8 @@ export class TargetWriter {
   }
 
   /** The source has failed: nothing of it shall stay. */
-  async abandon(error: unknown): Promise<void> {
-    if (this.#failure === null) this.#fail(error);
+  async abandon(reason: unknown): Promise<void> {
+    if (this.#failure === null) this.#fail(reason);
     await this.#out.finish().catch(() => undefined);
   }
 
