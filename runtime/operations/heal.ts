@@ -23,7 +23,7 @@ import type { PreparedWal } from "./prepareWal";
 
 export interface Healed {
   readonly copied: number;
-  /** Debts that needed no copy: the repository held the file already. */
+  /** Debts that needed no copy: the repository held the file already, or retention has given it up everywhere. */
   readonly settled: number;
   /** Names that no repository and no pg_wal has any more, with the reason. */
   readonly unhealed: readonly string[];
@@ -78,7 +78,14 @@ export async function heal(
     const names = new Set([...debt.list(repo.key, cluster), ...missingFrom(target, archives)]);
     const sources = archives.filter((archive) => archive !== target);
     const wanted = [...names].filter((name) => !pending.has(name));
-    const healed = [await copyAll(target, sources, wanted, { debt, cluster, local }, ctx)];
+    // Only when every repository has answered: one that is away may still hold it.
+    const given = archives.length === repos.length ? await givenUp(target, sources, wanted, local) : [];
+    for (const name of given) {
+      ctx.log.info(`${repo.name}: ${name} is owed no longer: it is older than the oldest backup here, and no repository has it any more`);
+      debt.remove(repo.key, name, cluster);
+    }
+    const rest = wanted.filter((name) => !given.includes(name));
+    const healed = [{ copied: 0, settled: given.length, unhealed: [] }, await copyAll(target, sources, rest, { debt, cluster, local }, ctx)];
     // Of clusters that this one took the place of: no pg_wal has their files any more.
     for (const former of debt.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
@@ -128,6 +135,16 @@ function missingFrom(target: ListedArchive, archives: readonly ListedArchive[]):
   if (neededFrom === null) return [];
   const names = archives.flatMap((archive) => (archive === target ? [] : [...archive.stored.keys()]));
   return names.filter((name) => (name >= neededFrom || name.endsWith(".history")) && !target.stored.has(name));
+}
+
+/** Of `names`, those that are nowhere and that no backup of the repository needs: they were owed until retention let go of them. */
+async function givenUp(target: ListedArchive, sources: readonly ListedArchive[], names: readonly string[], local: LocalWal): Promise<string[]> {
+  const { neededFrom } = target;
+  if (neededFrom === null) return [];
+  const nowhere = names.filter((name) => [target, ...sources].every((archive) => !archive.stored.has(name)));
+  const unneeded = nowhere.filter((name) => name < neededFrom);
+  const present = await Promise.all(unneeded.map(async (name) => (await local.prepare(name)) !== null));
+  return unneeded.filter((_, index) => present[index] === false);
 }
 
 /** A repository that is opened when it is first asked for something. */

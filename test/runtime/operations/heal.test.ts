@@ -137,6 +137,24 @@ describe("heal", () => {
     expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: cannot heal ${walName(1)}: no repository and no pg_wal holds it` });
   });
 
+  it("lets go of a debt that no repository has any more once no backup needs it, when every repository has answered", async () => {
+    debt.add(2, walName(1), CLUSTER);
+    debt.add(2, walName(3), CLUSTER);
+    await needFrom(repos[1], 3);
+    storages[0].breakDown(fail("hostConnect", "unreachable"));
+    expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
+    storages[0].repair();
+    expect((await run())[1]).toMatchObject({
+      ok: true,
+      value: { copied: 0, settled: 1, unhealed: [`${walName(3)}: no repository and no pg_wal holds it`] },
+    });
+    expect(debt.list(2)).toEqual([walName(3)]);
+    expect(ctx.lines).toContainEqual({
+      level: "info",
+      text: `repo2: ${walName(1)} is owed no longer: it is older than the oldest backup here, and no repository has it any more`,
+    });
+  });
+
   it("never stores what is not the segment: a damaged copy, a foreign file in pg_wal", async () => {
     await store(repos[0], 1, 2);
     const memory = storages[0];
