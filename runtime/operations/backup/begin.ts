@@ -18,7 +18,7 @@ import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { storedAt } from "../restore/plan";
 import { chooseFiles, findDeltaReason, findFutureReason } from "./choose";
-import { chooseLabels, type LabelChoice, newManifest } from "./plan";
+import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./plan";
 import type { Prior } from "./prior";
 import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
 import type { BackupRun, OpenBackup } from "./run";
@@ -119,6 +119,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     await cleanResumed(repo, resumed, rows, ctx);
     withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), delta);
   }
+  const block = blockSpecOf(repo, prior);
   const manifest = newManifest({
     label: one.label,
     prior,
@@ -135,10 +136,11 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     compress: compressFor(repo, prior, type, ctx),
     cipherPass: infoPass === null ? null : (prior?.cipherPass ?? resumed?.cipherPass ?? newSubPass(ctx)),
     bundle: repo.bundle !== null,
+    blockIncr: block !== null,
     annotations: options.annotations,
   });
   await saveManifestCopy(repo, manifest, infoPass, ctx);
-  run.begin(repo.key, { manifest, choices, bundle: repo.bundle });
+  run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
 }
 
 interface Labels {
@@ -229,6 +231,12 @@ function compressFor(repo: Repository, prior: Manifest | null, type: BackupType,
   if (prior === null || prior.options.compressType === repo.compress.type) return repo.compress;
   ctx.log.warn(`${repo.name}: ${type} backup cannot alter compress-type option to '${repo.compress.type}', reset to value in ${prior.label}`);
   return { type: prior.options.compressType, level: prior.options.compressLevel ?? 0 };
+}
+
+function blockSpecOf(repo: Repository, prior: Manifest | null): BlockSpec | null {
+  if (repo.block === null) return null;
+  const rows = prior === null ? null : { manifest: prior, rows: new Map(prior.files.map((file) => [file.name, file])) };
+  return { settings: repo.block, prior: rows };
 }
 
 function checksPages(repo: Repository, prior: Manifest | null, type: BackupType, wanted: boolean, ctx: Context): boolean {

@@ -1,29 +1,23 @@
 /**
- * One bundle under way: files are appended one after the other, a storage takes them as one stream.
+ * One stored file under way, into which pieces are appended one after the other: a bundle, or the blocks of one file.
  *
- * The storage pulls while the caller appends, with a bounded number of pieces between them. A storage that fails makes every later append
- * fail with its error. A bundle that nothing was appended to is never made.
+ * Small pieces are put together to writes of a fair size. A directory is written at once; other storages pull a stream, with a bounded number of
+ * bytes between them and the caller. A storage that fails makes every later append fail with its error. What nothing was appended to is never made.
  */
-import { type ByteStream, concatBytes } from "../../base/bytes";
+import type { ByteStream } from "../../base/bytes";
 import { fail, toBackupError } from "../../base/errors";
-import { LIMITS } from "../../base/limits";
-import type { Storage } from "../../storage/storage";
+import type { BlockWriter, Storage } from "../../storage/storage";
 
-/** Small pieces are put together to writes of at least this size. */
-const WRITE_BYTES = 256 * 1024;
-const WAITING_BYTES_MAX = LIMITS.teeQueueChunks * LIMITS.chunkSizeBytes;
+const WRITE_SIZE_BYTES = 256 * 1024;
+const QUEUE_WRITES_MAX = 8;
 
 export class BundleWriter {
   readonly #storage: Storage;
   readonly #path: string;
-  #pieces: Uint8Array[] = [];
-  #waitingBytes = 0;
+  #buffer: Buffer = EMPTY;
+  #filled = 0;
   #sizeBytes = 0;
-  #ended = false;
-  #error: unknown;
-  #stored: Promise<void> | undefined;
-  #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
+  #out: Out | undefined;
 
   constructor(storage: Storage, path: string) {
     this.#storage = storage;
@@ -35,65 +29,128 @@ export class BundleWriter {
     return this.#sizeBytes;
   }
 
-  /** Waits while too much is on its way already. @throws what the storage said */
+  /** Takes the piece before it returns; waits while too much is on its way already. @throws what the storage said */
   async append(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return;
-    this.#stored ??= this.#begin();
-    while (this.#error === undefined && this.#waitingBytes >= WAITING_BYTES_MAX) {
+    for (let position = 0; position < bytes.length; ) {
+      if (this.#filled === this.#buffer.length) await this.#flush();
+      const piece = bytes.subarray(position, position + this.#buffer.length - this.#filled);
+      this.#buffer.set(piece, this.#filled);
+      this.#filled += piece.length;
+      this.#sizeBytes += piece.length;
+      position += piece.length;
+    }
+  }
+
+  /** Resolves when everything is stored and durable. @throws what the storage said */
+  async finish(): Promise<void> {
+    if (this.#filled > 0) await this.#flush();
+    await this.#out?.finish();
+  }
+
+  /** Gives up: the storage's stream ends with `error`. */
+  async abandon(error: unknown): Promise<void> {
+    await this.#out?.abandon(error);
+  }
+
+  /** A new buffer for each write that a stream may still hold. */
+  async #flush(): Promise<void> {
+    const full = this.#buffer.subarray(0, this.#filled);
+    this.#filled = 0;
+    if (full.length > 0) {
+      this.#out ??= await openOut(this.#storage, this.#path);
+      await this.#out.write(full);
+    }
+    if (this.#buffer.length === 0 || this.#out instanceof StreamOut) this.#buffer = Buffer.allocUnsafeSlow(WRITE_SIZE_BYTES);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+interface Out {
+  write(bytes: Uint8Array): Promise<void>;
+  finish(): Promise<void>;
+  abandon(error: unknown): Promise<void>;
+}
+
+async function openOut(storage: Storage, path: string): Promise<Out> {
+  return storage.openWriter === undefined ? new StreamOut(storage, path) : new DirectOut(await storage.openWriter(path));
+}
+
+class DirectOut implements Out {
+  readonly #writer: BlockWriter;
+
+  constructor(writer: BlockWriter) {
+    this.#writer = writer;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#writer.write(bytes);
+  }
+
+  finish(): Promise<void> {
+    return this.#writer.finish();
+  }
+
+  async abandon(): Promise<void> {
+    this.#writer.abandon();
+  }
+}
+
+class StreamOut implements Out {
+  readonly #queue: Uint8Array[] = [];
+  readonly #run: Promise<void>;
+  #ended = false;
+  #failure: { readonly error: unknown } | null = null;
+  #wakeReader: (() => void) | null = null;
+  #wakeWriter: (() => void) | null = null;
+
+  constructor(storage: Storage, path: string) {
+    let opened = false;
+    const openOnce = (): ByteStream => {
+      if (opened) throw fail("service", `upload of '${path}' could not be started over`);
+      opened = true;
+      return this.#stream();
+    };
+    // Never rejects: the error waits for the next write or the end.
+    this.#run = storage.putStream(path, openOnce, { atomic: false }).catch((error: unknown) => {
+      this.#failure ??= { error: toBackupError(error) };
+      this.#wakeWriter?.();
+    });
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    while (this.#failure === null && this.#queue.length >= QUEUE_WRITES_MAX) {
       await new Promise<void>((resolve) => {
         this.#wakeWriter = resolve;
       });
     }
-    if (this.#error !== undefined) throw this.#error;
-    this.#sizeBytes += bytes.length;
-    this.#waitingBytes += bytes.length;
-    this.#pieces.push(bytes);
-    if (this.#waitingBytes >= WRITE_BYTES) this.#wakeReader?.();
+    if (this.#failure !== null) throw this.#failure.error;
+    this.#queue.push(bytes);
+    this.#wakeReader?.();
   }
 
-  /** Resolves when everything is stored. @throws what the storage said */
   async finish(): Promise<void> {
     this.#ended = true;
     this.#wakeReader?.();
-    await this.#stored;
-    if (this.#error !== undefined) throw this.#error;
+    await this.#run;
+    if (this.#failure !== null) throw this.#failure.error;
   }
 
-  /** Gives the bundle up: the storage's stream ends with `error`. */
   async abandon(error: unknown): Promise<void> {
-    this.#error ??= error;
+    this.#failure ??= { error };
     this.#wakeReader?.();
-    await this.#stored;
+    await this.#run;
   }
 
-  /** Never rejects: the error waits for the next append or the end. */
-  async #begin(): Promise<void> {
-    let opened = false;
-    const openOnce = (): ByteStream => {
-      if (opened) throw fail("service", `upload of '${this.#path}' could not be started over`);
-      opened = true;
-      return this.#read();
-    };
-    try {
-      await this.#storage.putStream(this.#path, openOnce, { atomic: false });
-    } catch (error) {
-      this.#error ??= toBackupError(error);
-    }
-    this.#wakeWriter?.();
-  }
-
-  async *#read(): ByteStream {
+  async *#stream(): ByteStream {
     for (;;) {
-      if (this.#error !== undefined) throw this.#error;
-      if (this.#waitingBytes >= WRITE_BYTES || (this.#ended && this.#waitingBytes > 0)) {
-        const pieces = this.#pieces;
-        this.#pieces = [];
-        this.#waitingBytes = 0;
+      if (this.#failure !== null) throw this.#failure.error;
+      const bytes = this.#queue.shift();
+      if (bytes !== undefined) {
         this.#wakeWriter?.();
-        yield concatBytes(pieces);
-      } else if (this.#ended) {
-        return;
-      } else {
+        yield bytes;
+      } else if (this.#ended) return;
+      else {
         await new Promise<void>((resolve) => {
           this.#wakeReader = resolve;
         });

@@ -73,7 +73,7 @@ export function emptyRow(file: ScannedFile, checkPages: boolean): ManifestFile {
 }
 
 /** The file as it is now, its bytes where the prior backup has them. */
-function referenceTo(file: ScannedFile, row: ManifestFile, priorLabel: string): ManifestFile {
+export function referenceTo(file: ScannedFile, row: ManifestFile, priorLabel: string): ManifestFile {
   const { sizeOriginalBytes: _, ...stored } = row;
   const { modifiedAtS, mode, user, group } = file;
   return { ...stored, modifiedAtS, mode, user, group, reference: row.reference ?? priorLabel };

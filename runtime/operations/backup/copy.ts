@@ -6,6 +6,7 @@
  * time, so that what was copied can be kept when the backup is broken off.
  */
 import type { Context } from "../../base/context";
+import { assert } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { mapParallel, type RepoResult } from "../../base/parallel";
@@ -15,12 +16,13 @@ import { backupPath, bundlePath, dataFilePath } from "../../format/repoPath";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../jobs";
+import { Progress } from "../progress";
 import { CONTROL_FILE } from "../restore/plan";
 import { type Batch, planBatches } from "./batches";
-import { emptyRow } from "./choose";
+import { type Choice, emptyRow, referenceTo } from "./choose";
 import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
 import type { CopyFileResult } from "./copyFile";
-import { compressOf, copyOrder, pageSegmentOf } from "./plan";
+import { blockPlanOf, compressOf, copyOrder, pageSegmentOf } from "./plan";
 import type { BackupRun, OpenBackup } from "./run";
 
 export interface CopyOptions {
@@ -48,7 +50,6 @@ interface CopyDeps {
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 
-const PROGRESS_STEP_MS = 2000;
 /** What a standby has in the same form; the rest is read from the primary ("pgbackrest-format" 15, step 7). */
 const ON_STANDBY = /^(pg_data\/(base|global|pg_xact|pg_multixact)|pg_tblspc)\//;
 /** Manifests under way are saved after this share of the work, or after the configured number of bytes if that is more. */
@@ -81,6 +82,11 @@ function split(run: BackupRun, files: readonly ScannedFile[]): { readonly single
   return { single: copyOrder(files.filter((file) => file.sizeBytes > limitBytes)), bundled };
 }
 
+interface Taken {
+  readonly file: ScannedFile;
+  readonly source: BatchFile;
+}
+
 class Copy {
   readonly #run: BackupRun;
   readonly #deps: CopyDeps;
@@ -103,7 +109,7 @@ class Copy {
       run.alive.map(({ repo }) => [repo.key, new Map([...run.plan(repo.key).choices.values()].map((choice) => [choice.row.name, choice.row]))]),
     );
     const totalBytes = scan.files.reduce((sum, file) => (this.needsReading(file) ? sum + file.sizeBytes : sum), 0);
-    this.#progress = new Progress(totalBytes, deps.onProgress, ctx);
+    this.#progress = new Progress("copied", totalBytes, ctx, deps.onProgress);
     this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
   }
 
@@ -122,22 +128,22 @@ class Copy {
     this.#run.requireOne();
     const source = this.#sourceOf(file, new Map());
     if (source.targets.length === 0) return;
-    if (source.targets.some((target) => target.keepIf !== null)) {
+    if (source.targets.some((target) => target.keepIf !== null || target.block !== null)) {
       const result = await this.#deps.pool.run({ kind: "copyBatch", files: [source] });
-      await this.#take(file, result.files[0] as BatchFileResult);
+      await this.#take({ file, source }, result.files[0] as BatchFileResult);
       return;
     }
     const result = await this.#deps.pool.run({ kind: "copyFile", ...source });
-    await this.#take(file, asBatchResult(result));
+    await this.#take({ file, source }, asBatchResult(result));
   }
 
   async batch(batch: Batch): Promise<void> {
     this.#run.requireOne();
-    const sources = batch.map(({ file, bundleIds }) => ({ file, source: this.#sourceOf(file, bundleIds), bundleIds }));
+    const sources = batch.map(({ file, bundleIds }): Taken => ({ file, source: this.#sourceOf(file, bundleIds) }));
     const wanted = sources.filter(({ source }) => source.targets.length > 0);
     if (wanted.length === 0) return;
     const result = await this.#deps.pool.run({ kind: "copyBatch", files: wanted.map(({ source }) => source) });
-    for (const [index, { file, bundleIds }] of wanted.entries()) await this.#take(file, result.files[index] as BatchFileResult, bundleIds);
+    for (const [index, taken] of wanted.entries()) await this.#take(taken, result.files[index] as BatchFileResult);
   }
 
   result(): Copied {
@@ -162,24 +168,27 @@ class Copy {
   }
 
   #targetOf(file: ScannedFile, { repo }: OpenBackup, bundleId: number | undefined): BatchTarget {
-    const { manifest, choices } = this.#run.plan(repo.key);
+    const plan = this.#run.plan(repo.key);
+    const { manifest } = plan;
     const compress = compressOf(manifest);
-    const choice = choices.get(file.name);
+    const choice = plan.choices.get(file.name);
+    const block = blockPlanOf(repo.stanza, plan, file);
+    // The name tells how a file is stored; which size the map will have is not known yet.
+    const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
     return {
       repoKey: repo.key,
       path:
-        bundleId === undefined
-          ? dataFilePath(repo.stanza, manifest.label, { name: file.name }, compress.type)
-          : bundlePath(repo.stanza, manifest.label, bundleId),
+        bundleId === undefined ? dataFilePath(repo.stanza, manifest.label, own, compress.type) : bundlePath(repo.stanza, manifest.label, bundleId),
       bundleId: bundleId ?? null,
       raw: bundleId !== undefined && manifest.bundleRaw,
+      block,
       compress,
       cipherPass: manifest.cipherPass ?? null,
       keepIf: choice?.kind === "compare" ? { sizeBytes: choice.row.sizeBytes, sha1: choice.row.sha1 } : null,
     };
   }
 
-  async #take(file: ScannedFile, result: BatchFileResult, bundleIds: ReadonlyMap<number, number> = new Map()): Promise<void> {
+  async #take({ file, source }: Taken, result: BatchFileResult): Promise<void> {
     this.#progress.add(file.sizeBytes);
     if (result.missing) {
       this.#ctx.log.detail(`skip file removed by database ${file.sourcePath}`);
@@ -190,40 +199,67 @@ class Copy {
     const stored = result.repos.some((repo) => repo.ok && !repo.value.kept);
     if (stored) warnPages(file, result, this.#ctx);
     for (const repo of result.repos) {
+      const target = source.targets.find((candidate) => candidate.repoKey === repo.repoKey) as BatchTarget;
       if (!repo.ok) this.#run.leave(repo.repoKey, repo.error);
-      // Kept rows are what the plan says already.
-      else if (!repo.value.kept) this.#rows.get(repo.repoKey)?.set(file.name, this.#rowOf(file, result, repo, bundleIds.get(repo.repoKey)));
+      else if (repo.value.collided === true) await this.#again({ file, source }, target);
+      else this.#rows.get(repo.repoKey)?.set(file.name, this.#rowOf(file, result, target, repo.value));
     }
     const verb = stored ? "backup file" : "match file from prior backup";
     this.#ctx.log.detail(`${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`);
     await this.#saveSometimes(result.sizeBytes);
   }
 
-  #rowOf(
-    file: ScannedFile,
-    result: BatchFileResult,
-    { repoKey, value }: RepoResult<BatchStored> & { readonly ok: true },
-    bundleId: number | undefined,
-  ): ManifestFile {
-    const checksPages = this.#run.plan(repoKey).manifest.options.checksumPage === true;
+  /** Stores every block of a file. */
+  async #again({ file, source }: Taken, target: BatchTarget): Promise<void> {
+    const { repoKey, block } = target;
+    assert(block !== null && block.prior !== null, `'${file.name}' is to be stored again for nothing`);
+    const { label } = this.#run.plan(repoKey).manifest;
+    const { stanza } = (this.#run.alive.find(({ repo }) => repo.key === repoKey) as OpenBackup).repo;
+    // The bundle that it was meant for is closed.
+    const own = { path: dataFilePath(stanza, label, { name: file.name, block: { mapSizeBytes: 1 } }, target.compress.type), bundleId: null };
+    const alone = { ...source, targets: [{ ...target, ...own, keepIf: null, block: { ...block, prior: null } }] };
+    const result = await this.#deps.pool.run({ kind: "copyBatch", files: [alone] });
+    await this.#take({ file, source: alone }, result.files[0] as BatchFileResult);
+  }
+
+  #rowOf(file: ScannedFile, result: BatchFileResult, target: BatchTarget, stored: BatchStored): ManifestFile {
+    const { manifest, choices, block } = this.#run.plan(target.repoKey);
+    if (stored.kept) return this.#keptRow(file, choices.get(file.name), block?.prior?.rows.get(file.name), block?.prior?.manifest.label);
+    const checksPages = manifest.options.checksumPage === true;
     const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
-    if (bundleId !== undefined && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
+    if (manifest.bundle && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
     const { name, modifiedAtS, mode, user, group } = file;
     return {
       name,
       sizeBytes: result.sizeBytes,
       ...original,
-      sizeRepoBytes: value.sizeRepoBytes,
+      sizeRepoBytes: stored.sizeRepoBytes,
       sha1: result.sizeBytes === 0 ? SHA1_EMPTY : result.sha1,
-      ...(value.sha1Repo === undefined ? {} : { sha1Repo: value.sha1Repo }),
+      ...(stored.sha1Repo === undefined ? {} : { sha1Repo: stored.sha1Repo }),
       modifiedAtS,
       mode,
       user,
       group,
-      ...(bundleId === undefined ? {} : { bundle: { id: bundleId, offsetBytes: value.bundleOffsetBytes ?? 0 } }),
+      ...(target.bundleId === null ? {} : { bundle: { id: target.bundleId, offsetBytes: stored.bundleOffsetBytes ?? 0 } }),
+      ...(target.block === null || stored.mapSizeBytes === undefined
+        ? {}
+        : {
+            block: {
+              sizeBytes: target.block.blockSizeBytes,
+              checksumSizeBytes: target.block.checksumSizeBytes,
+              mapSizeBytes: stored.mapSizeBytes,
+            },
+          }),
       ...(checksPages && result.pagesValid !== undefined ? { checksumPage: result.pagesValid } : {}),
       ...(checksPages && result.pageErrors !== undefined ? { pageErrors: result.pageErrors } : {}),
     };
+  }
+
+  /** What the plan compared with, or the prior copy whose blocks all turned out the same. */
+  #keptRow(file: ScannedFile, choice: Choice | undefined, prior: ManifestFile | undefined, priorLabel: string | undefined): ManifestFile {
+    if (choice?.kind === "compare") return choice.row;
+    assert(prior !== undefined && priorLabel !== undefined, `'${file.name}' was kept without a prior copy`);
+    return referenceTo(file, prior, priorLabel);
   }
 
   /** One at a time; whoever comes while one is being saved goes on. */
@@ -266,38 +302,4 @@ async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
       }
     }
   });
-}
-
-class Progress {
-  readonly #totalBytes: number;
-  readonly #report: (doneBytes: number, totalBytes: number) => void;
-  readonly #ctx: Context;
-  #doneBytes = 0;
-  #beganAtMs: number;
-  #loggedAtMs: number;
-
-  constructor(totalBytes: number, report: (doneBytes: number, totalBytes: number) => void, ctx: Context) {
-    this.#totalBytes = totalBytes;
-    this.#report = report;
-    this.#ctx = ctx;
-    this.#beganAtMs = ctx.clock.monotonicMs();
-    this.#loggedAtMs = this.#beganAtMs;
-    report(0, totalBytes);
-  }
-
-  add(sizeBytes: number): void {
-    this.#doneBytes += sizeBytes;
-    const nowMs = this.#ctx.clock.monotonicMs();
-    if (nowMs - this.#loggedAtMs < PROGRESS_STEP_MS) return;
-    this.#loggedAtMs = nowMs;
-    this.#report(this.#doneBytes, this.#totalBytes);
-    const rate = (this.#doneBytes / (nowMs - this.#beganAtMs)) * 1000;
-    this.#ctx.log.info(
-      `copied ${formatSize(this.#doneBytes)} of ${formatSize(this.#totalBytes)} (${this.percent()}%), ${formatSize(Math.round(rate))}/s`,
-    );
-  }
-
-  percent(): string {
-    return this.#totalBytes === 0 ? "100" : ((this.#doneBytes / this.#totalBytes) * 100).toFixed(2);
-  }
 }

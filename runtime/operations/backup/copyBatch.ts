@@ -1,34 +1,33 @@
 /**
- * Copies several files of the cluster in one job: for small files that go into bundles, and for files that may turn out unchanged.
+ * Copies several files of the cluster in one job: for small files that go into bundles, for files that may turn out unchanged, and for files
+ * that are stored in blocks.
  *
  * Each file is read once, checked once, hashed once and compressed once per kind of compression. A repository whose prior backup holds the
- * same bytes keeps those (`kept`); the others get a file of their own or a piece of their bundle, each with its own compression and
- * encryption. A repository that fails is an error in its own results and leaves the others alone. Files of up to 4 MiB are handled in memory; a
- * larger one is streamed, and read a second time when it had to be compared first and differs somewhere.
+ * same bytes keeps those (`kept`); the others get a file of their own or a piece of their bundle, each with its own encryption. A
+ * repository that fails is an error in its own results and leaves the others alone. Files of up to 4 MiB are handled in memory; a larger one
+ * goes through in chunks, and is read a second time when it had to be compared first and differs somewhere.
  */
-import type { FileHandle } from "node:fs/promises";
-import { type ByteStream, concatBytes, EMPTY_BYTES } from "../../base/bytes";
+import { closeSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import { EMPTY_BYTES } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { type BackupError, toBackupError } from "../../base/errors";
+import { assert, type BackupError, isError, toBackupError } from "../../base/errors";
 import { Measured, SHA1_EMPTY, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
-import { type BranchResult, tee } from "../../base/tee";
-import { encrypt, encryptBytes } from "../../format/cipher";
-import { compress, compressBytes } from "../../format/compress";
+import type { BlockMap } from "../../format/blockMap";
+import { encryptBytes } from "../../format/cipher";
+import { compressBytes } from "../../format/compress";
 import { PageChecker } from "../../format/pageChecksum";
 import { imageOf } from "../../format/pgControl";
 import { loadControlFile } from "../../postgres/controlFile";
+import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 import { BundleWriter } from "./bundleWriter";
-import type { CopyTarget, StoredCopy } from "./copyFile";
-import { openSource, type PageVerdict, readSource, settlePages } from "./sourceFile";
+import { groupTargets, OpenTarget, type PieceTarget, type StoredPiece } from "./fileTargets";
+import { chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
 
-export interface BatchTarget extends CopyTarget {
-  /** Number of the bundle that the file goes into, `path` being the bundle's; null for a file of its own. */
-  readonly bundleId: number | null;
-  /** Raw forms of compression and encryption. */
-  readonly raw: boolean;
+export interface BatchTarget extends PieceTarget {
   /** What the repository holds already: with this content nothing is stored. */
   readonly keepIf: { readonly sizeBytes: number; readonly sha1: string } | null;
 }
@@ -50,11 +49,11 @@ export interface CopyBatchJob {
   readonly files: readonly BatchFile[];
 }
 
-export interface BatchStored extends StoredCopy {
+export interface BatchStored extends StoredPiece {
   /** True when the repository holds these bytes already. */
   readonly kept: boolean;
-  /** Where the piece begins in its bundle. */
-  readonly bundleOffsetBytes?: number;
+  /** True when no block seemed to differ from the prior copy but the content does: to be stored again, without regard to the prior copy. */
+  readonly collided?: boolean;
 }
 
 export interface BatchFileResult extends PageVerdict {
@@ -73,12 +72,18 @@ export interface CopyBatchResult {
 const WHOLE_SIZE_BYTES_MAX = 4 * LIMITS.chunkSizeBytes;
 const MISSING: BatchFileResult = { missing: true, sizeBytes: 0, sha1: SHA1_EMPTY, repos: [] };
 const KEPT: BatchStored = { kept: true, sizeRepoBytes: 0 };
+/** Empty files of a bundled backup have no bytes anywhere. */
+const NOTHING: BatchStored = { kept: false, sizeRepoBytes: 0 };
 
 export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyBatchResult> {
   const batch = new Batch(repo, ctx);
   try {
     const files: BatchFileResult[] = [];
-    for (const file of job.files) files.push(await batch.copy(file));
+    for (const file of job.files) {
+      files.push(await batch.copy(file));
+      // What the network has to say is heard between two files.
+      await setImmediate();
+    }
     const failed = await batch.finish();
     return { files: failed.size === 0 ? files : files.map((file) => withFailures(file, failed)) };
   } catch (error) {
@@ -108,14 +113,12 @@ class Batch {
 
   async copy(file: BatchFile): Promise<BatchFileResult> {
     if (file.controlOf !== null) return this.#copyWhole(file, imageOf((await loadControlFile(file.controlOf, this.#ctx)).header), null);
-    const handle = await openSource(file.sourcePath);
-    if (handle === null) return MISSING;
+    const fd = openSource(file);
+    if (fd === null) return MISSING;
     try {
-      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX
-        ? await this.#copyWhole(file, await readWhole(handle, file), handle)
-        : await this.#copyLarge(file, handle);
+      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX ? await this.#copyWhole(file, readWhole(fd, file), fd) : await this.#copyLarge(file, fd);
     } finally {
-      await handle.close();
+      closeSync(fd);
     }
   }
 
@@ -134,106 +137,148 @@ class Batch {
     await Promise.all([...this.#bundles.values()].map(({ writer }) => writer.abandon(error)));
   }
 
-  async #copyWhole(file: BatchFile, bytes: Uint8Array, handle: FileHandle | null): Promise<BatchFileResult> {
+  async #copyWhole(file: BatchFile, bytes: Uint8Array, fd: number | null): Promise<BatchFileResult> {
     const checker = file.pages === null ? null : new PageChecker(file.pages);
     checker?.add(bytes);
     const sha1 = bytes.length === 0 ? SHA1_EMPTY : sha1Hex(bytes);
+    const content = { sizeBytes: bytes.length, sha1 };
+    const { kept, others } = splitKept(file.targets, content);
+    const plain = await Promise.all(
+      this.#packed(
+        others.filter((target) => target.block === null),
+        bytes,
+      ),
+    );
+    const blocks = await this.#inChunks(
+      others.filter((target) => target.block !== null),
+      () => [bytes],
+      content,
+    );
+    const pages = checker === null || fd === null ? {} : settlePages(checker, fd, file.pages?.pageSizeBytes ?? 0, file);
+    return { missing: false, ...content, ...pages, repos: [...kept, ...plain, ...blocks] };
+  }
+
+  /** Stores a small file, compressed in one piece. */
+  #packed(targets: readonly BatchTarget[], bytes: Uint8Array): Promise<RepoResult<BatchStored>>[] {
     const packed = new Map<string, Uint8Array>();
-    const repos = await Promise.all(
-      file.targets.map((target) =>
-        resultOf(target, async (): Promise<BatchStored> => {
-          if (isKept(target, bytes.length, sha1)) return KEPT;
-          // Shrunk to nothing since the scan: a bundle holds no bytes for it.
-          if (bytes.length === 0 && target.bundleId !== null) return { kept: false, sizeRepoBytes: 0 };
-          const key = packKey(target);
-          const plain = packed.get(key) ?? compressBytes(bytes, target.compress, target.raw);
-          packed.set(key, plain);
-          const { cipherPass, raw } = target;
-          const stored = cipherPass === null ? plain : encryptBytes(plain, cipherPass, this.#ctx.random.bytes(8), raw);
-          const offset = await this.#store(target, stored);
-          const filtered = target.compress.type !== "none" || cipherPass !== null;
-          return { kept: false, sizeRepoBytes: stored.length, ...(filtered ? { sha1Repo: sha1Hex(stored) } : {}), ...offset };
+    return targets.map((target) =>
+      resultOf(target, async (): Promise<BatchStored> => {
+        // Shrunk to nothing since the scan: a bundle holds no bytes for it.
+        if (bytes.length === 0 && target.bundleId !== null) return NOTHING;
+        const { compress, cipherPass, raw, bundleId } = target;
+        const key = `${compress.type}:${compress.level}:${raw}`;
+        const plain = packed.get(key) ?? compressBytes(bytes, compress, raw);
+        packed.set(key, plain);
+        const stored = cipherPass === null ? plain : encryptBytes(plain, cipherPass, this.#ctx.random.bytes(8), raw);
+        const checksum = compress.type !== "none" || cipherPass !== null ? { sha1Repo: sha1Hex(stored) } : {};
+        if (bundleId === null) {
+          await this.#repo(target.repoKey).storage.put(target.path, stored, { atomic: false });
+          return { kept: false, sizeRepoBytes: stored.length, ...checksum };
+        }
+        const writer = this.#bundle(target);
+        const bundleOffsetBytes = writer.sizeBytes;
+        await writer.append(stored);
+        return { kept: false, sizeRepoBytes: stored.length, ...checksum, bundleOffsetBytes };
+      }),
+    );
+  }
+
+  async #copyLarge(file: BatchFile, fd: number): Promise<BatchFileResult> {
+    if (file.targets.some((target) => target.keepIf !== null)) {
+      const compared = new Passing(file);
+      for (const chunk of chunksOf(fd, file)) compared.add(chunk);
+      const content = compared.content();
+      const { kept, others } = splitKept(file.targets, content);
+      if (others.length === 0) return { missing: false, ...content, ...compared.settle(fd), repos: kept };
+      if (kept.length > 0) {
+        const rest = await this.#copyLarge({ ...file, targets: others.map((target) => ({ ...target, keepIf: null })) }, fd);
+        return { ...rest, repos: [...kept, ...rest.repos] };
+      }
+    }
+    const passing = new Passing(file);
+    const repos = await this.#inChunks(
+      file.targets,
+      () => passing.through(chunksOf(fd, file)),
+      null,
+      () => passing.content(),
+    );
+    return { missing: false, ...passing.content(), ...passing.settle(fd), repos };
+  }
+
+  /** `content` is what the chunks make: known beforehand, or told when they have gone through. */
+  async #inChunks(
+    targets: readonly BatchTarget[],
+    chunks: () => Iterable<Uint8Array>,
+    content: Content | null,
+    contentOf: () => Content = () => content as Content,
+  ): Promise<RepoResult<BatchStored>[]> {
+    if (targets.length === 0) return [];
+    const opened = await Promise.all(targets.map((target) => this.#open(target)));
+    const groups = await groupTargets(
+      opened.filter((open) => open.error === null),
+      this.#ctx,
+    );
+    try {
+      for (const chunk of chunks()) {
+        for (const group of groups) await group.write(chunk);
+        if (opened.every((open) => open.error !== null)) break;
+        await setImmediate();
+      }
+      for (const group of groups) await group.finish();
+    } catch (error) {
+      await Promise.all(opened.map((open) => open.writer.abandon(error)));
+      throw error;
+    } finally {
+      for (const group of groups) group.close();
+    }
+    return Promise.all(
+      opened.map((open) =>
+        resultOf(open.target, async () => {
+          if (open.error !== null) throw open.error;
+          const stored = groups.find((group) => group.targets.includes(open))?.stored(open) ?? null;
+          return stored === null ? this.#withoutNews(open, contentOf()) : this.#whole(open, stored);
         }),
       ),
     );
-    return { missing: false, sizeBytes: bytes.length, sha1, ...(await settlePages(checker, handle, file.pages?.pageSizeBytes ?? 0)), repos };
   }
 
-  async #store(target: BatchTarget, stored: Uint8Array): Promise<{ bundleOffsetBytes?: number }> {
-    if (target.bundleId === null) {
-      await this.#repo(target.repoKey).storage.put(target.path, stored, { atomic: false });
-      return {};
-    }
-    const writer = this.#bundle(target);
-    const bundleOffsetBytes = writer.sizeBytes;
-    await writer.append(stored);
-    return { bundleOffsetBytes };
-  }
-
-  async #copyLarge(file: BatchFile, handle: FileHandle): Promise<BatchFileResult> {
-    const kept: RepoResult<BatchStored>[] = [];
-    let targets = file.targets;
-    if (targets.some((target) => target.keepIf !== null)) {
-      const measured = new Measured();
-      const checker = file.pages === null ? null : new PageChecker(file.pages);
-      for await (const chunk of readSource(handle, file, (piece) => checker?.add(piece))) measured.add(chunk);
-      const { sizeBytes, sha1 } = measured.result();
-      kept.push(...targets.filter((target) => isKept(target, sizeBytes, sha1)).map(({ repoKey }) => ({ repoKey, ok: true, value: KEPT }) as const));
-      targets = targets.filter((target) => !isKept(target, sizeBytes, sha1));
-      const pages = await settlePages(checker, handle, file.pages?.pageSizeBytes ?? 0);
-      if (targets.length === 0) return { missing: false, sizeBytes, sha1, ...pages, repos: kept };
-    }
-    const copied = await this.#stream(file, handle, targets);
-    return { ...copied, repos: [...kept, ...copied.repos] };
-  }
-
-  async #stream(file: BatchFile, handle: FileHandle, targets: readonly BatchTarget[]): Promise<BatchFileResult> {
-    const measured = new Measured();
-    const checker = file.pages === null ? null : new PageChecker(file.pages);
-    const groups = groupBy(targets, packKey);
-    const source = readSource(handle, file, (chunk) => {
-      measured.add(chunk);
-      checker?.add(chunk);
-    });
-    const results = await tee(
-      source,
-      groups.map((group) => (stream: ByteStream) => {
-        const [first] = group as [BatchTarget, ...BatchTarget[]];
-        return tee(
-          compress(stream, first.compress, first.raw),
-          group.map((target) => (bytes: ByteStream) => this.#storeStream(target, bytes)),
-        );
-      }),
-    );
-    const repos = groups.flatMap((group, index) => groupResults(group, results[index] as BranchResult<BranchResult<BatchStored>[]>));
-    const { sizeBytes, sha1 } = measured.result();
-    return { missing: false, sizeBytes, sha1, ...(await settlePages(checker, handle, file.pages?.pageSizeBytes ?? 0)), repos };
-  }
-
-  async #storeStream(target: BatchTarget, bytes: ByteStream): Promise<BatchStored> {
-    const { cipherPass, raw } = target;
-    const measured = new Measured();
-    const stream = measured.through(cipherPass === null ? bytes : encrypt(bytes, cipherPass, this.#ctx.random.bytes(8), raw));
-    // A file of its own is a bundle of one.
+  /** A damaged prior map costs space, not the backup. */
+  async #open(target: PieceTarget): Promise<OpenTarget> {
     const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoKey).storage, target.path) : this.#bundle(target);
-    const bundleOffsetBytes = writer.sizeBytes;
+    let priorMap: BlockMap | null = null;
     try {
-      for await (const chunk of stream) await writer.append(chunk);
-      if (target.bundleId === null) {
-        await writer.finish();
-        // Nothing was written: an empty file has to be there all the same.
-        if (writer.sizeBytes === 0) await this.#repo(target.repoKey).storage.put(target.path, EMPTY_BYTES, { atomic: false });
-      }
+      const source = target.block?.prior?.source;
+      if (source !== undefined) priorMap = await loadBlockMap(this.#repo(target.repoKey), source);
     } catch (error) {
-      await writer.abandon(error);
-      throw error;
+      if (!isError(error, "format", "crypto", "checksum", "fileMissing")) {
+        const failed = new OpenTarget(target, writer, null);
+        failed.error = toBackupError(error);
+        return failed;
+      }
     }
-    const { sizeBytes: sizeRepoBytes, sha1: sha1Repo } = measured.result();
-    const filtered = target.compress.type !== "none" || cipherPass !== null;
-    return { kept: false, sizeRepoBytes, ...(filtered ? { sha1Repo } : {}), ...(target.bundleId === null ? {} : { bundleOffsetBytes }) };
+    return new OpenTarget(target, writer, priorMap);
   }
 
-  #bundle(target: BatchTarget): BundleWriter {
+  async #whole(open: OpenTarget, stored: StoredPiece): Promise<BatchStored> {
+    if (open.target.bundleId === null) {
+      await open.writer.finish();
+      // Nothing was written: an empty file has to be there all the same.
+      if (open.writer.sizeBytes === 0) await this.#repo(open.target.repoKey).storage.put(open.target.path, EMPTY_BYTES, { atomic: false });
+    }
+    return { kept: false, ...stored };
+  }
+
+  /** No block differs from the prior copy. */
+  async #withoutNews({ target }: OpenTarget, content: Content): Promise<BatchStored> {
+    if (content.sizeBytes === 0) return NOTHING;
+    const prior = target.block?.prior ?? null;
+    assert(prior !== null, `'${target.path}' was stored without a byte`);
+    if (prior.sizeBytes === content.sizeBytes && prior.sha1 === content.sha1) return KEPT;
+    // Blocks that differ have one checksum: as unlikely as it is, the prior copy must not pass for this content.
+    return { ...NOTHING, collided: true };
+  }
+
+  #bundle(target: PieceTarget): BundleWriter {
     const key = `${target.repoKey}:${target.bundleId}`;
     const found = this.#bundles.get(key);
     if (found !== undefined) return found.writer;
@@ -243,38 +288,55 @@ class Batch {
   }
 }
 
-function isKept({ keepIf }: BatchTarget, sizeBytes: number, sha1: string): boolean {
-  return keepIf !== null && keepIf.sizeBytes === sizeBytes && keepIf.sha1 === sha1;
+interface Content {
+  readonly sizeBytes: number;
+  readonly sha1: string;
 }
 
-async function resultOf(target: BatchTarget, work: () => Promise<BatchStored>): Promise<RepoResult<BatchStored>> {
+/** What is learned of a file while its chunks pass. */
+class Passing {
+  readonly #file: BatchFile;
+  readonly #measured = new Measured();
+  readonly #checker: PageChecker | null;
+
+  constructor(file: BatchFile) {
+    this.#file = file;
+    this.#checker = file.pages === null ? null : new PageChecker(file.pages);
+  }
+
+  add(chunk: Uint8Array): void {
+    this.#measured.add(chunk);
+    this.#checker?.add(chunk);
+  }
+
+  *through(chunks: Iterable<Uint8Array>): Iterable<Uint8Array> {
+    for (const chunk of chunks) {
+      this.add(chunk);
+      yield chunk;
+    }
+  }
+
+  content(): Content {
+    return this.#measured.result();
+  }
+
+  settle(fd: number): PageVerdict {
+    return this.#checker === null ? {} : settlePages(this.#checker, fd, this.#file.pages?.pageSizeBytes ?? 0, this.#file);
+  }
+}
+
+function splitKept(targets: readonly BatchTarget[], { sizeBytes, sha1 }: Content): { kept: RepoResult<BatchStored>[]; others: BatchTarget[] } {
+  const isKept = ({ keepIf }: BatchTarget): boolean => keepIf !== null && keepIf.sizeBytes === sizeBytes && keepIf.sha1 === sha1;
+  return {
+    kept: targets.filter(isKept).map(({ repoKey }) => ({ repoKey, ok: true, value: KEPT })),
+    others: targets.filter((target) => !isKept(target)),
+  };
+}
+
+async function resultOf(target: PieceTarget, work: () => Promise<BatchStored>): Promise<RepoResult<BatchStored>> {
   try {
     return { repoKey: target.repoKey, ok: true, value: await work() };
   } catch (error) {
     return { repoKey: target.repoKey, ok: false, error: toBackupError(error) };
   }
-}
-
-function groupResults(group: readonly BatchTarget[], result: BranchResult<BranchResult<BatchStored>[]>): RepoResult<BatchStored>[] {
-  return group.map((target, index): RepoResult<BatchStored> => {
-    if (!result.ok) return { repoKey: target.repoKey, ok: false, error: result.error };
-    const own = result.value[index] as BranchResult<BatchStored>;
-    return own.ok ? { repoKey: target.repoKey, ok: true, value: own.value } : { repoKey: target.repoKey, ok: false, error: own.error };
-  });
-}
-
-function groupBy(targets: readonly BatchTarget[], keyOf: (target: BatchTarget) => string): readonly (readonly BatchTarget[])[] {
-  const groups = new Map<string, BatchTarget[]>();
-  for (const target of targets) groups.set(keyOf(target), [...(groups.get(keyOf(target)) ?? []), target]);
-  return [...groups.values()];
-}
-
-function packKey({ compress: { type, level }, raw }: BatchTarget): string {
-  return `${type}:${level}:${raw}`;
-}
-
-async function readWhole(handle: FileHandle, file: BatchFile): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of readSource(handle, file, () => {})) parts.push(chunk);
-  return concatBytes(parts);
 }

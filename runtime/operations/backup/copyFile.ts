@@ -7,22 +7,22 @@
  * does not depend on file sizes. All of it happens in the calling thread, which is a worker's: trips through Node's thread pool cost more
  * than most of the work.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { toBackupError } from "../../base/errors";
 import { Measured, SHA1_EMPTY, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
 import { Encryptor } from "../../format/cipher";
 import type { Codec, Pieces } from "../../format/codec";
 import { type CompressSpec, compressBytes, createCompressor } from "../../format/compress";
-import { PageChecker, type PageRange } from "../../format/pageChecksum";
+import { PageChecker } from "../../format/pageChecksum";
 import { imageOf } from "../../format/pgControl";
-import { systemCodeOf } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
 import { type Repository, seal } from "../../repository/repository";
 import type { BlockWriter } from "../../storage/storage";
+import { chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
 import { TargetWriter } from "./targetWriter";
 
 export interface CopyTarget {
@@ -53,18 +53,14 @@ export interface StoredCopy {
   readonly sha1Repo?: string;
 }
 
-export interface CopyFileResult {
+export interface CopyFileResult extends PageVerdict {
   /** True when the file was gone: it is not part of the backup. */
   readonly missing: boolean;
   readonly sizeBytes: number;
   readonly sha1: string;
-  /** Absent when pages were not checked. */
-  readonly pagesValid?: boolean;
-  readonly pageErrors?: readonly PageRange[];
   readonly repos: readonly RepoResult<StoredCopy>[];
 }
 
-const READ_SIZE_BYTES = 256 * 1024;
 const MISSING: CopyFileResult = { missing: true, sizeBytes: 0, sha1: SHA1_EMPTY, repos: [] };
 
 export async function copyFile(job: CopyFileJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
@@ -105,7 +101,7 @@ async function copyBytes(
       }),
     ),
   );
-  const pages = checker === null || fd === null ? {} : settlePages(checker, fd, job);
+  const pages = checker === null || fd === null ? {} : settlePages(checker, fd, pageSizeOf(job), job);
   return { missing: false, sizeBytes: bytes.length, sha1: bytes.length === 0 ? SHA1_EMPTY : sha1Hex(bytes), ...pages, repos };
 }
 
@@ -156,7 +152,7 @@ async function copyChunks(job: CopyFileJob, fd: number, repo: (key: number) => R
     ),
   );
   const { sizeBytes, sha1 } = measured.result();
-  return { missing: false, sizeBytes, sha1, ...(checker === null ? {} : settlePages(checker, fd, job)), repos };
+  return { missing: false, sizeBytes, sha1, ...(checker === null ? {} : settlePages(checker, fd, pageSizeOf(job), job)), repos };
 }
 
 interface OpenTarget {
@@ -208,64 +204,8 @@ function storedCopy(target: CopyTarget, sizeRepoBytes: number, sha1Repo: string 
   return filtered && sha1Repo !== undefined ? { sizeRepoBytes, sha1Repo } : { sizeRepoBytes };
 }
 
-/**
- * A page that looked wrong may have been written while it was read: it is read again, and counts as an error only if its bytes did not
- * change ("pgbackrest-format" 7.4).
- */
-function settlePages(checker: PageChecker, fd: number, job: CopyFileJob): Pick<CopyFileResult, "pagesValid" | "pageErrors"> {
-  const { pageSizeBytes } = job.pages as NonNullable<CopyFileJob["pages"]>;
-  const reread = Buffer.alloc(pageSizeBytes);
-  for (const suspect of checker.suspects()) {
-    const readBytes = readAt(fd, reread, suspect.offsetBytes, job);
-    if (readBytes < pageSizeBytes || Buffer.compare(reread, suspect.page) !== 0) checker.acquit(suspect.blockNo);
-  }
-  const { valid, errors } = checker.finish();
-  return errors.length > 0 ? { pagesValid: valid, pageErrors: errors } : { pagesValid: valid };
-}
-
-/** Null when the file is gone. */
-function openSource({ sourcePath }: CopyFileJob): number | null {
-  try {
-    return openSync(sourcePath, "r");
-  } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return null;
-    throw fail("fileOpen", `unable to open file '${sourcePath}' for read: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
-      path: sourcePath,
-      cause: error,
-    });
-  }
-}
-
-/** The file up to its size at the scan. */
-function readWhole(fd: number, job: CopyFileJob): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(job.sizeBytes);
-  let filled = 0;
-  while (filled < bytes.length) {
-    const readBytes = readAt(fd, bytes.subarray(filled), filled, job);
-    if (readBytes === 0) break;
-    filled += readBytes;
-  }
-  return bytes.subarray(0, filled);
-}
-
-/** The file up to its size at the scan; every chunk is in the same buffer. */
-function* chunksOf(fd: number, job: CopyFileJob): Iterable<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
-  for (let offsetBytes = 0; offsetBytes < job.sizeBytes; ) {
-    const readBytes = readAt(fd, buffer.subarray(0, Math.min(buffer.length, job.sizeBytes - offsetBytes)), offsetBytes, job);
-    if (readBytes === 0) return;
-    offsetBytes += readBytes;
-    yield buffer.subarray(0, readBytes);
-  }
-}
-
-function readAt(fd: number, target: Uint8Array, offsetBytes: number, { sourcePath }: CopyFileJob): number {
-  try {
-    return readSync(fd, target, 0, target.length, offsetBytes);
-  } catch (error) {
-    const reason = `[${systemCodeOf(error)}] ${toBackupError(error).message}`;
-    throw fail("fileRead", `unable to read '${sourcePath}' at offset ${offsetBytes}: ${reason}`, { path: sourcePath });
-  }
+function pageSizeOf({ pages }: CopyFileJob): number {
+  return pages?.pageSizeBytes ?? 0;
 }
 
 function compressKey(spec: CompressSpec): string {

@@ -7,6 +7,8 @@
  * restore. Backups that build on a prior are named after their set's full backup and the same time.
  */
 import { fail } from "../../base/errors";
+import { type BlockSettings, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../format/blockSize";
+import { findBlockSource } from "../../format/blockSource";
 import type { CompressSpec } from "../../format/compress";
 import { BACKREST_VERSION } from "../../format/info";
 import { type BackupType, formatLabel, fullLabelOf } from "../../format/label";
@@ -14,6 +16,7 @@ import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } fr
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import type { BundleSpec } from "../../repository/repository";
 import type { Choice } from "./choose";
+import type { BlockPlan } from "./fileTargets";
 
 /** What one repository gets. */
 export interface RepoPlan {
@@ -22,6 +25,14 @@ export interface RepoPlan {
   /** By manifest name. */
   readonly choices: ReadonlyMap<string, Choice>;
   readonly bundle: BundleSpec | null;
+  /** Null stores files whole. */
+  readonly block: BlockSpec | null;
+}
+
+export interface BlockSpec {
+  readonly settings: BlockSettings;
+  /** The backup whose blocks need not be stored again; null for a full backup. */
+  readonly prior: { readonly manifest: Manifest; readonly rows: ReadonlyMap<string, ManifestFile> } | null;
 }
 
 export interface ManifestInput {
@@ -41,6 +52,7 @@ export interface ManifestInput {
   readonly compress: CompressSpec;
   readonly cipherPass: string | null;
   readonly bundle: boolean;
+  readonly blockIncr: boolean;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
@@ -62,8 +74,9 @@ export function newManifest(input: ManifestInput): Manifest {
     copyStartedAtS: input.copyStartedAtS,
     stoppedAtS: 0,
     bundle: input.bundle,
-    bundleRaw: prior?.bundleRaw ?? false,
-    blockIncr: prior?.blockIncr ?? false,
+    // Bundled files of one set all have the same headers, or none.
+    bundleRaw: prior?.bundleRaw ?? input.blockIncr,
+    blockIncr: input.blockIncr,
     pg: input.pg,
     options: { ...input.options, compressType: input.compress.type, compressLevel: input.compress.level },
     targets: input.scan.targets,
@@ -81,6 +94,24 @@ export function newManifest(input: ManifestInput): Manifest {
 /** How the files of a backup are compressed, which its prior may have decided. */
 export function compressOf({ options }: Pick<Manifest, "options">): CompressSpec {
   return { type: options.compressType, level: options.compressLevel ?? 0 };
+}
+
+/** How one repository stores one file in blocks; null stores it whole. */
+export function blockPlanOf(stanza: string, plan: Pick<RepoPlan, "manifest" | "block">, file: ScannedFile): BlockPlan | null {
+  const { manifest, block } = plan;
+  if (block === null) return null;
+  const row = block.prior?.rows.get(file.name);
+  const kept = row === undefined ? null : keptBlockSizes(row, file.sizeBytes);
+  const sizes = kept ?? blockSizesOf(block.settings, file, manifest.startedAtS);
+  if (sizes === null) return null;
+  const source = kept === null || row === undefined || block.prior === null ? null : findBlockSource(stanza, block.prior.manifest, row);
+  return {
+    blockSizeBytes: sizes.blockSizeBytes,
+    checksumSizeBytes: sizes.checksumSizeBytes,
+    superBlockSizeBytes: superBlockSizeOf(block.settings, manifest.type, sizes.blockSizeBytes),
+    reference: manifest.references.length - 1,
+    prior: source === null || row === undefined ? null : { source, sizeBytes: row.sizeBytes, sha1: row.sha1 },
+  };
 }
 
 export interface LabelNeed {

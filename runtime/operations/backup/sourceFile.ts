@@ -1,9 +1,12 @@
-/** Reading a file of the cluster while the server writes to it: up to the size that the scan saw, with pages that look wrong read again. */
-import { type FileHandle, open } from "node:fs/promises";
-import type { ByteStream } from "../../base/bytes";
-import { fail } from "../../base/errors";
-import { LIMITS } from "../../base/limits";
+/**
+ * Reading a file of the cluster while the server writes to it: up to the size that the scan saw, with pages that look wrong read again.
+ *
+ * All of it happens at once in the calling thread, which is a worker's: trips through Node's thread pool cost more than most of the work.
+ */
+import { openSync, readSync } from "node:fs";
+import { fail, toBackupError } from "../../base/errors";
 import type { PageChecker, PageRange } from "../../format/pageChecksum";
+import { systemCodeOf } from "../../local/systemError";
 
 export interface SourceFile {
   readonly sourcePath: string;
@@ -17,29 +20,41 @@ export interface PageVerdict {
   readonly pageErrors?: readonly PageRange[];
 }
 
+const READ_SIZE_BYTES = 256 * 1024;
+
 /** Null when the file is gone. @throws fileOpen */
-export function openSource(sourcePath: string): Promise<FileHandle | null> {
-  return open(sourcePath, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
-    throw fail("fileOpen", `unable to open file '${sourcePath}' for read: [${error.code}] ${error.message}`, { path: sourcePath, cause: error });
-  });
+export function openSource({ sourcePath }: SourceFile): number | null {
+  try {
+    return openSync(sourcePath, "r");
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return null;
+    throw fail("fileOpen", `unable to open file '${sourcePath}' for read: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
+      path: sourcePath,
+      cause: error,
+    });
+  }
 }
 
-/** Every chunk goes through `visit` first. @throws fileRead */
-export async function* readSource(handle: FileHandle, file: SourceFile, visit: (chunk: Uint8Array) => void): ByteStream {
-  let offsetBytes = 0;
-  while (offsetBytes < file.sizeBytes) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(LIMITS.chunkSizeBytes, file.sizeBytes - offsetBytes));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, offsetBytes).catch((error: NodeJS.ErrnoException) => {
-      throw fail("fileRead", `unable to read '${file.sourcePath}' at offset ${offsetBytes}: [${error.code}] ${error.message}`, {
-        path: file.sourcePath,
-      });
-    });
-    if (bytesRead === 0) return;
-    offsetBytes += bytesRead;
-    const chunk = bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
-    visit(chunk);
-    yield chunk;
+/** The file up to its size at the scan. @throws fileRead */
+export function readWhole(fd: number, file: SourceFile): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(file.sizeBytes);
+  let filled = 0;
+  while (filled < bytes.length) {
+    const readBytes = readAt(fd, bytes.subarray(filled), filled, file);
+    if (readBytes === 0) break;
+    filled += readBytes;
+  }
+  return bytes.subarray(0, filled);
+}
+
+/** The file up to its size at the scan; every chunk is in the same buffer. @throws fileRead */
+export function* chunksOf(fd: number, file: SourceFile): Iterable<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
+  for (let offsetBytes = 0; offsetBytes < file.sizeBytes; ) {
+    const readBytes = readAt(fd, buffer.subarray(0, Math.min(buffer.length, file.sizeBytes - offsetBytes)), offsetBytes, file);
+    if (readBytes === 0) return;
+    offsetBytes += readBytes;
+    yield buffer.subarray(0, readBytes);
   }
 }
 
@@ -47,13 +62,21 @@ export async function* readSource(handle: FileHandle, file: SourceFile, visit: (
  * A page that looked wrong may have been written while it was read: it is read again, and counts as an error only if its bytes did not
  * change ("pgbackrest-format" 7.4).
  */
-export async function settlePages(checker: PageChecker | null, handle: FileHandle | null, pageSizeBytes: number): Promise<PageVerdict> {
-  if (checker === null || handle === null) return {};
+export function settlePages(checker: PageChecker, fd: number, pageSizeBytes: number, file: SourceFile): PageVerdict {
   const reread = Buffer.alloc(pageSizeBytes);
   for (const suspect of checker.suspects()) {
-    const { bytesRead } = await handle.read(reread, 0, pageSizeBytes, suspect.offsetBytes);
-    if (bytesRead < pageSizeBytes || Buffer.compare(reread, suspect.page) !== 0) checker.acquit(suspect.blockNo);
+    const readBytes = readAt(fd, reread, suspect.offsetBytes, file);
+    if (readBytes < pageSizeBytes || Buffer.compare(reread, suspect.page) !== 0) checker.acquit(suspect.blockNo);
   }
   const { valid, errors } = checker.finish();
   return errors.length > 0 ? { pagesValid: valid, pageErrors: errors } : { pagesValid: valid };
+}
+
+function readAt(fd: number, target: Uint8Array, offsetBytes: number, { sourcePath }: SourceFile): number {
+  try {
+    return readSync(fd, target, 0, target.length, offsetBytes);
+  } catch (error) {
+    const reason = `[${systemCodeOf(error)}] ${toBackupError(error).message}`;
+    throw fail("fileRead", `unable to read '${sourcePath}' at offset ${offsetBytes}: ${reason}`, { path: sourcePath });
+  }
 }

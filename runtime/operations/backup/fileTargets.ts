@@ -1,0 +1,206 @@
+/**
+ * The stored forms of one file in all repositories, as it goes through chunk by chunk.
+ *
+ * Repositories that compress alike share the compression; those that also hold the same prior blocks share the cut into blocks. A repository
+ * that fails is an error of its own and gets no more bytes.
+ */
+import type { Context } from "../../base/context";
+import { type BackupError, toBackupError } from "../../base/errors";
+import { Measured } from "../../base/hash";
+import type { BlockMap, BlockSizes } from "../../format/blockMap";
+import type { BlockSource } from "../../format/blockSource";
+import { Encryptor } from "../../format/cipher";
+import type { Codec, Pieces } from "../../format/codec";
+import { createCompressor } from "../../format/compress";
+import { loadBlockHash } from "../../format/xxh3";
+import { BlockCutter, BlockStore, type CutSettings, cutKey } from "./blockIncr";
+import type { BundleWriter } from "./bundleWriter";
+import type { CopyTarget, StoredCopy } from "./copyFile";
+
+/** How a repository stores a file in blocks. */
+export interface BlockPlan extends BlockSizes {
+  readonly superBlockSizeBytes: number;
+  /** Index of this backup in the manifest's references. */
+  readonly reference: number;
+  /** The prior copy; null stores every block. */
+  readonly prior: { readonly source: BlockSource; readonly sizeBytes: number; readonly sha1: string } | null;
+}
+
+export interface PieceTarget extends CopyTarget {
+  /** Number of the bundle that the file goes into, `path` being the bundle's; null for a file of its own. */
+  readonly bundleId: number | null;
+  /** Raw forms of compression and encryption. */
+  readonly raw: boolean;
+  /** Null stores the file whole. */
+  readonly block: BlockPlan | null;
+}
+
+export interface StoredPiece extends StoredCopy {
+  /** Where the piece begins in its bundle. */
+  readonly bundleOffsetBytes?: number;
+  readonly mapSizeBytes?: number;
+}
+
+/** One repository's stored form under way. */
+export class OpenTarget {
+  readonly target: PieceTarget;
+  readonly writer: BundleWriter;
+  /** The map of the prior copy, where the file is stored in blocks and has one. */
+  readonly priorMap: BlockMap | null;
+  readonly beginBytes: number;
+  readonly #measured = new Measured();
+  error: BackupError | null = null;
+
+  constructor(target: PieceTarget, writer: BundleWriter, priorMap: BlockMap | null) {
+    this.target = target;
+    this.writer = writer;
+    this.priorMap = priorMap;
+    this.beginBytes = writer.sizeBytes;
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    if (this.error !== null) return;
+    try {
+      this.#measured.add(bytes);
+      await this.writer.append(bytes);
+    } catch (error) {
+      this.error = toBackupError(error);
+      await this.writer.abandon(error);
+    }
+  }
+
+  stored(): StoredPiece {
+    const { target } = this;
+    const { sizeBytes, sha1 } = this.#measured.result();
+    const filtered = target.compress.type !== "none" || target.cipherPass !== null || target.block !== null;
+    return {
+      sizeRepoBytes: sizeBytes,
+      ...(filtered ? { sha1Repo: sha1 } : {}),
+      ...(target.bundleId === null ? {} : { bundleOffsetBytes: this.beginBytes }),
+    };
+  }
+}
+
+/** Repositories that share work. */
+export interface TargetGroup {
+  readonly targets: readonly OpenTarget[];
+  write(chunk: Uint8Array): Promise<void>;
+  finish(): Promise<void>;
+  close(): void;
+  /** Null when nothing had to be stored, because the blocks are those of the prior copy. */
+  stored(target: OpenTarget): StoredPiece | null;
+}
+
+export async function groupTargets(targets: readonly OpenTarget[], ctx: Context): Promise<readonly TargetGroup[]> {
+  const groups = new Map<string, OpenTarget[]>();
+  for (const target of targets) {
+    const key = groupKey(target);
+    groups.set(key, [...(groups.get(key) ?? []), target]);
+  }
+  const made: TargetGroup[] = [];
+  for (const group of groups.values()) {
+    const [first] = group as [OpenTarget, ...OpenTarget[]];
+    const settings = cutOf(first);
+    made.push(settings === null ? new PlainGroup(group, ctx) : new BlockGroup(group, new BlockCutter(settings, await loadBlockHash()), ctx));
+  }
+  return made;
+}
+
+function groupKey(target: OpenTarget): string {
+  const settings = cutOf(target);
+  const { compress, raw } = target.target;
+  return settings === null ? `${compress.type}:${compress.level}:${raw}` : `blocks:${cutKey(settings)}`;
+}
+
+function cutOf({ target, priorMap }: OpenTarget): CutSettings | null {
+  if (target.block === null) return null;
+  const { blockSizeBytes, checksumSizeBytes, superBlockSizeBytes } = target.block;
+  return { blockSizeBytes, checksumSizeBytes, superBlockSizeBytes, compress: target.compress, priorChecksums: priorMap?.checksums ?? null };
+}
+
+class PlainGroup implements TargetGroup {
+  readonly targets: readonly OpenTarget[];
+  readonly #codec: Codec;
+  readonly #encryptors: ReadonlyMap<OpenTarget, Encryptor>;
+
+  constructor(targets: readonly OpenTarget[], ctx: Context) {
+    const [first] = targets as [OpenTarget, ...OpenTarget[]];
+    this.targets = targets;
+    this.#codec = createCompressor(first.target.compress, first.target.raw);
+    this.#encryptors = new Map(
+      targets.flatMap((open) => {
+        const { cipherPass, raw } = open.target;
+        return cipherPass === null ? [] : [[open, new Encryptor(cipherPass, ctx.random.bytes(8), raw)] as const];
+      }),
+    );
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    await this.#hand(this.#codec.update(chunk));
+  }
+
+  async finish(): Promise<void> {
+    await this.#hand(this.#codec.finish());
+    for (const [target, encryptor] of this.#encryptors) for (const bytes of encryptor.finish()) await target.append(bytes);
+  }
+
+  close(): void {
+    this.#codec.close();
+  }
+
+  stored(target: OpenTarget): StoredPiece {
+    return target.stored();
+  }
+
+  async #hand(pieces: Pieces): Promise<void> {
+    for await (const piece of pieces) {
+      for (const target of this.targets) {
+        const encryptor = this.#encryptors.get(target);
+        if (encryptor === undefined) await target.append(piece);
+        else for (const bytes of encryptor.update(piece)) await target.append(bytes);
+      }
+    }
+  }
+}
+
+class BlockGroup implements TargetGroup {
+  readonly targets: readonly OpenTarget[];
+  readonly #cutter: BlockCutter;
+  readonly #stores: ReadonlyMap<OpenTarget, BlockStore>;
+
+  constructor(targets: readonly OpenTarget[], cutter: BlockCutter, ctx: Context) {
+    this.targets = targets;
+    this.#cutter = cutter;
+    this.#stores = new Map(
+      targets.map((open) => {
+        const { block, cipherPass } = open.target;
+        return [open, new BlockStore({ reference: block?.reference ?? 0, cipherPass, prior: open.priorMap }, ctx)];
+      }),
+    );
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    await this.#hand(this.#cutter.add(chunk));
+  }
+
+  async finish(): Promise<void> {
+    await this.#hand(this.#cutter.end());
+    for (const [open, store] of this.#stores) {
+      const place = { bundleId: open.target.bundleId ?? 0, offsetBytes: open.beginBytes };
+      for (const bytes of store.end(this.#cutter, place)) await open.append(bytes);
+    }
+  }
+
+  close(): void {
+    // A cutter holds nothing but memory.
+  }
+
+  stored(target: OpenTarget): StoredPiece | null {
+    const blocks = this.#stores.get(target)?.result() ?? null;
+    return blocks === null ? null : { ...target.stored(), mapSizeBytes: blocks.mapSizeBytes };
+  }
+
+  async #hand(pieces: Iterable<Uint8Array>): Promise<void> {
+    for (const packed of pieces) for (const [target, store] of this.#stores) await target.append(store.add(packed));
+  }
+}
