@@ -7,6 +7,7 @@
  */
 import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
+import { findBlockSource } from "../../format/blockSource";
 import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/manifest";
 import { bundlePath, dataFilePath } from "../../format/repoPath";
 import type { RestoreSource } from "./restoreFile";
@@ -200,15 +201,10 @@ function locate(locations: ReadonlyMap<string, string>, name: string): string {
   throw fail("format", `manifest row '${name}' belongs to no target`);
 }
 
-/** Where one repository holds the bytes of a file that can be restored. @throws featureNotSupported (67) for block incremental files */
+/** Where one repository holds the bytes of a file, and its blocks when it is stored in blocks. */
 export function sourceOf(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
-  if (file.block !== undefined && file.block.mapSizeBytes > 0) {
-    throw fail("featureNotSupported", `'${file.name}' of backup ${manifest.label} is stored as a block incremental, which this version cannot read`, {
-      hint: "restore this backup with stock pgBackRest 2.46 or newer.",
-      repoKey,
-    });
-  }
-  return storedAt(repoKey, stanza, manifest, file);
+  const block = findBlockSource(stanza, manifest, file);
+  return { ...storedAt(repoKey, stanza, manifest, file), ...(block === null ? {} : { block }) };
 }
 
 /** Where one repository holds the stored bytes of a file, whatever they mean. */

@@ -2,12 +2,14 @@
  * Brings one file of a backup back: from the first source that yields its exact bytes.
  *
  * The SHA-1 is computed while writing; a source that breaks off, cannot be read or gives other bytes is replaced by the next one (another
- * repository that holds the same label), from the start. The file is durable, with its mode, owner and time, when the job is done.
+ * repository that holds the same label): from the start, or for block incrementals with the blocks that are not right yet. The file is
+ * durable, with its mode, owner and time, when the job is done.
  */
 import { createHash } from "node:crypto";
 import {
   chownSync,
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
   fstatSync,
@@ -23,10 +25,12 @@ import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import type { BlockSource } from "../../format/blockSource";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
 import { readStored, unpackStored } from "../readStored";
+import { restoreBlocks } from "./restoreBlocks";
 
 export interface RestoreSource extends Packing {
   readonly repoKey: number;
@@ -35,6 +39,8 @@ export interface RestoreSource extends Packing {
   readonly range: ByteRange | null;
   /** Stored size, whether in a bundle or not. */
   readonly sizeRepoBytes: number;
+  /** Absent for a file that is stored whole. */
+  readonly block?: BlockSource;
 }
 
 export interface RestoreFileJob {
@@ -79,15 +85,21 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
   }
 }
 
-function openDestination({ destination }: RestoreFileJob): number {
+/** Empty, unless blocks of what is there may be of use. */
+function openDestination(job: RestoreFileJob): number {
+  const { destination } = job;
   try {
-    return openSync(destination, "w", 0o600);
+    return openSync(destination, constants.O_RDWR | constants.O_CREAT | (usesBlocks(job) ? 0 : constants.O_TRUNC), 0o600);
   } catch (error) {
     throw fail("fileOpen", `unable to open file '${destination}' for write: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
       path: destination,
       cause: error,
     });
   }
+}
+
+function usesBlocks({ delta, sources }: RestoreFileJob): boolean {
+  return delta && sources.some((source) => source.block !== undefined);
 }
 
 /** In the thread pool: the disk takes its time, and other jobs of this thread go on. */
@@ -103,8 +115,12 @@ async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repo
   for (const source of job.sources) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
-      if (warnings.length > 0) ftruncateSync(fd, 0);
-      await copySource(fd, job, source, repo(source.repoKey));
+      if (source.block !== undefined) {
+        await copyBlocks(fd, job, { ...source, block: source.block }, repo(source.repoKey), ctx);
+      } else {
+        if (warnings.length > 0 || usesBlocks(job)) ftruncateSync(fd, 0);
+        await copySource(fd, job, source, repo(source.repoKey));
+      }
       return { repoKey: source.repoKey, kept: false, warnings };
     } catch (error) {
       last = asDamage(toBackupError(error), job, source);
@@ -125,6 +141,29 @@ async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource
     offsetBytes += chunk.length;
   }
   requireContent(job, source, offsetBytes, hash.digest("hex"));
+}
+
+/** What the file has of its blocks already stays, unless the whole turns out wrong with it: checksums of blocks are short. */
+async function copyBlocks(
+  fd: number,
+  job: RestoreFileJob,
+  source: RestoreSource & { block: BlockSource },
+  repo: Repository,
+  ctx: Context,
+): Promise<void> {
+  const write = (bytes: Uint8Array, offsetBytes: number): void => {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    writeFully(fd, bytes, offsetBytes, job);
+  };
+  const file = { fd, sizeBytes: job.sizeBytes, write };
+  const writtenBytes = await restoreBlocks(file, source.block, repo);
+  let sha1 = await sha1Of(fd, job.sizeBytes);
+  if (sha1 !== job.sha1 && writtenBytes < job.sizeBytes) {
+    ftruncateSync(fd, 0);
+    await restoreBlocks(file, source.block, repo);
+    sha1 = await sha1Of(fd, job.sizeBytes);
+  }
+  requireContent(job, source, fstatSync(fd).size, sha1);
 }
 
 /** Bytes that no longer decrypt or decompress are a damaged copy like one with another checksum, whatever the codec calls it. */
@@ -185,17 +224,22 @@ async function hasContent({ destination, sizeBytes, sha1 }: RestoreFileJob): Pro
     return false;
   }
   try {
-    if (fstatSync(fd).size !== sizeBytes) return false;
-    const hash = createHash("sha1");
-    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_SIZE_BYTES, Math.max(sizeBytes, 1)));
-    for (let readBytes = 0; (readBytes = readSync(fd, buffer, 0, buffer.length, null)) > 0; ) {
-      hash.update(buffer.subarray(0, readBytes));
-      if (readBytes === READ_SIZE_BYTES) await setImmediate();
-    }
-    return hash.digest("hex") === sha1;
+    return fstatSync(fd).size === sizeBytes && (await sha1Of(fd, sizeBytes)) === sha1;
   } finally {
     closeSync(fd);
   }
+}
+
+async function sha1Of(fd: number, sizeBytes: number): Promise<string> {
+  const hash = createHash("sha1");
+  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_SIZE_BYTES, Math.max(sizeBytes, 1)));
+  let offsetBytes = 0;
+  for (let readBytes = 0; (readBytes = readSync(fd, buffer, 0, buffer.length, offsetBytes)) > 0; ) {
+    hash.update(buffer.subarray(0, readBytes));
+    offsetBytes += readBytes;
+    if (readBytes === READ_SIZE_BYTES) await setImmediate();
+  }
+  return hash.digest("hex");
 }
 
 function applyAttributes(job: RestoreFileJob): void {

@@ -1,13 +1,15 @@
 /** A chain of backups of one block incremental file in memory: for the tests of writing and reading. */
 import { createHash } from "node:crypto";
 import { concatBytes } from "../../../../runtime/base/bytes";
-import type { BlockMap, BlockSizes } from "../../../../runtime/format/blockMap";
+import { type BlockMap, type BlockSizes, renderBlockMap } from "../../../../runtime/format/blockMap";
 import type { BlockSource } from "../../../../runtime/format/blockSource";
 import type { CompressSpec } from "../../../../runtime/format/compress";
+import { sealRaw } from "../../../../runtime/format/superBlock";
 import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
 import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/operations/backup/blockIncr";
 import { loadBlockMap, readBlocks } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
+import type { MemoryStorage } from "../../../harness/storages";
 import { all, pieces } from "../../format/vectors";
 import { repository } from "../../repository/support";
 
@@ -75,6 +77,18 @@ export class BlockChain {
   source(): BlockSource {
     if (this.#source === null) throw new Error("nothing was backed up");
     return this.#source;
+  }
+
+  /** The repository with another map of the last backup, of the same size. */
+  async withMap(map: BlockMap): Promise<Repository> {
+    const { mapPath, mapOffsetBytes, mapSizeBytes, cipherPass } = this.source();
+    const storage = (this.repo.storage as MemoryStorage).clone();
+    const bytes = Buffer.from(await all(await storage.read(mapPath)));
+    const stored = sealRaw(renderBlockMap(map), cipherPass, () => this.#ctx.random.bytes(8));
+    if (stored.length !== mapSizeBytes) throw new Error("the map has another size");
+    bytes.set(stored, mapOffsetBytes);
+    await storage.put(mapPath, bytes);
+    return { ...this.repo, storage };
   }
 
   /** The file as the last backup holds it, and which blocks were read; with `wanted` only those, over `before`. */

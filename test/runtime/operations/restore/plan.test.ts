@@ -173,9 +173,11 @@ describe("where the bytes of a file are", () => {
     expect(sourceOf(2, "demo", manifest, row)).toMatchObject({ path: `backup/demo/${GOLDEN.label}/pg_data/x.zst`, range: null, raw: false });
   });
 
-  it("of a block incremental is known, but not to be restored (67)", () => {
-    const file: ManifestFile = { ...row, block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 40 } };
-    expect(storedAt(1, "demo", GOLDEN, file).path).toBe(`backup/demo/${GOLDEN.label}/pg_data/x.pgbi`);
-    expect(() => sourceOf(1, "demo", GOLDEN, file)).toThrow(expect.objectContaining({ kind: "featureNotSupported", exitCode: 67 }));
+  it("of a block incremental are its blocks: the map is told by the row", () => {
+    const file: ManifestFile = { ...row, sizeRepoBytes: 100, block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 40 } };
+    const source = sourceOf(1, "demo", GOLDEN, file);
+    expect(source).toMatchObject({ path: `backup/demo/${GOLDEN.label}/pg_data/x.pgbi`, block: { mapOffsetBytes: 60, mapSizeBytes: 40 } });
+    expect(storedAt(1, "demo", GOLDEN, file)).not.toHaveProperty("block");
+    expect(sourceOf(1, "demo", GOLDEN, row)).not.toHaveProperty("block");
   });
 });

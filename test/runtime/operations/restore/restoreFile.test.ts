@@ -1,0 +1,138 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { concatBytes } from "../../../../runtime/base/bytes";
+import { sha1Hex } from "../../../../runtime/base/hash";
+import { loadBlockHash } from "../../../../runtime/format/xxh3";
+import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../../../../runtime/operations/restore/restoreFile";
+import { loadBlockMap } from "../../../../runtime/repository/blockReader";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/storages";
+import { errorOf, sampleBytes } from "../../format/vectors";
+import { BlockChain } from "../backup/blockChain";
+
+const BLOCK = 8192;
+const SIZE = 40 * BLOCK + 100;
+const FULL = "backup/demo/20261120-060000F/pg_data/base/5/16384.pgbi";
+
+let folder: string;
+let path: string;
+let chain: BlockChain;
+let bytes: Buffer;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "pgbackstop-restore-"));
+  path = join(folder, "file");
+  chain = new BlockChain({
+    blockSizeBytes: BLOCK,
+    checksumSizeBytes: 6,
+    superBlockSizeBytes: 8 * BLOCK,
+    compress: { type: "lz4", level: 1 },
+    cipherPass: "passphrase",
+    bundleId: 0,
+    offsetBytes: 0,
+  });
+  bytes = Buffer.from(sampleBytes(SIZE));
+  await chain.backup(bytes);
+  bytes.fill(1, 3 * BLOCK, 3 * BLOCK + 10);
+  await chain.backup(bytes);
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** Restores from the given repositories, which are numbered from 1. */
+function restore(job: Partial<RestoreFileJob> = {}, repos: readonly Repository[] = [chain.repo]): Promise<RestoreFileResult> {
+  const block = chain.source();
+  const sources = repos.map((_, index) => ({
+    repoKey: index + 1,
+    path: block.mapPath,
+    range: null,
+    sizeRepoBytes: block.mapOffsetBytes + block.mapSizeBytes,
+    compressType: block.compressType,
+    cipherPass: block.cipherPass,
+    raw: false,
+    block,
+  }));
+  const whole: RestoreFileJob = {
+    kind: "restoreFile",
+    name: "pg_data/base/5/16384",
+    destination: path,
+    sizeBytes: SIZE,
+    sha1: sha1Hex(bytes),
+    mode: 0o640,
+    modifiedAtS: 1_795_158_239,
+    owner: null,
+    delta: false,
+    sources,
+    ...job,
+  };
+  return restoreFile(whole, (key) => repos[key - 1] as Repository, testContext());
+}
+
+/** The same repository with one file changed or, without bytes, gone. */
+function damaged(file: string, content?: Uint8Array): Repository {
+  const storage = (chain.repo.storage as MemoryStorage).clone();
+  if (content === undefined) storage.files.delete(file);
+  else storage.files.set(file, { bytes: content, modifiedAtMs: 0 });
+  return { ...chain.repo, storage };
+}
+
+function stored(file: string): Buffer {
+  return Buffer.from((chain.repo.storage as MemoryStorage).files.get(file)?.bytes ?? []);
+}
+
+describe("restoring a block incremental file", () => {
+  it("brings back its bytes, mode and time", async () => {
+    expect(await restore()).toEqual({ repoKey: 1, kept: false, warnings: [] });
+    expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
+    expect([statSync(path).mode & 0o777, statSync(path).mtimeMs / 1000]).toEqual([0o640, 1_795_158_239]);
+  });
+
+  it("without delta is not led by what was there", async () => {
+    writeFileSync(path, Buffer.alloc(SIZE + BLOCK, 9));
+    await restore();
+    expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
+  });
+
+  it("as a delta fetches the blocks that differ only", async () => {
+    const before = concatBytes([bytes, Buffer.alloc(100)]);
+    before.fill(7, 3 * BLOCK, 3 * BLOCK + 1);
+    writeFileSync(path, before);
+    // Only the incremental, which holds block 3, can be read.
+    expect(await restore({ delta: true }, [damaged(FULL)])).toEqual({ repoKey: 1, kept: false, warnings: [] });
+    expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
+    expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+  });
+
+  it("goes on in another repository with what the first one could not give", async () => {
+    const content = stored(FULL);
+    const middle = Math.floor(content.length / 2);
+    content.fill(0, middle, middle + 64);
+    const result = await restore({}, [damaged(FULL, content), chain.repo]);
+    expect(result).toEqual({ repoKey: 2, kept: false, warnings: [expect.stringMatching(/^repo1: \[ChecksumError\] error restoring/)] });
+    expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
+  });
+
+  it("says what failed when nobody has all blocks", async () => {
+    const gone = await errorOf("fileMissing", () => restore({}, [damaged(FULL)]));
+    expect(gone.message).toContain("20261120-060000F");
+    await errorOf("checksum", () => restore({ sha1: "0".repeat(40) }));
+  });
+
+  it("fetches everything when blocks that seemed right were not", async () => {
+    const before = Buffer.from(bytes);
+    before.fill(7, 20 * BLOCK, 20 * BLOCK + 1);
+    writeFileSync(path, before);
+    // The map takes the wrong block 20 for the right one, as if their short checksums were the same.
+    const map = await loadBlockMap(chain.repo, chain.source());
+    const checksums = Buffer.from(map.checksums);
+    checksums.set((await loadBlockHash()).hash(before.subarray(20 * BLOCK, 21 * BLOCK), 6), 20 * 6);
+    const lied = await chain.withMap({ ...map, checksums });
+    expect(await restore({ delta: true }, [lied])).toEqual({ repoKey: 1, kept: false, warnings: [] });
+    expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
+  });
+});
