@@ -32,7 +32,10 @@ export class GetService {
     const cluster = { version: control.pgVersion, systemId: control.systemId };
     if (SEGMENT.test(walName) && config.archiveGetQueueSizeBytesMax > 0) {
       const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
-      if ((await prefetcher?.take(walName, destination)) === true) return true;
+      if ((await prefetcher?.take(walName, destination)) === true) {
+        this.#ctx.log.detail(`found ${walName} in the queue`);
+        return true;
+      }
     }
     return archiveGetInTime(this.#host.repositories(), { walName, destination, cluster }, config.archiveTimeoutMs, this.#ctx);
   }

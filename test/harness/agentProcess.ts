@@ -1,0 +1,114 @@
+/** The agent as a host runs it: beside PostgreSQL, on a unix socket of its own or on one that stays when it ends, asked by the perl client. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectFolder } from "../../tools/parts/cache";
+import { run, type RunResult, type Started, start, waitFor } from "../../tools/parts/process";
+import { giveTo, makeUserFolder, type OsUser, reachable, serverUser } from "../../tools/parts/users";
+import type { RuntimeProgram } from "./runtimeCli";
+
+/**
+ * Listens, starts the program at the first connection with the socket as descriptor 3, and starts it again when it has ended and somebody
+ * asks: what systemd does with a socket unit. Its own end ends the program.
+ */
+const ACTIVATE = `
+$^F = 10; $SIG{TERM} = sub { kill "TERM", $child if $child; exit 0 };
+socket(S, PF_UNIX, SOCK_STREAM, 0) and bind(S, sockaddr_un(shift)) and listen(S, 64) or die "socket: $!";
+$pids = shift; POSIX::dup2(fileno(S), 3);
+for (;;) {
+  my $ready = ""; vec($ready, 3, 1) = 1; select($ready, undef, undef, undef) > 0 or next;
+  $child = fork; if (!$child) { $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; exec @ARGV }
+  open(P, ">>", $pids); print P "$child\\n"; close P; waitpid($child, 0);
+}`;
+
+export interface AgentPlace {
+  /** Folder of the socket. */
+  readonly folder: string;
+  readonly socket: string;
+  readonly client: string;
+}
+
+/** Where an agent will listen, with the client: known before the cluster is made, so that its archive_command can name both. */
+export function agentPlace(user: OsUser = serverUser()): AgentPlace {
+  const folder = makeUserFolder("pgb-agent-", user);
+  return { folder, socket: join(folder, "agent.sock"), client: reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"), user) };
+}
+
+/** `archive_command` for a place. */
+export function archiveCommandOf({ client, socket }: AgentPlace): string {
+  return `${client} ${socket} archive-push %p`;
+}
+
+export interface AgentOptions {
+  readonly place: AgentPlace;
+  readonly runtime: RuntimeProgram;
+  readonly configPath: string;
+  readonly stanza: string;
+  /** True holds the socket outside of the agent. */
+  readonly activated?: boolean;
+  readonly args?: readonly string[];
+}
+
+export class AgentProcess {
+  readonly #options: AgentOptions;
+  readonly #user = serverUser();
+  #process: Started | null = null;
+
+  private constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  static async start(options: AgentOptions): Promise<AgentProcess> {
+    const agent = new AgentProcess(options);
+    await agent.start();
+    return agent;
+  }
+
+  get #pidFile(): string {
+    return join(this.#options.place.folder, "pids");
+  }
+
+  get logFile(): string {
+    return join(this.#options.place.folder, "agent.log");
+  }
+
+  log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
+  }
+
+  /** Starts it (again) and waits until it listens. */
+  async start(): Promise<void> {
+    const { place, runtime, configPath, stanza, activated, args = [] } = this.#options;
+    const own = [runtime.file, `--config-path=${configPath}`, `--stanza=${stanza}`, "--log-level-console=detail", ...args, "agent"];
+    const options = { user: this.#user, cwd: place.folder, logFile: this.logFile };
+    writeFileSync(this.logFile, "", { flag: "a" });
+    giveTo(this.logFile, this.#user);
+    this.#process =
+      activated === true
+        ? await start("perl", ["-MSocket", "-MPOSIX", "-e", ACTIVATE, place.socket, this.#pidFile, runtime.node, ...own], options)
+        : await start(runtime.node, [...own.slice(0, -1), `--agent-socket=${place.socket}`, "agent"], options);
+    const started = this.#process;
+    await waitFor("the agent's socket", 30_000, async () => {
+      if (!started.isRunning()) throw new Error(`the agent ended while starting\n${this.log().slice(-2000)}`);
+      return existsSync(place.socket) ? true : null;
+    });
+  }
+
+  /** Of the agents that the socket has started so far. */
+  activatedPids(): number[] {
+    if (!existsSync(this.#pidFile)) return [];
+    return readFileSync(this.#pidFile, "utf8").trim().split("\n").map(Number);
+  }
+
+  /** Ends it; the exit code. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    const code = await this.#process?.stop(signal);
+    this.#process = null;
+    return code ?? 0;
+  }
+
+  /** Runs the client once, in `cwd` as PostgreSQL does. */
+  ask(cwd: string, words: readonly string[]): Promise<RunResult> {
+    const { place } = this.#options;
+    return run(place.client, [place.socket, ...words], { user: this.#user, cwd, timeoutMs: 120_000 });
+  }
+}

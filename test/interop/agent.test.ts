@@ -1,0 +1,173 @@
+/**
+ * The agent between a real PostgreSQL and two repositories, a directory and an S3 server: archive_command is the perl client.
+ *
+ * One cluster goes through an outage of repo2 under load with a SIGKILL of the agent in the middle, automatic healing, restarts behind a
+ * socket that stays, and a recovery that fetches ahead. Nothing is lost, PostgreSQL is never told a failure that the policy does not ask for,
+ * and stock finds nothing wrong.
+ */
+import { existsSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { waitFor } from "../../tools/parts/process";
+import { S3Server } from "../../tools/parts/s3Server";
+import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
+import { agentPlace, AgentProcess, archiveCommandOf } from "../harness/agentProcess";
+import { parseInfo } from "../harness/infoJson";
+import { findParts, s3Kind } from "../harness/interopParts";
+import { TestBed } from "../harness/testBed";
+
+const SEGMENTS = 24;
+
+describe("the agent", async () => {
+  const parts = await findParts("the agent", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const place = agentPlace();
+  let server: S3Server;
+  let bed: TestBed;
+  let agent: AgentProcess;
+
+  const startAgent = (activated: boolean): Promise<AgentProcess> =>
+    AgentProcess.start({ place, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza, activated });
+  const archived = async (): Promise<number> => Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
+  const failed = async (): Promise<number> => Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+  const debts = async (): Promise<number[]> => {
+    const result = await bed.ours(["info", "--output=json"]);
+    return parseInfo(result.stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
+  };
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind() });
+    bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
+      acknowledge: "any",
+      walSegmentSizeMb: 1,
+      settings: { archive_command: archiveCommandOf(place), wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "32MB" },
+      global: { "archive-timeout": "20", "io-timeout": "10", "process-max": "3" },
+    });
+    agent = await startAgent(false);
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
+    await bed.oursOk(["backup", "--type=full"]);
+  }, 120_000);
+
+  afterAll(async () => {
+    await agent.stop("SIGKILL");
+    await bed.remove();
+    await server.remove();
+    rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  test("archives for check and backup of both programs, and its socket is closed to others", async () => {
+    await bed.oursOk(["check"]);
+    await bed.stockOk(parts.stock, ["check"]);
+    expect(statSync(place.socket).mode & 0o777).toBe(0o600);
+    expect(await failed()).toBe(0);
+    const asked = await agent.ask(bed.cluster.dataPath, ["status"]);
+    expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
+  });
+
+  test("an outage of repo2 and a SIGKILL under load: everything is acknowledged, and healed when it is back, without anybody's help", async () => {
+    await server.stop();
+    const before = await archived();
+    const first = await writeSegments(bed, SEGMENTS / 2);
+    await agent.stop("SIGKILL");
+    const second = await writeSegments(bed, SEGMENTS / 2);
+    await agent.start();
+    await waitFor("acknowledgement of all segments", 90_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
+    const owed = await debts();
+    expect(owed[0]).toBe(0);
+    expect(owed[1]).toBeGreaterThanOrEqual(SEGMENTS);
+    // Part of it is gone from pg_wal by now: it comes from repo1.
+    await bed.cluster.sql("CHECKPOINT");
+    expect([...first, ...second].filter((name) => existsSync(bed.walFile(name))).length).toBeLessThan(SEGMENTS);
+
+    await server.start();
+    await waitFor("the debt to be paid", 60_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
+    await bed.archiveAll();
+    for (const key of [1, 2]) {
+      const verified = await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
+      expect(verified.stdout).toMatch(/^status: ok$/m);
+      expect(verified.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
+    }
+    expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
+  });
+
+  test("refuses what is not its cluster's, and tells it", async () => {
+    const foreign = await agent.ask("/", ["archive-push", "/etc/passwd"]);
+    expect(foreign).toMatchObject({ exitCode: 32, stderr: expect.stringContaining("ERROR: [032]: '/etc/passwd' is not in the data directory") });
+    const missing = await agent.ask(bed.cluster.dataPath, ["archive-push", "pg_wal/0000000100000000000000FF"]);
+    expect(missing).toMatchObject({ exitCode: 55 });
+    expect((await agent.ask(bed.cluster.dataPath, ["restore"])).exitCode).toBe(48);
+    const absent = await agent.ask(bed.cluster.dataPath, ["archive-get", "00000009.history", "pg_wal/RECOVERYHISTORY"]);
+    expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
+  });
+
+  test("behind a socket that stays, restarts under load fail no archive call; without an agent the client says so with 49", async () => {
+    const before = await failed();
+    expect(await agent.stop()).toBe(0);
+    expect(existsSync(place.socket)).toBe(false);
+    const away = await agent.ask(bed.cluster.dataPath, ["archive-push", "pg_wal/x"]);
+    expect(away).toMatchObject({ exitCode: 49, stderr: expect.stringContaining("unable to connect") });
+    agent = await startAgent(true);
+    expect(agent.activatedPids()).toEqual([]);
+    const base = Math.max(before, await failed());
+    for (let turn = 0; turn < 3; turn++) {
+      const names = await writeSegments(bed, 4);
+      await waitFor("an agent", 30_000, async () => (agent.activatedPids().length > turn ? true : null));
+      process.kill(agent.activatedPids()[turn] ?? 0, "SIGTERM");
+      expect(names).toHaveLength(4);
+    }
+    await bed.archiveAll();
+    expect(agent.activatedPids().length).toBeGreaterThanOrEqual(4);
+    expect(await failed()).toBe(base);
+    expect(await debts()).toEqual([0, 0]);
+  });
+
+  test("a recovery gets its WAL through an agent that fetches ahead, from whichever repository answers", async () => {
+    await writeSegments(bed, SEGMENTS);
+    await bed.archiveAll();
+    const expected = await bed.cluster.tableChecksums();
+    const recovery = agentPlace();
+    const command = `${recovery.client} ${recovery.socket} archive-get %f %p`;
+    const dataPath = join(recovery.folder, "data");
+    await bed.oursOk(["restore", `--pg1-path=${dataPath}`, "--archive-mode=off", `--recovery-option=restore_command=${command}`]);
+    const config = bed.variant("recovery", { stanza: { "pg1-path": dataPath }, global: { "spool-path": join(recovery.folder, "spool") } });
+    const second = await AgentProcess.start({ place: recovery, runtime: bed.runtime, configPath: config, stanza: bed.stanza });
+    const restored = TestCluster.adopt({ binaries: parts.binaries, dataPath });
+    try {
+      await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
+      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+      expect(compareChecksums(expected, await restored.tableChecksums())).toEqual([]);
+      const ahead = second.log().match(/found [0-9A-F]{24} in the queue/g) ?? [];
+      expect(ahead.length).toBeGreaterThan(SEGMENTS / 2);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${restored.logTail()}\n${second.log().slice(-3000)}`, { cause: error });
+    } finally {
+      await restored.remove();
+      await second.stop();
+      rmSync(recovery.folder, { recursive: true, force: true });
+    }
+    expect(bed.findLeaks()).toEqual([]);
+  });
+});
+
+/** Fills and ends segments one after the other; their names. */
+async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
+  const client = await bed.cluster.connect();
+  const names: string[] = [];
+  try {
+    for (let no = 0; no < count; no++) {
+      await client.query("INSERT INTO t SELECT g, md5(g::text || $1) FROM generate_series(1, 200) g", [String(no)]);
+      const { rows } = await client.query<{ name: string }>("SELECT pg_walfile_name(pg_switch_wal()) AS name");
+      names.push(rows[0]?.name ?? "");
+    }
+  } finally {
+    await client.end();
+  }
+  return names;
+}
