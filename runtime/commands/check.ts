@@ -6,6 +6,7 @@ import type { Command } from "./host";
 export const checkCommand: Command = async (host) => {
   const { config, ctx } = host;
   host.requireStarted();
+  const debt = host.debt();
   const results = await check(
     host.repositories(),
     await host.session(),
@@ -15,6 +16,7 @@ export const checkCommand: Command = async (host) => {
       archiveCheck: config.archiveCheck,
       archiveTimeoutMs: config.archiveTimeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
+      dropped: (repoKey) => debt.listDropped(repoKey),
     },
     ctx,
   );

@@ -10,6 +10,7 @@ import type { Session } from "../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { requireArchiving } from "./archiving";
+import { openGap } from "./dropWal";
 import { checkArchive, checkBackup } from "./identity";
 import { waitForWal } from "./waitWal";
 
@@ -19,6 +20,8 @@ export interface CheckOptions {
   readonly archiveTimeoutMs: number;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
+  /** WAL files that were dropped for a repository, by its key. */
+  dropped(repoKey: number): readonly string[];
 }
 
 export interface Checked {
@@ -44,7 +47,15 @@ export async function check(
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
     const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);
-    checkBackup(repo, await loadBackupInfo(repo), cluster);
+    const backupInfo = await loadBackupInfo(repo);
+    checkBackup(repo, backupInfo, cluster);
+    requireNoGap(
+      repo,
+      openGap(
+        options.dropped(repo.key),
+        backupInfo.backups.map((entry) => entry.archiveStart),
+      ),
+    );
     return archiveId;
   });
   // On a standby nothing can be switched: the infos are all there is to check, as in stock.
@@ -59,5 +70,15 @@ export async function check(
     await waitForWal(repo, result.value, walName, options.archiveTimeoutMs, ctx);
     ctx.log.info(`WAL segment ${walName} successfully archived to ${repo.name}`);
     return { walName };
+  });
+}
+
+/** What `archive-push-queue-max` has dropped ends every recovery before it, until a backup begins behind it. */
+function requireNoGap(repo: Repository, names: readonly string[]): void {
+  const [first] = names;
+  if (first === undefined) return;
+  throw fail("fileMissing", `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`, {
+    hint: "take a new full backup: recovery from the newest one cannot pass this gap.",
+    repoKey: repo.key,
   });
 }

@@ -21,6 +21,12 @@ export interface DropOptions {
   readonly queueSizeBytesMax: number | undefined;
 }
 
+/** Of what was dropped, the files that recovery from the newest backup would need: none of them matters once a backup began behind it. */
+export function openGap(dropped: readonly string[], archiveStarts: readonly (string | null)[]): string[] {
+  const newest = archiveStarts.reduce<string>((last, start) => (start !== null && start > last ? start : last), "");
+  return dropped.filter((name) => name >= newest);
+}
+
 /** The warning when PostgreSQL may go on without the file; null when the queue is not too long. Durable when it returns. */
 export async function dropWhenFull(
   results: readonly RepoResult<unknown>[],

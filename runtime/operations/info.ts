@@ -11,6 +11,7 @@ import type { BackupInfo, BackupInfoEntry } from "../format/backupInfo";
 import type { JsonValue } from "../format/json";
 import type { Manifest } from "../format/manifest";
 import type { DebtStore } from "../local/debt";
+import { openGap } from "./dropWal";
 import { loadManifest } from "../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
@@ -45,6 +46,8 @@ export interface InfoRepo {
   readonly backups: readonly BackupInfoEntry[];
   /** WAL files that PostgreSQL was told are safe although this repository lacks them. */
   readonly debtCount: number;
+  /** WAL files that `archive-push-queue-max` gave up and that the newest backup here would need. */
+  readonly droppedCount: number;
 }
 
 export interface InfoReport {
@@ -69,7 +72,9 @@ export async function collectInfo(repos: readonly Repository[], debt: DebtStore,
   const manifests = new Map<number, Manifest>();
   const rows = answers.map((answer, index): InfoRepo => {
     const repo = repos[index] as Repository;
-    const base = { key: repo.key, cipherType: repo.cipherType, debtCount: debt.list(repo.key).length };
+    const starts = answer.ok ? answer.value.backups.map((entry) => entry.archiveStart) : [];
+    const droppedCount = openGap(debt.listDropped(repo.key), starts).length;
+    const base = { key: repo.key, cipherType: repo.cipherType, debtCount: debt.list(repo.key).length, droppedCount };
     if (!answer.ok) {
       const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
       return { ...base, status, error: answer.error, info: null, archives: [], backups: [] };
@@ -155,7 +160,7 @@ function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: stri
   return only.status.code === InfoStatus.other.code ? InfoStatus.other : { code: only.status.code, message: only.status.message };
 }
 
-/** The array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt` to a repository that has one. */
+/** The array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt` and `wal-dropped` to a repository that has some. */
 export function infoJson(report: InfoReport): JsonValue {
   const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
   const backups = report.repos.flatMap((repo) => repo.backups.map((entry) => ({ repo, entry })));
@@ -181,6 +186,7 @@ export function infoJson(report: InfoReport): JsonValue {
         key: repo.key,
         status: { code: repo.status.code, message: repo.status.message },
         ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
+        ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
       })),
       status: {
         code: report.status.code,

@@ -14,9 +14,10 @@ export function infoText(report: InfoReport): string {
 }
 
 function statusLines(report: InfoReport): string[] {
-  const debt = report.repos
-    .filter((repo) => repo.debtCount > 0)
-    .map((repo) => `    repo${repo.key} wal debt: ${repo.debtCount} segment(s) acknowledged but not stored here`);
+  const debt = report.repos.flatMap(({ key, debtCount, droppedCount }) => [
+    ...(debtCount === 0 ? [] : [`    repo${key} wal debt: ${debtCount} segment(s) acknowledged but not stored here`]),
+    ...(droppedCount === 0 ? [] : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository holds: take a new full backup`]),
+  ]);
   const { code, message } = report.status;
   if (code === InfoStatus.ok.code) return ["    status: ok", ...debt];
   if (code !== InfoStatus.mixed.code && code !== InfoStatus.mismatch.code) return [`    status: error (${message})`, ...repoErrors(report), ...debt];

@@ -15,6 +15,7 @@ export interface InfoStanza {
     readonly key: number;
     readonly status: { readonly code: number; readonly message: string };
     readonly "wal-debt"?: number;
+    readonly "wal-dropped"?: number;
   }[];
   readonly status: { readonly code: number; readonly message: string };
 }
