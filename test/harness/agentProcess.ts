@@ -67,6 +67,11 @@ export class AgentProcess {
     return join(this.#options.place.folder, "pids");
   }
 
+  /** Of the agent, or of what holds its socket. */
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
   get logFile(): string {
     return join(this.#options.place.folder, "agent.log");
   }

@@ -5,7 +5,7 @@
  * socket that stays, and a recovery that fetches ahead. Nothing is lost, PostgreSQL is never told a failure that the policy does not ask for,
  * and stock finds nothing wrong.
  */
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../../tools/parts/process";
@@ -153,6 +153,42 @@ describe("the agent", async () => {
       rmSync(recovery.folder, { recursive: true, force: true });
     }
     expect(bed.findLeaks()).toEqual([]);
+  });
+});
+
+describe("the agent with WAL segments of 64 MiB", async () => {
+  const parts = await findParts("the agent with large segments", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+
+  test("pushes them in bounded memory, and they come back whole", async (context) => {
+    const place = agentPlace();
+    context.onTestFinished(() => rmSync(place.folder, { recursive: true, force: true }));
+    const bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{ compressType: "gz" }, { compressType: "zst", encrypted: true }],
+      walSegmentSizeMb: 64,
+      settings: { archive_command: archiveCommandOf(place), max_wal_size: "512MB" },
+      global: { "process-max": "2" },
+    });
+    context.onTestFinished(() => bed.remove());
+    const agent = await AgentProcess.start({ place, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza });
+    context.onTestFinished(() => void agent.stop("SIGKILL"));
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
+    const names = await writeSegments(bed, 4);
+    await bed.archiveAll();
+    const peakMib = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${agent.pid}/status`, "utf8"))?.[1]) / 1024;
+    process.stdout.write(`agent with four segments of 64 MiB into two repositories: ${peakMib.toFixed(0)} MiB at most\n`);
+    expect(peakMib).toBeLessThan(300);
+    const got = join(place.folder, "got");
+    for (const key of [1, 2]) {
+      await bed.stockOk(parts.stock, [`--repo=${key}`, "archive-get", names[0] ?? "", got]);
+      expect(readFileSync(got).equals(readFileSync(bed.walFile(names[0] ?? "")))).toBe(true);
+    }
   });
 });
 
