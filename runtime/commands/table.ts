@@ -17,6 +17,7 @@ import { stanzaCreateCommand } from "./stanzaCreate";
 import { stanzaDeleteCommand } from "./stanzaDelete";
 import { stanzaUpgradeCommand } from "./stanzaUpgrade";
 import { startCommand, stopCommand } from "./startStop";
+import { syncCommand } from "./sync";
 import { verifyCommand } from "./verify";
 
 export const COMMAND_TABLE: Readonly<Record<Exclude<CommandName, "agent" | "help" | "version">, Command>> = {
@@ -38,5 +39,6 @@ export const COMMAND_TABLE: Readonly<Record<Exclude<CommandName, "agent" | "help
   "stanza-upgrade": stanzaUpgradeCommand,
   start: startCommand,
   stop: stopCommand,
+  sync: syncCommand,
   verify: verifyCommand,
 };

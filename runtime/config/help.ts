@@ -27,6 +27,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "stanza-upgrade": { doc: "tell the repositories that the cluster was upgraded" },
   start: { doc: "allow again what stop has forbidden" },
   stop: { doc: "forbid what writes, until start" },
+  sync: { doc: "copy backups and their WAL from one repository into another" },
   verify: { doc: "verify what is in the repositories" },
   version: { doc: "show the version" },
 };

@@ -61,7 +61,7 @@ export function loadConfig(input: LoadInput): Loaded {
   }
   replaceCompress(entries, warn);
   const resolved = resolveOptions(command, entries, warn);
-  const config = buildConfig(resolved, role, params, settings);
+  const config = buildConfig(resolved, role, params, settings, input.env);
   checkSettings(settings, config.repos, settingsFile);
   warnAboutRepos(resolved, config, entries, warn);
   return { config: freeze(config), warnings };
@@ -101,7 +101,7 @@ function replaceCompress(entries: Entries, warn: (text: string) => void): void {
   }
 }
 
-function buildConfig(resolved: Resolved, role: Config["role"], params: readonly string[], settings: Settings): Config {
+function buildConfig(resolved: Resolved, role: Config["role"], params: readonly string[], settings: Settings, env: LoadInput["env"]): Config {
   const values = new ResolvedValues(resolved);
   const compress = compressOf(values);
   const backup = resolved.command === "backup";
@@ -113,7 +113,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     params,
     stanza: values.text("stanza"),
     repoKey: repoKeyOf(resolved, values),
-    repos: buildRepos(values, resolved.repoKeys, compress, settings, usableOthers(resolved, values)),
+    repos: buildRepos(values, resolved.repoKeys, compress, settings, usableOthers(resolved, values), env),
     pgs: buildPgs(values, resolved.pgKeys),
     settings,
     ...buildGeneral(resolved, values),
@@ -147,6 +147,9 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     recoveryOptions: values.hash("recovery-option"),
     dryRun: values.flag("dry-run"),
     oldest: values.flag("oldest"),
+    fromRepoKey: values.number("from-repo"),
+    toRepoKey: values.number("to-repo"),
+    latest: values.flag("latest"),
     filter: values.text("filter"),
     reference: values.text("reference"),
     recurse: values.flag("recurse"),

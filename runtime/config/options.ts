@@ -73,9 +73,9 @@ const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
 const REPO = without(WORK, "pg-settings", "start", "stop");
-const COPY: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "heal", "restore", "verify"];
+const COPY: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
 const PUSH: readonly CommandName[] = ["agent", "archive-push", "heal"];
-const WRITE: readonly CommandName[] = ["agent", "archive-push", "backup", "heal"];
+const WRITE: readonly CommandName[] = ["agent", "archive-push", "backup", "heal", "sync"];
 const ARCHIVE: readonly CommandName[] = ["agent", "archive-get", "archive-push", "heal"];
 const PG: readonly CommandName[] = [
   "agent",
@@ -172,7 +172,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
       range: ["1", "256"],
     },
   ),
-  acted("set", "string", "command-line", ["annotate", "expire", "info", "manifest", "restore"], "label of the backup", {
+  acted("set", "string", "command-line", ["annotate", "expire", "info", "manifest", "restore", "sync"], "label of the backup", {
     forCommand: {
       annotate: { required: true },
       manifest: { default: "latest" },
@@ -185,6 +185,9 @@ const COMMAND_LINE: readonly OptionRow[] = [
       backup: { default: "incr", allowed: ["full", "diff", "incr"] },
       restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
     },
+  }),
+  acted("server-files", "path", "command-line", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
+    own: true,
   }),
   acted("target", "string", "command-line", ["restore"], "where recovery ends: a time, name, LSN or transaction", {
     required: true,
@@ -221,7 +224,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     negate: true,
     refusedValues: { n: "only a running server can be worked on" },
   }),
-  acted("dry-run", "boolean", "command-line", ["expire"], "show what would be done and change nothing", { default: "n" }),
+  acted("dry-run", "boolean", "command-line", ["expire", "sync"], "show what would be done and change nothing", { default: "n" }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
     default: "n",
   }),
@@ -229,6 +232,9 @@ const COMMAND_LINE: readonly OptionRow[] = [
   accepted("detail-level", "enum", "command-line", NONE, "how much info tells", { default: "full", allowed: ["full", "progress"] }),
   acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself"),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
+  acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", { own: true, required: true, range: ["1", "256"] }),
+  acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", { own: true, required: true, range: ["1", "256"] }),
+  acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", { own: true, default: "n" }),
   acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file"),
   acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", { default: "n" }),
   acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { default: "n" }),
@@ -490,7 +496,7 @@ const REPOSITORY: readonly OptionRow[] = [
     depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },
     aliases: ["hardlink"],
   }),
-  acted("repo-symlink", "boolean", "global", ["backup", "expire"], "make the link latest and links of tablespaces", {
+  acted("repo-symlink", "boolean", "global", ["backup", "expire", "sync"], "make the link latest and links of tablespaces", {
     group: "repo",
     default: "y",
     depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
@@ -661,12 +667,6 @@ const STORAGE: readonly OptionRow[] = [
     ...S3,
     default: "shared",
     allowed: ["shared", "auto", "web-id", "pod-id", "process"],
-    refusedValues: {
-      auto: "use shared",
-      "web-id": "use shared",
-      "pod-id": "use shared",
-      process: "use shared",
-    },
   }),
   acted("repo-s3-key", "string", "global", REPO, "access key", { ...S3_SHARED, secret: true, required: true, aliases: ["repo-s3-key"] }),
   acted("repo-s3-key-secret", "string", "global", REPO, "secret access key", {
@@ -686,15 +686,15 @@ const STORAGE: readonly OptionRow[] = [
     secret: true,
     refused: "set repo-cipher-type",
   }),
-  accepted("repo-s3-process-cmd", "list", "global", REPO, "command that prints credentials", {
+  acted("repo-s3-process-cmd", "list", "global", REPO, "command that prints credentials", {
     group: "repo",
     required: true,
     ...on("repo-s3-key-type", "process"),
   }),
   accepted("repo-s3-requester-pays", "boolean", "global", REPO, "agree to pay for requests", { ...S3, default: "n" }),
-  accepted("repo-s3-role", "string", "global", REPO, "role of this machine", { group: "repo", ...on("repo-s3-key-type", "auto") }),
+  acted("repo-s3-role", "string", "global", REPO, "role of this machine", { group: "repo", ...on("repo-s3-key-type", "auto") }),
   accepted("repo-s3-service", "string", "global", REPO, "service name in signatures", { ...S3, default: "s3" }),
-  accepted("repo-s3-sts-host", "string", "global", REPO, "host that gives out session tokens", {
+  acted("repo-s3-sts-host", "string", "global", REPO, "host that gives out session tokens", {
     group: "repo",
     default: "sts.amazonaws.com",
     ...on("repo-s3-key-type", "web-id"),

@@ -31,6 +31,7 @@ export const COMMANDS = [
   "stanza-upgrade",
   "start",
   "stop",
+  "sync",
   "verify",
   "version",
 ] as const;
@@ -45,6 +46,13 @@ export interface PgConfig {
   readonly database: string;
 }
 
+/** Keys that are in no file of the configuration. What is missing in the environment is absent: it shows at the first use. */
+export type S3KeySource =
+  | { readonly type: "auto"; readonly role?: string; readonly endpoint?: string }
+  | { readonly type: "web-id"; readonly roleArn?: string; readonly tokenFile?: string; readonly sessionName?: string; readonly stsHost: string }
+  | { readonly type: "pod-id"; readonly uri?: string; readonly tokenFile?: string }
+  | { readonly type: "process"; readonly command: readonly string[] };
+
 export interface S3Config {
   readonly bucket: string;
   readonly endpoint: string;
@@ -52,6 +60,8 @@ export interface S3Config {
   readonly key: Secret;
   readonly keySecret: Secret;
   readonly token?: Secret;
+  /** Then key and secret are empty. */
+  readonly keySource?: S3KeySource;
   readonly uriStyle: "host" | "path";
   /** Overrides the connection address only; Host header and signature keep the endpoint. */
   readonly storageHost?: string;
@@ -192,6 +202,10 @@ export interface Config {
 
   readonly dryRun: boolean;
   readonly oldest: boolean;
+  /** Of sync. */
+  readonly fromRepoKey: number | undefined;
+  readonly toRepoKey: number | undefined;
+  readonly latest: boolean;
   /** Of repo-ls an expression, of manifest the name of one file. */
   readonly filter: string | undefined;
   readonly reference: string | undefined;

@@ -2,16 +2,14 @@
  * `manifest`: what a backup consists of, as stock's text or JSON; for one file also where its blocks are (pgBackRest 2.60
  * "command/manifest").
  */
-import { collect } from "../base/bytes";
 import { formatLocalSeconds } from "../base/clock";
 import { fail } from "../base/errors";
-import { LIMITS } from "../base/limits";
 import { formatSize } from "../base/units";
-import { decryptBytes } from "../format/cipher";
 import type { JsonValue } from "../format/json";
-import { type BlockMap, parseBlockMap, type StoredSuperBlock } from "../format/blockMap";
+import type { BlockMap, StoredSuperBlock } from "../format/blockMap";
+import { findBlockSource } from "../format/blockSource";
 import type { Manifest, ManifestFile } from "../format/manifest";
-import { bundlePath, dataFilePath } from "../format/repoPath";
+import { loadBlockMap } from "../repository/blockReader";
 import type { Repository } from "../repository/repository";
 
 /** What restoring a file needs from one backup. */
@@ -46,21 +44,8 @@ export async function reportManifest(
   if (fileName === undefined) return { manifest, files: held, shares: null };
   const file = held.find((candidate) => candidate.name === fileName);
   if (file === undefined) throw fail("optionInvalidValue", `unable to find '${fileName}' in manifest file list`);
-  const hasMap = file.block !== undefined && file.block.mapSizeBytes > 0;
-  return { manifest, files: [file], shares: hasMap ? sharesOf(await loadMap(repo, manifest, file), file.sizeBytes) : null };
-}
-
-async function loadMap(repo: Repository, manifest: Manifest, file: ManifestFile): Promise<BlockMap> {
-  const { block, bundle } = file;
-  const sizes = { blockSizeBytes: block?.sizeBytes ?? 0, checksumSizeBytes: block?.checksumSizeBytes ?? 0 };
-  const sizeBytes = block?.mapSizeBytes ?? 0;
-  const label = file.reference ?? manifest.label;
-  const path =
-    bundle === undefined ? dataFilePath(repo.stanza, label, file, manifest.options.compressType) : bundlePath(repo.stanza, label, bundle.id);
-  const offsetBytes = (bundle?.offsetBytes ?? 0) + file.sizeRepoBytes - sizeBytes;
-  const stored = await collect(await repo.storage.read(path, { offsetBytes, sizeBytes }), LIMITS.wholeFileSizeBytesMax);
-  const pass = manifest.cipherPass;
-  return parseBlockMap(pass === undefined ? stored : decryptBytes(stored, pass, true), sizes, file.name);
+  const blocks = findBlockSource(repo.stanza, manifest, file);
+  return { manifest, files: [file], shares: blocks === null ? null : sharesOf(await loadBlockMap(repo, blocks), file.sizeBytes) };
 }
 
 /** Pure: how many reads, super blocks and blocks come from each backup, ascending by reference. */

@@ -59,6 +59,7 @@ function run(row: OptionRow, command: CommandName, value: string | undefined, pl
   const needed: Record<string, string> = { stanza: "main", "pg1-path": "/pg", "repo1-path": "/repo", "repo1-cipher-pass": "pass", ...companions };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
   if (["lsn", "name", "time", "xid"].includes(needed.type ?? "")) needed.target = "x";
+  if (command === "sync") Object.assign(needed, { "from-repo": "1", "to-repo": "2" });
   if (command === "annotate") Object.assign(needed, { set: "20260101-000000F", annotation: "note=text" });
   delete needed[nameOf(row)];
   const argv: string[] = [command];

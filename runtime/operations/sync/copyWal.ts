@@ -1,0 +1,80 @@
+/**
+ * Copies WAL from one repository's archive into another's: what the target lacks from a segment on, each file checked against its SHA-1 and
+ * packed with the target's own compression and keys.
+ */
+import { collect, streamOf } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
+import { compressBytes } from "../../format/compress";
+import type { Repository } from "../../repository/repository";
+import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../../repository/walStore";
+
+export interface WalSide {
+  readonly repo: Repository;
+  readonly pass: string | null;
+}
+
+export interface WalCopy {
+  readonly archiveId: string;
+  /** Segments before it are left; histories are always copied. */
+  readonly from: string;
+}
+
+export interface WalGap {
+  /** Names that the target lacks, ascending. */
+  readonly missing: readonly StoredWal[];
+  /** Segments that both hold with different content: somebody else's WAL. */
+  readonly conflicts: readonly string[];
+}
+
+export async function findMissingWal(source: WalSide, target: WalSide, { archiveId, from }: WalCopy): Promise<WalGap> {
+  const held = new Map<string, StoredWal>();
+  for await (const stored of listWal(target.repo, archiveId)) held.set(stored.name, stored);
+  const missing: StoredWal[] = [];
+  const conflicts: string[] = [];
+  for await (const stored of listWal(source.repo, archiveId)) {
+    if (stored.name < from && !stored.name.endsWith(".history")) continue;
+    const own = held.get(stored.name);
+    if (own === undefined) missing.push(stored);
+    else if (own.sha1 !== stored.sha1) conflicts.push(stored.name);
+  }
+  missing.sort((left, right) => (left.name < right.name ? -1 : 1));
+  return { missing, conflicts: conflicts.sort() };
+}
+
+/** Returns a line for each file that could not be copied. */
+export async function copyWal(
+  source: WalSide,
+  target: WalSide,
+  archiveId: string,
+  names: readonly StoredWal[],
+  slots: number,
+  ctx: Context,
+): Promise<string[]> {
+  const problems: string[] = [];
+  await mapParallel(names, Math.min(slots, LIMITS.filesPerWorker), async (stored) => {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    try {
+      await copyOne(source, target, archiveId, stored, ctx);
+    } catch (error) {
+      problems.push(`${stored.name}: ${toBackupError(error).message}`);
+    }
+  });
+  return problems.sort();
+}
+
+async function copyOne(source: WalSide, target: WalSide, archiveId: string, stored: StoredWal, ctx: Context): Promise<void> {
+  const bytes = await collect(await openWal(source.repo, archiveId, stored, source.pass), LIMITS.wholeFileSizeBytesMax);
+  const sha1 = sha1Hex(bytes);
+  if (stored.sha1 !== null && sha1 !== stored.sha1) throw fail("checksum", `content has checksum ${sha1} but its name says ${stored.sha1}`);
+  // archive-push may have brought it in the meantime.
+  if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return;
+  const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
+  const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
+  await putWal(target.repo, { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) }, target.pass, () =>
+    ctx.random.bytes(8),
+  );
+}

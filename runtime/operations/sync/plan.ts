@@ -1,0 +1,140 @@
+/**
+ * What `sync` copies and how the copy is described: pure, from the infos and manifests of both repositories.
+ *
+ * A copy keeps label, type, prior and times, so that either repository can stand in for the other. Keys, compression and places are the
+ * receiving repository's: one key and one compression for a whole set, as stock has it.
+ */
+import { fail } from "../../base/errors";
+import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import type { CompressSpec } from "../../format/compress";
+import { BACKREST_VERSION } from "../../format/info";
+import { isLabel } from "../../format/label";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+
+/** Everything, the newest backup, or one by its label; always with what it depends on. */
+export type SyncScope = { readonly kind: "all" } | { readonly kind: "latest" } | { readonly kind: "set"; readonly label: string };
+
+/**
+ * Backups that the target lacks, in the order in which they can be copied.
+ * @throws backupSetInvalid (75), fileInvalid (28) when the repositories belong to different clusters or hold different backups of one label
+ */
+export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScope): BackupInfoEntry[] {
+  for (const entry of source.history) {
+    const other = target.history.find((row) => row.id === entry.id);
+    if (other === undefined || other.systemId !== entry.systemId || other.pgVersion !== entry.pgVersion) {
+      throw fail(
+        "fileInvalid",
+        `history id ${entry.id} is PostgreSQL ${entry.pgVersion}, system-id ${entry.systemId} in one repository and ${describe(other)} in the other`,
+        {
+          hint: "are both repositories of the same stanza? has a stanza-upgrade been forgotten?",
+        },
+      );
+    }
+  }
+  const wanted = wantedLabels(source, scope);
+  const held = new Map(target.backups.map((entry) => [entry.label, entry]));
+  return source.backups.filter((entry) => {
+    if (!wanted.has(entry.label)) return false;
+    const own = held.get(entry.label);
+    if (own !== undefined && (own.startedAtS !== entry.startedAtS || own.lsnStart !== entry.lsnStart)) {
+      throw fail("fileInvalid", `backup ${entry.label} is another one in each repository: they began at ${entry.startedAtS} and ${own.startedAtS}`);
+    }
+    return own === undefined;
+  });
+}
+
+function describe(entry: BackupInfo["history"][number] | undefined): string {
+  return entry === undefined ? "nothing" : `PostgreSQL ${entry.pgVersion}, system-id ${entry.systemId}`;
+}
+
+function wantedLabels(source: BackupInfo, scope: SyncScope): ReadonlySet<string> {
+  if (scope.kind === "all") return new Set(source.backups.map((entry) => entry.label));
+  const label = scope.kind === "set" ? scope.label : source.backups.at(-1)?.label;
+  if (label === undefined) return new Set();
+  if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
+  const wanted = new Set<string>();
+  for (let next: string | undefined = label; next !== undefined; ) {
+    const entry: BackupInfoEntry | undefined = source.backups.find((candidate) => candidate.label === next);
+    if (entry === undefined) throw fail("backupSetInvalid", `backup set ${next} is not valid`, { hint: "run info to see which backups there are." });
+    wanted.add(entry.label);
+    for (const reference of entry.references ?? []) wanted.add(reference);
+    next = entry.prior;
+  }
+  return wanted;
+}
+
+/** How files of the copy are stored. */
+export interface CopyForm {
+  readonly compress: CompressSpec;
+  readonly cipherPass: string | null;
+  readonly bundleRaw: boolean;
+}
+
+/** Of a full backup the target's own; of the others that of their set. `newPass` makes a passphrase when the repository is encrypted. */
+export function copyForm(type: Manifest["type"], own: CompressSpec, prior: Manifest | null, newPass: () => string | null): CopyForm {
+  if (type === "full" || prior === null) return { compress: own, cipherPass: newPass(), bundleRaw: false };
+  const { compressType, compressLevel } = prior.options;
+  const level = compressType === own.type ? own.level : (compressLevel ?? own.level);
+  return { compress: { type: compressType, level }, cipherPass: prior.cipherPass ?? null, bundleRaw: prior.bundleRaw };
+}
+
+/** The manifest of a copy; its files are what has been placed so far. */
+export function copyManifest(source: Manifest, entry: BackupInfoEntry, form: CopyForm, files: readonly ManifestFile[]): Manifest {
+  const { cipherPass: _pass, ...rest } = source;
+  return {
+    ...rest,
+    backrestVersion: BACKREST_VERSION,
+    annotations: entry.annotations ?? {},
+    bundleRaw: form.bundleRaw,
+    blockIncr: files.some((file) => (file.block?.mapSizeBytes ?? 0) > 0),
+    options: { ...source.options, compressType: form.compress.type, compressLevel: form.compress.level, hardlink: false },
+    ...(form.cipherPass === null ? {} : { cipherPass: form.cipherPass }),
+    files,
+  };
+}
+
+export interface PlacedRows {
+  /** Files that the target holds already, in an earlier backup. */
+  readonly held: readonly ManifestFile[];
+  /** Files whose bytes have to be copied. */
+  readonly missing: readonly ManifestFile[];
+}
+
+/**
+ * Divides the rows of a backup: bytes that an earlier backup of the target holds are referred to, the rest is copied. `earlier` are the
+ * target's manifests of the labels that the backup refers to.
+ */
+export function divideRows(source: Manifest, earlier: ReadonlyMap<string, ReadonlyMap<string, ManifestFile>>): PlacedRows {
+  const held: ManifestFile[] = [];
+  const missing: ManifestFile[] = [];
+  for (const file of source.files) {
+    const own = file.reference === undefined ? undefined : earlier.get(file.reference)?.get(file.name);
+    if (source.bundle && file.sizeBytes === 0) {
+      // An empty file of a bundled backup has no bytes anywhere.
+      const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;
+      held.push({ ...rest, sizeRepoBytes: 0 });
+    } else if (own !== undefined && file.reference !== undefined && own.sha1 === file.sha1 && own.sizeBytes === file.sizeBytes) {
+      held.push(withPlace(file, { ...own, reference: own.reference ?? file.reference }));
+    } else {
+      missing.push(file);
+    }
+  }
+  return { held, missing };
+}
+
+/** The facts of `file` about the cluster, those of `stored` about the repository. */
+export function withPlace(
+  file: ManifestFile,
+  stored: Pick<ManifestFile, "sizeRepoBytes" | "sha1Repo" | "reference" | "bundle" | "block">,
+): ManifestFile {
+  const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;
+  const { sizeRepoBytes, sha1Repo, reference, bundle, block } = stored;
+  return {
+    ...rest,
+    sizeRepoBytes,
+    ...(sha1Repo === undefined ? {} : { sha1Repo }),
+    ...(reference === undefined ? {} : { reference }),
+    ...(bundle === undefined ? {} : { bundle }),
+    ...(block === undefined ? {} : { block }),
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * `sync`: brings whole backups and WAL from one repository into another, whatever the encryption and compression of either.
+ *
+ * WAL first, then the backups from the oldest on: whatever moment the run ends, each listed backup has its WAL and what it builds on. What
+ * is there already stays as it is, so that running it again copies the rest.
+ */
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import { archiveIdOf, type ArchiveInfo } from "../../format/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import { linkLatest } from "../../repository/expireStore";
+import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import { newSubPass, type Repository } from "../../repository/repository";
+import { hasStanza } from "../stanzaDelete";
+import { copyBackup } from "./copyBackup";
+import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
+import { planSync, type SyncScope } from "./plan";
+import { syncServerFiles } from "./serverFiles";
+
+export interface SyncOptions {
+  readonly scope: SyncScope;
+  readonly dryRun: boolean;
+  /** Files that are copied at the same time. */
+  readonly slots: number;
+}
+
+export interface SyncOutcome {
+  readonly labels: readonly string[];
+  readonly walCount: number;
+  /** A line for each thing that could not be copied; the rest was. */
+  readonly problems: readonly string[];
+}
+
+interface OpenSide {
+  readonly repo: Repository;
+  readonly archiveInfo: ArchiveInfo;
+  readonly backupInfo: BackupInfo;
+}
+
+/** The caller holds the backup locks of both repositories. @throws when the repositories cannot be read or do not belong together */
+export async function sync(from: Repository, to: Repository, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
+  const source = await openSide(from);
+  const target = await openTarget(to, source, options.dryRun, ctx);
+  const entries = planSync(source.backupInfo, target.backupInfo, options.scope);
+  const problems: string[] = [];
+  const prefix = options.dryRun ? "[DRY-RUN] " : "";
+  let walCount = 0;
+  for (const copy of walRanges(source, target, entries, options.scope)) {
+    const sides = [
+      { repo: from, pass: source.archiveInfo.cipherPass ?? null },
+      { repo: to, pass: target.archiveInfo.cipherPass ?? null },
+    ] as const;
+    const { missing, conflicts } = await findMissingWal(...sides, copy);
+    problems.push(...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`));
+    if (missing.length === 0) continue;
+    const failed = options.dryRun ? [] : await copyWal(...sides, copy.archiveId, missing, options.slots, ctx);
+    problems.push(...failed.map((line) => `WAL ${copy.archiveId}/${line}`));
+    walCount += missing.length - failed.length;
+    ctx.log.info(
+      `${prefix}${to.name}: copied ${missing.length - failed.length} WAL file(s) of ${copy.archiveId} from ${from.name}, ${missing[0]?.name} to ${missing.at(-1)?.name}`,
+    );
+  }
+  const labels = await copyBackups(source, target, entries, options, problems, ctx);
+  return { labels, walCount, problems };
+}
+
+async function copyBackups(
+  source: OpenSide,
+  target: OpenSide,
+  entries: readonly BackupInfoEntry[],
+  { dryRun, slots }: SyncOptions,
+  problems: string[],
+  ctx: Context,
+): Promise<string[]> {
+  const sides = [source, target].map(({ repo, backupInfo }) => ({ repo, infoPass: backupInfo.cipherPass ?? null })) as [
+    Parameters<typeof copyBackup>[0],
+    Parameters<typeof copyBackup>[1],
+  ];
+  const done: string[] = [];
+  for (const entry of entries) {
+    const { label } = entry;
+    if (dryRun) {
+      ctx.log.info(`[DRY-RUN] ${target.repo.name}: copied backup ${label} from ${source.repo.name} (${formatSize(entry.sizeDeltaBytes)})`);
+      done.push(label);
+      continue;
+    }
+    try {
+      const { sizeBytes, fileCount, resumedCount } = await copyBackup(...sides, entry, slots, ctx);
+      await syncServerFiles(source.repo, target.repo, label, sides, ctx);
+      const resumed = resumedCount === 0 ? "" : `, ${resumedCount} of them were there already`;
+      ctx.log.info(
+        `${target.repo.name}: copied backup ${label} from ${source.repo.name} (${formatSize(sizeBytes)}), file total = ${fileCount}${resumed}`,
+      );
+      done.push(label);
+    } catch (error) {
+      if (ctx.signal.aborted || isError(error, "assert")) throw error;
+      const { name, message } = toBackupError(error);
+      problems.push(`backup ${label}: [${name}] ${message}`);
+    }
+  }
+  const newest = [...target.backupInfo.backups.map((entry) => entry.label), ...done].sort().at(-1);
+  if (!dryRun && newest !== undefined && done.length > 0) await linkLatest(target.repo, newest);
+  return done;
+}
+
+async function openSide(repo: Repository): Promise<OpenSide> {
+  const [archiveInfo, backupInfo] = await Promise.all([loadArchiveInfo(repo), loadBackupInfo(repo)]);
+  return { repo, archiveInfo, backupInfo };
+}
+
+/** An empty repository gets the stanza with the source's history and passphrases of its own. */
+async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, ctx: Context): Promise<OpenSide> {
+  if (await hasStanza(repo)) return openSide(repo);
+  const { cipherPass: _archivePass, ...archive } = source.archiveInfo;
+  const { cipherPass: _backupPass, ...backup } = source.backupInfo;
+  const pass = (): { cipherPass?: string } => (repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) });
+  const archiveInfo: ArchiveInfo = { ...archive, ...pass() };
+  const backupInfo: BackupInfo = { ...backup, ...pass(), backups: [] };
+  if (!dryRun) {
+    await saveArchiveInfo(repo, archiveInfo, ctx);
+    await saveBackupInfo(repo, backupInfo, ctx);
+    ctx.log.info(`${repo.name}: stanza '${repo.stanza}' made as it is in ${source.repo.name}`);
+  }
+  return { repo, archiveInfo, backupInfo };
+}
+
+/** From the first segment that a backup of the target needs, there already or about to come; with one backup by its label only its own. */
+function walRanges(source: OpenSide, target: OpenSide, entries: readonly BackupInfoEntry[], scope: SyncScope): WalCopy[] {
+  for (const entry of source.archiveInfo.history) {
+    const other = target.archiveInfo.history.find((row) => row.id === entry.id);
+    if (other?.systemId === entry.systemId && other.pgVersion === entry.pgVersion) continue;
+    throw fail("fileInvalid", `archive history id ${entry.id} is not the same cluster in ${source.repo.name} and ${target.repo.name}`, {
+      hint: "are both repositories of the same stanza? has a stanza-upgrade been forgotten?",
+    });
+  }
+  const needing = scope.kind === "all" ? [...target.backupInfo.backups, ...entries] : entries;
+  return source.archiveInfo.history.flatMap((row): WalCopy[] => {
+    const starts = needing.flatMap((entry) => (entry.dbId === row.id && entry.archiveStart !== null ? [entry.archiveStart] : []));
+    const [from] = starts.sort();
+    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from }];
+  });
+}

@@ -1,0 +1,180 @@
+/**
+ * Whole backups brought from one repository into another one with other keys and another compression: stock verifies, restores, extends and
+ * expires what `sync` has written, whoever made the original.
+ */
+import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { giveTo } from "../../tools/parts/users";
+import type { StockVersion } from "../../tools/parts/pgbackrest";
+import { run } from "../../tools/parts/process";
+import { comparableInfo, labelsOf, parseInfo } from "../harness/infoJson";
+import { findParts, type InteropParts } from "../harness/interopParts";
+import { fillBed, writeMore } from "../harness/sampleData";
+import { type BedRepo, requireOk, TestBed } from "../harness/testBed";
+
+interface Row {
+  readonly postgres: number;
+  readonly stock: StockVersion;
+  readonly source: BedRepo;
+  readonly target: BedRepo;
+  /** What stock is told when it adds to the target: the compression there. */
+  readonly targetType: string;
+  /** Only that a copy is right, unless PGBACKSTOP_LONG=1. */
+  readonly short: boolean;
+}
+
+const ROWS: readonly Row[] = [
+  {
+    postgres: 18,
+    stock: "2.60",
+    source: { encrypted: true, compressType: "zst", options: { bundle: "y", block: "y" } },
+    target: { compressType: "lz4", options: { bundle: "y" } },
+    targetType: "lz4",
+    short: false,
+  },
+  { postgres: 15, stock: "2.45", source: { compressType: "gz" }, target: { encrypted: true, compressType: "none" }, targetType: "none", short: true },
+];
+
+for (const row of ROWS) {
+  const title = `sync, PostgreSQL ${row.postgres}, stock ${row.stock}`;
+  describe(title, async () => {
+    const parts = await findParts(title, row.postgres, row.stock);
+    if (parts === null) {
+      test.skip("a part is missing", () => undefined);
+      return;
+    }
+    syncs(parts, row);
+  });
+}
+
+const SYNC = ["sync", "--from-repo=1", "--to-repo=2"];
+
+function syncs({ binaries, stock }: InteropParts, row: Row): void {
+  let bed: TestBed;
+  const short = row.short && process.env["PGBACKSTOP_LONG"] !== "1";
+  const sourceType = row.source.compressType ?? "gz";
+
+  const labels = async (repo: number): Promise<string[]> =>
+    labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) => (entry.repo === repo ? [entry.label] : []));
+  const stockBackup = (type: string, repo = 1): Promise<unknown> =>
+    bed.stockOk(stock, [
+      "backup",
+      `--type=${type}`,
+      `--repo=${repo}`,
+      `--compress-type=${repo === 1 ? sourceType : row.targetType}`,
+      "--no-expire-auto",
+    ]);
+  const stockFindsValid = async (): Promise<void> => {
+    const verified = await bed.stockOk(stock, ["verify", "--repo=2", "--output=text", "--verbose"]);
+    expect(verified.stdout).toMatch(/status: ok/);
+    expect(verified.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
+    for (const label of await labels(2)) expect(verified.stdout).toContain(`backup: ${label}, status: valid`);
+  };
+
+  beforeAll(async () => {
+    bed = await TestBed.create({
+      binaries,
+      repos: [row.source, row.target],
+      global: { "repo1-retention-full": "9", "repo2-retention-full": "9", "process-max": "2" },
+    });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await fillBed(bed, 8000);
+    await stockBackup("full");
+    await writeMore(bed);
+    await stockBackup("diff");
+    await writeMore(bed);
+    await stockBackup("incr");
+    await writeMore(bed);
+    await bed.archiveAll();
+  });
+  afterAll(async () => {
+    await bed?.remove();
+  });
+
+  test("a dry run tells what is missing and writes nothing", async () => {
+    for (const name of ["archive", "backup"]) rmSync(join(bed.repoPath(2), name), { recursive: true });
+    const told = await bed.oursOk([...SYNC, "--dry-run"]);
+    for (const label of await labels(1)) expect(told.stdout).toContain(`[DRY-RUN] repo2: copied backup ${label} from repo1`);
+    expect(readdirSync(bed.repoPath(2))).toEqual([]);
+  });
+
+  test("an empty repository gets everything; stock finds it valid and both tell the same about it", async () => {
+    await bed.oursOk(SYNC);
+    expect(await labels(2)).toEqual(await labels(1));
+    expect(await labels(2)).toHaveLength(3);
+    const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+    const stocks = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
+    expect(comparableInfo(ours)).toEqual(comparableInfo(stocks));
+    await stockFindsValid();
+    const verified = await bed.oursOk(["verify", "--repo=2", "--output=text"]);
+    expect(verified.stdout).toMatch(/status: ok/);
+    expect(bed.findLeaks()).toEqual([]);
+  });
+
+  test("running it again changes nothing", async () => {
+    const again = await bed.oursOk(SYNC);
+    expect(again.stdout).toContain("repo2: nothing of repo1 is missing");
+  });
+
+  test("stock and ours restore the copy, which equals the source with all its WAL", async () => {
+    expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+    if (!short) expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
+  });
+  if (short) return;
+
+  test("stock goes on there, and what comes later follows", async () => {
+    await stockBackup("incr", 2);
+    await writeMore(bed);
+    await stockBackup("diff");
+    await bed.oursOk([...SYNC, "--latest"]);
+    const copied = await labels(2);
+    expect(copied).toEqual(expect.arrayContaining(await labels(1)));
+    expect(copied).toHaveLength(5);
+    expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+  });
+
+  test("a killed run leaves nothing that is not whole, and the next one goes on", async () => {
+    await stockBackup("full");
+    const label = (await labels(1)).at(-1) ?? "";
+    const before = await labels(2);
+    for (const delayMs of [600]) {
+      const killed = await run("timeout", ["-s", "KILL", `${delayMs / 1000}`, bed.runtime.node, ...bed.oursCommand(SYNC)], {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+      });
+      if (killed.exitCode === 0) break;
+      expect(before).toEqual((await labels(2)).filter((own) => own !== label));
+      await stockFindsValid();
+    }
+    await bed.oursOk(SYNC);
+    expect(await labels(2)).toContain(label);
+    await stockFindsValid();
+  });
+
+  test("a damaged file is not copied, the rest is, and the exit code tells", async () => {
+    await stockBackup("full");
+    const label = (await labels(1)).at(-1) ?? "";
+    const root = join(bed.repoPath(1), "backup", bed.stanza, label);
+    const kept = join(bed.folder, "side", "kept");
+    cpSync(root, kept, { recursive: true });
+    const victim = existsSync(join(root, "bundle"))
+      ? join(root, "bundle", "1")
+      : join(root, "pg_data/base/1", readdirSync(join(root, "pg_data/base/1"))[5] ?? "");
+    await requireOk("damage", await run("sh", ["-c", `printf XXXXXXXX | dd of='${victim}' bs=1 seek=20 conv=notrunc`]));
+    const failed = await bed.ours(SYNC);
+    expect(failed.exitCode).toBe(104);
+    expect(failed.stdout).toMatch(new RegExp(`backup ${label}: \\[(Checksum|Crypto|Format)Error\\]`));
+    expect(await labels(2)).not.toContain(label);
+    rmSync(root, { recursive: true });
+    cpSync(kept, root, { recursive: true });
+    await requireOk("give back", await run("chown", ["-R", `${bed.cluster.user.uid}:${bed.cluster.user.gid}`, root]));
+    giveTo(root, bed.cluster.user);
+    await bed.oursOk(SYNC);
+    expect(await labels(2)).toContain(label);
+    await bed.stockOk(stock, ["expire", "--repo=2", "--repo2-retention-full=1"]);
+    expect(await labels(2)).toEqual([label]);
+    await stockFindsValid();
+  });
+}
