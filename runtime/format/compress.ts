@@ -23,9 +23,11 @@ import {
 import type { ByteStream } from "../base/bytes";
 import { fail } from "../base/errors";
 import { Bz2Decompressor, decompressBz2Bytes } from "./bz2";
+import { LIMITS } from "../base/limits";
 import { type Codec, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
-import { zlibCodec } from "./zlibCodec";
+import { throughTransform } from "./throughTransform";
+import { type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
 
@@ -53,29 +55,35 @@ const GZ_FLAGS = { moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH }
 const ZST_FLAGS = { moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD_e_end };
 const UNCHANGED: Codec = { update: (chunk) => [chunk], finish: () => [], close: () => {} };
 
-/** The stored form of `source`. An early end of the consumer releases the codec and the source. */
+/**
+ * The stored form of `source`. An early end of the consumer releases the codec and the source. gz and zst work in Node's thread pool, so
+ * that the calling thread stays free: it is the main one, with connections to look after.
+ */
 export function compress(source: ByteStream, spec: CompressSpec, raw = false): ByteStream {
-  if (spec.type === "bz2") throw notSupported();
-  return spec.type === "none" ? source : throughCodec(source, () => createCompressor(spec, raw));
+  const { type } = spec;
+  if (type === "bz2") throw notSupported();
+  if (type === "none") return source;
+  if (type !== "gz" && type !== "zst") return throughCodec(source, () => createCompressor(spec, raw));
+  const { create, mapError } = compressorOptions(type, spec.level, raw, LIMITS.chunkSizeBytes);
+  return throughTransform(source, create, mapError);
 }
 
-/** The original content. @throws format when the content is damaged or ends early. */
+/** The original content, like {@link compress}. @throws format when the content is damaged or ends early. */
 export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
-  return type === "none" ? source : throughCodec(source, () => createDecompressor(type, raw));
+  if (type === "none") return source;
+  if (type !== "gz" && type !== "zst") return throughCodec(source, () => createDecompressor(type, raw));
+  const { create, mapError } = decompressorOptions(type, raw, LIMITS.chunkSizeBytes);
+  return throughTransform(source, create, mapError);
 }
 
-/** {@link compress} chunk by chunk. */
+/** {@link compress} chunk by chunk in the calling thread, for workers. */
 export function createCompressor({ type, level }: CompressSpec, raw = false): Codec {
-  const mapError = codecError(type);
   switch (type) {
     case "none":
       return UNCHANGED;
-    case "gz": {
-      const options = { level, memLevel: GZ_MEM_LEVEL };
-      return zlibCodec({ create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError });
-    }
+    case "gz":
     case "zst":
-      return zlibCodec({ create: () => createZstdCompress({ params: zstParams(level) }), ...ZST_FLAGS, mapError });
+      return zlibCodec(compressorOptions(type, level, raw));
     case "lz4":
       return new Lz4Compressor(level, !raw);
     case "bz2":
@@ -83,16 +91,14 @@ export function createCompressor({ type, level }: CompressSpec, raw = false): Co
   }
 }
 
-/** {@link decompress} chunk by chunk. */
+/** {@link decompress} chunk by chunk in the calling thread, for workers. */
 export function createDecompressor(type: CompressType, raw = false): Codec {
-  const mapError = codecError(type);
   switch (type) {
     case "none":
       return UNCHANGED;
     case "gz":
-      return zlibCodec({ create: () => (raw ? createInflate() : createGunzip()), ...GZ_FLAGS, mapError });
     case "zst":
-      return zlibCodec({ create: () => createZstdDecompress(), ...ZST_FLAGS, mapError });
+      return zlibCodec(decompressorOptions(type, raw));
     case "lz4":
       return new Lz4Decompressor();
     case "bz2":
@@ -167,6 +173,22 @@ export function defaultLevel(type: CompressType): number {
 
 export function levelRange(type: CompressType): { readonly min: number; readonly max: number } {
   return { min: TYPES[type].levelMin, max: TYPES[type].levelMax };
+}
+
+/** `chunkSize` is the length of a stream's own buffers; codecs that are driven by their handle do not use them. */
+function compressorOptions(type: "gz" | "zst", level: number, raw: boolean, chunkSize?: number): ZlibCodecOptions {
+  const mapError = codecError(type);
+  const size = chunkSize === undefined ? {} : { chunkSize };
+  if (type === "zst") return { create: () => createZstdCompress({ ...size, params: zstParams(level) }), ...ZST_FLAGS, mapError };
+  const options = { ...size, level, memLevel: GZ_MEM_LEVEL };
+  return { create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError };
+}
+
+function decompressorOptions(type: "gz" | "zst", raw: boolean, chunkSize?: number): ZlibCodecOptions {
+  const mapError = codecError(type);
+  const size = chunkSize === undefined ? {} : { chunkSize };
+  if (type === "zst") return { create: () => createZstdDecompress(size), ...ZST_FLAGS, mapError };
+  return { create: () => (raw ? createInflate(size) : createGunzip(size)), ...GZ_FLAGS, mapError };
 }
 
 function zstParams(level: number): Record<number, number> {
