@@ -4,12 +4,14 @@ import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
 import { checkLevel, levelRangeOf } from "./settings";
-import type { CompressType, RepoConfig, S3Config, Settings } from "./types";
+import type { CompressType, RepoConfig, S3Config, S3KeySource, Settings } from "./types";
 
 export interface CompressDefault {
   readonly type: CompressType;
   readonly level: number;
 }
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Every repository, ascending by key. @throws optionInvalidValue, config */
 export function buildRepos(
@@ -18,16 +20,17 @@ export function buildRepos(
   compress: CompressDefault,
   settings: Settings,
   unusable: ReadonlyMap<number, BackupError> = new Map(),
+  env: Environment = {},
 ): readonly RepoConfig[] {
   const repos = repoKeys.map((key): RepoConfig => {
     const reason = unusable.get(key);
-    return { ...buildRepo(values, key, compress, settings.repos[key] ?? {}), ...(reason === undefined ? {} : { unusable: reason }) };
+    return { ...buildRepo(values, key, compress, settings.repos[key] ?? {}, env), ...(reason === undefined ? {} : { unusable: reason }) };
   });
   checkPlaces(repos);
   return repos;
 }
 
-function buildRepo(values: ResolvedValues, key: number, compress: CompressDefault, own: Settings["repos"][number]): RepoConfig {
+function buildRepo(values: ResolvedValues, key: number, compress: CompressDefault, own: Settings["repos"][number], env: Environment): RepoConfig {
   const type = values.text("repo-type", key) ?? "posix";
   if (type !== "posix" && type !== "cifs" && type !== "s3") throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
   const cipherPass = values.text("repo-cipher-pass", key);
@@ -42,7 +45,7 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
     path: values.text("repo-path", key) ?? "",
     cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
     ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
-    ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto") } : {}),
+    ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", env) } : {}),
     hardlink: values.flag("repo-hardlink", key),
     symlink: values.flag("repo-symlink", key),
     bundle: values.flag("repo-bundle", key),
@@ -69,7 +72,7 @@ function compressOf(key: number, compress: CompressDefault, own: Settings["repos
   return { compressType, compressLevel: compressType === compress.type ? compress.level : (levelRangeOf(compressType)?.fallback ?? 0) };
 }
 
-function buildS3(values: ResolvedValues, key: number, quirks: string): S3Config {
+function buildS3(values: ResolvedValues, key: number, quirks: string, env: Environment): S3Config {
   const bucket = values.text("repo-s3-bucket", key) ?? "";
   const uriStyle = values.text("repo-s3-uri-style", key) === "path" ? "path" : "host";
   const verifyTls = values.flag("repo-storage-verify-tls", key);
@@ -92,6 +95,7 @@ function buildS3(values: ResolvedValues, key: number, quirks: string): S3Config 
     key: new Secret(values.text("repo-s3-key", key) ?? ""),
     keySecret: new Secret(values.text("repo-s3-key-secret", key) ?? ""),
     ...(token === undefined ? {} : { token: new Secret(token) }),
+    ...keySourceOf(values, key, env),
     uriStyle,
     ...(storageHost === undefined ? {} : { storageHost }),
     storagePort: values.number("repo-storage-port", key) ?? 443,
@@ -100,6 +104,33 @@ function buildS3(values: ResolvedValues, key: number, quirks: string): S3Config 
     uploadChunkSizeBytes: values.number("repo-storage-upload-chunk-size", key) ?? 0,
     quirks,
   };
+}
+
+/** Names of variables as the SDKs of Amazon know them; stock takes the same. */
+function keySourceOf(values: ResolvedValues, key: number, env: Environment): { readonly keySource?: S3KeySource } {
+  const given = <Name extends string>(name: Name, variable: string): Partial<Record<Name, string>> => {
+    const value = env[variable];
+    return (value === undefined || value === "" ? {} : { [name]: value }) as Partial<Record<Name, string>>;
+  };
+  switch (values.text("repo-s3-key-type", key)) {
+    case "auto": {
+      const role = values.text("repo-s3-role", key);
+      return { keySource: { type: "auto", ...(role === undefined ? {} : { role }), ...given("endpoint", "AWS_EC2_METADATA_SERVICE_ENDPOINT") } };
+    }
+    case "web-id": {
+      const environment = { ...given("roleArn", "AWS_ROLE_ARN"), ...given("sessionName", "AWS_ROLE_SESSION_NAME") };
+      const stsHost = values.text("repo-s3-sts-host", key) ?? "";
+      return { keySource: { type: "web-id", ...environment, ...given("tokenFile", "AWS_WEB_IDENTITY_TOKEN_FILE"), stsHost } };
+    }
+    case "pod-id": {
+      const environment = { ...given("uri", "AWS_CONTAINER_CREDENTIALS_FULL_URI"), ...given("tokenFile", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") };
+      return { keySource: { type: "pod-id", ...environment } };
+    }
+    case "process":
+      return { keySource: { type: "process", command: values.list("repo-s3-process-cmd", key) } };
+    default:
+      return {};
+  }
 }
 
 /** Two repositories in one place would write over each other. */

@@ -3,9 +3,11 @@ import { textOf } from "../base/bytes";
 import type { Clock } from "../base/clock";
 import { fail } from "../base/errors";
 import type { Random } from "../base/random";
-import type { RepoConfig, S3Config } from "../config/types";
+import type { RepoConfig, S3Config, S3KeySource } from "../config/types";
 import { PosixStorage } from "./posix";
 import { S3Storage } from "./s3/client";
+import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
+import { fetchCredentials } from "./s3/keySource";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
 import type { Storage } from "./storage";
 
@@ -42,6 +44,9 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
     });
   }
   const { bucket, endpoint, region, key, keySecret, token, uriStyle, storageHost, storagePort, verifyTls, caFile, uploadChunkSizeBytes } = s3;
+  const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
+  const fetched = (source: S3KeySource): CredentialSource =>
+    new RenewedCredentials(() => fetchCredentials(source, { repoKey: repo.key, ...ca }, deps), deps.clock);
   return new S3Storage(
     {
       repoKey: repo.key,
@@ -58,7 +63,8 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
       partSizeBytes: uploadChunkSizeBytes,
       ...(token === undefined ? {} : { token }),
       ...(storageHost === undefined ? {} : { storageHost }),
-      ...(caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) }),
+      ...(s3.keySource === undefined ? {} : { credentials: fetched(s3.keySource) }),
+      ...ca,
     },
     deps,
   );

@@ -16,11 +16,14 @@ import { type ListPage, parseDeleteResult, parseListPage } from "./answer";
 import { bodyOf, headerOf, S3Http, type S3Answer, type S3Request } from "./http";
 import { upload } from "./multipart";
 import type { S3Quirks } from "./quirks";
-import { type Credentials, Signer } from "./sign";
+import type { Credentials, CredentialSource } from "./credentials";
+import { Signer } from "./sign";
 import { escapeXml } from "./xml";
 
 export interface S3Options extends S3Location, Credentials {
   readonly repoKey: number;
+  /** Instead of the keys given here. */
+  readonly credentials?: CredentialSource;
   readonly region: string;
   /** Prefix of all keys; a leading slash is dropped. */
   readonly path: string;
@@ -67,13 +70,14 @@ export class S3Storage implements Storage {
     const address = addressOf(options, repoKey);
     this.#http = new S3Http({
       address,
-      signer: new Signer(options, options.region),
+      signer: new Signer(options.credentials ?? options, options.region),
       scene: {
         repoKey,
         bucket,
         endpoint: options.endpoint,
         connection: address.connection,
         ...(quirks.keyHint === undefined ? {} : { keyHint: quirks.keyHint }),
+        temporaryKeys: options.credentials !== undefined,
       },
       verifyTls: options.verifyTls,
       ...(options.ca === undefined ? {} : { ca: options.ca }),

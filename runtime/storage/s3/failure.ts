@@ -21,6 +21,8 @@ export interface FailureScene {
   readonly path?: string;
   /** From the provider's row: said when the access key is unknown. */
   readonly keyHint?: string;
+  /** The keys are not the configuration's own: they come from a role, a pod, a command. */
+  readonly temporaryKeys?: boolean;
 }
 
 export interface ErrorAnswer {
@@ -131,6 +133,9 @@ export function transportError(error: unknown, scene: FailureScene): BackupError
 
 function accessHints(code: string, scene: FailureScene): string[] {
   const option = `repo${scene.repoKey}-s3`;
+  if (scene.temporaryKeys === true) {
+    return [`The key comes from ${option}-key-type: its role must be allowed to list, read, write and delete in bucket '${scene.bucket}'.`];
+  }
   switch (code) {
     case "InvalidAccessKeyId":
       return [

@@ -4,13 +4,7 @@
  */
 import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import type { SignatureV4 } from "@smithy/signature-v4";
-import type { Secret } from "../../base/secret";
-
-export interface Credentials {
-  readonly key: Secret;
-  readonly keySecret: Secret;
-  readonly token?: Secret;
-}
+import type { Credentials, CredentialSource } from "./credentials";
 
 export interface UnsignedRequest {
   readonly method: string;
@@ -29,12 +23,12 @@ export interface UnsignedRequest {
 export const SHA256_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 export class Signer {
-  readonly #credentials: Credentials;
+  readonly #credentials: CredentialSource;
   readonly #region: string;
   #signer: Promise<SignatureV4> | undefined;
 
-  constructor(credentials: Credentials, region: string) {
-    this.#credentials = credentials;
+  constructor(credentials: Credentials | CredentialSource, region: string) {
+    this.#credentials = "current" in credentials ? credentials : { current: async () => credentials };
     this.#region = region;
   }
 
@@ -57,15 +51,15 @@ export class Signer {
 }
 
 /** The package is loaded with the first signature, as the HTTP client is. */
-async function loadSigner(credentials: Credentials, region: string): Promise<SignatureV4> {
+async function loadSigner(source: CredentialSource, region: string): Promise<SignatureV4> {
   const smithy = await import("@smithy/signature-v4");
   return new smithy.SignatureV4({
     service: "s3",
     region,
-    credentials: {
-      accessKeyId: credentials.key.reveal(),
-      secretAccessKey: credentials.keySecret.reveal(),
-      ...(credentials.token === undefined ? {} : { sessionToken: credentials.token.reveal() }),
+    // Asked for every signature: keys that end are renewed in between.
+    credentials: async () => {
+      const { key, keySecret, token } = await source.current();
+      return { accessKeyId: key.reveal(), secretAccessKey: keySecret.reveal(), ...(token === undefined ? {} : { sessionToken: token.reveal() }) };
     },
     sha256: NativeSha256,
     uriEscapePath: false,

@@ -6,9 +6,9 @@ import { failure, load, MAIN_FILE } from "./support";
 const S3 = ["repo2-type=s3", "repo2-s3-bucket=bucket", "repo2-s3-endpoint=s3.example.net", "repo2-s3-region=eu", "repo2-path=/prefix"];
 const KEYS = ["repo2-s3-key=markerKey", "repo2-s3-key-secret=markerKeySecret"];
 
-function repos(lines: readonly string[], settings = "{}", command = "backup"): readonly RepoConfig[] {
+function repos(lines: readonly string[], settings = "{}", command = "backup", env: Readonly<Record<string, string>> = {}): readonly RepoConfig[] {
   const files = { [MAIN_FILE]: `[global]\n${lines.join("\n")}\n[main]\npg1-path=/pg\n`, "/etc/pgbackrest/pgbackstop.json": settings };
-  return load({ argv: [command, "--stanza=main"], files }).config.repos;
+  return load({ env, argv: [command, "--stanza=main"], files }).config.repos;
 }
 
 describe("repositories", () => {
@@ -106,6 +106,33 @@ describe("repositories", () => {
     }
   });
 
+  test("keys may come from the instance, a token, a pod or a command; what the environment lacks shows at the first use", () => {
+    const env = {
+      AWS_ROLE_ARN: "arn:aws:iam::1:role/writer",
+      AWS_WEB_IDENTITY_TOKEN_FILE: "/var/run/token",
+      AWS_CONTAINER_CREDENTIALS_FULL_URI: "http://169.254.170.23/v1/credentials",
+      AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: "/var/run/pod-token",
+      AWS_EC2_METADATA_SERVICE_ENDPOINT: "",
+    };
+    const of = (lines: readonly string[], from: Readonly<Record<string, string>>): unknown =>
+      repos(["repo1-path=/a", ...S3, ...lines], "{}", "backup", from)[1]?.s3?.keySource;
+    expect(of(["repo2-s3-key-type=auto"], env)).toEqual({ type: "auto" });
+    expect(of(["repo2-s3-key-type=auto", "repo2-s3-role=writer"], {})).toEqual({ type: "auto", role: "writer" });
+    const webId = { type: "web-id", roleArn: "arn:aws:iam::1:role/writer", tokenFile: "/var/run/token", stsHost: "sts.amazonaws.com" };
+    expect(of(["repo2-s3-key-type=web-id"], env)).toEqual(webId);
+    expect(of(["repo2-s3-key-type=web-id", "repo2-s3-sts-host=sts.eu-central-1.amazonaws.com"], {})).toEqual({
+      type: "web-id",
+      stsHost: "sts.eu-central-1.amazonaws.com",
+    });
+    const podId = { type: "pod-id", uri: "http://169.254.170.23/v1/credentials", tokenFile: "/var/run/pod-token" };
+    expect(of(["repo2-s3-key-type=pod-id"], env)).toEqual(podId);
+    expect(of(["repo2-s3-key-type=process", "repo2-s3-process-cmd=/bin/keys", "repo2-s3-process-cmd=--role=w"], {})).toEqual({
+      type: "process",
+      command: ["/bin/keys", "--role=w"],
+    });
+    expect(of(KEYS, env)).toBeUndefined();
+  });
+
   test("a secret that one of them lacks is its own error", () => {
     const lines = ["repo1-path=/a", "repo1-cipher-type=aes-256-cbc", "repo1-cipher-pass=p", ...S3, "repo2-cipher-type=aes-256-cbc"];
     const [first, second] = repos(lines);
@@ -118,7 +145,10 @@ describe("repositories", () => {
     [["repo1-type=azure"], "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs or s3"],
     [["repo1-type=gcs"], "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, posix or cifs"],
     [["repo1-type=sftp"], "featureNotSupported: option 'repo1-type' = 'sftp' is not supported: use posix, cifs or s3"],
-    [["repo1-path=/a", ...S3, "repo2-s3-key-type=auto"], "featureNotSupported: option 'repo2-s3-key-type' = 'auto' is not supported: use shared"],
+    [
+      ["repo1-path=/a", ...S3, "repo2-s3-key-type=process"],
+      "optionRequired: backup command requires option: repo2-s3-process-cmd\nHINT: it is needed when repo2-s3-key-type is process.",
+    ],
     [["repo1-host=nas"], "featureNotSupported: option 'repo1-host' is not supported: run the command on that host"],
     [["repo1-path=/x", "repo3-path=/x/"], "optionInvalidValue: local repo1 and repo3 paths are both '/x' but must be different"],
     [

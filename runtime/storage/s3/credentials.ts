@@ -1,0 +1,68 @@
+/**
+ * Keys that last for a while: fetched before the first signature, renewed before they end, shared by all requests of a storage.
+ *
+ * Renewal begins five minutes before the end, as in stock (pgBackRest 2.60 "storage/s3/storage"). When it fails while the old keys are good,
+ * they go on being used and the source is asked again after a pause: a metadata service that is away for a minute harms nobody.
+ */
+import type { Clock } from "../../base/clock";
+import type { Secret } from "../../base/secret";
+
+export interface Credentials {
+  readonly key: Secret;
+  readonly keySecret: Secret;
+  readonly token?: Secret;
+}
+
+export interface TemporaryCredentials extends Credentials {
+  /** Absent: they do not end. */
+  readonly expiresAtMs?: number;
+}
+
+export interface CredentialSource {
+  /** Keys that are good now. @throws what the source of the keys says */
+  current(): Promise<Credentials>;
+}
+
+const RENEW_BEFORE_MS = 5 * 60_000;
+/** Clocks differ: keys with less left than this are not used. */
+const USABLE_MS = 10_000;
+const RETRY_PAUSE_MS = 30_000;
+
+export class RenewedCredentials implements CredentialSource {
+  readonly #fetch: () => Promise<TemporaryCredentials>;
+  readonly #clock: Clock;
+  #held: TemporaryCredentials | undefined;
+  #pending: Promise<TemporaryCredentials> | undefined;
+  #askAgainAtMs = 0;
+
+  constructor(fetch: () => Promise<TemporaryCredentials>, clock: Clock) {
+    this.#fetch = fetch;
+    this.#clock = clock;
+  }
+
+  async current(): Promise<Credentials> {
+    const held = this.#held;
+    const leftMs = held === undefined ? 0 : (held.expiresAtMs ?? Number.POSITIVE_INFINITY) - this.#clock.nowMs();
+    if (held === undefined || leftMs <= USABLE_MS) return this.#renew();
+    if (leftMs > RENEW_BEFORE_MS || this.#clock.nowMs() < this.#askAgainAtMs) return held;
+    try {
+      return await this.#renew();
+    } catch {
+      this.#askAgainAtMs = this.#clock.nowMs() + RETRY_PAUSE_MS;
+      return held;
+    }
+  }
+
+  /** Many requests at once ask the source once. */
+  #renew(): Promise<TemporaryCredentials> {
+    this.#pending ??= this.#fetch()
+      .then((fetched) => {
+        this.#held = fetched;
+        return fetched;
+      })
+      .finally(() => {
+        this.#pending = undefined;
+      });
+    return this.#pending;
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * Where keys come from that are in no configuration file (`repo-s3-key-type`): the instance's role, a web identity, a pod identity, a command.
+ *
+ * Shapes: "Instance metadata and user data" (EC2), AssumeRoleWithWebIdentity (STS), "Container credential provider" and "Process credential
+ * provider" (AWS SDKs and Tools reference). Every error is the repository's own and comes after a bounded time: {@link TRIES} tries of at
+ * most {@link TRY_MS} each. No message holds a key or what a service answered beyond its error code.
+ */
+import { execFile } from "node:child_process";
+import { rootCertificates } from "node:tls";
+import { textOf } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
+import { type BackupError, type ErrorDetails, fail, isError } from "../../base/errors";
+import { Secret } from "../../base/secret";
+import type { S3KeySource } from "../../config/types";
+import type { TemporaryCredentials } from "./credentials";
+import { askWeb, type WebAnswer, type WebQuestion } from "./webClient";
+import { findChild, findText, parseXml, type XmlElement } from "./xml";
+
+export interface KeySourceDeps {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly ioTimeoutMs: number;
+  /** Small local files: tokens. */
+  readonly readFile: (path: string) => Uint8Array;
+}
+
+export interface KeySourceScene {
+  readonly repoKey: number;
+  /** PEM text of authorities that count besides the public ones. */
+  readonly ca?: string;
+}
+
+const TRIES = 3;
+const TRY_MS = 5_000;
+const PAUSE_MS = 200;
+const METADATA_ORIGIN = "http://169.254.169.254";
+const ROLE_PATH = "/latest/meta-data/iam/security-credentials";
+const TOKEN_SECONDS = "60";
+/** Where the token of a pod may go without TLS: this machine, and the addresses of the agents of ECS and EKS. */
+const PLAIN_HOSTS = new Set(["127.0.0.1", "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"]);
+const OUTPUT_SIZE_BYTES_MAX = 64 * 1024;
+
+/** Asks the source once. @throws optionInvalid, hostConnect, service, access, format, execute */
+export function fetchCredentials(source: S3KeySource, scene: KeySourceScene, deps: KeySourceDeps): Promise<TemporaryCredentials> {
+  const asker = new Asker(scene, deps);
+  switch (source.type) {
+    case "auto":
+      return fromInstance(source, asker);
+    case "web-id":
+      return fromWebIdentity(source, asker);
+    case "pod-id":
+      return fromPod(source, asker);
+    case "process":
+      return fromProcess(source, asker);
+  }
+}
+
+/** Questions of one repository, with its number in every error. */
+class Asker {
+  readonly scene: KeySourceScene;
+  readonly deps: KeySourceDeps;
+
+  constructor(scene: KeySourceScene, deps: KeySourceDeps) {
+    this.scene = scene;
+    this.deps = deps;
+  }
+
+  fail(
+    kind: "optionInvalid" | "hostConnect" | "service" | "access" | "format" | "execute",
+    message: string,
+    details: ErrorDetails = {},
+  ): BackupError {
+    return fail(kind, message, { repoKey: this.scene.repoKey, ...details });
+  }
+
+  /** `doing` follows "unable to". @throws hostConnect after the last try */
+  async ask(question: WebQuestion, doing: string, hint: string): Promise<WebAnswer> {
+    const { clock, signal, ioTimeoutMs } = this.deps;
+    const origin = new URL(question.url).host;
+    for (let attempt = 1; ; attempt++) {
+      let reason: string;
+      try {
+        const answer = await askWeb(question, Math.min(TRY_MS, ioTimeoutMs), { clock, signal });
+        if (attempt === TRIES || (answer.status < 500 && answer.status !== 429)) return answer;
+        reason = "";
+      } catch (error) {
+        if (signal.aborted) throw this.fail("hostConnect", `unable to ${doing}: terminated`);
+        reason = error instanceof Error ? error.message : String(error);
+        if (attempt === TRIES) {
+          throw this.fail("hostConnect", `unable to ${doing}: no answer from '${origin}' in ${TRIES} tries: ${reason}`, { hint, cause: error });
+        }
+      }
+      await clock.sleep(PAUSE_MS * attempt, signal);
+    }
+  }
+
+  /** A token that somebody else keeps fresh in a file. */
+  readToken(path: string, variable: string): string {
+    try {
+      return textOf(this.deps.readFile(path)).trim();
+    } catch (error) {
+      throw this.fail("optionInvalid", `unable to read the token file '${path}' of ${variable}: ${isError(error) ? error.message : String(error)}`, {
+        hint: "is the service account's token mounted here, and may this user read it?",
+      });
+    }
+  }
+
+  option(name: string): string {
+    return `repo${this.scene.repoKey}-${name}`;
+  }
+}
+
+async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker): Promise<TemporaryCredentials> {
+  const origin = (source.endpoint ?? METADATA_ORIGIN).replace(/\/$/, "");
+  const doing = "get temporary credentials of this instance's role";
+  const away = `does this host run on EC2? Elsewhere use another ${asker.option("s3-key-type")}; in a container the hop limit of the metadata service must be 2.`;
+  const ask = (question: WebQuestion): Promise<WebAnswer> => asker.ask(question, doing, away);
+  const session = await ask({ method: "PUT", url: `${origin}/latest/api/token`, headers: { "x-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS } });
+  // What knows no sessions answers as version 1 did.
+  const headers: Record<string, string> = session.status === 200 ? { "x-aws-ec2-metadata-token": session.text.trim() } : {};
+  const get = (path: string): Promise<WebAnswer> => ask({ method: "GET", url: `${origin}${path}`, headers });
+  const findRole = async (): Promise<string> => {
+    const answer = await get(`${ROLE_PATH}/`);
+    const name = answer.text.trim().split("\n")[0] ?? "";
+    if (answer.status === 404 || (answer.status === 200 && name === "")) {
+      throw asker.fail("access", "role to retrieve temporary credentials not found", { hint: "is a valid IAM role associated with this instance?" });
+    }
+    if (answer.status !== 200) throw asker.fail("service", `unable to ${doing}: [${answer.status}]`, { hint: away });
+    return name;
+  };
+  const role = source.role ?? (await findRole());
+  const answer = await get(`${ROLE_PATH}/${encodeURIComponent(role)}`);
+  if (answer.status === 404) {
+    throw asker.fail("access", `role '${role}' not found`, { hint: `is '${role}' a valid IAM role associated with this instance?` });
+  }
+  if (answer.status !== 200) throw asker.fail("service", `unable to ${doing}: [${answer.status}]`, { hint: away });
+  const fields = parseFields(answer.text, doing, asker);
+  const code = fields["Code"];
+  if (code !== undefined && code !== "Success") throw asker.fail("access", `unable to retrieve temporary credentials: ${String(code).slice(0, 100)}`);
+  return credentialsOf(fields, "Token", doing, asker);
+}
+
+async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: Asker): Promise<TemporaryCredentials> {
+  const { roleArn, tokenFile, stsHost, sessionName } = source;
+  if (roleArn === undefined || tokenFile === undefined) throw unset(asker, "web-id", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE");
+  const doing = `assume role '${roleArn}'`;
+  const form = new URLSearchParams({
+    Action: "AssumeRoleWithWebIdentity",
+    RoleArn: roleArn,
+    RoleSessionName: sessionName ?? "pgBackRest",
+    Version: "2011-06-15",
+    WebIdentityToken: asker.readToken(tokenFile, "AWS_WEB_IDENTITY_TOKEN_FILE"),
+  });
+  const { ca } = asker.scene;
+  const answer = await asker.ask(
+    {
+      method: "POST",
+      url: `https://${stsHost}/`,
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: form.toString(),
+      ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
+    },
+    doing,
+    `check ${asker.option("s3-sts-host")} and the way there.`,
+  );
+  const root = parseAnswer(answer, doing, asker);
+  if (answer.status !== 200) throw refused(answer, textIn(root, ["Error", "Code"]), doing, asker);
+  const credentials = childIn(root, ["AssumeRoleWithWebIdentityResult", "Credentials"]);
+  const names = ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"];
+  const fields = Object.fromEntries(names.map((name) => [name, credentials === undefined ? undefined : findText(credentials, name)?.trim()]));
+  return credentialsOf(fields, "SessionToken", doing, asker);
+}
+
+async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: Asker): Promise<TemporaryCredentials> {
+  const { uri, tokenFile } = source;
+  if (uri === undefined || tokenFile === undefined) {
+    throw unset(asker, "pod-id", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+  }
+  const url = URL.canParse(uri) ? new URL(uri) : null;
+  if (url === null || !(url.protocol === "https:" || (url.protocol === "http:" && PLAIN_HOSTS.has(url.hostname)))) {
+    throw asker.fail(
+      "optionInvalid",
+      `AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or http to an agent of this host, not '${url?.origin ?? "no address"}'`,
+    );
+  }
+  const doing = "get temporary credentials of this pod";
+  const authorization = asker.readToken(tokenFile, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+  const answer = await asker.ask(
+    { method: "GET", url: url.href, headers: { authorization } },
+    doing,
+    "does the pod identity agent run on this node?",
+  );
+  if (answer.status !== 200) throw refused(answer, undefined, doing, asker);
+  return credentialsOf(parseFields(answer.text, doing, asker), "Token", doing, asker);
+}
+
+async function fromProcess(source: S3KeySource & { type: "process" }, asker: Asker): Promise<TemporaryCredentials> {
+  const [program = "", ...args] = source.command;
+  const doing = `get temporary credentials from '${program}'`;
+  const { signal, ioTimeoutMs } = asker.deps;
+  // What it says on stderr may be anything: it is not repeated, neither are its arguments.
+  const hint = `run the command of ${asker.option("s3-process-cmd")} as this user to see what it says.`;
+  const output = await new Promise<string>((resolve, reject) => {
+    execFile(program, args, { signal, timeout: ioTimeoutMs, maxBuffer: OUTPUT_SIZE_BYTES_MAX, killSignal: "SIGKILL" }, (error, stdout) => {
+      if (error === null) resolve(stdout);
+      else if (typeof error.code === "number") reject(asker.fail("execute", `unable to ${doing}: it ended with exit code ${error.code}`, { hint }));
+      else if (error.killed === true) reject(asker.fail("execute", `unable to ${doing}: it did not end within ${ioTimeoutMs} ms`, { hint }));
+      else reject(asker.fail("execute", `unable to ${doing}: [${String(error.code ?? error.signal)}]`, { hint }));
+    });
+  });
+  return credentialsOf(parseFields(output, doing, asker), "SessionToken", doing, asker);
+}
+
+function unset(asker: Asker, type: string, ...variables: readonly [string, string]): BackupError {
+  return asker.fail("optionInvalid", `option '${asker.option("s3-key-type")}' is '${type}' but '${variables[0]}' and '${variables[1]}' are not set`, {
+    hint: "is the service account bound to a role, and did this process inherit the variables?",
+  });
+}
+
+function refused(answer: WebAnswer, code: string | undefined, doing: string, asker: Asker): BackupError {
+  const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
+  return asker.fail(kind, `unable to ${doing}: [${answer.status}]${code === undefined ? "" : ` ${code.slice(0, 100)}`}`, {
+    hint: "is the role's trust policy made for this service account, and is the token fresh?",
+  });
+}
+
+function parseFields(text: string, doing: string, asker: Asker): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Readonly<Record<string, unknown>>;
+  } catch {
+    // The text may hold a key: it is not part of the message.
+  }
+  throw asker.fail("format", `unable to ${doing}: the answer is no JSON object`);
+}
+
+function parseAnswer(answer: WebAnswer, doing: string, asker: Asker): XmlElement {
+  try {
+    return parseXml(answer.text);
+  } catch {
+    throw asker.fail(answer.status === 200 ? "format" : "service", `unable to ${doing}: [${answer.status}] the answer is not one of STS`);
+  }
+}
+
+/** @throws format naming what is missing */
+function credentialsOf(fields: Readonly<Record<string, unknown>>, tokenName: string, doing: string, asker: Asker): TemporaryCredentials {
+  const text = (name: string): string | undefined => {
+    const value = fields[name];
+    return typeof value === "string" && value !== "" ? value : undefined;
+  };
+  const [key, keySecret, token, expiration] = [text("AccessKeyId"), text("SecretAccessKey"), text(tokenName), text("Expiration")];
+  const wanted: readonly (readonly [string, string | undefined])[] = [
+    ["AccessKeyId", key],
+    ["SecretAccessKey", keySecret],
+    [tokenName, token],
+  ];
+  const missing = wanted.filter(([, value]) => value === undefined).map(([name]) => name);
+  if (key === undefined || keySecret === undefined || token === undefined) {
+    throw asker.fail("format", `unable to ${doing}: the answer lacks ${missing.join(", ")}`);
+  }
+  const expiresAtMs = expiration === undefined ? undefined : Date.parse(expiration);
+  if (expiresAtMs !== undefined && Number.isNaN(expiresAtMs))
+    throw asker.fail("format", `unable to ${doing}: '${expiration}' is no time of expiration`);
+  const keys = { key: new Secret(key), keySecret: new Secret(keySecret), token: new Secret(token) };
+  return expiresAtMs === undefined ? keys : { ...keys, expiresAtMs };
+}
+
+function childIn(element: XmlElement, path: readonly string[]): XmlElement | undefined {
+  return path.reduce<XmlElement | undefined>((found, name) => (found === undefined ? undefined : findChild(found, name)), element);
+}
+
+function textIn(element: XmlElement, path: readonly string[]): string | undefined {
+  const parent = childIn(element, path.slice(0, -1));
+  return parent === undefined ? undefined : findText(parent, path.at(-1) ?? "")?.trim();
+}

@@ -1,0 +1,74 @@
+/** Keys that end: when they are renewed, and what happens when that fails. */
+import { expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { Secret } from "../../../../runtime/base/secret";
+import { RenewedCredentials, type TemporaryCredentials } from "../../../../runtime/storage/s3/credentials";
+import { Signer, SHA256_EMPTY } from "../../../../runtime/storage/s3/sign";
+import { ManualClock, TEST_TIME_MS } from "../../../harness/context";
+
+const HOUR_MS = 3_600_000;
+
+/** A source whose keys are numbered and last an hour, and that fails while `away`. */
+function numbered(): { clock: ManualClock; renewed: RenewedCredentials; state: { away: boolean; fetches: number } } {
+  const clock = new ManualClock(TEST_TIME_MS);
+  const state = { away: false, fetches: 0 };
+  const fetch = async (): Promise<TemporaryCredentials> => {
+    state.fetches++;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (state.away) throw fail("hostConnect", "the source is away");
+    return { key: new Secret(`key${state.fetches}`), keySecret: new Secret("secret"), expiresAtMs: clock.nowMs() + HOUR_MS };
+  };
+  return { clock, renewed: new RenewedCredentials(fetch, clock), state };
+}
+
+const keyOf = async (renewed: RenewedCredentials): Promise<string> => (await renewed.current()).key.reveal();
+
+test("many requests at once fetch once, and the keys are kept", async () => {
+  const { clock, renewed, state } = numbered();
+  expect(await Promise.all([1, 2, 3].map(() => keyOf(renewed)))).toEqual(["key1", "key1", "key1"]);
+  clock.advance(HOUR_MS - 5 * 60_000 - 1);
+  expect(await keyOf(renewed)).toBe("key1");
+  expect(state.fetches).toBe(1);
+});
+
+test("they are renewed five minutes before their end", async () => {
+  const { clock, renewed } = numbered();
+  await renewed.current();
+  clock.advance(HOUR_MS - 5 * 60_000);
+  expect(await keyOf(renewed)).toBe("key2");
+});
+
+test("a source that is away then costs nothing until the end, and is not asked by every request", async () => {
+  const { clock, renewed, state } = numbered();
+  await renewed.current();
+  clock.advance(HOUR_MS - 4 * 60_000);
+  state.away = true;
+  expect([await keyOf(renewed), await keyOf(renewed), state.fetches]).toEqual(["key1", "key1", 2]);
+  clock.advance(30_000);
+  expect([await keyOf(renewed), state.fetches]).toEqual(["key1", 3]);
+  clock.advance(3 * 60_000 + 25_000);
+  await expect(renewed.current()).rejects.toThrow("the source is away");
+  state.away = false;
+  expect(await keyOf(renewed)).toBe("key5");
+});
+
+test("keys without an end are fetched once", async () => {
+  let fetches = 0;
+  const clock = new ManualClock(TEST_TIME_MS);
+  const renewed = new RenewedCredentials(async () => ({ key: new Secret(`key${++fetches}`), keySecret: new Secret("secret") }), clock);
+  await renewed.current();
+  clock.advance(1000 * HOUR_MS);
+  expect(await keyOf(renewed)).toBe("key1");
+});
+
+test("a signature uses the keys of its moment", async () => {
+  const { clock, renewed } = numbered();
+  const signer = new Signer(renewed, "us-east-1");
+  const sign = async (): Promise<string> => {
+    const request = { method: "GET", host: "h", path: "/", query: {}, headers: {}, sha256Hex: SHA256_EMPTY };
+    return /Credential=(\w+)/.exec((await signer.sign(request, clock.nowMs()))["authorization"] ?? "")?.[1] ?? "";
+  };
+  expect(await sign()).toBe("key1");
+  clock.advance(HOUR_MS);
+  expect(await sign()).toBe("key2");
+});
