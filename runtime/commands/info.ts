@@ -1,7 +1,7 @@
 /**
  * `info`: text for people, or stock's JSON with `--output=json`. Exit 0 whatever the backups are, as in stock; but when repositories cannot
- * be read, or lack the stanza that another one has, and the others do not satisfy the acknowledgement policy, the exit code tells. The reason
- * is in what was printed: an error line would spoil the JSON.
+ * be read, lack the stanza that another one has, or WAL that was dropped behind their newest backup, and the others do not satisfy the
+ * acknowledgement policy, the exit code tells. The reason is in what was printed: an error line would spoil the JSON.
  */
 import { fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
@@ -32,11 +32,12 @@ export const infoCommand: Command = async (host) => {
   return policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0;
 };
 
-/** A repository is in trouble when it cannot be read, or lacks a stanza that another one has: an empty mount point, for example. */
+/** A repository is in trouble when it cannot be read, lacks a stanza that another one has (an empty mount point), or WAL that was dropped. */
 function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
   const known = repos.some((repo) => repo.info !== null);
-  return repos.map(({ key, error, info, status }): RepoResult<null> => {
+  return repos.map(({ key, error, info, status, droppedCount }): RepoResult<null> => {
     if (error !== null) return { repoKey: key, ok: false, error };
+    if (droppedCount > 0) return { repoKey: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoKey: key }) };
     if (info !== null || !known) return { repoKey: key, ok: true, value: null };
     return { repoKey: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoKey: key }) };
   });

@@ -6,19 +6,19 @@
  * scaled down to tens of segments of 1 MiB: what counts is how many wait, not how long. The tests of one host follow one after the other, as
  * its outage does.
  */
-import { existsSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import { type RunResult, waitFor } from "../../tools/parts/process";
-import { labelsOf, parseInfo } from "../harness/infoJson";
+import { type InfoStanza, labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts } from "../harness/interopParts";
 import { bringBack, takeAway } from "../harness/outage";
 import { findStoredSegment, storingDelaysS, writeSegments } from "../harness/segments";
 import { TestBed } from "../harness/testBed";
 
 /** Of an outage; an hour of a busy server writes more, and as much waits. */
-const SEGMENTS = 24;
+const SEGMENTS = 16;
 /** "Within seconds" on two busy cores. */
 const DELAY_S_MAX = 10;
 const WAIT_MS = 60_000;
@@ -176,7 +176,8 @@ describe("the promises beside stock", async () => {
     let names: string[] = [];
     const run = (...args: string[]): Promise<RunResult> => bed.ours(args);
     const archiver = (column: "archived_count" | "failed_count"): Promise<string> => bed.cluster.value(`SELECT ${column} FROM pg_stat_archiver`);
-    const debt = async (): Promise<number[]> => parseInfo((await run("info", "--output=json")).stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
+    const told = async (): Promise<InfoStanza["repo"]> => parseInfo((await run("info", "--output=json")).stdout).repo;
+    const debt = async (): Promise<number[]> => (await told()).map((repo) => repo["wal-debt"] ?? 0);
 
     beforeAll(() => {
       bed = bedAt(1);
@@ -281,6 +282,58 @@ describe("the promises beside stock", async () => {
       expect(verified.stdout).toContain(`WAL gap: ${name} to ${name}`);
       await bed.oursOk(["heal"]);
       expect(findStoredSegment(bed, 1, name)).not.toBeNull();
+    });
+
+    test("(h) a failed expire is told and changes nothing about the backup: 0", async () => {
+      const [old] = labelsOf(parseInfo((await run("info", "--output=json")).stdout)).filter((entry) => entry.repo === 2);
+      const stuck = join(bed.repoPath(2), "backup", bed.stanza, old?.label ?? "", "pg_data");
+      chmodSync(stuck, 0o500);
+      const config = bed.variant("short", { global: { "repo2-retention-full": "1" } });
+      const result = await bed.ours(["backup", "--type=full"], { config });
+      chmodSync(stuck, 0o700);
+      expect(result.stdout).toMatch(/ERROR: \[061\]: repo2: /);
+      expect(result.stdout).toContain("WARN: the backup is complete, but expiring old ones failed");
+      expect(result.exitCode).toBe(0);
+    });
+
+    test("(d) archive-push-queue-max while repo1 is well loses nothing: what repo2 lacks is owed", async () => {
+      const limited = { global: { "archive-push-queue-max": "6MiB" }, settings: { acknowledge: "all" } };
+      takeAway(bed.repoPath(2), "blocked", bed.cluster.user);
+      bed.writeVariant(bed.configPath, limited);
+      names = await writeSegments(bed, SEGMENTS / 2);
+      const waiting = (): string[] => names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)));
+      await waitFor("a shorter queue", WAIT_MS, async () => ((await nudge(bed), waiting().length) <= 6 ? true : null), 500);
+      expect(storedIn(bed, 1, names)).toEqual(names);
+      expect((await told())[1]).toMatchObject({ "wal-debt": expect.any(Number) });
+      expect(await told()).not.toContainEqual(expect.objectContaining({ "wal-dropped": expect.any(Number) }));
+      bringBack(bed.repoPath(2));
+      await nudge(bed);
+      await bed.archiveAll();
+      await bed.oursOk(["heal"]);
+      expect(storedIn(bed, 2, names)).toEqual(names);
+    });
+
+    test("(d) with no repository left, each drop is recorded for each, and info and check tell until a backup begins behind it", async () => {
+      for (const key of [1, 2]) takeAway(bed.repoPath(key), "blocked", bed.cluster.user);
+      names = await writeSegments(bed, SEGMENTS / 2);
+      const waiting = (): string[] => names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)));
+      await waitFor("a shorter queue", WAIT_MS, async () => ((await nudge(bed), waiting().length) <= 6 ? true : null), 500);
+      for (const key of [1, 2]) bringBack(bed.repoPath(key));
+      bed.writeVariant(bed.configPath, { settings: { acknowledge: "any" } });
+      await nudge(bed);
+      await bed.archiveAll();
+      const dropped = names.filter((name) => findStoredSegment(bed, 1, name) === null);
+      expect(dropped.length).toBeGreaterThan(0);
+      for (const repo of await told()) expect(repo).toMatchObject({ "wal-dropped": dropped.length });
+      expect((await run("info")).exitCode).toBe(103);
+      expect((await run("check")).exitCode).toBe(103);
+      const verified = await run("verify", "--output=text");
+      expect(verified.exitCode).toBe(26);
+      expect(verified.stdout).toContain(`WAL gap: ${dropped[0]} to ${dropped.at(-1)}`);
+      await bed.oursOk(["backup", "--type=full"]);
+      for (const repo of await told()) expect(repo).not.toHaveProperty("wal-dropped");
+      await bed.oursOk(["info"]);
+      await bed.oursOk(["check"]);
     });
   });
 });
