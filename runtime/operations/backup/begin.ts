@@ -7,6 +7,7 @@
 import type { Context } from "../../base/context";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
+import { formatSize } from "../../base/units";
 import type { CompressSpec } from "../../format/compress";
 import { type BackupType, fullLabelOf } from "../../format/label";
 import type { Manifest, ManifestFile } from "../../format/manifest";
@@ -216,8 +217,10 @@ async function goodRows(repo: Repository, resumed: Manifest, rows: readonly Mani
         ? { ...base, unpack: { cipherPass, compressType, raw }, sizeBytes: row.sizeBytes, sha1: row.sha1 }
         : { ...base, unpack: null, sizeBytes: row.sizeRepoBytes, sha1: row.sha1Repo },
     );
-    if (result.status === "ok") good.push(row);
-    else if (result.status !== "missing") {
+    if (result.status === "ok") {
+      good.push(row);
+      ctx.log.detail(`${repo.name}: checksum resumed file ${row.name} (${formatSize(row.sizeBytes)}) checksum ${row.sha1}`);
+    } else if (result.status !== "missing") {
       ctx.log.warn(
         `${repo.name}: resumed backup file ${row.name} did not have expected checksum ${row.sha1}. The file was recopied and backup will continue but this may be an issue unless the resumed backup path in the repository is known to be corrupted.`,
       );

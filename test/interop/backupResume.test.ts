@@ -1,0 +1,116 @@
+/**
+ * Full backups that are killed and gone on with: ours by ours, ours by stock, stock's by ours. What was stored before counts, and what comes
+ * out is whole.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Started, start, waitFor } from "../../tools/parts/process";
+import type { RunResult } from "../../tools/parts/process";
+import { findParts } from "../harness/interopParts";
+import { fillBed } from "../harness/sampleData";
+import { TestBed } from "../harness/testBed";
+
+/** Manifests are saved after each hundredth of the work; slow enough to be caught in the middle. */
+const SLOW = ["--type=full", "--process-max=1", "--manifest-save-threshold=1", "--compress-level=9", "--log-level-console=detail"];
+
+describe("a killed full backup", async () => {
+  const parts = await findParts("resume", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const { binaries, stock } = parts;
+  let bed: TestBed;
+
+  beforeAll(async () => {
+    bed = await TestBed.create({ binaries, repos: [{ compressType: "gz" }, { compressType: "gz", encrypted: true }] });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await fillBed(bed);
+    await bed.cluster.sql("CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 20) AS body FROM generate_series(1, 60000) g");
+  });
+  afterAll(() => bed?.remove());
+
+  const startOurs = (args: readonly string[]): Promise<Started> =>
+    start(bed.runtime.node, bed.oursCommand(["backup", ...SLOW, ...args]), {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "log", "killed-ours.log"),
+    });
+  const startStock = (): Promise<Started> =>
+    start(stock.path, [`--config-path=${bed.configPath}`, `--stanza=${bed.stanza}`, "backup", "--repo=1", "--compress-type=gz", ...SLOW], {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "log", "killed-stock.log"),
+    });
+
+  test("ours is gone on with by ours, in every repository", async () => {
+    const label = await killInTheMiddle(bed, await startOurs([]));
+    const { stdout } = await bed.oursOk(["backup", "--type=full", "--log-level-console=detail"]);
+    for (const key of [1, 2]) {
+      expect(stdout).toContain(`repo${key}: resumable backup ${label} of same type exists`);
+      expect(stdout).toMatch(new RegExp(`repo${key}: checksum resumed file pg_data/`));
+      expect(stdout).toContain(`repo${key}: new backup label = ${label}`);
+    }
+    await expectWhole(label, [1, 2]);
+  });
+
+  test("ours is gone on with by stock", async () => {
+    const label = await killInTheMiddle(bed, await startOurs(["--repo=1"]));
+    const stockBackup = ["backup", "--type=full", "--repo=1", "--compress-type=gz", "--no-expire-auto", "--log-level-console=detail"];
+    const { stdout } = await whenUnlocked(() => bed.stock(stock, stockBackup));
+    expect(stdout).toContain(`resumable backup ${label} of same type exists`);
+    expect(stdout).toContain("checksum resumed file");
+    expect(stdout).toContain(`new backup label = ${label}`);
+    await expectWhole(label, [1]);
+  });
+
+  test("stock's is gone on with by ours", async () => {
+    const label = await killInTheMiddle(bed, await startStock());
+    const { stdout } = await whenUnlocked(() => bed.ours(["backup", "--type=full", "--repo=1", "--log-level-console=detail"]));
+    expect(stdout).toContain(`repo1: resumable backup ${label} of same type exists`);
+    expect(stdout).toContain("repo1: checksum resumed file");
+    expect(stdout).toContain(`repo1: new backup label = ${label}`);
+    await expectWhole(label, [1]);
+  });
+
+  async function expectWhole(label: string, keys: readonly number[]): Promise<void> {
+    await bed.archiveAll();
+    for (const key of keys) {
+      const verified = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
+      expect(verified.stdout).toMatch(/^status: ok$/m);
+      expect(verified.stdout).toContain(`backup: ${label}, status: valid`);
+    }
+    const [key = 1] = keys.slice(-1);
+    expect(await bed.restoreAndCompare({ by: stock, repo: key, args: [`--set=${label}`] })).toEqual([]);
+  }
+});
+
+/** Kills the backup when repo1's manifest under way holds checksums; the label of what it leaves behind. */
+async function killInTheMiddle(bed: TestBed, backup: Started): Promise<string> {
+  const root = join(bed.repoPath(1), "backup", bed.stanza);
+  const label = await waitFor("a saved manifest with checksums", 60_000, async () => {
+    const newest = existsSync(root)
+      ? readdirSync(root)
+          .filter((name) => /^\d{8}-\d{6}F$/.test(name))
+          .sort()
+          .at(-1)
+      : undefined;
+    const copy = newest === undefined ? "" : join(root, newest, "backup.manifest.copy");
+    if (newest === undefined || existsSync(join(root, newest, "backup.manifest")) || !existsSync(copy)) return null;
+    return (readFileSync(copy, "utf8").match(/"checksum":/g)?.length ?? 0) > 5 ? newest : null;
+  });
+  await backup.stop("SIGKILL");
+  return label;
+}
+
+/** Stock's workers outlive their killed parent for a moment, and the lock with them. */
+async function whenUnlocked(run: () => Promise<RunResult>): Promise<RunResult> {
+  return waitFor("the lock of the killed backup", 60_000, async () => {
+    const result = await run();
+    if (result.exitCode === 50) return null;
+    if (result.exitCode !== 0) throw new Error(result.stdout);
+    return result;
+  });
+}
