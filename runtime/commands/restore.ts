@@ -25,6 +25,7 @@ export const restoreCommand: Command = async (host) => {
       databaseInclude: config.databaseInclude,
       databaseExclude: config.databaseExclude,
       checksumPageError: config.checksumPageError,
+      serverFiles: config.serverFiles,
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       self: host.self,
       recovery: {

@@ -6,6 +6,7 @@
  * backup/<stanza>/backup.info(.copy)                         archive/<stanza>/<archive id>/<timeline>.history
  * backup/<stanza>/<label>/backup.manifest(.copy)             backup/<stanza>/backup.history/<year>/<label>.manifest.gz
  * backup/<stanza>/<label>/<manifest name><extension>         backup/<stanza>/<label>/bundle/<id>
+ * pgbackstop/<stanza>/<label>/server-files.json.gz           (ours; stock looks at archive and backup only)
  * ```
  * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
  */
@@ -72,6 +73,17 @@ export function dataFilePath(
 ): string {
   const blocks = file.block !== undefined && file.block.mapSizeBytes > 0;
   return `${backupPath(stanza, label)}/${file.name}${blocks ? ".pgbi" : extensionOf(compressType)}`;
+}
+
+/** Parent of what is kept beside the backups of a stanza. */
+export function serverFilesRoot(stanza: string): string {
+  return `pgbackstop/${segment(stanza)}`;
+}
+
+/** Configuration files of the server that lay outside of its data directory. */
+export function serverFilesPath(stanza: string, label: string): string {
+  assert(isLabel(label), `'${label}' is not a backup label`);
+  return `${serverFilesRoot(stanza)}/${label}/server-files.json.gz`;
 }
 
 export function bundlePath(stanza: string, label: string, id: number): string {

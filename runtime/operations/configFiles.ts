@@ -28,7 +28,7 @@ const FILES_MAX = 1000;
 export function includesOf(text: string, kind: ConfigKind): Include[] {
   const found: Include[] = [];
   for (const line of text.split("\n")) {
-    const match = /^[ \t]*(include|include_if_exists|include_dir)[ \t]*=?[ \t]*('(?:[^'\\]|''|\\.)*'|"[^"]*"|[^\s#'"=]+)/i.exec(line);
+    const match = /^[ \t]*(include_if_exists|include_dir|include)(?!\w)[ \t]*=?[ \t]*('(?:[^'\\]|''|\\.)*'|"[^"]*"|[^\s#'"=]+)/i.exec(line);
     if (match !== null) found.push({ kind: match[1]?.toLowerCase() === "include_dir" ? "directory" : "file", name: unquoted(match[2] ?? "") });
     else if (kind === "records" && !/^\s*#/.test(line))
       for (const [, quoted, plain] of line.matchAll(/(?:^|[\s,])@(?:"([^"]+)"|([^\s,#"]+))/g))

@@ -4,7 +4,7 @@
  * The infos go last: a run that was cut off leaves a stanza that is still known and can be deleted again.
  */
 import type { Context } from "../base/context";
-import { archivePath, backupsPath } from "../format/repoPath";
+import { archivePath, backupsPath, serverFilesRoot } from "../format/repoPath";
 import { listLabels } from "../repository/backupStore";
 import { removeBackupPath, removeManifests } from "../repository/expireStore";
 import type { Repository } from "../repository/repository";
@@ -29,6 +29,7 @@ export async function stanzaDelete(repo: Repository, ctx: Context): Promise<void
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     await removeBackupPath(repo, label);
   }
+  await repo.storage.removePath(serverFilesRoot(repo.stanza));
   for (const archiveId of await listArchiveIds(repo)) await repo.storage.removePath(archiveIdPath(repo.stanza, archiveId));
   await repo.storage.removePath(archivePath(repo.stanza));
   await repo.storage.removePath(backupsPath(repo.stanza));

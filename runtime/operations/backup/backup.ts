@@ -23,6 +23,7 @@ import type { Repository } from "../../repository/repository";
 import { requireArchiving } from "../archiving";
 import { checkArchive, checkBackup } from "../identity";
 import type { JobPool } from "../jobs";
+import { keepServerFiles } from "../serverFiles";
 import { waitForWal } from "../waitWal";
 import { type BeginOptions, beginInRepositories, findPriors } from "./begin";
 import { copyFiles } from "./copy";
@@ -114,6 +115,8 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
     walSegmentSizeBytes: control.walSegmentSizeBytes,
     onStandby: main.facts.inRecovery,
   };
+  const kept = run.alive.map(({ repo }) => ({ repo, manifest: run.plan(repo.key).manifest }));
+  await keepServerFiles(main.session, main.dataDirectory, deps.users, kept, ctx);
   await finish(run, copied, stop, options, ctx);
 
   const outcome = { results: run.results(), sizeBytes: copied.sizeBytes, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganAtMs) };

@@ -26,6 +26,7 @@ import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import { loadReconstructedInfo } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
+import { expireServerFiles } from "../serverFiles";
 import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
 import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./plan";
 
@@ -52,6 +53,7 @@ export async function expireRepository(repo: Repository, retention: Retention, r
   for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
   await takeOut(run, info, plan, changed);
   await removeDirectories(run, plan.kept, info.cipherPass ?? null);
+  await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await expireHistory(run, plan.kept, retention);
   if (damaged !== null) ctx.log.warn(`${repo.name}: ${damaged}\nHINT: ${PAGE_ERROR_HINT}`);
@@ -115,6 +117,12 @@ async function removeDirectories(run: Run, kept: readonly BackupInfoEntry[], pas
     await removeManifests(repo, label);
     await removeBackupPath(repo, label);
   }
+}
+
+/** What is kept beside backups that are gone, whoever expired them: stock does not know of it. */
+async function removeServerFiles(run: Run, kept: readonly BackupInfoEntry[]): Promise<void> {
+  const labels = kept.map((entry) => entry.label);
+  for (const label of await expireServerFiles(run.repo, labels, run.request.dryRun)) run.tell("detail", `remove configuration files of backup ${label}`);
 }
 
 /** The newest directory may be a backup that is running elsewhere or will be resumed; one that builds on what went by hand is of no use. */

@@ -23,6 +23,7 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { Progress } from "../progress";
+import { findServerFiles, placeServerFiles, type ServerFile } from "../serverFiles";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
 import { type Owner, type Owners, planOwners } from "./owners";
@@ -46,6 +47,8 @@ export interface RestoreOptions extends RemapOptions {
   /** Refuse a backup that holds pages with a wrong checksum. */
   readonly checksumPageError: boolean;
   readonly recovery: RecoveryRequest;
+  /** Where the configuration files that lay outside of the data directory go; undefined leaves them in the repository. */
+  readonly serverFiles?: string | undefined;
   /** Stock's spool of this stanza: segments that wait there belong to what the data directory was before. */
   readonly spoolPath: string;
   /** This process; 0 may give files to other users. */
@@ -76,6 +79,8 @@ interface Plan {
   readonly owners: Owners;
   readonly databases: Selection;
   readonly overwrite: Overwrite;
+  /** Null when none were kept with this backup. */
+  readonly serverFiles: readonly ServerFile[] | null;
 }
 
 export async function restore(repos: readonly Repository[], deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<RestoreOutcome> {
@@ -95,6 +100,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
   await writeSettings(options.recovery, { dataDirectory: layout.dataDirectory, mode, owner: base === undefined ? null : plan.owners.of(base) }, ctx);
+  await offerServerFiles(plan, options.serverFiles, ctx);
   await syncDirectories(manifest, layout);
   await restoreControl(plan, deps.pool, ctx);
   await rm(`${layout.dataDirectory}/backup.manifest`, { force: true });
@@ -167,7 +173,10 @@ async function planRestore(sources: Sources, deps: RestoreDeps, options: Restore
   sources.requireReadable(manifest.files);
   requireControl(manifest);
   checkPages(manifest, databases, options.checksumPageError, ctx);
-  return { sources, manifest, layout, owners, databases, overwrite: await overwriteOf(options, ctx) };
+  const serverFiles = await sources.findBeside(findServerFiles, options.serverFiles !== undefined);
+  if (serverFiles === null && options.serverFiles !== undefined)
+    ctx.log.warn(`no configuration files are kept beside backup ${manifest.label}: there is nothing for --server-files`);
+  return { sources, manifest, layout, owners, databases, overwrite: await overwriteOf(options, ctx), serverFiles };
 }
 
 function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context): Manifest {
@@ -246,9 +255,11 @@ async function restoreOne(file: ManifestFile, plan: Plan, pool: JobPool): Promis
   }
   if (overwrite === "time" && (await isUnchanged(destination, file, manifest.copyStartedAtS)))
     return (percent) => `restore file ${destination} - exists and matches size and modification time (${size}, ${percent}%)`;
-  const result = await sources.use(file, destination, (source) =>
-    pool.run({ ...fileJob(file, destination, owners), delta: overwrite === "checksum", sources: [source] }),
-  );
+  const result = await sources.use(file, destination, (source, isRetry) => {
+    // Blocks that a source gave before it failed need not come again.
+    const delta = overwrite === "checksum" || (isRetry && source.block !== undefined);
+    return pool.run({ ...fileJob(file, destination, owners), delta, sources: [source] });
+  });
   const kept = result.kept ? " - exists and matches backup" : "";
   return (percent) => `restore file ${destination}${kept} (${size}, ${percent}%) checksum ${file.sha1}`;
 }
@@ -256,6 +267,20 @@ async function restoreOne(file: ManifestFile, plan: Plan, pool: JobPool): Promis
 function fileJob(file: ManifestFile, destination: string, owners: Owners): Omit<RestoreFileJob, "sources" | "delta"> {
   const { name, sizeBytes, sha1, mode, modifiedAtS } = file;
   return { kind: "restoreFile", name, destination, sizeBytes, sha1, mode, modifiedAtS, owner: owners.of(file) };
+}
+
+/** Before the cluster can be started: with the option the files are in place by then. */
+async function offerServerFiles({ serverFiles, owners }: Plan, directory: string | undefined, ctx: Context): Promise<void> {
+  if (serverFiles === null) return;
+  if (directory !== undefined) {
+    const written = await placeServerFiles(serverFiles, directory, (file) => owners.of(file));
+    ctx.log.info(`configuration files restored: ${written.join(", ")}`);
+    return;
+  }
+  ctx.log.info(
+    `configuration files outside of the data directory are kept beside this backup: ${serverFiles.map((file) => file.path).join(", ")}\n` +
+      "HINT: --server-files=/ puts them where they were, --server-files=<directory> below a directory; add --delta to get them after this restore.",
+  );
 }
 
 async function restoreControl({ sources, manifest, layout, owners }: Plan, pool: JobPool, ctx: Context): Promise<void> {
@@ -270,6 +295,7 @@ async function restoreControl({ sources, manifest, layout, owners }: Plan, pool:
       const header = Buffer.alloc(512);
       await handle.read(header, 0, header.length, 0);
       await handle.write(invalidateCheckpoint(header), 0, header.length, 0);
+      await handle.utimes(file.modifiedAtS, file.modifiedAtS);
       await handle.sync();
     } finally {
       await handle.close();

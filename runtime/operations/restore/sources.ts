@@ -81,7 +81,7 @@ export class Sources {
    * Gives `attempt` one source after the other until one is right; what it gave is returned. `destination` is the path that it writes.
    * @throws the first failure when all have failed; at once what is no fault of a source
    */
-  async use<T>(file: ManifestFile, destination: string, attempt: (source: RestoreSource) => Promise<T>): Promise<T> {
+  async use<T>(file: ManifestFile, destination: string, attempt: (source: RestoreSource, isRetry: boolean) => Promise<T>): Promise<T> {
     let first: BackupError | undefined;
     const tried = new Set<Member>();
     for (let member = this.#next(tried); member !== undefined; member = this.#next(tried)) {
@@ -90,7 +90,7 @@ export class Sources {
       const row = loaded?.rows.get(file.name);
       if (loaded === null || row === undefined || row.sha1 !== file.sha1 || row.sizeBytes !== file.sizeBytes) continue;
       try {
-        const result = await attempt(sourceOf(member.repo.key, member.repo.stanza, loaded.manifest, row));
+        const result = await attempt(sourceOf(member.repo.key, member.repo.stanza, loaded.manifest, row), first !== undefined);
         member.strikes = 0;
         return result;
       } catch (error) {
@@ -107,6 +107,25 @@ export class Sources {
   /** A backup that cannot be read as a whole must not cost the old directory. @throws featureNotSupported (67) */
   requireReadable(files: readonly ManifestFile[]): void {
     for (const file of files) sourceOf(this.repo.key, this.repo.stanza, this.manifest, file);
+  }
+
+  /**
+   * What `find` has for this backup: in the first repository that has it, or only in the one that is restored from. What fails on the way is
+   * told as a warning.
+   */
+  async findBeside<T>(find: (repo: Repository, manifest: Manifest) => Promise<T | null>, inAll: boolean): Promise<T | null> {
+    for (const member of inAll ? this.#members : this.#members.slice(0, 1)) {
+      const loaded = await this.#load(member);
+      if (loaded === null) continue;
+      try {
+        const found = await find(member.repo, loaded.manifest);
+        if (found !== null) return found;
+      } catch (error) {
+        const { name, message } = toBackupError(error);
+        this.#ctx.log.warn(`${member.repo.name}: [${name}] ${message}`);
+      }
+    }
+    return null;
   }
 
   /** Those that still answer in their order, then the others. */

@@ -47,6 +47,7 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
       answers.onStop?.();
       return { lsn: formatLsn(0x400100n), walName: walName(4), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "", ...answers.stop };
     }),
+    query: async () => ({ rows: ["config_file", "hba_file", "ident_file"].map((name) => ({ name, setting: `${dataDirectory}/${name}` })) }),
     listDatabases: async () => [
       { name: "postgres", id: 5, lastSystemId: 4 },
       { name: "template1", id: 1, lastSystemId: 4 },

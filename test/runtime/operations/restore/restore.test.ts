@@ -1,0 +1,250 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { parsePgControl } from "../../../../runtime/format/pgControl";
+import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
+import { restore, type RestoreOptions, type RestoreOutcome } from "../../../../runtime/operations/restore/restore";
+import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { loadManifest } from "../../../../runtime/repository/backupStore";
+import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { sampleBytes } from "../../format/vectors";
+import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../../repository/support";
+import { runBackup } from "../backup/support";
+
+let folder: string;
+let data: string;
+let target: string;
+let ctx: TestContext;
+let first: FaultyStorage;
+let second: FaultyStorage;
+let repos: [Repository, Repository];
+
+const MANY = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`notes/${20000 + index}`, sampleBytes(3000 + index)]));
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  data = makeDataDirectory(folder, { "large.bin": sampleBytes(1_200_000), ...MANY });
+  target = join(folder, "restored");
+  ctx = testContext();
+  first = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+  second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
+  repos = [
+    repository(1, { storage: first, compress: { type: "zst", level: 3 } }),
+    repository(2, { storage: second, compress: { type: "gz", level: 1 }, pass: "second" }),
+  ];
+  await stanzaCreate(repos, CONTROL, ctx);
+});
+
+interface More extends Partial<Omit<RestoreOptions, "recovery">> {
+  readonly recovery?: Partial<RestoreOptions["recovery"]>;
+  /** Before each file. */
+  readonly onFile?: (name: string) => void;
+}
+
+function restoreTo(to: string, from: readonly Repository[] = repos, { recovery, onFile, ...more }: More = {}): Promise<RestoreOutcome> {
+  const pool = inlinePool(new Map(from.map((repo) => [repo.key, repo])), ctx, 2);
+  const watched: JobPool = {
+    ...pool,
+    run: (job) => {
+      if (job.kind === "restoreFile") onFile?.(job.name);
+      return pool.run(job);
+    },
+  };
+  return restore(
+    from,
+    { pool: watched, users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null } },
+    {
+      dataDirectory: to,
+      tablespaceMap: {},
+      tablespaceMapAll: undefined,
+      linkMap: {},
+      linkAll: false,
+      set: undefined,
+      delta: false,
+      force: false,
+      databaseInclude: [],
+      databaseExclude: [],
+      checksumPageError: false,
+      serverFiles: undefined,
+      spoolPath: join(folder, "spool"),
+      self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+      recovery: {
+        type: "default",
+        target: undefined,
+        targetAction: "pause",
+        targetExclusive: false,
+        targetTimeline: undefined,
+        archiveMode: "preserve",
+        restoreCommand: "get",
+        options: {},
+        ...recovery,
+      },
+      ...more,
+    },
+    ctx,
+  );
+}
+
+const warnings = (): string[] => ctx.lines.filter((line) => line.level === "warn").map((line) => line.text);
+const labels = async (repo: Repository): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+
+function requireRestored(to: string): void {
+  for (const name of ["large.bin", "base/1/1259", ...Object.keys(MANY)])
+    expect(readFileSync(join(to, name)).equals(readFileSync(join(data, name))), name).toBe(true);
+  expect(parsePgControl(readFileSync(join(to, "global/pg_control")).subarray(0, 512)).systemId).toBe(CONTROL.systemId);
+}
+
+describe("several repositories are one source", () => {
+  it("that goes on with the next one when a file breaks off in the midst", async () => {
+    await runBackup(repos, data, ctx);
+    first.plan("read", { kind: "break", sizeBytes: 700, error: fail("hostConnect", "connection reset") }, { path: /large\.bin/ });
+    expect((await restoreTo(target)).repoKey).toBe(1);
+    requireRestored(target);
+    expect(warnings().filter((text) => text.startsWith("repo1: ["))).toEqual(["repo1: [HostConnectError] connection reset"]);
+    first.verifyAllFaultsExercised();
+  });
+
+  it("that asks a repository last which answers no more", async () => {
+    await runBackup(repos, data, ctx);
+    let filesBefore = 0;
+    const begin = (): number => first.calls("read").length;
+    await restoreTo(target, repos, {
+      onFile: () => {
+        if (++filesBefore === 5) first.breakDown(fail("hostConnect", "unreachable"));
+      },
+    });
+    requireRestored(target);
+    expect(warnings()).toContain("repo1 is asked last from now on");
+    // Those under way when it went down, and the few that it took to see it.
+    expect(warnings().filter((text) => text === "repo1: [HostConnectError] unreachable").length).toBeLessThan(12);
+    expect(begin()).toBeLessThan(30);
+  });
+
+  it("whatever the backup of one run is called in each", async () => {
+    await runBackup([repos[0]], data, ctx);
+    ctx.clock.advance(10_000);
+    writeFileSync(join(data, "large.bin"), sampleBytes(1_300_000));
+    await runBackup(repos, data, ctx, { type: "incr" });
+    const [full = "", incr = ""] = await labels(repos[0]);
+    const [own = ""] = await labels(repos[1]);
+    expect([incr.startsWith(`${full}_`), incr.endsWith("I"), own.endsWith("F")]).toEqual([true, true, true]);
+    // What the increment has itself, and what it refers to.
+    await first.put(`backup/demo/${incr}/pg_data/large.bin.zst`, Buffer.from("damaged"));
+    await first.remove(`backup/demo/${full}/pg_data/notes/20007.zst`);
+    expect(await restoreTo(target)).toMatchObject({ repoKey: 1, label: incr });
+    requireRestored(target);
+    expect(warnings().filter((text) => text.startsWith("repo1: ["))).toHaveLength(2);
+    // And the other way round, by the label of the other one.
+    await second.remove(`backup/demo/${own}/pg_data/notes/20008.gz`);
+    expect(await restoreTo(join(folder, "again"), repos, { set: own })).toMatchObject({ repoKey: 2, label: own });
+    requireRestored(join(folder, "again"));
+  });
+
+  it("but never takes the bytes of another backup", async () => {
+    await runBackup([repos[0]], data, ctx);
+    ctx.clock.advance(10_000);
+    await runBackup([repos[1]], data, ctx, {}, { stop: { lsn: "0/400200" } });
+    const [label = ""] = await labels(repos[0]);
+    await first.remove(`backup/demo/${label}/pg_data/notes/20007.zst`);
+    await expect(restoreTo(target)).rejects.toMatchObject({ kind: "fileMissing" });
+    expect(existsSync(join(target, "global/pg_control"))).toBe(false);
+  });
+
+  it("does not look for another source when this machine is at fault", async () => {
+    await runBackup(repos, data, ctx);
+    await expect(
+      restoreTo(target, repos, { onFile: (name) => name === "pg_data/large.bin" && makeTree(target, { "large.bin/": "" }) }),
+    ).rejects.toMatchObject({ kind: "fileOpen" });
+    expect(warnings().filter((text) => text.startsWith("repo"))).toEqual([]);
+  });
+});
+
+describe("the timelines of the archive", () => {
+  const history = (timeline: number, text: string): Promise<void> =>
+    first.put(`archive/demo/15-1/${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`, Buffer.from(text));
+
+  it("must lead on from the backup, unless recovery stays on its own", async () => {
+    await runBackup(repos, data, ctx);
+    await history(2, "1\t0/300000\tbefore the backup\n");
+    await expect(restoreTo(target)).rejects.toMatchObject({ kind: "dbMismatch", exitCode: 58, message: expect.stringContaining("forked from") });
+    expect(existsSync(target)).toBe(false);
+    for (const recovery of [{ targetTimeline: "current" }, { targetTimeline: "1" }, { type: "immediate" as const }, { type: "none" as const }])
+      await restoreTo(join(folder, JSON.stringify(recovery).replaceAll(/\W/g, "")), repos, { recovery });
+    await history(3, "1\t0/500000\tafter it\n");
+    await restoreTo(target);
+  });
+
+  it("that cannot be read are told and do not stop a restore", async () => {
+    await runBackup(repos, data, ctx);
+    await history(2, "1\t0/500000\tafter it\n");
+    first.plan("list", { kind: "error", error: fail("access", "denied") }, { path: /archive\/demo\/15-1/ });
+    await restoreTo(target);
+    expect(warnings()).toContain("repo1: timelines cannot be checked: [AccessError] denied");
+  });
+});
+
+describe("before anything is touched, a restore refuses", () => {
+  it("a backup with damaged pages (26), unless told otherwise", async () => {
+    const page = Buffer.alloc(8192, 7);
+    writeFileSync(join(data, "base/5/30000"), page);
+    await runBackup(repos, data, ctx, { checksumPage: true });
+    makeTree(target, { PG_VERSION: "15\n", precious: "old" });
+    const damaged = "backup 20261120-064059F was taken with damaged pages\ninvalid page checksum(s) found in file pg_data/base/5/";
+    await expect(restoreTo(target, repos, { delta: true, checksumPageError: true })).rejects.toMatchObject({
+      kind: "checksum",
+      message: expect.stringContaining(damaged),
+    });
+    expect(readFileSync(join(target, "precious"), "utf8")).toBe("old");
+    await restoreTo(target, repos, { delta: true });
+    expect(existsSync(join(target, "precious"))).toBe(false);
+    expect(warnings()).toContain("invalid page checksum(s) found in file pg_data/base/5/30000");
+  });
+
+  it("a file link whose destination is taken (93), and a directory without rights (53)", async () => {
+    await runBackup(repos, data, ctx);
+    makeTree(folder, { "etc/taken.conf": "x" });
+    await expect(restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/taken.conf") } })).rejects.toMatchObject({
+      kind: "fileExists",
+      exitCode: 93,
+    });
+    expect(existsSync(target)).toBe(false);
+    await restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/new/main.conf") } });
+    expect(readFileSync(join(folder, "etc/new/main.conf"), "utf8")).toBe("# nothing\n");
+  });
+});
+
+describe("what is left of earlier days", () => {
+  it("goes: old targets of any configuration file of the directory, WAL that waited in stock's spool", async () => {
+    writeFileSync(join(data, "postgresql.conf"), "include_dir 'conf.d'\nrecovery_target_name = 'old'\nwork_mem = '1MB'\n");
+    makeTree(data, { "conf.d/a.conf": "recovery_target_action = 'shutdown'\n" });
+    makeTree(join(folder, "spool"), { "in/000000010000000000000001": "x", "out/000000010000000000000002.ok": "" });
+    await runBackup(repos, data, ctx);
+    await restoreTo(target);
+    expect(readFileSync(join(target, "postgresql.conf"), "utf8")).toMatch(
+      /^include_dir 'conf.d'\n# Removed by .* # recovery_target_name = 'old'\nwork_mem = '1MB'\n$/,
+    );
+    expect(readFileSync(join(target, "conf.d/a.conf"), "utf8")).toMatch(/^# Removed by .* # recovery_target_action = 'shutdown'\n$/);
+    expect([existsSync(join(folder, "spool/in/000000010000000000000001")), existsSync(join(folder, "spool/out"))]).toEqual([false, true]);
+    // The manifest that marks a restore under way is gone, and never held the passphrase.
+    expect(existsSync(join(target, "backup.manifest"))).toBe(false);
+  });
+
+  it("stays out of the mark of a restore under way: no passphrase is in it", async () => {
+    await runBackup(repos, data, ctx);
+    const [label = ""] = await labels(repos[1]);
+    const { cipherPass = "" } = await loadManifest(repos[1], label, (await loadBackupInfo(repos[1])).cipherPass ?? null);
+    let mark = "";
+    await restoreTo(target, [repos[1]], {
+      onFile: () => {
+        mark = readFileSync(join(target, "backup.manifest"), "utf8");
+      },
+    });
+    expect([cipherPass.length > 20, mark.includes(cipherPass), mark.includes(label)]).toEqual([true, false, true]);
+    expect(statSync(join(target, "global/pg_control")).mtimeMs % 1000).toBe(0);
+  });
+});
