@@ -122,7 +122,8 @@ async function removeDirectories(run: Run, kept: readonly BackupInfoEntry[], pas
 /** What is kept beside backups that are gone, whoever expired them: stock does not know of it. */
 async function removeServerFiles(run: Run, kept: readonly BackupInfoEntry[]): Promise<void> {
   const labels = kept.map((entry) => entry.label);
-  for (const label of await expireServerFiles(run.repo, labels, run.request.dryRun)) run.tell("detail", `remove configuration files of backup ${label}`);
+  for (const label of await expireServerFiles(run.repo, labels, run.request.dryRun))
+    run.tell("detail", `remove configuration files of backup ${label}`);
 }
 
 /** The newest directory may be a backup that is running elsewhere or will be resumed; one that builds on what went by hand is of no use. */
