@@ -1,9 +1,9 @@
 /** Bounds of queues, loops and buffers. Everything that could grow without end has its number here. */
 export const LIMITS = {
-  /** Bytes that a source is read in, and the most that one branch of a tee may lag behind. */
+  /** Bytes that a source is read in where its chunks are kept. */
   chunkSizeBytes: 1024 * 1024,
-  /** Chunks that a slow branch of a tee may have waiting before the source is held. */
-  teeQueueChunks: 4,
+  /** Chunks that a slow repository may have waiting before the source is held. */
+  targetQueueChunks: 4,
   /** Small files that one worker copies at the same time: hides the latency of an object store. */
   filesPerWorker: 4,
   /** Segments that one archive-push call looks ahead for. */

@@ -99,7 +99,7 @@ interface PieceWriter {
   abandon(error: unknown): void;
 }
 
-const QUEUE_SIZE_BYTES_MAX = LIMITS.teeQueueChunks * LIMITS.chunkSizeBytes;
+const QUEUE_SIZE_BYTES_MAX = LIMITS.targetQueueChunks * LIMITS.chunkSizeBytes;
 
 /** Feeds the storage's own stream from a queue. */
 class StreamWriter implements PieceWriter {
@@ -109,7 +109,9 @@ class StreamWriter implements PieceWriter {
   #queuedBytes = 0;
   #ended = false;
   #left = false;
+  /** Why the source ends early. */
   #failure: { readonly error: unknown } | null = null;
+  #uploadError: { readonly error: unknown } | null = null;
   #wakeReader: (() => void) | null = null;
   #wakeWriter: (() => void) | null = null;
 
@@ -128,11 +130,14 @@ class StreamWriter implements PieceWriter {
       this.#queue = [];
       this.#wakeWriter?.();
     });
-    // Whoever finishes hears of it.
-    this.#run.catch(() => undefined);
+    this.#run.catch((error: unknown) => {
+      this.#uploadError = { error };
+    });
   }
 
+  /** @throws what ended the upload before its end */
   write(bytes: Uint8Array): void {
+    if (this.#uploadError !== null) throw this.#uploadError.error;
     if (this.#left) return;
     this.#queue.push(this.#piecesLast ? bytes : Buffer.from(bytes));
     this.#queuedBytes += bytes.length;

@@ -233,3 +233,44 @@ test("a read-only file system says so", async (context) => {
     unmount();
   }
 });
+
+test("a reader fills the caller's memory with a range, and a writer takes bytes at once", async () => {
+  const storage = open(join(root, "repo"));
+  const writer = await storage.openWriter("backup/demo/F/x");
+  const buffer = Buffer.alloc(MIB, "a");
+  writer.write(buffer);
+  buffer.fill("b");
+  writer.write(buffer.subarray(0, 10));
+  await writer.finish();
+  writer.abandon();
+  expect(modeOf(join(root, "repo/backup/demo"))).toBe("750");
+  expect(modeOf(join(root, "repo/backup/demo/F/x"))).toBe("640");
+
+  const reader = storage.openReader("backup/demo/F/x", { offsetBytes: MIB - 2, sizeBytes: 5 });
+  const target = Buffer.alloc(4);
+  expect([reader.read(target), target.toString(), reader.read(target), target.toString(), reader.read(target)]).toEqual([4, "aabb", 1, "babb", 0]);
+  reader.close();
+  const whole = storage.openReader("backup/demo/F/x");
+  let sizeBytes = 0;
+  for (let step = 1; step > 0; sizeBytes += step) step = whole.read(buffer);
+  whole.close();
+  expect(sizeBytes).toBe(MIB + 10);
+});
+
+test("a writer that is given up removes its file, and an abort ends both", async () => {
+  const storage = open();
+  const writer = await storage.openWriter("x");
+  writer.write(utf8("half"));
+  writer.abandon();
+  expect(existsSync(join(root, "x"))).toBe(false);
+  expect(() => writer.write(utf8("more"))).toThrow("is written after its end");
+  expect(() => storage.openReader("x")).toThrow("unable to open missing file");
+
+  const late = await storage.openWriter("late");
+  const reader = storage.openReader("late");
+  controller.abort();
+  expect(() => late.write(utf8("more"))).toThrow("terminated while writing");
+  expect(() => reader.read(Buffer.alloc(1))).toThrow("terminated while working");
+  late.abandon();
+  reader.close();
+});
