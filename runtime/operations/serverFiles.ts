@@ -163,7 +163,7 @@ function parseServerFiles(text: string, path: string): ServerFile[] {
   const document = parseJson(text);
   const { version, files } = isObject(document) ? document : {};
   if (version !== VERSION || !isArray(files))
-    throw fail("format", `'${path}': expected version ${VERSION} with files, found version ${String(version)}`, { path });
+    throw fail("format", `'${path}': expected version ${VERSION} with files, found version ${JSON.stringify(version)}`, { path });
   return files.map((row) => parseFile(row, path));
 }
 

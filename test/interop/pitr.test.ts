@@ -157,17 +157,12 @@ class History {
       [begin],
     );
     for (const row of rows) {
-      const name = row["stamp"] === null ? String(row["description"]) : null;
+      const stamp = findText(row, "stamp");
+      const committed = findText(row, "committed");
+      const name = stamp === null ? findText(row, "description") : null;
       if (name !== null && !name.startsWith("point ")) continue;
-      const committedUs = row["committed"] === null ? null : BigInt(String(row["committed"]));
-      this.#marks.push({
-        lsn: lsnOf(String(row["lsn"])),
-        timeline,
-        stamp: row["stamp"] === null ? null : String(row["stamp"]),
-        xid: String(row["xid"]),
-        committedUs: name === null ? committedUs : null,
-        name,
-      });
+      const committedUs = committed === null ? null : BigInt(committed);
+      this.#marks.push({ lsn: lsnOf(findText(row, "lsn") ?? ""), timeline, stamp, xid: findText(row, "xid") ?? "", committedUs, name });
     }
   }
 
@@ -268,8 +263,13 @@ async function restoreTo(bed: TestBed, history: History, target: Target): Promis
 
 function difference(expected: readonly string[], rows: readonly Row[]): { readonly missing: string[]; readonly tooMany: string[] } {
   const wanted = new Set(expected);
-  const found = new Set(rows.map((row) => String(row["stamp"])));
+  const found = new Set(rows.map((row) => findText(row, "stamp") ?? ""));
   return { missing: expected.filter((stamp) => !found.has(stamp)), tooMany: [...found].filter((stamp) => !wanted.has(stamp)) };
+}
+
+function findText(row: Row, column: string): string | null {
+  const value = row[column];
+  return typeof value === "string" ? value : null;
 }
 
 function described({ type, target, exclusive, timeline, expected }: Target): string {
