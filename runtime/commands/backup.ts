@@ -40,6 +40,7 @@ export const backupCommand: Command = async (host) => {
       bufferSizeBytes: config.bufferSizeBytes,
       processMax: config.processMax,
       manifestSaveThresholdBytes: config.manifestSaveThresholdBytes,
+      checksumPageError: config.checksumPageError,
     },
     ctx,
   );

@@ -43,6 +43,7 @@ export interface BackupOptions extends BeginOptions {
   readonly pageHeaderCheck: boolean;
   readonly exclude: readonly string[];
   readonly manifestSaveThresholdBytes: number;
+  readonly checksumPageError: boolean;
 }
 
 export interface BackupDone {
@@ -87,8 +88,8 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   // Files may still change within this second without a newer time: the copy starts with the next one ("pgbackrest-format" 15, step 9).
   const scannedAtS = await nextSecond(main.session, ctx);
   const databases = await main.session.listDatabases();
-  const fromStandby = servers.standby !== null || main.facts.inRecovery;
-  await beginInRepositories(run, { scan, startedAtS, scannedAtS, begun, control, databases, fromStandby, priors, options }, type, deps.pool, ctx);
+  const times = main.facts.inRecovery ? "standby alone" : servers.standby === null ? "primary" : "primary with standby";
+  await beginInRepositories(run, { scan, startedAtS, scannedAtS, begun, control, databases, times, priors, options }, type, deps.pool, ctx);
 
   const copied = await copyFiles(
     run,

@@ -18,7 +18,7 @@ import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, save
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { storedAt } from "../restore/plan";
-import { chooseFiles, findDeltaReason, findFutureReason } from "./choose";
+import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "./choose";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./plan";
 import type { Prior } from "./prior";
 import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
@@ -43,7 +43,7 @@ export interface Begin {
   readonly begun: BackupStart;
   readonly control: PgControl;
   readonly databases: Manifest["databases"];
-  readonly fromStandby: boolean;
+  readonly times: DeltaInput["times"];
   /** By repository key; none for full backups. */
   readonly priors: ReadonlyMap<number, Manifest>;
   readonly options: BeginOptions;
@@ -110,7 +110,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   const prior = begin.priors.get(repo.key) ?? null;
   const resumed = one.resumed.get(repo.key) ?? null;
   const type = prior === null ? "full" : one.type;
-  const reason = one.delta || prior === null ? null : findDeltaReason({ files: scan.files, prior, archiveStart: begun.walName });
+  const reason = one.delta || prior === null ? null : findDeltaReason({ files: scan.files, prior, archiveStart: begun.walName, times: begin.times });
   if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
   const delta = one.delta || reason !== null;
   const checkPages = checksPages(repo, prior, type, options.checksumPage ?? begin.control.dataChecksums, ctx);
@@ -259,7 +259,7 @@ function manifestOptions(begin: Begin, checksumPage: boolean, delta: boolean): O
   return {
     archiveCheck,
     archiveCopy,
-    backupStandby: begin.fromStandby,
+    backupStandby: begin.times !== "primary",
     bufferSizeBytes,
     checksumPage,
     compressLevelNetwork: COMPRESS_LEVEL_NETWORK,

@@ -84,12 +84,18 @@ export interface DeltaInput {
   readonly prior: Manifest;
   /** Absent for an offline backup. */
   readonly archiveStart?: string;
+  /** Where the times of `files` come from. */
+  readonly times: "primary" | "primary with standby" | "standby alone";
 }
 
 const TIMELINE_DIGITS = 8;
 
 /** Why the prior's times cannot be trusted; null when they can. */
-export function findDeltaReason({ files, prior, archiveStart }: DeltaInput): string | null {
+export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInput): string | null {
+  // Servers write the same changes at different times, by different clocks: one second may stand for different contents.
+  if (times === "standby alone" || (prior.options.backupStandby ?? false) !== (times !== "primary")) {
+    return `the times of files may be another server's than those of the ${prior.label} backup`;
+  }
   const timeline = prior.archiveStop?.slice(0, TIMELINE_DIGITS);
   if (archiveStart !== undefined && timeline !== undefined && archiveStart.slice(0, TIMELINE_DIGITS) !== timeline) {
     return `a timeline switch has occurred since the ${prior.label} backup`;

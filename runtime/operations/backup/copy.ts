@@ -6,7 +6,7 @@
  * time, so that what was copied can be kept when the backup is broken off.
  */
 import type { Context } from "../../base/context";
-import { assert } from "../../base/errors";
+import { assert, fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { mapParallel, type RepoResult } from "../../base/parallel";
@@ -36,6 +36,8 @@ export interface CopyOptions {
   readonly pageHeaderCheck: boolean;
   readonly resume: boolean;
   readonly manifestSaveThresholdBytes: number;
+  /** A file with invalid pages ends the backup. */
+  readonly checksumPageError: boolean;
 }
 
 export interface Copied {
@@ -197,7 +199,7 @@ class Copy {
     }
     this.#sizeBytes += result.sizeBytes;
     const stored = result.repos.some((repo) => repo.ok && !repo.value.kept);
-    if (stored) warnPages(file, result, this.#ctx);
+    if (stored) tellPages(file, result, this.#options.checksumPageError, this.#ctx);
     for (const repo of result.repos) {
       const target = source.targets.find((candidate) => candidate.repoKey === repo.repoKey) as BatchTarget;
       if (!repo.ok) this.#run.leave(repo.repoKey, repo.error);
@@ -281,8 +283,10 @@ function asBatchResult(result: CopyFileResult): BatchFileResult {
   return { ...result, repos };
 }
 
-function warnPages(file: ScannedFile, result: BatchFileResult, ctx: Context): void {
+/** @throws checksum (26) when `isError` */
+function tellPages(file: ScannedFile, result: BatchFileResult, isError: boolean, ctx: Context): void {
   if (result.pagesValid !== false) return;
+  if (isError) throw fail("checksum", `invalid page checksum(s) found in file ${file.sourcePath}`, { path: file.sourcePath });
   const pages = (result.pageErrors ?? []).map((range) => (typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`));
   const where = pages.length === 0 ? `page misalignment in file ${file.sourcePath}: file size ${result.sizeBytes} is not divisible by page size` : "";
   ctx.log.warn(where !== "" ? where : `invalid page checksum(s) found in file ${file.sourcePath} at page(s) ${pages.join(", ")}`);

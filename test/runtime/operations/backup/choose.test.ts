@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Manifest, ManifestFile } from "../../../../runtime/format/manifest";
-import { chooseFiles, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/choose";
+import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/choose";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
 const LABEL = "20261120-064059F";
@@ -83,7 +83,7 @@ describe("what an increment does with a file", () => {
 describe("times are not trusted", () => {
   const files = [scanned("a", 10, 100), scanned("b", 20, 100)];
   const reason = (before: Manifest, archiveStart = "000000010000000000000005"): string | null =>
-    findDeltaReason({ files, prior: before, archiveStart });
+    findDeltaReason({ files, prior: before, archiveStart, times: "primary" });
 
   it("unless there is a reason", () => {
     expect(reason(prior([row("a", 10, 100), row("b", 15, 90), row("gone", 1, 500)]))).toBeNull();
@@ -100,6 +100,23 @@ describe("times are not trusted", () => {
     ],
   ] as const)("%s", (_when, before, archiveStart, text) => {
     expect(reason(before, archiveStart)).toMatch(text);
+  });
+
+  it("between servers", () => {
+    const told = `the times of files may be another server's than those of the ${LABEL} backup`;
+    const since = (times: DeltaInput["times"], backupStandby: boolean): string | null => {
+      const before = prior([]);
+      return findDeltaReason({
+        files,
+        prior: { ...before, options: { ...before.options, backupStandby } },
+        archiveStart: "000000010000000000000005",
+        times,
+      });
+    };
+    expect(since("standby alone", true)).toBe(told);
+    expect(since("primary", true)).toBe(told);
+    expect(since("primary with standby", false)).toBe(told);
+    expect(since("primary with standby", true)).toBeNull();
   });
 
   it("of what shrank while the prior was copied its size at that time counts", () => {

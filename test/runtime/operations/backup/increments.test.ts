@@ -297,6 +297,15 @@ describe("a full backup that was broken off", () => {
   });
 });
 
+it("invalid pages end the backup where they are an error", async () => {
+  writeFileSync(join(data, "base/5/16384"), Buffer.alloc(8192, 7));
+  await expect(run("full", { checksumPage: true, checksumPageError: true })).rejects.toMatchObject({
+    kind: "checksum",
+    message: expect.stringMatching(/^invalid page checksum\(s\) found in file .*\/base\/5\/(16384|large)$/),
+  });
+  expect((await loadBackupInfo(repos[0])).backups).toEqual([]);
+});
+
 it("links, excluded paths and directories come out as stock's manifest has them", async () => {
   const outside = join(data, "..", "outside");
   mkdirSync(join(outside, "log"), { recursive: true });

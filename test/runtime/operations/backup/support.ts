@@ -71,6 +71,7 @@ export const OPTIONS: BackupOptions = {
   archiveCommandWord: "pgbackrest",
   archiveTimeoutMs: 5000,
   checksumPage: undefined,
+  checksumPageError: false,
   pageHeaderCheck: true,
   exclude: [],
   annotations: {},
