@@ -2,7 +2,9 @@
 import { type BackupError, fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import { combinedError } from "../operations/results";
-import { type Verdict, type VerifyCounts, verify } from "../operations/verify";
+import { type Verdict, verify } from "../operations/verify";
+import type { VerifyCounts } from "../operations/verify/tally";
+import { type JsonValue, renderJson } from "../format/json";
 import { toBackupError } from "../base/errors";
 import type { Command } from "./host";
 
@@ -15,20 +17,31 @@ export const verifyCommand: Command = async (host) => {
     .loadControl()
     .then((control) => control.walSegmentSizeBytes)
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
+  const options = {
+    ...(config.set === undefined ? {} : { set: config.set }),
+    ...(config.samplePercent === undefined ? {} : { samplePercent: config.samplePercent }),
+  };
   const results: RepoResult<Verdict>[] = [];
   // One repository after the other: each has the whole pool, and the report reads in order.
   for (const repo of host.repositories()) {
     try {
-      results.push({ repoKey: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx) });
+      results.push({ repoKey: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options) });
     } catch (error) {
       results.push({ repoKey: repo.key, ok: false, error: toBackupError(error) });
     }
   }
-  for (const result of results) if (result.ok) for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoKey}: ${problem}`);
-  if (config.output !== "none")
-    host.print(
-      results.map((result) => (result.ok ? verdictText(config.stanza ?? "", result.value) : errorText(result.repoKey, result.error))).join(""),
+  for (const result of results) {
+    if (!result.ok) continue;
+    for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoKey}: ${problem}`);
+    for (const orphan of result.value.orphans) ctx.log.info(`repo${result.repoKey}: ${orphan}`);
+  }
+  if (config.output === "json") host.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
+  else if (config.output !== "none") {
+    const text = results.map((result) =>
+      result.ok ? verdictText(config.stanza ?? "", result.value, config.verbose) : errorText(result.repoKey, result.error),
     );
+    host.print(text.join(""));
+  }
   const error = combinedError("verify", results);
   if (error !== null) throw error;
   const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoKey}`);
@@ -44,25 +57,57 @@ function errorText(repoKey: number, error: BackupError): string {
   return `repo${repoKey}: error: [${error.name}] ${error.message}\n`;
 }
 
-/** Stock's lines, one block a repository, plus the gaps that stock does not see. */
-function verdictText(stanza: string, verdict: Verdict): string {
+/** Stock's lines, one block a repository, plus the gaps that stock does not see; what is in order only with `--verbose`. */
+function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string {
   const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoKey}`, `status: ${verdict.ok ? "ok" : "error"}`];
-  for (const archive of verdict.archives) {
-    lines.push(
-      `  archiveId: ${archive.archiveId}, total WAL checked: ${archive.counts.total}, total valid WAL: ${archive.counts.valid}`,
-      countsLine(archive.counts),
-    );
-    for (const [first, last] of archive.gaps) lines.push(`    WAL gap: ${first} to ${last}`);
+  for (const { archiveId, counts, gaps } of verdict.archives) {
+    if (!verbose && counts.valid === counts.total && gaps.length === 0) continue;
+    lines.push(`  archiveId: ${archiveId}, total WAL checked: ${counts.total}, total valid WAL: ${counts.valid}`, ...countsLine(counts, verbose));
+    for (const [first, last] of gaps) lines.push(`    WAL gap: ${first} to ${last}`);
   }
-  for (const backup of verdict.backups) {
+  for (const { label, status, counts } of verdict.backups) {
+    if (!verbose && status === "valid") continue;
     lines.push(
-      `  backup: ${backup.label}, status: ${backup.status}, total files checked: ${backup.counts.total}, total valid files: ${backup.counts.valid}`,
-      countsLine(backup.counts),
+      `  backup: ${label}, status: ${status}, total files checked: ${counts.total}, total valid files: ${counts.valid}`,
+      ...countsLine(counts, verbose),
     );
   }
   return `${lines.join("\n")}\n`;
 }
 
-function countsLine(counts: VerifyCounts): string {
-  return `    missing: ${counts.missing}, checksum invalid: ${counts.checksumInvalid}, size invalid: ${counts.sizeInvalid}, other: ${counts.other}`;
+function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
+  const all = [
+    ["missing", counts.missing],
+    ["checksum invalid", counts.checksumInvalid],
+    ["size invalid", counts.sizeInvalid],
+    ["other", counts.other],
+  ] as const;
+  const shown = all.filter(([, count]) => verbose || count > 0).map(([name, count]) => `${name}: ${count}`);
+  return shown.length === 0 ? [] : [`    ${shown.join(", ")}`];
+}
+
+/** Ours: `{"version":1,"stanza","repos":[{"key","status","archives","backups","problems","orphans"} or {"key","status":"error","error"}]}`. */
+function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
+  const repos = results.map((result): JsonValue => {
+    if (!result.ok) return { key: result.repoKey, status: "error", error: `[${result.error.name}] ${result.error.message}` };
+    const { repoKey, ok, archives, backups, problems, orphans } = result.value;
+    return {
+      key: repoKey,
+      status: ok ? "ok" : "error",
+      archives: archives.map(({ archiveId, counts, gaps }) => ({
+        id: archiveId,
+        ...countsJson(counts),
+        gaps: gaps.map(([first, last]) => ({ first, last })),
+      })),
+      backups: backups.map(({ label, status, counts }) => ({ label, status, ...countsJson(counts) })),
+      problems: [...problems],
+      orphans: [...orphans],
+    };
+  });
+  return { version: 1, stanza, repos };
+}
+
+function countsJson(counts: VerifyCounts): { [name: string]: number } {
+  const { total, valid, missing, checksumInvalid, sizeInvalid, other } = counts;
+  return { total, valid, missing, "checksum-invalid": checksumInvalid, "size-invalid": sizeInvalid, other };
 }

@@ -160,6 +160,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     checksumPageError: values.flag("checksum-page-error"),
     output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
     verbose: values.flag("verbose"),
+    samplePercent: values.number("sample"),
     cmd: values.text("cmd"),
     carriedOptions: carriedOptionsOf(resolved, "archive-get"),
     beginLine: beginLineOf(resolved, params),

@@ -172,7 +172,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
       range: ["1", "256"],
     },
   ),
-  acted("set", "string", "command-line", ["annotate", "expire", "info", "manifest", "restore", "sync"], "label of the backup", {
+  acted("set", "string", "command-line", ["annotate", "expire", "info", "manifest", "restore", "sync", "verify"], "label of the backup", {
     forCommand: {
       annotate: { required: true },
       manifest: { default: "latest" },
@@ -213,11 +213,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "restore: over existing files, copying only those of another size or time; stanza-delete: whatever runs; stop: end what runs",
     { default: "n" },
   ),
-  accepted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
+  acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
   acted("output", "enum", "command-line", ["info", "manifest", "repo-ls", "verify", "version"], "form of the answer", {
     default: "text",
     allowed: ["text", "json"],
-    forCommand: { verify: { allowed: ["none", "text"] } },
+    forCommand: { verify: { allowed: ["none", "text", "json"] } },
   }),
   accepted("online", "boolean", "command-line", ["backup", "stanza-create"], "work on a running server", {
     default: "y",
@@ -232,6 +232,10 @@ const COMMAND_LINE: readonly OptionRow[] = [
   accepted("detail-level", "enum", "command-line", NONE, "how much info tells", { default: "full", allowed: ["full", "progress"] }),
   acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself"),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
+  acted("sample", "integer", "command-line", ["verify"], "percent of the data files to read; WAL is read in any case", {
+    own: true,
+    range: ["1", "100"],
+  }),
   acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", { own: true, required: true, range: ["1", "256"] }),
   acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", { own: true, required: true, range: ["1", "256"] }),
   acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", { own: true, default: "n" }),

@@ -218,6 +218,8 @@ export interface Config {
   /** `--output` of info, verify and version; undefined is the command's own default. */
   readonly output: "text" | "json" | "none" | undefined;
   readonly verbose: boolean;
+  /** `--sample` of verify. */
+  readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */
   readonly cmd: string | undefined;
   /** `--opt=value` words that another command on this host needs to find the same repositories: for restore_command. No secret. */

@@ -10,6 +10,7 @@ import type { Repository } from "../repository/repository";
 import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "./backup/copyBatch";
 import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
+import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "./verifyBundle";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "./verifyFile";
 
 /** What each kind of job takes and gives. */
@@ -17,6 +18,7 @@ interface JobKinds {
   readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
   readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };
   readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
+  readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
   readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
 }
 
@@ -44,6 +46,8 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
       return copyFile(job, repo, ctx);
     case "restoreFile":
       return restoreFile(job, repo, ctx);
+    case "verifyBundle":
+      return verifyBundle(job, repo);
     case "verifyFile":
       return verifyFile(job, repo);
   }

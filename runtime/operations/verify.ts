@@ -1,37 +1,28 @@
 /**
  * `verify`: are the bytes of a repository what its infos promise, and is the WAL between any backup and the newest segment complete?
  *
- * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once). Unlike stock,
+ * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once, a bundle by one
+ * request), and every backup must find what it refers to. Unlike stock,
  * a missing segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named
  * ("pgbackrest-format" 19; stock reports ok with segments missing).
  */
 import type { Context } from "../base/context";
+import { fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { mapParallel } from "../base/parallel";
-import { toBackupError } from "../base/errors";
 import { archiveIdOf } from "../format/archiveInfo";
-import type { BackupInfo } from "../format/backupInfo";
+import type { BackupInfoEntry } from "../format/backupInfo";
 import { typeOfName } from "../format/compress";
-import type { Manifest, ManifestFile } from "../format/manifest";
 import { walPath } from "../format/repoPath";
 import { nextSegment, parseWalName } from "../format/walSegment";
-import { loadManifest } from "../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
-import { storedAt } from "./restore/plan";
-import type { RestoreSource } from "./restore/restoreFile";
-import type { VerifyFileJob, VerifyFileResult, VerifyStatus } from "./verifyFile";
-
-export interface VerifyCounts {
-  readonly total: number;
-  readonly valid: number;
-  readonly missing: number;
-  readonly checksumInvalid: number;
-  readonly sizeInvalid: number;
-  readonly other: number;
-}
+import { findOrphans } from "./verify/orphans";
+import { Tally, type VerifyCounts } from "./verify/tally";
+import { type BackupVerdict, verifyBackups } from "./verify/verifyBackups";
+import type { VerifyFileJob } from "./verifyFile";
 
 export interface ArchiveVerdict {
   readonly archiveId: string;
@@ -40,56 +31,84 @@ export interface ArchiveVerdict {
   readonly gaps: readonly WalRange[];
 }
 
-export interface BackupVerdict {
-  readonly label: string;
-  readonly status: "valid" | "invalid" | "manifest missing";
-  readonly counts: VerifyCounts;
-}
-
 export interface Verdict {
   readonly repoKey: number;
   readonly ok: boolean;
   readonly archives: readonly ArchiveVerdict[];
   readonly backups: readonly BackupVerdict[];
   readonly problems: readonly string[];
+  /** What lies in the repository and nothing refers to: no error, but space. */
+  readonly orphans: readonly string[];
 }
 
 const GAP_SEGMENTS_MAX = 1_000_000;
 
-/** Reads one whole repository. @throws when neither info file can be read */
-export async function verify(repo: Repository, pool: JobPool, walSegmentSizeBytes: number, ctx: Context): Promise<Verdict> {
+export interface VerifyOptions {
+  /** Only this backup, what it refers to and the WAL that it needs. */
+  readonly set?: string;
+  /** Share of the data files that is read; absent reads all. WAL is always read. */
+  readonly samplePercent?: number;
+}
+
+/** Reads one repository. @throws when neither info file can be read; backupSetInvalid (75) when it has no such set */
+export async function verify(
+  repo: Repository,
+  pool: JobPool,
+  walSegmentSizeBytes: number,
+  ctx: Context,
+  options: VerifyOptions = {},
+): Promise<Verdict> {
   const archiveInfo = await loadArchiveInfo(repo);
   const backupInfo = await loadBackupInfo(repo);
+  const entries = options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
+  if (options.set !== undefined && entries.length === 0) {
+    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "run info to see which backups there are.", repoKey: repo.key });
+  }
   const problems: string[] = [];
   const archives: ArchiveVerdict[] = [];
   for (const entry of archiveInfo.history) {
+    const needed = neededRanges(entries, entry.id);
+    // One set by an offline backup, or of another history id, has no WAL here to look at.
+    if (options.set !== undefined && needed.length === 0) continue;
     const wal: StoredWal[] = [];
     for await (const stored of listWal(repo, archiveIdOf(entry))) if (isSegment(stored.name)) wal.push(stored);
     wal.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
-    const needed = neededRanges(backupInfo, entry.id);
     archives.push(
       await verifyArchive(
-        { repo, pool, wal, archiveId: archiveIdOf(entry), pass: archiveInfo.cipherPass ?? null, needed, walSegmentSizeBytes },
+        {
+          repo,
+          pool,
+          wal: options.set === undefined ? wal : wal.filter((stored) => needed.some(([start, stop]) => stored.name >= start && stored.name <= stop)),
+          names: wal.map((stored) => stored.name),
+          archiveId: archiveIdOf(entry),
+          pass: archiveInfo.cipherPass ?? null,
+          needed,
+          walSegmentSizeBytes,
+        },
         problems,
       ),
     );
   }
-  const backups: BackupVerdict[] = [];
-  const seen = new Map<string, Promise<VerifyFileResult>>();
-  for (const entry of backupInfo.backups) {
-    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    backups.push(await verifyBackup(repo, pool, entry.label, backupInfo.cipherPass ?? null, seen, problems));
-  }
+  const backups = await verifyBackups(
+    { repo, pool, entries, listed: backupInfo.backups, pass: backupInfo.cipherPass ?? null, samplePercent: options.samplePercent ?? 100 },
+    problems,
+    ctx,
+  );
+  const isWhole = options.set === undefined && options.samplePercent === undefined;
+  const orphans = isWhole ? await findOrphans(repo, archiveInfo, backups.manifests, backupInfo.backups) : [];
   const ok =
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
-    backups.every((backup) => backup.status === "valid");
-  return { repoKey: repo.key, ok, archives, backups, problems };
+    backups.verdicts.every((backup) => backup.status === "valid");
+  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans };
 }
 
 interface ArchiveInput {
   readonly repo: Repository;
   readonly pool: JobPool;
+  /** What is read. */
   readonly wal: readonly StoredWal[];
+  /** Of everything that is stored, for gaps. */
+  readonly names: readonly string[];
   readonly archiveId: string;
   readonly pass: string | null;
   readonly needed: readonly WalRange[];
@@ -97,7 +116,7 @@ interface ArchiveInput {
 }
 
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
-  const { repo, pool, wal, archiveId, pass, needed, walSegmentSizeBytes } = input;
+  const { repo, pool, wal, names, archiveId, pass, needed, walSegmentSizeBytes } = input;
   const tally = new Tally(problems);
   const duplicates = new Set(wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name));
   await mapParallel(wal, pool.slots * LIMITS.filesPerWorker, async (stored) => {
@@ -117,8 +136,8 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
       }),
     );
   });
-  const names = wal.map((stored) => stored.name).filter((name) => !name.endsWith(".partial"));
-  const gaps = findGaps(names, needed, walSegmentSizeBytes);
+  const whole = names.filter((name) => !name.endsWith(".partial"));
+  const gaps = findGaps(whole, needed, walSegmentSizeBytes);
   for (const [from, to] of gaps) problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   return { archiveId, counts: tally.counts(), gaps };
 }
@@ -173,71 +192,8 @@ function timelineOf(name: string): number {
 }
 
 /** Of every backup of one history id that was taken online. */
-function neededRanges(info: BackupInfo, historyId: number): WalRange[] {
-  return info.backups.flatMap((entry) =>
+function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
+  return entries.flatMap((entry) =>
     entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null ? [[entry.archiveStart, entry.archiveStop] as const] : [],
   );
-}
-
-async function verifyBackup(
-  repo: Repository,
-  pool: JobPool,
-  label: string,
-  pass: string | null,
-  seen: Map<string, Promise<VerifyFileResult>>,
-  problems: string[],
-): Promise<BackupVerdict> {
-  const tally = new Tally(problems);
-  let manifest: Manifest;
-  try {
-    manifest = await loadManifest(repo, label, pass);
-  } catch (error) {
-    problems.push(`${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`);
-    return { label, status: "manifest missing", counts: tally.counts() };
-  }
-  const files = manifest.files.filter((file) => file.sizeBytes > 0 || file.sizeRepoBytes > 0);
-  await mapParallel(files, pool.slots * LIMITS.filesPerWorker, async (file) => {
-    const source = storedAt(repo.key, repo.stanza, manifest, file);
-    const key = `${source.path}:${source.range?.offsetBytes ?? 0}`;
-    const known = seen.get(key);
-    if (known !== undefined) {
-      // Read once for all backups that refer to it; damaged for all of them.
-      const { status, text } = await known;
-      tally.add({ status, text: `${label}: ${text}` });
-      return;
-    }
-    const result = checkStored(pool, source, file);
-    seen.set(key, result);
-    tally.add(await result);
-  });
-  const counts = tally.counts();
-  return { label, status: counts.valid === counts.total ? "valid" : "invalid", counts };
-}
-
-function checkStored(pool: JobPool, source: RestoreSource, file: ManifestFile): Promise<VerifyFileResult> {
-  const { repoKey, path, range } = source;
-  if (file.sha1Repo !== undefined)
-    return pool.run<VerifyFileJob>({ kind: "verifyFile", repoKey, path, range, unpack: null, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo });
-  const { cipherPass, compressType, raw } = source;
-  const unpack = { cipherPass, compressType, raw };
-  return pool.run<VerifyFileJob>({ kind: "verifyFile", repoKey, path, range, unpack, sizeBytes: file.sizeBytes, sha1: file.sha1 });
-}
-
-class Tally {
-  readonly #problems: string[];
-  readonly #by: Record<VerifyStatus, number> = { ok: 0, missing: 0, checksum: 0, size: 0, other: 0 };
-
-  constructor(problems: string[]) {
-    this.#problems = problems;
-  }
-
-  add(result: VerifyFileResult): void {
-    this.#by[result.status]++;
-    if (result.status !== "ok") this.#problems.push(result.text);
-  }
-
-  counts(): VerifyCounts {
-    const { ok, missing, checksum, size, other } = this.#by;
-    return { total: ok + missing + checksum + size + other, valid: ok, missing, checksumInvalid: checksum, sizeInvalid: size, other };
-  }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -84,6 +84,21 @@ describe("archive-get", () => {
     await expect(run(make(["archive-get", walName(2), destination]))).rejects.toMatchObject({ kind: "repoInvalid" });
     await expect(run(make(["archive-get", walName(2)]))).rejects.toMatchObject({ kind: "paramRequired" });
   });
+
+  it("aborts a recovery that would end where nobody can tell what follows; a standby asks again", async () => {
+    second.breakDown(fail("hostConnect", "unreachable"));
+    const test = make(["archive-get", walName(2), join(folder, "RECOVERYXLOG")]);
+    writeFileSync(join(test.dataDirectory, "recovery.signal"), "");
+    expect(await run(test)).toBe(255);
+    expect(ctx.lines.at(-1)).toMatchObject({
+      level: "error",
+      text: expect.stringContaining(`unable to tell whether ${walName(2)} is in the archive`),
+    });
+    writeFileSync(join(test.dataDirectory, "standby.signal"), "");
+    await expect(run(test)).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
+    second.repair();
+    expect(await run(test)).toBe(1);
+  });
 });
 
 describe("heal", () => {
@@ -108,7 +123,7 @@ describe("verify", () => {
     const data = makeDataDirectory(folder);
     await ctx.clock.until(runBackup([repos[0]], data, ctx));
     await store(repos[0], 3, 4, 6);
-    const test = make(["--output=text", "verify"], { repos: [repos[0]] });
+    const test = make(["--output=text", "--verbose", "verify"], { repos: [repos[0]] });
     await expect(run(test)).rejects.toMatchObject({ kind: "checksum", exitCode: 26, message: "verify found errors in repo1" });
     const lines = test.printed.join("").split("\n");
     expect(lines.slice(0, 6)).toEqual([

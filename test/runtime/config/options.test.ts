@@ -35,7 +35,15 @@ function ruleOf(row: OptionRow, command: CommandName): OptionRule {
 /** An allowed value that is not the default. */
 function sampleOf(row: OptionRow, command: CommandName): string {
   const { default: fallback, allowed, range } = ruleOf(row, command);
-  const fixed: Readonly<Record<string, string>> = { stanza: "main", repo: "1", "protocol-timeout": "10m", set: "20260101-000000F" };
+  const fixed: Readonly<Record<string, string>> = {
+    stanza: "main",
+    repo: "1",
+    "protocol-timeout": "10m",
+    set: "20260101-000000F",
+    "repo-block-size-map": "32KiB=8KiB",
+    "repo-block-age-map": "7=2",
+    "repo-block-checksum-size-map": "32KiB=7",
+  };
   const chosen =
     fixed[row.name] ??
     [...(allowed ?? []), ...(range ?? []).toReversed()].find((value) => value !== fallback && row.refusedValues?.[value] === undefined);
@@ -140,7 +148,7 @@ describe("the option table", () => {
     "repo-s3-key-secret",
   ];
   test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))("$name, said to be acted on, changes the configuration", (row) => {
-    const other = row.type === "path" ? "/other" : row.type === "hash" ? "other=text" : "other";
+    const other = row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other";
     const changed = row.commands.filter((command) => {
       const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
       const place = row.section === "command-line" ? "command-line" : "file";

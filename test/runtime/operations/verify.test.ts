@@ -6,7 +6,7 @@ import { parseBackupInfo } from "../../../runtime/format/backupInfo";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/manifest";
 import { inlinePool } from "../../../runtime/operations/jobs";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
-import { findGaps, type Verdict, verify, type WalRange } from "../../../runtime/operations/verify";
+import { findGaps, type Verdict, type VerifyOptions, verify, type WalRange } from "../../../runtime/operations/verify";
 import { finishBackup } from "../../../runtime/repository/backupStore";
 import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
@@ -28,7 +28,7 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
 });
 
-const run = (): Promise<Verdict> => verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx);
+const run = (options: VerifyOptions = {}): Promise<Verdict> => verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx, options);
 
 /** A backup of these files, stored as they are; `reference` files are not stored again. */
 async function backup(
@@ -115,6 +115,81 @@ describe("verify", () => {
       archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
+      orphans: [],
+    });
+  });
+
+  it("looks at one set alone, with the WAL that it needs and the gaps behind it", async () => {
+    await store(repo, 1, 2, 3, 5);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+    await backup("20261121-000000F", 3, { PG_VERSION: "15\n", "base/1/1": "second" });
+    const verdict = await run({ set: "20261121-000000F" });
+    expect(verdict.archives).toMatchObject([{ counts: { total: 1, valid: 1 }, gaps: [[walName(4), walName(4)]] }]);
+    expect(verdict.backups).toMatchObject([{ label: "20261121-000000F", counts: { total: 2, valid: 2 } }]);
+    await expect(run({ set: "20261122-000000F" })).rejects.toMatchObject({ kind: "backupSetInvalid" });
+  });
+
+  it("reads a share of the data files, and all WAL", async () => {
+    await store(repo, 1, 2);
+    const files = Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`base/1/${index}`, `content ${index}`]));
+    await backup("20261120-000000F", 1, files);
+    const verdict = await run({ samplePercent: 25 });
+    expect(verdict.archives[0]?.counts.total).toBe(2);
+    expect(verdict.backups[0]?.counts.total).toBeGreaterThan(60);
+    expect(verdict.backups[0]?.counts.total).toBeLessThan(140);
+    expect(verdict.ok).toBe(true);
+    expect((await run({ samplePercent: 100 })).backups[0]?.counts.total).toBe(400);
+  });
+
+  it("reads the files of a bundle by one request, and names the one that is damaged", async () => {
+    await store(repo, 1);
+    const label = "20261120-000000F";
+    const parts = ["first", "second", "third"].map((text) => Buffer.from(text));
+    let offsetBytes = 0;
+    const files = parts.map((bytes, index): ManifestFile => {
+      const bundle = { id: 1, offsetBytes };
+      offsetBytes += bytes.length;
+      const base = { name: `pg_data/base/1/${index}`, modifiedAtS: 1, mode: 0o600, user: "postgres", group: "postgres" };
+      return { ...base, sizeBytes: bytes.length, sizeRepoBytes: bytes.length, sha1: sha1Hex(bytes), bundle };
+    });
+    const options = { ...GOLDEN.options, compressType: "none" } as const;
+    const manifest = { ...GOLDEN, options, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), bundle: true, files };
+    await storage.put(`backup/demo/${label}/bundle/1`, Buffer.concat(parts));
+    await finishBackup(repo, manifest, null, ctx);
+    const before = storage.calls("read").filter((path) => path.endsWith("bundle/1")).length;
+    expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 3, valid: 3 } }] });
+    expect(storage.calls("read").filter((path) => path.endsWith("bundle/1")).length - before).toBe(1);
+    await storage.put(`backup/demo/${label}/bundle/1`, Buffer.from("firstSECONDthird"));
+    expect(await run()).toMatchObject({ ok: false, backups: [{ counts: { total: 3, valid: 2, checksumInvalid: 1 } }] });
+    await storage.put(`backup/demo/${label}/bundle/1`, Buffer.from("firstsecond"));
+    expect(await run()).toMatchObject({ ok: false, backups: [{ counts: { total: 3, valid: 2, sizeInvalid: 1 } }] });
+  });
+
+  it("misses a backup that another one refers to", async () => {
+    await store(repo, 1);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n", "base/1/1": "first" });
+    await backup("20261120-000000F_20261121-000000I", 1, { PG_VERSION: "15\n" }, { "base/1/1": "20261120-000000F" });
+    const info = await loadBackupInfo(repo);
+    await saveBackupInfo(repo, { ...info, backups: info.backups.slice(1) }, ctx);
+    const verdict = await run();
+    expect(verdict).toMatchObject({ ok: false, backups: [{ status: "invalid" }] });
+    expect(verdict.problems).toEqual(["20261120-000000F_20261121-000000I: refers to backup 20261120-000000F, which is not in backup.info"]);
+    expect(verdict.orphans).toEqual(["backup/demo/20261120-000000F is not in backup.info"]);
+  });
+
+  it("tells what nobody refers to, as no error", async () => {
+    await store(repo, 1);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+    await storage.put("backup/demo/20261120-000000F/pg_data/base/1/left", Buffer.from("left"));
+    await storage.put("archive/demo/14-7/0000000100000000/x", Buffer.from("x"));
+    await storage.put("backup/demo/20261119-000000F/pg_data/x", Buffer.from("x"));
+    expect(await run()).toMatchObject({
+      ok: true,
+      orphans: [
+        "archive/demo/14-7 belongs to no history id of archive.info",
+        "backup/demo/20261119-000000F holds no backup",
+        "backup/demo/20261120-000000F/pg_data/base/1/left is in no manifest",
+      ],
     });
   });
 

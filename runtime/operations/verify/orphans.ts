@@ -1,0 +1,68 @@
+/**
+ * What lies in a repository and nothing refers to: left by killed runs, by hand, or by a stanza that was changed. No error, but space that
+ * nobody will ever give back. Lists every backup's files: cost grows with them.
+ */
+import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
+import type { BackupInfoEntry } from "../../format/backupInfo";
+import type { Manifest } from "../../format/manifest";
+import { archiveIdPath, backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
+import { formatSize } from "../../base/units";
+import { hasManifest, listLabels } from "../../repository/backupStore";
+import { hasManifestCopy } from "../../repository/expireStore";
+import type { Repository } from "../../repository/repository";
+import { listArchiveIds } from "../../repository/walStore";
+
+/** Paths that are told one by one; of more only how many there are. */
+const PATHS_MAX = 20;
+
+export async function findOrphans(
+  repo: Repository,
+  archiveInfo: ArchiveInfo,
+  manifests: ReadonlyMap<string, Manifest>,
+  listed: readonly BackupInfoEntry[],
+): Promise<string[]> {
+  const lines: string[] = [];
+  const known = new Set(archiveInfo.history.map(archiveIdOf));
+  for (const archiveId of await listArchiveIds(repo)) {
+    if (!known.has(archiveId)) lines.push(`${archiveIdPath(repo.stanza, archiveId)} belongs to no history id of archive.info`);
+  }
+  const labels = new Set(listed.map((entry) => entry.label));
+  const unlisted = (await listLabels(repo)).filter((label) => !labels.has(label));
+  for (const label of unlisted) {
+    const unfinished = (await hasManifestCopy(repo, label)) ? "is under way or was interrupted" : "holds no backup";
+    const state = (await hasManifest(repo, label)) ? "is not in backup.info" : unfinished;
+    lines.push(`${backupPath(repo.stanza, label)} ${state}`);
+  }
+  for (const manifest of manifests.values()) lines.push(...(await filesOfNobody(repo, manifest)));
+  return lines;
+}
+
+async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<string[]> {
+  const expected = new Set(pathsOf(repo.stanza, manifest));
+  const found: string[] = [];
+  let sizeBytes = 0;
+  for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
+    if (entry.type !== "file" || expected.has(entry.path)) continue;
+    found.push(entry.path);
+    sizeBytes += entry.sizeBytes;
+  }
+  const shown = found
+    .sort()
+    .slice(0, PATHS_MAX)
+    .map((path) => `${path} is in no manifest`);
+  const more = found.length - shown.length;
+  return more === 0 ? shown : [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
+}
+
+function pathsOf(stanza: string, manifest: Manifest): string[] {
+  const { label, options } = manifest;
+  const path = manifestPath(stanza, label);
+  return [
+    path,
+    copyOf(path),
+    ...manifest.files.flatMap((file) => {
+      if (file.reference !== undefined) return [];
+      return [file.bundle === undefined ? dataFilePath(stanza, label, file, options.compressType) : bundlePath(stanza, label, file.bundle.id)];
+    }),
+  ];
+}

@@ -1,0 +1,30 @@
+/** Counts what was checked, and keeps a line for each thing that is wrong. */
+import type { VerifyFileResult, VerifyStatus } from "../verifyFile";
+
+export interface VerifyCounts {
+  readonly total: number;
+  readonly valid: number;
+  readonly missing: number;
+  readonly checksumInvalid: number;
+  readonly sizeInvalid: number;
+  readonly other: number;
+}
+
+export class Tally {
+  readonly #problems: string[];
+  readonly #by: Record<VerifyStatus, number> = { ok: 0, missing: 0, checksum: 0, size: 0, other: 0 };
+
+  constructor(problems: string[]) {
+    this.#problems = problems;
+  }
+
+  add(result: VerifyFileResult): void {
+    this.#by[result.status]++;
+    if (result.status !== "ok") this.#problems.push(result.text);
+  }
+
+  counts(): VerifyCounts {
+    const { ok, missing, checksum, size, other } = this.#by;
+    return { total: ok + missing + checksum + size + other, valid: ok, missing, checksumInvalid: checksum, sizeInvalid: size, other };
+  }
+}
