@@ -25,7 +25,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run, sleep, waitFor } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
-import { giveTo } from "../../tools/parts/users";
+import { giveTo, isRoot } from "../../tools/parts/users";
 import { findParts, type InteropParts, s3Kind } from "../harness/interopParts";
 import { fillBed } from "../harness/sampleData";
 import { requireOk, TestBed } from "../harness/testBed";
@@ -233,6 +233,26 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
       expect(await cluster.value("SELECT count(*) FROM customers", [], "shop")).toBe("200");
       await expect(cluster.value("SELECT 1", [], "other")).rejects.toThrow(/invalid/);
       await cluster.sql("DROP DATABASE other");
+    });
+  });
+
+  test.skipIf(!isRoot())("root gives everything to whom it belonged", async () => {
+    const place = join(bed.folder, "side", "root");
+    mkdirSync(place, { mode: 0o755 });
+    // Of root alone, as a new directory is: the server must be able to enter it afterwards.
+    mkdirSync(join(place, "space"), { mode: 0o700 });
+    const own = ["lock", "log", "spool"].map((name) => `--${name}-path=${join(place, name)}`);
+    for (const name of ["lock", "log", "spool"]) mkdirSync(join(place, name));
+    const result = await bed.ours(
+      ["restore", "--repo=2", `--pg1-path=${join(place, "data")}`, `--tablespace-map=space=${join(place, "space")}`, "--archive-mode=off", ...own],
+      { user: { name: "root", uid: 0, gid: 0, group: "root" } },
+    );
+    requireOk("restore", result);
+    const { dataPath } = await restored({ by: null, repo: 2 });
+    expect(differences(tree(dataPath), tree(join(place, "data")))).toEqual([]);
+    await adopted(join(place, "data"), async (cluster) => {
+      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      expect(await cluster.value("SELECT count(*) FROM history", [], "shop")).toBe("2000");
     });
   });
 

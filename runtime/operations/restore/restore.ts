@@ -9,7 +9,7 @@ import { basename, dirname } from "node:path";
 import { utf8 } from "../../base/bytes";
 import { formatLocalSeconds } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
@@ -30,7 +30,7 @@ import { type Owner, type Owners, planOwners } from "./owners";
 import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restoreOrder } from "./plan";
 import type { RecoveryRequest } from "./recovery";
 import type { RestoreFileJob } from "./restoreFile";
-import { parseTargetTime, selectBackup } from "./select";
+import { parseTargetTime, type RepoBackups, type Selected, selectBackup, type SelectRequest } from "./select";
 import { writeSettings } from "./settings";
 import { type OpenRepo, Sources } from "./sources";
 import { loadTimelines } from "./timelines";
@@ -134,30 +134,60 @@ async function requireStopped(dataDirectory: string): Promise<void> {
   });
 }
 
-/** Chooses the backup and tells why, or why no other one was better. */
+/**
+ * Chooses the backup and tells why no other one was better. Where its manifest cannot be had from anybody, the other repositories are looked
+ * through for one of theirs.
+ */
 async function openSources(repos: readonly Repository[], options: RestoreOptions, ctx: Context): Promise<Sources> {
   const infos = await perRepo(repos, loadBackupInfo);
   for (const info of infos) if (!info.ok) ctx.log.warn(`repo${info.repoKey}: [${info.error.name}] ${info.error.message}`);
   const readable = infos.flatMap((info, index): OpenRepo[] => (info.ok ? [{ repo: repos[index] as Repository, info: info.value }] : []));
+  let candidates = infos.map(
+    (info): RepoBackups => ({
+      repoKey: info.repoKey,
+      info: info.ok ? info.value : null,
+      error: info.ok ? null : info.error,
+    }),
+  );
+  const request = await selectRequest(readable, options, ctx);
+  let first: BackupError | undefined;
+  for (;;) {
+    const selected = selectOr(candidates, request, first);
+    for (const reason of selected.refused) ctx.log.info(`passed over ${reason}`);
+    try {
+      const sources = await Sources.open(readable, selected, ctx);
+      const { manifest, repo } = sources;
+      ctx.log.info(`${repo.name}: restore backup set ${manifest.label}, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`);
+      return sources;
+    } catch (error) {
+      if (ctx.signal.aborted) throw error;
+      first ??= toBackupError(error);
+      // Every turn takes one repository away.
+      candidates = candidates.filter((candidate) => candidate.repoKey !== selected.repoKey);
+      ctx.log.warn(`repo${selected.repoKey}: backup ${selected.entry.label} cannot be restored from any repository`);
+    }
+  }
+}
+
+async function selectRequest(readable: readonly OpenRepo[], options: RestoreOptions, ctx: Context): Promise<SelectRequest> {
   const { type, target } = options.recovery;
   const isChosen = options.set !== undefined && options.set !== "latest";
-  const selected = selectBackup(
-    infos.map((info) =>
-      info.ok ? { repoKey: info.repoKey, info: info.value, error: null } : { repoKey: info.repoKey, info: null, error: info.error },
-    ),
-    {
-      set: options.set,
-      type,
-      target,
-      targetTimeS: type === "time" && target !== undefined && !isChosen ? parseTargetTime(target) : null,
-      timelines: await loadTimelines(readable, options.recovery, ctx),
-    },
-  );
-  for (const reason of selected.refused) (isChosen ? ctx.log.detail : ctx.log.info)(`passed over ${reason}`);
-  const sources = await Sources.open(readable, selected, ctx);
-  const { manifest, repo } = sources;
-  ctx.log.info(`${repo.name}: restore backup set ${manifest.label}, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`);
-  return sources;
+  return {
+    set: options.set,
+    type,
+    target,
+    targetTimeS: type === "time" && target !== undefined && !isChosen ? parseTargetTime(target) : null,
+    timelines: await loadTimelines(readable, options.recovery, ctx),
+  };
+}
+
+/** @throws `earlier` when there is one and nothing is left to choose */
+function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, earlier: BackupError | undefined): Selected {
+  try {
+    return selectBackup(candidates, request);
+  } catch (error) {
+    throw earlier ?? error;
+  }
 }
 
 /** Everything that can be refused is refused here, before anything is touched. */
