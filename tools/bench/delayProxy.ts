@@ -1,0 +1,60 @@
+/**
+ * A TCP proxy on 127.0.0.1 that holds everything back for a while, each way: the latency of a store far away, without limiting its bandwidth.
+ *
+ * Bytes are passed on in their order, each piece half of the round trip after it came. It is a process of its own, so that neither program
+ * that is measured has it in its costs and the one that measures does not disturb it.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { start, waitFor } from "../parts/process";
+import { freePort } from "../parts/s3Server";
+
+export interface DelayProxy {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const PROGRAM = `
+const { connect, createServer } = require("node:net");
+const [listenPort, targetPort, delayMs] = process.argv.slice(1).map(Number);
+const pass = (from, to) => {
+  from.on("data", (chunk) => setTimeout(() => to.writable && to.write(chunk), delayMs));
+  from.on("end", () => setTimeout(() => to.end(), delayMs));
+  from.on("error", () => to.destroy());
+  from.on("close", () => setTimeout(() => to.destroy(), 4 * delayMs));
+};
+createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
+  const target = connect({ port: targetPort, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
+  pass(client, target);
+  pass(target, client);
+}).listen(listenPort, "127.0.0.1");
+`;
+
+/** Listens on a free port and passes connections on to `targetPort`. */
+export async function startDelayProxy(targetPort: number, roundTripMs: number): Promise<DelayProxy> {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), "pgb-proxy-"));
+  const words = ["-e", PROGRAM, String(port), String(targetPort), String(roundTripMs / 2)];
+  const proxy = await start(process.execPath, words, { logFile: join(folder, "log") });
+  await waitFor("the delaying proxy", 10_000, () => accepts(port));
+  return {
+    port,
+    close: async () => {
+      await proxy.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function accepts(port: number): Promise<true | null> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    const end = (result: true | null): void => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.once("connect", () => end(true)).once("error", () => end(null));
+  });
+}

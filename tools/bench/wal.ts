@@ -1,0 +1,383 @@
+/**
+ * `npm run bench -- wal [--segments=N --rounds=N --latency=MS --write]`: WAL into and out of two S3 repositories that are far away, ours through the
+ * agent beside stock's `archive-async`, with the same `process-max`, through the same delaying proxy, in one run.
+ *
+ * Three measures. All segments wait and are asked for one after the other as PostgreSQL's archiver does it, until the last one is
+ * acknowledged; one call for a segment that is pushed already; a recovery that replays all of them. The programs take turns, each round in
+ * the other order. Ours acknowledges by policy `all`, as stock does.
+ */
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { build } from "../parts/build";
+import { projectFolder } from "../parts/cache";
+import { findStockPgbackrest, type StockPgbackrest } from "../parts/pgbackrest";
+import { ensurePostgres, type PostgresBinaries } from "../parts/postgres";
+import { findVersitygw } from "../parts/goTools";
+import { onEnd, run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
+import { formatBytes, type Progress } from "../parts/progress";
+import { S3Server } from "../parts/s3Server";
+import { TestCluster } from "../parts/testCluster";
+import { giveTo, makeUserFolder, reachable } from "../parts/users";
+import { type DelayProxy, startDelayProxy } from "./delayProxy";
+import { median } from "./measure";
+
+export interface WalBenchOptions {
+  readonly segmentCount: number;
+  readonly rounds: number;
+  readonly latencyMs: number;
+  readonly processMax: number;
+}
+
+export interface WalBenchResult {
+  readonly table: string;
+  readonly facts: readonly string[];
+  readonly ratios: { readonly push: number; readonly call: number; readonly recovery: number };
+}
+
+type Program = "stock" | "ours";
+
+interface Figures {
+  readonly pushS: number[];
+  readonly callMs: number[];
+  readonly recoveryS: number[];
+}
+
+const STANZA = "wal";
+const CALLS = 20;
+/** Rows that fill about a quarter of a segment before it is switched. */
+const ROWS_PER_SEGMENT = 12_000;
+
+export function parseWalArguments(argv: readonly string[]): WalBenchOptions {
+  const value = (name: string, otherwise: number): number => {
+    const word = argv.find((candidate) => candidate.startsWith(`--${name}=`));
+    return word === undefined ? otherwise : Number(word.slice(name.length + 3));
+  };
+  const unknown = argv.filter((word) => !/^--(segments|rounds|latency|process-max)=\d+$/.test(word) && word !== "--write");
+  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(" ")} (--segments=N --rounds=N --latency=MS --process-max=N --write)`);
+  return { segmentCount: value("segments", 300), rounds: value("rounds", 5), latencyMs: value("latency", 20), processMax: value("process-max", 4) };
+}
+
+/** Null, after a loud line, where there is nothing to compare with. @throws Error when either program fails */
+export async function walBench(options: WalBenchOptions, progress: Progress): Promise<WalBenchResult | null> {
+  const found = await findStockPgbackrest("2.60");
+  if ("missing" in found) {
+    progress.loud(`no benchmark: ${found.missing}`);
+    return null;
+  }
+  // Another bundle than the build's, as in the tests.
+  const runtime = process.env["PGBACKSTOP_RUNTIME"];
+  if (runtime === undefined) await build(progress);
+  const binaries = await ensurePostgres();
+  const kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
+  const bed = await progress.step(`PostgreSQL ${binaries.version} with ${options.segmentCount} WAL segments`, (note) =>
+    WalBed.create(binaries, found.pgbackrest, options, kind, note),
+  );
+  const forget = onEnd(() => bed.remove());
+  try {
+    const figures: Record<Program, Figures> = { stock: noFigures(), ours: noFigures() };
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const program of round % 2 === 1 ? (["stock", "ours"] as const) : (["ours", "stock"] as const)) {
+        await progress.step(`round ${round} of ${options.rounds}: ${program}`, (note) => bed.play(program, figures[program], note));
+      }
+    }
+    return report(bed, options, figures, kind);
+  } finally {
+    forget();
+    await bed.remove();
+  }
+}
+
+function noFigures(): Figures {
+  return { pushS: [], callMs: [], recoveryS: [] };
+}
+
+class WalBed {
+  readonly cluster: TestCluster;
+  readonly stock: StockPgbackrest;
+  readonly binaries: PostgresBinaries;
+  readonly #folder: string;
+  readonly #options: WalBenchOptions;
+  readonly #server: S3Server;
+  readonly #proxy: DelayProxy;
+  #segments: string[] = [];
+
+  private constructor(
+    parts: { readonly cluster: TestCluster; readonly stock: StockPgbackrest; readonly binaries: PostgresBinaries },
+    folder: string,
+    options: WalBenchOptions,
+    server: S3Server,
+    proxy: DelayProxy,
+  ) {
+    ({ cluster: this.cluster, stock: this.stock, binaries: this.binaries } = parts);
+    this.#folder = folder;
+    this.#options = options;
+    this.#server = server;
+    this.#proxy = proxy;
+  }
+
+  static async create(
+    binaries: PostgresBinaries,
+    stock: StockPgbackrest,
+    options: WalBenchOptions,
+    kind: "s3rver" | "versitygw",
+    note: (text: string) => void,
+  ): Promise<WalBed> {
+    const folder = makeUserFolder("pgb-wal-");
+    const server = await S3Server.create({ kind });
+    const proxy = await startDelayProxy(server.port, options.latencyMs);
+    const cluster = await TestCluster.create({
+      binaries,
+      folder: join(folder, "pg"),
+      settings: { archive_mode: "on", archive_command: "false # pgbackrest", autovacuum: "off", max_wal_size: "64GB", checkpoint_timeout: "1h" },
+    });
+    const bed = new WalBed({ cluster, stock, binaries }, folder, options, server, proxy);
+    copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
+    copyFileSync(server.caFile, join(folder, "ca.crt"));
+    for (const program of ["stock", "ours"] as const) bed.#configure(program, cluster.dataPath, program);
+    await cluster.start();
+    await bed.#fill(note);
+    return bed;
+  }
+
+  /** A backup of the empty cluster into the repositories of each program, then the segments, which wait. */
+  async #fill(note: (text: string) => void): Promise<void> {
+    const { cluster } = this;
+    await cluster.sql("CREATE TABLE t (id bigint, filler text)");
+    for (const program of ["stock", "ours"] as const) {
+      note(`stanza and backup for ${program}`);
+      await this.run(program, ["stanza-create"]);
+    }
+    // One backup, restored once: each recovery starts from a copy of it. WAL comes from the repositories of the program that is measured.
+    await this.run("ours", ["backup", "--type=full", "--no-archive-check", "--repo=1"]);
+    await this.run("ours", ["restore", "--repo=1", `--pg1-path=${this.#restored}`, "--archive-mode=off"]);
+    const client = await cluster.connect();
+    try {
+      for (let no = 0; no < this.#options.segmentCount; no++) {
+        if (no % 25 === 0) note(`segment ${no}`);
+        await client.query("INSERT INTO t SELECT g, md5(g::text) || md5((g * $1)::text) FROM generate_series(1, $2::int) g", [
+          no + 1,
+          ROWS_PER_SEGMENT,
+        ]);
+        await client.query("SELECT pg_switch_wal()");
+      }
+    } finally {
+      await client.end();
+    }
+    this.#segments = readdirSync(this.#status)
+      .filter((name) => name.endsWith(".ready"))
+      .map((name) => name.slice(0, -".ready".length))
+      .sort();
+    // The server's own archiver must not touch them any more.
+    await cluster.stop("immediate");
+  }
+
+  get #restored(): string {
+    return join(this.#folder, "restored");
+  }
+
+  get #status(): string {
+    return join(this.cluster.dataPath, "pg_wal", "archive_status");
+  }
+
+  get segments(): readonly string[] {
+    return this.#segments;
+  }
+
+  #configure(name: string, dataPath: string, program: Program): void {
+    const base = join(this.#folder, name);
+    for (const folder of ["", "lock", "log", "spool"]) {
+      mkdirSync(join(base, folder), { recursive: true });
+      giveTo(join(base, folder), this.cluster.user);
+    }
+    const repo = (key: number): string[] => {
+      const all: Record<string, string> = {
+        ...this.#server.repositoryOptions(),
+        path: `/${program}${key}`,
+        "storage-port": String(this.#proxy.port),
+        "storage-ca-file": join(this.#folder, "ca.crt"),
+        "retention-full": "9",
+      };
+      return Object.entries(all).map(([option, value]) => `repo${key}-${option}=${value}`);
+    };
+    const lines = [
+      "[global]",
+      ...repo(1),
+      ...repo(2),
+      "compress-type=zst",
+      "compress-level=3",
+      `process-max=${this.#options.processMax}`,
+      "archive-async=y",
+      "archive-timeout=600",
+      "start-fast=y",
+      "log-level-console=warn",
+      "log-level-file=off",
+      ...["lock", "log", "spool"].map((folder) => `${folder}-path=${join(base, folder)}`),
+      `[${STANZA}]`,
+      `pg1-path=${dataPath}`,
+      `pg1-socket-path=${this.cluster.socketPath}`,
+      `pg1-port=${this.cluster.port}`,
+      `pg1-user=${this.cluster.superuser}`,
+      "",
+    ];
+    writeFileSync(join(this.#folder, `${name}.conf`), lines.join("\n"), { mode: 0o644 });
+  }
+
+  #words(name: string, program: Program): string[] {
+    const own = program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.stock.path];
+    return [...own, `--config=${join(this.#folder, `${name}.conf`)}`, `--stanza=${STANZA}`];
+  }
+
+  async run(program: Program, args: readonly string[]): Promise<void> {
+    const [command = "", ...words] = this.#words(program, program);
+    await runOk(command, [...words, ...args], { user: this.cluster.user, cwd: this.#folder });
+  }
+
+  async play(program: Program, figures: Figures, note: (text: string) => void): Promise<void> {
+    note("push");
+    await this.#emptyArchive(program);
+    const agent = program === "ours" ? await this.#startAgent("ours") : null;
+    try {
+      const command =
+        program === "ours" ? `${this.#client} ${this.#socket("ours")} archive-push` : `${this.#words(program, program).join(" ")} archive-push`;
+      figures.pushS.push(await this.#pushAll(command));
+      note("one call");
+      figures.callMs.push(...(await this.#pushAgain(program, command)));
+    } finally {
+      await agent?.stop();
+    }
+    note("recovery");
+    figures.recoveryS.push(await this.#recover(program));
+  }
+
+  /** Removes the segments of an earlier round from the store, and makes all of them ready. */
+  async #emptyArchive(program: Program): Promise<void> {
+    for (const key of [1, 2]) {
+      const archive = join(this.#server.bucketPath, `${program}${key}`, "archive", STANZA);
+      for (const name of readdirSync(archive)) if (!name.startsWith("archive.info")) rmSync(join(archive, name), { recursive: true });
+    }
+    rmSync(join(this.#folder, program, "spool"), { recursive: true });
+    mkdirSync(join(this.#folder, program, "spool"));
+    giveTo(join(this.#folder, program, "spool"), this.cluster.user);
+    for (const name of readdirSync(this.#status)) rmSync(join(this.#status, name));
+    for (const name of this.#segments) writeFileSync(join(this.#status, `${name}.ready`), "");
+  }
+
+  /** As PostgreSQL's archiver does it: one after the other through a shell, again until it is acknowledged. Seconds. */
+  async #pushAll(command: string): Promise<number> {
+    const beganMs = performance.now();
+    for (const name of this.#segments) {
+      while (!(await this.#call(`${command} pg_wal/${name}`))) await sleep(1000);
+      renameSync(join(this.#status, `${name}.ready`), join(this.#status, `${name}.done`));
+    }
+    return (performance.now() - beganMs) / 1000;
+  }
+
+  /** Milliseconds of each call for a segment that is pushed already. */
+  async #pushAgain(program: Program, command: string): Promise<number[]> {
+    const names = this.#segments.slice(-CALLS);
+    for (const name of names) renameSync(join(this.#status, `${name}.done`), join(this.#status, `${name}.ready`));
+    for (const name of names) {
+      // What its background process leaves behind.
+      if (program === "stock") writeFileSync(join(this.#folder, "stock", "spool", "archive", STANZA, "out", `${name}.ok`), "");
+    }
+    // The agent has forgotten what was acknowledged: it looks, and finds them stored.
+    if (program === "ours") await sleep(3000);
+    const durationsMs: number[] = [];
+    for (const name of names) {
+      const beganMs = performance.now();
+      if (!(await this.#call(`${command} pg_wal/${name}`))) throw new Error(`${program} did not acknowledge ${name}`);
+      durationsMs.push(performance.now() - beganMs);
+    }
+    return durationsMs;
+  }
+
+  async #call(command: string): Promise<boolean> {
+    const result = await run("/bin/sh", ["-c", command], { user: this.cluster.user, cwd: this.cluster.dataPath });
+    return result.exitCode === 0;
+  }
+
+  get #client(): string {
+    return reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
+  }
+
+  #socket(name: string): string {
+    return join(this.#folder, `${name}.sock`);
+  }
+
+  async #startAgent(name: string): Promise<Started> {
+    const [command = "", ...words] = this.#words(name, "ours");
+    const options = { user: this.cluster.user, cwd: this.#folder, logFile: join(this.#folder, `${name}.log`) };
+    writeFileSync(options.logFile, "", { flag: "a" });
+    giveTo(options.logFile, this.cluster.user);
+    const agent = await start(command, [...words, `--agent-socket=${this.#socket(name)}`, "agent"], options);
+    await waitFor("the agent", 30_000, async () => {
+      if (!agent.isRunning()) throw new Error(`the agent ended\n${readFileSync(options.logFile, "utf8").slice(-2000)}`);
+      const asked = await run(this.#client, [this.#socket(name), "status"], { user: this.cluster.user, cwd: this.#folder });
+      return asked.exitCode === 0 ? true : null;
+    });
+    return agent;
+  }
+
+  /** Seconds from the start of PostgreSQL to the end of its recovery. */
+  async #recover(program: Program): Promise<number> {
+    const name = `${program}-recovery`;
+    const dataPath = join(this.#folder, name, "data");
+    this.#configure(name, dataPath, program);
+    rmSync(dataPath, { recursive: true, force: true });
+    await runOk("cp", ["-a", this.#restored, dataPath]);
+    const agent = program === "ours" ? await this.#startAgent(name) : null;
+    const own = program === "ours" ? `${this.#client} ${this.#socket(name)}` : this.#words(name, program).join(" ");
+    const cluster = TestCluster.adopt({ binaries: this.binaries, dataPath, settings: { archive_mode: "off" } });
+    try {
+      const beganMs = performance.now();
+      await cluster.start({ restore_command: `${own} archive-get %f %p` }, { timeoutMs: 600_000 });
+      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 600_000);
+      const seconds = (performance.now() - beganMs) / 1000;
+      const rows = await cluster.value("SELECT count(*)::text FROM t");
+      const expected = String(ROWS_PER_SEGMENT * this.#options.segmentCount);
+      if (rows !== expected) throw new Error(`${program} recovered ${rows} rows of ${expected}`);
+      return seconds;
+    } finally {
+      await cluster.remove();
+      await agent?.stop();
+      rmSync(join(this.#folder, name), { recursive: true, force: true });
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.cluster.remove();
+    await this.#proxy.close();
+    await this.#server.remove();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function report(bed: WalBed, options: WalBenchOptions, figures: Record<Program, Figures>, kind: string): WalBenchResult {
+  const rows: [string, (figures: Figures) => number, number, string][] = [
+    [`${bed.segments.length} segments waiting, until the last one is acknowledged: wall, s`, (of) => median(of.pushS), 1, "≤ 0.8"],
+    ["one archive_command call, segment pushed already: wall, ms", (of) => median(of.callMs), 0, "≤ 1.0"],
+    [`recovery of ${bed.segments.length} segments: wall, s`, (of) => median(of.recoveryS), 1, "≤ 0.8"],
+  ];
+  const ratio = (of: (figures: Figures) => number): number => of(figures.ours) / of(figures.stock);
+  const table = [
+    `| measure | stock ${bed.stock.version}, archive-async | pgbackstop agent | ratio | target |`,
+    "| --- | ---: | ---: | ---: | ---: |",
+    ...rows.map(
+      ([name, of, digits, target]) =>
+        `| ${name} | ${of(figures.stock).toFixed(digits)} | ${of(figures.ours).toFixed(digits)} | ${ratio(of).toFixed(2)} | ${target} |`,
+    ),
+  ].join("\n");
+  const facts = [
+    `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
+    `Node ${process.versions.node}, PostgreSQL ${bed.binaries.version}, stock pgBackRest ${bed.stock.version}, ${new Date().toISOString().slice(0, 10)}`,
+    `two S3 repositories on one ${kind} over TLS behind a proxy that adds ${options.latencyMs} ms to each round trip; zst, process-max ${options.processMax}; medians of ${options.rounds} rounds; segments of 16 MiB, about a quarter full`,
+    `all rounds, push: stock ${list(figures.stock.pushS)} s, ours ${list(figures.ours.pushS)} s; recovery: stock ${list(figures.stock.recoveryS)} s, ours ${list(figures.ours.recoveryS)} s`,
+  ];
+  const [push, call, recovery] = rows.map(([, of]) => ratio(of)) as [number, number, number];
+  return { table, facts, ratios: { push, call, recovery } };
+}
+
+function list(values: readonly number[]): string {
+  return values.map((value) => value.toFixed(1)).join(", ");
+}
