@@ -67,10 +67,11 @@ async function main(): Promise<number> {
   const needs = (name: Tier["name"]): boolean => args.tiers.some((tier) => tier.name === name);
   const versitygw: BackgroundBuild = { name: "versitygw", state: "pending", note: "" };
   const pulumi: BackgroundBuild = { name: "pulumi", state: "pending", note: "" };
+  const parts = fetchParts(needs);
   void startBuilds(versitygw, pulumi, args.all, needs("data"), needs("engine") || needs("package"));
   for (const tier of args.tiers) {
     const tierStartedAtMs = performance.now();
-    const missing = await makeReady(tier, { progress, versitygw, pulumi, built, all: args.all, deadlineMs: startedAtMs + BUILD_DEADLINE_MS });
+    const missing = await makeReady(tier, { progress, parts, versitygw, pulumi, built, all: args.all, deadlineMs: startedAtMs + BUILD_DEADLINE_MS });
     const counts = missing === null ? await runTier(tier, args) : { passed: 0, failed: 0, skipped: countFiles(tier) };
     if (missing !== null && counts.skipped > 0) progress.loud(`tier ${tier.name} (${counts.skipped} files) is skipped: ${missing}`);
     results.push({ name: tier.name, ...counts, seconds: seconds(tierStartedAtMs), about: tier.about });
@@ -105,6 +106,20 @@ async function tryBuild(progress: Progress): Promise<boolean> {
   }
 }
 
+/**
+ * Fetches and unpacks what later tiers need while the quick ones run; with a filled cache it is there at once. What fails here fails again
+ * where it is needed, and is told there.
+ */
+async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void> {
+  const works = [
+    ...((["data", "engine", "package"] as const).some(needs) ? [ensurePostgres] : []),
+    ...(needs("data")
+      ? [() => findPostgres(15), () => findPostgres(17), ...STOCK_VERSIONS.map((version) => () => findStockPgbackrest(version))]
+      : []),
+  ];
+  for (const work of works) await work().catch(() => null);
+}
+
 /** Starts the slow builds one after the other (each uses all cores), when they are wanted and not there. */
 async function startBuilds(versitygw: BackgroundBuild, pulumi: BackgroundBuild, all: boolean, data: boolean, engine: boolean): Promise<void> {
   const one = async (
@@ -131,6 +146,8 @@ async function startBuilds(versitygw: BackgroundBuild, pulumi: BackgroundBuild, 
 
 interface Ready {
   readonly progress: Progress;
+  /** Ends when nobody fetches parts in the background any more. */
+  readonly parts: Promise<void>;
   readonly versitygw: BackgroundBuild;
   readonly pulumi: BackgroundBuild;
   readonly built: boolean;
@@ -145,6 +162,7 @@ async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
   if (!ready.built) return "dist/ could not be built";
   try {
     await ready.progress.step("PostgreSQL", async (note) => {
+      await ready.parts;
       const { version, source } = await ensurePostgres();
       note(`${version} (${source})`);
     });
