@@ -62,12 +62,18 @@ function combine(repo: Repository, path: string, failures: readonly BackupError[
   const [first] = present;
   const kind = first === undefined ? "fileMissing" : kinds.size > 1 ? "fileOpen" : first.kind;
   const lines = failures.map((failure) => `${failure.name}: ${failure.message}`);
-  const own = failures.flatMap((failure) => failure.hints);
-  const cryptoHint = present.some((failure) => isError(failure, "crypto", "format")) ? ["is or was the repo encrypted?"] : [];
   return fail(kind, [`unable to load info file '${path}' or '${copyOf(path)}':`, ...lines].join("\n"), {
-    hint: [...new Set([...own, ...cryptoHint, ...hints])],
+    hint: present.length === 0 ? hints : hintsOf(failures, present),
     repoKey: repo.key,
     path,
     retryable: first?.retryable ?? false,
   });
+}
+
+/** Stock asks about stanza-create whatever happened; here only when both are missing, so that the real reason stands out. */
+function hintsOf(failures: readonly BackupError[], present: readonly BackupError[]): readonly string[] {
+  const own = [...new Set(failures.flatMap((failure) => failure.hints))];
+  if (own.length > 0) return own;
+  const damaged = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
+  return present.some((failure) => isError(failure, "crypto", "format")) ? ["is or was the repo encrypted?", damaged] : [damaged];
 }

@@ -84,6 +84,9 @@ describe("info files", () => {
   });
 
   describe("of which neither can be read", () => {
+    const HINT_PASSPHRASE = "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+    const HINT_DAMAGED = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
+
     it("are missing (55) when there is none, with what to do", async () => {
       const error = await loadArchiveInfo(repository(2)).catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ kind: "fileMissing", exitCode: 55, repoKey: 2, path: MAIN });
@@ -108,7 +111,7 @@ describe("info files", () => {
       const storage = await stored();
       flip(storage, MAIN);
       flip(storage, COPY);
-      await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "checksum" });
+      await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "checksum", hints: [HINT_DAMAGED] });
       const faulty = new FaultyStorage(storage).plan(
         "read",
         { kind: "error", error: fail("access", "refused", { hint: "check the key." }) },
@@ -117,7 +120,7 @@ describe("info files", () => {
       const error = await loadArchiveInfo(repository(1, { storage: faulty })).catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ kind: "fileOpen", exitCode: 41 });
       expect((error as Error).message).toContain("AccessError: refused");
-      expect(error).toHaveProperty("hints", expect.arrayContaining(["check the key."]));
+      expect(error).toHaveProperty("hints", ["check the key."]);
     });
 
     it("ask whether the repository is encrypted when the passphrase does not fit", async () => {
@@ -127,7 +130,7 @@ describe("info files", () => {
       ] as const) {
         const storage = await stored(pass);
         const error = await loadArchiveInfo(repository(1, { storage, pass: found })).catch((thrown: unknown) => thrown);
-        expect(error).toMatchObject({ kind: "crypto", exitCode: 95, hints: expect.arrayContaining(["is or was the repo encrypted?"]) });
+        expect(error).toMatchObject({ kind: "crypto", exitCode: 95, hints: [HINT_PASSPHRASE] });
         expect(JSON.stringify([error, (error as Error).message])).not.toContain(found);
       }
     });
