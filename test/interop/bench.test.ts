@@ -17,7 +17,7 @@ describe("the benchmark", async () => {
     if (result === null) throw new Error("stock pgbackrest was there a moment ago");
     const rows = result.table.split("\n");
     expect(rows[0]).toMatch(/^\| measure \| stock 2\.60\.\d+ \| pgbackstop \| ratio \| target \|$/);
-    expect(rows).toHaveLength(16);
+    expect(rows).toHaveLength(20);
     for (const row of rows.slice(2)) expect(row).toMatch(/^\| [^|]+ \| \d+(\.\d+)? \| \d+(\.\d+)? \| \d+\.\d\d \| (≤ \d\.\d)? ?\|$/);
     expect(result.facts.at(-1)).toMatch(/[0-9a-f]{40}$/);
     for (const ratio of Object.values(result.ratios)) expect(ratio).toBeGreaterThan(0);

@@ -186,14 +186,12 @@ export class Bed {
     return Number(text.split("\t")[0]);
   }
 
-  /** Restores into an empty directory and gives the hash of the relations that came back. */
-  async restore(program: Program, repo: number): Promise<{ readonly cost: Cost; readonly hash: string }> {
+  /** Restores into an empty directory, or with `delta` onto what the restore before left there, and gives the hash of the relations there. */
+  async restore(program: Program, repo: number, { delta = false } = {}): Promise<{ readonly cost: Cost; readonly hash: string }> {
     const target = join(this.folder, program, "restored", "data");
-    rmSync(target, { recursive: true, force: true });
-    const cost = await this.run(program, [`--pg1-path=${target}`, `--repo=${repo}`, "restore"]);
-    const hash = await hashOf(join(target, "base"));
-    rmSync(target, { recursive: true, force: true });
-    return { cost, hash };
+    if (!delta) rmSync(target, { recursive: true, force: true });
+    const cost = await this.run(program, [`--pg1-path=${target}`, `--repo=${repo}`, ...(delta ? ["--delta"] : []), "restore"]);
+    return { cost, hash: await hashOf(join(target, "base")) };
   }
 
   async remove(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --size=MB --rounds=N --compress=zst|gz --write]`: ours beside stock pgBackRest, on the same data, in one run.
+ * `npm run bench [-- --size=MB --rounds=N --compress=zst|gz --write --help]`: ours beside stock pgBackRest, on the same data, in one run.
  *
  * Stock takes two backups, one for each repository; ours takes one into both. The programs take turns, each round in the other order, and
  * the medians are printed as a Markdown table; `--write` puts it into docs/benchmarks.md with the machine that it was measured on.
@@ -25,7 +25,11 @@ export interface BenchOptions {
 
 interface Figures {
   readonly backup: Cost[];
+  /** Into repo1 alone. */
+  readonly singleBackup: Cost[];
   readonly restore: Record<number, Cost[]>;
+  /** `--delta` from repo1 onto what was just restored from there. */
+  readonly delta: Cost[];
   /** Milliseconds of each archive-push call without anything ahead. */
   readonly pushMs: number[];
   readonly pushCpuS: number[];
@@ -39,11 +43,27 @@ export interface BenchResult {
   readonly table: string;
   readonly facts: readonly string[];
   /** Ratios of ours to stock. */
-  readonly ratios: { readonly backupWall: number; readonly backupCpu: number; readonly restoreWall: number };
+  readonly ratios: {
+    readonly backupWall: number;
+    readonly backupCpu: number;
+    readonly singleCpu: number;
+    readonly restoreWall: number;
+    readonly restoreCpu: number;
+  };
 }
 
 const REPO_KEYS = [1, 2] as const;
 const MIB = 1024 * 1024;
+
+const HELP = `npm run bench -- [options]: pgbackstop beside stock pgBackRest 2.60, on the same data, in one run
+
+  --size=MB          data in the cluster (1024)
+  --rounds=N         turns of each program, of which the medians are taken (3)
+  --segments=N       WAL segments to push (24)
+  --compress=zst|gz  compression of both programs (zst)
+  --write            put the result into docs/benchmarks.md
+  --help             this text
+`;
 
 if (require.main === module) {
   void main(process.argv.slice(2)).then(async (exitCode) => {
@@ -53,6 +73,10 @@ if (require.main === module) {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(HELP);
+    return 0;
+  }
   const progress = createProgress();
   const options = parseArguments(argv);
   const result = await bench(options, progress);
@@ -66,7 +90,7 @@ function parseArguments(argv: readonly string[]): BenchOptions {
   const value = (name: string, otherwise: string): string => argv.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise;
   const known = /^--(size=\d+|rounds=\d+|segments=\d+|compress=(zst|gz)|write)$/;
   const unknown = argv.filter((word) => !known.test(word));
-  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(" ")} (--size=MB --rounds=N --segments=N --compress=zst|gz --write)`);
+  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(" ")} (--help tells what there is)`);
   return {
     sizeMb: Number(value("size", "1024")),
     rounds: Number(value("rounds", "3")),
@@ -109,7 +133,7 @@ export async function bench(options: BenchOptions, progress: Progress): Promise<
 }
 
 function noFigures(): Figures {
-  return { backup: [], restore: { 1: [], 2: [] }, pushMs: [], pushCpuS: [], storedBytes: [], segmentsPerS: [] };
+  return { backup: [], singleBackup: [], restore: { 1: [], 2: [] }, delta: [], pushMs: [], pushCpuS: [], storedBytes: [], segmentsPerS: [] };
 }
 
 /** Everything once by one program. Returns the hashes of what it restored. */
@@ -127,7 +151,14 @@ async function playRound(bed: Bed, program: Program, figures: Figures, note: (te
     const { cost, hash } = await bed.restore(program, key);
     figures.restore[key]?.push(cost);
     hashes.push(hash);
+    if (key !== 1) continue;
+    note("restore --delta");
+    const again = await bed.restore(program, key, { delta: true });
+    figures.delta.push(again.cost);
+    hashes.push(again.hash);
   }
+  note("backup into one repository");
+  figures.singleBackup.push(await bed.run(program, ["--repo=1", "--type=full", "backup"]));
   note("archive-push");
   await pushOneByOne(bed, program, figures);
   await bed.renewRepositories(program);
@@ -165,18 +196,25 @@ function report(bed: Bed, options: BenchOptions, figures: Record<Program, Figure
   const sizeMb = bed.dataSizeBytes / MIB;
   const backup = (of: Figures): Cost => medianCost(of.backup);
   const backupWall = add("full backup into both repositories: wall, s", 1, (of) => backup(of).wallS, "≤ 0.8");
-  const backupCpu = add("full backup into both repositories: processor, s", 1, (of) => backup(of).cpuS);
+  const backupCpu = add("full backup into both repositories: processor, s", 1, (of) => backup(of).cpuS, "≤ 0.8");
   add("full backup into both repositories: MiB of data a second", 0, (of) => sizeMb / backup(of).wallS);
   add("full backup: peak memory, MiB", 0, (of) => backup(of).peakMemoryBytes / MIB);
   add("full backup: size in one repository, MiB", 0, (of) => median(of.storedBytes) / MIB);
+  const single = (of: Figures): Cost => medianCost(of.singleBackup);
+  add("full backup into one repository: wall, s", 1, (of) => single(of).wallS);
+  const singleCpu = add("full backup into one repository: processor, s", 1, (of) => single(of).cpuS, "≤ 0.9");
   const restoreWalls: number[] = [];
+  const restoreCpus: number[] = [];
   for (const key of REPO_KEYS) {
     const restore = (of: Figures): Cost => medianCost(of.restore[key] ?? []);
     const title = `restore from repo${key}${key === 2 ? " (encrypted)" : ""}`;
     restoreWalls.push(add(`${title}: wall, s`, 1, (of) => restore(of).wallS, "≤ 1.3"));
-    add(`${title}: processor, s`, 1, (of) => restore(of).cpuS);
+    restoreCpus.push(add(`${title}: processor, s`, 1, (of) => restore(of).cpuS, "≤ 1.3"));
     add(`${title}: peak memory, MiB`, 0, (of) => restore(of).peakMemoryBytes / MIB);
   }
+  const delta = (of: Figures): Cost => medianCost(of.delta);
+  add("restore --delta of an unchanged cluster: wall, s", 1, (of) => delta(of).wallS);
+  add("restore --delta of an unchanged cluster: processor, s", 1, (of) => delta(of).cpuS);
   add("archive-push of one segment to both: latency, ms", 0, (of) => median(of.pushMs));
   add("archive-push of one segment to both: processor, ms", 0, (of) => median(of.pushCpuS) * 1000);
   add("archive-push with segments waiting: segments a second", 2, (of) => median(of.segmentsPerS));
@@ -192,7 +230,11 @@ function report(bed: Bed, options: BenchOptions, figures: Record<Program, Figure
     `${formatBytes(bed.dataSizeBytes)} of databases, ${options.compressType}, process-max 2, two posix repositories, repo2 encrypted; medians of ${options.rounds} rounds, ${bed.segments.length} WAL segments of 16 MiB`,
     `sha1 of what every restore of both programs brought back: ${hash}`,
   ];
-  return { table: [...head, ...body].join("\n"), facts, ratios: { backupWall, backupCpu, restoreWall: median(restoreWalls) } };
+  return {
+    table: [...head, ...body].join("\n"),
+    facts,
+    ratios: { backupWall, backupCpu, singleCpu, restoreWall: median(restoreWalls), restoreCpu: median(restoreCpus) },
+  };
 }
 
 function writeDocument(result: BenchResult): void {
@@ -204,7 +246,7 @@ function writeDocument(result: BenchResult): void {
     "# Benchmarks",
     "",
     "`npm run bench -- --write` measured this: pgbackstop beside stock pgBackRest, on the same data, in one run. A ratio below 1 means less than",
-    "stock (for rates: slower). Other work on the machine moves the seconds; the ratios move less.",
+    "stock (for rates: slower). Other work on the machine moves the wall times most, the processor times less, their ratios least.",
     "",
     ...result.facts.map((fact) => `- ${fact}`),
     "",
