@@ -156,8 +156,8 @@ export class ProcessHost implements CommandHost {
     return this.#pool;
   }
 
-  debt(): DebtStore {
-    return openDebt(this.config.spoolPath, this.config.stanza ?? "");
+  debt(stanza = this.config.stanza ?? ""): DebtStore {
+    return openDebt(this.config.spoolPath, stanza);
   }
 
   async loadControl(): ReturnType<CommandHost["loadControl"]> {

@@ -21,7 +21,8 @@ export interface CommandHost {
   /** Every configured cluster, connected to when it is asked for. */
   servers(): readonly ServerCandidate[];
   pool(): JobPool;
-  debt(): DebtStore;
+  /** Of a stanza, by default the configured one. */
+  debt(stanza?: string): DebtStore;
   loadControl(): Promise<PgControl>;
   /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
   lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];

@@ -6,31 +6,40 @@
 import { fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import { renderJson } from "../format/json";
-import { collectInfo, type InfoReport, infoJson } from "../operations/info";
-import { infoText } from "../operations/infoText";
+import type { Config } from "../config/types";
+import { collectInfo, type InfoReport, infoJson, listStanzas, progressJson } from "../operations/info";
+import { infoText, progressText } from "../operations/infoText";
 import { policyError } from "../operations/results";
-import type { Command } from "./host";
+import type { Command, CommandHost } from "./host";
 
 export const infoCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  if (config.stanza === undefined)
-    throw fail("optionRequired", "info command requires option: stanza", {
-      hint: "listing all stanzas of a repository is not available in this version.",
-    });
-  const report = await collectInfo(
-    host.repositories(),
-    host.debt(),
-    {
-      stanza: config.stanza,
-      set: config.set === "latest" ? undefined : config.set,
-      backupLockHeld: host.lockState("backup").held,
-      restoreLockHeld: host.lockState("restore").held,
-    },
-    ctx,
-  );
-  host.print(config.output === "json" ? renderJson(infoJson(report)) : infoText(report));
-  return policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0;
+  const { config } = host;
+  if (config.set !== undefined && config.detailLevel === "progress") {
+    throw fail("optionInvalid", "option 'set' cannot be used with option 'detail-level' = 'progress'");
+  }
+  const stanzas = config.stanza === undefined ? await listStanzas(host.repositories()) : [config.stanza];
+  const reports: InfoReport[] = [];
+  for (const stanza of stanzas) reports.push(await reportOf(host, stanza));
+  host.print(config.output === "json" ? jsonOf(config, reports) : textOf(config, reports));
+  const codes = reports.map((report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0);
+  return codes.find((code) => code !== 0) ?? 0;
 };
+
+function reportOf(host: CommandHost, stanza: string): Promise<InfoReport> {
+  const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
+  const { set, infoType } = host.config;
+  const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };
+  return collectInfo(repos, host.debt(stanza), { stanza, set, type: infoType, locks }, host.ctx);
+}
+
+function jsonOf({ detailLevel }: Config, reports: readonly InfoReport[]): string {
+  return renderJson(reports.map(detailLevel === "progress" ? progressJson : infoJson));
+}
+
+function textOf({ detailLevel }: Config, reports: readonly InfoReport[]): string {
+  if (reports.length === 0) return "No stanzas exist in the repository.\n";
+  return reports.map(detailLevel === "progress" ? progressText : infoText).join("\n");
+}
 
 /** A repository is in trouble when it cannot be read, lacks a stanza that another one has (an empty mount point), or WAL that was dropped. */
 function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {

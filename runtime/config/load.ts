@@ -150,6 +150,8 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     fromRepoKey: values.number("from-repo"),
     toRepoKey: values.number("to-repo"),
     latest: values.flag("latest"),
+    infoType: (resolved.command === "info" ? values.text("type") : undefined) as Config["infoType"],
+    detailLevel: (values.text("detail-level") ?? "full") as Config["detailLevel"],
     filter: values.text("filter"),
     reference: values.text("reference"),
     recurse: values.flag("recurse"),

@@ -180,8 +180,9 @@ const COMMAND_LINE: readonly OptionRow[] = [
       restore: { default: "latest" },
     },
   }),
-  acted("type", "enum", "command-line", ["backup", "restore"], "kind of backup, or where recovery ends", {
+  acted("type", "enum", "command-line", ["backup", "info", "restore"], "kind of backup, or where recovery ends", {
     forCommand: {
+      info: { allowed: ["full", "diff", "incr"] },
       backup: { default: "incr", allowed: ["full", "diff", "incr"] },
       restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
     },
@@ -229,7 +230,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "n",
   }),
   acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment"),
-  accepted("detail-level", "enum", "command-line", NONE, "how much info tells", { default: "full", allowed: ["full", "progress"] }),
+  acted("detail-level", "enum", "command-line", ["info"], "how much info tells", { default: "full", allowed: ["full", "progress"] }),
   acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself"),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
   acted("sample", "integer", "command-line", ["verify"], "percent of the data files to read; WAL is read in any case", {

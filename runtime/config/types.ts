@@ -206,6 +206,9 @@ export interface Config {
   readonly fromRepoKey: number | undefined;
   readonly toRepoKey: number | undefined;
   readonly latest: boolean;
+  /** `--type` of info. */
+  readonly infoType: "full" | "diff" | "incr" | undefined;
+  readonly detailLevel: "full" | "progress";
   /** Of repo-ls an expression, of manifest the name of one file. */
   readonly filter: string | undefined;
   readonly reference: string | undefined;

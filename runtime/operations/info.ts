@@ -3,13 +3,17 @@
  *
  * One repository that cannot be read is a status of its own and hides nothing of the others.
  */
+import { basename } from "node:path";
+import { compareBytes } from "../base/bytes";
 import type { Context } from "../base/context";
 import { type BackupError, isError } from "../base/errors";
 import { perRepo } from "../base/parallel";
 import { archiveIdOf } from "../format/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../format/backupInfo";
 import type { JsonValue } from "../format/json";
-import type { Manifest } from "../format/manifest";
+import type { BackupType } from "../format/label";
+import type { Manifest, ManifestTarget } from "../format/manifest";
+import type { LockState } from "../local/lockState";
 import type { DebtStore } from "../local/debt";
 import { openGap } from "./dropWal";
 import { loadManifest } from "../repository/backupStore";
@@ -54,18 +58,41 @@ export interface InfoReport {
   readonly stanza: string;
   readonly status: { readonly code: number; readonly message: string };
   readonly repos: readonly InfoRepo[];
-  readonly backupLockHeld: boolean;
-  readonly restoreLockHeld: boolean;
+  readonly locks: InfoLocks;
   /** Of `--set`: the manifest of each repository that has it. */
   readonly manifests: ReadonlyMap<number, Manifest>;
+}
+
+/** What runs on this host. */
+export interface InfoLocks {
+  readonly backup: LockState;
+  readonly restore: LockState;
 }
 
 export interface InfoOptions {
   readonly stanza: string;
   readonly set: string | undefined;
-  readonly backupLockHeld: boolean;
-  readonly restoreLockHeld: boolean;
+  /** Only backups of this type. */
+  readonly type: BackupType | undefined;
+  readonly locks: InfoLocks;
 }
+
+/** Stanzas that any repository has something of, ascending. A repository that cannot be asked is left out; its error shows in each report. */
+export async function listStanzas(repos: readonly Repository[]): Promise<string[]> {
+  const found = await perRepo(repos, async (repo) => {
+    const names: string[] = [];
+    for (const area of ["archive", "backup"]) {
+      for await (const entry of repo.storage.list(area)) if (entry.type === "directory") names.push(basename(entry.path));
+    }
+    return names;
+  });
+  const names = new Set(found.flatMap((result) => (result.ok ? result.value : [])));
+  if (names.size === 0 && found.some((result) => !result.ok)) return [UNKNOWN_STANZA];
+  return [...names].sort(compareBytes);
+}
+
+/** What stock calls the stanza of a repository that cannot be listed. */
+const UNKNOWN_STANZA = "[invalid]";
 
 export async function collectInfo(repos: readonly Repository[], debt: DebtStore, options: InfoOptions, _ctx: Context): Promise<InfoReport> {
   const answers = await perRepo(repos, (repo) => inspect(repo, options));
@@ -82,8 +109,8 @@ export async function collectInfo(repos: readonly Repository[], debt: DebtStore,
     if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
     return { ...base, ...answer.value, error: null };
   });
-  const { stanza, backupLockHeld, restoreLockHeld } = options;
-  return { stanza, status: stanzaStatus(rows), repos: rows, backupLockHeld, restoreLockHeld, manifests };
+  const { stanza, locks } = options;
+  return { stanza, status: stanzaStatus(rows), repos: rows, locks, manifests };
 }
 
 type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups"> & { readonly manifest: Manifest | null };
@@ -103,7 +130,8 @@ async function inspect(repo: Repository, options: InfoOptions): Promise<Inspecte
     const range = await walRange(repo, archiveIdOf(entry));
     if (range.min !== null || entry.id === archiveInfo.currentId) archives.push({ id: archiveIdOf(entry), historyId: entry.id, ...range });
   }
-  const backups = options.set === undefined ? info.backups : info.backups.filter((entry) => entry.label === options.set);
+  const { set, type } = options;
+  const backups = info.backups.filter((entry) => (set === undefined || entry.label === set) && (type === undefined || entry.type === type));
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
   const empty = options.set === undefined ? InfoStatus.noBackup : InfoStatus.notFound;
@@ -160,41 +188,63 @@ function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: stri
   return only.status.code === InfoStatus.other.code ? InfoStatus.other : { code: only.status.code, message: only.status.message };
 }
 
-/** The array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt` and `wal-dropped` to a repository that has some. */
+/** With `--detail-level=progress`: who works, and how far. */
+export function progressJson(report: InfoReport): JsonValue {
+  return { name: report.stanza, status: statusJson(report) };
+}
+
+function statusJson({ status, locks }: InfoReport): JsonValue {
+  return { code: status.code, lock: { backup: lockJson(locks.backup), restore: lockJson(locks.restore) }, message: status.message };
+}
+
+function lockJson({ held, repos }: LockState): JsonValue {
+  if (repos.length === 0) return { held };
+  const { sizeBytes, sizeCompleteBytes } = progressOf({ held, repos });
+  return {
+    held,
+    repo: repos.map((repo) => ({ key: repo.key, size: repo.sizeBytes, "size-cplt": repo.sizeCompleteBytes })),
+    size: sizeBytes,
+    "size-cplt": sizeCompleteBytes,
+  };
+}
+
+/** Of all repositories together. */
+export function progressOf({ repos }: LockState): { readonly sizeBytes: number; readonly sizeCompleteBytes: number } {
+  return {
+    sizeBytes: repos.reduce((sum, repo) => sum + repo.sizeBytes, 0),
+    sizeCompleteBytes: repos.reduce((sum, repo) => sum + repo.sizeCompleteBytes, 0),
+  };
+}
+
+/** One element of the array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt` and `wal-dropped` to a repository that has some. */
 export function infoJson(report: InfoReport): JsonValue {
   const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
   const backups = report.repos.flatMap((repo) => repo.backups.map((entry) => ({ repo, entry })));
   backups.sort((left, right) => left.entry.stoppedAtS - right.entry.stoppedAtS || left.repo.key - right.repo.key);
   const archives = report.repos.flatMap((repo) => repo.archives.map((archive) => ({ repo, archive })));
   archives.sort((left, right) => left.archive.historyId - right.archive.historyId || left.repo.key - right.repo.key);
-  return [
-    {
-      archive: archives.map(({ repo, archive }) => ({
-        database: { id: archive.historyId, "repo-key": repo.key },
-        id: archive.id,
-        max: archive.max,
-        min: archive.min,
-      })),
-      backup: backups.map(({ repo, entry }) => backupJson(repo, entry, report.manifests.get(repo.key))),
-      cipher: ciphers.size > 1 ? "mixed" : ([...ciphers][0] ?? "none"),
-      db: report.repos.flatMap((repo) =>
-        (repo.info?.history ?? []).map((entry) => ({ id: entry.id, "repo-key": repo.key, "system-id": entry.systemId, version: entry.pgVersion })),
-      ),
-      name: report.stanza,
-      repo: report.repos.map((repo) => ({
-        cipher: repo.cipherType,
-        key: repo.key,
-        status: { code: repo.status.code, message: repo.status.message },
-        ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
-        ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
-      })),
-      status: {
-        code: report.status.code,
-        lock: { backup: { held: report.backupLockHeld }, restore: { held: report.restoreLockHeld } },
-        message: report.status.message,
-      },
-    },
-  ];
+  return {
+    archive: archives.map(({ repo, archive }) => ({
+      database: { id: archive.historyId, "repo-key": repo.key },
+      id: archive.id,
+      max: archive.max,
+      min: archive.min,
+    })),
+    backup: backups.map(({ repo, entry }) => backupJson(repo, entry, report.manifests.get(repo.key))),
+    cipher: ciphers.size > 1 ? "mixed" : ([...ciphers][0] ?? "none"),
+    db: report.repos.flatMap((repo) =>
+      (repo.info?.history ?? []).map((entry) => ({ id: entry.id, "repo-key": repo.key, "system-id": entry.systemId, version: entry.pgVersion })),
+    ),
+    name: report.stanza,
+    repo: report.repos.map((repo) => ({
+      cipher: repo.cipherType,
+      key: repo.key,
+      status: { code: repo.status.code, message: repo.status.message },
+      ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
+      ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
+    })),
+    status: statusJson(report),
+  };
 }
 
 function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest | undefined): JsonValue {
@@ -230,13 +280,28 @@ function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest |
 }
 
 function errorList(manifest: Manifest): { "error-list"?: JsonValue } {
-  const names = manifest.files.filter((file) => file.checksumPage === false).map((file) => file.name);
+  const names = errorFiles(manifest);
   return names.length === 0 ? {} : { "error-list": names };
 }
 
 function linkJson(manifest: Manifest): JsonValue {
   const links = manifest.targets.filter((target) => target.type === "link" && target.tablespaceId === undefined);
-  return links.length === 0 ? null : links.map((target) => ({ destination: target.path, name: target.name.replace(/^pg_data\//, "") }));
+  return links.length === 0 ? null : links.map((target) => ({ destination: destinationOf(target), name: shortName(target.name) }));
+}
+
+/** Files with invalid pages, as people know them. */
+export function errorFiles(manifest: Manifest): string[] {
+  return manifest.files.filter((file) => file.checksumPage === false).map((file) => shortName(file.name));
+}
+
+/** Relative to the data directory. */
+export function shortName(name: string): string {
+  return name.replace(/^pg_data\//, "");
+}
+
+/** Where a link leads. */
+export function destinationOf(target: ManifestTarget): string {
+  return target.file === undefined ? target.path : `${target.path}/${target.file}`;
 }
 
 function tablespaceJson(manifest: Manifest): JsonValue {

@@ -3,13 +3,19 @@ import { formatLocalSeconds } from "../base/clock";
 import { formatSize } from "../base/units";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import { labelType } from "../format/label";
-import { type InfoRepo, type InfoReport, InfoStatus } from "./info";
+import type { LockState } from "../local/lockState";
+import { destinationOf, errorFiles, type InfoRepo, type InfoReport, InfoStatus, progressOf, shortName } from "./info";
+
+/** With `--detail-level=progress`: the status alone. */
+export function progressText(report: InfoReport): string {
+  return `stanza: ${report.stanza}\n${statusLines(report).join("\n")}\n`;
+}
 
 export function infoText(report: InfoReport): string {
   const lines = [`stanza: ${report.stanza}`, ...statusLines(report)];
   if (report.status.code === InfoStatus.missingPath.code) return `${lines.join("\n")}\n`;
   lines.push(...cipherLines(report));
-  for (const database of databases(report)) lines.push("", ...databaseLines(report, database));
+  for (const database of databases(report).filter(({ historyId }) => isShown(report, historyId))) lines.push("", ...databaseLines(report, database));
   return `${lines.join("\n")}\n`;
 }
 
@@ -19,10 +25,26 @@ function statusLines(report: InfoReport): string[] {
     ...(droppedCount === 0 ? [] : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository holds: take a new full backup`]),
   ]);
   const { code, message } = report.status;
-  if (code === InfoStatus.ok.code) return ["    status: ok", ...debt];
-  if (code !== InfoStatus.mixed.code && code !== InfoStatus.mismatch.code) return [`    status: error (${message})`, ...repoErrors(report), ...debt];
-  const title = code === InfoStatus.mixed.code ? "mixed" : `error (${message})`;
+  const running = runningText(report.locks);
+  const beside = running === "" ? "" : ` (${running})`;
+  if (code === InfoStatus.ok.code) return [`    status: ok${beside}`, ...debt];
+  const error = `error (${running === "" ? message : `${message}, ${running}`})`;
+  if (code !== InfoStatus.mixed.code && code !== InfoStatus.mismatch.code) return [`    status: ${error}`, ...repoErrors(report), ...debt];
+  const title = code === InfoStatus.mixed.code ? `mixed${beside}` : error;
   return [`    status: ${title}`, ...report.repos.map((repo) => `        repo${repo.key}: ${repoStatus(repo)}`), ...repoErrors(report), ...debt];
+}
+
+function runningText({ backup, restore }: InfoReport["locks"]): string {
+  return [
+    ...(backup.held ? [`backup/expire running${percentText(backup)}`] : []),
+    ...(restore.held ? [`restore running${percentText(restore)}`] : []),
+  ].join(", ");
+}
+
+function percentText(lock: LockState): string {
+  if (lock.repos.length === 0) return "";
+  const { sizeBytes, sizeCompleteBytes } = progressOf(lock);
+  return ` - ${(sizeBytes === 0 ? 100 : Math.floor((sizeCompleteBytes / sizeBytes) * 10_000) / 100).toFixed(2)}% complete`;
 }
 
 function repoStatus(repo: InfoRepo): string {
@@ -40,6 +62,12 @@ function cipherLines(report: InfoReport): string[] {
   const kinds = new Set(report.repos.map((repo) => repo.cipherType));
   if (kinds.size === 1) return [`    cipher: ${[...kinds][0]}`];
   return ["    cipher: mixed", ...report.repos.map((repo) => `        repo${repo.key}: ${repo.cipherType}`)];
+}
+
+/** With `--set` only the cluster of that backup. */
+function isShown(report: InfoReport, historyId: number): boolean {
+  if (report.manifests.size === 0) return report.status.code !== InfoStatus.notFound.code;
+  return report.repos.some((repo) => repo.backups.some((entry) => entry.dbId === historyId));
 }
 
 interface Database {
@@ -94,12 +122,18 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
   if (manifest !== undefined) {
     const names = manifest.databases.filter((row) => !row.name.startsWith("template")).map((row) => `${row.name} (${row.id})`);
     lines.push(`            database list: ${names.length === 0 ? "none" : names.join(", ")}`);
+    const links = manifest.targets.filter((target) => target.type === "link" && target.tablespaceId === undefined);
+    if (links.length > 0)
+      lines.push("            symlinks:", ...links.map((row) => `                ${shortName(row.name)} => ${destinationOf(row)}`));
     const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
     if (spaces.length > 0)
       lines.push("            tablespaces:", ...spaces.map((row) => `                ${row.tablespaceName} (${row.tablespaceId}) => ${row.path}`));
   }
-  if (entry.error === true) lines.push("            error(s) detected during backup");
-  for (const [name, value] of Object.entries(entry.annotations ?? {})) lines.push(`            annotation ${name}: ${value}`);
+  const damaged = manifest === undefined ? [] : errorFiles(manifest);
+  if (damaged.length > 0) lines.push(`            error list: ${damaged.join(", ")}`);
+  else if (entry.error === true) lines.push("            error(s) detected during backup");
+  const notes = manifest === undefined ? [] : Object.entries(entry.annotations ?? {});
+  if (notes.length > 0) lines.push("            annotation(s)", ...notes.map(([name, value]) => `                ${name}: ${value}`));
   return lines;
 }
 

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { type JsonValue, parseJson, renderJson } from "../../../runtime/format/json";
 import { openDebt } from "../../../runtime/local/debt";
-import { collectInfo, infoJson, type InfoOptions, type InfoReport } from "../../../runtime/operations/info";
-import { infoText } from "../../../runtime/operations/infoText";
+import { collectInfo, infoJson, progressJson, type InfoOptions, type InfoReport } from "../../../runtime/operations/info";
+import { infoText, progressText } from "../../../runtime/operations/infoText";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
@@ -15,7 +15,8 @@ import { CONTROL, OTHER_CONTROL, repository, temporaryFolder, walBytes } from ".
 import { store } from "./archive";
 
 const ctx = testContext();
-const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, backupLockHeld: false, restoreLockHeld: false };
+const FREE = { held: false, repos: [] };
+const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, type: undefined, locks: { backup: FREE, restore: FREE } };
 
 /** A repository with stock's info files and an archive of segments 1 to 0x19, as it was when stock printed its info. */
 async function golden(version: "2.45" | "2.60", key: number): Promise<Repository> {
@@ -73,12 +74,12 @@ describe("info", () => {
 
   it("is stock 2.60's JSON", async () => {
     const expected = ofRepos(parseJson(vectorText("v2.60/output/info.json")), [4]) as Record<string, JsonValue>[];
-    expect(renderJson(infoJson(await report([await golden("2.60", 4)])))).toBe(renderJson([{ ...expected[0], cipher: "none" }]));
+    expect(renderJson([infoJson(await report([await golden("2.60", 4)]))])).toBe(renderJson([{ ...expected[0], cipher: "none" }]));
   });
 
   it("is stock 2.45's JSON for two repositories, but for the restore lock that it does not know", async () => {
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
-    const found = renderJson(infoJson(await report(repos))).replace(',"restore":{"held":false}', "");
+    const found = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
     // The golden backup.info is of a moment later, when `annotate` had added a key.
     expect(found.replace('"late":"yes",', "")).toBe(renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])));
   });
@@ -96,7 +97,7 @@ describe("info", () => {
     const found = await report([repo], { set: label });
     const zoned = vectorText("v2.45/output/info-set.txt").replace(/(\d\d:\d\d:\d\d)(?= \/|$)/gm, "$1+00");
     expect(infoText(found)).toBe(zoned);
-    expect(renderJson(infoJson(found)).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
+    expect(renderJson([infoJson(found)]).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
   });
 
   it("tells the zone's offset", async () => {
@@ -107,9 +108,19 @@ describe("info", () => {
     process.env.TZ = "UTC";
   });
 
-  it("tells which locks are held", async () => {
-    const json = infoJson(await report([await golden("2.60", 4)], { backupLockHeld: true, restoreLockHeld: true }));
-    expect(renderJson(json)).toContain('"lock":{"backup":{"held":true},"restore":{"held":true}}');
+  it("tells which locks are held, and how far their holders are", async () => {
+    const held = { held: true, repos: [] };
+    const locked = await report([await golden("2.60", 4)], { locks: { backup: held, restore: held } });
+    expect(renderJson(infoJson(locked))).toContain('"lock":{"backup":{"held":true},"restore":{"held":true}}');
+    expect(infoText(locked)).toContain("    status: ok (backup/expire running, restore running)\n");
+    const repos = [{ key: 4, sizeBytes: 100795221, sizeCompleteBytes: 90912234 }];
+    const halfway = await report([await golden("2.60", 4)], { locks: { backup: { held: true, repos }, restore: FREE } });
+    expect(progressText(halfway)).toBe("stanza: demo\n    status: ok (backup/expire running - 90.19% complete)\n");
+    expect(renderJson([progressJson(halfway)])).toBe(
+      '[{"name":"demo","status":{"code":0,"lock":{"backup":{"held":true,"repo":[{"key":4,"size":100795221,"size-cplt":90912234}],"size":100795221,"size-cplt":90912234},"restore":{"held":false}},"message":"ok"}}]',
+    );
+    const empty = await report([repository(1)], { locks: { backup: held, restore: FREE } });
+    expect(progressText(empty)).toContain("status: error (missing stanza path, backup/expire running)");
   });
 });
 
