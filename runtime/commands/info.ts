@@ -7,7 +7,7 @@ import { fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import { renderJson } from "../format/json";
 import type { Config } from "../config/types";
-import { collectInfo, type InfoReport, infoJson, listStanzas, progressJson } from "../operations/info";
+import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../operations/info";
 import { infoText, progressText } from "../operations/infoText";
 import { policyError } from "../operations/results";
 import type { Command, CommandHost } from "./host";
@@ -47,7 +47,7 @@ function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
   return repos.map(({ key, error, info, status, droppedCount }): RepoResult<null> => {
     if (error !== null) return { repoKey: key, ok: false, error };
     if (droppedCount > 0) return { repoKey: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoKey: key }) };
-    if (info !== null || !known) return { repoKey: key, ok: true, value: null };
+    if (info !== null || !known || status.code === InfoStatus.notFound.code) return { repoKey: key, ok: true, value: null };
     return { repoKey: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoKey: key }) };
   });
 }

@@ -20,7 +20,7 @@ import { loadManifest } from "../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal } from "../repository/walStore";
-import { archiveIdPath } from "../format/repoPath";
+import { archiveIdPath, backupsPath } from "../format/repoPath";
 
 export const InfoStatus = {
   ok: { code: 0, message: "ok" },
@@ -134,13 +134,14 @@ async function inspect(repo: Repository, options: InfoOptions): Promise<Inspecte
   const backups = info.backups.filter((entry) => (set === undefined || entry.label === set) && (type === undefined || entry.type === type));
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
-  const empty = options.set === undefined ? InfoStatus.noBackup : InfoStatus.notFound;
-  return { info, archives, backups, manifest, status: backups.length === 0 ? empty : InfoStatus.ok };
+  if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.notFound };
+  return { info, archives, backups, manifest, status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok };
 }
 
 async function hasAnything(repo: Repository): Promise<boolean> {
-  for await (const _entry of repo.storage.list(`backup/${repo.stanza}`)) return true;
-  return false;
+  const path = backupsPath(repo.stanza);
+  for await (const _entry of repo.storage.list(path)) return true;
+  return repo.storage.features.directories && (await repo.storage.stat(path)) !== null;
 }
 
 /** Lowest and highest segment of an archive id: only its first and last directory are listed. */

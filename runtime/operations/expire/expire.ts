@@ -28,7 +28,6 @@ import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../serverFiles";
 import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
-import { expireServerFiles } from "../serverFiles";
 import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./plan";
 
 export interface Expired {
@@ -54,8 +53,6 @@ export async function expireRepository(repo: Repository, retention: Retention, r
   for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
   await takeOut(run, info, plan, changed);
   await removeDirectories(run, plan.kept, info.cipherPass ?? null);
-  for (const label of await expireServerFiles(repo, labelsOf(plan), request.dryRun))
-    run.tell("detail", `remove kept configuration files of ${label}`);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await expireHistory(run, plan.kept, retention);
@@ -64,10 +61,6 @@ export async function expireRepository(repo: Repository, retention: Retention, r
     labels: plan.sets.flatMap((set) => set.labels).sort(),
     setFound: request.set === undefined || plan.sets.length > 0,
   };
-}
-
-function labelsOf(plan: ExpirePlan): string[] {
-  return plan.kept.map((entry) => entry.label);
 }
 
 interface Run {
