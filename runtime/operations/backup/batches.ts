@@ -29,16 +29,18 @@ export function planBatches(
   /** Of the bundle that a repository has open in this batch. */
   const open = new Map<number, { id: number; sizeBytes: number }>();
   for (const file of files) {
-    const bundleIds = new Map<number, number>();
+    const wanted = new Map<number, number>();
     for (const { repoKey, plan, bundle } of bundling) {
       if (file.sizeBytes > bundle.limitBytes || plan.choices.get(file.name)?.kind === "keep") continue;
       const current = open.get(repoKey) ?? { id: takeId(nextIds, repoKey), sizeBytes: 0 };
-      bundleIds.set(repoKey, current.id);
+      wanted.set(repoKey, current.id);
       const sizeBytes = current.sizeBytes + file.sizeBytes;
       if (sizeBytes >= bundle.sizeBytes) open.delete(repoKey);
       else open.set(repoKey, { id: current.id, sizeBytes });
     }
-    batch.push({ file, bundleIds });
+    // One map for all files of the same bundles: there may be hundreds of thousands.
+    const before = batch.at(-1)?.bundleIds;
+    batch.push({ file, bundleIds: before !== undefined && isSame(before, wanted) ? before : wanted });
     filledBytes += file.sizeBytes;
     if (filledBytes < batchSizeBytes) continue;
     batches.push(batch);
@@ -48,6 +50,10 @@ export function planBatches(
   }
   if (batch.length > 0) batches.push(batch);
   return batches;
+}
+
+function isSame(left: ReadonlyMap<number, number>, right: ReadonlyMap<number, number>): boolean {
+  return left.size === right.size && [...left].every(([key, id]) => right.get(key) === id);
 }
 
 function takeId(nextIds: Map<number, number>, repoKey: number): number {

@@ -133,8 +133,8 @@ class Batch {
     return failed;
   }
 
-  async abandon(error: unknown): Promise<void> {
-    await Promise.all([...this.#bundles.values()].map(({ writer }) => writer.abandon(error)));
+  async abandon(reason: unknown): Promise<void> {
+    await Promise.all([...this.#bundles.values()].map(({ writer }) => writer.abandon(reason)));
   }
 
   async #copyWhole(file: BatchFile, bytes: Uint8Array, fd: number | null): Promise<BatchFileResult> {

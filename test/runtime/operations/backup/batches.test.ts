@@ -1,0 +1,83 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { planBatches } from "../../../../runtime/operations/backup/batches";
+import { type Choice, uncopied } from "../../../../runtime/operations/backup/choose";
+import type { RepoPlan } from "../../../../runtime/operations/backup/plan";
+import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
+
+const MIB = 1024 * 1024;
+
+function scanned(name: string, sizeBytes: number): ScannedFile {
+  return { name, sourcePath: name, sizeBytes, modifiedAtS: 1, mode: 0o600, user: null, group: null };
+}
+
+interface Repo {
+  readonly sizeBytes: number | null;
+  readonly limitBytes: number;
+  /** Every so many files are kept; 0 keeps none. */
+  readonly keeps: number;
+}
+
+function planOf(files: readonly ScannedFile[], repo: Repo): RepoPlan {
+  const choices = new Map(
+    files.map((file, index): [string, Choice] => {
+      const kind = repo.keeps > 0 && index % repo.keeps === 0 ? "keep" : "copy";
+      return [file.name, { kind, row: uncopied(file) }];
+    }),
+  );
+  const plan: Pick<RepoPlan, "choices" | "bundle"> = {
+    choices,
+    bundle: repo.sizeBytes === null ? null : { sizeBytes: repo.sizeBytes, limitBytes: repo.limitBytes },
+  };
+  // The rest of a plan says nothing about batches.
+  return plan as RepoPlan;
+}
+
+const repo = fc.record({
+  sizeBytes: fc.constantFrom(null, MIB, 3 * MIB),
+  limitBytes: fc.constantFrom(64 * 1024, MIB),
+  keeps: fc.integer({ min: 0, max: 3 }),
+});
+const sizes = fc.array(fc.integer({ min: 1, max: MIB }), { maxLength: 40 });
+
+describe("batches", () => {
+  it("hold every file once, in order, and put it into one bundle of each repository that wants it there", () => {
+    fc.assert(
+      fc.property(sizes, fc.tuple(repo, repo), (some, repos) => {
+        const files = some.map((sizeBytes, no) => scanned(`f${no}`, sizeBytes));
+        const plans = repos.map((each, index) => ({ repoKey: index + 1, plan: planOf(files, each) }));
+        const nextIds = new Map<number, number>();
+        const batches = planBatches(files, plans, nextIds);
+        expect(batches.flat().map(({ file }) => file)).toEqual(files);
+        for (const { repoKey, plan } of plans) {
+          const filled = new Map<number, number>();
+          for (const batch of batches) {
+            const ids = new Set<number>();
+            for (const { file, bundleIds } of batch) {
+              const id = bundleIds.get(repoKey);
+              const wanted = plan.bundle !== null && file.sizeBytes <= plan.bundle.limitBytes && plan.choices.get(file.name)?.kind !== "keep";
+              expect(id !== undefined).toBe(wanted);
+              if (id === undefined) continue;
+              ids.add(id);
+              // Full bundles take nothing more.
+              expect(filled.get(id) ?? 0).toBeLessThan(plan.bundle?.sizeBytes ?? 0);
+              filled.set(id, (filled.get(id) ?? 0) + file.sizeBytes);
+            }
+            // A bundle is written by one worker.
+            for (const id of ids) expect(batches.filter((other) => other.some(({ bundleIds }) => bundleIds.get(repoKey) === id))).toHaveLength(1);
+          }
+          expect([...filled.keys()]).toEqual(Array.from({ length: filled.size }, (_, index) => index + 1));
+          expect(nextIds.get(repoKey) ?? 1).toBe(filled.size + 1);
+        }
+      }),
+    );
+  });
+
+  it("go on counting where the last ones ended", () => {
+    const files = [scanned("a", 10), scanned("b", 10)];
+    const plans = [{ repoKey: 1, plan: planOf(files, { sizeBytes: MIB, limitBytes: MIB, keeps: 0 }) }];
+    const nextIds = new Map<number, number>();
+    planBatches(files, plans, nextIds);
+    expect(planBatches(files, plans, nextIds)[0]?.[0]?.bundleIds.get(1)).toBe(2);
+  });
+});
