@@ -4,13 +4,18 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { decryptBytes } from "../../../runtime/format/cipher";
+import { expireRepository } from "../../../runtime/operations/expire/expire";
 import { expireServerFiles, findServerFiles, keepServerFiles, placeServerFiles } from "../../../runtime/operations/serverFiles";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaDelete } from "../../../runtime/operations/stanzaDelete";
 import type { Session } from "../../../runtime/postgres/session";
+import { listLabels } from "../../../runtime/repository/backupStore";
 import { readFile, type Repository } from "../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
-import { makeTree, repository, temporaryFolder } from "../repository/support";
+import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../repository/support";
+import { runBackup } from "./backup/support";
 
 const LABEL = "20261120-064059F";
 const PATH = `pgbackstop/demo/${LABEL}/server-files.json.gz`;
@@ -147,5 +152,24 @@ describe("configuration files outside of the data directory", () => {
     for (const [index, label] of labels.entries())
       expect((await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null).toBe(index === 1 || index > 2);
     expect(await expireServerFiles(plain, [], false)).toEqual([]);
+  });
+
+  it("go with expire and with stanza-delete", async () => {
+    const cluster = makeDataDirectory(folder, {});
+    await stanzaCreate([plain], CONTROL, ctx);
+    for (let turn = 0; turn < 2; turn++) {
+      await runBackup([plain], cluster, ctx);
+      ctx.clock.advance(10_000);
+    }
+    const [old = "", kept = ""] = await listLabels(plain);
+    const exists = async (label: string): Promise<boolean> => (await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null;
+    for (const label of [old, kept]) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
+    const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
+    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: true }, ctx);
+    expect([await exists(old), await exists(kept)]).toEqual([true, true]);
+    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: false }, ctx);
+    expect([await exists(old), await exists(kept)]).toEqual([false, true]);
+    await stanzaDelete(plain, ctx);
+    expect(await exists(kept)).toBe(false);
   });
 });
