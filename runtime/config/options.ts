@@ -547,16 +547,16 @@ const REPOSITORY: readonly OptionRow[] = [
     group: "repo",
     range: ["0", "9999999"],
   }),
-  accepted("repo-block", "boolean", "global", ["backup"], "store changed blocks instead of changed files", {
+  acted("repo-block", "boolean", "global", ["backup"], "store changed blocks instead of changed files", {
     group: "repo",
     default: "n",
     depend: { option: "repo-bundle", values: ["y"], otherwise: "n" },
   }),
-  accepted("repo-block-size-map", "hash", "global", ["backup"], "block size by file size", { ...BLOCK }),
-  accepted("repo-block-age-map", "hash", "global", ["backup"], "block size by age of the file", { ...BLOCK }),
-  accepted("repo-block-checksum-size-map", "hash", "global", ["backup"], "checksum size by block size", { ...BLOCK }),
-  accepted("repo-block-size-super", "size", "global", ["backup"], "size of super blocks", { ...BLOCK, default: "256KiB", range: ["32KiB", "16MiB"] }),
-  accepted("repo-block-size-super-full", "size", "global", ["backup"], "size of super blocks in full backups", {
+  acted("repo-block-size-map", "hash", "global", ["backup"], "block size by file size", { ...BLOCK }),
+  acted("repo-block-age-map", "hash", "global", ["backup"], "block size by age of the file", { ...BLOCK }),
+  acted("repo-block-checksum-size-map", "hash", "global", ["backup"], "checksum size by block size", { ...BLOCK }),
+  acted("repo-block-size-super", "size", "global", ["backup"], "size of super blocks", { ...BLOCK, default: "256KiB", range: ["32KiB", "16MiB"] }),
+  acted("repo-block-size-super-full", "size", "global", ["backup"], "size of super blocks in full backups", {
     ...BLOCK,
     default: "1MiB",
     range: ["32KiB", "16MiB"],
