@@ -55,7 +55,7 @@ describe("help", () => {
     expect(helpText(["restore", "repo2-s3-key"])).toContain("where: configuration file or environment\nold names: repo-s3-key\n");
     expect(helpText(["restore", "type"])).toContain("default: default\nallowed: default, preserve, immediate");
     expect(helpText(["backup", "type"])).toContain("default: incr\nallowed: full, diff, incr\nwhere: command line or environment\n");
-    expect(helpText(["backup", "repo-block"])).toContain("\naccepted, not yet acted on\n");
+    expect(helpText(["backup", "job-retry"])).toContain("\naccepted, not yet acted on\n");
     expect(helpText(["info", "log-format"])).toContain("\nnot an option of pgBackRest\n");
     expect(helpText(["backup", "pg-host"])).toContain("\nrefused when set: run the command on that host\n");
   });
