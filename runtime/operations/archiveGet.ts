@@ -9,7 +9,7 @@
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import type { Context } from "../base/context";
-import { fail, isError, toBackupError } from "../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
@@ -75,12 +75,28 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   if (failed.length > 0) {
     const lines = failed.map((answer) => (answer.ok ? "" : repoErrorLine(answer.repoKey, answer.error)));
     throw fail("repoInvalid", [`unable to tell whether ${options.walName} is in the archive`, ...lines].join("\n"), {
-      hint: "PostgreSQL must not take this for the end of the archive; it tries again.",
+      hint: "PostgreSQL must not take this for the end of the archive.",
+      cause: new Unreadable(failed.map((answer) => answer.repoKey)),
       retryable: true,
     });
   }
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
+}
+
+/** Why it could not be told whether a file is there. */
+class Unreadable extends Error {
+  readonly repoKeys: readonly number[];
+
+  constructor(repoKeys: readonly number[]) {
+    super(`repositories that could not be read: ${repoKeys.join(", ")}`);
+    this.repoKeys = repoKeys;
+  }
+}
+
+/** The repositories that {@link archiveGet} could not read when it could not tell; null for every other error: there the file exists. */
+export function unreadableKeys(error: BackupError): readonly number[] | null {
+  return error.cause instanceof Unreadable ? error.cause.repoKeys : null;
 }
 
 /** How long the other repositories may still take once one of them has offered a copy. */

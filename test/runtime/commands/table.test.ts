@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -32,6 +32,10 @@ beforeEach(async () => {
 const make = (argv: readonly string[], more: Partial<HostParts> = {}): TestHost => host({ argv, repos, ctx, folder, ...more });
 const run = (test: TestHost): Promise<number> => ctx.clock.until(COMMAND_TABLE[test.config.command as keyof typeof COMMAND_TABLE](test));
 const texts = (level = "info"): string[] => ctx.lines.filter((line) => line.level === level).map((line) => line.text);
+
+const withPolicy = (mode: "all" | "any"): Partial<HostParts> => ({
+  config: { settings: { acknowledge: { mode, repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+});
 
 describe("archive-push", () => {
   it("takes an absolute path, or PostgreSQL's relative one in its data directory", async () => {
@@ -87,14 +91,20 @@ describe("archive-get", () => {
 
   it("aborts a recovery that would end where nobody can tell what follows; a standby asks again", async () => {
     second.breakDown(fail("hostConnect", "unreachable"));
-    const test = make(["archive-get", walName(2), join(folder, "RECOVERYXLOG")]);
-    writeFileSync(join(test.dataDirectory, "recovery.signal"), "");
+    const signals = new Set(["recovery.signal"]);
+    const readFile = async (path: string): Promise<Uint8Array | null> =>
+      signals.has(path.slice(`${folder}/data/`.length)) ? new Uint8Array(0) : null;
+    const argv = ["archive-get", walName(2), join(folder, "RECOVERYXLOG")];
+    const under = (mode: "all" | "any"): TestHost => ({ ...make(argv, withPolicy(mode)), readFile });
+    const test = under("any");
     expect(await run(test)).toBe(255);
     expect(ctx.lines.at(-1)).toMatchObject({
       level: "error",
       text: expect.stringContaining(`unable to tell whether ${walName(2)} is in the archive`),
     });
-    writeFileSync(join(test.dataDirectory, "standby.signal"), "");
+    // What was acknowledged under policy all is in the other one as well.
+    await expect(run(under("all"))).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
+    signals.add("standby.signal");
     await expect(run(test)).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
     second.repair();
     expect(await run(test)).toBe(1);
@@ -199,10 +209,6 @@ describe("stanza-create, check and info", () => {
     await expect(run(make(["--archive-timeout=2", "check"], { session: off }))).rejects.toMatchObject({ kind: "archiveDisabled", exitCode: 87 });
     const elsewhere = { ...session, facts: async () => ({ ...(await session.facts()), dataDirectory: "/other" }) };
     await expect(run(make(["--archive-timeout=2", "check"], { session: elsewhere }))).rejects.toMatchObject({ kind: "dbMismatch", exitCode: 58 });
-  });
-
-  const withPolicy = (mode: "all" | "any"): Partial<HostParts> => ({
-    config: { settings: { acknowledge: { mode, repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
   });
 
   it("check warns of a repository that the policy can do without, and fails with 104 for one that it needs", async () => {
