@@ -25,6 +25,7 @@ export const restoreCommand: Command = async (host) => {
       databaseInclude: config.databaseInclude,
       databaseExclude: config.databaseExclude,
       checksumPageError: config.checksumPageError,
+      typeIsDefault: config.restoreTypeIsDefault,
       serverFiles: config.serverFiles,
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       self: host.self,

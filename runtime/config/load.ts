@@ -130,6 +130,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     exclude: values.list("exclude"),
     annotations: values.hash("annotation"),
     restoreType: ((restore ? values.text("type") : undefined) ?? "default") as Config["restoreType"],
+    restoreTypeIsDefault: restore && resolved.find("type")?.entry === undefined,
     target: values.text("target"),
     targetAction: values.text("target-action") as Config["targetAction"],
     targetExclusive: values.flag("target-exclusive"),

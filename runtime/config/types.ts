@@ -183,6 +183,8 @@ export interface Config {
   readonly annotations: Readonly<Record<string, string>>;
 
   readonly restoreType: "default" | "immediate" | "lsn" | "name" | "time" | "xid" | "preserve" | "standby" | "none";
+  /** True when `--type` was not given. */
+  readonly restoreTypeIsDefault: boolean;
   readonly target: string | undefined;
   readonly targetAction: "pause" | "promote" | "shutdown";
   readonly targetExclusive: boolean;

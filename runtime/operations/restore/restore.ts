@@ -47,6 +47,8 @@ export interface RestoreOptions extends RemapOptions {
   /** Refuse a backup that holds pages with a wrong checksum. */
   readonly checksumPageError: boolean;
   readonly recovery: RecoveryRequest;
+  /** True when nobody asked for the type: a backup of a stopped server then recovers nothing, as in stock. */
+  readonly typeIsDefault?: boolean;
   /** Where the configuration files that lay outside of the data directory go; undefined leaves them in the repository. */
   readonly serverFiles?: string | undefined;
   /** Stock's spool of this stanza: segments that wait there belong to what the data directory was before. */
@@ -89,8 +91,10 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   const sources = await openSources(repos, options, ctx);
   const plan = await planRestore(sources, deps, options, ctx);
   const { manifest, layout } = plan;
+  const recovery: RecoveryRequest =
+    options.typeIsDefault === true && !manifest.options.online ? { ...options.recovery, type: "none" } : options.recovery;
 
-  const keep = new Set(["backup.manifest", ...(options.recovery.type === "preserve" ? PRESERVED : [])]);
+  const keep = new Set(["backup.manifest", ...(recovery.type === "preserve" ? PRESERVED : [])]);
   await prepareDirectories(manifest, layout, { overwrite: plan.overwrite !== "no", keep, owners: plan.owners, self: options.self }, ctx);
   await clearSpool(options.spoolPath);
   // What an interrupted restore is recognised by; the passphrase stays in the repository.
@@ -99,7 +103,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   const sizeBytes = await restoreFiles(plan, deps.pool, ctx);
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
-  await writeSettings(options.recovery, { dataDirectory: layout.dataDirectory, mode, owner: base === undefined ? null : plan.owners.of(base) }, ctx);
+  await writeSettings(recovery, { dataDirectory: layout.dataDirectory, mode, owner: base === undefined ? null : plan.owners.of(base) }, ctx);
   await offerServerFiles(plan, options.serverFiles, ctx);
   await syncDirectories(manifest, layout);
   await restoreControl(plan, deps.pool, ctx);
@@ -157,7 +161,8 @@ async function openSources(repos: readonly Repository[], options: RestoreOptions
     try {
       const sources = await Sources.open(readable, selected, ctx);
       const { manifest, repo } = sources;
-      ctx.log.info(`${repo.name}: restore backup set ${manifest.label}, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`);
+      const start = manifest.options.online ? `, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}` : "";
+      ctx.log.info(`${repo.name}: restore backup set ${manifest.label}${start}`);
       return sources;
     } catch (error) {
       if (ctx.signal.aborted) throw error;
@@ -271,7 +276,7 @@ async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<nu
   const large = files.filter((file) => file.sizeBytes > LIMITS.chunkSizeBytes);
   await mapParallel(large, pool.slots, run);
   await mapParallel(files.slice(large.length), pool.slots * LIMITS.filesPerWorker, run);
-  return totalBytes;
+  return plan.manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
 /** Gives the line for the log, to be completed with the progress. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { LIMITS } from "../../../../runtime/base/limits";
+import { renderManifest } from "../../../../runtime/format/manifest";
 import { parsePgControl } from "../../../../runtime/format/pgControl";
 import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
 import { restore, type RestoreOptions, type RestoreOutcome } from "../../../../runtime/operations/restore/restore";
@@ -229,6 +230,26 @@ describe("before anything is touched, a restore refuses", () => {
     expect(existsSync(target)).toBe(false);
     await restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/new/main.conf") } });
     expect(readFileSync(join(folder, "etc/new/main.conf"), "utf8")).toBe("# nothing\n");
+  });
+});
+
+describe("a backup of a stopped server", () => {
+  it("recovers nothing, unless a type of recovery is asked for; its pg_control is as it was", async () => {
+    await runBackup(repos, data, ctx);
+    const [label = ""] = await labels(repos[0]);
+    const manifest = await loadManifest(repos[0], label, null);
+    const offline = { ...manifest, options: { ...manifest.options, online: false } };
+    await first.put(`backup/demo/${label}/backup.manifest`, Buffer.from(renderManifest(offline)));
+    for (const [typeIsDefault, signal] of [
+      [true, false],
+      [false, true],
+    ] as const) {
+      const to = join(folder, String(typeIsDefault));
+      await restoreTo(to, repos, { typeIsDefault });
+      expect(existsSync(join(to, "recovery.signal"))).toBe(signal);
+      expect(readFileSync(join(to, "global/pg_control")).equals(readFileSync(join(data, "global/pg_control")))).toBe(true);
+    }
+    expect(ctx.lines.some((line) => line.text === `repo1: restore backup set ${label}`)).toBe(true);
   });
 });
 
