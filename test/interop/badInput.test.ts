@@ -13,19 +13,36 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PostgresBinaries } from "../../tools/parts/postgres";
 import { type RunResult, run } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { TestCluster } from "../../tools/parts/testCluster";
 import { giveTo, isRoot } from "../../tools/parts/users";
+import { InstanceMetadata } from "../harness/awsKeyServices";
 import { labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, loud, s3Kind } from "../harness/interopParts";
 import { fillBed, writeMore } from "../harness/sampleData";
 import { requireOk, TestBed } from "../harness/testBed";
 
 const FULL = ["backup", "--type=full"];
+const HINT_PASSPHRASE = "HINT: Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+const HINT_DAMAGED = "HINT: the file and its copy are damaged: use another repository, or put back a good copy of either.";
+const HINT_RESTORE_DAMAGED = "HINT: the repository holds a damaged copy: run verify; another repository may hold a good one.";
+const HINT_VERIFY = "HINT: heal copies missing WAL from a repository that has it; restore from a repository that is valid.";
+const HINT_GET = "HINT: PostgreSQL must not take this for the end of the archive; it tries again.";
+/** What is said when archive.info, or backup.info, is in neither place. */
+const MISSING_HINTS = {
+  archive: [
+    "HINT: archive.info cannot be opened but is required to push/get WAL segments.",
+    "HINT: is archive_command configured correctly in postgresql.conf?",
+    "HINT: has a stanza-create been performed?",
+    "HINT: use --no-archive-check to disable archive checks during backup if you have an alternate archiving scheme.",
+  ],
+  backup: ["HINT: backup.info cannot be opened and is required to perform a backup.", "HINT: has a stanza-create been performed?"],
+} as const;
+type InfoKind = keyof typeof MISSING_HINTS;
 /** Added to `[global]` of every bed: retention is no topic here, and answers shall not be waited for. */
 const GLOBAL = { "repo1-retention-full": "9", "repo2-retention-full": "9", "io-timeout": "15", "archive-timeout": "20" };
 
@@ -61,55 +78,94 @@ describe("bad input", async () => {
       return errorOf(result);
     };
 
+    /** One text for each of the two info files: both are read at once, and either may be the first to fail. */
+    const eitherInfo = (code: string, line: (kind: InfoKind, file: string) => string, hints: (kind: InfoKind) => readonly string[]): string[] =>
+      (["archive", "backup"] as const).map((kind) =>
+        [
+          `[${code}]: ${infoFailure(kind, line(kind, `${kind}/main/${kind}.info`), line(kind, `${kind}/main/${kind}.info.copy`))}`,
+          ...hints(kind),
+        ].join("\n"),
+      );
+
     test("a wrong passphrase", async () => {
       const config = bed.variant("passphrase", { global: { "repo2-cipher-pass": "not the right one" } });
-      const reason = (kind: string): string =>
-        [
-          `unable to load info file '${kind}/main/${kind}.info' or '${kind}/main/${kind}.info.copy':`,
-          "CryptoError: unable to flush: wrong passphrase, or the content is damaged or cut short",
-          "CryptoError: unable to flush: wrong passphrase, or the content is damaged or cut short",
-        ].join("\n");
-      const hint = "HINT: Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+      const line = "CryptoError: unable to flush: wrong passphrase, or the content is damaged or cut short";
+      const reason = (kind: InfoKind): string => infoFailure(kind, line, line);
       const verified = await bed.ours(["verify", "--repo=2"], { config });
-      expect(errorOf(verified)).toContain(`[095]: ${reason("archive")}\n${hint}`);
-      expect(verified.exitCode).toBe(95);
+      expect(outcomeOf(verified)).toEqual([95, `[095]: ${reason("archive")}\n${HINT_PASSPHRASE}`]);
       const { result, dataPath } = await bed.restoreAside({ by: null, repo: 2, config });
-      expect(errorOf(result)).toBe(`[103]: unable to find a valid repository\nrepo2: [CryptoError] ${reason("backup")}`);
-      expect(result.exitCode).toBe(103);
+      expect(outcomeOf(result)).toEqual([103, `[103]: unable to find a valid repository\nrepo2: [CryptoError] ${reason("backup")}`]);
       expect(readdirSync(dataPath)).toEqual([]);
       const got = await bed.ours(["archive-get", "--repo=2", segment, join(bed.folder, "side", "got")], { config });
-      expect(errorOf(got)).toContain(`[103]: unable to tell whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}`);
-      expect(got.exitCode).toBe(103);
+      const doubt = `[103]: unable to tell whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_GET}`;
+      expect(outcomeOf(got)).toEqual([103, doubt]);
       const told = await bed.ours(["info", "--output=json"], { config });
-      expect(told.exitCode).toBe(104);
+      // One repository satisfies this bed's policy.
+      expect(told.exitCode).toBe(0);
       expect(parseInfo(told.stdout).repo.map((repo) => repo.status.code)).toEqual([0, 99]);
       // The other repository gets its backup all the same.
       const half = await bed.ours(FULL, { config });
       expect(half.exitCode).toBe(104);
-      expect(errorOf(half)).toMatch(/^\[104\]: backup command encountered error\(s\):\nrepo2: \[CryptoError\] unable to load info file/);
+      expect(["archive", "backup"].map((kind) => `[095]: repo2: ${reason(kind as InfoKind)}\n${HINT_PASSPHRASE}`)).toContain(errorOf(half));
       expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
-    test("a passphrase that is missing", async () => {
-      const result = await bed.ours(["info"], { config: bed.variant("no-passphrase", { global: { "repo2-cipher-pass": null } }) });
-      expect(result.exitCode).toBe(37);
-      expect(errorOf(result)).toMatch(/^\[037\]: info command requires option: repo2-cipher-pass\n/);
+    test("a passphrase that is missing: that repository alone cannot be used", async () => {
+      const config = bed.variant("no-passphrase", { global: { "repo2-cipher-pass": null } });
+      const because = "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.";
+      const alone = await bed.ours(["info", "--repo=2"], { config });
+      expect(outcomeOf(alone)).toEqual([37, `[037]: info command requires option: repo2-cipher-pass\nHINT: ${because}`]);
+      const both = await bed.ours(["info", "--output=json"], { config });
+      expect(parseInfo(both.stdout).repo.map((repo) => repo.status.code)).toEqual([0, 99]);
     });
 
     test("a wrong access key, a wrong secret, a wrong bucket", async () => {
+      const refusal =
+        (said: string) =>
+        (_kind: InfoKind, file: string): string =>
+          `AccessError: unable to get 's3://pgbackstop/repo/${file}': [403] ${said}`;
       const key = await backup2("key", { "repo2-s3-key": "AKIA0000000000000000" });
-      expect(key).toMatch(/^\[105\]: unable to load info file '\w+\/main\/\w+.info' or /);
-      expect(key).toMatch(/^AccessError: unable to get 's3:\/\/pgbackstop\/repo\/\w+\/main\/\w+.info': \[403\] InvalidAccessKeyId: /m);
-      expect(key).toContain("HINT: The service does not know this access key: check repo2-s3-key and repo2-s3-endpoint.");
+      const unknownKey = refusal("InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.");
+      const keyHint = "HINT: The service does not know this access key: check repo2-s3-key and repo2-s3-endpoint.";
+      expect(eitherInfo("105", unknownKey, () => [keyHint])).toContain(key);
       const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
-      expect(secret).toMatch(/^AccessError: unable to get 's3:\/\/pgbackstop\/repo\/\w+\/main\/\w+.info': \[403\] SignatureDoesNotMatch: /m);
-      expect(secret).toContain("HINT: The secret does not belong to the access key: check repo2-s3-key-secret, then repo2-s3-region.");
+      const said = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+      const secretHint = "HINT: The secret does not belong to the access key: check repo2-s3-key-secret, then repo2-s3-region.";
+      expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${said}`), () => [secretHint])).toContain(secret);
       const bucket = await backup2("bucket", { "repo2-s3-bucket": "no-such-bucket" });
-      expect(bucket).toMatch(/^\[073\]: unable to load info file/);
-      expect(bucket).toMatch(
-        /^PathMissingError: unable to get 's3:\/\/no-such-bucket\/repo\/\w+\/main\/\w+.info': bucket 'no-such-bucket' does not exist at localhost$/m,
-      );
-      expect(bucket).toContain("HINT: Check repo2-s3-bucket, repo2-s3-endpoint and repo2-s3-region, or create the bucket.");
+      const noBucket = (_kind: InfoKind, file: string): string =>
+        `PathMissingError: unable to get 's3://no-such-bucket/repo/${file}': bucket 'no-such-bucket' does not exist at localhost`;
+      const bucketHint = "HINT: Check repo2-s3-bucket, repo2-s3-endpoint and repo2-s3-region, or create the bucket.";
+      expect(eitherInfo("073", noBucket, () => [bucketHint])).toContain(bucket);
+    });
+
+    test("keys that an instance gives out, and an instance that gives none out", async () => {
+      const keys = { key: server.accessKey, secret: server.secretKey, token: "a session token", expiresAtMs: Date.now() + 3_600_000 };
+      const metadata = new InstanceMetadata(keys, "writer");
+      await metadata.listen();
+      const config = bed.variant("instance", { global: { "repo2-s3-key-type": "auto", "repo2-s3-key": null, "repo2-s3-key-secret": null } });
+      const { host, origin } = new URL(metadata.origin);
+      const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: origin };
+      const good = parseInfo((await bed.oursOk(["info", "--output=json"], { config, env })).stdout);
+      // The keys are right; a session token is what versitygw knows nothing of, and says so: it came through.
+      const [first, second] = good.repo.map((repo) => repo.status);
+      expect(first?.code).toBe(0);
+      if (server.kind === "versitygw") expect(second?.message).toContain("[400] InvalidToken: The provided token is malformed or otherwise invalid.");
+      else expect(second?.code).toBe(0);
+      await metadata.stop();
+      const half = await bed.ours(FULL, { config, env });
+      const line = `HostConnectError: unable to get temporary credentials of this instance's role: no answer from '${host}' in 3 tries: connect ECONNREFUSED ${host}`;
+      const hint =
+        "HINT: does this host run on EC2? Elsewhere use another repo2-s3-key-type; in a container the hop limit of the metadata service must be 2.";
+      expect(half.exitCode).toBe(104);
+      expect(
+        eitherInfo(
+          "049",
+          () => line,
+          () => [hint],
+        ).map((text) => text.replace("[049]: ", "[049]: repo2: ")),
+      ).toContain(errorOf(half));
+      expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
     test("an expired certificate, one of an unknown authority, and a server that is not there", async () => {
@@ -120,18 +176,18 @@ describe("bad input", async () => {
         chmodSync(caFile, 0o644);
         const port = String(expired.port);
         const text = await backup2("expired", { "repo2-storage-port": port, "repo2-storage-ca-file": caFile });
-        expect(text).toMatch(/^\[049\]: /);
-        expect(text).toContain(`HostConnectError: unable to connect to 'localhost:${port}': its certificate has expired`);
-        expect(text).toContain("HINT: Renew the certificate of the service.");
+        const refusal = (at: number | string, fact: string) => (): string => `HostConnectError: unable to connect to 'localhost:${at}': ${fact}`;
+        const renew = "HINT: Renew the certificate of the service.";
+        expect(eitherInfo("049", refusal(port, "its certificate has expired"), () => [renew])).toContain(text);
         const unknown = await backup2("unknown-ca", { "repo2-storage-ca-file": caFile });
-        expect(unknown).toContain(
-          `HostConnectError: unable to connect to 'localhost:${server.port}': its certificate is of an authority that is not trusted here`,
-        );
-        expect(unknown).toContain("HINT: Put the certificate of the private authority into the file of repo2-storage-ca-file.");
+        const trust = "HINT: Put the certificate of the private authority into the file of repo2-storage-ca-file.";
+        const fact = "its certificate is of an authority that is not trusted here";
+        expect(eitherInfo("049", refusal(server.port, fact), () => [trust])).toContain(unknown);
         await expired.stop();
         const away = await backup2("away", { "repo2-storage-port": port, "io-timeout": "3" });
-        expect(away).toMatch(/^\[049\]: /);
-        expect(away).toContain(`unable to connect to 'localhost:${port}': [ECONNREFUSED]`);
+        const gone = refusal(port, `[ECONNREFUSED] connect ECONNREFUSED 127.0.0.1:${port} (after N attempts)`);
+        const way = "HINT: Check repo2-s3-endpoint (and repo2-storage-host, -port where set), and the way there.";
+        expect(eitherInfo("049", gone, () => [way])).toContain(away.replaceAll(/\(after \d attempts\)/g, "(after N attempts)"));
       } finally {
         await expired.remove();
       }
@@ -142,13 +198,19 @@ describe("bad input", async () => {
       mkdirSync(closed, { mode: 0o700 });
       const config = bed.variant("closed", { global: { "repo1-path": join(closed, "repo") } });
       const created = await bed.ours(["stanza-create"], { config });
-      expect(created.exitCode).toBe(104);
-      expect(errorOf(created)).toContain("repo1: [");
-      expect(errorOf(created)).toContain("[13] Permission denied");
-      expect(errorOf(created)).toContain(`'${closed}' has mode 0700, user 0, group 0; this process is user ${bed.cluster.user.uid}`);
+      const { uid, gid } = bed.cluster.user;
+      const denied = `[13] Permission denied: '${closed}' has mode 0700, user 0, group 0; this process is user ${uid}, group ${gid}`;
+      const right = "HINT: Give the user of this process the right to do this, or run as the user who has it.";
+      const place = join(closed, "repo", "archive", "main", "archive.info");
+      expect(outcomeOf(created)).toEqual([
+        104,
+        `[104]: stanza-create command encountered error(s):\nrepo1: [FileInfoError] unable to get info for path/file '${place}': ${denied}\n${right}`,
+      ]);
       const half = await bed.ours(FULL, { config });
       expect(half.exitCode).toBe(104);
-      expect(errorOf(half)).toMatch(/^\[104\]: backup command encountered error\(s\):\nrepo1: \[FileOpenError\] unable to load info file/);
+      const unreadable = (_kind: InfoKind, file: string): string =>
+        `FileOpenError: unable to open file '${join(closed, "repo", file)}' for read: ${denied}`;
+      expect(eitherInfo("041", unreadable, () => [right]).map((text) => text.replace("[041]: ", "[041]: repo1: "))).toContain(errorOf(half));
       expect(half.stdout).toMatch(/repo2: new backup label = /);
     });
 
@@ -159,8 +221,8 @@ describe("bad input", async () => {
       const config = bed.variant("empty", { global: { "repo1-path": empty } });
       const result = await bed.ours([...FULL, "--repo=1"], { config });
       expect(result.exitCode).toBe(55);
-      expect(errorOf(result)).toContain(`FileMissingError: unable to open missing file '${empty}/archive/main/archive.info' for read`);
-      expect(errorOf(result)).toContain("HINT: has a stanza-create been performed?");
+      const missing = (_kind: InfoKind, file: string): string => `FileMissingError: unable to open missing file '${join(empty, file)}' for read`;
+      expect(eitherInfo("055", missing, (kind) => MISSING_HINTS[kind])).toContain(errorOf(result));
     });
   });
 
@@ -173,21 +235,23 @@ describe("bad input", async () => {
         const mine = await bed.cluster.value("SELECT system_identifier FROM pg_control_system()");
         const its = await other.value("SELECT system_identifier FROM pg_control_system()");
         const line = (key: number): string => `PostgreSQL version 18, system-id ${its} do not match repo${key} stanza version 18, system-id ${mine}`;
-        const mismatch = `[103]: unable to find a valid repository\nrepo1: [ArchiveMismatchError] ${line(1)}\nrepo2: [ArchiveMismatchError] ${line(2)}\n`;
-        const created = errorOf(await bed.ours(["stanza-create"], { config }));
-        expect(created).toContain(`repo1: [FileInvalidError] backup and archive info files exist but do not match the database\n${line(1)}`);
-        expect(errorOf(await bed.ours(FULL, { config }))).toContain(mismatch);
-        expect(errorOf(await bed.ours(["check"], { config }))).toContain(mismatch);
+        const stanzaHints = "HINT: are you archiving to the correct stanza?\nHINT: has a stanza-upgrade been forgotten?";
+        const each = (text: (key: number) => string): string => [1, 2].map((key) => `repo${key}: ${text(key)}`).join("\n");
+        const invalid = "[103]: unable to find a valid repository";
+        const mismatch = `${invalid}\n${each((key) => `[ArchiveMismatchError] ${line(key)}`)}\n${stanzaHints}`;
+        const exists = (key: number): string => `[FileInvalidError] backup and archive info files exist but do not match the database\n${line(key)}`;
+        const created = await bed.ours(["stanza-create"], { config });
+        const upgrade = "HINT: is this the correct stanza?\nHINT: did an error occur during stanza-upgrade?";
+        expect(outcomeOf(created)).toEqual([103, `${invalid}\n${each(exists)}\n${upgrade}`]);
+        expect(outcomeOf(await bed.ours(FULL, { config }))).toEqual([103, mismatch]);
+        expect(outcomeOf(await bed.ours(["check"], { config }))).toEqual([103, mismatch]);
         const pushed = await bed.ours(["archive-push", join(other.dataPath, "pg_wal", "000000010000000000000001")], { config });
-        expect(errorOf(pushed)).toContain(mismatch);
-        expect(pushed.exitCode).toBe(103);
+        expect(outcomeOf(pushed)).toEqual([103, mismatch]);
         const alone = await bed.ours([...FULL, "--repo=1"], { config });
-        expect(alone.exitCode).toBe(44);
+        expect(outcomeOf(alone)).toEqual([44, `[044]: ${line(1)}\n${stanzaHints}`]);
         const got = await bed.ours(["archive-get", segment, join(bed.folder, "side", "got")], { config });
-        expect(got.exitCode).toBe(103);
-        expect(errorOf(got)).toContain(
-          `repo1: [ArchiveMismatchError] unable to retrieve the archive id for database version '18' and system-id '${its}'`,
-        );
+        const noId = `[ArchiveMismatchError] unable to retrieve the archive id for database version '18' and system-id '${its}'`;
+        expect(outcomeOf(got)).toEqual([103, `[103]: unable to tell whether ${segment} is in the archive\n${each(() => noId)}\n${HINT_GET}`]);
       } finally {
         await other.remove();
       }
@@ -203,11 +267,8 @@ describe("bad input", async () => {
       const before = archived(bed, segment);
       const result = await bed.ours(["archive-push", join(folder, segment)]);
       expect(result.exitCode).toBe(45);
-      expect(errorOf(result)).toMatch(
-        new RegExp(
-          `^\\[045\\]: WAL file '${segment}' already exists in the repo[12] archive with a different checksum\nHINT: are multiple primaries`,
-        ),
-      );
+      const duplicate = (key: number): string => `[045]: WAL file '${segment}' already exists in the repo${key} archive with a different checksum`;
+      expect([1, 2].map((key) => `${duplicate(key)}\nHINT: are multiple primaries archiving to this stanza?`)).toContain(errorOf(result));
       expect(archived(bed, segment)).toEqual(before);
     });
 
@@ -220,17 +281,25 @@ describe("bad input", async () => {
       ]);
       await bed.cluster.restart({ archive_command: "true" });
       const foreign = await bed.ours(FULL);
-      expect(foreign.exitCode).toBe(68);
-      expect(errorOf(foreign)).toMatch(/^\[068\]: archive_command 'true' must contain pgbackrest\n/);
+      expect(outcomeOf(foreign)).toEqual([
+        68,
+        [
+          "[068]: archive_command 'true' must contain pgbackrest",
+          "HINT: keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
+          "HINT: where another program archives, name its word as archiveCommandWord in the settings file; an empty word allows any command.",
+        ].join("\n"),
+      ]);
       await bed.cluster.stop("immediate");
       const down = await bed.ours(FULL);
-      expect(down.exitCode).toBe(56);
       const { socketPath } = bed.cluster;
-      expect(errorOf(down)).toMatch(
-        new RegExp(
-          `^\\[056\\]: unable to connect to host '${socketPath}' port 5432 database 'postgres' user 'postgres': connect E\\w+ ${socketPath}`,
-        ),
-      );
+      expect(outcomeOf(down)).toEqual([
+        56,
+        [
+          `[056]: unable to connect to host '${socketPath}' port 5432 database 'postgres' user 'postgres': connect ENOENT ${socketPath}/.s.PGSQL.5432`,
+          "HINT: is PostgreSQL running on this host, and do pg1-socket-path and pg1-port point at it?",
+          "HINT: may this user connect (pg_hba.conf, pg1-user)?",
+        ].join("\n"),
+      ]);
       await bed.cluster.start();
       await bed.oursOk(["check"]);
     });
@@ -243,16 +312,25 @@ describe("bad input", async () => {
       const inFile = await bed.ours(["info"], { config: bed.variant("unknown", { global: { "repo1-pth": "/somewhere" } }) });
       expect(inFile.exitCode).toBe(0);
       expect(inFile.stdout).toContain("WARN: configuration file contains invalid option 'repo1-pth'");
-      const wrong = await bed.ours(["info"], { config: bed.variant("wrong", { global: { "process-max": "many" } }) });
-      expect(wrong.exitCode).toBe(32);
-      expect(errorOf(wrong)).toMatch(/^\[032\]: 'many' is not valid for 'process-max' option\nHINT: allowed range is 1 to 999/);
+      const config = bed.variant("wrong", { global: { "process-max": "many" } });
+      const file = join(config, "pgbackrest.conf");
+      const lineNo = readFileSync(file, "utf8").split("\n").indexOf("process-max=many") + 1;
+      expect(outcomeOf(await bed.ours(["info"], { config }))).toEqual([
+        32,
+        [
+          "[032]: 'many' is not valid for 'process-max' option",
+          "HINT: allowed range is 1 to 999 inclusive",
+          `HINT: the value comes from section [global] of ${file} (line ${lineNo}).`,
+        ].join("\n"),
+      ]);
     });
 
     test("a restore over a running server, and into a directory that is not empty", async () => {
       const running = await bed.ours(["restore"]);
-      expect(running.exitCode).toBe(38);
       const pidFile = join(bed.cluster.dataPath, "postmaster.pid");
-      expect(errorOf(running)).toContain(`[038]: unable to restore while PostgreSQL is running: '${pidFile}' exists (pid ${bed.cluster.pid})`);
+      const onlyIf = "HINT: presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.";
+      const exists = `[038]: unable to restore while PostgreSQL is running: '${pidFile}' exists (pid ${bed.cluster.pid})`;
+      expect(outcomeOf(running)).toEqual([38, `${exists}\n${onlyIf}`]);
       expect(bed.cluster.isRunning()).toBe(true);
 
       const place = join(bed.folder, "side", "not-empty");
@@ -260,15 +338,23 @@ describe("bad input", async () => {
       writeFileSync(join(place, "precious"), "keep me");
       for (const path of [place, join(place, "precious")]) giveTo(path, bed.cluster.user);
       const full = await bed.ours(["restore", `--pg1-path=${place}`, `--tablespace-map=space=${place}-space`]);
-      expect(full.exitCode).toBe(40);
-      expect(errorOf(full)).toMatch(new RegExp(`^\\[040\\]: unable to restore to path '${place}' because it contains files`));
+      const contains = `[040]: unable to restore to path '${place}' because it contains files`;
+      expect(outcomeOf(full)).toEqual([40, `${contains}\nHINT: try using --delta if this is what you intended.`]);
       expect(readdirSync(place)).toEqual(["precious"]);
     });
 
     test("a backup that does not exist", async () => {
       const { result } = await bed.restoreAside({ by: null, args: ["--set=20200101-000000F"] });
-      expect(result.exitCode).toBe(75);
-      expect(errorOf(result)).toMatch(/^\[075\]: backup set 20200101-000000F is not valid/);
+      const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+      // The newest first, each repository by itself.
+      const others = [1, 2].flatMap((key) =>
+        labelsOf(info)
+          .filter(({ repo }) => repo === key)
+          .reverse(),
+      );
+      const lines = others.map(({ repo, label }) => `repo${repo}: ${label}: is not 20200101-000000F`);
+      const hint = "HINT: run info to list the backups of every repository.";
+      expect(outcomeOf(result)).toEqual([75, ["[075]: backup set 20200101-000000F is not valid", ...lines, hint].join("\n")]);
     });
   });
 
@@ -309,18 +395,17 @@ describe("damaged repositories", async () => {
     const sized = files.map((path) => ({ path, size: statSync(join(bed.repoPath(1), path)).size })).filter((file) => file.path.endsWith(".gz"));
     return sized.sort((left, right) => right.size - left.size)[0]?.path ?? "";
   };
-  const damages: readonly { readonly how: string; damage(path: string): void }[] = [
-    { how: "cut short", damage: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)) },
-    { how: "with a flipped bit", damage: (path) => flipBit(path) },
+  const damages: readonly { readonly how: string; readonly reason: string; damage(path: string): void }[] = [
+    { how: "cut short", reason: "unexpected end of file", damage: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)) },
+    { how: "with a flipped bit", reason: "incorrect data check", damage: (path) => flipBit(path) },
   ];
 
-  for (const { how, damage } of damages) {
+  for (const { how, reason, damage } of damages) {
     test(`a data file ${how}: verify tells, the other repository stands in, alone it fails and nothing can be started`, async () => {
       const path = largest();
       await damaged(bed, path, damage, async () => {
         const verified = await bed.ours(["verify", "--output=text"]);
-        expect(verified.exitCode).toBe(26);
-        expect(errorOf(verified)).toMatch(/^\[026\]: verify found errors in repo1\n/);
+        expect(outcomeOf(verified)).toEqual([26, `[026]: verify found errors in repo1\n${HINT_VERIFY}`]);
         expect(verified.stdout).toMatch(new RegExp(`WARN: repo1: invalid (checksum|size|result) '?${path}`));
         expect(verified.stdout).toMatch(new RegExp(`backup: ${label}, status: invalid`));
 
@@ -328,8 +413,9 @@ describe("damaged repositories", async () => {
         expect(bed.printed.join("\n")).toMatch(/WARN: repo1: \[\w+Error\]/);
 
         const { result, dataPath } = await bed.restoreAside({ by: null, repo: 1 });
-        expect(result.exitCode).toBe(26);
-        expect(errorOf(result)).toMatch(/^\[026\]: /);
+        const target = join(dataPath, path.slice(path.indexOf("pg_data/") + "pg_data/".length).replace(/\.gz$/, ""));
+        const error = `[026]: error restoring '${target}': gz content is damaged or cut short: ${reason}\n${HINT_RESTORE_DAMAGED}`;
+        expect(outcomeOf(result)).toEqual([26, error]);
         expect(existsSync(join(dataPath, "global", "pg_control"))).toBe(false);
         const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], { user: bed.cluster.user, timeoutMs: 20_000 });
         expect(started.exitCode).not.toBe(0);
@@ -363,8 +449,14 @@ describe("damaged repositories", async () => {
           const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
           expect(info.repo.map((repo) => repo.status.code)).toEqual([99, 0]);
           const verified = await bed.ours(["verify", "--repo=1", "--output=text"]);
-          expect([26, 29]).toContain(verified.exitCode);
-          expect(errorOf(verified)).toContain(`unable to load info file '${main}' or '${main}.copy':`);
+          const cut = (name: string): string => `FormatError: '${name}' line 6: expected 'key=value' with a JSON value in section 'backup:current'`;
+          const flipped = (name: string): string => `ChecksumError: '${name}': invalid checksum, actual 'SHA1' but expected 'SHA1'`;
+          const expected =
+            how === "cut short"
+              ? [29, `[029]: ${infoFailure("backup", cut(main), cut(`${main}.copy`))}\nHINT: is or was the repo encrypted?\n${HINT_DAMAGED}`]
+              : [26, `[026]: ${infoFailure("backup", flipped(main), flipped(`${main}.copy`))}\n${HINT_DAMAGED}`];
+          const [exitCode, text] = outcomeOf(verified);
+          expect([exitCode, text.replaceAll(/'[0-9a-f]{40}'/g, "'SHA1'")]).toEqual(expected);
           const { result } = await bed.restoreAside({ by: null, args: [`--set=${label}`] });
           expect(requireOk("restore", result).stdout).toContain(`repo2: restore backup set ${label}`);
         });
@@ -407,11 +499,13 @@ describe("a full disk", async () => {
     await bed.cluster.sql("CREATE TABLE noise AS SELECT md5(g::text) || md5((g * 3)::text) AS text FROM generate_series(1, 60000) g");
     const half = await bed.ours([...FULL, "--archive-timeout=20"]);
     expect(half.exitCode).toBe(104);
-    expect(errorOf(half)).toMatch(
-      /^\[104\]: backup command encountered error\(s\):\nrepo1: \[\w+Error\] unable to \w+ .*: \[28\] No space left on device\n/,
-    );
-    expect(errorOf(half)).toMatch(/HINT: The file system of '.*repo1.*' is full: free or add space\./);
     const label = newLabel(half);
+    // Which file is the one that no longer fits depends on the order of the threads.
+    const data = join(path, "backup", "main", label, "pg_data");
+    const file = /'([^']*)': \[28\]/.exec(errorOf(half))?.[1] ?? "";
+    expect(file.startsWith(`${data}/`)).toBe(true);
+    const full = `[104]: backup command encountered error(s):\nrepo1: [FileWriteError] unable to write '${file}': [28] No space left on device`;
+    expect(errorOf(half)).toBe(`${full}\nHINT: The file system of '${dirname(file)}' is full: free or add space.`);
     const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
     expect(labelsOf(info)).toEqual([{ repo: 2, label }]);
   });
@@ -432,6 +526,16 @@ async function makeBed(binaries: PostgresBinaries, server: S3Server): Promise<Te
 
 function newLabel(result: RunResult): string {
   return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
+}
+
+/** What is said when neither an info file nor its copy can be read, with the line of each. */
+function infoFailure(kind: InfoKind, main: string, copy: string): string {
+  return `unable to load info file '${kind}/main/${kind}.info' or '${kind}/main/${kind}.info.copy':\n${main}\n${copy}`;
+}
+
+/** Exit code and error of a run. */
+function outcomeOf(result: RunResult): [number, string] {
+  return [result.exitCode, errorOf(result)];
 }
 
 /** The one error of a run, without time, level and indentation. */
