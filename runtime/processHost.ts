@@ -148,11 +148,13 @@ export class ProcessHost implements CommandHost {
 
   pool(): JobPool {
     if (this.#pool !== undefined) return this.#pool;
-    const { processMax, stanza = "" } = this.config;
+    const { processMax, stanza = "", command } = this.config;
+    // The agent answers in this thread, also what was asked before the signal to end: it never computes here, and its jobs outlive that signal.
+    const signal = command === "agent" ? this.#closing.signal : this.ctx.signal;
     this.#pool =
-      processMax === 1
+      processMax === 1 && command !== "agent"
         ? inlinePool(new Map(this.repositories().map((repo) => [repo.key, repo])), this.ctx, 1)
-        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, processMax, this.ctx.signal);
+        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, processMax, signal);
     return this.#pool;
   }
 

@@ -6,7 +6,7 @@ import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import { agentSpool, type Spool } from "../local/spool";
-import { archiveGetInTime } from "../operations/archiveGet";
+import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operations/archiveGet";
 import type { ClusterIdentity } from "../operations/identity";
 import { Prefetcher } from "../operations/prefetch";
 
@@ -37,8 +37,13 @@ export class GetService {
         return true;
       }
     }
-    return archiveGetInTime(this.#host.repositories(), { walName, destination, cluster }, config.archiveTimeoutMs, this.#ctx);
+    return archiveGetInTime(this.#host.repositories(), { walName, destination, cluster, fetch: this.#fetch }, config.archiveTimeoutMs, this.#ctx);
   }
+
+  /** In a thread: this one answers. What is in the queue need not survive a crash of the machine. */
+  readonly #fetch = async ({ repo, ...candidate }: Candidate, destination: string): Promise<void> => {
+    await this.#host.pool().run<FetchWalJob>({ kind: "fetchWal", repoKey: repo.key, ...candidate, destination, durable: false });
+  };
 
   async close(): Promise<void> {
     await this.#prefetcher?.settle();
@@ -60,7 +65,7 @@ export class GetService {
       return null;
     }
     const { archiveGetQueueSizeBytesMax: queueSizeBytesMax, processMax } = this.#host.config;
-    const options = { cluster, segmentSizeBytes: cluster.segmentSizeBytes, queueSizeBytesMax, processMax, durable: false };
+    const options = { cluster, segmentSizeBytes: cluster.segmentSizeBytes, queueSizeBytesMax, processMax, fetch: this.#fetch };
     this.#prefetcher = new Prefetcher(this.#host.repositories(), this.#spool, options, this.#ctx);
     return this.#prefetcher;
   }

@@ -2,7 +2,7 @@
  * The WAL of one cluster as the agent keeps it: a push queue over what is ready in pg_wal, renewed when the cluster becomes another one, and
  * the healer beside it.
  *
- * pg_control is read at every look: after an upgrade, or when the data directory was replaced, nothing of the former cluster is answered for.
+ * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, nothing of the former cluster is answered for.
  * A stop file ends the queue; after `start` a new one opens the repositories again.
  */
 import type { Context } from "../base/context";
@@ -13,10 +13,13 @@ import { dropWhenFull } from "../operations/dropWal";
 import { openLocalWal } from "../operations/localWal";
 import type { ClusterIdentity } from "../operations/identity";
 import { type LaneStatus, type PushAnswer, PushQueue } from "../operations/pushQueue";
+import type { PackWalJob } from "../operations/walFile";
 import { ArchiveLock } from "./archiveLock";
 import { healForever } from "./healer";
 
 const LOOK_MS = 500;
+/** pg_control is read again when it was read longer ago: an answer to PostgreSQL takes less time than reading it. */
+const CHECK_MS = 400;
 /** For repositories that are well, once the policy is satisfied: their workers go on after it. */
 const GRACE_MS = 1000;
 
@@ -33,6 +36,7 @@ export class WalService {
   readonly #lock: ArchiveLock;
   readonly #stop = new AbortController();
   readonly #loops: readonly Promise<void>[];
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
   #present: { readonly cluster: ClusterIdentity; readonly queue: PushQueue } | null = null;
 
   constructor(host: CommandHost, ctx: Context) {
@@ -82,8 +86,11 @@ export class WalService {
       this.#leave();
       throw error;
     }
-    const { pgVersion: version, systemId } = await this.#host.loadControl();
     const known = this.#present;
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (known !== null && nowMs - this.#checkedAtMs < CHECK_MS) return known;
+    const { pgVersion: version, systemId } = await this.#host.loadControl();
+    this.#checkedAtMs = nowMs;
     if (known !== null && known.cluster.version === version && known.cluster.systemId === systemId) return known;
     this.#leave();
     const { config } = this.#host;
@@ -94,6 +101,7 @@ export class WalService {
       headerCheck: config.archiveHeaderCheck,
       processMax: config.processMax,
       graceMs: GRACE_MS,
+      pack: (job: PackWalJob) => this.#host.pool().run(job),
     };
     this.#present = { cluster, queue: new PushQueue(this.#host.repositories(), this.#debt, options, this.#lock, this.#ctx) };
     return this.#present;

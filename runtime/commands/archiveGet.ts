@@ -9,7 +9,7 @@ import { isAbsolute } from "node:path";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { stockSpool } from "../local/spool";
 import { isSatisfied } from "../operations/acknowledge";
-import { archiveGetInTime, unreadableKeys } from "../operations/archiveGet";
+import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../operations/archiveGet";
 import { Prefetcher } from "../operations/prefetch";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../operations/spoolGet";
 import type { Command, CommandHost } from "./host";
@@ -64,7 +64,12 @@ async function get(host: CommandHost): Promise<number> {
     if (config.role === "async") {
       if (!lockArchive(host)) return 0;
       const parts = { cluster, segmentSizeBytes: options.segmentSizeBytes, queueSizeBytesMax: options.queueSizeBytesMax };
-      const prefetcher = new Prefetcher(host.repositories(), spool, { ...parts, processMax: config.processMax, durable: true }, ctx);
+      const prefetcher = new Prefetcher(
+        host.repositories(),
+        spool,
+        { ...parts, processMax: config.processMax, fetch: (from: Candidate, path: string) => fetchTo(from, path, true) },
+        ctx,
+      );
       await getSpool(spool, prefetcher, options, ask, ctx);
       return 0;
     }

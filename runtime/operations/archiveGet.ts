@@ -23,6 +23,8 @@ export interface ArchiveGetOptions {
   /** Absolute path that the content goes to. */
   readonly destination: string;
   readonly cluster: ClusterIdentity;
+  /** Copies one candidate to the destination; default {@link fetchTo}. */
+  readonly fetch?: (candidate: Candidate, destination: string) => Promise<void>;
 }
 
 /** One stored copy of a WAL file. */
@@ -62,7 +64,7 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   let lastError: unknown;
   for (const candidate of candidates) {
     try {
-      await fetchTo(candidate, options.destination);
+      await (options.fetch ?? fetchTo)(candidate, options.destination);
       ctx.log.info(`found ${options.walName} in the ${candidate.repo.name}: ${candidate.archiveId} archive`);
       return true;
     } catch (error) {
@@ -150,6 +152,14 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
     for (const stored of await findWal(repo, archiveId, options.walName)) found.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
   }
   return found;
+}
+
+/** {@link fetchTo} as a job for a thread that has opened the repositories. */
+export interface FetchWalJob extends Omit<Candidate, "repo"> {
+  readonly kind: "fetchWal";
+  readonly repoKey: number;
+  readonly destination: string;
+  readonly durable: boolean;
 }
 
 /** @throws archiveDuplicate (45) when the copies are not of one content */

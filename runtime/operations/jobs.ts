@@ -7,16 +7,20 @@
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import type { Repository } from "../repository/repository";
+import { type FetchWalJob, fetchTo } from "./archiveGet";
 import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "./backup/copyBatch";
 import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
 import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "./verifyBundle";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "./verifyFile";
+import { type PackedWal, type PackWalJob, packWal } from "./walFile";
 
 /** What each kind of job takes and gives. */
 interface JobKinds {
   readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
   readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };
+  readonly fetchWal: { readonly job: FetchWalJob; readonly result: undefined };
+  readonly packWal: { readonly job: PackWalJob; readonly result: PackedWal };
   readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
   readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
   readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
@@ -44,6 +48,13 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
       return copyBatch(job, repo, ctx);
     case "copyFile":
       return copyFile(job, repo, ctx);
+    case "fetchWal": {
+      const { repoKey, archiveId, pass, stored, destination, durable } = job;
+      await fetchTo({ repo: repo(repoKey), archiveId, pass, stored }, destination, durable);
+      return undefined;
+    }
+    case "packWal":
+      return packWal(job);
     case "restoreFile":
       return restoreFile(job, repo, ctx);
     case "verifyBundle":

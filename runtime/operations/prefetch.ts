@@ -15,7 +15,7 @@ import { nextSegment } from "../format/walSegment";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { listWal, type StoredWal } from "../repository/walStore";
-import { type Candidate, fetchTo, requireOneContent } from "./archiveGet";
+import { type Candidate, requireOneContent } from "./archiveGet";
 import { archiveIdsOf, type ClusterIdentity } from "./identity";
 import { repoErrorLine } from "./results";
 
@@ -26,8 +26,8 @@ export interface PrefetchOptions {
   readonly queueSizeBytesMax: number;
   /** Segments on their way at the same time. */
   readonly processMax: number;
-  /** True makes what is fetched survive a crash of the machine: for a queue that another process finds later. */
-  readonly durable: boolean;
+  /** Copies one candidate into the queue. */
+  readonly fetch: (candidate: Candidate, destination: string) => Promise<void>;
 }
 
 /** Segments that are fetched ahead at least, as in stock. */
@@ -131,7 +131,7 @@ export class Prefetcher {
       requireOneContent(candidates, name);
       for (const candidate of candidates) {
         try {
-          await fetchTo(candidate, `${this.#spool.path}/${name}`, this.#options.durable);
+          await this.#options.fetch(candidate, `${this.#spool.path}/${name}`);
           return true;
         } catch (error) {
           this.#ctx.log.debug(`${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`);

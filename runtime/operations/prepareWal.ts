@@ -3,23 +3,19 @@
  *
  * A segment of usual size is held in memory while lanes need it; at most `heldMax` are, and one that was let go is read again on demand. A
  * larger one is never held: it is hashed in one pass, and streamed and compressed anew for each repository, which compares the hash at the
- * end. PostgreSQL renames a segment that it no longer needs and writes another one into the same file: what is read counts only if the name
- * still leads to the same unchanged file afterwards. Compression runs beside this thread, so that it can go on answering.
+ * end. With `pack` other threads read, hash and compress, so that this one can go on answering; without it compression alone runs beside it.
  */
 import { createHash } from "node:crypto";
-import { type FileHandle, open, stat } from "node:fs/promises";
 import { type ByteStream, collect, streamOf } from "../base/bytes";
-import { type BackupError, fail } from "../base/errors";
+import { fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { compress, type CompressSpec } from "../format/compress";
 import { parseWalHeader } from "../format/walHeader";
 import { isSegment } from "../repository/walStore";
 import type { ClusterIdentity } from "./identity";
+import { HEADER_SIZE_BYTES, HELD_SEGMENT_SIZE_BYTES_MAX, type PackedWal, type PackWalJob, readAgain, readChecked } from "./walFile";
 
-/** Segments of up to this size, PostgreSQL's default, are held whole. */
-export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const HELD_MAX = 4;
-const HEADER_SIZE_BYTES = 512;
 
 export interface PreparedWal {
   readonly name: string;
@@ -28,7 +24,7 @@ export interface PreparedWal {
   readonly sha1: string;
   /** From the segment's header; null for files that have none. */
   readonly cluster: ClusterIdentity | null;
-  /** Tells this file from another one of the same name: {@link identifyWal}. */
+  /** Tells this file from another one of the same name: `identifyWal`. */
   readonly fileId: string;
   /** The content compressed as asked, made once per kind for what is held. The stream throws `fileRead` when the file has changed. */
   packed(spec: CompressSpec): Promise<() => ByteStream>;
@@ -41,6 +37,8 @@ export interface PrepareOptions {
   readonly heldMax?: number;
   /** Kinds of compression that are asked for; the plain content is let go when all were made. Default: it is kept. */
   readonly kindCount?: number;
+  /** Where segments are read and compressed, and how; default: here, when it is asked for. */
+  readonly pack?: { readonly specs: readonly CompressSpec[]; run(job: PackWalJob): Promise<PackedWal> };
 }
 
 export class WalPreparer {
@@ -81,6 +79,8 @@ export class WalPreparer {
 
   async #read(name: string): Promise<PreparedWal> {
     const path = `${this.#options.walDirectory}/${name}`;
+    const { pack } = this.#options;
+    if (pack !== undefined && isSegment(name)) return this.#readBeside(name, path, pack);
     const hash = createHash("sha1");
     const parts: Uint8Array[] = [];
     let head: Uint8Array | undefined;
@@ -97,6 +97,21 @@ export class WalPreparer {
     return { ...facts, packed: packer(parts, sizeBytes, this.#options.kindCount ?? Number.POSITIVE_INFINITY) };
   }
 
+  async #readBeside(name: string, path: string, pack: NonNullable<PrepareOptions["pack"]>): Promise<PreparedWal> {
+    const { fileId, sizeBytes, sha1, head, contents } = await pack.run({ kind: "packWal", path, specs: pack.specs });
+    const cluster = this.#options.headerCheck ? this.#checkHeader(name, head) : null;
+    const facts = { name, sizeBytes, sha1, cluster, fileId };
+    if (contents === null) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
+    return {
+      ...facts,
+      packed: async (spec) => {
+        const content = contents[pack.specs.findIndex(({ type, level }) => type === spec.type && level === spec.level)];
+        if (content === undefined) throw fail("assert", `${name} was not compressed as ${spec.type} ${spec.level}`);
+        return () => streamOf(content);
+      },
+    };
+  }
+
   #checkHeader(name: string, head: Uint8Array): ClusterIdentity {
     const header = parseWalHeader(head);
     const found: ClusterIdentity = { version: header.pgVersion, systemId: header.systemId };
@@ -108,15 +123,6 @@ export class WalPreparer {
       );
     }
     return found;
-  }
-}
-
-/** What the name leads to now: changes with the file and with its content. @throws fileMissing, fileRead */
-export async function identifyWal(path: string): Promise<string> {
-  try {
-    return fileIdOf(await stat(path, { bigint: true }));
-  } catch (error) {
-    throw readError(path, error);
   }
 }
 
@@ -136,70 +142,4 @@ function packer(parts: readonly Uint8Array[], sizeBytes: number, kindCount: numb
     const content = await packing;
     return () => streamOf(content);
   };
-}
-
-/** Reads a file whole in chunks of their own. @throws fileRead when the name leads to something else afterwards, or the size changed */
-async function readChecked(
-  path: string,
-  visit: (chunk: Uint8Array, sizeBytes: number) => void,
-): Promise<{ readonly fileId: string; readonly sizeBytes: number }> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(path, "r");
-    const before = await handle.stat({ bigint: true });
-    const sizeBytes = Number(before.size);
-    let position = 0;
-    for (;;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(LIMITS.chunkSizeBytes, sizeBytes - position), 1));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
-      if (bytesRead === 0) break;
-      position += bytesRead;
-      if (position > sizeBytes) throw changed(path, `is larger than the ${sizeBytes} bytes that it had`);
-      visit(buffer.subarray(0, bytesRead), sizeBytes);
-    }
-    if (position !== sizeBytes) throw changed(path, `changed from ${sizeBytes} to ${position} bytes`);
-    const fileId = fileIdOf(before);
-    if ((await identifyWal(path)) !== fileId) throw changed(path, "was replaced or written to");
-    return { fileId, sizeBytes };
-  } catch (error) {
-    throw readError(path, error);
-  } finally {
-    await handle?.close();
-  }
-}
-
-async function* readAgain(path: string, expected: Pick<PreparedWal, "sha1" | "sizeBytes">): ByteStream {
-  const hash = createHash("sha1");
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(path, "r");
-    for (let position = 0; position < expected.sizeBytes; ) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(LIMITS.chunkSizeBytes, expected.sizeBytes - position));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
-      if (bytesRead === 0) throw changed(path, `changed from ${expected.sizeBytes} to ${position} bytes`);
-      const chunk = buffer.subarray(0, bytesRead);
-      hash.update(chunk);
-      position += bytesRead;
-      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1) throw changed(path, "has other content than");
-      yield chunk;
-    }
-  } catch (error) {
-    throw readError(path, error);
-  } finally {
-    await handle?.close();
-  }
-}
-
-function fileIdOf(info: { readonly ino: bigint; readonly size: bigint; readonly mtimeNs: bigint }): string {
-  return `${info.ino}:${info.size}:${info.mtimeNs}`;
-}
-
-function changed(path: string, how: string): BackupError {
-  return fail("fileRead", `'${path}' ${how} while it was read`, { path, retryable: true });
-}
-
-function readError(path: string, error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === undefined) return error;
-  return fail(code === "ENOENT" ? "fileMissing" : "fileRead", `unable to read WAL file '${path}': [${code}]`, { path, cause: error });
 }

@@ -17,9 +17,10 @@ import type { Repository } from "../repository/repository";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { WalClaims } from "./heal";
 import type { ClusterIdentity } from "./identity";
-import { identifyWal, WalPreparer } from "./prepareWal";
+import { WalPreparer } from "./prepareWal";
 import { PushTarget } from "./pushWal";
 import { combinedError, repoErrorLine } from "./results";
+import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 
 export interface PushQueueOptions {
   readonly walDirectory: string;
@@ -29,6 +30,8 @@ export interface PushQueueOptions {
   readonly processMax: number;
   /** How long a repository that is well may take once the policy is satisfied, before what it lacks becomes debt. */
   readonly graceMs: number;
+  /** Runs the reading and compressing of segments in other threads; absent: in this one. */
+  readonly pack?: (job: PackWalJob) => Promise<PackedWal>;
 }
 
 /** What must be held while anything is written; `enter` is called for each file, and throws when it cannot be had. */
@@ -113,9 +116,10 @@ export class PushQueue implements WalClaims {
     this.#debt = debt;
     this.#lock = lock;
     this.#ctx = ctx;
-    const kinds = new Set(repos.map(({ compress }) => `${compress.type}:${compress.level}`));
-    const { walDirectory, headerCheck, processMax, cluster } = options;
-    this.#preparer = new WalPreparer({ walDirectory, headerCheck, heldMax: processMax + HELD_MORE, kindCount: kinds.size }, cluster);
+    const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
+    const { walDirectory, headerCheck, processMax, cluster, pack } = options;
+    const held = { heldMax: processMax + HELD_MORE, kindCount: specs.length, ...(pack === undefined ? {} : { pack: { specs, run: pack } }) };
+    this.#preparer = new WalPreparer({ walDirectory, headerCheck, ...held }, cluster);
     this.#lanes = repos.map((repo) => ({
       repo,
       target: new PushTarget(repo, ctx),
@@ -150,7 +154,7 @@ export class PushQueue implements WalClaims {
    * @throws archiveDuplicate, archiveMismatch, fileMissing, fileRead: errors that concern the file itself; term when the queue is closed
    */
   async request(name: string, policy: AcknowledgePolicy, timeoutMs: number): Promise<PushAnswer> {
-    const fileId = await identifyWal(`${this.#options.walDirectory}/${name}`);
+    const fileId = identifyWal(`${this.#options.walDirectory}/${name}`);
     await this.#preparer.keepOnly(name, fileId);
     const file = this.#current(name, fileId);
     file.requests++;

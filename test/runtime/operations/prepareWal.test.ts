@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { collect } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { decompressBytes } from "../../../runtime/format/compress";
-import { identifyWal, WalPreparer } from "../../../runtime/operations/prepareWal";
+import { WalPreparer } from "../../../runtime/operations/prepareWal";
+import { identifyWal, packWal } from "../../../runtime/operations/walFile";
 import { addWal, CLUSTER, makeWalDirectory, temporaryFolder, walBytes, walName } from "../repository/support";
 
 const LIMIT = 1 << 24;
@@ -62,10 +63,48 @@ describe("a prepared WAL file", () => {
     await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead" });
   });
 
+  it("is the same when other threads read and compress it", async () => {
+    const { directory } = preparer([1]);
+    const specs = [
+      { type: "zst", level: 3 },
+      { type: "gz", level: 6 },
+    ] as const;
+    const jobs: string[] = [];
+    const pack = {
+      specs,
+      run: (job: Parameters<typeof packWal>[0]) => {
+        jobs.push(job.path);
+        return packWal(job);
+      },
+    };
+    const wal = new WalPreparer({ walDirectory: directory, headerCheck: true, pack }, CLUSTER);
+    const prepared = await wal.prepare(walName(1));
+    expect(prepared).toMatchObject({
+      sizeBytes: walBytes(1).length,
+      sha1: sha1Hex(walBytes(1)),
+      cluster: CLUSTER,
+      fileId: identifyWal(jobs[0] ?? ""),
+    });
+    for (const spec of specs) {
+      const packed = await collect((await prepared.packed(spec))(), LIMIT);
+      expect(sha1Hex(decompressBytes(packed, spec.type, LIMIT))).toBe(sha1Hex(walBytes(1)));
+    }
+    expect(jobs).toEqual([join(directory, walName(1))]);
+    addWal(directory, walName(2), walBytes(2, 42n));
+    await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "archiveMismatch" });
+    await expect(wal.prepare(walName(3))).rejects.toMatchObject({ kind: "fileMissing" });
+    truncateSync(join(directory, walName(1)), 20 * 1024 * 1024);
+    wal.letGo(walName(1));
+    const large = await wal.prepare(walName(1));
+    expect(large.sizeBytes).toBe(20 * 1024 * 1024);
+    const streamed = await collect((await large.packed(specs[0]))(), 1 << 26);
+    expect(sha1Hex(decompressBytes(streamed, "zst", 1 << 26))).toBe(large.sha1);
+  });
+
   it("counts only when the name leads to the same unchanged file after reading", async () => {
     const { wal, directory } = preparer([1]);
     const path = join(directory, walName(1));
-    const before = await identifyWal(path);
+    const before = identifyWal(path);
     expect((await wal.prepare(walName(1))).fileId).toBe(before);
     wal.letGo(walName(1));
     // As PostgreSQL does with a segment that it needs no longer: the file goes on under another name.
@@ -73,7 +112,7 @@ describe("a prepared WAL file", () => {
     renameSync(path, join(directory, walName(9)));
     await expect(reading).rejects.toMatchObject({ kind: expect.stringMatching(/fileMissing|fileRead/) });
     addWal(directory, walName(1), walBytes(3));
-    expect(await identifyWal(path)).not.toBe(before);
+    expect(identifyWal(path)).not.toBe(before);
   });
 
   it("that failed is tried again", async () => {

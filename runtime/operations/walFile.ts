@@ -1,0 +1,136 @@
+/**
+ * Files in pg_wal as they are read: what is read counts only if the name still leads to the same unchanged file afterwards, because PostgreSQL
+ * renames a segment that it no longer needs and writes another one into the same file.
+ */
+import { createHash } from "node:crypto";
+import { type BigIntStats, statSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import type { ByteStream } from "../base/bytes";
+import { type BackupError, fail } from "../base/errors";
+import { sha1Hex } from "../base/hash";
+import { LIMITS } from "../base/limits";
+import { compressBytes, type CompressSpec } from "../format/compress";
+
+/** Segments of up to this size, PostgreSQL's default, are held whole. */
+export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
+export const HEADER_SIZE_BYTES = 512;
+
+/** What the name leads to now: changes with the file and with its content. One look at a local directory. @throws fileMissing, fileRead */
+export function identifyWal(path: string): string {
+  return fileIdOf(lookAt(path));
+}
+
+function lookAt(path: string): BigIntStats {
+  try {
+    return statSync(path, { bigint: true });
+  } catch (error) {
+    throw readError(path, error);
+  }
+}
+
+export interface PackWalJob {
+  readonly kind: "packWal";
+  readonly path: string;
+  /** How the content is to be compressed; none for a file that is too large to be held. */
+  readonly specs: readonly CompressSpec[];
+}
+
+export interface PackedWal {
+  readonly fileId: string;
+  readonly sizeBytes: number;
+  readonly sha1: string;
+  /** The first bytes. */
+  readonly head: Uint8Array;
+  /** In the order of the specs; null for a file that is too large to be held. */
+  readonly contents: readonly Uint8Array[] | null;
+}
+
+/** Reads, hashes and compresses a file at one go, for a thread that has nothing else to do. @throws fileMissing, fileRead */
+export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
+  const { size } = lookAt(path);
+  if (size > BigInt(HELD_SEGMENT_SIZE_BYTES_MAX)) return hashLarge(path);
+  const parts: Uint8Array[] = [];
+  const { fileId, sizeBytes } = await readChecked(path, (chunk) => void parts.push(chunk), HELD_SEGMENT_SIZE_BYTES_MAX);
+  const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  // A copy: a view would keep the whole segment.
+  const head = bytes.slice(0, HEADER_SIZE_BYTES);
+  return { fileId, sizeBytes, sha1: sha1Hex(bytes), head, contents: specs.map((spec) => compressBytes(bytes, spec)) };
+}
+
+async function hashLarge(path: string): Promise<PackedWal> {
+  const hash = createHash("sha1");
+  let head: Uint8Array = new Uint8Array(0);
+  const read = await readChecked(path, (chunk) => {
+    if (head.length === 0) head = chunk.slice(0, HEADER_SIZE_BYTES);
+    hash.update(chunk);
+  });
+  return { ...read, sha1: hash.digest("hex"), head, contents: null };
+}
+
+/** Reads a file whole in chunks of their own. @throws fileRead when the name leads to something else afterwards, or the size changed */
+export async function readChecked(
+  path: string,
+  visit: (chunk: Uint8Array, sizeBytes: number) => void,
+  chunkSizeBytes: number = LIMITS.chunkSizeBytes,
+): Promise<{ readonly fileId: string; readonly sizeBytes: number }> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, "r");
+    const before = await handle.stat({ bigint: true });
+    const sizeBytes = Number(before.size);
+    let position = 0;
+    for (;;) {
+      const buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(chunkSizeBytes, sizeBytes - position), 1));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) break;
+      position += bytesRead;
+      if (position > sizeBytes) throw changed(path, `is larger than the ${sizeBytes} bytes that it had`);
+      visit(buffer.subarray(0, bytesRead), sizeBytes);
+    }
+    if (position !== sizeBytes) throw changed(path, `changed from ${sizeBytes} to ${position} bytes`);
+    const fileId = fileIdOf(before);
+    if (identifyWal(path) !== fileId) throw changed(path, "was replaced or written to");
+    return { fileId, sizeBytes };
+  } catch (error) {
+    throw readError(path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** Streams a file that was read before. @throws fileRead, before the last chunk is given, when its content has changed */
+export async function* readAgain(path: string, expected: { readonly sha1: string; readonly sizeBytes: number }): ByteStream {
+  const hash = createHash("sha1");
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, "r");
+    for (let position = 0; position < expected.sizeBytes; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(LIMITS.chunkSizeBytes, expected.sizeBytes - position));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) throw changed(path, `changed from ${expected.sizeBytes} to ${position} bytes`);
+      const chunk = buffer.subarray(0, bytesRead);
+      hash.update(chunk);
+      position += bytesRead;
+      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1) throw changed(path, "has other content than");
+      yield chunk;
+    }
+  } catch (error) {
+    throw readError(path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+function fileIdOf(info: { readonly ino: bigint; readonly size: bigint; readonly mtimeNs: bigint }): string {
+  return `${info.ino}:${info.size}:${info.mtimeNs}`;
+}
+
+function changed(path: string, how: string): BackupError {
+  return fail("fileRead", `'${path}' ${how} while it was read`, { path, retryable: true });
+}
+
+function readError(path: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === undefined) return error;
+  return fail(code === "ENOENT" ? "fileMissing" : "fileRead", `unable to read WAL file '${path}': [${code}]`, { path, cause: error });
+}
