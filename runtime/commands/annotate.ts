@@ -1,13 +1,13 @@
 /** `annotate`: adds, changes and (with an empty text) removes notes of the backup `--set`, in every repository that holds it. */
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import { isLabel } from "../format/label";
 import { annotate } from "../operations/annotate";
+import { requireLabel } from "../operations/requireLabel";
 import type { Command } from "./host";
 
 export const annotateCommand: Command = async (host) => {
   const { config, ctx } = host;
   const set = config.set ?? "";
-  if (!isLabel(set)) throw fail("optionInvalidValue", `'${set}' is not a valid backup label format`);
+  requireLabel(set);
   host.requireStarted();
   const repos = host.repositories();
   host.lock(

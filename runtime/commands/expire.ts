@@ -1,10 +1,8 @@
 /** `expire`: each repository (or `--repo`'s) by itself; exit 104 when some could not be expired. Also what `backup` does at its end. */
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import { isLabel } from "../format/label";
 import type { Config, RepoConfig } from "../config/types";
-import { parseWalName } from "../format/walSegment";
 import { expireRepository } from "../operations/expire/expire";
-import type { ExpireRequest, Retention } from "../operations/expire/plan";
+import { checkRequest, type ExpireRequest, type Retention } from "../operations/expire/plan";
 import type { Command, CommandHost } from "./host";
 
 export const expireCommand: Command = async (host) => {
@@ -49,18 +47,15 @@ async function expireEach(host: CommandHost, request: ExpireRequest): Promise<{ 
 /** @throws optionInvalid, optionInvalidValue */
 function requestOf(config: Config): ExpireRequest {
   const { set, oldest, archiveExpireBefore, checksumPageError, dryRun } = config;
-  if (set !== undefined && oldest) throw fail("optionInvalid", "--oldest and --set cannot be used together");
-  if (set !== undefined && !isLabel(set)) throw fail("optionInvalidValue", `'${set}' is not a valid backup label format`);
-  if (archiveExpireBefore !== undefined && parseWalName(archiveExpireBefore)?.kind !== "segment") {
-    throw fail("optionInvalidValue", `'${archiveExpireBefore}' is not a valid WAL segment name for option '--archive-expire-before'`);
-  }
-  return {
+  const request: ExpireRequest = {
     ...(set === undefined ? {} : { set }),
     oldest,
     ...(archiveExpireBefore === undefined ? {} : { archiveExpireBefore }),
     refusePageErrors: checksumPageError,
     dryRun,
   };
+  checkRequest(request);
+  return request;
 }
 
 function retentionOf(repo: RepoConfig): Retention {

@@ -1,7 +1,7 @@
 /** `manifest`: the content of one backup (`--set`, default the newest) of the first repository, or of `--repo`. */
 import { fail } from "../base/errors";
-import { isLabel } from "../format/label";
 import { renderJson } from "../format/json";
+import { requireLabel } from "../operations/requireLabel";
 import { manifestJson, manifestText, reportManifest } from "../operations/manifestReport";
 import { loadManifest } from "../repository/backupStore";
 import { loadBackupInfo } from "../repository/infoStore";
@@ -14,7 +14,7 @@ export const manifestCommand: Command = async (host) => {
   const info = await loadBackupInfo(repo);
   const label = config.set ?? info.backups.at(-1)?.label;
   if (label === undefined) throw fail("backupSetInvalid", `no backup in ${repo.name} to show`, { repoKey: repo.key });
-  if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
+  requireLabel(label);
   const manifest = await loadManifest(repo, label, info.cipherPass ?? null);
   const report = await reportManifest(repo, manifest, config.filter, config.reference);
   host.print(config.output === "json" ? renderJson(manifestJson(report)) : manifestText(report));

@@ -361,7 +361,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
     allowed: ["n", "prefer", "y"],
     booleanLike: true,
   }),
-  accepted("checksum-page-error", "boolean", "global", ["backup", "expire", "restore"], "fail on invalid pages", {
+  acted("checksum-page-error", "boolean", "global", ["backup", "expire", "restore"], "fail on invalid pages", {
     default: "n",
     forCommand: { expire: { default: "y" }, restore: { default: "y" } },
   }),

@@ -7,7 +7,9 @@
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import { type BackupType, isLabel } from "../../format/label";
+import type { BackupType } from "../../format/label";
+import { parseWalName } from "../../format/walSegment";
+import { requireLabel } from "../requireLabel";
 
 export interface Retention {
   /** Backups, or days, by `fullType`; absent keeps all. */
@@ -53,7 +55,16 @@ export interface ExpirePlan {
 
 const DAY_S = 86_400;
 
-/** @throws optionInvalidValue for what is no label; backupSetInvalid (75) for the last full backup of the current cluster */
+/** What a user has asked for. @throws optionInvalid, optionInvalidValue */
+export function checkRequest({ set, oldest, archiveExpireBefore }: ExpireRequest): void {
+  if (set !== undefined && oldest) throw fail("optionInvalid", "--oldest and --set cannot be used together");
+  if (set !== undefined) requireLabel(set);
+  if (archiveExpireBefore !== undefined && parseWalName(archiveExpireBefore)?.kind !== "segment") {
+    throw fail("optionInvalidValue", `'${archiveExpireBefore}' is not a valid WAL segment name for option '--archive-expire-before'`);
+  }
+}
+
+/** @throws backupSetInvalid (75) for the last full backup of the current cluster */
 export function planExpire(repoName: string, info: BackupInfo, retention: Retention, request: ExpireRequest, nowS: number): ExpirePlan {
   if (request.set !== undefined) return planSet(info, retention, request.set);
   const rule = request.oldest ? oldestRule(info, retention, repoName) : { retention, eligible: true, notes: [] };
@@ -66,7 +77,6 @@ export function planExpire(repoName: string, info: BackupInfo, retention: Retent
 
 /** A set by hand. One that is not here changes nothing; the caller tells when no repository has it. */
 function planSet(info: BackupInfo, retention: Retention, label: string): ExpirePlan {
-  if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
   const kept = [...info.backups];
   const archive = archiveRuleOf(retention, undefined);
   if (!kept.some((entry) => entry.label === label)) return { sets: [], kept, archive, latestLost: null, notes: [] };

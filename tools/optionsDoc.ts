@@ -1,0 +1,116 @@
+/**
+ * The text of docs/options.md, from the option table: what each option of pgBackRest's reference does here, or why it does nothing.
+ *
+ * Rows that are not acted on need a reason below; a test fails without one, and when the document is not what this makes.
+ */
+import { OPTIONS, type OptionRow } from "../runtime/config/options";
+import { COMMANDS } from "../runtime/config/types";
+
+/** Why options do nothing or are refused, by the beginning of their names; the first that fits counts. */
+const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
+  ["allow-root", "running as root is neither refused nor asked about"],
+  ["archive-missing-retry", "a segment is called missing only after every repository has answered that it is"],
+  ["beta", "there are no features behind it"],
+  ["cmd-ssh", "no connection to another host is opened: each host runs the program itself"],
+  ["compress-level-network", "nothing is compressed for a connection between hosts"],
+  ["job-retry", "each request retries by itself within io-timeout, and a damaged copy is replaced by another repository's"],
+  ["log-subprocess", "workers are threads; they write into the one log"],
+  ["online", "only a running server is backed up; with `n` the command fails"],
+  ["pg-host", "the command runs on the cluster's host; a configured host other than this one fails"],
+  ["pg-version-force", "the version is read from pg_control; forks that tell another one are not supported"],
+  ["priority", "start the program under nice, or set Nice= in its unit"],
+  ["repo-azure-", "there is no driver for Azure; use posix, cifs or s3"],
+  ["repo-block", "not acted on: files are written whole; block incremental backups of stock are read"],
+  ["repo-gcs-", "there is no driver of its own for Google's store; its S3 interface works with repo-type=s3"],
+  ["repo-hardlink", "unchanged files are referred to, as they are without this option"],
+  ["repo-host", "the command runs where the repository can be reached as a directory or bucket; a configured host fails"],
+  ["repo-s3-requester-pays", "requests are made as the bucket's owner makes them"],
+  ["repo-s3-service", "requests are signed for the service s3"],
+  ["repo-s3-role", "only with repo-s3-key-type=auto"],
+  ["repo-s3-process-cmd", "only with repo-s3-key-type=process"],
+  ["repo-s3-sts-host", "only with repo-s3-key-type=web-id"],
+  ["repo-sftp-", "there is no driver for SFTP; mount the directory, or use s3"],
+  ["repo-storage-prefetch", "reads are streams that run ahead by themselves"],
+  ["repo-storage-read-over", "short gaps are read over by a fixed limit"],
+  ["repo-storage-tag", "objects are written without tags"],
+  ["report", "stock's check prints the report; support tickets of this program do not need one"],
+  ["pg", "the first cluster of the stanza is used"],
+  ["sck-", "connections are kept alive as Node.js does it"],
+  ["stop-auto", "without effect since PostgreSQL 9.6"],
+  ["tcp-keep-alive-", "connections are kept alive as Node.js does it"],
+  ["tls-cipher-", "the ciphers of Node.js are used; they can be set with its own --tls-cipher-list"],
+  ["tls-server-", "there is no server: each host runs the program itself"],
+];
+
+/** Null when nobody has written down why. */
+export function findReason(row: OptionRow): string | null {
+  const reason = REASONS.find(([prefix]) => row.name === prefix || (prefix.length > 2 && row.name.startsWith(prefix)))?.[1];
+  return reason ?? row.refused ?? null;
+}
+
+export function renderOptionsDoc(): string {
+  const acted = OPTIONS.filter((row) => row.acted && row.own !== true);
+  const own = OPTIONS.filter((row) => row.own === true);
+  const refused = OPTIONS.filter((row) => !row.acted && row.refused !== undefined);
+  const without = OPTIONS.filter((row) => !row.acted && row.refused === undefined);
+  const values = OPTIONS.flatMap((row) =>
+    Object.entries(row.refusedValues ?? {}).map(([value, reason]) => `| \`${row.name}=${value}\` | ${reason} |`),
+  );
+  return lines(
+    "# Options",
+    "",
+    "Every option of pgBackRest 2.60's reference, and what it does here. `help COMMAND` and `help COMMAND OPTION` tell more. A configuration file can",
+    "be shared with pgBackRest: whatever is not acted on is read and checked all the same. This page is made from the option table",
+    "(`runtime/config/options.ts`) by `tools/optionsDoc.ts`; a test compares them.",
+    "",
+    "## Acted on",
+    "",
+    "| option | default | commands | what it sets |",
+    "| --- | --- | --- | --- |",
+    ...acted.map(actedLine),
+    "",
+    "## Not pgBackRest's",
+    "",
+    "Options of this program alone; pgBackRest would refuse or warn about them, so they belong on the command line.",
+    "",
+    "| option | default | commands | what it sets |",
+    "| --- | --- | --- | --- |",
+    ...own.map(actedLine),
+    "",
+    "## Read and without effect",
+    "",
+    "| option | why |",
+    "| --- | --- |",
+    ...without.map((row) => `| \`${nameOf(row)}\` | ${findReason(row) ?? ""} |`),
+    "",
+    "## Refused",
+    "",
+    "A command that these would concern fails with 67 when they are set, because ignoring them would be dangerous.",
+    "",
+    "| option | what to do instead |",
+    "| --- | --- |",
+    ...refused.map((row) => `| \`${nameOf(row)}\` | ${row.refused ?? ""} |`),
+    ...values,
+  );
+}
+
+function actedLine(row: OptionRow): string {
+  const defaults = new Set([row.default, ...Object.values(row.forCommand ?? {}).map((rule) => rule.default)].flatMap((value) => value ?? []));
+  return `| \`${nameOf(row)}\` | ${[...defaults].map((value) => `\`${value}\``).join(", ")} | ${commandsOf(row)} | ${row.doc.replaceAll("|", "\\|")} |`;
+}
+
+/** With the key's place for options of repositories and clusters. */
+function nameOf(row: OptionRow): string {
+  return row.group === undefined ? row.name : row.name.replace(new RegExp(`^${row.group}-`), `${row.group}N-`);
+}
+
+function commandsOf(row: OptionRow): string {
+  const working = COMMANDS.filter((command) => command !== "help" && command !== "version");
+  const missing = working.filter((command) => !row.commands.includes(command));
+  if (missing.length === 0) return "all";
+  return missing.length <= 4 ? `all but ${missing.join(", ")}` : row.commands.join(", ");
+}
+
+function lines(...texts: readonly string[]): string {
+  return `${texts.join("\n")}\n`;
+}
