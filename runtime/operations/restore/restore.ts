@@ -7,11 +7,10 @@
 import { lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { utf8 } from "../../base/bytes";
-import { formatLocalSeconds } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
-import { mapParallel, perRepo } from "../../base/parallel";
+import { mapParallel } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { renderManifest } from "../../format/manifest";
@@ -19,25 +18,23 @@ import { invalidateCheckpoint } from "../../format/pgControl";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { isMissing, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
-import { loadBackupInfo } from "../../repository/infoStore";
+import { atLeast } from "../../postgres/versions";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { Progress } from "../progress";
 import { findServerFiles, placeServerFiles, type ServerFile } from "../serverFiles";
+import { type ChooseOptions, openSources } from "./choose";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
 import { type Owner, type Owners, planOwners } from "./owners";
 import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restoreOrder } from "./plan";
 import type { RecoveryRequest } from "./recovery";
 import type { RestoreFileJob } from "./restoreFile";
-import { parseTargetTime, type RepoBackups, type Selected, selectBackup, type SelectRequest } from "./select";
 import { writeSettings } from "./settings";
-import { type OpenRepo, Sources } from "./sources";
-import { loadTimelines } from "./timelines";
+import type { Sources } from "./sources";
 import { isUnchanged, zeroFile } from "./untransferred";
 
-export interface RestoreOptions extends RemapOptions {
-  readonly set: string | undefined;
+export interface RestoreOptions extends RemapOptions, ChooseOptions {
   /** Take over files that have the right checksum. */
   readonly delta: boolean;
   /** Take over files that have the right size and time. */
@@ -46,7 +43,6 @@ export interface RestoreOptions extends RemapOptions {
   readonly databaseExclude: readonly string[];
   /** Refuse a backup that holds pages with a wrong checksum. */
   readonly checksumPageError: boolean;
-  readonly recovery: RecoveryRequest;
   /** True when nobody asked for the type: a backup of a stopped server then recovers nothing, as in stock. */
   readonly typeIsDefault?: boolean;
   /** Where the configuration files that lay outside of the data directory go; undefined leaves them in the repository. */
@@ -138,63 +134,6 @@ async function requireStopped(dataDirectory: string): Promise<void> {
   });
 }
 
-/**
- * Chooses the backup and tells why no other one was better. Where its manifest cannot be had from anybody, the other repositories are looked
- * through for one of theirs.
- */
-async function openSources(repos: readonly Repository[], options: RestoreOptions, ctx: Context): Promise<Sources> {
-  const infos = await perRepo(repos, loadBackupInfo);
-  for (const info of infos) if (!info.ok) ctx.log.warn(`repo${info.repoKey}: [${info.error.name}] ${info.error.message}`);
-  const readable = infos.flatMap((info, index): OpenRepo[] => (info.ok ? [{ repo: repos[index] as Repository, info: info.value }] : []));
-  let candidates = infos.map(
-    (info): RepoBackups => ({
-      repoKey: info.repoKey,
-      info: info.ok ? info.value : null,
-      error: info.ok ? null : info.error,
-    }),
-  );
-  const request = await selectRequest(readable, options, ctx);
-  let first: BackupError | undefined;
-  for (;;) {
-    const selected = selectOr(candidates, request, first);
-    for (const reason of selected.refused) ctx.log.info(`passed over ${reason}`);
-    try {
-      const sources = await Sources.open(readable, selected, ctx);
-      const { manifest, repo } = sources;
-      const start = manifest.options.online ? `, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}` : "";
-      ctx.log.info(`${repo.name}: restore backup set ${manifest.label}${start}`);
-      return sources;
-    } catch (error) {
-      if (ctx.signal.aborted) throw error;
-      first ??= toBackupError(error);
-      // Every turn takes one repository away.
-      candidates = candidates.filter((candidate) => candidate.repoKey !== selected.repoKey);
-      ctx.log.warn(`repo${selected.repoKey}: backup ${selected.entry.label} cannot be restored from any repository`);
-    }
-  }
-}
-
-async function selectRequest(readable: readonly OpenRepo[], options: RestoreOptions, ctx: Context): Promise<SelectRequest> {
-  const { type, target } = options.recovery;
-  const isChosen = options.set !== undefined && options.set !== "latest";
-  return {
-    set: options.set,
-    type,
-    target,
-    targetTimeS: type === "time" && target !== undefined && !isChosen ? parseTargetTime(target) : null,
-    timelines: await loadTimelines(readable, options.recovery, ctx),
-  };
-}
-
-/** @throws `earlier` when there is one and nothing is left to choose */
-function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, earlier: BackupError | undefined): Selected {
-  try {
-    return selectBackup(candidates, request);
-  } catch (error) {
-    throw earlier ?? error;
-  }
-}
-
 /** Everything that can be refused is refused here, before anything is touched. */
 async function planRestore(sources: Sources, deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<Plan> {
   const manifest = withoutUnrestored(sources.manifest, options.recovery.type === "preserve", ctx);
@@ -205,6 +144,7 @@ async function planRestore(sources: Sources, deps: RestoreDeps, options: Restore
   const owners = planOwners(manifest, { users: deps.users, self: options.self, dataDirectory: present });
   for (const warning of [...layout.warnings, ...owners.warnings]) ctx.log.warn(warning);
   for (const note of databases.notes) ctx.log.detail(note);
+  requireVersion(manifest);
   sources.requireReadable(manifest.files);
   requireControl(manifest);
   checkPages(manifest, databases, options.checksumPageError, ctx);
@@ -219,6 +159,14 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
   if (preserve) skipped.set("pg_data/postgresql.auto.conf", "skip 'postgresql.auto.conf' -- recovery type is preserve");
   for (const file of manifest.files) if (skipped.has(file.name)) ctx.log.detail(skipped.get(file.name) ?? "");
   return { ...manifest, files: manifest.files.filter((file) => !skipped.has(file.name)) };
+}
+
+/** Older ones have their recovery in a file of its own. @throws versionNotSupported (46) */
+function requireVersion({ label, pg: { version } }: Manifest): void {
+  if (atLeast(version, 12)) return;
+  throw fail("versionNotSupported", `backup ${label} is of PostgreSQL ${version}: only 12 and newer can be restored`, {
+    hint: "restore this backup with stock pgBackRest.",
+  });
 }
 
 function requireControl(manifest: Manifest): void {

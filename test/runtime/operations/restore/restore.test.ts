@@ -220,6 +220,16 @@ describe("before anything is touched, a restore refuses", () => {
     expect(warnings()).toContain("invalid page checksum(s) found in file pg_data/base/5/30000");
   });
 
+  it("a backup of a PostgreSQL that has another kind of recovery (46)", async () => {
+    await runBackup(repos, data, ctx);
+    const [label = ""] = await labels(repos[0]);
+    const manifest = await loadManifest(repos[0], label, null);
+    const old = { ...manifest, pg: { ...manifest.pg, version: "9.6" } };
+    await first.put(`backup/demo/${label}/backup.manifest`, Buffer.from(renderManifest(old)));
+    await expect(restoreTo(target)).rejects.toMatchObject({ kind: "versionNotSupported", exitCode: 46 });
+    expect(existsSync(target)).toBe(false);
+  });
+
   it("a file link whose destination is taken (93), and a directory without rights (53)", async () => {
     await runBackup(repos, data, ctx);
     makeTree(folder, { "etc/taken.conf": "x" });
@@ -230,6 +240,30 @@ describe("before anything is touched, a restore refuses", () => {
     expect(existsSync(target)).toBe(false);
     await restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/new/main.conf") } });
     expect(readFileSync(join(folder, "etc/new/main.conf"), "utf8")).toBe("# nothing\n");
+  });
+});
+
+describe("a backup that was named", () => {
+  it("is restored even when it ends behind the target, with a warning", async () => {
+    await runBackup(repos, data, ctx);
+    const [label = ""] = await labels(repos[0]);
+    const behind = `backup ${label} ends behind the target`;
+    const requests = [
+      [{ type: "time", target: "2026-11-20 06:40:00+00" }, true],
+      [{ type: "time", target: "2026-11-20 07:00:00+00" }, false],
+      [{ type: "time", target: "yesterday" }, false],
+      [{ type: "lsn", target: "0/300000" }, true],
+      [{ type: "lsn", target: "0/400100" }, false],
+      [{ type: "xid", target: "5" }, false],
+    ] as const;
+    for (const [index, [recovery, isBehind]] of requests.entries()) {
+      ctx.lines.length = 0;
+      await restoreTo(join(folder, String(index)), repos, { set: label, recovery });
+      expect(
+        warnings().some((text) => text.startsWith(behind)),
+        recovery.target,
+      ).toBe(isBehind);
+    }
   });
 });
 

@@ -1,0 +1,95 @@
+/** Chooses the backup of a restore and opens the repositories that hold it. */
+import { formatLocalSeconds } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { type BackupError, toBackupError } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import { parseLsn } from "../../format/walSegment";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import type { RecoveryRequest } from "./recovery";
+import { parseTargetTime, type RepoBackups, type Selected, selectBackup, type SelectRequest } from "./select";
+import { type OpenRepo, Sources } from "./sources";
+import { loadTimelines } from "./timelines";
+
+export interface ChooseOptions {
+  /** `--set`; undefined or `latest` chooses. */
+  readonly set: string | undefined;
+  readonly recovery: RecoveryRequest;
+}
+
+/**
+ * Chooses the backup and tells why no other one was better. Where its manifest cannot be had from anybody, the other repositories are looked
+ * through for one of theirs.
+ */
+export async function openSources(repos: readonly Repository[], options: ChooseOptions, ctx: Context): Promise<Sources> {
+  const infos = await perRepo(repos, loadBackupInfo);
+  for (const info of infos) if (!info.ok) ctx.log.warn(`repo${info.repoKey}: [${info.error.name}] ${info.error.message}`);
+  const readable = infos.flatMap((info, index): OpenRepo[] => (info.ok ? [{ repo: repos[index] as Repository, info: info.value }] : []));
+  let candidates = infos.map(
+    (info): RepoBackups => ({
+      repoKey: info.repoKey,
+      info: info.ok ? info.value : null,
+      error: info.ok ? null : info.error,
+    }),
+  );
+  const request = await selectRequest(readable, options, ctx);
+  let first: BackupError | undefined;
+  for (;;) {
+    const selected = selectOr(candidates, request, first);
+    for (const reason of selected.refused) ctx.log.info(`passed over ${reason}`);
+    warnOfTarget(selected, options, ctx);
+    try {
+      const sources = await Sources.open(readable, selected, ctx);
+      const { manifest, repo } = sources;
+      const start = manifest.options.online ? `, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}` : "";
+      ctx.log.info(`${repo.name}: restore backup set ${manifest.label}${start}`);
+      return sources;
+    } catch (error) {
+      if (ctx.signal.aborted) throw error;
+      first ??= toBackupError(error);
+      // Every turn takes one repository away.
+      candidates = candidates.filter((candidate) => candidate.repoKey !== selected.repoKey);
+      ctx.log.warn(`repo${selected.repoKey}: backup ${selected.entry.label} cannot be restored from any repository`);
+    }
+  }
+}
+
+async function selectRequest(readable: readonly OpenRepo[], options: ChooseOptions, ctx: Context): Promise<SelectRequest> {
+  const { type, target } = options.recovery;
+  const isChosen = options.set !== undefined && options.set !== "latest";
+  return {
+    set: options.set,
+    type,
+    target,
+    targetTimeS: type === "time" && target !== undefined && !isChosen ? parseTargetTime(target) : null,
+    timelines: await loadTimelines(readable, options.recovery, ctx),
+  };
+}
+
+/** @throws `earlier` when there is one and nothing is left to choose */
+function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, earlier: BackupError | undefined): Selected {
+  try {
+    return selectBackup(candidates, request);
+  } catch (error) {
+    throw earlier ?? error;
+  }
+}
+
+/** A backup that was named is taken at its word; that PostgreSQL will not recover it to this target is better known before than after. */
+function warnOfTarget({ entry }: Selected, { recovery: { type, target }, set }: ChooseOptions, ctx: Context): void {
+  if (set === undefined || set === "latest" || target === undefined) return;
+  const late =
+    type === "lsn"
+      ? entry.lsnStop !== undefined && parseLsn(entry.lsnStop) > parseLsn(target)
+      : type === "time" && entry.stoppedAtS >= (findTargetTimeS(target) ?? Number.POSITIVE_INFINITY);
+  if (late) ctx.log.warn(`backup ${entry.label} ends behind the target '${target}': PostgreSQL will refuse to recover to it`);
+}
+
+/** PostgreSQL understands more forms of a time than the choice of a backup needs. */
+function findTargetTimeS(target: string): number | null {
+  try {
+    return parseTargetTime(target);
+  } catch {
+    return null;
+  }
+}
