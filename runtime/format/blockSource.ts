@@ -15,6 +15,8 @@ export interface BlockSource extends BlockSizes {
   readonly name: string;
   /** Labels that the map's references count. */
   readonly references: readonly string[];
+  /** Where what this backup stored of the file begins: its super blocks, which the map follows. */
+  readonly extentOffsetBytes: number;
   /** The stored map. */
   readonly mapPath: string;
   readonly mapOffsetBytes: number;
@@ -33,6 +35,7 @@ export function findBlockSource(stanza: string, manifest: Manifest, file: Manife
   return {
     name,
     references: manifest.references,
+    extentOffsetBytes: bundle?.offsetBytes ?? 0,
     mapPath: bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, bundle.id),
     mapOffsetBytes: (bundle?.offsetBytes ?? 0) + sizeRepoBytes - block.mapSizeBytes,
     mapSizeBytes: block.mapSizeBytes,

@@ -5,7 +5,7 @@
  * it arrives: memory holds one super block. Errors: fileMissing (55) when a backup that the map names is gone, format (29), crypto (95).
  * ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/blockDelta".)
  */
-import { type ByteStream, collect, concatBytes } from "../base/bytes";
+import { type ByteStream, collect, concatBytes, streamOf } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type BlockMap, type BlockSizes, parseBlockMap, type StoredSuperBlock } from "../format/blockMap";
@@ -14,13 +14,40 @@ import { bundlePath, dataFilePath } from "../format/repoPath";
 import { openRaw, openSuperBlock } from "../format/superBlock";
 import type { Repository } from "./repository";
 
+/** Stored bytes that were read already. */
+interface HeldBytes {
+  readonly path: string;
+  readonly offsetBytes: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface OpenBlockFile {
+  readonly map: BlockMap;
+  /** What the newest backup stored of a small file, which came with its map; null otherwise. */
+  readonly held: HeldBytes | null;
+}
+
+/** Up to here one read for super blocks and map is cheaper than two. */
+const HELD_SIZE_BYTES_MAX = 256 * 1024;
+
+/** The map, and for a small file the super blocks before it. @throws fileMissing, format, crypto */
+export async function openBlockFile(repo: Repository, source: BlockSource): Promise<OpenBlockFile> {
+  const { mapPath: path, extentOffsetBytes: offsetBytes, mapOffsetBytes, mapSizeBytes } = source;
+  const superBlocksBytes = mapOffsetBytes - offsetBytes;
+  const sizeBytes = superBlocksBytes + mapSizeBytes;
+  if (sizeBytes > HELD_SIZE_BYTES_MAX) return { map: await loadBlockMap(repo, source), held: null };
+  const bytes = await collect(await repo.storage.read(path, { offsetBytes, sizeBytes }), sizeBytes);
+  return { map: mapOf(bytes.subarray(superBlocksBytes), source), held: { path, offsetBytes, bytes: bytes.subarray(0, superBlocksBytes) } };
+}
+
 /** @throws fileMissing, format, crypto */
 export async function loadBlockMap(repo: Repository, source: BlockSource): Promise<BlockMap> {
-  const { mapPath, mapOffsetBytes, mapSizeBytes, name, references } = source;
-  const stored = await collect(
-    await repo.storage.read(mapPath, { offsetBytes: mapOffsetBytes, sizeBytes: mapSizeBytes }),
-    LIMITS.wholeFileSizeBytesMax,
-  );
+  const range = { offsetBytes: source.mapOffsetBytes, sizeBytes: source.mapSizeBytes };
+  return mapOf(await collect(await repo.storage.read(source.mapPath, range), LIMITS.wholeFileSizeBytesMax), source);
+}
+
+function mapOf(stored: Uint8Array, source: BlockSource): BlockMap {
+  const { mapSizeBytes, name, references } = source;
   if (stored.length !== mapSizeBytes) throw fail("format", `block map of '${name}' has ${stored.length} bytes instead of ${mapSizeBytes}`);
   const map = parseBlockMap(openRaw(stored, source.cipherPass), source, name);
   for (const { superBlock } of map.blocks) {
@@ -31,19 +58,24 @@ export async function loadBlockMap(repo: Repository, source: BlockSource): Promi
   return map;
 }
 
-/** One block of the file; the bytes are valid until the next one is asked for. */
-export interface FileBlock {
+/** Blocks that follow each other in the file; the bytes are valid until the next ones are asked for. */
+export interface FileBlocks {
+  /** The first of them. */
   readonly block: number;
+  readonly count: number;
   readonly bytes: Uint8Array;
 }
 
-/** The wanted blocks, by backup and place rather than in the order of the file. Every byte that is fetched belongs to a wanted super block. */
+/**
+ * The wanted blocks, by backup and place rather than in the order of the file. Every byte that is fetched belongs to a wanted super block.
+ * @throws fileMissing, format, crypto
+ */
 export async function* readBlocks(
   repo: Repository,
   source: BlockSource,
-  map: BlockMap,
+  { map, held }: OpenBlockFile,
   isWanted: (block: number) => boolean,
-): AsyncIterable<FileBlock> {
+): AsyncIterable<FileBlocks> {
   for (const read of planReads(map, isWanted)) {
     const [first] = read;
     assert(first !== undefined, "a read of nothing");
@@ -54,9 +86,17 @@ export async function* readBlocks(
         ? bundlePath(repo.stanza, label, bundleId)
         : dataFilePath(repo.stanza, label, { name: source.name, block: source }, source.compressType);
     const sizeBytes = read.reduce((sum, { superBlock }) => sum + superBlock.sizeRepoBytes, 0);
-    const pieces = cut(await repo.storage.read(path, { offsetBytes, sizeBytes }), read, source.name);
+    const own = heldPart(held, path, offsetBytes, sizeBytes);
+    const stream = own === null ? await repo.storage.read(path, { offsetBytes, sizeBytes }) : streamOf(own);
+    const pieces = cut(stream, read, source.name);
     for await (const { stored, wanted } of pieces) yield* blocksOf(openSuperBlock(stored, wanted.superBlock, source, source.name), wanted, source);
   }
+}
+
+function heldPart(held: HeldBytes | null, path: string, offsetBytes: number, sizeBytes: number): Uint8Array | null {
+  if (held === null || held.path !== path) return null;
+  const begin = offsetBytes - held.offsetBytes;
+  return begin >= 0 && begin + sizeBytes <= held.bytes.length ? held.bytes.subarray(begin, begin + sizeBytes) : null;
 }
 
 /** A super block with the blocks that are wanted of it, as indexes into the file. */
@@ -108,12 +148,20 @@ async function* cut(
       bytes = bytes.subarray(wanted.superBlock.sizeRepoBytes);
       wanted = read[++position];
     }
-    waiting = [bytes];
+    waiting = bytes.length === 0 ? [] : [bytes];
     waitingBytes = bytes.length;
   }
   if (position < read.length) throw fail("format", `stored blocks of '${name}' end early: ${position} of ${read.length} super blocks are there`);
 }
 
-function* blocksOf(bytes: Uint8Array, { blocks }: WantedSuperBlock, { blockSizeBytes }: BlockSizes): Iterable<FileBlock> {
-  for (const { block, index } of blocks) yield { block, bytes: bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes) };
+/** Blocks that follow each other here and in the file stay together. */
+function* blocksOf(bytes: Uint8Array, { blocks }: WantedSuperBlock, { blockSizeBytes }: BlockSizes): Iterable<FileBlocks> {
+  let first = blocks[0];
+  for (const [position, { block, index }] of blocks.entries()) {
+    if (first === undefined) return;
+    const next = blocks[position + 1];
+    if (next !== undefined && next.block === block + 1 && next.index === index + 1) continue;
+    yield { block: first.block, count: block - first.block + 1, bytes: bytes.subarray(first.index * blockSizeBytes, (index + 1) * blockSizeBytes) };
+    first = next;
+  }
 }

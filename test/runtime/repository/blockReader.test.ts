@@ -1,5 +1,5 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import { loadBlockMap, planReads, readBlocks } from "../../../runtime/repository/blockReader";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { loadBlockMap, openBlockFile, planReads, readBlocks } from "../../../runtime/repository/blockReader";
 import { BlockChain } from "../operations/backup/blockChain";
 import { errorOf, sampleBytes } from "../format/vectors";
 
@@ -31,7 +31,7 @@ beforeEach(async () => {
 async function readAll(): Promise<number> {
   let count = 0;
   const map = await loadBlockMap(chain.repo, chain.source());
-  for await (const each of readBlocks(chain.repo, chain.source(), map, everything)) count += each.bytes.length;
+  for await (const each of readBlocks(chain.repo, chain.source(), { map, held: null }, everything)) count += each.bytes.length;
   return count;
 }
 
@@ -56,8 +56,39 @@ describe("reading a block incremental", () => {
     expect(planReads(map, () => false)).toEqual([]);
   });
 
-  it("gives the file", async () => {
+  it("gives the file, with or without what came with the map", async () => {
     expect(Buffer.compare(await chain.read(SIZE), bytes)).toBe(0);
+    const { map, held } = await openBlockFile(chain.repo, chain.source());
+    expect(held).toMatchObject({ path: chain.source().mapPath, offsetBytes: 777 });
+    const parts: [number, number][] = [];
+    for await (const each of readBlocks(chain.repo, chain.source(), { map, held: null }, everything)) {
+      parts.push([each.block, each.count]);
+      expect(Buffer.compare(each.bytes, bytes.subarray(each.block * BLOCK, (each.block + each.count) * BLOCK))).toBe(0);
+    }
+    // Blocks stay together as far as they follow each other.
+    expect(parts).toEqual([
+      [0, 3],
+      [4, 4],
+      [8, 4],
+      [13, 3],
+      [16, 8],
+      [3, 1],
+      [12, 1],
+    ]);
+  });
+
+  it("asks once for a small file that no other backup has a part of", async () => {
+    const single = new BlockChain({ ...chain.options, cipherPass: null });
+    await single.backup(sampleBytes(5 * BLOCK));
+    const read = vi.spyOn(single.repo.storage, "read");
+    await single.read(5 * BLOCK);
+    expect(read).toHaveBeenCalledTimes(1);
+  });
+
+  it("does not fetch a large extent for its map", async () => {
+    const single = new BlockChain({ ...chain.options, compress: { type: "none", level: 0 } });
+    await single.backup(sampleBytes(40 * BLOCK));
+    expect((await openBlockFile(single.repo, single.source())).held).toBeNull();
   });
 
   it("says which backup is gone", async () => {

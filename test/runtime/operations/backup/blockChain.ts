@@ -7,7 +7,7 @@ import type { CompressSpec } from "../../../../runtime/format/compress";
 import { sealRaw } from "../../../../runtime/format/superBlock";
 import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
 import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/operations/backup/blockIncr";
-import { loadBlockMap, readBlocks } from "../../../../runtime/repository/blockReader";
+import { openBlockFile, readBlocks } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
 import type { MemoryStorage } from "../../../harness/storages";
 import { all, pieces } from "../../format/vectors";
@@ -65,6 +65,7 @@ export class BlockChain {
       ...settings,
       name: FILE_NAME,
       references: [...this.labels],
+      extentOffsetBytes: place.offsetBytes,
       mapPath: path,
       mapOffsetBytes: place.offsetBytes + result.sizeRepoBytes - result.mapSizeBytes,
       mapSizeBytes: result.mapSizeBytes,
@@ -93,9 +94,9 @@ export class BlockChain {
 
   /** The file as the last backup holds it, and which blocks were read; with `wanted` only those, over `before`. */
   async read(sizeBytes: number, wanted: (block: number) => boolean = () => true, before = new Uint8Array(sizeBytes)): Promise<Buffer> {
-    const map = await loadBlockMap(this.repo, this.source());
+    const open = await openBlockFile(this.repo, this.source());
     const bytes = Buffer.from(before);
-    for await (const each of readBlocks(this.repo, this.source(), map, wanted)) bytes.set(each.bytes, each.block * map.blockSizeBytes);
+    for await (const each of readBlocks(this.repo, this.source(), open, wanted)) bytes.set(each.bytes, each.block * open.map.blockSizeBytes);
     return bytes;
   }
 }
