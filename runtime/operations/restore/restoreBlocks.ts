@@ -11,7 +11,7 @@ import { fail } from "../../base/errors";
 import { type BlockMap, blockChecksum } from "../../format/blockMap";
 import type { BlockSource } from "../../format/blockSource";
 import { loadBlockHash } from "../../format/xxh3";
-import { loadBlockMap, readBlocks } from "../../repository/blockReader";
+import { openBlockFile, readBlocks } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 
 export interface BlockFile {
@@ -27,7 +27,8 @@ export interface BlockFile {
  * @throws fileMissing, format, crypto, and what the storage says; the file is then a mixture
  */
 export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: Repository): Promise<number> {
-  const map = await loadBlockMap(repo, source);
+  const open = await openBlockFile(repo, source);
+  const { map } = open;
   const blockCount = Math.ceil(file.sizeBytes / source.blockSizeBytes);
   if (map.blocks.length !== blockCount) {
     throw fail("format", `block map of '${source.name}' has ${map.blocks.length} blocks, its ${file.sizeBytes} bytes are ${blockCount}`);
@@ -36,11 +37,12 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
   if (fstatSync(file.fd).size > file.sizeBytes) ftruncateSync(file.fd, file.sizeBytes);
   const held = await heldBlocks(file.fd, map);
   let writtenBytes = 0;
-  for await (const { block, bytes } of readBlocks(repo, source, map, (each) => !held.has(each))) {
+  for await (const { block, count, bytes } of readBlocks(repo, source, open, (each) => !held.has(each))) {
     const offsetBytes = block * source.blockSizeBytes;
-    const expectedBytes = Math.min(source.blockSizeBytes, file.sizeBytes - offsetBytes);
-    if (bytes.length !== expectedBytes)
-      throw fail("format", `block ${block} of '${source.name}' has ${bytes.length} bytes instead of ${expectedBytes}`);
+    const expectedBytes = Math.min(count * source.blockSizeBytes, file.sizeBytes - offsetBytes);
+    if (bytes.length !== expectedBytes) {
+      throw fail("format", `${count} blocks of '${source.name}' from block ${block} on have ${bytes.length} bytes instead of ${expectedBytes}`);
+    }
     file.write(bytes, offsetBytes);
     writtenBytes += bytes.length;
   }
