@@ -8,12 +8,12 @@ import { Signer } from "../../runtime/storage/s3/sign";
 import { readFileSync } from "node:fs";
 import type { S3Server } from "../../tools/parts/s3Server";
 import type { LiveResource } from "./providerDouble";
-import type { Values } from "./providerValues";
+import { textOf, type Values } from "./providerValues";
 
 /** `nameInput` is the input with the bucket's name: `bucket` of Amazon, `name` of Cloudflare. */
 export function liveBucket(server: S3Server, nameInput: string): LiveResource {
   const request = async (method: "PUT" | "DELETE", inputs: Values): Promise<void> => {
-    const bucket = String(inputs[nameInput]);
+    const bucket = textOf(inputs[nameInput]);
     const address = addressOf({ endpoint: server.host, bucket, uriStyle: "path", storagePort: server.port }, 1);
     const http = new S3Http({
       address,

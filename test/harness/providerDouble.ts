@@ -11,10 +11,21 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
+import type {
+  CheckRequest,
+  ConfigureRequest,
+  CreateRequest,
+  DeleteRequest,
+  DiffRequest,
+  InvokeRequest,
+  PropertyDiff,
+  ReadRequest,
+  UpdateRequest,
+} from "@pulumi/pulumi/proto/provider_pb";
 import provider from "@pulumi/pulumi/proto/provider_pb";
 import services from "@pulumi/pulumi/proto/provider_grpc_pb";
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
-import { isSecret, isUnknown, markSecret, plain, sameValue, UNKNOWN, type Value, type Values } from "./providerValues";
+import { isSecret, isUnknown, markSecret, plain, sameValue, textOf, UNKNOWN, type Value, type Values } from "./providerValues";
 
 export interface ResourceSchema {
   /** Inputs that must be there. */
@@ -89,7 +100,7 @@ interface Grpc {
 interface Message {
   toJavaScript(): Values;
 }
-type StructType = ReturnType<InstanceType<typeof provider.CreateRequest>["getProperties"]>;
+type StructType = ReturnType<CreateRequest["getProperties"]>;
 
 /** The very packages that the SDK speaks with. */
 const ofSdk = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"));
@@ -242,16 +253,17 @@ function withMarks(values: Values, schema: ResourceSchema): Values {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, secrets.has(name) && !isSecret(value) ? markSecret(value) : value]));
 }
 
-interface Call<Request> {
-  readonly request: Request;
+interface Call {
+  /** Each handler knows its own. */
+  readonly request: never;
 }
 type Answer = (error: object | null, response?: object) => void;
-type Handler = (call: Call<never>, answer: Answer) => void;
+type Handler = (call: Call, answer: Answer) => void;
 
 /** The methods of the service; the double exists before the first call. */
 function handlersOf(find: () => ProviderDouble | undefined): Record<string, Handler> {
   const handle =
-    <Request>(work: (double: ProviderDouble, request: Request) => Promise<object> | object): Handler =>
+    (work: (double: ProviderDouble, request: never) => Promise<object> | object): Handler =>
     (call, answer) => {
       const double = find();
       const done = async (): Promise<object> => (double === undefined ? Promise.reject(new Error("not started")) : work(double, call.request));
@@ -273,7 +285,7 @@ function handlersOf(find: () => ProviderDouble | undefined): Record<string, Hand
       response.setVersion(schema.version);
       return response;
     }),
-    checkConfig: handle((_double, request: InstanceType<typeof provider.CheckRequest>) => {
+    checkConfig: handle((_double, request: CheckRequest) => {
       const response = new provider.CheckResponse();
       response.setInputs(request.getNews());
       return response;
@@ -283,7 +295,7 @@ function handlersOf(find: () => ProviderDouble | undefined): Record<string, Hand
       response.setChanges(provider.DiffResponse.DiffChanges.DIFF_NONE);
       return response;
     }),
-    configure: handle((double, request: InstanceType<typeof provider.ConfigureRequest>) => {
+    configure: handle((double, request: ConfigureRequest) => {
       double.configurations.push(plain(valuesOf(request.getArgs())) as Values);
       const response = new provider.ConfigureResponse();
       response.setAcceptsecrets(true);
@@ -300,7 +312,7 @@ function handlersOf(find: () => ProviderDouble | undefined): Record<string, Hand
   };
 }
 
-function check(double: ProviderDouble, request: InstanceType<typeof provider.CheckRequest>): Promise<object> {
+function check(double: ProviderDouble, request: CheckRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   return double.serve("check", type, async () => {
     const schema = double.resource(type);
@@ -331,7 +343,7 @@ function check(double: ProviderDouble, request: InstanceType<typeof provider.Che
   });
 }
 
-function diff(double: ProviderDouble, request: InstanceType<typeof provider.DiffRequest>): Promise<object> {
+function diff(double: ProviderDouble, request: DiffRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   return double.serve("diff", type, async () => {
     const { replaces = [], autoName } = double.resource(type);
@@ -354,20 +366,20 @@ function diff(double: ProviderDouble, request: InstanceType<typeof provider.Diff
       response.getDetaileddiffMap().set(name, entry);
     }
     // Where the name is the user's own, two cannot be there at once.
-    const named = autoName === undefined || !/-[0-9a-f]{7}$/.test(String(plain(news[autoName] ?? "")));
+    const named = autoName === undefined || !/-[0-9a-f]{7}$/.test(textOf(news[autoName]));
     response.setDeletebeforereplace(named && autoName !== undefined && sameValue(olds[autoName], news[autoName]));
     return response;
   });
 }
 
-function kindOf(old: Value | undefined, next: Value | undefined, replaces: boolean): 0 | 1 | 2 | 3 | 4 | 5 {
+function kindOf(old: Value | undefined, next: Value | undefined, replaces: boolean): PropertyDiff.Kind {
   const { Kind } = provider.PropertyDiff;
   if (old === undefined) return replaces ? Kind.ADD_REPLACE : Kind.ADD;
   if (next === undefined) return replaces ? Kind.DELETE_REPLACE : Kind.DELETE;
   return replaces ? Kind.UPDATE_REPLACE : Kind.UPDATE;
 }
 
-async function create(double: ProviderDouble, request: InstanceType<typeof provider.CreateRequest>): Promise<object> {
+async function create(double: ProviderDouble, request: CreateRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   const inputs = valuesOf(request.getProperties());
   const response = new provider.CreateResponse();
@@ -383,7 +395,7 @@ async function create(double: ProviderDouble, request: InstanceType<typeof provi
   return response;
 }
 
-function read(double: ProviderDouble, request: InstanceType<typeof provider.ReadRequest>): Promise<object> {
+function read(double: ProviderDouble, request: ReadRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   return double.serve("read", type, async () => {
     const response = new provider.ReadResponse();
@@ -399,7 +411,7 @@ function read(double: ProviderDouble, request: InstanceType<typeof provider.Read
   });
 }
 
-async function update(double: ProviderDouble, request: InstanceType<typeof provider.UpdateRequest>): Promise<object> {
+async function update(double: ProviderDouble, request: UpdateRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   const news = valuesOf(request.getNews());
   const response = new provider.UpdateResponse();
@@ -415,13 +427,13 @@ async function update(double: ProviderDouble, request: InstanceType<typeof provi
   return response;
 }
 
-async function remove(double: ProviderDouble, request: InstanceType<typeof provider.DeleteRequest>): Promise<object> {
+async function remove(double: ProviderDouble, request: DeleteRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   await double.serve("delete", type, () => double.delete(request.getId(), type));
   return new Empty();
 }
 
-function invoke(double: ProviderDouble, request: InstanceType<typeof provider.InvokeRequest>): Promise<object> {
+function invoke(double: ProviderDouble, request: InvokeRequest): Promise<object> {
   const token = request.getTok();
   return double.serve("invoke", token, async () => {
     const work = double.schema.functions?.[token];

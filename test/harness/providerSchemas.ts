@@ -4,15 +4,14 @@
  */
 import { createHash } from "node:crypto";
 import type { ProviderSchema, ResourceSchema } from "./providerDouble";
-import type { Value, Values } from "./providerValues";
+import { textOf, type Values } from "./providerValues";
 
-const text = (value: Value | undefined): string => String(value ?? "");
 /** A setting of one bucket: its identifier is the bucket's name. */
 const ofBucket = (required: readonly string[], optional: readonly string[] = []): ResourceSchema => ({
   required: ["bucket", ...required],
   optional: [...optional, "region", "expectedBucketOwner"],
   replaces: ["bucket", "region", "expectedBucketOwner"],
-  id: ({ bucket }) => text(bucket),
+  id: ({ bucket }) => textOf(bucket),
 });
 
 /** Amazon: buckets and their settings, users and keys. */
@@ -25,10 +24,10 @@ export const AWS: ProviderSchema = {
       optional: ["bucket", "bucketPrefix", "forceDestroy", "objectLockEnabled", "tags", "region"],
       replaces: ["bucket", "bucketPrefix", "objectLockEnabled", "region"],
       autoName: "bucket",
-      id: ({ bucket }) => text(bucket),
+      id: ({ bucket }) => textOf(bucket),
       computed: {
-        arn: ({ bucket }) => `arn:aws:s3:::${text(bucket)}`,
-        bucketDomainName: ({ bucket }) => `${text(bucket)}.s3.amazonaws.com`,
+        arn: ({ bucket }) => `arn:aws:s3:::${textOf(bucket)}`,
+        bucketDomainName: ({ bucket }) => `${textOf(bucket)}.s3.amazonaws.com`,
         hostedZoneId: () => "Z3AQBSTGFYJSTF",
       },
     },
@@ -45,9 +44,9 @@ export const AWS: ProviderSchema = {
       required: [],
       optional: ["name", "path", "tags", "forceDestroy", "permissionsBoundary"],
       autoName: "name",
-      id: ({ name }) => text(name),
+      id: ({ name }) => textOf(name),
       computed: {
-        arn: ({ name, path }) => `arn:aws:iam::123456789012:user${text(path ?? "/")}${text(name)}`,
+        arn: ({ name, path }) => `arn:aws:iam::123456789012:user${textOf(path ?? "/")}${textOf(name)}`,
         uniqueId: (_inputs, _id, random) => `AIDA${random.slice(0, 16).toUpperCase()}`,
       },
     },
@@ -56,7 +55,7 @@ export const AWS: ProviderSchema = {
       optional: ["name", "namePrefix"],
       replaces: ["name", "namePrefix", "user"],
       autoName: "name",
-      id: ({ user, name }) => `${text(user)}:${text(name)}`,
+      id: ({ user, name }) => `${textOf(user)}:${textOf(name)}`,
     },
     "aws:iam/accessKey:AccessKey": {
       required: ["user"],
@@ -80,7 +79,7 @@ export const CLOUDFLARE: ProviderSchema = {
       required: ["accountId", "name"],
       optional: ["jurisdiction", "location", "storageClass"],
       replaces: ["accountId", "name", "jurisdiction", "location"],
-      id: ({ name }) => text(name),
+      id: ({ name }) => textOf(name),
       computed: { creationDate: () => "2026-11-20T06:40:59Z" },
     },
     "cloudflare:index/r2BucketLifecycle:R2BucketLifecycle": ofR2Bucket(),
@@ -119,5 +118,5 @@ function permissionGroups(args: Values): Values {
     { id: "bf7481a1826f439697cb59a20b22293e", name: "Workers R2 Storage Write", scopes: ["com.cloudflare.api.account"] },
     { id: "b4992e1108244f5d8bfbd5744320c2e1", name: "Workers R2 Storage Read", scopes: ["com.cloudflare.api.account"] },
   ];
-  return { accountId: text(args["accountId"]), results };
+  return { accountId: textOf(args["accountId"]), results };
 }

@@ -32,6 +32,12 @@ export function plain(value: Value): Value {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, plain(item)]));
 }
 
+/** A text without its mark; JSON for what is no text, empty for what is not there. */
+export function textOf(value: Value | undefined): string {
+  const found = value === undefined || value === null ? "" : plain(value);
+  return typeof found === "string" ? found : JSON.stringify(found);
+}
+
 /** Marks make no difference. */
 export function sameValue(left: Value | undefined, right: Value | undefined): boolean {
   return isDeepStrictEqual(left === undefined ? undefined : plain(left), right === undefined ? undefined : plain(right));
