@@ -3,9 +3,10 @@ import { chown, lstat, readFile, realpath, stat } from "node:fs/promises";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { isMissing, systemError } from "../../local/systemError";
-import { readConfig } from "../configFiles";
+import { type ConfigFile, readConfig } from "../configFiles";
 import type { Owner } from "./owners";
 import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
 
@@ -40,7 +41,7 @@ export async function writeSettings(request: RecoveryRequest, place: SettingsPla
 /** In the configuration files of the data directory; those elsewhere are not the restore's to change. */
 async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Context): Promise<void> {
   const root = await realpath(place.dataDirectory);
-  for (const file of await readConfig(`${place.dataDirectory}/postgresql.conf`, "settings")) {
+  for (const file of await findConfig(place, ctx)) {
     const path = await realpath(file.path);
     const { text, count } = withoutTargets(Buffer.from(file.content).toString("latin1"), timeText);
     if (count === 0) continue;
@@ -52,6 +53,17 @@ async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Con
     await atomicWrite(path, Buffer.from(text, "latin1"), { mode: info.mode & 0o7777 });
     if (place.owner !== null) await chown(path, info.uid, info.gid);
     ctx.log.info(`old recovery target removed from ${path}`);
+  }
+}
+
+/** What cannot be read is the server's trouble, if it is any: the restore goes on. */
+async function findConfig(place: SettingsPlace, ctx: Context): Promise<ConfigFile[]> {
+  const path = `${place.dataDirectory}/postgresql.conf`;
+  try {
+    return await readConfig(path, "settings");
+  } catch (error) {
+    ctx.log.warn(`old recovery targets are not looked for in '${path}': ${toBackupError(error).message}`);
+    return [];
   }
 }
 

@@ -303,6 +303,23 @@ describe("what is left of earlier days", () => {
     expect(existsSync(join(target, "backup.manifest"))).toBe(false);
   });
 
+  it("is told of where it cannot be looked for or removed, and stops no restore", async () => {
+    makeTree(folder, { "etc/server.conf": "recovery_target_xid = '5'\n" });
+    writeFileSync(join(data, "postgresql.conf"), `include '${join(folder, "etc/server.conf")}'\n`);
+    await runBackup(repos, data, ctx);
+    await restoreTo(target);
+    expect(warnings().at(-1)).toBe(
+      `'${join(folder, "etc/server.conf")}' sets a recovery target and lies outside of the data directory: remove it there before the server is started`,
+    );
+    writeFileSync(join(data, "postgresql.conf"), "include 'base'\n");
+    ctx.clock.advance(10_000);
+    await runBackup(repos, data, ctx);
+    await restoreTo(join(folder, "second"));
+    expect(warnings().at(-1)).toContain(
+      `old recovery targets are not looked for in '${join(folder, "second/postgresql.conf")}': unable to open file`,
+    );
+  });
+
   it("stays out of the mark of a restore under way: no passphrase is in it", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[1]);
