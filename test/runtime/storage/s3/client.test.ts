@@ -345,8 +345,9 @@ describe("multipart", () => {
       if (!isPart(url)) return isComplete(method, url) ? completed : begun;
       under++;
       most = Math.max(most, under);
-      setTimeout(() => under--, 50);
-      return { status: 200, headers: { etag: `"${md5(body)}"` }, delayMs: 60 };
+      // Long enough for the next part to come meanwhile, on a busy machine too.
+      setTimeout(() => under--, 350);
+      return { status: 200, headers: { etag: `"${md5(body)}"` }, delayMs: 360 };
     });
     await open().putStream("f", () => source(6 * PART));
     expect(most).toBe(2);
