@@ -1,23 +1,34 @@
 /**
  * SIGKILL at random moments of a backup, and two backups at once.
  *
- * `PGBACKSTOP_LONG=1` kills 20 times instead of 6; `PGBACKSTOP_SEED=<number>` repeats the moments of an earlier run, whose seed it printed.
+ * Each kill has its own slice of a backup's time, so that all of it is covered; the short phases (start, stop, the wait for WAL, the
+ * infos), which random moments seldom hit, are killed shortly after the log line that begins them. `PGBACKSTOP_LONG=1` kills amid more data
+ * and takes a backup to its end after every kill; `PGBACKSTOP_SEED=<number>` repeats the moments of an earlier run, whose seed it printed.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import { type Started, sleep, start, waitFor } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { seededRandom } from "../harness/context";
 import { labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, s3Kind } from "../harness/interopParts";
-import { fillBed, writeMore } from "../harness/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../harness/sampleData";
 import { TestBed } from "../harness/testBed";
 
-const KILLS = process.env["PGBACKSTOP_LONG"] === "1" ? 20 : 6;
-/** In the normal run a backup is taken to its end after so many kills. */
-const KILLS_PER_BACKUP = process.env["PGBACKSTOP_LONG"] === "1" ? 1 : 2;
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+/** Kills by the clock, and then those by a line of the log. */
+const TIMED_KILLS = 16;
+const PHASES = [
+  "execute non-exclusive backup start",
+  "backup stop archive = ",
+  "check archive for segment(s)",
+  "repo1: new backup label = ",
+] as const;
+const KILLS = TIMED_KILLS + PHASES.length;
+const KILLS_PER_BACKUP = LONG ? 1 : 5;
+/** How long after its line a phase is killed, at most. */
+const PHASE_MS = 40;
 
 describe("backups that end early", async () => {
   const parts = await findParts("crashes of backup", 18, "2.60");
@@ -33,10 +44,16 @@ describe("backups that end early", async () => {
 
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind() });
-    bed = await TestBed.create({ binaries: parts.binaries, repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }] });
+    bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true, options: { bundle: "y" } }],
+      // What is kept is verified after every kill.
+      global: { "repo1-retention-full": "1", "repo2-retention-full": "1" },
+    });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
-    await fillBed(bed);
+    await fillBed(bed, LONG ? 20_000 : 2_000);
+    if (!LONG) await dropTemplates(bed);
     backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;
   });
   afterAll(async () => {
@@ -51,31 +68,43 @@ describe("backups that end early", async () => {
       logFile: join(bed.folder, "log", "started-ours.log"),
     });
 
+  /** Starts a backup and kills it at the given moment; false when it came to its end before. */
+  const killOne = async (kill: number, random: () => number): Promise<boolean> => {
+    const phase = PHASES[kill - TIMED_KILLS];
+    const startedAtMs = performance.now();
+    const backup = await startOurs();
+    const before = backup.log().length;
+    if (phase === undefined) await Promise.race([sleep(((kill + random()) / TIMED_KILLS) * backupMs), backup.exited]);
+    else {
+      await waitFor(phase, 60_000, async () => (backup.log().includes(phase, before) || !backup.isRunning() ? true : null), 5);
+      await sleep(random() * PHASE_MS);
+    }
+    const killed = (await backup.stop("SIGKILL")) !== 0;
+    const moment = `${Math.round(performance.now() - startedAtMs)} ms${phase === undefined ? "" : ` (${phase})`}`;
+    if (killed) process.stdout.write(`crash: kill ${kill + 1} after ${moment}, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`);
+    else if (phase === undefined) backupMs = Math.min(backupMs, performance.now() - startedAtMs);
+    return killed;
+  };
+
   test(`SIGKILL at ${KILLS} random moments leaves valid repositories, and the next backup cleans up`, async () => {
     const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
-    const random = seededRandom(seed);
+    const bytes = seededRandom(seed);
+    const random = (): number => (bytes.bytes(1)[0] ?? 0) / 256;
     process.stdout.write(`crash: seed ${seed}, an undisturbed backup takes ${Math.round(backupMs)} ms\n`);
     let leftBehind = 0;
     let kills = 0;
     // A backup that ends before its moment is one that was not killed: another one is tried, with times as they are now.
     for (let attempt = 1; kills < KILLS && attempt <= 3 * KILLS; attempt++) {
-      const [high = 0, low = 0] = random.bytes(2);
-      const afterMs = Math.round(((high * 256 + low) / 65536) * backupMs);
-      const startedAtMs = performance.now();
-      const backup = await startOurs();
-      await Promise.race([sleep(afterMs), backup.exited]);
-      if ((await backup.stop("SIGKILL")) === 0) {
-        backupMs = Math.min(backupMs, performance.now() - startedAtMs);
-        continue;
-      }
+      if (!(await killOne(kills, random))) continue;
       kills++;
       leftBehind += unfinished(bed).length;
-      process.stdout.write(`crash: kill ${kills} after ${afterMs} ms, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`);
-      await expectValid(bed, stock);
-      if (kills % KILLS_PER_BACKUP === 0) {
-        backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;
-        expect(unfinished(bed)).toEqual([]);
-      }
+      await expectValid(bed);
+      if (kills % KILLS_PER_BACKUP !== 0) continue;
+      const info = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
+      expect(info.status).toMatchObject({ code: 0, message: "ok" });
+      expect(new Set(labelsOf(info).map((entry) => entry.repo))).toEqual(new Set([1, 2]));
+      backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;
+      expect(unfinished(bed)).toEqual([]);
     }
     expect(kills).toBe(KILLS);
     // Otherwise every kill came too early or too late, and nothing was proved.
@@ -130,13 +159,11 @@ describe("backups that end early", async () => {
   });
 });
 
-/** Both programs find the repositories in order: whatever was under way is no part of them. */
-async function expectValid(bed: TestBed, stock: StockPgbackrest): Promise<void> {
-  const verified = await bed.oursOk(["verify", "--output=text"]);
-  expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(2);
-  const info = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
-  expect(info.status).toMatchObject({ code: 0, message: "ok" });
-  expect(new Set(labelsOf(info).map((entry) => entry.repo))).toEqual(new Set([1, 2]));
+/** The repositories are in order, with a backup in both: whatever was under way is no part of them. */
+async function expectValid(bed: TestBed): Promise<void> {
+  const { stdout } = await bed.oursOk(["verify", "--output=text", "--verbose"]);
+  expect(stdout.match(/^status: ok$/gm)).toHaveLength(2);
+  expect(stdout.split(/^repo: 2$/m).map((text) => /backup: \d{8}-\d{6}F, status: valid/.test(text))).toEqual([true, true]);
 }
 
 /** Waits for the lock of a repository; ours takes that of the highest key last. Its content is written once the lock is held. */
