@@ -17,7 +17,7 @@ import type { UserNames } from "../../local/users";
 import { loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
 import type { BackupStart, Session } from "../../postgres/session";
-import { loadArchiveInfo } from "../../repository/infoStore";
+import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import { loadReconstructedInfo } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { requireArchiving } from "../archiving";
@@ -128,12 +128,16 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
 async function openRepositories(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<OpenBackup>[]> {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   return perRepo(repos, async (repo): Promise<OpenBackup> => {
-    const [archiveInfo, { info }] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, ctx)]);
+    const [archiveInfo, { info, changed }] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, ctx)]);
+    const archiveId = checkArchive(repo, archiveInfo, cluster);
+    const historyId = checkBackup(repo, info, cluster);
+    // Now, not with the new backup: what that one builds on must be listed no later than itself.
+    if (changed) await saveBackupInfo(repo, info, ctx);
     return {
       repo,
-      archiveId: checkArchive(repo, archiveInfo, cluster),
+      archiveId,
       archivePass: archiveInfo.cipherPass ?? null,
-      historyId: checkBackup(repo, info, cluster),
+      historyId,
       infoPass: info.cipherPass ?? null,
       backups: info.backups,
     };

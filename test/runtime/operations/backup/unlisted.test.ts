@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import { ManualClock, TEST_TIME_MS, testContext } from "../../../harness/context";
+import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
+import { runBackup } from "./support";
+
+describe("a backup that is whole and not listed", () => {
+  it("is listed before an incremental backup builds on it", async () => {
+    const ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
+    const repo = repository(1);
+    const data = makeDataDirectory(temporaryFolder());
+    await stanzaCreate([repo], CONTROL, ctx);
+    await runBackup([repo], data, ctx);
+    const info = await loadBackupInfo(repo);
+    const [full] = info.backups;
+    // As if the first one had been killed between its manifest and backup.info.
+    await saveBackupInfo(repo, { ...info, backups: [] }, ctx);
+    ctx.clock.advance(10_000);
+    await runBackup([repo], data, ctx, { type: "incr" });
+    const { backups } = await loadBackupInfo(repo);
+    expect(backups.map((entry) => entry.type)).toEqual(["full", "incr"]);
+    expect(backups[0]).toEqual(full);
+    expect(backups[1]?.prior).toBe(full?.label);
+  });
+});
