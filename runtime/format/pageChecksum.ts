@@ -84,6 +84,9 @@ export function pageChecksum(page: Uint8Array, blockNo: number): number {
   return checksumOf(new Int32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >>> 2), 0, aligned.byteLength >>> 2, blockNo);
 }
 
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+const NO_PAGE = new Uint8Array(0);
+
 /**
  * Checks a relation file that comes in chunks of any size and alignment; the chunks are not changed. After the last chunk read the
  * `suspects()` again, `acquit` those whose bytes changed, and take the result from `finish()`.
@@ -94,21 +97,19 @@ export class PageChecker {
   readonly #firstBlockNo: number;
   readonly #suspects: PageSuspect[] = [];
   readonly #errors = new Set<number>();
-  /** A page that came in parts, or not at a multiple of four bytes. */
-  readonly #page: Uint8Array;
-  readonly #pageWords: Int32Array;
+  /** A page that came in parts, or not at a multiple of four bytes; made when there is one. */
+  #page = NO_PAGE;
+  #pageWords = new Int32Array(NO_PAGE.buffer);
   #pageFilled = 0;
   #pageCount = 0;
 
   constructor(options: PageCheckerOptions) {
     const { pageSizeBytes, segmentNo } = options;
     assert(pageSizeBytes >= 1024 && pageSizeBytes <= 32_768 && (pageSizeBytes & (pageSizeBytes - 1)) === 0, `page size ${pageSizeBytes}`);
-    assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, "page checksums need a little-endian host");
+    assert(LITTLE_ENDIAN, "page checksums need a little-endian host");
     this.#pageSize = pageSizeBytes;
     this.#headerCheck = options.headerCheck;
     this.#firstBlockNo = segmentNo * (RELATION_SEGMENT_BYTES / pageSizeBytes);
-    this.#page = new Uint8Array(pageSizeBytes);
-    this.#pageWords = new Int32Array(this.#page.buffer);
   }
 
   add(chunk: Uint8Array): void {
@@ -143,6 +144,10 @@ export class PageChecker {
 
   /** Adds to the page that is being put together, and checks it when it is whole. Returns how far the chunk is used. */
   #fill(chunk: Uint8Array, position: number): number {
+    if (this.#page.length === 0) {
+      this.#page = new Uint8Array(this.#pageSize);
+      this.#pageWords = new Int32Array(this.#page.buffer);
+    }
     const piece = chunk.subarray(position, position + this.#pageSize - this.#pageFilled);
     this.#page.set(piece, this.#pageFilled);
     this.#pageFilled += piece.length;

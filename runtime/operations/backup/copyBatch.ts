@@ -70,6 +70,9 @@ export interface CopyBatchResult {
 }
 
 const WHOLE_SIZE_BYTES_MAX = 4 * LIMITS.chunkSizeBytes;
+const READ_BUFFER_BYTES = 256 * 1024;
+/** As much is done at once. */
+const HEAR_BYTES = 256 * 1024;
 const MISSING: BatchFileResult = { missing: true, sizeBytes: 0, sha1: SHA1_EMPTY, repos: [] };
 const KEPT: BatchStored = { kept: true, sizeRepoBytes: 0 };
 /** Empty files of a bundled backup have no bytes anywhere. */
@@ -79,9 +82,13 @@ export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Reposi
   const batch = new Batch(repo, ctx);
   try {
     const files: BatchFileResult[] = [];
+    let unheardBytes = 0;
     for (const file of job.files) {
       files.push(await batch.copy(file));
+      unheardBytes += file.sizeBytes;
+      if (unheardBytes < HEAR_BYTES) continue;
       // What the network has to say is heard between two files.
+      unheardBytes = 0;
       await setImmediate();
     }
     const failed = await batch.finish();
@@ -104,6 +111,8 @@ function withFailures(file: BatchFileResult, failed: ReadonlyMap<number, BackupE
 class Batch {
   readonly #repo: (key: number) => Repository;
   readonly #ctx: Context;
+  /** Files are read into it one after the other: what is kept of one is copied. */
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
   readonly #bundles = new Map<string, { readonly repoKey: number; readonly writer: BundleWriter }>();
 
   constructor(repo: (key: number) => Repository, ctx: Context) {
@@ -116,10 +125,15 @@ class Batch {
     const fd = openSource(file);
     if (fd === null) return MISSING;
     try {
-      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX ? await this.#copyWhole(file, readWhole(fd, file), fd) : await this.#copyLarge(file, fd);
+      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX ? await this.#copyWhole(file, readWhole(fd, file, this.#bufferFor(file)), fd) : await this.#copyLarge(file, fd);
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** A file of its own may be on its way to a store as it was read. */
+  #bufferFor(file: BatchFile): Buffer | undefined {
+    return file.targets.every((target) => target.bundleId !== null) ? this.#buffer : undefined;
   }
 
   /** Ends the bundles; the error of each repository that could not store one. */

@@ -35,9 +35,10 @@ export function openSource({ sourcePath }: SourceFile): number | null {
   }
 }
 
-/** The file up to its size at the scan. @throws fileRead */
-export function readWhole(fd: number, file: SourceFile): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(file.sizeBytes);
+/** The file up to its size at the scan, in the beginning of `buffer` when it fits. @throws fileRead */
+export function readWhole(fd: number, file: SourceFile, buffer?: Buffer): Uint8Array {
+  const fits = buffer !== undefined && buffer.length >= file.sizeBytes;
+  const bytes = fits ? buffer.subarray(0, file.sizeBytes) : Buffer.allocUnsafeSlow(file.sizeBytes);
   let filled = 0;
   while (filled < bytes.length) {
     const readBytes = readAt(fd, bytes.subarray(filled), filled, file);
