@@ -9,9 +9,11 @@ import { fail, isError, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { archiveIdOf, type ArchiveInfo } from "../../format/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import { backupsPath } from "../../format/repoPath";
 import { linkLatest } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import { newSubPass, type Repository } from "../../repository/repository";
+import { listArchiveIds } from "../../repository/walStore";
 import { hasStanza } from "../stanzaDelete";
 import { copyBackup } from "./copyBackup";
 import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
@@ -109,13 +111,14 @@ async function openSide(repo: Repository): Promise<OpenSide> {
   return { repo, archiveInfo, backupInfo };
 }
 
-/** An empty repository gets the stanza with the source's history and passphrases of its own. */
+/** An empty repository gets the stanza with the source's history and passphrases of its own; one where that was cut off, the second half. */
 async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, ctx: Context): Promise<OpenSide> {
-  if (await hasStanza(repo)) return openSide(repo);
+  const begun = (await hasStanza(repo)) ? await findBegun(repo) : null;
+  if (begun === null && (await hasStanza(repo))) return openSide(repo);
   const { cipherPass: _archivePass, ...archive } = source.archiveInfo;
   const { cipherPass: _backupPass, ...backup } = source.backupInfo;
   const pass = (): { cipherPass?: string } => (repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) });
-  const archiveInfo: ArchiveInfo = { ...archive, ...pass() };
+  const archiveInfo: ArchiveInfo = begun ?? { ...archive, ...pass() };
   const backupInfo: BackupInfo = { ...backup, ...pass(), backups: [] };
   if (!dryRun) {
     await saveArchiveInfo(repo, archiveInfo, ctx);
@@ -123,6 +126,16 @@ async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, c
     ctx.log.info(`${repo.name}: stanza '${repo.stanza}' made as it is in ${source.repo.name}`);
   }
   return { repo, archiveInfo, backupInfo };
+}
+
+/** archive.info of a stanza that has nothing else yet; null when there is more, or that is not readable. */
+async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
+  for await (const _entry of repo.storage.list(backupsPath(repo.stanza))) return null;
+  if ((await listArchiveIds(repo)).length > 0) return null;
+  return loadArchiveInfo(repo).catch((error: unknown) => {
+    if (isError(error, "fileMissing")) return null;
+    throw error;
+  });
 }
 
 /** From the first segment that a backup of the target needs, there already or about to come; with one backup by its label only its own. */

@@ -1,0 +1,97 @@
+import { expect, it } from "vitest";
+import { inlinePool } from "../../../../runtime/operations/jobs";
+import { sync, type SyncOptions } from "../../../../runtime/operations/sync/sync";
+import { verify } from "../../../../runtime/operations/verify";
+import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { MemoryStorage } from "../../../harness/storages";
+import { repository, WAL_SIZE_BYTES, walName } from "../../repository/support";
+
+const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false, slots: 2 };
+const FULL = "20260101-000000F";
+const DIFF = "20260101-000000F_20260102-000000D";
+const STANZA: MadeStanza = {
+  versions: ["15"],
+  backups: [
+    { label: FULL, wal: [walName(3), walName(3)] },
+    { label: DIFF, wal: [walName(4), walName(4)] },
+  ],
+  wal: { "15-1": [...[1, 2, 3, 4, 5].map((no) => walName(no)), "00000002.history"] },
+};
+
+async function source(): Promise<Repository> {
+  const repo = repository(1);
+  await makeStanza(repo, STANZA);
+  return repo;
+}
+
+const target = (storage = new MemoryStorage()): Repository => repository(2, { storage, pass: "second", compress: { type: "gz", level: 6 } });
+
+async function problemsOf(repo: Repository): Promise<readonly string[]> {
+  const verdict = await verify(repo, inlinePool(new Map([[repo.key, repo]]), testContext(), 2), WAL_SIZE_BYTES, testContext());
+  // The made segments are empty: of another size than real ones, and with the checksum of nothing.
+  return verdict.problems.filter((line) => !line.startsWith("invalid size 'archive/"));
+}
+
+it("brings everything that is missing, from the oldest backup's WAL on, and once only", async () => {
+  const [from, to] = [await source(), target()];
+  expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [FULL, DIFF], walCount: 4, problems: [] });
+  expect((await loadBackupInfo(to)).backups.map(({ label, prior }) => [label, prior])).toEqual([
+    [FULL, undefined],
+    [DIFF, FULL],
+  ]);
+  expect(await problemsOf(to)).toEqual([]);
+  expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [], walCount: 0, problems: [] });
+});
+
+it("brings one backup with what it depends on", async () => {
+  const [from, to] = [await source(), target()];
+  expect((await sync(from, to, { ...ALL, scope: { kind: "set", label: FULL } }, testContext())).labels).toEqual([FULL]);
+  expect((await sync(from, to, { ...ALL, scope: { kind: "latest" } }, testContext())).labels).toEqual([DIFF]);
+  const unknown = sync(from, to, { ...ALL, scope: { kind: "set", label: "20270101-000000F" } }, testContext());
+  await expect(unknown).rejects.toMatchObject({ kind: "backupSetInvalid" });
+});
+
+it("leaves after a crash anywhere only whole backups that have their WAL, and the next run finishes", async () => {
+  const from = await source();
+  let crashes = 0;
+  for (let writes = 0; ; writes++) {
+    const memory = new MemoryStorage();
+    const storage = new FaultyStorage(memory).crashAfter(writes);
+    await sync(from, { ...target(), storage }, ALL, testContext()).catch(() => undefined);
+    if (!storage.crashed) break;
+    crashes++;
+    const left = target(memory);
+    if (memory.paths().some((path) => path.startsWith("backup/demo/backup.info"))) expect(await problemsOf(left)).toEqual([]);
+    expect((await sync(from, left, ALL, testContext())).problems).toEqual([]);
+    expect((await loadBackupInfo(left)).backups).toHaveLength(2);
+    expect(await problemsOf(left)).toEqual([]);
+  }
+  expect(crashes).toBeGreaterThan(15);
+});
+
+it("does not copy damaged bytes, nor what builds on them", async () => {
+  const [from, to] = [await source(), target()];
+  await from.storage.put(`backup/demo/${FULL}/pg_data/PG_VERSION`, Buffer.from("16\n"));
+  const { labels, problems } = await sync(from, to, ALL, testContext());
+  expect(labels).toEqual([]);
+  expect(problems).toEqual([
+    expect.stringContaining(`backup ${FULL}: [ChecksumError] 'pg_data/PG_VERSION' of repo1 has checksum`),
+    `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, which ${DIFF} builds on`,
+  ]);
+  expect((await loadBackupInfo(to)).backups).toEqual([]);
+});
+
+it("does not mix clusters, nor WAL of the same name with other content", async () => {
+  const [from, to] = [await source(), target()];
+  await makeStanza(to, { versions: ["14"], backups: [], wal: {} });
+  await expect(sync(from, to, ALL, testContext())).rejects.toMatchObject({ kind: "fileInvalid" });
+  const other = repository(3);
+  await makeStanza(other, { ...STANZA, backups: [], wal: {} });
+  await other.storage.put(`archive/demo/15-1/${walName(4).slice(0, 16)}/${walName(4)}-${"0".repeat(40)}`, new Uint8Array(0));
+  const { problems } = await sync(from, other, ALL, testContext());
+  expect(problems).toEqual([`WAL 15-1/${walName(4)} has different content in repo1 and repo3`]);
+});
