@@ -20,6 +20,9 @@ import { projectsOf, TIERS, type Tier } from "./parts/tiers";
 /** A build that is not ready by then (since the start) no longer counts: what needs it is skipped. */
 const BUILD_DEADLINE_MS = 50 * 60_000;
 
+/** A file that takes so long is named at the end of its tier. */
+const SLOW_FILE_S = 20;
+
 interface Arguments {
   readonly tiers: readonly Tier[];
   readonly paths: readonly string[];
@@ -161,8 +164,8 @@ async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
   if (tier.name === "unit" || countFiles(tier) === 0) return null;
   if (!ready.built) return "dist/ could not be built";
   try {
+    await ready.progress.step("parts fetched beside the unit tests", () => ready.parts);
     await ready.progress.step("PostgreSQL", async (note) => {
-      await ready.parts;
       const { version, source } = await ensurePostgres();
       note(`${version} (${source})`);
     });
@@ -232,21 +235,42 @@ async function runTier(tier: Tier, args: Arguments): Promise<Counts> {
     { cwd: root, env: { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" } },
   );
   const counts = readCounts(reportFile);
+  printSlowest(reportFile);
   rmSync(reportFile, { force: true });
   // A crash of the runner, an error outside of any test: nothing may look green that was not.
   if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
 }
 
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    /** Milliseconds since 1970. */
+    readonly startTime: number;
+    readonly endTime: number;
+    readonly assertionResults: readonly { readonly status: string }[];
+  }[];
+}
+
+/** Names the files whose tests (what comes before the first one not counted) take long: all together have 15 minutes. */
+function printSlowest(reportFile: string): void {
+  if (!existsSync(reportFile)) return;
+  const { testResults } = JSON.parse(readFileSync(reportFile, "utf8")) as Report;
+  const slow = testResults
+    .map((file) => ({ name: relative(projectFolder(), file.name), seconds: (file.endTime - file.startTime) / 1000 }))
+    .filter((file) => file.seconds >= SLOW_FILE_S)
+    .sort((left, right) => right.seconds - left.seconds);
+  for (const file of slow) process.stdout.write(`  ${file.seconds.toFixed(0).padStart(4)} s  ${file.name}\n`);
+}
+
 function readCounts(reportFile: string): Counts {
   if (!existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0 };
-  const report = JSON.parse(readFileSync(reportFile, "utf8")) as {
-    numPassedTests: number;
-    numFailedTests: number;
-    numPendingTests: number;
-    numTodoTests: number;
-    testResults: { status: string; assertionResults: { status: string }[] }[];
-  };
+  const report = JSON.parse(readFileSync(reportFile, "utf8")) as Report;
   // A file that could not even be loaded has no failed test in it.
   const broken = report.testResults.filter(
     (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
