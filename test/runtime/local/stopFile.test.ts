@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { checkStopFile } from "../../../runtime/local/stopFile";
+import { checkStopFile, hasStopFile, removeStopFile, writeStopFile } from "../../../runtime/local/stopFile";
 
 let lockPath: string;
 beforeEach(() => {
@@ -40,4 +40,17 @@ test("all.stop stops every stanza", () => {
   writeFileSync(join(lockPath, "all.stop"), "");
   expect(thrownBy(() => checkStopFile(lockPath, "demo"))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
   expect(thrownBy(() => checkStopFile(lockPath, undefined))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
+});
+
+test("is made and removed once, with its directory", () => {
+  const path = join(lockPath, "not", "there");
+  for (const stanza of ["main", undefined]) {
+    expect(hasStopFile(path, stanza)).toBe(false);
+    expect(removeStopFile(path, stanza)).toBe(false);
+    expect(writeStopFile(path, stanza)).toBe(true);
+    expect(writeStopFile(path, stanza)).toBe(false);
+    expect(thrownBy(() => checkStopFile(path, "main"))).toMatchObject({ kind: "stop" });
+    expect(removeStopFile(path, stanza)).toBe(true);
+    expect(thrownBy(() => checkStopFile(path, "main"))).toBeUndefined();
+  }
 });

@@ -1,0 +1,41 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { acquireLock } from "../../../runtime/local/lockFile";
+import { listHeldLocks, readLockState } from "../../../runtime/local/lockState";
+
+let lockPath: string;
+beforeEach(() => {
+  lockPath = mkdtempSync(join(tmpdir(), "locks-"));
+});
+afterEach(() => rmSync(lockPath, { recursive: true, force: true }));
+
+const SELF = { pid: process.pid, execId: `${process.pid}-00000000` };
+const state = (alive: boolean): unknown => readLockState({ lockPath, stanza: "main", kind: "backup", repoKeys: [1, 2] }, () => alive);
+
+test("tells who works and how far, as long as the holder lives", () => {
+  expect(state(true)).toEqual({ held: false, repos: [] });
+  writeFileSync(join(lockPath, "main-backup.lock"), '{"execId":"7-a","pid":7}');
+  expect(state(true)).toEqual({ held: true, repos: [] });
+  writeFileSync(join(lockPath, "main-backup-2.lock"), '{"execId":"7960-68d8b683","pctCplt":9019,"pid":7960,"sz":100,"szCplt":90}');
+  expect(state(true)).toEqual({ held: true, repos: [{ key: 2, sizeBytes: 100, sizeCompleteBytes: 90 }] });
+  expect(state(false)).toEqual({ held: false, repos: [] });
+});
+
+test("finds the locks that are really held, and removes files that nobody holds", () => {
+  expect(listHeldLocks(join(lockPath, "none"), undefined, SELF)).toEqual([]);
+  const request = { lockPath, kind: "backup", pid: 42, execId: "42-00000000" } as const;
+  const held = [acquireLock({ ...request, stanza: "main", repoKey: 1 }), acquireLock({ ...request, stanza: "my-other" })];
+  // Left by a process that was killed: whoever has its number now must not be ended for it.
+  writeFileSync(join(lockPath, "main-restore-1.lock"), `{"execId":"1-a","pid":${process.pid}}`);
+  writeFileSync(join(lockPath, "main.stop"), "");
+  expect(listHeldLocks(lockPath, "main", SELF)).toEqual([{ path: join(lockPath, "main-backup-1.lock"), pid: 42 }]);
+  expect(existsSync(join(lockPath, "main-restore-1.lock"))).toBe(false);
+  expect(listHeldLocks(lockPath, undefined, SELF).map(({ path }) => path)).toEqual([
+    join(lockPath, "main-backup-1.lock"),
+    join(lockPath, "my-other-backup.lock"),
+  ]);
+  for (const lock of held) lock.release();
+  expect(listHeldLocks(lockPath, undefined, SELF)).toEqual([]);
+});

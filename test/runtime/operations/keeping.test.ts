@@ -1,0 +1,166 @@
+/** annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory; beside stock in test/interop/keeping.test.ts. */
+import { describe, expect, it } from "vitest";
+import { currentHistory } from "../../../runtime/format/archiveInfo";
+import type { BlockMap } from "../../../runtime/format/blockMap";
+import { annotate } from "../../../runtime/operations/annotate";
+import { sharesOf } from "../../../runtime/operations/manifestReport";
+import { listFiles, openRepoFile, repoPathOf } from "../../../runtime/operations/repoFiles";
+import { hasStanza, stanzaDelete } from "../../../runtime/operations/stanzaDelete";
+import { stanzaUpgrade } from "../../../runtime/operations/stanzaUpgrade";
+import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
+import type { Repository } from "../../../runtime/repository/repository";
+import { testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { type MadeStanza, makeStanza } from "../../harness/madeRepository";
+import { MemoryStorage } from "../../harness/storages";
+import { all } from "../format/vectors";
+import { CONTROL, OTHER_CONTROL, repository, walName } from "../repository/support";
+
+const LABEL = "20260101-000000F";
+const STANZA: MadeStanza = {
+  versions: ["14"],
+  backups: [{ label: LABEL, wal: [walName(1), walName(1)] }],
+  wal: { "14-1": [walName(1), "00000002.history"] },
+};
+const ctx = testContext();
+
+async function made(storage = new MemoryStorage()): Promise<Repository> {
+  const repo = repository(1, { storage, pass: "secret" });
+  await makeStanza(repo, STANZA);
+  return repo;
+}
+
+describe("annotate", () => {
+  it("adds, changes and removes notes, and nothing else", async () => {
+    const repo = await made();
+    const [before] = (await loadBackupInfo(repo)).backups;
+    expect(await annotate(repo, LABEL, { key: "", added: "yes" }, ctx)).toBe(true);
+    const [after] = (await loadBackupInfo(repo)).backups;
+    expect(after).toEqual({ ...before, annotations: { added: "yes", note: before?.annotations?.["note"] } });
+    await annotate(repo, LABEL, { added: "", note: "" }, ctx);
+    expect((await loadBackupInfo(repo)).backups[0]).not.toHaveProperty("annotations");
+    expect(await annotate(repo, "20260102-000000F", { key: "value" }, ctx)).toBe(false);
+  });
+});
+
+describe("stanza-upgrade", () => {
+  it("begins a history entry in each info, once, wherever a run was cut off", async () => {
+    for (let writes = 0; ; writes++) {
+      const memory = new MemoryStorage();
+      await made(memory);
+      const storage = new FaultyStorage(memory).crashAfter(writes);
+      await stanzaUpgrade([repository(1, { storage, pass: "secret" })], CONTROL, ctx);
+      const repo = repository(1, { storage: memory, pass: "secret" });
+      expect(await stanzaUpgrade([repo], CONTROL, ctx)).toMatchObject([{ ok: true }]);
+      for (const info of [await loadArchiveInfo(repo), await loadBackupInfo(repo)]) {
+        expect(currentHistory(info)).toMatchObject({ id: 2, pgVersion: CONTROL.pgVersion, systemId: CONTROL.systemId });
+        expect(info.cipherPass).toBe("sub-passphrase");
+        expect(info.history).toHaveLength(2);
+      }
+      expect((await loadBackupInfo(repo)).backups).toHaveLength(1);
+      if (!storage.crashed) break;
+    }
+  });
+
+  it("gives a cluster that comes back a new id, and leaves infos alone that do not match", async () => {
+    const repo = await made();
+    await stanzaUpgrade([repo], OTHER_CONTROL, ctx);
+    await stanzaUpgrade([repo], CONTROL, ctx);
+    await stanzaUpgrade([repo], OTHER_CONTROL, ctx);
+    expect((await loadArchiveInfo(repo)).history.map(({ id, pgVersion }) => [id, pgVersion])).toEqual([
+      [1, "14"],
+      [2, "18"],
+      [3, "15"],
+      [4, "18"],
+    ]);
+    const other = await made(new MemoryStorage());
+    await stanzaUpgrade([other], CONTROL, ctx);
+    const broken = repository(1, { storage: new MemoryStorage(), pass: "secret" });
+    await makeStanza(broken, STANZA);
+    for (const name of ["archive.info", "archive.info.copy"])
+      await broken.storage.put(`archive/demo/${name}`, await bytesOf(other, `archive/demo/${name}`));
+    expect(await stanzaUpgrade([broken], OTHER_CONTROL, ctx)).toMatchObject([{ ok: false, error: { kind: "fileInvalid" } }]);
+    expect((await loadBackupInfo(broken)).history).toHaveLength(1);
+  });
+});
+
+describe("stanza-delete", () => {
+  it("removes the stanza, with what is kept beside it, and no other", async () => {
+    const memory = new MemoryStorage();
+    const repo = await made(memory);
+    await repo.storage.put("pgbackstop/demo/20260101-000000F/server-files.json.gz", new Uint8Array(1));
+    await makeStanza({ ...repo, stanza: "demo2" }, STANZA);
+    const others = memory.paths().filter((path) => path.includes("/demo2/"));
+    expect(await hasStanza(repo)).toBe(true);
+    await stanzaDelete(repo, ctx);
+    expect(await hasStanza(repo)).toBe(false);
+    expect(memory.paths()).toEqual(others);
+  });
+});
+
+describe("repo-ls and repo-get", () => {
+  it("take paths below the repository only", () => {
+    expect(repoPathOf("", "/repo")).toBe("");
+    expect(repoPathOf("archive/", "/repo")).toBe("archive");
+    expect(repoPathOf("/repo/archive/./demo", "/repo/")).toBe("archive/demo");
+    for (const [word, message] of [
+      ["/repository", "absolute path '/repository' is not in base path '/repo'"],
+      ["a//b", "path 'a//b' cannot contain //"],
+      ["a/../../etc", "path 'a/../../etc' cannot contain .."],
+    ] as const) {
+      expect(() => repoPathOf(word, "/repo")).toThrow(message);
+    }
+  });
+
+  it("list what is there, sorted, filtered, with what lies below", async () => {
+    const repo = await made();
+    const names = async (path: string, more: object = {}): Promise<string[]> =>
+      (await listFiles(repo, path, { filter: null, recurse: false, sort: "asc", ...more })).map((file) => file.name);
+    expect(await names("backup/demo")).toEqual([".", LABEL, "backup.history", "backup.info", "backup.info.copy"]);
+    expect(await names("backup/demo", { sort: "desc", filter: /info$/ })).toEqual(["backup.info"]);
+    expect(await names("archive/demo", { recurse: true, filter: /history$/ })).toEqual(["14-1/00000002.history"]);
+    expect(await names("backup/demo/backup.info")).toEqual(["."]);
+  });
+
+  it("find the key of each place", async () => {
+    const repo = await made();
+    const text = async (path: string, raw = false): Promise<string> => (await all(await openRepoFile(repo, path, raw))).toString("latin1");
+    for (const path of ["archive/demo/archive.info", "backup/demo/backup.info.copy", `backup/demo/${LABEL}/backup.manifest`]) {
+      expect(await text(path)).toMatch(/^\[backrest\]/);
+      expect(await text(path, true)).toMatch(/^Salted__/);
+    }
+    await expect(text("elsewhere")).rejects.toMatchObject({ kind: "optionInvalidValue" });
+    await expect(text("archive/demo/none")).rejects.toMatchObject({ kind: "fileMissing" });
+  });
+});
+
+it("manifest sums up what each backup gives to a file of blocks", () => {
+  const superBlock = (reference: number, offsetBytes: number, sizeBytes: number) => ({
+    reference,
+    bundleId: reference,
+    offsetBytes,
+    sizeRepoBytes: 100,
+    sizeBytes,
+  });
+  const [first, second, third] = [superBlock(0, 0, 16384), superBlock(0, 100, 16384), superBlock(0, 500, 8192)];
+  const own = superBlock(1, 7, 8192);
+  const blocks = [first, first, second, own, third].map((each) => ({ superBlock: each, index: 0 }));
+  const map: BlockMap = { blockSizeBytes: 8192, checksumSizeBytes: 6, blocks, checksums: new Uint8Array(30) };
+  expect(sharesOf(map, 5 * 8192 - 100)).toEqual([
+    {
+      reference: 0,
+      bundleId: 0,
+      readCount: 2,
+      readBytes: 300,
+      superBlockCount: 3,
+      superBlockBytes: 40960,
+      blockCount: 4,
+      blockBytes: 4 * 8192 - 100,
+    },
+    { reference: 1, bundleId: 1, readCount: 1, readBytes: 100, superBlockCount: 1, superBlockBytes: 8192, blockCount: 1, blockBytes: 8192 },
+  ]);
+});
+
+async function bytesOf(repo: Repository, path: string): Promise<Uint8Array> {
+  return all(await repo.storage.read(path));
+}
