@@ -2,23 +2,28 @@
  * Increments that two programs make in turn: each goes on with what the other one wrote, in several repositories of different kinds at once,
  * and each restores the chain. Then what ours writes down of a cluster, beside stock's manifest of the same cluster.
  *
- * `PGBACKSTOP_LONG=1` restores every repository in every case instead of one.
+ * `PGBACKSTOP_LONG=1` runs every case with both versions, and restores every repository in each instead of one.
  */
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseManifest, type Manifest } from "../../runtime/format/manifest";
 import type { StockPgbackrest, StockVersion } from "../../tools/parts/pgbackrest";
+import { S3Server } from "../../tools/parts/s3Server";
 import { giveTo } from "../../tools/parts/users";
 import { comparableInfo, labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, type InteropParts } from "../harness/interopParts";
 import { fillBed, writeMore } from "../harness/sampleData";
 import { type BedRepo, TestBed } from "../harness/testBed";
 
+interface PlannedRepo extends Omit<BedRepo, "s3"> {
+  readonly on?: "s3rver";
+}
+
 interface Row {
   readonly postgres: number;
   readonly stock: StockVersion;
-  readonly repos: readonly BedRepo[];
+  readonly repos: readonly PlannedRepo[];
 }
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
@@ -49,18 +54,28 @@ for (const row of ROWS) {
   });
 }
 
-function alternate({ binaries, stock }: InteropParts, repos: readonly BedRepo[]): void {
-  const keys = repos.map((_, index) => index + 1);
+function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedRepo[]): void {
+  const keys = planned.map((_, index) => index + 1);
+  const repos: BedRepo[] = [];
+  const servers: S3Server[] = [];
   let bed: TestBed;
 
   beforeAll(async () => {
+    for (const { on, ...repo } of planned) {
+      const server = on === undefined ? undefined : await S3Server.create({ kind: on });
+      if (server !== undefined) servers.push(server);
+      repos.push({ ...repo, ...(server === undefined ? {} : { s3: server }) });
+    }
     // Vacuum makes files whenever it likes: two manifests would differ by them.
     bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, LONG ? 20_000 : 5000);
   });
-  afterAll(() => bed?.remove());
+  afterAll(async () => {
+    await bed?.remove();
+    for (const server of servers) await server.remove();
+  });
 
   test("stock full, our diff, stock incr, our incr: stock verifies and restores", async () => {
     await byStock(bed, stock, repos, "full");
@@ -78,7 +93,10 @@ function alternate({ binaries, stock }: InteropParts, repos: readonly BedRepo[])
     for (const key of LONG ? keys : keys.slice(-1)) expect(await bed.restoreAndCompare({ by: stock, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  test("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
+  // What the other version shows already.
+  const once = test.runIf(LONG || stock.version.startsWith("2.60"));
+
+  once("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
     const [full = ""] = await byOurs(bed, "full");
     await writeMore(bed);
     await byStock(bed, stock, repos, "diff");
@@ -94,7 +112,7 @@ function alternate({ binaries, stock }: InteropParts, repos: readonly BedRepo[])
     for (const key of LONG ? keys : keys.slice(-1)) expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  test("ours writes down what stock writes down", async () => {
+  once("ours writes down what stock writes down", async () => {
     const outside = join(bed.folder, "outside");
     const inData = (name: string): string => join(bed.cluster.dataPath, name);
     for (const path of [outside, join(outside, "log"), inData("scratch")]) {
