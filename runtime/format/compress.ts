@@ -2,7 +2,7 @@
  * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is read and not written.
  *
  * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without content checksum, zst
- * the same. One frame per file. Level ranges and defaults are stock's. Damaged or truncated content is `format` (29),
+ * the same. zst is a row of frames (see zstFrames). Level ranges and defaults are stock's. Damaged or truncated content is `format` (29),
  * writing bz2 `featureNotSupported` (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
  */
 import {
@@ -28,6 +28,7 @@ import { type Codec, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
 import { throughTransform } from "./throughTransform";
 import { type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
+import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream } from "./zstFrames";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
 
@@ -64,6 +65,7 @@ export function compress(source: ByteStream, spec: CompressSpec, raw = false): B
   if (type === "bz2") throw notSupported();
   if (type === "none") return source;
   if (type !== "gz" && type !== "zst") return throughCodec(source, () => createCompressor(spec, raw));
+  if (type === "zst" && spec.level <= FRAMED_LEVEL_MAX) return zstFramesStream(source, spec.level);
   const { create, mapError } = compressorOptions(type, spec.level, raw, LIMITS.chunkSizeBytes);
   return throughTransform(source, create, mapError);
 }
@@ -81,8 +83,10 @@ export function createCompressor({ type, level }: CompressSpec, raw = false): Co
   switch (type) {
     case "none":
       return UNCHANGED;
-    case "gz":
     case "zst":
+      if (level <= FRAMED_LEVEL_MAX) return new ZstFramesCompressor(level, codecError(type));
+      return zlibCodec(compressorOptions(type, level, raw));
+    case "gz":
       return zlibCodec(compressorOptions(type, level, raw));
     case "lz4":
       return new Lz4Compressor(level, !raw);
@@ -117,7 +121,7 @@ export function compressBytes(bytes: Uint8Array, spec: CompressSpec, raw = false
       return raw ? deflateSync(bytes, options) : gzipSync(bytes, options);
     }
     case "zst":
-      return zstdCompressSync(bytes, { params: zstParams(level) });
+      return level <= FRAMED_LEVEL_MAX ? zstFrames(bytes, level) : zstdCompressSync(bytes, { params: zstParams(level) });
     case "lz4":
       return compressLz4Bytes(bytes, level, !raw);
     case "bz2":

@@ -38,13 +38,13 @@ interface Handle {
 }
 
 export function zlibCodec(options: ZlibCodecOptions): Codec {
-  return worksAtOnce() ? new HandleCodec(options) : new StreamCodec(options);
+  return handlesWork() ? new HandleCodec(options) : new StreamCodec(options);
 }
 
 let tried: boolean | undefined;
 
-/** One small file through a handle: another Node may call it otherwise. */
-function worksAtOnce(): boolean {
+/** Whether codecs can be driven by their handle, tried with one small file: another Node may call it otherwise. */
+export function handlesWork(): boolean {
   if (tried !== undefined) return tried;
   const sample = Buffer.from("pgbackstop ".repeat(30_000), "latin1");
   const parts: Uint8Array[] = [];
@@ -74,11 +74,12 @@ export class HandleCodec implements Codec {
   readonly #handle: Handle;
   /** Set by the handle: room left in the output, input left. */
   readonly #state: Uint32Array;
-  readonly #output = Buffer.allocUnsafeSlow(PIECE_SIZE_BYTES);
+  readonly #output: Buffer;
   #error: Error | undefined;
 
-  constructor(options: ZlibCodecOptions) {
+  constructor(options: ZlibCodecOptions, pieceSizeBytes: number = PIECE_SIZE_BYTES) {
     this.#options = options;
+    this.#output = Buffer.allocUnsafeSlow(pieceSizeBytes);
     this.#stream = options.create();
     const handle: unknown = Reflect.get(this.#stream, "_handle");
     const state: unknown = Reflect.get(this.#stream, "_writeState");
@@ -103,7 +104,7 @@ export class HandleCodec implements Codec {
     this.#stream.destroy();
   }
 
-  /** Ends when the handle leaves room in the output: then it has taken all the input that it wants. */
+  /** Ends when the handle leaves room in the output and takes no more input: there may be another frame behind the one that ended. */
   *#run(input: Uint8Array, flag: number): Iterable<Uint8Array> {
     const size = this.#output.length;
     let left = input.length;
@@ -111,9 +112,11 @@ export class HandleCodec implements Codec {
       this.#handle.writeSync(flag, input, input.length - left, left, this.#output, 0, size);
       if (this.#error !== undefined) throw this.#options.mapError(this.#error);
       const room = this.#state[0] as number;
-      left = this.#state[1] as number;
+      const leftNow = this.#state[1] as number;
+      const isStuck = leftNow === left;
+      left = leftNow;
       if (room < size) yield this.#output.subarray(0, size - room);
-      if (room > 0) return;
+      if (room > 0 && (left === 0 || isStuck)) return;
     }
   }
 }
