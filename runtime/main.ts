@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { appendFileSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { userInfo } from "node:os";
+import { availableParallelism, userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { agentCommand } from "./agent/agent";
 import { systemClock } from "./base/clock";
@@ -158,6 +158,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     ownCommand: [process.execPath, programFile],
     args: process.argv.slice(2),
     programFile: __filename,
+    processorCount: availableParallelism(),
     isAlive: (pid) => {
       try {
         process.kill(pid, 0);

@@ -35,6 +35,7 @@ export interface ProcessFacts {
   readonly args: readonly string[];
   /** File that worker threads are started from. */
   readonly programFile: string;
+  readonly processorCount: number;
   isAlive(pid: number): boolean;
   /** Sends SIGTERM; false when there is no such process. */
   terminate(pid: number): boolean;
@@ -151,10 +152,12 @@ export class ProcessHost implements CommandHost {
     const { processMax, stanza = "", command } = this.config;
     // The agent answers in this thread, also what was asked before the signal to end: it never computes here, and its jobs outlive that signal.
     const signal = command === "agent" ? this.#closing.signal : this.ctx.signal;
+    // What waits for a store waits in the queue, not in a thread: more threads than processors would only cost memory.
+    const threads = command === "agent" ? Math.min(processMax, this.#facts.processorCount) : processMax;
     this.#pool =
       processMax === 1 && command !== "agent"
         ? inlinePool(new Map(this.repositories().map((repo) => [repo.key, repo])), this.ctx, 1)
-        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, processMax, signal);
+        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, threads, signal);
     return this.#pool;
   }
 

@@ -7,6 +7,7 @@
 import { isAbsolute, normalize } from "node:path";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
+import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
 import { repoErrorLine } from "../operations/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
 import { GetService } from "./getService";
@@ -14,6 +15,8 @@ import { WalService } from "./walService";
 
 /** How long requests and files under way may take once the agent is told to end. */
 const DRAIN_MS = 8000;
+/** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
+const EXIT_CODE_MAX = 125;
 
 interface Services {
   readonly host: CommandHost;
@@ -25,6 +28,8 @@ export const agentCommand: Command = async (host) => {
   const { config, ctx } = host;
   // What is under way when the agent is told to end is finished first: nothing of it sees that signal.
   const own = { ...ctx, signal: new AbortController().signal };
+  // Its threads take a moment to start: not when the first segment comes.
+  host.pool();
   const wal = new WalService(host, own);
   const gets = new GetService(host, own);
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
@@ -56,7 +61,7 @@ async function answer({ host, wal, gets }: Services, workingDirectory: string, w
       case "archive-push":
         return await push(wal, pathIn(host.dataDirectory, workingDirectory, params[0]));
       case "archive-get":
-        return await get(gets, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
+        return await get(host, gets, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
       case "status":
         return { exitCode: 0, lines: wal.status().map(statusLine) };
       default:
@@ -65,7 +70,7 @@ async function answer({ host, wal, gets }: Services, workingDirectory: string, w
   } catch (thrown) {
     const error = toBackupError(thrown);
     host.ctx.log.error(error);
-    return { exitCode: error.exitCode, lines: errorLines(error) };
+    return { exitCode: Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
   }
 }
 
@@ -84,8 +89,19 @@ function statusLine({ repoKey, waitingCount, debtCount, error }: ReturnType<WalS
   return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
-async function get(gets: GetService, walName: string, destination: string): Promise<Answer> {
-  return { exitCode: (await gets.get(walName, destination)) ? 0 : 1, lines: [] };
+async function get(host: CommandHost, gets: GetService, walName: string, destination: string): Promise<Answer> {
+  try {
+    return { exitCode: (await gets.get(walName, destination)) ? 0 : 1, lines: [] };
+  } catch (thrown) {
+    const abort = await abortOfRecovery(toBackupError(thrown), {
+      repoKeys: host.repositories().map((repo) => repo.key),
+      acknowledge: host.config.settings.acknowledge,
+      exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
+    });
+    if (abort === null) throw thrown;
+    host.ctx.log.error(abort);
+    return { exitCode: RECOVERY_ABORTED, lines: errorLines(abort) };
+  }
 }
 
 /** @throws optionInvalidValue (32) for a path outside of the data directory: the agent serves one cluster */

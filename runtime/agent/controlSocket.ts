@@ -32,8 +32,6 @@ const CONNECTIONS_MAX = 64;
 /** For sending a request; an answer may take as long as it takes. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const SOCKET_MODE = 0o600;
-/** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
-const EXIT_CODE_MAX = 125;
 
 /** @throws lockAcquire (50) when another agent answers at the path, fileOpen (41) when it cannot be listened on */
 export async function serveControlSocket(place: SocketPlace, handle: Handler, ctx: Context): Promise<ControlSocket> {
@@ -97,7 +95,7 @@ async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise
     const [workingDirectory = "", ...words] = await readRequest(socket);
     const { exitCode, lines } = await handle(workingDirectory, words);
     const text = lines.flatMap((line) => line.split("\n")).map((line) => ` ${line}\n`);
-    socket.end(`${text.join("")}exit ${Math.min(exitCode, EXIT_CODE_MAX)}\n`);
+    socket.end(`${text.join("")}exit ${exitCode}\n`);
   } catch (error) {
     ctx.log.debug(`request without an answer: ${toBackupError(error).message}`);
     socket.destroy();

@@ -6,38 +6,34 @@
  * hold whatever was. A standby asks again by itself: it gets the plain code, and so does a person who calls this beside a running server.
  */
 import { isAbsolute } from "node:path";
-import { type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { fail, isError, toBackupError } from "../base/errors";
 import { stockSpool } from "../local/spool";
-import { isSatisfied } from "../operations/acknowledge";
-import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../operations/archiveGet";
+import { archiveGetInTime, type Candidate, fetchTo } from "../operations/archiveGet";
+import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../operations/endOfRecovery";
 import { Prefetcher } from "../operations/prefetch";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../operations/spoolGet";
 import type { Command, CommandHost } from "./host";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
-/** PostgreSQL: "could not restore file", and the server stops instead of opening; started again it goes on where it was. */
-const RECOVERY_ABORTED = 255;
 
 export const archiveGetCommand: Command = async (host) => {
   try {
     return await get(host);
   } catch (thrown) {
-    const error = toBackupError(thrown);
-    if (error.kind === "term" || !(await mustNotEnd(host, error))) throw thrown;
-    const hint =
-      "PostgreSQL would take this for the end of the archive: recovery is aborted. When the repository is gone for good, recover with --repo.";
-    host.ctx.log.error(fail(error.kind, error.message, { hint: [...error.hints, hint], cause: thrown }));
+    const abort = await abortOfRecovery(toBackupError(thrown), recoveryOf(host));
+    if (abort === null) throw thrown;
+    host.ctx.log.error(abort);
     return RECOVERY_ABORTED;
   }
 };
 
-/** True in an archive recovery that would end here although acknowledged WAL may follow. */
-async function mustNotEnd(host: CommandHost, error: BackupError): Promise<boolean> {
-  const unreadable = unreadableKeys(error);
-  const keys = host.repositories().map((repo) => repo.key);
-  if (unreadable !== null && !isSatisfied(host.config.settings.acknowledge, keys, new Set(unreadable))) return false;
-  const exists = async (name: string): Promise<boolean> => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null;
-  return (await exists("recovery.signal")) && !(await exists("standby.signal"));
+/** The recovery that this command serves, as far as the decision about its end needs it. */
+function recoveryOf(host: CommandHost): Recovery {
+  return {
+    repoKeys: host.repositories().map((repo) => repo.key),
+    acknowledge: host.config.settings.acknowledge,
+    exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
+  };
 }
 
 async function get(host: CommandHost): Promise<number> {

@@ -143,7 +143,10 @@ describe("a push queue", () => {
 
   it("ends a request in time when a repository hangs, and the next one does not wait for it with policy any", async () => {
     storages[1].plan("read", { kind: "hang", signal: ctx.signal }, { times: 4 });
-    expect(await request(1)).toMatchObject({ accepted: false, error: { message: expect.stringContaining("was not stored before the 30000ms timeout") } });
+    expect(await request(1)).toMatchObject({
+      accepted: false,
+      error: { message: expect.stringContaining("was not stored before the 30000ms timeout") },
+    });
     expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
     const beganAtMs = ctx.clock.monotonicMs();
     expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });

@@ -1,0 +1,74 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Answer, type ControlSocket, type Handler, serveControlSocket } from "../../../runtime/agent/controlSocket";
+import { testContext } from "../../harness/context";
+import { temporaryFolder } from "../repository/support";
+
+let served: ControlSocket | null = null;
+afterEach(async () => {
+  await served?.close(AbortSignal.abort());
+  served = null;
+});
+
+async function serve(handle: Handler, path = join(temporaryFolder(), "a.sock")): Promise<string> {
+  served = await serveControlSocket({ path }, handle, testContext());
+  return path;
+}
+
+/** All that the agent sends until it ends the connection. */
+function ask(path: string, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const socket = connect(path, () => void socket.write(bytes));
+    socket.setEncoding("utf8").on("data", (chunk: string) => void (text += chunk));
+    socket.on("close", () => resolve(text)).on("error", reject);
+  });
+}
+
+const echo: Handler = async (workingDirectory, words): Promise<Answer> => ({ exitCode: 7, lines: [workingDirectory, ...words, "two\nlines"] });
+
+describe("the agent's socket", () => {
+  it("is closed to others, answers in lines and ends with the code", async () => {
+    const path = await serve(echo);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(await ask(path, "/data\0archive-push\0pg_wal/a b\0\n")).toBe(" /data\n archive-push\n pg_wal/a b\n two\n lines\nexit 7\n");
+  });
+
+  it("gives no answer to a request that is too long, and none when the handler fails", async () => {
+    const path = await serve(async () => Promise.reject(new Error("broken")));
+    expect(await ask(path, "x".repeat(20_000))).toBe("");
+    expect(await ask(path, "/\0y\0\n")).toBe("");
+  });
+
+  it("refuses a second agent at the same place, takes the place of a dead one, and leaves nothing behind", async () => {
+    const path = await serve(echo);
+    await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({ kind: "lockAcquire", exitCode: 50 });
+    await served?.close(AbortSignal.abort());
+    expect(existsSync(path)).toBe(false);
+    // A killed process leaves its socket: nobody answers there.
+    spawnSync("perl", ["-MSocket", "-e", "socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0])); kill 9, $$", path]);
+    expect(existsSync(path)).toBe(true);
+    await serve(echo, path);
+    expect(await ask(path, "/\0z\0\n")).toContain("exit 7");
+    await expect(serveControlSocket({ path: "/nonexistent/x.sock" }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
+  });
+
+  it("waits for answers under way when it is closed", async () => {
+    let finish: (() => void) | undefined;
+    const path = await serve(
+      () =>
+        new Promise((resolve) => {
+          finish = () => resolve({ exitCode: 0, lines: [] });
+        }),
+    );
+    const asked = ask(path, "/\0slow\0\n");
+    while (finish === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+    const closed = served?.close(new AbortController().signal);
+    finish();
+    expect(await asked).toBe("exit 0\n");
+    await closed;
+  });
+});
