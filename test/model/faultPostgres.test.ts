@@ -1,0 +1,189 @@
+/**
+ * The fault model on a real PostgreSQL: one writer counts up, a row a transaction, and knows the LSN behind each; repositories in a directory
+ * and on an S3 server come and go, backups of every kind are taken and killed, old ones expire, debts are healed. Whenever a restore to one of
+ * these LSNs opens, it holds exactly the rows up to there; without an outage it must open.
+ *
+ * `PGBACKSTOP_LONG=1` goes on for `PGBACKSTOP_MODEL_MINUTES` (default 5), `PGBACKSTOP_SEED` repeats a run.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sleep, start, waitFor } from "../../tools/parts/process";
+import { S3Server } from "../../tools/parts/s3Server";
+import { TestCluster } from "../../tools/parts/testCluster";
+import { seededRandom } from "../harness/context";
+import { parseInfo } from "../harness/infoJson";
+import { findParts, s3Kind } from "../harness/interopParts";
+import { bringBack, takeAway } from "../harness/outage";
+import { TestBed } from "../harness/testBed";
+
+const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
+const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
+const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 7);
+/** Of the normal run. */
+const STEPS = 10;
+const TYPES = ["full", "diff", "incr"] as const;
+
+describe("a counting writer", async () => {
+  const parts = await findParts("fault model on PostgreSQL", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const { binaries } = parts;
+  let server: S3Server;
+  let bed: TestBed;
+  const random = seededRandom(SEED);
+  const draw = (count: number): number => {
+    const [high = 0, low = 0] = random.bytes(2);
+    return (high * 256 + low) % count;
+  };
+  /** Behind the commit of row n (n - 1 is the index). */
+  const lsns: string[] = [];
+  /** Rows that acknowledged WAL holds. */
+  let safe = 0;
+  /** Rows that were there when the oldest listed backup ended; null before there is one. */
+  const ends = new Map<string, number>();
+  let isAway1 = false;
+  const tally = new Map<string, number>();
+  const count = (name: string): void => void tally.set(name, (tally.get(name) ?? 0) + 1);
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind() });
+    bed = await TestBed.create({
+      binaries,
+      repos: [{}, { s3: server, compressType: "zst", encrypted: true }],
+      acknowledge: "any",
+      walSegmentSizeMb: 1,
+      settings: { wal_keep_size: 0, min_wal_size: "2MB" },
+      global: { "archive-timeout": "8", "io-timeout": "5", "repo1-retention-full": "2", "repo2-retention-full": "2" },
+    });
+    await bed.cluster.start();
+    await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
+    await bed.cluster.sql("CREATE TABLE counted (id int PRIMARY KEY, filler text) TABLESPACE space");
+    await bed.oursOk(["stanza-create"]);
+    await backup("full", false);
+  });
+  afterAll(async () => {
+    process.stdout.write(`fault model on PostgreSQL: seed ${SEED}, ${[...tally].map(([name, times]) => `${name} ${times}`).join(", ")}\n`);
+    await bed?.remove();
+    await server?.remove();
+  });
+
+  const isCalm = (): boolean => !isAway1 && server.isRunning();
+
+  async function write(): Promise<void> {
+    const client = await bed.cluster.connect();
+    try {
+      for (let left = 1 + draw(30); left > 0; left--) {
+        await client.query("INSERT INTO counted VALUES ($1::int, repeat(md5(($1::int)::text), 20))", [lsns.length + 1]);
+        const { rows } = await client.query<{ lsn: string }>("SELECT pg_current_wal_insert_lsn()::text AS lsn");
+        lsns.push(rows[0]?.lsn ?? "");
+      }
+    } finally {
+      await client.end();
+    }
+  }
+
+  async function archive(timeoutMs: number): Promise<boolean> {
+    const rows = lsns.length;
+    await bed.cluster.sql("SELECT pg_create_restore_point('archive')");
+    const name = await bed.cluster.switchWal();
+    const done = waitFor("archiving", timeoutMs, async () => {
+      await bed.cluster.sql("SELECT pg_reload_conf()");
+      return existsSync(bed.walFile(`archive_status/${name}.done`)) || !existsSync(bed.walFile(name)) ? true : null;
+    });
+    const isDone = await done.catch(() => false);
+    if (isDone) safe = Math.max(safe, rows);
+    return isDone;
+  }
+
+  async function backup(type: string, isKilled: boolean): Promise<void> {
+    if (isKilled) {
+      const logFile = join(bed.folder, "log", "killed.log");
+      const one = await start(bed.runtime.node, bed.oursCommand(["backup", `--type=${type}`]), { user: bed.cluster.user, cwd: bed.folder, logFile });
+      await Promise.race([sleep(draw(3000)), one.exited]);
+      count((await one.stop("SIGKILL")) === 0 ? "backups" : "backups killed");
+    } else {
+      const result = await bed.ours(["backup", `--type=${type}`]);
+      if (isCalm()) expect(`${result.exitCode}${result.exitCode === 0 ? "" : result.stdout.slice(-2000)}`).toBe("0");
+      count(result.exitCode === 0 ? "backups" : "backups in one repository or none");
+    }
+    for (const label of await labels()) if (!ends.has(label)) ends.set(label, lsns.length);
+  }
+
+  async function labels(): Promise<string[]> {
+    return parseInfo((await bed.ours(["info", "--output=json"])).stdout).backup.map((row) => row.label);
+  }
+
+  async function outage(): Promise<void> {
+    count("outages begun or ended");
+    if (draw(2) === 0) {
+      if (isAway1) bringBack(bed.repoPath(1));
+      else takeAway(bed.repoPath(1), draw(2) === 0 ? "blocked" : "unmounted", bed.cluster.user);
+      isAway1 = !isAway1;
+    } else if (server.isRunning()) await server.stop();
+    else await server.start();
+  }
+
+  /** Restores to a row that acknowledged WAL holds; what opens must be exact. */
+  async function restore(repo?: number): Promise<void> {
+    const oldest = Math.min(...(await labels()).map((label) => ends.get(label) ?? Number.POSITIVE_INFINITY));
+    if (!(oldest < safe)) return;
+    const row = oldest + 1 + draw(safe - oldest);
+    const args = ["--type=lsn", `--target=${lsns[row - 1]}`, "--target-action=promote"];
+    const { result, dataPath } = await bed.restoreAside({ by: null, args, ...(repo === undefined ? {} : { repo }) });
+    const mustOpen = isCalm();
+    try {
+      if (result.exitCode !== 0) {
+        if (mustOpen) expect(result.stdout).toBe("");
+        return count("restores refused");
+      }
+      const restored = TestCluster.adopt({ binaries, dataPath });
+      try {
+        await restored.start({}, { timeoutMs: 120_000 });
+        await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+      } catch (error) {
+        if (mustOpen) throw new Error(`restore to row ${row}: ${String(error)}\n${restored.logTail()}`, { cause: error });
+        await restored.remove();
+        return count("recoveries stopped");
+      }
+      expect(await restored.sql("SELECT count(*)::int AS rows, max(id) AS last FROM counted")).toEqual([{ rows: row, last: row }]);
+      count("restores");
+      await restored.remove();
+    } finally {
+      rmSync(join(dataPath, ".."), { recursive: true, force: true });
+    }
+  }
+
+  async function step(): Promise<void> {
+    const choice = draw(20);
+    if (choice < 6) return write();
+    if (choice < 10) return void (await archive(isCalm() ? 60_000 : 5000));
+    if (choice < 14) return backup(TYPES[draw(3)] ?? "full", draw(3) === 0);
+    if (choice < 16) return outage();
+    if (choice < 18) return restore();
+    if (choice === 18) return void (await bed.ours(["heal"]));
+    return bed.cluster.sql("CHECKPOINT").then(() => undefined);
+  }
+
+  test(
+    IS_LONG ? `keeps every acknowledged row for ${MINUTES} minutes` : `keeps every acknowledged row over ${STEPS} steps`,
+    async () => {
+      const endMs = performance.now() + MINUTES * 60_000;
+      for (let no = 0; IS_LONG ? performance.now() < endMs : no < STEPS; no++) await step();
+      if (isAway1) bringBack(bed.repoPath(1));
+      isAway1 = false;
+      await server.start();
+      await write();
+      expect(await archive(60_000)).toBe(true);
+      await bed.oursOk(["heal"]);
+      await backup("incr", false);
+      const verified = await bed.oursOk(["verify", "--output=text"]);
+      expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(2);
+      for (const repo of [1, 2]) await restore(repo);
+      expect(bed.findLeaks()).toEqual([]);
+    },
+    (MINUTES + 10) * 60_000,
+  );
+});
