@@ -14,6 +14,7 @@ import { ensurePostgres } from "../parts/postgres";
 import { cleanUp, onEnd } from "../parts/process";
 import { createProgress, formatBytes, type Progress } from "../parts/progress";
 import { Bed, type Program } from "./bed";
+import { walMain } from "./wal";
 import { type Cost, median, medianCost, sumCosts } from "./measure";
 
 export interface BenchOptions {
@@ -63,6 +64,8 @@ const HELP = `npm run bench -- [options]: pgbackstop beside stock pgBackRest 2.6
   --compress=zst|gz  compression of both programs (zst)
   --write            put the result into docs/benchmarks.md
   --help             this text
+
+npm run bench -- wal [--segments=N --rounds=N --latency=MS --process-max=N --write]: WAL through the agent over a store far away
 `;
 
 if (require.main === module) {
@@ -78,6 +81,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const progress = createProgress();
+  if (argv[0] === "wal") return walMain(argv.slice(1), progress);
   const options = parseArguments(argv);
   const result = await bench(options, progress);
   if (result === null) return 0;

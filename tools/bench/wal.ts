@@ -22,14 +22,14 @@ import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import { type DelayProxy, startDelayProxy } from "./delayProxy";
 import { median } from "./measure";
 
-export interface WalBenchOptions {
+interface WalBenchOptions {
   readonly segmentCount: number;
   readonly rounds: number;
   readonly latencyMs: number;
   readonly processMax: number;
 }
 
-export interface WalBenchResult {
+interface WalBenchResult {
   readonly table: string;
   readonly facts: readonly string[];
   readonly ratios: { readonly push: number; readonly call: number; readonly recovery: number };
@@ -49,7 +49,22 @@ const START_MS = 2000;
 /** Rows that fill about a quarter of a segment before it is switched. */
 const ROWS_PER_SEGMENT = 12_000;
 
-export function parseWalArguments(argv: readonly string[]): WalBenchOptions {
+/** Prints the table; `--write` puts it into docs/benchmarks-wal.md, where the notes stay. */
+export async function walMain(argv: readonly string[], progress: Progress): Promise<number> {
+  const result = await walBench(parseWalArguments(argv), progress);
+  if (result === null) return 0;
+  const text = `${result.table}\n\n${result.facts.map((fact) => `- ${fact}`).join("\n")}\n`;
+  process.stdout.write(`\n${text}`);
+  if (!argv.includes("--write")) return 0;
+  const path = join(projectFolder(), "docs", "benchmarks-wal.md");
+  const notes = /<!-- notes -->[\s\S]*$/.exec(readFileSync(path, { encoding: "utf8", flag: "a+" }))?.[0] ?? "<!-- notes -->\n";
+  const head =
+    "# WAL benchmarks\n\n`npm run bench -- wal --write` measured this: ours through the agent beside stock's `archive-async`. A ratio below 1 is faster.\n";
+  writeFileSync(path, `${head}\n${text}\n${notes.trimEnd()}\n`);
+  return 0;
+}
+
+function parseWalArguments(argv: readonly string[]): WalBenchOptions {
   const value = (name: string, otherwise: number): number => {
     const word = argv.find((candidate) => candidate.startsWith(`--${name}=`));
     return word === undefined ? otherwise : Number(word.slice(name.length + 3));
@@ -60,7 +75,7 @@ export function parseWalArguments(argv: readonly string[]): WalBenchOptions {
 }
 
 /** Null, after a loud line, where there is nothing to compare with. @throws Error when either program fails */
-export async function walBench(options: WalBenchOptions, progress: Progress): Promise<WalBenchResult | null> {
+async function walBench(options: WalBenchOptions, progress: Progress): Promise<WalBenchResult | null> {
   const found = await findStockPgbackrest("2.60");
   if ("missing" in found) {
     progress.loud(`no benchmark: ${found.missing}`);
