@@ -2,9 +2,9 @@
  * `verify`: are the bytes of a repository what its infos promise, and is the WAL between any backup and the newest segment complete?
  *
  * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once, a bundle by one
- * request), and every backup must find what it refers to. Unlike stock,
- * a missing segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named
- * ("pgbackrest-format" 19; stock reports ok with segments missing).
+ * request), and every backup must find what it refers to; info files and manifests are read in both their copies. Unlike stock, a missing
+ * segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named ("pgbackrest-format"
+ * 19; stock reports ok with segments missing).
  */
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
@@ -19,6 +19,7 @@ import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
+import { findDamagedCopies } from "./verify/copies";
 import { findOrphans } from "./verify/orphans";
 import { Tally, type VerifyCounts } from "./verify/tally";
 import { type BackupVerdict, verifyBackups } from "./verify/verifyBackups";
@@ -96,7 +97,11 @@ export async function verify(
   );
   const isWhole = options.set === undefined && options.samplePercent === undefined;
   const orphans = isWhole ? await findOrphans(repo, archiveInfo, backups.manifests, backupInfo.backups) : [];
+  const readable = entries.map((entry) => entry.label).filter((label) => backups.manifests.has(label));
+  const damaged = await findDamagedCopies(repo, readable, backupInfo.cipherPass ?? null);
+  problems.push(...damaged);
   const ok =
+    damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
   return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans };

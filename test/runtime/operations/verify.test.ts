@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
+import { collect } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { parseBackupInfo } from "../../../runtime/format/backupInfo";
+import { parseBackupInfo, renderBackupInfo } from "../../../runtime/format/backupInfo";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/manifest";
 import { inlinePool } from "../../../runtime/operations/jobs";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
@@ -53,6 +54,24 @@ async function backup(
   };
   await finishBackup(repo, manifest, null, ctx);
 }
+
+describe("second copies", () => {
+  it("tells a damaged one of each pair, whichever it is, and not that a killed writer left them different", async () => {
+    await backup("20261120-064059F", 1, { a: "first" });
+    await store(repo, 1);
+    expect(await run()).toMatchObject({ ok: true, problems: [] });
+    const info = await loadBackupInfo(repo);
+    await storage.put("backup/demo/backup.info.copy", Buffer.from(renderBackupInfo({ ...info, backups: [] })));
+    expect(await run()).toMatchObject({ ok: true, problems: [] });
+    const names = ["archive/demo/archive.info", "backup/demo/backup.info", "backup/demo/20261120-064059F/backup.manifest"];
+    for (const path of names.flatMap((name) => [name, `${name}.copy`])) {
+      const whole = await collect(await storage.read(path), 1 << 20);
+      await storage.put(path, Buffer.concat([whole.subarray(0, 60), Buffer.from("!"), whole.subarray(61)]));
+      expect(await run()).toMatchObject({ ok: false, problems: [expect.stringContaining(`${path}: damaged: `)] });
+      await storage.put(path, whole);
+    }
+  });
+});
 
 describe("gaps in the archive", () => {
   const names = (...nos: number[]): string[] => nos.map((no) => walName(no));
