@@ -49,6 +49,13 @@ describe("reading a block incremental", () => {
     ]);
   });
 
+  it("keeps backups apart whose places happen to follow each other", () => {
+    const superBlock = { reference: 0, bundleId: 1, offsetBytes: 0, sizeRepoBytes: 100, sizeBytes: BLOCK };
+    const blocks = [0, 1, 1].map((reference, place) => ({ superBlock: { ...superBlock, reference, offsetBytes: place * 100 }, index: 0 }));
+    const map = { blockSizeBytes: BLOCK, checksumSizeBytes: 6, blocks, checksums: new Uint8Array(18) };
+    expect(planReads(map, everything).map((read) => read.map(({ superBlock: { offsetBytes } }) => offsetBytes))).toEqual([[0], [100, 200]]);
+  });
+
   it("leaves out what is not wanted", async () => {
     const map = await loadBlockMap(chain.repo, chain.source());
     const shapes = planReads(map, (block) => block === 1 || block > 20).map((read) => read.map(({ blocks }) => blocks.map(({ block }) => block)));
