@@ -29,9 +29,12 @@ function statusLines(report: InfoReport): string[] {
   const beside = running === "" ? "" : ` (${running})`;
   if (code === InfoStatus.ok.code) return [`    status: ok${beside}`, ...debt];
   const error = `error (${running === "" ? message : `${message}, ${running}`})`;
-  if (code !== InfoStatus.mixed.code && code !== InfoStatus.mismatch.code) return [`    status: ${error}`, ...repoErrors(report), ...debt];
   const title = code === InfoStatus.mixed.code ? `mixed${beside}` : error;
-  return [`    status: ${title}`, ...report.repos.map((repo) => `        repo${repo.key}: ${repoStatus(repo)}`), ...repoErrors(report), ...debt];
+  const [only, ...others] = report.repos;
+  if (only !== undefined && others.length === 0) return [`    status: ${title}`, ...errorLines(only, " ".repeat(12)), ...debt];
+  const differ = code === InfoStatus.mixed.code || code === InfoStatus.mismatch.code || code === InfoStatus.other.code;
+  const repos = report.repos.flatMap((repo) => [`        repo${repo.key}: ${repoStatus(repo)}`, ...errorLines(repo, " ".repeat(15))]);
+  return [`    status: ${title}`, ...(differ ? repos : []), ...debt];
 }
 
 function runningText({ backup, restore }: InfoReport["locks"]): string {
@@ -52,10 +55,9 @@ function repoStatus(repo: InfoRepo): string {
   return repo.error === null ? `error (${repo.status.message})` : "error (other)";
 }
 
-function repoErrors(report: InfoReport): string[] {
-  return report.repos.flatMap((repo) =>
-    repo.error === null ? [] : [`            repo${repo.key}: ${repo.status.message.split("\n").join("\n            ")}`],
-  );
+function errorLines(repo: InfoRepo, indent: string): string[] {
+  if (repo.error === null) return [];
+  return [...repo.status.message.split("\n"), ...repo.error.hints.map((hint) => `HINT: ${hint}`)].map((line) => `${indent}${line}`);
 }
 
 function cipherLines(report: InfoReport): string[] {

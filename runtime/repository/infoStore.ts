@@ -75,5 +75,7 @@ function hintsOf(failures: readonly BackupError[], present: readonly BackupError
   const own = [...new Set(failures.flatMap((failure) => failure.hints))];
   if (own.length > 0) return own;
   const damaged = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
-  return present.some((failure) => isError(failure, "crypto", "format")) ? ["is or was the repo encrypted?", damaged] : [damaged];
+  if (present.some((failure) => isError(failure, "crypto", "format"))) return ["is or was the repo encrypted?", damaged];
+  // A storage that did not answer says nothing about the files.
+  return present.some((failure) => isError(failure, "checksum", "fileInvalid")) ? [damaged] : [];
 }

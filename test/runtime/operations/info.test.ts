@@ -146,7 +146,7 @@ describe("the state of a stanza", () => {
     expect(found.repos.map((repo) => repo.status.code)).toEqual([0, 99]);
     const text = infoText(found);
     expect(text).toContain(
-      "    status: mixed\n        repo1: ok\n        repo2: error (other)\n            repo2: [HostConnectError] unable to load info file",
+      "    status: mixed\n        repo1: ok\n        repo2: error (other)\n               [HostConnectError] unable to load info file",
     );
     expect(text).toContain("full backup: 20261120-065325F");
     expect(renderJson(infoJson(found))).toContain('{"cipher":"none","key":2,"status":{"code":99,"message":"[HostConnectError]');
