@@ -23,7 +23,7 @@ import { giveTo, isRoot } from "../../tools/parts/users";
 import { InstanceMetadata } from "../harness/awsKeyServices";
 import { labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, loud, s3Kind } from "../harness/interopParts";
-import { fillBed, writeMore } from "../harness/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../harness/sampleData";
 import { requireOk, TestBed } from "../harness/testBed";
 
 const FULL = ["backup", "--type=full"];
@@ -31,7 +31,7 @@ const HINT_PASSPHRASE = "HINT: Is the passphrase the one of this repository and 
 const HINT_DAMAGED = "HINT: the file and its copy are damaged: use another repository, or put back a good copy of either.";
 const HINT_RESTORE_DAMAGED = "HINT: the repository holds a damaged copy: run verify; another repository may hold a good one.";
 const HINT_VERIFY = "HINT: heal copies missing WAL from a repository that has it; restore from a repository that is valid.";
-const HINT_GET = "HINT: PostgreSQL must not take this for the end of the archive; it tries again.";
+const HINT_GET = "HINT: PostgreSQL must not take this for the end of the archive.";
 /** What is said when archive.info, or backup.info, is in neither place. */
 const MISSING_HINTS = {
   archive: [
@@ -62,6 +62,7 @@ describe("bad input", async () => {
     bed = await makeBed(binaries, server);
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed);
+    await dropTemplates(bed);
     await bed.oursOk(FULL);
     await writeMore(bed);
     segment = await bed.archiveAll();
@@ -379,6 +380,7 @@ describe("damaged repositories", async () => {
     bed = await makeBed(parts.binaries, server);
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed);
+    await dropTemplates(bed);
     label = newLabel(await bed.oursOk(FULL));
     await writeMore(bed);
     segment = await bed.archiveAll();
