@@ -401,6 +401,13 @@ export class FaultWorld {
       const verdict = await this.verify(repo);
       for (const one of verdict.backups) expect(one.status, `${repo.name} ${one.label}: ${verdict.problems.join("; ")}`).toBe("valid");
       const owed = new Set(this.#debt.list(repo.key));
+      const held = await this.#heldBy(repo);
+      for (const { label, archiveStart, archiveStop } of (await loadBackupInfo(repo)).backups) {
+        for (const name of this.#wal.keys()) {
+          const isNeeded = /^[0-9A-F]{24}$/.test(name) && name >= (archiveStart ?? "") && name <= (archiveStop ?? "");
+          if (isNeeded) expect(held.has(name), `${label} in ${repo.name} cannot become consistent without ${name}`).toBe(true);
+        }
+      }
       for (const archive of verdict.archives) {
         expect(archive.counts.valid, `${repo.name}: ${verdict.problems.join("; ")}`).toBe(archive.counts.total);
         for (const [first, last] of archive.gaps) {
