@@ -7,7 +7,7 @@
  * 19; stock reports ok with segments missing).
  */
 import type { Context } from "../base/context";
-import { fail } from "../base/errors";
+import { fail, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { mapParallel } from "../base/parallel";
 import { archiveIdOf } from "../format/archiveInfo";
@@ -96,7 +96,7 @@ export async function verify(
     ctx,
   );
   const isWhole = options.set === undefined && options.samplePercent === undefined;
-  const orphans = isWhole ? await findOrphans(repo, archiveInfo, backups.manifests, backupInfo.backups) : [];
+  const orphans = isWhole ? await orphansOf(() => findOrphans(repo, archiveInfo, backups.manifests, backupInfo.backups), ctx) : [];
   const readable = entries.map((entry) => entry.label).filter((label) => backups.manifests.has(label));
   const damaged = await findDamagedCopies(repo, readable, backupInfo.cipherPass ?? null);
   problems.push(...damaged);
@@ -105,6 +105,16 @@ export async function verify(
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
   return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans };
+}
+
+/** What cannot be looked for spoils nothing that was found out before. */
+async function orphansOf(find: () => Promise<string[]>, ctx: Context): Promise<string[]> {
+  try {
+    return await find();
+  } catch (error) {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    return [`files that nothing refers to could not be looked for: ${toBackupError(error).message}`];
+  }
 }
 
 interface ArchiveInput {
