@@ -13,7 +13,7 @@ import { compress, type CompressSpec } from "../format/compress";
 import { parseWalHeader } from "../format/walHeader";
 import { isSegment } from "../repository/walStore";
 import type { ClusterIdentity } from "./identity";
-import { HEADER_SIZE_BYTES, HELD_SEGMENT_SIZE_BYTES_MAX, type PackedWal, type PackWalJob, readAgain, readChecked } from "./walFile";
+import { headOf, HELD_SEGMENT_SIZE_BYTES_MAX, type PackedWal, type PackWalJob, readAgain, readChecked } from "./walFile";
 
 const HELD_MAX = 4;
 
@@ -85,12 +85,13 @@ export class WalPreparer {
     const parts: Uint8Array[] = [];
     let head: Uint8Array | undefined;
     let isHeld = true;
-    const { fileId, sizeBytes } = await readChecked(path, (chunk, size) => {
+    const visit = (chunk: Uint8Array, size: number): void => {
       hash.update(chunk);
-      head ??= chunk.subarray(0, HEADER_SIZE_BYTES);
+      head ??= headOf(chunk);
       isHeld = size <= HELD_SEGMENT_SIZE_BYTES_MAX;
       if (isHeld) parts.push(chunk);
-    });
+    };
+    const { fileId, sizeBytes } = await readChecked(path, visit, { own: true });
     const cluster = isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, head ?? new Uint8Array(0)) : null;
     const facts = { name, sizeBytes, sha1: hash.digest("hex"), cluster, fileId };
     if (!isHeld) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };

@@ -142,7 +142,8 @@ export class PushQueue implements WalClaims {
     const ready = new Set(names);
     for (const file of this.#files.values()) file.ready = ready.has(file.name);
     for (const name of names) this.#add(name).ready = true;
-    for (const file of [...this.#files.values()]) {
+    // Entries may be taken out of a Map while it is gone through.
+    for (const file of this.#files.values()) {
       if (!file.ready && file.requests === 0 && !this.#isBusy(file)) this.#forget(file);
     }
     this.#sort();
@@ -411,7 +412,7 @@ export class PushQueue implements WalClaims {
   }
 
   #notify(): void {
-    for (const wake of [...this.#waiters]) wake();
+    for (const wake of Array.from(this.#waiters)) wake();
   }
 
   /** Until something has changed, `limitMs` at most. */

@@ -13,7 +13,7 @@ import { compressBytes, type CompressSpec } from "../format/compress";
 
 /** Segments of up to this size, PostgreSQL's default, are held whole. */
 export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
-export const HEADER_SIZE_BYTES = 512;
+const HEADER_SIZE_BYTES = 512;
 
 /** What the name leads to now: changes with the file and with its content. One look at a local directory. @throws fileMissing, fileRead */
 export function identifyWal(path: string): string {
@@ -50,28 +50,39 @@ export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
   const { size } = lookAt(path);
   if (size > BigInt(HELD_SEGMENT_SIZE_BYTES_MAX)) return hashLarge(path);
   const parts: Uint8Array[] = [];
-  const { fileId, sizeBytes } = await readChecked(path, (chunk) => void parts.push(chunk), HELD_SEGMENT_SIZE_BYTES_MAX);
+  const { fileId, sizeBytes } = await readChecked(path, (chunk) => void parts.push(chunk), {
+    chunkSizeBytes: HELD_SEGMENT_SIZE_BYTES_MAX,
+    own: true,
+  });
   const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-  // A copy: a view would keep the whole segment.
-  const head = bytes.slice(0, HEADER_SIZE_BYTES);
+  const head = headOf(bytes);
   return { fileId, sizeBytes, sha1: sha1Hex(bytes), head, contents: specs.map((spec) => compressBytes(bytes, spec)) };
+}
+
+/** A copy: a view (as a Buffer's slice is) would keep the whole segment, and send all of it to another thread. */
+export function headOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.subarray(0, HEADER_SIZE_BYTES));
 }
 
 async function hashLarge(path: string): Promise<PackedWal> {
   const hash = createHash("sha1");
   let head: Uint8Array = new Uint8Array(0);
-  const read = await readChecked(path, (chunk) => {
-    if (head.length === 0) head = chunk.slice(0, HEADER_SIZE_BYTES);
-    hash.update(chunk);
-  });
+  const read = await readChecked(
+    path,
+    (chunk) => {
+      if (head.length === 0) head = headOf(chunk);
+      hash.update(chunk);
+    },
+    { own: false },
+  );
   return { ...read, sha1: hash.digest("hex"), head, contents: null };
 }
 
-/** Reads a file whole in chunks of their own. @throws fileRead when the name leads to something else afterwards, or the size changed */
+/** Reads a file whole; the chunks are one buffer again and again, or (`own`) each has its own and may be kept. @throws fileRead when the name leads to something else afterwards, or the size changed */
 export async function readChecked(
   path: string,
   visit: (chunk: Uint8Array, sizeBytes: number) => void,
-  chunkSizeBytes: number = LIMITS.chunkSizeBytes,
+  { chunkSizeBytes = LIMITS.chunkSizeBytes, own }: { readonly chunkSizeBytes?: number; readonly own: boolean },
 ): Promise<{ readonly fileId: string; readonly sizeBytes: number }> {
   let handle: FileHandle | undefined;
   try {
@@ -79,8 +90,10 @@ export async function readChecked(
     const before = await handle.stat({ bigint: true });
     const sizeBytes = Number(before.size);
     let position = 0;
+    let buffer = Buffer.alloc(0);
     for (;;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(chunkSizeBytes, sizeBytes - position), 1));
+      // One more byte at the end shows a file that has grown.
+      if (own || buffer.length === 0) buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(chunkSizeBytes, sizeBytes - position), 1));
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
       if (bytesRead === 0) break;
       position += bytesRead;
