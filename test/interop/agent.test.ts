@@ -170,7 +170,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
       binaries: parts.binaries,
       repos: [{ compressType: "gz" }, { compressType: "zst", encrypted: true }],
       walSegmentSizeMb: 64,
-      settings: { archive_command: archiveCommandOf(place), max_wal_size: "512MB" },
+      settings: { archive_command: archiveCommandOf(place), max_wal_size: "1GB", wal_keep_size: "1GB" },
       global: { "process-max": "2" },
     });
     context.onTestFinished(() => bed.remove());
