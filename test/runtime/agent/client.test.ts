@@ -1,0 +1,25 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { projectFolder } from "../../../tools/parts/cache";
+import { findOnPath, run } from "../../../tools/parts/process";
+import { temporaryFolder } from "../repository/support";
+
+const CLIENT = join(projectFolder(), "runtime", "agent", "pgbackrest-client");
+
+describe("the client without an agent", async () => {
+  const perl = await findOnPath("perl");
+
+  it.skipIf(perl === null)("exits 49, but stops an archive recovery, which would take that for the end of the archive", async () => {
+    const cwd = temporaryFolder();
+    const code = async (...words: string[]): Promise<number> => (await run(perl ?? "", [CLIENT, join(cwd, "no.sock"), ...words], { cwd })).exitCode;
+    const get = ["archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
+    expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
+    expect(await code(...get)).toBe(49);
+    writeFileSync(join(cwd, "recovery.signal"), "");
+    expect(await code(...get)).toBe(255);
+    expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
+    writeFileSync(join(cwd, "standby.signal"), "");
+    expect(await code(...get)).toBe(49);
+  });
+});
