@@ -21,16 +21,39 @@ function outputSizeBytes(contentSizeBytes: number): number {
   return contentSizeBytes + (contentSizeBytes >> 8) + 1024;
 }
 
-/** Small content in memory: the same frames. */
+/** Content in memory: the same frames. */
 export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
   const frames: Uint8Array[] = [];
-  let begin = 0;
-  do {
-    const frame = bytes.subarray(begin, begin + FRAME_SIZE_BYTES);
-    frames.push(zstdCompressSync(frame, { chunkSize: outputSizeBytes(frame.length), params: { [constants.ZSTD_c_compressionLevel]: level } }));
-    begin += FRAME_SIZE_BYTES;
-  } while (begin < bytes.length);
+  for (let begin = 0; begin < bytes.length || begin === 0; begin += FRAME_SIZE_BYTES) {
+    frames.push(zstFrame(bytes.subarray(begin, begin + FRAME_SIZE_BYTES), level));
+  }
   return concatBytes(frames);
+}
+
+/** One per level, used again for each small file: to make a codec costs as much as to compress a page. */
+const keptHandles = new Map<number, HandleCodec>();
+
+function zstFrame(content: Uint8Array, level: number): Uint8Array {
+  if (!handlesWork()) return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: paramsOf(level) });
+  const kept = keptHandles.get(level);
+  // Not kept while it works, so that one that fails is not used again.
+  keptHandles.delete(level);
+  const handle = kept ?? openHandle(level, (error) => error);
+  const pieces: Uint8Array[] = [];
+  for (const piece of content.length === 0 ? handle.finish() : handle.update(content)) pieces.push(Buffer.from(piece));
+  keptHandles.set(level, handle);
+  return concatBytes(pieces);
+}
+
+/** Ends a frame with each chunk: the next one begins by itself. */
+function openHandle(level: number, mapError: (error: unknown) => unknown): HandleCodec {
+  const create = (): ReturnType<typeof createZstdCompress> => createZstdCompress({ params: paramsOf(level) });
+  const flags = { moreFlag: constants.ZSTD_e_end, endFlag: constants.ZSTD_e_end };
+  return new HandleCodec({ create, ...flags, mapError }, outputSizeBytes(FRAME_SIZE_BYTES));
+}
+
+function paramsOf(level: number): Record<number, number> {
+  return { [constants.ZSTD_c_compressionLevel]: level };
 }
 
 /** Gathers chunks of any length to whole frames. */
@@ -44,10 +67,7 @@ export class ZstFramesCompressor implements Codec {
   /** `mapError` turns the codec's own errors into ours. */
   constructor(level: number, mapError: (error: unknown) => unknown) {
     this.#level = level;
-    const create = (): ReturnType<typeof createZstdCompress> => createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: level } });
-    // A flag that ends the frame with each chunk: the handle begins the next one by itself.
-    const flags = { moreFlag: constants.ZSTD_e_end, endFlag: constants.ZSTD_e_end };
-    this.#handle = handlesWork() ? new HandleCodec({ create, ...flags, mapError }, outputSizeBytes(FRAME_SIZE_BYTES)) : null;
+    this.#handle = handlesWork() ? openHandle(level, mapError) : null;
   }
 
   *update(chunk: Uint8Array): Iterable<Uint8Array> {
@@ -93,7 +113,7 @@ export async function* zstFramesStream(source: ByteStream, level: number): ByteS
     gatheredBytes = 0;
     frameCount++;
     const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
-    return compressFrame(content, { ...sizes, params: { [constants.ZSTD_c_compressionLevel]: level } });
+    return compressFrame(content, { ...sizes, params: paramsOf(level) });
   };
   for await (const chunk of source) {
     for (let taken = 0; taken < chunk.length; ) {
