@@ -7,6 +7,7 @@
  * used: stock removes it as a whole at restore.
  */
 import { closeSync, type Dirent, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { isMissing, systemError } from "./systemError";
 
 /** What identifies a cluster in the names of directories. */
@@ -68,13 +69,11 @@ function openNames(root: string): NameStore {
     add(repoKey, walName, cluster) {
       const directory = clusterPath(repoKey, cluster);
       try {
-        mkdirSync(directory, { recursive: true, mode: 0o750 });
+        const made = mkdirSync(directory, { recursive: true, mode: 0o750 });
         closeSync(openSync(`${directory}/${walName}`, "w", 0o640));
-        for (const path of [directory, repoPath(repoKey), root]) {
-          const descriptor = openSync(path, "r");
-          fsyncSync(descriptor);
-          closeSync(descriptor);
-        }
+        // Each directory that was made is a name in the one above it; one that a killed process has made is synced here too.
+        const top = made === undefined || made.length > root.length ? root : dirname(made);
+        for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
       } catch (error) {
         throw systemError("fileWrite", `record in '${directory}' that repo${repoKey} lacks ${walName}`, directory, error);
       }
@@ -88,6 +87,15 @@ function openNames(root: string): NameStore {
       rmSync(`${clusterPath(repoKey, cluster)}/${walName}`, { force: true });
     },
   };
+}
+
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function readEntries(directory: string): Dirent[] {
