@@ -230,7 +230,7 @@ export class ProcessHost implements CommandHost {
     for (const session of this.#sessions.values()) await session.close();
     await this.#pool?.close();
     await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));
-    for (const lock of [...this.#locks]) lock.release();
+    for (const lock of this.#locks) lock.release();
   }
 
   /** A person waits for `info`: a repository that does not answer soon is shown as such. */

@@ -68,7 +68,7 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
 export function inlinePool(repos: ReadonlyMap<number, Repository>, ctx: Context, slots: number): JobPool {
   return {
     slots,
-    run: async <J extends Job>(job: J) => (await runJob(job, repos, ctx)) as JobResult<J>,
+    run: (job) => runJob(job, repos, ctx),
     close: async () => {},
   };
 }

@@ -125,7 +125,9 @@ class Batch {
     const fd = openSource(file);
     if (fd === null) return MISSING;
     try {
-      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX ? await this.#copyWhole(file, readWhole(fd, file, this.#bufferFor(file)), fd) : await this.#copyLarge(file, fd);
+      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX
+        ? await this.#copyWhole(file, readWhole(fd, file, this.#bufferFor(file)), fd)
+        : await this.#copyLarge(file, fd);
     } finally {
       closeSync(fd);
     }

@@ -136,7 +136,10 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   if (answer.status !== 200) throw asker.fail("service", `unable to ${doing}: [${answer.status}]`, { hint: away });
   const fields = parseFields(answer.text, doing, asker);
   const code = fields["Code"];
-  if (code !== undefined && code !== "Success") throw asker.fail("access", `unable to retrieve temporary credentials: ${String(code).slice(0, 100)}`);
+  if (code !== undefined && code !== "Success") {
+    const told = typeof code === "string" ? code.slice(0, 100) : "no code";
+    throw asker.fail("access", `unable to retrieve temporary credentials: ${told}`);
+  }
   return credentialsOf(fields, "Token", doing, asker);
 }
 

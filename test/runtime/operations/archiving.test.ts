@@ -1,8 +1,7 @@
 import { expect, it } from "vitest";
 import { requireArchiving } from "../../../runtime/operations/archiving";
 
-const facts = (archiveMode: string, archiveCommand: string): Parameters<typeof requireArchiving>[0] =>
-  ({ archiveMode, archiveCommand }) as Parameters<typeof requireArchiving>[0];
+const facts = (archiveMode: string, archiveCommand: string): Parameters<typeof requireArchiving>[0] => ({ archiveMode, archiveCommand });
 
 it("wants stock's word, or the one that the caller names, or none", () => {
   expect(() => requireArchiving(facts("on", "pgbackrest archive-push %p"), true, "pgbackrest")).not.toThrow();
