@@ -80,6 +80,7 @@ async function restoreFrom(from: readonly Repository[], to: string, more: Partia
       databaseInclude: [],
       databaseExclude: [],
       checksumPageError: false,
+      serverFiles: undefined,
       spoolPath: join(folder, "spool"),
       self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
       recovery: {
