@@ -1,6 +1,6 @@
 /**
  * The fault model on a real PostgreSQL: one writer counts up, a row a transaction, and knows the LSN behind each; repositories in a directory
- * and on an S3 server come and go, backups of every kind are taken and killed, old ones expire, debts are healed. Whenever a restore to one of
+ * and on an S3 server come and go, backups of every kind are taken and killed, debts are healed. Whenever a restore to one of
  * these LSNs opens, it holds exactly the rows up to there; without an outage it must open.
  *
  * `PGBACKSTOP_LONG=1` goes on for `PGBACKSTOP_MODEL_MINUTES` (default 5), `PGBACKSTOP_SEED` repeats a run.
@@ -56,7 +56,7 @@ describe("a counting writer", async () => {
       acknowledge: "any",
       walSegmentSizeMb: 1,
       settings: { wal_keep_size: 0, min_wal_size: "2MB" },
-      global: { "archive-timeout": "8", "io-timeout": "5", "repo1-retention-full": "2", "repo2-retention-full": "2" },
+      global: { "archive-timeout": "8", "io-timeout": "5", "repo1-retention-full": "9", "repo2-retention-full": "9" },
     });
     await bed.cluster.start();
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
@@ -117,13 +117,19 @@ describe("a counting writer", async () => {
   }
 
   async function outage(): Promise<void> {
-    count("outages begun or ended");
-    if (draw(2) === 0) {
-      if (isAway1) bringBack(bed.repoPath(1));
-      else takeAway(bed.repoPath(1), draw(2) === 0 ? "blocked" : "unmounted", bed.cluster.user);
-      isAway1 = !isAway1;
-    } else if (server.isRunning()) await server.stop();
-    else await server.start();
+    if (!isCalm()) return calm();
+    count("outages");
+    // Sometimes both are away.
+    const which = draw(5);
+    isAway1 = which < 3;
+    if (isAway1) takeAway(bed.repoPath(1), draw(2) === 0 ? "blocked" : "unmounted", bed.cluster.user);
+    if (which >= 2) await server.stop();
+  }
+
+  async function calm(): Promise<void> {
+    if (isAway1) bringBack(bed.repoPath(1));
+    isAway1 = false;
+    await server.start();
   }
 
   /** Restores to a row that acknowledged WAL holds; what opens must be exact. */
@@ -172,9 +178,7 @@ describe("a counting writer", async () => {
     async () => {
       const endMs = performance.now() + MINUTES * 60_000;
       for (let no = 0; IS_LONG ? performance.now() < endMs : no < STEPS; no++) await step();
-      if (isAway1) bringBack(bed.repoPath(1));
-      isAway1 = false;
-      await server.start();
+      await calm();
       await write();
       expect(await archive(60_000)).toBe(true);
       await bed.oursOk(["heal"]);
