@@ -11,6 +11,7 @@ import type { RepoResult } from "../base/parallel";
 import { formatSize } from "../base/units";
 import type { DebtStore } from "../local/debt";
 import { listReady } from "../postgres/archiveStatus";
+import { isSegment } from "../repository/walStore";
 import type { ClusterIdentity } from "./identity";
 
 export interface DropOptions {
@@ -36,7 +37,8 @@ export async function dropWhenFull(
 ): Promise<string | null> {
   if (queueSizeBytesMax === undefined) return null;
   const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);
-  const { size } = await stat(`${walDirectory}/${ready[0] ?? walName}`);
+  // A history or label file that waits among the segments says nothing about their size.
+  const { size } = await stat(`${walDirectory}/${ready.find(isSegment) ?? walName}`);
   if (ready.length * size <= queueSizeBytesMax) return null;
   const lacking = results.filter((result) => !result.ok).map((result) => result.repoKey);
   const isHeld = lacking.length < results.length;

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -36,6 +37,14 @@ describe("a queue that is too long", () => {
     expect(await drop([failed(1), failed(2)], 3 * MIB - 1)).toMatch(/^dropped WAL file '0{7}1/);
     for (const key of [1, 2]) expect([debt.list(key), debt.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
     expect(ctx.lines[0]?.level).toBe("warn");
+  });
+
+  it("counts in segments when the label file of a backup waits first", async () => {
+    const label = `${walName(0)}.00000028.backup`;
+    writeFileSync(join(walDirectory, label), "START WAL LOCATION");
+    writeFileSync(join(walDirectory, "archive_status", `${label}.ready`), "");
+    expect(await drop([failed(1), failed(2)], 4 * MIB - 1)).toMatch(/^dropped/);
+    expect(await drop([failed(1), failed(2)], 4 * MIB)).toBeNull();
   });
 
   it("loses nothing that one repository holds: the others owe it", async () => {

@@ -158,6 +158,8 @@ describe("a push queue", () => {
     await store(repos[1], [walName(1), walBytes(77)]);
     await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoKey: 2 });
     await queue.look();
+    // What was on its way when the conflict was seen may still arrive.
+    await eventually("nothing is on its way", () => locked === 0);
     const writes = storages[0].calls("putStream").length;
     await ctx.clock.advance(500);
     expect(storages[0].calls("putStream").length).toBe(writes);
