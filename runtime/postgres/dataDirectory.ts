@@ -6,8 +6,9 @@
  */
 import { compareBytes } from "../base/bytes";
 import { lstat, readdir, readlink, stat } from "node:fs/promises";
-import type { Stats } from "node:fs";
+import { lstatSync, type Stats } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fail } from "../base/errors";
 import type { UserNames } from "../local/users";
 import { atLeast, tablespaceDirectory, walDirectoryName } from "./versions";
@@ -71,6 +72,8 @@ export interface Scan {
 
 /** Directories of PGDATA whose contents PostgreSQL makes anew at start (PostgreSQL "src/backend/backup/basebackup.c"). */
 const EMPTY_DIRECTORIES = new Set(["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"]);
+/** Files that are looked at before anything else is heard. */
+const SEEN_AT_ONCE = 1000;
 const RELATION = /^\d+(_fsm|_vm)?(\.\d+)?$/;
 const TEMPORARY_RELATION = /^t\d+_\d+(_fsm|_vm)?(\.\d+)?$/;
 const DATABASE_DIRECTORY = /^(pg_data\/base\/\d+|pg_data\/global|pg_tblspc\/\d+\/PG_[^/]+\/\d+)$/;
@@ -94,6 +97,7 @@ class Walk {
   readonly #warnings: string[] = [];
   readonly #notes: string[] = [];
   readonly #skipRoot: ReadonlySet<string>;
+  #seenCount = 0;
 
   constructor(options: ScanOptions) {
     this.#options = options;
@@ -131,7 +135,9 @@ class Walk {
       if (child.startsWith("pgsql_tmp")) continue;
       const childName = `${name}/${child}`;
       const childSource = `${sourcePath}/${child}`;
-      const info = await lstat(childSource).catch(vanished<null>(null));
+      // At once: the answer is in memory, and a trip through the thread pool for each of 100,000 files takes ten times as long.
+      const info = lstatNow(childSource);
+      if (++this.#seenCount % SEEN_AT_ONCE === 0) await setImmediate();
       if (info === null || this.#isExcluded(childName, childSource)) continue;
       if (name === "pg_data/pg_tblspc" && !info.isSymbolicLink()) {
         throw fail("linkExpected", `'${child}' is not a symlink - pg_tblspc should contain only symlinks`);
@@ -294,6 +300,15 @@ function isDatabaseFile(name: string): boolean {
 
 function sourceOfLink(sourcePath: string, destination: string): string {
   return isAbsolute(destination) ? destination : resolve(dirname(sourcePath), destination);
+}
+
+/** Null when the file is gone. */
+function lstatNow(path: string): Stats | null {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    return vanished<null>(null)(error as NodeJS.ErrnoException);
+  }
 }
 
 function vanished<T>(value: T): (error: NodeJS.ErrnoException) => T {

@@ -36,8 +36,23 @@ function isTagged(value: unknown, tag: string): value is Record<string, unknown>
   return typeof value === "object" && value !== null && TAG in value && (value as Record<string, unknown>)[TAG] === tag;
 }
 
+/** The value itself where no child changes: most jobs and results hold neither an error nor a secret, and there are many. */
 function mapChildren(value: unknown, map: (child: unknown) => unknown): unknown {
-  if (Array.isArray(value)) return value.map(map);
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, map(child)]));
+  if (Array.isArray(value)) {
+    const items: readonly unknown[] = value;
+    let copy: unknown[] | undefined;
+    for (let index = 0; index < items.length; index++) {
+      const mapped = map(items[index]);
+      if (mapped !== items[index]) (copy ??= [...items])[index] = mapped;
+    }
+    return copy ?? value;
+  }
+  const record = value as Record<string, unknown>;
+  let copy: Record<string, unknown> | undefined;
+  for (const name in record) {
+    const mapped = map(record[name]);
+    if (mapped !== record[name]) (copy ??= { ...record })[name] = mapped;
+  }
+  return copy ?? value;
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import * as fs from "node:fs";
 import * as fsPromises from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import { compareBytes } from "../../../runtime/base/bytes";
 import { type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
 import { makeTree, temporaryFolder } from "../repository/support";
 
+vi.mock("node:fs", async (original) => ({ ...(await original<typeof fs>()) }));
 vi.mock("node:fs/promises", async (original) => ({ ...(await original<typeof fsPromises>()) }));
 
 const USERS: UserNames = { userName: () => "postgres", groupName: () => null, findUid: () => null, findGid: () => null };
@@ -162,6 +164,7 @@ describe("the files of a data directory", () => {
   it("may vanish at any moment", async () => {
     makeTree(data, { "base/5/1": "x", "base/5/2": "x", "base/7/1": "x", pg_link: `-> ${folder}` });
     const real = await vi.importActual<typeof fsPromises>("node:fs/promises");
+    const realNow = await vi.importActual<typeof fs>("node:fs");
     const vanish =
       (name: string): (() => void) =>
       () =>
@@ -173,7 +176,7 @@ describe("the files of a data directory", () => {
     ]);
     const first = (call: string, path: unknown): void => at.get(`${call}:${String(path).slice(data.length + 1)}`)?.();
     vi.spyOn(fsPromises, "readdir").mockImplementation(((path: string) => (first("readdir", path), real.readdir(path))) as never);
-    vi.spyOn(fsPromises, "lstat").mockImplementation(((path: string) => (first("lstat", path), real.lstat(path))) as never);
+    vi.spyOn(fs, "lstatSync").mockImplementation(((path: string) => (first("lstat", path), realNow.lstatSync(path))) as never);
     vi.spyOn(fsPromises, "readlink").mockImplementation(((path: string) => (first("readlink", path), real.readlink(path))) as never);
     expect(await fileNames()).toEqual(BASE);
     expect(["base/5", "base/7/1", "pg_link"].filter((name) => existsSync(join(data, name)))).toEqual([]);
