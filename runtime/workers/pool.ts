@@ -1,7 +1,8 @@
 /**
  * Worker threads that run jobs: each is this same program started as a thread, with its own connections to every repository.
  *
- * A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
+ * Threads start when there is work for them: each costs a tenth of a second of processor time, and an incremental backup may find nothing to
+ * do. A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
  * as errors; the pool goes on with the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
  */
 import { Worker } from "node:worker_threads";
@@ -36,15 +37,22 @@ interface Thread {
 
 /** `workerFile` is the bundle of this program; its main file acts as a worker when it is started as a thread. */
 export function workerPool(workerFile: string, start: WorkerStart, count: number, signal: AbortSignal): JobPool {
-  const threads = Array.from({ length: count }, () => startThread(workerFile, start));
+  const threads: Thread[] = [];
   const queue: { job: Job; waiting: Waiting }[] = [];
   let nextId = 1;
 
+  /** An idle thread, else a new one, else the one with the least to do; null when all are full. */
+  const findThread = (): Thread | null => {
+    const alive = threads.filter((thread) => !thread.dead).sort((left, right) => left.waiting.size - right.waiting.size);
+    const [least] = alive;
+    if (least?.waiting.size === 0) return least;
+    if (threads.length < count) return addThread();
+    return least !== undefined && least.waiting.size < LIMITS.filesPerWorker ? least : null;
+  };
   const dispatch = (): void => {
     while (queue.length > 0) {
-      const free = threads.filter((thread) => !thread.dead && thread.waiting.size < LIMITS.filesPerWorker);
-      const thread = free.sort((left, right) => left.waiting.size - right.waiting.size)[0];
-      if (thread === undefined) {
+      const thread = findThread();
+      if (thread === null) {
         if (threads.every((candidate) => candidate.dead))
           for (const { waiting } of queue.splice(0)) waiting.reject(fail("assert", "all worker threads have died"));
         return;
@@ -55,7 +63,9 @@ export function workerPool(workerFile: string, start: WorkerStart, count: number
       thread.worker.postMessage({ type: "job", id, job: pack(job) });
     }
   };
-  for (const thread of threads) {
+  const addThread = (): Thread => {
+    const thread = startThread(workerFile, start);
+    threads.push(thread);
     thread.worker.on("message", (message: FromWorker) => {
       const waiting = thread.waiting.get(message.id);
       thread.waiting.delete(message.id);
@@ -71,7 +81,8 @@ export function workerPool(workerFile: string, start: WorkerStart, count: number
     };
     thread.worker.on("error", (error) => die(toBackupError(error).message));
     thread.worker.on("exit", (code) => die(`exit ${code}`));
-  }
+    return thread;
+  };
 
   const abort = (): void => {
     const error = toBackupError(signal.reason, "term");
