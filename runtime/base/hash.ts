@@ -1,5 +1,5 @@
 /** SHA-1, the checksum of the repository format, over bytes and streams. */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import type { ByteStream } from "./bytes";
 
 /** SHA-1 of no bytes at all. */
@@ -7,7 +7,7 @@ export const SHA1_EMPTY = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 /** 40 lower-case hexadecimal digits. */
 export function sha1Hex(bytes: Uint8Array | string): string {
-  return createHash("sha1").update(bytes).digest("hex");
+  return hash("sha1", bytes, "hex");
 }
 
 export interface Measure {

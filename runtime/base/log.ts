@@ -14,7 +14,8 @@ export interface Log {
   error(error: BackupError): void;
   warn(text: string): void;
   info(text: string): void;
-  detail(text: string): void;
+  /** A function is only called where somebody listens: there may be a line for each of 100,000 files. */
+  detail(text: string | (() => string)): void;
   debug(text: string): void;
   trace(text: string): void;
 }
@@ -30,10 +31,12 @@ export interface LogSink {
 
 /** A log that writes each message to every sink whose level admits it. `processNo` is 0 for the main process, 1… for workers. */
 export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0): Log {
-  const emit = (level: Exclude<LogLevel, "off">, text: string, error?: BackupError): void => {
+  const emit = (level: Exclude<LogLevel, "off">, given: string | (() => string), error?: BackupError): void => {
+    const listening = sinks.filter((sink) => LogLevel[sink.level] >= LogLevel[level]);
+    if (listening.length === 0) return;
     const timeMs = clock.nowMs();
-    for (const sink of sinks) {
-      if (LogLevel[sink.level] < LogLevel[level]) continue;
+    const text = typeof given === "string" ? given : given();
+    for (const sink of listening) {
       sink.write(sink.format === "json" ? jsonLine(timeMs, processNo, level, text, error) : textLine(timeMs, processNo, level, text, error, sink));
     }
   };

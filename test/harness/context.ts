@@ -178,7 +178,7 @@ function recordingLog(lines: LogLine[]): Log {
     error: (error) => void lines.push({ level: "error", text: error.message, error }),
     warn: add("warn"),
     info: add("info"),
-    detail: add("detail"),
+    detail: (text) => add("detail")(typeof text === "string" ? text : text()),
     debug: add("debug"),
     trace: add("trace"),
   };

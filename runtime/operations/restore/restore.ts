@@ -219,7 +219,7 @@ async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<nu
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     const text = await restoreOne(file, plan, pool);
     progress.add(file.sizeBytes);
-    ctx.log.detail(text(progress.percent()));
+    ctx.log.detail(() => text(progress.percent()));
   };
   const large = files.filter((file) => file.sizeBytes > LIMITS.chunkSizeBytes);
   await mapParallel(large, pool.slots, run);
