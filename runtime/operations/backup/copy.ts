@@ -207,9 +207,7 @@ class Copy {
       else this.#rows.get(repo.repoKey)?.set(file.name, this.#rowOf(file, result, target, repo.value));
     }
     const verb = stored ? "backup file" : "match file from prior backup";
-    this.#ctx.log.detail(
-      () => `${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`,
-    );
+    this.#ctx.log.detail(() => `${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`);
     await this.#saveSometimes(result.sizeBytes);
   }
 

@@ -28,6 +28,17 @@ describe("log lines", () => {
     expect(vectorText("v2.45/output/backup-r1-full.log.txt").split("\n")).toContain(text().trimEnd());
   });
 
+  it("for each file are only made where somebody reads them", () => {
+    let made = 0;
+    const line = (): string => `file ${++made}`;
+    const quiet = capture({ level: "info" });
+    quiet.log.detail(line);
+    expect([made, quiet.text()]).toEqual([0, ""]);
+    const { log, text } = capture({ level: "detail", timestamp: false });
+    log.detail(line);
+    expect(text()).toBe("DETAIL: file 1\n");
+  });
+
   it("of several lines are indented as stock's", () => {
     const golden = vectorText("v2.60/output/verify-verbose.log.txt").split("\n");
     const { log, text } = capture({}, Date.UTC(2026, 10, 20, 7, 7, 34, 602));
