@@ -27,6 +27,48 @@ export async function mapParallel<T, R>(items: readonly T[], limit: number, work
   return results;
 }
 
+/** One piece of work, and how much of the common capacity it takes while it runs. */
+export interface Weighted {
+  readonly weight: number;
+  run(): Promise<void>;
+}
+
+/**
+ * Starts the tasks in their order as the capacity allows, without a pause between heavy and light ones. A task heavier than the capacity
+ * runs alone. The first error stops new work and is thrown when all that runs has ended.
+ */
+export async function runWeighted(tasks: Iterable<Weighted>, capacity: number): Promise<void> {
+  const running = new Set<Promise<void>>();
+  let usedWeight = 0;
+  let failure: { readonly error: unknown } | null = null;
+  let wake: (() => void) | undefined;
+  const start = (task: Weighted): void => {
+    usedWeight += task.weight;
+    const run = task
+      .run()
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .finally(() => {
+        usedWeight -= task.weight;
+        running.delete(run);
+        wake?.();
+      });
+    running.add(run);
+  };
+  for (const task of tasks) {
+    while (failure === null && running.size > 0 && usedWeight + task.weight > capacity) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    if (failure !== null) break;
+    start(task);
+  }
+  await Promise.all(running);
+  if (failure !== null) throw (failure as { readonly error: unknown }).error;
+}
+
 /** Asks every repository at once; an error becomes that repository's result and leaves the others alone. */
 export function perRepo<R extends { readonly key: number }, T>(repos: readonly R[], work: (repo: R) => Promise<T>): Promise<RepoResult<T>[]> {
   return Promise.all(

@@ -9,7 +9,7 @@ import type { Context } from "../../base/context";
 import { assert, fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { mapParallel, type RepoResult } from "../../base/parallel";
+import { type RepoResult, runWeighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { ManifestFile } from "../../format/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repoPath";
@@ -64,10 +64,9 @@ export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, opti
   const toRead = scan.files.filter((file) => copy.needsReading(file) && !(options.controlLast && file.name === CONTROL_FILE));
   const { single, bundled } = split(run, toRead);
   // Large files one per slot, so that memory stays bounded; then small ones, several per slot, to hide a store's latency.
-  const large = single.filter((file) => file.sizeBytes > LIMITS.chunkSizeBytes);
-  await mapParallel(large, deps.pool.slots, (file) => copy.one(file));
-  await mapParallel(single.slice(large.length), deps.pool.slots * LIMITS.filesPerWorker, (file) => copy.one(file));
-  await mapParallel(copy.batches(bundled), deps.pool.slots * BATCHES_PER_SLOT, (batch) => copy.batch(batch));
+  const files = single.map((file) => ({ weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1, run: () => copy.one(file) }));
+  const batches = copy.batches(bundled).map((batch) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) }));
+  await runWeighted([...files, ...batches], deps.pool.slots * LIMITS.filesPerWorker);
   const control = options.controlLast ? scan.files.find((file) => file.name === CONTROL_FILE) : undefined;
   if (control !== undefined) for (const batch of copy.batches([control])) await copy.batch(batch);
   run.requireOne();

@@ -10,7 +10,7 @@ import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
-import { mapParallel } from "../../base/parallel";
+import { runWeighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { renderManifest } from "../../format/manifest";
@@ -221,9 +221,11 @@ async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<nu
     progress.add(file.sizeBytes);
     ctx.log.detail(() => text(progress.percent()));
   };
-  const large = files.filter((file) => file.sizeBytes > LIMITS.chunkSizeBytes);
-  await mapParallel(large, pool.slots, run);
-  await mapParallel(files.slice(large.length), pool.slots * LIMITS.filesPerWorker, run);
+  const weightOf = (file: ManifestFile): number => (file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1);
+  await runWeighted(
+    files.map((file) => ({ weight: weightOf(file), run: () => run(file) })),
+    pool.slots * LIMITS.filesPerWorker,
+  );
   return plan.manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { mapParallel, perRepo } from "../../../runtime/base/parallel";
+import { mapParallel, perRepo, runWeighted } from "../../../runtime/base/parallel";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -35,6 +35,61 @@ describe("mapParallel", () => {
     });
     await expect(run).rejects.toMatchObject({ kind: "fileRead" });
     expect(started).toEqual([0, 1]);
+    expect(ended).toEqual([0]);
+  });
+});
+
+describe("runWeighted", () => {
+  it("starts in order, fills the capacity and never exceeds it but for one task that is heavier", async () => {
+    const weights = fc.array(fc.record({ weight: fc.integer({ min: 1, max: 7 }), turns: fc.integer({ min: 0, max: 4 }) }), { maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(weights, fc.integer({ min: 1, max: 6 }), async (specs, capacity) => {
+        const started: number[] = [];
+        let used = 0;
+        let count = 0;
+        const tasks = specs.map(({ weight, turns }, index) => ({
+          weight,
+          run: async (): Promise<void> => {
+            started.push(index);
+            used += weight;
+            count++;
+            expect(used <= capacity || count === 1).toBe(true);
+            for (let wait = 0; wait < turns; wait++) await turn();
+            used -= weight;
+            count--;
+          },
+        }));
+        await runWeighted(tasks, capacity);
+        expect(started).toEqual(specs.map((_, index) => index));
+        expect(count).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("runs light ones beside the last heavy one", async () => {
+    let finishHeavy = (): void => undefined;
+    const light: number[] = [];
+    const heavy = { weight: 2, run: () => new Promise<void>((resolve) => (finishHeavy = resolve)) };
+    const lights = [1, 2, 3].map((no) => ({ weight: 1, run: async () => void light.push(no) }));
+    const all = runWeighted([heavy, ...lights], 3);
+    for (let wait = 0; wait < 10; wait++) await turn();
+    expect(light).toEqual([1, 2, 3]);
+    finishHeavy();
+    await all;
+  });
+
+  it("throws the first error, starts nothing more and waits for what runs", async () => {
+    const ended: number[] = [];
+    const task = (no: number) => ({
+      weight: 1,
+      run: async (): Promise<void> => {
+        if (no === 1) throw fail("fileRead", "broken");
+        for (let wait = 0; wait < 5; wait++) await turn();
+        ended.push(no);
+      },
+    });
+    await expect(runWeighted([0, 1, 2, 3].map(task), 2)).rejects.toMatchObject({ kind: "fileRead" });
     expect(ended).toEqual([0]);
   });
 });

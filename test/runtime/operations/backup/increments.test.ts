@@ -330,7 +330,7 @@ it("invalid pages end the backup where they are an error", async () => {
   writeFileSync(join(data, "base/5/16384"), Buffer.alloc(8192, 7));
   await expect(run("full", { checksumPage: true, checksumPageError: true })).rejects.toMatchObject({
     kind: "checksum",
-    message: expect.stringMatching(/^invalid page checksum\(s\) found in file .*\/base\/5\/(16384|large)$/),
+    message: expect.stringMatching(/^invalid page checksum\(s\) found in file .*\/base\/5\/\w+$/),
   });
   expect((await loadBackupInfo(repos[0])).backups).toEqual([]);
 });
