@@ -37,82 +37,95 @@ interface Thread {
 
 /** `workerFile` is the bundle of this program; its main file acts as a worker when it is started as a thread. */
 export function workerPool(workerFile: string, start: WorkerStart, count: number, signal: AbortSignal): JobPool {
-  const threads: Thread[] = [];
-  const queue: { job: Job; waiting: Waiting }[] = [];
-  let nextId = 1;
+  return new WorkerPool(() => startThread(workerFile, start), count, signal);
+}
 
-  /** An idle thread, else a new one, else the one with the least to do; null when all are full. */
-  const findThread = (): Thread | null => {
-    const alive = threads.filter((thread) => !thread.dead).sort((left, right) => left.waiting.size - right.waiting.size);
-    const [least] = alive;
-    if (least?.waiting.size === 0) return least;
-    if (threads.length < count) return addThread();
-    return least !== undefined && least.waiting.size < LIMITS.filesPerWorker ? least : null;
+class WorkerPool implements JobPool {
+  readonly slots: number;
+  readonly #start: () => Thread;
+  readonly #signal: AbortSignal;
+  readonly #threads: Thread[] = [];
+  readonly #queue: { readonly job: Job; readonly waiting: Waiting }[] = [];
+  #nextId = 1;
+
+  constructor(start: () => Thread, count: number, signal: AbortSignal) {
+    this.slots = count;
+    this.#start = start;
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  run<J extends Job>(job: J): Promise<JobResult<J>> {
+    if (this.#signal.aborted) return Promise.reject(toBackupError(this.#signal.reason, "term"));
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ job, waiting: { resolve, reject } });
+      this.#dispatch();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#signal.removeEventListener("abort", this.#abort);
+    await Promise.all(
+      this.#threads.map(async (thread) => {
+        if (thread.waiting.size > 0 || thread.dead) return void (await thread.worker.terminate());
+        const ended = new Promise<void>((resolve) => thread.worker.once("exit", () => resolve()));
+        thread.worker.postMessage({ type: "close" });
+        await ended;
+      }),
+    );
+  }
+
+  readonly #abort = (): void => {
+    const error = toBackupError(this.#signal.reason, "term");
+    for (const { waiting } of this.#queue.splice(0)) waiting.reject(error);
+    // They stay in the list, so that `close` knows who is busy.
+    for (const thread of this.#threads) for (const waiting of thread.waiting.values()) waiting.reject(error);
   };
-  const dispatch = (): void => {
-    while (queue.length > 0) {
-      const thread = findThread();
+
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const thread = this.#findThread();
       if (thread === null) {
-        if (threads.every((candidate) => candidate.dead))
-          for (const { waiting } of queue.splice(0)) waiting.reject(fail("assert", "all worker threads have died"));
+        if (this.#threads.every((candidate) => candidate.dead))
+          for (const { waiting } of this.#queue.splice(0)) waiting.reject(fail("assert", "all worker threads have died"));
         return;
       }
-      const { job, waiting } = queue.shift() as { job: Job; waiting: Waiting };
-      const id = nextId++;
+      const { job, waiting } = this.#queue.shift() as { job: Job; waiting: Waiting };
+      const id = this.#nextId++;
       thread.waiting.set(id, waiting);
       thread.worker.postMessage({ type: "job", id, job: pack(job) });
     }
-  };
-  const addThread = (): Thread => {
-    const thread = startThread(workerFile, start);
-    threads.push(thread);
+  }
+
+  /** An idle thread, else a new one, else the one with the least to do; null when all are full. */
+  #findThread(): Thread | null {
+    const alive = this.#threads.filter((thread) => !thread.dead).sort((left, right) => left.waiting.size - right.waiting.size);
+    const [least] = alive;
+    if (least?.waiting.size === 0) return least;
+    if (this.#threads.length < this.slots) return this.#addThread();
+    return least !== undefined && least.waiting.size < LIMITS.filesPerWorker ? least : null;
+  }
+
+  #addThread(): Thread {
+    const thread = this.#start();
+    this.#threads.push(thread);
     thread.worker.on("message", (message: FromWorker) => {
       const waiting = thread.waiting.get(message.id);
       thread.waiting.delete(message.id);
       if (message.ok) waiting?.resolve(unpack(message.value) as never);
       else waiting?.reject(toBackupError(unpack(message.error)));
-      dispatch();
+      this.#dispatch();
     });
     const die = (reason: string): void => {
       thread.dead = true;
       for (const waiting of thread.waiting.values()) waiting.reject(fail("assert", `worker thread ended: ${reason}`));
       thread.waiting.clear();
-      dispatch();
+      this.#dispatch();
     };
     thread.worker.on("error", (error) => die(toBackupError(error).message));
     thread.worker.on("exit", (code) => die(`exit ${code}`));
     return thread;
-  };
-
-  const abort = (): void => {
-    const error = toBackupError(signal.reason, "term");
-    for (const { waiting } of queue.splice(0)) waiting.reject(error);
-    // They stay in the list, so that `close` knows who is busy.
-    for (const thread of threads) for (const waiting of thread.waiting.values()) waiting.reject(error);
-  };
-  signal.addEventListener("abort", abort, { once: true });
-
-  return {
-    slots: count,
-    run<J extends Job>(job: J): Promise<JobResult<J>> {
-      if (signal.aborted) return Promise.reject(toBackupError(signal.reason, "term"));
-      return new Promise((resolve, reject) => {
-        queue.push({ job, waiting: { resolve, reject } });
-        dispatch();
-      });
-    },
-    async close() {
-      signal.removeEventListener("abort", abort);
-      await Promise.all(
-        threads.map(async (thread) => {
-          if (thread.waiting.size > 0 || thread.dead) return void (await thread.worker.terminate());
-          const ended = new Promise<void>((resolve) => thread.worker.once("exit", () => resolve()));
-          thread.worker.postMessage({ type: "close" });
-          await ended;
-        }),
-      );
-    },
-  };
+  }
 }
 
 /**

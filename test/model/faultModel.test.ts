@@ -164,7 +164,7 @@ async function flip(world: FaultWorld, repoKey: Key, pick: number): Promise<void
     await world.checkWal(true).catch((error: unknown) => {
       throw new Error(`verify overlooked the damage of ${path}`, { cause: error });
     });
-    for (const label of await world.labels(repo)) expect(await world.restore([repo], label), `damage of ${path} that verify overlooked`).toBe(label);
+    for (const each of await world.labels(repo)) expect(await world.restore([repo], each), `damage of ${path} that verify overlooked`).toBe(each);
   });
 }
 
