@@ -61,18 +61,23 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   for (const answer of answers) if (!answer.ok) ctx.log.warn(repoErrorLine(answer.repoKey, answer.error));
   requireOneContent(candidates, options.walName);
 
-  let lastError: unknown;
+  const damaged: string[] = [];
+  let last: BackupError | null = null;
   for (const candidate of candidates) {
     try {
       await (options.fetch ?? fetchTo)(candidate, options.destination);
       ctx.log.info(`found ${options.walName} in the ${candidate.repo.name}: ${candidate.archiveId} archive`);
       return true;
     } catch (error) {
-      lastError = error;
-      ctx.log.warn(`${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`);
+      last = toBackupError(error);
+      damaged.push(`${repoErrorLine(candidate.repo.key, last)} (${candidate.stored.fileName})`);
+      ctx.log.warn(damaged.at(-1) ?? "");
     }
   }
-  if (lastError !== undefined) throw toBackupError(lastError);
+  if (last !== null) {
+    const { kind, hints: hint, retryable } = last;
+    throw fail(kind, [`unable to get ${options.walName}: no copy of it could be read`, ...damaged].join("\n"), { hint, retryable, cause: last });
+  }
   const failed = answers.filter((answer) => !answer.ok);
   if (failed.length > 0) {
     const lines = failed.map((answer) => (answer.ok ? "" : repoErrorLine(answer.repoKey, answer.error)));
