@@ -13,6 +13,7 @@ import { atLeast, majorVersion } from "./versions";
 const BACKUP_ADVISORY_LOCK = "12340078987004321";
 /** How soon the server sees that a client was killed while a long statement runs, such as the wait for a checkpoint. */
 const CONNECTION_CHECK_MS = 2000;
+const SECOND_MS = 1000;
 
 export interface SessionTarget {
   /** Directory of the unix socket, or a host name. */
@@ -135,10 +136,15 @@ export class Session {
     return this.#facts;
   }
 
-  /** Seconds since 1970 by the database's clock. */
-  async nowS(): Promise<number> {
-    const { rows } = await this.query("select extract(epoch from clock_timestamp())::bigint::text as now");
+  /** Milliseconds since 1970 by the database's clock. */
+  async nowMs(): Promise<number> {
+    const { rows } = await this.query("select floor(extract(epoch from clock_timestamp()) * 1000)::bigint::text as now");
     return Number(rows[0].now);
+  }
+
+  /** The second that the database's clock is in. */
+  async nowS(): Promise<number> {
+    return Math.floor((await this.nowMs()) / SECOND_MS);
   }
 
   /** @throws lockAcquire (50) when a backup of this cluster is running already */

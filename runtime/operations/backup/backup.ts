@@ -182,11 +182,14 @@ async function scanCluster(main: Server, control: PgControl, users: UserNames, o
   return scan;
 }
 
-/** The current second; resolves in a later one. */
+/** File times are those of the kernel's last tick, which is up to 10 ms ago. */
+const FILE_TIME_LAG_MS = 20;
+
+/** The current second; resolves in a later one, also by the times that files get. */
 async function nextSecond(session: Session, ctx: Context): Promise<number> {
-  const nowS = await session.nowS();
-  await ctx.clock.sleep(SECOND_MS, ctx.signal);
-  return nowS;
+  const nowMs = await session.nowMs();
+  await ctx.clock.sleep(SECOND_MS - (nowMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
+  return Math.floor(nowMs / SECOND_MS);
 }
 
 function logOutcome(outcome: BackupOutcome, ctx: Context): void {

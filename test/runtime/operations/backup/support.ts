@@ -38,6 +38,7 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
     asked,
     facts: answer("facts", () => facts),
     inRecovery: async () => facts.inRecovery,
+    nowMs: async () => ctx.clock.nowMs(),
     nowS: async () => Math.floor(ctx.clock.nowMs() / 1000),
     takeBackupLock: answer("lock", () => undefined),
     currentWalName: answer("current", () => walName(3)),
