@@ -8,14 +8,21 @@
  *     pulumi config set region us-east-1
  *     pulumi config set --secret accessKeyId …
  *     pulumi config set --secret secretAccessKey …
+ *
+ * What differs from a usual Debian, and what an update may do there, goes into `host`, by the names of `PostgresHost`'s arguments:
+ *
+ *     pulumi config set --path host.allowRestart true
+ *
+ * `protect` set to false lets `pulumi destroy` throw the passphrase away.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { type LocalBucket, program } from "./program";
+import { type LocalBucket, type LocalSettings, program } from "./program";
 
 const config = new pulumi.Config();
 const port = config.getNumber("port");
 const caFile = config.get("caFile");
 const nodePath = config.get("nodePath");
+const protect = config.getBoolean("protect");
 const bucket: LocalBucket = {
   name: config.require("bucket"),
   endpoint: config.require("endpoint"),
@@ -30,5 +37,6 @@ export const { topology, pendingRestart, timersEnabled, firstBackup, restoreComm
   dataDirectory: config.require("dataDirectory"),
   nasPath: config.require("nasPath"),
   bucket,
-  host: nodePath === undefined ? {} : { nodePath },
+  host: { ...config.getObject<NonNullable<LocalSettings["host"]>>("host"), ...(nodePath === undefined ? {} : { nodePath }) },
+  ...(protect === undefined ? {} : { protect }),
 });

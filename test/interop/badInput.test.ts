@@ -129,10 +129,13 @@ describe("bad input", async () => {
       const unknownKey = refusal("InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.");
       const keyHint = "HINT: The service does not know this access key: check repo2-s3-key and repo2-s3-endpoint.";
       expect(eitherInfo("105", unknownKey, () => [keyHint])).toContain(key);
-      const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
-      const said = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
-      const secretHint = "HINT: The secret does not belong to the access key: check repo2-s3-key-secret, then repo2-s3-region.";
-      expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${said}`), () => [secretHint])).toContain(secret);
+      if (server.kind === "versitygw") {
+        // s3rver takes any secret.
+        const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
+        const said = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+        const secretHint = "HINT: The secret does not belong to the access key: check repo2-s3-key-secret, then repo2-s3-region.";
+        expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${said}`), () => [secretHint])).toContain(secret);
+      }
       const bucket = await backup2("bucket", { "repo2-s3-bucket": "no-such-bucket" });
       const noBucket = (_kind: InfoKind, file: string): string =>
         `PathMissingError: unable to get 's3://no-such-bucket/repo/${file}': bucket 'no-such-bucket' does not exist at localhost`;
