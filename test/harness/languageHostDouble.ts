@@ -1,0 +1,187 @@
+/**
+ * A double of Pulumi's language host for Node.js: with every official installation comes an executable `pulumi-language-nodejs`, which no
+ * package registry carries. The engine starts it with its own address, reads the port from its first line, and asks it to run programs.
+ *
+ * As the real one ({@link https://github.com/pulumi/pulumi/tree/master/sdk/nodejs/cmd/pulumi-language-nodejs}, 3.250) it starts
+ * `@pulumi/pulumi/cmd/run`, found from the program's folder, with the same arguments and the same environment; what TypeScript, package.json and
+ * tsconfig.json mean is decided there, by the SDK itself.
+ *
+ * Not as the real one: the program speaks with the engine's resource monitor directly and not through a proxy; there are no pipes for
+ * synchronous calls (`--sync`, for SDKs before 2.0); a program's node_modules is not searched for plugins; no debugger, tracing, bun, other
+ * package managers, policy packs, code generation, nor the calls of `pulumi install`, `about` and `new`: those are answered as unimplemented.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import services from "@pulumi/pulumi/proto/language_grpc_pb";
+import language, { type GetRequiredPackagesRequest, type LanguageHandshakeRequest, type RunRequest } from "@pulumi/pulumi/proto/language_pb";
+import plugin from "@pulumi/pulumi/proto/plugin_pb";
+
+/** `@pulumi/pulumi/cmd/run` ended after it had told the user what is wrong: nothing is to be added. */
+const EXIT_CODE_TOLD = 32;
+/** How often the double looks whether the engine is still there. */
+const PARENT_CHECK_MS = 500;
+
+interface GrpcServer {
+  addService(service: unknown, handlers: Readonly<Record<string, unknown>>): void;
+  bindAsync(address: string, credentials: unknown, done: (error: Error | null, port: number) => void): void;
+}
+interface Grpc {
+  readonly Server: new () => GrpcServer;
+  readonly ServerCredentials: { createInsecure(): unknown };
+  readonly status: Readonly<Record<"UNKNOWN", number>>;
+}
+type Answer = (error: object | null, response?: object) => void;
+type Handler = (call: { readonly request: never }, answer: Answer) => void;
+
+/**
+ * Puts an executable `pulumi-language-nodejs` into a new folder, which the caller puts on PATH. The folder must be below a node_modules that
+ * has the SDK.
+ */
+export async function installLanguageHost(folder: string, nodePath: string): Promise<void> {
+  const { build } = await import("esbuild");
+  mkdirSync(folder);
+  await build({
+    stdin: { contents: `import { serve } from ${JSON.stringify(__filename)};\nserve(process.argv.slice(2));\n`, resolveDir: __dirname },
+    outfile: join(folder, "languageHost.cjs"),
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node22",
+    external: ["esbuild", "@pulumi/*"],
+    tsconfigRaw: {},
+    logLevel: "silent",
+  });
+  const executable = join(folder, "pulumi-language-nodejs");
+  writeFileSync(executable, `#!/bin/sh\nexec '${nodePath}' '${join(folder, "languageHost.cjs")}' "$@"\n`);
+  chmodSync(executable, 0o755);
+}
+
+/**
+ * The whole life of the process: serves on loopback, prints the port, ends with the engine.
+ * @public called by the program that {@link installLanguageHost} bundles
+ */
+export function serve(argv: readonly string[]): void {
+  const grpc = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("@grpc/grpc-js") as Grpc;
+  const server = new grpc.Server();
+  server.addService(services.LanguageRuntimeService, handlersOf(grpc, new LanguageHostDouble(argv.at(-1) ?? "")));
+  server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
+    if (error !== null) throw error;
+    process.stdout.write(`${port}\n`);
+  });
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.exit(1);
+  }, PARENT_CHECK_MS);
+}
+
+class LanguageHostDouble {
+  #engineAddress: string;
+  readonly #programs = new Set<ChildProcess>();
+
+  constructor(engineAddress: string) {
+    this.#engineAddress = engineAddress;
+  }
+
+  handshake(request: LanguageHandshakeRequest): object {
+    this.#engineAddress = request.getEngineAddress();
+    return new language.LanguageHandshakeResponse();
+  }
+
+  /** Starts the program and waits for its end; what it prints goes where this process prints. */
+  async run(request: RunRequest): Promise<object> {
+    const response = new language.RunResponse();
+    const info = request.getInfo();
+    const options = optionsOf(info?.getOptions()?.toJavaScript() ?? {});
+    const runPath = createRequire(join(info?.getProgramDirectory() ?? "", "program")).resolve("@pulumi/pulumi/cmd/run");
+    const child = spawn("node", [...options.nodeArguments, runPath, ...argumentsOf(request, this.#engineAddress)], {
+      env: { ...process.env, ...environmentOf(request), ...options.environment },
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    this.#programs.add(child);
+    const exitCode = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("exit", resolve));
+    this.#programs.delete(child);
+    if (exitCode === EXIT_CODE_TOLD) response.setBail(true);
+    else if (exitCode !== 0) response.setError(`Program exited with non-zero exit code: ${exitCode ?? -1}`);
+    return response;
+  }
+
+  cancel(): void {
+    for (const program of this.#programs) program.kill("SIGINT");
+  }
+}
+
+/** In the order of the real one. */
+function argumentsOf(request: RunRequest, engineAddress: string): string[] {
+  const info = request.getInfo();
+  const named = [
+    ["monitor", request.getMonitorAddress()],
+    ["engine", engineAddress],
+    ["organization", request.getOrganization()],
+    ["project", request.getProject()],
+    ["root-directory", info?.getRootDirectory() ?? ""],
+    ["stack", request.getStack()],
+    ["pwd", info?.getProgramDirectory() ?? ""],
+  ] as const;
+  const given = named.filter(([, value]) => value !== "").flatMap(([name, value]) => [`--${name}`, value]);
+  const dryRun = request.getDryrun() ? ["--dry-run"] : [];
+  return [...given, ...dryRun, "--parallel", String(request.getParallel()), info?.getEntryPoint() ?? ".", ...request.getArgsList()];
+}
+
+/** The stack's configuration, keys in the old form `<namespace>:config:<name>`. */
+function environmentOf(request: RunRequest): Record<string, string> {
+  const config = request
+    .getConfigMap()
+    .toArray()
+    .map(([key, value]) => {
+      const [namespace = "", ...name] = key.split(":");
+      return [`${namespace}:config:${name.at(-1) ?? ""}`, value];
+    });
+  return {
+    PULUMI_CONFIG: JSON.stringify(Object.fromEntries(config)),
+    PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(request.getConfigsecretkeysList()),
+  };
+}
+
+/** `runtime.options` of Pulumi.yaml; TypeScript is on unless they say otherwise. */
+function optionsOf(options: Readonly<Record<string, unknown>>): { nodeArguments: string[]; environment: Record<string, string> } {
+  const { typescript = true, tsconfig, nodeargs = "" } = options;
+  return {
+    nodeArguments: String(nodeargs).split(" ").filter(Boolean),
+    environment: {
+      ...(typescript === true ? { PULUMI_NODEJS_TYPESCRIPT: "true" } : {}),
+      ...(typeof tsconfig === "string" ? { PULUMI_NODEJS_TSCONFIG_PATH: tsconfig } : {}),
+    },
+  };
+}
+
+/** Methods of the service; the others are answered as unimplemented by gRPC itself. */
+function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Handler> {
+  const handle =
+    (work: (request: never) => Promise<object> | object): Handler =>
+    (call, answer) => {
+      const done = async (): Promise<object> => work(call.request);
+      done().then(
+        (response) => answer(null, response),
+        (error: unknown) => answer({ code: grpc.status.UNKNOWN, details: error instanceof Error ? error.message : String(error) }),
+      );
+    };
+  const { Empty } = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("google-protobuf/google/protobuf/empty_pb.js") as {
+    Empty: new () => object;
+  };
+  return {
+    handshake: handle((request: LanguageHandshakeRequest) => double.handshake(request)),
+    getPluginInfo: handle(() => {
+      const info = new plugin.PluginInfo();
+      info.setVersion("3.250.0");
+      return info;
+    }),
+    getRequiredPackages: handle((_request: GetRequiredPackagesRequest) => new language.GetRequiredPackagesResponse()),
+    run: handle((request: RunRequest) => double.run(request)),
+    cancel: handle(() => {
+      double.cancel();
+      return new Empty();
+    }),
+  };
+}
