@@ -104,11 +104,18 @@ export class AgentProcess {
     return readFileSync(this.#pidFile, "utf8").trim().split("\n").map(Number);
   }
 
-  /** Ends it; the exit code. */
+  /** Ends it; the exit code. What holds the socket cannot end its agent when it is killed: that is done here. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     const code = await this.#process?.stop(signal);
     this.#process = null;
+    const child = this.activatedPids().at(-1);
+    if (child !== undefined && this.#isAgent(child)) process.kill(child, signal);
     return code ?? 0;
+  }
+
+  #isAgent(pid: number): boolean {
+    const commandFile = `/proc/${pid}/cmdline`;
+    return existsSync(commandFile) && readFileSync(commandFile, "utf8").includes(this.#options.configPath);
   }
 
   /** Runs the client once, in `cwd` as PostgreSQL does. */
