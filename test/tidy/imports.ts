@@ -40,7 +40,12 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/format", mayImport: ["runtime/base"], packages: ["hash-wasm"], bannedBuiltins: [...OUTSIDE_WORLD, "node:os", "node:timers"] },
   { prefix: "runtime/config", mayImport: ["runtime/base"] },
   { prefix: "runtime/local", mayImport: ["runtime/base"] },
-  { prefix: "runtime/storage", mayImport: ["runtime/base"], mayImportTypes: ["runtime/config/types"], packages: ["undici", "@smithy/signature-v4"] },
+  {
+    prefix: "runtime/storage",
+    mayImport: ["runtime/base"],
+    mayImportTypes: ["runtime/config/types"],
+    packages: ["undici", "@smithy/signature-v4", "ssh2"],
+  },
   { prefix: "runtime/storage/posix", mayImport: ["runtime/base", "runtime/local", "runtime/storage/storage", "runtime/storage/paths"] },
   { prefix: "runtime/storage/open", mayImport: ["runtime/base", "runtime/config", "runtime/storage"] },
   { prefix: "runtime/storage/wrap", mayImport: ["runtime/base", "runtime/storage/storage"] },

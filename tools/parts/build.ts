@@ -52,6 +52,8 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
     // Names stay: a stack in a bug report must be readable, and the size allows it.
     minifyIdentifiers: false,
     legalComments: "inline",
+    // ssh2 would be a little faster with these compiled parts, and does without them: the bundle is one file for every machine.
+    external: ["cpu-features", "*.node"],
     logLevel: "silent",
     absWorkingDir: root,
     write: false,
