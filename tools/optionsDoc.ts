@@ -15,7 +15,6 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["compress-level-network", "nothing is compressed for a connection between hosts"],
   ["job-retry", "each request retries by itself within io-timeout, and a damaged copy is replaced by another repository's"],
   ["log-subprocess", "workers are threads; they write into the one log"],
-  ["online", "only a running server is backed up; with `n` the command fails"],
   ["pg-host", "the command runs on the cluster's host; a configured host other than this one fails"],
   ["pg-version-force", "the version is read from pg_control; forks that tell another one are not supported"],
   ["priority", "start the program under nice, or set Nice= in its unit"],

@@ -24,6 +24,8 @@ export const backupCommand: Command = async (host) => {
     },
     {
       type: config.backupType,
+      online: config.online,
+      force: config.force,
       backupStandby: config.backupStandby,
       startFast: config.startFast,
       delta: config.delta,

@@ -138,6 +138,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     set: set === "latest" ? undefined : set,
     delta: values.flag("delta"),
     force: values.flag("force"),
+    online: values.flag("online"),
     tablespaceMap: values.hash("tablespace-map"),
     tablespaceMapAll: values.text("tablespace-map-all"),
     linkMap: values.hash("link-map"),

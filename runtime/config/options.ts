@@ -210,9 +210,9 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "force",
     "boolean",
     "command-line",
-    ["restore", "stanza-delete", "stop"],
-    "restore: over existing files, copying only those of another size or time; stanza-delete: whatever runs; stop: end what runs",
-    { default: "n" },
+    ["backup", "restore", "stanza-delete", "stop"],
+    "restore: over existing files, copying only those of another size or time; stanza-delete, backup of a server that is down: whatever runs; stop: end what runs",
+    { default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
   acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
   acted("output", "enum", "command-line", ["info", "manifest", "repo-ls", "verify", "version"], "form of the answer", {
@@ -220,11 +220,17 @@ const COMMAND_LINE: readonly OptionRow[] = [
     allowed: ["text", "json"],
     forCommand: { verify: { allowed: ["none", "text", "json"] } },
   }),
-  accepted("online", "boolean", "command-line", ["backup", "stanza-create"], "work on a running server", {
-    default: "y",
-    negate: true,
-    refusedValues: { n: "only a running server can be worked on" },
-  }),
+  acted(
+    "online",
+    "boolean",
+    "command-line",
+    ["backup", "stanza-create", "stanza-upgrade"],
+    "the server runs; with n its files are copied while it is down",
+    {
+      default: "y",
+      negate: true,
+    },
+  ),
   acted("dry-run", "boolean", "command-line", ["expire", "sync"], "show what would be done and change nothing", { default: "n" }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
     default: "n",

@@ -192,6 +192,8 @@ export interface Config {
   readonly set: string | undefined;
   readonly delta: boolean;
   readonly force: boolean;
+  /** False: the server is down. */
+  readonly online: boolean;
   readonly tablespaceMap: Readonly<Record<string, string>>;
   readonly tablespaceMapAll: string | undefined;
   readonly linkMap: Readonly<Record<string, string>>;

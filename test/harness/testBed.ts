@@ -200,8 +200,8 @@ export class TestBed {
     const args = [
       "restore",
       `--pg1-path=${dataPath}`,
-      // A map that names nothing of the backup is refused.
-      ...(this.#hasTablespace() ? [`--tablespace-map=space=${join(place, "space")}`] : []),
+      // A map that names nothing of the backup is refused; a backup of a server that is down does not know the name.
+      ...this.#tablespaces().map((oid) => `--tablespace-map=${oid}=${join(place, "space")}`),
       "--archive-mode=off",
       ...(options.repo === undefined ? [] : [`--repo=${options.repo}`]),
       ...(options.args ?? []),
@@ -253,8 +253,9 @@ export class TestBed {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #hasTablespace(): boolean {
-    return readdirSync(join(this.cluster.dataPath, "pg_tblspc")).length > 0;
+  /** Oids; there is one at most. */
+  #tablespaces(): string[] {
+    return readdirSync(join(this.cluster.dataPath, "pg_tblspc"));
   }
 
   #keep(result: RunResult): RunResult {

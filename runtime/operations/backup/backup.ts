@@ -6,34 +6,35 @@
  * why. Only what concerns the cluster itself (no connection, archiving off, a relation that cannot be read) ends the whole backup.
  */
 import type { Context } from "../../base/context";
+import { assert } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { BackupType } from "../../format/label";
 import type { Manifest } from "../../format/manifest";
 import type { PgControl } from "../../format/pgControl";
-import { parseWalName } from "../../format/walSegment";
 import type { UserNames } from "../../local/users";
 import { loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
-import type { BackupStart, Session } from "../../postgres/session";
 import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import { loadReconstructedInfo } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
-import { requireArchiving } from "../archiving";
 import { checkArchive, checkBackup } from "../identity";
 import type { JobPool } from "../jobs";
-import { keepServerFiles } from "../serverFiles";
-import { waitForWal } from "../waitWal";
 import { type BeginOptions, beginInRepositories, findPriors } from "./begin";
+import { type Cluster, OfflineCluster, OnlineCluster } from "./cluster";
 import { copyFiles } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
 import { BackupRun, type OpenBackup } from "./run";
-import { chooseServers, requireSameRoles, type Server, type ServerCandidate, type Servers, type StandbyMode, waitForStandby } from "./servers";
+import type { ServerCandidate, StandbyMode } from "./servers";
 
 export interface BackupOptions extends BeginOptions {
   readonly type: BackupType;
+  /** False copies a cluster whose server is down. */
+  readonly online: boolean;
+  /** Goes on although the server of such a cluster seems to run. */
+  readonly force: boolean;
   readonly backupStandby: StandbyMode;
   readonly startFast: boolean;
   readonly archiveModeCheck: boolean;
@@ -71,58 +72,48 @@ const SECOND_MS = 1000;
 
 export async function backup(repos: readonly Repository[], deps: BackupDeps, options: BackupOptions, ctx: Context): Promise<BackupOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
-  const servers = await chooseServers(deps.servers, options.backupStandby, ctx);
-  const { main } = servers;
-  // A standby's own setting says nothing about who archives its WAL.
-  if (options.archiveCheck && !main.facts.inRecovery) requireArchiving(main.facts, options.archiveModeCheck, options.archiveCommandWord);
-  const { control } = await loadControlFile(main.dataDirectory, ctx);
+  const cluster = await openCluster(deps.servers, options, ctx);
+  const { control } = await loadControlFile(cluster.dataDirectory, ctx);
   const run = new BackupRun(await openRepositories(repos, control, ctx), ctx);
   run.requireOne();
   const { type } = options;
   const priors = await findPriors(run, type, (open) => findPrior(open, type === "diff" ? "diff" : "incr"), ctx);
 
-  await main.session.takeBackupLock();
-  const startedAtS = await main.session.nowS();
-  const begun = await startBackup(servers, run, control, options, ctx);
-  const scan = await scanCluster(main, control, deps.users, options, ctx);
+  await cluster.lock();
+  const startedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
+  const begun = await cluster.start(run, control, options, ctx);
+  const scan = await scanCluster(cluster, control, deps.users, options, ctx);
   // Files may still change within this second without a newer time: the copy starts with the next one ("pgbackrest-format" 15, step 9).
-  const scannedAtS = await nextSecond(main.session, ctx);
-  const databases = await main.session.listDatabases();
-  const times = main.facts.inRecovery ? "standby alone" : servers.standby === null ? "primary" : "primary with standby";
-  await beginInRepositories(run, { scan, startedAtS, scannedAtS, begun, control, databases, times, priors, options }, type, deps.pool, ctx);
+  const scannedAtS = await nextSecond(cluster, ctx);
+  const databases = await cluster.databases();
+  const begin = { scan, startedAtS, scannedAtS, begun, control, databases, times: cluster.times, priors, options };
+  await beginInRepositories(run, begin, type, deps.pool, ctx);
 
-  const copied = await copyFiles(
-    run,
-    scan,
-    deps,
-    {
-      ...options,
-      dataDirectory: main.dataDirectory,
-      standbyDirectory: servers.standby?.dataDirectory ?? null,
-      controlLast: main.facts.inRecovery,
-      pageSizeBytes: control.pageSizeBytes,
-    },
-    ctx,
-  );
-  await requireSameRoles(servers);
-  const stopped = await main.session.stopBackup(control.walSegmentSizeBytes);
-  const stoppedAtS = await main.session.nowS();
-  ctx.log.info(`backup stop archive = ${stopped.walName}, lsn = ${stopped.lsn}`);
+  const { dataDirectory, standbyDirectory, inRecovery } = cluster;
+  const places = { dataDirectory, standbyDirectory, controlLast: inRecovery, pageSizeBytes: control.pageSizeBytes };
+  const copied = await copyFiles(run, scan, deps, { ...options, ...places }, ctx);
+  const stopped = await cluster.stop(control, ctx);
+  const stoppedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   run.throwIfAborted();
-  const stop = {
-    stopped,
-    stoppedAtS,
-    archiveStart: begun.walName,
-    walSegmentSizeBytes: control.walSegmentSizeBytes,
-    onStandby: main.facts.inRecovery,
-  };
+  const wal =
+    begun === null || stopped === null
+      ? null
+      : { stopped, archiveStart: begun.walName, walSegmentSizeBytes: control.walSegmentSizeBytes, onStandby: inRecovery };
   const kept = run.alive.map(({ repo }) => ({ repo, manifest: run.plan(repo.key).manifest }));
-  await keepServerFiles(main.session, main.dataDirectory, deps.users, kept, ctx);
-  await finish(run, copied, stop, options, ctx);
+  await cluster.keepFiles(kept, deps.users, ctx);
+  await finish(run, copied, { wal, stoppedAtS }, options, ctx);
 
   const outcome = { results: run.results(), sizeBytes: copied.sizeBytes, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganAtMs) };
   logOutcome(outcome, ctx);
   return outcome;
+}
+
+async function openCluster(candidates: readonly ServerCandidate[], options: BackupOptions, ctx: Context): Promise<Cluster> {
+  const { online, backupStandby: standby, force, archiveCheck, archiveModeCheck, archiveCommandWord } = options;
+  if (online) return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord }, ctx);
+  const [first] = candidates;
+  assert(first !== undefined, "a backup needs pg1-path");
+  return OfflineCluster.open(first.dataDirectory, { standby, force }, ctx);
 }
 
 async function openRepositories(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<OpenBackup>[]> {
@@ -144,37 +135,14 @@ async function openRepositories(repos: readonly Repository[], control: PgControl
   });
 }
 
-async function startBackup(servers: Servers, run: BackupRun, control: PgControl, options: BackupOptions, ctx: Context): Promise<BackupStart> {
-  const { session, facts } = servers.main;
-  const fast = options.startFast ? "immediate" : "next regular";
-  ctx.log.info(`execute non-exclusive backup start: backup begins after the ${fast} checkpoint completes`);
-  // A standby cannot switch: what it needs shows when the stop is waited for.
-  const checkSegment = options.archiveCheck && !facts.inRecovery ? await session.currentWalName() : null;
-  const begun = await session.startBackup(options.startFast, control.walSegmentSizeBytes);
-  ctx.log.info(`backup start archive = ${begun.walName}, lsn = ${begun.lsn}`);
-  if (checkSegment !== null) {
-    // Nothing would be archived before the stop if the backup starts in the segment that is checked ("pgbackrest-format" 15, step 6).
-    if (checkSegment === begun.walName) await session.switchWal("pgBackRest Archive Check");
-  }
-  if (servers.standby !== null) {
-    await waitForStandby(servers.standby, begun.lsn, parseWalName(begun.walName)?.timeline ?? 0, options.archiveTimeoutMs, ctx);
-  }
-  if (checkSegment !== null) {
-    ctx.log.info(`check archive for segment ${checkSegment}`);
-    await run.forEach((open) => waitForWal(open.repo, open.archiveId, checkSegment, options.archiveTimeoutMs, ctx));
-    run.requireOne();
-  }
-  return begun;
-}
-
-async function scanCluster(main: Server, control: PgControl, users: UserNames, options: BackupOptions, ctx: Context): Promise<Scan> {
+async function scanCluster(cluster: Cluster, control: PgControl, users: UserNames, options: BackupOptions, ctx: Context): Promise<Scan> {
   const scan = await scanDataDirectory({
-    dataDirectory: main.dataDirectory,
-    version: main.facts.version,
+    dataDirectory: cluster.dataDirectory,
+    version: control.pgVersion,
     catalogVersion: control.catalogVersion,
-    online: true,
+    online: cluster.online,
     exclude: options.exclude,
-    tablespaces: new Map((await main.session.listTablespaces()).map((row) => [row.id, row.name])),
+    tablespaces: await cluster.tablespaces(),
     users,
   });
   for (const note of scan.notes) ctx.log.info(note);
@@ -186,8 +154,8 @@ async function scanCluster(main: Server, control: PgControl, users: UserNames, o
 const FILE_TIME_LAG_MS = 20;
 
 /** The current second; resolves in a later one, also by the times that files get. */
-async function nextSecond(session: Session, ctx: Context): Promise<number> {
-  const nowMs = await session.nowMs();
+async function nextSecond(cluster: Cluster, ctx: Context): Promise<number> {
+  const nowMs = await cluster.nowMs();
   await ctx.clock.sleep(SECOND_MS - (nowMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
   return Math.floor(nowMs / SECOND_MS);
 }

@@ -40,7 +40,8 @@ export interface Begin {
   readonly startedAtS: number;
   /** When the wait for the second in which the copy begins began. */
   readonly scannedAtS: number;
-  readonly begun: BackupStart;
+  /** Null for a backup of a server that is down. */
+  readonly begun: BackupStart | null;
   readonly control: PgControl;
   readonly databases: Manifest["databases"];
   readonly times: DeltaInput["times"];
@@ -110,10 +111,13 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   const prior = begin.priors.get(repo.key) ?? null;
   const resumed = one.resumed.get(repo.key) ?? null;
   const type = prior === null ? "full" : one.type;
-  const reason = one.delta || prior === null ? null : findDeltaReason({ files: scan.files, prior, archiveStart: begun.walName, times: begin.times });
+  const reason =
+    one.delta || prior === null
+      ? null
+      : findDeltaReason({ files: scan.files, prior, ...(begun === null ? {} : { archiveStart: begun.walName }), times: begin.times });
   if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
   const delta = one.delta || reason !== null;
-  const checkPages = checksPages(repo, prior, type, options.checksumPage ?? begin.control.dataChecksums, ctx);
+  const checkPages = checksPages(repo, prior, type, options.checksumPage ?? (begun !== null && begin.control.dataChecksums), ctx);
   const choices = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
   if (resumed !== null) {
     const rows = rowsToKeep(scan.files, resumed, delta);
@@ -129,8 +133,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     files: [...choices.values()].map((choice) => choice.row),
     startedAtS: begin.startedAtS + one.waitSeconds,
     copyStartedAtS: begin.scannedAtS + 1 + one.waitSeconds,
-    lsnStart: begun.lsn,
-    archiveStart: begun.walName,
+    begun,
     pg: manifestPg(historyId, begin.control),
     databases: begin.databases,
     options: manifestOptions(begin, checkPages, delta),
@@ -265,7 +268,7 @@ function manifestOptions(begin: Begin, checksumPage: boolean, delta: boolean): O
     compressLevelNetwork: COMPRESS_LEVEL_NETWORK,
     delta,
     hardlink: false,
-    online: true,
+    online: begin.begun !== null,
     processMax,
   };
 }

@@ -14,12 +14,20 @@ import { dataFilePath } from "../../format/repoPath";
 import { walDirectoryName } from "../../postgres/versions";
 import { seal } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
-import type { Stop } from "./finish";
+import type { Stop, StopWal } from "./finish";
 import { compressOf } from "./plan";
 import type { OpenBackup } from "./run";
 
+type CopyWalStop = Pick<Stop, "stoppedAtS"> & Pick<StopWal, "walSegmentSizeBytes">;
+
 /** @throws fileMissing, checksum when the archive does not hold what it should */
-export async function copyWal(open: OpenBackup, manifest: Manifest, segments: readonly string[], stop: Stop, ctx: Context): Promise<ManifestFile[]> {
+export async function copyWal(
+  open: OpenBackup,
+  manifest: Manifest,
+  segments: readonly string[],
+  stop: CopyWalStop,
+  ctx: Context,
+): Promise<ManifestFile[]> {
   const { repo, archiveId, archivePass } = open;
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "the manifest has no row for the data directory");

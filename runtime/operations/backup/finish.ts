@@ -23,8 +23,13 @@ export interface FinishOptions {
 }
 
 export interface Stop {
-  readonly stopped: BackupStop;
   readonly stoppedAtS: number;
+  /** Null for a backup of a server that is down: it is consistent by itself. */
+  readonly wal: StopWal | null;
+}
+
+export interface StopWal {
+  readonly stopped: BackupStop;
   readonly archiveStart: string;
   readonly walSegmentSizeBytes: number;
   /** Nobody can be asked to switch to the next segment. */
@@ -32,18 +37,23 @@ export interface Stop {
 }
 
 export async function finish(run: BackupRun, copied: Copied, stop: Stop, options: FinishOptions, ctx: Context): Promise<void> {
-  const { stopped, stoppedAtS } = stop;
-  const segments = options.archiveCheck ? segmentRange(stop.archiveStart, stopped.walName, stop.walSegmentSizeBytes) : [];
+  const { wal, stoppedAtS } = stop;
+  const segments = wal !== null && options.archiveCheck ? segmentRange(wal.archiveStart, wal.stopped.walName, wal.walSegmentSizeBytes) : [];
   if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
   await run.forEach(async (open) => {
     const { repo, archiveId, infoPass } = open;
     const begun = run.plan(repo.key).manifest;
     const rows = new Map(copied.rows.get(repo.key));
-    for (const row of await storeLabelFiles(repo, begun, stopped, stoppedAtS, ctx)) rows.set(row.name, row);
-    for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, stop.onStandby ? STANDBY_HINTS : []);
-    if (options.archiveCopy) for (const row of await copyWal(open, begun, segments, stop, ctx)) rows.set(row.name, row);
+    if (wal !== null) {
+      for (const row of await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)) rows.set(row.name, row);
+      for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, wal.onStandby ? STANDBY_HINTS : []);
+      if (options.archiveCopy) {
+        for (const row of await copyWal(open, begun, segments, { ...wal, stoppedAtS }, ctx)) rows.set(row.name, row);
+      }
+    }
     const files = [...rows.values()].sort((left, right) => compareBytes(left.name, right.name));
-    const manifest: Manifest = { ...begun, archiveStop: stopped.walName, lsnStop: stopped.lsn, stoppedAtS, files };
+    const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
+    const manifest: Manifest = { ...begun, ...end, stoppedAtS, files };
     checkComplete(manifest);
     await syncDirectories(repo, manifest);
     await finishBackup(repo, manifest, infoPass, ctx);

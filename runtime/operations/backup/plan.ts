@@ -14,6 +14,7 @@ import { BACKREST_VERSION } from "../../format/info";
 import { type BackupType, formatLabel, fullLabelOf } from "../../format/label";
 import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } from "../../format/manifest";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
+import type { BackupStart } from "../../postgres/session";
 import type { BundleSpec } from "../../repository/repository";
 import type { Choice } from "./choose";
 import type { BlockPlan } from "./fileTargets";
@@ -44,8 +45,8 @@ export interface ManifestInput {
   readonly files: readonly ManifestFile[];
   readonly startedAtS: number;
   readonly copyStartedAtS: number;
-  readonly lsnStart: string;
-  readonly archiveStart: string;
+  /** Null for a backup of a server that is down. */
+  readonly begun: BackupStart | null;
   readonly pg: Manifest["pg"];
   readonly databases: Manifest["databases"];
   readonly options: Omit<ManifestOptions, "compressType" | "compressLevel">;
@@ -68,8 +69,7 @@ export function newManifest(input: ManifestInput): Manifest {
     ...(prior === null ? {} : { prior: prior.label }),
     // Block maps count into this list: it only ever grows at its end.
     references: [...(prior?.references ?? []), label],
-    lsnStart: input.lsnStart,
-    archiveStart: input.archiveStart,
+    ...(input.begun === null ? {} : { lsnStart: input.begun.lsn, archiveStart: input.begun.walName }),
     startedAtS: input.startedAtS,
     copyStartedAtS: input.copyStartedAtS,
     stoppedAtS: 0,

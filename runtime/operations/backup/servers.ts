@@ -77,13 +77,18 @@ function chosenOf(primary: Server | undefined, standby: Server | undefined, mode
 }
 
 function checkServer({ key, dataDirectory, facts }: Server): void {
-  if (!atLeast(facts.version, 14)) throw fail("versionNotSupported", `PostgreSQL ${facts.version} is not supported, only 14 to 18 are`);
+  checkVersion(facts.version);
   if (facts.dataDirectory === dataDirectory) return;
   throw fail(
     "dbMismatch",
     `version '${facts.version}' and path '${facts.dataDirectory}' queried from cluster do not match path '${dataDirectory}' of pg${key}-path`,
     { hint: `the pg${key}-path and pg${key}-port settings likely reference different clusters.` },
   );
+}
+
+/** @throws versionNotSupported (46) */
+export function checkVersion(version: string): void {
+  if (!atLeast(version, 14)) throw fail("versionNotSupported", `PostgreSQL ${version} is not supported, only 14 to 18 are`);
 }
 
 const POLL_MS = 100;

@@ -129,16 +129,16 @@ describe("what commands need", () => {
     );
   });
 
-  test("backup is incremental unless said otherwise, and runs on a running server", () => {
+  test("backup is incremental unless said otherwise, and of a running server", () => {
     const argv = ["backup", "--stanza=main", "--pg1-path=/pg"];
     expect(load({ argv }).config.backupType).toBe("incr");
     expect(load({ argv: [...argv, "--type=full"] }).config.backupType).toBe("full");
     expect(failure(() => load({ argv: [...argv, "--type=time"] }))).toBe(
       "optionInvalidValue: 'time' is not allowed for 'type' option\nHINT: allowed values are 'full', 'diff', 'incr'",
     );
-    expect(failure(() => load({ argv: [...argv, "--no-online"] }))).toBe(
-      "featureNotSupported: option 'online' = 'n' is not supported: only a running server can be worked on",
-    );
+    expect(load({ argv }).config).toMatchObject({ online: true, archiveCheck: true, force: false });
+    expect(load({ argv: [...argv, "--no-online", "--force"] }).config).toMatchObject({ online: false, archiveCheck: false, force: true });
+    expect(failure(() => load({ argv: [...argv, "--force"] }))).toBe("optionInvalid: option 'force' not valid without option 'no-online'");
   });
 });
 

@@ -61,6 +61,8 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
 
 export const OPTIONS: BackupOptions = {
   type: "full",
+  online: true,
+  force: false,
   backupStandby: "n",
   startFast: true,
   delta: false,

@@ -1,0 +1,231 @@
+/**
+ * What a backup needs of the cluster, apart from its files: who says when it begins and ends, and what time it is there.
+ *
+ * Online that is a running server ({@link OnlineCluster}). With `--no-online` nobody is asked: the server is down, its files are at rest, all of
+ * pg_wal belongs to the backup, and no WAL from the archive is needed to bring it up again ("pgbackrest-format" 15, last paragraph).
+ */
+import { access } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import type { Manifest } from "../../format/manifest";
+import type { PgControl } from "../../format/pgControl";
+import { parseWalName } from "../../format/walSegment";
+import type { UserNames } from "../../local/users";
+import { isMissing, systemError } from "../../local/systemError";
+import { loadControlFile } from "../../postgres/controlFile";
+import type { BackupStart, BackupStop } from "../../postgres/session";
+import { requireArchiving } from "../archiving";
+import { keepServerFiles, type KeepTarget } from "../serverFiles";
+import { waitForWal } from "../waitWal";
+import type { DeltaInput } from "./choose";
+import type { BackupRun } from "./run";
+import { checkVersion, chooseServers, requireSameRoles, type ServerCandidate, type Servers, type StandbyMode, waitForStandby } from "./servers";
+
+export interface StartOptions {
+  readonly startFast: boolean;
+  readonly archiveCheck: boolean;
+  readonly archiveTimeoutMs: number;
+}
+
+export interface Cluster {
+  /** Of the server that the manifest describes. */
+  readonly dataDirectory: string;
+  /** Where relations are read from when a standby shares the work. */
+  readonly standbyDirectory: string | null;
+  readonly inRecovery: boolean;
+  readonly online: boolean;
+  readonly times: DeltaInput["times"];
+  /** Keeps other backups of the cluster out, as far as the server can. */
+  lock(): Promise<void>;
+  nowMs(): Promise<number>;
+  /** Null where there is nothing to start. */
+  start(run: BackupRun, control: PgControl, options: StartOptions, ctx: Context): Promise<BackupStart | null>;
+  /** Names by oid. */
+  tablespaces(): Promise<ReadonlyMap<number, string>>;
+  databases(): Promise<Manifest["databases"]>;
+  /** After the copy. Null where there is nothing to stop. */
+  stop(control: PgControl, ctx: Context): Promise<BackupStop | null>;
+  /** Stores configuration files from outside of the data directory beside each backup. */
+  keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void>;
+}
+
+export interface OpenOnline {
+  readonly standby: StandbyMode;
+  readonly archiveCheck: boolean;
+  readonly archiveModeCheck: boolean;
+  /** Must be in `archive_command`. */
+  readonly archiveCommandWord: string;
+}
+
+/** A cluster whose server runs, with its standby where that gives the files. */
+export class OnlineCluster implements Cluster {
+  readonly online = true;
+  readonly #servers: Servers;
+
+  private constructor(servers: Servers) {
+    this.#servers = servers;
+  }
+
+  /** @throws dbConnect (56), dbMismatch (58), versionNotSupported (46), archiveDisabled (87), archiveCommandInvalid (68) */
+  static async open(candidates: readonly ServerCandidate[], options: OpenOnline, ctx: Context): Promise<OnlineCluster> {
+    const servers = await chooseServers(candidates, options.standby, ctx);
+    const { facts } = servers.main;
+    // A standby's own setting says nothing about who archives its WAL.
+    if (options.archiveCheck && !facts.inRecovery) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
+    return new OnlineCluster(servers);
+  }
+
+  get dataDirectory(): string {
+    return this.#servers.main.dataDirectory;
+  }
+
+  get standbyDirectory(): string | null {
+    return this.#servers.standby?.dataDirectory ?? null;
+  }
+
+  get inRecovery(): boolean {
+    return this.#servers.main.facts.inRecovery;
+  }
+
+  get times(): DeltaInput["times"] {
+    if (this.inRecovery) return "standby alone";
+    return this.#servers.standby === null ? "primary" : "primary with standby";
+  }
+
+  lock(): Promise<void> {
+    return this.#servers.main.session.takeBackupLock();
+  }
+
+  nowMs(): Promise<number> {
+    return this.#servers.main.session.nowMs();
+  }
+
+  async start(run: BackupRun, control: PgControl, options: StartOptions, ctx: Context): Promise<BackupStart> {
+    const { main, standby } = this.#servers;
+    const { session, facts } = main;
+    const fast = options.startFast ? "immediate" : "next regular";
+    ctx.log.info(`execute non-exclusive backup start: backup begins after the ${fast} checkpoint completes`);
+    // A standby cannot switch: what it needs shows when the stop is waited for.
+    const checkSegment = options.archiveCheck && !facts.inRecovery ? await session.currentWalName() : null;
+    const begun = await session.startBackup(options.startFast, control.walSegmentSizeBytes);
+    ctx.log.info(`backup start archive = ${begun.walName}, lsn = ${begun.lsn}`);
+    // Nothing would be archived before the stop if the backup starts in the segment that is checked ("pgbackrest-format" 15, step 6).
+    if (checkSegment === begun.walName) await session.switchWal("pgBackRest Archive Check");
+    if (standby !== null) await waitForStandby(standby, begun.lsn, parseWalName(begun.walName)?.timeline ?? 0, options.archiveTimeoutMs, ctx);
+    if (checkSegment !== null) {
+      ctx.log.info(`check archive for segment ${checkSegment}`);
+      await run.forEach((open) => waitForWal(open.repo, open.archiveId, checkSegment, options.archiveTimeoutMs, ctx));
+      run.requireOne();
+    }
+    return begun;
+  }
+
+  async tablespaces(): Promise<ReadonlyMap<number, string>> {
+    return new Map((await this.#servers.main.session.listTablespaces()).map((row) => [row.id, row.name]));
+  }
+
+  databases(): Promise<Manifest["databases"]> {
+    return this.#servers.main.session.listDatabases();
+  }
+
+  async stop(control: PgControl, ctx: Context): Promise<BackupStop> {
+    await requireSameRoles(this.#servers);
+    const stopped = await this.#servers.main.session.stopBackup(control.walSegmentSizeBytes);
+    ctx.log.info(`backup stop archive = ${stopped.walName}, lsn = ${stopped.lsn}`);
+    return stopped;
+  }
+
+  keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void> {
+    const { session, dataDirectory } = this.#servers.main;
+    return keepServerFiles(session, dataDirectory, users, targets, ctx);
+  }
+}
+
+/** A cluster whose server is down. */
+export class OfflineCluster implements Cluster {
+  readonly dataDirectory: string;
+  readonly standbyDirectory = null;
+  readonly inRecovery = false;
+  readonly online = false;
+  readonly times = "primary";
+  readonly #force: boolean;
+  readonly #clock: Context["clock"];
+
+  private constructor(dataDirectory: string, force: boolean, clock: Context["clock"]) {
+    this.dataDirectory = dataDirectory;
+    this.#force = force;
+    this.#clock = clock;
+  }
+
+  /** @throws pgRunning (38) when the server seems to run, unless `force`; versionNotSupported (46) */
+  static async open(
+    dataDirectory: string,
+    options: { readonly standby: StandbyMode; readonly force: boolean },
+    ctx: Context,
+  ): Promise<OfflineCluster> {
+    if (options.standby !== "n") {
+      ctx.log.warn("option backup-standby is enabled but backup is offline - backups will be performed from the primary");
+    }
+    if (await hasPidFile(dataDirectory)) {
+      if (!options.force) {
+        throw fail(
+          "pgRunning",
+          "--no-online passed but postmaster.pid exists - looks like PostgreSQL is running. Shut down PostgreSQL and try again, or use --force.",
+        );
+      }
+      ctx.log.warn(
+        "--no-online passed and postmaster.pid exists but --force was passed so backup will continue though it looks like PostgreSQL is running and the backup will probably not be consistent",
+      );
+    }
+    checkVersion((await loadControlFile(dataDirectory, ctx)).control.pgVersion);
+    return new OfflineCluster(dataDirectory, options.force, ctx.clock);
+  }
+
+  async lock(): Promise<void> {
+    // There is nobody to hold it; the lock files keep other backups out.
+  }
+
+  async nowMs(): Promise<number> {
+    return this.#clock.nowMs();
+  }
+
+  async start(): Promise<null> {
+    return null;
+  }
+
+  /** Only the server knows the names. */
+  async tablespaces(): Promise<ReadonlyMap<number, string>> {
+    return new Map();
+  }
+
+  async databases(): Promise<Manifest["databases"]> {
+    return [];
+  }
+
+  /** @throws pgRunning (38) when the server was started while its files were copied: without WAL such a copy is of no use */
+  async stop(control: PgControl, ctx: Context): Promise<null> {
+    if (this.#force) return null;
+    const isStarted = await hasPidFile(this.dataDirectory);
+    if (isStarted || (await loadControlFile(this.dataDirectory, ctx)).control.checkpointLsn !== control.checkpointLsn) {
+      throw fail("pgRunning", "PostgreSQL was started during the --no-online backup, which is not consistent", {
+        hint: "leave PostgreSQL down until the backup has ended, or back it up online.",
+      });
+    }
+    return null;
+  }
+
+  async keepFiles(): Promise<void> {
+    // Where they lie is the server's to say.
+  }
+}
+
+async function hasPidFile(dataDirectory: string): Promise<boolean> {
+  const path = `${dataDirectory}/postmaster.pid`;
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw systemError("fileOpen", `look for '${path}'`, path, error);
+  }
+}
