@@ -1,25 +1,59 @@
-/** The benchmark with little data: it must go on working, its figures mean nothing here. */
+/** The benchmarks with little data: they must go on working, their figures mean nothing here. */
 import { describe, expect, test } from "vitest";
-import { bench } from "../../tools/bench/bench";
+import { blocksBench } from "../../tools/bench/blocks";
+import type { Report } from "../../tools/bench/document";
+import { filesBench } from "../../tools/bench/files";
+import { memoryBench } from "../../tools/bench/memory";
+import { mixedBench } from "../../tools/bench/mixed";
 import { createProgress } from "../../tools/parts/progress";
 import { findParts } from "../harness/interopParts";
 
-describe("the benchmark", async () => {
-  const parts = await findParts("the benchmark", 18, "2.60");
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+
+describe("the benchmarks", async () => {
+  const parts = await findParts("the benchmarks", 18, "2.60");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
     return;
   }
+  const quiet = createProgress({ write: () => undefined });
 
-  test("runs both programs on the same data and gets the same cluster back", async () => {
-    const quiet = createProgress({ write: () => undefined });
-    const result = await bench({ sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2 }, quiet);
-    if (result === null) throw new Error("stock pgbackrest was there a moment ago");
-    const rows = result.table.split("\n");
-    expect(rows[0]).toMatch(/^\| measure \| stock 2\.60\.\d+ \| pgbackstop \| ratio \| target \|$/);
-    expect(rows).toHaveLength(20);
-    for (const row of rows.slice(2)) expect(row).toMatch(/^\| [^|]+ \| \d+(\.\d+)? \| \d+(\.\d+)? \| \d+\.\d\d \| (≤ \d\.\d)? ?\|$/);
-    expect(result.facts.at(-1)).toMatch(/[0-9a-f]{40}$/);
-    for (const ratio of Object.values(result.ratios)) expect(ratio).toBeGreaterThan(0);
+  test("mixed data: both programs run on the same data and bring the same cluster back", async () => {
+    const report = await mixedBench({ sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false }, quiet);
+    expectTable(report, 18);
+    expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
+  });
+
+  test("files, with a profile: full and incr in bundles, the same cluster comes back", async () => {
+    const report = await filesBench({ fileCount: 300, rounds: 1, profile: true }, quiet);
+    expectTable(report, 16);
+    expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
+    expect(report?.profiles.map(({ title }) => title)).toHaveLength(3);
+    for (const { profile } of report?.profiles ?? []) {
+      expect(profile.busyS.main).toBeGreaterThan(0);
+      expect(profile.lines.some(({ place }) => place.startsWith("runtime/"))).toBe(true);
+    }
+  });
+
+  test("blocks: 1 % of the pages, both programs store and restore the same", async () => {
+    const report = await blocksBench({ sizeMb: 16, rounds: 1, profile: false }, quiet);
+    expectTable(report, 9);
+    expect(report?.facts.at(-1)).toMatch(/by round: [0-9a-f]{40}$/);
+  });
+
+  test.runIf(LONG)("memory: a relation and more and more files", async () => {
+    const report = await memoryBench({ sizeMb: 64, fileCount: 2000, rounds: 1, profile: false }, quiet);
+    expectTable(report, 8);
+    expect(report?.facts.filter((fact) => fact.includes("each file more takes"))).toHaveLength(2);
   });
 });
+
+function expectTable(report: Report | null, rowCount: number): void {
+  if (report === null) throw new Error("stock pgbackrest was there a moment ago");
+  const rows = report.table.split("\n");
+  expect(rows[0]).toMatch(/^\| measure \| stock 2\.60\.\d+ \| pgbackstop \| ratio \| lowest – highest \| target \|$/);
+  expect(rows).toHaveLength(rowCount + 2);
+  for (const row of rows.slice(2)) {
+    expect(row).toMatch(/^\| [^|]+ \| \d+(\.\d+)? \| \d+(\.\d+)? \| \d+\.\d\d \| \d+\.\d\d – \d+\.\d\d \| (≤ [\d.]+|ours ≤ \d+)? ?\|$/);
+  }
+}

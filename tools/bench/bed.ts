@@ -1,37 +1,73 @@
 /**
- * The ground that both programs are measured on: one PostgreSQL cluster with mixed data, two repositories in directories (the second one
- * encrypted) for each program, the same options for both, and full WAL segments to push.
+ * The ground that both programs are measured on: one PostgreSQL cluster with data, two repositories in directories (the second one
+ * encrypted) for each program, the same options for both, and full WAL segments to push where a bench wants them.
  */
-import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, createReadStream, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
+import { build } from "../parts/build";
 import { projectFolder } from "../parts/cache";
-import type { StockPgbackrest } from "../parts/pgbackrest";
-import type { PostgresBinaries } from "../parts/postgres";
-import { runOk } from "../parts/process";
+import { findStockPgbackrest, type StockPgbackrest } from "../parts/pgbackrest";
+import { ensurePostgres, type PostgresBinaries } from "../parts/postgres";
+import { onEnd, runOk } from "../parts/process";
+import { formatBytes, type Progress } from "../parts/progress";
 import { TestCluster } from "../parts/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
-import { type Cost, measure } from "./measure";
-
-export type Program = "stock" | "ours";
+import type { Program } from "./figures";
+import type { Fill } from "./fill";
+import { type Cost, measure, sumCosts } from "./measure";
+import { type Profile, profileArguments, readableRuntime, readProfile } from "./profile";
 
 export interface BedOptions {
+  /** What is in the cluster, in words. */
+  readonly title: string;
+  readonly fill: Fill;
+  readonly compressType: "zst" | "gz";
+  /** Full WAL segments to push. */
+  readonly segmentCount?: number;
+  /** Options of every repository. */
+  readonly repoOptions?: Readonly<Record<string, string>>;
+  /** Memory is looked at so often. */
+  readonly sampleMs?: number;
+}
+
+interface Parts {
   readonly binaries: PostgresBinaries;
   readonly stock: StockPgbackrest;
-  readonly sizeMb: number;
-  readonly compressType: "zst" | "gz";
-  readonly segmentCount: number;
 }
+
+type BackupType = "full" | "incr";
 
 const STANZA = "bench";
 const LEVELS = { zst: 3, gz: 6 } as const;
 const MIB = 1024 * 1024;
 const SAMPLE_MS = 150;
+const REPO_KEYS = [1, 2] as const;
+
+/** Makes a bed, gives it to `work` and removes it. Null, after a loud line, where there is no stock pgBackRest to compare with. */
+export async function withBed<T>(options: BedOptions, progress: Progress, work: (bed: Bed) => Promise<T>): Promise<T | null> {
+  const found = await findStockPgbackrest("2.60");
+  if ("missing" in found) {
+    progress.loud(`no benchmark: ${found.missing}`);
+    return null;
+  }
+  if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
+  const parts = { binaries: await ensurePostgres(), stock: found.pgbackrest };
+  const bed = await progress.step(`PostgreSQL ${parts.binaries.version} with ${options.title}`, (note) => Bed.create(parts, options, note));
+  const forget = onEnd(() => bed.remove());
+  try {
+    return await work(bed);
+  } finally {
+    forget();
+    await bed.remove();
+  }
+}
 
 export class Bed {
   readonly folder: string;
   readonly cluster: TestCluster;
+  readonly parts: Parts;
   readonly options: BedOptions;
   /** Directory of the segments to push, and their names. */
   readonly walPath: string;
@@ -39,9 +75,10 @@ export class Bed {
   /** Bytes of the data directory without WAL. */
   dataSizeBytes = 0;
 
-  private constructor(folder: string, cluster: TestCluster, options: BedOptions) {
+  private constructor(folder: string, cluster: TestCluster, parts: Parts, options: BedOptions) {
     this.folder = folder;
     this.cluster = cluster;
+    this.parts = parts;
     this.options = options;
     this.walPath = join(folder, "segments", "pg_wal");
   }
@@ -50,10 +87,10 @@ export class Bed {
     return this.#segments;
   }
 
-  static async create(options: BedOptions, note: (text: string) => void): Promise<Bed> {
+  static async create(parts: Parts, options: BedOptions, note: (text: string) => void): Promise<Bed> {
     const folder = makeUserFolder("pgb-bench-");
     const cluster = await TestCluster.create({
-      binaries: options.binaries,
+      binaries: parts.binaries,
       // Nothing writes on its own between two measurements.
       settings: {
         archive_mode: "on",
@@ -66,55 +103,36 @@ export class Bed {
         checkpoint_timeout: "1h",
       },
     });
-    const bed = new Bed(folder, cluster, options);
-    await cluster.start();
-    await bed.#fill(note);
-    await bed.#keepSegments();
-    await cluster.sql("CHECKPOINT");
-    bed.dataSizeBytes = Number(await cluster.value("SELECT sum(pg_database_size(datname))::text FROM pg_database"));
-    copyFileSync(join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
-    for (const program of ["stock", "ours"] as const) bed.#configure(program);
-    return bed;
-  }
-
-  /** Half JSON text, a quarter rows of numbers with an index, a quarter that hardly compresses. */
-  async #fill(note: (text: string) => void): Promise<void> {
-    const { cluster, options } = this;
-    const batchMb = Math.min(options.sizeMb, 64);
-    await cluster.sql("CREATE TABLE documents (id bigint, body text); ALTER TABLE documents ALTER body SET STORAGE EXTERNAL");
-    await cluster.sql("CREATE TABLE readings (id bigint PRIMARY KEY, sensor int, at timestamptz, value double precision)");
-    await cluster.sql("CREATE TABLE blobs (id bigint, content text); ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL");
-    await cluster.sql("SELECT setseed(0.5)");
-    for (let doneMb = 0; doneMb < options.sizeMb; doneMb += batchMb) {
-      note(`${doneMb} of ${options.sizeMb} MB`);
-      const share = Math.min(batchMb, options.sizeMb - doneMb) * MIB;
-      const documents = Math.round((share * 0.5) / 1500);
-      const readings = Math.round((share * 0.25) / 85);
-      const blobs = Math.round((share * 0.25) / 3200);
-      await cluster.sql(
-        `INSERT INTO documents SELECT i, (SELECT string_agg('{"order":' || (i * 31 + j) || ',"state":"' || (ARRAY['new','paid','packed','sent','delivered'])[1 + (random() * 4)::int]
-         || '","price":' || (random() * 10000)::int / 100.0 || ',"customer":"' || (random() * 50000)::int || '"}', ',') FROM generate_series(1, 20) j) FROM generate_series(1, ${documents}) i`,
-      );
-      await cluster.sql(
-        `INSERT INTO readings SELECT i + ${doneMb} * 1000000::bigint, i % 500, '2026-01-01'::timestamptz + i * interval '1 s', sin(i) FROM generate_series(1, ${readings}) i`,
-      );
-      await cluster.sql(
-        `INSERT INTO blobs SELECT i, (SELECT string_agg(md5(i::text || j || ${doneMb}), '') FROM generate_series(1, 95) j) FROM generate_series(1, ${blobs}) i`,
-      );
+    const bed = new Bed(folder, cluster, parts, options);
+    try {
+      await cluster.start();
+      await options.fill(cluster, note);
+      note("");
+      await bed.#keepSegments(options.segmentCount ?? 0);
+      await cluster.sql("CHECKPOINT");
+      bed.dataSizeBytes = Number(await cluster.value("SELECT sum(pg_database_size(datname))::text FROM pg_database"));
+      // Another bundle than the build's, as in the tests.
+      copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
+      for (const program of ["stock", "ours"] as const) bed.#configure(program);
+      return bed;
+    } catch (error) {
+      await bed.remove();
+      throw error;
     }
   }
 
   /** Copies finished segments that are full of what was written, to be pushed again and again. */
-  async #keepSegments(): Promise<void> {
-    const { cluster, options } = this;
+  async #keepSegments(count: number): Promise<void> {
+    if (count === 0) return;
+    const { cluster } = this;
     const source = join(cluster.dataPath, "pg_wal");
-    for (let turn = 0; turn <= options.segmentCount; turn++) {
+    for (let turn = 0; turn <= count; turn++) {
       const current = await cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())");
       const finished = readdirSync(source)
         .filter((name) => /^[0-9A-F]{24}$/.test(name) && name < current)
         .sort();
-      this.#segments = finished.slice(-options.segmentCount);
-      if (this.#segments.length === options.segmentCount) break;
+      this.#segments = finished.slice(-count);
+      if (this.#segments.length === count) break;
       await cluster.sql("INSERT INTO blobs SELECT 0, 'filler'");
       await cluster.switchWal();
     }
@@ -129,7 +147,7 @@ export class Bed {
   }
 
   #configure(program: Program): void {
-    const { compressType } = this.options;
+    const { compressType, repoOptions = {} } = this.options;
     const base = join(this.folder, program);
     for (const name of ["", "lock", "log", "spool", "restored"]) {
       mkdirSync(join(base, name), { recursive: true });
@@ -143,6 +161,7 @@ export class Bed {
       "repo2-cipher-pass=benchmark",
       "repo1-retention-full=9",
       "repo2-retention-full=9",
+      ...REPO_KEYS.flatMap((key) => Object.entries(repoOptions).map(([name, value]) => `repo${key}-${name}=${value}`)),
       `compress-type=${compressType}`,
       `compress-level=${LEVELS[compressType]}`,
       "process-max=2",
@@ -168,10 +187,40 @@ export class Bed {
   /** Runs one command of one program; what was written before is on disk when it begins. */
   async run(program: Program, args: readonly string[], options: { readonly sync?: boolean; readonly sampleMs?: number } = {}): Promise<Cost> {
     if (options.sync ?? true) await runOk("sync", []);
-    const words = program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.options.stock.path];
-    const [command = "", ...first] = words;
-    const all = [...first, `--config=${this.#config(program)}`, `--stanza=${STANZA}`, ...args];
-    return measure(command, all, { user: this.cluster.user, cwd: join(this.folder, program), sampleMs: options.sampleMs ?? SAMPLE_MS });
+    const words = program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
+    const sampleMs = options.sampleMs ?? this.options.sampleMs ?? SAMPLE_MS;
+    return this.#measure(program, [...words, ...this.#common(program), ...args], sampleMs);
+  }
+
+  /** Where ours spends its processor time in one run that is not counted. */
+  async profile(args: readonly string[]): Promise<Profile> {
+    const runtime = join(this.folder, "runtime-readable.cjs");
+    const folder = join(this.folder, "profile");
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
+    giveTo(folder, this.cluster.user);
+    await readableRuntime(runtime);
+    const words = [reachable(process.execPath), ...profileArguments(folder), runtime, ...this.#common("ours"), ...args];
+    await this.#measure("ours", words, 0);
+    return readProfile(folder, runtime);
+  }
+
+  #common(program: Program): string[] {
+    return [`--config=${this.#config(program)}`, `--stanza=${STANZA}`];
+  }
+
+  #measure(program: Program, words: readonly string[], sampleMs: number): Promise<Cost> {
+    const [command = "", ...args] = words;
+    return measure(command, args, { user: this.cluster.user, cwd: join(this.folder, program), sampleMs });
+  }
+
+  /** Into both repositories, for which stock takes one backup after the other, or into one of them. */
+  async backup(program: Program, type: BackupType, repo: 1 | "both"): Promise<Cost> {
+    if (repo === 1) return this.run(program, ["--repo=1", `--type=${type}`, "backup"]);
+    if (program === "ours") return this.run("ours", [`--type=${type}`, "backup"]);
+    const costs: Cost[] = [];
+    for (const key of REPO_KEYS) costs.push(await this.run("stock", [`--repo=${key}`, `--type=${type}`, "backup"]));
+    return sumCosts(costs);
   }
 
   /** Empty repositories with their stanza. */
@@ -180,18 +229,50 @@ export class Bed {
     await this.run(program, ["stanza-create"], { sync: false, sampleMs: 0 });
   }
 
-  /** Stored bytes of repo1's backup. */
-  async repositoryBytes(program: Program): Promise<number> {
-    const text = await runOk("du", ["-sb", join(this.folder, program, "repo1", "backup")]);
+  /** Stored bytes of the newest backup in repo1. @throws Error when it is not of this type */
+  async storedBytes(program: Program, type: BackupType): Promise<number> {
+    const folder = join(this.folder, program, "repo1", "backup", STANZA);
+    const label = readdirSync(folder)
+      .filter((name) => /^\d{8}-/.test(name))
+      .sort((left, right) => (left.slice(-16) < right.slice(-16) ? -1 : 1))
+      .at(-1);
+    if (label?.endsWith(type === "full" ? "F" : "I") !== true) throw new Error(`the newest backup of ${program} is ${label ?? "none"}, not ${type}`);
+    const text = await runOk("du", ["-sb", join(folder, label)]);
     return Number(text.split("\t")[0]);
   }
 
   /** Restores into an empty directory, or with `delta` onto what the restore before left there, and gives the hash of the relations there. */
   async restore(program: Program, repo: number, { delta = false } = {}): Promise<{ readonly cost: Cost; readonly hash: string }> {
-    const target = join(this.folder, program, "restored", "data");
+    const cost = await this.run(program, this.#restoreWords(program, repo, delta));
+    return { cost, hash: await hashOf(join(this.#restored(program), "base")) };
+  }
+
+  /** As `profile`, of a restore. */
+  profileRestore(repo: number, { delta = false } = {}): Promise<Profile> {
+    return this.profile(this.#restoreWords("ours", repo, delta));
+  }
+
+  #restoreWords(program: Program, repo: number, delta: boolean): string[] {
+    const target = this.#restored(program);
     if (!delta) rmSync(target, { recursive: true, force: true });
-    const cost = await this.run(program, [`--pg1-path=${target}`, `--repo=${repo}`, ...(delta ? ["--delta"] : []), "restore"]);
-    return { cost, hash: await hashOf(join(target, "base")) };
+    return [`--pg1-path=${target}`, `--repo=${repo}`, ...(delta ? ["--delta"] : []), "restore"];
+  }
+
+  #restored(program: Program): string {
+    return join(this.folder, program, "restored", "data");
+  }
+
+  /** The machine and the parts, each a line for the document. */
+  facts(): string[] {
+    const { binaries, stock } = this.parts;
+    return [
+      `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
+      `Node ${process.versions.node}, PostgreSQL ${binaries.version}, stock pgBackRest ${stock.version}, ${new Date().toISOString().slice(0, 10)}`,
+    ];
+  }
+
+  get stockName(): string {
+    return `stock ${this.parts.stock.version}`;
   }
 
   async remove(): Promise<void> {
