@@ -108,7 +108,7 @@ export class WalPreparer {
       packed: async (spec) => {
         const content = contents[pack.specs.findIndex(({ type, level }) => type === spec.type && level === spec.level)];
         if (content === undefined) throw fail("assert", `${name} was not compressed as ${spec.type} ${spec.level}`);
-        return () => streamOf(content);
+        return () => streamOf(...content);
       },
     };
   }

@@ -8,7 +8,7 @@ import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { findWal, isSegment, putWal } from "../repository/walStore";
+import { findBeside, isSegment, putWal, type StoredWal } from "../repository/walStore";
 import { checkArchive, type ClusterIdentity } from "./identity";
 import type { PreparedWal } from "./prepareWal";
 
@@ -17,10 +17,29 @@ export interface OpenArchive {
   readonly pass: string | null;
 }
 
+/**
+ * A listing answers for the neighbours of a segment too, for so long. Somebody else's segment that comes in between is not seen, as it is not
+ * when it comes while this one is on its way.
+ */
+const LISTED_MS = 500;
+/** Hexadecimal digits of a segment's name, less one: sixteen segments have them in common. */
+const NEIGHBOURS_LENGTH = 23;
+
+interface Listing {
+  readonly archiveId: string;
+  readonly prefix: string;
+  readonly askedAtMs: number;
+  readonly stored: Promise<readonly StoredWal[]>;
+  /** Stored from here since it was asked for. */
+  readonly pushed: Pick<StoredWal, "name" | "fileName" | "sha1">[];
+}
+
 export class PushTarget {
   readonly repo: Repository;
   readonly #ctx: Context;
   #opened: OpenArchive | undefined;
+  /** The last one. */
+  #listing: Listing | undefined;
 
   constructor(repo: Repository, ctx: Context) {
     this.repo = repo;
@@ -45,6 +64,7 @@ export class PushTarget {
   /** The next push loads archive.info again: an upgrade or a new stanza changes archive id and key. */
   forget(): void {
     this.#opened = undefined;
+    this.#listing = undefined;
   }
 
   /** @throws archiveDuplicate (45), and what the storage throws */
@@ -55,26 +75,47 @@ export class PushTarget {
     const open = await wal.packed({ type: compressType, level: this.repo.compress.level });
     const stored = { archiveId: archive.archiveId, name: wal.name, sha1: wal.sha1, compressType, open };
     await putWal(this.repo, stored, archive.pass, () => this.#ctx.random.bytes(8));
+    if (this.#listing?.prefix === prefixOf(wal.name)) this.#listing.pushed.push({ name: wal.name, fileName: wal.name, sha1: wal.sha1 });
     return "pushed";
   }
 
   async #isStored(wal: PreparedWal, archiveId: string): Promise<boolean> {
     if (!isSegment(wal.name)) return false;
-    const found = await findWal(this.repo, archiveId, wal.name);
+    const listing = this.#neighbours(wal.name, archiveId);
+    const stored = (await listing.stored).filter(({ name }) => name === wal.name);
+    const found = stored.length > 0 ? stored : listing.pushed.filter(({ name }) => name === wal.name);
     if (found.length > 1) {
-      const names = found.map((stored) => stored.fileName).join(", ");
+      const names = found.map(({ fileName }) => fileName).join(", ");
       throw this.#duplicate(`duplicates found in archive for WAL segment ${wal.name}: ${names}`);
     }
-    const [stored] = found;
-    if (stored === undefined) return false;
-    if (stored.sha1 !== wal.sha1)
+    const [first] = found;
+    if (first === undefined) return false;
+    if (first.sha1 !== wal.sha1)
       throw this.#duplicate(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`);
     // Not a warning as in stock: most of these were pushed ahead by an earlier call.
     this.#ctx.log.detail(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with the same checksum`);
     return true;
   }
 
+  /** What is stored of the sixteen segments that differ from this one in the last digit only. */
+  #neighbours(name: string, archiveId: string): Listing {
+    const prefix = prefixOf(name);
+    const nowMs = this.#ctx.clock.monotonicMs();
+    const known = this.#listing;
+    if (known?.prefix === prefix && known.archiveId === archiveId && nowMs - known.askedAtMs < LISTED_MS) return known;
+    const listing: Listing = { archiveId, prefix, askedAtMs: nowMs, stored: findBeside(this.repo, archiveId, name, prefix), pushed: [] };
+    this.#listing = listing;
+    listing.stored.catch(() => {
+      if (this.#listing === listing) this.#listing = undefined;
+    });
+    return listing;
+  }
+
   #duplicate(message: string): Error {
     return fail("archiveDuplicate", message, { hint: "are multiple primaries archiving to this stanza?", repoKey: this.repo.key });
   }
+}
+
+function prefixOf(name: string): string {
+  return name.slice(0, NEIGHBOURS_LENGTH);
 }

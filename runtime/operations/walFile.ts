@@ -3,13 +3,13 @@
  * renames a segment that it no longer needs and writes another one into the same file.
  */
 import { createHash } from "node:crypto";
-import { type BigIntStats, statSync } from "node:fs";
+import { type BigIntStats, readSync, statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { ByteStream } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
-import { sha1Hex } from "../base/hash";
 import { LIMITS } from "../base/limits";
-import { compressBytes, type CompressSpec } from "../format/compress";
+import type { Codec } from "../format/codec";
+import { type CompressSpec, createCompressor } from "../format/compress";
 
 /** Segments of up to this size, PostgreSQL's default, are held whole. */
 export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
@@ -41,22 +41,45 @@ export interface PackedWal {
   readonly sha1: string;
   /** The first bytes. */
   readonly head: Uint8Array;
-  /** In the order of the specs; null for a file that is too large to be held. */
-  readonly contents: readonly Uint8Array[] | null;
+  /** In the order of the specs, in pieces that each have a buffer of their own; null for a file that is too large to be held. */
+  readonly contents: readonly (readonly Uint8Array<ArrayBuffer>[])[] | null;
 }
 
-/** Reads, hashes and compresses a file at one go, for a thread that has nothing else to do. @throws fileMissing, fileRead */
+/**
+ * Reads, hashes and compresses a file, for a thread that has nothing else to do: piece by piece through one buffer, because 16 MiB that are
+ * gone through one time after the other are fetched from memory each time, and cost as much again to get and give back.
+ * @throws fileMissing, fileRead
+ */
 export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
-  const { size } = lookAt(path);
-  if (size > BigInt(HELD_SEGMENT_SIZE_BYTES_MAX)) return hashLarge(path);
-  const parts: Uint8Array[] = [];
-  const { fileId, sizeBytes } = await readChecked(path, (chunk) => void parts.push(chunk), {
-    chunkSizeBytes: HELD_SEGMENT_SIZE_BYTES_MAX,
-    own: true,
-  });
-  const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-  const head = headOf(bytes);
-  return { fileId, sizeBytes, sha1: sha1Hex(bytes), head, contents: specs.map((spec) => compressBytes(bytes, spec)) };
+  if (lookAt(path).size > BigInt(HELD_SEGMENT_SIZE_BYTES_MAX)) return hashLarge(path);
+  const hash = createHash("sha1");
+  let head: Uint8Array = new Uint8Array(0);
+  const outputs = specs.map((spec) => ({ codec: createCompressor(spec), pieces: [] as Uint8Array<ArrayBuffer>[] }));
+  try {
+    const read = await readChecked(
+      path,
+      async (chunk) => {
+        if (head.length === 0) head = headOf(chunk);
+        hash.update(chunk);
+        for (const { codec, pieces } of outputs) await keep(codec.update(chunk), pieces);
+      },
+      { own: false, atOnce: true },
+    );
+    for (const { codec, pieces } of outputs) await keep(codec.finish(), pieces);
+    return { ...read, sha1: hash.digest("hex"), head, contents: outputs.map(({ pieces }) => pieces) };
+  } finally {
+    for (const { codec } of outputs) codec.close();
+  }
+}
+
+async function keep(made: ReturnType<Codec["update"]>, pieces: Uint8Array<ArrayBuffer>[]): Promise<void> {
+  // Copies: the codec writes into the same buffer again.
+  for await (const piece of made) pieces.push(new Uint8Array(piece));
+}
+
+/** What can be handed to another thread without a copy. */
+export function buffersOf({ contents }: PackedWal): ArrayBuffer[] {
+  return (contents ?? []).flatMap((pieces) => pieces.map((piece) => piece.buffer));
 }
 
 /** A copy: a view (as a Buffer's slice is) would keep the whole segment, and send all of it to another thread. */
@@ -78,11 +101,15 @@ async function hashLarge(path: string): Promise<PackedWal> {
   return { ...read, sha1: hash.digest("hex"), head, contents: null };
 }
 
-/** Reads a file whole; the chunks are one buffer again and again, or (`own`) each has its own and may be kept. @throws fileRead when the name leads to something else afterwards, or the size changed */
+/**
+ * Reads a file whole; the chunks are one buffer again and again, or (`own`) each has its own and may be kept. `atOnce` is for a thread that
+ * may block: what it reads is in its processor's cache when it is looked at.
+ * @throws fileRead when the name leads to something else afterwards, or the size changed
+ */
 export async function readChecked(
   path: string,
-  visit: (chunk: Uint8Array, sizeBytes: number) => void,
-  { chunkSizeBytes = LIMITS.chunkSizeBytes, own }: { readonly chunkSizeBytes?: number; readonly own: boolean },
+  visit: (chunk: Uint8Array, sizeBytes: number) => void | Promise<void>,
+  { own, atOnce = false }: { readonly own: boolean; readonly atOnce?: boolean },
 ): Promise<{ readonly fileId: string; readonly sizeBytes: number }> {
   let handle: FileHandle | undefined;
   try {
@@ -93,12 +120,14 @@ export async function readChecked(
     let buffer = Buffer.alloc(0);
     for (;;) {
       // One more byte at the end shows a file that has grown.
-      if (own || buffer.length === 0) buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(chunkSizeBytes, sizeBytes - position), 1));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (own || buffer.length === 0) buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(LIMITS.chunkSizeBytes, sizeBytes - position), 1));
+      const bytesRead = atOnce
+        ? readSync(handle.fd, buffer, 0, buffer.length, position)
+        : (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
       if (bytesRead === 0) break;
       position += bytesRead;
       if (position > sizeBytes) throw changed(path, `is larger than the ${sizeBytes} bytes that it had`);
-      visit(buffer.subarray(0, bytesRead), sizeBytes);
+      await visit(buffer.subarray(0, bytesRead), sizeBytes);
     }
     if (position !== sizeBytes) throw changed(path, `changed from ${sizeBytes} to ${position} bytes`);
     const fileId = fileIdOf(before);

@@ -30,12 +30,16 @@ export function isSegment(name: string): boolean {
 
 /** Everything stored under this WAL file name: none, one, or (a damaged archive) several. */
 export async function findWal(repo: Repository, archiveId: string, name: string): Promise<StoredWal[]> {
+  const found = await findBeside(repo, archiveId, name, isSegment(name) ? `${name}-` : name);
+  return found.filter((stored) => stored.name === name);
+}
+
+/** Everything stored in the directory of this WAL file under names that begin with `prefix`. */
+export async function findBeside(repo: Repository, archiveId: string, name: string, prefix: string): Promise<StoredWal[]> {
   const found: StoredWal[] = [];
-  const directory = walDirectory(repo, archiveId, name);
-  const prefix = isSegment(name) ? `${name}-` : name;
-  for await (const entry of repo.storage.list(directory, { namePrefix: prefix })) {
+  for await (const entry of repo.storage.list(walDirectory(repo, archiveId, name), { namePrefix: prefix })) {
     const stored = storedWalOf(entry.path, entry.sizeBytes);
-    if (stored !== null && stored.name === name) found.push(stored);
+    if (stored !== null) found.push(stored);
   }
   return found;
 }

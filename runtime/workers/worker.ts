@@ -3,6 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import { type Job, runJob } from "../operations/jobs";
+import { buffersOf, type PackedWal } from "../operations/walFile";
 import type { Repository } from "../repository/repository";
 import type { FromWorker, ToWorker, WorkerStart } from "./pool";
 import { pack, unpack } from "./transfer";
@@ -11,14 +12,16 @@ import { pack, unpack } from "./transfer";
 export function serveJobs(port: MessagePort, workerData: unknown, open: (start: WorkerStart) => readonly Repository[], ctx: Context): void {
   const repos = open(unpack(workerData) as WorkerStart);
   const byKey = new Map(repos.map((repo) => [repo.key, repo]));
-  const answer = (message: FromWorker): void => port.postMessage(message);
+  const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
   port.on("message", (message: ToWorker) => {
     if (message.type === "close") {
       void Promise.all(repos.map((repo) => repo.storage.close())).finally(() => port.close());
       return;
     }
-    runJob(unpack(message.job) as Job, byKey, ctx).then(
-      (value) => answer({ id: message.id, ok: true, value: pack(value) }),
+    const job = unpack(message.job) as Job;
+    runJob(job, byKey, ctx).then(
+      // Compressed WAL goes over without a copy.
+      (value) => answer({ id: message.id, ok: true, value: pack(value) }, job.kind === "packWal" ? buffersOf(value as PackedWal) : []),
       (error: unknown) => answer({ id: message.id, ok: false, error: pack(toBackupError(error)) }),
     );
   });

@@ -1,10 +1,11 @@
 /**
- * `npm run bench -- wal [--segments=N --rounds=N --latency=MS --write]`: WAL into and out of two S3 repositories that are far away, ours through the
+ * `npm run bench -- wal [--segments=N --rounds=N --latency=MS --only=push --profile=DIR --write]`: WAL into and out of two S3 repositories that are far away, ours through the
  * agent beside stock's `archive-async`, with the same `process-max`, through the same delaying proxy, in one run.
  *
  * Three measures. All segments wait and are asked for one after the other as PostgreSQL's archiver does it, until the last one is
  * acknowledged; one call for a segment that is pushed already; a recovery that replays all of them. The programs take turns, each round in
- * the other order. Ours acknowledges by policy `all`, as stock does.
+ * the other order. Ours acknowledges by policy `all`, as stock does. `--only` leaves the other measures out, `--profile` keeps profiles of
+ * the agent's threads: both for whoever looks for where the time goes.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -27,7 +28,13 @@ interface WalBenchOptions {
   readonly rounds: number;
   readonly latencyMs: number;
   readonly processMax: number;
+  /** What is measured; all when it is absent. */
+  readonly only?: Measure;
+  /** Directory for profiles of the agent. */
+  readonly profilePath?: string;
 }
+
+type Measure = "push" | "call" | "recovery";
 
 interface WalBenchResult {
   readonly table: string;
@@ -39,6 +46,10 @@ type Program = "stock" | "ours";
 
 interface Figures {
   readonly pushS: number[];
+  /** Of the whole machine meanwhile: the program, its callers, the server and the proxy. */
+  readonly pushCpuS: number[];
+  /** Of the agent alone; none for stock. */
+  readonly agentCpuS: number[];
   readonly callMs: number[];
   readonly recoveryS: number[];
 }
@@ -69,9 +80,20 @@ function parseWalArguments(argv: readonly string[]): WalBenchOptions {
     const word = argv.find((candidate) => candidate.startsWith(`--${name}=`));
     return word === undefined ? otherwise : Number(word.slice(name.length + 3));
   };
-  const unknown = argv.filter((word) => !/^--(segments|rounds|latency|process-max)=\d+$/.test(word) && word !== "--write");
-  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(" ")} (--segments=N --rounds=N --latency=MS --process-max=N --write)`);
-  return { segmentCount: value("segments", 300), rounds: value("rounds", 5), latencyMs: value("latency", 20), processMax: value("process-max", 4) };
+  const known = /^--((segments|rounds|latency|process-max)=\d+|only=(push|call|recovery)|profile=.+|write)$/;
+  const unknown = argv.filter((word) => !known.test(word));
+  if (unknown.length > 0)
+    throw new Error(`unknown: ${unknown.join(" ")} (--segments=N --rounds=N --latency=MS --process-max=N --only=MEASURE --profile=DIR --write)`);
+  const only = argv.find((word) => word.startsWith("--only="))?.slice("--only=".length) as Measure | undefined;
+  const profilePath = argv.find((word) => word.startsWith("--profile="))?.slice("--profile=".length);
+  return {
+    segmentCount: value("segments", 300),
+    rounds: value("rounds", 5),
+    latencyMs: value("latency", 20),
+    processMax: value("process-max", 4),
+    ...(only === undefined ? {} : { only }),
+    ...(profilePath === undefined ? {} : { profilePath }),
+  };
 }
 
 /** Null, after a loud line, where there is nothing to compare with. @throws Error when either program fails */
@@ -105,7 +127,7 @@ async function walBench(options: WalBenchOptions, progress: Progress): Promise<W
 }
 
 function noFigures(): Figures {
-  return { pushS: [], callMs: [], recoveryS: [] };
+  return { pushS: [], pushCpuS: [], agentCpuS: [], callMs: [], recoveryS: [] };
 }
 
 class WalBed {
@@ -250,20 +272,31 @@ class WalBed {
   }
 
   async play(program: Program, figures: Figures, note: (text: string) => void): Promise<void> {
+    const { only } = this.#options;
+    if (only !== "recovery" || figures.pushS.length === 0) await this.#playPush(program, figures, note);
+    if (only !== undefined && only !== "recovery") return;
+    note("recovery");
+    figures.recoveryS.push(await this.#recover(program));
+  }
+
+  async #playPush(program: Program, figures: Figures, note: (text: string) => void): Promise<void> {
     note("push");
     await this.#emptyArchive(program);
     const agent = program === "ours" ? await this.#startAgent("ours") : null;
     try {
       const command =
         program === "ours" ? `${this.#client} ${this.#socket("ours")} archive-push` : `${this.#words(program, program).join(" ")} archive-push`;
+      const machineCpuS = machineSeconds();
+      const agentCpuS = agent === null ? 0 : processSeconds(agent.pid);
       figures.pushS.push(await this.#pushAll(command));
+      figures.pushCpuS.push(machineSeconds() - machineCpuS);
+      if (agent !== null) figures.agentCpuS.push(processSeconds(agent.pid) - agentCpuS);
+      if (this.#options.only === "push") return;
       note("one call");
       figures.callMs.push(...(await this.#pushAgain(program, command)));
     } finally {
       await agent?.stop();
     }
-    note("recovery");
-    figures.recoveryS.push(await this.#recover(program));
   }
 
   /** Removes the segments of an earlier round from the store, and makes all of them ready. */
@@ -322,7 +355,13 @@ class WalBed {
   }
 
   async #startAgent(name: string): Promise<Started> {
-    const [command = "", ...words] = this.#words(name, "ours");
+    const [command = "", program = "", ...rest] = this.#words(name, "ours");
+    const { profilePath } = this.#options;
+    const words = [...(profilePath === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profilePath}`]), program, ...rest];
+    if (profilePath !== undefined) {
+      mkdirSync(profilePath, { recursive: true });
+      giveTo(profilePath, this.cluster.user);
+    }
     const options = { user: this.cluster.user, cwd: this.#folder, logFile: join(this.#folder, `${name}.log`) };
     writeFileSync(options.logFile, "", { flag: "a" });
     giveTo(options.logFile, this.cluster.user);
@@ -381,19 +420,40 @@ function report(bed: WalBed, options: WalBenchOptions, figures: Record<Program, 
   const table = [
     `| measure | stock ${bed.stock.version}, archive-async | pgbackstop agent | ratio | target |`,
     "| --- | ---: | ---: | ---: | ---: |",
-    ...rows.map(
-      ([name, of, digits, target]) =>
-        `| ${name} | ${of(figures.stock).toFixed(digits)} | ${of(figures.ours).toFixed(digits)} | ${ratio(of).toFixed(2)} | ${target} |`,
-    ),
+    ...rows
+      .filter(([, of]) => of(figures.ours) > 0)
+      .map(
+        ([name, of, digits, target]) =>
+          `| ${name} | ${of(figures.stock).toFixed(digits)} | ${of(figures.ours).toFixed(digits)} | ${ratio(of).toFixed(2)} | ${target} |`,
+      ),
   ].join("\n");
   const facts = [
     `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
     `Node ${process.versions.node}, PostgreSQL ${bed.binaries.version}, stock pgBackRest ${bed.stock.version}, ${new Date().toISOString().slice(0, 10)}`,
     `two S3 repositories on one ${kind} over TLS behind a proxy that adds ${options.latencyMs} ms to each round trip; zst, process-max ${options.processMax}; medians of ${options.rounds} rounds; segments of 16 MiB, about a quarter full`,
     `all rounds, push: stock ${list(figures.stock.pushS)} s, ours ${list(figures.ours.pushS)} s; recovery: stock ${list(figures.stock.recoveryS)} s, ours ${list(figures.ours.recoveryS)} s`,
+    `processor time while pushing, of the whole machine (server, proxy and callers in it): stock ${list(figures.stock.pushCpuS)} s, ours ${list(figures.ours.pushCpuS)} s, of which the agent ${list(figures.ours.agentCpuS)} s`,
   ];
   const [push, call, recovery] = rows.map(([, of]) => ratio(of)) as [number, number, number];
   return { table, facts, ratios: { push, call, recovery } };
+}
+
+const TICKS_PER_S = 100;
+
+/** Processor time of the whole machine, user and system. */
+function machineSeconds(): number {
+  const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync("/proc/stat", "utf8")
+    .split("\n", 1)
+    .join("")
+    .split(/\s+/)
+    .map(Number);
+  return (user + nice + system + irq + softirq) / TICKS_PER_S;
+}
+
+function processSeconds(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
 }
 
 function list(values: readonly number[]): string {

@@ -1,0 +1,71 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { WalPreparer } from "../../../runtime/operations/prepareWal";
+import { PushTarget } from "../../../runtime/operations/pushWal";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import type { Repository } from "../../../runtime/repository/repository";
+import { testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { MemoryStorage } from "../../harness/storages";
+import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import { readable, store } from "./archive";
+
+let ctx: ReturnType<typeof testContext>;
+let storage: FaultyStorage;
+let repo: Repository;
+let target: PushTarget;
+let walDirectory: string;
+
+beforeEach(async () => {
+  ctx = testContext();
+  storage = new FaultyStorage(new MemoryStorage(), ctx.clock);
+  repo = repository(1, { storage });
+  await stanzaCreate([repo], CONTROL, ctx);
+  target = new PushTarget(repo, ctx);
+  walDirectory = makeWalDirectory(temporaryFolder(), [16, 17, 18, 32]);
+});
+
+async function push(no: number): Promise<"pushed" | "present"> {
+  // A preparer of its own: the file may have changed.
+  const wal = await new WalPreparer({ walDirectory, headerCheck: true }, CLUSTER).prepare(walName(no));
+  return target.push(wal, await target.open(CLUSTER));
+}
+
+const listings = (): string[] => storage.calls("list").filter((path) => path.includes("/15-1/"));
+
+describe("an archive that is pushed to", () => {
+  it("is listed once for segments that come close after one another", async () => {
+    for (const no of [16, 17, 18]) expect(await push(no)).toBe("pushed");
+    expect(listings()).toHaveLength(1);
+    expect(await push(32)).toBe("pushed");
+    expect(listings()).toHaveLength(2);
+    expect(await readable(repo)).toEqual([16, 17, 18, 32].map((no) => walName(no)));
+  });
+
+  it("knows what it has stored itself since it was listed", async () => {
+    await push(16);
+    expect(await push(16)).toBe("present");
+    addWal(walDirectory, walName(16), walBytes(50));
+    await expect(push(16)).rejects.toMatchObject({ kind: "archiveDuplicate" });
+    expect(listings()).toHaveLength(1);
+  });
+
+  it("is listed again after a moment, and sees what others have stored", async () => {
+    await push(16);
+    await store(repo, 17);
+    ctx.clock.advance(500);
+    expect(await push(17)).toBe("present");
+    await store(repo, [walName(18), walBytes(50)]);
+    ctx.clock.advance(500);
+    await expect(push(18)).rejects.toMatchObject({ kind: "archiveDuplicate" });
+  });
+
+  it("is listed again after a listing that failed, and after being forgotten", async () => {
+    storage.plan("list", { kind: "error", error: fail("hostConnect", "unreachable", { retryable: true }) });
+    await expect(push(16)).rejects.toMatchObject({ kind: "hostConnect" });
+    expect(await push(16)).toBe("pushed");
+    target.forget();
+    expect(await push(16)).toBe("present");
+    expect(listings()).toHaveLength(3);
+  });
+});
