@@ -9,6 +9,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build as bundle } from "esbuild";
+import { runtimeBundle } from "../parts/build";
 import { projectFolder } from "../parts/cache";
 
 interface ProfileLine {
@@ -58,9 +59,7 @@ export function profileArguments(folder: string): string[] {
 
 /** The runtime as one file whose lines can be found again. */
 export async function readableRuntime(outfile: string): Promise<void> {
-  const root = projectFolder();
-  const entryPoints = [join(root, "runtime", "main.ts")];
-  await bundle({ entryPoints, outfile, bundle: true, platform: "node", target: "node22", format: "cjs", logLevel: "silent", absWorkingDir: root });
+  await bundle({ ...runtimeBundle(projectFolder()), minifySyntax: false, minifyWhitespace: false, outfile });
 }
 
 /** Adds up the profiles in `folder` of a run of `runtime`. @throws Error when there is none */

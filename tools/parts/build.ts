@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build as bundle } from "esbuild";
+import { type BuildOptions, build as bundle } from "esbuild";
 import { projectFolder, withLock } from "./cache";
 import { run } from "./process";
 import { formatBytes, type Progress } from "./progress";
@@ -38,11 +38,10 @@ export async function build(progress: Progress, options: { readonly force?: bool
   });
 }
 
-async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSizeBytes: number }> {
-  const outfile = join(root, "dist", "runtime.cjs");
-  const result = await bundle({
+/** How esbuild makes one file of `runtime/`. */
+export function runtimeBundle(root: string) {
+  return {
     entryPoints: [join(root, "runtime", "main.ts")],
-    outfile,
     bundle: true,
     platform: "node",
     target: "node22",
@@ -56,8 +55,12 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
     external: ["cpu-features", "*.node"],
     logLevel: "silent",
     absWorkingDir: root,
-    write: false,
-  }).catch((error: unknown) => {
+  } as const satisfies BuildOptions;
+}
+
+async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSizeBytes: number }> {
+  const outfile = join(root, "dist", "runtime.cjs");
+  const result = await bundle({ ...runtimeBundle(root), outfile, write: false }).catch((error: unknown) => {
     throw new Error(`esbuild: ${error instanceof Error ? error.message : String(error)}`);
   });
   const bytes = result.outputFiles[0]?.contents ?? new Uint8Array();
