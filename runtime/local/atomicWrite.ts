@@ -2,12 +2,15 @@
  * Files that are complete and durable when they appear: written as `<name>.pgbackrest.tmp` in the same directory, fsync, rename, fsync of
  * the directory (pgBackRest 2.60 "storage/posix/write"). Missing directories are made 0750 and files 0640, both as the umask allows: the
  * program clears its umask at start (`neutral-umask`), so the modes are exact then. A mode that a caller names is exact whatever the umask.
+ *
+ * What is written is always a file of its own: one that is there already gives up its name and is never written into, because it may have other
+ * names (hard links). A device, a pipe or a socket of that name is refused: renamed over or removed, `/dev/null` would be gone.
  */
-import { type FileHandle, mkdir, open, rename, unlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
-import { systemCodeOf, systemError } from "./systemError";
+import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 /** What stock appends to a file's name while it is being written. */
 export const TEMP_SUFFIX = ".pgbackrest.tmp";
@@ -26,6 +29,7 @@ export interface WriteOptions {
 /** Replaces `path` in one durable step, making missing directories. On an error the old content stays and no temporary file is left. */
 export async function atomicWrite(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
   const temporary = `${path}${TEMP_SUFFIX}`;
+  await requireReplaceable(path);
   await writeContent(temporary, content, options);
   try {
     await rename(temporary, path);
@@ -98,17 +102,45 @@ async function writeContent(path: string, content: Uint8Array | ByteStream, opti
 
 async function openForWrite(path: string, options: WriteOptions): Promise<FileHandle> {
   const mode = options.mode ?? FILE_MODE;
-  try {
-    return await open(path, "w", mode);
-  } catch (error) {
-    if (systemCodeOf(error) !== "ENOENT") throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+  return createNew(path, () => open(path, "wx", mode), options.syncDirectories);
+}
+
+const OPEN_ATTEMPTS = 3;
+
+/** Calls `openNew`, which fails where there is something already, with whatever is missing made and what is in the way taken out of it. */
+export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openNew();
+    } catch (error) {
+      const code = attempt < OPEN_ATTEMPTS ? systemCodeOf(error) : undefined;
+      if (code === "ENOENT") await makeDirectories(dirname(path), syncDirectories);
+      else if (code === "EEXIST") await takeAway(path);
+      else throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+    }
   }
-  await makeDirectories(dirname(path), options.syncDirectories);
+}
+
+async function takeAway(path: string): Promise<void> {
+  await requireReplaceable(path);
   try {
-    return await open(path, "w", mode);
+    await unlink(path);
   } catch (error) {
-    throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+    // EISDIR as open would say it.
+    if (!isMissing(error)) throw systemError("fileOpen", `open file '${path}' for write`, path, error);
   }
+}
+
+/** @throws fileOpen when `path` is, or leads to, something that is neither a file nor a directory */
+export async function requireReplaceable(path: string): Promise<void> {
+  if (!(await isSpecialFile(path))) return;
+  throw fail("fileOpen", `unable to replace '${path}', which is a device, a pipe or a socket and not a file`, { path });
+}
+
+/** True for devices, pipes and sockets, also behind a link; false for what cannot be looked at, which opening it will tell better. */
+export async function isSpecialFile(path: string): Promise<boolean> {
+  const info = await stat(path).catch(() => null);
+  return info !== null && !info.isFile() && !info.isDirectory();
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array, path: string): Promise<void> {

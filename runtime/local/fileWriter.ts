@@ -5,24 +5,13 @@
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
 import { closeSync, fsync, openSync, unlinkSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
 import { fail, isError } from "../base/errors";
-import { FILE_MODE, makeDirectories, type WriteOptions } from "./atomicWrite";
-import { systemCodeOf, systemError } from "./systemError";
+import { createNew, FILE_MODE, type WriteOptions } from "./atomicWrite";
+import { systemError } from "./systemError";
 
 export async function openFileWriter(path: string, options: Omit<WriteOptions, "mode">): Promise<FileWriter> {
-  const openFile = (): number => openSync(path, "w", FILE_MODE);
-  try {
-    return new FileWriter(path, openFile(), options.signal);
-  } catch (error) {
-    if (systemCodeOf(error) !== "ENOENT") throw systemError("fileOpen", `open file '${path}' for write`, path, error);
-  }
-  await makeDirectories(dirname(path), options.syncDirectories);
-  try {
-    return new FileWriter(path, openFile(), options.signal);
-  } catch (error) {
-    throw systemError("fileOpen", `open file '${path}' for write`, path, error);
-  }
+  const fd = await createNew(path, () => openSync(path, "wx", FILE_MODE), options.syncDirectories);
+  return new FileWriter(path, fd, options.signal);
 }
 
 export class FileWriter {

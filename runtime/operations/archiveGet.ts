@@ -11,6 +11,7 @@ import { open, rename, rm } from "node:fs/promises";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
+import { isSpecialFile } from "../local/atomicWrite";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { findWal, openWal, type StoredWal } from "../repository/walStore";
@@ -179,7 +180,9 @@ export function requireOneContent(candidates: readonly Candidate[], walName: str
 
 /** Fetches under a temporary name, so that a copy that breaks off is never taken for the segment. */
 export async function fetchTo(candidate: Candidate, destination: string, durable = false): Promise<void> {
-  const temporary = `${destination}.pgbackrest.tmp`;
+  // A device or a pipe takes the bytes as it is; a rename would put a file in its place.
+  const isSpecial = await isSpecialFile(destination);
+  const temporary = isSpecial ? destination : `${destination}.pgbackrest.tmp`;
   const hash = createHash("sha1");
   try {
     const handle = await open(temporary, "w", 0o600);
@@ -188,7 +191,7 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
         hash.update(chunk);
         await handle.writeFile(chunk);
       }
-      if (durable) await handle.sync();
+      if (durable && !isSpecial) await handle.sync();
     } finally {
       await handle.close();
     }
@@ -199,9 +202,9 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
         repoKey: candidate.repo.key,
       });
     }
-    await rename(temporary, destination);
+    if (!isSpecial) await rename(temporary, destination);
   } catch (error) {
-    await rm(temporary, { force: true });
+    if (!isSpecial) await rm(temporary, { force: true });
     throw toBackupError(error, "fileWrite");
   }
 }

@@ -1,11 +1,13 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { atomicWrite, makeDirectories, syncDirectory, writeInPlace } from "../../../runtime/local/atomicWrite";
+import { openFileWriter } from "../../../runtime/local/fileWriter";
 
 let root: string;
 beforeEach(() => {
@@ -85,3 +87,47 @@ test("a missing directory cannot be synced", async () => {
     message: `unable to open path '${join(root, "missing")}' for sync: [2] No such file or directory`,
   });
 });
+
+describe("what is in the way", () => {
+  test("gives up its name: other names of the file keep the old content", async () => {
+    writeFileSync(join(root, "f"), "old");
+    for (const [name, write] of [
+      ["put", (path: string) => atomicWrite(path, utf8("new"))],
+      ["in place", (path: string) => writeInPlace(path, utf8("new"))],
+      ["by a thread", writeByThread],
+    ] as const) {
+      linkSync(join(root, "f"), join(root, name));
+      await write(join(root, name));
+      expect([readFileSync(join(root, "f"), "utf8"), readFileSync(join(root, name), "utf8")]).toEqual(["old", "new"]);
+    }
+    symlinkSync("f", join(root, "link"));
+    await writeInPlace(join(root, "link"), utf8("new"));
+    expect([readFileSync(join(root, "f"), "utf8"), readFileSync(join(root, "link"), "utf8")]).toEqual(["old", "new"]);
+  });
+
+  test.each(["pipe", "link to a pipe"])("a %s is neither replaced nor removed", async (kind) => {
+    const path = join(root, "p");
+    execFileSync("mkfifo", [kind === "pipe" ? path : join(root, "real")]);
+    if (kind !== "pipe") symlinkSync("real", path);
+    const text = `unable to replace '${path}', which is a device, a pipe or a socket and not a file`;
+    const before = readdirSync(root);
+    await expect(atomicWrite(path, utf8("x"))).rejects.toMatchObject({ kind: "fileOpen", message: text });
+    await expect(writeInPlace(path, utf8("x"))).rejects.toMatchObject({ kind: "fileOpen", message: text });
+    await expect(writeByThread(path)).rejects.toMatchObject({ kind: "fileOpen", message: text });
+    expect(readdirSync(root)).toEqual(before);
+    expect(statSync(path).isFIFO()).toBe(true);
+  });
+
+  test("a directory stays", async () => {
+    mkdirSync(join(root, "d"));
+    await expect(writeInPlace(join(root, "d"), utf8("x"))).rejects.toMatchObject({ kind: "fileOpen" });
+    await expect(atomicWrite(join(root, "d"), utf8("x"))).rejects.toMatchObject({ kind: "fileMove" });
+    expect(readdirSync(root)).toEqual(["d"]);
+  });
+});
+
+async function writeByThread(path: string): Promise<void> {
+  const writer = await openFileWriter(path, {});
+  writer.write(utf8("new"));
+  await writer.finish();
+}
