@@ -60,6 +60,7 @@ export function openRepositories(stanza: string, repos: readonly RepoConfig[], i
     compress: { type: config.compressType, level: config.compressLevel },
     bundle: config.bundle ? { sizeBytes: config.bundleSizeBytes, limitBytes: config.bundleLimitBytes } : null,
     block: config.block === undefined ? null : { ...BLOCK_DEFAULTS, ...config.block },
+    hardLinks: config.hardlink,
     latestLink: config.symlink,
   }));
 }

@@ -21,7 +21,6 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["repo-azure-", "there is no driver for Azure; use posix, cifs or s3"],
   ["repo-block", "not acted on: files are written whole; block incremental backups of stock are read"],
   ["repo-gcs-", "there is no driver of its own for Google's store; its S3 interface works with repo-type=s3"],
-  ["repo-hardlink", "unchanged files are referred to, as they are without this option"],
   ["repo-host", "the command runs where the repository can be reached as a directory or bucket; a configured host fails"],
   ["repo-s3-requester-pays", "requests are made as the bucket's owner makes them"],
   ["repo-s3-service", "requests are signed for the service s3"],

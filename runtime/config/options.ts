@@ -501,7 +501,7 @@ const REPOSITORY: readonly OptionRow[] = [
     ...on("repo-cipher-type", "aes-256-cbc"),
     aliases: ["repo-cipher-pass"],
   }),
-  accepted("repo-hardlink", "boolean", "global", ["backup"], "link unchanged files between backups", {
+  acted("repo-hardlink", "boolean", "global", ["backup"], "link unchanged files into each backup's directory", {
     group: "repo",
     default: "n",
     depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },

@@ -35,6 +35,8 @@ export interface Repository {
   readonly bundle: BundleSpec | null;
   /** How new full backups store changed files block by block; null when files are stored whole. */
   readonly block: BlockSettings | null;
+  /** Files that a backup leaves where they are get a name in its own directory too, where the storage can. */
+  readonly hardLinks: boolean;
   /** A `latest` link beside the backups, where the storage has links. */
   readonly latestLink: boolean;
 }

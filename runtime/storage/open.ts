@@ -26,7 +26,7 @@ export interface OpenDeps {
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   switch (repo.type) {
     case "posix":
-      return new PosixStorage({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, signal: deps.signal });
+      return new PosixStorage({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true, signal: deps.signal });
     case "cifs":
       return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, signal: deps.signal });
     case "s3":

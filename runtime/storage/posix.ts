@@ -6,7 +6,7 @@
  * and without symbolic links, because SMB mounts have neither.
  */
 import { closeSync, type Dirent, openSync, readSync, type Stats } from "node:fs";
-import { type FileHandle, lstat, open, readdir, rename, rm, symlink, unlink } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, readdir, rename, rm, symlink, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
@@ -23,23 +23,29 @@ export interface PosixOptions {
   /** False on SMB mounts. */
   readonly syncDirectories: boolean;
   readonly symlinks: boolean;
+  /** Files can have several names; default no. */
+  readonly hardLinks?: boolean;
   readonly signal: AbortSignal;
 }
 
 /** Entries of a directory that are looked at together. */
 const STAT_BATCH = 64;
+/** Errors of a file system that has no hard links, or no more for this file. */
+const NO_MORE_NAMES = new Set(["EMLINK", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"]);
 /** Depth of a repository is about ten; a loop of mounts would have no end. */
 const DEPTH_MAX = 128;
 
 export class PosixStorage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures;
+  readonly hardLink?: (path: string, existing: string) => Promise<void>;
   readonly #options: PosixOptions;
 
   constructor(options: PosixOptions) {
     this.#options = options;
     this.name = options.root;
     this.features = { atomicReplace: true, directories: true, symlinks: options.symlinks };
+    if (options.hardLinks === true) this.hardLink = (path, existing) => this.#hardLink(path, existing);
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
@@ -156,6 +162,21 @@ export class PosixStorage implements Storage {
       throw systemError("fileMove", `link '${full}' to '${target}'`, full, error);
     }
     if (this.#options.syncDirectories) await syncDirectory(dirname(full));
+  }
+
+  async #hardLink(path: string, existing: string): Promise<void> {
+    checkPath(path);
+    checkPath(existing);
+    const full = this.#full(path);
+    this.#throwIfAborted(full);
+    try {
+      await link(this.#full(existing), full);
+    } catch (error) {
+      const doing = `link '${full}' to '${this.#full(existing)}'`;
+      if (isMissing(error)) throw systemError("fileMissing", doing, full, error);
+      if (NO_MORE_NAMES.has(systemCodeOf(error) ?? "")) throw systemError("featureNotSupported", doing, full, error);
+      throw systemError("fileMove", doing, full, error);
+    }
   }
 
   async close(): Promise<void> {

@@ -104,6 +104,12 @@ export interface Storage {
   /** Replaces the symbolic link `path` by one to `target`; only where `features.symlinks`. */
   link(path: string, target: string): Promise<void>;
 
+  /**
+   * Gives the file `existing` the further name `path`, whose directory is there; only where files can have several.
+   * @throws fileMissing; featureNotSupported when the file system allows no (more) names
+   */
+  hardLink?(path: string, existing: string): Promise<void>;
+
   /** Frees connections; the storage must not be used afterwards. */
   close(): Promise<void>;
 }

@@ -136,7 +136,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     begun,
     pg: manifestPg(historyId, begin.control),
     databases: begin.databases,
-    options: manifestOptions(begin, checkPages, delta),
+    options: manifestOptions(repo, begin, checkPages, delta),
     compress: compressFor(repo, prior, type, ctx),
     cipherPass: infoPass === null ? null : (prior?.cipherPass ?? resumed?.cipherPass ?? newSubPass(ctx)),
     bundle: repo.bundle !== null,
@@ -257,7 +257,12 @@ function manifestPg(historyId: number, control: PgControl): Manifest["pg"] {
   return { id: historyId, version, systemId, catalogVersion, controlVersion };
 }
 
-function manifestOptions(begin: Begin, checksumPage: boolean, delta: boolean): Omit<Manifest["options"], "compressType" | "compressLevel"> {
+function manifestOptions(
+  repo: Repository,
+  begin: Begin,
+  checksumPage: boolean,
+  delta: boolean,
+): Omit<Manifest["options"], "compressType" | "compressLevel"> {
   const { archiveCheck, archiveCopy, bufferSizeBytes, processMax } = begin.options;
   return {
     archiveCheck,
@@ -267,7 +272,7 @@ function manifestOptions(begin: Begin, checksumPage: boolean, delta: boolean): O
     checksumPage,
     compressLevelNetwork: COMPRESS_LEVEL_NETWORK,
     delta,
-    hardlink: false,
+    hardlink: repo.hardLinks && repo.bundle === null && repo.storage.hardLink !== undefined,
     online: begin.begun !== null,
     processMax,
   };

@@ -291,11 +291,11 @@ function tellPages(file: ScannedFile, result: BatchFileResult, isError: boolean,
   ctx.log.warn(where !== "" ? where : `invalid page checksum(s) found in file ${file.sourcePath} at page(s) ${pages.join(", ")}`);
 }
 
-/** Full backups without bundles keep every directory, so that empty ones exist and the tree can be looked at ("pgbackrest-format" 2). */
+/** Full backups without bundles, and those with hard links, keep every directory, so that the tree can be looked at ("pgbackrest-format" 2). */
 async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
   await run.forEach(async ({ repo }) => {
     const { manifest, bundle } = run.plan(repo.key);
-    if (!repo.storage.features.directories || bundle !== null || manifest.type !== "full") return;
+    if (!repo.storage.features.directories || bundle !== null || (manifest.type !== "full" && !manifest.options.hardlink)) return;
     const root = backupPath(repo.stanza, manifest.label);
     for (const path of scan.paths) await repo.storage.makePath(`${root}/${path.name}`);
     if (!repo.latestLink || !repo.storage.features.symlinks) return;

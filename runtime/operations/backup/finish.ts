@@ -1,8 +1,9 @@
 /** The end of a backup: label file, WAL that makes it consistent, durable names, manifests, backup.info: in this order, per repository. */
 import { compareBytes, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { assert } from "../../base/errors";
+import { assert, type BackupError, isError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
+import { mapParallel } from "../../base/parallel";
 import { compressBytes } from "../../format/compress";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, backupsPath, dataFilePath } from "../../format/repoPath";
@@ -10,6 +11,7 @@ import { segmentRange } from "../../format/walSegment";
 import type { BackupStop } from "../../postgres/session";
 import { finishBackup } from "../../repository/backupStore";
 import { type Repository, seal } from "../../repository/repository";
+import { storedAt } from "../restore/plan";
 import { waitForWal } from "../waitWal";
 import type { Copied } from "./copy";
 import { copyWal } from "./copyWal";
@@ -55,6 +57,7 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
     const manifest: Manifest = { ...begun, ...end, stoppedAtS, files };
     checkComplete(manifest);
+    if (manifest.options.hardlink) await linkUnchanged(repo, manifest, ctx);
     await syncDirectories(repo, manifest);
     await finishBackup(repo, manifest, infoPass, ctx);
     run.complete(repo.key, manifest);
@@ -62,6 +65,7 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
   run.requireOne();
 }
 
+const LINKS_AT_ONCE = 16;
 const STANDBY_HINTS = [
   "the primary archives this segment when it is full: set archive_timeout there, or run 'select pg_switch_wal()' on it while the backup waits.",
 ];
@@ -108,12 +112,39 @@ function checkComplete(manifest: Manifest): void {
   );
 }
 
+/**
+ * Gives the bytes that an earlier backup holds a name in this one's directory too, so that the directory is whole by itself; the manifest goes
+ * on to say where they are (stock's rule for `repo-hardlink`). Bytes in bundles and blocks have no file of their own. Where the file system
+ * allows no more names the backup is as good without them; bytes that are gone end it.
+ * @throws fileMissing
+ */
+async function linkUnchanged(repo: Repository, manifest: Manifest, ctx: Context): Promise<void> {
+  const { hardLink } = repo.storage;
+  assert(hardLink !== undefined, `${repo.name} has no hard links`);
+  const root = backupPath(repo.stanza, manifest.label);
+  const refused: BackupError[] = [];
+  await mapParallel(manifest.files, LINKS_AT_ONCE, async (file) => {
+    if (file.reference === undefined || file.bundle !== undefined || file.block !== undefined || refused.length > 0) return;
+    const { path } = storedAt(repo.key, repo.stanza, manifest, file);
+    const own = `${root}${path.slice(backupPath(repo.stanza, file.reference).length)}`;
+    try {
+      await hardLink(own, path);
+    } catch (error) {
+      if (!isError(error, "featureNotSupported")) throw error;
+      refused.push(error);
+    }
+  });
+  const [first] = refused;
+  if (first !== undefined) ctx.log.warn(`${repo.name}: not all unchanged files have hard links: ${first.message}`);
+}
+
 /** Data files were written in place; their names become durable here, before anything refers to them. */
 async function syncDirectories(repo: Repository, manifest: Manifest): Promise<void> {
   if (!repo.storage.features.directories) return;
   const root = backupPath(repo.stanza, manifest.label);
-  // Full backups without bundles have every directory, the others those that hold a file.
-  const directories = new Set(manifest.type === "full" && !manifest.bundle ? manifest.paths.map((path) => `${root}/${path.name}`) : []);
+  // Full backups without bundles, and those with hard links, have every directory, the others those that hold a file.
+  const hasAll = !manifest.bundle && (manifest.type === "full" || manifest.options.hardlink);
+  const directories = new Set(hasAll ? manifest.paths.map((path) => `${root}/${path.name}`) : []);
   for (const file of manifest.files) {
     if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
     const path = file.bundle === undefined ? `${root}/${file.name}` : `${root}/bundle/${file.bundle.id}`;

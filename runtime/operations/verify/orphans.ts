@@ -61,7 +61,7 @@ function pathsOf(stanza: string, manifest: Manifest): string[] {
     path,
     copyOf(path),
     ...manifest.files.flatMap((file) => {
-      if (file.reference !== undefined) return [];
+      if (file.reference !== undefined && (!options.hardlink || file.bundle !== undefined)) return [];
       return [file.bundle === undefined ? dataFilePath(stanza, label, file, options.compressType) : bundlePath(stanza, label, file.bundle.id)];
     }),
   ];

@@ -25,6 +25,7 @@ export interface RepositoryOptions {
   readonly compress?: CompressSpec;
   readonly bundle?: Repository["bundle"];
   readonly block?: Repository["block"];
+  readonly hardLinks?: boolean;
   readonly latestLink?: boolean;
 }
 
@@ -40,6 +41,7 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
     compress: options.compress ?? { type: "none", level: 0 },
     bundle: options.bundle ?? null,
     block: options.block ?? null,
+    hardLinks: options.hardLinks ?? false,
     latestLink: options.latestLink ?? false,
   };
 }

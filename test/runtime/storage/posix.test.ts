@@ -274,3 +274,21 @@ test("a writer that is given up removes its file, and an abort ends both", async
   late.abandon();
   reader.close();
 });
+
+describe("hard links", () => {
+  const at = (hardLinks: boolean): PosixStorage =>
+    new PosixStorage({ root, syncDirectories: true, symlinks: true, hardLinks, signal: new AbortController().signal });
+
+  test("give a file a second name, and are nothing where there are none", async () => {
+    const storage = at(true);
+    await storage.put("a/f", utf8("content"));
+    await storage.makePath("b");
+    await storage.hardLink?.("b/f", "a/f");
+    expect(statSync(join(root, "b/f")).ino).toBe(statSync(join(root, "a/f")).ino);
+    await storage.removePath("a");
+    expect(readFileSync(join(root, "b/f"), "utf8")).toBe("content");
+    await expect(storage.hardLink?.("b/g", "a/f")).rejects.toMatchObject({ kind: "fileMissing" });
+    await expect(storage.hardLink?.("b/d", "b")).rejects.toMatchObject({ kind: "featureNotSupported" });
+    expect(at(false).hardLink).toBeUndefined();
+  });
+});
