@@ -7,7 +7,7 @@
  */
 import { compareBytes } from "../base/bytes";
 import { createHash } from "node:crypto";
-import { assert, fail } from "../base/errors";
+import { fail } from "../base/errors";
 import { type JsonValue, renderJson, renderString, tryParseJson } from "./json";
 
 /** The `backrest-version` that this program writes: the stock release whose files ours are like. */
@@ -27,24 +27,40 @@ export interface ParsedEntry extends InfoEntry {
   readonly value: JsonValue;
 }
 
-const HASH_CHUNK_CHARS = 65_536;
+/** Texts are put together from pieces of this size. */
+const CHUNK_CHARS = 65_536;
+const OPENING_BRACE = 0x7b;
 const FORMAT_HINT = "Repositories of another format (6 is a hidden option of pgBackRest 2.60) cannot be read or written by pgbackstop.";
 
+/** Takes the rows of one large section as they come, so that nothing else of them is kept. */
+export interface RowReader {
+  readonly section: string;
+  /** Takes the row whose value stands in `text` from `begin` to `end`; false leaves it to be parsed as JSON. */
+  read(key: string, text: string, begin: number, end: number): boolean;
+  /** Takes a row that `read` did not. */
+  readParsed(entry: ParsedEntry): void;
+}
+
 /**
- * All entries in file order without `backrest-checksum`; those of `[backrest]` are format and version. `name` is for messages.
+ * All entries in file order without `backrest-checksum` and without those that `rows` takes; those of `[backrest]` are format and version.
+ * `name` is for messages.
  * @throws format (29) for broken syntax or another repository format, checksum (26) when the content does not match its checksum.
  */
-export function parseInfo(text: string, name: string): ParsedEntry[] {
+export function parseInfo(text: string, name: string, rows?: RowReader): ParsedEntry[] {
   const entries: ParsedEntry[] = [];
+  const checksum = new InfoChecksum();
   let section: string | undefined;
   let expected: JsonValue | undefined;
   let lineNo = 0;
-  for (let begin = 0; begin < text.length; ) {
+  for (let begin = 0, next = 0; begin < text.length; begin = next) {
     const lineEnd = text.indexOf("\n", begin);
-    const line = text.slice(begin, lineEnd === -1 ? text.length : lineEnd);
-    begin = lineEnd === -1 ? text.length : lineEnd + 1;
+    const end = lineEnd === -1 ? text.length : lineEnd;
+    next = end + 1;
     lineNo++;
-    if (line === "") continue;
+    if (end === begin) continue;
+    const taker = rows !== undefined && section === rows.section ? rows : null;
+    if (taker !== null && takeRow(taker, checksum, text, begin, end)) continue;
+    const line = text.slice(begin, end);
     if (line.startsWith("[") && line.endsWith("]")) {
       section = line.slice(1, -1);
       continue;
@@ -56,36 +72,58 @@ export function parseInfo(text: string, name: string): ParsedEntry[] {
     if (entry === null) throw fail("format", `'${name}' line ${lineNo}: expected 'key=value' with a JSON value in section '${section}'`);
     if (section === "backrest" && entry.key === "backrest-checksum") {
       expected = entry.value;
-    } else {
-      if (section === "backrest" && entry.key === "backrest-format") checkFormat(entry.value, name);
-      entries.push(entry);
+      continue;
     }
+    if (section === "backrest" && entry.key === "backrest-format") checkFormat(entry.value, name);
+    checksum.add(entry);
+    if (taker === null) entries.push(entry);
+    else taker.readParsed(entry);
   }
-  checkChecksum(entries, expected, name);
+  checkChecksum(checksum.hex(), expected, name);
   if (!entries.some((entry) => entry.section === "backrest" && entry.key === "backrest-format")) {
     throw fail("format", `'${name}' has no backrest-format`);
   }
   return entries;
 }
 
+/** False for a row that is not of the usual form. */
+function takeRow(rows: RowReader, checksum: InfoChecksum, text: string, begin: number, end: number): boolean {
+  for (let split = text.indexOf("=", begin); split > begin && split < end; split = text.indexOf("=", split + 1)) {
+    const char = text.charCodeAt(split + 1);
+    if (!mayBeginJson(char)) continue;
+    const key = text.slice(begin, split);
+    if (char !== OPENING_BRACE || !rows.read(key, text, split + 1, end)) return false;
+    checksum.add({ section: rows.section, key, valueText: text.slice(split + 1, end) });
+    return true;
+  }
+  return false;
+}
+
 /** The file's text: the entries in the given order and the checksum. Entries of one section must stand together. */
-export function renderInfo(entries: readonly InfoEntry[]): string {
+export function renderInfo(entries: Iterable<InfoEntry>): string {
+  const checksum = new InfoChecksum();
   const parts: string[] = [];
+  let text = "";
   let section: string | undefined;
   let previousKey: string | undefined;
   for (const entry of entries) {
+    const { key, valueText } = entry;
     if (entry.section !== section) {
-      parts.push(section === undefined ? `[${entry.section}]\n` : `\n[${entry.section}]\n`);
+      text += section === undefined ? `[${entry.section}]\n` : `\n[${entry.section}]\n`;
       section = entry.section;
-    } else {
-      assert(entry.key !== previousKey, `key '${entry.key}' is twice in section '${section}'`);
+    } else if (key === previousKey) {
+      throw fail("assert", `key '${key}' is twice in section '${section}'`);
     }
-    assert(entry.key !== "" && !entry.valueText.startsWith("[") && !entry.valueText.includes("\n"), `entry '${entry.key}' cannot be written`);
-    if (entry.key.includes("\n")) throw fail("format", `name '${entry.key}' holds a line feed, which the repository format cannot express`);
-    parts.push(entry.key, "=", entry.valueText, "\n");
-    previousKey = entry.key;
+    if (key === "" || valueText.startsWith("[") || valueText.includes("\n")) throw fail("assert", `entry '${key}' cannot be written`);
+    if (key.includes("\n")) throw fail("format", `name '${key}' holds a line feed, which the repository format cannot express`);
+    text += `${key}=${valueText}\n`;
+    checksum.add(entry);
+    previousKey = key;
+    if (text.length < CHUNK_CHARS) continue;
+    parts.push(text);
+    text = "";
   }
-  parts.push(`\n[backrest]\nbackrest-checksum="${infoChecksum(entries)}"\n`);
+  parts.push(text, `\n[backrest]\nbackrest-checksum="${checksum.hex()}"\n`);
   return parts.join("");
 }
 
@@ -111,24 +149,27 @@ export function mergeEntries(known: readonly InfoEntry[], other: readonly InfoEn
 }
 
 /** SHA-1 over a JSON-like text made of all entries (pgBackRest 2.60 "info/info": infoSaveSection, infoSaveValue). */
-function infoChecksum(entries: readonly InfoEntry[]): string {
-  const hash = createHash("sha1");
-  let pending = "{";
-  let section: string | undefined;
-  for (const entry of entries) {
-    if (entry.section === section) {
-      pending += ",";
+class InfoChecksum {
+  readonly #hash = createHash("sha1");
+  #pending = "{";
+  #section: string | undefined;
+
+  add({ section, key, valueText }: InfoEntry): void {
+    if (section === this.#section) {
+      this.#pending += ",";
     } else {
-      pending += `${section === undefined ? "" : "},"}${renderString(entry.section)}:{`;
-      section = entry.section;
+      this.#pending += `${this.#section === undefined ? "" : "},"}${renderString(section)}:{`;
+      this.#section = section;
     }
-    pending += `${renderString(entry.key)}:${entry.valueText}`;
-    if (pending.length > HASH_CHUNK_CHARS) {
-      hash.update(pending);
-      pending = "";
-    }
+    this.#pending += `${renderString(key)}:${valueText}`;
+    if (this.#pending.length < CHUNK_CHARS) return;
+    this.#hash.update(this.#pending);
+    this.#pending = "";
   }
-  return hash.update(`${pending}}}`).digest("hex");
+
+  hex(): string {
+    return this.#hash.update(`${this.#pending}}}`).digest("hex");
+  }
 }
 
 function checkFormat(format: JsonValue, name: string): void {
@@ -136,8 +177,7 @@ function checkFormat(format: JsonValue, name: string): void {
   throw fail("format", `'${name}': expected format ${BACKREST_FORMAT} but found ${renderJson(format)}`, { hint: FORMAT_HINT });
 }
 
-function checkChecksum(entries: readonly InfoEntry[], expected: JsonValue | undefined, name: string): void {
-  const actual = infoChecksum(entries);
+function checkChecksum(actual: string, expected: JsonValue | undefined, name: string): void {
   if (expected === undefined) throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but no checksum present`);
   if (actual !== expected)
     throw fail(
@@ -159,7 +199,9 @@ function parseLine(line: string, section: string): ParsedEntry | null {
 
 /** True for `{`, `"`, `-`, digits, and the first letters of true, false, null. */
 function mayBeginJson(char: number): boolean {
-  return char === 0x7b || char === 0x22 || char === 0x2d || (char >= 0x30 && char <= 0x39) || char === 0x74 || char === 0x66 || char === 0x6e;
+  return (
+    char === OPENING_BRACE || char === 0x22 || char === 0x2d || (char >= 0x30 && char <= 0x39) || char === 0x74 || char === 0x66 || char === 0x6e
+  );
 }
 
 function sectionOf(sections: Map<string, InfoEntry[]>, name: string): InfoEntry[] {

@@ -10,10 +10,10 @@ import { assert, fail } from "../base/errors";
 import { SHA1_EMPTY } from "../base/hash";
 import { type CompressType, isCompressType } from "./compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./info";
-import { type JsonValue, renderObject, renderString } from "./json";
+import { headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, type RowReader, renderInfo } from "./info";
+import { type JsonValue, renderObject, renderString, tryParseJson } from "./json";
 import type { BackupType } from "./label";
-import { parseFileRow, renderFileRow } from "./manifestFile";
+import { FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
 import {
   defaultMode,
   type ManifestFile,
@@ -155,14 +155,16 @@ export function defaultsOf(pgDataPath: Pick<ManifestPath, "mode" | "user" | "gro
 
 /** @throws format, checksum */
 export function parseManifest(text: string, name: string): Manifest {
-  const sections = new Sections(parseInfo(text, name), name);
+  const fileRows = fileRowsOf(defaultsBefore(text, name), name);
+  const sections = new Sections(parseInfo(text, name, fileRows), name);
+  const { files } = fileRows;
   const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
+  const defaultsIn = (section: string): RowDefaults => parseDefaults(sections.fields(section, DEFAULT_KEYS), `'${name}' section '${section}'`);
   const defaults: ManifestDefaults = {
-    file: parseDefaults(sections, "target:file:default", name),
-    path: parseDefaults(sections, "target:path:default", name),
-    link: parseDefaults(sections, "target:link:default", name),
+    file: defaultsIn("target:file:default"),
+    path: defaultsIn("target:path:default"),
+    link: defaultsIn("target:link:default"),
   };
-  const files = sections.rows("target:file").map((entry) => parseFileRow(entry, defaults.file, name));
   const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
   const annotation = sections.fields("metadata", METADATA_KEYS).find("annotation");
   const pg = sections.fields("backup:db", DB_KEYS);
@@ -205,50 +207,77 @@ export function parseManifest(text: string, name: string): Manifest {
   };
 }
 
+const FILE_DEFAULTS = "\n[target:file:default]\n";
+
+/** What the rows of files lean on stands behind them. */
+function defaultsBefore(text: string, name: string): RowDefaults {
+  const begin = text.lastIndexOf(FILE_DEFAULTS);
+  if (begin === -1) return {};
+  const end = text.indexOf("\n\n", begin + FILE_DEFAULTS.length);
+  const values = new Map<string, JsonValue>();
+  for (const line of text.slice(begin + FILE_DEFAULTS.length, end === -1 ? text.length : end).split("\n")) {
+    const split = line.indexOf("=");
+    const value = tryParseJson(line.slice(split + 1));
+    if (value !== undefined) values.set(line.slice(0, split), value);
+  }
+  return parseDefaults(new Fields(values, `'${name}' section 'target:file:default'`), `'${name}' section 'target:file:default'`);
+}
+
+function fileRowsOf(defaults: RowDefaults, name: string): RowReader & { readonly files: readonly ManifestFile[] } {
+  const files: ManifestFile[] = [];
+  const reader = new FileRowReader(defaults);
+  return {
+    section: "target:file",
+    files,
+    read: (key, text, begin, end) => {
+      const file = reader.read(key, text, begin, end);
+      if (file !== null) files.push(file);
+      return file !== null;
+    },
+    readParsed: (entry) => void files.push(parseFileRow(entry, defaults, name)),
+  };
+}
+
 /** Complete and in-progress manifests alike. */
 export function renderManifest(manifest: Manifest): string {
   checkBeforeRender(manifest);
-  const { pg } = manifest;
-  const annotations = Object.entries(manifest.annotations).sort((a, b) => compareBytes(a[0], b[0]));
-  const entries: InfoEntry[] = [
-    ...headEntries(manifest.backrestVersion),
-    ...sectionEntries("backup", backupPairs(manifest)),
-    ...sectionEntries("backup:db", [
-      ["db-catalog-version", String(pg.catalogVersion)],
-      ["db-control-version", String(pg.controlVersion)],
-      ["db-id", String(pg.id)],
-      ["db-system-id", String(pg.systemId)],
-      ["db-version", renderString(pg.version)],
-    ]),
-    ...sectionEntries("backup:option", optionPairs(manifest.options)),
-    ...rows("backup:target", manifest.targets, renderTarget),
-    ...sectionEntries("cipher", [["cipher-pass", textOrNothing(manifest.cipherPass)]]),
-    ...rows("db", manifest.databases, (database) =>
-      renderObject([
-        ["db-id", database.id],
-        ["db-last-system-id", database.lastSystemId],
-      ]),
-    ),
-    ...sectionEntries("metadata", [["annotation", annotations.length === 0 ? undefined : renderObject(annotations)]]),
-  ];
-  for (const entry of rows("target:file", manifest.files, (file) => renderFileRow(file, manifest.defaults.file))) entries.push(entry);
-  entries.push(...defaultEntries("target:file:default", manifest.defaults.file));
-  if (manifest.links.length > 0) {
-    entries.push(
-      ...rows("target:link", manifest.links, (link) =>
-        renderObject([["destination", link.destination], ...rowDifferences(link, manifest.defaults.link)]),
-      ),
-      ...defaultEntries("target:link:default", manifest.defaults.link),
-    );
-  }
-  for (const entry of rows("target:path", manifest.paths, (path) => renderObject(rowDifferences(path, manifest.defaults.path)))) entries.push(entry);
-  entries.push(...defaultEntries("target:path:default", manifest.defaults.path));
-  return renderInfo(mergeEntries(entries, manifest.other));
+  return renderInfo(manifest.other.length === 0 ? entriesOf(manifest) : mergeEntries([...entriesOf(manifest)], manifest.other));
 }
 
-function parseDefaults(sections: Sections, section: string, name: string): RowDefaults {
-  const fields = sections.fields(section, DEFAULT_KEYS);
-  const where = `'${name}' section '${section}'`;
+/** Made one by one: those of the files are many. */
+function* entriesOf(manifest: Manifest): Iterable<InfoEntry> {
+  const { pg, defaults } = manifest;
+  const annotations = Object.entries(manifest.annotations).sort((a, b) => compareBytes(a[0], b[0]));
+  yield* headEntries(manifest.backrestVersion);
+  yield* sectionEntries("backup", backupPairs(manifest));
+  yield* sectionEntries("backup:db", [
+    ["db-catalog-version", String(pg.catalogVersion)],
+    ["db-control-version", String(pg.controlVersion)],
+    ["db-id", String(pg.id)],
+    ["db-system-id", String(pg.systemId)],
+    ["db-version", renderString(pg.version)],
+  ]);
+  yield* sectionEntries("backup:option", optionPairs(manifest.options));
+  yield* rows("backup:target", manifest.targets, renderTarget);
+  yield* sectionEntries("cipher", [["cipher-pass", textOrNothing(manifest.cipherPass)]]);
+  yield* rows("db", manifest.databases, (database) =>
+    renderObject([
+      ["db-id", database.id],
+      ["db-last-system-id", database.lastSystemId],
+    ]),
+  );
+  yield* sectionEntries("metadata", [["annotation", annotations.length === 0 ? undefined : renderObject(annotations)]]);
+  yield* rows("target:file", manifest.files, (file) => renderFileRow(file, defaults.file));
+  yield* defaultEntries("target:file:default", defaults.file);
+  if (manifest.links.length > 0) {
+    yield* rows("target:link", manifest.links, (link) => renderObject([["destination", link.destination], ...rowDifferences(link, defaults.link)]));
+    yield* defaultEntries("target:link:default", defaults.link);
+  }
+  yield* rows("target:path", manifest.paths, (path) => renderObject(rowDifferences(path, defaults.path)));
+  yield* defaultEntries("target:path:default", defaults.path);
+}
+
+function parseDefaults(fields: Fields, where: string): RowDefaults {
   const user = parseOwnerName(fields.find("user"), where);
   const group = parseOwnerName(fields.find("group"), where);
   const mode = fields.findText("mode");
@@ -391,19 +420,18 @@ function renderTarget(target: ManifestTarget): string {
 }
 
 /** One entry for each row, ascending by name. */
-function rows<T extends { readonly name: string }>(section: string, items: readonly T[], render: (item: T) => string): InfoEntry[] {
-  const sorted = [...items].sort((a, b) => compareBytes(a.name, b.name));
-  return sorted.map((item) => ({ section, key: item.name, valueText: render(item) }));
+function* rows<T extends { readonly name: string }>(section: string, items: readonly T[], render: (item: T) => string): Iterable<InfoEntry> {
+  for (const item of [...items].sort((a, b) => compareBytes(a.name, b.name))) yield { section, key: item.name, valueText: render(item) };
 }
 
 function checkBeforeRender(manifest: Manifest): void {
   assert(manifest.references.at(-1) === manifest.label, `the last reference is not the own label '${manifest.label}'`);
   assert((manifest.type === "full") === (manifest.prior === undefined), `a ${manifest.type} backup with prior '${manifest.prior ?? "none"}'`);
   const references = new Set(manifest.references);
-  for (const file of manifest.files) {
-    if (file.sizeBytes === 0) assert(file.sha1 === "" || file.sha1 === SHA1_EMPTY, `file '${file.name}' is empty but has checksum ${file.sha1}`);
-    if (file.reference === undefined) continue;
-    assert(file.reference !== manifest.label && references.has(file.reference), `file '${file.name}' refers to unknown backup '${file.reference}'`);
+  for (const { name, sizeBytes, sha1, reference } of manifest.files) {
+    if (sizeBytes === 0 && sha1 !== "" && sha1 !== SHA1_EMPTY) throw fail("assert", `file '${name}' is empty but has checksum ${sha1}`);
+    if (reference === undefined || (reference !== manifest.label && references.has(reference))) continue;
+    throw fail("assert", `file '${name}' refers to unknown backup '${reference}'`);
   }
 }
 

@@ -133,6 +133,13 @@ describe("other manifests", () => {
     expect(parseManifest(compressed, "m").options.compressType).toBe("gz");
   });
 
+  it("may have an owner with an equals sign", () => {
+    const text = changed(INCR, (key, valueText, section) => (section.endsWith(":default") && key === "user" ? '"a=b"' : valueText));
+    const manifest = parseManifest(text, INCR);
+    expect(manifest.files[0]?.user).toBe("a=b");
+    expect(renderManifest(manifest)).toBe(text);
+  });
+
   it("keep unknown keys and sections", () => {
     const text = changed(INCR, (_key, valueText) => valueText);
     const manifest = {

@@ -1,12 +1,19 @@
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type JsonValue, parseJson } from "../../../runtime/format/json";
-import { parseFileRow, renderFileRow } from "../../../runtime/format/manifestFile";
+import type { ManifestFile } from "../../../runtime/format/manifest";
+import { FileRowReader, parseFileRow, renderFileRow } from "../../../runtime/format/manifestFile";
 import { errorOf, vectorText } from "./vectors";
 
 const DEFAULTS = { user: "postgres", group: "postgres", mode: 0o600 };
 
 function entryOf(valueText: string): { section: string; key: string; valueText: string; value: JsonValue } {
   return { section: "target:file", key: "pg_data/x", valueText, value: parseJson(valueText) };
+}
+
+/** What the reader makes of a row that stands in the middle of a text. */
+function readRow(valueText: string): ManifestFile | null {
+  return new FileRowReader(DEFAULTS).read("pg_data/x", `pg_data/x=${valueText}\npg_data/y={}`, 10, 10 + valueText.length);
 }
 
 describe("file rows", () => {
@@ -20,6 +27,40 @@ describe("file rows", () => {
     const valueText = row.slice(row.indexOf("=") + 1);
     expect(renderFileRow(parseFileRow(entryOf(valueText), DEFAULTS, "m"), DEFAULTS)).toBe(valueText);
   });
+
+  it.each(rows)("of stock are read without a JSON parser: %s", (row) => {
+    const valueText = row.slice(row.indexOf("=") + 1);
+    expect(readRow(valueText)).toStrictEqual(parseFileRow(entryOf(valueText), DEFAULTS, "m"));
+  });
+
+  it("are left to the JSON parser, or read as it reads them, whatever was changed", () => {
+    const usual =
+      '{"bi":4,"bic":7,"bim":40,"bni":1,"bno":112,"checksum":"56c5e28a7f5fd92b41e8f868c32fc467f1aec1c3","checksum-page":true,"group":"dba","mode":"0640",' +
+      '"rck":"2b03032b24cdeab8897a70ee61095ba4ee288dc2","reference":"20261120-065325F","repo-size":208,"size":24576,"szo":8192,"timestamp":1795158254,"user":"me"}';
+    expect(readRow(usual)).toStrictEqual(parseFileRow(entryOf(usual), DEFAULTS, "m"));
+    const change = fc.record({
+      at: fc.nat(usual.length),
+      drop: fc.integer({ min: 0, max: 30 }),
+      put: fc.oneof(fc.string({ maxLength: 2 }), fc.constantFrom("0", "1", '"', "{", "}", ",", ":", "a", "null", '}"size":1')),
+    });
+    fc.assert(
+      fc.property(change, ({ at, drop, put }) => {
+        const text = usual.slice(0, at) + put + usual.slice(at + drop);
+        const read = readRow(text);
+        if (read !== null) expect(read).toStrictEqual(parseFileRow(entryOf(text), DEFAULTS, "m"));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it.each([
+    '{"size":01,"timestamp":1}',
+    '{"size":1,"timestamp":1}}',
+    '{"size":1}"timestamp":1}',
+    '{"size":1,"timestamp":1,"user":"a\\"b"}',
+    '{"size":1,"timestamp":-5}',
+    "[1]",
+  ])("%s is no row for the reader", (valueText) => expect(readRow(valueText)).toBeNull());
 
   it("hold every field at its place", () => {
     const valueText =
