@@ -478,9 +478,8 @@ const REPOSITORY: readonly OptionRow[] = [
     allowed: ["azure", "cifs", "gcs", "posix", "s3", "sftp"],
     aliases: ["repo-type"],
     refusedValues: {
-      azure: "use posix, cifs or s3",
-      gcs: "use the S3 interface of the service, posix or cifs",
-      sftp: "use posix, cifs or s3",
+      azure: "use posix, cifs, s3 or sftp",
+      gcs: "use the S3 interface of the service, posix, cifs or sftp",
     },
   }),
   acted("repo-path", "path", "global", REPO, "directory of the repository, in an object store the prefix of its keys", {
@@ -747,29 +746,33 @@ const STORAGE: readonly OptionRow[] = [
     ...on("repo-type", "gcs"),
   }),
   accepted("repo-gcs-user-project", "string", "global", REPO, "project that pays for requests", { group: "repo" }),
-  accepted("repo-sftp-host", "string", "global", REPO, "host of the repository", { ...SFTP, required: true }),
-  accepted("repo-sftp-host-fingerprint", "string", "global", REPO, "fingerprint of the host's key", {
+  acted("repo-sftp-host", "string", "global", REPO, "host of the repository", { ...SFTP, required: true }),
+  acted("repo-sftp-host-fingerprint", "string", "global", REPO, "fingerprint of the host's key, for stock in hexadecimal digits", {
     group: "repo",
     ...on("repo-sftp-host-key-check-type", "fingerprint", "strict"),
+    forDepend: { fingerprint: { required: true } },
   }),
-  accepted("repo-sftp-host-key-check-type", "enum", "global", REPO, "how the host's key is checked", {
-    ...SFTP,
-    default: "strict",
-    allowed: ["accept-new", "fingerprint", "none", "strict"],
-  }),
-  accepted("repo-sftp-host-key-hash-type", "enum", "global", REPO, "digest of the fingerprint", {
+  acted(
+    "repo-sftp-host-key-check-type",
+    "enum",
+    "global",
+    REPO,
+    "how the host's key is checked: against files of known hosts (strict, and accept-new, which adds no host here), a fingerprint, or not at all",
+    { ...SFTP, default: "strict", allowed: ["accept-new", "fingerprint", "none", "strict"] },
+  ),
+  acted("repo-sftp-host-key-hash-type", "enum", "global", REPO, "digest of the fingerprint", {
     ...SFTP,
     required: true,
     allowed: ["md5", "sha1", "sha256"],
   }),
-  accepted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", { ...SFTP, default: "22", range: ["1", "65535"] }),
-  accepted("repo-sftp-host-user", "string", "global", REPO, "user on the host", { ...SFTP, required: true }),
-  accepted("repo-sftp-known-host", "list", "global", REPO, "files of known hosts", {
+  acted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", { ...SFTP, default: "22", range: ["1", "65535"] }),
+  acted("repo-sftp-host-user", "string", "global", REPO, "user on the host", { ...SFTP, required: true }),
+  acted("repo-sftp-known-host", "list", "global", REPO, "files of known hosts instead of those of ssh", {
     group: "repo",
     ...on("repo-sftp-host-key-check-type", "accept-new", "strict"),
   }),
-  accepted("repo-sftp-private-key-file", "string", "global", REPO, "private key", { ...SFTP, required: true }),
-  accepted("repo-sftp-private-key-passphrase", "string", "global", REPO, "passphrase of the private key", { ...SFTP, secret: true }),
+  acted("repo-sftp-private-key-file", "string", "global", REPO, "file of the private key", { ...SFTP, required: true }),
+  acted("repo-sftp-private-key-passphrase", "string", "global", REPO, "passphrase of the private key", { ...SFTP, secret: true }),
   accepted("repo-sftp-public-key-file", "string", "global", REPO, "public key", { ...SFTP }),
 ];
 

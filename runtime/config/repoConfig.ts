@@ -4,7 +4,7 @@ import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
 import { checkLevel, levelRangeOf } from "./settings";
-import type { CompressType, RepoConfig, S3Config, S3KeySource, Settings } from "./types";
+import type { CompressType, RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
 
 export interface CompressDefault {
   readonly type: CompressType;
@@ -32,7 +32,8 @@ export function buildRepos(
 
 function buildRepo(values: ResolvedValues, key: number, compress: CompressDefault, own: Settings["repos"][number], env: Environment): RepoConfig {
   const type = values.text("repo-type", key) ?? "posix";
-  if (type !== "posix" && type !== "cifs" && type !== "s3") throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
+  if (type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
+    throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
   const cipherPass = values.text("repo-cipher-pass", key);
   const block = buildBlock(values, key);
   const retentionFull = values.number("repo-retention-full", key);
@@ -46,6 +47,7 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
     cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
     ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
     ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", env) } : {}),
+    ...(type === "sftp" ? { sftp: buildSftp(values, key) } : {}),
     hardlink: values.flag("repo-hardlink", key),
     symlink: values.flag("repo-symlink", key),
     bundle: values.flag("repo-bundle", key),
@@ -133,11 +135,38 @@ function keySourceOf(values: ResolvedValues, key: number, env: Environment): { r
   }
 }
 
+function buildSftp(values: ResolvedValues, key: number): SftpConfig {
+  const passphrase = values.text("repo-sftp-private-key-passphrase", key);
+  return {
+    host: values.text("repo-sftp-host", key) ?? "",
+    port: values.number("repo-sftp-host-port", key) ?? 22,
+    user: values.text("repo-sftp-host-user", key) ?? "",
+    hostKeyCheck: hostKeyCheckOf(values, key),
+    privateKeyFile: values.text("repo-sftp-private-key-file", key) ?? "",
+    ...(passphrase === undefined ? {} : { privateKeyPassphrase: new Secret(passphrase) }),
+  };
+}
+
+/** A fingerprint besides `strict` is what is meant, as in stock, which calls that form old. */
+function hostKeyCheckOf(values: ResolvedValues, key: number): SftpHostKeyCheck {
+  const type = values.text("repo-sftp-host-key-check-type", key);
+  const fingerprint = values.text("repo-sftp-host-fingerprint", key);
+  if (type === "none") return { type: "none" };
+  if (fingerprint === undefined) return { type: "known-hosts", files: values.list("repo-sftp-known-host", key) };
+  const hashType = (values.text("repo-sftp-host-key-hash-type", key) ?? "sha256") as "md5" | "sha1" | "sha256";
+  return { type: "fingerprint", hashType, fingerprint };
+}
+
 /** Two repositories in one place would write over each other. */
 function checkPlaces(repos: readonly RepoConfig[]): void {
   for (const [index, repo] of repos.entries()) {
     for (const other of repos.slice(index + 1)) {
       if (repo.type !== other.type || repo.path !== other.path) continue;
+      if (repo.sftp !== undefined && other.sftp !== undefined) {
+        if (repo.sftp.host !== other.sftp.host || repo.sftp.port !== other.sftp.port) continue;
+        const place = `'${repo.path}' on host '${repo.sftp.host}'`;
+        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${place} but must be different`);
+      }
       if (repo.s3 === undefined || other.s3 === undefined) {
         throw fail("optionInvalidValue", `local repo${repo.key} and repo${other.key} paths are both '${repo.path}' but must be different`);
       }

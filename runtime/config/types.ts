@@ -73,9 +73,25 @@ export interface S3Config {
   readonly quirks: string;
 }
 
+/** How the key that an SSH host shows is judged. Files of known hosts are those of ssh when none is named. */
+export type SftpHostKeyCheck =
+  | { readonly type: "fingerprint"; readonly hashType: "md5" | "sha1" | "sha256"; readonly fingerprint: string }
+  | { readonly type: "known-hosts"; readonly files: readonly string[] }
+  | { readonly type: "none" };
+
+export interface SftpConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly hostKeyCheck: SftpHostKeyCheck;
+  /** May begin with `~/`. */
+  readonly privateKeyFile: string;
+  readonly privateKeyPassphrase?: Secret;
+}
+
 export interface RepoConfig {
   readonly key: number;
-  readonly type: "posix" | "cifs" | "s3";
+  readonly type: "posix" | "cifs" | "s3" | "sftp";
   /** Directory (posix) or key prefix (object store). */
   readonly path: string;
   readonly cipherType: "none" | "aes-256-cbc";
@@ -83,6 +99,7 @@ export interface RepoConfig {
   /** Why it cannot be used: a secret is missing. Every use of it fails with this, and the other repositories go on. */
   readonly unusable?: BackupError;
   readonly s3?: S3Config;
+  readonly sftp?: SftpConfig;
   readonly hardlink: boolean;
   readonly symlink: boolean;
   readonly bundle: boolean;

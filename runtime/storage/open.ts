@@ -9,6 +9,7 @@ import { S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
 import { fetchCredentials } from "./s3/keySource";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
+import { SftpStorage } from "./sftp/driver";
 import type { Storage } from "./storage";
 
 export interface OpenDeps {
@@ -32,6 +33,9 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
     case "s3":
       if (repo.s3 === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoKey: repo.key });
       return openS3(repo, repo.s3, deps);
+    case "sftp":
+      if (repo.sftp === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoKey: repo.key });
+      return new SftpStorage({ ...repo.sftp, repoKey: repo.key, root: repo.path }, deps);
   }
 }
 

@@ -10,8 +10,9 @@ import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { findVersitygw } from "../../tools/parts/goTools";
 import { S3Server } from "../../tools/parts/s3Server";
+import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
 import { FaultyStorage } from "../harness/faults";
-import { posixRepo, s3Repo } from "../harness/repositories";
+import { posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
 import { MemoryStorage } from "../harness/storages";
 import { storageSuite } from "./storage.suite";
 
@@ -94,5 +95,39 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     partSizeBytes: 5 * MIB,
     manyCount: 100,
     showsDeepDirectories,
+  }));
+});
+
+/** Extensions of OpenSSH that other servers lack: the driver has another way then. */
+const EXTENSIONS = [
+  { name: "with every extension", without: [] },
+  { name: "without posix-rename, fsync and statvfs", without: ["posix-rename", "fsync", "statvfs", "limits"] },
+];
+
+describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
+  const sshd = await findSshd();
+  if ("missing" in sshd) {
+    test.skip(sshd.missing, () => undefined);
+    return;
+  }
+  let server: SftpServer;
+  const opened: Storage[] = [];
+  beforeAll(async () => {
+    server = await SftpServer.create(without.length === 0 ? {} : { without });
+  });
+  afterAll(async () => {
+    for (const storage of opened) await storage.close();
+    await server.remove();
+  });
+  storageSuite("driver", () => ({
+    features: { ...FILE_SYSTEM, symlinks: false },
+    open: async () => {
+      const storage = openStorage(sftpRepo(server, `${server.folder}/some/repo`), deps);
+      opened.push(storage);
+      return storage;
+    },
+    partSizeBytes: 5 * MIB,
+    manyCount: 1100,
+    showsDeepDirectories: true,
   }));
 });

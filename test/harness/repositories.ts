@@ -1,7 +1,8 @@
 /** Repository configurations for tests: complete and plain, changed where a test says so. */
 import { Secret } from "../../runtime/base/secret";
-import type { RepoConfig, S3Config } from "../../runtime/config/types";
+import type { RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
 import type { S3Server } from "../../tools/parts/s3Server";
+import type { SftpServer } from "../../tools/parts/sftpServer";
 
 const PLAIN = {
   key: 1,
@@ -39,4 +40,17 @@ export function s3Repo(server: S3Server, more: { readonly path?: string; readonl
     ...more.s3,
   };
   return { ...PLAIN, key: more.key ?? 2, type: "s3", path: more.path ?? "/repo", s3 };
+}
+
+/** A repository in a directory of the server. */
+export function sftpRepo(server: SftpServer, path: string, sftp: Partial<SftpConfig> = {}): RepoConfig {
+  const own: SftpConfig = {
+    host: server.host,
+    port: server.port,
+    user: server.user.name,
+    hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: server.fingerprint() },
+    privateKeyFile: server.clientKeyFile,
+    ...sftp,
+  };
+  return { ...PLAIN, key: 3, symlink: false, type: "sftp", path, sftp: own };
 }

@@ -10,6 +10,12 @@ type Place = "command-line" | "file" | "environment";
 
 const WORKING: readonly CommandName[] = COMMANDS.filter((command) => command !== "help" && command !== "version");
 const S3 = { "repo1-s3-bucket": "b", "repo1-s3-endpoint": "e", "repo1-s3-region": "r", "repo1-s3-key": "k", "repo1-s3-key-secret": "s" };
+const SFTP = {
+  "repo1-sftp-host": "h",
+  "repo1-sftp-host-user": "u",
+  "repo1-sftp-host-key-hash-type": "sha256",
+  "repo1-sftp-private-key-file": "/k",
+};
 
 const nameOf = (row: OptionRow): string => optionName(row, row.group === undefined ? undefined : 1);
 const workingCommands = (row: OptionRow): readonly CommandName[] => row.commands.filter((command) => WORKING.includes(command));
@@ -40,6 +46,8 @@ function sampleOf(row: OptionRow, command: CommandName): string {
     repo: "1",
     "protocol-timeout": "10m",
     set: "20260101-000000F",
+    // accept-new is taken as strict.
+    "repo-sftp-host-key-check-type": "none",
     "repo-block-size-map": "32KiB=8KiB",
     "repo-block-age-map": "7=2",
     "repo-block-checksum-size-map": "32KiB=7",
@@ -66,6 +74,9 @@ function isBeyondReach(row: OptionRow, command: CommandName): boolean {
 function run(row: OptionRow, command: CommandName, value: string | undefined, place: Place, companions = companionsOf(row, command)): Config {
   const needed: Record<string, string> = { stanza: "main", "pg1-path": "/pg", "repo1-path": "/repo", "repo1-cipher-pass": "pass", ...companions };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
+  if (needed["repo1-type"] === "sftp") Object.assign(needed, SFTP);
+  // The digest is that of the fingerprint, which takes the place of known hosts.
+  if (row.name === "repo-sftp-host-key-hash-type") needed["repo1-sftp-host-fingerprint"] = "f";
   if (["lsn", "name", "time", "xid"].includes(needed.type ?? "")) needed.target = "x";
   if (command === "sync") Object.assign(needed, { "from-repo": "1", "to-repo": "2" });
   if (command === "annotate") Object.assign(needed, { set: "20260101-000000F", annotation: "note=text" });
@@ -148,7 +159,8 @@ describe("the option table", () => {
     "repo-s3-key-secret",
   ];
   test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))("$name, said to be acted on, changes the configuration", (row) => {
-    const other = row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other";
+    const last = row.type === "enum" ? row.allowed?.at(-1) : undefined;
+    const other = last ?? (row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other");
     const changed = row.commands.filter((command) => {
       const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
       const place = row.section === "command-line" ? "command-line" : "file";
@@ -161,27 +173,25 @@ describe("the option table", () => {
     expect(changed).not.toEqual([]);
   });
 
-  test.each(OPTIONS.filter((row) => row.range !== undefined || row.forDepend !== undefined))(
-    "$name takes the ends of its range and nothing beyond",
-    (row) => {
-      const place = row.section === "command-line" ? "command-line" : "file";
-      const write = (value: number): string => (row.type === "time" ? `${value}ms` : String(value));
-      for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name) && row.name !== "repo")) {
-        const [least, most] = (ruleOf(row, command).range ?? ["", ""]).map((text) => parseNumber(row.type, text) ?? Number.NaN) as [number, number];
-        for (const value of [least, most])
-          expect(
-            failure(() => run(row, command, write(value), place)),
-            `${command} ${value}`,
-          ).toBe("no error");
-        for (const value of [least - 1, most + 1].filter((end) => end >= 0 || row.type === "integer")) {
-          expect(
-            failure(() => run(row, command, write(value), place)),
-            `${command} ${value}`,
-          ).toContain(`optionInvalidValue: '${write(value)}' is out of range for '${nameOf(row)}' option`);
-        }
+  const hasRange = (row: OptionRow): boolean => [row, ...Object.values(row.forDepend ?? {})].some((rule) => rule.range !== undefined);
+  test.each(OPTIONS.filter(hasRange))("$name takes the ends of its range and nothing beyond", (row) => {
+    const place = row.section === "command-line" ? "command-line" : "file";
+    const write = (value: number): string => (row.type === "time" ? `${value}ms` : String(value));
+    for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name) && row.name !== "repo")) {
+      const [least, most] = (ruleOf(row, command).range ?? ["", ""]).map((text) => parseNumber(row.type, text) ?? Number.NaN) as [number, number];
+      for (const value of [least, most])
+        expect(
+          failure(() => run(row, command, write(value), place)),
+          `${command} ${value}`,
+        ).toBe("no error");
+      for (const value of [least - 1, most + 1].filter((end) => end >= 0 || row.type === "integer")) {
+        expect(
+          failure(() => run(row, command, write(value), place)),
+          `${command} ${value}`,
+        ).toContain(`optionInvalidValue: '${write(value)}' is out of range for '${nameOf(row)}' option`);
       }
-    },
-  );
+    }
+  });
 
   test.each(OPTIONS.filter((row) => row.type === "enum"))("$name takes each allowed value and no other", (row) => {
     const place = row.section === "command-line" ? "command-line" : "file";

@@ -4,6 +4,14 @@ import type { RepoConfig } from "../../../runtime/config/types";
 import { failure, load, MAIN_FILE } from "./support";
 
 const S3 = ["repo2-type=s3", "repo2-s3-bucket=bucket", "repo2-s3-endpoint=s3.example.net", "repo2-s3-region=eu", "repo2-path=/prefix"];
+const SFTP = [
+  "repo2-type=sftp",
+  "repo2-path=/data",
+  "repo2-sftp-host=nas",
+  "repo2-sftp-host-user=backup",
+  "repo2-sftp-host-key-hash-type=sha256",
+  "repo2-sftp-private-key-file=/key",
+];
 const KEYS = ["repo2-s3-key=markerKey", "repo2-s3-key-secret=markerKeySecret"];
 
 function repos(lines: readonly string[], settings = "{}", command = "backup", env: Readonly<Record<string, string>> = {}): readonly RepoConfig[] {
@@ -75,6 +83,29 @@ describe("repositories", () => {
     expect(`${JSON.stringify(full)}${inspect(full, { depth: 9, showHidden: true })}${full?.cipherPass}`).not.toContain("marker");
   });
 
+  test("SFTP with known hosts by default, with a fingerprint, and unchecked only when that is said", () => {
+    const sftpOf = (...more: readonly string[]): unknown => repos(["repo1-path=/a", ...SFTP, ...more])[1]?.sftp;
+    const own = { host: "nas", port: 22, user: "backup", privateKeyFile: "/key" };
+    expect(repos(["repo1-path=/a", ...SFTP])[1]).toMatchObject({ type: "sftp", path: "/data", symlink: false });
+    expect(sftpOf()).toEqual({ ...own, hostKeyCheck: { type: "known-hosts", files: [] } });
+    const files = { type: "known-hosts", files: ["/k1", "/k2"] };
+    for (const type of ["strict", "accept-new"])
+      expect(sftpOf(`repo2-sftp-host-key-check-type=${type}`, "repo2-sftp-known-host=/k1", "repo2-sftp-known-host=/k2")).toMatchObject({
+        hostKeyCheck: files,
+      });
+    const hostKeyCheck = { type: "fingerprint", hashType: "sha256", fingerprint: "ab" };
+    for (const type of ["fingerprint", "strict"])
+      expect(sftpOf(`repo2-sftp-host-key-check-type=${type}`, "repo2-sftp-host-fingerprint=ab")).toMatchObject({ hostKeyCheck });
+    expect(sftpOf("repo2-sftp-host-key-check-type=none", "repo2-sftp-host-port=2222")).toEqual({
+      ...own,
+      port: 2222,
+      hostKeyCheck: { type: "none" },
+    });
+    const secret = sftpOf("repo2-sftp-private-key-passphrase=markerPhrase");
+    expect((secret as RepoConfig["sftp"])?.privateKeyPassphrase?.reveal()).toBe("markerPhrase");
+    expect(`${JSON.stringify(secret)}${inspect(secret, { depth: 9, showHidden: true })}`).not.toContain("marker");
+  });
+
   test("compression is the configuration's unless the settings file says otherwise", () => {
     const of = (lines: readonly string[], settings: string): unknown =>
       repos(["repo1-path=/a", ...lines], settings).map((repo) => [repo.compressType, repo.compressLevel]);
@@ -142,9 +173,20 @@ describe("repositories", () => {
   });
 
   test.each([
-    [["repo1-type=azure"], "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs or s3"],
-    [["repo1-type=gcs"], "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, posix or cifs"],
-    [["repo1-type=sftp"], "featureNotSupported: option 'repo1-type' = 'sftp' is not supported: use posix, cifs or s3"],
+    [["repo1-type=azure"], "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs, s3 or sftp"],
+    [
+      ["repo1-type=gcs"],
+      "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, posix, cifs or sftp",
+    ],
+    [["repo1-type=sftp"], "optionRequired: backup command requires option: repo1-sftp-host\nHINT: it is needed when repo1-type is sftp."],
+    [
+      ["repo1-path=/a", ...SFTP, "repo2-sftp-host-key-check-type=fingerprint"],
+      "optionRequired: backup command requires option: repo2-sftp-host-fingerprint\nHINT: it is needed when repo2-sftp-host-key-check-type is fingerprint or strict.",
+    ],
+    [
+      ["repo1-path=/a", ...SFTP, ...SFTP.map((line) => line.replace("repo2", "repo3"))],
+      "optionInvalidValue: repo2 and repo3 paths are both '/data' on host 'nas' but must be different",
+    ],
     [
       ["repo1-path=/a", ...S3, "repo2-s3-key-type=process"],
       "optionRequired: backup command requires option: repo2-s3-process-cmd\nHINT: it is needed when repo2-s3-key-type is process.",

@@ -1,0 +1,117 @@
+/**
+ * A file read in pieces, several of them asked for ahead, in order. When the connection breaks the file is opened again and read on from the
+ * byte that was reached, as long as it is still the same file by size and time.
+ */
+import type { Stats } from "ssh2";
+import { type ByteStream, streamOf } from "../../base/bytes";
+import { type BackupError, fail } from "../../base/errors";
+import type { ByteRange } from "../storage";
+import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
+import { closeHandle, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readPiece, readWholePiece } from "./requests";
+import type { Retries } from "./retries";
+import type { SftpSession } from "./session";
+
+export interface DownloadSource {
+  /** Absolute path on the server. */
+  readonly full: string;
+  /** Path relative to the storage, for errors. */
+  readonly path: string;
+  readonly scene: SftpScene;
+  readonly signal: AbortSignal;
+  /** A living connection. */
+  connect(): Promise<SftpSession>;
+  retries(): Retries;
+}
+
+interface OpenFile {
+  readonly session: SftpSession;
+  readonly handle: Buffer;
+  readonly stats: Stats;
+  /** What was read together with the size: the whole of most files. */
+  readonly first: Buffer;
+}
+
+/** Pieces asked for at first; one more with each that came, so that a reader of a few bytes costs no more. */
+const FIRST_PIECES = 2;
+
+/** Opens the file, then gives its bytes. @throws fileMissing before anything is read */
+export async function download(source: DownloadSource, range: ByteRange | undefined): Promise<ByteStream> {
+  const start = range?.offsetBytes ?? 0;
+  const retries = source.retries();
+  const file = await open(source, start, range?.sizeBytes ?? Number.POSITIVE_INFINITY, retries);
+  const end = Math.min(file.stats.size, start + (range?.sizeBytes ?? Number.POSITIVE_INFINITY));
+  if (start < end) return stream(source, file, start, end, retries);
+  closeHandle(file.session, file.handle);
+  return streamOf();
+}
+
+async function open(source: DownloadSource, position: number, sizeBytes: number, retries: Retries): Promise<OpenFile> {
+  for (;;) {
+    try {
+      const session = await source.connect();
+      const handle = await session.request<Buffer>((sftp, answer) => sftp.open(source.full, "r", answer));
+      const [stats, first] = await Promise.all([
+        session.request<Stats>((sftp, answer) => sftp.fstat(handle, answer)),
+        sizeBytes === 0 ? Buffer.alloc(0) : readPiece(session, handle, position, Math.min(PIECE_SIZE_BYTES, sizeBytes)),
+      ]);
+      return { session, handle, stats, first };
+    } catch (error) {
+      if (!isLost(error)) throw openError(source, error);
+      await retries.pause(error);
+    }
+  }
+}
+
+function openError(source: DownloadSource, error: unknown): BackupError {
+  const { full, path, scene } = source;
+  if (!isStatus(error, STATUS.noSuchFile)) return requestError("fileOpen", `open file '${full}' for read`, { ...scene, path }, error);
+  return fail("fileMissing", `unable to open missing file '${full}' for read on '${scene.server}'`, { path, repoKey: scene.repoKey, cause: error });
+}
+
+async function* stream(source: DownloadSource, opened: OpenFile, start: number, end: number, retries: Retries): ByteStream {
+  let file = opened;
+  let ahead: Promise<Buffer | Error>[] = [Promise.resolve(file.first)];
+  let position = start;
+  let next = start + file.first.length;
+  let aheadMax = FIRST_PIECES;
+  try {
+    while (position < end) {
+      for (; next < end && ahead.length < aheadMax; next += PIECE_SIZE_BYTES)
+        ahead.push(settled(readWholePiece(file.session, file.handle, next, Math.min(PIECE_SIZE_BYTES, end - next))));
+      const chunk = await (ahead.shift() ?? Promise.reject(fail("assert", "nothing was asked for")));
+      if (source.signal.aborted) throw fail("term", `terminated while reading '${source.full}'`, { path: source.path });
+      if (chunk instanceof Error) {
+        if (!isLost(chunk)) throw requestError("fileRead", `read '${source.full}'`, { ...source.scene, path: source.path }, chunk);
+        await retries.pause(chunk);
+        file = await reopen(source, file, position, end, retries);
+        ahead = [Promise.resolve(file.first)];
+        next = position + file.first.length;
+        continue;
+      }
+      if (chunk.length === 0) throw changed(source, `it ended at byte ${position} of ${end}`);
+      position += chunk.length;
+      retries.reset();
+      aheadMax = Math.min(aheadMax + 1, PIECES_IN_FLIGHT);
+      yield chunk;
+    }
+  } finally {
+    closeHandle(file.session, file.handle);
+  }
+}
+
+async function reopen(source: DownloadSource, before: OpenFile, position: number, end: number, retries: Retries): Promise<OpenFile> {
+  const file = await open(source, position, end - position, retries);
+  if (file.stats.size === before.stats.size && file.stats.mtime === before.stats.mtime) return file;
+  closeHandle(file.session, file.handle);
+  throw changed(source, "another one has taken its place");
+}
+
+function changed({ full, path, scene }: DownloadSource, what: string): BackupError {
+  const text = `unable to read '${full}' on '${scene.server}': the file changed while it was read, ${what}`;
+  return fail("fileRead", text, { path, repoKey: scene.repoKey, retryable: true });
+}
+
+/** Errors as values: a piece that nobody waits for yet cannot fail unheard. */
+function settled(piece: Promise<Buffer>): Promise<Buffer | Error> {
+  return piece.catch((error: unknown) => (error instanceof Error ? error : fail("fileRead", String(error))));
+}

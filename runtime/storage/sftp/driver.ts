@@ -1,0 +1,247 @@
+/**
+ * A directory of an SFTP server as a storage, over one connection for all requests.
+ *
+ * The same layout, modes and temporary names as in a directory of this machine (pgBackRest 2.60 "storage/sftp"): files 0640 and directories
+ * 0750 as far as the server's umask allows, no symbolic links. What a server cannot do is told in upload.ts. Requests that a broken
+ * connection interrupted are made again; reads and writes go on where they were.
+ */
+import type { FileEntryWithStats, Stats } from "ssh2";
+import { type ByteStream, streamOf } from "../../base/bytes";
+import { type ErrorKind, fail } from "../../base/errors";
+import { mapParallel } from "../../base/parallel";
+import type { SftpConfig } from "../../config/types";
+import { checkDirectoryPath, checkPath, joinPath } from "../paths";
+import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "../storage";
+import { download } from "./download";
+import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
+import { makePath, statOf } from "./requests";
+import { Retries } from "./retries";
+import { openSession, type SessionDeps, type SftpSession } from "./session";
+import { upload } from "./upload";
+
+export interface SftpOptions extends SftpConfig {
+  readonly repoKey: number;
+  /** Absolute directory of the repository on the server. */
+  readonly root: string;
+}
+
+/** Directories that are listed, and files that are removed, at the same time. */
+const LISTS_IN_FLIGHT = 8;
+const REMOVES_IN_FLIGHT = 32;
+/** Depth of a repository is about ten; a loop of mounts would have no end. */
+const DEPTH_MAX = 128;
+/** A directory that somebody fills while it is removed is tried again so often. */
+const REMOVE_ROUNDS = 3;
+
+export class SftpStorage implements Storage {
+  readonly name: string;
+  readonly features: StorageFeatures = { atomicReplace: true, directories: true, symlinks: false };
+  readonly #options: SftpOptions;
+  readonly #deps: SessionDeps;
+  readonly #scene: SftpScene;
+  #opening: Promise<SftpSession> | undefined;
+  #session: SftpSession | undefined;
+
+  constructor(options: SftpOptions, deps: SessionDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    const { user, host, port, root, repoKey } = options;
+    this.#scene = { repoKey, server: `${user}@${host}:${port}` };
+    this.name = `sftp://${user}@${host}:${port}${root}`;
+  }
+
+  async stat(path: string): Promise<ObjectInfo | null> {
+    checkDirectoryPath(path);
+    const full = this.#full(path);
+    const found = await this.#run("fileInfo", `get info for path/file '${full}'`, path, (session) => statOf(session, full));
+    return found === null ? null : infoOf(path, found);
+  }
+
+  async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    checkDirectoryPath(path);
+    const prefix = options.namePrefix ?? "";
+    let level = [path];
+    for (let depth = 0; level.length > 0; depth++) {
+      if (depth > DEPTH_MAX) throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
+      const below: string[] = [];
+      for (let first = 0; first < level.length; first += LISTS_IN_FLIGHT) {
+        const found = await mapParallel(level.slice(first, first + LISTS_IN_FLIGHT), LISTS_IN_FLIGHT, (directory) => this.#listDirectory(directory));
+        for (const info of found.flat()) {
+          if (depth === 0 && !info.path.slice(path === "" ? 0 : path.length + 1).startsWith(prefix)) continue;
+          if (options.recursive === true && info.type === "directory") below.push(info.path);
+          else yield info;
+        }
+      }
+      level = below;
+    }
+  }
+
+  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+    checkPath(path);
+    return download(this.#transfer(path), range);
+  }
+
+  async put(path: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+    await this.putStream(path, () => streamOf(bytes), options);
+  }
+
+  async putStream(path: string, open: () => ByteStream, options: PutOptions = {}): Promise<void> {
+    checkPath(path);
+    await upload({ ...this.#transfer(path), atomic: options.atomic ?? true }, open());
+  }
+
+  async remove(path: string): Promise<void> {
+    checkPath(path);
+    const full = this.#full(path);
+    await this.#run("fileRemove", `remove '${full}'`, path, (session) => removeFile(session, full));
+  }
+
+  async removePath(path: string): Promise<void> {
+    checkPath(path);
+    const info = await this.stat(path);
+    if (info === null) return;
+    if (info.type !== "directory") return this.remove(path);
+    for (let round = 1; ; round++) {
+      const directories = await this.#removeFiles(path);
+      try {
+        for (const directory of directories.reverse()) await this.#removeDirectory(directory);
+        return;
+      } catch (error) {
+        // Somebody has put a file there meanwhile.
+        if (round >= REMOVE_ROUNDS || !(error instanceof Error && isStatus(error.cause, STATUS.failure))) throw error;
+      }
+    }
+  }
+
+  async makePath(path: string): Promise<void> {
+    checkDirectoryPath(path);
+    const full = this.#full(path);
+    await this.#run("pathCreate", `create path '${full}'`, path, (session) => makePath(session, full));
+  }
+
+  async syncPath(path: string): Promise<void> {
+    // SFTP has no request for it: names are as durable as the server's file system makes them by itself.
+    checkDirectoryPath(path);
+  }
+
+  async link(path: string): Promise<void> {
+    throw fail("featureNotSupported", `unable to link '${this.#full(path)}': this storage has no symbolic links`, { path });
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    await this.#session?.close();
+  }
+
+  #full(path: string): string {
+    const root = this.#options.root.replace(/\/+$/, "");
+    return path === "" ? root || "/" : `${root}/${path}`;
+  }
+
+  #transfer(path: string) {
+    return {
+      full: this.#full(path),
+      path,
+      scene: this.#scene,
+      signal: this.#deps.signal,
+      connect: () => this.#connect(),
+      retries: () => new Retries(this.#deps),
+    };
+  }
+
+  /** The connection, a new one when there is none; those who ask meanwhile wait for the same. */
+  #connect(): Promise<SftpSession> {
+    if (this.#session?.isAlive === true) return Promise.resolve(this.#session);
+    this.#opening ??= openSession(this.#options, this.#scene, this.#deps)
+      .then((session) => {
+        this.#session = session;
+        return session;
+      })
+      .finally(() => {
+        this.#opening = undefined;
+      });
+    return this.#opening;
+  }
+
+  /** One repeatable request, again on a new connection when the old one breaks. */
+  async #run<T>(kind: ErrorKind, doing: string, path: string, work: (session: SftpSession) => Promise<T>): Promise<T> {
+    const retries = new Retries(this.#deps);
+    for (;;) {
+      try {
+        return await work(await this.#connect());
+      } catch (error) {
+        if (!isLost(error)) throw requestError(kind, doing, { ...this.#scene, path }, error);
+        await retries.pause(error);
+      }
+    }
+  }
+
+  /** The direct children; none when it is no directory or missing. */
+  async #listDirectory(path: string): Promise<ObjectInfo[]> {
+    const full = this.#full(path);
+    return this.#run("pathOpen", `list file info for path '${full}'`, path, async (session) => {
+      // A name is one part of a path, whatever the server says.
+      const entries = (await readDirectory(session, full)).filter((entry) => entry.filename !== "" && !entry.filename.includes("/"));
+      const found = await mapParallel(entries, REMOVES_IN_FLIGHT, async ({ filename, attrs }) => {
+        const child = joinPath(path, filename);
+        // Attributes come with the names, but need not.
+        const stats: Stats | null = isComplete(attrs) ? attrs : await statOf(session, this.#full(child));
+        return stats === null ? null : infoOf(child, stats);
+      });
+      return found.filter((info) => info !== null);
+    });
+  }
+
+  /** Removes all files below; the directories are told, parents first. */
+  async #removeFiles(path: string): Promise<string[]> {
+    const directories = [path];
+    for (let index = 0; index < directories.length; index++) {
+      const directory = directories[index] ?? "";
+      if (directory.split("/").length > path.split("/").length + DEPTH_MAX) {
+        throw fail("pathRemove", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
+      }
+      const found = await this.#listDirectory(directory);
+      directories.push(...found.filter((info) => info.type === "directory").map((info) => info.path));
+      const files = found.filter((info) => info.type !== "directory");
+      await mapParallel(files, REMOVES_IN_FLIGHT, (file) => this.remove(file.path));
+    }
+    return directories;
+  }
+
+  async #removeDirectory(path: string): Promise<void> {
+    const full = this.#full(path);
+    await this.#run("pathRemove", `remove path '${full}'`, path, async (session) => {
+      try {
+        await session.request<void>((sftp, answer) => sftp.rmdir(full, (error) => answer(error)));
+      } catch (error) {
+        if (!isStatus(error, STATUS.noSuchFile)) throw error;
+      }
+    });
+  }
+}
+
+async function removeFile(session: SftpSession, full: string): Promise<void> {
+  try {
+    await session.request<void>((sftp, answer) => sftp.unlink(full, (error) => answer(error)));
+  } catch (error) {
+    if (!isStatus(error, STATUS.noSuchFile)) throw error;
+  }
+}
+
+async function readDirectory(session: SftpSession, full: string): Promise<FileEntryWithStats[]> {
+  try {
+    return await session.request<FileEntryWithStats[]>((sftp, answer) => sftp.readdir(full, answer));
+  } catch (error) {
+    if (isStatus(error, STATUS.noSuchFile)) return [];
+    throw error;
+  }
+}
+
+function isComplete(attrs: Partial<Stats>): boolean {
+  return attrs.mode !== undefined && attrs.size !== undefined && attrs.mtime !== undefined;
+}
+
+function infoOf(path: string, stats: Stats): ObjectInfo {
+  const type = stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "link" : "file";
+  return { path, type, sizeBytes: type === "file" ? stats.size : 0, modifiedAtMs: stats.mtime * 1000 };
+}

@@ -1,0 +1,57 @@
+/**
+ * What an SFTP server, or the way to it, can answer wrong, as errors of the runtime with hints.
+ *
+ * Statuses are those of draft-ietf-secsh-filexfer-02 section 7. `fileMissing` comes only from the caller who asked for that very file; a
+ * refused right is `access`, a lost connection `hostConnect` and retryable. The generic "failure" hides most reasons: a full disk is asked
+ * for where the server tells (statvfs@openssh.com).
+ */
+import { type BackupError, type ErrorKind, fail, isError } from "../../base/errors";
+
+export const STATUS = { eof: 1, noSuchFile: 2, permissionDenied: 3, failure: 4, unsupported: 8, fileAlreadyExists: 11 } as const;
+
+/** An answer of the server that is not "ok"; never leaves this folder. */
+export class StatusError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** True for that answer of the server. */
+export function isStatus(error: unknown, ...statuses: readonly number[]): error is StatusError {
+  return error instanceof StatusError && statuses.includes(error.status);
+}
+
+export interface SftpScene {
+  readonly repoKey: number;
+  /** `user@host:port` */
+  readonly server: string;
+}
+
+/** The connection is gone, or none could be made; the same request may pass on a new one. */
+export function lost(scene: SftpScene, reason: string, cause?: unknown): BackupError {
+  return fail("hostConnect", `unable to reach '${scene.server}': ${reason}`, {
+    repoKey: scene.repoKey,
+    retryable: true,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** True for what {@link lost} made. */
+export function isLost(error: unknown): error is BackupError {
+  return isError(error, "hostConnect") && error.retryable;
+}
+
+/** An error of a request about `full` as the caller's error: statuses by kind, everything else as it is. */
+export function requestError(kind: ErrorKind, doing: string, at: SftpScene & { readonly path: string }, error: unknown): BackupError {
+  if (isError(error)) return error;
+  const details = { repoKey: at.repoKey, path: at.path, cause: error };
+  if (!(error instanceof StatusError)) return fail(kind, `unable to ${doing} on '${at.server}': ${String(error)}`, details);
+  const text = `unable to ${doing} on '${at.server}': [${error.status}] ${error.message}`;
+  if (error.status === STATUS.permissionDenied) {
+    return fail("access", text, { ...details, hint: "Give the user of the SFTP server the right to do this." });
+  }
+  return fail(kind, text, details);
+}

@@ -1,0 +1,96 @@
+/** Single requests that several parts of the driver need, with the sizes that they agree on. Paths are absolute ones of the server. */
+import type { Stats } from "ssh2";
+import { isStatus, STATUS } from "./failure";
+import type { SftpSession } from "./session";
+
+/**
+ * Bytes of one read or write. OpenSSH takes up to 255 KiB, before version 8.5 a little less; the library asks servers that are neither
+ * for smaller parts, one after the other, so that only the pieces are in flight together there.
+ */
+export const PIECE_SIZE_BYTES = 240 * 1024;
+/** About the 2 MiB that an SSH channel has on its way at most. */
+export const PIECES_IN_FLIGHT = 8;
+
+const DIRECTORY_MODE = 0o750;
+/** Directories of a repository's path and below it. */
+const DEPTH_MAX = 128;
+
+export function parentOf(full: string): string {
+  return full.slice(0, Math.max(1, full.lastIndexOf("/")));
+}
+
+/** A file, a directory or a link itself; null when the server says that there is none. @throws StatusError */
+export async function statOf(session: SftpSession, full: string): Promise<Stats | null> {
+  try {
+    return await session.request<Stats>((sftp, answer) => sftp.lstat(full, answer));
+  } catch (error) {
+    if (isStatus(error, STATUS.noSuchFile)) return null;
+    throw error;
+  }
+}
+
+/** Makes a directory and its parents. @throws StatusError */
+export async function makePath(session: SftpSession, full: string): Promise<void> {
+  const missing: string[] = [];
+  let current = full;
+  // Upwards to the first that is there or can be made, then down again.
+  while (!(await makeDirectory(session, current))) {
+    missing.push(current);
+    current = parentOf(current);
+    if (missing.length > DEPTH_MAX) break;
+  }
+  for (const path of missing.reverse()) await makeDirectory(session, path);
+}
+
+/** False when its parent is missing; true when it is there now. */
+async function makeDirectory(session: SftpSession, full: string): Promise<boolean> {
+  try {
+    await session.request<void>((sftp, answer) => sftp.mkdir(full, { mode: DIRECTORY_MODE }, (error) => answer(error)));
+    return true;
+  } catch (error) {
+    if (isStatus(error, STATUS.noSuchFile) && full !== "/") return false;
+    // Through links: a repository may lie behind one.
+    const found = await session.request<Stats>((sftp, answer) => sftp.stat(full, answer)).catch(() => null);
+    if (found?.isDirectory() === true) return true;
+    throw error;
+  }
+}
+
+/** What the answer holds when nobody waits for it is of no interest. */
+export function closeHandle(session: SftpSession, handle: Buffer): void {
+  session.post((sftp, answer) => sftp.close(handle, (error) => answer(error, undefined)));
+}
+
+/** Bytes at a place of an open file, as many as there are up to `sizeBytes`; one request, so that fewer may come. @throws StatusError */
+export function readPiece(session: SftpSession, handle: Buffer, offset: number, sizeBytes: number): Promise<Buffer> {
+  // Not from Node's pool and not reused: consumers keep chunks.
+  const buffer = Buffer.allocUnsafeSlow(sizeBytes);
+  return session.request<Buffer>((sftp, answer) =>
+    sftp.read(handle, buffer, 0, sizeBytes, offset, (error, readBytes) => answer(error, buffer.subarray(0, error === undefined ? readBytes : 0))),
+  );
+}
+
+/** Like {@link readPiece}, asking again until all is there or the file ends. @throws StatusError */
+export async function readWholePiece(session: SftpSession, handle: Buffer, offset: number, sizeBytes: number): Promise<Buffer> {
+  const first = await readPiece(session, handle, offset, sizeBytes);
+  if (first.length === sizeBytes || first.length === 0) return first;
+  const parts = [first];
+  let readBytes = first.length;
+  while (readBytes < sizeBytes) {
+    const more = await readPiece(session, handle, offset + readBytes, sizeBytes - readBytes);
+    if (more.length === 0) break;
+    parts.push(more);
+    readBytes += more.length;
+  }
+  return Buffer.concat(parts);
+}
+
+/** Says that the server's file system is full, when it is and the server tells (statvfs@openssh.com). */
+export async function spaceHint(session: SftpSession, full: string): Promise<string | null> {
+  const found: unknown = await session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(full, answer)).catch(() => null);
+  if (typeof found !== "object" || found === null) return null;
+  if ("f_bavail" in found && found.f_bavail === 0) return `the file system of '${full}' on the server is full: free or add space.`;
+  if ("f_files" in found && found.f_files !== 0 && "f_favail" in found && found.f_favail === 0)
+    return `the file system of '${full}' on the server has no place for more files.`;
+  return null;
+}

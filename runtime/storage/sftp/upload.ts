@@ -1,0 +1,306 @@
+/**
+ * A file written in pieces, several of them on their way at the same time.
+ *
+ * The file is new (O_EXCL after removal of a leftover), so that nothing that an old connection still writes can reach it. Pieces are kept
+ * until the server has taken them: when the connection breaks, the file is opened again, what is in it is read back and compared (the server
+ * may have been restarted meanwhile), and the upload goes on at the first piece that was not taken. At the end fsync@openssh.com makes the
+ * content durable; a server without it offers nothing, then closing is all that can be done. SFTP cannot sync directories.
+ *
+ * Atomic: written as `<name>.pgbackrest.tmp` and renamed with posix-rename@openssh.com; without that extension the plain rename is tried,
+ * and where it does not replace, the old file is removed first, as stock does: for a moment there is none of that name.
+ */
+import { crc32 } from "node:zlib";
+import { type ByteStream, concatBytes } from "../../base/bytes";
+import { type BackupError, fail, isError } from "../../base/errors";
+import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
+import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readWholePiece, spaceHint, statOf } from "./requests";
+import type { Retries } from "./retries";
+import type { SftpSession } from "./session";
+
+/** What stock appends to a file's name while it is being written. */
+const TEMP_SUFFIX = ".pgbackrest.tmp";
+const FILE_MODE = 0o640;
+/** Pieces up to this size leave the library as one request each, on every server: what follows them is carried out after them. */
+const SINGLE_REQUEST_SIZE_BYTES = 32 * 1024;
+
+export interface UploadTarget {
+  /** Absolute path on the server. */
+  readonly full: string;
+  /** Path relative to the storage, for errors. */
+  readonly path: string;
+  readonly scene: SftpScene;
+  readonly atomic: boolean;
+  readonly signal: AbortSignal;
+  /** A living connection. */
+  connect(): Promise<SftpSession>;
+  retries(): Retries;
+}
+
+interface Piece {
+  readonly offset: number;
+  readonly bytes: Buffer;
+  /** Null when the server has taken it; errors are values, so that nobody needs to wait for them at once. */
+  result: Promise<unknown>;
+}
+
+/** Writes the whole source. On an error the file is removed as far as the server can be reached. */
+export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
+  const run = new Upload(target);
+  try {
+    await run.begin();
+    for await (const bytes of pieces(source)) {
+      if (target.signal.aborted) throw fail("term", `terminated while writing '${target.full}'`, { path: target.path });
+      await run.write(bytes);
+    }
+    await run.finish();
+  } catch (error) {
+    await run.abandon();
+    throw error;
+  }
+}
+
+class Upload {
+  readonly #target: UploadTarget;
+  readonly #written: string;
+  readonly #retries: Retries;
+  #session: SftpSession | undefined;
+  #handle: Buffer | undefined;
+  #inFlight: Piece[] = [];
+  #sentBytes = 0;
+  /** All before this byte was taken by the server; the sum is of these bytes. */
+  #takenBytes = 0;
+  #takenCrc = 0;
+
+  constructor(target: UploadTarget) {
+    this.#target = target;
+    this.#written = target.atomic ? `${target.full}${TEMP_SUFFIX}` : target.full;
+    this.#retries = target.retries();
+  }
+
+  async begin(): Promise<void> {
+    await this.#retrying(async (session) => {
+      this.#handle = await createFile(session, this.#written);
+      this.#session = session;
+    });
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    const piece: Piece = { offset: this.#sentBytes, bytes, result: Promise.resolve(null) };
+    this.#sentBytes += bytes.length;
+    this.#inFlight.push(piece);
+    this.#send(piece);
+    while (this.#inFlight.length >= PIECES_IN_FLIGHT) await this.#settleFirst();
+  }
+
+  async finish(): Promise<void> {
+    for (;;) {
+      if (this.#inFlight.some((piece) => piece.bytes.length > SINGLE_REQUEST_SIZE_BYTES)) await this.#settleAll();
+      const session = this.#session;
+      const ended = this.#syncAndClose();
+      await this.#settleAll();
+      const error = await ended;
+      // A new connection means a new handle, and pieces that were sent after the sync.
+      if (error === null && session === this.#session) break;
+      if (session !== this.#session) continue;
+      if (!isLost(error)) throw await this.#failure("write", error);
+      await this.#resume(error);
+    }
+    this.#handle = undefined;
+    if (this.#target.atomic) await this.#rename();
+  }
+
+  /** Removes what was written; an abort or a dead connection leaves it to the server. */
+  async abandon(): Promise<void> {
+    const session = this.#session;
+    const handle = this.#handle;
+    if (session === undefined || !session.isAlive) return;
+    if (handle !== undefined) closeHandle(session, handle);
+    const unlink = session.request<void>((sftp, answer) => sftp.unlink(this.#written, (error) => answer(error)));
+    await unlink.catch((error: unknown) => {
+      if (isError(error, "term")) session.post((sftp, answer) => sftp.unlink(this.#written, (failure) => answer(failure, undefined)));
+    });
+  }
+
+  #send(piece: Piece): void {
+    const { session, handle } = this.#open();
+    const { bytes, offset } = piece;
+    piece.result = session
+      .request<void>((sftp, answer) => sftp.write(handle, bytes, 0, bytes.length, offset, (error) => answer(error)))
+      .then(
+        () => null,
+        (error: unknown) => error,
+      );
+  }
+
+  async #settleAll(): Promise<void> {
+    while (this.#inFlight.length > 0) await this.#settleFirst();
+  }
+
+  async #settleFirst(): Promise<void> {
+    const [first] = this.#inFlight;
+    if (first === undefined) return;
+    const error = await first.result;
+    if (error === null) {
+      this.#inFlight.shift();
+      this.#takenCrc = crc32(first.bytes, this.#takenCrc);
+      this.#takenBytes += first.bytes.length;
+      this.#retries.reset();
+    } else if (isLost(error)) await this.#resume(error);
+    else throw await this.#failure("write", error);
+  }
+
+  /** Takes the upload up on a new connection: what the server has is compared, the rest is sent again. */
+  async #resume(cause: BackupError): Promise<void> {
+    await this.#retries.pause(cause);
+    await this.#retrying(async (session) => {
+      const handle = await session.request<Buffer>((sftp, answer) => sftp.open(this.#written, "r+", answer));
+      const crc = await this.#crcOf(session, handle);
+      if (crc !== this.#takenCrc) {
+        const text = `the server has lost a part of '${this.#written}' while the connection was broken`;
+        throw fail("fileWrite", text, { path: this.#target.path, repoKey: this.#target.scene.repoKey, retryable: true });
+      }
+      this.#session = session;
+      this.#handle = handle;
+    });
+    for (const piece of this.#inFlight) this.#send(piece);
+  }
+
+  /** Sum of the bytes that the server has taken, as they are in the file; null when it is shorter. */
+  async #crcOf(session: SftpSession, handle: Buffer): Promise<number | null> {
+    let sum = 0;
+    const ahead: Promise<Buffer>[] = [];
+    for (let next = 0, done = 0; done < this.#takenBytes; ) {
+      for (; next < this.#takenBytes && ahead.length < PIECES_IN_FLIGHT; next += PIECE_SIZE_BYTES) {
+        const piece = readWholePiece(session, handle, next, Math.min(PIECE_SIZE_BYTES, this.#takenBytes - next));
+        piece.catch(() => undefined);
+        ahead.push(piece);
+      }
+      const bytes = (await ahead.shift()) ?? Buffer.alloc(0);
+      if (bytes.length !== Math.min(PIECE_SIZE_BYTES, this.#takenBytes - done)) return null;
+      sum = crc32(bytes, sum);
+      done += bytes.length;
+    }
+    return sum;
+  }
+
+  /** Null, or why it did not work. Both requests leave at once: a server carries out what concerns one file in its order. */
+  #syncAndClose(): Promise<unknown> {
+    const { session, handle } = this.#open();
+    const synced = session
+      .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
+      .then(
+        () => null,
+        (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),
+      );
+    const closed = session
+      .request<void>((sftp, answer) => sftp.close(handle, (error) => answer(error)))
+      .then(
+        () => null,
+        (error: unknown) => error,
+      );
+    return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
+  }
+
+  async #rename(): Promise<void> {
+    const { full } = this.#target;
+    let attempt = 0;
+    await this.#retrying(async (session) => {
+      attempt++;
+      // The answer to the first try may have been lost, not the request.
+      if (attempt > 1 && (await statOf(session, this.#written)) === null) {
+        const found = await statOf(session, full);
+        if (found !== null && found.size === this.#sentBytes) return;
+      }
+      await renameOver(session, this.#written, full);
+    }, "move");
+  }
+
+  /** Does `work` on a living connection, again on the next one when that breaks. */
+  async #retrying(work: (session: SftpSession) => Promise<void>, doing = "open"): Promise<void> {
+    for (;;) {
+      try {
+        await work(await this.#target.connect());
+        return;
+      } catch (error) {
+        if (!isLost(error)) throw await this.#failure(doing, error);
+        await this.#retries.pause(error);
+      }
+    }
+  }
+
+  async #failure(doing: string, error: unknown): Promise<BackupError> {
+    const { path, scene, full } = this.#target;
+    const at = { ...scene, path };
+    if (doing === "open") return requestError("fileOpen", `open file '${this.#written}' for write`, at, error);
+    if (doing === "move") return requestError("fileMove", `move '${this.#written}' to '${full}'`, at, error);
+    const failure = requestError("fileWrite", `write '${this.#written}'`, at, error);
+    const hint = isStatus(error, STATUS.failure) && this.#session !== undefined ? await spaceHint(this.#session, parentOf(full)) : null;
+    return hint === null ? failure : fail(failure.kind, failure.message, { path, repoKey: scene.repoKey, cause: error, hint });
+  }
+
+  #open(): { readonly session: SftpSession; readonly handle: Buffer } {
+    if (this.#session === undefined || this.#handle === undefined) throw fail("assert", `'${this.#written}' is written while it is not open`);
+    return { session: this.#session, handle: this.#handle };
+  }
+}
+
+/** A new empty file, with missing directories made and a leftover of that name removed. @throws StatusError */
+async function createFile(session: SftpSession, full: string): Promise<Buffer> {
+  const create = (): Promise<Buffer> => session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
+  try {
+    return await create();
+  } catch (error) {
+    if (isStatus(error, STATUS.noSuchFile)) await makePath(session, parentOf(full));
+    // Old servers have no status of its own for a name that is taken.
+    else if (isStatus(error, STATUS.failure, STATUS.fileAlreadyExists)) await unlinkIfPresent(session, full, error);
+    else throw error;
+  }
+  return create();
+}
+
+async function unlinkIfPresent(session: SftpSession, full: string, reason: unknown): Promise<void> {
+  const found = await statOf(session, full);
+  // It was something else: what was said first is the reason.
+  if (found === null || found.isDirectory()) throw reason;
+  await session.request<void>((sftp, answer) => sftp.unlink(full, (error) => answer(error)));
+}
+
+/** @throws StatusError */
+async function renameOver(session: SftpSession, from: string, to: string): Promise<void> {
+  try {
+    return await session.request<void>((sftp, answer) => sftp.ext_openssh_rename(from, to, (error) => answer(error)));
+  } catch (error) {
+    if (!isStatus(error, STATUS.unsupported)) throw error;
+  }
+  const rename = (): Promise<void> => session.request<void>((sftp, answer) => sftp.rename(from, to, (error) => answer(error)));
+  try {
+    return await rename();
+  } catch (error) {
+    if (!isStatus(error, STATUS.failure, STATUS.fileAlreadyExists)) throw error;
+    await unlinkIfPresent(session, to, error);
+  }
+  return rename();
+}
+
+/** The source in pieces of one request each; only the last one may be shorter. */
+async function* pieces(source: ByteStream): AsyncIterable<Buffer> {
+  let parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of source) {
+    for (let offset = 0; offset < chunk.length; ) {
+      const part = chunk.subarray(offset, offset + PIECE_SIZE_BYTES - sizeBytes);
+      parts.push(part);
+      sizeBytes += part.length;
+      offset += part.length;
+      if (sizeBytes < PIECE_SIZE_BYTES) continue;
+      yield asBuffer(concatBytes(parts));
+      parts = [];
+      sizeBytes = 0;
+    }
+  }
+  if (sizeBytes > 0) yield asBuffer(concatBytes(parts));
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
