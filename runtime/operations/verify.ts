@@ -162,12 +162,15 @@ export type WalRange = readonly [string, string];
 
 /**
  * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first one stored) to the newest
- * one that is stored or that a backup needs. A later timeline begins wherever its fork was. Pure.
+ * one that is stored or that a backup needs. A later timeline begins wherever its fork was; one that is older than every backup's own is of no
+ * use to any, and what is left of it waits for expire. Pure.
  */
 export function findGaps(names: readonly string[], needed: readonly WalRange[], walSegmentSizeBytes: number): WalRange[] {
   const stored = new Set(names);
   const timelines = new Set([...stored, ...needed.map(([start]) => start)].map(timelineOf));
+  const oldest = Math.min(...needed.map(([start]) => timelineOf(start)));
   return [...timelines]
+    .filter((timeline) => needed.length === 0 || timeline >= oldest)
     .sort((left, right) => left - right)
     .flatMap((timeline) => {
       const own = [...stored].filter((name) => timelineOf(name) === timeline).sort();

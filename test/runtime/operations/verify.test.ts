@@ -94,6 +94,12 @@ describe("gaps in the archive", () => {
     expect(gaps([walName(4, 2)], [[walName(1), walName(2)]])).toEqual([gap(1, 2)]);
   });
 
+  it("do not matter on a timeline that is older than every backup", () => {
+    const rest = [...names(1, 3), walName(4, 2), walName(5, 2)];
+    expect(gaps(rest, [[walName(4, 2), walName(5, 2)]])).toEqual([]);
+    expect(gaps(rest)).toEqual([gap(2, 2)]);
+  });
+
   it("cross the end of a log file", () => {
     expect(gaps(names(4094, 4097))).toEqual([gap(4095, 4096)]);
   });
