@@ -4,15 +4,17 @@ export {
   Acknowledge,
   type AcknowledgeArgs,
   type BackupScheduleArgs,
+  type BackupSchedules,
   type CompressArgs,
   CompressType,
   Engine,
   type HostConnection,
   type HostDirectories,
   type HostRepositoryArgs,
-  type HostSchedules,
   type LocalConnection,
+  type ObjectivesArgs,
   type PostgresHostArgs,
+  type SizingArgs,
 } from "./databases/hostArgs";
 export { PostgresHost } from "./databases/postgresHost";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
@@ -22,4 +24,13 @@ export {
   S3CompatibleRepository,
   type S3CompatibleRepositoryArgs,
 } from "./repositories/s3CompatibleRepository";
-export { type CipherRef, type RepositoryTarget, type S3Credentials, type S3Location, S3Quirks, UriStyle } from "./repositories/target";
+export {
+  type BucketFacts,
+  type CipherRef,
+  type RepositoryTarget,
+  type S3Credentials,
+  S3KeyType,
+  type S3Location,
+  S3Quirks,
+  UriStyle,
+} from "./repositories/target";

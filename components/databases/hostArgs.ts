@@ -51,6 +51,13 @@ export interface HostRepositoryArgs {
   /** Keep what a restore to any moment of the last so many days needs. Not together with `keepFullCount`. */
   keepDays?: pulumi.Input<number>;
   compress?: CompressArgs;
+  /** Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for object stores. */
+  bundle?: boolean;
+  /**
+   * diff and incr backups store changed blocks of a file, not the whole file. Needs `bundle`; stock pgBackRest reads it from 2.46 on.
+   * @default false
+   */
+  blockIncremental?: boolean;
 }
 
 /** When a backup is taken. */
@@ -76,11 +83,56 @@ export interface BackupScheduleArgs {
    * @default 86400
    */
   deadlineSeconds?: number;
+  /**
+   * Keys of the repositories that get it, in one pass. Left out, all of them.
+   * @example ["repo1"]
+   */
+  repositories?: string[];
 }
 
 /** Backups by their kind; all repositories get each one in one pass. */
-export interface HostSchedules {
+export interface BackupSchedules {
+  /** Everything. */
   full?: BackupScheduleArgs;
+  /** What changed since the last full backup. */
+  diff?: BackupScheduleArgs;
+  /** What changed since the last backup of any kind. */
+  incr?: BackupScheduleArgs;
+}
+
+/** What the backups have to achieve: previews compare it with what is declared. */
+export interface ObjectivesArgs {
+  /**
+   * Recovery point objective: commits of at most so many seconds may be lost with the machine. Sets PostgreSQL's `archive_timeout` to what
+   * it leaves after one push and one retry.
+   * @example 300
+   */
+  rpoSeconds?: number;
+  /**
+   * Recovery time objective.
+   * @example 30
+   */
+  rtoMinutes?: number;
+  /**
+   * Any moment of the last so many days must be restorable from every repository.
+   * @example 14
+   */
+  pitrDays?: number;
+}
+
+/** Expected amounts, for the estimate of monthly costs. */
+export interface SizingArgs {
+  /** Size of all databases. */
+  databaseGiB: number;
+  /** WAL that a day writes. */
+  walGiBPerDay: number;
+  /** Data that a day changes. Left out: 2 per cent of databaseGiB. */
+  changedGiBPerDay?: number;
+  /**
+   * Stored size divided by original size.
+   * @default 0.35
+   */
+  compressedTo?: number;
 }
 
 /** When PostgreSQL may forget a WAL segment. */
@@ -136,9 +188,22 @@ export interface PostgresHostArgs {
    * @example { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: r2.target, keepDays: 60 } }
    */
   repositories: { [key: string]: HostRepositoryArgs };
-  schedules?: HostSchedules;
+  schedules?: BackupSchedules;
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
+  objectives?: ObjectivesArgs;
+  /**
+   * PostgreSQL's `archive_timeout`: a segment is sent after so many seconds even when it is not full. Left out, it follows from
+   * `objectives.rpoSeconds`; without that it is left as it is on the server.
+   * @example 60
+   */
+  archiveTimeoutSeconds?: number;
+  sizing?: SizingArgs;
+  /**
+   * Warnings and notes of the preview that are acceptable here: code to reason. Errors cannot be silenced.
+   * @example { PB009: "both buckets are at one vendor until the NAS is delivered" }
+   */
+  silence?: { [code: string]: string };
   directories?: HostDirectories;
   /**
    * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program.

@@ -1,8 +1,9 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
 import type { HostInputs } from "../dynamic/host";
-import type { HostPlan } from "../plan/resolve";
-import { archiveCommand, runtimeArgv } from "../render/commandLine";
+import type { HostPlan } from "../plan/plan";
+import { runtimeArgv } from "../render/commandLine";
 import { renderPgbackrestConf } from "../render/pgbackrestConf";
+import { postgresSettings } from "../render/postgresSettings";
 import { hostPaths, type RenderedFile } from "../render/renderedFile";
 import { renderSettingsFile } from "../render/settingsFile";
 import { renderServices, renderTimers, timerNames } from "../render/systemd";
@@ -62,7 +63,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInp
       { path: directories.lib, mode: "0755", owner: "admin" },
       ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
     ],
-    settings: { archive_mode: "on", archive_command: archiveCommand(plan) },
+    settings: postgresSettings(plan),
     timers: timerNames(plan),
     takeFirstBackup: plan.firstBackup,
     allowRestart: plan.allowRestart,

@@ -41,6 +41,8 @@ export const FINDINGS = {
   PB021: "warning",
   PB022: "error",
   PB023: "error",
+  PB024: "error",
+  PB025: "note",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

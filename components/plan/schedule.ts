@@ -62,6 +62,8 @@ const FIELDS: readonly [Field, Field, Field, Field, Field] = [
 ];
 /** February 29 on a given weekday comes back after 40 years at the latest (around a century without a leap day). */
 const SEARCH_DAYS_MAX = 41 * 366;
+/** Two years: long enough for yearly runs, the same for every weekday. */
+const RATE_DAYS = 728;
 
 /** What is wrong with the text, or the parsed schedule. Pure. */
 export function parseCron(text: string): { readonly ok: true; readonly cron: Cron } | { readonly ok: false; readonly reason: string } {
@@ -119,6 +121,14 @@ export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null
     }
   }
   return null;
+}
+
+/** How often a schedule runs, on average over {@link RATE_DAYS} days. */
+export function runsPerDay(cron: Cron): number {
+  const first = Date.UTC(2001, 0, 1);
+  let days = 0;
+  for (let index = 0; index < RATE_DAYS; index++) if (runsOn(cron, new Date(first + index * 86_400_000))) days++;
+  return (days * cron.hours.length * cron.minutes.length) / RATE_DAYS;
 }
 
 /** systemd's OnCalendar expressions of a schedule, with the zone: one, or two where cron means "either day field". */

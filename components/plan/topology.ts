@@ -1,32 +1,54 @@
 /**
- * The topology of copies: which database goes to which repositories, when, and how long it stays there. Plain data without a secret: a
- * component carries it as an input of itself (previews show it) and as the output `topology` (its JSON text, for comparisons).
+ * The topology of copies: which database goes to which repositories, when, how long it stays there, and what that amounts to. Plain data
+ * without a secret: a component carries it as an input of itself (previews show it) and as the output `topology` (its JSON text, for
+ * comparisons). Consumers ignore fields that they do not know; fields are added, never changed.
  */
-import type { HostPlan, RepositoryPlan } from "./resolve";
+import { copiesOf, type Copies } from "./copies";
+import { estimateRepository, type CostEstimate } from "./cost";
+import { worstCaseRpo } from "./objectives";
+import type { BucketFacts, DatabasePlan, DrillPlan, RepositoryPlan } from "./plan";
+import type { ClusterPlan, HostPlan } from "./plan";
 import type { Schedule } from "./schedule";
+import { isUnknown } from "./unknown";
 
 export interface DatabaseNode {
   readonly name: string;
-  readonly kind: "host";
+  readonly kind: "host" | "cnpg";
   readonly engine: string;
+  readonly engineVersion?: string;
   readonly stanza: string;
-  readonly reachedBy: "local";
-  readonly dataDirectory: string;
+  /** Hosts: how they are reached, and where the data lie. */
+  readonly reachedBy?: string;
+  readonly dataDirectory?: string;
+  /** Clusters of CloudNativePG. */
+  readonly namespace?: string;
+  readonly cluster?: string;
+  readonly instances?: number;
+  /** Snapshots beside the backups (`zfs`): fast to go back to, but on the same disks and for no moment in between. */
+  readonly snapshots?: readonly string[];
 }
 
 export interface RepositoryNode {
   readonly key: number;
   readonly name: string;
-  readonly kind: "posix" | "s3";
+  readonly kind: RepositoryPlan["kind"];
   /** Directory, or `s3://bucket/prefix`. */
   readonly location: string;
-  /** What fails together: `filesystem`, or the host name of the object store. */
+  /** Row of the table of S3 providers, or `filesystem`. */
   readonly provider: string;
+  /** What fails together. */
+  readonly failureDomain: string;
+  /** Absent where nobody said and nobody can guess. */
+  readonly offSite?: boolean;
   readonly encrypted: boolean;
   readonly compressType: string;
   readonly compressLevel: number;
   readonly keepFullCount?: number;
   readonly keepDays?: number;
+  /** What the bucket does by itself; only what is known. */
+  readonly bucket?: Partial<Record<keyof BucketFacts, boolean | number | string>>;
+  /** Absent without `sizing`, or without a price. */
+  readonly cost?: CostEstimate;
 }
 
 /** What travels: each WAL segment as it is complete, each backup by its schedule; from one database to all of `toRepoKeys` in one pass. */
@@ -40,6 +62,14 @@ export interface Flow {
   readonly schedule?: string;
 }
 
+export interface ObjectivesNode {
+  readonly rpoSeconds?: number;
+  readonly rtoMinutes?: number;
+  readonly pitrDays?: number;
+  /** Age of the oldest commit that a lost host can cost: archive_timeout, one push and one retry. Absent where nothing limits it. */
+  readonly worstCaseRpoSeconds?: number;
+}
+
 export interface Topology {
   readonly version: 1;
   readonly databases: readonly DatabaseNode[];
@@ -47,22 +77,33 @@ export interface Topology {
   readonly repositories: readonly RepositoryNode[];
   readonly flows: readonly Flow[];
   readonly schedules: readonly Schedule[];
+  readonly objectives: ObjectivesNode;
+  readonly drills: readonly DrillPlan[];
+  /** 3-2-1 as it is. */
+  readonly copies: Copies;
+  /** Findings that the user lives with: code and reason. */
+  readonly silenced: readonly { readonly code: string; readonly reason: string }[];
 }
 
-/** The topology of one host. Pure. */
-export function topologyOf(plan: HostPlan): Topology {
+/** The topology of one database. Pure. */
+export function topologyOf(plan: HostPlan | ClusterPlan): Topology {
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
   const { mode, repoKeys } = plan.acknowledge;
   const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`).join(",") : mode;
+  const worst = worstCaseRpo(plan);
   return {
     version: 1,
-    databases: [{ name: plan.name, kind: "host", engine: plan.engine, stanza: plan.stanza, reachedBy: "local", dataDirectory: plan.dataDirectory }],
-    repositories: plan.repositories.map(repositoryNode),
+    databases: [databaseNode(plan)],
+    repositories: plan.repositories.map((repository) => repositoryNode(repository, plan)),
     flows: [
       { kind: "wal", from: plan.name, toRepoKeys, acknowledge },
       ...plan.schedules.map((schedule): Flow => ({ kind: "backup", from: plan.name, toRepoKeys: schedule.repoKeys, schedule: schedule.name })),
     ],
     schedules: plan.schedules,
+    objectives: given({ ...plan.objectives, worstCaseRpoSeconds: worst?.totalSeconds }),
+    drills: plan.drills,
+    copies: copiesOf(plan),
+    silenced: Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
   };
 }
 
@@ -75,22 +116,51 @@ export function renderTopology(topology: Topology): string {
   );
 }
 
-function repositoryNode(repository: RepositoryPlan): RepositoryNode {
+/** `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. */
+export function locationOf(repository: RepositoryPlan): string {
+  return repository.s3 === undefined ? repository.path : `s3://${repository.s3.bucket}${repository.path}`;
+}
+
+function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
+  const common = { name: plan.name, kind: plan.kind, engine: plan.engine, ...given({ engineVersion: plan.engineVersion }), stanza: plan.stanza };
+  if (plan.kind === "cnpg") return { ...common, namespace: plan.namespace, cluster: plan.cluster, instances: plan.instances };
+  return {
+    ...common,
+    reachedBy: plan.connections[0] ?? "nothing",
+    dataDirectory: plan.dataDirectory,
+    ...(plan.snapshots.length === 0 ? {} : { snapshots: plan.snapshots }),
+  };
+}
+
+function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {
+  const { place } = repository;
+  const facts = given(repository.s3?.facts ?? {});
+  const cost = estimateRepository(repository, plan);
   return {
     key: repository.key,
     name: repository.name,
     kind: repository.kind,
     location: locationOf(repository),
-    provider: repository.s3 === undefined ? "filesystem" : repository.s3.endpoint,
+    provider: place.provider,
+    failureDomain: place.failureDomain,
+    ...given({ offSite: place.offSite }),
     encrypted: repository.encrypted,
     compressType: repository.compressType,
     compressLevel: repository.compressLevel,
-    ...(repository.keepFullCount === undefined ? {} : { keepFullCount: repository.keepFullCount }),
-    ...(repository.keepDays === undefined ? {} : { keepDays: repository.keepDays }),
+    ...given({ keepFullCount: repository.keepFullCount, keepDays: repository.keepDays }),
+    ...(Object.keys(facts).length === 0 ? {} : { bucket: facts }),
+    ...(cost === null ? {} : { cost }),
   };
 }
 
-/** `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. */
-export function locationOf(repository: RepositoryPlan): string {
-  return repository.s3 === undefined ? repository.path : `s3://${repository.s3.bucket}${repository.path}`;
+/** Without the fields that are undefined. */
+function given<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
+}
+
+/** True when any leaf of the topology is not known yet. */
+export function hasUnknown(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(hasUnknown);
+  if (typeof value === "object" && value !== null) return Object.values(value).some(hasUnknown);
+  return isUnknown(value);
 }

@@ -1,5 +1,5 @@
 /** The runtime's command line on a host, and its words as PostgreSQL's shell and systemd want them. Pure. */
-import type { HostPlan } from "../plan/resolve";
+import type { HostPlan } from "../plan/plan";
 import { hostPaths } from "./renderedFile";
 
 type Placed = Pick<HostPlan, "directories" | "nodePath" | "stanza">;

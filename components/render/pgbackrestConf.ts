@@ -3,7 +3,11 @@
  * with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60 "build/config/config.yaml".
  */
 import { type ConfSection, renderConf } from "../../runtime/config/render";
-import type { HostPlan, RepositoryPlan } from "../plan/resolve";
+import { DEFAULTS } from "../plan/defaults";
+import type { HostPlan, RepositoryPlan } from "../plan/plan";
+
+/** What the table of providers advises for all of them. */
+const UPLOAD_CHUNK = "16MiB";
 
 type Option = ConfSection["options"][number];
 
@@ -56,6 +60,8 @@ function repositoryOptions(repository: RepositoryPlan): Option[] {
   return [
     option("type", repository.kind),
     option("path", repository.path),
+    ...(repository.bundle ? [option("bundle", true)] : []),
+    ...(repository.blockIncremental ? [option("block", true)] : []),
     ...(repository.encrypted ? [option("cipher-type", "aes-256-cbc")] : []),
     ...retentionOptions(repository, option),
     ...(s3 === undefined
@@ -65,7 +71,10 @@ function repositoryOptions(repository: RepositoryPlan): Option[] {
           option("s3-endpoint", s3.endpoint),
           option("s3-region", s3.region),
           option("s3-uri-style", s3.uriStyle),
+          ...(s3.keyType === DEFAULTS.keyType ? [] : [option("s3-key-type", s3.keyType)]),
           option("storage-port", s3.port),
+          // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 demands it, the others do not mind.
+          option("storage-upload-chunk-size", UPLOAD_CHUNK),
           ...(s3.caFile === undefined ? [] : [option("storage-ca-file", s3.caFile)]),
         ]),
   ];

@@ -1,7 +1,8 @@
 /** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
 import { renderSettings, type SettingsFile } from "../../runtime/config/settings";
 import type { CompressType } from "../../runtime/config/types";
-import { findCompressType, type HostPlan, type RepositoryPlan } from "../plan/resolve";
+import { findCompressType } from "../plan/defaults";
+import type { HostPlan, RepositoryPlan } from "../plan/plan";
 
 /** The whole text. */
 export function renderSettingsFile(plan: HostPlan): string {

@@ -5,7 +5,7 @@
  * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because the locks in /tmp/pgbackrest must be
  * the same as stock's and PostgreSQL's socket may lie in /tmp.
  */
-import type { HostPlan } from "../plan/resolve";
+import type { HostPlan } from "../plan/plan";
 import { loadCron, type Schedule, toOnCalendar } from "../plan/schedule";
 import { runtimeArgv, systemdWord } from "./commandLine";
 import type { RenderedFile } from "./renderedFile";

@@ -1,7 +1,7 @@
 /** A repository in a bucket of any object store that speaks S3: MinIO, Ceph, Garage, Hetzner, Wasabi and so on. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { DEFAULTS } from "../plan/resolve";
+import { DEFAULTS } from "../plan/defaults";
 import type { CipherRef, RepositoryTarget, S3Credentials, S3Quirks, UriStyle } from "./target";
 
 /** A bucket that exists already; it is neither changed nor removed. */

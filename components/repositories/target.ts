@@ -35,6 +35,38 @@ export interface S3Credentials {
   sessionToken?: pulumi.Input<string>;
 }
 
+/** How requests to an object store are signed: names of pgBackRest's `repo-s3-key-type`. */
+export const S3KeyType = {
+  /** With an access key and its secret. */
+  Shared: "shared",
+  /** With the role of the machine (EC2 instance role). */
+  Auto: "auto",
+  /** With a token that Kubernetes gives the service account (IRSA). */
+  WebId: "web-id",
+  /** With the credentials that EKS Pod Identity gives the pod. */
+  PodId: "pod-id",
+} as const;
+export type S3KeyType = (typeof S3KeyType)[keyof typeof S3KeyType];
+
+/**
+ * What is known of a bucket beyond its address. A repository component that makes its bucket knows all of it; for a bucket that exists
+ * already, what is left out is taken as not known.
+ */
+export interface BucketFacts {
+  /** Objects that are overwritten or deleted survive as versions. */
+  versioning?: boolean;
+  /** Days for which nobody can remove what was written (object lock). */
+  immutableDays?: number;
+  /** `governance` or `compliance`. */
+  lockMode?: string;
+  /** Days for which versions that were overwritten or deleted are kept. */
+  undeleteDays?: number;
+  /** Left out: the provider's standard class. */
+  storageClass?: string;
+  /** Age in days at which rules of the bucket remove objects that nothing has replaced. Poison for backups: refused. */
+  expireLiveDays?: number;
+}
+
 /** A bucket and how it is reached. */
 export interface S3Location {
   bucket: pulumi.Input<string>;
@@ -45,7 +77,11 @@ export interface S3Location {
   uriStyle?: UriStyle;
   caFile?: pulumi.Input<string>;
   quirks?: S3Quirks;
-  credentials: S3Credentials;
+  /** @default "shared" */
+  keyType?: S3KeyType;
+  /** With key type "shared", and only there. */
+  credentials?: S3Credentials;
+  facts?: BucketFacts;
 }
 
 /** Where a repository is. Comes from the `target` of a repository component. */
@@ -56,6 +92,8 @@ export interface RepositoryTarget {
   path: pulumi.Input<string>;
   /** For directories: refuse to write when nothing is mounted there. */
   requireMount?: boolean;
+  /** True where the loss of the database's site leaves the copies. Left out, vendors' buckets are off-site and directories are not. */
+  offSite?: boolean;
   /** For object stores. */
   s3?: S3Location;
   /** Client-side encryption. */

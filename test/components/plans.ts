@@ -1,5 +1,7 @@
 /** Settings and plans for the tests of the pure rooms: complete, with what a test is about laid over it. */
-import { type HostPlan, type HostSettings, type RepositorySettings, resolveHost } from "../../components/plan/resolve";
+import type { HostPlan } from "../../components/plan/plan";
+import { resolveHost } from "../../components/plan/resolve";
+import type { HostSettings, RepositorySettings } from "../../components/plan/settings";
 
 export const NAS: RepositorySettings = { at: { name: "nas", kind: "posix", path: "/mnt/nas/pgbackrest", encrypted: false }, keepDays: 7 };
 export const BUCKET: RepositorySettings = {

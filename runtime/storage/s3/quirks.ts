@@ -8,6 +8,8 @@ export interface S3Quirks {
   /** Name in the settings file (`s3Quirks`) and in the components' arguments. */
   readonly id: string;
   readonly title: string;
+  /** Run by a vendor in its own data centres, for everybody; false for software that users run themselves. */
+  readonly hosted: boolean;
   /** Host names that end like this belong to the provider; the start of the guess for `auto`. */
   readonly hostSuffixes: readonly string[];
   /** Regular expression whose first group is the region in an endpoint's host name; absent where the name does not tell. */
@@ -40,6 +42,7 @@ const GIB = 1024 * MIB;
 
 /** What Amazon documents and most others copy; each row says where it differs. */
 const COMMON = {
+  hosted: false,
   hostSuffixes: [],
   uriStyle: "path",
   versioning: "optional",
@@ -59,6 +62,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     ...COMMON,
     id: "aws",
     title: "Amazon S3",
+    hosted: true,
     hostSuffixes: [".amazonaws.com", ".amazonaws.com.cn"],
     regionPattern: "^s3[.-](?:dualstack\\.|fips\\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]+)\\.amazonaws\\.com",
     uriStyle: "host",
@@ -67,6 +71,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     ...COMMON,
     id: "b2",
     title: "Backblaze B2",
+    hosted: true,
     hostSuffixes: [".backblazeb2.com"],
     regionPattern: "^s3\\.([a-z0-9-]+)\\.backblazeb2\\.com$",
     versioning: "always",
@@ -80,6 +85,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     ...COMMON,
     id: "r2",
     title: "Cloudflare R2",
+    hosted: true,
     hostSuffixes: [".r2.cloudflarestorage.com"],
     region: "auto",
     versioning: "none",
@@ -98,6 +104,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     ...COMMON,
     id: "hetzner",
     title: "Hetzner Object Storage",
+    hosted: true,
     hostSuffixes: [".your-objectstorage.com"],
     regionPattern: "^([a-z0-9]+)\\.your-objectstorage\\.com$",
   },
@@ -105,6 +112,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     ...COMMON,
     id: "wasabi",
     title: "Wasabi",
+    hosted: true,
     hostSuffixes: [".wasabisys.com"],
     regionPattern: "^s3\\.([a-z0-9-]+)\\.wasabisys\\.com$",
     region: "us-east-1",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findRepoKey } from "../../../components/plan/resolve";
+import { findRepoKey } from "../../../components/plan/defaults";
 import { BUCKET, NAS, plan } from "../plans";
 
 test("defaults are filled in", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { FINDINGS, type Finding } from "../../../components/plan/findings";
-import type { HostSettings, RepositorySettings } from "../../../components/plan/resolve";
+import type { HostSettings, RepositorySettings } from "../../../components/plan/settings";
 import { checkHost } from "../../../components/plan/rules";
 import { unknownMarker } from "../../../components/plan/unknown";
 import { BUCKET, NAS, plan } from "../plans";
@@ -101,4 +101,19 @@ test("every code has one severity, and messages are no sentences", () => {
     expect(one.severity).toBe(FINDINGS[one.code as keyof typeof FINDINGS]);
     expect(one.message).toMatch(/^[^A-Z].*[^.]$/);
   }
+});
+
+const ONE_PROVIDER = { repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/second" } } } };
+
+test("a warning can be silenced with a reason; the reason is part of the topology", () => {
+  expect(findings({ ...ONE_PROVIDER, silence: { PB009: "the second disk comes next month" } })).toEqual([]);
+});
+
+test.each<[string, Partial<HostSettings>, string[]]>([
+  ["without a reason", { ...ONE_PROVIDER, silence: { PB009: " " } }, ["PB009 repositories", "PB024 silence.PB009"]],
+  ["an error", { stanza: "a b", silence: { PB013: "please" } }, ["PB013 stanza", "PB024 silence.PB013"]],
+  ["a code that is none", { silence: { PB999: "why not" } }, ["PB024 silence.PB999"]],
+  ["what is not found", { silence: { PB009: "once there was one" } }, ["PB025 silence.PB009"]],
+])("silencing %s is a finding", (_what, over, expected) => {
+  expect(findings(over)).toEqual(expected);
 });

@@ -5,6 +5,12 @@ import { BUCKET, NAS, plan } from "../plans";
 test("the topology names copies, places, schedules and what travels", () => {
   expect(topologyOf(plan())).toMatchInlineSnapshot(`
     {
+      "copies": {
+        "copies": 3,
+        "known": true,
+        "offSite": 1,
+        "providers": 2,
+      },
       "databases": [
         {
           "dataDirectory": "/var/lib/postgresql/18/main",
@@ -15,6 +21,7 @@ test("the topology names copies, places, schedules and what travels", () => {
           "stanza": "main",
         },
       ],
+      "drills": [],
       "flows": [
         {
           "acknowledge": "all",
@@ -35,28 +42,33 @@ test("the topology names copies, places, schedules and what travels", () => {
           ],
         },
       ],
+      "objectives": {},
       "repositories": [
         {
           "compressLevel": 3,
           "compressType": "zst",
           "encrypted": false,
+          "failureDomain": "file systems of the host",
           "keepDays": 7,
           "key": 1,
           "kind": "posix",
           "location": "/mnt/nas/pgbackrest",
           "name": "repo1",
+          "offSite": false,
           "provider": "filesystem",
         },
         {
           "compressLevel": 3,
           "compressType": "zst",
           "encrypted": true,
+          "failureDomain": "Backblaze B2",
           "keepFullCount": 4,
           "key": 2,
           "kind": "s3",
           "location": "s3://ledger-backups/ledger",
           "name": "repo2",
-          "provider": "s3.eu-central-003.backblazeb2.com",
+          "offSite": true,
+          "provider": "b2",
         },
       ],
       "schedules": [
@@ -73,6 +85,7 @@ test("the topology names copies, places, schedules and what travels", () => {
           "type": "full",
         },
       ],
+      "silenced": [],
       "version": 1,
     }
   `);

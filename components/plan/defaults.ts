@@ -1,0 +1,61 @@
+/** Defaults that the documentation of the arguments repeats, and the closed sets that arguments choose from. */
+import { levelRangeOf } from "../../runtime/config/settings";
+import type { CompressType } from "../../runtime/config/types";
+
+/** Repository keys of pgBackRest. */
+export const REPO_KEY_MAX = 256;
+
+export const DEFAULTS = {
+  stanza: "main",
+  port: 5432,
+  user: "postgres",
+  engine: "runtime",
+  repositoryPath: "/pgbackrest",
+  compressType: "zst",
+  s3Port: 443,
+  keyType: "shared",
+  timeZone: "UTC",
+  jitterSeconds: 0,
+  deadlineSeconds: 24 * 3600,
+  acknowledge: "all",
+  processMax: 2,
+  firstBackup: true,
+  allowRestart: false,
+  instances: 1,
+  backupTarget: "prefer-standby",
+  /** CloudNativePG's own `archive_timeout` (its operator sets 5min in every cluster). */
+  clusterArchiveTimeoutSeconds: 300,
+  compressedTo: 0.35,
+  /** Share of the database that a day changes, where nobody says. */
+  changedShare: 0.02,
+  directories: {
+    config: "/etc/pgbackstop",
+    lib: "/usr/local/lib/pgbackstop",
+    units: "/etc/systemd/system",
+    // Stock's own paths: locks must collide with those of a stock pgbackrest on the same host.
+    lock: "/tmp/pgbackrest",
+    spool: "/var/spool/pgbackrest",
+    log: "/var/log/pgbackrest",
+  },
+} as const;
+
+/** Kinds of compression that the runtime writes. */
+export const COMPRESS_TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
+
+/** The kind of that name, or null when it cannot be written. */
+export function findCompressType(name: string): CompressType | null {
+  return COMPRESS_TYPES.find((type) => type === name) ?? null;
+}
+
+/** Level of a kind of compression when none is given; 0 for a kind that is none. */
+export function defaultLevel(compressType: string): number {
+  const type = findCompressType(compressType);
+  return type === null ? 0 : (levelRangeOf(type)?.fallback ?? 0);
+}
+
+/** The key of `repo1` … `repo256`, null for any other text. */
+export function findRepoKey(name: string): number | null {
+  const match = /^repo([1-9][0-9]{0,2})$/.exec(name);
+  const key = Number(match?.[1]);
+  return match !== null && key <= REPO_KEY_MAX ? key : null;
+}

@@ -1,0 +1,151 @@
+/** Complete plans of databases: every default filled in, nothing secret. What rules judge, topologies show and render/ writes. */
+import type { Schedule } from "./schedule";
+
+/** Where copies lie, and what they are lost together with. */
+export interface PlacePlan {
+  /** Row of the table of S3 providers (`b2`), `filesystem` or `sftp`; a marker of unknown.ts while the endpoint is not known. */
+  readonly provider: string;
+  /** `Backblaze B2`, `file system`. */
+  readonly title: string;
+  /** What fails together: an account at a vendor, a server, a file system. */
+  readonly failureDomain: string;
+  /** True where the loss of the database's site leaves the copies; undefined where nobody said and nobody can guess. */
+  readonly offSite: boolean | undefined;
+  /** True where somebody else owns the disks: what lies there unencrypted can be read by others. */
+  readonly thirdParty: boolean;
+}
+
+export interface S3Plan {
+  readonly bucket: string;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly port: number;
+  readonly uriStyle: string;
+  readonly caFile: string | undefined;
+  readonly quirks: string | undefined;
+  readonly keyType: string;
+  readonly facts: BucketFacts;
+}
+
+/** Undefined is "not known", never "no". */
+export interface BucketFacts {
+  readonly versioning: boolean | undefined;
+  readonly immutableDays: number | undefined;
+  readonly lockMode: string | undefined;
+  readonly undeleteDays: number | undefined;
+  readonly storageClass: string | undefined;
+  readonly expireLiveDays: number | undefined;
+}
+
+export interface RepositoryPlan {
+  /** 1 for repo1; 0 when the name is not one (a finding says so). */
+  readonly key: number;
+  /** `repo1`. */
+  readonly name: string;
+  readonly kind: "posix" | "s3";
+  readonly path: string;
+  readonly requireMount: boolean;
+  readonly s3: S3Plan | undefined;
+  readonly place: PlacePlan;
+  readonly encrypted: boolean;
+  readonly keepFullCount: number | undefined;
+  readonly keepDays: number | undefined;
+  readonly compressType: string;
+  readonly compressLevel: number;
+  /** Small files share objects. */
+  readonly bundle: boolean;
+  readonly blockIncremental: boolean;
+}
+
+export interface Objectives {
+  /** Commits of at most so many seconds may be lost. */
+  readonly rpoSeconds: number | undefined;
+  readonly rtoMinutes: number | undefined;
+  /** Days back to which any moment must be restorable, in every repository that has a retention. */
+  readonly pitrDays: number | undefined;
+}
+
+export interface DrillPlan {
+  readonly name: string;
+  readonly cron: string;
+  readonly timeZone: string;
+  /** `repo2`. */
+  readonly from: string;
+  readonly maxMinutes: number | undefined;
+}
+
+/** Expected amounts, from which costs are estimated. */
+export interface Sizing {
+  readonly databaseGiB: number;
+  readonly walGiBPerDay: number;
+  /** Data that a day changes. */
+  readonly changedGiBPerDay: number;
+  /** Stored size divided by original size. */
+  readonly compressedTo: number;
+}
+
+export interface AcknowledgePlan {
+  readonly mode: string;
+  readonly repositories: readonly string[];
+  readonly repoKeys: readonly number[];
+}
+
+/** What every database has, wherever it runs. */
+export interface DatabasePlan {
+  readonly kind: "host" | "cnpg";
+  readonly name: string;
+  readonly stanza: string;
+  readonly engine: string;
+  readonly engineVersion: string | undefined;
+  /** Ascending by key. */
+  readonly repositories: readonly RepositoryPlan[];
+  readonly schedules: readonly Schedule[];
+  readonly acknowledge: AcknowledgePlan;
+  /** PostgreSQL's `archive_timeout`; undefined where it is not managed. */
+  readonly archiveTimeoutSeconds: number | undefined;
+  readonly objectives: Objectives;
+  readonly drills: readonly DrillPlan[];
+  readonly sizing: Sizing | undefined;
+  readonly silence: Readonly<Record<string, string>>;
+}
+
+export interface Directories {
+  readonly config: string;
+  readonly lib: string;
+  readonly units: string;
+  readonly lock: string;
+  readonly spool: string;
+  readonly log: string;
+}
+
+export interface HostPlan extends DatabasePlan {
+  readonly kind: "host";
+  readonly dataDirectory: string;
+  readonly port: number;
+  readonly socketDirectory: string | undefined;
+  readonly databaseUser: string | undefined;
+  /** Operating system account of PostgreSQL. */
+  readonly user: string;
+  /** Names of the connection alternatives that were given; exactly one is right. */
+  readonly connections: readonly string[];
+  readonly directories: Directories;
+  readonly nodePath: string;
+  readonly processMax: number;
+  readonly firstBackup: boolean;
+  readonly allowRestart: boolean;
+  readonly restartCommand: readonly string[];
+  /** Kinds of file system snapshots beside the backups: `zfs`. */
+  readonly snapshots: readonly string[];
+}
+
+export interface ClusterPlan extends DatabasePlan {
+  readonly kind: "cnpg";
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly instances: number;
+  readonly postgresVersion: number | undefined;
+  readonly storageGiB: number | undefined;
+  readonly operatorVersion: string | undefined;
+  readonly backupTarget: string;
+  readonly serviceNames: readonly string[];
+}

@@ -1,0 +1,85 @@
+/**
+ * List prices of object stores: data with a date and a source, printed with every estimate. US dollars without tax, the smallest tier.
+ * Consumers multiply; nothing here is advice.
+ */
+export interface PriceRow {
+  /** Row of the table of S3 providers. */
+  readonly provider: string;
+  readonly storageClass: string;
+  readonly storagePerGbMonth: number;
+  readonly freeGb: number;
+  /** Writing and listing, per million calls. */
+  readonly writesPerMillion: number;
+  /** Calls a month that cost nothing. */
+  readonly freeWrites: number;
+  readonly readsPerMillion: number;
+  readonly egressPerGb: number;
+  /** Egress that costs nothing, as multiple of the stored amount and as an amount. */
+  readonly freeEgressTimesStored: number;
+  readonly freeEgressGb: number;
+  readonly retrievalPerGb: number;
+  /** What is removed earlier is paid for so long. */
+  readonly minimumDays: number;
+  /** Billed at least. */
+  readonly minimumGb: number;
+}
+
+/** Day on which the table was compared with the vendors' pages. */
+export const PRICES_AS_OF = "2026-11-20";
+export const PRICES_SOURCE = "the vendors' price pages, list prices in US dollars";
+
+const NOTHING_FREE = {
+  freeGb: 0,
+  freeWrites: 0,
+  freeEgressTimesStored: 0,
+  freeEgressGb: 0,
+  retrievalPerGb: 0,
+  minimumDays: 0,
+  minimumGb: 0,
+} as const;
+
+export const PRICES: readonly PriceRow[] = [
+  {
+    ...NOTHING_FREE,
+    provider: "b2",
+    storageClass: "standard",
+    storagePerGbMonth: 0.00695,
+    freeGb: 10,
+    writesPerMillion: 0,
+    readsPerMillion: 0,
+    egressPerGb: 0.01,
+    freeEgressTimesStored: 3,
+  },
+  {
+    ...NOTHING_FREE,
+    provider: "r2",
+    storageClass: "standard",
+    storagePerGbMonth: 0.015,
+    freeGb: 10,
+    writesPerMillion: 4.5,
+    freeWrites: 1_000_000,
+    readsPerMillion: 0.36,
+    egressPerGb: 0,
+  },
+  {
+    ...NOTHING_FREE,
+    provider: "aws",
+    storageClass: "standard",
+    storagePerGbMonth: 0.023,
+    writesPerMillion: 5,
+    readsPerMillion: 0.4,
+    egressPerGb: 0.09,
+    freeEgressGb: 100,
+  },
+  {
+    ...NOTHING_FREE,
+    provider: "wasabi",
+    storageClass: "standard",
+    storagePerGbMonth: 0.00799,
+    writesPerMillion: 0,
+    readsPerMillion: 0,
+    egressPerGb: 0,
+    minimumDays: 90,
+    minimumGb: 1000,
+  },
+];

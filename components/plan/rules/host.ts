@@ -1,0 +1,84 @@
+/** A host's own arguments: names, accounts, paths, ports. Pure. */
+import { type Finding, finding } from "../findings";
+import type { HostPlan } from "../plan";
+import { isUnknown } from "../unknown";
+import { isWithin } from "./values";
+
+/** Paths appear in ini files, shell words of PostgreSQL's archive_command (where `%` begins a placeholder) and unit files. */
+const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
+
+/** Findings in the order of the arguments. */
+export function checkHostArguments(plan: HostPlan): Finding[] {
+  return [...checkIdentity(plan), ...checkPaths(plan)];
+}
+
+function checkIdentity(plan: HostPlan): Finding[] {
+  const found: Finding[] = [];
+  if (plan.connections.length !== 1) {
+    const given = plan.connections.length === 0 ? "none" : plan.connections.join(" and ");
+    found.push(finding("PB016", "connection", `exactly one way to reach the host is needed, ${given} is given`, "set connection: { local: {} }"));
+  }
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(plan.stanza)) {
+    found.push(
+      finding(
+        "PB013",
+        "stanza",
+        `"${plan.stanza}" is no stanza name: letters, digits, underscore, dot and hyphen are allowed`,
+        'set a name such as "main"',
+      ),
+    );
+  }
+  if (plan.engine !== "runtime") {
+    found.push(
+      finding("PB010", "engine", `engine "${plan.engine}" cannot be installed on a host by this version`, 'set engine "runtime" or leave it out'),
+    );
+  }
+  if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
+    found.push(
+      finding(
+        "PB022",
+        "user",
+        `"${plan.user}" cannot be the account of PostgreSQL: the server refuses to run as root`,
+        'set the account that owns dataDirectory, usually "postgres"',
+      ),
+    );
+  }
+  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) found.push(finding("PB014", "port", `${plan.port} is no port: 1 to 65535`, ""));
+  if (!isWithin(plan.processMax, 1, 999)) found.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
+  if (plan.allowRestart && plan.restartCommand.length === 0) {
+    found.push(
+      finding(
+        "PB018",
+        "restartCommand",
+        "allowRestart is set but there is no command that restarts PostgreSQL",
+        'set restartCommand, for instance ["systemctl", "restart", "postgresql"]',
+      ),
+    );
+  }
+  return found;
+}
+
+function checkPaths(plan: HostPlan): Finding[] {
+  const paths: [argument: string, path: string | undefined][] = [
+    ["dataDirectory", plan.dataDirectory],
+    ["socketDirectory", plan.socketDirectory],
+    ["nodePath", plan.nodePath],
+    ...Object.entries(plan.directories).map(([name, path]): [string, string] => [`directories.${name}`, path]),
+    ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
+      [`repositories.${repository.name}.at.path`, repository.path],
+      [`repositories.${repository.name}.at.s3.caFile`, repository.s3?.caFile],
+    ]),
+  ];
+  return paths.flatMap(([argument, path]) => {
+    if (path === undefined || isUnknown(path)) return [];
+    if (PATH_CHARACTERS.test(path) && path.trim() === path && !/\/\.\.?(\/|$)/.test(path) && (path === "/" || !path.endsWith("/"))) return [];
+    return [
+      finding(
+        "PB014",
+        argument,
+        `"${path}" cannot be used as a path here: it must be absolute, without "." or ".." parts and a slash at the end, of letters, digits, blanks and _ . , : @ + = ~ -`,
+        "move the directory or link to it by another name",
+      ),
+    ];
+  });
+}

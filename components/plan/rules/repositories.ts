@@ -1,0 +1,155 @@
+/** Each repository by itself, and that no two share a place. Pure. */
+import { levelRangeOf } from "../../../runtime/config/settings";
+import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../defaults";
+import { type Finding, finding } from "../findings";
+import type { DatabasePlan, RepositoryPlan } from "../plan";
+import { locationOf } from "../topology";
+import { isUnknown } from "../unknown";
+import { isBelow, isWithin } from "./values";
+
+const RETENTION_MAX = 9999999;
+
+/** Findings in the order of the repositories. @param dataDirectory of PostgreSQL, where it is on the same machine */
+export function checkRepositories({ repositories }: DatabasePlan, dataDirectory: string | undefined): Finding[] {
+  return [
+    ...checkRepositoryCount(repositories),
+    ...repositories.flatMap((repository) => checkRepository(repository, dataDirectory)),
+    ...checkSharedPlaces(repositories),
+  ];
+}
+
+function checkRepositoryCount(repositories: readonly RepositoryPlan[]): Finding[] {
+  if (repositories.length === 0) {
+    return [finding("PB002", "repositories", "no repository is given", "set repositories: { repo1: { at: … }, repo2: { at: … } }")];
+  }
+  if (repositories.length > 1) return [];
+  return [
+    finding("PB003", "repositories", "there is one repository only: its loss is the loss of every backup", "add a second one at another place"),
+  ];
+}
+
+function checkRepository(repository: RepositoryPlan, dataDirectory: string | undefined): Finding[] {
+  const path = `repositories.${repository.name}`;
+  const found: Finding[] = [];
+  if (repository.key === 0) {
+    found.push(
+      finding(
+        "PB001",
+        path,
+        `"${repository.name}" is no repository key: repo1 to repo${REPO_KEY_MAX} are`,
+        "rename it; the number is part of every option name",
+      ),
+    );
+  }
+  found.push(...checkRetention(repository, path));
+  if (repository.kind === "s3" && !repository.encrypted) {
+    found.push(
+      finding(
+        "PB007",
+        `${path}.at`,
+        "backups leave this machine unencrypted: whoever can read the bucket can read the database",
+        "set cipher: new CipherPassphrase(…).ref on the repository",
+      ),
+    );
+  }
+  found.push(...checkCompression(repository, `${path}.compress`));
+  if (
+    repository.kind === "posix" &&
+    !isUnknown(repository.path) &&
+    dataDirectory !== undefined &&
+    !isUnknown(dataDirectory) &&
+    isBelow(repository.path, dataDirectory)
+  ) {
+    found.push(
+      finding(
+        "PB019",
+        `${path}.at.path`,
+        `"${repository.path}" lies in the data directory "${dataDirectory}": it would be lost with it`,
+        "choose another disk or host",
+      ),
+    );
+  }
+  found.push(...checkS3(repository, path));
+  return found;
+}
+
+function checkCompression({ compressType, compressLevel }: RepositoryPlan, path: string): Finding[] {
+  const type = findCompressType(compressType);
+  if (type === null) return [finding("PB015", `${path}.type`, `"${compressType}" cannot be written: ${COMPRESS_TYPES.join(", ")} can`, "")];
+  const { least, most } = levelRangeOf(type) ?? { least: 0, most: 0 };
+  return isWithin(compressLevel, least, most)
+    ? []
+    : [finding("PB015", `${path}.level`, `${compressLevel} is outside ${least} to ${most} of ${type}`, "")];
+}
+
+function checkRetention({ keepFullCount, keepDays }: RepositoryPlan, path: string): Finding[] {
+  if (keepFullCount !== undefined && keepDays !== undefined) {
+    return [finding("PB004", path, "keepFullCount and keepDays are both set: pgBackRest keeps by one of them", "remove one")];
+  }
+  if (keepFullCount === undefined && keepDays === undefined) {
+    return [finding("PB006", path, "neither keepFullCount nor keepDays is set: backups are kept until the repository is full", "set one of them")];
+  }
+  const [name, value] = keepFullCount === undefined ? ["keepDays", keepDays] : ["keepFullCount", keepFullCount];
+  if (value === undefined || isUnknown(value) || isWithin(value, 1, RETENTION_MAX)) return [];
+  return [
+    finding(
+      "PB005",
+      `${path}.${name}`,
+      `${value} would keep nothing or cannot be kept: 1 to ${RETENTION_MAX} can`,
+      "set at least 1, or leave it out to keep everything",
+    ),
+  ];
+}
+
+function checkS3({ s3, path: prefix }: RepositoryPlan, path: string): Finding[] {
+  if (s3 === undefined) return [];
+  const found: Finding[] = [];
+  if (!isUnknown(s3.endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(s3.endpoint)) {
+    found.push(
+      finding(
+        "PB020",
+        `${path}.at.s3.endpoint`,
+        `"${s3.endpoint}" is no host name`,
+        'leave out "https://", the port (an argument of its own) and any path',
+      ),
+    );
+  }
+  if (!isUnknown(s3.bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(s3.bucket)) {
+    found.push(
+      finding("PB020", `${path}.at.s3.bucket`, `"${s3.bucket}" is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens`, ""),
+    );
+  }
+  if (!isUnknown(s3.port) && !isWithin(s3.port, 1, 65535))
+    found.push(finding("PB020", `${path}.at.s3.port`, `${s3.port} is no port: 1 to 65535`, ""));
+  if (prefix === "/") {
+    found.push(
+      finding(
+        "PB020",
+        `${path}.at.path`,
+        "the prefix is the whole bucket: other objects there could not be told apart",
+        'set a prefix such as "/pgbackrest"',
+      ),
+    );
+  }
+  return found;
+}
+
+/** Two repositories in one place, or one inside the other, destroy each other. */
+function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
+  return repositories.flatMap((repository, index) =>
+    repositories.slice(0, index).flatMap((other) => {
+      if (placeOf(repository) !== placeOf(other) || isUnknown(placeOf(repository)) || isUnknown(repository.path) || isUnknown(other.path)) return [];
+      if (!isBelow(repository.path, other.path) && !isBelow(other.path, repository.path)) return [];
+      const place = locationOf(repository);
+      const fact =
+        repository.path === other.path
+          ? `"${place}" is the place of ${other.name} too`
+          : `"${place}" and "${locationOf(other)}" of ${other.name} lie in each other`;
+      return [finding("PB008", `repositories.${repository.name}.at`, `${fact}: each repository needs its own`, "choose another path or bucket")];
+    }),
+  );
+}
+
+function placeOf(repository: RepositoryPlan): string {
+  return repository.s3 === undefined ? "filesystem" : `${repository.s3.endpoint}:${repository.s3.port}/${repository.s3.bucket}`;
+}

@@ -1,0 +1,29 @@
+/** Findings that the user has decided to live with: by code, with a reason. Errors cannot be silenced. Pure. */
+import { FINDINGS, type Finding, finding } from "../findings";
+import type { DatabasePlan } from "../plan";
+
+/** What is left to say. */
+export function withoutSilenced({ silence }: DatabasePlan, findings: readonly Finding[]): Finding[] {
+  return findings.filter((found) => found.severity === "error" || !isReason(silence[found.code]));
+}
+
+/** Silencing what does not exist, what is an error, what is not found (any more), or without saying why. */
+export function checkSilence({ silence }: DatabasePlan, findings: readonly Finding[]): Finding[] {
+  return Object.entries(silence).flatMap(([code, reason]) => {
+    const path = `silence.${code}`;
+    const severity = findSeverity(code);
+    if (severity === null) return [finding("PB024", path, `"${code}" is no code of a finding`, "use the code that the log names, such as PB009")];
+    if (severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "mend what it names")];
+    if (!isReason(reason)) return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
+    if (findings.some((found) => found.code === code)) return [];
+    return [finding("PB025", path, `${code} is silenced but not found`, "remove it, so that it speaks up when it is true again")];
+  });
+}
+
+function isReason(text: string | undefined): boolean {
+  return text !== undefined && text.trim() !== "";
+}
+
+function findSeverity(code: string): Finding["severity"] | null {
+  return Object.entries(FINDINGS).find(([known]) => known === code)?.[1] ?? null;
+}

@@ -1,0 +1,145 @@
+/**
+ * What users give, as plain values: the arguments of components without secrets. Values that other resources have yet to produce come as
+ * the markers of unknown.ts. Nothing here has a default; resolve.ts and resolveCluster.ts fill them in.
+ */
+
+/** A place for backups: `target` of a repository component. */
+export interface TargetSettings {
+  readonly name: string;
+  readonly kind: string;
+  /** Directory, or key prefix with a leading slash. */
+  readonly path?: string | undefined;
+  readonly requireMount?: boolean | undefined;
+  readonly s3?: S3Settings | undefined;
+  /** True when a cipher passphrase was given; the passphrase itself never comes here. */
+  readonly encrypted: boolean;
+  /** True where a fire in the house of the database does not reach the copies. */
+  readonly offSite?: boolean | undefined;
+}
+
+export interface S3Settings {
+  readonly bucket: string;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly port?: number | undefined;
+  readonly uriStyle?: string | undefined;
+  readonly caFile?: string | undefined;
+  readonly quirks?: string | undefined;
+  readonly keyType?: string | undefined;
+  readonly facts?: BucketFactsSettings | undefined;
+}
+
+/** What is known of a bucket beyond its address. */
+export interface BucketFactsSettings {
+  readonly versioning?: boolean | undefined;
+  readonly immutableDays?: number | undefined;
+  readonly lockMode?: string | undefined;
+  readonly undeleteDays?: number | undefined;
+  readonly storageClass?: string | undefined;
+  /** Age at which rules of the bucket remove objects that nothing has replaced: poison for backups. */
+  readonly expireLiveDays?: number | undefined;
+}
+
+export interface RepositorySettings {
+  readonly at: TargetSettings;
+  readonly keepFullCount?: number | undefined;
+  readonly keepDays?: number | undefined;
+  readonly compress?: { readonly type?: string | undefined; readonly level?: number | undefined } | undefined;
+  readonly bundle?: boolean | undefined;
+  readonly blockIncremental?: boolean | undefined;
+}
+
+export interface ScheduleSettings {
+  readonly cron: string;
+  readonly timeZone?: string | undefined;
+  readonly jitterSeconds?: number | undefined;
+  readonly deadlineSeconds?: number | undefined;
+  /** Names such as `repo1`; left out, all. */
+  readonly repositories?: readonly string[] | undefined;
+}
+
+/** By the kind of backup. */
+export interface SchedulesSettings {
+  readonly full?: ScheduleSettings | undefined;
+  readonly diff?: ScheduleSettings | undefined;
+  readonly incr?: ScheduleSettings | undefined;
+}
+
+export interface ObjectivesSettings {
+  readonly rpoSeconds?: number | undefined;
+  readonly rtoMinutes?: number | undefined;
+  readonly pitrDays?: number | undefined;
+}
+
+export interface DrillSettings {
+  readonly cron: string;
+  readonly timeZone?: string | undefined;
+  readonly from: string;
+  readonly maxMinutes?: number | undefined;
+}
+
+export interface SizingSettings {
+  readonly databaseGiB: number;
+  readonly walGiBPerDay: number;
+  readonly changedGiBPerDay?: number | undefined;
+  readonly compressedTo?: number | undefined;
+}
+
+/** What every database has, wherever it runs. */
+export interface DatabaseSettings {
+  readonly stanza?: string | undefined;
+  readonly engine?: string | undefined;
+  /** Version of stock pgBackRest where that is the engine: `2.58.0`. */
+  readonly engineVersion?: string | undefined;
+  readonly repositories: Readonly<Record<string, RepositorySettings>>;
+  readonly schedules?: SchedulesSettings | undefined;
+  readonly acknowledge?: { readonly mode: string; readonly repositories?: readonly string[] | undefined } | undefined;
+  readonly archiveTimeoutSeconds?: number | undefined;
+  readonly objectives?: ObjectivesSettings | undefined;
+  readonly drills?: Readonly<Record<string, DrillSettings>> | undefined;
+  readonly sizing?: SizingSettings | undefined;
+  /** Findings that the user has decided to live with: code to reason. */
+  readonly silence?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface DirectorySettings {
+  readonly config?: string | undefined;
+  readonly lib?: string | undefined;
+  readonly units?: string | undefined;
+  readonly lock?: string | undefined;
+  readonly spool?: string | undefined;
+  readonly log?: string | undefined;
+}
+
+export interface HostSettings extends DatabaseSettings {
+  readonly dataDirectory: string;
+  readonly port?: number | undefined;
+  readonly socketDirectory?: string | undefined;
+  readonly databaseUser?: string | undefined;
+  readonly user?: string | undefined;
+  readonly connection: { readonly local?: object | undefined };
+  readonly directories?: DirectorySettings | undefined;
+  readonly nodePath?: string | undefined;
+  readonly processMax?: number | undefined;
+  readonly firstBackup?: boolean | undefined;
+  readonly allowRestart?: boolean | undefined;
+  readonly restartCommand?: readonly string[] | undefined;
+  /** Snapshots of the file system below the data directory, which are no backups: `zfs`. */
+  readonly snapshots?: { readonly zfs?: object | undefined } | undefined;
+}
+
+/** A cluster of CloudNativePG. */
+export interface ClusterSettings extends DatabaseSettings {
+  readonly namespace: string;
+  /** Name of the Cluster object; left out, the name of the component. */
+  readonly cluster?: string | undefined;
+  readonly instances?: number | undefined;
+  readonly postgresVersion?: number | undefined;
+  readonly storageGiB?: number | undefined;
+  /** Version of the CloudNativePG operator: `1.30.0`. */
+  readonly operatorVersion?: string | undefined;
+  /** Where base backups are read: `primary` or `prefer-standby`. */
+  readonly backupTarget?: string | undefined;
+  /** Names of Services in the namespace: each becomes environment variables of every pod. */
+  readonly serviceNames?: readonly string[] | undefined;
+}
