@@ -12,7 +12,7 @@ import type { Context } from "../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
 import { isSpecialFile } from "../local/atomicWrite";
-import { loadArchiveInfo } from "../repository/infoStore";
+import { loadArchiveInfo, requirePresent } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { findWal, openWal, type StoredWal } from "../repository/walStore";
 import { archiveIdOf } from "../format/archiveInfo";
@@ -64,6 +64,8 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
 
   const damaged: string[] = [];
   let last: BackupError | null = null;
+  // One that does not answer now may have a good copy.
+  let mayPass = answers.some((answer) => !answer.ok && answer.error.retryable);
   for (const candidate of candidates) {
     try {
       await (options.fetch ?? fetchTo)(candidate, options.destination);
@@ -71,25 +73,44 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
       return true;
     } catch (error) {
       last = toBackupError(error);
+      mayPass ||= last.retryable;
       damaged.push(`${repoErrorLine(candidate.repo.key, last)} (${candidate.stored.fileName})`);
       ctx.log.warn(damaged.at(-1) ?? "");
     }
   }
   if (last !== null) {
-    const { kind, hints: hint, retryable } = last;
-    throw fail(kind, [`unable to get ${options.walName}: no copy of it could be read`, ...damaged].join("\n"), { hint, retryable, cause: last });
-  }
-  const failed = answers.filter((answer) => !answer.ok);
-  if (failed.length > 0) {
-    const lines = failed.map((answer) => (answer.ok ? "" : repoErrorLine(answer.repoKey, answer.error)));
-    throw fail("repoInvalid", [`unable to tell whether ${options.walName} is in the archive`, ...lines].join("\n"), {
-      hint: "PostgreSQL must not take this for the end of the archive.",
-      cause: new Unreadable(failed.map((answer) => answer.repoKey)),
-      retryable: true,
+    const { kind, hints: hint } = last;
+    throw fail(kind, [`unable to get ${options.walName}: no copy of it could be read`, ...damaged].join("\n"), {
+      hint,
+      retryable: mayPass,
+      cause: last,
     });
   }
+  const doubts = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
+  if (doubts.length > 0) throw inDoubt(options.walName, doubts);
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
+}
+
+/** What no waiting mends: another key, another cluster, a format that is not read. Anything else may be a mount or a network that comes back. */
+const PERMANENT = ["archiveMismatch", "checksum", "crypto", "featureNotSupported", "format", "optionInvalidValue", "versionNotSupported"] as const;
+
+/** Asked again unless all of them are for good; then with their own code, when it is one. */
+function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; readonly error: BackupError }[]): BackupError {
+  const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
+  const kinds = new Set(doubts.map(({ error }) => error.kind));
+  const [first] = kinds;
+  const own = isForGood ? doubts.flatMap(({ error }) => error.hints) : [];
+  const lines = doubts.map(({ repoKey, error }) => repoErrorLine(repoKey, error));
+  return fail(
+    isForGood && first !== undefined && kinds.size === 1 ? first : "repoInvalid",
+    [`unable to tell whether ${walName} is in the archive`, ...lines].join("\n"),
+    {
+      hint: [...new Set(own), "PostgreSQL must not take this for the end of the archive."],
+      cause: new Unreadable(doubts.map(({ repoKey }) => repoKey)),
+      retryable: !isForGood,
+    },
+  );
 }
 
 /** Why it could not be told whether a file is there. */
@@ -157,6 +178,8 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
     const archiveId = archiveIdOf(id);
     for (const stored of await findWal(repo, archiveId, options.walName)) found.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
   }
+  // A mount that went away meanwhile has no directories to list: that is not an archive without the file.
+  if (found.length === 0) await requirePresent(repo);
   return found;
 }
 

@@ -30,6 +30,23 @@ export function loadBackupInfo(repo: Repository): Promise<BackupInfo> {
   return loadEither(repo, backupInfoPath(repo.stanza), parseBackupInfo, BACKUP_HINTS);
 }
 
+/**
+ * For whoever takes an empty directory for an answer, or has just written: a mount that went away leaves one behind that takes anything.
+ * Stores without directories have no mounts, and cost nothing here.
+ * @throws pathMissing, retryable, when archive.info and its copy are gone
+ */
+export async function requirePresent({ storage, stanza, key, name }: Repository): Promise<void> {
+  if (!storage.features.directories) return;
+  const path = archiveInfoPath(stanza);
+  for (const candidate of [path, copyOf(path)]) if ((await storage.stat(candidate)) !== null) return;
+  throw fail("pathMissing", `'${path}' of ${name} was there a moment ago and is gone`, {
+    hint: `is '${storage.name}' a mount that went away?`,
+    repoKey: key,
+    path,
+    retryable: true,
+  });
+}
+
 export function saveArchiveInfo(repo: Repository, info: ArchiveInfo, ctx: Context): Promise<void> {
   return saveBoth(repo, archiveInfoPath(repo.stanza), renderArchiveInfo(info), ctx);
 }

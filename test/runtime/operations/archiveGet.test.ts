@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { archiveGet } from "../../../runtime/operations/archiveGet";
+import { archiveGet, archiveGetInTime } from "../../../runtime/operations/archiveGet";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import { saveArchiveInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
-import { HeldClock, type TestContext, testContext } from "../../harness/context";
+import { PosixStorage } from "../../../runtime/storage/posix";
+import { HeldClock, TEST_TIME_MS, type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../repository/support";
@@ -93,9 +94,41 @@ describe("archive-get", () => {
 
   it("does not take a repository of another cluster for an answer", async () => {
     await expect(get(walName(1), { ...CLUSTER, systemId: 42n })).rejects.toMatchObject({
-      kind: "repoInvalid",
+      kind: "archiveMismatch",
       message: expect.stringContaining("system-id '42'"),
     });
+  });
+
+  it("ends at once, with its own code, where no waiting helps", async () => {
+    await store(repos[0], 1);
+    const locked = [{ ...repos[1], cipherPass: "another" }];
+    const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER };
+    await expect(archiveGetInTime(locked, options, 60_000, ctx)).rejects.toMatchObject({ kind: "crypto", exitCode: 95, retryable: false });
+    expect(ctx.clock.monotonicMs()).toBe(TEST_TIME_MS);
+    // One that only is away may have the file when it comes back.
+    first.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+    const both = archiveGetInTime([repos[0], ...locked], options, 60_000, ctx);
+    await ctx.clock.advance(1500);
+    first.repair();
+    expect(await ctx.clock.until(both)).toBe(true);
+  });
+
+  it("does not take a mount that goes away for an archive without the file", async () => {
+    const storage = new FaultyStorage(new PosixStorage({ root: join(folder, "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }));
+    const mounted = repository(3, { storage });
+    await stanzaCreate([mounted], CONTROL, ctx);
+    await store(mounted, 1);
+    const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER };
+    storage.plan("list", { kind: "lie" });
+    storage.plan("stat", { kind: "lie" }, { times: 2 });
+    await expect(archiveGet([mounted], options, ctx)).rejects.toMatchObject({
+      kind: "repoInvalid",
+      message: expect.stringContaining("[PathMissingError] 'archive/demo/archive.info' of repo3 was there a moment ago"),
+      retryable: true,
+    });
+    storage.verifyAllFaultsExercised();
+    expect(await archiveGet([mounted], { ...options, walName: walName(2) }, ctx)).toBe(false);
+    expect(await archiveGet([mounted], options, ctx)).toBe(true);
   });
 
   it("takes another copy when one is damaged, cut short or cannot be read", async () => {

@@ -1,9 +1,11 @@
+import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { WalPreparer } from "../../../runtime/operations/prepareWal";
 import { PushTarget } from "../../../runtime/operations/pushWal";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import type { Repository } from "../../../runtime/repository/repository";
+import { PosixStorage } from "../../../runtime/storage/posix";
 import { testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
@@ -58,6 +60,19 @@ describe("an archive that is pushed to", () => {
     await store(repo, [walName(18), walBytes(50)]);
     ctx.clock.advance(500);
     await expect(push(18)).rejects.toMatchObject({ kind: "archiveDuplicate" });
+  });
+
+  it("has not got a segment when its mount went away meanwhile", async () => {
+    const mounted = new FaultyStorage(
+      new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+    );
+    repo = repository(2, { storage: mounted });
+    await stanzaCreate([repo], CONTROL, ctx);
+    target = new PushTarget(repo, ctx);
+    mounted.plan("stat", { kind: "lie" }, { times: 2 });
+    await expect(push(16)).rejects.toMatchObject({ kind: "pathMissing", retryable: true });
+    mounted.verifyAllFaultsExercised();
+    expect(await push(17)).toBe("pushed");
   });
 
   it("is listed again after a listing that failed, and after being forgotten", async () => {
