@@ -137,6 +137,15 @@ export class SftpServer {
     if (this.#process !== null) for (const pid of this.#descendants(this.#process.pid)) killQuietly(pid);
   }
 
+  /** Lets connections hang without an answer until `resume`. */
+  pause(): void {
+    if (this.#process !== null) for (const pid of [this.#process.pid, ...this.#descendants(this.#process.pid)]) process.kill(pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    if (this.#process !== null) for (const pid of [this.#process.pid, ...this.#descendants(this.#process.pid)]) process.kill(pid, "SIGCONT");
+  }
+
   /** Options of a pgBackRest repository on this server, without the `repoN-` in front and the path. */
   repositoryOptions(keyFile = this.clientKeyFile): Record<string, string> {
     return {

@@ -34,6 +34,8 @@ export class SftpSession {
   readonly #deps: SessionDeps;
   readonly #pending = new Set<(error: BackupError) => void>();
   readonly #closing = new AbortController();
+  #postedCount = 0;
+  #nonePosted: (() => void) | undefined;
   #lastAnswerMs = 0;
   #watching = false;
   #dead: BackupError | undefined;
@@ -85,23 +87,28 @@ export class SftpSession {
   /** Sends a request whose answer does not matter: tidying up, after an abort too. */
   post(send: (sftp: SFTPWrapper, answer: Answer<unknown>) => void): void {
     if (this.#dead !== undefined) return;
-    try {
-      send(this.#sftp, () => undefined);
-    } catch {
-      // As above: what cannot be sent is left undone.
-    }
+    this.#postedCount++;
+    // Extensions that a server may lack are never posted: nothing is thrown here.
+    send(this.#sftp, () => {
+      if (--this.#postedCount === 0) this.#nonePosted?.();
+    });
   }
 
-  /** Says goodbye after all that was sent, and gives up when the server does not take it. */
+  /** Waits for what was posted, says goodbye, and gives up when the server does not take it. */
   async close(): Promise<void> {
     if (this.#dead === undefined) {
+      const late = new AbortController();
+      const timeout = this.#deps.clock.sleep(CLOSE_TIMEOUT_MS, late.signal).catch(() => undefined);
+      const answered = new Promise<void>((resolve) => {
+        this.#nonePosted = resolve;
+      });
+      if (this.#postedCount > 0) await Promise.race([answered, timeout]);
       const closed = new Promise<void>((resolve) => {
         this.#client.once("close", () => resolve());
       });
       this.#die(lost(this.#scene, "the storage was closed"));
       this.#client.end();
-      const late = new AbortController();
-      await Promise.race([closed, this.#deps.clock.sleep(CLOSE_TIMEOUT_MS, late.signal).catch(() => undefined)]);
+      await Promise.race([closed, timeout]);
       late.abort();
     }
     this.#client.destroy();

@@ -1,0 +1,320 @@
+/** What users meet when an SFTP repository is set up wrong or breaks, on a real OpenSSH server: kinds, messages, and what is left behind. */
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type ByteStream, collect, textOf, utf8 } from "../../runtime/base/bytes";
+import { systemClock } from "../../runtime/base/clock";
+import { isError } from "../../runtime/base/errors";
+import { systemRandom } from "../../runtime/base/random";
+import { Secret } from "../../runtime/base/secret";
+import type { SftpConfig } from "../../runtime/config/types";
+import { openStorage } from "../../runtime/storage/open";
+import type { Storage } from "../../runtime/storage/storage";
+import { run } from "../../tools/parts/process";
+import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
+import { giveTo, isRoot } from "../../tools/parts/users";
+import { sftpRepo } from "../harness/repositories";
+
+const MIB = 1024 * 1024;
+
+describe("sftp errors", async () => {
+  const sshd = await findSshd();
+  if ("missing" in sshd) {
+    test.skip(sshd.missing, () => undefined);
+    return;
+  }
+  let server: SftpServer;
+  let folderCount = 0;
+  const opened: Storage[] = [];
+  beforeAll(async () => {
+    server = await SftpServer.create();
+  });
+  afterEach(async () => {
+    await server.start();
+    for (const storage of opened.splice(0)) await storage.close();
+  });
+  afterAll(() => server.remove());
+
+  /** A storage in a new folder of the server, and that folder. */
+  const open = (sftp: Partial<SftpConfig> = {}, more: { ioTimeoutMs?: number; signal?: AbortSignal } = {}): { storage: Storage; root: string } => {
+    const root = server.makeFolder(`repo${++folderCount}`);
+    const { ioTimeoutMs = 10_000, signal = new AbortController().signal } = more;
+    const deps = { clock: systemClock, random: systemRandom, signal, ioTimeoutMs, readFile: (path: string) => readFileSync(path) };
+    const storage = openStorage(sftpRepo(server, root, sftp), deps);
+    opened.push(storage);
+    return { storage, root };
+  };
+  const refusal = async (work: Promise<unknown>): Promise<{ kind: string; exitCode: number; message: string; hints: string; retryable: boolean }> => {
+    const error: unknown = await work.then(
+      () => new Error("it succeeded"),
+      (thrown: unknown) => thrown,
+    );
+    if (!isError(error)) throw error;
+    const { kind, exitCode, message, hints, retryable } = error;
+    return { kind, exitCode, message, hints: hints.join("\n"), retryable };
+  };
+  /** Bytes that say where they are. */
+  const content = (sizeBytes: number): Buffer => {
+    const bytes = Buffer.alloc(sizeBytes);
+    for (let at = 0; at + 4 <= sizeBytes; at += 4) bytes.writeUInt32BE((at * 2654435761) % 2 ** 32, at);
+    return bytes;
+  };
+  const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+  /** The bytes in chunks, with something happening before the chunk at `atBytes`. */
+  async function* streamWith(bytes: Buffer, atBytes: number, happen: () => Promise<void> | void): ByteStream {
+    for (let offset = 0; offset < bytes.length; offset += 100_000) {
+      if (offset <= atBytes && atBytes < offset + 100_000) await happen();
+      yield bytes.subarray(offset, offset + 100_000);
+    }
+  }
+
+  describe("the host's key", () => {
+    const at = (): string => `${server.user.name}@${server.host}:${server.port}`;
+    const shown = (type: string): string => `SHA256:${Buffer.from(server.fingerprint(type), "hex").toString("base64").replaceAll("=", "")}`;
+    const fingerprint = (text: string, hashType: "sha256" | "md5" = "sha256"): Partial<SftpConfig> => ({
+      hostKeyCheck: { type: "fingerprint", hashType, fingerprint: text },
+    });
+    const knownHosts = (...lines: readonly string[]): Partial<SftpConfig> => {
+      const file = join(server.folder, `known${++folderCount}`);
+      writeFileSync(file, `${lines.join("\n")}\n`);
+      return { hostKeyCheck: { type: "known-hosts", files: [join(server.folder, "missing"), file] } };
+    };
+
+    test("may be any of the host's whose fingerprint is set", async () => {
+      for (const type of ["ed25519", "ecdsa"]) {
+        const { storage } = open(fingerprint(server.fingerprint(type)));
+        expect(await storage.stat("f")).toBeNull();
+      }
+    });
+
+    test("of another fingerprint is refused with both, before the client has shown who it is", async () => {
+      const before = readFileSync(server.logFile, "utf8").split("Accepted").length;
+      const { storage } = open(fingerprint("ab".repeat(32)));
+      expect(await refusal(storage.stat("f"))).toEqual({
+        kind: "service",
+        exitCode: 101,
+        message: `host key of '${at()}' [ssh-ed25519 ${server.fingerprint("ed25519")}, ecdsa-sha2-nistp256 ${server.fingerprint("ecdsa")}] and configured fingerprint (sha256) [${"ab".repeat(32)}] do not match`,
+        hints: "somebody may be between this machine and the server. If its key was changed on purpose, set the new fingerprint.",
+        retryable: false,
+      });
+      expect((await refusal(open(fingerprint(server.fingerprint(), "md5")).storage.read("f"))).kind).toBe("service");
+      expect(readFileSync(server.logFile, "utf8").split("Accepted").length).toBe(before);
+    });
+
+    test("is looked up in files of known hosts", async () => {
+      const name = `[${server.host}]:${server.port}`;
+      expect(await open(knownHosts("# comment", `${name} ${server.hostKey("ecdsa")}`)).storage.stat("f")).toBeNull();
+      expect(await open(knownHosts(`${server.host} ${server.hostKey("ed25519")}`)).storage.stat("f")).toBeNull();
+      expect(await refusal(open(knownHosts(`other ${server.hostKey()}`)).storage.stat("f"))).toMatchObject({
+        kind: "service",
+        message: expect.stringContaining(`host key of '${at()}' [ssh-ed25519 ${shown("ed25519")}] is not in the files of known hosts`),
+        hints: expect.stringContaining(`ssh-keyscan -p ${server.port} ${server.host}`),
+      });
+      await server.makeKey("wrong", "ed25519");
+      const wrong = readFileSync(join(server.folder, "wrong.pub"), "utf8").split(" ").slice(0, 2).join(" ");
+      const mismatch = await refusal(open(knownHosts(`${name} ${wrong}`)).storage.stat("f"));
+      expect(mismatch).toMatchObject({ kind: "service", exitCode: 101, retryable: false });
+      expect(mismatch.message).toMatch(/\[ssh-ed25519 SHA256:\S{43}\] and known hosts \[ssh-ed25519 SHA256:\S{43}\] do not match/);
+      expect((await refusal(open(knownHosts(`@revoked ${name} ${server.hostKey()}`)).storage.stat("f"))).message).toContain("known hosts [revoked ");
+    });
+
+    test("is not looked at when that is said", async () => {
+      expect(await open({ hostKeyCheck: { type: "none" } }).storage.stat("f")).toBeNull();
+    });
+  });
+
+  describe("the client's key", () => {
+    test("that the server does not know is a refusal of rights", async () => {
+      const privateKeyFile = await server.makeKey("stranger", "ecdsa");
+      const found = await refusal(open({ privateKeyFile }).storage.read("f"));
+      expect(found).toMatchObject({ kind: "access", exitCode: 105, retryable: false });
+      expect(found.message).toContain("All configured authentication methods failed");
+      expect(found.hints).toContain(`ssh-keygen -y -f ${privateKeyFile}`);
+    });
+
+    test("that is missing, damaged or locked is never a missing file of the repository", async () => {
+      expect((await refusal(open({ privateKeyFile: "/missing/key" }).storage.read("f"))).kind).toBe("fileOpen");
+      const damaged = join(server.folder, "damaged");
+      writeFileSync(damaged, "nonsense");
+      expect((await refusal(open({ privateKeyFile: damaged }).storage.read("f"))).kind).toBe("crypto");
+      const privateKeyFile = await server.makeKey("locked", "rsa", "markerPhrase");
+      server.allow("locked");
+      const without = await refusal(open({ privateKeyFile }).storage.read("f"));
+      expect(without).toMatchObject({ kind: "crypto", hints: "is repo3-sftp-private-key-passphrase set and right?" });
+      const wrong = await refusal(open({ privateKeyFile, privateKeyPassphrase: new Secret("markerWrong") }).storage.read("f"));
+      expect(wrong).toMatchObject({ kind: "crypto", hints: without.hints });
+      expect(JSON.stringify(wrong)).not.toContain("marker");
+      expect(await open({ privateKeyFile, privateKeyPassphrase: new Secret("markerPhrase") }).storage.stat("f")).toBeNull();
+    });
+  });
+
+  test("a refused right is never a missing file", async () => {
+    const { storage, root } = open();
+    await storage.put("d/f", utf8("x"));
+    chmodSync(join(root, "d"), 0o000);
+    async function drain(): Promise<void> {
+      for await (const _ of storage.list("d"));
+    }
+    for (const work of [storage.read("d/f"), storage.stat("d/f"), drain(), storage.put("d/g", utf8("x")), storage.remove("d/f")])
+      expect(await refusal(work)).toMatchObject({ kind: "access", message: expect.stringContaining("[3] Permission denied") });
+    chmodSync(join(root, "d"), 0o750);
+    expect(readdirSync(join(root, "d"))).toEqual(["f"]);
+  });
+
+  test("a leftover of an interrupted upload is not written into", async () => {
+    const { storage, root } = open();
+    writeFileSync(join(root, "f.pgbackrest.tmp"), "a long leftover of another upload");
+    giveTo(join(root, "f.pgbackrest.tmp"), server.user);
+    await storage.put("f", utf8("new"));
+    expect(readdirSync(root)).toEqual(["f"]);
+    expect(textOf(await collect(await storage.read("f"), 100))).toBe("new");
+  });
+
+  test.skipIf(!isRoot())("a full file system fails the upload, leaves the old file and says so", async () => {
+    const { storage, root } = open();
+    const mounted = await run("mount", ["-t", "tmpfs", "-o", `size=1m,uid=${server.user.uid},mode=750`, "tmpfs", root]);
+    if (mounted.exitCode !== 0) return;
+    try {
+      await storage.put("f", utf8("old"));
+      for (const path of ["f", "g"]) {
+        const found = await refusal(storage.put(path, content(3 * MIB)));
+        expect(found).toMatchObject({
+          kind: "fileWrite",
+          exitCode: 64,
+          hints: `the file system of '${root}' on the server is full: free or add space.`,
+        });
+      }
+      expect(readdirSync(root)).toEqual(["f"]);
+      await storage.put("f", utf8("new"));
+      expect(readFileSync(join(root, "f"), "utf8")).toBe("new");
+    } finally {
+      await storage.close();
+      await run("umount", ["-l", root]);
+    }
+  });
+
+  describe("a connection that is cut", () => {
+    test.each([true, false])("in mid-upload is taken up again (atomic %s)", async (atomic) => {
+      const { storage, root } = open();
+      const bytes = content(6 * MIB + 12_345);
+      for (const at of [50_000, 4 * MIB, 6 * MIB + 12_000]) {
+        let turns = 0;
+        const source = (): ByteStream => {
+          turns++;
+          return streamWith(bytes, at, () => server.cut());
+        };
+        await storage.putStream("f", source, { atomic });
+        expect(turns).toBe(1);
+        expect(sha256(readFileSync(join(root, "f")))).toBe(sha256(bytes));
+      }
+      expect(readdirSync(root)).toEqual(["f"]);
+    });
+
+    test("while the server loses what it had taken fails the upload", async () => {
+      const { storage, root } = open();
+      const source = (): ByteStream =>
+        streamWith(content(6 * MIB), 4 * MIB, () => {
+          server.cut();
+          truncateSync(join(root, "f.pgbackrest.tmp"), MIB);
+        });
+      expect(await refusal(storage.putStream("f", source))).toMatchObject({
+        kind: "fileWrite",
+        retryable: true,
+        message: expect.stringContaining("has lost a part of"),
+      });
+      expect(existsSync(join(root, "f"))).toBe(false);
+    });
+
+    test("in mid-read goes on at its byte, unless the file is another one", async () => {
+      const { storage, root } = open();
+      const bytes = content(8 * MIB);
+      await storage.put("f", bytes);
+      const parts: Uint8Array[] = [];
+      for await (const part of await storage.read("f", { offsetBytes: 1000, sizeBytes: 7 * MIB })) {
+        if (parts.length === 3 || parts.length === 20) server.cut();
+        parts.push(part);
+      }
+      expect(sha256(Buffer.concat(parts))).toBe(sha256(bytes.subarray(1000, 1000 + 7 * MIB)));
+      const drain = async (): Promise<void> => {
+        let count = 0;
+        for await (const _ of await storage.read("f")) {
+          if (++count !== 3) continue;
+          truncateSync(join(root, "f"), 7 * MIB);
+          server.cut();
+        }
+      };
+      expect(await refusal(drain())).toMatchObject({
+        kind: "fileRead",
+        retryable: true,
+        message: expect.stringContaining("another one has taken its place"),
+      });
+    });
+
+    test("between two requests is not noticed", async () => {
+      const { storage } = open();
+      await storage.put("f", utf8("x"));
+      server.cut();
+      expect((await storage.stat("f"))?.sizeBytes).toBe(1);
+      server.cut();
+      await storage.put("f", utf8("xy"));
+      server.cut();
+      await storage.removePath("f");
+      expect(await storage.stat("f")).toBeNull();
+    });
+  });
+
+  describe("a server that is away", () => {
+    test("is an error of the network, after a few tries within the time", async () => {
+      const { storage } = open({}, { ioTimeoutMs: 2000 });
+      await storage.put("f", utf8("x"));
+      await server.stop();
+      const startedMs = performance.now();
+      const found = await refusal(storage.read("f"));
+      expect(found).toMatchObject({ kind: "hostConnect", exitCode: 49, retryable: true });
+      expect(found.message).toMatch(/^unable to reach '\S+': connect ECONNREFUSED \S+ \(after \d attempts\)$/);
+      expect(performance.now() - startedMs).toBeLessThan(4000);
+    });
+
+    test("and comes back is waited for", async () => {
+      const { storage } = open();
+      await server.stop();
+      const put = storage.put("f", utf8("x"));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await server.start();
+      await put;
+      expect((await storage.stat("f"))?.sizeBytes).toBe(1);
+    });
+
+    test("but still connected is given up after the io-timeout, or at once when asked", async () => {
+      const asked = new AbortController();
+      const patient = open({}, { ioTimeoutMs: 1000 }).storage;
+      const hurried = open({}, { signal: asked.signal }).storage;
+      for (const storage of [patient, hurried]) await storage.put("f", utf8("x"));
+      server.pause();
+      try {
+        const reads = [refusal(patient.read("f")), refusal(hurried.read("f"))];
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        const startedMs = performance.now();
+        asked.abort();
+        expect(await reads[1]).toMatchObject({ kind: "term" });
+        expect(performance.now() - startedMs).toBeLessThan(200);
+        expect(await reads[0]).toMatchObject({ kind: "hostConnect", retryable: true });
+        expect(performance.now() - startedMs).toBeLessThan(5000);
+      } finally {
+        server.resume();
+      }
+    });
+
+    test("in mid-upload when asked to end leaves nothing of the upload, once it answers", async () => {
+      const asked = new AbortController();
+      const { storage, root } = open({}, { signal: asked.signal });
+      mkdirSync(join(root, "d"));
+      giveTo(join(root, "d"), server.user);
+      const source = (): ByteStream => streamWith(content(4 * MIB), 2 * MIB, () => asked.abort());
+      expect(await refusal(storage.putStream("d/f", source))).toMatchObject({ kind: "term" });
+      await storage.close();
+      await expect.poll(() => readdirSync(join(root, "d")), { timeout: 5000 }).toEqual([]);
+    });
+  });
+});
