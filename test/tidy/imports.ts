@@ -103,6 +103,8 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components/plan", "runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
+  // Clients of cloud services, for the dynamic resources: they run beside the engine and know nothing of it.
+  { prefix: "components/cloud", mayImport: [] },
   {
     prefix: "components",
     mayImport: ["components", "runtime/base", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],

@@ -1,0 +1,438 @@
+/**
+ * Buckets of Backblaze B2: made, taken over, changed, read and deleted, so that an answer that got lost or a second run does no harm.
+ *
+ * A bucket carries its owner in its own info (`pgbackstop-owner`), because its name is all that a failed call leaves behind: a bucket of that
+ * name with our mark is ours, one with another mark belongs to another program, one without a mark is taken over only when that is asked for.
+ * A bucket that was taken over is marked as such and never deleted. Settings that this client may not read are not told as changed.
+ *
+ * What a bucket shall be and what is found have the same shape, so that comparing is looking for differences; deciding (`bucketChanges`) is
+ * apart from doing.
+ */
+import { answerError, type B2Answer, type B2Client, isB2Error, listOf, objectOf, textOf } from "./b2Api";
+
+export const OWNER_MARK = "pgbackstop-owner";
+const ADOPTED_MARK = "pgbackstop-adopted";
+const REVISION_TRIES_MAX = 3;
+/** Pairs that a bucket's info may have. */
+const INFO_PAIRS_MAX = 10;
+const PAGE_SIZE = 1_000;
+const PAGES_MAX = 100_000;
+const DELETES_AT_ONCE = 8;
+
+/** Says how it goes on, one line. */
+export type Tell = (line: string) => void;
+
+/** Whole days; what is left out does not happen. */
+export interface LifecycleRule {
+  /** Beginning of the names that it is about; empty for all. */
+  readonly prefix: string;
+  /** What was overwritten or deleted is deleted for good so long after that. */
+  readonly deleteHiddenAfterDays?: number;
+  /** Unfinished large files are cancelled so long after their beginning. */
+  readonly cancelUnfinishedAfterDays?: number;
+  /** Only ever found: it hides files because of their age, and a backup needs files of any age. */
+  readonly hideUploadedAfterDays?: number;
+}
+
+export interface Retention {
+  readonly mode: string;
+  readonly days: number;
+}
+
+export interface BucketSettings {
+  readonly lifecycleRules: readonly LifecycleRule[];
+  readonly fileLockEnabled: boolean;
+  /** Null: new files are not locked by themselves. */
+  readonly defaultRetention: Retention | null;
+}
+
+export interface WantedBucket extends BucketSettings {
+  readonly bucketName: string;
+  /** Who this bucket belongs to: project, stack and name of the resource. */
+  readonly owner: string;
+  /** Take over a bucket that exists without our mark. */
+  readonly adopt: boolean;
+  /** In a bucket that was taken over: put our lifecycle rules in the place of all others, not beside them. */
+  readonly replaceLifecycleRules: boolean;
+  /** Delete all files with the bucket. */
+  readonly forceDestroy: boolean;
+}
+
+export interface FoundBucket {
+  readonly bucketId: string;
+  readonly bucketName: string;
+  readonly isPrivate: boolean;
+  readonly info: Readonly<Record<string, string>>;
+  readonly lifecycleRules: readonly LifecycleRule[];
+  /** Null when this client may not read it. */
+  readonly fileLock: { readonly enabled: boolean; readonly defaultRetention: Retention | null } | null;
+  readonly revision: number;
+}
+
+/** What is kept from one change to the next. */
+export interface KeptBucket {
+  readonly adopted: boolean;
+  /** The mark that we wrote last; differs from the wanted one after a renaming. */
+  readonly owner: string;
+  /** Prefixes of the rules that are ours. */
+  readonly prefixes: readonly string[];
+}
+
+export interface MadeBucket {
+  readonly found: FoundBucket;
+  readonly adopted: boolean;
+}
+
+/** Makes the bucket, or takes over the one that is there. @throws Error with the way out when its name is taken by somebody else */
+export async function createBucket(client: B2Client, wanted: WantedBucket, tell: Tell): Promise<MadeBucket> {
+  const existing = wanted.adopt ? await findBucketByName(client, wanted.bucketName) : null;
+  if (existing !== null) return takeOver(client, wanted, existing, tell);
+  if (wanted.adopt) {
+    throw new Error(
+      `there is no bucket "${wanted.bucketName}" that this key can see: nothing to adopt; create it, or check its name and the account`,
+    );
+  }
+  const made = await makeBucket(client, wanted);
+  const found = made ?? (await ownBucketOfName(client, wanted));
+  const adopted = found.info[ADOPTED_MARK] !== undefined;
+  return { found: await changeBucket(client, found.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }), adopted };
+}
+
+/** Brings an existing bucket of ours to what is wanted. @throws Error when it is gone or belongs to another program now */
+export async function updateBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
+  return changeBucket(client, bucketId, wanted, kept);
+}
+
+/** The bucket as it is; null when it is gone. */
+export async function findBucket(client: B2Client, bucketId: string): Promise<FoundBucket | null> {
+  return findOne(client, { bucketId });
+}
+
+/**
+ * Deletes the bucket, with its files only when that is said. One that was taken over is let go: our marks are removed, nothing else.
+ * @throws Error when it is not empty, when files are locked, when it belongs to another program now
+ */
+export async function deleteBucket(
+  client: B2Client,
+  bucketId: string,
+  { owner, adopted, forceDestroy }: { owner: string; adopted: boolean; forceDestroy: boolean },
+  tell: Tell,
+): Promise<void> {
+  const found = await findBucket(client, bucketId);
+  if (found === null) return;
+  const marked = found.info[OWNER_MARK];
+  if (marked !== undefined && marked !== owner) throw foreignBucket(found, marked);
+  if (adopted) {
+    await releaseBucket(client, found, owner);
+    tell(`bucket ${found.bucketName} was taken over, not made: it stays as it is`);
+    return;
+  }
+  const { accountId } = await client.account();
+  const remove = (): Promise<unknown> => client.call("b2_delete_bucket", { accountId, bucketId });
+  try {
+    await remove();
+  } catch (error) {
+    if (isB2Error(error, "bad_bucket_id")) return;
+    if (!isB2Error(error, "cannot_delete_non_empty_bucket")) throw error;
+    if (!forceDestroy) {
+      throw new Error(
+        `bucket "${found.bucketName}" is not empty, hidden versions and unfinished uploads count: it is not deleted; empty it yourself, or set forceDestroy and run an update first`,
+        { cause: error },
+      );
+    }
+    if (marked === undefined) {
+      throw new Error(`bucket "${found.bucketName}" has lost the mark ${OWNER_MARK}: nobody empties it; delete its files yourself`, { cause: error });
+    }
+    await emptyBucket(client, found, tell);
+    await remove();
+  }
+}
+
+/**
+ * The fields of b2_update_bucket that make `found` what is wanted; empty when nothing has to change. Pure.
+ * @throws Error when a rule of somebody else about the same files is in the way
+ */
+export function bucketChanges(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket): Readonly<Record<string, unknown>> {
+  const info = { ...found.info, [OWNER_MARK]: wanted.owner, ...(kept.adopted ? { [ADOPTED_MARK]: "yes" } : {}) };
+  const rules = mergedRules(found, wanted, kept);
+  return {
+    ...(sameInfo(info, found.info) ? {} : { bucketInfo: info }),
+    ...(found.isPrivate ? {} : { bucketType: "allPrivate" }),
+    ...(sameRules(rules, found.lifecycleRules) ? {} : { lifecycleRules: rules.map(ruleBody) }),
+    ...lockChanges(found.fileLock, wanted, kept.adopted),
+  };
+}
+
+/** Where the lock may not be read, what is wanted is said again. */
+function lockChanges(lock: FoundBucket["fileLock"], wanted: BucketSettings, adopted: boolean): Readonly<Record<string, unknown>> {
+  const { fileLockEnabled, defaultRetention } = wanted;
+  if (lock === null) return fileLockEnabled ? { fileLockEnabled: true, defaultRetention: retentionBody(defaultRetention) } : {};
+  // On a bucket that was taken over, a retention that nobody asked for belongs to whoever set it.
+  const isOurs = defaultRetention !== null || (!adopted && fileLockEnabled);
+  return {
+    ...(fileLockEnabled && !lock.enabled ? { fileLockEnabled: true } : {}),
+    ...(isOurs && !sameRetention(lock.defaultRetention, defaultRetention) ? { defaultRetention: retentionBody(defaultRetention) } : {}),
+  };
+}
+
+/**
+ * What of `found` concerns us, in the shape of what is wanted: rules of others in a bucket that was taken over are left out, and so is what
+ * may not be read or is not asked for. Equal to the wanted settings when nothing was changed by hand. Pure.
+ */
+export function ownSettings(
+  found: FoundBucket,
+  wanted: BucketSettings & { readonly replaceLifecycleRules: boolean },
+  adopted: boolean,
+): BucketSettings {
+  const prefixes = wanted.lifecycleRules.map((rule) => rule.prefix);
+  const isOurs = (rule: LifecycleRule): boolean => !adopted || wanted.replaceLifecycleRules || prefixes.includes(rule.prefix);
+  const lock = found.fileLock;
+  return {
+    lifecycleRules: found.lifecycleRules.filter(isOurs),
+    // Nobody can take object lock off again, so one that was put on by hand is no change to undo.
+    fileLockEnabled: lock === null || !wanted.fileLockEnabled ? wanted.fileLockEnabled : lock.enabled,
+    defaultRetention:
+      lock === null || (wanted.defaultRetention === null && (adopted || !wanted.fileLockEnabled)) ? wanted.defaultRetention : lock.defaultRetention,
+  };
+}
+
+/** True when both say the same, whatever the order of rules. */
+export function sameSettings(left: BucketSettings, right: BucketSettings): boolean {
+  return (
+    sameRules(left.lifecycleRules, right.lifecycleRules) &&
+    left.fileLockEnabled === right.fileLockEnabled &&
+    sameRetention(left.defaultRetention, right.defaultRetention)
+  );
+}
+
+async function takeOver(client: B2Client, wanted: WantedBucket, found: FoundBucket, tell: Tell): Promise<MadeBucket> {
+  const owner = found.info[OWNER_MARK];
+  if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(found, owner);
+  // Made here and forgotten by the state is still made here.
+  const adopted = owner === undefined || found.info[ADOPTED_MARK] !== undefined;
+  if (!found.isPrivate) {
+    throw new Error(`bucket "${found.bucketName}" is public: everybody could read the backups; make it private first, then adopt it`);
+  }
+  const changed = await changeBucket(client, found.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
+  tell(`took over bucket ${found.bucketName}`);
+  return { found: changed, adopted };
+}
+
+/** The new bucket; null when there is one of that name. */
+async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<FoundBucket | null> {
+  const { accountId } = await client.account();
+  try {
+    // May be repeated: the mark shows whether an earlier try went through.
+    const answer = await client.call("b2_create_bucket", {
+      accountId,
+      bucketName: wanted.bucketName,
+      bucketType: "allPrivate",
+      bucketInfo: { [OWNER_MARK]: wanted.owner },
+      lifecycleRules: wanted.lifecycleRules.map(ruleBody),
+      ...(wanted.fileLockEnabled ? { fileLockEnabled: true } : {}),
+    });
+    return foundBucket(answer);
+  } catch (error) {
+    if (isB2Error(error, "duplicate_bucket_name")) return null;
+    throw error;
+  }
+}
+
+/** The bucket of that name, which an earlier try of ours made. @throws Error with the way out when it was not ours */
+async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBucket): Promise<FoundBucket> {
+  const found = await findBucketByName(client, bucketName);
+  if (found === null) {
+    throw new Error(
+      `the bucket name "${bucketName}" is taken, and not by this account: names are shared by all customers of Backblaze; choose another one`,
+    );
+  }
+  const marked = found.info[OWNER_MARK];
+  if (marked === undefined) {
+    throw new Error(
+      `a bucket "${bucketName}" exists already in this account, and nothing says that it was made here; to use it say so: bucket: { existing: { name: "${bucketName}" } } (adopt: true of B2Bucket)`,
+    );
+  }
+  if (marked !== owner) throw foreignBucket(found, marked);
+  return found;
+}
+
+/** Reads, decides, changes; again when somebody else was faster. */
+async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
+  const { accountId } = await client.account();
+  for (let tries = 1; ; tries++) {
+    const found = await findBucket(client, bucketId);
+    if (found === null) throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update makes it anew`);
+    const marked = found.info[OWNER_MARK];
+    if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner) throw foreignBucket(found, marked);
+    const changes = bucketChanges(found, wanted, kept);
+    if (Object.keys(changes).length === 0) return found;
+    if (Object.keys(objectOf(changes["bucketInfo"])).length > INFO_PAIRS_MAX) {
+      throw new Error(`bucket "${found.bucketName}" has ${Object.keys(found.info).length} pairs of info: remove one, its mark needs a place`);
+    }
+    try {
+      return foundBucket(await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: found.revision }));
+    } catch (error) {
+      // Also what a lost answer of our own change looks like: it is found made.
+      if (!isB2Error(error, "conflict") || tries >= REVISION_TRIES_MAX) throw error;
+    }
+  }
+}
+
+async function releaseBucket(client: B2Client, bucket: FoundBucket, owner: string): Promise<void> {
+  const { accountId } = await client.account();
+  const { bucketId } = bucket;
+  for (let tries = 1; ; tries++) {
+    const found = tries === 1 ? bucket : await findBucket(client, bucketId);
+    if (found === null || found.info[OWNER_MARK] !== owner) return;
+    const { [OWNER_MARK]: _owner, [ADOPTED_MARK]: _adopted, ...bucketInfo } = found.info;
+    try {
+      await client.call("b2_update_bucket", { accountId, bucketId, bucketInfo, ifRevisionIs: found.revision });
+      return;
+    } catch (error) {
+      if (!isB2Error(error, "conflict") || tries >= REVISION_TRIES_MAX) throw error;
+    }
+  }
+}
+
+/** Deletes every version and every unfinished upload. @throws B2Error access_denied when object lock keeps one */
+async function emptyBucket(client: B2Client, { bucketId, bucketName }: FoundBucket, tell: Tell): Promise<void> {
+  tell(`emptying bucket ${bucketName}, as forceDestroy says`);
+  let start: object = {};
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const answer = await client.call("b2_list_unfinished_large_files", { bucketId, maxFileCount: 100, ...start });
+    for (const file of listOf(answer["files"])) {
+      await ignoring(client.call("b2_cancel_large_file", { fileId: textOf(objectOf(file)["fileId"]) }), "bad_request", "file_not_present");
+    }
+    if (textOf(answer["nextFileId"]) === "") break;
+    start = { startFileId: answer["nextFileId"] };
+  }
+  let deleted = 0;
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const answer = await client.call("b2_list_file_versions", { bucketId, maxFileCount: PAGE_SIZE });
+    const files = listOf(answer["files"]).map(objectOf);
+    if (files.length === 0) break;
+    for (let index = 0; index < files.length; index += DELETES_AT_ONCE) {
+      const removals = files.slice(index, index + DELETES_AT_ONCE).map((file) => {
+        const names = { fileName: textOf(file["fileName"]), fileId: textOf(file["fileId"]) };
+        return ignoring(client.call("b2_delete_file_version", names), "file_not_present");
+      });
+      await Promise.all(removals);
+    }
+    deleted += files.length;
+  }
+  tell(`deleted ${deleted} ${deleted === 1 ? "version" : "versions"} from bucket ${bucketName}`);
+}
+
+async function ignoring(work: Promise<unknown>, ...codes: readonly string[]): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isB2Error(error, ...codes)) throw error;
+  }
+}
+
+/** Rules that others have in a bucket that was taken over stay, unless ours replace them. */
+function mergedRules(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket): readonly LifecycleRule[] {
+  if (!kept.adopted || wanted.replaceLifecycleRules) return wanted.lifecycleRules;
+  const ours = new Set([...kept.prefixes, ...wanted.lifecycleRules.map((rule) => rule.prefix)]);
+  const others = found.lifecycleRules.filter((rule) => !ours.has(rule.prefix));
+  for (const other of others) {
+    const rule = wanted.lifecycleRules.find(({ prefix }) => prefix.startsWith(other.prefix) || other.prefix.startsWith(prefix));
+    if (rule === undefined) continue;
+    const harm = other.hideUploadedAfterDays === undefined ? "" : ` and hides files ${other.hideUploadedAfterDays} days after their upload`;
+    throw new Error(
+      `bucket "${found.bucketName}" has a lifecycle rule for "${other.prefix}" that covers "${rule.prefix}"${harm}, and Backblaze takes one rule per file: remove it, or let ours replace it (replaceLifecycleRules)`,
+    );
+  }
+  return [...others, ...wanted.lifecycleRules];
+}
+
+function foreignBucket(found: FoundBucket, owner: string): Error {
+  return new Error(
+    `bucket "${found.bucketName}" belongs to "${owner}", as its info says: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`,
+  );
+}
+
+async function findBucketByName(client: B2Client, bucketName: string): Promise<FoundBucket | null> {
+  return findOne(client, { bucketName });
+}
+
+async function findOne(client: B2Client, which: { bucketId: string } | { bucketName: string }): Promise<FoundBucket | null> {
+  const { accountId } = await client.account();
+  try {
+    const answer = await client.call("b2_list_buckets", { accountId, ...which, bucketTypes: ["all"] });
+    const [bucket] = listOf(answer["buckets"]);
+    return bucket === undefined ? null : foundBucket(objectOf(bucket));
+  } catch (error) {
+    if (isB2Error(error, "bad_bucket_id")) return null;
+    throw error;
+  }
+}
+
+function foundBucket(answer: B2Answer): FoundBucket {
+  const bucketId = textOf(answer["bucketId"]);
+  const { revision } = answer;
+  if (bucketId === "" || typeof revision !== "number") throw answerError("b2_list_buckets", "a bucket without bucketId or revision");
+  const lock = objectOf(answer["fileLockConfiguration"]);
+  const value = objectOf(lock["value"]);
+  return {
+    bucketId,
+    bucketName: textOf(answer["bucketName"]),
+    isPrivate: answer["bucketType"] === "allPrivate",
+    info: Object.fromEntries(Object.entries(objectOf(answer["bucketInfo"])).map(([key, text]) => [key, textOf(text)])),
+    lifecycleRules: listOf(answer["lifecycleRules"]).map((rule) => foundRule(objectOf(rule))),
+    fileLock:
+      lock["isClientAuthorizedToRead"] === true
+        ? { enabled: value["isFileLockEnabled"] === true, defaultRetention: foundRetention(objectOf(value["defaultRetention"])) }
+        : null,
+    revision,
+  };
+}
+
+/** "No retention" comes as `{ mode: null, period: null }`; years are days. */
+function foundRetention(answer: B2Answer): Retention | null {
+  const mode = textOf(answer["mode"]);
+  const period = objectOf(answer["period"]);
+  const { duration } = period;
+  if (mode === "" || mode === "none" || typeof duration !== "number") return null;
+  return { mode, days: period["unit"] === "years" ? duration * 365 : duration };
+}
+
+function retentionBody(retention: Retention | null): object {
+  return retention === null ? { mode: null } : { mode: retention.mode, period: { duration: retention.days, unit: "days" } };
+}
+
+const RULE_FIELDS = [
+  ["deleteHiddenAfterDays", "daysFromHidingToDeleting"],
+  ["hideUploadedAfterDays", "daysFromUploadingToHiding"],
+  ["cancelUnfinishedAfterDays", "daysFromStartingToCancelingUnfinishedLargeFiles"],
+] as const;
+
+function foundRule(answer: B2Answer): LifecycleRule {
+  const days = RULE_FIELDS.flatMap(([name, field]) => {
+    const value = answer[field];
+    return typeof value === "number" ? [[name, value] as const] : [];
+  });
+  return { prefix: textOf(answer["fileNamePrefix"]), ...Object.fromEntries(days) };
+}
+
+function ruleBody(rule: LifecycleRule): object {
+  return { fileNamePrefix: rule.prefix, ...Object.fromEntries(RULE_FIELDS.map(([name, field]) => [field, rule[name] ?? null])) };
+}
+
+function ruleText(rule: LifecycleRule): string {
+  return JSON.stringify(ruleBody(rule));
+}
+
+function sameRules(left: readonly LifecycleRule[], right: readonly LifecycleRule[]): boolean {
+  return left.map(ruleText).sort().join("\n") === right.map(ruleText).sort().join("\n");
+}
+
+function sameRetention(left: Retention | null, right: Retention | null): boolean {
+  return left?.mode === right?.mode && left?.days === right?.days;
+}
+
+function sameInfo(left: Readonly<Record<string, string>>, right: Readonly<Record<string, string>>): boolean {
+  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
+  return [...keys].every((key) => left[key] === right[key]);
+}

@@ -1,0 +1,178 @@
+/**
+ * Application keys of Backblaze B2. A key cannot be changed, only made and deleted, and its secret is told once: by the call that makes it.
+ *
+ * A key for one bucket is made by version 3 of the API: keys made by version 4 are "multi-bucket" keys even with one bucket, are not shown in
+ * the console, and programs that sign in natively at versions 1 to 3 (rclone, restic, duplicity and others) cannot use them. Where version 3
+ * is refused, version 4 makes it. Listing and deleting ask version 4 first, then 3, because each may know only the keys of its kind.
+ *
+ * Making a key is not safe to repeat. Each try has a name that nobody else has; after a failure that leaves open whether there is a key now,
+ * keys of that name are deleted and another one is made.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { answerError, type B2Answer, type B2ApiVersion, type B2Client, B2Error, isB2Error, listOf, objectOf, textOf } from "./b2Api";
+import type { Tell } from "./b2Buckets";
+
+const TRIES_MAX = 5;
+const PAGE_SIZE = 1_000;
+const PAGES_MAX = 1_000;
+const KEY_NAME_LENGTH_MAX = 100;
+/** Refusals that are about what was asked, whatever the version. */
+const SAME_AT_EVERY_VERSION = ["bad_bucket_id", "bad_json", "too_many_keys"];
+
+export interface WantedKey {
+  /** Beginning of the name; letters, digits and hyphens. */
+  readonly keyName: string;
+  /** Project, stack and name of the resource: a part of the name is made from it. */
+  readonly owner: string;
+  readonly capabilities: readonly string[];
+  /** At least one. */
+  readonly bucketIds: readonly string[];
+  /** Only files whose names begin like this. */
+  readonly namePrefix?: string | undefined;
+  readonly validDurationSeconds?: number | undefined;
+}
+
+export interface FoundKey {
+  readonly applicationKeyId: string;
+  /** The whole name, with what makes it unique. */
+  readonly fullKeyName: string;
+  /** Milliseconds since 1970; null for a key that does not end. */
+  readonly expiresAtMs: number | null;
+}
+
+export interface MadeKey extends FoundKey {
+  readonly applicationKey: string;
+  readonly apiVersion: B2ApiVersion;
+}
+
+/** Makes a key. @throws B2Error */
+export async function createKey(client: B2Client, wanted: WantedKey, tell: Tell): Promise<MadeKey> {
+  for (let failures = 1; ; failures++) {
+    const fullKeyName = uniqueName(wanted);
+    try {
+      return await makeKey(client, wanted, fullKeyName, tell);
+    } catch (error) {
+      if (!(error instanceof B2Error && error.unclear)) throw error;
+      await deleteStrays(client, fullKeyName);
+      if (failures >= TRIES_MAX) throw error;
+      await client.pause(failures, error);
+    }
+  }
+}
+
+/** The key; null when it is gone or has ended. `apiVersion`: how it was made. @throws B2Error */
+export async function findKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<FoundKey | null> {
+  const key = (await findKeyAt(client, applicationKeyId, 4)) ?? (await findOldKey(client, applicationKeyId, apiVersion));
+  return key === null ? null : foundKey(key);
+}
+
+/** Deletes the key; one that is gone already is no error. @throws B2Error */
+export async function deleteKey(client: B2Client, applicationKeyId: string): Promise<void> {
+  try {
+    await client.call("b2_delete_key", { applicationKeyId });
+  } catch (error) {
+    if (!(error instanceof B2Error) || error.status !== 400) throw error;
+    // Gone already, or of the kind that only version 3 knows.
+    const isThere = (await findKeyAt(client, applicationKeyId, 4)) ?? (await findKeyAt(client, applicationKeyId, 3));
+    if (isThere === null) return;
+    await client.call("b2_delete_key", { applicationKeyId }, { version: 3 });
+  }
+}
+
+/** `pgbackstop-prod-writer-1f3a9b2c-77c0d1e2`: whose it is, and which try. */
+function uniqueName({ keyName, owner }: WantedKey): string {
+  const ending = `-${createHash("sha256").update(owner).digest("hex").slice(0, 8)}-${randomBytes(4).toString("hex")}`;
+  return `${keyName.slice(0, KEY_NAME_LENGTH_MAX - ending.length)}${ending}`;
+}
+
+async function makeKey(client: B2Client, wanted: WantedKey, fullKeyName: string, tell: Tell): Promise<MadeKey> {
+  const { accountId } = await client.account();
+  const { bucketIds, namePrefix, validDurationSeconds } = wanted;
+  const body = {
+    accountId,
+    keyName: fullKeyName,
+    capabilities: wanted.capabilities,
+    ...(namePrefix === undefined ? {} : { namePrefix }),
+    ...(validDurationSeconds === undefined ? {} : { validDurationInSeconds: validDurationSeconds }),
+  };
+  const [bucketId] = bucketIds;
+  if (bucketIds.length === 1) {
+    try {
+      return madeKey(await client.call("b2_create_key", { ...body, bucketId }, { version: 3, repeatable: false }), 3);
+    } catch (error) {
+      if (!(error instanceof B2Error) || error.status !== 400 || isB2Error(error, ...SAME_AT_EVERY_VERSION)) throw error;
+      tell(`key ${fullKeyName} is made by version 4 of the API, because version 3 refuses it (${error.code}): the console will not show it`);
+    }
+  }
+  return madeKey(await client.call("b2_create_key", { ...body, bucketIds }, { version: 4, repeatable: false }), 4);
+}
+
+async function deleteStrays(client: B2Client, fullKeyName: string): Promise<void> {
+  try {
+    for (const version of [4, 3] as const) {
+      const keys = await listKeys(client, version).catch((error: unknown) => {
+        // Who may not list at version 3 could not make a key there either.
+        if (version === 3 && error instanceof B2Error && error.status === 400) return [];
+        throw error;
+      });
+      for (const key of keys) {
+        if (textOf(key["keyName"]) === fullKeyName) await deleteKey(client, textOf(key["applicationKeyId"]));
+      }
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `a key named ${fullKeyName} may have been made and could not be looked for: delete it in the console when it is there (${reason})`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function listKeys(client: B2Client, version: B2ApiVersion): Promise<B2Answer[]> {
+  const { accountId } = await client.account();
+  const keys: B2Answer[] = [];
+  let start = "";
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const from = start === "" ? {} : { startApplicationKeyId: start };
+    const answer = await client.call("b2_list_keys", { accountId, maxKeyCount: PAGE_SIZE, ...from }, { version });
+    keys.push(...listOf(answer["keys"]).map(objectOf));
+    start = textOf(answer["nextApplicationKeyId"]);
+    if (start === "") break;
+  }
+  return keys;
+}
+
+async function findKeyAt(client: B2Client, applicationKeyId: string, version: B2ApiVersion): Promise<B2Answer | null> {
+  const { accountId } = await client.account();
+  const answer = await client.call("b2_list_keys", { accountId, maxKeyCount: 1, startApplicationKeyId: applicationKeyId }, { version });
+  const [first] = listOf(answer["keys"]);
+  return first !== undefined && objectOf(first)["applicationKeyId"] === applicationKeyId ? objectOf(first) : null;
+}
+
+/** Where version 3 refuses to list, a key of version 4 is gone for sure; of another one nothing is known. */
+async function findOldKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<B2Answer | null> {
+  try {
+    return await findKeyAt(client, applicationKeyId, 3);
+  } catch (error) {
+    if (apiVersion === 4 && error instanceof B2Error && error.status === 400) return null;
+    throw error;
+  }
+}
+
+function foundKey(answer: B2Answer): FoundKey {
+  const expires = answer["expirationTimestamp"];
+  return {
+    applicationKeyId: textOf(answer["applicationKeyId"]),
+    fullKeyName: textOf(answer["keyName"]),
+    expiresAtMs: typeof expires === "number" ? expires : null,
+  };
+}
+
+function madeKey(answer: B2Answer, apiVersion: B2ApiVersion): MadeKey {
+  const applicationKey = textOf(answer["applicationKey"]);
+  const found = foundKey(answer);
+  if (applicationKey === "" || found.applicationKeyId === "") throw answerError("b2_create_key", "applicationKey or applicationKeyId is missing");
+  return { ...found, applicationKey, apiVersion };
+}

@@ -1,0 +1,432 @@
+/**
+ * What the engine calls for B2Bucket and B2ApplicationKey, in the process of the dynamic provider: translates between the resources'
+ * properties and cloud/, and keeps who is signed in.
+ *
+ * Signing in is configuration (`b2:applicationKeyId`, `b2:applicationKey`, else B2_APPLICATION_KEY_ID, B2_APPLICATION_KEY), never an input: it
+ * is not in the state, and changing it changes no resource. Outputs have the names of the inputs where they are the same thing: what was
+ * found stands in the place of what was wanted, and a difference is an update. In a preview, inputs that other resources have yet to
+ * produce are a marker; neither check nor diff judges them.
+ *
+ * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
+ */
+import { type B2ApiVersion, B2Client } from "../cloud/b2Api";
+import {
+  createBucket,
+  deleteBucket,
+  findBucket,
+  type FoundBucket,
+  type LifecycleRule,
+  OWNER_MARK,
+  ownSettings,
+  type Retention,
+  sameSettings,
+  type Tell,
+  updateBucket,
+  type WantedBucket,
+} from "../cloud/b2Buckets";
+import { createKey, deleteKey, findKey, type WantedKey } from "../cloud/b2Keys";
+
+/** The engine's marker of a value that is not known in a preview; the SDK keeps it to itself. */
+export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+export interface BucketInputs {
+  readonly bucketName: string;
+  readonly owner: string;
+  readonly lifecycleRules?: readonly LifecycleRule[];
+  readonly fileLockEnabled?: boolean;
+  readonly defaultRetention?: Retention;
+  readonly adopt?: boolean;
+  readonly replaceLifecycleRules?: boolean;
+  readonly forceDestroy?: boolean;
+}
+
+/** The inputs, found ones in the place of wanted ones, and what B2 tells. */
+export interface BucketOutputs extends BucketInputs {
+  bucketId: string;
+  accountId: string;
+  /** Host name for S3. */
+  s3Endpoint: string;
+  s3Region: string;
+  /** True for a bucket that was taken over: it is never deleted. */
+  adopted: boolean;
+  /** False when somebody made it public. */
+  isPrivate: boolean;
+  /** The mark that was found; empty when it is gone. */
+  foundOwner: string;
+}
+
+/** What the engine has of a bucket: all of it, or, of an older state, some. */
+export type BucketState = BucketInputs & Partial<BucketOutputs>;
+
+export interface KeyInputs extends WantedKey {
+  readonly rotationTrigger?: string;
+}
+
+export interface KeyOutputs extends KeyInputs {
+  applicationKeyId: string;
+  applicationKey: string;
+  fullKeyName: string;
+  apiVersion: B2ApiVersion;
+  expiresAtMs: number | null;
+}
+
+export interface CheckFailure {
+  readonly property: string;
+  readonly reason: string;
+}
+export interface Checked<T> {
+  readonly inputs: T;
+  readonly failures: CheckFailure[];
+}
+export interface Difference {
+  readonly changes: boolean;
+  readonly replaces: string[];
+  readonly deleteBeforeReplace: boolean;
+}
+
+export interface SignInSettings {
+  readonly get: (key: string) => string | undefined;
+}
+
+/** Most days that Backblaze locks a file by default. */
+const RETENTION_DAYS_MAX = 3_000;
+const LIFECYCLE_RULES_MAX = 100;
+/** Just below 1000 days. */
+const KEY_SECONDS_MAX = 86_399_999;
+const RETENTION_MODES = ["governance", "compliance"];
+
+/** Capabilities that a key of single buckets can have; the rest is about the whole account. */
+export const BUCKET_CAPABILITIES: readonly string[] = [
+  ...["listBuckets", "listAllBucketNames", "readBuckets", "listFiles", "readFiles", "shareFiles", "writeFiles", "deleteFiles"],
+  ...["readBucketEncryption", "writeBucketEncryption", "readBucketRetentions", "writeBucketRetentions"],
+  ...["readFileRetentions", "writeFileRetentions", "readFileLegalHolds", "writeFileLegalHolds", "bypassGovernance"],
+  ...["readBucketReplications", "writeBucketReplications", "readBucketNotifications", "writeBucketNotifications"],
+  ...["readBucketLogging", "writeBucketLogging", "readBucketLifecycleRules", "writeBucketLifecycleRules"],
+];
+
+/** Who signs in. The engine tells it once per process, before anything else; the processes are short. */
+let signIn: { readonly text: string; readonly client: B2Client | Error } | null = null;
+
+/** Takes the credentials from the stack's configuration or the environment. What is wrong with them is said by whoever needs them. */
+export async function configure(settings: SignInSettings, environment: Readonly<Record<string, string | undefined>> = process.env): Promise<void> {
+  const id = settings.get("b2:applicationKeyId");
+  const key = settings.get("b2:applicationKey");
+  const isConfigured = id !== undefined || key !== undefined;
+  const applicationKeyId = isConfigured ? id : environment["B2_APPLICATION_KEY_ID"];
+  const applicationKey = isConfigured ? key : environment["B2_APPLICATION_KEY"];
+  const endpoint = settings.get("b2:endpoint") ?? environment["B2_ENDPOINT"];
+  const text = JSON.stringify([applicationKeyId, applicationKey, endpoint]);
+  if (signIn?.text === text) return;
+  signIn = { text, client: openClient(applicationKeyId, applicationKey, endpoint) };
+}
+
+function openClient(applicationKeyId: string | undefined, applicationKey: string | undefined, endpoint: string | undefined): B2Client | Error {
+  const missing = [...(applicationKeyId ? [] : ["b2:applicationKeyId"]), ...(applicationKey ? [] : ["b2:applicationKey"])];
+  if (!applicationKeyId || !applicationKey) {
+    const way = "set it with pulumi config set --secret, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY in the environment";
+    return new Error(`nobody is signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${way}`);
+  }
+  try {
+    return new B2Client({ applicationKeyId, applicationKey, ...(endpoint === undefined ? {} : { endpoint }) });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+function loadClient(): B2Client {
+  if (signIn === null) throw new Error("nobody is signed in to Backblaze B2");
+  if (signIn.client instanceof Error) throw signIn.client;
+  return signIn.client;
+}
+
+export async function bucketCheck(olds: Partial<BucketInputs>, news: BucketInputs): Promise<Checked<BucketInputs>> {
+  const rules = known(news.lifecycleRules) ?? [];
+  const retention = known(news.defaultRetention);
+  return {
+    inputs: news,
+    failures: [
+      ...checkBucketName(known(news.bucketName)),
+      ...(rules.length > LIFECYCLE_RULES_MAX
+        ? [{ property: "lifecycleRules", reason: `${rules.length} rules: Backblaze takes ${LIFECYCLE_RULES_MAX}` }]
+        : []),
+      ...rules.flatMap((rule, index) => checkRule(rule, rules, index)),
+      ...(retention === undefined ? [] : checkRetention(retention, known(news.fileLockEnabled))),
+      ...(olds.fileLockEnabled === true && (news.fileLockEnabled ?? false) === false
+        ? [
+            {
+              property: "fileLockEnabled",
+              reason: "object lock cannot be taken off a bucket of Backblaze: leave it on, without defaultRetention to stop locking new files",
+            },
+          ]
+        : []),
+    ],
+  };
+}
+
+/** Another name is another bucket; everything else is changed in place. */
+export async function bucketDiff(_id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<Difference> {
+  const replaces = isUnknown(news.bucketName) || olds.bucketName === news.bucketName ? [] : ["bucketName"];
+  const changes =
+    replaces.length > 0 ||
+    hasUnknown(news) ||
+    !sameSettings(settingsOf(olds), settingsOf(news)) ||
+    olds.isPrivate === false ||
+    olds.owner !== news.owner ||
+    (olds.foundOwner !== undefined && olds.foundOwner !== news.owner) ||
+    FLAGS.some((flag) => (olds[flag] ?? false) !== (news[flag] ?? false));
+  return { changes, replaces, deleteBeforeReplace: false };
+}
+
+export async function bucketCreate(inputs: BucketInputs): Promise<{ id: string; outs: BucketOutputs }> {
+  const client = loadClient();
+  const { found, adopted } = await createBucket(client, wantedBucket(inputs), tell);
+  return { id: found.bucketId, outs: await bucketOutputs(client, inputs, found, adopted) };
+}
+
+export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<{ outs: BucketOutputs }> {
+  const client = loadClient();
+  // Said to be taken over once, it is never deleted again, whatever is said later.
+  const adopted = olds.adopted === true || news.adopt === true;
+  const prefixes = (olds.lifecycleRules ?? []).map((rule) => rule.prefix);
+  const found = await updateBucket(client, id, wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
+  return { outs: await bucketOutputs(client, news, found, adopted) };
+}
+
+/** The true state; an empty id when the bucket is gone. Settings that were changed by hand are found ones now, and told. */
+export async function bucketRead(
+  id: string,
+  props: Partial<BucketOutputs> = {},
+): Promise<{ id: string; props?: BucketOutputs; inputs?: BucketInputs }> {
+  const client = loadClient();
+  const found = await findBucket(client, id);
+  if (found === null) {
+    tell(`bucket ${props.bucketName ?? id} is gone`);
+    return { id: "" };
+  }
+  const adopted = props.adopted ?? true;
+  const inputs = { ...inputsOf(props), bucketName: found.bucketName, owner: props.owner ?? found.info[OWNER_MARK] ?? "" };
+  const outputs = await bucketOutputs(client, inputs, found, adopted);
+  for (const line of bucketDrift(inputs, outputs)) tell(`changed by hand: bucket ${found.bucketName}: ${line}`);
+  return { id, props: outputs, inputs: inputsOf(outputs) };
+}
+
+export async function bucketDelete(id: string, props: Partial<BucketOutputs>): Promise<void> {
+  // A state that does not say it was made here is no reason to delete.
+  const { owner = "", adopted = true, forceDestroy = false } = props;
+  await deleteBucket(loadClient(), id, { owner, adopted, forceDestroy }, tell);
+}
+
+export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Promise<Checked<KeyInputs>> {
+  const capabilities = known(news.capabilities) ?? BUCKET_CAPABILITIES;
+  const seconds = known(news.validDurationSeconds);
+  const wrong = capabilities.filter((name) => !isUnknown(name) && !BUCKET_CAPABILITIES.includes(name));
+  const failures: CheckFailure[] = [];
+  const fail = (property: string, reason: string): void => void failures.push({ property, reason });
+  if (!isUnknown(news.keyName) && !/^[A-Za-z0-9-]{1,80}$/.test(news.keyName)) {
+    fail("keyName", `"${news.keyName}" is no name for a key: 1 to 80 letters, digits and hyphens`);
+  }
+  if (capabilities.length === 0) fail("capabilities", "a key without capabilities can do nothing");
+  if (wrong.length > 0) fail("capabilities", `${wrong.join(", ")} cannot be given to a key of single buckets`);
+  if (!isUnknown(news.bucketIds) && (news.bucketIds ?? []).length === 0) {
+    fail("bucketIds", "a key without buckets would reach all of them: name at least one");
+  }
+  if (seconds !== undefined && !isWithin(seconds, 1, KEY_SECONDS_MAX)) {
+    fail("validDurationSeconds", `${seconds} is outside 1 to ${KEY_SECONDS_MAX} (below 1000 days)`);
+  }
+  return { inputs: news, failures };
+}
+
+/** Keys cannot be changed: whatever differs makes a new one, and the old one is deleted when everybody has the new one. */
+export async function keyDiff(_id: string, olds: Partial<KeyOutputs>, news: KeyInputs): Promise<Difference> {
+  const same: Readonly<Record<string, boolean>> = {
+    keyName: olds.keyName === news.keyName,
+    capabilities: sameSet(olds.capabilities, news.capabilities),
+    bucketIds: sameSet(olds.bucketIds, news.bucketIds),
+    namePrefix: (olds.namePrefix ?? "") === (news.namePrefix ?? ""),
+    validDurationSeconds: (olds.validDurationSeconds ?? 0) === (news.validDurationSeconds ?? 0),
+    rotationTrigger: (olds.rotationTrigger ?? "") === (news.rotationTrigger ?? ""),
+  };
+  const replaces = Object.keys(same).filter((name) => same[name] !== true && !hasUnknown(news[name as keyof KeyInputs]));
+  return { changes: replaces.length > 0 || hasUnknown(news), replaces, deleteBeforeReplace: false };
+}
+
+export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: KeyOutputs }> {
+  const bucketIds = [...new Set(inputs.bucketIds)].sort();
+  const made = await createKey(loadClient(), { ...inputs, bucketIds, capabilities: [...new Set(inputs.capabilities)].sort() }, tell);
+  return { id: made.applicationKeyId, outs: { ...keyInputsOf(inputs), ...made } };
+}
+
+/** A key whose bucket turned out to be the same one: nothing to do. */
+export async function keyUpdate(_id: string, olds: KeyOutputs, news: KeyInputs): Promise<{ outs: KeyOutputs }> {
+  return { outs: { ...olds, ...keyInputsOf(news) } };
+}
+
+/** Whether it is still there; the secret comes from the state, B2 does not tell it again. */
+export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: string; props?: KeyOutputs }> {
+  if (props?.applicationKey === undefined) throw new Error("a key cannot be imported: its secret is told only when it is made");
+  const found = await findKey(loadClient(), id, props.apiVersion ?? 4);
+  if (found === null) {
+    tell(`key ${props.fullKeyName ?? id} is gone`);
+    return { id: "" };
+  }
+  return { id, props: { ...props, ...found } };
+}
+
+export async function keyDelete(id: string): Promise<void> {
+  await deleteKey(loadClient(), id);
+}
+
+const FLAGS = ["adopt", "replaceLifecycleRules", "forceDestroy"] as const;
+
+function checkBucketName(name: string | undefined): CheckFailure[] {
+  if (name === undefined) return [];
+  const isName = /^[a-z0-9][a-z0-9.-]{4,61}[a-z0-9]$/.test(name) && !name.includes("..") && !/^[0-9.]+$/.test(name) && !name.startsWith("b2-");
+  if (isName) return [];
+  return [
+    {
+      property: "bucketName",
+      reason: `"${name}" is no name for a bucket: 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-`,
+    },
+  ];
+}
+
+function checkRule(rule: LifecycleRule, rules: readonly LifecycleRule[], index: number): CheckFailure[] {
+  if (isUnknown(rule) || hasUnknown(rule)) return [];
+  const property = `lifecycleRules[${index}]`;
+  const days = [rule.deleteHiddenAfterDays, rule.cancelUnfinishedAfterDays].filter((value) => value !== undefined);
+  const other = rules
+    .slice(0, index)
+    .find((each) => !hasUnknown(each) && (each.prefix.startsWith(rule.prefix) || rule.prefix.startsWith(each.prefix)));
+  return [
+    ...(rule.hideUploadedAfterDays === undefined
+      ? []
+      : [{ property, reason: "hideUploadedAfterDays hides files because of their age: a backup needs files of any age, old WAL included" }]),
+    ...(days.length === 0 || !days.every((value) => isWithin(value, 1, Number.MAX_SAFE_INTEGER))
+      ? [{ property, reason: "a rule needs deleteHiddenAfterDays or cancelUnfinishedAfterDays, whole days from 1" }]
+      : []),
+    ...(other === undefined
+      ? []
+      : [{ property, reason: `"${other.prefix}" and "${rule.prefix}" are about the same files: Backblaze takes one rule per file` }]),
+  ];
+}
+
+function checkRetention(retention: Retention, fileLockEnabled: boolean | undefined): CheckFailure[] {
+  const property = "defaultRetention";
+  if (hasUnknown(retention)) return [];
+  return [
+    ...(RETENTION_MODES.includes(retention.mode) ? [] : [{ property, reason: `mode "${retention.mode}" is none of ${RETENTION_MODES.join(", ")}` }]),
+    ...(isWithin(retention.days, 1, RETENTION_DAYS_MAX)
+      ? []
+      : [{ property, reason: `${retention.days} days are outside 1 to ${RETENTION_DAYS_MAX}` }]),
+    ...(fileLockEnabled === true ? [] : [{ property, reason: "a retention needs fileLockEnabled" }]),
+  ];
+}
+
+function wantedBucket(inputs: BucketInputs): WantedBucket {
+  return {
+    ...settingsOf(inputs),
+    bucketName: inputs.bucketName,
+    owner: inputs.owner,
+    adopt: inputs.adopt ?? false,
+    replaceLifecycleRules: inputs.replaceLifecycleRules ?? false,
+    forceDestroy: inputs.forceDestroy ?? false,
+  };
+}
+
+function settingsOf(inputs: Partial<BucketInputs>): {
+  lifecycleRules: readonly LifecycleRule[];
+  fileLockEnabled: boolean;
+  defaultRetention: Retention | null;
+} {
+  return {
+    lifecycleRules: inputs.lifecycleRules ?? [],
+    fileLockEnabled: inputs.fileLockEnabled ?? false,
+    defaultRetention: inputs.defaultRetention ?? null,
+  };
+}
+
+/** The inputs among the outputs, in the form in which a program gives them. */
+function inputsOf(props: Partial<BucketInputs>): BucketInputs {
+  const { bucketName = "", owner = "", lifecycleRules, fileLockEnabled, defaultRetention } = props;
+  return {
+    bucketName,
+    owner,
+    ...(lifecycleRules === undefined ? {} : { lifecycleRules }),
+    ...(fileLockEnabled === undefined ? {} : { fileLockEnabled }),
+    ...(defaultRetention === undefined || defaultRetention === null ? {} : { defaultRetention }),
+    ...Object.fromEntries(FLAGS.flatMap((flag) => (props[flag] === undefined ? [] : [[flag, props[flag]]]))),
+  };
+}
+
+async function bucketOutputs(client: B2Client, inputs: BucketInputs, found: FoundBucket, adopted: boolean): Promise<BucketOutputs> {
+  const { accountId, s3Endpoint, s3Region } = await client.account();
+  const own = ownSettings(found, wantedBucket(inputs), adopted);
+  const { defaultRetention: _wanted, ...others } = inputsOf(inputs);
+  return {
+    ...others,
+    bucketName: found.bucketName,
+    ...(others.lifecycleRules === undefined && own.lifecycleRules.length === 0 ? {} : { lifecycleRules: own.lifecycleRules }),
+    ...(others.fileLockEnabled === undefined && !own.fileLockEnabled ? {} : { fileLockEnabled: own.fileLockEnabled }),
+    ...(own.defaultRetention === null ? {} : { defaultRetention: own.defaultRetention }),
+    bucketId: found.bucketId,
+    accountId,
+    s3Endpoint,
+    s3Region,
+    adopted,
+    isPrivate: found.isPrivate,
+    foundOwner: found.info[OWNER_MARK] ?? "",
+  };
+}
+
+/** What differs between the state and the bucket, one line each. */
+function bucketDrift(before: BucketInputs, after: BucketOutputs): string[] {
+  const [was, is] = [settingsOf(before), settingsOf(after)];
+  const names = ["lifecycleRules", "fileLockEnabled", "defaultRetention"] as const;
+  const differing = names.filter((name) => !sameSettings({ ...was, [name]: is[name] }, was));
+  return [
+    ...differing.map((name) => `${name} ${JSON.stringify(was[name])} → ${JSON.stringify(is[name])}`),
+    ...(after.isPrivate ? [] : ["it is public"]),
+    ...(after.foundOwner === before.owner ? [] : [after.foundOwner === "" ? "its mark is gone" : `it is marked as that of "${after.foundOwner}"`]),
+  ];
+}
+
+function keyInputsOf(inputs: KeyInputs): KeyInputs {
+  const { keyName, owner, capabilities, bucketIds, namePrefix, validDurationSeconds, rotationTrigger } = inputs;
+  return {
+    keyName,
+    owner,
+    capabilities,
+    bucketIds,
+    ...(namePrefix === undefined ? {} : { namePrefix }),
+    ...(validDurationSeconds === undefined ? {} : { validDurationSeconds }),
+    ...(rotationTrigger === undefined ? {} : { rotationTrigger }),
+  };
+}
+
+function sameSet(left: readonly string[] | undefined, right: readonly string[] | undefined): boolean {
+  return JSON.stringify([...new Set(left)].sort()) === JSON.stringify([...new Set(right)].sort());
+}
+
+function isUnknown(value: unknown): boolean {
+  return value === UNKNOWN;
+}
+
+/** True when the value is, or holds, one that is not known yet. */
+function hasUnknown(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return isUnknown(value);
+  return Object.entries(value).some(([name, item]) => name !== "__provider" && hasUnknown(item));
+}
+
+/** The value, undefined while it is not known. */
+function known<T>(value: T | undefined): T | undefined {
+  return isUnknown(value) ? undefined : value;
+}
+
+function isWithin(value: number, min: number, max: number): boolean {
+  return Number.isInteger(value) && value >= min && value <= max;
+}
+
+/** Lines on standard output of the provider are shown by the engine as they come. */
+const tell: Tell = (line) => {
+  process.stdout.write(`${line}\n`);
+};

@@ -1,0 +1,67 @@
+/**
+ * The dynamic resource behind an application key of Backblaze B2. Only the declaration: what it does is in b2.ts, loaded by the name of this
+ * package when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import type { KeyInputs, KeyOutputs } from "./b2";
+
+export interface B2ApplicationKeyArgs {
+  /**
+   * Beginning of the key's name in the console; what makes it unique is added. Letters, digits and hyphens, at most 80.
+   * @example "orders-writer"
+   */
+  keyName: pulumi.Input<string>;
+  /**
+   * What the key may do, in Backblaze's words.
+   * @example ["listBuckets", "listFiles", "readFiles"]
+   */
+  capabilities: pulumi.Input<pulumi.Input<string>[]>;
+  /** Ids of the buckets that it may be used with; at least one. */
+  bucketIds: pulumi.Input<pulumi.Input<string>[]>;
+  /** Only files whose names begin like this. pgBackRest also lists the root of the bucket: prefer one bucket per repository. */
+  namePrefix?: pulumi.Input<string>;
+  /** The key ends after so many seconds, below 1000 days. Left out, it does not end. */
+  validDurationSeconds?: pulumi.Input<number>;
+  /**
+   * Any text; another one makes a new key, and deletes the old one when everything that uses it has the new one.
+   * @example "2026-11"
+   */
+  rotationTrigger?: pulumi.Input<string>;
+}
+
+type B2Module = typeof import("./b2");
+
+const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
+  configure: (req) => (require("pgbackstop/dynamic/b2") as B2Module).configure(req.config),
+  check: (olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).keyCheck(olds, news),
+  diff: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).keyDiff(id, olds, news),
+  create: (inputs) => (require("pgbackstop/dynamic/b2") as B2Module).keyCreate(inputs),
+  read: (id, props) => (require("pgbackstop/dynamic/b2") as B2Module).keyRead(id, props),
+  update: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).keyUpdate(id, olds, news),
+  delete: (id) => (require("pgbackstop/dynamic/b2") as B2Module).keyDelete(id),
+};
+
+/**
+ * An application key of Backblaze B2 for single buckets.
+ *
+ * A key cannot be changed: every other argument makes a new one first and deletes the old one last. Its secret is in the state, encrypted; B2
+ * tells it once. Who signs in is configuration, as with `B2Bucket`.
+ *
+ * `new B2ApplicationKey("reader", { keyName: "orders-reader", bucketIds: [bucket.bucketId], capabilities: ["listBuckets", "listFiles", "readFiles"] });`
+ */
+export class B2ApplicationKey extends pulumi.dynamic.Resource {
+  declare readonly applicationKeyId: pulumi.Output<string>;
+  /** Secret. */
+  declare readonly applicationKey: pulumi.Output<string>;
+  /** The whole name, as the console shows it. */
+  declare readonly fullKeyName: pulumi.Output<string>;
+  /** Milliseconds since 1970; null for a key that does not end. */
+  declare readonly expiresAtMs: pulumi.Output<number | null>;
+
+  constructor(name: string, args: B2ApplicationKeyArgs, opts: pulumi.CustomResourceOptions = {}) {
+    const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
+    const outputs = { applicationKeyId: undefined, applicationKey: undefined, fullKeyName: undefined, apiVersion: undefined, expiresAtMs: undefined };
+    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["applicationKey"] };
+    super(provider, name, { ...args, owner, ...outputs }, pulumi.mergeOptions(opts, own), "index", "B2ApplicationKey");
+  }
+}

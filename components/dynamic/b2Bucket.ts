@@ -1,0 +1,109 @@
+/**
+ * The dynamic resource behind a bucket of Backblaze B2. Only the declaration: what it does is in b2.ts, loaded by the name of this package
+ * when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import type { BucketInputs, BucketState } from "./b2";
+
+/** What happens to files by themselves, in whole days; what is left out does not happen. */
+export interface B2LifecycleRule {
+  /**
+   * Beginning of the names that the rule is about; the empty text is about all files.
+   * @example "pgbackrest/"
+   */
+  prefix: pulumi.Input<string>;
+  /** Versions that were overwritten or deleted are gone for good after so many days. */
+  deleteHiddenAfterDays?: pulumi.Input<number>;
+  /** Uploads that were begun and never ended are cancelled after so many days. */
+  cancelUnfinishedAfterDays?: pulumi.Input<number>;
+}
+
+/** How long every new file is locked. */
+export interface B2Retention {
+  /** `governance` (a key with bypassGovernance can end it) or `compliance` (nobody can, Backblaze included). */
+  mode: pulumi.Input<string>;
+  days: pulumi.Input<number>;
+}
+
+export interface B2BucketArgs {
+  /**
+   * Name of the bucket: 6 to 63 lower-case letters, digits, dots and hyphens, unlike that of any other customer. Another name is another bucket.
+   * @example "acme-orders-pg"
+   */
+  bucketName: pulumi.Input<string>;
+  /**
+   * Rules of the bucket. In a bucket that is taken over, rules about other files stay beside them.
+   * @default none
+   */
+  lifecycleRules?: pulumi.Input<pulumi.Input<B2LifecycleRule>[]>;
+  /**
+   * Object lock. It can be put on, and never taken off.
+   * @default false
+   */
+  fileLockEnabled?: pulumi.Input<boolean>;
+  /** Locks every new file so long; needs `fileLockEnabled`. */
+  defaultRetention?: pulumi.Input<B2Retention>;
+  /**
+   * Take over a bucket that exists. Its mark, the lifecycle rules named here, and object lock when asked for, are changed; nothing else. It is
+   * never deleted: with the resource, only the mark goes.
+   * @default false
+   */
+  adopt?: pulumi.Input<boolean>;
+  /**
+   * In a bucket that is taken over: put the rules named here in the place of all others.
+   * @default false
+   */
+  replaceLifecycleRules?: pulumi.Input<boolean>;
+  /**
+   * Delete all files with the bucket. It must be set by an update before the one that deletes.
+   * @default false
+   */
+  forceDestroy?: pulumi.Input<boolean>;
+}
+
+type B2Module = typeof import("./b2");
+
+const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
+  configure: (req) => (require("pgbackstop/dynamic/b2") as B2Module).configure(req.config),
+  check: (olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).bucketCheck(olds, news),
+  diff: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).bucketDiff(id, olds, news),
+  create: (inputs) => (require("pgbackstop/dynamic/b2") as B2Module).bucketCreate(inputs),
+  read: (id, props) => (require("pgbackstop/dynamic/b2") as B2Module).bucketRead(id, props),
+  update: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).bucketUpdate(id, olds, news),
+  delete: (id, props) => (require("pgbackstop/dynamic/b2") as B2Module).bucketDelete(id, props),
+};
+
+/**
+ * A private bucket of Backblaze B2.
+ *
+ * Who signs in is configuration: `b2:applicationKeyId` and `b2:applicationKey` of the stack, else the environment's B2_APPLICATION_KEY_ID and
+ * B2_APPLICATION_KEY. The bucket is marked in its info as that of this project, stack and name; a bucket with another mark is refused.
+ * Destroying it fails while there is anything in it, unless `forceDestroy` says otherwise.
+ *
+ * `new B2Bucket("backups", { bucketName: "acme-orders-pg", lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 14 }] });`
+ */
+export class B2Bucket extends pulumi.dynamic.Resource {
+  declare readonly bucketName: pulumi.Output<string>;
+  declare readonly bucketId: pulumi.Output<string>;
+  declare readonly accountId: pulumi.Output<string>;
+  /** Host name for S3: `s3.eu-central-003.backblazeb2.com`. */
+  declare readonly s3Endpoint: pulumi.Output<string>;
+  /** `eu-central-003` */
+  declare readonly s3Region: pulumi.Output<string>;
+  /** True for a bucket that was taken over: it is never deleted. */
+  declare readonly adopted: pulumi.Output<boolean>;
+
+  constructor(name: string, args: B2BucketArgs, opts: pulumi.CustomResourceOptions = {}) {
+    const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
+    const outputs = {
+      bucketId: undefined,
+      accountId: undefined,
+      s3Endpoint: undefined,
+      s3Region: undefined,
+      adopted: undefined,
+      isPrivate: undefined,
+      foundOwner: undefined,
+    };
+    super(provider, name, { ...args, owner, ...outputs }, opts, "index", "B2Bucket");
+  }
+}
