@@ -5,10 +5,10 @@
  * before it says so, since PostgreSQL ends the recovery there.
  */
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { toBackupError } from "../base/errors";
 import type { Spool } from "../local/spool";
 import { type Prefetcher, queueOf } from "./prefetch";
-import { type BackgroundProcess, statusError } from "./spoolPush";
+import { type BackgroundProcess, waitInSpool } from "./spoolWait";
 
 export interface SpoolGetOptions {
   readonly walName: string;
@@ -18,44 +18,23 @@ export interface SpoolGetOptions {
   readonly timeoutMs: number;
 }
 
-const POLL_MS = 100;
-const START_MS = 3000;
-
 /** True when it came out of the queue; null when the queue's process found it nowhere, so that the caller must ask. @throws the status' error; archiveTimeout */
-export async function getThroughSpool(spool: Spool, options: SpoolGetOptions, background: BackgroundProcess, ctx: Context): Promise<true | null> {
+export function getThroughSpool(spool: Spool, options: SpoolGetOptions, background: BackgroundProcess, ctx: Context): Promise<true | null> {
   const { walName, destination, timeoutMs } = options;
-  const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
-  let startedAtMs: number | null = null;
-  for (;;) {
+  const look = async (hasStarted: boolean): Promise<true | undefined> => {
     const present = await clearQueue(spool, options);
-    if (present.has(walName) && (await spool.moveOut(walName, destination))) {
-      const wanted = queueOf(walName, options);
-      const left = wanted.filter((name) => present.has(name)).length;
-      if (startedAtMs === null && left < wanted.length / 2 && !background.isRunning()) background.start();
-      ctx.log.info(`found ${walName} in the archive asynchronously`);
-      return true;
-    }
-    const status = await spool.findStatus(walName);
-    if (status?.kind === "ok") {
-      await spool.remove(`${walName}.ok`);
-      return null;
-    }
-    if (status !== null && startedAtMs !== null) throw statusError(status.code, status.message);
-    const nowMs = ctx.clock.monotonicMs();
-    if ((startedAtMs === null || nowMs - startedAtMs > START_MS) && !background.isRunning()) {
-      await spool.make();
-      await spool.clearErrors(walName);
-      background.start();
-      startedAtMs = nowMs;
-    }
-    if (nowMs >= deadlineMs) {
-      const seconds = Math.round(timeoutMs / 1000);
-      throw fail("archiveTimeout", `unable to get WAL file '${walName}' from the archive asynchronously after ${seconds} second(s)`, {
-        retryable: true,
-      });
-    }
-    await ctx.clock.sleep(POLL_MS, ctx.signal);
-  }
+    if (!present.has(walName) || !(await spool.moveOut(walName, destination))) return undefined;
+    const wanted = queueOf(walName, options);
+    const left = wanted.filter((name) => present.has(name)).length;
+    if (!hasStarted && left < wanted.length / 2 && !background.isRunning()) background.start();
+    ctx.log.info(`found ${walName} in the archive asynchronously`);
+    return true;
+  };
+  const accept = async (): Promise<null> => {
+    await spool.remove(`${walName}.ok`);
+    return null;
+  };
+  return waitInSpool<true | null>(spool, { walName, verb: "get", timeoutMs, look, accept }, background, ctx);
 }
 
 /** The background process: fills the queue with the segment that was asked for and those that follow. */

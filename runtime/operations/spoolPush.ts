@@ -7,52 +7,22 @@
  */
 import { stat } from "node:fs/promises";
 import type { Context } from "../base/context";
-import { ERRORS, type ErrorKind, fail, toBackupError } from "../base/errors";
+import { toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import type { Spool } from "../local/spool";
+import type { Spool, SpoolStatus } from "../local/spool";
 import { listReady } from "../postgres/archiveStatus";
 import type { AcknowledgePolicy } from "./acknowledge";
 import type { PushQueue } from "./pushQueue";
 import { repoErrorLine } from "./results";
-
-/** The process in the background, as the one in the foreground sees it. */
-export interface BackgroundProcess {
-  isRunning(): boolean;
-  start(): void;
-}
-
-const POLL_MS = 100;
-/** A process that was started and is not seen running within this time has ended: another one may be needed. */
-const START_MS = 3000;
+import { type BackgroundProcess, waitInSpool } from "./spoolWait";
 
 /** Waits for the file's status, starting the background process when there is none. @throws the status' error; archiveTimeout (82) */
-export async function pushThroughSpool(spool: Spool, walName: string, background: BackgroundProcess, timeoutMs: number, ctx: Context): Promise<void> {
-  const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
-  let startedAtMs: number | null = null;
-  for (;;) {
-    const status = await spool.findStatus(walName);
-    if (status?.kind === "ok") {
-      for (const text of okWarnings(walName, status.code, status.message)) ctx.log.warn(text);
-      ctx.log.info(`pushed WAL file '${walName}' to the archive asynchronously`);
-      return;
-    }
-    // An error of an earlier run counts only when a new one has come to the same end.
-    if (status !== null && startedAtMs !== null) throw statusError(status.code, status.message);
-    const nowMs = ctx.clock.monotonicMs();
-    if ((startedAtMs === null || nowMs - startedAtMs > START_MS) && !background.isRunning()) {
-      await spool.make();
-      await spool.clearErrors(walName);
-      background.start();
-      startedAtMs = nowMs;
-    }
-    if (nowMs >= deadlineMs) {
-      const seconds = Math.round(timeoutMs / 1000);
-      throw fail("archiveTimeout", `unable to push WAL file '${walName}' to the archive asynchronously after ${seconds} second(s)`, {
-        retryable: true,
-      });
-    }
-    await ctx.clock.sleep(POLL_MS, ctx.signal);
-  }
+export function pushThroughSpool(spool: Spool, walName: string, background: BackgroundProcess, timeoutMs: number, ctx: Context): Promise<void> {
+  const accept = async ({ code, message }: SpoolStatus): Promise<void> => {
+    for (const text of okWarnings(walName, code, message)) ctx.log.warn(text);
+    ctx.log.info(`pushed WAL file '${walName}' to the archive asynchronously`);
+  };
+  return waitInSpool(spool, { walName, verb: "push", timeoutMs, accept }, background, ctx);
 }
 
 export interface SpoolPushOptions {
@@ -112,11 +82,4 @@ async function openWork(spool: Spool, { walDirectory, batchSizeBytes }: SpoolPus
 function okWarnings(walName: string, code: number, message: string): string[] {
   if (code !== 0) return [`WAL segment '${walName}' was not pushed due to error [${code}] and was manually skipped: ${message}`];
   return message === "" ? [] : [message];
-}
-
-/** An error as another process wrote it down. */
-export function statusError(code: number, message: string): Error {
-  const kind = (Object.keys(ERRORS) as ErrorKind[]).find((name) => ERRORS[name] === code) ?? "unhandled";
-  const [text = "", ...hints] = message.split("\nHINT: ");
-  return fail(kind, text, { hint: hints });
 }
