@@ -55,6 +55,7 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
       timeoutMs: config.archiveTimeoutMs,
+      mayPushAhead: () => lockArchive(host, ctx),
     },
     ctx,
   );

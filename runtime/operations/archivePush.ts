@@ -33,6 +33,12 @@ export interface ArchivePushOptions {
   readonly graceMs: number;
   /** How long the requested file may take at all (`archive-timeout`): a repository that hangs must not hang PostgreSQL's archiver. */
   readonly timeoutMs: number;
+  /**
+   * Asked once, before the first file is pushed that was not asked for: false where another process archives. The requested file is pushed
+   * whatever it says, as stock does, which takes no lock for a single file; what lies ahead another process may be writing under the same
+   * names. Absent: always.
+   */
+  mayPushAhead?(): boolean;
 }
 
 export interface ArchivePushOutcome {
@@ -80,9 +86,13 @@ export async function archivePush(
     if (fatal !== null || settled.size === repos.length) over.abort();
   };
 
-  const ways = new Map(
-    repos.map((repo) => [repo.key, new Lane(repo, preparer, { ...options, cluster: options.cluster ?? requested.cluster }, laneCtx)]),
-  );
+  let mayGoAhead: boolean | undefined;
+  const laneOptions: LaneOptions = {
+    ...options,
+    cluster: options.cluster ?? requested.cluster,
+    mayPushAhead: (): boolean => (mayGoAhead ??= options.mayPushAhead?.() ?? true),
+  };
+  const ways = new Map(repos.map((repo) => [repo.key, new Lane(repo, preparer, laneOptions, laneCtx)]));
   const lanes = repos.map(async (repo) => {
     const lane = ways.get(repo.key) as Lane;
     try {
@@ -178,16 +188,18 @@ async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx
   watch.abort();
 }
 
+type LaneOptions = ArchivePushOptions & { mayPushAhead(): boolean };
+
 /** One repository's way through this call. */
 class Lane {
   readonly #target: PushTarget;
   readonly #preparer: WalPreparer;
-  readonly #options: ArchivePushOptions;
+  readonly #options: LaneOptions;
   readonly #ctx: Context;
   /** Names of stored files by directory, as they were when they were first looked at. */
   readonly #known = new Map<string, Set<string>>();
 
-  constructor(repo: Repository, preparer: WalPreparer, options: ArchivePushOptions, ctx: Context) {
+  constructor(repo: Repository, preparer: WalPreparer, options: LaneOptions, ctx: Context) {
     this.#target = new PushTarget(repo, ctx);
     this.#preparer = preparer;
     this.#options = options;
@@ -218,6 +230,7 @@ class Lane {
       seen.add(next);
       try {
         if (await this.#isKnown(next)) continue;
+        if (!this.#options.mayPushAhead()) break;
         if ((await this.push(next)) === "pushed") onPushed();
       } catch (error) {
         // It will be asked for by name; then its error counts.

@@ -28,3 +28,27 @@ it("what is on its way ahead arrives, although the requested segment is acknowle
   expect(await readable(repo)).toEqual([walName(1), walName(2)]);
   storage.verifyAllFaultsExercised();
 });
+
+it("nothing is pushed ahead while another process archives, which is asked once and only when there is something", async () => {
+  const folder = temporaryFolder();
+  const walDirectory = makeWalDirectory(folder, [1]);
+  const ctx = testContext({ clock: new HeldClock() });
+  const repos = [repository(1, { storage: new MemoryStorage() }), repository(2, { storage: new MemoryStorage() })];
+  await stanzaCreate(repos, CONTROL, ctx);
+  let asked = 0;
+  const mayPushAhead = (): boolean => {
+    asked++;
+    return false;
+  };
+  const push = (no: number) => {
+    const options = { walDirectory, walName: walName(no), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000, mayPushAhead };
+    const debt = openDebt(join(folder, "spool"), "demo");
+    return ctx.clock.until(archivePush(repos, debt, { ...options, acknowledge: { mode: "all", repoKeys: [] } }, ctx));
+  };
+  expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
+  expect(asked).toBe(0);
+  for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
+  expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
+  expect(asked).toBe(1);
+  for (const repo of repos) expect(await readable(repo)).toEqual([walName(1)]);
+});

@@ -6,13 +6,13 @@ import { PushTarget } from "../../../runtime/operations/pushWal";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import type { Repository } from "../../../runtime/repository/repository";
 import { PosixStorage } from "../../../runtime/storage/posix";
-import { testContext } from "../../harness/context";
+import { type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
 import { readable, store } from "./archive";
 
-let ctx: ReturnType<typeof testContext>;
+let ctx: TestContext;
 let storage: FaultyStorage;
 let repo: Repository;
 let target: PushTarget;
