@@ -1,5 +1,6 @@
 /** `backup`: one pass into every repository, or into `--repo` alone. Exit 104 says that some repositories lack it. */
 import { backup } from "../operations/backup/backup";
+import { inlinePool } from "../operations/jobs";
 import { combinedError } from "../operations/results";
 import { expireAfterBackup } from "./expire";
 import type { Command } from "./host";
@@ -17,6 +18,7 @@ export const backupCommand: Command = async (host) => {
     {
       servers: host.servers(),
       pool: host.pool(),
+      threadless: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 1),
       users: host.users,
       onProgress: (doneBytes, totalBytes) => {
         for (const lock of locks) lock.setProgress({ sizeBytes: totalBytes, sizeCompleteBytes: doneBytes });

@@ -6,7 +6,8 @@
  * only backups that are whole ("pgbackrest-format" 15, step 12).
  */
 import { basename } from "node:path";
-import { gzipSync, gunzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { gunzipSync, gzip } from "node:zlib";
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
@@ -81,13 +82,25 @@ export async function saveManifestCopy(repo: Repository, manifest: Manifest, pas
   await writeFile(repo, copyOf(manifestPath(repo.stanza, manifest.label)), utf8(renderManifest(manifest)), pass, ctx);
 }
 
+/** Of 20,000 rows the best level takes twice as long for two hundredths less. */
+const HISTORY_LEVEL = 6;
+const gzipAside = promisify(gzip);
+
+/** In Node's thread pool: the manifest is being saved meanwhile. */
+function packHistory(text: Uint8Array): Promise<Uint8Array> {
+  return gzipAside(text, { level: HISTORY_LEVEL });
+}
+
 /** Makes a copied backup visible: manifests, history, `latest`, backup.info; archive.info is rewritten so that bucket rules see it young. */
 export async function finishBackup(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<BackupInfo> {
   const text = utf8(renderManifest(manifest));
   const path = manifestPath(repo.stanza, manifest.label);
-  await writeFile(repo, copyOf(path), text, pass, ctx);
-  await writeFile(repo, path, text, pass, ctx);
-  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), gzipSync(text, { level: 9 }), pass, ctx);
+  const save = async (): Promise<void> => {
+    await writeFile(repo, copyOf(path), text, pass, ctx);
+    await writeFile(repo, path, text, pass, ctx);
+  };
+  const [packed] = await Promise.all([packHistory(text), save()]);
+  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, manifest.label);
 
   // Loaded again: another writer may have added or expired backups since this one began.

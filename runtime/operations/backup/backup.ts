@@ -63,6 +63,8 @@ export interface BackupDeps {
   /** The configured clusters, ascending by key. */
   readonly servers: readonly ServerCandidate[];
   readonly pool: JobPool;
+  /** For what is copied sooner than a thread of the pool has started; default `pool`. */
+  readonly threadless?: JobPool;
   readonly users: UserNames;
   /** Told how far the copy is, for the lock file that `info` reads. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
@@ -76,18 +78,23 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   const { control } = await loadControlFile(cluster.dataDirectory, ctx);
   const run = new BackupRun(await openRepositories(repos, control, ctx), ctx);
   run.requireOne();
-  const { type } = options;
-  const priors = await findPriors(run, type, (open) => findPrior(open, type === "diff" ? "diff" : "incr"), ctx);
 
   await cluster.lock();
   const startedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   const begun = await cluster.start(run, control, options, ctx);
   const scan = await scanCluster(cluster, control, deps.users, options, ctx);
   // Files may still change within this second without a newer time: the copy starts with the next one ("pgbackrest-format" 15, step 9).
-  const scannedAtS = await nextSecond(cluster, ctx);
-  const databases = await cluster.databases();
-  const begin = { scan, startedAtS, scannedAtS, begun, control, databases, times: cluster.times, priors, options };
-  await beginInRepositories(run, begin, type, deps.pool, ctx);
+  const scannedAtMs = await cluster.nowMs();
+  const secondOver = ctx.clock.sleep(SECOND_MS - (scannedAtMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
+  const prepare = async (): Promise<void> => {
+    const { type } = options;
+    const priors = await findPriors(run, type, (open) => findPrior(open, type === "diff" ? "diff" : "incr"), ctx);
+    const databases = await cluster.databases();
+    const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
+    const begin = { scan, startedAtS, scannedAtS, secondOver, begun, control, databases, times: cluster.times, priors, options };
+    await beginInRepositories(run, begin, type, deps.pool, ctx);
+  };
+  await Promise.all([secondOver, prepare()]);
 
   const { dataDirectory, standbyDirectory, inRecovery } = cluster;
   const places = { dataDirectory, standbyDirectory, controlLast: inRecovery, pageSizeBytes: control.pageSizeBytes };
@@ -152,13 +159,6 @@ async function scanCluster(cluster: Cluster, control: PgControl, users: UserName
 
 /** File times are those of the kernel's last tick, which is up to 10 ms ago. */
 const FILE_TIME_LAG_MS = 20;
-
-/** The current second; resolves in a later one, also by the times that files get. */
-async function nextSecond(cluster: Cluster, ctx: Context): Promise<number> {
-  const nowMs = await cluster.nowMs();
-  await ctx.clock.sleep(SECOND_MS - (nowMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
-  return Math.floor(nowMs / SECOND_MS);
-}
 
 function logOutcome(outcome: BackupOutcome, ctx: Context): void {
   for (const result of outcome.results) {

@@ -40,6 +40,8 @@ export interface Begin {
   readonly startedAtS: number;
   /** When the wait for the second in which the copy begins began. */
   readonly scannedAtS: number;
+  /** Resolves in that second. */
+  readonly secondOver: Promise<void>;
   /** Null for a backup of a server that is down. */
   readonly begun: BackupStart | null;
   readonly control: PgControl;
@@ -79,7 +81,10 @@ export async function findPriors(
 /** Gives every repository its label, its plan and the manifest under way. */
 export async function beginInRepositories(run: BackupRun, begin: Begin, type: BackupType, pool: JobPool, ctx: Context): Promise<void> {
   const { labels, resumed } = await settleLabels(run, begin, type, ctx);
-  if (labels.waitSeconds > 0) await ctx.clock.sleep(labels.waitSeconds * SECOND_MS, ctx.signal);
+  if (labels.waitSeconds > 0) {
+    await begin.secondOver;
+    await ctx.clock.sleep(labels.waitSeconds * SECOND_MS, ctx.signal);
+  }
   const future = begin.options.delta ? null : findFutureReason(begin.scan.files, begin.scannedAtS);
   if (future !== null) ctx.log.warn(`${future}, enabling delta checksum`);
   await run.forEach(async (open) => {

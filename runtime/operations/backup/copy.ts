@@ -49,6 +49,8 @@ export interface Copied {
 
 interface CopyDeps {
   readonly pool: JobPool;
+  /** For what is copied sooner than a thread of the pool has started. */
+  readonly threadless?: JobPool;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -60,13 +62,17 @@ const SAVE_SHARE = 100;
 /** @throws when a file of the cluster cannot be read; a repository that fails leaves the run instead */
 export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context): Promise<Copied> {
   await makeDirectories(run, scan);
-  const copy = new Copy(run, scan, deps, options, ctx);
-  const toRead = scan.files.filter((file) => copy.needsReading(file) && !(options.controlLast && file.name === CONTROL_FILE));
-  const { single, bundled } = split(run, toRead);
+  const needed = scan.files.filter((file) => needsReading(run, file));
+  const pool = (isLittle(needed) ? deps.threadless : undefined) ?? deps.pool;
+  const copy = new Copy(run, needed, { ...deps, pool }, options, ctx);
+  const { single, bundled } = split(
+    run,
+    needed.filter((file) => !(options.controlLast && file.name === CONTROL_FILE)),
+  );
   // Large files one per slot, so that memory stays bounded; then small ones, several per slot, to hide a store's latency.
   const files = single.map((file) => ({ weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1, run: () => copy.one(file) }));
   const batches = copy.batches(bundled).map((batch) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) }));
-  await runWeighted([...files, ...batches], deps.pool.slots * LIMITS.filesPerWorker);
+  await runWeighted([...files, ...batches], pool.slots * LIMITS.filesPerWorker);
   const control = options.controlLast ? scan.files.find((file) => file.name === CONTROL_FILE) : undefined;
   if (control !== undefined) for (const batch of copy.batches([control])) await copy.batch(batch);
   run.requireOne();
@@ -74,6 +80,18 @@ export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, opti
 }
 
 const BATCHES_PER_SLOT = 2;
+const LITTLE_FILES_MAX = 64;
+const LITTLE_SIZE_BYTES_MAX = 1024 * 1024;
+
+/** True for what is copied sooner than a worker thread has started: an increment of a cluster where nothing happened. */
+function isLittle(files: readonly ScannedFile[]): boolean {
+  return files.length <= LITTLE_FILES_MAX && files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) <= LITTLE_SIZE_BYTES_MAX;
+}
+
+/** True when some repository has not got the file yet. */
+function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
+  return run.alive.some(({ repo }) => run.plan(repo.key).choices.get(name)?.kind !== "keep");
+}
 
 /** Files of their own, the largest first; and what some repository bundles, the least recently changed first, as stock orders them. */
 function split(run: BackupRun, files: readonly ScannedFile[]): { readonly single: ScannedFile[]; readonly bundled: ScannedFile[] } {
@@ -101,22 +119,15 @@ class Copy {
   #saving = false;
   #sizeBytes = 0;
 
-  constructor(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context) {
+  constructor(run: BackupRun, files: readonly ScannedFile[], deps: CopyDeps, options: CopyOptions, ctx: Context) {
     this.#run = run;
     this.#deps = deps;
     this.#options = options;
     this.#ctx = ctx;
-    this.#rows = new Map(
-      run.alive.map(({ repo }) => [repo.key, new Map([...run.plan(repo.key).choices.values()].map((choice) => [choice.row.name, choice.row]))]),
-    );
-    const totalBytes = scan.files.reduce((sum, file) => (this.needsReading(file) ? sum + file.sizeBytes : sum), 0);
+    this.#rows = new Map(run.alive.map(({ repo }) => [repo.key, rowsByName(run.plan(repo.key).choices)]));
+    const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.#progress = new Progress("copied", totalBytes, ctx, deps.onProgress);
     this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
-  }
-
-  /** True when some repository has not got the file yet. */
-  needsReading(file: ScannedFile): boolean {
-    return this.#run.alive.some(({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep");
   }
 
   batches(files: readonly ScannedFile[]): readonly Batch[] {
@@ -275,6 +286,12 @@ class Copy {
     });
     this.#saving = false;
   }
+}
+
+function rowsByName(choices: ReadonlyMap<string, Choice>): Map<string, ManifestFile> {
+  const rows = new Map<string, ManifestFile>();
+  for (const [name, { row }] of choices) rows.set(name, row);
+  return rows;
 }
 
 function asBatchResult(result: CopyFileResult): BatchFileResult {

@@ -1,7 +1,7 @@
 /** The end of a backup: label file, WAL that makes it consistent, durable names, manifests, backup.info: in this order, per repository. */
 import { compareBytes, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { assert, type BackupError, isError } from "../../base/errors";
+import { assert, type BackupError, fail, isError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { mapParallel } from "../../base/parallel";
 import { compressBytes } from "../../format/compress";
@@ -100,11 +100,13 @@ async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: Ba
   return rows;
 }
 
+const SHA1 = /^[0-9a-f]{40}$/;
+
 /** Checked before the manifest is saved: what it promises must be there. */
 function checkComplete(manifest: Manifest): void {
-  for (const file of manifest.files) {
-    assert(/^[0-9a-f]{40}$/.test(file.sha1), `file '${file.name}' has no checksum`);
-    assert(file.sizeBytes === 0 || file.sizeRepoBytes > 0, `file '${file.name}' of ${file.sizeBytes} bytes has no stored bytes`);
+  for (const { name, sha1, sizeBytes, sizeRepoBytes } of manifest.files) {
+    if (!SHA1.test(sha1)) throw fail("assert", `file '${name}' has no checksum`);
+    if (sizeBytes > 0 && sizeRepoBytes <= 0) throw fail("assert", `file '${name}' of ${sizeBytes} bytes has no stored bytes`);
   }
   assert(
     manifest.files.some((file) => file.name === "pg_data/global/pg_control"),
