@@ -302,7 +302,7 @@ class WalBed {
     }
   }
 
-  /** Removes the segments of an earlier round from the store, and makes all of them ready. */
+  /** Removes the segments of an earlier round from the store; none is ready. */
   async #emptyArchive(program: Program): Promise<void> {
     for (const key of [1, 2]) {
       const archive = join(this.#server.bucketPath, `${program}${key}`, "archive", STANZA);
@@ -312,11 +312,14 @@ class WalBed {
     mkdirSync(join(this.#folder, program, "spool"));
     giveTo(join(this.#folder, program, "spool"), this.cluster.user);
     for (const name of readdirSync(this.#status)) rmSync(join(this.#status, name));
-    for (const name of this.#segments) writeFileSync(join(this.#status, `${name}.ready`), "");
   }
 
-  /** As PostgreSQL's archiver does it: one after the other through a shell, again until it is acknowledged. Seconds. */
+  /**
+   * As PostgreSQL's archiver does it: one after the other through a shell, again until it is acknowledged. Seconds. They are made ready at the
+   * beginning: an agent that waits would push them before.
+   */
   async #pushAll(command: string): Promise<number> {
+    for (const name of this.#segments) writeFileSync(join(this.#status, `${name}.ready`), "");
     const beganMs = performance.now();
     for (const name of this.#segments) {
       while (!(await this.#call(`${command} pg_wal/${name}`))) await sleep(1000);
