@@ -24,6 +24,7 @@ export {
   S3CompatibleRepository,
   type S3CompatibleRepositoryArgs,
 } from "./repositories/s3CompatibleRepository";
+export { SftpRepository, type SftpRepositoryArgs } from "./repositories/sftpRepository";
 export {
   type BucketFacts,
   type CipherRef,
@@ -32,5 +33,6 @@ export {
   S3KeyType,
   type S3Location,
   S3Quirks,
+  type SftpLocation,
   UriStyle,
 } from "./repositories/target";

@@ -1,10 +1,10 @@
 /**
  * The only place where secrets become text: one credentials file per repository, read by the runtime and by stock pgBackRest besides the
- * configuration. The texts are secret outputs from here to the host.
+ * configuration, and the private key for an SFTP server. The texts are secret outputs from here to the host.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { renderConf } from "../../runtime/config/render";
-import { credentialsPath } from "../render/renderedFile";
+import { credentialsPath, sftpKeyPath } from "../render/renderedFile";
 import type { RepositoryTarget } from "../repositories/target";
 
 export interface SecretFile {
@@ -12,8 +12,24 @@ export interface SecretFile {
   readonly text: pulumi.Output<string>;
 }
 
-/** The credentials file of one repository, or null when it needs none. */
-export function findSecretFile(
+/** The files with secrets of one repository; none when it has none. */
+export function secretFiles(
+  directories: { readonly config: string; readonly lib: string },
+  repositoryName: string,
+  target: RepositoryTarget,
+): SecretFile[] {
+  const credentials = findCredentials(directories, repositoryName, target);
+  const key = target.sftp?.privateKey;
+  return [
+    ...(credentials === null ? [] : [credentials]),
+    // Without the end of its last line a key cannot be read everywhere.
+    ...(key === undefined
+      ? []
+      : [{ path: sftpKeyPath(directories, repositoryName), text: pulumi.secret(pulumi.output(key).apply((text) => `${text.trimEnd()}\n`)) }]),
+  ];
+}
+
+function findCredentials(
   directories: { readonly config: string; readonly lib: string },
   repositoryName: string,
   target: RepositoryTarget,
@@ -38,5 +54,6 @@ function secretOptions(target: RepositoryTarget): Record<string, pulumi.Input<st
     "s3-key": credentials?.accessKeyId,
     "s3-key-secret": credentials?.secretAccessKey,
     "s3-token": credentials?.sessionToken,
+    "sftp-private-key-passphrase": target.sftp?.privateKeyPassphrase,
   };
 }

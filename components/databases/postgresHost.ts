@@ -1,6 +1,6 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
 import * as pulumi from "@pulumi/pulumi";
-import { findSecretFile } from "../credentials/secretFiles";
+import { secretFiles } from "../credentials/secretFiles";
 import { type FileArgs, HostState } from "../dynamic/hostState";
 import { childName, typeToken } from "../internal/children";
 import { fillKnown, splitKnown } from "../internal/inputs";
@@ -111,8 +111,8 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<
   });
   const closed = known.repositories.flatMap((repository) => {
     const target = args.repositories[repository.name]?.at;
-    const file = target === undefined ? null : findSecretFile(known.directories, repository.name, target);
-    return file === null ? [] : [[file.path, { mode: "0600", owner: "database", text: file.text, secret: true }] as [string, FileArgs]];
+    const files = target === undefined ? [] : secretFiles(known.directories, repository.name, target);
+    return files.map(({ path, text }) => [path, { mode: "0600", owner: "database", text, secret: true }] as [string, FileArgs]);
   });
   return Object.fromEntries([...plain, ...late, ...closed]);
 }
@@ -123,7 +123,14 @@ function withoutSecrets(args: PostgresHostArgs): object {
   return { ...args, repositories: Object.fromEntries(repositories) as object };
 }
 
-function openPart({ cipher, s3, ...target }: RepositoryTarget): object {
-  const { credentials: _credentials, ...location } = s3 ?? { credentials: undefined };
-  return { ...target, kind: s3 === undefined ? "posix" : "s3", encrypted: cipher !== undefined, ...(s3 === undefined ? {} : { s3: location }) };
+function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
+  const { credentials: _credentials, ...bucket } = s3 ?? { credentials: undefined };
+  const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp ?? { privateKey: undefined };
+  return {
+    ...target,
+    kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
+    encrypted: cipher !== undefined,
+    ...(s3 === undefined ? {} : { s3: bucket }),
+    ...(sftp === undefined ? {} : { sftp: server }),
+  };
 }

@@ -13,6 +13,7 @@ export const DEFAULTS = {
   repositoryPath: "/pgbackrest",
   compressType: "zst",
   s3Port: 443,
+  sftpPort: 22,
   keyType: "shared",
   timeZone: "UTC",
   jitterSeconds: 0,

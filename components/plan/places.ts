@@ -10,7 +10,8 @@ import { isUnknown } from "./unknown";
  * where a mount is required, on the machine behind the mount.
  */
 export function placeOf(target: TargetSettings): PlacePlan {
-  const { offSite, requireMount, s3 } = target;
+  const { offSite, requireMount, s3, sftp } = target;
+  if (sftp !== undefined) return { provider: "sftp", title: "SFTP server", failureDomain: sftp.host, offSite, thirdParty: true };
   if (s3 === undefined) {
     const failureDomain = requireMount === true ? `mount ${target.path ?? ""}` : "file systems of the host";
     return {

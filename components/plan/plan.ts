@@ -27,6 +27,16 @@ export interface S3Plan {
   readonly facts: BucketFacts;
 }
 
+export interface SftpPlan {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** Which of `hostKey` and `hostFingerprint` were given; exactly one is right. */
+  readonly hostKeyFields: readonly string[];
+  /** SHA-256 of the host's key in hexadecimal digits, as stock wants it; what was given, when it cannot be read. */
+  readonly fingerprint: string;
+}
+
 /** Undefined is "not known", never "no". */
 export interface BucketFacts {
   readonly versioning: boolean | undefined;
@@ -42,10 +52,11 @@ export interface RepositoryPlan {
   readonly key: number;
   /** `repo1`. */
   readonly name: string;
-  readonly kind: "posix" | "s3";
+  readonly kind: "posix" | "s3" | "sftp";
   readonly path: string;
   readonly requireMount: boolean;
   readonly s3: S3Plan | undefined;
+  readonly sftp: SftpPlan | undefined;
   readonly place: PlacePlan;
   readonly encrypted: boolean;
   readonly keepFullCount: number | undefined;

@@ -7,8 +7,9 @@
 import { DEFAULTS, defaultLevel, findRepoKey } from "./defaults";
 import { archiveTimeoutFor } from "./objectives";
 import { placeOf } from "./places";
-import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, DrillPlan, HostPlan, RepositoryPlan, S3Plan, Sizing } from "./plan";
+import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, DrillPlan, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing } from "./plan";
 import { BACKUP_TYPES, type Schedule } from "./schedule";
+import { fingerprintFor } from "./hostKey";
 import type {
   BucketFactsSettings,
   ClusterSettings,
@@ -18,6 +19,7 @@ import type {
   HostSettings,
   RepositorySettings,
   S3Settings,
+  SftpSettings,
   SizingSettings,
 } from "./settings";
 import { findQuirks } from "../../runtime/storage/s3/quirks";
@@ -93,18 +95,19 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
   return {
     key: findRepoKey(name) ?? 0,
     name,
-    kind: at.s3 === undefined ? "posix" : "s3",
+    kind: at.sftp !== undefined ? "sftp" : at.s3 !== undefined ? "s3" : "posix",
     path: at.path ?? DEFAULTS.repositoryPath,
     requireMount: at.requireMount ?? false,
     s3: at.s3 === undefined ? undefined : resolveS3(at.s3),
+    sftp: at.sftp === undefined ? undefined : resolveSftp(at.sftp),
     place: placeOf(at),
     encrypted: at.encrypted,
     keepFullCount: settings.keepFullCount,
     keepDays: settings.keepDays,
     compressType,
     compressLevel: settings.compress?.level ?? defaultLevel(compressType),
-    // Object stores ask money and time for each object.
-    bundle: settings.bundle ?? at.s3 !== undefined,
+    // Object stores ask money and time for each object, SFTP servers time.
+    bundle: settings.bundle ?? (at.s3 !== undefined || at.sftp !== undefined),
     blockIncremental: settings.blockIncremental ?? false,
   };
 }
@@ -120,6 +123,16 @@ function resolveS3(s3: S3Settings): S3Plan {
     quirks: s3.quirks,
     keyType: s3.keyType ?? DEFAULTS.keyType,
     facts: resolveFacts(s3.facts ?? {}),
+  };
+}
+
+function resolveSftp(sftp: SftpSettings): SftpPlan {
+  return {
+    host: sftp.host,
+    port: sftp.port ?? DEFAULTS.sftpPort,
+    user: sftp.user,
+    hostKeyFields: namesOf({ hostKey: sftp.hostKey, hostFingerprint: sftp.hostFingerprint }),
+    fingerprint: fingerprintFor(sftp),
   };
 }
 

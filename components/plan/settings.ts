@@ -11,6 +11,7 @@ export interface TargetSettings {
   readonly path?: string | undefined;
   readonly requireMount?: boolean | undefined;
   readonly s3?: S3Settings | undefined;
+  readonly sftp?: SftpSettings | undefined;
   /** True when a cipher passphrase was given; the passphrase itself never comes here. */
   readonly encrypted: boolean;
   /** True where a fire in the house of the database does not reach the copies. */
@@ -27,6 +28,16 @@ export interface S3Settings {
   readonly quirks?: string | undefined;
   readonly keyType?: string | undefined;
   readonly facts?: BucketFactsSettings | undefined;
+}
+
+/** A server; its account's private key never comes here. */
+export interface SftpSettings {
+  readonly host: string;
+  readonly port?: number | undefined;
+  readonly user: string;
+  /** `ssh-ed25519 AAAA…` */
+  readonly hostKey?: string | undefined;
+  readonly hostFingerprint?: string | undefined;
 }
 
 /** What is known of a bucket beyond its address. */

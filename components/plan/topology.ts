@@ -116,9 +116,11 @@ export function renderTopology(topology: Topology): string {
   );
 }
 
-/** `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. */
+/** `/mnt/nas/pgbackrest`, `s3://bucket/prefix` or `sftp://user@host/path`. */
 export function locationOf(repository: RepositoryPlan): string {
-  return repository.s3 === undefined ? repository.path : `s3://${repository.s3.bucket}${repository.path}`;
+  const { path, s3, sftp } = repository;
+  if (sftp !== undefined) return `sftp://${sftp.user}@${sftp.host}${path}`;
+  return s3 === undefined ? path : `s3://${s3.bucket}${path}`;
 }
 
 function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {

@@ -4,7 +4,8 @@
  */
 import { type ConfSection, renderConf } from "../../runtime/config/render";
 import { DEFAULTS } from "../plan/defaults";
-import type { HostPlan, RepositoryPlan } from "../plan/plan";
+import type { Directories, HostPlan, RepositoryPlan } from "../plan/plan";
+import { sftpKeyPath } from "./renderedFile";
 
 /** What the table of providers advises for all of them. */
 const UPLOAD_CHUNK = "16MiB";
@@ -26,7 +27,7 @@ export function confSections(plan: HostPlan): ConfSection[] {
     {
       name: "global",
       options: [
-        ...plan.repositories.flatMap(repositoryOptions),
+        ...plan.repositories.flatMap((repository) => repositoryOptions(directories, repository)),
         // One compression for all in pgBackRest; the settings file has what differs per repository.
         ...(first === undefined ? [] : compressOptions(first)),
         { name: "lock-path", value: directories.lock },
@@ -53,10 +54,10 @@ function compressOptions(repository: RepositoryPlan): Option[] {
   return repository.compressType === "none" ? [type] : [type, { name: "compress-level", value: repository.compressLevel }];
 }
 
-function repositoryOptions(repository: RepositoryPlan): Option[] {
+function repositoryOptions(directories: Directories, repository: RepositoryPlan): Option[] {
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
-  const { s3 } = repository;
+  const { s3, sftp } = repository;
   return [
     option("type", repository.kind),
     option("path", repository.path),
@@ -76,6 +77,17 @@ function repositoryOptions(repository: RepositoryPlan): Option[] {
           // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 demands it, the others do not mind.
           option("storage-upload-chunk-size", UPLOAD_CHUNK),
           ...(s3.caFile === undefined ? [] : [option("storage-ca-file", s3.caFile)]),
+        ]),
+    ...(sftp === undefined
+      ? []
+      : [
+          option("sftp-host", sftp.host),
+          option("sftp-host-port", sftp.port),
+          option("sftp-host-user", sftp.user),
+          option("sftp-host-key-hash-type", "sha256"),
+          option("sftp-host-key-check-type", "fingerprint"),
+          option("sftp-host-fingerprint", sftp.fingerprint),
+          option("sftp-private-key-file", sftpKeyPath(directories, prefix)),
         ]),
   ];
 }

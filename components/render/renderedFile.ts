@@ -29,7 +29,12 @@ export function hostPaths(directories: { readonly config: string; readonly lib: 
   };
 }
 
-/** The credentials file of one repository; the only kind of file with secrets. */
+/** The private key for the SFTP server of one repository. Beside the credentials; pgBackRest reads only `.conf` files there by itself. */
+export function sftpKeyPath(directories: { readonly config: string; readonly lib: string }, repositoryName: string): string {
+  return `${hostPaths(directories).includeDirectory}/${repositoryName}-sftp.key`;
+}
+
+/** The credentials file of one repository; besides private keys the only kind of file with secrets. */
 export function credentialsPath(directories: { readonly config: string; readonly lib: string }, repositoryName: string): string {
   return `${hostPaths(directories).includeDirectory}/${repositoryName}-credentials.conf`;
 }

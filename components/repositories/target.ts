@@ -84,6 +84,21 @@ export interface S3Location {
   facts?: BucketFacts;
 }
 
+/** A directory of an SFTP server and how it is reached. */
+export interface SftpLocation {
+  /** Name or address of the server. */
+  host: pulumi.Input<string>;
+  port?: pulumi.Input<number>;
+  /** Account on the server. */
+  user: pulumi.Input<string>;
+  hostKey?: pulumi.Input<string>;
+  hostFingerprint?: pulumi.Input<string>;
+  /** Secret. */
+  privateKey: pulumi.Input<string>;
+  /** Secret. */
+  privateKeyPassphrase?: pulumi.Input<string>;
+}
+
 /** Where a repository is. Comes from the `target` of a repository component. */
 export interface RepositoryTarget {
   /** Name of the repository component. */
@@ -96,6 +111,8 @@ export interface RepositoryTarget {
   offSite?: boolean;
   /** For object stores. */
   s3?: S3Location;
+  /** For directories of an SFTP server. */
+  sftp?: SftpLocation;
   /** Client-side encryption. */
   cipher?: CipherRef;
 }

@@ -94,7 +94,7 @@ describe("sftp errors", async () => {
       expect(await refusal(storage.stat("f"))).toEqual({
         kind: "service",
         exitCode: 101,
-        message: `host key of '${at()}' [ssh-ed25519 ${server.fingerprint("ed25519")}, ecdsa-sha2-nistp256 ${server.fingerprint("ecdsa")}] and configured fingerprint (sha256) [${"ab".repeat(32)}] do not match`,
+        message: `host key of '${at()}' [ecdsa-sha2-nistp256 ${server.fingerprint("ecdsa")}, ssh-ed25519 ${server.fingerprint("ed25519")}] and configured fingerprint (sha256) [${"ab".repeat(32)}] do not match`,
         hints: "somebody may be between this machine and the server. If its key was changed on purpose, set the new fingerprint.",
         retryable: false,
       });
@@ -108,7 +108,7 @@ describe("sftp errors", async () => {
       expect(await open(knownHosts(`${server.host} ${server.hostKey("ed25519")}`)).storage.stat("f")).toBeNull();
       expect(await refusal(open(knownHosts(`other ${server.hostKey()}`)).storage.stat("f"))).toMatchObject({
         kind: "service",
-        message: expect.stringContaining(`host key of '${at()}' [ssh-ed25519 ${shown("ed25519")}] is not in the files of known hosts`),
+        message: expect.stringContaining(`host key of '${at()}' [ecdsa-sha2-nistp256 ${shown("ecdsa")}] is not in the files of known hosts`),
         hints: expect.stringContaining(`ssh-keyscan -p ${server.port} ${server.host}`),
       });
       await server.makeKey("wrong", "ed25519");

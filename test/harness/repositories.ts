@@ -48,7 +48,7 @@ export function sftpRepo(server: SftpServer, path: string, sftp: Partial<SftpCon
     host: server.host,
     port: server.port,
     user: server.user.name,
-    hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: server.fingerprint() },
+    hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: server.fingerprint("ecdsa") },
     privateKeyFile: server.clientKeyFile,
     ...sftp,
   };

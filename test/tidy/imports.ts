@@ -95,7 +95,7 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/main", mayImport: ["runtime"] },
   {
     prefix: "components/plan",
-    mayImport: ["runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
+    mayImport: ["runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks", "runtime/storage/sftp/hostKey"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   {

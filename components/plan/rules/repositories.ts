@@ -42,12 +42,13 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
     );
   }
   found.push(...checkRetention(repository, path));
-  if (repository.kind === "s3" && !repository.encrypted) {
+  if (repository.kind !== "posix" && !repository.encrypted) {
+    const place = repository.kind === "s3" ? "bucket" : "directory on the server";
     found.push(
       finding(
         "PB007",
         `${path}.at`,
-        "backups leave this machine unencrypted: whoever can read the bucket can read the database",
+        `backups leave this machine unencrypted: whoever can read the ${place} can read the database`,
         "set cipher: new CipherPassphrase(…).ref on the repository",
       ),
     );
@@ -69,7 +70,7 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
       ),
     );
   }
-  found.push(...checkS3(repository, path));
+  found.push(...checkS3(repository, path), ...checkSftp(repository, path));
   return found;
 }
 
@@ -134,6 +135,27 @@ function checkS3({ s3, path: prefix }: RepositoryPlan, path: string): Finding[] 
   return found;
 }
 
+function checkSftp({ sftp, path: directory }: RepositoryPlan, path: string): Finding[] {
+  if (sftp === undefined) return [];
+  const found: Finding[] = [];
+  const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+  if (!isUnknown(sftp.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(sftp.host))
+    wrong("host", `"${sftp.host}" is no host name`, "leave out the user and the port (arguments of their own) and any path");
+  if (!isUnknown(sftp.user) && !/^[^\s@:/]+$/.test(sftp.user)) wrong("user", `"${sftp.user}" is no name of an account`);
+  if (!isUnknown(sftp.port) && !isWithin(sftp.port, 1, 65535)) wrong("port", `${sftp.port} is no port: 1 to 65535`);
+  if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is no absolute path`);
+  if (sftp.hostKeyFields.length !== 1) {
+    const given = sftp.hostKeyFields.length === 0 ? "neither hostKey nor hostFingerprint is set" : "hostKey and hostFingerprint are both set";
+    wrong("hostKey", `${given}: by one of them the server is known`, "set hostKey to the line of ssh_host_ecdsa_key.pub on the server");
+  } else if (!isUnknown(sftp.fingerprint) && !/^[0-9a-f]{64}$/.test(sftp.fingerprint)) {
+    const [field = ""] = sftp.hostKeyFields;
+    const form = field === "hostKey" ? 'a public key such as "ecdsa-sha2-nistp256 AAAA…"' : 'a SHA-256 such as "SHA256:…" of ssh-keygen -l';
+    // Not quoted: what stands in the wrong place may be the private key.
+    wrong(field, `the value is not ${form}`);
+  }
+  return found;
+}
+
 /** Two repositories in one place, or one inside the other, destroy each other. */
 function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
   return repositories.flatMap((repository, index) =>
@@ -151,5 +173,7 @@ function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
 }
 
 function placeOf(repository: RepositoryPlan): string {
-  return repository.s3 === undefined ? "filesystem" : `${repository.s3.endpoint}:${repository.s3.port}/${repository.s3.bucket}`;
+  const { s3, sftp } = repository;
+  if (sftp !== undefined) return `${sftp.host}:${sftp.port}`;
+  return s3 === undefined ? "filesystem" : `${s3.endpoint}:${s3.port}/${s3.bucket}`;
 }

@@ -8,12 +8,15 @@
 import { createHash, createHmac } from "node:crypto";
 import type { SftpHostKeyCheck } from "../../config/types";
 
-/** Algorithms that a host proves the possession of a key with, by the type of the key, in the order in which they are asked for. */
+/**
+ * Algorithms that a host proves the possession of a key with, by the type of the key, in the order in which they are asked for: libssh2's,
+ * so that a fingerprint that stock accepts is of the key that comes first.
+ */
 const ALGORITHMS = {
-  "ssh-ed25519": ["ssh-ed25519"],
   "ecdsa-sha2-nistp256": ["ecdsa-sha2-nistp256"],
   "ecdsa-sha2-nistp384": ["ecdsa-sha2-nistp384"],
   "ecdsa-sha2-nistp521": ["ecdsa-sha2-nistp521"],
+  "ssh-ed25519": ["ssh-ed25519"],
   "ssh-rsa": ["rsa-sha2-512", "rsa-sha2-256"],
 } as const;
 type KeyType = keyof typeof ALGORITHMS;

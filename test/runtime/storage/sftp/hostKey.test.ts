@@ -73,10 +73,10 @@ test("a key is expected when the check says so", () => {
 
 test("asks for the keys that are known, and not again for one that was refused", () => {
   expect(algorithmsOf(null)).toEqual([
-    "ssh-ed25519",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521",
+    "ssh-ed25519",
     "rsa-sha2-512",
     "rsa-sha2-256",
   ]);

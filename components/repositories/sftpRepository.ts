@@ -1,0 +1,78 @@
+/** A repository in a directory of an SFTP server: a backup host, a NAS, a storage box. */
+import * as pulumi from "@pulumi/pulumi";
+import { typeToken } from "../internal/children";
+import { DEFAULTS } from "../plan/defaults";
+import type { CipherRef, RepositoryTarget } from "./target";
+
+export interface SftpRepositoryArgs {
+  /**
+   * Name or address of the server.
+   * @example "backup.example.net"
+   */
+  host: pulumi.Input<string>;
+  /** @default 22 */
+  port?: pulumi.Input<number>;
+  /** Account on the server. It needs nothing but SFTP and its directory. */
+  user: pulumi.Input<string>;
+  /**
+   * Absolute directory on the server. Made when it is missing; never removed.
+   * @example "/srv/pgbackrest/orders"
+   */
+  path: pulumi.Input<string>;
+  /**
+   * The server's public key, by which it is known: the line of `/etc/ssh/ssh_host_ecdsa_key.pub`, or of another of its keys. Stock
+   * pgBackRest asks for the ECDSA key where the server has one. Either this or `hostFingerprint`.
+   * @example "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAI…"
+   */
+  hostKey?: pulumi.Input<string>;
+  /**
+   * The SHA-256 of that key, as `ssh-keygen -l` shows it or in hexadecimal digits. Either this or `hostKey`.
+   * @example "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"
+   */
+  hostFingerprint?: pulumi.Input<string>;
+  /** Secret. The private key that the account accepts, as ssh-keygen writes it; a file of its own on the database's host, mode 0600. */
+  privateKey: pulumi.Input<string>;
+  /** Secret. Only for a private key that is encrypted. */
+  privateKeyPassphrase?: pulumi.Input<string>;
+  /** True where the loss of the database's site leaves the server. Left out, nobody knows. */
+  offSite?: boolean;
+  /** Client-side encryption: the server sees neither contents nor keys. Leaving it out is a warning. */
+  cipher?: CipherRef;
+}
+
+/**
+ * A repository in a directory of an SFTP server. The server has to show the given key before anything is sent to it.
+ *
+ * Creates nothing by itself: the account exists. Destroying it leaves every backup in place.
+ *
+ * `const box = new SftpRepository("orders-box", { host: "backup.example.net", user: "orders", path: "/srv/pgbackrest/orders", hostKey, privateKey, cipher: key.ref });`
+ */
+export class SftpRepository extends pulumi.ComponentResource {
+  /** Give this to a database: `repositories: { repo2: { at: box.target } }`. */
+  public readonly target: RepositoryTarget;
+  /** `sftp://user@host/path`. */
+  public readonly location: pulumi.Output<string>;
+
+  constructor(name: string, args: SftpRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const { cipher, host, path, user } = args;
+    const port = args.port ?? DEFAULTS.sftpPort;
+    super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted: cipher !== undefined }, opts);
+    this.target = {
+      name,
+      path,
+      ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
+      sftp: {
+        host,
+        port,
+        user,
+        ...(args.hostKey === undefined ? {} : { hostKey: args.hostKey }),
+        ...(args.hostFingerprint === undefined ? {} : { hostFingerprint: args.hostFingerprint }),
+        privateKey: pulumi.secret(args.privateKey),
+        ...(args.privateKeyPassphrase === undefined ? {} : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
+      },
+      ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+    };
+    this.location = pulumi.interpolate`sftp://${user}@${host}${path}`;
+    this.registerOutputs({ location: this.location });
+  }
+}

@@ -1,0 +1,138 @@
+/** An SFTP repository from its arguments to findings, topology, pgbackrest.conf and the files of the host. */
+import * as pulumi from "@pulumi/pulumi";
+import { beforeAll, describe, expect, test } from "vitest";
+import { secretFiles } from "../../../components/credentials/secretFiles";
+import { findingText } from "../../../components/plan/findings";
+import { checkHost } from "../../../components/plan/rules";
+import type { SftpSettings, TargetSettings } from "../../../components/plan/settings";
+import { topologyOf } from "../../../components/plan/topology";
+import { unknownMarker } from "../../../components/plan/unknown";
+import { renderPgbackrestConf } from "../../../components/render/pgbackrestConf";
+import { renderServices } from "../../../components/render/systemd";
+import { SftpRepository, type SftpRepositoryArgs } from "../../../components/repositories/sftpRepository";
+import { load, MAIN_FILE } from "../../runtime/config/support";
+import { NAS, plan } from "../plans";
+
+/** Made by ssh-keygen, which also shows the SHA-256. */
+const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJbQ2VvNLPQ3MbQjHuXgva780eFGEYRZhfuPbJ1yIAf root@backup";
+const SHA256 = "88fd5d125a938f145b9dda48ee87339d034b518b1e6e8426e7661998922ec66f";
+const DIRECTORIES = { config: "/etc/pgbackstop", lib: "/usr/local/lib/pgbackstop" };
+
+function boxPlan(sftp: Partial<SftpSettings> = {}, at: Partial<TargetSettings> = {}): ReturnType<typeof plan> {
+  const own = { host: "backup.example.net", user: "orders", hostKey: HOST_KEY, ...sftp };
+  const target = { name: "box", kind: "sftp", path: "/srv/orders", encrypted: true, offSite: true, sftp: own, ...at };
+  return plan({ repositories: { repo1: NAS, repo2: { at: target, keepDays: 60 } } });
+}
+
+function findings(sftp: Partial<SftpSettings>, at: Partial<TargetSettings> = {}): string[] {
+  return checkHost(boxPlan(sftp, at))
+    .filter((found) => found.path.startsWith("repositories.repo2"))
+    .map(findingText);
+}
+
+describe("the plan", () => {
+  test("knows the host by the SHA-256 of its key, from whatever form", () => {
+    const of = (sftp: Partial<SftpSettings>): unknown => boxPlan({ hostKey: undefined, ...sftp }).repositories[1]?.sftp?.fingerprint;
+    expect(of({ hostKey: HOST_KEY })).toBe(SHA256);
+    for (const hostFingerprint of [SHA256, SHA256.toUpperCase(), "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"])
+      expect(of({ hostFingerprint })).toBe(SHA256);
+    expect(of({ hostKey: unknownMarker(3) })).toBe(unknownMarker(3));
+  });
+
+  test("has nothing against it when all is given, or not known yet", () => {
+    expect(findings({})).toEqual([]);
+    const unknown = { host: unknownMarker(1), user: unknownMarker(2), hostKey: unknownMarker(3) };
+    expect(findings(unknown, { path: unknownMarker(4) })).toEqual([]);
+  });
+
+  test("names what is wrong, and quotes no key", () => {
+    expect(findings({ host: "orders@backup.example.net" }).join()).toContain('"orders@backup.example.net" is no host name');
+    expect(findings({ user: "a b" }).join()).toContain('"a b" is no name of an account');
+    expect(findings({ port: 0 }).join()).toContain("0 is no port: 1 to 65535");
+    expect(findings({}, { path: "backups" }).join()).toContain('"backups" is no absolute path');
+    expect(findings({ hostKey: undefined }).join()).toContain("neither hostKey nor hostFingerprint is set");
+    expect(findings({ hostFingerprint: SHA256 }).join()).toContain("hostKey and hostFingerprint are both set");
+    for (const wrong of ["-----BEGIN OPENSSH PRIVATE KEY-----\nmarker", "ssh-rsa marker", "marker"]) {
+      const found = findings({ hostKey: wrong }).join();
+      expect(found).toContain("the value is not a public key");
+      expect(found).not.toContain("marker");
+    }
+    expect(findings({ hostKey: undefined, hostFingerprint: "MD5:marker" }).join()).toContain("the value is not a SHA-256");
+  });
+
+  test("warns of a server that can read the database", () => {
+    expect(findings({}, { encrypted: false }).join()).toContain("whoever can read the directory on the server can read the database");
+  });
+
+  test("refuses two repositories in one directory of a server", () => {
+    const at: TargetSettings = { name: "box", kind: "sftp", path: "/srv", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY } };
+    const other = { ...at, path: "/srv/orders" };
+    const found = checkHost(plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } })).map(findingText);
+    expect(found.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 lie in each other');
+  });
+
+  test("shows it as a place of its own", () => {
+    expect(topologyOf(boxPlan()).repositories[1]).toMatchObject({
+      kind: "sftp",
+      location: "sftp://orders@backup.example.net/srv/orders",
+      provider: "sftp",
+      failureDomain: "backup.example.net",
+      offSite: true,
+    });
+  });
+});
+
+test("pgbackrest.conf says the same to stock and to the runtime, without a secret", () => {
+  const text = renderPgbackrestConf(boxPlan({ port: 2222 }));
+  expect(text).toContain(`repo2-sftp-host-fingerprint=${SHA256}\n`);
+  expect(text).toContain("repo2-sftp-host-key-check-type=fingerprint\n");
+  const passphrase = "[global]\nrepo2-cipher-pass=pass\nrepo2-sftp-private-key-passphrase=phrase\n";
+  const { config } = load({ argv: ["backup", "--stanza=main"], files: { [MAIN_FILE]: `${text}\n${passphrase}` } });
+  expect(config.repos[1]).toMatchObject({ type: "sftp", path: "/srv/orders", cipherType: "aes-256-cbc", bundle: true });
+  expect(config.repos[1]?.sftp).toMatchObject({
+    host: "backup.example.net",
+    port: 2222,
+    user: "orders",
+    hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: SHA256 },
+    privateKeyFile: "/etc/pgbackstop/conf.d/repo2-sftp.key",
+  });
+});
+
+test("the unit of a backup waits for no mount and writes to no directory of it", () => {
+  const texts = renderServices(boxPlan()).map((file) => file.text);
+  expect(texts).toHaveLength(1);
+  expect(texts[0]).not.toContain("/srv/orders");
+});
+
+describe("the component", () => {
+  const registered: { type: string; inputs: Record<string, unknown> }[] = [];
+  beforeAll(async () => {
+    await pulumi.runtime.setMocks({
+      newResource: (resource) => {
+        registered.push({ type: resource.type, inputs: resource.inputs as Record<string, unknown> });
+        return { id: "", state: {} };
+      },
+      call: () => ({}),
+    });
+  });
+  const known = (output: pulumi.Output<unknown>): Promise<unknown> => new Promise((resolve) => void output.apply(resolve));
+  const make = (more: Partial<SftpRepositoryArgs> = {}): SftpRepository =>
+    new SftpRepository("box", { host: "h", user: "u", path: "/srv/orders", hostKey: HOST_KEY, privateKey: "markerKey\r\n\n", ...more });
+
+  test("hands its keys on as secrets, one as a file of its own", async () => {
+    const { target, location } = make({ privateKeyPassphrase: "markerPhrase", cipher: { passphrase: "markerPass" } });
+    expect(await known(location)).toBe("sftp://u@h/srv/orders");
+    const files = secretFiles(DIRECTORIES, "repo2", target);
+    expect(files.map((file) => file.path)).toEqual(["/etc/pgbackstop/conf.d/repo2-credentials.conf", "/etc/pgbackstop/conf.d/repo2-sftp.key"]);
+    const texts = await Promise.all(files.map((file) => known(file.text)));
+    expect(texts[0]).toContain("repo2-cipher-pass=markerPass\nrepo2-sftp-private-key-passphrase=markerPhrase\n");
+    expect(texts[1]).toBe("markerKey\n");
+    for (const { text } of files) expect(await pulumi.isSecret(text)).toBe(true);
+    await expect.poll(() => registered.filter((resource) => resource.type.endsWith("SftpRepository")).length).toBe(1);
+    expect(JSON.stringify(registered)).not.toContain("marker");
+  });
+
+  test("needs no credentials file without passphrase and cipher", () => {
+    expect(secretFiles(DIRECTORIES, "repo2", make().target).map((file) => file.path)).toEqual(["/etc/pgbackstop/conf.d/repo2-sftp.key"]);
+  });
+});
