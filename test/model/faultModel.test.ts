@@ -1,163 +1,226 @@
 /**
- * Writes, backups of every kind, expire, heal, restores, and everything that can go wrong meanwhile, in any order: repositories down, full,
- * slow, tearing writes, losing answers, bytes that flip, clocks that step, and processes that die between any two writes.
+ * Writes, backups of every kind, expire, heal, sync, restores, and everything that can go wrong meanwhile, in any order: repositories down,
+ * full, slow, tearing writes, losing answers, giving damaged bytes, an S3 server that refuses or throttles, clocks that step, and processes
+ * that die between or within any of their writes, with and without the power.
  *
  * At every moment: acknowledged WAL is in as many repositories as the policy asks for, and what one lacks is its recorded debt; every backup
- * that backup.info lists is whole and restores to what the cluster was; a flipped bit is told by verify or changes nothing; archive-get
- * never gives wrong bytes and never says "not found" for what was acknowledged. At the end, after heal, all repositories agree.
+ * that backup.info lists is whole and restores to what the cluster was; a damaged file is told by verify or changes nothing; archive-get
+ * never gives wrong bytes and never says "not found" for what was acknowledged; a restore that did not end cannot be started. After heal all
+ * repositories agree and verify finds nothing.
  *
- * fast-check prints seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5) from `PGBACKSTOP_SEED` on.
+ * fast-check prints seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5) from `PGBACKSTOP_SEED` on,
+ * prints its counts as it goes, and fails when a kind of step or fault never happened.
  */
 import * as fc from "fast-check";
-import { describe, it, expect } from "vitest";
-import { fail } from "../../runtime/base/errors";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BackupType } from "../../runtime/format/label";
 import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
-import { FaultWorld, KEYS, type Key } from "./faultWorld";
+import { s3Kind } from "../harness/interopParts";
+import { FaultWorld, HAS_NO_CHECKSUM, KEYS, type Key } from "./faultWorld";
+import type { Death } from "./mortal";
+import { type Outage, S3Place } from "./s3Place";
+import type { Damage } from "./weather";
 
 const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
-/** Of the normal run. */
-const RUNS = 8;
+/** Of the normal run: worlds in directories and memory, worlds with an S3 server. */
+const RUNS = 5;
+const S3_RUNS = 1;
+/** Of the long run one in so many worlds has the S3 server. */
+const S3_EVERY = 5;
+/** Failures after which a long run has told enough. */
+const FAILURES_MAX = 10;
 
-type Weather = "down" | "up" | "full" | "torn" | "lost" | "slow";
 type Step =
-  | { readonly kind: "wal"; readonly count: number; readonly crash: number | null }
+  | { readonly kind: "wal"; readonly count: number; readonly death: Death | null }
   | { readonly kind: "write"; readonly seed: number }
   | { readonly kind: "checkpoint" | "promote" }
-  | { readonly kind: "backup"; readonly type: BackupType; readonly crash: number | null }
-  | { readonly kind: "expire"; readonly full: number; readonly crash: number | null }
-  | { readonly kind: "heal"; readonly crash: number | null }
-  | { readonly kind: "weather"; readonly what: Weather; readonly key: Key }
-  | { readonly kind: "flip"; readonly key: Key; readonly pick: number }
+  | { readonly kind: "backup"; readonly type: BackupType; readonly death: Death | null }
+  | { readonly kind: "expire"; readonly keys: readonly Key[]; readonly full: number; readonly death: Death | null }
+  | { readonly kind: "heal"; readonly death: Death | null }
+  | { readonly kind: "sync"; readonly from: Key; readonly to: Key; readonly all: boolean; readonly death: Death | null }
+  | { readonly kind: "down" | "up" | "slow" | "torn" | "lost"; readonly key: Key }
+  | { readonly kind: "full"; readonly key: Key; readonly roomBytes: number }
+  | { readonly kind: "corrupt"; readonly key: Key; readonly damage: Damage }
+  | { readonly kind: "damage"; readonly key: Key; readonly damage: Damage }
+  | { readonly kind: "outage"; readonly outage: Outage; readonly times: number }
   | { readonly kind: "clock"; readonly stepMs: number }
-  | { readonly kind: "restore" }
+  | { readonly kind: "restore"; readonly pick: number; readonly readsLeft: number | null }
   | { readonly kind: "fetch"; readonly pick: number };
 
+/** Evenly: the usual leaning to the ends would kill most processes at once or never. */
+const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
 const key = fc.constantFrom(...KEYS);
-const crash = fc.option(fc.nat(60), { freq: 3 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({ kind: fc.constant("wal" as const), count: fc.integer({ min: 0, max: 3 }), crash: fc.option(fc.nat(8), { freq: 3 }) }),
-  },
-  { weight: 5, arbitrary: fc.record({ kind: fc.constant("write" as const), seed: fc.nat(100_000) }) },
-  { weight: 2, arbitrary: fc.constant<Step>({ kind: "checkpoint" }) },
-  { weight: 1, arbitrary: fc.constant<Step>({ kind: "promote" }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant("backup" as const), type: fc.constantFrom<BackupType>("full", "diff", "incr"), crash }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({ kind: fc.constant("expire" as const), full: fc.integer({ min: 1, max: 3 }), crash: fc.option(fc.nat(12), { freq: 2 }) }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("heal" as const), crash: fc.option(fc.nat(4), { freq: 2 }) }) },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant("weather" as const),
-      what: fc.constantFrom<Weather>("down", "up", "up", "full", "torn", "lost", "slow"),
-      key,
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("flip" as const), key, pick: fc.nat(1_000_000) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("clock" as const), stepMs: fc.integer({ min: -7_200_000, max: 7_200_000 }) }) },
-  { weight: 2, arbitrary: fc.constant<Step>({ kind: "restore" }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("fetch" as const), pick: fc.nat(1_000_000) }) },
-);
+/** A policy of one repository, or of all. */
+const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
+const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 1 });
+const damage: fc.Arbitrary<Damage> = fc.record({ kind: fc.constantFrom("flip" as const, "cut" as const), pick: even(1_000_000) });
+
+/** Of an operation with about so many writes, and so many of them at heart. */
+function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
+  const how = { leaves: fc.constantFrom("nothing" as const, "half" as const, "all" as const), powerLost: fc.boolean() };
+  return fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    { weight: 2, arbitrary: fc.record({ after: even(writes), isAtHeart: fc.constant(false), ...how }) },
+    { weight: 3, arbitrary: fc.record({ after: even(atHeart), isAtHeart: fc.constant(true), ...how }) },
+  );
+}
+
+function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
+  const kind = <K extends Step["kind"]>(name: K): fc.Arbitrary<K> => fc.constant(name);
+  const choices: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
+    { weight: 6, arbitrary: fc.record({ kind: kind("wal"), count: fc.integer({ min: 0, max: 3 }), death: death(12, 3) }) },
+    { weight: 5, arbitrary: fc.record({ kind: kind("write"), seed: even(100_000) }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("checkpoint") }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("promote") }) },
+    { weight: 6, arbitrary: fc.record({ kind: kind("backup"), type: fc.constantFrom<BackupType>("full", "diff", "incr"), death: death(150, 24) }) },
+    { weight: 4, arbitrary: fc.record({ kind: kind("expire"), keys, full: fc.integer({ min: 1, max: 2 }), death: death(10, 8) }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("heal"), death: death(6, 2) }) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(fc.shuffledSubarray([...KEYS], { minLength: 2, maxLength: 2 }), fc.boolean(), death(80, 8))
+        .map(([[from = 1, to = 2], all, died]): Step => ({ kind: "sync", from, to, all, death: died })),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: kind("up"), key }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, roomBytes: even(300_000) }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("corrupt"), key, damage }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("damage"), key, damage }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("clock"), stepMs: fc.noBias(fc.integer({ min: -7_200_000, max: 7_200_000 })) }) },
+    { weight: 3, arbitrary: fc.record({ kind: kind("restore"), pick: even(1_000_000), readsLeft: reads }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("fetch"), pick: even(1_000_000) }) },
+  ];
+  const outage = fc.record({ kind: kind("outage"), outage: fc.constantFrom<Outage>(...OUTAGES), times: fc.noBias(fc.integer({ min: 1, max: 30 })) });
+  return fc.oneof(...choices, ...(hasS3 ? [{ weight: 4, arbitrary: outage }] : []));
+}
+
+const OUTAGES = ["refused", "500", "503", "torn", "lost", "late"] as const;
 const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
   fc.constant<AcknowledgePolicy>({ mode: "all", repoKeys: [] }),
   fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
   fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
 );
-const steps = fc.array(step, { minLength: 10, maxLength: 40, size: "max" });
+/** Some worlds have a past. */
+const past: fc.Arbitrary<Step[]> = fc
+  .constantFrom<BackupType[]>([], ["full"], ["full", "incr"], ["full", "full"], ["full", "diff", "full", "incr"])
+  .map((types) =>
+    types.flatMap((type, index): Step[] => [
+      { kind: "write", seed: 1 + index },
+      { kind: "backup", type, death: null },
+    ]),
+  );
+const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> =>
+  fc.tuple(past, fc.array(stepOf(hasS3), { minLength: 10, maxLength: 40, size: "max" })).map(([before, then]) => [...before, ...then]);
 /** What happened over all runs: a model in which nothing goes through, or nothing fails, proves nothing. */
 const TALLY = new Map<string, number>();
-const FULL = fail("fileWrite", "no space left");
+/** What must have happened in a long run. */
+const KINDS = "wal write checkpoint promote backup expire heal sync clock restore fetch damage corrupt down up slow torn lost full outage"
+  .split(" ")
+  .map((name) => `step ${name}`);
+const FAULTS = [
+  ...["down", "slow", "torn", "lost", "full", "corrupt"].map((name) => `met ${name}`),
+  ...OUTAGES.map((name) => `met S3 ${name}`),
+  ...["backups", "expires", "heals", "syncs", "restores"].map((name) => `${name} killed`),
+];
 
-async function play(acknowledge: AcknowledgePolicy, todo: readonly Step[]): Promise<void> {
-  const world = new FaultWorld(acknowledge);
+async function play(acknowledge: AcknowledgePolicy, todo: readonly Step[], s3: S3Place | null): Promise<void> {
+  const world = new FaultWorld({ policy: acknowledge, s3 });
   try {
     await world.start();
     for (const one of todo) {
       await world.clock.held.advance(1500);
-      await take(world, one);
+      world.count(`step ${one.kind}`);
+      await take(world, one, s3);
       await world.checkWal();
     }
     await world.end();
-    for (const [name, count] of world.tally) TALLY.set(name, (TALLY.get(name) ?? 0) + count);
+    for (const [name, count] of world.tally) tally(name, count);
+    for (const repoKey of KEYS) for (const [name, count] of world.weather(repoKey).met) tally(`met ${name}`, count);
   } finally {
-    world.remove();
+    await world.remove();
   }
 }
 
-async function take(world: FaultWorld, one: Step): Promise<void> {
+function tally(name: string, count: number): void {
+  TALLY.set(name, (TALLY.get(name) ?? 0) + count);
+}
+
+async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<void> {
   switch (one.kind) {
     case "wal":
-      for (let no = 0; no < one.count; no++) world.finishSegment();
-      await world.archive(one.crash);
+      for (let no = 0; no < one.count; no++) world.cluster.finishSegment();
+      await world.archive(one.death);
       return;
     case "write":
-      return world.write(one.seed);
+      return world.cluster.write(one.seed);
     case "promote":
-      return world.promote();
+      return world.cluster.promote();
     case "checkpoint":
       return world.checkpoint();
     case "backup":
-      await world.backup(one.type, one.crash);
+      await world.backup(one.type, one.death);
       return world.checkRepositories();
     case "expire":
-      await world.expire(one.full, one.crash);
+      await world.expire(one.keys, one.full, one.death);
       return world.checkRepositories();
     case "heal":
-      return world.heal(one.crash);
-    case "weather":
-      return turn(world, one.what, one.key);
-    case "flip":
-      return flip(world, one.key, one.pick);
+      return world.heal(one.death);
+    case "sync":
+      await world.sync(one.from, one.to, one.all ? { kind: "all" } : { kind: "latest" }, one.death);
+      return world.checkRepositories();
+    case "damage":
+      return look(world, one.key, one.damage);
     case "clock":
       world.clock.skewMs += one.stepMs;
+      world.wentBack ||= one.stepMs < 0;
       return;
     case "restore":
-      await world.restoreFromTroubled();
-      return;
+      return world.restoreToPoint(one.pick, one.readsLeft);
     case "fetch":
       return fetch(world, one.pick);
+    default:
+      return trouble(world, one, s3);
   }
 }
 
-function turn(world: FaultWorld, what: Weather, repoKey: Key): void {
-  if (what === "up") return world.calm(repoKey);
-  world.troubled.add(repoKey);
-  const storage = world.weather(repoKey);
-  switch (what) {
+type Trouble = Extract<Step, { kind: "up" | "down" | "slow" | "torn" | "lost" | "full" | "corrupt" | "outage" }>;
+
+/** Of one repository, or its end. */
+async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Promise<void> {
+  if (one.kind === "up") return world.calm(one.key);
+  if (one.kind === "outage") {
+    world.troubled.add(2);
+    return s3?.begin(one.outage, one.times);
+  }
+  world.troubled.add(one.key);
+  const weather = world.weather(one.key);
+  switch (one.kind) {
     case "down":
-      return void storage.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+      return weather.breakDown();
     case "full":
-      for (const method of ["put", "putStream"] as const) storage.plan(method, { kind: "error", error: FULL }, { times: 5 });
-      return;
-    case "torn":
-      return void storage.plan("putStream", { kind: "break", sizeBytes: 10, error: FULL });
-    case "lost":
-      for (const method of ["put", "putStream", "remove"] as const)
-        storage.plan(method, { kind: "errorAfter", error: fail("hostConnect", "the answer was lost") });
-      return;
+      return weather.fill(one.roomBytes);
+    case "corrupt":
+      return world.damage(one.key, one.damage);
     case "slow":
-      for (const method of ["put", "putStream", "read"] as const) storage.plan(method, { kind: "delay", durationMs: 20_000 }, { times: 3 });
+    case "torn":
+    case "lost":
+      return weather.pass(one.kind, 3);
   }
 }
 
 /** A damaged file is told, or it was of no consequence: every backup of the repository restores and every WAL file is right all the same. */
-async function flip(world: FaultWorld, repoKey: Key, pick: number): Promise<void> {
-  await world.withFlippedBit(repoKey, pick, async (path) => {
+async function look(world: FaultWorld, repoKey: Key, what: Damage): Promise<void> {
+  await world.withDamage(repoKey, what, async (path) => {
     const [repo] = world.bare().filter((candidate) => candidate.key === repoKey);
     if (repo === undefined) return;
-    const told = await world.verify(repo).then(
+    const told = await world.verify(repo, true).then(
       (verdict) => verdict.problems.length > 0,
       () => true,
     );
-    world.count(told ? "flips told by verify" : `flips of no consequence in ${kindOf(path)}`);
-    // Nothing holds the checksum of these: what a backup's history file says is for people only, and a timeline history is a few lines of text.
-    if (told || /\.(backup|history)$/.test(path)) return;
+    world.count(told ? "damages told by verify" : `damages of no consequence in ${kindOf(path)}`);
+    if (told || HAS_NO_CHECKSUM.test(path)) return;
     const label = /^backup\/demo\/([^/]+)\/backup\.manifest/.exec(path)?.[1];
     const isNeeded = label === undefined ? /\.info(\.copy)?$/.test(path) : (await world.labels(repo)).includes(label);
     expect(isNeeded, `verify overlooked the damage of ${path}`).toBe(false);
@@ -192,11 +255,28 @@ function tell(text: string): void {
 }
 
 describe("everything that can go wrong", () => {
+  let s3: S3Place;
+  beforeAll(async () => {
+    s3 = await S3Place.create(await s3Kind());
+  });
+  afterAll(() => s3?.remove());
+  const property = (hasS3: boolean): fc.IAsyncProperty<[AcknowledgePolicy, Step[]]> =>
+    fc.asyncProperty(policy, stepsOf(hasS3), (acknowledge, steps) => play(acknowledge, steps, hasS3 ? s3 : null));
+
   it.runIf(!IS_LONG)(
-    `keeps the promises in ${RUNS} runs`,
+    `keeps the promises in ${RUNS} worlds`,
     async () => {
-      await fc.assert(fc.asyncProperty(policy, steps, play), { numRuns: RUNS, seed: SEED, endOnFailure: true });
-      tell(`${RUNS} runs`);
+      await fc.assert(property(false), { numRuns: RUNS, seed: SEED, endOnFailure: true });
+      tell(`${RUNS} worlds`);
+    },
+    600_000,
+  );
+
+  it.runIf(!IS_LONG)(
+    `keeps the promises over an S3 server in ${S3_RUNS} worlds`,
+    async () => {
+      await fc.assert(property(true), { numRuns: S3_RUNS, seed: SEED, endOnFailure: true });
+      tell(`${RUNS} worlds and ${S3_RUNS} with S3`);
     },
     600_000,
   );
@@ -207,15 +287,28 @@ describe("everything that can go wrong", () => {
       const endMs = performance.now() + MINUTES * 60_000;
       const failures: string[] = [];
       let seed = SEED;
-      for (; performance.now() < endMs; seed++) {
-        const details = await fc.check(fc.asyncProperty(policy, steps, play), { numRuns: 1, seed, endOnFailure: true });
-        if (details.failed) failures.push(`seed ${seed}: ${String(details.errorInstance)}\n${fc.stringify(details.counterexample)}`);
+      let withS3 = 0;
+      for (; performance.now() < endMs && failures.length < FAILURES_MAX; seed++) {
+        const hasS3 = seed % S3_EVERY === 0;
+        const details = await fc.check(property(hasS3), { numRuns: 1, seed, endOnFailure: true });
+        if (hasS3) withS3++;
+        if (details.failed) failures.push(`seed ${seed}: ${reasonOf(details.errorInstance)}\n${fc.stringify(details.counterexample)}`);
         if (details.failed || seed % 20 === 0)
           tell(`${seed - SEED + 1} seeds, ${failures.length} failures${details.failed ? `\n${failures.at(-1)}` : ""}`);
       }
-      tell(`ran ${seed - SEED} seeds from ${SEED}: ${failures.length} failures`);
+      for (const [name, count] of s3.met) tally(`met S3 ${name}`, count);
+      const never = [...KINDS, ...FAULTS].filter((name) => !TALLY.has(name));
+      tell(`ran ${seed - SEED} worlds (seeds ${SEED} to ${seed - 1}), ${withS3} with S3, in ${MINUTES} minutes: ${failures.length} failures`);
       expect(failures).toEqual([]);
+      expect(never, "what never happened").toEqual([]);
     },
     (MINUTES + 10) * 60_000,
   );
 });
+
+/** With its causes: the first is often what the model makes of it. */
+function reasonOf(error: unknown): string {
+  return error instanceof Error
+    ? `${error.stack ?? error.message}${error.cause === undefined ? "" : `\ncaused by ${reasonOf(error.cause)}`}`
+    : String(error);
+}

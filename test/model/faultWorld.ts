@@ -1,22 +1,21 @@
 /**
  * A cluster, its archiver and three repositories, of which the model knows what must be true whatever happens to them.
  *
- * The cluster is a directory: relations that are written, WAL segments that are finished and archived by our archive-push, `pg_wal` that is
- * recycled. Operations are the runtime's own, over real drivers (a directory, an object store in memory), each in a {@link Mortal} process.
- * What must be true is looked up below all faults.
+ * Operations are the runtime's own, over real drivers (a directory, an object store in memory or a real S3 server), each in a {@link Mortal}
+ * process and through each repository's {@link Weather}. What must be true is looked up below all faults.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { collect } from "../../runtime/base/bytes";
 import type { Clock } from "../../runtime/base/clock";
 import { type BackupError, fail, isError, toBackupError } from "../../runtime/base/errors";
 import { sha1Hex } from "../../runtime/base/hash";
 import type { RepoResult } from "../../runtime/base/parallel";
 import { BLOCK_DEFAULTS } from "../../runtime/format/blockSize";
 import type { BackupType } from "../../runtime/format/label";
-import { formatLsn } from "../../runtime/format/walSegment";
 import { openDebt } from "../../runtime/local/debt";
 import { type AcknowledgePolicy, isSatisfied } from "../../runtime/operations/acknowledge";
 import { archiveGet } from "../../runtime/operations/archiveGet";
@@ -24,30 +23,42 @@ import { archivePush } from "../../runtime/operations/archivePush";
 import { backup, type BackupDone } from "../../runtime/operations/backup/backup";
 import { expireRepository } from "../../runtime/operations/expire/expire";
 import { heal } from "../../runtime/operations/heal";
-import { inlinePool } from "../../runtime/operations/jobs";
+import { inlinePool, type JobPool, type JobResult } from "../../runtime/operations/jobs";
 import { openLocalWal } from "../../runtime/operations/localWal";
 import { restore } from "../../runtime/operations/restore/restore";
 import { stanzaCreate } from "../../runtime/operations/stanzaCreate";
+import type { SyncScope } from "../../runtime/operations/sync/plan";
+import { sync } from "../../runtime/operations/sync/sync";
 import { type Verdict, verify } from "../../runtime/operations/verify";
 import { listReady } from "../../runtime/postgres/archiveStatus";
-import type { Session } from "../../runtime/postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
 import { listWal, openWal } from "../../runtime/repository/walStore";
 import { PosixStorage } from "../../runtime/storage/posix";
 import type { Storage } from "../../runtime/storage/storage";
 import { HeldClock, pause, testContext } from "../harness/context";
-import { FaultyStorage } from "../harness/faults";
 import { MemoryStorage } from "../harness/storages";
-import { OPTIONS, server } from "../runtime/operations/backup/support";
-import { addWal, CLUSTER, CONTROL, makeDataDirectory, repository, WAL_SIZE_BYTES, walBytes, walName } from "../runtime/repository/support";
-import { Mortal } from "./mortal";
+import { OPTIONS } from "../runtime/operations/backup/support";
+import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES } from "../runtime/repository/support";
+import { ModelCluster, type Snapshot, snapshotOf } from "./modelCluster";
+import { type Death, Mortal } from "./mortal";
+import type { S3Place } from "./s3Place";
+import { type Damage, damaged, Weather } from "./weather";
 
 export const KEYS = [1, 2, 3] as const;
 export type Key = (typeof KEYS)[number];
 const ARCHIVE_ID = "15-1";
-const PAGE_BYTES = 8192;
 const TURNS_MAX = 100_000;
+/** A driver that works is waited for; but not without end, for it may wait for somebody who waits for time to pass. */
+const TURNS_HELD = 50;
+const REPLAY_SEGMENTS_MAX = 12;
+/** Number of worlds so far: each has a place of its own on the S3 server. */
+let worlds = 0;
+/** One status at least, and no other than this. */
+const ALL_OK = /^(?!.*"status":"(?!ok")).*"status":"ok"/s;
+const SIZE_BYTES_MAX = 64 * 1024 * 1024;
+/** What a backup's history file says is for people only, and a timeline history is a few lines of text. */
+export const HAS_NO_CHECKSUM = /\.(backup|history)$/;
 const USERS = { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null };
 
 /** Wall time can be stepped; waiting goes by the held clock. */
@@ -68,54 +79,59 @@ export class SteppedClock implements Clock {
   }
 }
 
-/** Name → SHA-1 of the files whose content a restore must bring back as it was when the backup was taken. */
-type Snapshot = ReadonlyMap<string, string>;
+export interface WorldOptions {
+  readonly policy: AcknowledgePolicy;
+  /** Holds repo2; null keeps it in memory. */
+  readonly s3: S3Place | null;
+}
 
 export class FaultWorld {
   readonly folder = mkdtempSync(join(tmpdir(), "pgb-faults-"));
-  readonly dataDirectory = makeDataDirectory(this.folder);
-  readonly walDirectory = join(this.dataDirectory, "pg_wal");
   readonly clock = new SteppedClock();
   readonly ctx = testContext({ clock: this.clock });
+  readonly cluster = new ModelCluster(this.folder, this.clock);
   readonly policy: AcknowledgePolicy;
+  readonly #s3: { readonly place: S3Place; readonly faced: Storage } | null;
   readonly #debt = openDebt(join(this.folder, "spool"), "demo");
   /** Below all faults. */
   readonly #bare = new Map<Key, Repository>();
-  readonly #weather = new Map<Key, FaultyStorage>();
+  readonly #weather = new Map<Key, Weather>();
   /** Repositories that may fail at the moment. */
   readonly troubled = new Set<Key>();
-  /** The segment that is being written. */
-  #currentNo = 1;
-  #timeline = 1;
-  /** Lines of the newest timeline history. */
-  readonly #histories: string[] = [];
-  /** WAL files that PostgreSQL has finished: name → content. */
-  readonly #wal = new Map<string, () => Uint8Array>();
+  /** True once the clock was set back: labels and times are in no order any more. */
+  wentBack = false;
   readonly acknowledged = new Set<string>();
   readonly tally = new Map<string, number>();
   /** Of each backup that was ever listed, `<key>:<label>`. */
   readonly #snapshots = new Map<string, Snapshot>();
   /** WAL files whose stored content was looked at, by repository and stored name. */
   readonly #seen = new Set<string>();
+  /** Results of verify for files that were whole. */
+  readonly #whole = new Map<string, Promise<unknown>>();
   #restoreCount = 0;
 
-  constructor(policy: AcknowledgePolicy) {
+  constructor({ policy, s3 }: WorldOptions) {
     this.policy = policy;
     const root = join(this.folder, "repo1");
     mkdirSync(root);
     const posix = new PosixStorage({ root, syncDirectories: false, symlinks: true, signal: this.ctx.signal });
-    const plans: [Key, Storage, Parameters<typeof repository>[1]][] = [
-      [1, posix, { compress: { type: "none", level: 0 }, latestLink: true }],
+    const memory = (): Storage => new MemoryStorage({ nowMs: () => this.clock.nowMs() });
+    const inBucket = s3?.storages(`/world${++worlds}`, this.ctx.signal);
+    this.#s3 = s3 === null || inBucket === undefined ? null : { place: s3, faced: inBucket.faced };
+    const second = memory();
+    const plans: [Key, { bare: Storage; faced: Storage }, Parameters<typeof repository>[1]][] = [
+      [1, { bare: posix, faced: posix }, { compress: { type: "none", level: 0 }, latestLink: true }],
       [
         2,
-        new MemoryStorage({ nowMs: () => this.clock.nowMs() }),
+        inBucket ?? { bare: second, faced: second },
         { compress: { type: "zst", level: 1 }, bundle: { sizeBytes: 65_536, limitBytes: 16_384 }, block: BLOCK_DEFAULTS },
       ],
-      [3, new MemoryStorage({ nowMs: () => this.clock.nowMs() }), { compress: { type: "gz", level: 1 }, pass: "third" }],
     ];
-    for (const [key, storage, options] of plans) {
-      this.#bare.set(key, repository(key, { ...options, storage }));
-      this.#weather.set(key, new FaultyStorage(storage, this.clock));
+    const third = memory();
+    plans.push([3, { bare: third, faced: third }, { compress: { type: "gz", level: 1 }, pass: "third" }]);
+    for (const [key, { bare, faced }, options] of plans) {
+      this.#bare.set(key, repository(key, { ...options, storage: bare }));
+      this.#weather.set(key, new Weather(faced, this.clock));
     }
   }
 
@@ -123,7 +139,10 @@ export class FaultWorld {
     await this.#until(stanzaCreate(this.bare(), CONTROL, this.ctx));
   }
 
-  remove(): void {
+  async remove(): Promise<void> {
+    await this.#s3?.place.calm();
+    await this.#s3?.faced.close();
+    for (const repo of this.bare()) await repo.storage.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -132,83 +151,49 @@ export class FaultWorld {
     return KEYS.map((key) => required(this.#bare.get(key)));
   }
 
-  weather(key: Key): FaultyStorage {
+  weather(key: Key): Weather {
     return required(this.#weather.get(key));
   }
 
   /** Everything works again. */
-  calm(key: Key): void {
-    this.weather(key).repair();
+  async calm(key: Key): Promise<void> {
+    this.weather(key).calm();
+    if (key === 2) await this.#s3?.place.calm();
     this.troubled.delete(key);
   }
 
-  count(name: string): void {
-    this.tally.set(name, (this.tally.get(name) ?? 0) + 1);
+  count(name: string, times = 1): void {
+    this.tally.set(name, (this.tally.get(name) ?? 0) + times);
   }
 
   // What the cluster does
 
-  /** Writes, grows, shrinks or removes a relation, or changes one page of it. */
-  write(seed: number): void {
-    const path = join(this.dataDirectory, "base", "5", String(16_384 + (seed % 7)));
-    const nowS = Math.floor(this.clock.nowMs() / 1000);
-    if (seed % 11 === 0) return rmSync(path, { force: true });
-    const isThere = existsSync(path);
-    const pages = isThere && seed % 2 === 0 ? readFileSync(path) : Buffer.alloc(PAGE_BYTES * (1 + (seed % 24)));
-    const first = isThere && seed % 2 === 0 ? PAGE_BYTES * (seed % Math.max(1, pages.length / PAGE_BYTES)) : 0;
-    const end = isThere && seed % 2 === 0 ? first + PAGE_BYTES : pages.length;
-    for (let offset = first; offset < Math.min(end, pages.length); offset += 4)
-      pages.writeUInt32LE((seed * 2_654_435_761 + offset * 31) >>> 0, offset);
-    writeFileSync(path, pages, { mode: 0o600 });
-    utimesSync(path, nowS, nowS);
-  }
-
-  finishSegment(): void {
-    const no = this.#currentNo++;
-    this.#addWal(walName(no, this.#timeline), () => walBytes(no));
-  }
-
-  /** A promotion: the segment goes on in a new timeline, what was written of it stays in the old one. */
-  promote(): void {
-    const no = this.#currentNo;
-    this.#addWal(`${walName(no, this.#timeline)}.partial`, () => walBytes(no));
-    this.#histories.push(`${this.#timeline}\t${this.#lsn(0n)}\tno recovery target specified\n`);
-    this.#timeline++;
-    const text = Buffer.from(this.#histories.join(""));
-    this.#addWal(`${walName(0, this.#timeline).slice(0, 8)}.history`, () => text);
-  }
-
-  #lsn(offset: bigint): string {
-    return formatLsn(BigInt(this.#currentNo) * BigInt(WAL_SIZE_BYTES) + offset);
-  }
-
-  /** PostgreSQL removes what was acknowledged: from then on only the repositories have it. */
   checkpoint(): void {
-    for (const name of readdirSync(this.walDirectory)) if (this.acknowledged.has(name)) rmSync(join(this.walDirectory, name));
+    this.cluster.checkpoint(this.acknowledged);
   }
 
   /** The archiver: oldest first, each file until it is acknowledged; it gives up after three failures. True when nothing is left. */
-  async archive(crashAfter: number | null = null): Promise<boolean> {
-    return this.#until(this.#archive(crashAfter));
+  async archive(death: Death | null = null): Promise<boolean> {
+    return this.#until(this.#archive(death));
   }
 
-  async #archive(crashAfter: number | null): Promise<boolean> {
+  async #archive(death: Death | null): Promise<boolean> {
     let failures = 0;
-    let writesLeft = crashAfter;
+    let next = death;
     while (failures < 3) {
-      const [walFile] = await listReady(this.walDirectory, 1);
+      const [walFile] = await listReady(this.cluster.walDirectory, 1);
       if (walFile === undefined) return true;
-      const accepted = await this.#push(walFile, writesLeft);
-      writesLeft = null;
+      const accepted = await this.#push(walFile, next);
+      next = null;
       if (!accepted) failures++;
     }
     return false;
   }
 
-  async #push(walFile: string, writesLeft: number | null): Promise<boolean> {
-    const mortal = new Mortal(writesLeft);
+  async #push(walFile: string, death: Death | null): Promise<boolean> {
+    const mortal = new Mortal(death);
     const options = {
-      walDirectory: this.walDirectory,
+      walDirectory: this.cluster.walDirectory,
       walName: walFile,
       cluster: CLUSTER,
       headerCheck: true,
@@ -230,18 +215,20 @@ export class FaultWorld {
     }
     this.count("WAL files acknowledged");
     this.acknowledged.add(walFile);
-    rmSync(join(this.walDirectory, "archive_status", `${walFile}.ready`));
+    rmSync(join(this.cluster.walDirectory, "archive_status", `${walFile}.ready`));
     return true;
   }
 
   // What the operator does
 
-  async backup(type: BackupType, crashAfter: number | null): Promise<readonly RepoResult<BackupDone>[]> {
-    const mortal = new Mortal(crashAfter);
+  async backup(type: BackupType, death: Death | null): Promise<readonly RepoResult<BackupDone>[]> {
+    const mortal = new Mortal(death);
     const repos = this.#repos(mortal);
-    const snapshot = this.#snapshot();
+    const snapshot = this.cluster.snapshot();
     const deps = {
-      servers: [{ key: 1, dataDirectory: this.dataDirectory, connect: async () => this.#session() }],
+      servers: [
+        { key: 1, dataDirectory: this.cluster.dataDirectory, connect: async () => this.cluster.session(() => this.#archive(null), this.ctx) },
+      ],
       pool: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), this.ctx, 2),
       users: USERS,
       onProgress: () => {},
@@ -256,25 +243,53 @@ export class FaultWorld {
     } finally {
       await mortal.end();
     }
-    await this.#attribute(snapshot);
+    await this.#attribute(() => snapshot);
     if (mortal.dead) this.count("backups killed");
     else for (const result of results) this.count(result.ok ? `${result.value.manifest.type} backups` : "backups failed in a repository");
     return mortal.dead ? [] : results;
   }
 
   /** A backup is whole from its manifest on, listed or not: the next operation may list it. */
-  async #attribute(snapshot: Snapshot): Promise<void> {
+  async #attribute(snapshotOfLabel: (label: string) => Snapshot): Promise<void> {
     for (const repo of this.bare()) {
       for await (const entry of repo.storage.list("backup/demo", { recursive: true })) {
         const label = /^backup\/demo\/([^/]+)\/backup\.manifest$/.exec(entry.path)?.[1];
-        if (label !== undefined && !this.#snapshots.has(`${repo.key}:${label}`)) this.#snapshots.set(`${repo.key}:${label}`, snapshot);
+        if (label === undefined || this.#snapshots.has(`${repo.key}:${label}`)) continue;
+        this.#snapshots.set(`${repo.key}:${label}`, snapshotOfLabel(label));
       }
     }
   }
 
-  async expire(fullCount: number, crashAfter: number | null): Promise<void> {
-    const mortal = new Mortal(crashAfter);
-    for (const repo of this.#repos(mortal)) {
+  /** Copies what `to` lacks from `from`; without trouble it has all of it afterwards. */
+  async sync(from: Key, to: Key, scope: SyncScope, death: Death | null): Promise<void> {
+    const mortal = new Mortal(death);
+    const repos = this.#repos(mortal);
+    const [source, target] = [from, to].map((key) => required(repos.find((repo) => repo.key === key))) as [Repository, Repository];
+    const isCalm = !this.troubled.has(from) && !this.troubled.has(to);
+    const wanted = await this.labels(required(this.#bare.get(from)));
+    try {
+      const { labels, problems } = await this.#until(sync(source, target, { scope, dryRun: false, slots: 2 }, this.ctx));
+      this.count(mortal.dead ? "syncs killed" : "syncs");
+      if (labels.length > 0) this.count("backups copied by sync", labels.length);
+      if (isCalm && !mortal.dead) {
+        expect(problems).toEqual([]);
+        const held = await this.labels(required(this.#bare.get(to)));
+        expect(held).toEqual(expect.arrayContaining(scope.kind === "all" ? wanted : wanted.slice(-1)));
+      }
+    } catch (error) {
+      if (mortal.dead) this.count("syncs killed");
+      // Two backups of one label, taken by a clock that was set back while the other repository was away.
+      else if (this.wentBack && isError(error, "fileInvalid")) this.count("syncs refused");
+      else this.#requireExcuse(error, mortal, "sync", isCalm ? from : this.troubled.has(from) ? from : to);
+    } finally {
+      await mortal.end();
+    }
+    await this.#attribute((label) => required(this.#snapshots.get(`${from}:${label}`)));
+  }
+
+  async expire(keys: readonly Key[], fullCount: number, death: Death | null): Promise<void> {
+    const mortal = new Mortal(death);
+    for (const repo of this.#repos(mortal).filter(({ key }) => keys.includes(key as Key))) {
       try {
         const retention = { full: fullCount, fullType: "count" as const, archiveType: "full" as const };
         await this.#until(expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, this.ctx));
@@ -286,18 +301,20 @@ export class FaultWorld {
     this.count(mortal.dead ? "expires killed" : "expires");
   }
 
-  async heal(crashAfter: number | null): Promise<void> {
-    const mortal = new Mortal(crashAfter);
-    const local = openLocalWal(this.walDirectory, CLUSTER, true);
+  async heal(death: Death | null): Promise<void> {
+    const mortal = new Mortal(death);
+    const local = openLocalWal(this.cluster.walDirectory, CLUSTER, true);
     try {
       const results = await this.#until(heal(this.#repos(mortal), mortal.debt(this.#debt), CLUSTER, local, this.ctx));
       this.count(mortal.dead ? "heals killed" : "heals");
       if (mortal.dead || this.troubled.size > 0) return;
+      this.count("heals without trouble");
       for (const result of results) {
         if (!result.ok) throw result.error;
         // What nobody has any more stays a debt: retention gave it up in the others while this one was away, or has no backup yet.
         for (const line of result.value.unhealed) expect(await this.#isGivenUpElsewhere(line.split(":")[0] ?? "", result.repoKey), line).toBe(true);
       }
+      await this.checkAgreement();
     } catch (error) {
       this.#requireExcuse(error, mortal, "heal");
     } finally {
@@ -305,25 +322,105 @@ export class FaultWorld {
     }
   }
 
-  /** Restores from `repos` and compares with what the cluster was when that backup was taken. Null when no backup could be restored. */
-  async restore(repos: readonly Repository[], set?: string): Promise<string | null> {
+  /** Restores from `repos` and compares with what the cluster was when that backup was taken. @throws when it fails */
+  async restore(repos: readonly Repository[], set?: string): Promise<string> {
+    const target = this.#newTarget();
+    try {
+      return (await this.#restoreInto(target, repos, { set, delta: false })).label;
+    } finally {
+      rmSync(target, { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * Restores a backup and fetches the WAL behind it up to some segment, as a restore to a point in time does; the process may die at a read.
+   * What is left behind must not look like a cluster, and a restore with `--delta` over it must be exact.
+   */
+  async restoreToPoint(pick: number, readsLeft: number | null): Promise<void> {
+    const mortal = readsLeft === null ? new Mortal() : Mortal.reading(readsLeft);
+    const repos = this.#repos(mortal);
+    const choice = await this.#chooseBackup(pick);
+    if (choice === null) return;
+    const target = this.#newTarget();
+    try {
+      try {
+        const { repoKey, label } = await this.#restoreInto(target, repos, { ...choice, delta: false });
+        await this.#checkChoice(choice.targetTimeS, repoKey, label);
+        await this.#replay(repos, repoKey, label, pick);
+      } catch (error) {
+        if (!isError(error)) throw error;
+        this.#requireExcuse(error, mortal, "restore");
+        this.count(mortal.dead ? "restores killed" : "restores refused");
+        // Without it nobody can start what is only there in part.
+        expect(existsSync(join(target, "global", "pg_control")), "pg_control of a restore that did not end").toBe(false);
+        await this.#restoreInto(target, this.bare(), { ...choice, delta: true });
+        this.count("restores over what a failed one left");
+      }
+    } finally {
+      await mortal.end();
+      rmSync(target, { recursive: true, force: true });
+    }
+  }
+
+  #newTarget(): string {
     const target = join(this.folder, "restored", String(++this.#restoreCount));
     mkdirSync(target, { recursive: true, mode: 0o700 });
+    return target;
+  }
+
+  /** A label of some repository, or a moment between two of its backups; null when there are none. */
+  async #chooseBackup(pick: number): Promise<{ set?: string; targetTimeS?: number } | null> {
+    const repo = required(this.#bare.get(KEYS[pick % KEYS.length] ?? 1));
+    const { backups } = await loadBackupInfo(repo);
+    const entry = backups[Math.floor(pick / KEYS.length) % Math.max(1, backups.length)];
+    if (entry === undefined) return null;
+    return pick % 2 === 0 || this.wentBack ? { set: entry.label } : { targetTimeS: entry.stoppedAtS + (pick % 500) };
+  }
+
+  /** The newest backup of its repository that had ended before the target. */
+  async #checkChoice(targetTimeS: number | undefined, repoKey: number, label: string): Promise<void> {
+    if (targetTimeS === undefined) return;
+    const { backups } = await loadBackupInfo(required(this.#bare.get(repoKey as Key)));
+    const fitting = backups.filter((entry) => entry.stoppedAtS < targetTimeS).map((entry) => entry.label);
+    expect(label, `backup for ${targetTimeS} in repo${repoKey}`).toBe(fitting.sort().at(-1));
+    this.count("restores to a time");
+  }
+
+  /** Every segment from the backup's start to the picked one comes, and comes right. */
+  async #replay(repos: readonly Repository[], repoKey: number, label: string, pick: number): Promise<void> {
+    const { backups } = await loadBackupInfo(required(this.#bare.get(repoKey as Key)));
+    const archiveStart = required(backups.find((entry) => entry.label === label)?.archiveStart);
+    const names = this.cluster.segmentsFrom(archiveStart).filter((name) => this.acknowledged.has(name));
+    for (const name of names.slice(0, 1 + (pick % REPLAY_SEGMENTS_MAX))) {
+      const answer = await this.fetch(name, repos);
+      if (answer === "found") this.count("segments replayed");
+      else if (answer === "absent") expect(await this.#isGivenUpElsewhere(name, repoKey), `recovery from ${label} does not find ${name}`).toBe(true);
+      else throw answer;
+    }
+  }
+
+  /** Exactly what the cluster was when the backup was taken. */
+  async #restoreInto(
+    dataDirectory: string,
+    repos: readonly Repository[],
+    { set, targetTimeS, delta }: { readonly set?: string | undefined; readonly targetTimeS?: number; readonly delta: boolean },
+  ): Promise<{ repoKey: number; label: string }> {
+    const target = targetTimeS === undefined ? undefined : new Date(targetTimeS * 1000).toISOString().replace("T", " ").replace(".000", "");
     const options = {
-      dataDirectory: target,
+      dataDirectory,
       tablespaceMap: {},
       tablespaceMapAll: undefined,
       linkMap: {},
       linkAll: false,
       set,
-      delta: false,
+      delta,
       force: false,
       databaseInclude: [],
       databaseExclude: [],
       checksumPageError: true,
       recovery: {
-        type: "default" as const,
-        target: undefined,
+        type: target === undefined ? ("default" as const) : ("time" as const),
+        target,
         targetAction: "pause" as const,
         targetExclusive: false,
         targetTimeline: undefined,
@@ -335,32 +432,21 @@ export class FaultWorld {
       self: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     };
     const pool = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), this.ctx, 2);
-    try {
-      const { repoKey, label } = await this.#until(restore(repos, { pool, users: USERS }, options, this.ctx));
-      const expected = required(this.#snapshots.get(`${repoKey}:${label}`));
-      expect(Object.fromEntries(snapshotOf(target)), `restore of ${label} from repo${repoKey}`).toEqual(Object.fromEntries(expected));
-      this.count("restores");
-      return label;
-    } catch (error) {
-      if (!isError(error)) throw error;
-      this.count("restores refused");
-      return null;
-    } finally {
-      rmSync(target, { recursive: true, force: true });
-    }
-  }
-
-  restoreFromTroubled(): Promise<string | null> {
-    return this.restore(this.#repos(new Mortal()));
+    const { repoKey, label } = await this.#until(restore(repos, { pool, users: USERS }, options, this.ctx));
+    const expected = required(this.#snapshots.get(`${repoKey}:${label}`));
+    expect(Object.fromEntries(snapshotOf(dataDirectory)), `restore of ${label} from repo${repoKey}`).toEqual(Object.fromEntries(expected));
+    expect(existsSync(join(dataDirectory, "global", "pg_control"))).toBe(true);
+    this.count("restores");
+    return { repoKey, label };
   }
 
   /** What archive-get gives for a WAL file: true content, "not found", or the error that says it cannot tell. */
-  async fetch(walFile: string): Promise<"found" | "absent" | BackupError> {
+  async fetch(walFile: string, repos: readonly Repository[] = this.#repos(new Mortal())): Promise<"found" | "absent" | BackupError> {
     const destination = join(this.folder, "fetched");
     try {
-      const found = await this.#until(archiveGet(this.#repos(new Mortal()), { walName: walFile, destination, cluster: CLUSTER }, this.ctx));
+      const found = await this.#until(archiveGet(repos, { walName: walFile, destination, cluster: CLUSTER }, this.ctx));
       if (!found) return "absent";
-      expect(sha1Hex(readFileSync(destination)), `content of ${walFile}`).toBe(sha1Hex(required(this.#wal.get(walFile))()));
+      expect(sha1Hex(readFileSync(destination)), `content of ${walFile}`).toBe(sha1Hex(required(this.cluster.wal.get(walFile))()));
       return "found";
     } catch (error) {
       if (!isError(error)) throw error;
@@ -368,8 +454,24 @@ export class FaultWorld {
     }
   }
 
-  verify(repo: Repository): Promise<Verdict> {
-    return this.#until(verify(repo, inlinePool(new Map([[repo.key, repo]]), this.ctx, 2), WAL_SIZE_BYTES, this.ctx));
+  /** Files that were found whole and were not written since are taken at their word, unless everything is read `afresh`. */
+  verify(repo: Repository, afresh = false): Promise<Verdict> {
+    const pool = inlinePool(new Map([[repo.key, repo]]), this.ctx, 2);
+    if (afresh) return this.#until(verify(repo, pool, WAL_SIZE_BYTES, this.ctx));
+    const remembering: JobPool = {
+      ...pool,
+      run: async (job) => {
+        if (job.kind !== "verifyFile" && job.kind !== "verifyBundle") return pool.run(job);
+        const file = await repo.storage.stat(job.path);
+        const id = `${JSON.stringify(job)} ${file?.sizeBytes} ${file?.modifiedAtMs}`;
+        const known = this.#whole.get(id) as Promise<JobResult<typeof job>> | undefined;
+        if (known !== undefined) return known;
+        const result = await pool.run(job);
+        if (ALL_OK.test(JSON.stringify(result))) this.#whole.set(id, Promise.resolve(result));
+        return result;
+      },
+    };
+    return this.#until(verify(repo, remembering, WAL_SIZE_BYTES, this.ctx));
   }
 
   // What must be true
@@ -397,14 +499,14 @@ export class FaultWorld {
   }
 
   /** Every listed backup is whole, and WAL is missing only where it is owed or was never acknowledged. */
-  async checkRepositories(): Promise<void> {
+  async checkRepositories(afresh = false): Promise<void> {
     for (const repo of this.bare()) {
-      const verdict = await this.verify(repo);
+      const verdict = await this.verify(repo, afresh);
       for (const one of verdict.backups) expect(one.status, `${repo.name} ${one.label}: ${verdict.problems.join("; ")}`).toBe("valid");
       const owed = new Set(this.#debt.list(repo.key));
       const held = await this.#heldBy(repo);
       for (const { label, archiveStart, archiveStop } of (await loadBackupInfo(repo)).backups) {
-        for (const name of this.#wal.keys()) {
+        for (const name of this.cluster.wal.keys()) {
           const isNeeded = /^[0-9A-F]{24}$/.test(name) && name >= (archiveStart ?? "") && name <= (archiveStop ?? "");
           if (isNeeded) expect(held.has(name), `${label} in ${repo.name} cannot become consistent without ${name}`).toBe(true);
         }
@@ -419,21 +521,21 @@ export class FaultWorld {
     }
   }
 
-  /** Flips a bit of a stored file and puts it back after `look`. */
-  async withFlippedBit(key: Key, pick: number, look: (path: string) => Promise<void>): Promise<void> {
+  /** A stored file that is damaged from now on for whoever reads it. Its damage must be told by checksums: not of a file that has none. */
+  async damage(key: Key, damage: Damage): Promise<void> {
+    const files = (await this.#files(key)).filter((path) => !HAS_NO_CHECKSUM.test(path));
+    const path = files[damage.pick % files.length];
+    if (path !== undefined) this.weather(key).damage(path, damage);
+  }
+
+  /** Damages a stored file, and puts it back after `look`. */
+  async withDamage(key: Key, damage: Damage, look: (path: string) => Promise<void>): Promise<void> {
     const { storage } = required(this.#bare.get(key));
-    const files: string[] = [];
-    for await (const entry of storage.list("", { recursive: true })) if (entry.type === "file" && entry.sizeBytes > 0) files.push(entry.path);
-    files.sort();
-    const path = files[pick % files.length];
+    const files = await this.#files(key);
+    const path = files[damage.pick % files.length];
     if (path === undefined) return;
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of await storage.read(path)) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    const flipped = Buffer.from(bytes);
-    const at = (pick * 7919) % flipped.length;
-    flipped[at] = (flipped[at] ?? 0) ^ (1 << (pick % 8));
-    await storage.put(path, flipped);
+    const bytes = await collect(await storage.read(path), SIZE_BYTES_MAX);
+    await storage.put(path, damaged(bytes, damage));
     try {
       await look(path);
     } finally {
@@ -441,9 +543,16 @@ export class FaultWorld {
     }
   }
 
+  async #files(key: Key): Promise<string[]> {
+    const files: string[] = [];
+    for await (const entry of required(this.#bare.get(key)).storage.list("", { recursive: true }))
+      if (entry.type === "file" && entry.sizeBytes > 0) files.push(entry.path);
+    return files.sort();
+  }
+
   /** Everything calm, archived and healed: all repositories agree, and each of them alone brings the cluster back. */
   async end(): Promise<void> {
-    for (const key of KEYS) this.calm(key);
+    for (const key of KEYS) await this.calm(key);
     // Labels go by time: one that lies in the future of a stepped clock has to pass.
     this.clock.skewMs += 2 * 86_400_000;
     await this.clock.held.advance(1000);
@@ -457,24 +566,28 @@ export class FaultWorld {
     for (const [key, names] of owed)
       for (const name of names) expect(await this.#isGivenUpElsewhere(name, key), `repo${key} owes ${name}`).toBe(true);
     await this.checkWal(true);
-    await this.checkRepositories();
-    const now = Object.fromEntries(this.#snapshot());
-    const held = new Map<Key, Set<string>>();
+    await this.checkAgreement(true);
+    const now = Object.fromEntries(this.cluster.snapshot());
     for (const repo of this.bare()) {
-      const verdict = await this.verify(repo);
-      if (owed.get(repo.key)?.size === 0) expect(verdict.problems).toEqual([]);
-      held.set(repo.key as Key, await this.#heldBy(repo));
-      const label = required(await this.restore([repo]));
+      const label = await this.restore([repo]);
       expect(Object.fromEntries(required(this.#snapshots.get(`${repo.key}:${label}`)))).toEqual(now);
-      for (const entry of (await loadBackupInfo(repo)).backups) expect(await this.restore([repo], entry.label)).toBe(entry.label);
+      // Each backup from one repository: the others' bytes were read by verify.
+      const labels = (await this.labels(repo)).filter((_, index) => index % KEYS.length === repo.key % KEYS.length);
+      for (const each of labels) expect(await this.restore([repo], each)).toBe(each);
     }
+  }
+
+  /** After heal: each repository holds all that was acknowledged from its oldest backup on, and verify finds nothing wrong in any. */
+  async checkAgreement(afresh = false): Promise<void> {
+    await this.checkRepositories(afresh);
+    const isArchived = (await listReady(this.cluster.walDirectory, 1)).length === 0;
     for (const repo of this.bare()) {
-      const from = required(await this.neededFrom(repo));
-      const lacking = [...this.acknowledged].filter((name) => name >= from && held.get(repo.key as Key)?.has(name) !== true);
-      expect(
-        lacking.filter((name) => owed.get(repo.key)?.has(name) !== true),
-        `${repo.name} lacks WAL`,
-      ).toEqual([]);
+      const owed = this.#debt.list(repo.key);
+      const from = await this.neededFrom(repo);
+      const held = await this.#heldBy(repo);
+      const lacking = from === null ? [] : [...this.acknowledged].filter((name) => name >= from && !held.has(name));
+      for (const name of lacking) expect(await this.#isGivenUpElsewhere(name, repo.key), `${repo.name} lacks ${name} after heal`).toBe(true);
+      if (lacking.length === 0 && owed.length === 0 && isArchived) expect((await this.verify(repo)).problems).toEqual([]);
     }
   }
 
@@ -510,7 +623,7 @@ export class FaultWorld {
       if (!this.#seen.has(id)) {
         const hash = createHash("sha1");
         for await (const chunk of await openWal(repo, ARCHIVE_ID, stored, pass)) hash.update(chunk);
-        expect(hash.digest("hex"), `content of ${id}`).toBe(sha1Hex(required(this.#wal.get(stored.name))()));
+        expect(hash.digest("hex"), `content of ${id}`).toBe(sha1Hex(required(this.cluster.wal.get(stored.name))()));
         this.#seen.add(id);
       }
       expect(names.has(stored.name), `${stored.name} is twice in ${repo.name}`).toBe(false);
@@ -532,50 +645,11 @@ export class FaultWorld {
     done.catch(() => {});
     for (let turn = 0; !ended; turn++) {
       if (turn > TURNS_MAX) throw new Error(`not ended after ${turn} turns`);
-      await this.clock.held.advance(turn < 20 ? 20 : 200);
+      const isBusy = [...this.#weather.values()].some((weather) => weather.inFlight > 0);
+      if (!isBusy || turn % TURNS_HELD === 0) await this.clock.held.advance(turn < 20 ? 20 : 200);
       await pause(1);
     }
     return done;
-  }
-
-  #snapshot(): Snapshot {
-    return snapshotOf(this.dataDirectory);
-  }
-
-  #addWal(name: string, content: () => Uint8Array): void {
-    addWal(this.walDirectory, name, content());
-    this.#wal.set(name, content);
-  }
-
-  /** A server whose backups begin and end with a switch, and whose archiver works meanwhile. */
-  #session(): Session {
-    const base = server(this.dataDirectory, this.ctx);
-    const current = (): string => walName(this.#currentNo, this.#timeline);
-    const switched = async (): Promise<string> => {
-      const name = current();
-      this.finishSegment();
-      await this.#archive(null);
-      return name;
-    };
-    let startName = "";
-    const own: Partial<Record<keyof Session, unknown>> = {
-      currentWalName: async () => current(),
-      switchWal: switched,
-      startBackup: async () => {
-        await switched();
-        startName = current();
-        return { lsn: this.#lsn(40n), walName: startName };
-      },
-      stopBackup: async () => {
-        const stop = { lsn: this.#lsn(80n), walName: current(), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "" };
-        const history = Buffer.from(`START WAL LOCATION: ${startName}\n`);
-        this.finishSegment();
-        this.#addWal(`${startName}.00000028.backup`, () => history);
-        await this.#archive(null);
-        return stop;
-      },
-    };
-    return { ...base, ...own } as typeof base;
   }
 
   /** An operation may only fail for a reason: it died, a repository is in trouble, or the clock went back. */
@@ -592,14 +666,6 @@ export class FaultWorld {
       cause: thrown,
     });
   }
-}
-
-/** Relations of the data directory; the rest is not the model's. */
-function snapshotOf(directory: string): Map<string, string> {
-  const root = join(directory, "base");
-  const names = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const paths = names.map((entry) => join(entry.parentPath, entry.name)).sort();
-  return new Map(paths.map((path) => [path.slice(root.length + 1), sha1Hex(readFileSync(path))]));
 }
 
 function required<T>(value: T | null | undefined): T {

@@ -1,29 +1,54 @@
 /**
- * A process that can die between any two of its writes, whichever repository or file they go to.
+ * A process that can die between any two of its writes, and within one: between opening a file, each of its pieces, its sync and its rename.
  *
  * Every operation of the model runs in a process of its own: storages and debt come wrapped by it. At its end, or death, nothing that it
- * left running reaches the storages any more. A write that death meets in the middle leaves what the storage's own rules allow: a removal
- * of a directory may be half done, a write in place may be cut, an atomic one is there or not.
+ * left running reaches the storages any more. What death leaves behind is what the storage's own rules allow: a file written in place may be
+ * there in part, an atomic one as a temporary file, a removal of a directory may be half done; what was done may never have been heard of.
+ * With the power gone too, names that were not synced are lost.
  */
-import { type ByteStream, collect } from "../../runtime/base/bytes";
+import { type ByteStream, streamOf } from "../../runtime/base/bytes";
 import { type BackupError, fail, isError } from "../../runtime/base/errors";
+import { TEMP_SUFFIX } from "../../runtime/local/atomicWrite";
 import type { DebtStore } from "../../runtime/local/debt";
-import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../../runtime/storage/storage";
+import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../../runtime/storage/storage";
 
-const SIZE_BYTES_MAX = 64 * 1024 * 1024;
+/** When and how a process dies. */
+export interface Death {
+  /** Writes that it lives through. */
+  readonly after: number;
+  /** Only writes of infos, manifests and debts, and removals, count. */
+  readonly isAtHeart: boolean;
+  /** What becomes of the fatal write: nothing, half of it, or all of it unheard. */
+  readonly leaves: "nothing" | "half" | "all";
+  /** Names that were not synced are lost with it. */
+  readonly powerLost: boolean;
+}
+
+const HEART = /\.(info|manifest|history)(\.copy|\.gz)?$|^debt\.|^remove/;
 
 export class Mortal {
+  readonly death: Death | null;
+  readonly #storages: MortalStorage[] = [];
+  readonly #running = new Set<Promise<unknown>>();
   #writesLeft: number;
+  #readsLeft = Number.POSITIVE_INFINITY;
   #over = false;
   #dead = false;
-  readonly #running = new Set<Promise<unknown>>();
 
-  /** `writesLeft` null lives on. */
-  constructor(writesLeft: number | null = null) {
-    this.#writesLeft = writesLeft ?? Number.POSITIVE_INFINITY;
+  /** Null lives on. */
+  constructor(death: Death | null = null) {
+    this.death = death;
+    this.#writesLeft = death?.after ?? Number.POSITIVE_INFINITY;
   }
 
-  /** True once a write was refused. */
+  /** One that dies at a read. */
+  static reading(readCount: number): Mortal {
+    const mortal = new Mortal();
+    mortal.#readsLeft = readCount;
+    return mortal;
+  }
+
+  /** True once it died. */
   get dead(): boolean {
     return this.#dead;
   }
@@ -33,9 +58,18 @@ export class Mortal {
     if (this.#dead || this.#over) throw gone(what);
   }
 
-  /** Before a write: false when this one is the death, to be left half done. @throws unhandled when the process is no more */
+  /** Before a read. @throws unhandled when the process is no more */
+  look(what: string): void {
+    this.live(what);
+    if (this.#readsLeft-- > 0) return;
+    this.#dead = true;
+    throw gone(what);
+  }
+
+  /** Before a write: false when this one is the death. @throws unhandled when the process is no more */
   spend(what: string): boolean {
     this.live(what);
+    if (this.death?.isAtHeart === true && !HEART.test(what)) return true;
     if (this.#writesLeft > 0) {
       this.#writesLeft--;
       return true;
@@ -54,18 +88,22 @@ export class Mortal {
   async end(): Promise<void> {
     this.#over = true;
     while (this.#running.size > 0) await Promise.all(this.#running);
+    for (const storage of this.#storages) await storage.end();
   }
 
   storage(inner: Storage): Storage {
-    return new MortalStorage(inner, this);
+    const storage = new MortalStorage(inner, this);
+    this.#storages.push(storage);
+    return storage;
   }
 
   debt(inner: DebtStore): DebtStore {
     const write =
       <A extends unknown[]>(name: string, run: (...args: A) => void) =>
       (...args: A): void => {
-        if (!this.spend(name)) throw gone(name);
-        run(...args);
+        if (this.spend(name)) return run(...args);
+        if (this.death?.leaves === "all") run(...args);
+        throw gone(name);
       };
     return {
       ...inner,
@@ -83,14 +121,37 @@ function gone(what: string): BackupError {
 class MortalStorage implements Storage {
   readonly name: string;
   readonly features: Storage["features"];
+  readonly openReader?: (path: string, range?: ByteRange) => BlockReader;
+  readonly openWriter?: (path: string) => Promise<BlockWriter>;
   readonly #inner: Storage;
   readonly #mortal: Mortal;
+  /** Files written in place whose names may not be on the disk yet. */
+  readonly #unsynced = new Set<string>();
+  /** Files that are open for writing. */
+  readonly #open = new Map<string, BlockWriter>();
 
   constructor(inner: Storage, mortal: Mortal) {
     this.#inner = inner;
     this.#mortal = mortal;
     this.name = inner.name;
     this.features = inner.features;
+    if (inner.openReader !== undefined) {
+      const openReader = inner.openReader.bind(inner);
+      this.openReader = (path, range) => {
+        mortal.look(`read ${path}`);
+        return openReader(path, range);
+      };
+    }
+    if (inner.openWriter !== undefined) this.openWriter = (path) => this.#openWriter(path);
+  }
+
+  /** What death leaves of files that were under way. */
+  async end(): Promise<void> {
+    for (const writer of this.#open.values()) await writer.finish().catch(quietly);
+    this.#open.clear();
+    if (!this.#mortal.dead || this.#mortal.death?.powerLost !== true) return;
+    // Not all of them: a disk may have been faster with some.
+    for (const [index, path] of [...this.#unsynced].entries()) if (index % 3 !== 0) await this.#inner.remove(path).catch(quietly);
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
@@ -107,7 +168,7 @@ class MortalStorage implements Storage {
   }
 
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
-    this.#mortal.live(`read ${path}`);
+    this.#mortal.look(`read ${path}`);
     return this.#inner.read(path, range);
   }
 
@@ -115,22 +176,35 @@ class MortalStorage implements Storage {
     await this.#write(
       `put ${path}`,
       () => this.#inner.put(path, bytes, options),
-      async () => {
-        if (this.#inPlace(options)) await this.#inner.put(path, bytes.subarray(0, bytes.length / 2), options);
-      },
+      () => this.#leave(path, bytes.subarray(0, bytes.length / 2), options),
     );
+    this.#noteName(path, options);
   }
 
+  /** Every piece is a moment to die at, and so is the moment when all are written and the name is not there yet. */
   async putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void> {
-    await this.#write(
-      `putStream ${path}`,
-      () => this.#inner.putStream(path, open, options),
-      async () => {
-        if (!this.#inPlace(options)) return;
-        const bytes = await collect(open(), SIZE_BYTES_MAX);
-        await this.#inner.put(path, bytes.subarray(0, bytes.length / 2), options);
-      },
-    );
+    const mortal = this.#mortal;
+    const taken: Uint8Array[] = [];
+    async function* pieces(): ByteStream {
+      taken.length = 0;
+      for await (const piece of open()) {
+        if (!mortal.spend(`piece of ${path}`)) throw gone(`piece of ${path}`);
+        taken.push(Uint8Array.from(piece));
+        yield piece;
+      }
+      if (!mortal.spend(`end of ${path}`)) throw gone(`end of ${path}`);
+    }
+    const run = async (): Promise<void> => {
+      try {
+        await this.#inner.putStream(path, pieces, options);
+      } catch (error) {
+        // The driver has cleared away what it could; a dead one could not.
+        if (mortal.dead) await this.#leave(path, Buffer.concat(taken), options).catch(quietly);
+        throw error;
+      }
+    };
+    await this.#write(`putStream ${path}`, run, () => this.#leave(path, new Uint8Array(0), options));
+    this.#noteName(path, options);
   }
 
   async remove(path: string): Promise<void> {
@@ -154,8 +228,9 @@ class MortalStorage implements Storage {
   }
 
   async syncPath(path: string): Promise<void> {
-    this.#mortal.live(`syncPath ${path}`);
-    return this.#inner.syncPath(path);
+    if (!this.#mortal.spend(`syncPath ${path}`)) throw gone(`syncPath ${path}`);
+    await this.#inner.syncPath(path);
+    this.#noteSynced(path);
   }
 
   async link(path: string, target: string): Promise<void> {
@@ -166,16 +241,65 @@ class MortalStorage implements Storage {
     // The storage outlives its processes.
   }
 
-  #inPlace(options: PutOptions | undefined): boolean {
+  async #openWriter(path: string): Promise<BlockWriter> {
+    const mortal = this.#mortal;
+    if (!mortal.spend(`open ${path}`)) throw gone(`open ${path}`);
+    const inner = await mortal.track(this.#inner.openWriter?.(path) ?? Promise.reject(new Error("the driver has no writers")));
+    this.#open.set(path, inner);
+    this.#unsynced.add(path);
+    return {
+      write: (bytes) => {
+        if (!mortal.spend(`write ${path}`)) {
+          if (mortal.death?.leaves !== "nothing") inner.write(bytes.subarray(0, bytes.length / 2));
+          throw gone(`write ${path}`);
+        }
+        inner.write(bytes);
+      },
+      finish: async () => {
+        if (!mortal.spend(`finish ${path}`)) throw gone(`finish ${path}`);
+        this.#open.delete(path);
+        await mortal.track(inner.finish());
+      },
+      // The dead clear nothing away.
+      abandon: () => {
+        if (mortal.dead) return;
+        this.#open.delete(path);
+        inner.abandon();
+      },
+    };
+  }
+
+  #noteName(path: string, options: PutOptions | undefined): void {
+    if (this.#isInPlace(options)) this.#unsynced.add(path);
+    // An atomic write ends with a sync of its directory.
+    else this.#noteSynced(path.slice(0, path.lastIndexOf("/")));
+  }
+
+  #noteSynced(directory: string): void {
+    for (const file of this.#unsynced) if (file.slice(0, file.lastIndexOf("/")) === directory) this.#unsynced.delete(file);
+  }
+
+  #isInPlace(options: PutOptions | undefined): boolean {
     return options?.atomic === false && this.features.directories;
+  }
+
+  /** What a cut-off write leaves where directories are: a part under the name itself, or under the temporary one. */
+  async #leave(path: string, bytes: Uint8Array, options: PutOptions | undefined): Promise<void> {
+    if (!this.features.directories) return;
+    await this.#inner.putStream(this.#isInPlace(options) ? path : `${path}${TEMP_SUFFIX}`, () => streamOf(bytes), { atomic: false });
+    if (this.#isInPlace(options)) this.#unsynced.add(path);
   }
 
   async #write(what: string, run: () => Promise<void>, half: () => Promise<void> = async () => {}): Promise<void> {
     if (this.#mortal.spend(what)) return this.#mortal.track(run());
+    const leaves = this.#mortal.death?.leaves;
     // What happens to a repository that fails anyway is of no interest here.
-    await this.#mortal.track(half()).catch((error: unknown) => {
-      if (!isError(error)) throw error;
-    });
+    if (leaves !== "nothing") await this.#mortal.track(leaves === "all" ? run() : half()).catch(quietly);
     throw gone(what);
   }
+}
+
+/** What happens to a repository that fails anyway is of no interest. */
+function quietly(error: unknown): void {
+  if (!isError(error)) throw error;
 }

@@ -1,0 +1,326 @@
+/**
+ * What can happen between a process and a repository: it is away, slow, full, tears writes, loses answers, or gives damaged bytes.
+ *
+ * Faults are turned on and hold until {@link Weather.calm}, or for a number of calls; {@link Weather.met} counts those that really met a call.
+ * Damage lies over the true bytes: who reads through here gets a flipped bit or a file cut short until the file is written anew or it is calm
+ * again, while the model looks below it at the truth. The space that is left ends in the middle of a write, in the driver's own hands.
+ */
+import { type ByteStream, collect, streamOf } from "../../runtime/base/bytes";
+import type { Clock } from "../../runtime/base/clock";
+import { type BackupError, fail } from "../../runtime/base/errors";
+import type {
+  BlockReader,
+  BlockWriter,
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  PutOptions,
+  Storage,
+  StorageFeatures,
+} from "../../runtime/storage/storage";
+
+/** Of a stored file: one bit flipped, or only its first half there. `pick` chooses the place. */
+export interface Damage {
+  readonly kind: "flip" | "cut";
+  readonly pick: number;
+}
+
+export type Passing = "torn" | "lost" | "slow";
+
+const SIZE_BYTES_MAX = 64 * 1024 * 1024;
+const TORN_AFTER_BYTES = 10;
+const DELAY_MS = 20_000;
+const AWAY = fail("hostConnect", "unreachable", { retryable: true });
+const FULL = fail("fileWrite", "no space left on device");
+const TORN = fail("fileWrite", "the connection was lost while writing");
+const LOST = fail("hostConnect", "the answer was lost");
+
+export class Weather implements Storage {
+  readonly name: string;
+  readonly features: StorageFeatures;
+  readonly openReader?: (path: string, range?: ByteRange) => BlockReader;
+  readonly openWriter?: (path: string) => Promise<BlockWriter>;
+  /** By kind of fault: calls that met it. */
+  readonly met = new Map<string, number>();
+  /** Calls that are in the hands of the driver now. */
+  inFlight = 0;
+  readonly #inner: Storage;
+  readonly #clock: Clock;
+  readonly #passing = new Map<Passing, number>();
+  readonly #damages = new Map<string, Damage>();
+  #isDown = false;
+  #roomBytes: number | null = null;
+
+  constructor(inner: Storage, clock: Clock) {
+    this.#inner = inner;
+    this.#clock = clock;
+    this.name = inner.name;
+    this.features = inner.features;
+    if (inner.openReader !== undefined) this.openReader = (path, range) => this.#openReader(path, range);
+    if (inner.openWriter !== undefined) this.openWriter = (path) => this.#openWriter(path);
+  }
+
+  breakDown(): void {
+    this.#isDown = true;
+  }
+
+  /** Only so many bytes can still be written. */
+  fill(roomBytes: number): void {
+    this.#roomBytes = roomBytes;
+  }
+
+  pass(kind: Passing, times: number): void {
+    this.#passing.set(kind, times);
+  }
+
+  damage(path: string, damage: Damage): void {
+    this.#damages.set(path, damage);
+  }
+
+  calm(): void {
+    this.#isDown = false;
+    this.#roomBytes = null;
+    this.#passing.clear();
+    this.#damages.clear();
+  }
+
+  async stat(path: string): Promise<ObjectInfo | null> {
+    await this.#enter();
+    const found = await this.#run(() => this.#inner.stat(path));
+    return found === null ? null : this.#seen(found);
+  }
+
+  async *list(path: string, options?: ListOptions): AsyncIterable<ObjectInfo> {
+    await this.#enter();
+    const entries = this.#inner.list(path, options)[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await this.#run(() => entries.next());
+      if (next.done === true) return;
+      yield this.#seen(next.value);
+    }
+  }
+
+  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+    await this.#enter("slow");
+    const damage = this.#damages.get(path);
+    if (damage === undefined) return this.#counted(await this.#run(() => this.#inner.read(path, range)));
+    this.#meet("corrupt");
+    const whole = await collect(await this.#inner.read(path), SIZE_BYTES_MAX);
+    return streamOf(partOf(damaged(whole, damage), range));
+  }
+
+  async put(path: string, bytes: Uint8Array, options?: PutOptions): Promise<void> {
+    await this.#write(
+      path,
+      () => streamOf(bytes),
+      options,
+      () => this.#inner.put(path, bytes, options),
+    );
+  }
+
+  async putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void> {
+    await this.#write(path, open, options, () => this.#inner.putStream(path, () => this.#limited(open()), options));
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#change(path, () => this.#inner.remove(path));
+  }
+
+  async removePath(path: string): Promise<void> {
+    await this.#change(path, () => this.#inner.removePath(path));
+    for (const damagedPath of this.#damages.keys()) if (damagedPath.startsWith(`${path}/`)) this.#damages.delete(damagedPath);
+  }
+
+  async makePath(path: string): Promise<void> {
+    await this.#change(path, () => this.#inner.makePath(path));
+  }
+
+  async syncPath(path: string): Promise<void> {
+    await this.#enter();
+    await this.#run(() => this.#inner.syncPath(path));
+  }
+
+  async link(path: string, target: string): Promise<void> {
+    await this.#change(path, () => this.#inner.link(path, target));
+  }
+
+  async close(): Promise<void> {
+    // The storage outlives its users.
+  }
+
+  #openReader(path: string, range: ByteRange | undefined): BlockReader {
+    if (this.#isDown) throw this.#met("down", AWAY);
+    const damage = this.#damages.get(path);
+    if (damage === undefined) return required(this.#inner.openReader?.(path, range));
+    this.#meet("corrupt");
+    const whole = required(this.#inner.openReader?.(path));
+    const bytes = readAll(whole);
+    whole.close();
+    const part = partOf(damaged(bytes, damage), range);
+    let position = 0;
+    return {
+      read: (target) => {
+        const piece = part.subarray(position, position + target.length);
+        target.set(piece);
+        position += piece.length;
+        return piece.length;
+      },
+      close: () => {},
+    };
+  }
+
+  async #openWriter(path: string): Promise<BlockWriter> {
+    await this.#enter("slow");
+    this.#damages.delete(path);
+    const inner = required(await this.#inner.openWriter?.(path));
+    return {
+      write: (bytes) => {
+        if (this.#isDown) throw this.#met("down", AWAY);
+        const taken = this.#take("torn") ? Math.min(TORN_AFTER_BYTES, bytes.length) : null;
+        if (taken !== null) {
+          inner.write(bytes.subarray(0, taken));
+          throw TORN;
+        }
+        const roomBytes = this.#occupy(bytes.length);
+        inner.write(bytes.subarray(0, roomBytes));
+        if (roomBytes < bytes.length) throw this.#met("full", FULL);
+      },
+      finish: async () => {
+        await this.#run(() => inner.finish());
+        if (this.#take("lost")) throw LOST;
+      },
+      abandon: () => inner.abandon(),
+    };
+  }
+
+  /** A write whose bytes may end early. */
+  async #write(path: string, open: () => ByteStream, options: PutOptions | undefined, run: () => Promise<void>): Promise<void> {
+    await this.#enter("slow");
+    this.#damages.delete(path);
+    if (this.#take("torn")) return this.#run(() => this.#inner.putStream(path, () => cut(open(), TORN_AFTER_BYTES, TORN), options));
+    if (this.#roomBytes === null) await this.#run(run);
+    else await this.#run(() => this.#inner.putStream(path, () => this.#limited(open()), options));
+    if (this.#take("lost")) throw LOST;
+  }
+
+  async #change(path: string, run: () => Promise<void>): Promise<void> {
+    await this.#enter();
+    this.#damages.delete(path);
+    await this.#run(run);
+    if (this.#take("lost")) throw LOST;
+  }
+
+  async #enter(delay?: "slow"): Promise<void> {
+    if (this.#isDown) throw this.#met("down", AWAY);
+    if (delay !== undefined && this.#take(delay)) await this.#clock.sleep(DELAY_MS, new AbortController().signal);
+  }
+
+  async #run<T>(run: () => Promise<T>): Promise<T> {
+    this.inFlight++;
+    try {
+      return await run();
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  async *#counted(stream: ByteStream): ByteStream {
+    const chunks = stream[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await this.#run(() => chunks.next());
+        if (next.done === true) return;
+        if (this.#isDown) throw this.#met("down", AWAY);
+        yield next.value;
+      }
+    } finally {
+      await chunks.return?.(undefined);
+    }
+  }
+
+  /** As much of a stream as there is room for. Waiting for its source is no work of the driver. */
+  async *#limited(source: ByteStream): ByteStream {
+    const chunks = source[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        this.inFlight--;
+        const next = await chunks.next().finally(() => this.inFlight++);
+        if (next.done === true) return;
+        if (this.#isDown) throw this.#met("down", AWAY);
+        const roomBytes = this.#occupy(next.value.length);
+        yield next.value.subarray(0, roomBytes);
+        if (roomBytes < next.value.length) throw this.#met("full", FULL);
+      }
+    } finally {
+      await chunks.return?.(undefined);
+    }
+  }
+
+  /** How many of the bytes there is room for. */
+  #occupy(sizeBytes: number): number {
+    if (this.#roomBytes === null) return sizeBytes;
+    const taken = Math.min(sizeBytes, this.#roomBytes);
+    this.#roomBytes -= taken;
+    return taken;
+  }
+
+  #take(kind: Passing): boolean {
+    const left = this.#passing.get(kind) ?? 0;
+    if (left === 0) return false;
+    this.#passing.set(kind, left - 1);
+    this.#meet(kind);
+    return true;
+  }
+
+  #seen(info: ObjectInfo): ObjectInfo {
+    return this.#damages.get(info.path)?.kind === "cut" ? { ...info, sizeBytes: Math.floor(info.sizeBytes / 2) } : info;
+  }
+
+  #met(kind: string, error: BackupError): BackupError {
+    this.#meet(kind);
+    return error;
+  }
+
+  #meet(kind: string): void {
+    this.met.set(kind, (this.met.get(kind) ?? 0) + 1);
+  }
+}
+
+/** The first bytes of a stream, then `error`. */
+export async function* cut(source: ByteStream, sizeBytes: number, error: BackupError): ByteStream {
+  let leftBytes = sizeBytes;
+  for await (const chunk of source) {
+    yield chunk.subarray(0, leftBytes);
+    leftBytes -= Math.min(leftBytes, chunk.length);
+    if (leftBytes === 0) break;
+  }
+  throw error;
+}
+
+export function damaged(bytes: Uint8Array, { kind, pick }: Damage): Uint8Array {
+  if (kind === "cut") return bytes.subarray(0, Math.floor(bytes.length / 2));
+  const flipped = Uint8Array.from(bytes);
+  const at = (pick * 7919) % Math.max(1, flipped.length);
+  if (flipped.length > 0) flipped[at] = (flipped[at] ?? 0) ^ (1 << (pick % 8));
+  return flipped;
+}
+
+function partOf(bytes: Uint8Array, range: ByteRange | undefined): Uint8Array {
+  const first = range?.offsetBytes ?? 0;
+  return bytes.subarray(first, range?.sizeBytes === undefined ? bytes.length : first + range.sizeBytes);
+}
+
+function readAll(reader: BlockReader): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const piece = Buffer.alloc(256 * 1024);
+    const readBytes = reader.read(piece);
+    if (readBytes === 0) return Buffer.concat(pieces);
+    pieces.push(piece.subarray(0, readBytes));
+  }
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("the driver below has no such method");
+  return value;
+}
