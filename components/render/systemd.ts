@@ -66,7 +66,9 @@ function renderService(plan: HostPlan, schedule: Schedule): string {
     HEAD,
     "[Unit]",
     `Description=pgbackstop ${schedule.type} backup of stanza ${plan.stanza}`,
-    "After=network-online.target postgresql.service",
+    // Runs that are made up for after a boot wait for network mounts. Not RequiresMountsFor=: while a NAS is away it would keep the backup
+    // from the other repositories too. Its own repository fails by itself, because its info files are not in the bare mount point.
+    "After=network-online.target remote-fs.target postgresql.service",
     "Wants=network-online.target",
     "",
     "[Service]",

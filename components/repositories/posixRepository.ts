@@ -10,7 +10,10 @@ export interface PosixRepositoryArgs {
    */
   path: pulumi.Input<string>;
   /**
-   * True refuses to write while nothing is mounted at or above the path, so that a NAS that is away does not fill the root file system.
+   * True refuses to write while nothing is mounted at or above the path, so that a NAS that is away does not fill the root file system: an
+   * update fails before it makes or changes anything, and the backups after a boot wait for network mounts. While the NAS is away its
+   * repository alone fails (its info files are not there), the others get their backups and WAL; no `RequiresMountsFor=` is written,
+   * because systemd would then keep the backup from all of them.
    * @default false
    */
   requireMount?: boolean;

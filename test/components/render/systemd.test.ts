@@ -22,7 +22,7 @@ test("a schedule is a service and a timer", () => {
     "# Written by pgbackstop: changes made here by hand are undone by the next update.
     [Unit]
     Description=pgbackstop full backup of stanza main
-    After=network-online.target postgresql.service
+    After=network-online.target remote-fs.target postgresql.service
     Wants=network-online.target
 
     [Service]
