@@ -15,6 +15,7 @@ import { ensurePostgres, findPostgres } from "./parts/postgres";
 import { cleanUp, runInherited, sleep } from "./parts/process";
 import { createProgress, formatTable, type Progress } from "./parts/progress";
 import { ensurePulumiCli, findPulumiCli } from "./parts/pulumiCli";
+import { findSshd } from "./parts/sftpServer";
 import { projectsOf, TIERS, type Tier } from "./parts/tiers";
 
 /** A build that is not ready by then (since the start) no longer counts: what needs it is skipped. */
@@ -117,7 +118,7 @@ async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void>
   const works = [
     ...((["data", "engine", "package"] as const).some(needs) ? [ensurePostgres] : []),
     ...(needs("data")
-      ? [() => findPostgres(15), () => findPostgres(17), ...STOCK_VERSIONS.map((version) => () => findStockPgbackrest(version))]
+      ? [() => findPostgres(15), () => findPostgres(17), ...STOCK_VERSIONS.map((version) => () => findStockPgbackrest(version)), findSshd]
       : []),
   ];
   for (const work of works) await work().catch(() => null);
@@ -195,6 +196,11 @@ async function makeDataReady(ready: Ready): Promise<void> {
         progress.loud(`Debian has stock pgbackrest ${found.pgbackrest.version} instead of ${version}`);
     });
   }
+  await progress.step("OpenSSH server", async (note) => {
+    const found = await findSshd();
+    note("missing" in found ? "missing" : "from Debian's package");
+    if ("missing" in found) progress.loud(`tests of SFTP repositories are skipped: ${found.missing}`);
+  });
   const missing = await waitForBuild(ready.versitygw, ready);
   if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
 }
