@@ -1,0 +1,50 @@
+/** What a host is asked before anything is changed on it; all the rest is shown on real hosts by test/engine. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { convergeHost, type DesiredHost } from "../../../components/host/converge";
+import { connectLocally } from "../../../components/host/localConnection";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "converge-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const refusal = (mounts: readonly string[]): Promise<string> => {
+  const desired: DesiredHost = {
+    stanza: "main",
+    user: userInfo().username,
+    dataDirectory: "/data",
+    directories: { config: join(folder, "config"), units: join(folder, "units") },
+    runtimeArgv: [],
+    timers: [],
+    settings: {},
+    allowRestart: false,
+    restartCommand: [],
+    nodePath: process.execPath,
+    files: [],
+    directoriesToMake: [{ path: join(folder, "config"), mode: "0755", owner: "admin" }],
+    directoriesToKeep: [],
+    mounts,
+    firstBackup: false,
+  };
+  const told = convergeHost(connectLocally(), desired, null, () => undefined);
+  return told.then(
+    () => "nothing",
+    (error: unknown) => String(error),
+  );
+};
+
+test("a repository that requires a mount is refused while nothing is mounted, before anything is made", async () => {
+  expect(await refusal(["/proc", "/missing-nas/pgbackrest"])).toContain(
+    "nothing is mounted at or above /missing-nas/pgbackrest on this machine: mount it first, or set requireMount to false",
+  );
+  expect(existsSync(join(folder, "config"))).toBe(false);
+});
+
+test("a mount above the directory, which need not be there yet, is enough", async () => {
+  expect(await refusal(["/proc/missing/pgbackrest"])).not.toContain("is mounted");
+  expect(existsSync(join(folder, "config"))).toBe(true);
+});
