@@ -1,4 +1,4 @@
-/** The benchmarks with little data: they must go on working, their figures mean nothing here. */
+/** The benchmarks with little data: they must go on working, their figures mean nothing here. `PGBACKSTOP_LONG=1` runs all of them. */
 import { describe, expect, test } from "vitest";
 import { blocksBench } from "../../tools/bench/blocks";
 import type { Report } from "../../tools/bench/document";
@@ -24,7 +24,7 @@ describe("the benchmarks", async () => {
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
 
-  test("files, with a profile: full and incr in bundles, the same cluster comes back", async () => {
+  test.runIf(LONG)("files, with a profile: full and incr in bundles, the same cluster comes back", async () => {
     const report = await filesBench({ fileCount: 300, rounds: 1, profile: true }, quiet);
     expectTable(report, 16);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
@@ -35,7 +35,7 @@ describe("the benchmarks", async () => {
     }
   });
 
-  test("blocks: 1 % of the pages, both programs store and restore the same", async () => {
+  test.runIf(LONG)("blocks: 1 % of the pages, both programs store and restore the same", async () => {
     const report = await blocksBench({ sizeMb: 16, rounds: 1, profile: false }, quiet);
     expectTable(report, 9);
     expect(report?.facts.at(-1)).toMatch(/by round: [0-9a-f]{40}$/);

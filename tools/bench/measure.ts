@@ -73,15 +73,6 @@ export function median(values: readonly number[]): number {
   return Number.isInteger(middle) ? ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2 : (sorted[Math.floor(middle)] ?? 0);
 }
 
-/** The median of each figure by itself. */
-export function medianCost(costs: readonly Cost[]): Cost {
-  return {
-    wallS: median(costs.map((cost) => cost.wallS)),
-    cpuS: median(costs.map((cost) => cost.cpuS)),
-    peakMemoryBytes: median(costs.map((cost) => cost.peakMemoryBytes)),
-  };
-}
-
 /** The second line of `times`: user and system time of the children, `0m1.230000s 0m0.450000s`. */
 function childSeconds(times: string): number {
   const line = times.trim().split("\n").at(-1) ?? "";

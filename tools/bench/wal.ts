@@ -98,7 +98,7 @@ async function walBench(options: WalBenchOptions, progress: Progress): Promise<R
       }
     }
     const profiles = options.profile ? await progress.step("profile", (note) => bed.profile(note)) : [];
-    return { ...report(bed, options, figures, kind), profiles };
+    return { ...reportOf(bed, options, figures, kind), profiles };
   } finally {
     forget();
     await bed.remove();
@@ -416,7 +416,7 @@ class WalBed {
   }
 }
 
-function report(bed: WalBed, options: WalBenchOptions, figures: Record<Program, Figures>, kind: string): Omit<Report, "profiles"> {
+function reportOf(bed: WalBed, options: WalBenchOptions, figures: Record<Program, Figures>, kind: string): Omit<Report, "profiles"> {
   const rows: [string, (figures: Figures) => number, number, number][] = [
     [`${bed.segments.length} segments waiting, until the last one is acknowledged: wall, s`, (of) => median(of.pushS), 1, 0.8],
     ["one archive_command call, segment pushed already: wall, ms", (of) => median(of.callMs), 0, 1],
