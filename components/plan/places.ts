@@ -13,14 +13,9 @@ export function placeOf(target: TargetSettings): PlacePlan {
   const { offSite, requireMount, s3, sftp } = target;
   if (sftp !== undefined) return { provider: "sftp", title: "SFTP server", failureDomain: sftp.host, offSite, thirdParty: true };
   if (s3 === undefined) {
-    const failureDomain = requireMount === true ? `mount ${target.path ?? ""}` : "file systems of the host";
-    return {
-      provider: "filesystem",
-      title: requireMount === true ? "mounted file system" : "file system",
-      failureDomain,
-      offSite: offSite ?? false,
-      thirdParty: false,
-    };
+    const place = { provider: "filesystem", offSite: offSite ?? false, thirdParty: false };
+    if (requireMount !== true) return { ...place, title: "file system", failureDomain: "the file systems of the host" };
+    return { ...place, title: "mounted file system", failureDomain: `the mount of ${mountOf(target.path ?? "")}` };
   }
   const named = s3.quirks ?? "auto";
   if (named === "auto" && isUnknown(s3.endpoint)) {
@@ -35,4 +30,9 @@ export function placeOf(target: TargetSettings): PlacePlan {
     offSite: offSite ?? (hosted ? true : undefined),
     thirdParty: hosted,
   };
+}
+
+/** `/mnt/nas` of `/mnt/nas/pgbackrest`: where a mount usually begins. Two directories of one mount are lost together. */
+function mountOf(path: string): string {
+  return isUnknown(path) ? path : path.split("/").slice(0, 3).join("/");
 }

@@ -159,6 +159,7 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
         timeZone: schedule.timeZone ?? DEFAULTS.timeZone,
         type,
         repoKeys: names.map((name) => findRepoKey(name) ?? 0),
+        repositories: names,
         jitterSeconds: schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
         deadlineSeconds: schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
       },

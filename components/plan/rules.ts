@@ -5,25 +5,39 @@
 import type { Finding } from "./findings";
 import type { ClusterPlan, DatabasePlan, HostPlan } from "./plan";
 import { checkAcknowledge } from "./rules/acknowledge";
-import { checkCopies } from "./rules/copies";
+import { checkCopies, checkMounts } from "./rules/copies";
+import { checkClusterEngine, checkEngine } from "./rules/engines";
 import { checkHostArguments } from "./rules/host";
+import { checkObjectives } from "./rules/objectives";
+import { checkProviders } from "./rules/providers";
 import { checkRepositories } from "./rules/repositories";
+import { checkRetention } from "./rules/retention";
 import { checkSchedules } from "./rules/schedules";
 import { checkSilence, withoutSilenced } from "./rules/silence";
+import { checkSnapshots } from "./rules/snapshots";
 
 /** Findings of all severities, in the order of the arguments. */
 export function checkHost(plan: HostPlan): Finding[] {
-  return finish(plan, [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory)]);
+  return finish(plan, [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory), ...checkMounts(plan), ...checkSnapshots(plan)]);
 }
 
 /** The same for a cluster of CloudNativePG. */
 export function checkCluster(plan: ClusterPlan): Finding[] {
-  return finish(plan, checkDatabase(plan, undefined));
+  return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan)]);
 }
 
 /** What every database is asked. */
 function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
-  return [...checkRepositories(plan, dataDirectory), ...checkCopies(plan), ...checkAcknowledge(plan), ...checkSchedules(plan)];
+  return [
+    ...checkEngine(plan),
+    ...checkRepositories(plan, dataDirectory),
+    ...checkProviders(plan),
+    ...checkCopies(plan),
+    ...checkRetention(plan),
+    ...checkAcknowledge(plan),
+    ...checkSchedules(plan),
+    ...checkObjectives(plan),
+  ];
 }
 
 function finish(plan: DatabasePlan, findings: readonly Finding[]): Finding[] {

@@ -17,6 +17,8 @@ export interface Schedule {
   readonly timeZone: string;
   readonly type: BackupType;
   readonly repoKeys: readonly number[];
+  /** The same by name, as they were written. */
+  readonly repositories: readonly string[];
   /** Runs start up to this much later, by the same amount each time. */
   readonly jitterSeconds: number;
   /** A run that takes longer is stopped. */
@@ -62,6 +64,8 @@ const FIELDS: readonly [Field, Field, Field, Field, Field] = [
 ];
 /** February 29 on a given weekday comes back after 40 years at the latest (around a century without a leap day). */
 const SEARCH_DAYS_MAX = 41 * 366;
+/** A year and a week: every date and weekday, both changes of the clocks. */
+const MEETING_DAYS = 373;
 /** Two years: long enough for yearly runs, the same for every weekday. */
 const RATE_DAYS = 728;
 
@@ -121,6 +125,88 @@ export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null
     }
   }
   return null;
+}
+
+/**
+ * A minute in which both schedules begin, in the zone of the first; null when there is none within {@link MEETING_DAYS} days of an ordinary year, or when
+ * one of them is none. Zones are compared by their hours of that year, daylight saving included.
+ */
+export function firstMeeting(left: Schedule, right: Schedule): CalendarMinute | null {
+  const [a, b] = [parseCron(left.cron), parseCron(right.cron)];
+  if (!a.ok || !b.ok) return null;
+  const hourMinutes = (cron: Cron): number[] => cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute));
+  const wanted = new Set(hourMinutes(b.cron));
+  const times = hourMinutes(a.cron);
+  const convert = left.timeZone === right.timeZone ? null : zoneConverter(left.timeZone, right.timeZone);
+  for (let index = 0; index < MEETING_DAYS; index++) {
+    const date = new Date(Date.UTC(2027, 0, 1) + index * 86_400_000);
+    if (!runsOn(a.cron, date) || (convert === null && !runsOn(b.cron, date))) continue;
+    const day = { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate() };
+    for (const time of times) {
+      const minute = { ...day, hour: Math.floor(time / 60), minute: time % 60 };
+      if (convert === null ? wanted.has(time) : matches(b.cron, convert(minute))) return minute;
+    }
+  }
+  return null;
+}
+
+function matches(cron: Cron, at: CalendarMinute): boolean {
+  const date = new Date(Date.UTC(at.year, at.month - 1, at.day));
+  return cron.hours.includes(at.hour) && cron.minutes.includes(at.minute) && runsOn(cron, date);
+}
+
+/** The same moment as the clocks of another zone show it. Zones that are none count as UTC: another rule names them. */
+function zoneConverter(from: string, to: string): (at: CalendarMinute) => CalendarMinute {
+  const [fromFormat, toFormat] = [formatOf(from), formatOf(to)];
+  return (at) => {
+    const wall = Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute);
+    const moment = wall - offsetMs(wall, fromFormat);
+    const shown = new Date(moment + offsetMs(moment, toFormat));
+    return {
+      year: shown.getUTCFullYear(),
+      month: shown.getUTCMonth() + 1,
+      day: shown.getUTCDate(),
+      hour: shown.getUTCHours(),
+      minute: shown.getUTCMinutes(),
+    };
+  };
+}
+
+/** How far the clocks of a zone are ahead of UTC at a moment. */
+function offsetMs(moment: number, format: Intl.DateTimeFormat | null): number {
+  if (format === null) return 0;
+  const parts = format.formatToParts(moment);
+  const value = (type: string): number => Number(parts.find((part) => part.type === type)?.value ?? 0);
+  return Date.UTC(value("year"), value("month") - 1, value("day"), value("hour"), value("minute")) - Math.floor(moment / 60_000) * 60_000;
+}
+
+function formatOf(timeZone: string): Intl.DateTimeFormat | null {
+  if (timeZone === "UTC" || !isTimeZone(timeZone)) return null;
+  return new Intl.DateTimeFormat("en", {
+    timeZone,
+    hourCycle: "h23",
+    year: "numeric",
+    month: "numeric",
+    day: "numeric",
+    hour: "numeric",
+    minute: "numeric",
+  });
+}
+
+/**
+ * The same schedule so many minutes later, where every run stays on its day; null for others: lists and ranges may wrap, and a run that
+ * crosses midnight would change days.
+ */
+export function shiftCron(text: string, minutes: number): string | null {
+  const parsed = parseCron(text);
+  if (!parsed.ok) return null;
+  const times = parsed.cron.hours.flatMap((hour) => parsed.cron.minutes.map((minute) => hour * 60 + minute + minutes));
+  if (times.some((time) => time >= 1440)) return null;
+  const hours = ascending(times.map((time) => Math.floor(time / 60)));
+  const shifted = ascending(times.map((time) => time % 60));
+  // Only where hours and minutes still multiply to the same runs.
+  if (hours.length * shifted.length !== times.length) return null;
+  return [shifted.join(","), hours.join(","), ...text.trim().split(/\s+/).slice(2)].join(" ");
 }
 
 /** How often a schedule runs, on average over {@link RATE_DAYS} days. */

@@ -1,9 +1,12 @@
 /** Settings and plans for the tests of the pure rooms: complete, with what a test is about laid over it. */
-import type { HostPlan } from "../../components/plan/plan";
-import { resolveHost } from "../../components/plan/resolve";
-import type { HostSettings, RepositorySettings } from "../../components/plan/settings";
+import type { ClusterPlan, HostPlan } from "../../components/plan/plan";
+import { resolveCluster, resolveHost } from "../../components/plan/resolve";
+import type { ClusterSettings, HostSettings, RepositorySettings } from "../../components/plan/settings";
 
-export const NAS: RepositorySettings = { at: { name: "nas", kind: "posix", path: "/mnt/nas/pgbackrest", encrypted: false }, keepDays: 7 };
+export const NAS: RepositorySettings = {
+  at: { name: "nas", kind: "posix", path: "/mnt/nas/pgbackrest", requireMount: true, encrypted: false },
+  keepDays: 7,
+};
 export const BUCKET: RepositorySettings = {
   at: {
     name: "bucket",
@@ -15,14 +18,42 @@ export const BUCKET: RepositorySettings = {
   keepFullCount: 4,
 };
 
+export const R2: RepositorySettings = {
+  at: {
+    name: "r2",
+    kind: "s3",
+    path: "/orders",
+    encrypted: true,
+    s3: { bucket: "orders-backups", endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", region: "auto" },
+  },
+  keepDays: 90,
+};
+
 export function settings(over: Partial<HostSettings> = {}): HostSettings {
   return {
     dataDirectory: "/var/lib/postgresql/18/main",
     connection: { local: {} },
     repositories: { repo1: NAS, repo2: BUCKET },
     schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } },
+    archiveTimeoutSeconds: 60,
+    drills: { monthly: { cron: "0 5 1 * *", from: "repo1" } },
     ...over,
   };
+}
+
+export function clusterSettings(over: Partial<ClusterSettings> = {}): ClusterSettings {
+  return {
+    namespace: "orders",
+    instances: 3,
+    repositories: { repo1: BUCKET, repo2: R2 },
+    schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+    drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } },
+    ...over,
+  };
+}
+
+export function clusterPlan(over: Partial<ClusterSettings> = {}): ClusterPlan {
+  return resolveCluster("orders", clusterSettings(over));
 }
 
 export function plan(over: Partial<HostSettings> = {}): HostPlan {

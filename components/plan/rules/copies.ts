@@ -1,20 +1,49 @@
-/** How many copies there are, and what they are lost together with. Pure. */
+/** How many copies there are, what they are lost together with, and what protects them from their own writers. Pure. */
+import { copiesOf, copiesText, repositoriesWithFulls } from "../copies";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan } from "../plan";
 import { isUnknown } from "../unknown";
 
-/** Several copies that fail together are one copy. */
-export function checkCopies({ repositories }: DatabasePlan): Finding[] {
+/** Three copies, two places that do not fail together, one off the site. */
+export function checkCopies(plan: DatabasePlan): Finding[] {
+  const { repositories } = plan;
   const [first] = repositories;
-  if (first === undefined || repositories.length < 2) return [];
+  if (first === undefined) return [];
+  const text = copiesText(copiesOf(plan));
+  if (repositories.length === 1) {
+    const fact = `there is one repository only: its loss is the loss of every backup (a ${text}, where 3-2-1 is wanted)`;
+    return [finding("PB003", "repositories", fact, "add a second one at another place")];
+  }
   const domains = new Set(repositories.map((repository) => repository.place.failureDomain));
-  if (domains.size > 1 || isUnknown(first.place.failureDomain)) return [];
+  if (domains.size === 1 && !isUnknown(first.place.failureDomain)) {
+    const fact = `all ${repositories.length} repositories depend on ${first.place.failureDomain}: they can be lost together (a ${text}, where 3-2-1 is wanted)`;
+    return [finding("PB009", "repositories", fact, "put one of them elsewhere")];
+  }
+  const places = repositoriesWithFulls(plan).map((repository) => repository.place);
+  if (places.length === 0 || places.some((place) => place.offSite === true || isUnknown(place.failureDomain))) return [];
+  const sure = places.every((place) => place.offSite === false);
   return [
     finding(
-      "PB009",
+      "PB030",
       "repositories",
-      `all ${repositories.length} repositories depend on ${first.place.failureDomain}: they can be lost together`,
-      "put one of them elsewhere",
+      `${sure ? "no full backup leaves the site" : "no repository with full backups is known to be off the site"}: a fire takes the database and its backups (a ${text}, where 3-2-1 is wanted)`,
+      sure ? "add a bucket of a vendor or a host elsewhere" : "set offSite on the repository that stands elsewhere, or add one that does",
     ),
   ];
+}
+
+/** A NAS that is away must not fill the disk of the database. */
+export function checkMounts({ repositories }: DatabasePlan): Finding[] {
+  return repositories.flatMap((repository) => {
+    if (repository.kind !== "posix" || repository.requireMount || isUnknown(repository.path) || !/^\/(mnt|media|net|nas)\//.test(repository.path))
+      return [];
+    return [
+      finding(
+        "PB031",
+        `repositories.${repository.name}.at.requireMount`,
+        `"${repository.path}" looks like a mount point, and nothing demands that something is mounted there: while the NAS is away, backups fill the root file system and are hidden when it comes back`,
+        "set requireMount: true on the repository",
+      ),
+    ];
+  });
 }

@@ -28,11 +28,6 @@ function checkIdentity(plan: HostPlan): Finding[] {
       ),
     );
   }
-  if (plan.engine !== "runtime") {
-    found.push(
-      finding("PB010", "engine", `engine "${plan.engine}" cannot be installed on a host by this version`, 'set engine "runtime" or leave it out'),
-    );
-  }
   if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
     found.push(
       finding(

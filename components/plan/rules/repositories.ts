@@ -19,13 +19,8 @@ export function checkRepositories({ repositories }: DatabasePlan, dataDirectory:
 }
 
 function checkRepositoryCount(repositories: readonly RepositoryPlan[]): Finding[] {
-  if (repositories.length === 0) {
-    return [finding("PB002", "repositories", "no repository is given", "set repositories: { repo1: { at: … }, repo2: { at: … } }")];
-  }
-  if (repositories.length > 1) return [];
-  return [
-    finding("PB003", "repositories", "there is one repository only: its loss is the loss of every backup", "add a second one at another place"),
-  ];
+  if (repositories.length > 0) return [];
+  return [finding("PB002", "repositories", "no repository is given", "set repositories: { repo1: { at: … }, repo2: { at: … } }")];
 }
 
 function checkRepository(repository: RepositoryPlan, dataDirectory: string | undefined): Finding[] {

@@ -1,27 +1,35 @@
-/** When backups are taken. Pure. */
+/** When backups are taken: each schedule by itself, then how they meet each other and the repositories. Pure. */
+import { repositoriesWithFulls } from "../copies";
+import { findRepoKey } from "../defaults";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan } from "../plan";
-import { isTimeZone, parseCron, type Schedule } from "../schedule";
+import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type Schedule } from "../schedule";
 import { isWithin } from "./values";
 
-/** Each schedule by itself, then all of them together. */
-export function checkSchedules({ schedules }: DatabasePlan): Finding[] {
-  if (schedules.length > 0) return schedules.flatMap(checkSchedule);
-  return [
-    finding(
-      "PB012",
-      "schedules",
-      "no backup is scheduled: WAL grows without end and a restore takes ever longer",
-      'set schedules.full, for instance { cron: "0 3 * * 0" }',
-    ),
-  ];
+const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+/** Findings in the order of the schedules. */
+export function checkSchedules(plan: DatabasePlan): Finding[] {
+  if (plan.schedules.length === 0) {
+    return [
+      finding(
+        "PB012",
+        "schedules",
+        "no backup is scheduled: WAL grows without end and a restore takes ever longer",
+        'set schedules.full, for instance { cron: "0 3 * * 0" }',
+      ),
+    ];
+  }
+  const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
+  if (alone.some((found) => found.severity === "error")) return alone;
+  return [...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
 }
 
-function checkSchedule(schedule: Schedule): Finding[] {
+function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const path = `schedules.${schedule.name}`;
   const found: Finding[] = [];
   const parsed = parseCron(schedule.cron);
-  if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "30 2 * * 0" for Sundays at 02:30'));
+  if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
   if (!isTimeZone(schedule.timeZone)) {
     found.push(finding("PB011", `${path}.timeZone`, `"${schedule.timeZone}" is no time zone name`, 'use UTC or a name such as "Europe/Berlin"'));
   }
@@ -30,5 +38,71 @@ function checkSchedule(schedule: Schedule): Finding[] {
   if (!isWithin(schedule.deadlineSeconds, 60, 604800)) {
     found.push(finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, ""));
   }
+  const names = plan.repositories.map((repository) => repository.name);
+  const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoKey(name) === null || !names.includes(name)));
+  if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
+    const fact = strangers.length > 0 ? `${strangers.join(", ")} is no repository of this database` : "no repository is named";
+    found.push(finding("PB026", `${path}.repositories`, fact, `name some of ${names.join(", ")}, or leave it out for all`));
+  }
   return found;
+}
+
+/** Six fields are CloudNativePG's own form, with seconds first; one field too many or too few reads as another time, so none is guessed. */
+function cronHint(cron: string): string {
+  const words = cron.trim().split(/\s+/);
+  if (words.length === 6) {
+    return `write five fields: without the seconds "${words.slice(1).join(" ")}"; the sixth that CloudNativePG wants is added when it is rendered`;
+  }
+  return 'write for instance "30 2 * * 0" for Sundays at 02:30';
+}
+
+/** One stanza takes one backup at a time: the later of two that begin in the same minute fails, and which one that is nobody knows. */
+function checkMeetings(schedules: readonly Schedule[]): Finding[] {
+  return schedules.flatMap((schedule, index) =>
+    schedules.slice(0, index).flatMap((earlier) => {
+      const meeting = firstMeeting(earlier, schedule);
+      if (meeting === null) return [];
+      return [
+        finding(
+          "PB027",
+          `schedules.${schedule.name}.cron`,
+          `begins in the same minute as schedules.${earlier.name}, for instance on ${minuteText(meeting)}: one stanza takes one backup at a time, so one of them fails`,
+          `leave those hours out of "${schedule.cron}", or begin it some minutes later`,
+        ),
+      ];
+    }),
+  );
+}
+
+/** WAL alone restores nothing, and increments need a full backup that is renewed. */
+function checkCoverage(plan: DatabasePlan): Finding[] {
+  const full = new Set(repositoriesWithFulls(plan).map((repository) => repository.key));
+  return plan.repositories.flatMap((repository) => {
+    if (repository.key === 0 || full.has(repository.key)) return [];
+    const scheduled = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key)).map((schedule) => schedule.name);
+    if (scheduled.length === 0) {
+      return [
+        finding(
+          "PB028",
+          `repositories.${repository.name}`,
+          "no schedule sends a backup there: it gets WAL only, and WAL alone restores nothing",
+          `add ${repository.name} to schedules.full.repositories, or leave that out so that all repositories get the full backup`,
+        ),
+      ];
+    }
+    return [
+      finding(
+        "PB029",
+        `repositories.${repository.name}`,
+        `gets ${scheduled.join(" and ")} but never a full backup by schedule: its first one is never renewed, so nothing expires and each restore takes longer`,
+        `add ${repository.name} to schedules.full.repositories`,
+      ),
+    ];
+  });
+}
+
+function minuteText({ day, hour, minute, month, year }: CalendarMinute): string {
+  const weekday = DAY_NAMES[new Date(Date.UTC(year, month - 1, day)).getUTCDay()] ?? "";
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `a ${weekday} at ${two(hour)}:${two(minute)}`;
 }

@@ -1,9 +1,11 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { FINDINGS, type Finding } from "../../../components/plan/findings";
-import type { HostSettings, RepositorySettings } from "../../../components/plan/settings";
-import { checkHost } from "../../../components/plan/rules";
+import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/settings";
+import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { unknownMarker } from "../../../components/plan/unknown";
-import { BUCKET, NAS, plan } from "../plans";
+import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 
 const UNKNOWN_TEXT = unknownMarker(0);
 
@@ -19,8 +21,22 @@ function bucket(s3: object, at: Partial<RepositorySettings["at"]> = {}): Partial
   return { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, ...at, s3: { ...BUCKET.at.s3, ...s3 } as never } } } };
 }
 
-test("a plan in order has no finding", () => {
+function clusterFindings(over: Partial<ClusterSettings>): string[] {
+  return checkCluster(clusterPlan(over)).map((found: Finding) => `${found.code} ${found.path}`);
+}
+
+function schedules(over: SchedulesSettings): Partial<HostSettings> {
+  return { schedules: over };
+}
+
+function withFacts(facts: object, more: Partial<RepositorySettings> = {}): Partial<HostSettings> {
+  const over = bucket({ facts });
+  return { repositories: { ...over.repositories, repo2: { ...over.repositories?.["repo2"], ...more } as RepositorySettings } };
+}
+
+test("plans in order have no finding", () => {
   expect(findings({})).toEqual([]);
+  expect(clusterFindings({})).toEqual([]);
 });
 
 test.each<[string, Partial<HostSettings>, string[]]>([
@@ -70,7 +86,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a name of no repository", { acknowledge: { mode: "named", repositories: ["repo3"] } }, ["PB017 acknowledge.repositories"]],
   ["a restart without a command", { allowRestart: true }, ["PB018 restartCommand"]],
   ["a repository in the data directory", repository({}, { path: "/var/lib/postgresql/18/main/backup" }), ["PB019 repositories.repo1.at.path"]],
-  ["an endpoint with a scheme", bucket({ endpoint: "https://s3.example.net" }), ["PB020 repositories.repo2.at.s3.endpoint"]],
+  ["an endpoint with a scheme", bucket({ endpoint: "https://s3.example.net" }), ["PB020 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
   ["a bucket in capitals", bucket({ bucket: "Ledger" }), ["PB020 repositories.repo2.at.s3.bucket"]],
   ["a whole bucket as prefix", bucket({}, { path: "/" }), ["PB020 repositories.repo2.at.path"]],
   ["any repository acknowledges", { acknowledge: { mode: "any" } }, ["PB021 acknowledge.mode"]],
@@ -103,7 +119,7 @@ test("every code has one severity, and messages are no sentences", () => {
   }
 });
 
-const ONE_PROVIDER = { repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/second" } } } };
+const ONE_PROVIDER = { repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/nas/second" } } } };
 
 test("a warning can be silenced with a reason; the reason is part of the topology", () => {
   expect(findings({ ...ONE_PROVIDER, silence: { PB009: "the second disk comes next month" } })).toEqual([]);
@@ -116,4 +132,167 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["what is not found", { silence: { PB009: "once there was one" } }, ["PB025 silence.PB009"]],
 ])("silencing %s is a finding", (_what, over, expected) => {
   expect(findings(over)).toEqual(expected);
+});
+
+const FULL = { cron: "0 2 * * 0" };
+
+test.each<[string, Partial<HostSettings>, string[]]>([
+  ["six fields", schedules({ full: { cron: "0 0 3 * * *" } }), ["PB011 schedules.full.cron"]],
+  ["a schedule for a stranger", schedules({ full: { ...FULL, repositories: ["repo9"] } }), ["PB026 schedules.full.repositories"]],
+  ["a schedule for nobody", schedules({ full: { ...FULL, repositories: [] } }), ["PB026 schedules.full.repositories"]],
+  [
+    "the crontab of a tutorial: full, diff and hourly incr all at 02:00",
+    schedules({ full: FULL, diff: { cron: "0 2 * * 1-6" }, incr: { cron: "0 * * * *" } }),
+    ["PB027 schedules.incr.cron", "PB027 schedules.incr.cron"],
+  ],
+  [
+    "the timers of a homelab: full at 2, diff every six hours, incr every hour",
+    schedules({ full: { cron: "0 2 * * *" }, diff: { cron: "0 */6 * * *" }, incr: { cron: "0 * * * *" } }),
+    ["PB027 schedules.incr.cron", "PB027 schedules.incr.cron"],
+  ],
+  [
+    "the same moment in two zones",
+    schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 1 * * *" } }),
+    ["PB027 schedules.incr.cron"],
+  ],
+  ["two zones that never meet", schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 5 * * *" } }), []],
+  ["a repository that gets WAL only", schedules({ full: { ...FULL, repositories: ["repo1"] } }), ["PB030 repositories", "PB028 repositories.repo2"]],
+  [
+    "increments without a full backup",
+    schedules({ full: { ...FULL, repositories: ["repo2"] }, incr: { cron: "0 4 * * *" } }),
+    ["PB029 repositories.repo1"],
+  ],
+  [
+    "two machines in one room",
+    {
+      repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/other/pgbackrest" } } },
+      drills: { d: { cron: "0 5 1 * *", from: "repo1" } },
+    },
+    ["PB030 repositories"],
+  ],
+  ["a NAS without a required mount", repository({}, { requireMount: false }), ["PB031 repositories.repo1.at.requireMount"]],
+  ["days that do not hold the window", { objectives: { pitrDays: 14 } }, ["PB032 repositories.repo1.keepDays"]],
+  [
+    "full backups that do not hold the window",
+    { ...repository({ keepDays: 30 }), objectives: { pitrDays: 25 } },
+    ["PB032 repositories.repo2.keepFullCount"],
+  ],
+  ["a window that is held", { ...repository({ keepDays: 30 }), objectives: { pitrDays: 21 } }, []],
+  ["one full backup kept", repository({ keepDays: undefined, keepFullCount: 1 }), ["PB033 repositories.repo1.keepFullCount"]],
+  [
+    "a lock that ends before the retention",
+    withFacts({ versioning: true, immutableDays: 14, undeleteDays: 15 }, { keepFullCount: undefined, keepDays: 30 }),
+    ["PB034 repositories.repo2.keepDays"],
+  ],
+  [
+    "a lock that outlasts the retention",
+    withFacts({ versioning: true, immutableDays: 60, undeleteDays: 61 }, { keepFullCount: undefined, keepDays: 30 }),
+    ["PB035 repositories.repo2.keepDays"],
+  ],
+  ["versions that go after a day", withFacts({ versioning: true, undeleteDays: 1 }), ["PB036 repositories.repo2.at"]],
+  ["an objective of nothing", { objectives: { rpoSeconds: 0 } }, ["PB037 objectives.rpoSeconds", "PB039 objectives.rpoSeconds"]],
+  ["no limit to the age of WAL", { archiveTimeoutSeconds: undefined }, ["PB038 archiveTimeoutSeconds"]],
+  ["a promise that archiving cannot keep", { objectives: { rpoSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
+  ["a drill from nowhere", { drills: { weekly: { cron: "0 5 * * 6", from: "repo3" } } }, ["PB040 drills.weekly.from"]],
+  [
+    "a drill that may break the promise",
+    { objectives: { rtoMinutes: 20 }, drills: { weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 30 } } },
+    ["PB041 drills.weekly.maxMinutes"],
+  ],
+  ["no drill", { drills: undefined }, ["PB042 drills"]],
+  ["block increments without bundles", repository({ blockIncremental: true }), ["PB046 repositories.repo1.blockIncremental"]],
+  ["Azure", bucket({ endpoint: "ledger.blob.core.windows.net" }), ["PB053 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
+  ["Google", bucket({ endpoint: "storage.googleapis.com", region: "auto" }), ["PB053 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
+  ["a region of another endpoint", bucket({ region: "us-east-1" }), ["PB054 repositories.repo2.at.s3.region"]],
+  [
+    "R2 with a real region",
+    { repositories: { repo1: NAS, repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), region: "eu-central-1" } as never } } } },
+    ["PB054 repositories.repo2.at.s3.region"],
+  ],
+  ["quirks of another provider", bucket({ quirks: "minio" }), ["PB055 repositories.repo2.at.s3.quirks", "PB030 repositories"]],
+  ["the bucket in the host name where it belongs in the path", bucket({ uriStyle: "host" }), ["PB056 repositories.repo2.at.s3.uriStyle"]],
+  [
+    "dots in a host name",
+    bucket({ endpoint: "s3.eu-central-1.amazonaws.com", region: "eu-central-1", bucket: "backups.example.org" }),
+    ["PB057 repositories.repo2.at.s3.uriStyle"],
+  ],
+  ["a rule that removes live data", withFacts({ expireLiveDays: 30 }), ["PB058 repositories.repo2.at"]],
+  [
+    "a lock on R2",
+    { repositories: { repo1: NAS, repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), facts: { immutableDays: 90 } } as never } } } },
+    ["PB059 repositories.repo2.at.immutableDays"],
+  ],
+  ["a class that is frozen", withFacts({ storageClass: "GLACIER" }), ["PB060 repositories.repo2.at.storageClass"]],
+  ["a class with a minimum", withFacts({ storageClass: "STANDARD_IA" }), ["PB061 repositories.repo2.at.storageClass"]],
+  ["snapshots of ZFS beside the archive", { snapshots: { zfs: {} } }, ["PB062 snapshots.zfs"]],
+])("%s", (_what, over, expected) => {
+  expect(findings(over)).toEqual(expected);
+});
+
+test.each<[string, Partial<ClusterSettings>, string[]]>([
+  [
+    "Barman with two destinations",
+    { engine: "barman-cloud", schedules: { full: FULL } },
+    ["PB043 repositories.repo2", "PB045 repositories.repo1.at.cipher", "PB045 repositories.repo2.at.cipher"],
+  ],
+  [
+    "increments with Barman",
+    {
+      engine: "barman-cloud",
+      repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } },
+      drills: { w: { cron: "0 5 * * 6", from: "repo1" } },
+    },
+    ["PB007 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr"],
+  ],
+  [
+    "snapshots with repositories",
+    { engine: "volumeSnapshot", schedules: { full: FULL } },
+    [
+      "PB043 engine",
+      "PB044 repositories.repo1.at",
+      "PB044 repositories.repo2.at",
+      "PB045 repositories.repo1.at.cipher",
+      "PB045 repositories.repo2.at.cipher",
+    ],
+  ],
+  ["Dalibo's plugin from a standby", { engine: "pgbackrest", schedules: { full: FULL } }, ["PB050 backupTarget"]],
+  [
+    "Dalibo's plugin, an hour apart and in the way",
+    { engine: "pgbackrest", backupTarget: "primary", schedules: { full: FULL, incr: { cron: "0 3 * * *", repositories: ["repo1"] } } },
+    ["PB047 schedules.full"],
+  ],
+  ["a time zone", { schedules: { full: { ...FULL, timeZone: "Europe/Berlin" } } }, ["PB051 schedules.full.timeZone"]],
+  ["a Service named pgbackrest", { serviceNames: ["pgbackrest"] }, ["PB052 serviceNames"]],
+  ["a Service with a safe name", { serviceNames: ["cnpg-pgbackrest"] }, []],
+  ["an engine that is none", { engine: "wal-g" }, ["PB010 engine"]],
+  ["a promise below five minutes is set, not assumed", { objectives: { rpoSeconds: 120 } }, []],
+  [
+    "a version that hangs",
+    { engine: "pgbackrest", backupTarget: "primary", engineVersion: "2.58.0", schedules: { full: FULL } },
+    ["PB049 repositories.repo1", "PB049 repositories.repo2"],
+  ],
+  [
+    "a version that is none",
+    { engine: "pgbackrest", backupTarget: "primary", engineVersion: "latest", schedules: { full: FULL } },
+    ["PB048 engineVersion"],
+  ],
+])("cluster: %s", (_what, over, expected) => {
+  expect(clusterFindings(over).sort()).toEqual([...expected].sort());
+});
+
+test("object lock and pgBackRest 2.55 do not go together", () => {
+  const locked = {
+    ...BUCKET,
+    at: { ...BUCKET.at, s3: { ...(BUCKET.at.s3 as object), facts: { versioning: true, immutableDays: 30, undeleteDays: 31 } } as never },
+  };
+  const over = { engine: "pgbackrest", backupTarget: "primary", schedules: { full: FULL }, repositories: { repo1: locked, repo2: R2 } };
+  expect(clusterFindings({ ...over, engineVersion: "2.55.1" })).toContain("PB048 repositories.repo1");
+  expect(clusterFindings({ ...over, engineVersion: "2.60.0" })).toEqual([]);
+});
+
+test("every code is found by some case of the tests of the components", () => {
+  const folder = dirname(dirname(__filename));
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".test.ts"));
+  const text = paths.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
+  expect(Object.keys(FINDINGS).filter((code) => !text.includes(`"${code} `) && !text.includes(`${code}: "`))).toEqual([]);
 });

@@ -52,7 +52,16 @@ test.each([
 });
 
 test("a refused schedule cannot be loaded", () => {
-  const schedule = { name: "full", cron: "x", timeZone: "UTC", type: "full" as const, repoKeys: [1], jitterSeconds: 0, deadlineSeconds: 60 };
+  const schedule = {
+    name: "full",
+    cron: "x",
+    timeZone: "UTC",
+    type: "full" as const,
+    repoKeys: [1],
+    repositories: ["repo1"],
+    jitterSeconds: 0,
+    deadlineSeconds: 60,
+  };
   expect(() => loadCron(schedule)).toThrow("schedule full:");
 });
 

@@ -21,7 +21,15 @@ test("the topology names copies, places, schedules and what travels", () => {
           "stanza": "main",
         },
       ],
-      "drills": [],
+      "drills": [
+        {
+          "cron": "0 5 1 * *",
+          "from": "repo1",
+          "maxMinutes": undefined,
+          "name": "monthly",
+          "timeZone": "UTC",
+        },
+      ],
       "flows": [
         {
           "acknowledge": "all",
@@ -42,13 +50,15 @@ test("the topology names copies, places, schedules and what travels", () => {
           ],
         },
       ],
-      "objectives": {},
+      "objectives": {
+        "worstCaseRpoSeconds": 130,
+      },
       "repositories": [
         {
           "compressLevel": 3,
           "compressType": "zst",
           "encrypted": false,
-          "failureDomain": "file systems of the host",
+          "failureDomain": "the mount of /mnt/nas",
           "keepDays": 7,
           "key": 1,
           "kind": "posix",
@@ -80,6 +90,10 @@ test("the topology names copies, places, schedules and what travels", () => {
           "repoKeys": [
             1,
             2,
+          ],
+          "repositories": [
+            "repo1",
+            "repo2",
           ],
           "timeZone": "Europe/Berlin",
           "type": "full",

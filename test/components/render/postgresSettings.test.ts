@@ -3,8 +3,8 @@ import { postgresSettings, secondsSetting } from "../../../components/render/pos
 import { plan } from "../plans";
 
 test("the objective sets archive_timeout, an argument overrides it, and without both it is left alone", () => {
-  expect(Object.keys(postgresSettings(plan()))).toEqual(["archive_mode", "archive_command"]);
-  expect(postgresSettings(plan({ objectives: { rpoSeconds: 190 } }))["archive_timeout"]).toBe("2min");
+  expect(Object.keys(postgresSettings(plan({ archiveTimeoutSeconds: undefined })))).toEqual(["archive_mode", "archive_command"]);
+  expect(postgresSettings(plan({ objectives: { rpoSeconds: 190 }, archiveTimeoutSeconds: undefined }))["archive_timeout"]).toBe("2min");
   expect(postgresSettings(plan({ objectives: { rpoSeconds: 190 }, archiveTimeoutSeconds: 45 }))["archive_timeout"]).toBe("45s");
 });
 

@@ -1,0 +1,206 @@
+/** What an engine cannot do, said before anything is changed. Pure; the facts are rows of engines.ts. */
+import { findEngine, type EngineRow } from "../engines";
+import { type Finding, finding } from "../findings";
+import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../plan";
+import { firstMeeting, parseCron, shiftCron } from "../schedule";
+import { compareVersions, isOlder } from "../versions";
+
+/** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
+export const OFFSET_MINUTES = 60;
+
+/** Engines that can be installed by this version of the package. */
+const INSTALLABLE: Readonly<Record<DatabasePlan["kind"], readonly string[]>> = {
+  host: ["runtime"],
+  cnpg: ["runtime", "pgbackrest", "barman-cloud", "volumeSnapshot"],
+};
+
+/** Findings in the order of the arguments. */
+export function checkEngine(plan: DatabasePlan): Finding[] {
+  const row = findEngine(plan.engine);
+  if (row === null || !row.on.includes(plan.kind) || !INSTALLABLE[plan.kind].includes(plan.engine)) {
+    const place = plan.kind === "host" ? "on a host" : "for a cluster";
+    const hint = `set engine ${INSTALLABLE[plan.kind].map((engine) => `"${engine}"`).join(" or ")}, or leave it out`;
+    return [finding("PB010", "engine", `engine "${plan.engine}" cannot be installed ${place} by this version`, hint)];
+  }
+  return [
+    ...checkDestinations(plan, row),
+    ...plan.repositories.flatMap((repository) => checkFeatures(repository, row)),
+    ...checkTypes(plan, row),
+    ...checkRunsPerRepository(plan, row),
+    ...checkAcknowledgement(plan, row),
+    ...(plan.engine === "pgbackrest" ? checkStockVersion(plan) : []),
+  ];
+}
+
+/** What only clusters of CloudNativePG ask. */
+export function checkClusterEngine(plan: ClusterPlan): Finding[] {
+  const row = findEngine(plan.engine);
+  const found: Finding[] = [];
+  if (row !== null && !row.fromStandby && plan.backupTarget !== "primary") {
+    found.push(
+      finding(
+        "PB050",
+        "backupTarget",
+        `${row.title} cannot take a backup from a standby there: it needs the primary beside it, and ends with [056] "unable to find primary cluster"`,
+        'set backupTarget: "primary", or use engine "runtime"',
+      ),
+    );
+  }
+  for (const schedule of plan.schedules) {
+    if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
+    found.push(
+      finding(
+        "PB051",
+        `schedules.${schedule.name}.timeZone`,
+        `CloudNativePG runs schedules in the zone of its operator (UTC) and knows no other: ${schedule.timeZone} would be shifted`,
+        "write the hours in UTC and leave timeZone out",
+      ),
+    );
+  }
+  for (const name of plan.serviceNames) {
+    if (!/^pgbackrest(-|$)/i.test(name)) continue;
+    found.push(
+      finding(
+        "PB052",
+        "serviceNames",
+        `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… of every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`,
+        `rename it, for instance to "cnpg-${name}"`,
+      ),
+    );
+  }
+  return found;
+}
+
+function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRow): Finding[] {
+  if (repositories.length <= row.repositoriesMax) return [];
+  const names = repositories.slice(row.repositoriesMax).map(({ name }) => name);
+  if (row.repositoriesMax === 0) {
+    const fact = `${row.title} stay with the storage of the cluster: ${names.join(", ")} would get nothing`;
+    return [finding("PB043", "engine", fact, 'use engine "runtime" for the repositories, snapshots beside it')];
+  }
+  const fact = `engine ${engine} writes to ${row.repositoriesMax === 1 ? "one repository" : `${row.repositoriesMax} repositories`} only: ${names.join(", ")} would stay empty (a barmanObjectName in a ScheduledBackup is ignored)`;
+  return [finding("PB043", `repositories.${names[0] ?? ""}`, fact, `set engine "runtime", or remove ${names.join(", ")}`)];
+}
+
+function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
+  const path = `repositories.${repository.name}`;
+  const found: Finding[] = [];
+  if (!row.kinds.includes(repository.kind)) {
+    found.push(finding("PB044", `${path}.at`, `${row.title} cannot write to a repository of kind ${repository.kind}`, 'use engine "runtime"'));
+  }
+  if (repository.encrypted && !row.encrypts) {
+    const fact = `${row.title} encrypts nothing itself: the passphrase would be ignored and backups lie readable in the bucket`;
+    found.push(finding("PB045", `${path}.at.cipher`, fact, 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose'));
+  }
+  if (repository.blockIncremental && !row.blockIncremental) {
+    found.push(finding("PB044", `${path}.blockIncremental`, `${row.title} knows no block increments`, 'use engine "runtime"'));
+  }
+  if (repository.blockIncremental && !repository.bundle) {
+    found.push(
+      finding("PB046", `${path}.blockIncremental`, "block increments are stored in bundles only (pgBackRest's own rule)", "set bundle: true"),
+    );
+  }
+  return found;
+}
+
+function checkTypes({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
+  return schedules.flatMap((schedule) => {
+    if (row.backupTypes.includes(schedule.type)) return [];
+    const fact = `${row.title} takes full backups only`;
+    return [finding("PB044", `schedules.${schedule.name}`, fact, `remove it, or use engine "runtime"`)];
+  });
+}
+
+/** Stock takes a backup into one repository a run: the runs for the others follow at an offset, and must not meet another schedule. */
+function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
+  if (row.onePass) return [];
+  return schedules.flatMap((schedule) => {
+    if (!parseCron(schedule.cron).ok) return [];
+    return schedule.repoKeys.slice(1).flatMap((key, index) => {
+      const minutes = (index + 1) * OFFSET_MINUTES;
+      const cron = shiftCron(schedule.cron, minutes);
+      const path = `schedules.${schedule.name}`;
+      if (cron === null) {
+        const fact = `${row.title} needs a run of its own for repo${key}, and "${schedule.cron}" cannot be moved by ${minutes} minutes`;
+        return [
+          finding("PB047", path, fact, 'use a cron with single hours and minutes, or engine "runtime", which reaches all repositories in one pass'),
+        ];
+      }
+      const other = schedules.find((candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null);
+      if (other === undefined) return [];
+      const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), meets schedules.${other.name}: one of them fails`;
+      return [finding("PB047", path, fact, 'move one of the two, or use engine "runtime"')];
+    });
+  });
+}
+
+function checkAcknowledgement({ acknowledge }: DatabasePlan, row: EngineRow): Finding[] {
+  if (row.acknowledges || acknowledge.mode === "all") return [];
+  const fact = `${row.title} knows no acknowledgement but "all": a segment counts as archived when every repository has it`;
+  return [finding("PB044", "acknowledge.mode", fact, 'leave acknowledge out, or use engine "runtime"')];
+}
+
+interface VersionRule {
+  readonly applies: (version: string, repository: RepositoryPlan) => boolean;
+  readonly fact: string;
+  readonly hint: string;
+  readonly code: "PB048" | "PB049";
+}
+
+/** Known faults and first versions of features, by repository. Sources: pgBackRest's release notes and issues of these numbers. */
+const STOCK_RULES: readonly VersionRule[] = [
+  {
+    code: "PB048",
+    applies: (version, { blockIncremental }) => blockIncremental && isOlder(version, "2.46"),
+    fact: "block increments came with 2.46",
+    hint: "leave blockIncremental out, or use a newer version",
+  },
+  {
+    code: "PB048",
+    applies: (version, { s3 }) => s3?.keyType === "pod-id" && isOlder(version, "2.58"),
+    fact: "key type pod-id came with 2.58",
+    hint: 'use keyType "web-id", or a newer version',
+  },
+  {
+    code: "PB048",
+    applies: (version, { s3 }) => s3?.keyType === "web-id" && isOlder(version, "2.38"),
+    fact: "key type web-id came with 2.38",
+    hint: "use access keys, or a newer version",
+  },
+  {
+    code: "PB048",
+    applies: (version, { s3 }) => (s3?.facts.immutableDays ?? 0) > 0 && !isOlder(version, "2.55") && isOlder(version, "2.56"),
+    fact: "2.55 sends no Content-MD5, which object lock demands: every upload fails",
+    hint: "use 2.56 or newer",
+  },
+  {
+    code: "PB049",
+    applies: (version, { s3 }) => s3 !== undefined && !isOlder(version, "2.58") && isOlder(version, "2.59.1"),
+    fact: "uploads in parts can hang for ever (pgbackrest#2818)",
+    hint: "use 2.59.1 or newer",
+  },
+  {
+    code: "PB049",
+    applies: (version, { s3 }) => s3 !== undefined && isOlder(version, "2.58"),
+    fact: "a stored file above 10,000 parts of the chunk size ends the backup (pgbackrest#2679)",
+    hint: "use 2.58 or newer, or keep files below 150 GiB with chunks of 16 MiB",
+  },
+  {
+    code: "PB049",
+    applies: (version, { s3 }) => s3?.facts.versioning === true && (compareVersions(version, "2.59.1") ?? 1) <= 0,
+    fact: "a state before an attack cannot be read (repo-target-time) where a prefix holds more than 1,000 versions (pgbackrest#2854)",
+    hint: "restore with this package's runtime, or use a version after 2.59.1",
+  },
+];
+
+function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Finding[] {
+  if (engineVersion === undefined) return [];
+  if (compareVersions(engineVersion, "2.45") === null) {
+    return [finding("PB048", "engineVersion", `"${engineVersion}" is no version of pgBackRest`, 'write for instance "2.60.0"')];
+  }
+  return repositories.flatMap((repository) =>
+    STOCK_RULES.filter((rule) => rule.applies(engineVersion, repository)).map((rule) =>
+      finding(rule.code, `repositories.${repository.name}`, `with pgBackRest ${engineVersion} ${rule.fact}`, rule.hint),
+    ),
+  );
+}

@@ -1,0 +1,81 @@
+/** Whether what is declared can keep what is promised. Pure. */
+import { type Finding, finding } from "../findings";
+import { worstCaseRpo } from "../objectives";
+import type { DatabasePlan, DrillPlan } from "../plan";
+import { isTimeZone, parseCron } from "../schedule";
+import { isWithin } from "./values";
+
+/** Objectives, `archive_timeout`, and drills. */
+export function checkObjectives(plan: DatabasePlan): Finding[] {
+  return [...checkValues(plan), ...checkRpo(plan), ...plan.drills.flatMap((drill) => checkDrill(drill, plan)), ...checkNoDrill(plan)];
+}
+
+function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan): Finding[] {
+  const found: Finding[] = [];
+  const { pitrDays, rpoSeconds, rtoMinutes } = objectives;
+  const check = (name: string, value: number | undefined, max: number): void => {
+    if (value !== undefined && !isWithin(value, 1, max)) found.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
+  };
+  check("objectives.rpoSeconds", rpoSeconds, 7 * 86400);
+  check("objectives.rtoMinutes", rtoMinutes, 30 * 1440);
+  check("objectives.pitrDays", pitrDays, 36500);
+  if (archiveTimeoutSeconds !== undefined && !isWithin(archiveTimeoutSeconds, 0, 1073741823)) {
+    found.push(
+      finding("PB037", "archiveTimeoutSeconds", `${archiveTimeoutSeconds} is outside 0 to 1073741823`, "set whole seconds, for instance 60"),
+    );
+  }
+  for (const [name, value] of Object.entries(sizing ?? {})) {
+    if (!(typeof value === "number" && value >= 0 && value < 1e9)) found.push(finding("PB037", `sizing.${name}`, `${value} is no amount`, ""));
+  }
+  return found;
+}
+
+function checkRpo(plan: DatabasePlan): Finding[] {
+  const { rpoSeconds } = plan.objectives;
+  const worst = worstCaseRpo(plan);
+  if (worst === null) {
+    const fact = "nothing limits the age of a WAL segment that does not fill: on a quiet database hours of commits exist on this machine only";
+    return [
+      finding(rpoSeconds === undefined ? "PB038" : "PB039", "archiveTimeoutSeconds", fact, "set objectives.rpoSeconds, or archiveTimeoutSeconds: 60"),
+    ];
+  }
+  if (rpoSeconds === undefined || worst.totalSeconds <= rpoSeconds) return [];
+  return [
+    finding(
+      "PB039",
+      "objectives.rpoSeconds",
+      `the worst case is ${worst.totalSeconds} s (archive_timeout ${worst.archiveTimeoutSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), the objective ${rpoSeconds} s`,
+      `accept ${worst.totalSeconds} s, or keep a synchronous standby for what archiving cannot promise`,
+    ),
+  ];
+}
+
+function checkDrill(drill: DrillPlan, { objectives, repositories }: DatabasePlan): Finding[] {
+  const path = `drills.${drill.name}`;
+  const found: Finding[] = [];
+  const parsed = parseCron(drill.cron);
+  if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00'));
+  if (!isTimeZone(drill.timeZone)) found.push(finding("PB011", `${path}.timeZone`, `"${drill.timeZone}" is no time zone name`, "use UTC"));
+  if (repositories.length > 0 && !repositories.some((repository) => repository.name === drill.from)) {
+    const names = repositories.map(({ name }) => name).join(", ");
+    found.push(finding("PB040", `${path}.from`, `"${drill.from}" is no repository of this database`, `name one of ${names}`));
+  }
+  const { rtoMinutes } = objectives;
+  if (rtoMinutes !== undefined && drill.maxMinutes !== undefined && drill.maxMinutes > rtoMinutes) {
+    const fact = `a drill may take ${drill.maxMinutes} minutes, objectives.rtoMinutes promises ${rtoMinutes}: a drill that breaks the promise would pass`;
+    found.push(finding("PB041", `${path}.maxMinutes`, fact, `set maxMinutes: ${rtoMinutes}`));
+  }
+  return found;
+}
+
+function checkNoDrill({ drills, repositories }: DatabasePlan): Finding[] {
+  if (drills.length > 0 || repositories.length === 0) return [];
+  return [
+    finding(
+      "PB042",
+      "drills",
+      "no drill restores these backups: whether they can be restored, and how long it takes, is not known",
+      "restore into an empty directory on another machine every month and write down how long it took",
+    ),
+  ];
+}

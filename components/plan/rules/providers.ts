@@ -1,0 +1,110 @@
+/** Object stores: addresses that do not fit their provider, and bucket settings that break or endanger backups. Pure. */
+import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
+import { type Finding, finding } from "../findings";
+import type { DatabasePlan, S3Plan } from "../plan";
+import { isUnknown } from "../unknown";
+
+/** Endpoints of services that are no S3, and what to use in their place. */
+const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string; readonly hint: string }[] = [
+  {
+    pattern: /\.blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/,
+    name: "Azure Blob Storage",
+    hint: "it speaks no S3 and this package has no driver for it: use B2, R2, S3 or a host over SFTP as repository, or stock pgBackRest with repo-type=azure",
+  },
+  {
+    pattern: /(^|\.)storage\.googleapis\.com$/,
+    name: "Google Cloud Storage",
+    hint: "its S3 interface lacks batch deletes and multipart listing that a repository needs: use B2, R2, S3 or a host over SFTP, or stock pgBackRest with repo-type=gcs",
+  },
+];
+
+/** Classes from which nothing can be read without hours of thawing. */
+const FROZEN_CLASSES = ["glacier", "deep_archive", "deep-archive"];
+const INFREQUENT_CLASSES = ["standard_ia", "onezone_ia", "glacier_ir", "infrequentaccess", "intelligent_tiering"];
+
+/** Findings in the order of the repositories. */
+export function checkProviders({ repositories }: DatabasePlan): Finding[] {
+  return repositories.flatMap((repository) => {
+    const { s3 } = repository;
+    if (s3 === undefined || isUnknown(s3.endpoint)) return [];
+    const path = `repositories.${repository.name}.at`;
+    return [...checkService(s3, path), ...checkAddress(s3, path), ...checkBucket(s3, path)];
+  });
+}
+
+function checkService({ endpoint }: S3Plan, path: string): Finding[] {
+  const service = OTHER_SERVICES.find(({ pattern }) => pattern.test(endpoint.toLowerCase()));
+  return service === undefined ? [] : [finding("PB053", `${path}.s3.endpoint`, `${service.name} is not supported`, service.hint)];
+}
+
+function checkAddress(s3: S3Plan, path: string): Finding[] {
+  const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
+  if (row === null) return [];
+  const found: Finding[] = [];
+  const told = findRegion(row, s3.endpoint);
+  const fixed = row.regionPattern !== undefined || row.id === "r2";
+  if (told !== null && fixed && !isUnknown(s3.region) && s3.region !== told) {
+    found.push(
+      finding(
+        "PB054",
+        `${path}.s3.region`,
+        `region "${s3.region}" does not fit ${row.title} at ${s3.endpoint}, which signs for "${told}": requests are refused`,
+        `set region: "${told}"`,
+      ),
+    );
+  }
+  const hostedBy = findQuirks("auto", s3.endpoint);
+  if (s3.quirks !== undefined && hostedBy !== null && hostedBy.id !== "generic" && hostedBy.id !== row.id) {
+    const fact = `${s3.endpoint} belongs to ${hostedBy.title}, quirks say ${row.title}`;
+    found.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint tells"));
+  }
+  if (s3.uriStyle === "host" && row.uriStyle === "path" && row.id !== "generic") {
+    const fact = `${row.title} is addressed with the bucket in the path: with uriStyle "host", ${s3.bucket}.${s3.endpoint} must resolve and be in its certificate`;
+    found.push(finding("PB056", `${path}.s3.uriStyle`, fact, "leave uriStyle out"));
+  }
+  if (s3.uriStyle === "host" && !isUnknown(s3.bucket) && s3.bucket.includes(".")) {
+    const fact = `the dots of bucket "${s3.bucket}" are levels of a host name that no wildcard certificate covers`;
+    found.push(finding("PB057", `${path}.s3.uriStyle`, fact, 'set uriStyle: "path", or choose a bucket without dots'));
+  }
+  return found;
+}
+
+function checkBucket(s3: S3Plan, path: string): Finding[] {
+  const { facts } = s3;
+  const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
+  const found: Finding[] = [];
+  if (facts.expireLiveDays !== undefined) {
+    const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL refer to older ones, so restores fail although backups report success`;
+    found.push(
+      finding(
+        "PB058",
+        path,
+        fact,
+        "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads",
+      ),
+    );
+  }
+  if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
+    const reason =
+      row.id === "r2"
+        ? "R2's bucket lock forbids overwriting as well: backup.info cannot be renewed, a repeated archive_command fails for ever, and the disk of the database fills"
+        : "it has no object lock";
+    found.push(
+      finding(
+        "PB059",
+        `${path}.immutableDays`,
+        `immutableDays is not possible on ${row.title}: ${reason}`,
+        "use B2 or S3 for the immutable copy and this one as second repository",
+      ),
+    );
+  }
+  const storageClass = facts.storageClass?.toLowerCase();
+  if (storageClass !== undefined && FROZEN_CLASSES.includes(storageClass)) {
+    const fact = `nothing can be read from class ${facts.storageClass ?? ""} before it is thawed for hours: restores and every incremental backup would fail`;
+    found.push(finding("PB060", `${path}.storageClass`, fact, "use the standard class"));
+  } else if (storageClass !== undefined && INFREQUENT_CLASSES.includes(storageClass)) {
+    const fact = `class ${facts.storageClass ?? ""} asks for 30 days or more of each object and for every read: WAL that expires earlier costs more than in the standard class`;
+    found.push(finding("PB061", `${path}.storageClass`, fact, "use the standard class"));
+  }
+  return found;
+}
