@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import type { Context } from "./base/context";
-import { assert, fail } from "./base/errors";
+import { assert, ERRORS, fail } from "./base/errors";
 import type { CommandHost } from "./commands/host";
 import type { Config, PgConfig, RepoConfig } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/blockSize";
@@ -109,6 +109,21 @@ export class ProcessHost implements CommandHost {
     const child = spawn(program, [...first, ...words], { detached: true, stdio: "ignore" });
     child.on("error", (error) => this.ctx.log.warn(`unable to start '${command}:async': ${error.message}`));
     child.unref();
+  }
+
+  runSelf(words: readonly string[], signal: AbortSignal): Promise<number> {
+    const [program = "", ...first] = this.#facts.ownCommand;
+    return new Promise((resolve, reject) => {
+      const child = spawn(program, [...first, ...words], { stdio: ["ignore", "inherit", "inherit"] });
+      const end = (): void => void child.kill("SIGTERM");
+      if (signal.aborted) end();
+      signal.addEventListener("abort", end, { once: true });
+      child.on("error", (error) => reject(fail("execute", `unable to start '${program}': ${error.message}`, { cause: error })));
+      child.on("close", (code) => {
+        signal.removeEventListener("abort", end);
+        resolve(code ?? ERRORS.term);
+      });
+    });
   }
 
   get ownCommand(): readonly string[] {

@@ -28,8 +28,6 @@ export const agentCommand: Command = async (host) => {
   const { config, ctx } = host;
   // What is under way when the agent is told to end is finished first: nothing of it sees that signal.
   const own = { ...ctx, signal: new AbortController().signal };
-  // Its threads take a moment to start: not when the first segment comes.
-  host.pool();
   const wal = new WalService(host, own);
   const gets = new GetService(host, own);
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };

@@ -14,6 +14,7 @@ import { openLocalWal } from "../operations/localWal";
 import type { ClusterIdentity } from "../operations/identity";
 import { type LaneStatus, type PushAnswer, PushQueue } from "../operations/pushQueue";
 import type { PackWalJob } from "../operations/walFile";
+import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
 import { healForever } from "./healer";
 
@@ -47,7 +48,7 @@ export class WalService {
     const keys = repos.map((repo) => repo.key);
     this.#lock = new ArchiveLock(() => host.lock("archive", keys), ctx);
     const parts = { repos, debt: this.#debt, lock: this.#lock, present: () => this.#healing() };
-    this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal)];
+    this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal), this.#closeGaps()];
   }
 
   get walDirectory(): string {
@@ -116,6 +117,25 @@ export class WalService {
     if (this.#present === null) return null;
     const { cluster, queue } = this.#present;
     return { cluster, claims: queue, local: openLocalWal(this.walDirectory, cluster, this.#host.config.archiveHeaderCheck) };
+  }
+
+  #closeGaps(): Promise<void> {
+    const { config } = this.#host;
+    const repos = this.#host.repositories();
+    const parts = {
+      repos,
+      debt: this.#debt,
+      present: () => (this.#present === null ? null : { cluster: this.#present.cluster, status: this.#present.queue.status() }),
+      backup: async (repoKeys: readonly number[], signal: AbortSignal): Promise<number> => {
+        const words = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
+        // All of them in one pass, else one after the other.
+        if (repoKeys.length === repos.length) return this.#host.runSelf(words, signal);
+        let worst = 0;
+        for (const key of repoKeys) worst = Math.max(worst, await this.#host.runSelf([...words, `--repo=${key}`], signal));
+        return worst;
+      },
+    };
+    return closeGapsForever(parts, this.#ctx, this.#stop.signal);
   }
 
   async #lookForever(): Promise<void> {

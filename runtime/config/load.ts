@@ -166,7 +166,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     verbose: values.flag("verbose"),
     samplePercent: values.number("sample"),
     cmd: values.text("cmd"),
-    carriedOptions: carriedOptionsOf(resolved, "archive-get"),
+    carriedOptions: carriedOptionsOf(resolved, resolved.command === "agent" ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
 }

@@ -3,7 +3,7 @@
  *
  * Decided only for a file that could not be acknowledged otherwise, after every repository was tried. When any repository holds it, nothing
  * is lost: the others owe it, and heal copies it. When none does, it is recorded as dropped for each of them: `info` and `check` show it
- * until a backup begins behind the gap. (pgBackRest 2.60 "command/archive/push" drops before it tries, for all repositories alike.)
+ * until a backup begins behind the gap, which the agent starts by itself. (pgBackRest 2.60 "command/archive/push" drops before it tries, for all repositories alike.)
  */
 import { stat } from "node:fs/promises";
 import type { Context } from "../base/context";
@@ -24,8 +24,13 @@ export interface DropOptions {
 
 /** Of what was dropped, the files that recovery from the newest backup would need: none of them matters once a backup began behind it. */
 export function openGap(dropped: readonly string[], archiveStarts: readonly (string | null)[]): string[] {
-  const newest = archiveStarts.reduce<string>((last, start) => (start !== null && start > last ? start : last), "");
+  const newest = newestStart(archiveStarts);
   return dropped.filter((name) => name >= newest);
+}
+
+/** The first segment of the backup that begins last; empty without any. */
+export function newestStart(archiveStarts: readonly (string | null)[]): string {
+  return archiveStarts.reduce<string>((last, start) => (start !== null && start > last ? start : last), "");
 }
 
 /** The warning when PostgreSQL may go on without the file; null when the queue is not too long. Durable when it returns. */

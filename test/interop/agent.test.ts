@@ -5,7 +5,7 @@
  * socket that stays, and a recovery that fetches ahead. Nothing is lost, PostgreSQL is never told a failure that the policy does not ask for,
  * and stock finds nothing wrong.
  */
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../../tools/parts/process";
@@ -105,6 +105,35 @@ describe("the agent", async () => {
     expect((await agent.ask(bed.cluster.dataPath, ["restore"])).exitCode).toBe(48);
     const absent = await agent.ask(bed.cluster.dataPath, ["archive-get", "00000009.history", "pg_wal/RECOVERYHISTORY"]);
     expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
+  });
+
+  test("archive-push-queue-max: what was dropped is followed by a backup of its own, and check is green again", async () => {
+    await agent.stop();
+    const configPath = bed.variant("drop", { global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" } });
+    agent = await AgentProcess.start({ place, runtime: bed.runtime, configPath, stanza: bed.stanza });
+    const info = async (): Promise<ReturnType<typeof parseInfo>> => parseInfo((await bed.ours(["info", "--output=json"])).stdout);
+    const droppedCounts = async (): Promise<number[]> => (await info()).repo.map((repo) => repo["wal-dropped"] ?? 0);
+    const backups = (await info()).backup.length;
+    const before = await archived();
+    renameSync(bed.repoPath(1), `${bed.repoPath(1)}.away`);
+    await server.stop();
+    await writeSegments(bed, 5);
+    await waitFor("segments to be dropped", 60_000, async () => ((await archived()) >= before + 2 ? true : null));
+    renameSync(`${bed.repoPath(1)}.away`, bed.repoPath(1));
+    await server.start();
+    expect((await droppedCounts()).every((count) => count >= 1)).toBe(true);
+    expect(await bed.ours(["check", "--no-archive-check"])).toMatchObject({
+      exitCode: 103,
+      stdout: expect.stringContaining("were dropped because of archive-push-queue-max"),
+    });
+    await waitFor("the backup behind the gap", 60_000, async () => ((await droppedCounts()).every((count) => count === 0) ? true : null), 500);
+    expect(agent.log()).toMatch(/WARN: taking a backup into repo1, repo2|WARN: taking a backup into repo\d/);
+    const after = (await info()).backup;
+    expect(after.length).toBeGreaterThan(backups);
+    await bed.oursOk(["check"]);
+    for (const key of [1, 2]) await bed.oursOk(["verify", `--repo=${key}`, `--set=${after.at(-1)?.label}`]);
+    await agent.stop();
+    agent = await startAgent(false);
   });
 
   test("behind a socket that stays, restarts under load fail no archive call; without an agent the client says so with 49", async () => {

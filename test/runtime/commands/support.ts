@@ -48,6 +48,7 @@ export function host(parts: HostParts): TestHost {
     workingDirectory: parts.workingDirectory ?? "/",
     listenFd: null,
     startBackground: () => void printed.push("background"),
+    runSelf: async () => 0,
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     repositories: () => repos,

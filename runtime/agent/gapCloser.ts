@@ -1,0 +1,71 @@
+/**
+ * What `archive-push-queue-max` has dropped ends every recovery that begins before it. As soon as a repository takes WAL again, the agent takes
+ * a backup that begins behind the gap: an incremental one, which is enough because a recovery needs WAL from its own start only.
+ *
+ * It is the agent's work and not the timer's: until then nothing that happens can be recovered, and the next scheduled backup may be a day
+ * away. The backup is this same program as a process of its own, with its lock, its log lines in the agent's log and its own check that WAL arrives;
+ * one that fails is repeated after a minute, then less often.
+ */
+import type { Context } from "../base/context";
+import { toBackupError } from "../base/errors";
+import type { DebtStore } from "../local/debt";
+import { newestStart, openGap } from "../operations/dropWal";
+import type { ClusterIdentity } from "../operations/identity";
+import type { LaneStatus } from "../operations/pushQueue";
+import { loadBackupInfo } from "../repository/infoStore";
+import type { Repository } from "../repository/repository";
+
+const LOOK_MS = 2000;
+const PAUSE_FIRST_MS = 60_000;
+const PAUSE_MS_MAX = 60 * 60_000;
+
+export interface GapCloserParts {
+  readonly repos: readonly Repository[];
+  readonly debt: DebtStore;
+  /** Null while nothing may be written or the cluster is not known. */
+  present(): { readonly cluster: ClusterIdentity; readonly status: readonly LaneStatus[] } | null;
+  /** Takes a backup into these repositories; the exit code. */
+  backup(repoKeys: readonly number[], signal: AbortSignal): Promise<number>;
+}
+
+/** Runs until `signal` aborts; never throws. */
+export async function closeGapsForever(parts: GapCloserParts, ctx: Context, signal: AbortSignal): Promise<void> {
+  // Where the newest backup of each repository began when it was looked at: gaps before it are closed.
+  const starts = new Map<number, string>();
+  let pauseMs = 0;
+  while (!signal.aborted) {
+    await ctx.clock.sleep(Math.max(pauseMs, LOOK_MS), signal).catch(() => {});
+    if (signal.aborted) return;
+    try {
+      const keys = await openRepoKeys(parts, starts);
+      if (keys.length === 0) continue;
+      ctx.log.warn(`taking a backup into ${keys.map((key) => `repo${key}`).join(", ")}: WAL was dropped, and recovery cannot pass the gap`);
+      const exitCode = await parts.backup(keys, signal);
+      pauseMs = exitCode === 0 ? 0 : nextPauseMs(pauseMs);
+      if (exitCode !== 0 && !signal.aborted) ctx.log.warn(`the backup that would close the gap ended with ${exitCode}: it is tried again`);
+    } catch (error) {
+      pauseMs = nextPauseMs(pauseMs);
+      ctx.log.warn(`a gap in the WAL cannot be closed yet: ${toBackupError(error).message}`);
+    }
+  }
+}
+
+function nextPauseMs(pauseMs: number): number {
+  return Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+}
+
+/** Repositories that take WAL and have no backup behind what was dropped. */
+async function openRepoKeys({ repos, debt, present }: GapCloserParts, starts: Map<number, string>): Promise<number[]> {
+  const keys: number[] = [];
+  for (const repo of repos) {
+    const now = present();
+    if (now === null) return [];
+    if (now.status.find((lane) => lane.repoKey === repo.key)?.error !== null) continue;
+    const dropped = debt.listDropped(repo.key, now.cluster);
+    if (openGap(dropped, [starts.get(repo.key) ?? null]).length === 0) continue;
+    const archiveStarts = (await loadBackupInfo(repo)).backups.map((entry) => entry.archiveStart);
+    starts.set(repo.key, newestStart(archiveStarts));
+    if (openGap(dropped, archiveStarts).length > 0) keys.push(repo.key);
+  }
+  return keys;
+}
