@@ -86,10 +86,10 @@ export class SftpServer {
       .digest("hex");
   }
 
-  /** Makes a key pair in the folder and gives its private file. */
+  /** Makes a key pair in the folder and gives its private file; with a passphrase in the old form, which is opened in no time. */
   async makeKey(name: string, type: string, passphrase = ""): Promise<string> {
     const file = join(this.folder, name);
-    await runOk("ssh-keygen", ["-q", "-t", type, "-N", passphrase, "-C", name, "-f", file]);
+    await runOk("ssh-keygen", ["-q", ...(passphrase === "" ? [] : ["-m", "PEM"]), "-t", type, "-N", passphrase, "-C", name, "-f", file]);
     for (const path of [file, `${file}.pub`]) giveTo(path, this.user);
     return file;
   }

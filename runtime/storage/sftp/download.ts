@@ -7,7 +7,7 @@ import { type ByteStream, streamOf } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import type { ByteRange } from "../storage";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
-import { closeHandle, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readPiece, readWholePiece } from "./requests";
+import { closeHandle, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readPiece, readWholePiece, statHandle } from "./requests";
 import type { Retries } from "./retries";
 import type { SftpSession } from "./session";
 
@@ -51,7 +51,7 @@ async function open(source: DownloadSource, position: number, sizeBytes: number,
       const session = await source.connect();
       const handle = await session.request<Buffer>((sftp, answer) => sftp.open(source.full, "r", answer));
       const [stats, first] = await Promise.all([
-        session.request<Stats>((sftp, answer) => sftp.fstat(handle, answer)),
+        statHandle(session, handle),
         sizeBytes === 0 ? Buffer.alloc(0) : readPiece(session, handle, position, Math.min(PIECE_SIZE_BYTES, sizeBytes)),
       ]);
       return { session, handle, stats, first };

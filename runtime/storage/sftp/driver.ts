@@ -12,11 +12,13 @@ import { mapParallel } from "../../base/parallel";
 import type { SftpConfig } from "../../config/types";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "../storage";
+import { openSession, type SessionDeps } from "./connect";
 import { download } from "./download";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
-import { makePath, statOf } from "./requests";
+import { isComplete, makePath, statOf } from "./requests";
+import { PrivateKey } from "./privateKey";
 import { Retries } from "./retries";
-import { openSession, type SessionDeps, type SftpSession } from "./session";
+import type { SftpSession } from "./session";
 import { upload } from "./upload";
 
 export interface SftpOptions extends SftpConfig {
@@ -39,6 +41,7 @@ export class SftpStorage implements Storage {
   readonly #options: SftpOptions;
   readonly #deps: SessionDeps;
   readonly #scene: SftpScene;
+  readonly #privateKey = new PrivateKey();
   #opening: Promise<SftpSession> | undefined;
   #session: SftpSession | undefined;
 
@@ -152,7 +155,7 @@ export class SftpStorage implements Storage {
   /** The connection, a new one when there is none; those who ask meanwhile wait for the same. */
   #connect(): Promise<SftpSession> {
     if (this.#session?.isAlive === true) return Promise.resolve(this.#session);
-    this.#opening ??= openSession(this.#options, this.#scene, this.#deps)
+    this.#opening ??= openSession(this.#options, this.#privateKey, this.#scene, this.#deps)
       .then((session) => {
         this.#session = session;
         return session;
@@ -235,10 +238,6 @@ async function readDirectory(session: SftpSession, full: string): Promise<FileEn
     if (isStatus(error, STATUS.noSuchFile)) return [];
     throw error;
   }
-}
-
-function isComplete(attrs: Partial<Stats>): boolean {
-  return attrs.mode !== undefined && attrs.size !== undefined && attrs.mtime !== undefined;
 }
 
 function infoOf(path: string, stats: Stats): ObjectInfo {

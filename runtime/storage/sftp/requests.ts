@@ -1,5 +1,6 @@
 /** Single requests that several parts of the driver need, with the sizes that they agree on. Paths are absolute ones of the server. */
 import type { Stats } from "ssh2";
+import { fail } from "../../base/errors";
 import { isStatus, STATUS } from "./failure";
 import type { SftpSession } from "./session";
 
@@ -19,10 +20,25 @@ export function parentOf(full: string): string {
   return full.slice(0, Math.max(1, full.lastIndexOf("/")));
 }
 
-/** A file, a directory or a link itself; null when the server says that there is none. @throws StatusError */
+/** True when the server told type, size and time: it need not. */
+export function isComplete(stats: Partial<Stats>): stats is Stats {
+  return stats.mode !== undefined && stats.size !== undefined && stats.mtime !== undefined;
+}
+
+/** Of an open file. @throws StatusError; service when the server keeps its size to itself, because then nobody knows where it ends */
+export async function statHandle(session: SftpSession, handle: Buffer): Promise<Stats> {
+  return requireComplete(await session.request<Stats>((sftp, answer) => sftp.fstat(handle, answer)));
+}
+
+function requireComplete(stats: Stats): Stats {
+  if (isComplete(stats)) return stats;
+  throw fail("service", "the SFTP server does not tell types, sizes and times of files");
+}
+
+/** A file, a directory or a link itself; null when the server says that there is none. @throws StatusError; service as {@link statHandle} */
 export async function statOf(session: SftpSession, full: string): Promise<Stats | null> {
   try {
-    return await session.request<Stats>((sftp, answer) => sftp.lstat(full, answer));
+    return requireComplete(await session.request<Stats>((sftp, answer) => sftp.lstat(full, answer)));
   } catch (error) {
     if (isStatus(error, STATUS.noSuchFile)) return null;
     throw error;

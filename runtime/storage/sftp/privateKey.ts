@@ -1,0 +1,51 @@
+/** The key that the client signs in with. */
+import { userInfo } from "node:os";
+import type { ParsedKey } from "ssh2";
+import { fail } from "../../base/errors";
+import type { SftpConfig } from "../../config/types";
+import type { SftpScene } from "./failure";
+
+type ParseKey = (text: Buffer, passphrase?: string) => ParsedKey | Error;
+
+/** Kept for the next connection as long as the file is the same: opening an encrypted key takes a second of processor time. */
+export class PrivateKey {
+  #text: Buffer | undefined;
+  #parsed: ParsedKey | undefined;
+
+  /** Never `fileMissing`: that is said of files in the repository only. @throws fileOpen, crypto */
+  load(parseKey: ParseKey, config: SftpConfig, scene: SftpScene, readFile: (path: string) => Uint8Array): ParsedKey {
+    const path = expandHome(config.privateKeyFile);
+    const text = readKeyFile(path, scene, readFile);
+    if (this.#parsed !== undefined && this.#text?.equals(text) === true) return this.#parsed;
+    const found: unknown = parseKey(text, config.privateKeyPassphrase?.reveal());
+    // A file may hold several; the first is the one.
+    const parsed = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
+    const reason = parsed instanceof Error ? parsed.message : parsed.isPrivateKey() ? undefined : "it is a public key";
+    if (parsed instanceof Error || reason !== undefined) {
+      // The library's messages are about the form of the key, never its content.
+      const encrypted = /passphrase|decrypt|integrity/i.test(reason ?? "");
+      throw fail("crypto", `unable to use private key '${path}': ${reason}`, {
+        repoKey: scene.repoKey,
+        hint: encrypted ? `is repo${scene.repoKey}-sftp-private-key-passphrase set and right?` : "keys as ssh-keygen makes them can be used.",
+      });
+    }
+    this.#text = text;
+    this.#parsed = parsed;
+    return parsed;
+  }
+}
+
+function readKeyFile(path: string, scene: SftpScene, readFile: (path: string) => Uint8Array): Buffer {
+  try {
+    return Buffer.from(readFile(path));
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw fail("fileOpen", `unable to read private key '${path}': ${text}`, { repoKey: scene.repoKey, cause: error });
+  }
+}
+
+/** `~/x` of the user of this process, as in stock. */
+export function expandHome(path: string): string {
+  const trimmed = path.trim();
+  return trimmed.startsWith("~/") ? `${userInfo().homedir}${trimmed.slice(1)}` : trimmed;
+}
