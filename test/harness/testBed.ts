@@ -10,6 +10,7 @@ import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import type { PostgresBinaries } from "../../tools/parts/postgres";
 import { run, type RunOptions, type RunResult, waitFor } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/s3Server";
+import type { SftpServer } from "../../tools/parts/sftpServer";
 import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
 import { giveTo, makeUserFolder } from "../../tools/parts/users";
 import { findRuntime, type Options, type RuntimeProgram, writeConfig } from "./runtimeCli";
@@ -18,6 +19,8 @@ import { findSecrets, holdsSecret } from "./secrets";
 export interface BedRepo {
   /** Absent: a directory of this machine. */
   readonly s3?: S3Server;
+  /** Then `repoPath` is a directory of the server. */
+  readonly sftp?: SftpServer;
   readonly encrypted?: boolean;
   /** What ours compresses with; stock is told on its command line. Default gz. */
   readonly compressType?: CompressType;
@@ -283,7 +286,8 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
   repos.forEach((repo, index) => {
     const key = index + 1;
     const own: Record<string, string> = { ...repo.options };
-    if (repo.s3 === undefined) {
+    if (repo.sftp !== undefined) Object.assign(own, repo.sftp.repositoryOptions(), { path: join(folder, `repo${key}`) }, repo.options);
+    else if (repo.s3 === undefined) {
       own["path"] = join(folder, `repo${key}`);
       mkdirSync(own["path"], { mode: 0o750 });
       giveTo(own["path"], cluster.user);
