@@ -40,6 +40,11 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["tls-server-", "there is no server: each host runs the program itself"],
 ];
 
+/** What a command of stock takes and ours does not: command, beginning of the names, reason. */
+export const NOT_TAKEN: readonly (readonly [command: string, prefix: string, reason: string])[] = [
+  ["manifest", "pg-host", "only the repository is read, here; in a configuration file the option is passed over"],
+];
+
 /** Null when nobody has written down why. */
 export function findReason(row: OptionRow): string | null {
   const reason = REASONS.find(([prefix]) => row.name === prefix || (prefix.length > 2 && row.name.startsWith(prefix)))?.[1];
@@ -89,6 +94,14 @@ export function renderOptionsDoc(): string {
     "| --- | --- |",
     ...refused.map((row) => `| \`${nameOf(row)}\` | ${row.refused ?? ""} |`),
     ...values,
+    "",
+    "## Not taken by a command",
+    "",
+    "Every other option that pgBackRest 2.60's `help COMMAND` shows is taken by the same command here; a test asks both.",
+    "",
+    "| command | option | why |",
+    "| --- | --- | --- |",
+    ...NOT_TAKEN.map(([command, prefix, reason]) => `| \`${command}\` | \`${prefix.replace("-", "N-")}…\` | ${reason} |`),
   );
 }
 

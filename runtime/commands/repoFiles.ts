@@ -53,5 +53,6 @@ function filterOf(text: string | undefined): RegExp | null {
 
 function fileJson(file: ListedFile): JsonValue {
   if (file.type === "file") return { type: "file", size: file.sizeBytes, time: Math.floor(file.modifiedAtMs / 1000) };
-  return { type: file.type === "directory" ? "path" : "link" };
+  if (file.type === "directory") return { type: "path" };
+  return { type: "link", ...(file.destination === undefined ? {} : { destination: file.destination }) };
 }

@@ -392,10 +392,10 @@ const RESTORE: readonly OptionRow[] = [
 ];
 
 const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", [...PG, "verify"], "data directory", {
+  acted("pg-path", "path", "stanza", [...PG, "manifest", "verify"], "data directory", {
     group: "pg",
     required: true,
-    forCommand: { "archive-push": { required: false }, verify: { required: false } },
+    forCommand: { "archive-push": { required: false }, manifest: { required: false }, verify: { required: false } },
     aliases: ["db-path", "db?-path"],
   }),
   acted("pg-database", "string", "stanza", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),
@@ -511,7 +511,7 @@ const REPOSITORY: readonly OptionRow[] = [
     default: "y",
     depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
   }),
-  acted("repo-bundle", "boolean", "global", ["backup"], "store small files together", { group: "repo", default: "n" }),
+  acted("repo-bundle", "boolean", "global", ["backup", "sync"], "store small files together", { group: "repo", default: "n" }),
   acted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", {
     ...BUNDLE,
     default: "20MiB",
@@ -552,7 +552,7 @@ const REPOSITORY: readonly OptionRow[] = [
     group: "repo",
     range: ["0", "9999999"],
   }),
-  acted("repo-block", "boolean", "global", ["backup"], "store changed blocks instead of changed files", {
+  acted("repo-block", "boolean", "global", ["backup", "sync"], "store changed blocks instead of changed files", {
     group: "repo",
     default: "n",
     depend: { option: "repo-bundle", values: ["y"], otherwise: "n" },
@@ -560,15 +560,26 @@ const REPOSITORY: readonly OptionRow[] = [
   acted("repo-block-size-map", "hash", "global", ["backup"], "block size by file size", { ...BLOCK }),
   acted("repo-block-age-map", "hash", "global", ["backup"], "block size by age of the file", { ...BLOCK }),
   acted("repo-block-checksum-size-map", "hash", "global", ["backup"], "checksum size by block size", { ...BLOCK }),
-  acted("repo-block-size-super", "size", "global", ["backup"], "size of super blocks", { ...BLOCK, default: "256KiB", range: ["32KiB", "16MiB"] }),
-  acted("repo-block-size-super-full", "size", "global", ["backup"], "size of super blocks in full backups", {
+  acted("repo-block-size-super", "size", "global", ["backup", "sync"], "size of super blocks", {
+    ...BLOCK,
+    default: "256KiB",
+    range: ["32KiB", "16MiB"],
+  }),
+  acted("repo-block-size-super-full", "size", "global", ["backup", "sync"], "size of super blocks in full backups", {
     ...BLOCK,
     default: "1MiB",
     range: ["32KiB", "16MiB"],
   }),
-  accepted("repo-target-time", "string", "global", ["archive-get", "info", "restore", "verify"], "show a versioned bucket as it was at this time", {
-    refused: "a versioned bucket is read as it is now",
-  }),
+  accepted(
+    "repo-target-time",
+    "string",
+    "global",
+    ["archive-get", "info", "manifest", "repo-get", "repo-ls", "restore", "verify"],
+    "show a versioned bucket as it was at this time",
+    {
+      refused: "a versioned bucket is read as it is now",
+    },
+  ),
   acted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", { group: "repo", default: "n" }),
   accepted("repo-host", "string", "global", REPO, "host of the repository", {
     group: "repo",

@@ -22,6 +22,8 @@ export interface ListedFile {
   readonly type: ObjectInfo["type"];
   readonly sizeBytes: number;
   readonly modifiedAtMs: number;
+  /** Of a link. */
+  readonly destination?: string;
 }
 
 /** The path as drivers want it; "" is the repository itself. @throws paramInvalid */
@@ -40,11 +42,12 @@ export function repoPathOf(word: string, basePath: string): string {
 
 /** A file yields itself as "."; a path its content, with itself first; a missing one is an empty path. */
 export async function listFiles(repo: Repository, path: string, request: ListRequest): Promise<ListedFile[]> {
-  const own = path === "" ? null : await repo.storage.stat(path);
   const matches = (name: string): boolean => request.filter === null || request.filter.test(name);
-  if (own?.type === "file") return matches(".") ? [{ ...own, name: "." }] : [];
-  const found: ListedFile[] = matches(".") ? [{ name: ".", type: "directory", sizeBytes: 0, modifiedAtMs: 0 }] : [];
+  const found: ListedFile[] = [{ name: ".", type: "directory", sizeBytes: 0, modifiedAtMs: 0 }];
   await collectFiles(repo, path, "", request, found);
+  // Only when nothing is below it: a server may know no answer to the question for an object that is a directory of its disk.
+  const own = path === "" || found.length > 1 ? null : await repo.storage.stat(path);
+  if (own?.type === "file") return matches(".") ? [{ ...own, name: "." }] : [];
   const shown = found.filter((file) => matches(file.name));
   if (request.sort === "none") return shown;
   shown.sort((left, right) => compareBytes(left.name, right.name));
@@ -54,7 +57,8 @@ export async function listFiles(repo: Repository, path: string, request: ListReq
 async function collectFiles(repo: Repository, path: string, above: string, request: ListRequest, found: ListedFile[]): Promise<void> {
   for await (const entry of repo.storage.list(path)) {
     const name = `${above}${entry.path.slice(entry.path.lastIndexOf("/") + 1)}`;
-    found.push({ name, type: entry.type, sizeBytes: entry.sizeBytes, modifiedAtMs: entry.modifiedAtMs });
+    const { type, sizeBytes, modifiedAtMs, destination } = entry;
+    found.push({ name, type, sizeBytes, modifiedAtMs, ...(destination === undefined ? {} : { destination }) });
     if (request.recurse && entry.type === "directory") await collectFiles(repo, entry.path, `${name}/`, request, found);
   }
 }

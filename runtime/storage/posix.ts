@@ -6,7 +6,7 @@
  * and without symbolic links, because SMB mounts have neither.
  */
 import { closeSync, type Dirent, openSync, readSync, type Stats } from "node:fs";
-import { type FileHandle, link, lstat, open, readdir, rename, rm, symlink, unlink } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, readdir, readlink, rename, rm, symlink, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
@@ -237,11 +237,17 @@ export class PosixStorage implements Storage {
         const stats = found[index];
         // Gone since the directory was read: as if it had never been there.
         if (stats === null || stats === undefined) continue;
-        if (!recursive) yield infoOf(child, stats);
+        if (stats.isSymbolicLink()) yield await this.#infoOfLink(child, stats);
+        else if (!recursive) yield infoOf(child, stats);
         else if (stats.isDirectory()) yield* this.#list(child, "", true, depth + 1);
         else yield infoOf(child, stats);
       }
     }
+  }
+
+  async #infoOfLink(path: string, stats: Stats): Promise<ObjectInfo> {
+    const destination = await readlink(this.#full(path)).catch(() => undefined);
+    return { ...infoOf(path, stats), ...(destination === undefined ? {} : { destination }) };
   }
 
   async #readdir(full: string): Promise<Dirent[]> {

@@ -21,6 +21,8 @@ export interface ObjectInfo {
   readonly type: "file" | "directory" | "link";
   readonly sizeBytes: number;
   readonly modifiedAtMs: number;
+  /** Where a link leads, in a listing. */
+  readonly destination?: string;
 }
 
 export interface ListOptions {

@@ -1,5 +1,6 @@
 /** annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory; beside stock in test/interop/keeping.test.ts. */
 import { describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
 import { currentHistory } from "../../../runtime/format/archiveInfo";
 import type { BlockMap } from "../../../runtime/format/blockMap";
 import { annotate } from "../../../runtime/operations/annotate";
@@ -120,6 +121,22 @@ describe("repo-ls and repo-get", () => {
     expect(await names("backup/demo", { sort: "desc", filter: /info$/ })).toEqual(["backup.info"]);
     expect(await names("archive/demo", { recurse: true, filter: /history$/ })).toEqual(["14-1/00000002.history"]);
     expect(await names("backup/demo/backup.info")).toEqual(["."]);
+  });
+
+  it("fail where the storage does, however deep: never an empty or a short listing", async () => {
+    const repo = await made();
+    for (const path of ["", "backup", "backup/demo", `backup/demo/${LABEL}`]) {
+      const storage = new FaultyStorage(repo.storage).plan(
+        "list",
+        { kind: "error", error: fail("service", "[500]") },
+        { path: new RegExp(`^${path}$`) },
+      );
+      await expect(listFiles({ ...repo, storage }, "", { filter: null, recurse: true, sort: "asc" })).rejects.toMatchObject({ kind: "service" });
+    }
+    const storage = new FaultyStorage(repo.storage).plan("stat", { kind: "error", error: fail("service", "[500]") });
+    await expect(listFiles({ ...repo, storage }, "backup/none", { filter: null, recurse: true, sort: "asc" })).rejects.toMatchObject({
+      kind: "service",
+    });
   });
 
   it("find the key of each place", async () => {
