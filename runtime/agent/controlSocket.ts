@@ -6,7 +6,7 @@
  * caller fails and PostgreSQL repeats. The socket is made here (mode 0600, under another name first, so that it is never open to others and
  * replaces a dead one in one step) or taken over from systemd (vps research, socket activation), whose kernel queue outlives a restart.
  */
-import { chmod, rename, rm } from "node:fs/promises";
+import { chmod, lstat, rename, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
@@ -59,6 +59,13 @@ export async function serveControlSocket(place: SocketPlace, handle: Handler, ct
 
 async function listenAt(server: Server, path: string): Promise<void> {
   if (await isServed(path)) throw fail("lockAcquire", `another agent serves '${path}'`, { path, hint: "is the agent's unit running already?" });
+  const there = await lstat(path).catch(() => null);
+  if (there !== null && !there.isSocket()) {
+    throw fail("fileOpen", `unable to listen on '${path}': it is there already and is no socket`, {
+      path,
+      hint: "does agent-socket name the right place?",
+    });
+  }
   const fresh = `${path}.new`;
   await rm(fresh, { force: true });
   await listen(server, { path: fresh });

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -54,6 +54,13 @@ describe("the agent's socket", () => {
     await serve(echo, path);
     expect(await ask(path, "/\0z\0\n")).toContain("exit 7");
     await expect(serveControlSocket({ path: "/nonexistent/x.sock" }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
+  });
+
+  it("takes no other file's place", async () => {
+    const path = join(temporaryFolder(), "notes");
+    writeFileSync(path, "text");
+    await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
+    expect(readFileSync(path, "utf8")).toBe("text");
   });
 
   it("waits for answers under way when it is closed", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -47,6 +47,15 @@ describe("archive-get", () => {
     expect(await get(walName(2))).toBe(true);
     expect(fetched()).toBe(sha1Hex(walBytes(2)));
     expect(texts().at(-1)).toBe(`found ${walName(2)} in the repo2: 15-1 archive`);
+    expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  });
+
+  it("writes into a device, and puts no file in its place", async () => {
+    await store(repos[0], 1);
+    symlinkSync("/dev/null", join(folder, "RECOVERYXLOG"));
+    expect(await get(walName(1))).toBe(true);
+    expect(readlinkSync(join(folder, "RECOVERYXLOG"))).toBe("/dev/null");
+    expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
     expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
   });
 
