@@ -211,6 +211,11 @@ class Copy {
     const stored = result.repos.some((repo) => repo.ok && !repo.value.kept);
     if (stored) tellPages(file, result, this.#options.checksumPageError, this.#ctx);
     for (const repo of result.repos) {
+      if (repo.ok && repo.value.priorProblem !== undefined) {
+        this.#ctx.log.warn(
+          `repo${repo.repoKey}: all of '${file.name}' was stored, the blocks of its prior copy are not known: ${repo.value.priorProblem}`,
+        );
+      }
       const target = source.targets.find((candidate) => candidate.repoKey === repo.repoKey) as BatchTarget;
       if (!repo.ok) this.#run.leave(repo.repoKey, repo.error);
       else if (repo.value.collided === true) await this.#again({ file, source }, target);

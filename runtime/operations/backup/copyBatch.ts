@@ -15,7 +15,6 @@ import { assert, type BackupError, isError, toBackupError } from "../../base/err
 import { Measured, SHA1_EMPTY, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
-import type { BlockMap } from "../../format/blockMap";
 import { encryptBytes } from "../../format/cipher";
 import { compressBytes } from "../../format/compress";
 import { PageChecker } from "../../format/pageChecksum";
@@ -24,23 +23,15 @@ import { loadControlFile } from "../../postgres/controlFile";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 import { BundleWriter } from "./bundleWriter";
-import { groupTargets, OpenTarget, type PieceTarget, type StoredPiece } from "./fileTargets";
-import { chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
+import { groupTargets, OpenTarget, type PieceTarget, type StoredPiece, type TargetGroup } from "./fileTargets";
+import { type CopySource, chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
 
 export interface BatchTarget extends PieceTarget {
   /** What the repository holds already: with this content nothing is stored. */
   readonly keepIf: { readonly sizeBytes: number; readonly sha1: string } | null;
 }
 
-export interface BatchFile {
-  readonly name: string;
-  readonly sourcePath: string;
-  /** Size at the scan: no more than this is read. */
-  readonly sizeBytes: number;
-  /** Null for files that have no pages. */
-  readonly pages: { readonly segmentNo: number; readonly pageSizeBytes: number; readonly headerCheck: boolean } | null;
-  /** The data directory when the file is pg_control, which is validated and stored as a clean image. */
-  readonly controlOf: string | null;
+export interface BatchFile extends CopySource {
   readonly targets: readonly BatchTarget[];
 }
 
@@ -236,11 +227,11 @@ class Batch {
     );
     try {
       for (const chunk of chunks()) {
-        for (const group of groups) await group.write(chunk);
+        for (const group of groups) await endingItsOwn(group, () => group.write(chunk));
         if (opened.every((open) => open.error !== null)) break;
         await setImmediate();
       }
-      for (const group of groups) await group.finish();
+      for (const group of groups) await endingItsOwn(group, () => group.finish());
     } catch (error) {
       await Promise.all(opened.map((open) => open.writer.abandon(error)));
       throw error;
@@ -258,21 +249,20 @@ class Batch {
     );
   }
 
-  /** A damaged prior map costs space, not the backup. */
+  /** A damaged prior map costs space, not the backup, and is told. */
   async #open(target: PieceTarget): Promise<OpenTarget> {
     const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoKey).storage, target.path) : this.#bundle(target);
-    let priorMap: BlockMap | null = null;
+    const source = target.block?.prior?.source;
+    if (source === undefined) return new OpenTarget(target, writer, null);
     try {
-      const source = target.block?.prior?.source;
-      if (source !== undefined) priorMap = await loadBlockMap(this.#repo(target.repoKey), source);
-    } catch (error) {
-      if (!isError(error, "format", "crypto", "checksum", "fileMissing")) {
-        const failed = new OpenTarget(target, writer, null);
-        failed.error = toBackupError(error);
-        return failed;
-      }
+      return new OpenTarget(target, writer, await loadBlockMap(this.#repo(target.repoKey), source));
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      const open = new OpenTarget(target, writer, null);
+      if (isError(error, "format", "crypto", "checksum", "fileMissing")) open.priorProblem = `[${error.name}] ${error.message}`;
+      else open.error = error;
+      return open;
     }
-    return new OpenTarget(target, writer, priorMap);
   }
 
   async #whole(open: OpenTarget, stored: StoredPiece): Promise<BatchStored> {
@@ -338,6 +328,16 @@ class Passing {
 
   settle(fd: number): PageVerdict {
     return this.#checker === null ? {} : settlePages(this.#checker, fd, this.#file.pages?.pageSizeBytes ?? 0, this.#file);
+  }
+}
+
+/** A compressor that fails ends the repositories that it serves. */
+async function endingItsOwn(group: TargetGroup, work: () => Promise<void>): Promise<void> {
+  if (group.targets.every((target) => target.error !== null)) return;
+  try {
+    await work();
+  } catch (error) {
+    for (const target of group.targets) await target.fail(error);
   }
 }
 

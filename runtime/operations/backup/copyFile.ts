@@ -22,7 +22,7 @@ import { imageOf } from "../../format/pgControl";
 import { loadControlFile } from "../../postgres/controlFile";
 import { type Repository, seal } from "../../repository/repository";
 import type { BlockWriter } from "../../storage/storage";
-import { chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
+import { type CopySource, chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
 import { TargetWriter } from "./targetWriter";
 
 export interface CopyTarget {
@@ -34,16 +34,8 @@ export interface CopyTarget {
   readonly cipherPass: string | null;
 }
 
-export interface CopyFileJob {
+export interface CopyFileJob extends CopySource {
   readonly kind: "copyFile";
-  readonly name: string;
-  readonly sourcePath: string;
-  /** Size at the scan: no more than this is read. */
-  readonly sizeBytes: number;
-  /** Null for files that have no pages. */
-  readonly pages: { readonly segmentNo: number; readonly pageSizeBytes: number; readonly headerCheck: boolean } | null;
-  /** The data directory when the file is pg_control, which is validated and stored as a clean image. */
-  readonly controlOf: string | null;
   readonly targets: readonly CopyTarget[];
 }
 
@@ -126,7 +118,7 @@ async function copyChunks(job: CopyFileJob, fd: number, repo: (key: number) => R
       return { target, writer: await TargetWriter.open({ storage, path: target.path, repoKey: target.repoKey }, encryptor) };
     }),
   );
-  const groups = groupsOf(targets);
+  const groups = await groupsOf(targets);
   try {
     for (const chunk of chunksOf(fd, job)) {
       measured.add(chunk);
@@ -169,23 +161,31 @@ class TargetGroup {
     this.codec = createCompressor(spec);
   }
 
-  /** Hands on what the codec makes, held back by the slowest target that still lives. */
+  /** Hands on what the codec makes, held back by the slowest target that still lives. A codec that fails ends its own targets. */
   async write(run: (codec: Codec) => Pieces): Promise<void> {
     if (this.writers.every((writer) => !writer.alive)) return;
-    for await (const piece of run(this.codec)) {
-      for (const writer of this.writers) writer.write(piece);
-      for (const writer of this.writers) await writer.room();
+    try {
+      for await (const piece of run(this.codec)) {
+        for (const writer of this.writers) writer.write(piece);
+        for (const writer of this.writers) await writer.room();
+      }
+    } catch (error) {
+      await Promise.all(this.writers.map((writer) => writer.abandon(error)));
     }
   }
 }
 
-function groupsOf(targets: readonly OpenTarget[]): TargetGroup[] {
+async function groupsOf(targets: readonly OpenTarget[]): Promise<TargetGroup[]> {
   const groups = new Map<string, TargetGroup>();
   for (const { target, writer } of targets) {
     const key = compressKey(target.compress);
-    const group = groups.get(key) ?? new TargetGroup(target.compress);
-    groups.set(key, group);
-    group.writers.push(writer);
+    try {
+      const group = groups.get(key) ?? new TargetGroup(target.compress);
+      groups.set(key, group);
+      group.writers.push(writer);
+    } catch (error) {
+      await writer.abandon(error);
+    }
   }
   return [...groups.values()];
 }

@@ -14,6 +14,15 @@ export interface SourceFile {
   readonly sizeBytes: number;
 }
 
+/** A file that is copied. */
+export interface CopySource extends SourceFile {
+  readonly name: string;
+  /** Null for files that have no pages. */
+  readonly pages: { readonly segmentNo: number; readonly pageSizeBytes: number; readonly headerCheck: boolean } | null;
+  /** The data directory when the file is pg_control, which is validated and stored as a clean image. */
+  readonly controlOf: string | null;
+}
+
 export interface PageVerdict {
   /** Absent when pages were not checked. */
   readonly pagesValid?: boolean;

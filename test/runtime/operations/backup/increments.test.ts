@@ -13,7 +13,7 @@ import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
 import { verify } from "../../../../runtime/operations/verify";
 import { listLabels } from "../../../../runtime/repository/backupStore";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
-import type { Repository } from "../../../../runtime/repository/repository";
+import { readFile, type Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/faults";
 import { MemoryStorage } from "../../../harness/storages";
@@ -242,6 +242,40 @@ describe("block increments", () => {
     }
     await requireWhole(...both);
   });
+});
+
+it("a damaged map of the prior copy is told, and every block is stored again", async () => {
+  const repo = { ...repos[0], block: BLOCK_DEFAULTS };
+  const large = join(data, "base/5/large");
+  const nowS = Math.floor(ctx.clock.nowMs() / 1000);
+  utimesSync(large, nowS - 1000, nowS - 1000);
+  const [full] = (await run("full", {}, {}, [repo])).manifests;
+  const path = `backup/demo/${full?.label}/pg_data/base/5/large.pgbi`;
+  const stored = Buffer.from(await readFile(repo, path, null));
+  const mapBegin = stored.length - (rowOf(full, "base/5/large")?.block?.mapSizeBytes ?? 0);
+  stored.writeUInt8(1, mapBegin);
+  await repo.storage.put(path, stored);
+  utimesSync(large, nowS - 900, nowS - 900);
+  const [incr] = (await run("incr", {}, {}, [repo])).manifests;
+  expect(warnings()).toContain(
+    "repo1: all of 'pg_data/base/5/large' was stored, the blocks of its prior copy are not known: [FormatError] block map of 'pg_data/base/5/large' is damaged: its version is not 0",
+  );
+  expect(rowOf(incr, "base/5/large")).not.toHaveProperty("reference");
+  const verdict = await verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx);
+  expect(verdict.backups.map((backup) => [backup.label, backup.status])).toEqual([
+    [full?.label, "invalid"],
+    [incr?.label, "valid"],
+  ]);
+});
+
+it.each(["full", "incr"] as const)("a compressor that fails in one repository leaves the others their %s backup", async (type) => {
+  // No such level: making the compressor fails. An increment by checksums goes through batches.
+  const odd: Repository = { ...repository(3, { compress: { type: "gz", level: 99 } }) };
+  await stanzaCreate([odd], CONTROL, ctx);
+  if (type === "incr") await run("full");
+  const { outcome } = await run(type, { delta: type === "incr" }, {}, [...repos, odd]);
+  expect(outcome.results.map((result) => result.ok)).toEqual([true, true, false]);
+  await requireWhole(...repos);
 });
 
 it("a changed file whose blocks all have the checksums of the prior copy is stored again, every block of it", async () => {
