@@ -13,7 +13,7 @@ import { Encryptor } from "../../format/cipher";
 import type { Codec, Pieces } from "../../format/codec";
 import { createCompressor } from "../../format/compress";
 import { loadBlockHash } from "../../format/xxh3";
-import { BlockCutter, BlockStore, type CutSettings, cutKey } from "./blockIncr";
+import { BlockCutter, BlockStore, type CutSettings, cutKey, type Packed } from "./blockIncr";
 import type { BundleWriter } from "./bundleWriter";
 import type { CopyTarget, StoredCopy } from "./copyFile";
 
@@ -39,6 +39,8 @@ export interface StoredPiece extends StoredCopy {
   /** Where the piece begins in its bundle. */
   readonly bundleOffsetBytes?: number;
   readonly mapSizeBytes?: number;
+  /** Why the blocks of the prior copy were of no use: all of the file was stored. */
+  readonly priorProblem?: string;
 }
 
 /** One repository's stored form under way. */
@@ -50,6 +52,8 @@ export class OpenTarget {
   readonly beginBytes: number;
   readonly #measured = new Measured();
   error: BackupError | null = null;
+  /** Why there is no prior map where there should be one. */
+  priorProblem: string | null = null;
 
   constructor(target: PieceTarget, writer: BundleWriter, priorMap: BlockMap | null) {
     this.target = target;
@@ -64,9 +68,15 @@ export class OpenTarget {
       this.#measured.add(bytes);
       await this.writer.append(bytes);
     } catch (error) {
-      this.error = toBackupError(error);
-      await this.writer.abandon(error);
+      await this.fail(error);
     }
+  }
+
+  /** Nothing more is stored. */
+  async fail(error: unknown): Promise<void> {
+    if (this.error !== null) return;
+    this.error = toBackupError(error);
+    await this.writer.abandon(error);
   }
 
   stored(): StoredPiece {
@@ -77,6 +87,7 @@ export class OpenTarget {
       sizeRepoBytes: sizeBytes,
       ...(filtered ? { sha1Repo: sha1 } : {}),
       ...(target.bundleId === null ? {} : { bundleOffsetBytes: this.beginBytes }),
+      ...(this.priorProblem === null ? {} : { priorProblem: this.priorProblem }),
     };
   }
 }
@@ -101,7 +112,11 @@ export async function groupTargets(targets: readonly OpenTarget[], ctx: Context)
   for (const group of groups.values()) {
     const [first] = group as [OpenTarget, ...OpenTarget[]];
     const settings = cutOf(first);
-    made.push(settings === null ? new PlainGroup(group, ctx) : new BlockGroup(group, new BlockCutter(settings, await loadBlockHash()), ctx));
+    try {
+      made.push(settings === null ? new PlainGroup(group, ctx) : new BlockGroup(group, new BlockCutter(settings, await loadBlockHash()), ctx));
+    } catch (error) {
+      for (const target of group) await target.fail(error);
+    }
   }
   return made;
 }
@@ -163,10 +178,15 @@ class PlainGroup implements TargetGroup {
   }
 }
 
+/** Super blocks that are compressed while the next blocks are hashed. */
+const PACKING_MAX = 3;
+
 class BlockGroup implements TargetGroup {
   readonly targets: readonly OpenTarget[];
   readonly #cutter: BlockCutter;
   readonly #stores: ReadonlyMap<OpenTarget, BlockStore>;
+  /** Super blocks in their order, the first ones perhaps still being compressed. */
+  readonly #packing: Packed[] = [];
 
   constructor(targets: readonly OpenTarget[], cutter: BlockCutter, ctx: Context) {
     this.targets = targets;
@@ -180,11 +200,11 @@ class BlockGroup implements TargetGroup {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    await this.#hand(this.#cutter.add(chunk));
+    await this.#hand(this.#cutter.add(chunk), PACKING_MAX);
   }
 
   async finish(): Promise<void> {
-    await this.#hand(this.#cutter.end());
+    await this.#hand(this.#cutter.end(), 0);
     for (const [open, store] of this.#stores) {
       const place = { bundleId: open.target.bundleId ?? 0, offsetBytes: open.beginBytes };
       for (const bytes of store.end(this.#cutter, place)) await open.append(bytes);
@@ -200,7 +220,19 @@ class BlockGroup implements TargetGroup {
     return blocks === null ? null : { ...target.stored(), mapSizeBytes: blocks.mapSizeBytes };
   }
 
-  async #hand(pieces: Iterable<Uint8Array>): Promise<void> {
-    for (const packed of pieces) for (const [target, store] of this.#stores) await target.append(store.add(packed));
+  /** Leaves no more than `waiting` super blocks behind. */
+  async #hand(pieces: Iterable<Packed>, waiting: number): Promise<void> {
+    for (const piece of pieces) {
+      this.#packing.push(piece);
+      await this.#store(PACKING_MAX);
+    }
+    await this.#store(waiting);
+  }
+
+  async #store(waiting: number): Promise<void> {
+    while (this.#packing.length > waiting) {
+      const packed = await (this.#packing.shift() as Packed);
+      for (const [target, store] of this.#stores) await target.append(store.add(packed));
+    }
   }
 }
