@@ -13,7 +13,7 @@ export const syncCommand: Command = async (host) => {
   if (from === to) throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is where the backups come from`);
   host.requireStarted();
   host.lock("backup", [from.key, to.key]);
-  const { labels, walCount, problems } = await sync(from, to, { scope: scopeOf(config), dryRun: config.dryRun, slots: config.processMax }, ctx);
+  const { labels, walCount, problems } = await sync(from, to, host.pool(), { scope: scopeOf(config), dryRun: config.dryRun }, ctx);
   if (labels.length === 0 && walCount === 0 && problems.length === 0) ctx.log.info(`${to.name}: nothing of ${from.name} is missing`);
   if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
   return 0;

@@ -12,6 +12,8 @@ import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "./backup/cop
 import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
 import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "./verifyBundle";
+import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "./sync/copyFiles";
+import { type CopyWalJob, copyWalFile } from "./sync/copyWal";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "./verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "./walFile";
 
@@ -24,6 +26,8 @@ interface JobKinds {
   readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
   readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
   readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
+  readonly syncFiles: { readonly job: CopyFilesJob; readonly result: CopyFilesResult };
+  readonly syncWal: { readonly job: CopyWalJob; readonly result: undefined };
 }
 
 export type Job = JobKinds[keyof JobKinds]["job"];
@@ -63,6 +67,10 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
       return verifyFile(job, repo);
   }
 }
+    case "syncFiles":
+      return copyFiles(job, repo, ctx);
+    case "syncWal":
+      return copyWalFile(job, repo, ctx);
 
 /** A pool without threads: jobs run in this one, `slots` at a time at the callers' choice. */
 export function inlinePool(repos: ReadonlyMap<number, Repository>, ctx: Context, slots: number): JobPool {

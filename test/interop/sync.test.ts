@@ -5,6 +5,7 @@
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Manifest, parseManifest } from "../../runtime/format/manifest";
 import { giveTo } from "../../tools/parts/users";
 import type { StockVersion } from "../../tools/parts/pgbackrest";
 import { run } from "../../tools/parts/process";
@@ -19,6 +20,8 @@ interface Row {
   readonly stock: StockVersion;
   readonly source: BedRepo;
   readonly target: BedRepo;
+  /** One more, which keeps no blocks. */
+  readonly whole?: BedRepo;
   /** What stock is told when it adds to the target: the compression there. */
   readonly targetType: string;
   /** The target is a bucket, where versitygw is built. */
@@ -32,7 +35,8 @@ const ROWS: readonly Row[] = [
     postgres: 18,
     stock: "2.60",
     source: { encrypted: true, compressType: "zst", options: { bundle: "y", block: "y" } },
-    target: { compressType: "lz4", options: { bundle: "y" } },
+    target: { compressType: "lz4", options: { bundle: "y", block: "y" } },
+    whole: { compressType: "gz", encrypted: true, options: { bundle: "y" } },
     targetType: "lz4",
     bucket: false,
     short: false,
@@ -85,12 +89,15 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     for (const label of await labels(2)) expect(verified.stdout).toContain(`backup: ${label}, status: valid`);
   };
 
+  const manifestOf = async (key: number, label: string): Promise<Manifest> =>
+    parseManifest((await bed.oursOk(["repo-get", `--repo=${key}`, `backup/${bed.stanza}/${label}/backup.manifest`])).stdout, label);
+
   beforeAll(async () => {
     // s3rver answers 500 when it lists a backup of a thousand files.
     server = row.bucket && (await s3Kind()) === "versitygw" ? await S3Server.create({ kind: "versitygw" }) : undefined;
     bed = await TestBed.create({
       binaries,
-      repos: [row.source, server === undefined ? row.target : { ...row.target, s3: server }],
+      repos: [row.source, server === undefined ? row.target : { ...row.target, s3: server }, ...(row.whole === undefined ? [] : [row.whole])],
       global: { "repo1-retention-full": "9", "repo2-retention-full": "9", "process-max": "2" },
     });
     await bed.cluster.start();
@@ -128,6 +135,25 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     const verified = await bed.oursOk(["verify", "--repo=2", "--output=text"]);
     expect(verified.stdout).toMatch(/status: ok/);
     expect(bed.findLeaks()).toEqual([]);
+  });
+
+  test.runIf(row.whole !== undefined)("blocks stay blocks where the target stores blocks, and become whole files elsewhere", async () => {
+    await bed.oursOk(["sync", "--from-repo=2", "--to-repo=3"]);
+    const [newest = ""] = (await labels(1)).slice(-1);
+    const manifests = await Promise.all([1, 2, 3].map((key) => manifestOf(key, newest)));
+    const [source, blocks, whole] = manifests.map(({ files }) => new Map(files.map((file) => [file.name, file])));
+    const inBlocks = [...(source?.values() ?? [])].filter((file) => file.block !== undefined).map((file) => file.name);
+    expect(inBlocks.length).toBeGreaterThan(3);
+    for (const name of inBlocks) {
+      expect(blocks?.get(name)?.block?.sizeBytes, name).toBe(source?.get(name)?.block?.sizeBytes);
+      expect(whole?.get(name)?.block, name).toBeUndefined();
+    }
+    // A changed file costs its changed blocks, as in the source, not all of it.
+    const sizeOf = (rows: typeof source): number =>
+      inBlocks.reduce((sum, name) => sum + (rows?.get(name)?.reference === undefined ? (rows?.get(name)?.sizeRepoBytes ?? 0) : 0), 0);
+    expect(sizeOf(blocks)).toBeLessThan(2 * sizeOf(source));
+    expect((await bed.stockOk(stock, ["verify", "--repo=3", "--output=text", "--verbose"])).stdout).toContain("status: ok");
+    expect(await bed.restoreAndCompare({ by: stock, repo: 3 })).toEqual([]);
   });
 
   test("running it again changes nothing", async () => {

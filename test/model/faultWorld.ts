@@ -267,8 +267,9 @@ export class FaultWorld {
     const [source, target] = [from, to].map((key) => required(repos.find((repo) => repo.key === key))) as [Repository, Repository];
     const isCalm = !this.troubled.has(from) && !this.troubled.has(to);
     const wanted = await this.labels(required(this.#bare.get(from)));
+    const pool = inlinePool(new Map([source, target].map((repo) => [repo.key, repo])), this.ctx, 2);
     try {
-      const { labels, problems } = await this.#until(sync(source, target, { scope, dryRun: false, slots: 2 }, this.ctx));
+      const { labels, problems } = await this.#until(sync(source, target, pool, { scope, dryRun: false }, this.ctx));
       this.count(mortal.dead ? "syncs killed" : "syncs");
       if (labels.length > 0) this.count("backups copied by sync", labels.length);
       if (isCalm && !mortal.dead) {

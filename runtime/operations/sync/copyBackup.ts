@@ -1,31 +1,27 @@
 /**
  * Copies one backup into another repository: every file is unpacked, checked against its SHA-1, packed anew with the target's compression
- * and keys, and stored; bundles stay bundles. Files stored in blocks become whole files.
+ * and keys, and stored; bundles stay bundles. Files stored in blocks stay so where the target stores blocks (`repo-block`), else they become
+ * whole files.
  *
- * Nothing is visible before all of it is there: manifest and backup.info come last. A copy that was cut off goes on where its last saved
- * manifest copy was, after what is there has been read and checked.
+ * The work is done by jobs. Nothing is visible before all of it is there: manifest and backup.info come last. A copy that was cut off goes on
+ * where its last saved manifest copy was, after what is there has been read and checked.
  */
-import { type ByteStream, collect, textOf } from "../../base/bytes";
+import { textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert, fail, isError, toBackupError } from "../../base/errors";
-import { Measured, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { mapParallel } from "../../base/parallel";
+import { mapParallel, runWeighted } from "../../base/parallel";
+import type { BackupInfoEntry } from "../../format/backupInfo";
+import { superBlockSizeOf } from "../../format/blockSize";
 import { findBlockSource } from "../../format/blockSource";
-import { compress, compressBytes, decompressBytes } from "../../format/compress";
-import { decryptBytes, encrypt } from "../../format/cipher";
 import { type Manifest, type ManifestFile, parseManifest } from "../../format/manifest";
 import { backupPath, backupsPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
-import { openRaw, openSuperBlock, sealRaw } from "../../format/superBlock";
-import type { BackupInfoEntry } from "../../format/backupInfo";
-import type { StoredSuperBlock } from "../../format/blockMap";
-import { finishBackup, loadManifest, saveManifestCopy } from "../../repository/backupStore";
-import { loadBlockMap } from "../../repository/blockReader";
-import { readExtents } from "../../repository/bundleReader";
-import { newSubPass, readFile, type Repository, seal, unpack } from "../../repository/repository";
-import { BundleWriter } from "../backup/bundleWriter";
+import { finishBackup, hasManifest, loadManifest, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import { newSubPass, readFile, type Repository } from "../../repository/repository";
+import type { BlockPlan } from "../backup/fileTargets";
+import type { JobPool } from "../jobs";
 import { storedAt } from "../restore/plan";
-import { verifyFile } from "../verifyFile";
+import type { CopiedFile, CopyFile, CopySource } from "./copyFiles";
 import { type CopyForm, copyForm, copyManifest, divideRows, withPlace } from "./plan";
 
 export interface SyncSide {
@@ -46,31 +42,50 @@ export interface CopiedBackup {
 const SAVE_EVERY_BYTES = 256 * 1024 * 1024;
 
 /** The caller holds the locks and has seen that prior and references are in the target. @throws when a file's bytes are not what the manifest says */
-export async function copyBackup(source: SyncSide, target: SyncSide, entry: BackupInfoEntry, slots: number, ctx: Context): Promise<CopiedBackup> {
+export async function copyBackup(source: SyncSide, target: SyncSide, entry: BackupInfoEntry, pool: JobPool, ctx: Context): Promise<CopiedBackup> {
   const manifest = await loadManifest(source.repo, entry.label, source.infoPass);
-  const { repo } = target;
+  const { repo, infoPass } = target;
   const earlier = await loadEarlier(target, manifest);
   const prior = manifest.prior === undefined ? null : (earlier.get(manifest.prior) ?? null);
   const partial = await findPartial(target, manifest);
-  const form = copyForm(manifest.type, repo.compress, prior, () => (target.infoPass === null ? null : (partial?.cipherPass ?? newSubPass(ctx))));
-  const byName = new Map([...earlier].map(([label, own]) => [label, new Map(own.files.map((file) => [file.name, file]))]));
+  // What another attempt under this label has left is of no use, and files there may be linked to those of other backups.
+  if (partial === null && !(await hasManifest(repo, manifest.label))) await removeUnfinished(repo, manifest.label);
+  const form = copyForm(manifest, repo, prior, () => (infoPass === null ? null : (partial?.cipherPass ?? newSubPass(ctx))));
+  const byName = new Map([...earlier].map(([label, own]) => [label, rowsOf(own)]));
   const { held, missing } = divideRows(manifest, byName);
-  const copy = new Copy(source.repo, target, manifest, entry, form, held, ctx);
+  const known = prior === null ? null : { manifest: prior, rows: rowsOf(prior) };
+  const copy = new Copy({ from: source.repo, to: repo, infoPass }, { source: manifest, entry, form, held, prior: known }, pool, ctx);
   const resumed = await copy.resume(partial, missing);
   await copy.save();
   await makeDirectories(repo, manifest);
-  const rest = missing.filter((file) => !copy.placed.has(file.name));
-  for (const [id, files] of bundlesOf(rest)) {
-    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    await copy.bundle(id, files);
-  }
-  const single = rest.filter((file) => file.bundle === undefined).sort((left, right) => right.sizeBytes - left.sizeBytes);
-  await mapParallel(single, slots, (file) => copy.file(file));
+  await copy.run(missing);
   const finished = copy.manifest();
   assert(finished.files.length === manifest.files.length, `copy of ${entry.label} has ${finished.files.length} of ${manifest.files.length} files`);
   await syncDirectories(repo, finished);
-  await finishBackup(repo, finished, target.infoPass, ctx);
+  await finishBackup(repo, finished, infoPass, ctx);
   return { label: entry.label, sizeBytes: copy.copiedBytes, fileCount: finished.files.length, resumedCount: resumed };
+}
+
+/** Who gives and who takes. */
+interface Pair {
+  readonly from: Repository;
+  readonly to: Repository;
+  /** Encrypts the target's manifests. */
+  readonly infoPass: string | null;
+}
+
+interface CopyPlan {
+  readonly source: Manifest;
+  readonly entry: BackupInfoEntry;
+  readonly form: CopyForm;
+  /** Rows whose bytes the target has. */
+  readonly held: readonly ManifestFile[];
+  /** The target's own copy of what this backup builds on. */
+  readonly prior: { readonly manifest: Manifest; readonly rows: ReadonlyMap<string, ManifestFile> } | null;
+}
+
+function rowsOf(manifest: Manifest): ReadonlyMap<string, ManifestFile> {
+  return new Map(manifest.files.map((file) => [file.name, file]));
 }
 
 /** The target's manifests of everything that the backup leans on. */
@@ -116,41 +131,37 @@ function bundlesOf(files: readonly ManifestFile[]): Map<number, ManifestFile[]> 
 class Copy {
   readonly placed = new Map<string, ManifestFile>();
   copiedBytes = 0;
-  readonly #from: Repository;
-  readonly #to: Repository;
-  readonly #infoPass: string | null;
-  readonly #source: Manifest;
-  readonly #entry: BackupInfoEntry;
-  readonly #form: CopyForm;
-  readonly #held: readonly ManifestFile[];
+  readonly #pair: Pair;
+  readonly #plan: CopyPlan;
+  readonly #pool: JobPool;
   readonly #ctx: Context;
   #savedAtBytes = 0;
   #saving: Promise<void> = Promise.resolve();
 
-  constructor(from: Repository, to: SyncSide, source: Manifest, entry: BackupInfoEntry, form: CopyForm, held: readonly ManifestFile[], ctx: Context) {
-    this.#from = from;
-    this.#to = to.repo;
-    this.#infoPass = to.infoPass;
-    this.#source = source;
-    this.#entry = entry;
-    this.#form = form;
-    this.#held = held;
+  constructor(pair: Pair, plan: CopyPlan, pool: JobPool, ctx: Context) {
+    this.#pair = pair;
+    this.#plan = plan;
+    this.#pool = pool;
     this.#ctx = ctx;
   }
 
   /** As far as it has come. */
   manifest(): Manifest {
-    return copyManifest(this.#source, this.#entry, this.#form, [...this.#held, ...this.placed.values()]);
+    const { source, entry, form, held } = this.#plan;
+    return copyManifest(source, entry, form, [...held, ...this.placed.values()]);
   }
 
   /** Takes over what an interrupted run has stored, when its bytes are whole. Of a bundle all of it or nothing. */
   async resume(partial: Manifest | null, missing: readonly ManifestFile[]): Promise<number> {
-    if (partial === null || partial.options.compressType !== this.#form.compress.type || (partial.cipherPass ?? null) !== this.#form.cipherPass)
-      return 0;
+    const { form } = this.#plan;
+    if (partial === null || !isSameForm(partial, form)) return 0;
     const wanted = new Map(missing.map((file) => [file.name, file]));
-    const done = partial.files.filter((file) => file.reference === undefined && wanted.get(file.name)?.sha1 === file.sha1);
+    const isWanted = (file: ManifestFile): boolean => {
+      const found = wanted.get(file.name);
+      return file.reference === undefined && found?.sha1 === file.sha1 && (file.block !== undefined) === this.#keepsBlocks(found);
+    };
     const whole = new Map<string, ManifestFile>();
-    await mapParallel(done, LIMITS.filesPerWorker, async (file) => {
+    await mapParallel(partial.files.filter(isWanted), this.#pool.slots * LIMITS.filesPerWorker, async (file) => {
       if (await this.#isStored(partial, file)) whole.set(file.name, file);
     });
     const broken = new Set(missing.flatMap((file) => (file.bundle === undefined || whole.has(file.name) ? [] : [file.bundle.id])));
@@ -159,12 +170,13 @@ class Copy {
   }
 
   async #isStored(partial: Manifest, file: ManifestFile): Promise<boolean> {
-    const { path, range, ...packing } = storedAt(this.#to.key, this.#to.stanza, partial, file);
+    const { to } = this.#pair;
+    const { path, range, ...packing } = storedAt(to.key, to.stanza, partial, file);
     const job =
       file.sha1Repo === undefined
         ? { unpack: packing, sizeBytes: file.sizeBytes, sha1: file.sha1 }
         : { unpack: null, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo };
-    const { status } = await verifyFile({ kind: "verifyFile", repoKey: this.#to.key, path, range, ...job }, () => this.#to);
+    const { status } = await this.#pool.run({ kind: "verifyFile", repoKey: to.key, path, range, ...job });
     return status === "ok";
   }
 
@@ -173,139 +185,109 @@ class Copy {
     this.#savedAtBytes = this.copiedBytes;
     const partial = this.manifest();
     // One after the other: the newest must be the last one written.
-    this.#saving = this.#saving.then(() => saveManifestCopy(this.#to, partial, this.#infoPass, this.#ctx));
+    this.#saving = this.#saving.then(() => saveManifestCopy(this.#pair.to, partial, this.#pair.infoPass, this.#ctx));
     await this.#saving;
   }
 
-  /** One bundle: read once, written once. */
-  async bundle(id: number, files: readonly ManifestFile[]): Promise<void> {
-    const writer = new BundleWriter(this.#to.storage, bundlePath(this.#to.stanza, this.#source.label, id));
-    const rows: ManifestFile[] = [];
-    const add = async (file: ManifestFile, plain: Uint8Array): Promise<void> => {
-      requireContent(file, plain.length, sha1Hex(plain), this.#from);
-      const stored = this.#pack(plain);
-      const bundle = { id, offsetBytes: writer.sizeBytes };
-      await writer.append(stored);
-      rows.push(withPlace(file, { sizeRepoBytes: stored.length, ...this.#sha1Repo(() => sha1Hex(stored)), bundle }));
-    };
-    try {
-      const extents = files.flatMap((file) =>
-        file.block === undefined || file.block.mapSizeBytes === 0
-          ? [{ file, offsetBytes: file.bundle?.offsetBytes ?? 0, sizeBytes: file.sizeRepoBytes }]
-          : [],
-      );
-      const path = bundlePath(this.#from.stanza, this.#source.label, id);
-      for await (const { extent, bytes } of readExtents(this.#from.storage, path, extents))
-        await add(extent.file, this.#unpackSmall(extent.file, bytes));
-      for (const file of files) {
-        if (file.block !== undefined && file.block.mapSizeBytes > 0) await add(file, await collect(this.#open(file), file.sizeBytes));
-      }
-      await writer.finish();
-    } catch (error) {
-      await writer.abandon(error);
-      throw error;
-    }
-    for (const row of rows) this.placed.set(row.name, row);
-    await this.#account(rows.reduce((sum, row) => sum + row.sizeBytes, 0));
+  /** Everything that is missing, the largest first, several at a time. */
+  async run(missing: readonly ManifestFile[]): Promise<void> {
+    const { slots } = this.#pool;
+    const rest = missing.filter((file) => !this.placed.has(file.name));
+    const single = rest.filter((file) => file.bundle === undefined).sort((left, right) => right.sizeBytes - left.sizeBytes);
+    const files = single.map((file) => ({
+      weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1,
+      run: () => this.#copy([file], null),
+    }));
+    const bundles = [...bundlesOf(rest)].map(([id, members]) => ({ weight: LIMITS.filesPerWorker, run: () => this.#copy(members, id) }));
+    await runWeighted([...files, ...bundles], slots * LIMITS.filesPerWorker);
   }
 
-  /** One file of its own, in bounded memory. */
-  async file(file: ManifestFile): Promise<void> {
+  async #copy(files: readonly ManifestFile[], bundleId: number | null, withPrior = true): Promise<void> {
     if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
-    const { compress: spec, cipherPass } = this.#form;
-    const { block: _block, ...whole } = file;
-    let plain = new Measured();
-    let stored = new Measured();
-    // Called again for an upload that has to start over: the source can be read again.
-    const open = (): ByteStream => {
-      plain = new Measured();
-      stored = new Measured();
-      const content = plain.through(this.#open(file));
-      const packed = spec.type === "none" ? content : compress(content, spec);
-      return stored.through(cipherPass === null ? packed : encrypt(packed, cipherPass, this.#ctx.random.bytes(8)));
-    };
-    await this.#to.storage.putStream(dataFilePath(this.#to.stanza, this.#source.label, { name: file.name }, spec.type), open, { atomic: false });
-    const { sizeBytes, sha1 } = plain.result();
-    requireContent(file, sizeBytes, sha1, this.#from);
-    const result = stored.result();
-    this.placed.set(file.name, withPlace(whole, { sizeRepoBytes: result.sizeBytes, ...this.#sha1Repo(() => result.sha1) }));
-    await this.#account(sizeBytes);
-  }
-
-  async #account(sizeBytes: number): Promise<void> {
-    this.copiedBytes += sizeBytes;
+    const { from, to } = this.#pair;
+    const wanted = files.map((file) => ({ ...this.#job(file, bundleId, withPrior) }));
+    const done = await this.#pool.run({ kind: "syncFiles", fromKey: from.key, toKey: to.key, files: wanted });
+    for (const [index, file] of files.entries()) {
+      const copied = done[index];
+      assert(copied !== undefined, `'${file.name}' was not copied`);
+      if (copied.kind === "collided") await this.#copy([file], null, false);
+      else this.placed.set(file.name, this.#rowOf(file, copied, bundleId));
+    }
+    this.copiedBytes += files.reduce((sum, file) => sum + file.sizeBytes, 0);
     if (this.copiedBytes - this.#savedAtBytes >= SAVE_EVERY_BYTES) await this.save();
   }
 
-  /** The original content. */
-  #open(file: ManifestFile): ByteStream {
-    const blocks = findBlockSource(this.#from.stanza, this.#source, file);
-    if (blocks !== null) return blocksInOrder(this.#from, blocks, file.sizeBytes);
-    return this.#openStored(file);
+  #job(file: ManifestFile, bundleId: number | null, withPrior: boolean): CopyFile {
+    const { source, form } = this.#plan;
+    const { from, to } = this.#pair;
+    const { label } = source;
+    const block = this.#keepsBlocks(file) ? this.#blockPlan(file, withPrior) : null;
+    // Which size the map will have is not known yet; that there is one gives the name.
+    const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
+    const path = bundleId === null ? dataFilePath(to.stanza, label, own, form.compress.type) : bundlePath(to.stanza, label, bundleId);
+    const raw = bundleId !== null && form.bundleRaw;
+    return {
+      name: file.name,
+      sizeBytes: file.sizeBytes,
+      sha1: file.sha1,
+      source: copySource(from, source, file),
+      target: { repoKey: to.key, path, bundleId, raw, block, compress: form.compress, cipherPass: form.cipherPass },
+    };
   }
 
-  async *#openStored(file: ManifestFile): ByteStream {
-    const { path, range, ...packing } = storedAt(this.#from.key, this.#from.stanza, this.#source, file);
-    const stored = await this.#from.storage.read(path, range ?? undefined);
-    yield* unpack(stored, packing);
+  #keepsBlocks(file: ManifestFile | undefined): boolean {
+    return this.#plan.form.block !== null && (file?.block?.mapSizeBytes ?? 0) > 0;
   }
 
-  #unpackSmall(file: ManifestFile, stored: Uint8Array): Uint8Array {
-    const { cipherPass, options, bundleRaw } = this.#source;
-    const packed = cipherPass === undefined ? stored : bundleRaw ? openRaw(stored, cipherPass) : decryptBytes(stored, cipherPass);
-    return decompressBytes(packed, options.compressType, file.sizeBytes, bundleRaw);
+  /** The source's blocks, less those that the target's prior copy of the file has. */
+  #blockPlan(file: ManifestFile, withPrior: boolean): BlockPlan | null {
+    const { form, source, prior } = this.#plan;
+    const { block } = file;
+    if (form.block === null || block === undefined) return null;
+    const row = withPrior ? prior?.rows.get(file.name) : undefined;
+    const isSameCut = row?.block?.sizeBytes === block.sizeBytes && row.block.checksumSizeBytes === block.checksumSizeBytes;
+    const found = row === undefined || prior === null || !isSameCut ? null : findBlockSource(this.#pair.to.stanza, prior.manifest, row);
+    return {
+      blockSizeBytes: block.sizeBytes,
+      checksumSizeBytes: block.checksumSizeBytes,
+      superBlockSizeBytes: superBlockSizeOf(form.block, source.type, block.sizeBytes),
+      reference: form.references.length - 1,
+      prior: found === null || row === undefined ? null : { source: found, sizeBytes: row.sizeBytes, sha1: row.sha1 },
+    };
   }
 
-  #pack(plain: Uint8Array): Uint8Array {
-    const { compress: spec, cipherPass, bundleRaw } = this.#form;
-    const packed = compressBytes(plain, spec, bundleRaw);
-    return bundleRaw ? sealRaw(packed, cipherPass, () => this.#ctx.random.bytes(8)) : seal(packed, cipherPass, this.#ctx);
-  }
-
-  /** Stock's rule: a checksum of the stored bytes exactly when a filter changed them. */
-  #sha1Repo(of: () => string): { sha1Repo?: string } {
-    return this.#form.compress.type === "none" && this.#form.cipherPass === null ? {} : { sha1Repo: of() };
-  }
-}
-
-/** The blocks of a file from its first to its last; of each backup that they come from one super block is held. */
-async function* blocksInOrder(repo: Repository, source: NonNullable<ReturnType<typeof findBlockSource>>, sizeBytes: number): ByteStream {
-  const map = await loadBlockMap(repo, source);
-  const opened = new Map<number, { readonly superBlock: StoredSuperBlock; readonly bytes: Uint8Array }>();
-  let restBytes = sizeBytes;
-  for (const { superBlock, index } of map.blocks) {
-    let own = opened.get(superBlock.reference);
-    if (own?.superBlock !== superBlock) {
-      const label = source.references[superBlock.reference] ?? "";
-      const path =
-        superBlock.bundleId > 0
-          ? bundlePath(repo.stanza, label, superBlock.bundleId)
-          : dataFilePath(repo.stanza, label, { name: source.name, block: source }, source.compressType);
-      const range = { offsetBytes: superBlock.offsetBytes, sizeBytes: superBlock.sizeRepoBytes };
-      const stored = await collect(await repo.storage.read(path, range), LIMITS.wholeFileSizeBytesMax);
-      own = { superBlock, bytes: openSuperBlock(stored, superBlock, source, source.name) };
-      opened.set(superBlock.reference, own);
+  #rowOf(file: ManifestFile, copied: Exclude<CopiedFile, { kind: "collided" }>, bundleId: number | null): ManifestFile {
+    if (copied.kind === "kept") {
+      const { prior } = this.#plan;
+      const row = prior?.rows.get(file.name);
+      assert(prior !== null && row !== undefined, `'${file.name}' was kept without a prior copy`);
+      return withPlace(file, { ...row, reference: row.reference ?? prior.manifest.label });
     }
-    const block = own.bytes.subarray(
-      index * source.blockSizeBytes,
-      Math.min((index + 1) * source.blockSizeBytes, index * source.blockSizeBytes + restBytes),
-    );
-    restBytes -= block.length;
-    yield block;
+    const { sizeRepoBytes, sha1Repo, bundleOffsetBytes, mapSizeBytes } = copied;
+    return withPlace(file, {
+      sizeRepoBytes,
+      ...(sha1Repo === undefined ? {} : { sha1Repo }),
+      ...(bundleId === null ? {} : { bundle: { id: bundleId, offsetBytes: bundleOffsetBytes ?? 0 } }),
+      ...(mapSizeBytes === undefined || file.block === undefined ? {} : { block: { ...file.block, mapSizeBytes } }),
+    });
   }
 }
 
-/** @throws checksum (26) */
-function requireContent(file: ManifestFile, sizeBytes: number, sha1: string, from: Repository): void {
-  if (sizeBytes === file.sizeBytes && (sha1 === file.sha1 || sizeBytes === 0)) return;
-  throw fail(
-    "checksum",
-    `'${file.name}' of ${from.name} has checksum ${sha1} (${sizeBytes} bytes), its manifest says ${file.sha1} (${file.sizeBytes} bytes)`,
-    {
-      hint: "run verify: another repository may hold a good copy.",
-      repoKey: from.key,
-    },
+/** What was stored before can stand beside what is stored now. */
+function isSameForm(partial: Manifest, form: CopyForm): boolean {
+  return (
+    partial.options.compressType === form.compress.type &&
+    (partial.cipherPass ?? null) === form.cipherPass &&
+    partial.bundleRaw === form.bundleRaw &&
+    partial.references.join() === form.references.join()
   );
+}
+
+function copySource(from: Repository, manifest: Manifest, file: ManifestFile): CopySource {
+  const blocks = findBlockSource(from.stanza, manifest, file);
+  if (blocks !== null) return { kind: "blocks", blocks };
+  const { path, range, cipherPass, compressType, raw } = storedAt(from.key, from.stanza, manifest, file);
+  return { kind: "stored", path, range, cipherPass, compressType, raw };
 }
 
 /** As a backup without bundles has them, empty ones too. */

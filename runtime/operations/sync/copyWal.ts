@@ -10,6 +10,7 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { compressBytes } from "../../format/compress";
 import type { Repository } from "../../repository/repository";
+import type { JobPool } from "../jobs";
 import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../../repository/walStore";
 
 export interface WalSide {
@@ -51,14 +52,15 @@ export async function copyWal(
   target: WalSide,
   archiveId: string,
   names: readonly StoredWal[],
-  slots: number,
+  pool: JobPool,
   ctx: Context,
 ): Promise<string[]> {
   const problems: string[] = [];
-  await mapParallel(names, Math.min(slots, LIMITS.filesPerWorker), async (stored) => {
+  await mapParallel(names, pool.slots * SEGMENTS_PER_SLOT, async (stored) => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
-      await copyOne(source, target, archiveId, stored, ctx);
+      const [from, to] = [source, target].map(({ repo, pass }) => ({ repoKey: repo.key, pass })) as [WalPlace, WalPlace];
+      await pool.run({ kind: "syncWal", from, to, archiveId, stored });
     } catch (error) {
       problems.push(`${stored.name}: ${toBackupError(error).message}`);
     }
@@ -66,15 +68,39 @@ export async function copyWal(
   return problems.sort();
 }
 
-async function copyOne(source: WalSide, target: WalSide, archiveId: string, stored: StoredWal, ctx: Context): Promise<void> {
+/** One waits for its repository while another is packed; each is held whole. */
+const SEGMENTS_PER_SLOT = 2;
+
+/** A repository's key and the passphrase of its WAL. */
+interface WalPlace {
+  readonly repoKey: number;
+  readonly pass: string | null;
+}
+
+export interface CopyWalJob {
+  readonly kind: "syncWal";
+  readonly from: WalPlace;
+  readonly to: WalPlace;
+  readonly archiveId: string;
+  readonly stored: StoredWal;
+}
+
+/** Copies one WAL file, as a job. @throws checksum and whatever either storage says */
+export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Repository, ctx: Context): Promise<undefined> {
+  const { from, to, archiveId, stored } = job;
+  const [source, target] = [
+    { repo: repo(from.repoKey), pass: from.pass },
+    { repo: repo(to.repoKey), pass: to.pass },
+  ];
   const bytes = await collect(await openWal(source.repo, archiveId, stored, source.pass), LIMITS.wholeFileSizeBytesMax);
   const sha1 = sha1Hex(bytes);
   if (stored.sha1 !== null && sha1 !== stored.sha1) throw fail("checksum", `content has checksum ${sha1} but its name says ${stored.sha1}`);
   // archive-push may have brought it in the meantime.
-  if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return;
+  if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return undefined;
   const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
   const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
   await putWal(target.repo, { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) }, target.pass, () =>
     ctx.random.bytes(8),
   );
+  return undefined;
 }

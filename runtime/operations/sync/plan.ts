@@ -6,10 +6,12 @@
  */
 import { fail } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import type { BlockSettings } from "../../format/blockSize";
 import type { CompressSpec } from "../../format/compress";
 import { BACKREST_VERSION } from "../../format/info";
 import { isLabel } from "../../format/label";
 import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { Repository } from "../../repository/repository";
 
 /** Everything, the newest backup, or one by its label; always with what it depends on. */
 export type SyncScope = { readonly kind: "all" } | { readonly kind: "latest" } | { readonly kind: "set"; readonly label: string };
@@ -68,14 +70,30 @@ export interface CopyForm {
   readonly compress: CompressSpec;
   readonly cipherPass: string | null;
   readonly bundleRaw: boolean;
+  /** Null where files that the source has in blocks become whole ones. */
+  readonly block: BlockSettings | null;
+  /** Labels that block maps of the target count; the copy's own is the last one. */
+  readonly references: readonly string[];
 }
 
-/** Of a full backup the target's own; of the others that of their set. `newPass` makes a passphrase when the repository is encrypted. */
-export function copyForm(type: Manifest["type"], own: CompressSpec, prior: Manifest | null, newPass: () => string | null): CopyForm {
-  if (type === "full" || prior === null) return { compress: own, cipherPass: newPass(), bundleRaw: false };
+/**
+ * Of a full backup the target's own; of the others that of their set. `prior` is the target's copy of what the backup builds on, `newPass`
+ * makes a passphrase when the repository is encrypted.
+ */
+export function copyForm(
+  source: Pick<Manifest, "label" | "type" | "references" | "blockIncr" | "bundle">,
+  target: Pick<Repository, "compress" | "block">,
+  prior: Manifest | null,
+  newPass: () => string | null,
+): CopyForm {
+  const { compress: own } = target;
+  const block = source.blockIncr && source.bundle ? target.block : null;
+  // Maps of the prior count into its list: what comes new is behind.
+  const references = [...new Set([...(prior?.references ?? []), ...source.references.filter((label) => label !== source.label), source.label])];
+  if (source.type === "full" || prior === null) return { compress: own, cipherPass: newPass(), bundleRaw: block !== null, block, references };
   const { compressType, compressLevel } = prior.options;
   const level = compressType === own.type ? own.level : (compressLevel ?? own.level);
-  return { compress: { type: compressType, level }, cipherPass: prior.cipherPass ?? null, bundleRaw: prior.bundleRaw };
+  return { compress: { type: compressType, level }, cipherPass: prior.cipherPass ?? null, bundleRaw: prior.bundleRaw, block, references };
 }
 
 /** The manifest of a copy; its files are what has been placed so far. */
@@ -84,9 +102,10 @@ export function copyManifest(source: Manifest, entry: BackupInfoEntry, form: Cop
   return {
     ...rest,
     backrestVersion: BACKREST_VERSION,
+    references: form.references,
     annotations: entry.annotations ?? {},
     bundleRaw: form.bundleRaw,
-    blockIncr: files.some((file) => (file.block?.mapSizeBytes ?? 0) > 0),
+    blockIncr: form.block !== null || files.some((file) => (file.block?.mapSizeBytes ?? 0) > 0),
     options: { ...source.options, compressType: form.compress.type, compressLevel: form.compress.level, hardlink: false },
     ...(form.cipherPass === null ? {} : { cipherPass: form.cipherPass }),
     files,

@@ -14,6 +14,7 @@ import { linkLatest } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
+import type { JobPool } from "../jobs";
 import { hasStanza } from "../stanzaDelete";
 import { copyBackup } from "./copyBackup";
 import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
@@ -23,8 +24,6 @@ import { syncServerFiles } from "./serverFiles";
 export interface SyncOptions {
   readonly scope: SyncScope;
   readonly dryRun: boolean;
-  /** Files that are copied at the same time. */
-  readonly slots: number;
 }
 
 export interface SyncOutcome {
@@ -41,7 +40,7 @@ interface OpenSide {
 }
 
 /** The caller holds the backup locks of both repositories. @throws when the repositories cannot be read or do not belong together */
-export async function sync(from: Repository, to: Repository, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
+export async function sync(from: Repository, to: Repository, pool: JobPool, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
   const source = await openSide(from);
   const target = await openTarget(to, source, options.dryRun, ctx);
   const entries = planSync(source.backupInfo, target.backupInfo, options.scope);
@@ -56,14 +55,14 @@ export async function sync(from: Repository, to: Repository, options: SyncOption
     const { missing, conflicts } = await findMissingWal(...sides, copy);
     problems.push(...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`));
     if (missing.length === 0) continue;
-    const failed = options.dryRun ? [] : await copyWal(...sides, copy.archiveId, missing, options.slots, ctx);
+    const failed = options.dryRun ? [] : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
     problems.push(...failed.map((line) => `WAL ${copy.archiveId}/${line}`));
     walCount += missing.length - failed.length;
     ctx.log.info(
       `${prefix}${to.name}: copied ${missing.length - failed.length} WAL file(s) of ${copy.archiveId} from ${from.name}, ${missing[0]?.name} to ${missing.at(-1)?.name}`,
     );
   }
-  const labels = await copyBackups(source, target, entries, options, problems, ctx);
+  const labels = await copyBackups(source, target, entries, pool, options, problems, ctx);
   return { labels, walCount, problems };
 }
 
@@ -71,7 +70,8 @@ async function copyBackups(
   source: OpenSide,
   target: OpenSide,
   entries: readonly BackupInfoEntry[],
-  { dryRun, slots }: SyncOptions,
+  pool: JobPool,
+  { dryRun }: SyncOptions,
   problems: string[],
   ctx: Context,
 ): Promise<string[]> {
@@ -88,7 +88,7 @@ async function copyBackups(
       continue;
     }
     try {
-      const { sizeBytes, fileCount, resumedCount } = await copyBackup(...sides, entry, slots, ctx);
+      const { sizeBytes, fileCount, resumedCount } = await copyBackup(...sides, entry, pool, ctx);
       await syncServerFiles(source.repo, target.repo, label, sides, ctx);
       const resumed = resumedCount === 0 ? "" : `, ${resumedCount} of them were there already`;
       ctx.log.info(

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
+import type { Context } from "../../../../runtime/base/context";
 import { inlinePool } from "../../../../runtime/operations/jobs";
-import { sync, type SyncOptions } from "../../../../runtime/operations/sync/sync";
+import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -10,7 +11,7 @@ import { type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, WAL_SIZE_BYTES, walName } from "../../repository/support";
 
-const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false, slots: 2 };
+const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false };
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
 const STANZA: MadeStanza = {
@@ -21,6 +22,11 @@ const STANZA: MadeStanza = {
   ],
   wal: { "15-1": [...[1, 2, 3, 4, 5].map((no) => walName(no)), "00000002.history"] },
 };
+
+function sync(from: Repository, to: Repository, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
+  const repos = new Map([from, to].map((repo) => [repo.key, repo]));
+  return syncWith(from, to, inlinePool(repos, ctx, 2), options, ctx);
+}
 
 async function source(): Promise<Repository> {
   const repo = repository(1);

@@ -1,0 +1,36 @@
+/** The content of a file that is stored in blocks, from its first block to its last, in bounded memory. */
+import { type ByteStream, collect } from "../../base/bytes";
+import { LIMITS } from "../../base/limits";
+import type { StoredSuperBlock } from "../../format/blockMap";
+import type { BlockSource } from "../../format/blockSource";
+import { bundlePath, dataFilePath } from "../../format/repoPath";
+import { openSuperBlock } from "../../format/superBlock";
+import { loadBlockMap } from "../../repository/blockReader";
+import type { Repository } from "../../repository/repository";
+
+/** The blocks of a file from its first to its last; of each backup that they come from one super block is held. */
+export async function* blocksInOrder(repo: Repository, source: BlockSource, sizeBytes: number): ByteStream {
+  const map = await loadBlockMap(repo, source);
+  const opened = new Map<number, { readonly superBlock: StoredSuperBlock; readonly bytes: Uint8Array }>();
+  let restBytes = sizeBytes;
+  for (const { superBlock, index } of map.blocks) {
+    let own = opened.get(superBlock.reference);
+    if (own?.superBlock !== superBlock) {
+      const label = source.references[superBlock.reference] ?? "";
+      const path =
+        superBlock.bundleId > 0
+          ? bundlePath(repo.stanza, label, superBlock.bundleId)
+          : dataFilePath(repo.stanza, label, { name: source.name, block: source }, source.compressType);
+      const range = { offsetBytes: superBlock.offsetBytes, sizeBytes: superBlock.sizeRepoBytes };
+      const stored = await collect(await repo.storage.read(path, range), LIMITS.wholeFileSizeBytesMax);
+      own = { superBlock, bytes: openSuperBlock(stored, superBlock, source, source.name) };
+      opened.set(superBlock.reference, own);
+    }
+    const block = own.bytes.subarray(
+      index * source.blockSizeBytes,
+      Math.min((index + 1) * source.blockSizeBytes, index * source.blockSizeBytes + restBytes),
+    );
+    restBytes -= block.length;
+    yield block;
+  }
+}

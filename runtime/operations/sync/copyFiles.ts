@@ -1,0 +1,167 @@
+/**
+ * Copies files of one backup from repository to repository, as a job: unpacked, checked against the source's manifest, packed anew and stored,
+ * one by one or together as one bundle. A file that the target keeps in blocks is cut anew against the copy that the target holds already.
+ *
+ * Nothing is known to be stored before the job has ended; an error leaves bytes that nobody refers to. Errors: checksum (26) for content
+ * that is not the manifest's, and whatever either storage says.
+ */
+import { setImmediate } from "node:timers/promises";
+import { type ByteStream, EMPTY_BYTES, streamOf } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { assert, fail, isError } from "../../base/errors";
+import { Measured } from "../../base/hash";
+import type { BlockMap } from "../../format/blockMap";
+import type { BlockSource } from "../../format/blockSource";
+import { decryptBytes } from "../../format/cipher";
+import { decompressBytes } from "../../format/compress";
+import { openRaw } from "../../format/superBlock";
+import { loadBlockMap } from "../../repository/blockReader";
+import { type Extent, readExtents } from "../../repository/bundleReader";
+import type { Packing, Repository } from "../../repository/repository";
+import type { ByteRange } from "../../storage/storage";
+import { BundleWriter } from "../backup/bundleWriter";
+import { groupTargets, OpenTarget, type PieceTarget } from "../backup/fileTargets";
+import { readStored, unpackStored } from "../readStored";
+import { blocksInOrder } from "./blocksInOrder";
+
+/** Where the source has the bytes of a file. */
+export type CopySource =
+  | ({ readonly kind: "stored"; readonly path: string; readonly range: ByteRange | null } & Packing)
+  | { readonly kind: "blocks"; readonly blocks: BlockSource };
+
+export interface CopyFile {
+  readonly name: string;
+  /** What the source's manifest says of the content. */
+  readonly sizeBytes: number;
+  readonly sha1: string;
+  readonly source: CopySource;
+  readonly target: PieceTarget;
+}
+
+/** One file, or all files of one bundle in their order. */
+export interface CopyFilesJob {
+  readonly kind: "syncFiles";
+  readonly fromKey: number;
+  readonly toKey: number;
+  readonly files: readonly CopyFile[];
+}
+
+export type CopiedFile =
+  | {
+      readonly kind: "stored";
+      readonly sizeRepoBytes: number;
+      readonly sha1Repo?: string;
+      readonly bundleOffsetBytes?: number;
+      readonly mapSizeBytes?: number;
+    }
+  /** The target's prior copy has these bytes. */
+  | { readonly kind: "kept" }
+  /** No block seemed to differ from the prior copy, and the content does: to be stored again without regard to it. */
+  | { readonly kind: "collided" };
+
+/** In the order of the job's files. */
+export type CopyFilesResult = readonly CopiedFile[];
+
+export async function copyFiles(job: CopyFilesJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyFilesResult> {
+  const [from, to] = [repo(job.fromKey), repo(job.toKey)];
+  const [first] = job.files;
+  assert(first !== undefined, "a job without files");
+  const writer = new BundleWriter(to.storage, first.target.path);
+  try {
+    const done: CopiedFile[] = [];
+    const read = await bundledContents(from, job.files);
+    for (const file of job.files) {
+      done.push(await copyOne(file, read.get(file) ?? (() => contentOf(from, file)), writer, { from, to }, ctx));
+      await setImmediate();
+    }
+    await writer.finish();
+    if (writer.sizeBytes === 0 && first.target.bundleId === null && done[0]?.kind === "stored")
+      await to.storage.put(first.target.path, EMPTY_BYTES, { atomic: false });
+    return done;
+  } catch (error) {
+    await writer.abandon(error);
+    throw error;
+  }
+}
+
+async function copyOne(
+  file: CopyFile,
+  content: () => ByteStream,
+  writer: BundleWriter,
+  { from, to }: { readonly from: Repository; readonly to: Repository },
+  ctx: Context,
+): Promise<CopiedFile> {
+  const open = new OpenTarget(file.target, writer, await priorMapOf(file, to));
+  const [group] = await groupTargets([open], ctx);
+  assert(group !== undefined, "a target without a group");
+  const measured = new Measured();
+  try {
+    for await (const chunk of content()) {
+      measured.add(chunk);
+      await group.write(chunk);
+      if (open.error !== null) throw open.error;
+    }
+    await group.finish();
+    if (open.error !== null) throw open.error;
+  } finally {
+    group.close();
+  }
+  const { sizeBytes, sha1 } = measured.result();
+  requireContent(file, sizeBytes, sha1, from);
+  const stored = group.stored(open);
+  if (stored !== null) return { kind: "stored", ...stored };
+  const prior = file.target.block?.prior ?? null;
+  return prior !== null && prior.sizeBytes === file.sizeBytes && prior.sha1 === file.sha1 ? { kind: "kept" } : { kind: "collided" };
+}
+
+/** A damaged prior map costs space, not the copy. */
+async function priorMapOf({ target }: CopyFile, to: Repository): Promise<BlockMap | null> {
+  const source = target.block?.prior?.source;
+  if (source === undefined) return null;
+  try {
+    return await loadBlockMap(to, source);
+  } catch (error) {
+    if (isError(error, "format", "crypto", "checksum", "fileMissing")) return null;
+    throw error;
+  }
+}
+
+function contentOf(from: Repository, { source, sizeBytes }: CopyFile): ByteStream {
+  if (source.kind === "blocks") return blocksInOrder(from, source.blocks, sizeBytes);
+  return unpackStored(readStored(from.storage, source.path, source.range ?? undefined), source);
+}
+
+/** Files that lie together in a bundle of the source are read together; their content is small. */
+async function bundledContents(from: Repository, files: readonly CopyFile[]): Promise<Map<CopyFile, () => ByteStream>> {
+  const contents = new Map<CopyFile, () => ByteStream>();
+  const extents = new Map<string, (Extent & { readonly file: CopyFile; readonly packing: Packing })[]>();
+  for (const file of files) {
+    const { source } = file;
+    if (source.kind !== "stored" || source.range?.sizeBytes === undefined || files.length === 1) continue;
+    const extent = { offsetBytes: source.range.offsetBytes, sizeBytes: source.range.sizeBytes, file, packing: source };
+    extents.set(source.path, [...(extents.get(source.path) ?? []), extent]);
+  }
+  for (const [path, list] of extents) {
+    for await (const { extent, bytes } of readExtents(from.storage, path, list)) {
+      const { file, packing } = extent;
+      // Unpacked when its turn comes: what waits is the smaller form.
+      contents.set(file, () => streamOf(unpackSmall(bytes, packing, file.sizeBytes)));
+    }
+  }
+  return contents;
+}
+
+function unpackSmall(stored: Uint8Array, { cipherPass, compressType, raw }: Packing, sizeBytes: number): Uint8Array {
+  const packed = cipherPass === null ? stored : raw ? openRaw(stored, cipherPass) : decryptBytes(stored, cipherPass);
+  return decompressBytes(packed, compressType, sizeBytes, raw);
+}
+
+/** @throws checksum (26) */
+function requireContent(file: CopyFile, sizeBytes: number, sha1: string, from: Repository): void {
+  if (sizeBytes === file.sizeBytes && (sha1 === file.sha1 || sizeBytes === 0)) return;
+  throw fail(
+    "checksum",
+    `'${file.name}' of ${from.name} has checksum ${sha1} (${sizeBytes} bytes), its manifest says ${file.sha1} (${file.sizeBytes} bytes)`,
+    { hint: "run verify: another repository may hold a good copy.", repoKey: from.key },
+  );
+}
