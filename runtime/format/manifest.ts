@@ -5,12 +5,12 @@
  * field is there. Rendering sorts the rows, so the order in memory does not matter. A manifest of a backup in progress has no stop values
  * and files without checksum. Modes are numbers (0o600). Errors: format (29), checksum (26). (pgBackRest 2.60 "info/manifest".)
  */
-import { compareBytes } from "../base/bytes";
+import { compareBytes, textOf } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 import { SHA1_EMPTY } from "../base/hash";
 import { type CompressType, isCompressType } from "./compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, type RowReader, renderInfo } from "./info";
+import { headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, type RowReader, renderInfoBytes } from "./info";
 import { type JsonValue, renderObject, renderString, tryParseJson } from "./json";
 import type { BackupType } from "./label";
 import { FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
@@ -240,8 +240,18 @@ function fileRowsOf(defaults: RowDefaults, name: string): RowReader & { readonly
 
 /** Complete and in-progress manifests alike. */
 export function renderManifest(manifest: Manifest): string {
+  return textOf(renderManifestBytes(manifest));
+}
+
+/** Of a file's row, about. */
+const ROW_SIZE_BYTES = 288;
+const HEAD_SIZE_BYTES = 64 * 1024;
+
+export function renderManifestBytes(manifest: Manifest): Uint8Array {
   checkBeforeRender(manifest);
-  return renderInfo(manifest.other.length === 0 ? entriesOf(manifest) : mergeEntries([...entriesOf(manifest)], manifest.other));
+  const { files, other } = manifest;
+  const entries = other.length === 0 ? entriesOf(manifest) : mergeEntries([...entriesOf(manifest)], other);
+  return renderInfoBytes(entries, HEAD_SIZE_BYTES + files.length * ROW_SIZE_BYTES);
 }
 
 /** Made one by one: those of the files are many. */

@@ -8,12 +8,12 @@
 import { basename } from "node:path";
 import { promisify } from "node:util";
 import { gunzipSync, gzip } from "node:zlib";
-import { textOf, utf8 } from "../base/bytes";
+import { textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
 import { isLabel } from "../format/label";
-import { type Manifest, parseManifest, renderManifest } from "../format/manifest";
+import { type Manifest, parseManifest, renderManifestBytes } from "../format/manifest";
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "./infoStore";
 import { type Repository, readFile, writeFile } from "./repository";
@@ -79,7 +79,7 @@ export async function loadManifest(repo: Repository, label: string, pass: string
 
 /** Saves the manifest of a backup under way: what makes its directory recognisable as ours. */
 export async function saveManifestCopy(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<void> {
-  await writeFile(repo, copyOf(manifestPath(repo.stanza, manifest.label)), utf8(renderManifest(manifest)), pass, ctx);
+  await writeFile(repo, copyOf(manifestPath(repo.stanza, manifest.label)), renderManifestBytes(manifest), pass, ctx);
 }
 
 /** Of 20,000 rows the best level takes twice as long for two hundredths less. */
@@ -93,7 +93,7 @@ function packHistory(text: Uint8Array): Promise<Uint8Array> {
 
 /** Makes a copied backup visible: manifests, history, `latest`, backup.info; archive.info is rewritten so that bucket rules see it young. */
 export async function finishBackup(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<BackupInfo> {
-  const text = utf8(renderManifest(manifest));
+  const text = renderManifestBytes(manifest);
   const path = manifestPath(repo.stanza, manifest.label);
   const save = async (): Promise<void> => {
     await writeFile(repo, copyOf(path), text, pass, ctx);
