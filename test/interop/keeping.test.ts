@@ -146,6 +146,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await same("manifest", "--repo=2", `--set=${label}`, "--output=json", "--filter=pg_data/PG_VERSION");
     await same("repo-ls", "--repo=1", "--recurse", "--sort=desc", "backup");
     await same("repo-ls", "--repo=2", "--recurse", "--filter=info", "--output=json");
+    expect(await same("repo-ls", "--repo=1", "--output=json", "--filter=latest", `backup/${bed.stanza}`)).toContain(`"destination":"2`);
     for (const repo of ["--repo=1", "--repo=2"]) await same("repo-get", repo, `backup/${bed.stanza}/backup.info`);
     await same("repo-get", "--repo=2", `backup/${bed.stanza}/${label}/backup.manifest`);
     await same("repo-get", "--repo=2", "--ignore-missing", "nothing");

@@ -1,0 +1,70 @@
+/** What docs/versus-pgbackrest.md says of `annotate` over a plain and an encrypted repository, with stock and with ours. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { annotate } from "../../runtime/operations/annotate";
+import { loadBackupInfo } from "../../runtime/repository/infoStore";
+import type { Repository } from "../../runtime/repository/repository";
+import { PosixStorage } from "../../runtime/storage/posix";
+import { testContext } from "../harness/context";
+import { makeStanza } from "../harness/madeRepository";
+import { stockOrSkip } from "../harness/parts";
+import { repository, walName } from "../runtime/repository/support";
+
+const LABEL = "20260101-000000F";
+const PASS = "of repo2";
+let folder: string;
+let plain: Repository;
+let encrypted: Repository;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "annotate-"));
+  mkdirSync(join(folder, "lock"));
+  const at = (name: string): PosixStorage =>
+    new PosixStorage({ root: join(folder, name), syncDirectories: false, symlinks: true, signal: new AbortController().signal });
+  plain = repository(1, { storage: at("repo1") });
+  encrypted = repository(2, { storage: at("repo2"), pass: PASS });
+  const backups = [{ label: LABEL, wal: [walName(3), walName(3)] as const }];
+  for (const repo of [plain, encrypted]) await makeStanza(repo, { versions: ["15"], backups, wal: { "15-1": [walName(3)] } });
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const head = (file: string): string =>
+  readFileSync(join(folder, "repo1/backup/demo", file))
+    .subarray(0, 8)
+    .toString("latin1");
+
+describe("annotate without --repo", () => {
+  test.each([
+    { version: "2.45", more: [] },
+    { version: "2.60", more: ["--allow-root"] },
+  ] as const)("stock $version writes the plain repository's backup.info with the key of the other one", async ({ version, more }, context) => {
+    const stock = await stockOrSkip(context, version);
+    expect([head("backup.info"), head("backup.info.copy")]).toEqual(["[backres", "[backres"]);
+    const options = [
+      ...more,
+      "--no-config",
+      "--stanza=demo",
+      `--lock-path=${join(folder, "lock")}`,
+      "--log-level-file=off",
+      "--log-level-console=error",
+      `--repo1-path=${join(folder, "repo1")}`,
+      `--repo2-path=${join(folder, "repo2")}`,
+      "--repo2-cipher-type=aes-256-cbc",
+    ];
+    const env = { PGBACKREST_REPO2_CIPHER_PASS: PASS };
+    await stock.run([...options, `--set=${LABEL}`, "--annotation=by=stock", "annotate"], { env });
+    expect([head("backup.info"), head("backup.info.copy")]).toEqual(["Salted__", "Salted__"]);
+    await expect(loadBackupInfo(plain)).rejects.toThrow();
+    const expire = await stock.run([...options, "--repo=1", "--repo1-retention-full=1", "expire"], { env });
+    expect(expire.exitCode).not.toBe(0);
+  });
+
+  test("ours writes each with its own key", async () => {
+    for (const repo of [plain, encrypted]) {
+      expect(await annotate(repo, LABEL, { by: "ours" }, testContext())).toBe(true);
+      expect((await loadBackupInfo(repo)).backups[0]?.annotations).toMatchObject({ by: "ours" });
+    }
+  });
+});
