@@ -1,0 +1,52 @@
+/** docs/claims.md names only files, and tests in them, that exist; every document is among those that it speaks of. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { projectFolder } from "../../tools/parts/cache";
+
+const ROOT = projectFolder();
+const CLAIMS = readFileSync(join(ROOT, "docs", "claims.md"), "utf8");
+
+interface Named {
+  readonly file: string;
+  /** How a test of the file begins; null for the file itself. */
+  readonly title: string | null;
+}
+
+/** `path` in backticks, each followed by `: "how a test begins", "another"`. */
+function namedBy(text: string): Named[] {
+  const named: Named[] = [];
+  for (const match of text.matchAll(/`((?:test|runtime|tools|docs|components|examples)\/[^`\s]+)`((?::\s|,\s)?(?:"[^"]+"(?:,\s(?="))?)*)/g)) {
+    const file = match[1] ?? "";
+    named.push({ file, title: null });
+    for (const title of (match[2] ?? "").matchAll(/"([^"]+)"/g)) named.push({ file, title: title[1] ?? "" });
+  }
+  return named;
+}
+
+test("what the claims name is there", () => {
+  const named = namedBy(CLAIMS);
+  expect(named.filter(({ title }) => title !== null).length).toBeGreaterThan(20);
+  const gone = named.filter(({ file, title }) => {
+    if (!existsSync(join(ROOT, file))) return true;
+    return title !== null && !readFileSync(join(ROOT, file), "utf8").includes(title);
+  });
+  expect(gone).toEqual([]);
+});
+
+test("the check sees what is gone", () => {
+  expect(namedBy('| `test/a.test.ts`: "one thing", "and another" | `docs/b.md`, "text" |')).toEqual([
+    { file: "test/a.test.ts", title: null },
+    { file: "test/a.test.ts", title: "one thing" },
+    { file: "test/a.test.ts", title: "and another" },
+    { file: "docs/b.md", title: null },
+    { file: "docs/b.md", title: "text" },
+  ]);
+});
+
+test("every row of promises names something, and every document is spoken of", () => {
+  const promises = CLAIMS.split("\n").filter((line) => /^\| .* \| shown \|/.test(line));
+  expect(promises.filter((line) => namedBy(line).length === 0 && !/demo|on s3rver/.test(line))).toEqual([]);
+  const documents = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md") && name !== "claims.md");
+  expect(documents.filter((name) => !CLAIMS.includes(`docs/${name}`))).toEqual([]);
+});
