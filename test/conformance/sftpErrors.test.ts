@@ -1,6 +1,7 @@
 /** What users meet when an SFTP repository is set up wrong or breaks, on a real OpenSSH server: kinds, messages, and what is left behind. */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type ByteStream, collect, textOf, utf8 } from "../../runtime/base/bytes";
@@ -209,6 +210,47 @@ describe("sftp errors", async () => {
         expect(sha256(readFileSync(join(root, "f")))).toBe(sha256(bytes));
       }
       expect(readdirSync(root)).toEqual(["f"]);
+    });
+
+    test("after any byte of the server's answers to a put is made good: the request may have been carried out or not", async () => {
+      let told = 0;
+      let cutAt = Number.POSITIVE_INFINITY;
+      const proxy = createServer((client) => {
+        const upstream = connect(server.port, server.host);
+        const end = (): void => {
+          client.destroy();
+          upstream.destroy();
+        };
+        for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
+        client.on("data", (bytes) => upstream.write(bytes));
+        upstream.on("data", (bytes: Buffer) => {
+          told += bytes.length;
+          if (told < cutAt) return void client.write(bytes);
+          client.write(bytes.subarray(0, bytes.length - (told - cutAt)));
+          cutAt = Number.POSITIVE_INFINITY;
+          end();
+        });
+      });
+      await new Promise<void>((resolve) => void proxy.listen(0, server.host, resolve));
+      const { port } = proxy.address() as AddressInfo;
+      const { storage, root } = open({ port }, { ioTimeoutMs: 20_000 });
+      await storage.put("f", utf8("old"));
+      told = 0;
+      await storage.put("f", utf8("new"));
+      const allBytes = told;
+      expect(allBytes).toBeGreaterThan(100);
+      for (let bytes = 1; bytes <= allBytes; bytes += 24) {
+        // A new connection, or what is left of the last one, before the counting begins.
+        await storage.stat("f");
+        told = 0;
+        cutAt = bytes;
+        await storage.put("f", utf8(`content ${bytes}`));
+        expect(cutAt, `cut after ${bytes} of ${allBytes} bytes`).toBe(Number.POSITIVE_INFINITY);
+        expect(readFileSync(join(root, "f"), "utf8")).toBe(`content ${bytes}`);
+        expect(readdirSync(root)).toEqual(["f"]);
+      }
+      await storage.close();
+      proxy.close();
     });
 
     test("while the server loses what it had taken fails the upload", async () => {

@@ -13,7 +13,7 @@ import { dropTemplates } from "../harness/sampleData";
 import { writeSegments } from "../harness/segments";
 import { TestBed } from "../harness/testBed";
 
-const SEGMENTS = 6;
+const SEGMENTS = 4;
 
 describe("a repository on an SFTP server", async () => {
   const title = "repositories on SFTP servers";
@@ -45,7 +45,7 @@ describe("a repository on an SFTP server", async () => {
       acknowledge: "any",
       walSegmentSizeMb: 1,
       settings: { wal_keep_size: "64MB" },
-      global: { "io-timeout": "5", "archive-timeout": "20" },
+      global: { "io-timeout": "4", "archive-timeout": "20" },
     });
     local = bed.variant("local", { global: { "repo2-type": "posix" } });
     await bed.cluster.start();

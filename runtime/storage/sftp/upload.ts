@@ -207,12 +207,18 @@ class Upload {
     await this.#retrying(async (session) => {
       attempt++;
       // The answer to the first try may have been lost, not the request.
-      if (attempt > 1 && (await statOf(session, this.#written)) === null) {
-        const found = await statOf(session, full);
-        if (found !== null && found.size === this.#sentBytes) return;
-      }
+      if (attempt > 1 && (await statOf(session, this.#written)) === null && (await this.#isWhole(session, full))) return;
       await renameOver(session, this.#written, full);
     }, "move");
+  }
+
+  /** True when the file of that name holds what was written, and nothing else. */
+  async #isWhole(session: SftpSession, full: string): Promise<boolean> {
+    if ((await statOf(session, full))?.size !== this.#sentBytes) return false;
+    const handle = await session.request<Buffer>((sftp, answer) => sftp.open(full, "r", answer));
+    const crc = await this.#crcOf(session, handle);
+    closeHandle(session, handle);
+    return crc === this.#takenCrc;
   }
 
   /** Does `work` on a living connection, again on the next one when that breaks. */
