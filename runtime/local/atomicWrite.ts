@@ -132,7 +132,7 @@ async function takeAway(path: string): Promise<void> {
 }
 
 /** @throws fileOpen when `path` is, or leads to, something that is neither a file nor a directory */
-export async function requireReplaceable(path: string): Promise<void> {
+async function requireReplaceable(path: string): Promise<void> {
   if (!(await isSpecialFile(path))) return;
   throw fail("fileOpen", `unable to replace '${path}', which is a device, a pipe or a socket and not a file`, { path });
 }

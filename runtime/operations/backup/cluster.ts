@@ -21,7 +21,7 @@ import type { DeltaInput } from "./choose";
 import type { BackupRun } from "./run";
 import { checkVersion, chooseServers, requireSameRoles, type ServerCandidate, type Servers, type StandbyMode, waitForStandby } from "./servers";
 
-export interface StartOptions {
+interface StartOptions {
   readonly startFast: boolean;
   readonly archiveCheck: boolean;
   readonly archiveTimeoutMs: number;
@@ -49,7 +49,7 @@ export interface Cluster {
   keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void>;
 }
 
-export interface OpenOnline {
+interface OpenOnline {
   readonly standby: StandbyMode;
   readonly archiveCheck: boolean;
   readonly archiveModeCheck: boolean;
