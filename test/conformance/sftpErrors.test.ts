@@ -1,6 +1,6 @@
 /** What users meet when an SFTP repository is set up wrong or breaks, on a real OpenSSH server: kinds, messages, and what is left behind. */
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import type { SftpConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
-import type { Storage } from "../../runtime/storage/storage";
+import type { ObjectInfo, Storage } from "../../runtime/storage/storage";
 import { run } from "../../tools/parts/process";
 import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
 import { giveTo, isRoot } from "../../tools/parts/users";
@@ -161,6 +161,17 @@ describe("sftp errors", async () => {
       expect(await refusal(work)).toMatchObject({ kind: "access", message: expect.stringContaining("[3] Permission denied") });
     chmodSync(join(root, "d"), 0o750);
     expect(readdirSync(join(root, "d"))).toEqual(["f"]);
+  });
+
+  test("a link that the server itself has made is listed with where it leads, and removed as a link", async () => {
+    const { storage, root } = open();
+    await storage.put("backup/20261120-064059F/f", utf8("x"));
+    symlinkSync("20261120-064059F", join(root, "backup", "latest"));
+    const found: ObjectInfo[] = [];
+    for await (const info of storage.list("backup")) found.push(info);
+    expect(found.find((info) => info.type === "link")).toMatchObject({ path: "backup/latest", destination: "20261120-064059F" });
+    await storage.removePath("backup/latest");
+    expect(readdirSync(join(root, "backup"))).toEqual(["20261120-064059F"]);
   });
 
   test("a leftover of an interrupted upload is not written into", async () => {

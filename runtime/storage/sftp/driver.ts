@@ -189,7 +189,8 @@ export class SftpStorage implements Storage {
         const child = joinPath(path, filename);
         // Attributes come with the names, but need not.
         const stats: Stats | null = isComplete(attrs) ? attrs : await statOf(session, this.#full(child));
-        return stats === null ? null : infoOf(child, stats);
+        if (stats === null) return null;
+        return stats.isSymbolicLink() ? infoOfLink(session, child, this.#full(child), stats) : infoOf(child, stats);
       });
       return found.filter((info) => info !== null);
     });
@@ -238,6 +239,16 @@ async function readDirectory(session: SftpSession, full: string): Promise<FileEn
     if (isStatus(error, STATUS.noSuchFile)) return [];
     throw error;
   }
+}
+
+/** A directory that also is a repository on the server itself has links: `latest`. */
+async function infoOfLink(session: SftpSession, path: string, full: string, stats: Stats): Promise<ObjectInfo> {
+  const link = session.request<string>((sftp, answer) => sftp.readlink(full, answer));
+  const destination = await link.catch((error: unknown) => {
+    if (isLost(error)) throw error;
+    return undefined;
+  });
+  return { ...infoOf(path, stats), ...(destination === undefined ? {} : { destination }) };
 }
 
 function infoOf(path: string, stats: Stats): ObjectInfo {
