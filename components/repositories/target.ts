@@ -16,6 +16,11 @@ export const S3Quirks = {
   Garage: "garage",
   Hetzner: "hetzner",
   Wasabi: "wasabi",
+  DigitalOcean: "digitalocean",
+  Scaleway: "scaleway",
+  OvhCloud: "ovhcloud",
+  IDrive: "idrive",
+  RustFs: "rustfs",
   VersityGw: "versitygw",
   Generic: "generic",
 } as const;
