@@ -11,7 +11,9 @@ export const healCommand: Command = async (host) => {
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
-  const results = await heal(host.repositories(), host.debt(), cluster, openLocalWal(walDirectory, cluster, host.config.archiveHeaderCheck), ctx);
+  const repos = host.repositories();
+  const local = openLocalWal(walDirectory, cluster, host.config.archiveHeaderCheck);
+  const results = await heal(repos, host.debt(), cluster, local, ctx, repos.length === host.config.repos.length);
   for (const result of results) {
     if (!result.ok) continue;
     const { copied, settled, unhealed } = result.value;
@@ -22,7 +24,7 @@ export const healCommand: Command = async (host) => {
   const lost = results.flatMap((result) => (result.ok ? result.value.unhealed.map((line) => `repo${result.repoKey}: ${line}`) : []));
   if (lost.length > 0)
     throw fail("command", ["heal could not copy every WAL file:", ...lost].join("\n"), {
-      hint: "take a new full backup: it does not need the missing segments.",
+      hint: "take a new backup: it does not need the missing segments, and heal lets go of them then.",
     });
   return 0;
 };

@@ -1,6 +1,7 @@
 /** `verify`: reads everything in every repository (or in `--repo`). Unlike stock the exit code tells: 26 when anything is wrong. */
 import { type BackupError, fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
+import { differingNames } from "../operations/namedWal";
 import { combinedError } from "../operations/results";
 import { type Verdict, verify } from "../operations/verify";
 import type { VerifyCounts } from "../operations/verify/tally";
@@ -30,6 +31,7 @@ export const verifyCommand: Command = async (host) => {
       results.push({ repoKey: repo.key, ok: false, error: toBackupError(error) });
     }
   }
+  compareNamed(results);
   for (const result of results) {
     if (!result.ok) continue;
     for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoKey}: ${problem}`);
@@ -52,6 +54,17 @@ export const verifyCommand: Command = async (host) => {
   }
   return 0;
 };
+
+/** Histories and backup labels carry no checksum: repositories that hold different ones are both in doubt. */
+function compareNamed(results: RepoResult<Verdict>[]): void {
+  const named = new Map(results.flatMap((result) => (result.ok ? [[result.repoKey, result.value.named] as const] : [])));
+  const differing = differingNames(named);
+  for (const [position, result] of results.entries()) {
+    const own = differing.filter(({ repoKeys }) => repoKeys.includes(result.repoKey)).map(({ text }) => text);
+    if (!result.ok || own.length === 0) continue;
+    results[position] = { ...result, value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] } };
+  }
+}
 
 function errorText(repoKey: number, error: BackupError): string {
   return `repo${repoKey}: error: [${error.name}] ${error.message}\n`;

@@ -4,8 +4,8 @@
  * A repository owes what PostgreSQL was told is safe (the durable debt) and what another repository has from its own oldest backup on and it
  * lacks. Each file is taken from pg_wal when it is still there, else from a repository that has it, decrypted and decompressed, checked
  * against its SHA-1, and stored with the receiving repository's own compression and keys. What PostgreSQL has not been told is safe is left
- * alone: archive-push may be writing it at this moment, under the same temporary name. {@link payDebts} pays the recorded debt of one
- * repository without listing whole archives, for an agent that does so again and again.
+ * alone: archive-push may be writing it at this moment, under the same temporary name. Files whose names carry no checksum are compared
+ * too. {@link payDebts} pays the recorded debt of one repository without listing whole archives, for an agent that does so again and again.
  */
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../base/bytes";
@@ -15,15 +15,18 @@ import { mapParallel, perRepo, type RepoResult } from "../base/parallel";
 import { archiveIdOf } from "../format/archiveInfo";
 import { compress } from "../format/compress";
 import type { DebtStore } from "../local/debt";
-import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../repository/walStore";
+import { newestStart } from "./dropWal";
+import { healNamed } from "./healNamed";
 import { archiveIdsOf, checkArchive, type ClusterIdentity } from "./identity";
+import { readNamed } from "./namedWal";
 import type { PreparedWal } from "./prepareWal";
 
 export interface Healed {
   readonly copied: number;
-  /** Debts that needed no copy: the repository held the file already, or retention has given it up everywhere. */
+  /** Debts that needed no copy: the repository held the file already, or it is nowhere any more and a newer backup does without it. */
   readonly settled: number;
   /** Names that no repository and no pg_wal has any more, with the reason. */
   readonly unhealed: readonly string[];
@@ -66,11 +69,14 @@ export async function heal(
   cluster: ClusterIdentity,
   local: LocalWal,
   ctx: Context,
+  /** False when `repos` are only some of those that are configured: then another one may hold what these do not. */
+  isEvery = true,
 ): Promise<RepoResult<Healed>[]> {
   const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
   // Asked after the repositories: what one of them was seen to hold is either still here or acknowledged.
   const pending = new Set(await local.listReady());
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
+  const named = await healNamed(archives, local, pending, ctx);
   return perRepo(repos, async (repo) => {
     const answer = opened.find((result) => result.repoKey === repo.key);
     if (answer === undefined || !answer.ok) throw answer?.error ?? fail("assert", `${repo.name} was not opened`);
@@ -78,18 +84,16 @@ export async function heal(
     const names = new Set([...debt.list(repo.key, cluster), ...missingFrom(target, archives)]);
     const sources = archives.filter((archive) => archive !== target);
     const wanted = [...names].filter((name) => !pending.has(name));
-    // Only when every repository has answered: one that is away may still hold it.
-    const given = archives.length === repos.length ? await givenUp(target, sources, wanted, local) : [];
-    for (const name of given) {
-      ctx.log.info(`${repo.name}: ${name} is owed no longer: it is older than the oldest backup here, and no repository has it any more`);
-      debt.remove(repo.key, name, cluster);
-    }
-    const rest = wanted.filter((name) => !given.includes(name));
-    const healed = [{ copied: 0, settled: given.length, unhealed: [] }, await copyAll(target, sources, rest, { debt, cluster, local }, ctx)];
+    // One that is away may still hold what the others lack.
+    const mayLetGo = isEvery && archives.length === repos.length;
+    const healed = [
+      { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
+      await copyAll(target, sources, wanted, { debt, cluster, local, mayLetGo }, ctx),
+    ];
     // Of clusters that this one took the place of: no pg_wal has their files any more.
     for (const former of debt.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
-      healed.push(await payDebts(repo, repos, former, { debt, local: null, claims: null }, ctx));
+      healed.push(await payDebts(repo, repos, former, { debt, local: null, claims: null, mayLetGo }, ctx));
     }
     return sum(healed);
   });
@@ -100,14 +104,14 @@ export async function payDebts(
   target: Repository,
   repos: readonly Repository[],
   cluster: ClusterIdentity,
-  parts: { readonly debt: DebtStore; readonly local: LocalWal | null; readonly claims: WalClaims | null },
+  parts: { readonly debt: DebtStore; readonly local: LocalWal | null; readonly claims: WalClaims | null; readonly mayLetGo?: boolean },
   ctx: Context,
 ): Promise<Healed> {
   const archive = await openArchive(target, cluster);
   const pending = new Set(parts.local === null ? [] : await parts.local.listReady());
   const names = parts.debt.list(target.key, cluster).filter((name) => !pending.has(name));
   const sources = repos.filter((repo) => repo.key !== target.key).map((repo) => lazyArchive(repo, cluster));
-  return copyAll(archive, sources, names, { ...parts, cluster }, ctx);
+  return copyAll(archive, sources, names, { mayLetGo: true, ...parts, cluster }, ctx);
 }
 
 async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<Archive> {
@@ -137,14 +141,17 @@ function missingFrom(target: ListedArchive, archives: readonly ListedArchive[]):
   return names.filter((name) => (name >= neededFrom || name.endsWith(".history")) && !target.stored.has(name));
 }
 
-/** Of `names`, those that are nowhere and that no backup of the repository needs: they were owed until retention let go of them. */
-async function givenUp(target: ListedArchive, sources: readonly ListedArchive[], names: readonly string[], local: LocalWal): Promise<string[]> {
-  const { neededFrom } = target;
-  if (neededFrom === null) return [];
-  const nowhere = names.filter((name) => [target, ...sources].every((archive) => !archive.stored.has(name)));
-  const unneeded = nowhere.filter((name) => name < neededFrom);
-  const present = await Promise.all(unneeded.map(async (name) => (await local.prepare(name)) !== null));
-  return unneeded.filter((_, index) => present[index] === false);
+/**
+ * Of names that are nowhere any more (retention of another repository let go of them, or a disk was lost), those that a backup of the
+ * repository begins behind: recovery to now does without them. Until there is such a backup the debt is kept, so that somebody takes one; what
+ * stays lost, points in time between the older backups and that one, is for `verify` to tell.
+ */
+async function bygone({ repo, archiveId }: Archive, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  const historyId = Number(archiveId.slice(archiveId.lastIndexOf("-") + 1));
+  const backups = (await loadBackupInfo(repo)).backups.filter((entry) => entry.dbId === historyId);
+  const newest = newestStart(backups.map((entry) => entry.archiveStart));
+  return names.filter((name) => name < newest);
 }
 
 /** A repository that is opened when it is first asked for something. */
@@ -161,17 +168,22 @@ interface CopyParts {
   readonly cluster: ClusterIdentity;
   readonly local: LocalWal | null;
   readonly claims?: WalClaims | null;
+  /** True when every repository is among the sources, so that what none of them holds is nowhere. */
+  readonly mayLetGo: boolean;
 }
+
+/** The problem of a file that every place was asked for, and none has. */
+const NOWHERE = "no repository and no pg_wal holds it";
 
 async function copyAll(
   target: Archive,
   archives: readonly (Archive | Source)[],
   names: readonly string[],
-  { debt, cluster, local, claims }: CopyParts,
+  { debt, cluster, local, claims, mayLetGo }: CopyParts,
   ctx: Context,
 ): Promise<Healed> {
   const sources = archives.map((archive): Source => ("open" in archive ? archive : { ...archive, open: async () => archive }));
-  const unhealed: string[] = [];
+  const problems = new Map<string, string>();
   let copied = 0;
   let settled = 0;
   await mapParallel([...names].sort(), COPIES_AT_ONCE, async (name) => {
@@ -181,7 +193,7 @@ async function copyAll(
       if ((await target.find(name)) !== null) settled++;
       else {
         const problem = await copyOne(target, sources, name, local, ctx);
-        if (problem !== null) return void unhealed.push(`${name}: ${problem}`);
+        if (problem !== null) return void problems.set(name, problem);
         copied++;
       }
       debt.remove(target.repo.key, name, cluster);
@@ -189,7 +201,17 @@ async function copyAll(
       claims?.release(target.repo.key, name);
     }
   });
-  unhealed.sort();
+  const nowhere = [...problems].filter(([, problem]) => mayLetGo && problem === NOWHERE).map(([name]) => name);
+  // A mount that went away holds nothing either.
+  if (nowhere.length > 0) for (const { repo } of [target, ...sources]) await requirePresent(repo);
+  for (const name of (await bygone(target, nowhere)).sort()) {
+    const why = "no repository has it any more, and a newer backup does without it; recovery from older ones ends before it";
+    ctx.log.warn(`${target.repo.name}: ${name} is owed no longer: ${why}`);
+    debt.remove(target.repo.key, name, cluster);
+    problems.delete(name);
+    settled++;
+  }
+  const unhealed = [...problems].map(([name, problem]) => `${name}: ${problem}`).sort();
   if (copied > 0) ctx.log.info(`${target.repo.name}: copied ${copied} WAL file(s) that it lacked`);
   for (const line of unhealed) ctx.log.warn(`${target.repo.name}: cannot heal ${line}`);
   return { copied, settled, unhealed };
@@ -227,6 +249,10 @@ async function copyOne(target: Archive, sources: readonly Source[], name: string
   for (const { source, stored } of offers) {
     try {
       const archive = await source.open();
+      if (stored.sha1 === null) {
+        const { problem } = await readNamed(archive.repo, archive.archiveId, stored, archive.pass);
+        if (problem !== null) throw fail("checksum", problem);
+      }
       const open = (): ByteStream => compress(checkedContent(archive, stored, expected), compressOf(target, name));
       await store(expected ?? "", open);
       return null;
@@ -234,7 +260,7 @@ async function copyOne(target: Archive, sources: readonly Source[], name: string
       problems.push(`${source.repo.name}: ${toBackupError(error).message}`);
     }
   }
-  return problems.length > 0 ? problems.join("; ") : "no repository and no pg_wal holds it";
+  return problems.length > 0 ? problems.join("; ") : NOWHERE;
 }
 
 function compressOf({ repo }: Archive, name: string): Repository["compress"] {

@@ -19,6 +19,7 @@ import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
+import { readNamed } from "./namedWal";
 import { findDamagedCopies } from "./verify/copies";
 import { findOrphans } from "./verify/orphans";
 import { Tally, type VerifyCounts } from "./verify/tally";
@@ -40,6 +41,8 @@ export interface Verdict {
   readonly problems: readonly string[];
   /** What lies in the repository and nothing refers to: no error, but space. */
   readonly orphans: readonly string[];
+  /** SHA-1 of each history and backup label that reads well, by `<version>-<system id>/<name>`: to be compared with other repositories'. */
+  readonly named: ReadonlyMap<string, string>;
 }
 
 const GAP_SEGMENTS_MAX = 1_000_000;
@@ -67,12 +70,22 @@ export async function verify(
   }
   const problems: string[] = [];
   const archives: ArchiveVerdict[] = [];
+  const named = new Map<string, string>();
+  let isNamedOk = true;
   for (const entry of archiveInfo.history) {
     const needed = neededRanges(entries, entry.id);
     // One set by an offline backup, or of another history id, has no WAL here to look at.
     if (options.set !== undefined && needed.length === 0) continue;
     const wal: StoredWal[] = [];
-    for await (const stored of listWal(repo, archiveIdOf(entry))) if (isSegment(stored.name)) wal.push(stored);
+    for await (const stored of listWal(repo, archiveIdOf(entry))) {
+      if (isSegment(stored.name)) wal.push(stored);
+      else if (options.set === undefined) {
+        const { sha1, problem } = await readNamed(repo, archiveIdOf(entry), stored, archiveInfo.cipherPass ?? null);
+        if (problem === null) named.set(`${entry.pgVersion}-${entry.systemId}/${stored.name}`, sha1);
+        else problems.push(`damaged file '${archiveIdOf(entry)}/${stored.name}': ${problem}`);
+        isNamedOk &&= problem === null;
+      }
+    }
     wal.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
     archives.push(
       await verifyArchive(
@@ -101,10 +114,11 @@ export async function verify(
   const damaged = await findDamagedCopies(repo, readable, backupInfo.cipherPass ?? null);
   problems.push(...damaged);
   const ok =
+    isNamedOk &&
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
-  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans };
+  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans, named };
 }
 
 /** What cannot be looked for spoils nothing that was found out before. */

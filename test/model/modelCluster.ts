@@ -9,6 +9,7 @@ import type { Context } from "../../runtime/base/context";
 import { sha1Hex } from "../../runtime/base/hash";
 import { formatLsn } from "../../runtime/format/walSegment";
 import type { Session } from "../../runtime/postgres/session";
+import { labelText } from "../runtime/operations/archive";
 import { server } from "../runtime/operations/backup/support";
 import { addWal, makeDataDirectory, WAL_SIZE_BYTES, walBytes, walName } from "../runtime/repository/support";
 
@@ -101,7 +102,7 @@ export class ModelCluster {
       },
       stopBackup: async () => {
         const stop = { lsn: this.#lsn(80n), walName: current(), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "" };
-        const history = Buffer.from(`START WAL LOCATION: ${startName}\n`);
+        const history = Buffer.from(labelText(startName));
         this.finishSegment();
         this.#addWal(`${startName}.00000028.backup`, () => history);
         await archive();

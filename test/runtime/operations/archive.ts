@@ -37,3 +37,20 @@ export async function pathOf(repo: Repository, no: number): Promise<string> {
   if (stored === undefined) throw new Error(`${walName(no)} is not stored`);
   return `archive/demo/15-1/${walName(no).slice(0, 16)}/${stored.fileName}`;
 }
+
+/** What PostgreSQL writes into the history file of a backup that begins in this segment. */
+export function labelText(segment: string, label = "pgBackRest backup"): string {
+  return [
+    `START WAL LOCATION: 0/2000028 (file ${segment})`,
+    `STOP WAL LOCATION: 0/2000120 (file ${segment})`,
+    "CHECKPOINT LOCATION: 0/2000080",
+    "BACKUP METHOD: streamed",
+    "BACKUP FROM: primary",
+    "START TIME: 2026-11-20 06:40:59 UTC",
+    `LABEL: ${label}`,
+    "START TIMELINE: 1",
+    "STOP TIME: 2026-11-20 06:41:09 UTC",
+    "STOP TIMELINE: 1",
+    "",
+  ].join("\n");
+}

@@ -6,16 +6,18 @@ import { sha1Hex } from "../../../runtime/base/hash";
 import { parseBackupInfo } from "../../../runtime/format/backupInfo";
 import { type DebtStore, openDebt } from "../../../runtime/local/debt";
 import { heal, payDebts } from "../../../runtime/operations/heal";
+import { readNamed } from "../../../runtime/operations/namedWal";
 import { WalPreparer } from "../../../runtime/operations/prepareWal";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
-import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
+import { listWal } from "../../../runtime/repository/walStore";
 import { type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { vectorText } from "../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../repository/support";
-import { pathOf, readable, store } from "./archive";
+import { labelText, pathOf, readable, store } from "./archive";
 
 let ctx: TestContext;
 let debt: DebtStore;
@@ -64,6 +66,14 @@ async function needFrom(repo: Repository, no: number): Promise<void> {
   await saveBackupInfo(repo, { ...info, backups: [{ ...BACKUP, archiveStart: walName(no), archiveStop: walName(no) }] }, ctx);
 }
 
+/** What is wrong with files whose names carry no checksum. */
+async function verifyNames(repo: Repository): Promise<(string | null)[]> {
+  const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
+  const problems: (string | null)[] = [];
+  for await (const stored of listWal(repo, "15-1")) if (stored.sha1 === null) problems.push((await readNamed(repo, "15-1", stored, pass)).problem);
+  return problems.filter((problem) => problem !== null);
+}
+
 describe("heal", () => {
   it("pays a debt from pg_wal", async () => {
     debt.add(2, walName(1), CLUSTER);
@@ -101,11 +111,40 @@ describe("heal", () => {
   });
 
   it("copies what others have from its own oldest backup on, and no older", async () => {
-    await store(repos[0], 1, 2, 3, ["00000002.history", Buffer.from("1\t0/1\tx\n")], [`${walName(3)}.00000028.backup`, Buffer.from("label")]);
+    await store(
+      repos[0],
+      1,
+      2,
+      3,
+      ["00000002.history", Buffer.from("1\t0/1\tx\n")],
+      [`${walName(3)}.00000028.backup`, Buffer.from(labelText(walName(3)))],
+    );
     await needFrom(repos[1], 2);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 4 } });
     expect(await readable(repos[1])).toEqual([walName(2), walName(3), `${walName(3)}.00000028.backup`, "00000002.history"].sort());
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 0, unhealed: [] } });
+  });
+
+  it("replaces a damaged history or label by one that reads well, PostgreSQL's own first, and says where nobody can tell", async () => {
+    const history = Buffer.from("1\t0/1\tx\n");
+    const label = `${walName(1)}.00000028.backup`;
+    await store(repos[0], ["00000002.history", history], [label, Buffer.from("LABEL: cut")], ["00000003.history", Buffer.from("1\t0/1\ta\n")]);
+    await store(repos[1], ["00000002.history", Buffer.from("1\t0/1\tx\n\0")], [label, Buffer.from(labelText(walName(1)))]);
+    await store(repos[1], ["00000003.history", Buffer.from("2\t0/1\tb\n")]);
+    expect(await run()).toMatchObject([
+      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories hold other content, and each may be right"] } },
+      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories hold other content, and each may be right"] } },
+    ]);
+    local.set("00000003.history", Buffer.from("2\t0/1\tb\n"));
+    expect(await run()).toMatchObject([
+      { ok: true, value: { copied: 1, unhealed: [] } },
+      { ok: true, value: { copied: 0, unhealed: [] } },
+    ]);
+    expect(await run()).toMatchObject([
+      { ok: true, value: { copied: 0, unhealed: [] } },
+      { ok: true, value: { copied: 0, unhealed: [] } },
+    ]);
+    for (const repo of repos) expect(await verifyNames(repo)).toEqual([]);
   });
 
   it("leaves alone what PostgreSQL has not been told is safe: archive-push may be writing it", async () => {
@@ -137,22 +176,28 @@ describe("heal", () => {
     expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: cannot heal ${walName(1)}: no repository and no pg_wal holds it` });
   });
 
-  it("lets go of a debt that no repository has any more once no backup needs it, when every repository has answered", async () => {
+  it("lets go of a debt that is nowhere any more once a newer backup does without it, when every repository has answered", async () => {
     debt.add(2, walName(1), CLUSTER);
     debt.add(2, walName(3), CLUSTER);
+    await needFrom(repos[1], 1);
+    expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
     await needFrom(repos[1], 3);
     storages[0].breakDown(fail("hostConnect", "unreachable"));
     expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
     storages[0].repair();
+    const some = await heal([repos[1]], debt, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx, false);
+    expect(some[0]).toMatchObject({ ok: true, value: { settled: 0 } });
     expect((await run())[1]).toMatchObject({
       ok: true,
       value: { copied: 0, settled: 1, unhealed: [`${walName(3)}: no repository and no pg_wal holds it`] },
     });
     expect(debt.list(2)).toEqual([walName(3)]);
-    expect(ctx.lines).toContainEqual({
-      level: "info",
-      text: `repo2: ${walName(1)} is owed no longer: it is older than the oldest backup here, and no repository has it any more`,
-    });
+    const why = "no repository has it any more, and a newer backup does without it; recovery from older ones ends before it";
+    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: ${walName(1)} is owed no longer: ${why}` });
+    await needFrom(repos[1], 4);
+    const parts = { debt, local: null, claims: null };
+    expect(await payDebts(repos[1], repos, CLUSTER, parts, ctx)).toMatchObject({ settled: 1, unhealed: [] });
+    expect(debt.list(2)).toEqual([]);
   });
 
   it("never stores what is not the segment: a damaged copy, a foreign file in pg_wal", async () => {

@@ -6,6 +6,7 @@ import { sha1Hex } from "../../../runtime/base/hash";
 import { parseBackupInfo, renderBackupInfo } from "../../../runtime/format/backupInfo";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/manifest";
 import { inlinePool } from "../../../runtime/operations/jobs";
+import { differingNames } from "../../../runtime/operations/namedWal";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import { findGaps, type Verdict, type VerifyOptions, verify, type WalRange } from "../../../runtime/operations/verify";
 import { finishBackup } from "../../../runtime/repository/backupStore";
@@ -16,7 +17,7 @@ import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { vectorText } from "../format/vectors";
 import { CONTROL, repository, WAL_SIZE_BYTES, walBytes, walName } from "../repository/support";
-import { pathOf, readable, store } from "./archive";
+import { labelText, pathOf, readable, store } from "./archive";
 
 const GOLDEN = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
 const ctx = testContext();
@@ -140,6 +141,7 @@ describe("verify", () => {
       archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
+      named: new Map(),
       orphans: [],
     });
   });
@@ -305,14 +307,29 @@ describe("verify", () => {
     expect(await readable(repo)).toEqual([walName(1)]);
   });
 
-  it("checks histories and backup labels for nothing: they carry no checksum", async () => {
-    await store(
-      repo,
-      1,
-      ["00000002.history", Buffer.from("x")],
-      [`${walName(1)}.00000028.backup`, Buffer.from("x")],
-      [`${walName(1)}.partial`, walBytes(8)],
-    );
-    expect(await run()).toMatchObject({ ok: true, archives: [{ counts: { total: 2, valid: 2 } }] });
+  it("reads histories and backup labels, whose names carry no checksum, and keeps their own for a comparison", async () => {
+    const label = `${walName(1)}.00000028.backup`;
+    const history = Buffer.from("1\t0/1\tx\n");
+    await store(repo, 1, ["00000002.history", history], [label, Buffer.from(labelText(walName(1)))], [`${walName(1)}.partial`, walBytes(8)]);
+    const verdict = await run();
+    expect(verdict).toMatchObject({ ok: true, archives: [{ counts: { total: 2, valid: 2 } }] });
+    expect([...verdict.named.values()]).toContain(sha1Hex(history));
+    const other = new Map([...verdict.named].map(([name, sha1]) => [name, name.endsWith(".history") ? "0" : sha1]));
+    expect(
+      differingNames(
+        new Map([
+          [1, verdict.named],
+          [2, other],
+        ]),
+      ),
+    ).toEqual([{ repoKeys: [1, 2], text: expect.stringMatching(/00000002\.history differs between repo1, repo2$/) }]);
+    await store(repo, ["00000002.history", Buffer.from("\u0001")], [label, Buffer.from(labelText(walName(2)))]);
+    expect(await run()).toMatchObject({
+      ok: false,
+      problems: expect.arrayContaining([
+        "damaged file '15-1/00000002.history': timeline history line 1: expected timeline, position and reason",
+        `damaged file '15-1/${label}': it does not begin in segment ${walName(1)}`,
+      ]),
+    });
   });
 });
