@@ -46,7 +46,7 @@ export async function findMissingWal(source: WalSide, target: WalSide, { archive
   return { missing, conflicts: conflicts.sort() };
 }
 
-/** Returns a line for each file that could not be copied. */
+/** Returns the names of those that could not be copied, each with the reason. */
 export async function copyWal(
   source: WalSide,
   target: WalSide,
@@ -54,18 +54,18 @@ export async function copyWal(
   names: readonly StoredWal[],
   pool: JobPool,
   ctx: Context,
-): Promise<string[]> {
-  const problems: string[] = [];
+): Promise<Map<string, string>> {
+  const problems = new Map<string, string>();
   await mapParallel(names, pool.slots * SEGMENTS_PER_SLOT, async (stored) => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
       const [from, to] = [source, target].map(({ repo, pass }) => ({ repoKey: repo.key, pass })) as [WalPlace, WalPlace];
       await pool.run({ kind: "syncWal", from, to, archiveId, stored });
     } catch (error) {
-      problems.push(`${stored.name}: ${toBackupError(error).message}`);
+      problems.set(stored.name, toBackupError(error).message);
     }
   });
-  return problems.sort();
+  return problems;
 }
 
 /** One waits for its repository while another is packed; each is held whole. */

@@ -46,6 +46,7 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
   const entries = planSync(source.backupInfo, target.backupInfo, options.scope);
   const problems: string[] = [];
   const prefix = options.dryRun ? "[DRY-RUN] " : "";
+  const lacking: LackingWal[] = [];
   let walCount = 0;
   for (const copy of walRanges(source, target, entries, options.scope)) {
     const sides = [
@@ -54,16 +55,37 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
     ] as const;
     const { missing, conflicts } = await findMissingWal(...sides, copy);
     problems.push(...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`));
+    lacking.push(...conflicts.map((name) => ({ archiveId: copy.archiveId, name })));
     if (missing.length === 0) continue;
-    const failed = options.dryRun ? [] : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
-    problems.push(...failed.map((line) => `WAL ${copy.archiveId}/${line}`));
-    walCount += missing.length - failed.length;
+    const failed = options.dryRun ? new Map<string, string>() : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
+    problems.push(...[...failed].sort().map(([name, reason]) => `WAL ${copy.archiveId}/${name}: ${reason}`));
+    lacking.push(...[...failed.keys()].map((name) => ({ archiveId: copy.archiveId, name })));
+    walCount += missing.length - failed.size;
     ctx.log.info(
-      `${prefix}${to.name}: copied ${missing.length - failed.length} WAL file(s) of ${copy.archiveId} from ${from.name}, ${missing[0]?.name} to ${missing.at(-1)?.name}`,
+      `${prefix}${to.name}: copied ${missing.length - failed.size} WAL file(s) of ${copy.archiveId} from ${from.name}, ${missing[0]?.name} to ${missing.at(-1)?.name}`,
     );
   }
-  const labels = await copyBackups(source, target, entries, pool, options, problems, ctx);
+  const whole = entries.filter((entry) => {
+    const names = neededOf(lacking, entry, source.archiveInfo);
+    if (names.length > 0) problems.push(`backup ${entry.label}: not copied, it cannot become consistent without WAL ${names.join(", ")}`);
+    return names.length === 0;
+  });
+  const labels = await copyBackups(source, target, whole, pool, options, problems, ctx);
   return { labels, walCount, problems };
+}
+
+/** WAL that the target should have by now and has not. */
+interface LackingWal {
+  readonly archiveId: string;
+  readonly name: string;
+}
+
+/** What the backup needs of it to become consistent: without it the target would list a backup that cannot be restored. */
+function neededOf(lacking: readonly LackingWal[], { dbId, archiveStart, archiveStop }: BackupInfoEntry, { history }: ArchiveInfo): string[] {
+  const row = history.find((candidate) => candidate.id === dbId);
+  if (row === undefined || archiveStart === null || archiveStop === null) return [];
+  const needed = lacking.filter(({ archiveId, name }) => archiveId === archiveIdOf(row) && name >= archiveStart && name <= archiveStop);
+  return needed.map(({ name }) => name).sort();
 }
 
 async function copyBackups(

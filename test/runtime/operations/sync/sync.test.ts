@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { Context } from "../../../../runtime/base/context";
+import { fail } from "../../../../runtime/base/errors";
 import { inlinePool } from "../../../../runtime/operations/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify";
@@ -99,5 +100,21 @@ it("does not mix clusters, nor WAL of the same name with other content", async (
   await makeStanza(other, { ...STANZA, backups: [], wal: {} });
   await other.storage.put(`archive/demo/15-1/${walName(4).slice(0, 16)}/${walName(4)}-${"0".repeat(40)}`, new Uint8Array(0));
   const { problems } = await sync(from, other, ALL, testContext());
-  expect(problems).toEqual([`WAL 15-1/${walName(4)} has different content in repo1 and repo3`]);
+  expect(problems).toEqual([
+    `WAL 15-1/${walName(4)} has different content in repo1 and repo3`,
+    `backup ${DIFF}: not copied, it cannot become consistent without WAL ${walName(4)}`,
+  ]);
+});
+
+it("lists no backup whose WAL did not arrive", async () => {
+  const [from, memory] = [await source(), new MemoryStorage()];
+  const storage = new FaultyStorage(memory).plan("putStream", { kind: "error", error: fail("access", "permission denied") }, { path: /0003-/ });
+  const { labels, problems } = await sync(from, { ...target(), storage }, ALL, testContext());
+  expect(labels).toEqual([]);
+  expect(problems).toEqual([
+    `WAL 15-1/${walName(3)}: permission denied`,
+    `backup ${FULL}: not copied, it cannot become consistent without WAL ${walName(3)}`,
+    `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, which ${DIFF} builds on`,
+  ]);
+  expect((await sync(from, target(memory), ALL, testContext())).labels).toEqual([FULL, DIFF]);
 });
