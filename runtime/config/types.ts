@@ -246,7 +246,7 @@ export interface Config {
   readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */
   readonly cmd: string | undefined;
-  /** `--opt=value` words that another command on this host needs to find the same repositories: for restore_command, and for the backups of the agent. No secret. */
+  /** `--opt=value` words that another command needs to find the same repositories: restore_command, the agent's backups. No secret. */
   readonly carriedOptions: readonly string[];
   /**
    * What stock logs after `<command> command begin <version>: `: the parameters in brackets when there are some, then every option that is
