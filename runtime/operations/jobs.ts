@@ -37,6 +37,8 @@ export interface JobPool {
   /** Jobs that make progress at the same time; handing in more only queues them. */
   readonly slots: number;
   run<J extends Job>(job: J): Promise<JobResult<J>>;
+  /** Starts the threads before there is work for them; absent where there are none. */
+  warm?(): void;
   close(): Promise<void>;
 }
 

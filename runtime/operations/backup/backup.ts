@@ -23,7 +23,7 @@ import { checkArchive, checkBackup } from "../identity";
 import type { JobPool } from "../jobs";
 import { type BeginOptions, beginInRepositories, findPriors } from "./begin";
 import { type Cluster, OfflineCluster, OnlineCluster } from "./cluster";
-import { copyFiles } from "./copy";
+import { copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
 import { BackupRun, type OpenBackup } from "./run";
@@ -93,6 +93,7 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
     const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
     const begin = { scan, startedAtS, scannedAtS, secondOver, begun, control, databases, times: cluster.times, priors, options };
     await beginInRepositories(run, begin, type, deps.pool, ctx);
+    warmPool(run, scan, deps.pool);
   };
   await Promise.all([secondOver, prepare()]);
 

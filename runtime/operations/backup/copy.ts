@@ -59,6 +59,12 @@ const ON_STANDBY = /^(pg_data\/(base|global|pg_xact|pg_multixact)|pg_tblspc)\//;
 /** Manifests under way are saved after this share of the work, or after the configured number of bytes if that is more. */
 const SAVE_SHARE = 100;
 
+/** Lets the pool start its threads when the copy will need them: each takes a while until it can work. */
+export function warmPool(run: BackupRun, scan: Scan, pool: JobPool): void {
+  const needed = scan.files.filter((file) => needsReading(run, file));
+  if (!isLittle(needed)) pool.warm?.();
+}
+
 /** @throws when a file of the cluster cannot be read; a repository that fails leaves the run instead */
 export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context): Promise<Copied> {
   await makeDirectories(run, scan);
