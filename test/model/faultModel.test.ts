@@ -36,12 +36,15 @@ type Step =
   | { readonly kind: "wal"; readonly count: number; readonly death: Death | null }
   | { readonly kind: "write"; readonly seed: number }
   | { readonly kind: "checkpoint" | "promote" }
-  | { readonly kind: "backup"; readonly type: BackupType; readonly death: Death | null }
+  /** `locked`: a repository whose archive takes no files any more from a call of this backup on. */
+  | { readonly kind: "backup"; readonly type: BackupType; readonly death: Death | null; readonly locked: { key: Key; later: number } | null }
   | { readonly kind: "expire"; readonly keys: readonly Key[]; readonly full: number; readonly death: Death | null }
   | { readonly kind: "heal"; readonly death: Death | null }
   | { readonly kind: "sync"; readonly from: Key; readonly to: Key; readonly all: boolean; readonly death: Death | null }
-  | { readonly kind: "down" | "up" | "slow" | "torn" | "lost"; readonly key: Key }
-  | { readonly kind: "full"; readonly key: Key; readonly roomBytes: number }
+  | { readonly kind: "up"; readonly key: Key }
+  /** `later`: calls to the repository that still go well. */
+  | { readonly kind: "down" | "slow" | "torn" | "lost" | "locked"; readonly key: Key; readonly later: number }
+  | { readonly kind: "full"; readonly key: Key; readonly later: number; readonly roomBytes: number }
   | { readonly kind: "corrupt"; readonly key: Key; readonly damage: Damage }
   | { readonly kind: "damage"; readonly key: Key; readonly damage: Damage }
   | { readonly kind: "outage"; readonly outage: Outage; readonly times: number }
@@ -54,7 +57,9 @@ const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
 const key = fc.constantFrom(...KEYS);
 /** A policy of one repository, or of all. */
 const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
-const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 1 });
+const locked: fc.Arbitrary<{ key: Key; later: number } | null> = fc.option(fc.record({ key, later: even(50) }), { freq: 2 });
+const later = fc.oneof(fc.constant(0), even(120));
+const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 2 });
 const damage: fc.Arbitrary<Damage> = fc.record({ kind: fc.constantFrom("flip" as const, "cut" as const), pick: even(1_000_000) });
 
 /** Of an operation with about so many writes, and so many of them at heart. */
@@ -74,7 +79,10 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
     { weight: 5, arbitrary: fc.record({ kind: kind("write"), seed: even(100_000) }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("checkpoint") }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("promote") }) },
-    { weight: 6, arbitrary: fc.record({ kind: kind("backup"), type: fc.constantFrom<BackupType>("full", "diff", "incr"), death: death(150, 24) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({ kind: kind("backup"), type: fc.constantFrom<BackupType>("full", "diff", "incr"), death: death(150, 24), locked }),
+    },
     { weight: 4, arbitrary: fc.record({ kind: kind("expire"), keys, full: fc.integer({ min: 1, max: 2 }), death: death(10, 8) }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("heal"), death: death(6, 2) }) },
     {
@@ -84,8 +92,9 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
         .map(([[from = 1, to = 2], all, died]): Step => ({ kind: "sync", from, to, all, death: died })),
     },
     { weight: 3, arbitrary: fc.record({ kind: kind("up"), key }) },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key }) },
-    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, roomBytes: even(300_000) }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key, later }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("locked"), key, later }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, later, roomBytes: even(300_000) }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("corrupt"), key, damage }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("damage"), key, damage }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("clock"), stepMs: fc.noBias(fc.integer({ min: -7_200_000, max: 7_200_000 })) }) },
@@ -108,7 +117,7 @@ const past: fc.Arbitrary<Step[]> = fc
   .map((types) =>
     types.flatMap((type, index): Step[] => [
       { kind: "write", seed: 1 + index },
-      { kind: "backup", type, death: null },
+      { kind: "backup", type, death: null, locked: null },
     ]),
   );
 const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> =>
@@ -116,11 +125,11 @@ const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> =>
 /** What happened over all runs: a model in which nothing goes through, or nothing fails, proves nothing. */
 const TALLY = new Map<string, number>();
 /** What must have happened in a long run. */
-const KINDS = "wal write checkpoint promote backup expire heal sync clock restore fetch damage corrupt down up slow torn lost full outage"
+const KINDS = "wal write checkpoint promote backup expire heal sync clock restore fetch damage corrupt down up slow torn lost locked full outage"
   .split(" ")
   .map((name) => `step ${name}`);
 const FAULTS = [
-  ...["down", "slow", "torn", "lost", "full", "corrupt"].map((name) => `met ${name}`),
+  ...["down", "slow", "torn", "lost", "locked", "full", "corrupt"].map((name) => `met ${name}`),
   ...OUTAGES.map((name) => `met S3 ${name}`),
   ...["backups", "expires", "heals", "syncs", "restores"].map((name) => `${name} killed`),
 ];
@@ -160,6 +169,7 @@ async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<v
     case "checkpoint":
       return world.checkpoint();
     case "backup":
+      if (one.locked !== null) await trouble(world, { kind: "locked", ...one.locked }, s3);
       await world.backup(one.type, one.death);
       return world.checkRepositories();
     case "expire":
@@ -185,7 +195,7 @@ async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<v
   }
 }
 
-type Trouble = Extract<Step, { kind: "up" | "down" | "slow" | "torn" | "lost" | "full" | "corrupt" | "outage" }>;
+type Trouble = Extract<Step, { kind: "up" | "down" | "slow" | "torn" | "lost" | "locked" | "full" | "corrupt" | "outage" }>;
 
 /** Of one repository, or its end. */
 async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Promise<void> {
@@ -198,15 +208,19 @@ async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Pro
   const weather = world.weather(one.key);
   switch (one.kind) {
     case "down":
-      return weather.breakDown();
+      return weather.later(one.later, () => weather.breakDown());
+    case "locked":
+      return weather.later(one.later, () => weather.lockArchive());
     case "full":
-      return weather.fill(one.roomBytes);
+      return weather.later(one.later, () => weather.fill(one.roomBytes));
     case "corrupt":
       return world.damage(one.key, one.damage);
     case "slow":
     case "torn":
-    case "lost":
-      return weather.pass(one.kind, 3);
+    case "lost": {
+      const { kind } = one;
+      return weather.later(one.later, () => weather.pass(kind, 3));
+    }
   }
 }
 

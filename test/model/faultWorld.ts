@@ -343,14 +343,17 @@ export class FaultWorld {
     const choice = await this.#chooseBackup(pick);
     if (choice === null) return;
     const target = this.#newTarget();
+    let hasEnded = false;
     try {
       try {
         const { repoKey, label } = await this.#restoreInto(target, repos, { ...choice, delta: false });
+        hasEnded = true;
         await this.#checkChoice(choice.targetTimeS, repoKey, label);
         await this.#replay(repos, repoKey, label, pick);
       } catch (error) {
         if (!isError(error)) throw error;
         this.#requireExcuse(error, mortal, "restore");
+        if (hasEnded) return this.count("recoveries stopped");
         this.count(mortal.dead ? "restores killed" : "restores refused");
         // Without it nobody can start what is only there in part.
         expect(existsSync(join(target, "global", "pg_control")), "pg_control of a restore that did not end").toBe(false);

@@ -149,7 +149,8 @@ class MortalStorage implements Storage {
   async end(): Promise<void> {
     for (const writer of this.#open.values()) await writer.finish().catch(quietly);
     this.#open.clear();
-    if (!this.#mortal.dead || this.#mortal.death?.powerLost !== true) return;
+    // Also of a process that came to its end: what it said is done must have been on the disk.
+    if (this.#mortal.death?.powerLost !== true) return;
     // Not all of them: a disk may have been faster with some.
     for (const [index, path] of [...this.#unsynced].entries()) if (index % 3 !== 0) await this.#inner.remove(path).catch(quietly);
   }

@@ -25,12 +25,13 @@ export interface Damage {
   readonly pick: number;
 }
 
-export type Passing = "torn" | "lost" | "slow";
+type Passing = "torn" | "lost" | "slow";
 
 const SIZE_BYTES_MAX = 64 * 1024 * 1024;
 const TORN_AFTER_BYTES = 10;
 const DELAY_MS = 20_000;
 const AWAY = fail("hostConnect", "unreachable", { retryable: true });
+const LOCKED = fail("access", "permission denied");
 const FULL = fail("fileWrite", "no space left on device");
 const TORN = fail("fileWrite", "the connection was lost while writing");
 const LOST = fail("hostConnect", "the answer was lost");
@@ -48,7 +49,10 @@ export class Weather implements Storage {
   readonly #clock: Clock;
   readonly #passing = new Map<Passing, number>();
   readonly #damages = new Map<string, Damage>();
+  /** Faults that begin when so many more calls have been made. */
+  readonly #coming: { calls: number; readonly begin: () => void }[] = [];
   #isDown = false;
+  #isArchiveLocked = false;
   #roomBytes: number | null = null;
 
   constructor(inner: Storage, clock: Clock) {
@@ -62,6 +66,16 @@ export class Weather implements Storage {
 
   breakDown(): void {
     this.#isDown = true;
+  }
+
+  /** The archive's directory takes no files any more, as with wrong rights; everything else goes on. */
+  lockArchive(): void {
+    this.#isArchiveLocked = true;
+  }
+
+  /** Begins a fault in the middle of whatever goes on then. */
+  later(calls: number, begin: () => void): void {
+    this.#coming.push({ calls, begin });
   }
 
   /** Only so many bytes can still be written. */
@@ -78,7 +92,9 @@ export class Weather implements Storage {
   }
 
   calm(): void {
+    this.#coming.length = 0;
     this.#isDown = false;
+    this.#isArchiveLocked = false;
     this.#roomBytes = null;
     this.#passing.clear();
     this.#damages.clear();
@@ -196,6 +212,7 @@ export class Weather implements Storage {
   /** A write whose bytes may end early. */
   async #write(path: string, open: () => ByteStream, options: PutOptions | undefined, run: () => Promise<void>): Promise<void> {
     await this.#enter("slow");
+    if (this.#isArchiveLocked && path.startsWith("archive/")) throw this.#met("locked", LOCKED);
     this.#damages.delete(path);
     if (this.#take("torn")) return this.#run(() => this.#inner.putStream(path, () => cut(open(), TORN_AFTER_BYTES, TORN), options));
     if (this.#roomBytes === null) await this.#run(run);
@@ -211,6 +228,7 @@ export class Weather implements Storage {
   }
 
   async #enter(delay?: "slow"): Promise<void> {
+    for (const fault of this.#coming) if (fault.calls-- === 0) fault.begin();
     if (this.#isDown) throw this.#met("down", AWAY);
     if (delay !== undefined && this.#take(delay)) await this.#clock.sleep(DELAY_MS, new AbortController().signal);
   }
@@ -287,7 +305,7 @@ export class Weather implements Storage {
 }
 
 /** The first bytes of a stream, then `error`. */
-export async function* cut(source: ByteStream, sizeBytes: number, error: BackupError): ByteStream {
+async function* cut(source: ByteStream, sizeBytes: number, error: BackupError): ByteStream {
   let leftBytes = sizeBytes;
   for await (const chunk of source) {
     yield chunk.subarray(0, leftBytes);
