@@ -17,6 +17,19 @@ export {
   type SizingArgs,
 } from "./databases/hostArgs";
 export { PostgresHost } from "./databases/postgresHost";
+export { B2ApplicationKey, type B2ApplicationKeyArgs } from "./dynamic/b2ApplicationKey";
+export { B2Bucket, type B2BucketArgs, type B2LifecycleRule, type B2Retention } from "./dynamic/b2Bucket";
+export {
+  type B2BucketChoice,
+  type B2CredentialsChoice,
+  type B2ExistingBucket,
+  type B2ExistingKeys,
+  type B2NewBucket,
+  type B2NewKeys,
+  B2Repository,
+  type B2RepositoryArgs,
+  LockMode,
+} from "./repositories/b2Repository";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
 export {
   type ExistingBucket,

@@ -59,7 +59,7 @@ export class B2ApplicationKey extends pulumi.dynamic.Resource {
   declare readonly expiresAtMs: pulumi.Output<number | null>;
 
   constructor(name: string, args: B2ApplicationKeyArgs, opts: pulumi.CustomResourceOptions = {}) {
-    const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
+    const owner = `${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
     const outputs = { applicationKeyId: undefined, applicationKey: undefined, fullKeyName: undefined, apiVersion: undefined, expiresAtMs: undefined };
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["applicationKey"] };
     super(provider, name, { ...args, owner, ...outputs }, pulumi.mergeOptions(opts, own), "index", "B2ApplicationKey");

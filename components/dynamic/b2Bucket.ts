@@ -94,7 +94,7 @@ export class B2Bucket extends pulumi.dynamic.Resource {
   declare readonly adopted: pulumi.Output<boolean>;
 
   constructor(name: string, args: B2BucketArgs, opts: pulumi.CustomResourceOptions = {}) {
-    const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
+    const owner = `${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
     const outputs = {
       bucketId: undefined,
       accountId: undefined,

@@ -6,7 +6,14 @@ export function typeToken(className: string): string {
 }
 
 /** The main child takes the name of its component, every other one the name and a role. */
-export const CHILD_ROLES = { passphrase: "passphrase", host: "host" } as const;
+export const CHILD_ROLES = {
+  passphrase: "passphrase",
+  host: "host",
+  bucket: "bucket",
+  writerKey: "writer-key",
+  readerKey: "reader-key",
+  recoveryKey: "recovery-key",
+} as const;
 
 /** `orders-key-passphrase`. */
 export function childName(name: string, role: keyof typeof CHILD_ROLES): string {

@@ -75,16 +75,18 @@ export interface B2Key {
 type Body = Readonly<Record<string, unknown>>;
 
 /** What Pulumi signs in with, by the documentation of the components. */
-export const ADMIN_CAPABILITIES: readonly string[] = [
-  ...["listBuckets", "writeBuckets", "deleteBuckets", "readBucketEncryption", "writeBucketEncryption", "readBucketRetentions"],
-  ...["writeBucketRetentions", "listKeys", "writeKeys", "deleteKeys", "listFiles", "writeFiles", "deleteFiles"],
-];
+export const ADMIN_CAPABILITIES: readonly string[] = (
+  "listBuckets writeBuckets deleteBuckets readBucketEncryption writeBucketEncryption readBucketRetentions " +
+  "writeBucketRetentions listKeys writeKeys deleteKeys listFiles writeFiles deleteFiles"
+).split(" ");
 const ACCOUNT_WIDE = ["listKeys", "writeKeys", "deleteKeys", "writeBuckets", "deleteBuckets"];
 const CAPABILITIES = [
   ...ADMIN_CAPABILITIES,
-  ...["listAllBucketNames", "readBuckets", "readFileRetentions", "writeFileRetentions", "readFileLegalHolds", "writeFileLegalHolds"],
-  ...["readBucketReplications", "writeBucketReplications", "readBucketNotifications", "writeBucketNotifications", "bypassGovernance"],
-  ...["readFiles", "shareFiles"],
+  ...(
+    "listAllBucketNames readBuckets readFileRetentions writeFileRetentions readFileLegalHolds writeFileLegalHolds " +
+    "readBucketReplications writeBucketReplications readBucketNotifications writeBucketNotifications " +
+    "bypassGovernance readFiles shareFiles"
+  ).split(" "),
 ];
 const BUCKETS_MAX = 100;
 const KEY_SECONDS_MAX = 86_400_000;
@@ -277,7 +279,9 @@ export class B2ServerDouble {
     const authorizationToken = `4_${key.applicationKeyId}_${randomBytes(18).toString("base64url")}`;
     this.#tokens.set(authorizationToken, key);
     this.#allSecrets.add(authorizationToken);
-    const buckets = key.bucketIds?.map((id) => ({ id, name: this.buckets.find((bucket) => bucket.bucketId === id)?.bucketName ?? null })) ?? null;
+    const buckets =
+      key.bucketIds?.map((bucketId) => ({ id: bucketId, name: this.buckets.find((bucket) => bucket.bucketId === bucketId)?.bucketName ?? null })) ??
+      null;
     return {
       accountId: this.accountId,
       authorizationToken,
@@ -338,7 +342,7 @@ function updateBucket(server: B2ServerDouble, call: Call): object {
   const bucket = bucketOf(server, call);
   const { ifRevisionIs } = call.body;
   if (ifRevisionIs !== undefined && ifRevisionIs !== bucket.revision) {
-    throw new Refusal(409, "conflict", `Bucket revision ${bucket.revision} is not ${String(ifRevisionIs)}`);
+    throw new Refusal(409, "conflict", `Bucket revision ${bucket.revision} is not ${JSON.stringify(ifRevisionIs)}`);
   }
   Object.assign(bucket, bucketSettings(call, bucket), { revision: bucket.revision + 1 });
   return bucketAnswer(server, call, bucket);

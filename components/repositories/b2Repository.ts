@@ -1,0 +1,281 @@
+/** A repository on Backblaze B2: bucket, keys, and the rules that keep it restorable. */
+import * as pulumi from "@pulumi/pulumi";
+import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
+import { B2Bucket } from "../dynamic/b2Bucket";
+import { childName, typeToken } from "../internal/children";
+import { splitKnown } from "../internal/inputs";
+import { logWarnings, throwErrors } from "../internal/validate";
+import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, checkB2Path, filePrefixOf, resolveB2 } from "../plan/b2";
+import { DEFAULTS } from "../plan/defaults";
+import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
+
+/** What object lock lets administrators do. */
+export const LockMode = {
+  /** A key with the capability bypassGovernance can end a lock; no key made here has it. */
+  Governance: "governance",
+  /** Nobody can end a lock, Backblaze included. */
+  Compliance: "compliance",
+} as const;
+export type LockMode = (typeof LockMode)[keyof typeof LockMode];
+
+/** A bucket to make. */
+export interface B2NewBucket {
+  /**
+   * 6 to 63 lower-case letters, digits, dots and hyphens; no other customer of Backblaze has the same.
+   * @example "acme-orders-pg"
+   */
+  name: pulumi.Input<string>;
+  /**
+   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update before that one.
+   * @default false
+   */
+  forceDestroy?: boolean;
+}
+
+/**
+ * A bucket of this account that exists already and is private. It gets our mark, a lifecycle rule for the files below `path`, and object lock
+ * when `immutableDays` asks for it; nothing else is changed, and it is never deleted.
+ */
+export interface B2ExistingBucket {
+  /** @example "acme-orders-pg" */
+  name: pulumi.Input<string>;
+  /**
+   * True puts our lifecycle rule in the place of all others. Needed where another rule covers the files below `path`: B2 takes one per file.
+   * @default false
+   */
+  replaceLifecycleRules?: boolean;
+}
+
+/** Which bucket: exactly one of the two. */
+export interface B2BucketChoice {
+  create?: B2NewBucket;
+  existing?: B2ExistingBucket;
+}
+
+/** Keys to make. The writer's is always made: it lists, reads and writes files of this bucket, and cannot delete a version. */
+export interface B2NewKeys {
+  /**
+   * True makes a key that only reads, for restores elsewhere, drills and clones: `readerCredentials`.
+   * @default false
+   */
+  reader?: boolean;
+  /**
+   * True makes a key that can also delete versions (not locked ones), to put the bucket in order after an attack: `recoveryCredentials`. Keep
+   * it away from databases.
+   * @default false
+   */
+  recovery?: boolean;
+  /**
+   * Any text; another one makes new keys, and deletes the old ones when everything that uses them has the new ones.
+   * @example "2026-11"
+   */
+  rotationTrigger?: pulumi.Input<string>;
+}
+
+/** Keys that exist already. The master key does not work: B2's S3 interface refuses it. */
+export interface B2ExistingKeys {
+  /** Needs listBuckets, listFiles, readFiles and writeFiles on this bucket, and nothing else. */
+  applicationKeyId: pulumi.Input<string>;
+  /** Secret. */
+  applicationKey: pulumi.Input<string>;
+}
+
+/** Which keys: exactly one of the two. */
+export interface B2CredentialsChoice {
+  create?: B2NewKeys;
+  keys?: B2ExistingKeys;
+}
+
+export interface B2RepositoryArgs {
+  /** The bucket to make, or the one to use. One bucket for each repository is best. */
+  bucket: B2BucketChoice;
+  /**
+   * Prefix of all keys, with a leading slash.
+   * @default "/pgbackrest"
+   */
+  path?: pulumi.Input<string>;
+  /**
+   * The keys with which databases sign in.
+   * @default a key of this repository's own, made here
+   */
+  credentials?: B2CredentialsChoice;
+  /** Client-side encryption: Backblaze sees neither contents nor names of tables. Leaving it out is a warning. */
+  cipher?: CipherRef;
+  /**
+   * Object lock: days for which no key can delete what was written, counted from its upload. At least as long as a full backup shall be safe;
+   * longer than backups are kept only costs. A bucket that has object lock keeps it for ever; 0 stops locking new files.
+   * @default no object lock
+   * @example 30
+   */
+  immutableDays?: number;
+  /**
+   * Days for which what was overwritten or deleted can be brought back. At least 7, and one more than `immutableDays`.
+   * @default 14
+   */
+  undeleteDays?: number;
+  /** @default "governance" */
+  lockMode?: LockMode;
+  /**
+   * Has to be true for mode "compliance": what it locks can be deleted by nobody, and is paid for, until the days are over.
+   * @default false
+   */
+  acceptIrreversible?: boolean;
+}
+
+/**
+ * A repository in a bucket of Backblaze B2.
+ *
+ * Creates a private bucket (`<name>-bucket`) whose deleted versions stay for `undeleteDays` and whose unfinished uploads go after 2 days, a
+ * key for databases (`<name>-writer-key`), and on request one to read (`-reader-key`) and one to recover (`-recovery-key`). Endpoint and
+ * region are those of the account that signs in: `pulumi config set --secret b2:applicationKey`, `b2:applicationKeyId`, else the environment's
+ * B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY, a key with listBuckets, writeBuckets, deleteBuckets, readBucketRetentions,
+ * writeBucketRetentions, listKeys, writeKeys and deleteKeys. Whoever can make keys can do everything: keep it off the databases' machines.
+ *
+ * Destroying it deletes the keys. The bucket is protected, and stays at Backblaze with every backup when the protection is taken off
+ * (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
+ * everything in it after `forceDestroy`.
+ *
+ * Costs (list prices of 2026-11) 6.95 USD a month per TB, the first 10 GB free, calls free; restoring is free up to three times the stored
+ * amount a month. Versions that were deleted count until `undeleteDays` are over, locked ones until `immutableDays` are.
+ *
+ * `const b2 = new B2Repository("orders-b2", { bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
+ */
+export class B2Repository extends pulumi.ComponentResource {
+  /** Give this to a database: `repositories: { repo2: { at: b2.target } }`. */
+  public readonly target: RepositoryTarget;
+  /** `s3://bucket/prefix`. */
+  public readonly location: pulumi.Output<string>;
+  /** Host name of the S3 interface, for restores: `s3.eu-central-003.backblazeb2.com`. */
+  public readonly endpoint: pulumi.Output<string>;
+  /** `eu-central-003` */
+  public readonly region: pulumi.Output<string>;
+  /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
+  public readonly readerCredentials?: S3Credentials;
+  /** Secret. Can delete versions that are not locked; there when `credentials.create.recovery` is set. */
+  public readonly recoveryCredentials?: S3Credentials;
+
+  constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const settings = withoutSecrets(args);
+    const known = splitKnown(settings).value as B2Settings;
+    const findings = checkB2(known);
+    throwErrors(`B2Repository ${name}`, findings);
+    const plan = resolveB2(known);
+    const path = checkedPath(name, args.path);
+    const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
+    super(typeToken("B2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
+    logWarnings(findings, this);
+
+    const bucket = createBucket(name, args, plan, path, {
+      parent: this,
+      protect: opts?.protect ?? true,
+      retainOnDelete: opts?.retainOnDelete ?? true,
+    });
+    const keys = args.credentials?.create ?? {};
+    const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => credentialsOf(createApplicationKey(this, name, role, keys, bucket));
+    const writer = args.credentials?.keys === undefined ? createKey("writer") : credentialsOf(args.credentials.keys);
+    if (keys.reader === true) this.readerCredentials = createKey("reader");
+    if (keys.recovery === true) this.recoveryCredentials = createKey("recovery");
+
+    this.endpoint = bucket.s3Endpoint;
+    this.region = bucket.s3Region;
+    this.location = pulumi.interpolate`s3://${bucketName}${path}`;
+    this.target = targetOf(name, args, plan, path, bucket, writer);
+    this.registerOutputs({
+      location: this.location,
+      endpoint: this.endpoint,
+      region: this.region,
+      ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
+      ...(this.recoveryCredentials === undefined ? {} : { recoveryCredentials: this.recoveryCredentials }),
+    });
+  }
+}
+
+/** The path; one that is known later, and cannot be used, is an error then. */
+function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
+  if (typeof path === "string") return path;
+  return pulumi.output(path).apply((value) => {
+    throwErrors(`B2Repository ${name}`, checkB2Path(value));
+    return value;
+  });
+}
+
+function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): B2Bucket {
+  const { create, existing } = args.bucket;
+  const { cancelUnfinishedAfterDays, deleteHiddenAfterDays, immutableDays, lockMode } = plan;
+  // A bucket made here holds nothing else; in another one, only our files are our business.
+  const prefix = create === undefined ? pulumi.output(path).apply(filePrefixOf) : "";
+  return new B2Bucket(
+    childName(name, "bucket"),
+    {
+      bucketName: create?.name ?? existing?.name ?? "",
+      lifecycleRules: [{ prefix, deleteHiddenAfterDays, cancelUnfinishedAfterDays }],
+      fileLockEnabled: immutableDays !== undefined,
+      ...(immutableDays === undefined || immutableDays === 0 ? {} : { defaultRetention: { mode: lockMode, days: immutableDays } }),
+      ...(existing === undefined ? {} : { adopt: true, replaceLifecycleRules: existing.replaceLifecycleRules ?? false }),
+      ...(create === undefined ? {} : { forceDestroy: create.forceDestroy ?? false }),
+    },
+    opts,
+  );
+}
+
+/** Keys come and go: neither protected nor kept, so that a rotation can delete the old ones. */
+function createApplicationKey(
+  parent: pulumi.Resource,
+  name: string,
+  role: keyof typeof B2_CAPABILITIES,
+  keys: B2NewKeys,
+  bucket: B2Bucket,
+): B2ExistingKeys {
+  const ending = `-${role}`;
+  const keyName = `pgbackstop-${pulumi.getStack()}-${name}`.replace(/[^A-Za-z0-9-]/g, "-").slice(0, 80 - ending.length);
+  return new B2ApplicationKey(
+    childName(name, `${role}Key`),
+    {
+      keyName: `${keyName}${ending}`,
+      capabilities: [...B2_CAPABILITIES[role]],
+      bucketIds: [bucket.bucketId],
+      ...(keys.rotationTrigger === undefined ? {} : { rotationTrigger: keys.rotationTrigger }),
+    },
+    { parent, protect: false, retainOnDelete: false },
+  );
+}
+
+function credentialsOf({ applicationKey, applicationKeyId }: B2ExistingKeys): S3Credentials {
+  return { accessKeyId: pulumi.secret(applicationKeyId), secretAccessKey: pulumi.secret(applicationKey) };
+}
+
+function targetOf(
+  name: string,
+  { cipher }: B2RepositoryArgs,
+  { deleteHiddenAfterDays, immutableDays, lockMode }: B2Plan,
+  path: pulumi.Input<string>,
+  bucket: B2Bucket,
+  credentials: S3Credentials,
+): RepositoryTarget {
+  return {
+    name,
+    path,
+    offSite: true,
+    s3: {
+      bucket: bucket.bucketName,
+      endpoint: bucket.s3Endpoint,
+      region: bucket.s3Region,
+      uriStyle: "path",
+      quirks: "b2",
+      credentials,
+      facts: {
+        versioning: true,
+        undeleteDays: deleteHiddenAfterDays,
+        ...(immutableDays === undefined || immutableDays === 0 ? {} : { immutableDays, lockMode }),
+      },
+    },
+    ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+  };
+}
+
+/** The arguments without what is secret: of keys and cipher remains that there are some. */
+function withoutSecrets({ cipher: _cipher, credentials, ...others }: B2RepositoryArgs): object {
+  if (credentials === undefined) return others;
+  const { create, keys } = credentials;
+  return { ...others, credentials: { ...(create === undefined ? {} : { create }), ...(keys === undefined ? {} : { keys: {} }) } };
+}
