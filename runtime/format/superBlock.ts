@@ -9,26 +9,10 @@ import { fail } from "../base/errors";
 import type { StoredSuperBlock } from "./blockMap";
 import { decryptBytes, encryptBytes } from "./cipher";
 import { type CompressSpec, type CompressType, compressBytes, decompressBytes } from "./compress";
-import { FRAME_SIZE_BYTES, FRAMED_LEVEL_MAX, zstFrameAside } from "./zstFrames";
 
 /** The compressed form, the same for every repository with this compression. */
 export function packSuperBlock(bytes: Uint8Array, spec: CompressSpec): Uint8Array {
   return compressBytes(bytes, spec, true);
-}
-
-/** Below this a trip through the thread pool costs more than it spares. */
-const ASIDE_SIZE_BYTES_MIN = 128 * 1024;
-
-/**
- * The same in Node's thread pool, so that the calling thread hashes the next blocks meanwhile; null where that is not done. `bytes` must stay
- * as they are until it has ended.
- */
-export function packSuperBlockAside(bytes: Uint8Array, { type, level }: CompressSpec): Promise<Uint8Array> | null {
-  if (type !== "zst" || bytes.length < ASIDE_SIZE_BYTES_MIN || bytes.length > FRAME_SIZE_BYTES || level > FRAMED_LEVEL_MAX) return null;
-  const packed = zstFrameAside(bytes, level);
-  // Whoever waits for it hears of an error; nobody may be left to.
-  packed.catch(() => undefined);
-  return packed;
 }
 
 /** What is stored of a packed super block or of a map; `salt` gives 8 random bytes. */

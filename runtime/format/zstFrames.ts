@@ -101,25 +101,19 @@ export class ZstFramesCompressor implements Codec {
   }
 }
 
-const compressFrame = promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompress);
-
-/** One frame, made in Node's thread pool. */
-export function zstFrameAside(content: Uint8Array, level: number): Promise<Uint8Array> {
-  const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
-  return compressFrame(content, { ...sizes, params: paramsOf(level) });
-}
-
 /** The same frames of a stream, compressed in Node's thread pool: the calling thread stays free. */
 export async function* zstFramesStream(source: ByteStream, level: number): ByteStream {
   let parts: Uint8Array[] = [];
   let gatheredBytes = 0;
   let frameCount = 0;
+  const compressFrame = promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompress);
   const frame = (): Promise<Uint8Array> => {
     const content = concatBytes(parts);
     parts = [];
     gatheredBytes = 0;
     frameCount++;
-    return zstFrameAside(content, level);
+    const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
+    return compressFrame(content, { ...sizes, params: paramsOf(level) });
   };
   for await (const chunk of source) {
     for (let taken = 0; taken < chunk.length; ) {

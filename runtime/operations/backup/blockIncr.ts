@@ -34,7 +34,7 @@ import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
 import { type BlockMap, type BlockSizes, type MappedBlock, renderBlockMap } from "../../format/blockMap";
 import type { CompressSpec } from "../../format/compress";
-import { packSuperBlock, packSuperBlockAside, sealRaw } from "../../format/superBlock";
+import { packSuperBlock, sealRaw } from "../../format/superBlock";
 import type { BlockHash } from "../../format/xxh3";
 
 export interface CutSettings extends BlockSizes {
@@ -87,8 +87,8 @@ export class BlockCutter {
     yield* this.end();
   }
 
-  /** The compressed super blocks that `chunk` completes, large ones under way. A rejection comes to whoever waits for it. */
-  *add(chunk: Uint8Array): Iterable<Packed> {
+  /** The compressed super blocks that `chunk` completes. */
+  *add(chunk: Uint8Array): Iterable<Uint8Array> {
     assert(!this.#ended, "a cutter is used for one pass");
     const { blockSizeBytes } = this.settings;
     let position = 0;
@@ -108,7 +108,7 @@ export class BlockCutter {
   }
 
   /** The last super block, when one is open. */
-  *end(): Iterable<Packed> {
+  *end(): Iterable<Uint8Array> {
     if (this.#restSize > 0) yield* this.#block(this.#rest.subarray(0, this.#restSize), 0);
     this.#restSize = 0;
     if (this.#bufferSize > 0) yield this.#close();
@@ -128,7 +128,7 @@ export class BlockCutter {
     return Buffer.concat(this.#checksums);
   }
 
-  *#block(block: Uint8Array, expectedBytes: number): Iterable<Packed> {
+  *#block(block: Uint8Array, expectedBytes: number): Iterable<Uint8Array> {
     const { checksumSizeBytes, priorChecksums, superBlockSizeBytes } = this.settings;
     const number = this.#checksums.length;
     const checksum = this.#hash.hash(block, checksumSizeBytes);
@@ -147,27 +147,23 @@ export class BlockCutter {
   #reserve(sizeBytes: number, expectedBytes: number): void {
     const needed = this.#bufferSize + sizeBytes;
     if (needed <= this.#buffer.length) return;
-    const { superBlockSizeBytes } = this.settings;
-    const wanted = this.#superBlocks.length > 0 ? superBlockSizeBytes : Math.max(needed, 2 * this.#buffer.length, this.#bufferSize + expectedBytes);
-    const grown = Buffer.allocUnsafeSlow(Math.min(superBlockSizeBytes, wanted));
+    const wanted = Math.max(needed, 2 * this.#buffer.length, this.#bufferSize + expectedBytes);
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.settings.superBlockSizeBytes, wanted));
     grown.set(this.#buffer.subarray(0, this.#bufferSize));
     this.#buffer = grown;
   }
 
-  #close(): Packed {
+  #close(): Uint8Array {
     const bytes = this.#buffer.subarray(0, this.#bufferSize);
-    const packed = packSuperBlockAside(bytes, this.settings.compress) ?? packSuperBlock(bytes, this.settings.compress);
-    // Without compression the buffer itself goes on its way; the thread pool reads it while the next one is filled.
-    if (packed === bytes || packed instanceof Promise) this.#buffer = EMPTY;
+    // Without compression the buffer itself goes on its way.
+    const packed = packSuperBlock(bytes, this.settings.compress);
+    if (packed === bytes) this.#buffer = EMPTY;
     this.#superBlocks.push({ sizeBytes: this.#bufferSize, blocks: this.#bufferBlocks });
     this.#bufferSize = 0;
     this.#bufferBlocks = [];
     return packed;
   }
 }
-
-/** A compressed super block, there or under way. */
-export type Packed = Uint8Array | Promise<Uint8Array>;
 
 const EMPTY = new Uint8Array(0);
 

@@ -13,7 +13,7 @@ import { Encryptor } from "../../format/cipher";
 import type { Codec, Pieces } from "../../format/codec";
 import { createCompressor } from "../../format/compress";
 import { loadBlockHash } from "../../format/xxh3";
-import { BlockCutter, BlockStore, type CutSettings, cutKey, type Packed } from "./blockIncr";
+import { BlockCutter, BlockStore, type CutSettings, cutKey } from "./blockIncr";
 import type { BundleWriter } from "./bundleWriter";
 import type { CopyTarget, StoredCopy } from "./copyFile";
 
@@ -178,15 +178,10 @@ class PlainGroup implements TargetGroup {
   }
 }
 
-/** Super blocks that are compressed while the next blocks are hashed. */
-const PACKING_MAX = 3;
-
 class BlockGroup implements TargetGroup {
   readonly targets: readonly OpenTarget[];
   readonly #cutter: BlockCutter;
   readonly #stores: ReadonlyMap<OpenTarget, BlockStore>;
-  /** Super blocks in their order, the first ones perhaps still being compressed. */
-  readonly #packing: Packed[] = [];
 
   constructor(targets: readonly OpenTarget[], cutter: BlockCutter, ctx: Context) {
     this.targets = targets;
@@ -200,11 +195,11 @@ class BlockGroup implements TargetGroup {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    await this.#hand(this.#cutter.add(chunk), PACKING_MAX);
+    await this.#hand(this.#cutter.add(chunk));
   }
 
   async finish(): Promise<void> {
-    await this.#hand(this.#cutter.end(), 0);
+    await this.#hand(this.#cutter.end());
     for (const [open, store] of this.#stores) {
       const place = { bundleId: open.target.bundleId ?? 0, offsetBytes: open.beginBytes };
       for (const bytes of store.end(this.#cutter, place)) await open.append(bytes);
@@ -220,19 +215,7 @@ class BlockGroup implements TargetGroup {
     return blocks === null ? null : { ...target.stored(), mapSizeBytes: blocks.mapSizeBytes };
   }
 
-  /** Leaves no more than `waiting` super blocks behind. */
-  async #hand(pieces: Iterable<Packed>, waiting: number): Promise<void> {
-    for (const piece of pieces) {
-      this.#packing.push(piece);
-      await this.#store(PACKING_MAX);
-    }
-    await this.#store(waiting);
-  }
-
-  async #store(waiting: number): Promise<void> {
-    while (this.#packing.length > waiting) {
-      const packed = await (this.#packing.shift() as Packed);
-      for (const [target, store] of this.#stores) await target.append(store.add(packed));
-    }
+  async #hand(pieces: Iterable<Uint8Array>): Promise<void> {
+    for (const packed of pieces) for (const [target, store] of this.#stores) await target.append(store.add(packed));
   }
 }

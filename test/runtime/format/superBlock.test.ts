@@ -1,7 +1,7 @@
 import { sha1Hex } from "../../../runtime/base/hash";
 import { beforeAll, describe, expect, it } from "vitest";
 import { blockChecksum, parseBlockMap } from "../../../runtime/format/blockMap";
-import { openRaw, openSuperBlock, packSuperBlock, packSuperBlockAside, sealRaw } from "../../../runtime/format/superBlock";
+import { openRaw, openSuperBlock, packSuperBlock, sealRaw } from "../../../runtime/format/superBlock";
 import { type BlockHash, loadBlockHash } from "../../../runtime/format/xxh3";
 import { blockVector, fileOfRow } from "./blockVectors";
 import { errorOf, sampleBytes, vectorBytes, vectorText } from "./vectors";
@@ -73,24 +73,5 @@ describe("a super block", () => {
     const long = await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 100_001 }, packing, "pg_data/base/1/2"));
     expect(long.message).toBe("a super block of 'pg_data/base/1/2' has 100000 bytes instead of 100001");
     await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 99_999 }, packing, "pg_data/base/1/2"));
-  });
-});
-
-describe("super blocks in the thread pool", () => {
-  const ZST = { type: "zst", level: 3 } as const;
-
-  it("hold the same content", async () => {
-    const bytes = sampleBytes(256 * 1024);
-    const packed = await packSuperBlockAside(bytes, ZST);
-    const packing = { cipherPass: null, compressType: "zst" } as const;
-    expect(packed).not.toBeNull();
-    expect(openSuperBlock(packed as Uint8Array, { sizeBytes: bytes.length }, packing, "x")).toEqual(Buffer.from(bytes));
-  });
-
-  it("are large ones of zst only", () => {
-    expect(packSuperBlockAside(sampleBytes(8192), ZST)).toBeNull();
-    expect(packSuperBlockAside(sampleBytes(256 * 1024), { type: "gz", level: 6 })).toBeNull();
-    expect(packSuperBlockAside(sampleBytes(256 * 1024), { type: "zst", level: 19 })).toBeNull();
-    expect(packSuperBlockAside(sampleBytes(2 * 1024 * 1024), ZST)).toBeNull();
   });
 });

@@ -141,7 +141,7 @@ describe("the golden files of stock", () => {
     );
     expect(bytes.length).toBe(file.sizeBytes);
     const cutter = new BlockCutter({ ...SETTINGS, ...sizes, superBlockSizeBytes: 1 << 20 }, hash);
-    const packed = await Promise.all([...cutter.add(bytes), ...cutter.end()]);
+    const packed = [...cutter.add(bytes), ...cutter.end()];
     expect(packed.length).toBe(superBlocks.length);
     const store = new BlockStore({ reference: 0, cipherPass: null, prior: null }, testRandom());
     // The super blocks as stock stored them in the place of ours.
@@ -182,7 +182,7 @@ describe("a cutter", () => {
   it("serves several repositories at once, each with its own passphrase and places", async () => {
     const bytes = sampleBytes(9 * BLOCK);
     const cutter = new BlockCutter(SETTINGS, hash);
-    const packed = await Promise.all([...cutter.add(bytes), ...cutter.end()]);
+    const packed = [...cutter.add(bytes), ...cutter.end()];
     const stored = [
       { cipherPass: null, place: { bundleId: 0, offsetBytes: 0 } },
       { cipherPass: "one", place: { bundleId: 4, offsetBytes: 12 } },
