@@ -11,9 +11,9 @@ import { type FetchWalJob, fetchTo } from "./archiveGet";
 import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "./backup/copyBatch";
 import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
-import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "./verifyBundle";
 import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "./sync/copyFiles";
 import { type CopyWalJob, copyWalFile } from "./sync/copyWal";
+import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "./verifyBundle";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "./verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "./walFile";
 
@@ -24,10 +24,10 @@ interface JobKinds {
   readonly fetchWal: { readonly job: FetchWalJob; readonly result: undefined };
   readonly packWal: { readonly job: PackWalJob; readonly result: PackedWal };
   readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
-  readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
-  readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
   readonly syncFiles: { readonly job: CopyFilesJob; readonly result: CopyFilesResult };
   readonly syncWal: { readonly job: CopyWalJob; readonly result: undefined };
+  readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
+  readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
 }
 
 export type Job = JobKinds[keyof JobKinds]["job"];
@@ -63,16 +63,16 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
       return packWal(job);
     case "restoreFile":
       return restoreFile(job, repo, ctx);
+    case "syncFiles":
+      return copyFiles(job, repo, ctx);
+    case "syncWal":
+      return copyWalFile(job, repo, ctx);
     case "verifyBundle":
       return verifyBundle(job, repo);
     case "verifyFile":
       return verifyFile(job, repo);
   }
 }
-    case "syncFiles":
-      return copyFiles(job, repo, ctx);
-    case "syncWal":
-      return copyWalFile(job, repo, ctx);
 
 /** A pool without threads: jobs run in this one, `slots` at a time at the callers' choice. */
 export function inlinePool(repos: ReadonlyMap<number, Repository>, ctx: Context, slots: number): JobPool {

@@ -2,7 +2,7 @@
  * Worker threads that run jobs: each is this same program started as a thread, with its own connections to every repository.
  *
  * Threads start when there is work for them: each costs a tenth of a second of processor time, and an incremental backup may find nothing to
- * do. A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
+ * do. Who knows that there will be work warms the pool, so that they start while it still reads what to do. A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
  * as errors; the pool goes on with the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
  */
 import { Worker } from "node:worker_threads";
@@ -61,6 +61,10 @@ class WorkerPool implements JobPool {
       this.#queue.push({ job, waiting: { resolve, reject } });
       this.#dispatch();
     });
+  }
+
+  warm(): void {
+    while (!this.#signal.aborted && this.#threads.length < this.slots) this.#addThread();
   }
 
   async close(): Promise<void> {

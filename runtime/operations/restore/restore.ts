@@ -84,6 +84,7 @@ interface Plan {
 export async function restore(repos: readonly Repository[], deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<RestoreOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
   await requireStopped(options.dataDirectory);
+  deps.pool.warm?.();
   const sources = await openSources(repos, options, ctx);
   const plan = await planRestore(sources, deps, options, ctx);
   const { manifest, layout } = plan;

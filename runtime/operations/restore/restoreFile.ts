@@ -7,24 +7,24 @@
  */
 import { createHash } from "node:crypto";
 import {
-  chownSync,
   closeSync,
   constants,
   fchmodSync,
   fchownSync,
+  fdatasync,
   fstatSync,
   fsync,
   ftruncateSync,
   futimesSync,
   openSync,
   readSync,
-  utimesSync,
   writeSync,
 } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
 import type { BlockSource } from "../../format/blockSource";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
@@ -67,10 +67,7 @@ export interface RestoreFileResult {
 }
 
 export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
-  if (job.delta && (await hasContent(job))) {
-    applyAttributes(job);
-    return { repoKey: null, kept: true, warnings: [] };
-  }
+  if (job.delta && (await keepsContent(job))) return { repoKey: null, kept: true, warnings: [] };
   const fd = openDestination(job);
   try {
     const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(fd, job, repo, ctx);
@@ -78,7 +75,7 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
     fchmodSync(fd, job.mode);
     if (job.owner !== null) fchownSync(fd, job.owner.uid, job.owner.gid);
     futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
-    await synced(fd, job);
+    await flushed(fsync, fd, job);
     return result;
   } finally {
     closeSync(fd);
@@ -103,9 +100,9 @@ function usesBlocks({ delta, sources }: RestoreFileJob): boolean {
 }
 
 /** In the thread pool: the disk takes its time, and other jobs of this thread go on. */
-async function synced(fd: number, { destination }: RestoreFileJob): Promise<void> {
+async function flushed(sync: typeof fsync, fd: number, { destination }: RestoreFileJob): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    fsync(fd, (error) => (error === null ? resolve() : reject(systemError("fileSync", `sync file '${destination}'`, destination, error))));
+    sync(fd, (error) => (error === null ? resolve() : reject(systemError("fileSync", `sync file '${destination}'`, destination, error))));
   });
 }
 
@@ -133,14 +130,58 @@ async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repo
 /** Each piece is hashed and written while it is in the processor's cache. */
 async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
   const hash = createHash("sha1");
+  const flush = new EarlyFlush(fd, job);
   let offsetBytes = 0;
-  for await (const chunk of openSource(source, repo)) {
-    if (offsetBytes + chunk.length > job.sizeBytes) break;
-    hash.update(chunk);
-    writeFully(fd, chunk, offsetBytes, job);
-    offsetBytes += chunk.length;
+  try {
+    for await (const chunk of openSource(source, repo)) {
+      if (offsetBytes + chunk.length > job.sizeBytes) break;
+      hash.update(chunk);
+      writeFully(fd, chunk, offsetBytes, job);
+      offsetBytes += chunk.length;
+      flush.written(chunk.length);
+    }
+  } finally {
+    await flush.end();
   }
   requireContent(job, source, offsetBytes, hash.digest("hex"));
+}
+
+const FLUSH_SIZE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Has the disk take a large file while the next part of it is unpacked, so that little is left for the sync at its end. The kernel tells a
+ * failed write only once per open file: an error here is the file's.
+ */
+class EarlyFlush {
+  readonly #fd: number;
+  readonly #job: RestoreFileJob;
+  #waitingBytes = 0;
+  #running: Promise<void> | null = null;
+  #failure: unknown;
+
+  constructor(fd: number, job: RestoreFileJob) {
+    this.#fd = fd;
+    this.#job = job;
+  }
+
+  written(sizeBytes: number): void {
+    this.#waitingBytes += sizeBytes;
+    if (this.#waitingBytes < FLUSH_SIZE_BYTES || this.#running !== null) return;
+    this.#waitingBytes = 0;
+    this.#running = flushed(fdatasync, this.#fd, this.#job)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#running = null;
+      });
+  }
+
+  /** Before this the file must not be closed. */
+  async end(): Promise<void> {
+    await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
 }
 
 /** What the file has of its blocks already stays, unless the whole turns out wrong with it: checksums of blocks are short. */
@@ -214,9 +255,8 @@ function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: Res
   }
 }
 
-const READ_SIZE_BYTES = 256 * 1024;
-
-async function hasContent({ destination, sizeBytes, sha1 }: RestoreFileJob): Promise<boolean> {
+/** True when the file has the right bytes; owner and time are right then too. */
+async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
   let fd: number;
   try {
     fd = openSync(destination, "r");
@@ -224,25 +264,34 @@ async function hasContent({ destination, sizeBytes, sha1 }: RestoreFileJob): Pro
     return false;
   }
   try {
-    return fstatSync(fd).size === sizeBytes && (await sha1Of(fd, sizeBytes)) === sha1;
+    const info = fstatSync(fd);
+    if (info.size !== sizeBytes || (await sha1Of(fd, sizeBytes)) !== sha1) return false;
+    if (owner !== null && (info.uid !== owner.uid || info.gid !== owner.gid)) fchownSync(fd, owner.uid, owner.gid);
+    if (info.mtimeMs !== modifiedAtS * 1000) futimesSync(fd, modifiedAtS, modifiedAtS);
+    return true;
   } finally {
     closeSync(fd);
   }
 }
 
+const READ_SIZE_BYTES = 256 * 1024;
+/** Other jobs of this thread, and the pool, are heard after so much. */
+const TURN_SIZE_BYTES = 8 * 1024 * 1024;
+/** One for the thread: what is in it is hashed before anybody else has a turn. */
+let sharedBuffer: Buffer | undefined;
+
+/** @param sizeBytes about how long the file is: a short one is hashed at once */
 async function sha1Of(fd: number, sizeBytes: number): Promise<string> {
-  const hash = createHash("sha1");
-  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_SIZE_BYTES, Math.max(sizeBytes, 1)));
-  let offsetBytes = 0;
-  for (let readBytes = 0; (readBytes = readSync(fd, buffer, 0, buffer.length, offsetBytes)) > 0; ) {
-    hash.update(buffer.subarray(0, readBytes));
-    offsetBytes += readBytes;
-    if (readBytes === READ_SIZE_BYTES) await setImmediate();
+  sharedBuffer ??= Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
+  const buffer = sharedBuffer;
+  const first = readSync(fd, buffer, 0, buffer.length, 0);
+  if (first === sizeBytes && first < buffer.length) return sha1Hex(buffer.subarray(0, first));
+  const hash = createHash("sha1").update(buffer.subarray(0, first));
+  let offsetBytes = first;
+  for (let readBytes = first; readBytes > 0; offsetBytes += readBytes) {
+    if (offsetBytes % TURN_SIZE_BYTES === 0) await setImmediate();
+    readBytes = readSync(fd, buffer, 0, buffer.length, offsetBytes);
+    hash.update(readBytes === buffer.length ? buffer : buffer.subarray(0, readBytes));
   }
   return hash.digest("hex");
-}
-
-function applyAttributes(job: RestoreFileJob): void {
-  if (job.owner !== null) chownSync(job.destination, job.owner.uid, job.owner.gid);
-  utimesSync(job.destination, job.modifiedAtS, job.modifiedAtS);
 }

@@ -84,6 +84,17 @@ describe("worker threads", () => {
     await threads.close();
   });
 
+  it("start when they are warmed, and end without work or do it", async () => {
+    const idle = pool(2);
+    idle.warm?.();
+    await idle.close();
+    const threads = pool(2);
+    threads.warm?.();
+    threads.warm?.();
+    expect((await run(threads, "file1", "content 1")).status).toBe("ok");
+    await threads.close();
+  });
+
   it("answer with the job's own error", async () => {
     const threads = pool(1);
     const restore = {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -106,6 +106,16 @@ describe("restoring a block incremental file", () => {
     expect(await restore({ delta: true }, [damaged(FULL)])).toEqual({ repoKey: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
     expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+  });
+
+  it("as a delta leaves a file alone that is right, and sets a time that is not", async () => {
+    await restore();
+    const before = statSync(path, { bigint: true });
+    expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+    expect(statSync(path, { bigint: true }).ctimeNs).toBe(before.ctimeNs);
+    utimesSync(path, 1, 1);
+    expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+    expect(statSync(path).mtimeMs).toBe(1_795_158_239_000);
   });
 
   it("goes on in another repository with what the first one could not give", async () => {
