@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type BuildOptions, build as bundle } from "esbuild";
+import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
 import { projectFolder, withLock } from "./cache";
 import { run } from "./process";
 import { formatBytes, type Progress } from "./progress";
@@ -38,10 +38,39 @@ export async function build(progress: Progress, options: { readonly force?: bool
   });
 }
 
+/** Packages that only some commands or repositories need: three quarters of the bundle. */
+const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4"];
+
 /** How esbuild makes one file of `runtime/`. */
 export function runtimeBundle(root: string) {
   return {
+    ...bundleOptions(root),
     entryPoints: [join(root, "runtime", "main.ts")],
+    plugins: [deferPackages(root)],
+  } as const satisfies BuildOptions;
+}
+
+/**
+ * Carries whole packages as text, which is compiled when the program first imports one: V8 looks through every function when it loads a file,
+ * and each worker thread loads it again, at twenty milliseconds per megabyte.
+ */
+function deferPackages(root: string): Plugin {
+  return {
+    name: "defer-packages",
+    setup: ({ onResolve, onLoad }) => {
+      onResolve({ filter: new RegExp(`^(${DEFERRED.join("|")})$`) }, ({ path }) => ({ path, namespace: "deferred" }));
+      onLoad({ filter: /.*/, namespace: "deferred" }, async ({ path }) => {
+        const result = await bundle({ ...bundleOptions(root), entryPoints: [path], write: false });
+        const words = ["exports", "require", "module", "__filename", "__dirname"];
+        const compile = `require("node:vm").compileFunction(${JSON.stringify(result.outputFiles[0]?.text)}, ${JSON.stringify(words)}, { filename: ${JSON.stringify(path)} })`;
+        return { contents: `${compile}(exports, require, module, __filename, __dirname);`, loader: "js", resolveDir: root };
+      });
+    },
+  };
+}
+
+function bundleOptions(root: string) {
+  return {
     bundle: true,
     platform: "node",
     target: "node22",
