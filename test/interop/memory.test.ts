@@ -1,6 +1,7 @@
 /**
  * Memory does not follow the size of the data: a relation of 2 GiB (sparse, so that reading it costs no disk) and 256 MiB of incompressible
- * bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a restore.
+ * bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a restore. It follows the number of files only:
+ * 20,000 small ones, 200,000 with `PGBACKSTOP_LONG=1`.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
@@ -15,6 +16,10 @@ import { TestBed } from "../harness/testBed";
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 const PEAK_MIB_MAX = 300;
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+const FILE_COUNT = LONG ? 200_000 : 20_000;
+/** Threads and program take 250 of it however few the files are. */
+const FILES_PEAK_MIB_MAX = LONG ? 600 : 400;
 
 describe("memory", async () => {
   const parts = await findParts("memory of a large backup", 18, "2.60");
@@ -50,6 +55,52 @@ describe("memory", async () => {
     expect(restore.peakMib).toBeLessThan(PEAK_MIB_MAX);
   });
 });
+
+describe("memory for files", async () => {
+  const title = `${FILE_COUNT} small files`;
+  const parts = await findParts(title, 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  test(`${title}, backed up in full and again, verified, shown, restored and expired`, async (context) => {
+    const bed = await TestBed.create({ binaries: parts.binaries, repos: [{ compressType: "zst", options: { bundle: "y" } }] });
+    context.onTestFinished(() => bed.remove());
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    addSmallFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
+    const place = join(bed.folder, "side", "restored");
+    mkdirSync(place, { mode: 0o700 });
+    giveTo(place, bed.cluster.user);
+    const restore = ["restore", `--pg1-path=${place}`, "--process-max=2"];
+    const commands = [
+      ["backup", "--process-max=2", "--type=full"],
+      ["backup", "--process-max=2", "--type=incr"],
+      ["verify", "--process-max=2"],
+      ["info"],
+      restore,
+      [...restore, "--delta"],
+      ["expire", "--repo1-retention-full=1"],
+    ];
+    for (const command of commands) {
+      const cost = await measured(bed, command);
+      report(`${command[0]} ${command.at(-1)} of ${title}`, cost);
+      expect(cost.exitCode, cost.log).toBe(0);
+      expect(cost.peakMib, command.join(" ")).toBeLessThan(FILES_PEAK_MIB_MAX);
+    }
+  });
+});
+
+/** Relations of one empty page each that no catalog knows. */
+function addSmallFiles(bed: TestBed, databaseOid: string): void {
+  const folder = join(bed.cluster.dataPath, "base", databaseOid);
+  const page = Buffer.alloc(8192);
+  for (let file = 0; file < FILE_COUNT; file++) {
+    const path = join(folder, String(9_000_000 + file));
+    writeFileSync(path, page, { mode: 0o600 });
+    giveTo(path, bed.cluster.user);
+  }
+}
 
 /** Two segments of a relation that no catalog knows, and a file of random bytes; PostgreSQL leaves both alone. */
 function addLargeFiles(bed: TestBed, databaseOid: string): void {
