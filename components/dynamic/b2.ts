@@ -180,7 +180,9 @@ export async function bucketDiff(_id: string, olds: Partial<BucketOutputs>, news
 export async function bucketCreate(inputs: BucketInputs): Promise<{ id: string; outs: BucketOutputs }> {
   const client = loadClient();
   const { found, adopted } = await createBucket(client, wantedBucket(inputs), tell);
-  return { id: found.bucketId, outs: await bucketOutputs(client, inputs, found, adopted) };
+  const outs = await bucketOutputs(client, inputs, found, adopted);
+  // With the endpoint: of what a bucket tells, previews of a change know the id alone, and databases need both.
+  return { id: `${outs.s3Endpoint}/${found.bucketId}`, outs };
 }
 
 export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<{ outs: BucketOutputs }> {
@@ -188,7 +190,7 @@ export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, new
   // Said to be taken over once, it is never deleted again, whatever is said later.
   const adopted = olds.adopted === true || news.adopt === true;
   const prefixes = (olds.lifecycleRules ?? []).map((rule) => rule.prefix);
-  const found = await updateBucket(client, id, wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
+  const found = await updateBucket(client, bucketIdOf(id), wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
   return { outs: await bucketOutputs(client, news, found, adopted) };
 }
 
@@ -198,7 +200,7 @@ export async function bucketRead(
   props: Partial<BucketOutputs> = {},
 ): Promise<{ id: string; props?: BucketOutputs; inputs?: BucketInputs }> {
   const client = loadClient();
-  const found = await findBucket(client, id);
+  const found = await findBucket(client, bucketIdOf(id));
   if (found === null) {
     tell(`bucket ${props.bucketName ?? id} is gone`);
     return { id: "" };
@@ -213,7 +215,7 @@ export async function bucketRead(
 export async function bucketDelete(id: string, props: Partial<BucketOutputs>): Promise<void> {
   // A state that does not say it was made here is no reason to delete.
   const { owner = "", adopted = true, forceDestroy = false } = props;
-  await deleteBucket(loadClient(), id, { owner, adopted, forceDestroy }, tell);
+  await deleteBucket(loadClient(), bucketIdOf(id), { owner, adopted, forceDestroy }, tell);
 }
 
 export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Promise<Checked<KeyInputs>> {
@@ -277,6 +279,11 @@ export async function keyDelete(id: string): Promise<void> {
 }
 
 const FLAGS = ["adopt", "replaceLifecycleRules", "forceDestroy"] as const;
+
+/** The bucket's own id in that of the resource: `s3.eu-central-003.backblazeb2.com/4a48fe8875c6214145260818`. */
+function bucketIdOf(id: string): string {
+  return id.split("/").at(-1) ?? id;
+}
 
 function checkBucketName(name: string | undefined): CheckFailure[] {
   if (name === undefined) return [];

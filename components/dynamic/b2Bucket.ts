@@ -78,7 +78,7 @@ const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
  *
  * Who signs in is configuration: `b2:applicationKeyId` and `b2:applicationKey` of the stack, else the environment's B2_APPLICATION_KEY_ID and
  * B2_APPLICATION_KEY. The bucket is marked in its info as that of this project, stack and name; a bucket with another mark is refused.
- * Destroying it fails while there is anything in it, unless `forceDestroy` says otherwise.
+ * The resource's id is `<S3 endpoint>/<bucket id>`. Destroying it fails while there is anything in it, unless `forceDestroy` says otherwise.
  *
  * `new B2Bucket("backups", { bucketName: "acme-orders-pg", lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 14 }] });`
  */

@@ -176,8 +176,8 @@ export class B2Repository extends pulumi.ComponentResource {
     if (keys.reader === true) this.readerCredentials = createKey("reader");
     if (keys.recovery === true) this.recoveryCredentials = createKey("recovery");
 
-    this.endpoint = bucket.s3Endpoint;
-    this.region = bucket.s3Region;
+    this.endpoint = factsOf(bucket).endpoint;
+    this.region = factsOf(bucket).region;
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
     this.target = targetOf(name, args, plan, path, bucket, writer);
     this.registerOutputs({
@@ -218,6 +218,12 @@ function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: 
   );
 }
 
+/** From the id of the resource, which a preview knows even while the bucket is about to change: what depends on it shows no change then. */
+function factsOf(bucket: B2Bucket): { endpoint: pulumi.Output<string>; region: pulumi.Output<string>; bucketId: pulumi.Output<string> } {
+  const part = (index: number): pulumi.Output<string> => bucket.id.apply((id) => id.split("/")[index] ?? "");
+  return { endpoint: part(0), region: part(0).apply((endpoint) => endpoint.split(".")[1] ?? ""), bucketId: part(1) };
+}
+
 /** Keys come and go: neither protected nor kept, so that a rotation can delete the old ones. */
 function createApplicationKey(
   parent: pulumi.Resource,
@@ -233,7 +239,7 @@ function createApplicationKey(
     {
       keyName: `${keyName}${ending}`,
       capabilities: [...B2_CAPABILITIES[role]],
-      bucketIds: [bucket.bucketId],
+      bucketIds: [factsOf(bucket).bucketId],
       ...(keys.rotationTrigger === undefined ? {} : { rotationTrigger: keys.rotationTrigger }),
     },
     { parent, protect: false, retainOnDelete: false },
@@ -258,8 +264,8 @@ function targetOf(
     offSite: true,
     s3: {
       bucket: bucket.bucketName,
-      endpoint: bucket.s3Endpoint,
-      region: bucket.s3Region,
+      endpoint: factsOf(bucket).endpoint,
+      region: factsOf(bucket).region,
       uriStyle: "path",
       quirks: "b2",
       credentials,

@@ -97,10 +97,11 @@ describe("a bucket", () => {
   test("is made private, marked, with its rules; endpoint and region come from the account", async () => {
     const { id, outs } = await bucketCreate(wanted);
     const bucket = server.bucket("acme-orders");
-    expect(bucket).toMatchObject({ bucketId: id, bucketType: "allPrivate", bucketInfo: { "pgbackstop-owner": OWNER }, lifecycleRules: [RULE_BODY] });
+    expect(id).toBe(`s3.test-central-009.backblazeb2.com/${bucket.bucketId}`);
+    expect(bucket).toMatchObject({ bucketType: "allPrivate", bucketInfo: { "pgbackstop-owner": OWNER }, lifecycleRules: [RULE_BODY] });
     expect(outs).toEqual({
       ...wanted,
-      bucketId: id,
+      bucketId: bucket.bucketId,
       accountId: server.accountId,
       s3Endpoint: "s3.test-central-009.backblazeb2.com",
       s3Region: "test-central-009",
@@ -122,8 +123,8 @@ describe("a bucket", () => {
 
   test("whose answer got lost is found by its mark and finished", async () => {
     server.plan("b2_create_bucket", lost);
-    const { id, outs } = await bucketCreate(locked);
-    expect(server.buckets.map((bucket) => bucket.bucketId)).toEqual([id]);
+    const { outs } = await bucketCreate(locked);
+    expect(server.buckets.map((bucket) => bucket.bucketId)).toEqual([outs.bucketId]);
     expect([countOf("b2_create_bucket"), outs.adopted]).toEqual([2, false]);
     expect(server.bucket("acme-orders").defaultRetention.mode).toBe("governance");
   });
@@ -295,7 +296,7 @@ describe("taking over a bucket", () => {
     server.addFile(bucket);
     bucket.defaultRetention = { mode: "compliance", period: { duration: 1, unit: "years" } };
     const { id, outs } = await bucketCreate(adopt);
-    expect([id, outs.adopted, outs.lifecycleRules]).toEqual([bucket.bucketId, true, adopt.lifecycleRules]);
+    expect([outs.bucketId, outs.adopted, outs.lifecycleRules]).toEqual([bucket.bucketId, true, adopt.lifecycleRules]);
     expect(bucket).toMatchObject({
       bucketInfo: { team: "shop", "pgbackstop-owner": OWNER, "pgbackstop-adopted": "yes" },
       lifecycleRules: [photos, { ...RULE_BODY, fileNamePrefix: "pgbackrest/" }],
@@ -321,7 +322,7 @@ describe("taking over a bucket", () => {
     const { outs: after } = await bucketUpdate(id, outs, { ...adopt, adopt: false });
     expect(after.adopted).toBe(true);
     const again = await bucketCreate({ ...adopt, adopt: false });
-    expect([again.id, again.outs.adopted]).toEqual([bucket.bucketId, true]);
+    expect([again.outs.bucketId, again.outs.adopted]).toEqual([bucket.bucketId, true]);
     await bucketDelete(id, { owner: OWNER });
     expect(server.buckets).toEqual([bucket]);
   });

@@ -1,0 +1,231 @@
+/** `B2Repository` on the real engine, with Backblaze's native API played by a double: what is made, kept, changed, taken over and deleted. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { B2RepositoryArgs } from "../../components/repositories/b2Repository";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { type B2Key, B2ServerDouble } from "../harness/b2Server";
+import { findSecrets, holdsSecret } from "../harness/secrets";
+
+type Package = typeof import("../../components/index");
+
+const NAME = "acme-orders-pg";
+const ARGS: B2RepositoryArgs = { bucket: { create: { name: NAME } }, immutableDays: 14, credentials: { create: { reader: true } } };
+const RULE = {
+  fileNamePrefix: "",
+  daysFromHidingToDeleting: 15,
+  daysFromUploadingToHiding: null,
+  daysFromStartingToCancelingUnfinishedLargeFiles: 2,
+};
+
+let server: B2ServerDouble;
+let place: ProgramFolder;
+let built: Package;
+let config: Record<string, { value: string; secret?: boolean }>;
+/** Everything that the engine printed, for the search for secrets at the end. */
+const printed: string[] = [];
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  server = await B2ServerDouble.start();
+  place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-b2-")), { cli, passphrase: "state passphrase of the test" });
+  // The built package, as a user's program finds it: its dynamic resources are serialized as they are.
+  built = createRequire(join(place.folder, "program.cjs"))("pgbackstop") as Package;
+  config = {
+    "b2:applicationKeyId": { value: server.admin.applicationKeyId },
+    "b2:applicationKey": { value: server.admin.applicationKey, secret: true },
+    "b2:endpoint": { value: server.endpoint },
+  };
+});
+afterAll(async () => {
+  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  await server?.stop();
+});
+
+async function open(args: B2RepositoryArgs = ARGS, opts: ComponentResourceOptions = {}, stackName = "prod"): Promise<Stack> {
+  const stack = await openStack(place, stackName, async () => {
+    const repository = new built.B2Repository("orders-b2", args, opts);
+    return {
+      location: repository.location,
+      endpoint: repository.endpoint,
+      region: repository.region,
+      writer: repository.target.s3?.credentials?.secretAccessKey,
+      writerId: repository.target.s3?.credentials?.accessKeyId,
+      reader: repository.readerCredentials?.secretAccessKey,
+    };
+  });
+  await stack.setAllConfig(config);
+  return stack;
+}
+
+async function preview(stack: Stack, diff = false): Promise<{ text: string; changes: object }> {
+  const { stdout, stderr, changeSummary } = await stack.preview({ diff });
+  printed.push(stdout, stderr);
+  return { text: stdout + stderr, changes: changeSummary };
+}
+
+async function up(stack: Stack): Promise<{ changes: object; text: string; outputs: Record<string, { value: unknown; secret: boolean }> }> {
+  const { outputs, stdout, stderr, summary } = await stack.up();
+  printed.push(stdout, stderr);
+  return { changes: summary.resourceChanges ?? {}, text: stdout, outputs };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<string> {
+  const text = await work.then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  printed.push(text);
+  return text;
+}
+
+/** The key of that role: there is one at a time. */
+function keyOf(role: string): B2Key {
+  const keys = server.keys.filter((key) => key.keyName.startsWith(`pgbackstop-prod-orders-b2-${role}-`));
+  expect(keys.map((key) => key.keyName)).toHaveLength(1);
+  return keys[0] as B2Key;
+}
+
+function changesSince(count: number): string[] {
+  return server.calls.slice(count).filter((call) => /create|update|delete/.test(call));
+}
+
+test("a preview tells what would be made, and makes nothing", async () => {
+  const { changes, text } = await preview(await open());
+  expect(changes).toEqual({ create: 5 });
+  expect(text).toContain('location: "s3://acme-orders-pg/pgbackrest"');
+  expect(server.calls).toEqual([]);
+});
+
+test("an update makes bucket and keys with the least rights; secrets are secret; a lost answer is no harm", async () => {
+  server.plan("b2_create_bucket", { kind: "loseAnswer" });
+  server.plan("b2_authorize_account", { kind: "refuse", status: 503, code: "service_unavailable", retryAfter: "0" });
+  const { changes, outputs } = await up(await open());
+  expect(changes).toEqual({ create: 5 });
+  expect(server.bucket(NAME)).toMatchObject({
+    bucketType: "allPrivate",
+    bucketInfo: { "pgbackstop-owner": "pgbackstop-local/prod/orders-b2-bucket" },
+    lifecycleRules: [RULE],
+    fileLockEnabled: true,
+    defaultRetention: { mode: "governance", period: { duration: 14, unit: "days" } },
+  });
+  expect(keyOf("writer")).toMatchObject({
+    capabilities: ["listBuckets", "listFiles", "readFiles", "writeFiles"],
+    bucketIds: [server.bucket(NAME).bucketId],
+    isMultiBucket: false,
+  });
+  expect(keyOf("reader").capabilities).toEqual(["listBuckets", "listFiles", "readFiles"]);
+  expect(outputs["writer"]).toEqual({ value: keyOf("writer").applicationKey, secret: true });
+  expect(outputs["reader"]).toEqual({ value: keyOf("reader").applicationKey, secret: true });
+  expect(outputs["writerId"]?.secret).toBe(true);
+  expect(outputs["endpoint"]).toEqual({ value: "s3.test-central-009.backblazeb2.com", secret: false });
+  expect(outputs["region"]?.value).toBe("test-central-009");
+});
+
+test("a second update and a refresh change nothing", async () => {
+  const count = server.calls.length;
+  const stack = await open();
+  expect((await up(stack)).changes).toEqual({ same: 5 });
+  const refreshed = await stack.refresh();
+  printed.push(refreshed.stdout);
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 5 });
+  expect((await preview(stack)).changes).toEqual({ same: 5 });
+  expect(changesSince(count)).toEqual([]);
+});
+
+test("a changed argument shows as one update in place; taking the lock off is refused before anything is done", async () => {
+  const stack = await open({ ...ARGS, undeleteDays: 60 });
+  const shown = await preview(stack, true);
+  expect(shown.changes).toEqual({ same: 3, update: 2 });
+  // Keys do not wait for a bucket that only changes, and the endpoint stays known.
+  expect(shown.text).not.toContain("writer-key");
+  expect(shown.text).toMatch(/deleteHiddenAfterDays *: 15 => 60/);
+  expect((await up(stack)).changes).toEqual({ same: 3, update: 2 });
+  expect(server.bucket(NAME).lifecycleRules).toEqual([{ ...RULE, daysFromHidingToDeleting: 60 }]);
+  const { immutableDays: _days, ...unlocked } = ARGS;
+  expect(await failureOf((await open(unlocked)).preview())).toContain("object lock cannot be taken off a bucket of Backblaze");
+});
+
+test("what was changed by hand shows in a refresh, and the next update puts it right", async () => {
+  server.changeByHand(NAME, { lifecycleRules: [{ ...RULE, daysFromUploadingToHiding: 30 }], bucketType: "allPublic" });
+  server.keys.splice(server.keys.indexOf(keyOf("reader")), 1);
+  const stack = await open();
+  const refreshed = await stack.refresh();
+  printed.push(refreshed.stdout);
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 3, update: 1, delete: 1 });
+  expect(refreshed.stdout).toContain(`changed by hand: bucket ${NAME}: it is public`);
+  expect(refreshed.stdout).toContain("hideUploadedAfterDays");
+  expect((await up(stack)).changes).toMatchObject({ create: 1, update: expect.any(Number) as number });
+  expect(server.bucket(NAME)).toMatchObject({ lifecycleRules: [RULE], bucketType: "allPrivate" });
+  keyOf("reader");
+});
+
+test("new keys are made before the old ones are deleted", async () => {
+  const old = keyOf("writer").applicationKeyId;
+  const count = server.calls.length;
+  const { changes, outputs } = await up(await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
+  expect(changes).toMatchObject({ replace: 2 });
+  expect(changesSince(count).map((call) => call.split(" ")[0])).toEqual([
+    ...["b2_create_key", "b2_create_key"],
+    // Each by version 4, which does not know it, then by version 3.
+    ...["b2_delete_key", "b2_delete_key", "b2_delete_key", "b2_delete_key"],
+  ]);
+  expect(keyOf("writer").applicationKeyId).not.toBe(old);
+  expect(outputs["writer"]?.value).toBe(keyOf("writer").applicationKey);
+});
+
+const ROTATED: B2RepositoryArgs = { ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } };
+
+test("a destroy is refused while the bucket is protected, and then leaves it with its backups", async () => {
+  server.addFile(server.bucket(NAME));
+  expect(await failureOf((await open(ROTATED)).destroy())).toContain("protected");
+  const stack = await open(ROTATED, { protect: false });
+  await up(stack);
+  const destroyed = await stack.destroy();
+  printed.push(destroyed.stdout);
+  expect(server.bucket(NAME).files).toHaveLength(1);
+  expect(server.keys).toEqual([server.admin]);
+});
+
+test("a bucket that was left is known again by its mark, and deleted only when everything says so", async () => {
+  const bucket = server.bucket(NAME);
+  const forced = { ...ARGS, bucket: { create: { name: NAME, forceDestroy: true } }, credentials: { create: {} } };
+  const stack = await open(forced, { protect: false, retainOnDelete: false });
+  await up(stack);
+  expect(server.buckets).toEqual([bucket]);
+  const destroyed = await stack.destroy();
+  printed.push(destroyed.stdout);
+  expect(destroyed.stdout).toContain(`emptying bucket ${NAME}, as forceDestroy says`);
+  expect(server.buckets).toEqual([]);
+});
+
+test("a bucket that exists is refused unless it is taken over, and a destroy lets it go as it was", async () => {
+  const photos = { ...RULE, fileNamePrefix: "photos/" };
+  const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
+  const args = { bucket: { create: { name: NAME } } };
+  expect(await failureOf((await open(args, {}, "other")).up())).toContain(`to use it say so: bucket: { existing: { name: "${NAME}" } }`);
+  const stack = await open({ bucket: { existing: { name: NAME } } }, { protect: false, retainOnDelete: false }, "other");
+  expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
+  expect(bucket.lifecycleRules).toEqual([photos, { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 }]);
+  expect((await preview(stack)).changes).toEqual({ same: 4 });
+  const destroyed = await stack.destroy();
+  printed.push(destroyed.stdout);
+  expect(destroyed.stdout).toContain("was taken over, not made: it stays as it is");
+  expect(server.buckets).toEqual([bucket]);
+  expect(bucket.bucketInfo).toEqual({ team: "shop" });
+});
+
+test("no key and no token is in the state or in what the engine printed", () => {
+  const secrets = server.secrets();
+  expect(secrets.length).toBeGreaterThan(8);
+  expect(findSecrets(join(place.folder, "state"), secrets)).toEqual([]);
+  expect(holdsSecret(printed.join("\n"), secrets)).toBe(false);
+  // The search sees what is there: the state names the bucket.
+  expect(findSecrets(join(place.folder, "state"), [NAME]).length).toBeGreaterThan(0);
+});
