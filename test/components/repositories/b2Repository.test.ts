@@ -16,13 +16,11 @@ beforeAll(async () => {
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
-      newResource: ({ type, name, inputs, id }) => {
+      newResource: ({ type, name, inputs }) => {
         declared.push({ type, name, inputs: inputs as Record<string, unknown> });
         const isKey = type.endsWith("B2ApplicationKey");
-        const made = isKey
-          ? { applicationKeyId: `id-${name}`, applicationKey: `secret-${name}` }
-          : { bucketId: `bucket-${name}`, s3Endpoint: "s3.eu-central-003.backblazeb2.com", s3Region: "eu-central-003" };
-        return { id: id ?? name, state: { ...(inputs as object), ...made } };
+        const made = isKey ? { applicationKeyId: `id-${name}`, applicationKey: `secret-${name}` } : {};
+        return { id: isKey ? name : `s3.eu-central-003.backblazeb2.com/bucket-${name}`, state: { ...(inputs as object), ...made } };
       },
     },
     "shop",
