@@ -3,6 +3,7 @@ import { findEngine, type EngineRow } from "../engines";
 import { type Finding, finding } from "../findings";
 import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../plan";
 import { firstMeeting, parseCron, shiftCron } from "../schedule";
+import { isUnknown } from "../unknown";
 import { compareVersions, isOlder } from "../versions";
 
 /** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
@@ -45,6 +46,10 @@ export function checkClusterEngine(plan: ClusterPlan): Finding[] {
         'set backupTarget: "primary", or use engine "runtime"',
       ),
     );
+  }
+  if (!isUnknown(plan.instances) && !(Number.isInteger(plan.instances) && plan.instances >= 1)) {
+    const fact = `${plan.instances} instances: CloudNativePG demands at least 1`;
+    found.push(finding("PB096", "instances", fact, 'to stop a cluster set the annotation cnpg.io/hibernation: "on"'));
   }
   for (const schedule of plan.schedules) {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;

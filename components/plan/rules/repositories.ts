@@ -1,6 +1,7 @@
 /** Each repository by itself, and that no two share a place. Pure. */
 import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../defaults";
+import { type EngineRow, findEngine } from "../engines";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan, RepositoryPlan } from "../plan";
 import { locationOf } from "../topology";
@@ -10,10 +11,11 @@ import { isBelow, isWithin } from "./values";
 const RETENTION_MAX = 9999999;
 
 /** Findings in the order of the repositories. @param dataDirectory of PostgreSQL, where it is on the same machine */
-export function checkRepositories({ repositories }: DatabasePlan, dataDirectory: string | undefined): Finding[] {
+export function checkRepositories({ engine, repositories }: DatabasePlan, dataDirectory: string | undefined): Finding[] {
+  const row = findEngine(engine);
   return [
     ...checkRepositoryCount(repositories),
-    ...repositories.flatMap((repository) => checkRepository(repository, dataDirectory)),
+    ...repositories.flatMap((repository) => [...checkRepository(repository, dataDirectory), ...checkEncryption(repository, row)]),
     ...checkSharedPlaces(repositories),
   ];
 }
@@ -37,17 +39,6 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
     );
   }
   found.push(...checkRetention(repository, path));
-  if (repository.kind !== "posix" && !repository.encrypted) {
-    const place = repository.kind === "s3" ? "bucket" : "directory on the server";
-    found.push(
-      finding(
-        "PB007",
-        `${path}.at`,
-        `backups leave this machine unencrypted: whoever can read the ${place} can read the database`,
-        "set cipher: new CipherPassphrase(…).ref on the repository",
-      ),
-    );
-  }
   found.push(...checkCompression(repository, `${path}.compress`));
   if (
     repository.kind === "posix" &&
@@ -67,6 +58,20 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
   }
   found.push(...checkS3(repository, path), ...checkSftp(repository, path));
   return found;
+}
+
+/** An engine that cannot encrypt is a choice, a forgotten passphrase is a mistake. */
+function checkEncryption({ encrypted, kind, name, place }: RepositoryPlan, row: EngineRow | null): Finding[] {
+  if (kind === "posix" || encrypted) return [];
+  const path = `repositories.${name}.at`;
+  if (row?.encrypts === false) {
+    if (!place.thirdParty) return [];
+    const fact = `${row.title} encrypts nothing before it is sent: whoever can read the bucket at ${place.title} can read the database`;
+    return [finding("PB078", path, fact, 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable')];
+  }
+  const where = kind === "s3" ? "bucket" : "directory on the server";
+  const fact = `backups leave this machine unencrypted: whoever can read the ${where} can read the database`;
+  return [finding("PB007", path, fact, "set cipher: new CipherPassphrase(…).ref on the repository")];
 }
 
 function checkCompression({ compressType, compressLevel }: RepositoryPlan, path: string): Finding[] {

@@ -242,7 +242,7 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
       repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } },
       drills: { w: { cron: "0 5 * * 6", from: "repo1" } },
     },
-    ["PB007 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr"],
+    ["PB078 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr"],
   ],
   [
     "snapshots with repositories",
@@ -264,6 +264,7 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
   ["a time zone", { schedules: { full: { ...FULL, timeZone: "Europe/Berlin" } } }, ["PB051 schedules.full.timeZone"]],
   ["a Service named pgbackrest", { serviceNames: ["pgbackrest"] }, ["PB052 serviceNames"]],
   ["a Service with a safe name", { serviceNames: ["cnpg-pgbackrest"] }, []],
+  ["a cluster of nothing", { instances: 0 }, ["PB096 instances"]],
   ["an engine that is none", { engine: "wal-g" }, ["PB010 engine"]],
   ["a promise below five minutes is set, not assumed", { objectives: { rpoSeconds: 120 } }, []],
   [

@@ -1,0 +1,132 @@
+/**
+ * Buckets of Amazon S3 and Cloudflare R2 as resources of their providers' packages: rules that delete or freeze what backups still need,
+ * locks that backups cannot live with, and doors that stand open. Pure; only buckets that hold backups are to be given.
+ */
+import { type Finding, finding } from "../findings";
+import { hasField, listAt, numberAt, textAt, valueAt } from "./manifests/objects";
+
+/** A resource of a stack. */
+export interface CloudResource {
+  /** `aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration`. */
+  readonly type: string;
+  readonly name: string;
+  readonly properties: unknown;
+}
+
+const FROZEN = ["GLACIER", "DEEP_ARCHIVE"];
+const INFREQUENT = ["STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"];
+const KEEP_HINT = "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads";
+const PUBLIC_ACLS = ["public-read", "public-read-write", "authenticated-read"];
+const BLOCKS = ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"];
+
+/** Findings of one resource; none for types that have no rule. */
+export function checkCloudResource(resource: CloudResource): Finding[] {
+  const check = CHECKS[resource.type.replace(/^([^:]+):([^/:]+)\/?[^:]*:/, "$1:$2:")];
+  return check === undefined ? [] : check(resource);
+}
+
+const CHECKS: Readonly<Record<string, (resource: CloudResource) => Finding[]>> = {
+  "aws:s3:Bucket": checkBucket,
+  "aws:s3:BucketV2": checkBucket,
+  "aws:s3:BucketAcl": checkAcl,
+  "aws:s3:BucketAclV2": checkAcl,
+  "aws:s3:BucketLifecycleConfiguration": (resource) => checkAwsRules(resource, "rules"),
+  "aws:s3:BucketLifecycleConfigurationV2": (resource) => checkAwsRules(resource, "rules"),
+  "aws:s3:BucketPublicAccessBlock": checkPublicAccessBlock,
+  "cloudflare:index:R2BucketLock": checkR2Lock,
+  "cloudflare:index:R2BucketLifecycle": checkR2Rules,
+  "cloudflare:index:R2ManagedDomain": checkR2Domain,
+  "cloudflare:index:R2CustomDomain": checkR2Domain,
+};
+
+function checkBucket(resource: CloudResource): Finding[] {
+  return [...checkAcl(resource), ...checkAwsRules(resource, "lifecycleRules")];
+}
+
+function checkAwsRules(resource: CloudResource, field: string): Finding[] {
+  return listAt(resource.properties, field).flatMap((rule, index) => {
+    if (textAt(rule, "status") === "Disabled" || valueAt(rule, "enabled") === false) return [];
+    const path = `${resource.name} ${field}[${index}]`;
+    const transitions = listAt(rule, "transitions").map((item) => textAt(item, "storageClass") ?? "");
+    const days = numberAt(rule, "expiration", "days");
+    const ends = (days !== null && days > 0) || hasField(rule, "expiration", "date");
+    return [...(ends ? [expiring(`${path}.expiration`, days)] : []), ...moving(`${path}.transitions`, transitions)];
+  });
+}
+
+function checkR2Rules(resource: CloudResource): Finding[] {
+  return listAt(resource.properties, "rules").flatMap((rule, index) => {
+    if (valueAt(rule, "enabled") === false) return [];
+    const path = `${resource.name} rules[${index}]`;
+    const seconds = numberAt(rule, "deleteObjectsTransition", "condition", "maxAge");
+    const ends = hasField(rule, "deleteObjectsTransition", "condition");
+    const moves = listAt(rule, "storageClassTransitions").length > 0 ? ["STANDARD_IA"] : [];
+    return [
+      ...(ends ? [expiring(`${path}.deleteObjectsTransition`, seconds === null ? null : Math.floor(seconds / 86400))] : []),
+      ...moving(`${path}.storageClassTransitions`, moves),
+    ];
+  });
+}
+
+function expiring(path: string, days: number | null): Finding {
+  const when = days === null ? "at a date" : `${days} days after they were written`;
+  return finding(
+    "PB058",
+    path,
+    `removes objects ${when}: increments and WAL refer to older ones, so restores fail although backups report success`,
+    KEEP_HINT,
+  );
+}
+
+function moving(path: string, classes: readonly string[]): Finding[] {
+  const frozen = classes.find((name) => FROZEN.includes(name));
+  if (frozen !== undefined) {
+    const fact = `moves objects to ${frozen}: nothing can be read from there before it is thawed for hours, restores and increments fail`;
+    return [finding("PB060", path, fact, "remove the transition")];
+  }
+  if (!classes.some((name) => INFREQUENT.includes(name))) return [];
+  return [
+    finding(
+      "PB061",
+      path,
+      "moves objects to a class that asks for 30 days or more of each and for every read: WAL costs more there",
+      "remove the transition",
+    ),
+  ];
+}
+
+function checkR2Lock(resource: CloudResource): Finding[] {
+  return listAt(resource.properties, "rules").flatMap((rule, index) => {
+    if (valueAt(rule, "enabled") === false) return [];
+    const fact =
+      "R2's bucket lock forbids overwriting as well: backup.info cannot be renewed, a repeated archive_command fails for ever, and the disk of the database fills";
+    const hint = "empty the rules (removing the resource leaves them), and use B2 or S3 for the immutable copy";
+    return [finding("PB059", `${resource.name} rules[${index}]`, fact, hint)];
+  });
+}
+
+function checkAcl(resource: CloudResource): Finding[] {
+  const acl = textAt(resource.properties, "acl");
+  return acl !== null && PUBLIC_ACLS.includes(acl) ? [open(`${resource.name} acl`, `the bucket is ${acl}: everybody can read the backups`)] : [];
+}
+
+function checkPublicAccessBlock(resource: CloudResource): Finding[] {
+  const missing = BLOCKS.filter((name) => valueAt(resource.properties, name) === false || !hasField(resource.properties, name));
+  if (missing.length === 0) return [];
+  return [
+    open(
+      resource.name,
+      `${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not true: a policy or an ACL can open the bucket to everybody`,
+      "set all four to true",
+    ),
+  ];
+}
+
+function checkR2Domain(resource: CloudResource): Finding[] {
+  if (valueAt(resource.properties, "enabled") !== true) return [];
+  return [open(`${resource.name} enabled`, "the bucket can be read by everybody under a public name")];
+}
+
+function open(path: string, fact: string, hint = "backups belong into a private bucket of their own"): Finding {
+  return finding("PB094", path, fact, hint);
+}

@@ -1,0 +1,126 @@
+/** `Cluster` of CloudNativePG: who archives its WAL, where its backups go, and whether anything schedules them. Pure. */
+import { type Finding, finding } from "../../findings";
+import { isUnknown } from "../../unknown";
+import { BARMAN, DALIBO, DESTINATION_PARAMETERS } from "./plugins";
+import { hasField, type KubeObject, listAt, mayBeTrue, numberAt, objectsOf, pathOf, textAt, valueAt } from "./objects";
+
+/** Each one by itself. */
+export function checkClusterObject(object: KubeObject): Finding[] {
+  return [...checkInstances(object), ...checkArchivers(object), ...checkInTree(object), ...checkAnyBackup(object)];
+}
+
+/** Clusters that have a place for backups and no schedule that sends any there. */
+export function checkClustersTogether(objects: readonly KubeObject[]): Finding[] {
+  const schedules = objectsOf(objects, "postgresql.cnpg.io", "ScheduledBackup");
+  return objectsOf(objects, "postgresql.cnpg.io", "Cluster").flatMap((cluster) => [
+    ...checkScheduled(cluster, schedules),
+    ...checkEachRepository(cluster, objects, schedules),
+  ]);
+}
+
+function checkInstances(object: KubeObject): Finding[] {
+  const instances = numberAt(object.json, "spec", "instances");
+  if (instances === null || instances >= 1) return [];
+  const fact = `${instances} instances: CloudNativePG demands at least 1`;
+  return [finding("PB096", pathOf(object, "spec.instances"), fact, 'to stop a cluster set the annotation cnpg.io/hibernation: "on"')];
+}
+
+function checkArchivers(object: KubeObject): Finding[] {
+  const plugins = pluginsOf(object);
+  const archivers = plugins.filter((plugin) => valueAt(plugin, "isWALArchiver") === true);
+  const found: Finding[] = [];
+  if (archivers.length > 1) {
+    const names = archivers.map((plugin) => textAt(plugin, "name") ?? "").join(" and ");
+    const fact = `${names} both claim isWALArchiver: CloudNativePG takes one archiver, and refuses the cluster`;
+    found.push(finding("PB073", pathOf(object, "spec.plugins"), fact, "leave isWALArchiver on one plugin, which writes to all repositories"));
+  }
+  if (archivers.length > 0 && hasField(object.json, "spec", "backup", "barmanObjectStore")) {
+    const fact = "a plugin claims isWALArchiver and backup.barmanObjectStore archives too: CloudNativePG refuses the cluster";
+    found.push(finding("PB073", pathOf(object, "spec.backup.barmanObjectStore"), fact, "remove backup.barmanObjectStore"));
+  }
+  for (const [index, plugin] of plugins.entries()) found.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
+  return found;
+}
+
+function checkPlugin(object: KubeObject, plugin: unknown, path: string): Finding[] {
+  const name = textAt(plugin, "name") ?? "";
+  const parameters = DESTINATION_PARAMETERS[name];
+  if (parameters === undefined) return [];
+  const found: Finding[] = [];
+  if (!mayBeTrue(plugin, "isWALArchiver")) {
+    const fact = `${name} is not the WAL archiver: where its sidecar is missing, WAL counts as archived although nobody has it`;
+    found.push(finding("PB074", pathOf(object, path), fact, "set isWALArchiver: true"));
+  }
+  if (!parameters.some((parameter) => hasField(plugin, "parameters", parameter)) && !isUnknown(valueAt(plugin, "parameters"))) {
+    const fact = `${name} is told no destination: archiving fails, and WAL fills the disk`;
+    found.push(finding("PB075", pathOf(object, `${path}.parameters`), fact, `set ${parameters[0] ?? ""}`));
+  }
+  return found;
+}
+
+function checkInTree(object: KubeObject): Finding[] {
+  const found: Finding[] = [];
+  if (hasField(object.json, "spec", "backup", "barmanObjectStore")) {
+    const fact = "backup.barmanObjectStore is deprecated since CloudNativePG 1.26 and will be removed";
+    found.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, "move it to a plugin"));
+  }
+  if (hasField(object.json, "spec", "backup", "retentionPolicy")) {
+    const fact = "backup.retentionPolicy is deprecated, and says nothing to a plugin: with one, backups are kept for ever";
+    found.push(finding("PB071", pathOf(object, "spec.backup.retentionPolicy"), fact, "set the retention where the plugin reads it"));
+  }
+  return found;
+}
+
+function checkAnyBackup(object: KubeObject): Finding[] {
+  if (pluginsOf(object).length > 0 || hasField(object.json, "spec", "backup", "barmanObjectStore")) return [];
+  if (isUnknown(valueAt(object.json, "spec", "plugins"))) return [];
+  if (hasField(object.json, "spec", "backup", "volumeSnapshot")) {
+    const fact = "volume snapshots without a WAL archive: only the moments of the snapshots can be restored, everything after them is lost";
+    return [finding("PB095", pathOf(object, "spec.backup.volumeSnapshot"), fact, "add a plugin that archives WAL")];
+  }
+  const fact = "the cluster has no backup and no WAL archive: what is lost or deleted is gone";
+  return [finding("PB090", pathOf(object, "spec"), fact, "add a plugin with isWALArchiver, and a ScheduledBackup")];
+}
+
+function checkScheduled(cluster: KubeObject, schedules: readonly KubeObject[]): Finding[] {
+  const placed = destinationPlugin(cluster) !== null || hasField(cluster.json, "spec", "backup", "barmanObjectStore");
+  if (!placed || schedulesOf(cluster, schedules).length > 0) return [];
+  const fact = "no ScheduledBackup names this cluster: a WAL archive alone is useless, without a base backup nothing can be restored";
+  return [finding("PB012", pathOf(cluster, "spec.plugins"), fact, "add a ScheduledBackup for it")];
+}
+
+/** Dalibo's plugin sends WAL to all repositories and each backup to one. */
+function checkEachRepository(cluster: KubeObject, objects: readonly KubeObject[], schedules: readonly KubeObject[]): Finding[] {
+  const plugin = destinationPlugin(cluster);
+  if (plugin === null || textAt(plugin, "name") !== DALIBO) return [];
+  const reference = textAt(plugin, "parameters", "stanzaRef") ?? textAt(plugin, "parameters", "repositoryRef");
+  const stanza = objects.find(
+    (each) => ["Stanza", "Repository"].includes(each.kind) && each.namespace === cluster.namespace && each.name === reference,
+  );
+  const own = schedulesOf(cluster, schedules);
+  if (stanza === undefined || own.length === 0) return [];
+  const count = Math.max(...["stanzaConfiguration", "repoConfiguration"].map((field) => listAt(stanza.json, "spec", field, "s3Repositories").length));
+  const selected = own.map((object) => textAt(object.json, "spec", "pluginConfiguration", "parameters", "selectedRepository") ?? "1");
+  if (selected.some(isUnknown)) return [];
+  return Array.from({ length: count }, (_item, index) => String(index + 1)).flatMap((key) => {
+    if (selected.includes(key)) return [];
+    const fact = `no ScheduledBackup of ${cluster.name} selects repository ${key}: it gets WAL only, because this plugin sends a backup to one repository (the first, unless told otherwise), and WAL alone restores nothing`;
+    const hint = `add a ScheduledBackup with parameters: { selectedRepository: "${key}" }, an hour after the others`;
+    return [finding("PB028", pathOf(stanza, `s3Repositories[${Number(key) - 1}]`), fact, hint)];
+  });
+}
+
+function schedulesOf(cluster: KubeObject, schedules: readonly KubeObject[]): KubeObject[] {
+  return schedules.filter((object) => {
+    const name = textAt(object.json, "spec", "cluster", "name");
+    return object.namespace === cluster.namespace && (name === cluster.name || isUnknown(name));
+  });
+}
+
+function destinationPlugin(cluster: KubeObject): unknown {
+  return pluginsOf(cluster).find((plugin) => [BARMAN, DALIBO].includes(textAt(plugin, "name") ?? "")) ?? null;
+}
+
+function pluginsOf(object: KubeObject): unknown[] {
+  return listAt(object.json, "spec", "plugins").filter((plugin) => valueAt(plugin, "enabled") !== false);
+}

@@ -1,0 +1,111 @@
+/** `ObjectStore` of the Barman Cloud plugin. Pure. */
+import { findQuirks } from "../../../../runtime/storage/s3/quirks";
+import { type Finding, finding } from "../../findings";
+import { isUnknown } from "../../unknown";
+import { isBelow } from "../values";
+import { BARMAN } from "./plugins";
+import { hasField, type KubeObject, listAt, objectsOf, pairsOf, pathOf, textAt } from "./objects";
+
+const CHECKSUM_VARIABLES = ["AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"];
+/** Providers that have refused the checksums which Amazon's newer libraries send by themselves. */
+const WITHOUT_CHECKSUMS = ["b2", "r2"];
+
+/** Each one by itself. */
+export function checkObjectStore(object: KubeObject): Finding[] {
+  return [...checkEndpoint(object), ...checkRetention(object)];
+}
+
+/** Two stores on one path, and clusters that share a store without names of their own. */
+export function checkObjectStoresTogether(objects: readonly KubeObject[]): Finding[] {
+  const stores = objectsOf(objects, "barmancloud.cnpg.io", "ObjectStore");
+  return [
+    ...pairsOf(stores).flatMap(([later, earlier]) => checkSharedPath(later, earlier, objects)),
+    ...stores.flatMap((store) => checkUsers(store, objects)),
+  ];
+}
+
+function checkEndpoint(object: KubeObject): Finding[] {
+  const endpoint = textAt(object.json, "spec", "configuration", "endpointURL");
+  if (endpoint === null || isUnknown(endpoint)) return [];
+  const found: Finding[] = [];
+  const path = pathOf(object, "spec.configuration.endpointURL");
+  if (/^http:/i.test(endpoint)) {
+    found.push(
+      finding(
+        "PB076",
+        path,
+        "the endpoint is http: backups and the signatures of keys cross the network readable",
+        "use https, with endpointCA for a CA of your own",
+      ),
+    );
+  }
+  const row = findQuirks("auto", endpoint);
+  if (row === null) return found;
+  const names = listAt(object.json, "spec", "instanceSidecarConfiguration", "env").map((item) => textAt(item, "name"));
+  const missing = CHECKSUM_VARIABLES.filter((name) => !names.includes(name));
+  if (WITHOUT_CHECKSUMS.includes(row.id) && missing.length > 0) {
+    const fact = `${row.title} has refused the checksums that Barman's library sends by itself, and ${missing.join(" and ")} do not turn them off`;
+    found.push(finding("PB077", pathOf(object, "spec.instanceSidecarConfiguration.env"), fact, 'set both to "when_required"'));
+  }
+  if (row.hosted) {
+    const fact = `Barman encrypts nothing before it is sent: whoever can read the bucket at ${row.title} can read the database`;
+    found.push(finding("PB078", pathOf(object, "spec.configuration"), fact, "use an engine that encrypts, or say with silence why it is acceptable"));
+  }
+  return found;
+}
+
+function checkRetention(object: KubeObject): Finding[] {
+  if (hasField(object.json, "spec", "retentionPolicy")) return [];
+  return [
+    finding(
+      "PB006",
+      pathOf(object, "spec.retentionPolicy"),
+      "no retentionPolicy: backups are kept until the bucket is full",
+      'set for instance "30d"',
+    ),
+  ];
+}
+
+/** Two stores on one path are fine only where no two clusters write there under one name. */
+function checkSharedPath(later: KubeObject, earlier: KubeObject, objects: readonly KubeObject[]): Finding[] {
+  const [path, other] = [destinationOf(later), destinationOf(earlier)];
+  if (path === null || other === null || endpointOf(later) !== endpointOf(earlier)) return [];
+  if (!isBelow(path, other) && !isBelow(other, path)) return [];
+  const names = serverNamesOf(later, objects);
+  const same = serverNamesOf(earlier, objects).filter((name) => names.includes(name));
+  if (path === other && same.length === 0 && names.length > 0) return [];
+  const fact =
+    path === other
+      ? `"${path}" is the destinationPath of ${earlier.name} too: two clusters of one server name overwrite each other`
+      : `"${path}" and "${other}" of ${earlier.name} lie in each other`;
+  return [finding("PB008", pathOf(later, "spec.configuration.destinationPath"), fact, "give each cluster a path of its own")];
+}
+
+/** Clusters of two namespaces cannot share a store, those of one can, by different server names. */
+function checkUsers(store: KubeObject, objects: readonly KubeObject[]): Finding[] {
+  const names = serverNamesOf(store, objects);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice === undefined) return [];
+  const fact = `two clusters write to this store as server "${twice}": their backups and WAL overwrite each other`;
+  return [finding("PB008", pathOf(store, "spec.configuration.destinationPath"), fact, "give each cluster a store or a serverName of its own")];
+}
+
+/** Names below which clusters write into a store: `serverName`, or that of the cluster. */
+function serverNamesOf(store: KubeObject, objects: readonly KubeObject[]): string[] {
+  return objectsOf(objects, "postgresql.cnpg.io", "Cluster").flatMap((cluster) => {
+    if (cluster.namespace !== store.namespace) return [];
+    return listAt(cluster.json, "spec", "plugins").flatMap((plugin) => {
+      if (textAt(plugin, "name") !== BARMAN || textAt(plugin, "parameters", "barmanObjectName") !== store.name) return [];
+      return [textAt(plugin, "parameters", "serverName") ?? cluster.name];
+    });
+  });
+}
+
+function destinationOf(store: KubeObject): string | null {
+  const path = textAt(store.json, "spec", "configuration", "destinationPath");
+  return path === null || isUnknown(path) ? null : path.replace(/\/+$/, "");
+}
+
+function endpointOf(store: KubeObject): string {
+  return textAt(store.json, "spec", "configuration", "endpointURL") ?? "";
+}

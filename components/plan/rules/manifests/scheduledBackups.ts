@@ -1,0 +1,117 @@
+/** `ScheduledBackup` of CloudNativePG: when the operator really runs it, and what the plugin behind it makes of it. Pure. */
+import { type Finding, finding } from "../../findings";
+import { parseCron, runsPerDay, type Schedule, firstMeeting } from "../../schedule";
+import { isUnknown } from "../../unknown";
+import { BARMAN, DALIBO } from "./plugins";
+import { groupsOf, hasField, type KubeObject, objectsOf, pairsOf, pathOf, textAt, valueAt } from "./objects";
+
+/** Each one by itself. */
+export function checkScheduledBackup(object: KubeObject): Finding[] {
+  return [...checkCron(object), ...checkMethod(object), ...checkPlugin(object), ...checkRunning(object)];
+}
+
+/** How those of one cluster meet each other. */
+export function checkScheduledBackupsTogether(objects: readonly KubeObject[]): Finding[] {
+  const all = objectsOf(objects, "postgresql.cnpg.io", "ScheduledBackup");
+  return groupsOf(all, (object) => `${object.namespace}/${textAt(object.json, "spec", "cluster", "name") ?? ""}`).flatMap((group) => [
+    ...checkImmediate(group),
+    ...checkMeetings(group),
+  ]);
+}
+
+/** CloudNativePG's own form of a schedule has six fields; the seconds come first and the day of the week may be left out. */
+function checkCron(object: KubeObject): Finding[] {
+  const schedule = textAt(object.json, "spec", "schedule");
+  if (schedule === null || isUnknown(schedule) || schedule.startsWith("@")) return [];
+  const words = schedule.trim().split(/\s+/);
+  const path = pathOf(object, "spec.schedule");
+  if (words.length !== 5) return checkSixFields(schedule, words, path);
+  const shifted = parseCron([...words.slice(1), "*"].join(" "));
+  const [, minute = ""] = words;
+  const runs = shifted.ok ? runsPerDay(shifted.cron) : 0;
+  const fact = `"${schedule}" has five fields, and CloudNativePG reads the first as seconds: it runs ${roundText(runs)} times a day${words[2] === "*" ? `, at minute ${minute} of every hour` : ""}`;
+  return [finding("PB070", path, fact, `put the seconds first: "0 ${schedule.trim()}"`)];
+}
+
+function checkSixFields(schedule: string, words: readonly string[], path: string): Finding[] {
+  if (words.length !== 6) return [finding("PB011", path, `"${schedule}" has ${words.length} fields, not six`, 'write for instance "0 0 3 * * *"')];
+  const parsed = parseCron(words.slice(1).join(" ").replaceAll("?", "*"));
+  return parsed.ok ? [] : [finding("PB011", path, parsed.reason, 'write for instance "0 0 3 * * *"')];
+}
+
+function checkMethod(object: KubeObject): Finding[] {
+  const method = textAt(object.json, "spec", "method");
+  if (method !== null && method !== "barmanObjectStore") return checkSnapshot(object, method);
+  const fact =
+    method === null
+      ? "without a method the operator takes barmanObjectStore, which is deprecated since CloudNativePG 1.26 and finds nothing where the cluster uses a plugin"
+      : "barmanObjectStore is deprecated since CloudNativePG 1.26";
+  return [finding("PB071", pathOf(object, "spec.method"), fact, 'set method: "plugin" with pluginConfiguration')];
+}
+
+function checkSnapshot(object: KubeObject, method: string): Finding[] {
+  if (method !== "volumeSnapshot" || valueAt(object.json, "spec", "online") !== false) return [];
+  if (textAt(object.json, "spec", "target") !== "primary") return [];
+  const fact = "a cold backup of the primary shuts the primary down for as long as it takes: nothing can be written";
+  return [finding("PB093", pathOf(object, "spec.online"), fact, 'leave online out, or set target: "prefer-standby" on a cluster with standbys')];
+}
+
+function checkPlugin(object: KubeObject): Finding[] {
+  const plugin = textAt(object.json, "spec", "pluginConfiguration", "name");
+  const found: Finding[] = [];
+  if (plugin === BARMAN && hasField(object.json, "spec", "pluginConfiguration", "parameters", "barmanObjectName")) {
+    const fact =
+      "barmanObjectName in a ScheduledBackup is ignored: the backup goes to the one ObjectStore of the cluster, and the one named here stays empty";
+    const hint = "remove it; for a second place use an engine that writes to several repositories, and look into each bucket";
+    found.push(finding("PB043", pathOf(object, "spec.pluginConfiguration.parameters.barmanObjectName"), fact, hint));
+  }
+  if (plugin !== DALIBO) return found;
+  if (textAt(object.json, "spec", "target") !== "primary") {
+    const fact =
+      'CloudNativePG takes backups from a standby unless told otherwise, and this plugin needs the primary: it ends with [056] "unable to find primary cluster"';
+    found.push(finding("PB050", pathOf(object, "spec.target"), fact, 'set target: "primary"'));
+  }
+  const names = Object.keys((valueAt(object.json, "spec", "pluginConfiguration", "parameters") ?? {}) as object);
+  for (const name of names.filter((each) => !["backupType", "selectedRepository"].includes(each))) {
+    const hint = /repo/i.test(name) ? 'write selectedRepository: "2"' : "remove it: backupType and selectedRepository are read";
+    const fact = `the plugin reads no parameter "${name}" of a backup: it is passed over, and repository 1 gets the backup`;
+    found.push(finding("PB091", pathOf(object, `spec.pluginConfiguration.parameters.${name}`), fact, hint));
+  }
+  return found;
+}
+
+function checkRunning(object: KubeObject): Finding[] {
+  if (valueAt(object.json, "spec", "suspend") !== true) return [];
+  return [finding("PB092", pathOf(object, "spec.suspend"), "the schedule is suspended: no backup is taken", "remove suspend, or the schedule")];
+}
+
+function checkImmediate(group: readonly KubeObject[]): Finding[] {
+  const immediate = group.filter((object) => valueAt(object.json, "spec", "immediate") === true);
+  return immediate.slice(1).map((object) => {
+    const fact = `${immediate[0]?.name ?? ""} takes a backup of this cluster at once too: two begin together, and one of them fails or waits`;
+    return finding("PB072", pathOf(object, "spec.immediate"), fact, "set immediate on one of them only");
+  });
+}
+
+function checkMeetings(group: readonly KubeObject[]): Finding[] {
+  return pairsOf(group).flatMap(([later, earlier]) => {
+    const [left, right] = [scheduleOf(earlier), scheduleOf(later)];
+    if (left === null || right === null || firstMeeting(left, right) === null) return [];
+    const fact = `begins in the same minute as ${earlier.name}: one cluster takes one backup at a time, so one of them fails`;
+    return [finding("PB027", pathOf(later, "spec.schedule"), fact, "begin it an hour later, or as much later as the other one takes")];
+  });
+}
+
+/** As the operator runs it: minutes and hours of the six fields, or of the five that are meant as six. */
+function scheduleOf(object: KubeObject): Schedule | null {
+  const text = textAt(object.json, "spec", "schedule");
+  if (text === null || isUnknown(text) || valueAt(object.json, "spec", "suspend") === true) return null;
+  const words = text.trim().split(/\s+/).slice(1);
+  const cron = (words.length === 4 ? [...words, "*"] : words).join(" ").replaceAll("?", "*");
+  if (!parseCron(cron).ok) return null;
+  return { name: object.name, cron, timeZone: "UTC", type: "full", repoKeys: [], repositories: [], jitterSeconds: 0, deadlineSeconds: 0 };
+}
+
+function roundText(runs: number): string {
+  return String(Number(runs.toFixed(1)));
+}

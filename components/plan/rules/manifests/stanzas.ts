@@ -1,0 +1,133 @@
+/** `Stanza` of Dalibo's pgBackRest plugin, and `Repository` as it was called until December 2025. Pure. */
+import { findQuirks, findRegion } from "../../../../runtime/storage/s3/quirks";
+import { type Finding, finding } from "../../findings";
+import { isUnknown } from "../../unknown";
+import { isBelow } from "../values";
+import { hasField, type KubeObject, listAt, numberAt, pairsOf, pathOf, textAt, valueAt } from "./objects";
+
+const GROUP = "pgbackrest.dalibo.com";
+const FIELDS: Readonly<Record<string, string>> = { Stanza: "stanzaConfiguration", Repository: "repoConfiguration" };
+
+/** Each one by itself. */
+export function checkStanza(object: KubeObject): Finding[] {
+  const field = FIELDS[object.kind] ?? "";
+  const repositories = listAt(object.json, "spec", field, "s3Repositories");
+  return [
+    ...checkKind(object),
+    ...checkQueue(object, field, repositories.length),
+    ...repositories.flatMap((repository, index) => checkRepository(object, repository, `spec.${field}.s3Repositories[${index}]`)),
+    ...checkProviders(object, field, repositories),
+  ];
+}
+
+/** No two repositories share a place, in one object or in two. */
+export function checkStanzasTogether(objects: readonly KubeObject[]): Finding[] {
+  const places = objects.filter(isStanza).flatMap((object) => {
+    const field = FIELDS[object.kind] ?? "";
+    return listAt(object.json, "spec", field, "s3Repositories").map((repository, index) => {
+      const path = pathOf(object, `spec.${field}.s3Repositories[${index}]`);
+      const [bucket, endpoint, folder] = [textAt(repository, "bucket"), textAt(repository, "endpoint"), textAt(repository, "repoPath")];
+      const stanza = textAt(object.json, "spec", field, object.kind === "Stanza" ? "name" : "stanza") ?? object.name;
+      return { path, place: [bucket, endpoint], folder: folder ?? "", stanza, owner: object };
+    });
+  });
+  return pairsOf(places).flatMap(([later, earlier]) => {
+    if ([...later.place, later.folder, ...earlier.place, earlier.folder].some(isUnknown)) return [];
+    if (later.place.join(" ") !== earlier.place.join(" ")) return [];
+    if (!isBelow(later.folder, earlier.folder) && !isBelow(earlier.folder, later.folder)) return [];
+    // Stanzas of different names may share a repository, which is what pgBackRest calls it.
+    if (later.folder === earlier.folder && later.stanza !== earlier.stanza) return [];
+    const fact = `bucket ${later.place[0] ?? ""} at "${later.folder}" is the place of ${earlier.path} too: they destroy each other`;
+    return [finding("PB008", later.path, fact, "choose another repoPath or bucket")];
+  });
+}
+
+function isStanza({ apiVersion, kind }: KubeObject): boolean {
+  return apiVersion.startsWith(`${GROUP}/`) && FIELDS[kind] !== undefined;
+}
+
+function checkKind(object: KubeObject): Finding[] {
+  if (object.kind !== "Repository") return [];
+  const fact = "the plugin knows no Repository since its version 0.0.1: an upgrade leaves the cluster without an archive";
+  return [finding("PB089", pathOf(object, ""), fact, "write a Stanza with stanzaConfiguration, and stanzaRef in the Cluster")];
+}
+
+function checkQueue(object: KubeObject, field: string, count: number): Finding[] {
+  if (!hasField(object.json, "spec", field, "archive", "pushQueueMax")) return [];
+  const limit = textAt(object.json, "spec", field, "archive", "pushQueueMax") ?? "";
+  const fact = `beyond pushQueueMax (${isUnknown(limit) ? "not known yet" : limit}) WAL is thrown away for ${count > 1 ? "all repositories, also when only one of them is down" : "good"}: no moment between the last segment and the next full backup can be restored`;
+  const hint = "leave it out and watch the disk, or use an engine that lets go of one repository's lane only";
+  return [finding("PB079", pathOf(object, `spec.${field}.archive.pushQueueMax`), fact, hint)];
+}
+
+function checkRepository(object: KubeObject, repository: unknown, field: string): Finding[] {
+  const endpoint = textAt(repository, "endpoint") ?? "";
+  const row = isUnknown(endpoint) ? null : findQuirks("auto", endpoint);
+  const found: Finding[] = [];
+  if (!hasField(repository, "cipherConfig", "encryptionPass")) {
+    const fact = "backups leave the cluster unencrypted: whoever can read the bucket can read the database";
+    found.push(
+      finding("PB007", pathOf(object, `${field}.cipherConfig`), fact, "set encryptionPass before the first backup: it cannot be added later"),
+    );
+  }
+  if (/^http:/i.test(endpoint)) {
+    found.push(
+      finding("PB076", pathOf(object, `${field}.endpoint`), "the endpoint is http: backups cross the network readable", "leave the scheme out"),
+    );
+  }
+  if (object.kind === "Stanza" && valueAt(repository, "verifyTLS") !== true && !isUnknown(valueAt(repository, "verifyTLS"))) {
+    const fact = "certificates are not checked unless verifyTLS says so (version 0.0.3): whoever stands in between reads and changes the backups";
+    found.push(finding("PB088", pathOf(object, `${field}.verifyTLS`), fact, "set verifyTLS: true"));
+  }
+  const region = textAt(repository, "region");
+  const told = row === null ? null : findRegion(row, endpoint);
+  const fixed = row !== null && (row.regionPattern !== undefined || row.id === "r2");
+  if (told !== null && fixed && region !== null && !isUnknown(region) && region !== told) {
+    found.push(
+      finding(
+        "PB054",
+        pathOf(object, `${field}.region`),
+        `region "${region}" does not fit ${row.title}, which signs for "${told}"`,
+        `set region: "${told}"`,
+      ),
+    );
+  }
+  return [...found, ...checkRetention(object, repository, field)];
+}
+
+function checkRetention(object: KubeObject, repository: unknown, field: string): Finding[] {
+  const path = pathOf(object, `${field}.retentionPolicy`);
+  if (isUnknown(valueAt(repository, "retentionPolicy"))) return [];
+  if (!hasField(repository, "retentionPolicy", "full")) {
+    return [finding("PB006", path, "no retentionPolicy.full: backups are kept until the bucket is full", "set full: 14 with fullType: time")];
+  }
+  const full = numberAt(repository, "retentionPolicy", "full");
+  if (full !== null && full < 1) return [finding("PB005", `${path}.full`, `${full} keeps nothing`, "set at least 2")];
+  if (full === 1 && textAt(repository, "retentionPolicy", "fullType") !== "time") {
+    const fact = "one full backup is kept: each new one removes every older moment at once";
+    return [finding("PB033", `${path}.full`, fact, "keep at least 2, or set fullType: time")];
+  }
+  return [];
+}
+
+function checkProviders(object: KubeObject, field: string, repositories: readonly unknown[]): Finding[] {
+  const others = listAt(object.json, "spec", field, "azureRepositories").length;
+  const path = pathOf(object, `spec.${field}`);
+  if (repositories.length + others === 1) {
+    const fact = "there is one repository only: its loss is the loss of every backup (a 2-1-1, where 3-2-1 is wanted)";
+    return [finding("PB003", path, fact, "add a second one at another provider")];
+  }
+  const endpoints = repositories.map((repository) => textAt(repository, "endpoint") ?? "");
+  if (others > 0 || repositories.length === 0 || endpoints.some(isUnknown)) return [];
+  const domains = new Set(endpoints.map((endpoint) => domainOf(endpoint)));
+  const [domain = ""] = domains;
+  if (domains.size > 1) return [];
+  return [
+    finding("PB009", path, `all ${repositories.length} repositories depend on ${domain}: they can be lost together`, "put one of them elsewhere"),
+  ];
+}
+
+function domainOf(endpoint: string): string {
+  const row = findQuirks("auto", endpoint);
+  return row === null || !row.hosted ? endpoint : row.title;
+}

@@ -1,0 +1,73 @@
+/** Buckets as resources of the cloud providers' packages. */
+import { expect, test } from "vitest";
+import { checkCloudResource } from "../../../../components/plan/rules/buckets";
+
+const RULES = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
+const R2 = "cloudflare:index/r2Bucket";
+
+function codes(type: string, properties: object): string[] {
+  return checkCloudResource({ type, name: "backups", properties }).map((found) => `${found.code} ${found.path}`);
+}
+
+test.each<[string, string, object, string[]]>([
+  ["rules that remove live objects", RULES, { rules: [{ status: "Enabled", expiration: { days: 30 } }] }, ["PB058 backups rules[0].expiration"]],
+  [
+    "rules that freeze",
+    RULES,
+    { rules: [{ status: "Enabled", transitions: [{ days: 7, storageClass: "GLACIER" }] }] },
+    ["PB060 backups rules[0].transitions"],
+  ],
+  ["a class with a minimum", RULES, { rules: [{ transitions: [{ storageClass: "STANDARD_IA" }] }] }, ["PB061 backups rules[0].transitions"]],
+  ["a rule that is off", RULES, { rules: [{ status: "Disabled", expiration: { days: 30 } }] }, []],
+  [
+    "rules for replaced versions and unfinished uploads",
+    RULES,
+    {
+      rules: [
+        {
+          status: "Enabled",
+          abortIncompleteMultipartUpload: { daysAfterInitiation: 2 },
+          noncurrentVersionExpiration: { noncurrentDays: 14 },
+          expiration: { expiredObjectDeleteMarker: true },
+        },
+      ],
+    },
+    [],
+  ],
+  [
+    "the old inline rules",
+    "aws:s3/bucket:Bucket",
+    { lifecycleRules: [{ enabled: true, expiration: { days: 1 } }] },
+    ["PB058 backups lifecycleRules[0].expiration"],
+  ],
+  [
+    "a lock at R2",
+    `${R2}Lock:R2BucketLock`,
+    { rules: [{ enabled: true, condition: { type: "Age", maxAgeSeconds: 1 } }] },
+    ["PB059 backups rules[0]"],
+  ],
+  ["a lock that was emptied", `${R2}Lock:R2BucketLock`, { rules: [] }, []],
+  [
+    "rules at R2 that remove live objects",
+    `${R2}Lifecycle:R2BucketLifecycle`,
+    { rules: [{ enabled: true, deleteObjectsTransition: { condition: { type: "Age", maxAge: 2592000 } } }] },
+    ["PB058 backups rules[0].deleteObjectsTransition"],
+  ],
+  [
+    "R2's own rule for uploads",
+    `${R2}Lifecycle:R2BucketLifecycle`,
+    { rules: [{ enabled: true, abortMultipartUploadsTransition: { condition: {} } }] },
+    [],
+  ],
+  ["a bucket for everybody", "aws:s3/bucketAcl:BucketAcl", { acl: "public-read" }, ["PB094 backups acl"]],
+  [
+    "a block with a hole",
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+    { blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true },
+    ["PB094 backups"],
+  ],
+  ["a public name at R2", "cloudflare:index/r2ManagedDomain:R2ManagedDomain", { enabled: true }, ["PB094 backups enabled"]],
+  ["a resource of another kind", "aws:ec2/instance:Instance", { acl: "public-read" }, []],
+])("%s", (_what, type, properties, expected) => {
+  expect(codes(type, properties)).toEqual(expected);
+});
