@@ -126,8 +126,8 @@ describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
       opened.push(storage);
       return storage;
     },
-    partSizeBytes: 5 * MIB,
-    manyCount: 1100,
+    partSizeBytes: 2 * MIB,
+    manyCount: 700,
     showsDeepDirectories: true,
   }));
 });
