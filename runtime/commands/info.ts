@@ -7,6 +7,7 @@ import { fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import { renderJson } from "../format/json";
 import type { Config } from "../config/types";
+import { type Destination, destinationLine, destinationsJson, listDestinations } from "../operations/destinations";
 import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../operations/info";
 import { infoText, progressText } from "../operations/infoText";
 import { policyError } from "../operations/results";
@@ -14,16 +15,32 @@ import type { Command, CommandHost } from "./host";
 
 export const infoCommand: Command = async (host) => {
   const { config } = host;
-  if (config.set !== undefined && config.detailLevel === "progress") {
-    throw fail("optionInvalid", "option 'set' cannot be used with option 'detail-level' = 'progress'");
+  if (config.set !== undefined && config.detailLevel !== "full") {
+    throw fail("optionInvalid", `option 'set' cannot be used with option 'detail-level' = '${config.detailLevel}'`);
   }
   const stanzas = config.stanza === undefined ? await listStanzas(host.repositories()) : [config.stanza];
+  if (config.detailLevel === "destinations") return printDestinations(host, stanzas);
   const reports: InfoReport[] = [];
   for (const stanza of stanzas) reports.push(await reportOf(host, stanza));
   host.print(config.output === "json" ? jsonOf(config, reports) : textOf(config, reports));
   const codes = reports.map((report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0);
   return codes.find((code) => code !== 0) ?? 0;
 };
+
+/** A repository without a full backup is told, not judged: `check` judges. */
+async function printDestinations(host: CommandHost, stanzas: readonly string[]): Promise<number> {
+  const { config } = host;
+  const found: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
+  for (const stanza of stanzas) found.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
+  const text = found.map(({ stanza, results }) => [`stanza: ${stanza}`, ...results.map((result) => `    ${destinationLine(result)}`), ""].join("\n"));
+  host.print(
+    config.output === "json"
+      ? renderJson(found.map(({ stanza, results }) => destinationsJson(stanza, results)))
+      : text.join("\n") || "No stanzas exist in the repository.\n",
+  );
+  const codes = found.map(({ results }) => policyError("info", results, config.settings.acknowledge)?.exitCode ?? 0);
+  return codes.find((code) => code !== 0) ?? 0;
+}
 
 function reportOf(host: CommandHost, stanza: string): Promise<InfoReport> {
   const repos = host.repositories().map((repo) => ({ ...repo, stanza }));

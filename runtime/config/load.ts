@@ -164,6 +164,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     checksumPageError: values.flag("checksum-page-error"),
     output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
     verbose: values.flag("verbose"),
+    fullCheck: values.flag("full-check"),
     samplePercent: values.number("sample"),
     cmd: values.text("cmd"),
     carriedOptions: carriedOptionsOf(resolved, resolved.command === "agent" ? "backup" : "archive-get"),

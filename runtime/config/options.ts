@@ -236,7 +236,15 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "n",
   }),
   acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment"),
-  acted("detail-level", "enum", "command-line", ["info"], "how much info tells", { default: "full", allowed: ["full", "progress"] }),
+  acted("detail-level", "enum", "command-line", ["info"], "how much info tells; destinations is the newest full backup and WAL of each repository", {
+    default: "full",
+    allowed: ["full", "progress", "destinations"],
+  }),
+  acted("full-check", "boolean", "command-line", ["check"], "fail without the full backups that the settings file expects", {
+    own: true,
+    default: "y",
+    negate: true,
+  }),
   acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself"),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
   acted("sample", "integer", "command-line", ["verify"], "percent of the data files to read; WAL is read in any case", {

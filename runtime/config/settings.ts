@@ -19,6 +19,8 @@ export interface SettingsFileRepo {
   readonly compressLevel?: number;
   /** A row of the table of S3 providers; `auto` guesses it from the endpoint. */
   readonly s3Quirks?: string;
+  /** `check` fails when the newest full backup here is older than so many seconds; `ever` asks only that there is one. Absent asks nothing. */
+  readonly expectFullWithinS?: number | "ever";
 }
 
 /** The file's own shape. */
@@ -104,8 +106,8 @@ class Reader {
   }
 
   #repo(field: string, value: unknown): Settings["repos"][number] {
-    const fields = this.#object(field, value, ["compressType", "compressLevel", "s3Quirks"]);
-    const { compressType, compressLevel, s3Quirks } = fields;
+    const fields = this.#object(field, value, ["compressType", "compressLevel", "s3Quirks", "expectFullWithinS"]);
+    const { compressType, compressLevel, s3Quirks, expectFullWithinS } = fields;
     const type = COMPRESS_TYPES.find((name) => name === compressType);
     if (compressType !== undefined && type === undefined) throw this.#wrong(`${field}.compressType`, compressType, oneOf(COMPRESS_TYPES));
     if (type === "bz2") throw this.#wrong(`${field}.compressType`, type, `${oneOf(["none", "gz", "lz4", "zst"])} (bz2 is read but not written)`);
@@ -113,10 +115,15 @@ class Reader {
     if (s3Quirks !== undefined && (typeof s3Quirks !== "string" || !/^[a-z0-9][a-z0-9-]*$/.test(s3Quirks))) {
       throw this.#wrong(`${field}.s3Quirks`, s3Quirks, '"auto" or the name of a provider in lower case');
     }
+    const isAge = typeof expectFullWithinS === "number" && Number.isSafeInteger(expectFullWithinS) && expectFullWithinS > 0;
+    if (expectFullWithinS !== undefined && expectFullWithinS !== "ever" && !isAge) {
+      throw this.#wrong(`${field}.expectFullWithinS`, expectFullWithinS, 'a whole number of seconds or "ever"');
+    }
     return {
       ...(type === undefined ? {} : { compressType: type }),
       ...(typeof compressLevel === "number" ? { compressLevel } : {}),
       ...(typeof s3Quirks === "string" ? { s3Quirks } : {}),
+      ...(expectFullWithinS === "ever" || isAge ? { expectFullWithinS } : {}),
     };
   }
 

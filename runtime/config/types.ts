@@ -140,7 +140,14 @@ export interface Settings {
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
   readonly archiveCommandWord: string;
   /** Per repository key. */
-  readonly repos: Readonly<Record<number, { readonly compressType?: CompressType; readonly compressLevel?: number; readonly s3Quirks?: string }>>;
+  readonly repos: Readonly<Record<number, RepoSettings>>;
+}
+
+export interface RepoSettings {
+  readonly compressType?: CompressType;
+  readonly compressLevel?: number;
+  readonly s3Quirks?: string;
+  readonly expectFullWithinS?: number | "ever";
 }
 
 export interface Config {
@@ -229,7 +236,7 @@ export interface Config {
   readonly latest: boolean;
   /** `--type` of info. */
   readonly infoType: "full" | "diff" | "incr" | undefined;
-  readonly detailLevel: "full" | "progress";
+  readonly detailLevel: "full" | "progress" | "destinations";
   /** Of repo-ls an expression, of manifest the name of one file. */
   readonly filter: string | undefined;
   readonly reference: string | undefined;
@@ -242,6 +249,8 @@ export interface Config {
   /** `--output` of info, verify and version; undefined is the command's own default. */
   readonly output: "text" | "json" | "none" | undefined;
   readonly verbose: boolean;
+  /** `--full-check` of check. */
+  readonly fullCheck: boolean;
   /** `--sample` of verify. */
   readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */

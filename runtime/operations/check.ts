@@ -3,13 +3,14 @@
  * itself, so that a dead one does not hide the state of the others.
  */
 import type { Context } from "../base/context";
-import { fail } from "../base/errors";
+import { type BackupError, fail } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
 import type { PgControl } from "../format/pgControl";
 import type { Session } from "../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { requireArchiving } from "./archiving";
+import { type FullExpectation, fullError, newestFullOf, type StoredFull } from "./destinations";
 import { openGap } from "./dropWal";
 import { checkArchive, checkBackup } from "./identity";
 import { waitForWal } from "./waitWal";
@@ -22,11 +23,16 @@ export interface CheckOptions {
   readonly archiveCommandWord: string;
   /** WAL files that were dropped for a repository, by its key. */
   dropped(repoKey: number): readonly string[];
+  /** What is expected of a repository's newest full backup; undefined expects nothing. */
+  expectFull(repoKey: number): FullExpectation | undefined;
 }
 
 export interface Checked {
   /** The segment that arrived; null when archiving was not checked. */
   readonly walName: string | null;
+  readonly newestFull: StoredFull | null;
+  /** Why the newest full backup is not what is expected; null when it is. */
+  readonly fullError: BackupError | null;
 }
 
 /** @throws dbMismatch, archiveDisabled, archiveCommandInvalid about the cluster; a repository's trouble is its own result */
@@ -56,21 +62,28 @@ export async function check(
         backupInfo.backups.map((entry) => entry.archiveStart),
       ),
     );
-    return archiveId;
+    const newestFull = newestFullOf(backupInfo.backups);
+    const expected = options.expectFull(repo.key);
+    const full = expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
+    return { archiveId, newestFull, fullError: full };
   });
   // On a standby nothing can be switched: the infos are all there is to check, as in stock.
   if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
-    return opened.map((result) => (result.ok ? { repoKey: result.repoKey, ok: true, value: { walName: null } } : result));
+    return opened.map((result) => (result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result));
   }
   const walName = await session.switchWal("pgBackRest Archive Check");
   const archiveIds = new Map(opened.map((result) => [result.repoKey, result]));
   return perRepo(repos, async (repo) => {
     const result = archiveIds.get(repo.key);
     if (result === undefined || !result.ok) throw result?.error ?? fail("assert", `${repo.name} was not opened`);
-    await waitForWal(repo, result.value, walName, options.archiveTimeoutMs, ctx);
+    await waitForWal(repo, result.value.archiveId, walName, options.archiveTimeoutMs, ctx);
     ctx.log.info(`WAL segment ${walName} successfully archived to ${repo.name}`);
-    return { walName };
+    return { ...fullOf(result.value), walName };
   });
+}
+
+function fullOf({ newestFull, fullError: error }: Omit<Checked, "walName">): Omit<Checked, "walName"> {
+  return { newestFull, fullError: error };
 }
 
 /** What `archive-push-queue-max` has dropped ends every recovery before it, until a backup begins behind it. */

@@ -19,8 +19,8 @@ import { openGap } from "./dropWal";
 import { loadManifest } from "../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { isSegment, listWal } from "../repository/walStore";
-import { archiveIdPath, backupsPath } from "../format/repoPath";
+import { backupsPath } from "../format/repoPath";
+import { walRange } from "./walRange";
 
 export const InfoStatus = {
   ok: { code: 0, message: "ok" },
@@ -142,38 +142,6 @@ async function hasAnything(repo: Repository): Promise<boolean> {
   const path = backupsPath(repo.stanza);
   for await (const _entry of repo.storage.list(path)) return true;
   return repo.storage.features.directories && (await repo.storage.stat(path)) !== null;
-}
-
-/** Lowest and highest segment of an archive id: only its first and last directory are listed. */
-async function walRange(repo: Repository, archiveId: string): Promise<{ min: string | null; max: string | null }> {
-  const directories: string[] = [];
-  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
-    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
-    if (entry.type === "directory" && /^[0-9A-F]{16}$/.test(name)) directories.push(name);
-  }
-  directories.sort();
-  let min: string | null = null;
-  let max: string | null = null;
-  for (const directory of directories) {
-    const names = await segmentsIn(repo, archiveId, directory);
-    if (names.length === 0) continue;
-    min = names[0] ?? null;
-    break;
-  }
-  for (const directory of min === null ? [] : directories.reverse()) {
-    const names = await segmentsIn(repo, archiveId, directory);
-    if (names.length === 0) continue;
-    max = names.at(-1) ?? null;
-    break;
-  }
-  return { min, max };
-}
-
-async function segmentsIn(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
-  const names: string[] = [];
-  for await (const stored of listWal(repo, archiveId, directory))
-    if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
-  return names.sort();
 }
 
 function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: string } {

@@ -14,11 +14,14 @@ describe("the settings file", () => {
 
   test("reads all fields", () => {
     const text =
-      '{"acknowledge":["repo10","repo2"],"archiveCommandWord":"wal-archive","repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio"},"repo10":{"compressLevel":99}}}';
+      '{"acknowledge":["repo10","repo2"],"archiveCommandWord":"wal-archive","repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio","expectFullWithinS":604800},"repo10":{"compressLevel":99,"expectFullWithinS":"ever"}}}';
     expect(parseSettings(text, FILE)).toEqual({
       acknowledge: { mode: "named", repoKeys: [2, 10] },
       archiveCommandWord: "wal-archive",
-      repos: { 2: { compressType: "zst", compressLevel: -3, s3Quirks: "minio" }, 10: { compressLevel: 99 } },
+      repos: {
+        2: { compressType: "zst", compressLevel: -3, s3Quirks: "minio", expectFullWithinS: 604800 },
+        10: { compressLevel: 99, expectFullWithinS: "ever" },
+      },
     });
     expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoKeys: [] });
   });
@@ -38,7 +41,10 @@ describe("the settings file", () => {
     ['{"acknowledge":[1]}', 'field \'acknowledge\' must be "repo1" to "repo256", not 1'],
     ['{"repos":[]}', "field 'repos' must be an object, not []"],
     ['{"repos":{"repo257":{}}}', 'field \'repos.repo257\' must be "repo1" to "repo256", not "repo257"'],
-    ['{"repos":{"repo1":{"level":3}}}', 'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks"'],
+    [
+      '{"repos":{"repo1":{"level":3}}}',
+      'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS"',
+    ],
     ['{"repos":{"repo1":{"compressType":"xz"}}}', 'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst", "bz2", not "xz"'],
     [
       '{"repos":{"repo1":{"compressType":"bz2"}}}',
@@ -53,6 +59,11 @@ describe("the settings file", () => {
     [
       '{"repos":{"repo1":{"s3Quirks":"Min IO"}}}',
       'field \'repos.repo1.s3Quirks\' must be "auto" or the name of a provider in lower case, not "Min IO"',
+    ],
+    ['{"repos":{"repo1":{"expectFullWithinS":0}}}', "field 'repos.repo1.expectFullWithinS' must be a whole number of seconds or \"ever\", not 0"],
+    [
+      '{"repos":{"repo1":{"expectFullWithinS":"never"}}}',
+      'field \'repos.repo1.expectFullWithinS\' must be a whole number of seconds or "ever", not "never"',
     ],
   ])("%s fails", (text, message) => expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`));
 
