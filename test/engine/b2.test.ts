@@ -171,11 +171,9 @@ test("new keys are made before the old ones are deleted", async () => {
   const count = server.calls.length;
   const { changes, outputs } = await up(await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
   expect(changes).toMatchObject({ replace: 2 });
-  expect(changesSince(count).map((call) => call.split(" ")[0])).toEqual([
-    ...["b2_create_key", "b2_create_key"],
-    // Each by version 4, which does not know it, then by version 3.
-    ...["b2_delete_key", "b2_delete_key", "b2_delete_key", "b2_delete_key"],
-  ]);
+  // Deletions go to version 4, which does not know such a key, then to version 3: two calls for each of the two.
+  const operations = ["b2_create_key", "b2_create_key", ...Array<string>(4).fill("b2_delete_key")];
+  expect(changesSince(count).map((call) => call.split(" ")[0])).toEqual(operations);
   expect(keyOf("writer").applicationKeyId).not.toBe(old);
   expect(outputs["writer"]?.value).toBe(keyOf("writer").applicationKey);
 });
