@@ -204,6 +204,12 @@ export interface PostgresHostArgs {
    * @example { PB009: "both buckets are at one vendor until the NAS is delivered" }
    */
   silence?: { [code: string]: string };
+  /**
+   * Changes to something weaker that are meant: what `pgbackstop topology diff` calls them (the path, `=`, the new value), to reason. Each
+   * counts for the one update that brings it; the next change needs an entry of its own.
+   * @example { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
+   */
+  acknowledgeWeaker?: { [change: string]: string };
   directories?: HostDirectories;
   /**
    * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program.

@@ -118,6 +118,7 @@ export interface DatabasePlan {
   readonly drills: readonly DrillPlan[];
   readonly sizing: Sizing | undefined;
   readonly silence: Readonly<Record<string, string>>;
+  readonly acknowledgeWeaker: Readonly<Record<string, string>>;
 }
 
 export interface Directories {

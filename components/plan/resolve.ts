@@ -86,6 +86,7 @@ function resolveDatabase(
     drills: Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
     sizing: resolveSizing(settings.sizing),
     silence: settings.silence ?? {},
+    acknowledgeWeaker: settings.acknowledgeWeaker ?? {},
   };
 }
 

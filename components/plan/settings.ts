@@ -111,6 +111,8 @@ export interface DatabaseSettings {
   readonly sizing?: SizingSettings | undefined;
   /** Findings that the user has decided to live with: code to reason. */
   readonly silence?: Readonly<Record<string, string>> | undefined;
+  /** Changes to something weaker that are meant: `path=new value` to reason. */
+  readonly acknowledgeWeaker?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface DirectorySettings {

@@ -40,6 +40,8 @@ export interface RepositoryNode {
   readonly failureDomain: string;
   /** Absent where nobody said and nobody can guess. */
   readonly offSite?: boolean;
+  /** Directories: nothing is written while nothing is mounted there. */
+  readonly requireMount?: boolean;
   readonly encrypted: boolean;
   readonly compressType: string;
   readonly compressLevel: number;
@@ -83,6 +85,8 @@ export interface Topology {
   readonly copies: Copies;
   /** Findings that the user lives with: code and reason. */
   readonly silenced: readonly { readonly code: string; readonly reason: string }[];
+  /** Changes to something weaker that this topology is meant to bring; each counts for one comparison, the one that brings it. */
+  readonly acknowledged?: readonly { readonly change: string; readonly reason: string }[];
 }
 
 /** The topology of one database. Pure. */
@@ -91,6 +95,7 @@ export function topologyOf(plan: HostPlan | ClusterPlan): Topology {
   const { mode, repoKeys } = plan.acknowledge;
   const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`).join(",") : mode;
   const worst = worstCaseRpo(plan);
+  const acknowledged = Object.entries(plan.acknowledgeWeaker).map(([change, reason]) => ({ change, reason }));
   return {
     version: 1,
     databases: [databaseNode(plan)],
@@ -104,6 +109,7 @@ export function topologyOf(plan: HostPlan | ClusterPlan): Topology {
     drills: plan.drills,
     copies: copiesOf(plan),
     silenced: Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
+    ...(acknowledged.length === 0 ? {} : { acknowledged }),
   };
 }
 
@@ -146,6 +152,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     provider: place.provider,
     failureDomain: place.failureDomain,
     ...given({ offSite: place.offSite }),
+    ...(repository.kind === "posix" ? { requireMount: repository.requireMount } : {}),
     encrypted: repository.encrypted,
     compressType: repository.compressType,
     compressLevel: repository.compressLevel,

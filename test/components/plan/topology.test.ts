@@ -66,6 +66,7 @@ test("the topology names copies, places, schedules and what travels", () => {
           "name": "repo1",
           "offSite": false,
           "provider": "filesystem",
+          "requireMount": true,
         },
         {
           "compressLevel": 3,
@@ -115,4 +116,9 @@ test("the text does not depend on the order of keys", () => {
   const other = renderTopology(topologyOf(plan({ repositories: { repo2: BUCKET, repo1: NAS } })));
   expect(other).toBe(one);
   expect(JSON.parse(one)).toEqual(topologyOf(plan()));
+});
+
+test("weaker changes that are meant stand in the topology that brings them", () => {
+  const { acknowledged } = topologyOf(plan({ acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } }));
+  expect(acknowledged).toEqual([{ change: "repositories.repo1.keepDays=7", reason: "the NAS is full" }]);
 });
