@@ -32,11 +32,37 @@ export {
 } from "./repositories/b2Repository";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
 export {
+  type R2BucketChoice,
+  type R2CredentialsChoice,
+  type R2ExistingBucket,
+  type R2ExistingKeys,
+  R2Jurisdiction,
+  R2Location,
+  type R2NewBucket,
+  type R2NewTokens,
+  R2Repository,
+  type R2RepositoryArgs,
+} from "./repositories/r2Repository";
+export {
   type ExistingBucket,
   type S3BucketArgs,
   S3CompatibleRepository,
   type S3CompatibleRepositoryArgs,
 } from "./repositories/s3CompatibleRepository";
+export {
+  type S3BucketChoice,
+  type S3CredentialsChoice,
+  type S3ExistingBucket,
+  type S3ExistingKeys,
+  type S3InstanceRole,
+  type S3Irsa,
+  type S3NewBucket,
+  type S3NewKeys,
+  type S3PodIdentity,
+  S3Repository,
+  type S3RepositoryArgs,
+  type S3Role,
+} from "./repositories/s3Repository";
 export { SftpRepository, type SftpRepositoryArgs } from "./repositories/sftpRepository";
 export {
   type BucketFacts,

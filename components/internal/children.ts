@@ -13,6 +13,22 @@ export const CHILD_ROLES = {
   writerKey: "writer-key",
   readerKey: "reader-key",
   recoveryKey: "recovery-key",
+  versioning: "versioning",
+  publicAccess: "public-access",
+  encryption: "encryption",
+  lifecycle: "lifecycle",
+  lock: "lock",
+  tlsOnly: "tls-only",
+  writerUser: "writer-user",
+  readerUser: "reader-user",
+  recoveryUser: "recovery-user",
+  writerPolicy: "writer-policy",
+  readerPolicy: "reader-policy",
+  recoveryPolicy: "recovery-policy",
+  role: "role",
+  podIdentity: "pod-identity",
+  writerToken: "writer-token",
+  readerToken: "reader-token",
 } as const;
 
 /** `orders-key-passphrase`. */

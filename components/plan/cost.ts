@@ -49,6 +49,21 @@ export function estimateRepository(repository: RepositoryPlan, plan: Pick<Databa
   };
 }
 
+/** What keeping an amount costs; calls and restores come on top, see {@link estimateRepository}. */
+export interface StorageCost {
+  readonly perMonth: number;
+  /** Day of the price. */
+  readonly asOf: string;
+}
+
+/** Null for providers and classes without a price. @param storedGib what lies there on average, versions that are kept among it */
+export function estimateStorage(provider: string, storageClass: string | undefined, storedGib: number): StorageCost | null {
+  const row = findRow(provider, storageClass);
+  if (row === null) return null;
+  const billedGb = Math.max(storedGib * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
+  return { perMonth: round(billedGb * row.storagePerGbMonth, 2), asOf: PRICES_AS_OF };
+}
+
 interface Amounts {
   readonly storedGib: number;
   readonly writesPerMonth: number;
@@ -92,8 +107,11 @@ function rate(schedule: Schedule): number {
 }
 
 function findPrice(repository: RepositoryPlan): PriceRow | null {
-  const storageClass = (repository.s3?.facts.storageClass ?? "standard").toLowerCase();
-  return PRICES.find((row) => row.provider === repository.place.provider && row.storageClass === storageClass) ?? null;
+  return findRow(repository.place.provider, repository.s3?.facts.storageClass);
+}
+
+function findRow(provider: string, storageClass = "standard"): PriceRow | null {
+  return PRICES.find((row) => row.provider === provider && row.storageClass === storageClass.toLowerCase()) ?? null;
 }
 
 function isComputable(repository: RepositoryPlan, sizing: Sizing): boolean {

@@ -92,6 +92,7 @@ export const FINDINGS = {
   PB079: "warning",
   PB080: "error",
   PB081: "warning",
+  PB082: "error",
   PB085: "warning",
   PB086: "error",
   PB087: "error",

@@ -6,7 +6,16 @@ import { S3Quirks } from "../../components/repositories/target";
 import { S3_QUIRKS } from "../../runtime/storage/s3/quirks";
 import { projectFolder } from "../../tools/parts/cache";
 
-const COMPONENTS = ["B2Repository", "CipherPassphrase", "PosixRepository", "PostgresHost", "S3CompatibleRepository", "SftpRepository"];
+const COMPONENTS = [
+  "B2Repository",
+  "CipherPassphrase",
+  "PosixRepository",
+  "PostgresHost",
+  "R2Repository",
+  "S3CompatibleRepository",
+  "S3Repository",
+  "SftpRepository",
+];
 
 test("the SDK's analyzer can describe every component, so that other languages can use them", () => {
   const folder = join(projectFolder(), "components");

@@ -110,6 +110,8 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components", "runtime/base", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
+  // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
+  { prefix: "components/internal/cloudPackages", mayImport: [], packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"] },
   { prefix: "examples", mayImport: ["components"], packages: ["@pulumi/pulumi", "pgbackstop"] },
   { prefix: "tools", mayImport: ["runtime", "components", "examples", "test/harness", "test/bench"], packages: ["*"] },
   { prefix: "test", mayImport: ["runtime", "components", "examples", "tools"], packages: ["*"] },

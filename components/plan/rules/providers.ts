@@ -2,6 +2,7 @@
 import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan, S3Plan } from "../plan";
+import { R2_LOCK_REASON } from "../r2";
 import { isUnknown } from "../unknown";
 
 /** Endpoints of services that are no S3, and what to use in their place. */
@@ -85,10 +86,7 @@ function checkBucket(s3: S3Plan, path: string): Finding[] {
     );
   }
   if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
-    const reason =
-      row.id === "r2"
-        ? "R2's bucket lock forbids overwriting as well: backup.info cannot be renewed, a repeated archive_command fails for ever, and the disk of the database fills"
-        : "it has no object lock";
+    const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
     found.push(
       finding(
         "PB059",

@@ -1,0 +1,128 @@
+/**
+ * Policies of Amazon for a repository in a bucket, as JSON texts: who may do what below the repository's prefix. Pure.
+ *
+ * The writer's is that of pgBackRest's user guide: it lists, reads, writes and deletes by name, which in a versioned bucket only puts a marker
+ * above the version. `s3:ListBucket` is not optional: without it a missing object is answered with "forbidden", which is no "not found".
+ * Uploads in parts need no action of their own but the one that gives an upload up.
+ */
+
+/** What policies are about. */
+export interface PolicyScope {
+  /** `arn:aws:s3:::acme-orders-pg` */
+  readonly bucketArn: string;
+  /** Prefix of the repository, with a leading slash; `/` is the whole bucket. */
+  readonly path: string;
+  /** Key with which the bucket encrypts; undefined for S3's own. */
+  readonly kmsKeyArn?: string | undefined;
+}
+
+/** Who signs in: databases, restores elsewhere, or whoever puts a bucket in order after an attack. */
+export type PolicyRole = "writer" | "reader" | "recovery";
+
+interface Statement {
+  readonly Sid: string;
+  readonly Effect: "Allow" | "Deny";
+  readonly Principal?: "*" | Readonly<Record<string, string>>;
+  readonly Action: string | readonly string[];
+  readonly Resource?: string | readonly string[];
+  readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
+}
+
+const OBJECT_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
+  writer: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+  reader: ["s3:GetObject", "s3:GetObjectVersion"],
+  recovery: ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"],
+};
+
+/** Reading versions is how a repository is read as it was before an attack; the writer has no need of it. */
+const LIST_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
+  writer: ["s3:ListBucket"],
+  reader: ["s3:ListBucket", "s3:ListBucketVersions"],
+  recovery: ["s3:ListBucket", "s3:ListBucketVersions"],
+};
+
+const KEY_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
+  writer: ["kms:GenerateDataKey", "kms:Decrypt"],
+  reader: ["kms:Decrypt"],
+  recovery: ["kms:GenerateDataKey", "kms:Decrypt"],
+};
+
+/** What a role may do with the repository; JSON text. */
+export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: PolicyScope): string {
+  const prefix = path.replace(/^\/+|\/+$/g, "");
+  const list = { Effect: "Allow", Action: LIST_ACTIONS[role], Resource: bucketArn } as const;
+  const lists: readonly Statement[] =
+    prefix === ""
+      ? [{ Sid: "List", ...list }]
+      : [
+          // The root only by its first level: what else lies in the bucket is nobody's business.
+          { Sid: "ListRoot", ...list, Condition: { StringEquals: { "s3:prefix": ["", prefix], "s3:delimiter": ["/"] } } },
+          { Sid: "ListRepository", ...list, Condition: { StringLike: { "s3:prefix": [`${prefix}/*`] } } },
+        ];
+  const objects = `${bucketArn}/${prefix === "" ? "*" : `${prefix}/*`}`;
+  return policyText([
+    ...lists,
+    { Sid: "Objects", Effect: "Allow", Action: OBJECT_ACTIONS[role], Resource: objects },
+    ...(kmsKeyArn === undefined ? [] : [{ Sid: "Key", Effect: "Allow", Action: KEY_ACTIONS[role], Resource: kmsKeyArn } as const]),
+  ]);
+}
+
+/** Refuses every request that is not encrypted on its way, whoever makes it; JSON text. */
+export function tlsOnlyPolicy(bucketArn: string): string {
+  return policyText([
+    {
+      Sid: "TlsOnly",
+      Effect: "Deny",
+      Principal: "*",
+      Action: "s3:*",
+      Resource: [bucketArn, `${bucketArn}/*`],
+      Condition: { Bool: { "aws:SecureTransport": "false" } },
+    },
+  ]);
+}
+
+/** An account of Kubernetes on whose behalf pods sign in. */
+export interface ServiceAccountName {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** Who may take a role by a token that Kubernetes gives a service account (IRSA): that account, with a token made for it; JSON text. */
+export function irsaTrustPolicy(oidcProviderArn: string, { namespace, serviceAccount }: ServiceAccountName): string {
+  const issuer = oidcProviderArn.replace(/^.*:oidc-provider\//, "");
+  const account = `system:serviceaccount:${namespace}:${serviceAccount}`;
+  return policyText([
+    {
+      Sid: "ServiceAccount",
+      Effect: "Allow",
+      Principal: { Federated: oidcProviderArn },
+      Action: "sts:AssumeRoleWithWebIdentity",
+      Condition: { StringEquals: { [`${issuer}:sub`]: account, [`${issuer}:aud`]: "sts.amazonaws.com" } },
+    },
+  ]);
+}
+
+/** Who may take a role by EKS Pod Identity: which account it is, the association says; JSON text. */
+export function podIdentityTrustPolicy(): string {
+  const principal = { Service: "pods.eks.amazonaws.com" };
+  return policyText([{ Sid: "PodIdentity", Effect: "Allow", Principal: principal, Action: ["sts:AssumeRole", "sts:TagSession"] }]);
+}
+
+/** ARN of a bucket that is known by name only. */
+export function bucketArnOf(bucket: string, region: string): string {
+  return `arn:${partitionOf(region)}:s3:::${bucket}`;
+}
+
+/** Host name of S3's interface in a region. */
+export function s3EndpointOf(region: string): string {
+  return `s3.${region}.amazonaws.com${partitionOf(region) === "aws-cn" ? ".cn" : ""}`;
+}
+
+function partitionOf(region: string): string {
+  if (region.startsWith("cn-")) return "aws-cn";
+  return region.startsWith("us-gov-") ? "aws-us-gov" : "aws";
+}
+
+function policyText(statements: readonly Statement[]): string {
+  return JSON.stringify({ Version: "2012-10-17", Statement: statements });
+}

@@ -1,0 +1,290 @@
+/** A repository on Cloudflare R2: bucket, tokens for it, and the rules that keep it restorable. */
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import { childName, typeToken } from "../internal/children";
+import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
+import { splitKnown } from "../internal/inputs";
+import { logWarnings, throwErrors } from "../internal/validate";
+import { checkKeyPrefix } from "../plan/bucketChecks";
+import { estimateStorage } from "../plan/cost";
+import { DEFAULTS } from "../plan/defaults";
+import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/r2";
+import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
+
+/** Where Cloudflare promises to keep the data. A bucket of a jurisdiction has an address of its own. */
+export const R2Jurisdiction = { Default: "default", Eu: "eu", FedRamp: "fedramp", Us: "us" } as const;
+export type R2Jurisdiction = (typeof R2Jurisdiction)[keyof typeof R2Jurisdiction];
+
+/** A wish, not a promise, and heard only when a name is used for the first time. */
+export const R2Location = {
+  AsiaPacific: "apac",
+  EasternEurope: "eeur",
+  EasternNorthAmerica: "enam",
+  WesternEurope: "weur",
+  WesternNorthAmerica: "wnam",
+  Oceania: "oc",
+} as const;
+export type R2Location = (typeof R2Location)[keyof typeof R2Location];
+
+/** A bucket to make. */
+export interface R2NewBucket {
+  /**
+   * 3 to 63 lower-case letters, digits and hyphens.
+   * @example "acme-orders-pg"
+   */
+  name: pulumi.Input<string>;
+  /**
+   * Part of the world to keep it in.
+   * @default near the machine that makes it
+   */
+  location?: R2Location;
+}
+
+/** A bucket that exists already. Tokens are made for it, and nothing of it is changed, unless it is taken over. */
+export interface R2ExistingBucket {
+  /** @example "acme-orders-pg" */
+  name: pulumi.Input<string>;
+  /**
+   * True imports the bucket into the stack and puts our lifecycle rules in the place of its own. It is kept when the repository is destroyed.
+   * Name and account must be plain text.
+   * @default false
+   */
+  takeOver?: boolean;
+}
+
+/** Which bucket: exactly one of the two. */
+export interface R2BucketChoice {
+  create?: R2NewBucket;
+  existing?: R2ExistingBucket;
+}
+
+/** Tokens to make, each for this bucket alone. R2 knows no right to write without the right to delete. */
+export interface R2NewTokens {
+  /**
+   * True makes a token that only reads, for restores elsewhere, drills and clones: `readerCredentials`.
+   * @default false
+   */
+  reader?: boolean;
+  /**
+   * Any text; another one makes new tokens, and deletes the old ones when everything that uses them has the new ones.
+   * @example "2026-11"
+   */
+  rotationTrigger?: pulumi.Input<string>;
+  /**
+   * Identifier of the permission group "Workers R2 Storage Bucket Item Write".
+   * @default looked up by that name, for which the update's own token needs "Account API Tokens Read"
+   */
+  writerPermissionGroupId?: pulumi.Input<string>;
+  /**
+   * Identifier of the permission group "Workers R2 Storage Bucket Item Read".
+   * @default looked up by that name
+   */
+  readerPermissionGroupId?: pulumi.Input<string>;
+}
+
+/** A token that exists already: "Object Read & Write" for this bucket, made in Cloudflare's dashboard. */
+export interface R2ExistingKeys {
+  /** The token's "Access Key ID", 32 characters. */
+  accessKeyId: pulumi.Input<string>;
+  /** Secret. Its "Secret Access Key", 64 characters: not the token's value. */
+  secretAccessKey: pulumi.Input<string>;
+}
+
+/** Which keys: exactly one of the two. */
+export interface R2CredentialsChoice {
+  create?: R2NewTokens;
+  keys?: R2ExistingKeys;
+}
+
+export interface R2RepositoryArgs {
+  /**
+   * The account at Cloudflare.
+   * @example "0123456789abcdef0123456789abcdef"
+   */
+  accountId: pulumi.Input<string>;
+  /**
+   * Of the bucket, also of one that exists.
+   * @default "default"
+   */
+  jurisdiction?: R2Jurisdiction;
+  /** The bucket to make, or the one to use. One bucket for each repository: tokens know no part of a bucket. */
+  bucket: R2BucketChoice;
+  /**
+   * Prefix of all keys, with a leading slash.
+   * @default "/pgbackrest"
+   */
+  path?: pulumi.Input<string>;
+  /**
+   * The keys with which databases sign in.
+   * @default a token of this repository's own, made here
+   */
+  credentials?: R2CredentialsChoice;
+  /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Leaving it out is a warning. */
+  cipher?: CipherRef;
+  /** Not possible on R2, and refused with the reason: give another repository the locks. */
+  immutableDays?: number;
+  /** What will lie there on average, for `monthlyCostUsd`. */
+  expectedStoredGiB?: number;
+}
+
+/**
+ * A repository in a bucket of Cloudflare R2. Needs `npm install @pulumi/cloudflare`.
+ *
+ * Creates a bucket (`<name>-bucket`) with a rule that ends unfinished uploads after 2 days (`-lifecycle`), and a token for databases
+ * (`-writer-token`), on request one to read (`-reader-token`). The provider signs in with CLOUDFLARE_API_TOKEN, a token with "Workers R2 Storage
+ * Write", "Account API Tokens Write" and "Account API Tokens Read".
+ *
+ * R2 keeps no versions and cannot lock: what the writer's token deletes is gone. Use it as the second repository, from which restores are free.
+ *
+ * Destroying it deletes the tokens. The bucket is protected, and stays at Cloudflare with every backup when the protection is taken off
+ * (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty. A bucket that was taken
+ * over always stays.
+ *
+ * Costs (list prices of 2026-11) 0.015 USD a month per GB, the first 10 GB free, 4.50 USD per million writes after the first million; restoring is
+ * free.
+ *
+ * `const r2 = new R2Repository("orders-r2", { accountId, bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
+ */
+export class R2Repository extends pulumi.ComponentResource {
+  /** Give this to a database: `repositories: { repo2: { at: r2.target } }`. */
+  public readonly target: RepositoryTarget;
+  /** `s3://bucket/prefix`. */
+  public readonly location: pulumi.Output<string>;
+  /** Host name of the S3 interface, which the jurisdiction is part of. */
+  public readonly endpoint: pulumi.Output<string>;
+  /** Address to which a restore elsewhere connects; region `auto`. */
+  public readonly restoreEndpoint: pulumi.Output<string>;
+  /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
+  public readonly readerCredentials?: S3Credentials;
+  /** US dollars a month for keeping `expectedStoredGiB`; calls come on top. */
+  public readonly monthlyCostUsd?: pulumi.Output<number>;
+  /** Day of that price. */
+  public readonly pricesAsOf?: pulumi.Output<string>;
+
+  constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const settings = withoutSecrets(args);
+    const findings = checkR2(splitKnown(settings).value as R2Settings);
+    throwErrors(`R2Repository ${name}`, findings);
+    const jurisdiction = args.jurisdiction ?? "default";
+    const path = checkedPath(name, args.path);
+    const cloudflare = loadCloudflare("R2Repository");
+    super(typeToken("R2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
+    logWarnings(findings, this);
+
+    const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
+    const bucket = createBucket(cloudflare, name, args, jurisdiction, kept);
+    const createKeys = (role: TokenRole): S3Credentials => createToken(cloudflare, this, name, role, args, jurisdiction, bucket);
+    const { create, keys } = args.credentials ?? {};
+    const writer = keys === undefined ? createKeys("writer") : secretOf(keys);
+    if (create?.reader === true) this.readerCredentials = createKeys("reader");
+
+    this.endpoint = pulumi.output(args.accountId).apply((accountId) => r2EndpointOf(accountId, jurisdiction));
+    this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
+    this.location = pulumi.interpolate`s3://${bucket}${path}`;
+    const cost = args.expectedStoredGiB === undefined ? null : estimateStorage("r2", undefined, args.expectedStoredGiB);
+    if (cost !== null) {
+      this.monthlyCostUsd = pulumi.output(cost.perMonth);
+      this.pricesAsOf = pulumi.output(cost.asOf);
+    }
+    this.target = {
+      name,
+      path,
+      offSite: true,
+      s3: { bucket, endpoint: this.endpoint, region: "auto", uriStyle: "path", quirks: "r2", credentials: writer, facts: { versioning: false } },
+      ...(args.cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(args.cipher.passphrase) } }),
+    };
+    this.registerOutputs({
+      location: this.location,
+      endpoint: this.endpoint,
+      restoreEndpoint: this.restoreEndpoint,
+      ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
+      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+    });
+  }
+}
+
+type TokenRole = keyof typeof R2_PERMISSION_GROUPS;
+
+/** The path; one that is known later, and cannot be used, is an error then. */
+function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
+  if (typeof path === "string") return path;
+  return pulumi.output(path).apply((value) => {
+    throwErrors(`R2Repository ${name}`, checkKeyPrefix(value));
+    return value;
+  });
+}
+
+/** The bucket's name, known when its rules are made; of one that exists and stays as it is, only the name. */
+function createBucket(
+  { R2Bucket, R2BucketLifecycle }: Cloudflare,
+  name: string,
+  { accountId, bucket: { create, existing } }: R2RepositoryArgs,
+  jurisdiction: R2Jurisdiction,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.Output<string> {
+  if (create === undefined && existing?.takeOver !== true) return pulumi.output(existing?.name ?? "");
+  const inputs = { accountId, name: create?.name ?? existing?.name ?? "", jurisdiction };
+  const location = create?.location === undefined ? {} : { location: create.location };
+  const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
+  const imported = {
+    import: `${String(accountId)}/${String(existing?.name)}/${jurisdiction}`,
+    // Cloudflare tells what it chose; that is no change.
+    ignoreChanges: ["location", "storageClass"],
+  };
+  const bucket = new R2Bucket(childName(name, "bucket"), { ...inputs, ...location }, create === undefined ? { ...kept, ...imported } : kept);
+  const rules = r2Rules().map((rule) => ({ ...rule }));
+  const lifecycle = new R2BucketLifecycle(childName(name, "lifecycle"), { accountId, bucketName: bucket.name, jurisdiction, rules }, kept);
+  return pulumi.all([bucket.name, lifecycle.bucketName]).apply(([bucketName]) => bucketName);
+}
+
+/** A token for the bucket, and the keys that S3 knows it by. It comes and goes: neither protected nor kept. */
+function createToken(
+  cloudflare: Cloudflare,
+  parent: pulumi.Resource,
+  name: string,
+  role: TokenRole,
+  args: R2RepositoryArgs,
+  jurisdiction: R2Jurisdiction,
+  bucket: pulumi.Output<string>,
+): S3Credentials {
+  const { readerPermissionGroupId, rotationTrigger, writerPermissionGroupId } = args.credentials?.create ?? {};
+  const { accountId } = args;
+  const given = role === "writer" ? writerPermissionGroupId : readerPermissionGroupId;
+  const id = given ?? pulumi.output(accountId).apply((account) => findPermissionGroup(cloudflare, parent, account, role));
+  const resources = pulumi.all([accountId, bucket]).apply(([account, bucketName]) => r2TokenResources(account, jurisdiction, bucketName));
+  const token = new cloudflare.AccountToken(
+    childName(name, `${role}Token`),
+    { accountId, name: `pgbackstop ${pulumi.getStack()} ${name} ${role}`, policies: [{ effect: "allow", permissionGroups: [{ id }], resources }] },
+    { parent, protect: false, retainOnDelete: false, ...(rotationTrigger === undefined ? {} : { replacementTrigger: rotationTrigger }) },
+  );
+  return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
+}
+
+/** The secret that S3 knows a token by: the SHA-256 of its value in lower-case hexadecimal digits ("R2: get S3 API credentials from a token"). */
+export function secretKeyOf(tokenValue: string): string {
+  return createHash("sha256").update(tokenValue, "utf8").digest("hex");
+}
+
+/** @throws RunError when the account has none of that name, or does not tell: an identifier that is remembered may be that of another right */
+async function findPermissionGroup(cloudflare: Cloudflare, parent: pulumi.Resource, accountId: string, role: TokenRole): Promise<string> {
+  const wanted = R2_PERMISSION_GROUPS[role];
+  const wayOut = `look it up yourself and set credentials.create.${role}PermissionGroupId, or make a token in the dashboard and set credentials.keys`;
+  const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId }, { parent }).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new pulumi.RunError(`Cloudflare does not tell the permission groups of account ${accountId}: ${reason}; ${wayOut}`);
+  });
+  const group = results.find((each) => each.name === wanted);
+  if (group === undefined) throw new pulumi.RunError(`account ${accountId} has no permission group "${wanted}"; ${wayOut}`);
+  return group.id;
+}
+
+function secretOf({ accessKeyId, secretAccessKey }: R2ExistingKeys): S3Credentials {
+  return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };
+}
+
+/** The arguments without what is secret: of keys and cipher remains that there are some. */
+function withoutSecrets({ cipher: _cipher, credentials, ...others }: R2RepositoryArgs): object {
+  if (credentials === undefined) return others;
+  const { create, keys } = credentials;
+  return { ...others, credentials: { ...(create === undefined ? {} : { create }), ...(keys === undefined ? {} : { keys: {} }) } };
+}

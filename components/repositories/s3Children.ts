@@ -1,0 +1,162 @@
+/** What an S3Repository is made of at Amazon: the bucket with its settings, and users or roles. Each child's inputs are data of plan/. */
+import * as pulumi from "@pulumi/pulumi";
+import { childName } from "../internal/children";
+import type { Aws, AwsBucket } from "../internal/cloudPackages";
+import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/awsPolicies";
+import type { S3RepositoryPlan } from "../plan/s3";
+import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3Repository";
+import type { S3Credentials } from "./target";
+
+/** A bucket, as those see it that need it ready. */
+export interface S3BucketRef {
+  /** Known when every setting is made: nothing is written into a bucket that does not keep versions yet. */
+  readonly name: pulumi.Output<string>;
+  readonly arn: pulumi.Output<string>;
+}
+
+export interface S3Access {
+  readonly policyOf: (role: PolicyRole) => pulumi.Output<string>;
+  /** Absent where a role signs in. */
+  readonly writer?: S3Credentials;
+  readonly reader?: S3Credentials;
+  readonly recovery?: S3Credentials;
+  readonly roleArn?: pulumi.Output<string>;
+}
+
+/** The bucket with all its settings; of one that exists and stays as it is, only the name. */
+export function createBucket(
+  aws: Aws,
+  name: string,
+  args: S3RepositoryArgs,
+  plan: S3RepositoryPlan,
+  opts: pulumi.CustomResourceOptions,
+): S3BucketRef {
+  const { create, existing } = args.bucket;
+  if (create === undefined && existing?.takeOver !== true) {
+    const bucketName = pulumi.output(existing?.name ?? "");
+    return { name: bucketName, arn: pulumi.all([bucketName, args.region]).apply(([bucket, region]) => bucketArnOf(bucket, region)) };
+  }
+  const { region } = args;
+  const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
+  const bucket = new aws.s3.Bucket(
+    childName(name, "bucket"),
+    { bucket: create?.name ?? existing?.name ?? "", region, ...(create === undefined ? {} : { forceDestroy: create.forceDestroy ?? false }) },
+    create === undefined ? { ...kept, ...importOf(args) } : kept,
+  );
+  const settings = createSettings(aws, name, args, plan, bucket, kept);
+  const ready = pulumi.all([bucket.bucket, pulumi.all(settings.map((setting) => setting.bucket))]);
+  return { name: ready.apply(([bucketName]) => bucketName), arn: bucket.arn };
+}
+
+/** Amazon finds a bucket of another region than the provider's by `name@region`. What is not ours of it stays as it is. */
+function importOf({ bucket, region }: S3RepositoryArgs): pulumi.CustomResourceOptions {
+  const name = String(bucket.existing?.name);
+  return {
+    import: typeof region === "string" ? `${name}@${region}` : name,
+    ignoreChanges: ["tags", "forceDestroy", "objectLockEnabled", "bucketNamespace"],
+  };
+}
+
+/** Amazon refuses some settings while another one is being made, and a policy before the public is shut out: one after the other. */
+function createSettings(
+  aws: Aws,
+  name: string,
+  { kmsKeyArn, region }: S3RepositoryArgs,
+  plan: S3RepositoryPlan,
+  made: AwsBucket,
+  opts: pulumi.CustomResourceOptions,
+): readonly { readonly bucket: pulumi.Output<string> }[] {
+  const { s3 } = aws;
+  const common = { bucket: made.bucket, region };
+  const after = (dependency: pulumi.Resource): pulumi.CustomResourceOptions => ({ ...opts, dependsOn: [dependency] });
+  const versioning = new s3.BucketVersioning(childName(name, "versioning"), { ...common, versioningConfiguration: { status: "Enabled" } }, opts);
+  const publicAccess = new s3.BucketPublicAccessBlock(
+    childName(name, "publicAccess"),
+    { ...common, blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true, restrictPublicBuckets: true },
+    opts,
+  );
+  const policy = made.arn.apply(tlsOnlyPolicy);
+  const tlsOnly = new s3.BucketPolicy(childName(name, "tlsOnly"), { ...common, policy }, after(publicAccess));
+  const byDefault = kmsKeyArn === undefined ? { sseAlgorithm: "AES256" } : { sseAlgorithm: "aws:kms", kmsMasterKeyId: kmsKeyArn };
+  const encryption = new s3.BucketServerSideEncryptionConfiguration(
+    childName(name, "encryption"),
+    // Without a key of the bucket's own, each object would be a paid call to KMS.
+    { ...common, rules: [{ applyServerSideEncryptionByDefault: byDefault, ...(kmsKeyArn === undefined ? {} : { bucketKeyEnabled: true }) }] },
+    opts,
+  );
+  const rules = plan.rules.map((rule) => ({ ...rule, filter: { ...rule.filter } }));
+  const lifecycle = new s3.BucketLifecycleConfiguration(childName(name, "lifecycle"), { ...common, rules }, after(versioning));
+  const settings = [versioning, publicAccess, tlsOnly, encryption, lifecycle];
+  const { immutableDays, lockMode } = plan;
+  if (immutableDays === undefined) return settings;
+  // Not by the bucket's own argument, which makes another bucket when it changes.
+  const rule = immutableDays === 0 ? {} : { rule: { defaultRetention: { mode: lockMode.toUpperCase(), days: immutableDays } } };
+  const lock = new s3.BucketObjectLockConfiguration(childName(name, "lock"), { ...common, objectLockEnabled: "Enabled", ...rule }, after(versioning));
+  return [...settings, lock];
+}
+
+/** Users with keys, or a role. They come and go: neither protected nor kept. */
+export function createAccess(
+  aws: Aws,
+  name: string,
+  { credentials, region }: S3RepositoryArgs,
+  policyOf: S3Access["policyOf"],
+  parent: pulumi.Resource,
+): Omit<S3Access, "policyOf"> {
+  const { instanceRole, keys, role } = credentials ?? {};
+  const opts = { parent, protect: false, retainOnDelete: false };
+  if (keys !== undefined) return { writer: credentialsOf(keys) };
+  if (role !== undefined) return { roleArn: createRole(aws, name, role, region, policyOf("writer"), opts) };
+  if (instanceRole !== undefined) {
+    const { roleName } = instanceRole;
+    if (roleName !== undefined) new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: roleName, policy: policyOf("writer") }, opts);
+    return {};
+  }
+  const { reader = false, recovery = false, rotationTrigger } = credentials?.create ?? {};
+  const rotated = rotationTrigger === undefined ? opts : { ...opts, replacementTrigger: rotationTrigger };
+  const createUser = (role_: PolicyRole): S3Credentials => {
+    const user = new aws.iam.User(childName(name, `${role_}User`), {}, opts);
+    const policy = new aws.iam.UserPolicy(childName(name, `${role_}Policy`), { user: user.name, policy: policyOf(role_) }, opts);
+    const key = new aws.iam.AccessKey(childName(name, `${role_}Key`), { user: user.name }, rotated);
+    // A key that may nothing yet would fail the first backup.
+    const ready = pulumi.all([key.id, key.secret, policy.id]);
+    return credentialsOf({ accessKeyId: ready.apply(([id]) => id), secretAccessKey: ready.apply(([, secret]) => secret) });
+  };
+  return {
+    writer: createUser("writer"),
+    ...(reader ? { reader: createUser("reader") } : {}),
+    ...(recovery ? { recovery: createUser("recovery") } : {}),
+  };
+}
+
+/** A role that the pods of one service account take; its ARN is known when it may write. */
+function createRole(
+  aws: Aws,
+  name: string,
+  { irsa, podIdentity }: S3Role,
+  region: pulumi.Input<string>,
+  policy: pulumi.Output<string>,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.Output<string> {
+  const assumeRolePolicy =
+    irsa === undefined
+      ? podIdentityTrustPolicy()
+      : pulumi
+          .all([irsa.oidcProviderArn, irsa.namespace, irsa.serviceAccount])
+          .apply(([arn, namespace, serviceAccount]) => irsaTrustPolicy(arn, { namespace, serviceAccount }));
+  const role = new aws.iam.Role(childName(name, "role"), { assumeRolePolicy }, opts);
+  const allowed = new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: role.name, policy }, opts);
+  if (podIdentity !== undefined) {
+    const { clusterName, namespace, serviceAccount } = podIdentity;
+    new aws.eks.PodIdentityAssociation(
+      childName(name, "podIdentity"),
+      { clusterName, namespace, serviceAccount, roleArn: role.arn, region },
+      { ...opts, dependsOn: [allowed] },
+    );
+  }
+  return pulumi.all([role.arn, allowed.id]).apply(([arn]) => arn);
+}
+
+function credentialsOf({ accessKeyId, secretAccessKey }: S3ExistingKeys): S3Credentials {
+  return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };
+}

@@ -1,0 +1,286 @@
+/** A repository on Amazon S3: bucket, keys or roles, and the settings that keep it restorable. */
+import * as pulumi from "@pulumi/pulumi";
+import { loadAws } from "../internal/cloudPackages";
+import { typeToken } from "../internal/children";
+import { splitKnown } from "../internal/inputs";
+import { logWarnings, throwErrors } from "../internal/validate";
+import { accessPolicy, s3EndpointOf } from "../plan/awsPolicies";
+import { checkKeyPrefix } from "../plan/bucketChecks";
+import { estimateStorage } from "../plan/cost";
+import { DEFAULTS } from "../plan/defaults";
+import { checkS3Repository, resolveS3Repository, type S3RepositoryPlan, type S3RepositorySettings } from "../plan/s3";
+import type { LockMode } from "./b2Repository";
+import { createAccess, createBucket, type S3Access } from "./s3Children";
+import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials } from "./target";
+
+/** A bucket to make. */
+export interface S3NewBucket {
+  /**
+   * 3 to 63 lower-case letters, digits and hyphens; no other customer of Amazon has the same.
+   * @example "acme-orders-pg"
+   */
+  name: pulumi.Input<string>;
+  /**
+   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update before that one.
+   * @default false
+   */
+  forceDestroy?: boolean;
+}
+
+/** A bucket that exists already. Keys are made for it, and nothing of it is changed, unless it is taken over. */
+export interface S3ExistingBucket {
+  /** @example "acme-orders-pg" */
+  name: pulumi.Input<string>;
+  /**
+   * True imports the bucket into the stack and puts our settings in the place of its own: versioning, lifecycle rules, access from the public,
+   * encryption, policy, and object lock with `immutableDays`. It is kept when the repository is destroyed. Name and region must be plain text.
+   * @default false
+   */
+  takeOver?: boolean;
+  /** What the bucket does by itself, where it is not taken over; what is left out is taken as not known. */
+  facts?: BucketFacts;
+}
+
+/** Which bucket: exactly one of the two. */
+export interface S3BucketChoice {
+  create?: S3NewBucket;
+  existing?: S3ExistingBucket;
+}
+
+/** Users and access keys to make. The writer's is always made: it lists, reads, writes and deletes by name, and cannot delete a version. */
+export interface S3NewKeys {
+  /**
+   * True makes a user that only reads, also versions of a time before an attack: `readerCredentials`, for restores elsewhere, drills and clones.
+   * @default false
+   */
+  reader?: boolean;
+  /**
+   * True makes a user that can also delete versions (not locked ones), to put the bucket in order after an attack: `recoveryCredentials`. Keep
+   * it away from databases.
+   * @default false
+   */
+  recovery?: boolean;
+  /**
+   * Any text; another one makes new keys, and deletes the old ones when everything that uses them has the new ones.
+   * @example "2026-11"
+   */
+  rotationTrigger?: pulumi.Input<string>;
+}
+
+/** A token of Kubernetes is exchanged for the role (IRSA). Annotate the service account: `eks.amazonaws.com/role-arn` is `roleArn`. */
+export interface S3Irsa {
+  /** @example "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF" */
+  oidcProviderArn: pulumi.Input<string>;
+  namespace: pulumi.Input<string>;
+  /** CloudNativePG names it like the cluster. */
+  serviceAccount: pulumi.Input<string>;
+}
+
+/** The agent of EKS Pod Identity gives pods the role. */
+export interface S3PodIdentity {
+  /** Name of the cluster in EKS. */
+  clusterName: pulumi.Input<string>;
+  namespace: pulumi.Input<string>;
+  /** CloudNativePG names it like the cluster. */
+  serviceAccount: pulumi.Input<string>;
+}
+
+/** A role for pods, by exactly one of the two ways; without any key that could be lost. */
+export interface S3Role {
+  irsa?: S3Irsa;
+  podIdentity?: S3PodIdentity;
+}
+
+/** The role of the machine (EC2). */
+export interface S3InstanceRole {
+  /** Name of an existing role, which gets the writer's policy. Left out, nothing is made: attach `writerPolicy` yourself. */
+  roleName?: pulumi.Input<string>;
+}
+
+/** Keys that exist already. */
+export interface S3ExistingKeys {
+  accessKeyId: pulumi.Input<string>;
+  /** Secret. */
+  secretAccessKey: pulumi.Input<string>;
+}
+
+/** How databases sign in: exactly one of the four. */
+export interface S3CredentialsChoice {
+  create?: S3NewKeys;
+  role?: S3Role;
+  instanceRole?: S3InstanceRole;
+  keys?: S3ExistingKeys;
+}
+
+export interface S3RepositoryArgs {
+  /** The bucket to make, or the one to use. One bucket for each repository is best. */
+  bucket: S3BucketChoice;
+  /** @example "eu-central-1" */
+  region: pulumi.Input<string>;
+  /**
+   * Prefix of all keys, with a leading slash.
+   * @default "/pgbackrest"
+   */
+  path?: pulumi.Input<string>;
+  /**
+   * How databases sign in.
+   * @default a user of this repository's own with a key, made here
+   */
+  credentials?: S3CredentialsChoice;
+  /** Client-side encryption: Amazon sees neither contents nor names of tables. Leaving it out is a warning. */
+  cipher?: CipherRef;
+  /**
+   * Object lock: days for which no key can delete what was written, counted from its upload. At least as long as a full backup shall be safe;
+   * longer than backups are kept only costs. A bucket that has object lock keeps it for ever; 0 stops locking new objects.
+   * @default no object lock
+   * @example 30
+   */
+  immutableDays?: number;
+  /**
+   * Days for which what was overwritten or deleted can be brought back. At least 7, and one more than `immutableDays`.
+   * @default 14
+   */
+  undeleteDays?: number;
+  /** @default "governance" */
+  lockMode?: LockMode;
+  /**
+   * Has to be true for mode "compliance": what it locks can be deleted by nobody, and is paid for, until the days are over.
+   * @default false
+   */
+  acceptIrreversible?: boolean;
+  /**
+   * Key with which Amazon encrypts the bucket; the keys and roles made here may use it, its own policy must allow that.
+   * @default Amazon's own key (SSE-S3)
+   */
+  kmsKeyArn?: pulumi.Input<string>;
+  /** What will lie there on average, for `monthlyCostUsd`. Versions that can be brought back count too. */
+  expectedStoredGiB?: number;
+}
+
+/**
+ * A repository in a bucket of Amazon S3. Needs `npm install @pulumi/aws`.
+ *
+ * Creates a bucket (`<name>-bucket`) with versioning, no access from the public, encryption, TLS only, rules that end unfinished uploads after
+ * 2 days and keep replaced versions for `undeleteDays`, on request object lock; and for databases a user with one policy and one key
+ * (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for pods. Users of Amazon are global: whoever runs the update needs rights on
+ * `iam` besides `s3`.
+ *
+ * Destroying it deletes users, keys and roles. The bucket and its settings are protected, and stay at Amazon with every backup when the protection
+ * is taken off (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
+ * everything in it after `forceDestroy`. A bucket that was taken over always stays.
+ *
+ * Costs (list prices of 2026-11, us-east-1) 0.023 USD a month per GB, 5 USD per million writes, and 0.09 USD per GB that is restored outside of
+ * Amazon's network.
+ *
+ * `const s3 = new S3Repository("orders-s3", { region: "eu-central-1", bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
+ */
+export class S3Repository extends pulumi.ComponentResource {
+  /** Give this to a database: `repositories: { repo2: { at: s3.target } }`. */
+  public readonly target: RepositoryTarget;
+  /** `s3://bucket/prefix`. */
+  public readonly location: pulumi.Output<string>;
+  /** Host name of the S3 interface: `s3.eu-central-1.amazonaws.com`. */
+  public readonly endpoint: pulumi.Output<string>;
+  /** Address to which a restore elsewhere connects. */
+  public readonly restoreEndpoint: pulumi.Output<string>;
+  /** What whoever writes backups may do, as JSON text of a policy. */
+  public readonly writerPolicy: pulumi.Output<string>;
+  /** Role for pods; there with `credentials.role`. */
+  public readonly roleArn?: pulumi.Output<string>;
+  /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
+  public readonly readerCredentials?: S3Credentials;
+  /** Secret. Can delete versions that are not locked; there when `credentials.create.recovery` is set. */
+  public readonly recoveryCredentials?: S3Credentials;
+  /** US dollars a month for keeping `expectedStoredGiB`; calls and restores come on top. */
+  public readonly monthlyCostUsd?: pulumi.Output<number>;
+  /** Day of that price. */
+  public readonly pricesAsOf?: pulumi.Output<string>;
+
+  constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const settings = withoutSecrets(args);
+    const known = splitKnown(settings).value as S3RepositorySettings;
+    const findings = checkS3Repository(known);
+    throwErrors(`S3Repository ${name}`, findings);
+    const plan = resolveS3Repository(known);
+    const path = checkedPath(name, args.path);
+    const aws = loadAws("S3Repository");
+    super(typeToken("S3Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
+    logWarnings(findings, this);
+
+    const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
+    const bucket = createBucket(aws, name, args, plan, kept);
+    const scope = pulumi.all([bucket.arn, path, args.kmsKeyArn]);
+    const policyOf: S3Access["policyOf"] = (role) =>
+      scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));
+    const access = createAccess(aws, name, args, policyOf, this);
+
+    this.endpoint = pulumi.output(args.region).apply(s3EndpointOf);
+    this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
+    this.location = pulumi.interpolate`s3://${bucket.name}${path}`;
+    this.writerPolicy = policyOf("writer");
+    if (access.roleArn !== undefined) this.roleArn = access.roleArn;
+    if (access.reader !== undefined) this.readerCredentials = access.reader;
+    if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
+    const cost = args.expectedStoredGiB === undefined ? null : estimateStorage("aws", undefined, args.expectedStoredGiB);
+    if (cost !== null) {
+      this.monthlyCostUsd = pulumi.output(cost.perMonth);
+      this.pricesAsOf = pulumi.output(cost.asOf);
+    }
+    this.target = targetOf(name, args, plan, path, bucket.name, this.endpoint, access.writer);
+    this.registerOutputs({
+      location: this.location,
+      endpoint: this.endpoint,
+      restoreEndpoint: this.restoreEndpoint,
+      writerPolicy: this.writerPolicy,
+      ...(this.roleArn === undefined ? {} : { roleArn: this.roleArn }),
+      ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
+      ...(this.recoveryCredentials === undefined ? {} : { recoveryCredentials: this.recoveryCredentials }),
+      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+    });
+  }
+}
+
+/** The path; one that is known later, and cannot be used, is an error then. */
+function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
+  if (typeof path === "string") return path;
+  return pulumi.output(path).apply((value) => {
+    throwErrors(`S3Repository ${name}`, checkKeyPrefix(value));
+    return value;
+  });
+}
+
+function targetOf(
+  name: string,
+  { bucket, cipher, region }: S3RepositoryArgs,
+  plan: S3RepositoryPlan,
+  path: pulumi.Input<string>,
+  bucketName: pulumi.Output<string>,
+  endpoint: pulumi.Output<string>,
+  credentials: S3Credentials | undefined,
+): RepositoryTarget {
+  const { immutableDays, keyType, lockMode, managed, undeleteDays, uriStyle } = plan;
+  const locked = immutableDays === undefined || immutableDays === 0 ? {} : { immutableDays, lockMode };
+  return {
+    name,
+    path,
+    offSite: true,
+    s3: {
+      bucket: bucketName,
+      endpoint,
+      region,
+      uriStyle,
+      quirks: "aws",
+      keyType,
+      ...(credentials === undefined ? {} : { credentials }),
+      facts: managed ? { versioning: true, undeleteDays, ...locked } : (bucket.existing?.facts ?? {}),
+    },
+    ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+  };
+}
+
+/** The arguments without what is secret: of keys and cipher remains that there are some. */
+function withoutSecrets({ cipher: _cipher, credentials, ...others }: S3RepositoryArgs): object {
+  if (credentials === undefined) return others;
+  const { keys, ...choices } = credentials;
+  return { ...others, credentials: { ...choices, ...(keys === undefined ? {} : { keys: {} }) } };
+}

@@ -1,0 +1,151 @@
+/** Repositories on S3 and R2 as plain values: defaults, and mistakes told all at once. */
+import { expect, test } from "vitest";
+import { estimateStorage } from "../../../components/plan/cost";
+import { checkR2, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../../../components/plan/r2";
+import { checkS3Repository, resolveS3Repository, type S3RepositorySettings } from "../../../components/plan/s3";
+import { unknownMarker } from "../../../components/plan/unknown";
+
+const S3: S3RepositorySettings = { bucket: { create: { name: "acme-orders-pg" } }, region: "eu-central-1" };
+const ACCOUNT = "0123456789abcdef0123456789abcdef";
+const R2: R2Settings = { accountId: ACCOUNT, bucket: { create: { name: "acme-orders-pg" } } };
+const OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
+const FOREIGN = { existing: { name: "acme-shared" } };
+
+const s3 = (over: Partial<S3RepositorySettings>): string[] => checkS3Repository({ ...S3, ...over }).map((found) => `${found.code} ${found.path}`);
+const r2 = (over: Partial<R2Settings>): string[] => checkR2({ ...R2, ...over }).map((found) => `${found.code} ${found.path}`);
+
+test("S3: a bucket and a region are enough; no rule is about what nothing has replaced", () => {
+  expect(s3({})).toEqual([]);
+  const plan = resolveS3Repository(S3);
+  expect(plan).toMatchObject({ managed: true, uriStyle: "host", keyType: "shared", undeleteDays: 14, lockMode: "governance" });
+  expect(plan.rules).toEqual([
+    {
+      id: "pgbackstop-unfinished-uploads",
+      status: "Enabled",
+      filter: { prefix: "" },
+      abortIncompleteMultipartUpload: { daysAfterInitiation: 2 },
+    },
+    {
+      id: "pgbackstop-replaced-versions",
+      status: "Enabled",
+      filter: { prefix: "" },
+      noncurrentVersionExpiration: { noncurrentDays: 14 },
+      expiration: { expiredObjectDeleteMarker: true },
+    },
+  ]);
+});
+
+test.each<[Partial<S3RepositorySettings>, string]>([
+  [{}, "shared"],
+  [{ credentials: { keys: {} } }, "shared"],
+  [{ credentials: { instanceRole: {} } }, "auto"],
+  [{ credentials: { role: { irsa: { oidcProviderArn: OIDC } } } }, "web-id"],
+  [{ credentials: { role: { podIdentity: {} } } }, "pod-id"],
+])("S3: %j signs in by %s", (over, keyType) => {
+  expect(s3(over)).toEqual([]);
+  expect(resolveS3Repository({ ...S3, ...over }).keyType).toBe(keyType);
+});
+
+test("S3: dots in a name are no levels of a certificate", () => {
+  expect(resolveS3Repository({ ...S3, bucket: { create: { name: "pg.acme.example" } } }).uriStyle).toBe("path");
+});
+
+test.each<[string, Partial<S3RepositorySettings>, string[]]>([
+  ["no bucket", { bucket: {} }, ["PB016 bucket"]],
+  ["two buckets", { bucket: { ...S3.bucket, ...FOREIGN } }, ["PB016 bucket"]],
+  ["capitals", { bucket: { create: { name: "Acme" } } }, ["PB020 bucket.create.name"]],
+  ["an address", { bucket: { create: { name: "10.0.0.1" } } }, ["PB020 bucket.create.name"]],
+  ["a name of Amazon's own", { bucket: { existing: { name: "acme-s3alias" } } }, ["PB020 bucket.existing.name"]],
+  ["no region", { region: "Frankfurt" }, ["PB020 region"]],
+  ["the whole bucket", { path: "/" }, ["PB020 path"]],
+  ["no way in", { credentials: {} }, ["PB016 credentials"]],
+  ["two ways in", { credentials: { create: {}, instanceRole: {} } }, ["PB016 credentials"]],
+  ["a role for nobody", { credentials: { role: {} } }, ["PB016 credentials.role"]],
+  [
+    "an issuer in place of its ARN",
+    { credentials: { role: { irsa: { oidcProviderArn: "https://oidc.eks" } } } },
+    ["PB020 credentials.role.irsa.oidcProviderArn"],
+  ],
+  ["an alias of a key", { kmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:alias/pg" }, ["PB020 kmsKeyArn"]],
+  ["a lock on somebody else's bucket", { bucket: FOREIGN, immutableDays: 30 }, ["PB082 immutableDays"]],
+  ["a lock on a bucket that is taken over", { bucket: { existing: { name: "acme-shared", takeOver: true } }, immutableDays: 30 }, []],
+  ["a take-over of nobody knows what", { bucket: { existing: { name: unknownMarker(0), takeOver: true } } }, ["PB082 bucket.existing.name"]],
+  ["compliance without consent", { immutableDays: 30, lockMode: "compliance" }, ["PB080 lockMode"]],
+  ["a week to notice", { undeleteDays: 7 }, ["PB081 undeleteDays"]],
+  ["less than nothing", { expectedStoredGiB: -1 }, ["PB014 expectedStoredGiB"]],
+  ["what is not known yet", { bucket: { create: { name: unknownMarker(0) } }, region: unknownMarker(1), kmsKeyArn: unknownMarker(2) }, []],
+])("S3: %s", (_what, over, expected) => {
+  expect(s3(over)).toEqual(expected);
+});
+
+test("R2: an account and a bucket are enough; the rules end unfinished uploads and delete nothing", () => {
+  expect(r2({})).toEqual([]);
+  expect(r2Rules()).toEqual([
+    {
+      id: "Default Multipart Abort Rule",
+      enabled: true,
+      conditions: { prefix: "" },
+      abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 604_800 } },
+    },
+    {
+      id: "pgbackstop-unfinished-uploads",
+      enabled: true,
+      conditions: { prefix: "" },
+      abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 172_800 } },
+    },
+  ]);
+});
+
+test.each([
+  ["default", `${ACCOUNT}.r2.cloudflarestorage.com`],
+  ["eu", `${ACCOUNT}.eu.r2.cloudflarestorage.com`],
+  ["fedramp", `${ACCOUNT}.fedramp.r2.cloudflarestorage.com`],
+])("R2: jurisdiction %s has its own address", (jurisdiction, endpoint) => {
+  expect(r2EndpointOf(ACCOUNT, jurisdiction)).toBe(endpoint);
+  expect(JSON.parse(r2TokenResources(ACCOUNT, jurisdiction, "acme"))).toEqual({
+    [`com.cloudflare.edge.r2.bucket.${ACCOUNT}_${jurisdiction}_acme`]: "*",
+  });
+});
+
+test.each<[string, Partial<R2Settings>, string[]]>([
+  ["an account's name", { accountId: "acme" }, ["PB020 accountId"]],
+  ["a jurisdiction that is none", { jurisdiction: "europe" }, ["PB014 jurisdiction"]],
+  ["no bucket", { bucket: {} }, ["PB016 bucket"]],
+  ["dots", { bucket: { create: { name: "pg.acme" } } }, ["PB020 bucket.create.name"]],
+  ["a location that is none", { bucket: { create: { name: "acme", location: "moon" } } }, ["PB014 bucket.create.location"]],
+  ["the whole bucket", { path: "/" }, ["PB020 path"]],
+  ["no keys", { credentials: {} }, ["PB016 credentials"]],
+  ["a lock", { immutableDays: 30 }, ["PB059 immutableDays"]],
+  ["no lock", { immutableDays: 0 }, []],
+  [
+    "a take-over of nobody knows what",
+    { accountId: unknownMarker(0), bucket: { existing: { name: "acme", takeOver: true } } },
+    ["PB082 bucket.existing"],
+  ],
+  ["what is not known yet", { accountId: unknownMarker(0), bucket: { existing: { name: unknownMarker(1) } } }, []],
+])("R2: %s", (_what, over, expected) => {
+  expect(r2(over)).toEqual(expected);
+});
+
+test("R2: a lock is refused with the reason and what to use", () => {
+  const [found] = checkR2({ ...R2, immutableDays: 30 });
+  expect(found?.severity).toBe("error");
+  expect(found?.message).toContain("backup.info cannot be renewed, a repeated archive_command fails for ever");
+  expect(found?.hint).toContain("use B2 or S3 for the immutable copy");
+});
+
+test.each([
+  // 100 GiB are 107.4 GB; B2 and R2 give 10 of them.
+  ["aws", 100, 2.47],
+  ["r2", 100, 1.46],
+  ["b2", 100, 0.68],
+  ["b2", 9, 0],
+  ["wasabi", 10, 7.99],
+])("keeping at %s %d GiB costs %d a month", (provider, gib, perMonth) => {
+  expect(estimateStorage(provider, undefined, gib)).toEqual({ perMonth, asOf: "2026-11-20" });
+});
+
+test("what has no price is null, not zero", () => {
+  expect(estimateStorage("minio", undefined, 100)).toBeNull();
+  expect(estimateStorage("aws", "GLACIER", 100)).toBeNull();
+});
