@@ -105,6 +105,7 @@ export const FINDINGS = {
   PB094: "error",
   PB095: "warning",
   PB096: "error",
+  PB097: "note",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

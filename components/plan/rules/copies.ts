@@ -32,11 +32,15 @@ export function checkCopies(plan: DatabasePlan): Finding[] {
   ];
 }
 
-/** A NAS that is away must not fill the disk of the database. */
+/** A NAS that is away must not fill the disk of the database, and a directory of the database's machine is lost with it. */
 export function checkMounts({ repositories }: DatabasePlan): Finding[] {
   return repositories.flatMap((repository) => {
-    if (repository.kind !== "posix" || repository.requireMount || isUnknown(repository.path) || !/^\/(mnt|media|net|nas)\//.test(repository.path))
-      return [];
+    if (repository.kind !== "posix" || repository.requireMount || isUnknown(repository.path)) return [];
+    if (!/^\/(mnt|media|net|nas)\//.test(repository.path)) {
+      const fact = `"${repository.path}" is on the machine of the database, as far as is known: it helps against mistakes and is lost with the machine`;
+      const hint = "use another machine over SFTP, or a mounted disk of another one with requireMount: true";
+      return [finding("PB097", `repositories.${repository.name}.at`, fact, hint)];
+    }
     return [
       finding(
         "PB031",

@@ -1,0 +1,190 @@
+/**
+ * What each code of findings.ts means in general: docs/rules.md and the descriptions of policies are made from it. A finding itself tells the
+ * fact of its case. Pure data.
+ */
+export interface RuleText {
+  /** The situation, in a few words. */
+  readonly what: string;
+  readonly why: string;
+  readonly wayOut: string;
+}
+
+function rule(what: string, why: string, wayOut: string): RuleText {
+  return { what, why, wayOut };
+}
+
+const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
+  PB001: rule("a key of `repositories` that is none", "the number is part of every option name", "`repo1` to `repo256`"),
+  PB002: rule("no repository", "there is nowhere to put a backup", "give at least one, better two"),
+  PB003: rule("one repository only", "its loss is the loss of every backup", "add a second one at another place"),
+  PB004: rule("two kinds of retention in one repository", "pgBackRest keeps by one of them", "`keepDays` or `keepFullCount`"),
+  PB005: rule("a retention that keeps nothing, or no whole number", "every backup would be removed", "at least 1; left out, everything is kept"),
+  PB006: rule("no retention", "backups are kept until the repository is full, and then they fail", "set `keepDays` or `keepFullCount`"),
+  PB007: rule("no encryption outside the machine", "whoever can read the bucket can read the database", "`cipher` with a `CipherPassphrase`"),
+  PB008: rule("two repositories in one place, or one in the other", "they overwrite and expire each other's files", "a path or bucket for each"),
+  PB009: rule("all repositories depend on one provider, server or file system", "they are lost together", "put one of them elsewhere"),
+  PB010: rule("an engine that cannot be installed there", "this version has no way to run it", "one of the engines that the message names"),
+  PB011: rule("a schedule or time zone that cannot be read", "guessing would take backups at another time", "five fields; UTC or an IANA name"),
+  PB012: rule(
+    "no schedule of backups",
+    "WAL grows without end, and without a base backup it restores nothing",
+    "set `schedules.full`; raw: a ScheduledBackup",
+  ),
+  PB013: rule("a stanza name with other characters", "it is a directory and a section of a file", "letters, digits, `_`, `.` and `-`"),
+  PB014: rule("a path, port or number that cannot be used", "it goes into configuration, unit files and commands", "what the message names"),
+  PB015: rule("compression that cannot be written", "the runtime writes none, gz, lz4 and zst", "one of those, with a level in its range"),
+  PB016: rule("no way to reach the host, or two", "exactly one is used", "one field of `connection`"),
+  PB017: rule("an acknowledgement that is none", "PostgreSQL must know when a segment may go", "`all`, `any`, or `named` with names of repositories"),
+  PB018: rule("a restart allowed without a command for it", "nobody knows how this server is restarted", "set `restartCommand`"),
+  PB019: rule("a repository in the data directory", "it is lost with the data, and backed up into itself", "another disk or host"),
+  PB020: rule("an address that is none", "requests would go nowhere, or elsewhere", "host name, bucket, port and path apart from each other"),
+  PB021: rule(
+    "any repository acknowledges",
+    "PostgreSQL may remove a segment that only one repository holds",
+    "watch the debt in `info`, or use `all`",
+  ),
+  PB022: rule("root as the account of PostgreSQL", "the server refuses to run as root", "the owner of the data directory"),
+  PB023: rule("a deadline or jitter out of range", "runs would be stopped at once or never", "the range in the message"),
+  PB024: rule("`silence` that silences nothing", "an error, an unknown code, or no reason was given", "a code of a warning, with the reason"),
+  PB025: rule("a silenced finding that is not found", "it would stay silent when it is true again", "remove it"),
+  PB026: rule("a schedule for repositories that are not there", "the backup would go nowhere", "names from `repositories`, or leave it out"),
+  PB027: rule(
+    "two schedules in one minute",
+    "one stanza takes one backup at a time: one of them fails, and nobody knows which",
+    "leave that hour out, or begin later",
+  ),
+  PB028: rule(
+    "a repository that gets WAL and no backup",
+    "WAL alone restores nothing; stock pgBackRest sends a backup to one repository only",
+    "name it in a schedule of full backups; Dalibo's plugin: `selectedRepository`",
+  ),
+  PB029: rule("increments without a renewed full backup", "nothing expires, and each restore takes longer", "a full backup by schedule"),
+  PB030: rule("no full backup off the site", "a fire takes the database and its backups", "a bucket of a vendor, or `offSite` where it is true"),
+  PB031: rule(
+    "a path below /mnt without `requireMount`",
+    "while the NAS is away, backups fill the root file system and are hidden when it comes back",
+    "`requireMount: true`",
+  ),
+  PB032: rule("a retention shorter than the promised window", "older moments cannot be restored", "`keepDays` as long as `objectives.pitrDays`"),
+  PB033: rule("one full backup kept", "each new one removes every older moment at once", "keep at least 2, or by days"),
+  PB034: rule("a lock that ends before the retention", "a thief of keys can remove the older backups", "lock for as long as backups are kept"),
+  PB035: rule("a lock that outlasts the retention", "what cannot be used is paid for", "keep for as long as it is locked"),
+  PB036: rule("deleted versions that go within a week", "an attack is noticed later than that", "`undeleteDays: 14`"),
+  PB037: rule("an objective or amount out of range", "nothing can be computed from it", "the range in the message"),
+  PB038: rule("nothing limits the age of WAL", "on a quiet database hours of commits exist on one machine only", "`objectives.rpoSeconds`"),
+  PB039: rule(
+    "a worst case above the promised RPO",
+    "archive_timeout, one push and one retry take longer",
+    "promise what can be kept, or a synchronous standby",
+  ),
+  PB040: rule("a drill from a repository that is not there", "it would restore nothing", "a name from `repositories`"),
+  PB041: rule("a drill that may take longer than promised", "a broken promise would pass", "`maxMinutes` not above `objectives.rtoMinutes`"),
+  PB042: rule("no drill", "whether backups can be restored, and how fast, is not known", "restore every month, and write down how long it took"),
+  PB043: rule(
+    "more destinations than the engine has",
+    "Barman writes to one ObjectStore; `barmanObjectName` in a ScheduledBackup is ignored, and the second bucket stays empty",
+    "an engine that writes to several; look into each bucket",
+  ),
+  PB044: rule("a feature that the engine has not", "it would be passed over in silence", "another engine, or without the feature"),
+  PB045: rule("a passphrase for an engine that encrypts nothing", "backups would lie readable in the bucket", "an engine that encrypts"),
+  PB046: rule("block increments without bundles", "pgBackRest stores them in bundles only", "`bundle: true`"),
+  PB047: rule("runs per repository that meet", "this engine needs a run for each repository, an hour apart", "move one of the schedules"),
+  PB048: rule("a version of pgBackRest without the feature", "it fails at the first backup", "the version in the message"),
+  PB049: rule("a version of pgBackRest with a known fault there", "uploads hang, or big files end the backup", "the version in the message"),
+  PB050: rule(
+    "a standby as target of an engine that needs the primary",
+    'it ends with [056] "unable to find primary cluster"',
+    '`target: primary`, or `backupTarget: "primary"`',
+  ),
+  PB051: rule("a time zone for CloudNativePG", "its operator runs schedules in UTC and knows no other", "write the hours in UTC"),
+  PB052: rule(
+    "a Service named `pgbackrest`",
+    "Kubernetes makes `PGBACKREST_*` variables of it, which pgBackRest reads as options",
+    "`cnpg-pgbackrest`",
+  ),
+  PB053: rule(
+    "Azure or Google as repository",
+    "they speak another protocol, or S3 without what a repository needs",
+    "B2, R2, S3, SFTP, or stock pgBackRest",
+  ),
+  PB054: rule("a region that does not fit the endpoint", "requests are signed for another region and refused", "the region in the message"),
+  PB055: rule("quirks of another provider", "the endpoint belongs to somebody else", "leave `quirks` out"),
+  PB056: rule("the bucket in the host name where it belongs in the path", "that name must resolve and be in the certificate", "leave `uriStyle` out"),
+  PB057: rule("a bucket with dots in the host name", "no wildcard certificate covers it", '`uriStyle: "path"`'),
+  PB058: rule(
+    "a bucket rule that removes live objects",
+    "increments and WAL refer to older objects: restores fail although backups report success",
+    "rules for replaced versions and unfinished uploads only",
+  ),
+  PB059: rule(
+    "a lock where there is none to use",
+    "R2's bucket lock forbids overwriting: backup.info cannot be renewed, and archiving stalls",
+    "B2 or S3 for the immutable copy",
+  ),
+  PB060: rule("a class or rule that freezes objects", "nothing can be read before hours of thawing", "the standard class"),
+  PB061: rule("a class with a minimum of days", "WAL costs more there than in the standard class", "the standard class"),
+  PB062: rule(
+    "snapshots of ZFS beside the archive",
+    "after a rollback the same WAL names come again on the same timeline: error 45, and archiving stalls until the disk is full",
+    "recover to a new timeline before the server starts, then a full backup",
+  ),
+  PB070: rule(
+    "a schedule of five fields in a ScheduledBackup",
+    "CloudNativePG reads the first field as seconds: `0 3 * * *` runs 24 times a day",
+    "six fields: `0 0 3 * * *`",
+  ),
+  PB071: rule("the deprecated archiver of the operator", "it goes with a coming version, and finds nothing beside a plugin", "`method: plugin`"),
+  PB072: rule("two immediate first backups of one cluster", "they begin together, and one fails or waits", "`immediate` on one"),
+  PB073: rule("two WAL archivers", "CloudNativePG refuses the cluster", "`isWALArchiver` on one plugin"),
+  PB074: rule(
+    "no plugin is the WAL archiver",
+    "where its sidecar is missing, WAL counts as archived although nobody has it",
+    "`isWALArchiver: true`",
+  ),
+  PB075: rule("a plugin without a destination", "archiving fails, and WAL fills the disk", "`barmanObjectName` or `stanzaRef`"),
+  PB076: rule("an endpoint over http", "backups and signatures cross the network readable", "https, with a CA of your own where needed"),
+  PB077: rule(
+    "B2 or R2 behind Barman with checksums on",
+    "they have refused the checksums that its library sends",
+    "`AWS_REQUEST_CHECKSUM_CALCULATION` and `AWS_RESPONSE_CHECKSUM_VALIDATION`: `when_required`",
+  ),
+  PB078: rule(
+    "an engine that encrypts nothing, at a vendor",
+    "whoever can read the bucket can read the database",
+    "an engine that encrypts, or a reason",
+  ),
+  PB079: rule(
+    "`pushQueueMax` in Dalibo's plugin",
+    "beyond it WAL is thrown away for all repositories, also when one of them is down",
+    "leave it out and watch the disk",
+  ),
+  PB080: rule("a compliance lock by accident", "nobody, the vendor included, can shorten it", "`acceptIrreversible`, or mode governance"),
+  PB081: rule("protection that ends before an attack is noticed", "after that it is final", "14 days or more"),
+  PB082: rule(
+    "settings for a bucket that stays as it is, or a bucket to take over whose name comes from another resource",
+    "nothing of an existing bucket is changed unless it is taken over, and that is done by its name",
+    "`takeOver: true` with the name as plain text, or `facts`",
+  ),
+  PB085: rule("a plugin's image without a version", "each restart may bring a program that reads other objects", "a version, better a digest"),
+  PB086: rule("two controllers that wait for one leader lease", "only one of them ever works", "image 0.0.3 or newer, or remove one first"),
+  PB087: rule("an ExternalSecret of a version that is gone", "the object is refused, and the keys never arrive", "`external-secrets.io/v1`"),
+  PB088: rule("certificates that nobody checks", "whoever stands in between reads and changes the backups", "`verifyTLS: true`"),
+  PB089: rule("the kind Repository of Dalibo's plugin", "it is called Stanza since version 0.0.1", "a `Stanza`, and `stanzaRef`"),
+  PB090: rule("a cluster without any backup", "what is lost or deleted is gone", "a plugin with `isWALArchiver`, and a ScheduledBackup"),
+  PB091: rule(
+    "a parameter that the plugin does not read",
+    "it is passed over, and repository 1 gets the backup",
+    "`selectedRepository`, `backupType`",
+  ),
+  PB092: rule("a suspended schedule", "no backup is taken", "remove `suspend`"),
+  PB093: rule("a cold backup of the primary", "it is shut down for as long as the snapshot takes", "hot, or from a standby"),
+  PB094: rule("a public bucket", "everybody can read the backups", "block public access"),
+  PB095: rule("snapshots without a WAL archive", "only the moments of the snapshots can be restored", "a plugin that archives WAL"),
+  PB097: rule("a repository on the database's own machine", "it is lost with the machine", "another machine over SFTP, or `requireMount` on a NAS"),
+  PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
+};
+
+/** Null for a code that nobody has described. */
+export function findRuleText(code: string): RuleText | null {
+  return RULE_TEXTS[code] ?? null;
+}

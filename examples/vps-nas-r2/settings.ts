@@ -1,0 +1,43 @@
+/**
+ * The set-up of a homelab as it was published, as plain values: a NAS and a bucket at R2, daily full, hourly incremental and six-hourly
+ * differential backups. Its mistakes are kept; program.ts is the same set-up without them.
+ */
+import type { HostSettings } from "../../components/plan/settings";
+
+export const PUBLISHED: HostSettings = {
+  connection: { local: {} },
+  dataDirectory: "/var/lib/postgresql/16/main",
+  stanza: "main",
+  repositories: {
+    // repo1-path=/mnt/nas-backup/pgbackrest: nothing demands that the NAS is mounted.
+    repo1: {
+      at: { name: "nas", kind: "posix", path: "/mnt/nas-backup/pgbackrest", encrypted: false },
+      keepFullCount: 7,
+      compress: { type: "lz4", level: 3 },
+    },
+    // No repo2-cipher-type: whoever can read the bucket can read the database.
+    repo2: {
+      at: {
+        name: "r2",
+        kind: "s3",
+        path: "/forge/pgbackrest",
+        encrypted: false,
+        s3: { bucket: "nix-homelab-prod-servers", endpoint: "21ee32956d11b5baf662d186bd0b4ab4.r2.cloudflarestorage.com", region: "auto" },
+      },
+      keepFullCount: 30,
+      compress: { type: "lz4", level: 3 },
+    },
+  },
+  schedules: {
+    full: { cron: "0 2 * * *" },
+    // 0, 6, 12 and 18 o'clock: each of them is an hour of the incremental one too.
+    diff: { cron: "0 */6 * * *" },
+    incr: { cron: "0 * * * *" },
+  },
+  // "5-minute RPO": archive_timeout alone is five minutes, a push and one retry come on top.
+  archiveTimeoutSeconds: 300,
+  objectives: { rpoSeconds: 300, rtoMinutes: 30 },
+  processMax: 2,
+  // Sanoid: "fast local rollback".
+  snapshots: { zfs: {} },
+};

@@ -1,0 +1,19 @@
+/** docs/rules.md says what the tables of findings say. `PGBACKSTOP_WRITE_DOCS=1` writes it anew. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { FINDINGS } from "../../components/plan/findings";
+import { findRuleText } from "../../components/plan/ruleTexts";
+import { projectFolder } from "../../tools/parts/cache";
+import { renderRulesDoc } from "../../tools/rulesDoc";
+
+const FILE = join(projectFolder(), "docs", "rules.md");
+
+test("every code is described in components/plan/ruleTexts.ts", () => {
+  expect(Object.keys(FINDINGS).filter((code) => findRuleText(code) === null)).toEqual([]);
+});
+
+test("the document is what the tables make", () => {
+  if (process.env["PGBACKSTOP_WRITE_DOCS"] === "1") writeFileSync(FILE, renderRulesDoc());
+  expect(readFileSync(FILE, "utf8"), "run this test with PGBACKSTOP_WRITE_DOCS=1").toBe(renderRulesDoc());
+});
