@@ -72,6 +72,7 @@ export {
   S3KeyType,
   type S3Location,
   S3Quirks,
+  type SecretRef,
   type SftpLocation,
   UriStyle,
 } from "./repositories/target";

@@ -24,6 +24,10 @@ export interface S3Plan {
   readonly caFile: string | undefined;
   readonly quirks: string | undefined;
   readonly keyType: string;
+  /** Undefined is "not said". */
+  readonly hasKeys: boolean | undefined;
+  /** True for a Secret of Kubernetes. */
+  readonly hasExistingSecret: boolean;
   readonly facts: BucketFacts;
 }
 

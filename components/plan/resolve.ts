@@ -123,6 +123,8 @@ function resolveS3(s3: S3Settings): S3Plan {
     caFile: s3.caFile,
     quirks: s3.quirks,
     keyType: s3.keyType ?? DEFAULTS.keyType,
+    hasKeys: s3.hasKeys,
+    hasExistingSecret: s3.hasExistingSecret ?? false,
     facts: resolveFacts(s3.facts ?? {}),
   };
 }

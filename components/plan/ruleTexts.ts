@@ -128,6 +128,12 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "after a rollback the same WAL names come again on the same timeline: error 45, and archiving stalls until the disk is full",
     "recover to a new timeline before the server starts, then a full backup",
   ),
+  PB063: rule("no keys for a bucket", "key type `shared` signs with an access key", "`credentials`, or a role by `keyType`"),
+  PB064: rule("keys beside a role", "which of them signs is nobody's guess", "one of them"),
+  PB065: rule("the role of a pod on a host", "`web-id` and `pod-id` exist in EKS only", "`auto` on EC2, or keys"),
+  PB066: rule("a role of Amazon at another provider", "it does not know Amazon's keys", "`credentials`"),
+  PB067: rule("a Secret of Kubernetes for a host", "it cannot be read there", "`credentials`"),
+  PB068: rule("keys and an existing Secret", "each says how to sign", "one of them"),
   PB070: rule(
     "a schedule of five fields in a ScheduledBackup",
     "CloudNativePG reads the first field as seconds: `0 3 * * *` runs 24 times a day",

@@ -7,6 +7,7 @@ import type { ClusterPlan, DatabasePlan, HostPlan } from "./plan";
 import { checkAcknowledge } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";
+import { checkCredentials } from "./rules/credentials";
 import { checkHostArguments } from "./rules/host";
 import { checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
@@ -32,6 +33,7 @@ function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): F
     ...checkEngine(plan),
     ...checkRepositories(plan, dataDirectory),
     ...checkProviders(plan),
+    ...checkCredentials(plan),
     ...checkCopies(plan),
     ...checkRetention(plan),
     ...checkAcknowledge(plan),

@@ -27,6 +27,9 @@ export interface S3Settings {
   readonly caFile?: string | undefined;
   readonly quirks?: string | undefined;
   readonly keyType?: string | undefined;
+  /** True when keys were given; the keys themselves never come here. Left out where nobody can tell. */
+  readonly hasKeys?: boolean | undefined;
+  readonly hasExistingSecret?: boolean | undefined;
   readonly facts?: BucketFactsSettings | undefined;
 }
 

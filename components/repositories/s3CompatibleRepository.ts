@@ -2,13 +2,18 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/defaults";
-import type { CipherRef, RepositoryTarget, S3Credentials, S3Quirks, UriStyle } from "./target";
+import type { CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 
 /** A bucket that exists already; it is neither changed nor removed. */
 export interface ExistingBucket {
   name: pulumi.Input<string>;
-  /** Need to list, read, write and delete objects of this bucket, and nothing else. */
-  credentials: S3Credentials;
+  /** Need to list, read, write and delete objects of this bucket, and nothing else. Exactly one of `credentials` and `existingSecret`. */
+  credentials?: S3Credentials;
+  /**
+   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
+   * @example { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   */
+  existingSecret?: SecretRef;
 }
 
 /** Which bucket. */
@@ -66,7 +71,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const { bucket, cipher, endpoint, region } = args;
     const path = args.path ?? DEFAULTS.repositoryPath;
-    const { credentials } = bucket.existing;
+    const { credentials, existingSecret } = bucket.existing;
     super(typeToken("S3CompatibleRepository"), name, { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined }, opts);
     this.target = {
       name,
@@ -79,15 +84,20 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
         ...(args.uriStyle === undefined ? {} : { uriStyle: args.uriStyle }),
         ...(args.caFile === undefined ? {} : { caFile: args.caFile }),
         ...(args.quirks === undefined ? {} : { quirks: args.quirks }),
-        credentials: {
-          accessKeyId: pulumi.secret(credentials.accessKeyId),
-          secretAccessKey: pulumi.secret(credentials.secretAccessKey),
-          ...(credentials.sessionToken === undefined ? {} : { sessionToken: pulumi.secret(credentials.sessionToken) }),
-        },
+        ...(credentials === undefined ? {} : { credentials: secretCredentials(credentials) }),
+        ...(existingSecret === undefined ? {} : { existingSecret }),
       },
       ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
     };
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
     this.registerOutputs({ location: this.location });
   }
+}
+
+function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Credentials): S3Credentials {
+  return {
+    accessKeyId: pulumi.secret(accessKeyId),
+    secretAccessKey: pulumi.secret(secretAccessKey),
+    ...(sessionToken === undefined ? {} : { sessionToken: pulumi.secret(sessionToken) }),
+  };
 }

@@ -40,6 +40,21 @@ export interface S3Credentials {
   sessionToken?: pulumi.Input<string>;
 }
 
+/** A Secret of Kubernetes that exists already, or that `RepositorySecret` makes, and the names of its keys. In the namespace of the cluster. */
+export interface SecretRef {
+  name: pulumi.Input<string>;
+  /** @default "ACCESS_KEY_ID" */
+  accessKeyIdKey?: string;
+  /** @default "ACCESS_SECRET_KEY" */
+  secretAccessKeyKey?: string;
+  /** Only where it holds temporary credentials. */
+  sessionTokenKey?: string;
+  /** Only where it holds the passphrase of client-side encryption. */
+  passphraseKey?: string;
+  /** Only where it holds the region, for Barman. */
+  regionKey?: string;
+}
+
 /** How requests to an object store are signed: names of pgBackRest's `repo-s3-key-type`. */
 export const S3KeyType = {
   /** With an access key and its secret. */
@@ -84,8 +99,10 @@ export interface S3Location {
   quirks?: S3Quirks;
   /** @default "shared" */
   keyType?: S3KeyType;
-  /** With key type "shared", and only there. */
+  /** With key type "shared", and only there; not together with `existingSecret`. */
   credentials?: S3Credentials;
+  /** For clusters of Kubernetes only: where the keys are already. */
+  existingSecret?: SecretRef;
   facts?: BucketFacts;
 }
 

@@ -1,0 +1,54 @@
+/** How requests to buckets are signed: keys where there must be some, roles where they exist, Secrets where Kubernetes is. Pure. */
+import { findQuirks } from "../../../runtime/storage/s3/quirks";
+import { type Finding, finding } from "../findings";
+import type { DatabasePlan, S3Plan } from "../plan";
+import { isUnknown } from "../unknown";
+
+/** Roles that only pods on EKS have. */
+const POD_KEY_TYPES = ["web-id", "pod-id"];
+
+/** Findings in the order of the repositories. */
+export function checkCredentials({ kind, repositories }: DatabasePlan): Finding[] {
+  return repositories.flatMap(({ name, s3 }) => {
+    if (s3 === undefined) return [];
+    const path = `repositories.${name}.at.s3`;
+    return [...checkKeys(s3, path), ...checkRole(s3, path, kind), ...checkSecret(s3, path, kind)];
+  });
+}
+
+function checkKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: string): Finding[] {
+  if (keyType === "shared") {
+    if (hasKeys !== false || hasExistingSecret) return [];
+    const hint = "set credentials, existingSecret in Kubernetes, or keyType of a role";
+    return [finding("PB063", `${path}.credentials`, 'key type "shared" signs with an access key, and none is given', hint)];
+  }
+  if (hasKeys !== true && !hasExistingSecret) return [];
+  const field = hasKeys === true ? "credentials" : "existingSecret";
+  const fact = `key type "${keyType}" signs with a role, and keys are given too: which of them signs is nobody's guess`;
+  return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
+}
+
+function checkRole({ endpoint, keyType, quirks }: S3Plan, path: string, kind: DatabasePlan["kind"]): Finding[] {
+  if (kind === "host" && POD_KEY_TYPES.includes(keyType)) {
+    const fact = `key type "${keyType}" is the role of a pod in EKS, and a host has none`;
+    return [finding("PB065", `${path}.keyType`, fact, 'set keyType: "auto" for the role of an EC2 instance, or credentials')];
+  }
+  if (keyType === "shared" || isUnknown(endpoint)) return [];
+  const row = findQuirks(quirks ?? "auto", endpoint);
+  if (row === null || row.id === "aws") return [];
+  const fact = `key type "${keyType}" takes its keys from Amazon, and ${endpoint} is ${row.title}: it does not know them`;
+  return [finding("PB066", `${path}.keyType`, fact, "leave keyType out and set credentials")];
+}
+
+function checkSecret({ hasKeys, hasExistingSecret }: S3Plan, path: string, kind: DatabasePlan["kind"]): Finding[] {
+  if (!hasExistingSecret) return [];
+  const found: Finding[] = [];
+  if (kind === "host") {
+    const fact = "a Secret of Kubernetes cannot be read on a host";
+    found.push(finding("PB067", `${path}.existingSecret`, fact, "set credentials: they are written to a file that only PostgreSQL's account reads"));
+  }
+  if (hasKeys === true) {
+    found.push(finding("PB068", `${path}.existingSecret`, "credentials and existingSecret are both given", "remove one of them"));
+  }
+  return found;
+}

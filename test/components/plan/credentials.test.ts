@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import type { HostSettings, S3Settings } from "../../../components/plan/settings";
+import { checkCluster, checkHost } from "../../../components/plan/rules";
+import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
+
+const AWS = { endpoint: "s3.eu-central-1.amazonaws.com", region: "eu-central-1" };
+
+function repositories(s3: Partial<S3Settings>, second = NAS): HostSettings["repositories"] {
+  return { repo1: { ...BUCKET, at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, ...s3 } as S3Settings } }, repo2: second };
+}
+
+const PATH = "repositories.repo1.at.s3.";
+
+test.each<[string, Partial<S3Settings>, string[]]>([
+  ["keys", { hasKeys: true }, []],
+  ["nobody said", {}, []],
+  ["no keys", { hasKeys: false }, ["PB063 credentials"]],
+  ["keys beside a role", { ...AWS, hasKeys: true, keyType: "auto" }, ["PB064 credentials"]],
+  ["the role of an instance", { ...AWS, hasKeys: false, keyType: "auto" }, []],
+  ["the role of a service account", { ...AWS, hasKeys: false, keyType: "web-id" }, ["PB065 keyType"]],
+  ["the role of a pod", { ...AWS, hasKeys: false, keyType: "pod-id" }, ["PB065 keyType"]],
+  ["a role of Amazon at Backblaze", { hasKeys: false, keyType: "auto" }, ["PB066 keyType"]],
+  ["a Secret of Kubernetes", { hasKeys: false, hasExistingSecret: true }, ["PB067 existingSecret"]],
+  ["both", { hasKeys: true, hasExistingSecret: true }, ["PB067 existingSecret", "PB068 existingSecret"]],
+])("a host with %s", (_what, s3, expected) => {
+  expect(checkHost(plan({ repositories: repositories(s3) })).map(({ code, path }) => `${code} ${path.replace(PATH, "")}`)).toEqual(expected);
+});
+
+test.each<[string, Partial<S3Settings>, string[]]>([
+  ["a Secret that exists, as in the MinIO setup", { hasKeys: false, hasExistingSecret: true }, []],
+  ["a Secret and keys", { hasKeys: true, hasExistingSecret: true }, ["PB068 existingSecret"]],
+  ["a Secret beside a role", { ...AWS, hasKeys: false, hasExistingSecret: true, keyType: "web-id" }, ["PB064 existingSecret"]],
+  ["the role of a service account", { ...AWS, hasKeys: false, keyType: "web-id" }, []],
+  ["a role of Amazon at Backblaze", { hasKeys: false, keyType: "pod-id" }, ["PB066 keyType"]],
+])("a cluster with %s", (_what, s3, expected) => {
+  expect(checkCluster(clusterPlan({ repositories: repositories(s3, R2) })).map(({ code, path }) => `${code} ${path.replace(PATH, "")}`)).toEqual(
+    expected,
+  );
+});
