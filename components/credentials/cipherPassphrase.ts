@@ -9,7 +9,7 @@ const SIZE_BYTES = 48;
 
 export interface CipherPassphraseArgs {
   /**
-   * A passphrase that exists already, for repositories that were made elsewhere. Left out, a random one is made.
+   * A passphrase that exists already, for repositories that were made elsewhere. Left out, a random one is made. Changing it later is refused.
    */
   existing?: pulumi.Input<string>;
 }
@@ -17,8 +17,12 @@ export interface CipherPassphraseArgs {
 /**
  * A passphrase for repositories: random, secret in the state, the same through every update.
  *
- * Keep a copy outside the stack (export `key.passphrase`, then `pulumi stack output --show-secrets`): without it the backups cannot be restored. It is protected: set
- * `{ protect: false }` and run an update before destroying it.
+ * Keep a copy outside the stack: without it the backups cannot be restored, by nobody. `export const ordersKey = key.passphrase;`, then
+ * `pulumi stack output ordersKey --show-secrets` prints it. It is protected: set `{ protect: false }` and run an update before destroying it.
+ *
+ * It is never rotated in place: a new passphrase means a new repository. Make another CipherPassphrase, add a repository under another key
+ * (`repo3`) at a new path with it, and remove the old one when its backups are no longer needed. Databases refuse another passphrase for a
+ * place that they know.
  *
  * `const key = new CipherPassphrase("orders-key");` then `cipher: key.ref` of a repository.
  */
@@ -30,10 +34,29 @@ export class CipherPassphrase extends pulumi.ComponentResource {
 
   constructor(name: string, args: CipherPassphraseArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     super(typeToken("CipherPassphrase"), name, {}, opts);
-    const value =
-      args.existing ?? new Passphrase(childName(name, "passphrase"), SIZE_BYTES, { parent: this, protect: opts?.protect ?? true }).passphrase;
-    this.passphrase = pulumi.secret(value);
+    const { existing } = args;
+    const made = new Passphrase(
+      childName(name, "passphrase"),
+      { sizeBytes: SIZE_BYTES, ...(existing === undefined ? {} : { existing }) },
+      { parent: this, protect: opts?.protect ?? true },
+    );
+    this.passphrase = pulumi.secret(made.passphrase);
     this.ref = { passphrase: this.passphrase };
+    warnWhileNew(made.passphrase, name, this);
     this.registerOutputs({});
   }
+}
+
+/** What a preview does not know yet is about to be made. */
+function warnWhileNew(passphrase: pulumi.Output<string>, name: string, resource: pulumi.Resource): void {
+  if (!pulumi.runtime.isDryRun()) return;
+  const isKnown: unknown = "isKnown" in passphrase ? passphrase.isKnown : true;
+  void Promise.resolve(isKnown).then((known) => {
+    if (known !== false) return;
+    void pulumi.log.warn(
+      `${name} is a new passphrase: whoever loses it loses every backup that is encrypted with it. Keep a copy outside of this stack: ` +
+        "export const key = ….passphrase, then pulumi stack output key --show-secrets prints it",
+      resource,
+    );
+  });
 }

@@ -222,7 +222,8 @@ export interface PostgresHostArgs {
    */
   processMax?: number;
   /**
-   * Take a full backup as part of the update, unless a repository has one.
+   * Take a full backup as part of the update into every repository that has none; the update fails while one is without. False says so
+   * loudly, and leaves it to the schedule.
    * @default true
    */
   firstBackup?: boolean;

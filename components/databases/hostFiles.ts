@@ -1,6 +1,7 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
 import type { HostInputs } from "../dynamic/host";
 import type { HostPlan } from "../plan/plan";
+import { locationOf } from "../plan/topology";
 import { runtimeArgv } from "../render/commandLine";
 import { renderPgbackrestConf } from "../render/pgbackrestConf";
 import { postgresSettings } from "../render/postgresSettings";
@@ -24,6 +25,14 @@ export function listLateFiles(plan: HostPlan): Pick<RenderedFile, "path" | "mode
   return [hostPaths(plan.directories).conf, ...services].map((path) => ({ path, mode: "0644", owner: "admin" }));
 }
 
+/** Where a repository is, for as long as its backups are there: what a passphrase belongs to. */
+export function cipherLocation(plan: HostPlan, repositoryName: string): string {
+  const repository = plan.repositories.find(({ name }) => name === repositoryName);
+  if (repository === undefined) throw new Error(`${repositoryName} is no repository of ${plan.name}`);
+  const { s3 } = repository;
+  return s3 === undefined ? locationOf(repository) : `${locationOf(repository)} at ${s3.endpoint}:${s3.port}`;
+}
+
 /** @throws Error for a path that is not among the files: a mistake of ours */
 export function loadFile(files: readonly RenderedFile[], path: string): RenderedFile {
   const found = files.find((file) => file.path === path);
@@ -45,7 +54,7 @@ export function lateInputs(plan: HostPlan): LateInputs {
 }
 
 /** Inputs that are plain: everything else but the files. */
-export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInputs, keyof LateInputs | "files"> {
+export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInputs, keyof LateInputs | "files" | "ciphers"> {
   const { directories } = plan;
   const paths = hostPaths(directories);
   return {

@@ -1,7 +1,7 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
 import * as pulumi from "@pulumi/pulumi";
 import { secretFiles } from "../credentials/secretFiles";
-import { type FileArgs, HostState } from "../dynamic/hostState";
+import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { childName, typeToken } from "../internal/children";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -15,7 +15,7 @@ import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
 import type { RepositoryTarget } from "../repositories/target";
 import type { PostgresHostArgs } from "./hostArgs";
-import { lateInputs, listLateFiles, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
+import { cipherLocation, lateInputs, listLateFiles, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -43,8 +43,13 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly pendingRestart: pulumi.Output<boolean>;
   /** False where the timers are only written, because systemd is not running. */
   public readonly timersEnabled: pulumi.Output<boolean>;
-  /** `taken`, `found` (a repository had one), `off`, or `waiting` for the restart. */
+  /** `taken`, `found` (every repository had one), `off`, or `waiting` for the restart. */
   public readonly firstBackup: pulumi.Output<string>;
+  /**
+   * JSON text, read from the repositories by the last update or refresh: for each its newest full backup (label, when it ended) and its
+   * newest WAL segment (name, when it was stored), or why it cannot be read.
+   */
+  public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutSecrets(args);
@@ -74,6 +79,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.pendingRestart = host.pendingRestart;
     this.timersEnabled = host.timersEnabled;
     this.firstBackup = host.firstBackup;
+    this.destinations = host.destinations;
     this.registerOutputs({
       stanza: this.stanza,
       topology: this.topology,
@@ -82,6 +88,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       pendingRestart: this.pendingRestart,
       timersEnabled: this.timersEnabled,
       firstBackup: this.firstBackup,
+      destinations: this.destinations,
     });
   }
 
@@ -95,10 +102,21 @@ export class PostgresHost extends pulumi.ComponentResource {
         directoriesToKeep: late.directoriesToKeep,
         mounts: late.mounts,
         files: hostFiles(args, known, plan),
+        ciphers: ciphersOf(args, known, plan),
       },
       { parent: this },
     );
   }
+}
+
+/** Which passphrase belongs to which place; empty for a repository without encryption. */
+function ciphersOf(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): Record<string, CipherArgs> {
+  const rows = known.repositories.map(({ name }): [string, CipherArgs] => {
+    const cipher = args.repositories[name]?.at.cipher;
+    const location = plan.apply((resolved) => cipherLocation(resolved, name));
+    return [name, { location, passphrase: cipher === undefined ? "" : pulumi.secret(cipher.passphrase) }];
+  });
+  return Object.fromEntries(rows);
 }
 
 /** Paths, modes and owners are known at once; only texts may have to wait, and only texts are secret. */
@@ -124,13 +142,13 @@ function withoutSecrets(args: PostgresHostArgs): object {
 }
 
 function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
-  const { credentials: _credentials, ...bucket } = s3 ?? { credentials: undefined };
+  const { credentials, existingSecret, ...bucket } = s3 ?? { credentials: undefined, existingSecret: undefined };
   const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp ?? { privateKey: undefined };
   return {
     ...target,
     kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
     encrypted: cipher !== undefined,
-    ...(s3 === undefined ? {} : { s3: bucket }),
+    ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
     ...(sftp === undefined ? {} : { sftp: server }),
   };
 }

@@ -4,8 +4,10 @@
  *
  * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
  */
+import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
 import type { Connection } from "../host/connection";
 import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost, type Tell } from "../host/converge";
+import { lackingFull } from "../host/destinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
 import { connectLocally } from "../host/localConnection";
 import { TIMER_AT_WORK } from "../host/units";
@@ -33,6 +35,8 @@ export interface HostInputs {
   readonly directories: { readonly config: string; readonly units: string };
   /** Absolute path to what shall be there. */
   readonly files: Readonly<Record<string, FileInput>>;
+  /** By the repositories' keys. Secret. */
+  readonly ciphers: Readonly<Record<string, CipherInput>>;
   readonly runtimePath: string;
   readonly runtimeSha256: string;
   readonly runtimeArgv: readonly string[];
@@ -62,6 +66,8 @@ export interface HostOutputs extends HostOutcome {
   /** Files, settings and timers as the last update left them: what a refresh compares with. */
   appliedFacts: Record<string, string>;
   drift: string[];
+  /** Location of each repository that ever was here to the fingerprint of its passphrase. */
+  cipherFingerprints: Record<string, string>;
 }
 
 const RUNTIME_MODE = "0644";
@@ -71,12 +77,16 @@ export async function check(_olds: HostInputs, news: HostInputs): Promise<{ inpu
   return { inputs: news, failures: [] };
 }
 
-/** Compares what was found on the host last with what is wanted now. Another data directory or host is another resource. */
+/**
+ * Compares what was found on the host last with what is wanted now. Another data directory or host is another resource.
+ * @throws Error when a repository would get another passphrase: it cannot be changed in place
+ */
 export async function diff(
   _id: string,
   olds: Partial<HostOutputs>,
   news: HostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
+  requirePassphrases(olds, news);
   for (const line of olds.drift ?? []) tell(`changed by hand: ${line}`);
   const replaces = [
     ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
@@ -98,6 +108,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
     ...(olds.pendingRestart === true ? ["pendingRestart"] : []),
     ...(olds.ready === true ? [] : ["ready"]),
     ...(news.takeFirstBackup && olds.firstBackup === "off" ? ["firstBackup"] : []),
+    ...(news.takeFirstBackup && lackingFull(olds.destinations).length > 0 ? ["destinations"] : []),
   ];
 }
 
@@ -117,7 +128,7 @@ export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ 
   const appliedFacts = props.appliedFacts ?? {};
   const drift = driftOf(appliedFacts, allFacts(after));
   for (const line of drift) tell(`changed by hand: ${line}`);
-  return { id, props: outputsOf(identity, after, appliedFacts, drift) };
+  return { id, props: outputsOf(identity, after, appliedFacts, drift, props.cipherFingerprints ?? {}) };
 }
 
 export async function remove(_id: string, props: Partial<HostOutputs>): Promise<void> {
@@ -127,6 +138,7 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 }
 
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
+  requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
   if (inputs.runtimeSha256 !== runtimeBundleSha256()) {
     throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
@@ -146,13 +158,26 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   try {
     const before = olds === null ? null : outcomeOf(olds);
     const outcome = await withConnection(inputs.connection, (connection) => convergeHost(connection, desired, before, tell));
-    return outputsOf(identity, outcome, allFacts(outcome), []);
+    return outputsOf(identity, outcome, allFacts(outcome), [], fingerprintsOf(inputs, olds, outcome));
   } catch (error) {
     if (error instanceof PartlyApplied) {
-      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, allFacts(error.outcome), []), error.message);
+      const fingerprints = fingerprintsOf(inputs, olds, error.outcome);
+      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, allFacts(error.outcome), [], fingerprints), error.message);
     }
     throw error;
   }
+}
+
+/** Before anything is written. @throws Error */
+function requirePassphrases(olds: Partial<HostOutputs>, news: HostInputs): void {
+  const faults = passphraseFaults(news.ciphers, olds.cipherFingerprints ?? {});
+  if (faults.length > 0) throw new Error(`a passphrase cannot be changed in place:\n  ${faults.join("\n  ")}`);
+}
+
+/** A passphrase is in use, and remembered, once the stanza was made with it. */
+function fingerprintsOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, { stanzaMade }: HostOutcome): Record<string, string> {
+  const known = olds?.cipherFingerprints ?? {};
+  return stanzaMade ? rememberPassphrases(inputs.ciphers, known) : { ...known };
 }
 
 /** What the engine records as "made, but not working yet": the state is kept, and the next update goes on from there. */
@@ -209,6 +234,8 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     madeDirectories: outputs.madeDirectories ?? [],
     serverVersion: outputs.serverVersion ?? 0,
     firstBackup: outputs.firstBackup ?? "waiting",
+    destinations: outputs.destinations ?? "",
+    stanzaMade: outputs.stanzaMade ?? false,
     ready: outputs.ready ?? false,
   };
 }
@@ -217,7 +244,13 @@ function allFacts(outcome: HostOutcome): Record<string, string> {
   return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.timerFacts };
 }
 
-function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: Record<string, string>, drift: string[]): HostOutputs {
+function outputsOf(
+  identity: KeptIdentity,
+  outcome: HostOutcome,
+  appliedFacts: Record<string, string>,
+  drift: string[],
+  cipherFingerprints: Record<string, string>,
+): HostOutputs {
   const isSecret = (path: string): boolean => identity.secretPaths.includes(path);
   const entries = Object.entries(outcome.fileFacts);
   return {
@@ -227,6 +260,7 @@ function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: R
     secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),
     appliedFacts,
     drift,
+    cipherFingerprints,
   };
 }
 

@@ -3,6 +3,7 @@
  * when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
+import type { CipherInput } from "../credentials/fingerprint";
 import type { FileInput, HostInputs, HostOutputs } from "./host";
 
 /** A file whose text may have to wait for other resources, and may be secret. */
@@ -11,8 +12,11 @@ export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput
 /** What a host resource is declared with: {@link HostInputs}, now or later. */
 export interface HostStateArgs extends HostStatePlainArgs {
   readonly files: Readonly<Record<string, FileArgs>>;
+  readonly ciphers: Readonly<Record<string, CipherArgs>>;
 }
-type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files">]: pulumi.Input<HostInputs[K]> };
+/** A location and a passphrase that may have to wait for other resources; the passphrase is secret. */
+export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
+type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers">]: pulumi.Input<HostInputs[K]> };
 
 type HostModule = typeof import("./host");
 
@@ -26,7 +30,7 @@ const provider: pulumi.dynamic.ResourceProvider<HostInputs, HostOutputs> = {
 };
 
 /** Outputs whose values may tell something about a secret. */
-const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings"];
+const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings", "cipherFingerprints"];
 
 /** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
 export class HostState extends pulumi.dynamic.Resource {
@@ -40,6 +44,8 @@ export class HostState extends pulumi.dynamic.Resource {
   declare readonly firstBackup: pulumi.Output<string>;
   /** What `refresh` found changed by hand. */
   declare readonly drift: pulumi.Output<string[]>;
+  /** JSON text: newest full backup and newest WAL of each repository, read from there by the last update or refresh. */
+  declare readonly destinations: pulumi.Output<string>;
   /** Version number of the server: 180004. */
   declare readonly serverVersion: pulumi.Output<number>;
 
@@ -57,6 +63,9 @@ export class HostState extends pulumi.dynamic.Resource {
       madeDirectories: undefined,
       serverVersion: undefined,
       firstBackup: undefined,
+      destinations: undefined,
+      stanzaMade: undefined,
+      cipherFingerprints: undefined,
       ready: undefined,
       appliedFacts: undefined,
       drift: undefined,

@@ -1,29 +1,50 @@
 /**
- * The dynamic resource behind a cipher passphrase: made once from the system's random source, kept through every update. Its methods are
- * complete in themselves, so that a passphrase can still be read and removed when the package is gone.
+ * The dynamic resource behind a cipher passphrase: made once from the system's random source, or taken over, and kept through every update.
+ * Another one would make every backup unreadable, so that a change is refused, at preview where it is known there. Its methods are complete
+ * in themselves, so that a passphrase can still be read and removed when the package is gone.
  */
 import * as pulumi from "@pulumi/pulumi";
 
 interface PassphraseInputs {
   readonly sizeBytes: number;
+  /** Taken over; later on it must be the same or left out. */
+  readonly existing?: string;
 }
 
 const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: string }> = {
-  create: async ({ sizeBytes }) => ({
-    id: (require("node:crypto") as typeof import("node:crypto")).randomUUID(),
-    outs: { passphrase: (require("node:crypto") as typeof import("node:crypto")).randomBytes(sizeBytes).toString("base64") },
-  }),
-  // A new passphrase would make every existing backup unreadable: nothing changes it.
-  diff: async () => ({ changes: false }),
-  update: async (_id, olds) => ({ outs: { passphrase: olds.passphrase } }),
+  create: async ({ sizeBytes, existing }) => {
+    if (existing === "") throw new Error("the existing passphrase is empty: leave it out to have one made");
+    process.stdout.write(
+      "WARN: whoever loses this passphrase loses every backup that is encrypted with it, and it is nowhere but in the state of this stack: keep a copy in another place\n",
+    );
+    return {
+      id: (require("node:crypto") as typeof import("node:crypto")).randomUUID(),
+      outs: { passphrase: existing ?? (require("node:crypto") as typeof import("node:crypto")).randomBytes(sizeBytes).toString("base64") },
+    };
+  },
+  diff: async (_id, olds, { existing }) => {
+    if (existing !== undefined && existing !== olds.passphrase) {
+      throw new Error(
+        "a passphrase cannot be changed in place: what is encrypted with it could not be read any more. Put the old one back (or leave out `existing`); " +
+          "a new passphrase means a new repository: make another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",
+      );
+    }
+    return { changes: false };
+  },
+  update: async (_id, olds, { existing }) => {
+    if (existing !== undefined && existing !== olds.passphrase) throw new Error("a passphrase cannot be changed in place");
+    return { outs: { passphrase: olds.passphrase } };
+  },
 };
 
-/** A random passphrase, secret in the state. */
+/** A passphrase, secret in the state. */
 export class Passphrase extends pulumi.dynamic.Resource {
   declare readonly passphrase: pulumi.Output<string>;
 
-  constructor(name: string, sizeBytes: number, opts: pulumi.CustomResourceOptions) {
+  constructor(name: string, args: { sizeBytes: number; existing?: pulumi.Input<string> }, opts: pulumi.CustomResourceOptions) {
+    const { sizeBytes, existing } = args;
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["passphrase"] };
-    super(provider, name, { sizeBytes, passphrase: undefined }, pulumi.mergeOptions(opts, own), "index", "Passphrase");
+    const inputs = { sizeBytes, ...(existing === undefined ? {} : { existing: pulumi.secret(existing) }), passphrase: undefined };
+    super(provider, name, inputs, pulumi.mergeOptions(opts, own), "index", "Passphrase");
   }
 }

@@ -19,7 +19,8 @@ import {
   writeFiles,
 } from "./files";
 import { type LiveSettings, type PreviousSettings, readPreviousSettings, readSettings, waitForServer, writeSettings } from "./postgresSettings";
-import { checkArchiving, checkNode, createStanza, hasBackup, type RuntimeOnHost, takeFullBackup } from "./runtime";
+import { destinationText, lackingFull, renderDestinations } from "./destinations";
+import { checkArchiving, checkNode, createStanza, readDestinations, type RuntimeOnHost, takeFullBackup } from "./runtime";
 import { disableTimers, enableTimers, isSystemdRunning, readTimers, reloadUnits } from "./units";
 
 /** What is needed to reach a host and to know which things on it are ours; kept in the state, so that reading and removing work alone. */
@@ -62,6 +63,10 @@ export interface HostOutcome {
   serverVersion: number;
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
+  /** JSON text: what each repository holds (destinations.ts); empty while nobody has read it. */
+  destinations: string;
+  /** True once the stanza is in every repository of the present configuration: from then on its passphrases are in use. */
+  stanzaMade: boolean;
   /** True once stanza, check and first backup went through with the present configuration. */
   ready: boolean;
 }
@@ -129,6 +134,12 @@ export async function readHost(
   }
   outcome.timersEnabled = await isSystemdRunning(connection, identity.directories.units);
   outcome.timerFacts = outcome.timersEnabled ? await readTimers(connection, identity.timers) : {};
+  try {
+    outcome.destinations = renderDestinations(await readDestinations(runtimeOf(connection, identity, accounts.database, tell)));
+  } catch (error) {
+    tell(`the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    outcome.destinations = "";
+  }
   return outcome;
 }
 
@@ -154,6 +165,7 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
 async function applyAll(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<void> {
   const wasReady = outcome.ready;
   outcome.ready = false;
+  outcome.stanzaMade = false;
   const made = await makeDirectories(connection, desired.directoriesToMake, accounts);
   outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
@@ -162,12 +174,16 @@ async function applyAll(connection: Connection, desired: DesiredHost, outcome: H
   const runtime = runtimeOf(connection, desired, accounts.database, tell);
   const settingsChanged = await applySettings(connection, runtime, desired, outcome, tell);
 
-  if (!wasReady || settingsChanged || changed.some((path) => !/\.(service|timer)$/.test(path))) {
+  const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
+  if (!wasReady || settingsChanged || isLacking || changed.some((path) => !/\.(service|timer)$/.test(path))) {
     tell("creating the stanza");
     await createStanza(runtime);
+    outcome.stanzaMade = true;
     if (!outcome.pendingRestart) await applyFirstRun(runtime, desired, outcome, tell);
   }
+  outcome.stanzaMade = true;
   await applyTimers(connection, desired, outcome, changed, tell);
+  await proveDestinations(runtime, desired, outcome, tell);
   outcome.ready = !outcome.pendingRestart;
 }
 
@@ -249,14 +265,40 @@ async function applyFirstRun(runtime: RuntimeOnHost, desired: DesiredHost, outco
   await checkArchiving(runtime);
   if (!desired.firstBackup) {
     outcome.firstBackup = "off";
-  } else if (await hasBackup(runtime)) {
+    return;
+  }
+  const destinations = await readDestinations(runtime);
+  const lacking = lackingFull(renderDestinations(destinations));
+  if (lacking.length === 0) {
     if (outcome.firstBackup !== "taken") outcome.firstBackup = "found";
-  } else {
-    outcome.firstBackup = "waiting";
+    return;
+  }
+  outcome.firstBackup = "waiting";
+  if (destinations.every(({ newestFull }) => newestFull === null)) {
     tell("taking the first backup");
     await takeFullBackup(runtime);
-    outcome.firstBackup = "taken";
+  } else {
+    // One of them is new, or lost what it had: WAL alone restores nothing.
+    for (const repoKey of lacking) {
+      tell(`taking a full backup for repo${repoKey}, which has none`);
+      await takeFullBackup(runtime, repoKey);
+    }
   }
+  outcome.firstBackup = "taken";
+}
+
+/** Reads from each repository what it holds. @throws Error for one without the full backup that this update should have brought */
+async function proveDestinations(runtime: RuntimeOnHost, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+  const destinations = await readDestinations(runtime);
+  outcome.destinations = renderDestinations(destinations);
+  for (const destination of destinations) {
+    tell(destination.error === undefined && destination.newestFull !== null ? destinationText(destination) : `WARN: ${destinationText(destination)}`);
+  }
+  const lacking = lackingFull(outcome.destinations).map((repoKey) => `repo${repoKey}`);
+  if (lacking.length === 0 || outcome.pendingRestart) return;
+  const fact = `${lacking.join(", ")} ${lacking.length === 1 ? "holds" : "hold"} no full backup: nothing can be restored from there`;
+  if (desired.firstBackup) throw new Error(`${fact}; run the update again, and see the log of the backup`);
+  tell(`WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`);
 }
 
 async function applyTimers(
@@ -381,6 +423,8 @@ function emptyOutcome(): HostOutcome {
     madeDirectories: [],
     serverVersion: 0,
     firstBackup: "waiting",
+    destinations: "",
+    stanzaMade: false,
     ready: false,
   };
 }

@@ -1,5 +1,6 @@
 /** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
 import { type Account, CommandFailed, type Connection } from "./connection";
+import { type Destination, parseDestinations } from "./destinations";
 
 /** Oldest Node.js with zstd in its standard library. */
 const NODE_VERSION_MIN = [22, 15] as const;
@@ -35,25 +36,25 @@ export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
   await runVerb(runtime, "create the stanza", ["stanza-create"], VERB_TIMEOUT_MS);
 }
 
-/** Proves that a WAL segment arrives in every repository. @throws CommandFailed */
+/** Proves that a WAL segment arrives in every repository; full backups may still be missing. @throws CommandFailed */
 export async function checkArchiving(runtime: RuntimeOnHost): Promise<void> {
-  await runVerb(runtime, "check the archiving", ["check"], VERB_TIMEOUT_MS);
+  await runVerb(runtime, "check the archiving", ["check", "--no-full-check"], VERB_TIMEOUT_MS);
 }
 
-/** A full backup into every repository. @throws CommandFailed */
-export async function takeFullBackup(runtime: RuntimeOnHost): Promise<void> {
-  await runVerb(runtime, "take the first backup", ["backup", "--type=full"], BACKUP_TIMEOUT_MS);
+/** A full backup into every repository, in one pass, or into one of them. @throws CommandFailed */
+export async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): Promise<void> {
+  const words = ["backup", "--type=full", ...(repoKey === undefined ? [] : [`--repo=${repoKey}`])];
+  await runVerb(runtime, "take the first backup", words, BACKUP_TIMEOUT_MS);
 }
 
-/** True when some repository holds a backup of the stanza. @throws CommandFailed when `info` fails or is no JSON */
-export async function hasBackup(runtime: RuntimeOnHost): Promise<boolean> {
-  const result = await runQuietly(runtime, ["info", "--output=json"]);
-  const stanzas = parseJsonOutput("list the backups", result.stdout);
-  if (!Array.isArray(stanzas)) throw new Error("unable to list the backups: info did not print a list of stanzas");
-  return stanzas.some((stanza: unknown) => {
-    const backups = typeof stanza === "object" && stanza !== null && "backup" in stanza ? stanza.backup : undefined;
-    return Array.isArray(backups) && backups.length > 0;
-  });
+/** What each repository holds, read from the repositories. One that cannot be read says so itself. @throws CommandFailed, Error */
+export async function readDestinations(runtime: RuntimeOnHost): Promise<Destination[]> {
+  const { connection, account, argv } = runtime;
+  const words = ["--log-level-console=off", "--log-level-stderr=error", "info", "--output=json", "--detail-level=destinations"];
+  const result = await connection.exec([...argv, ...words], { account, timeoutMs: VERB_TIMEOUT_MS });
+  // Repositories that cannot be read are in the document and in the exit code.
+  if (result.exitCode !== 0 && !result.stdout.includes('"repo"')) throw new CommandFailed("read the repositories", result);
+  return parseDestinations(parseJsonOutput("read the repositories", result.stdout));
 }
 
 /** Runs a verb that prints a document; its log lines stay out of it. */

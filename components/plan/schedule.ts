@@ -217,6 +217,19 @@ export function runsPerDay(cron: Cron): number {
   return (days * cron.hours.length * cron.minutes.length) / RATE_DAYS;
 }
 
+/** The longest time between days on which a schedule runs, in days; null when it hardly ever runs. */
+export function longestGapDays(cron: Cron): number | null {
+  const first = Date.UTC(2001, 0, 1);
+  let last: number | null = null;
+  let longest: number | null = null;
+  for (let index = 0; index < RATE_DAYS; index++) {
+    if (!runsOn(cron, new Date(first + index * 86_400_000))) continue;
+    if (last !== null) longest = Math.max(longest ?? 0, index - last);
+    last = index;
+  }
+  return longest;
+}
+
 /** systemd's OnCalendar expressions of a schedule, with the zone: one, or two where cron means "either day field". */
 export function toOnCalendar(cron: Cron, timeZone: string): string[] {
   const time = `${valuesText(cron.hours, FIELDS[1], two)}:${valuesText(cron.minutes, FIELDS[0], two)}:00`;

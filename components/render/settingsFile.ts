@@ -1,7 +1,8 @@
 /** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
-import { renderSettings, type SettingsFile } from "../../runtime/config/settings";
+import { renderSettings, type SettingsFile, type SettingsFileRepo } from "../../runtime/config/settings";
 import type { CompressType } from "../../runtime/config/types";
 import { findCompressType } from "../plan/defaults";
+import { expectFullWithin } from "../plan/expectFull";
 import type { HostPlan, RepositoryPlan } from "../plan/plan";
 
 /** The whole text. */
@@ -15,17 +16,19 @@ export function settingsOf(plan: HostPlan): SettingsFile {
   return {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
-    repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(repository)])),
+    repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)])),
   };
 }
 
-function repositorySettings(repository: RepositoryPlan): { compressType: CompressType; compressLevel?: number; s3Quirks?: string } {
+function repositorySettings(plan: HostPlan, repository: RepositoryPlan): SettingsFileRepo & { readonly compressType: CompressType } {
   const quirks = repository.s3?.quirks;
   const compressType = findCompressType(repository.compressType);
+  const expectFullWithinS = expectFullWithin(plan, repository);
   if (compressType === null) throw new Error(`compression ${repository.compressType} cannot be written`);
   return {
     compressType,
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
     ...(quirks === undefined ? {} : { s3Quirks: quirks }),
+    ...(expectFullWithinS === undefined ? {} : { expectFullWithinS }),
   };
 }

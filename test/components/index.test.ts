@@ -22,6 +22,7 @@ test("the SDK's analyzer can describe every component, so that other languages c
   const schema = new Analyzer(folder, "pgbackstop", { name: "pgbackstop", main: "index.ts" }, new Set(COMPONENTS)).analyze();
   expect(Object.keys(schema.components).sort()).toEqual(COMPONENTS);
   expect(Object.keys(schema.components["PostgresHost"]?.outputs ?? {}).sort()).toEqual([
+    "destinations",
     "firstBackup",
     "pendingRestart",
     "repositoryNames",

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { diff, differences, type HostInputs, type HostOutputs } from "../../../components/dynamic/host";
+import { rememberPassphrases } from "../../../components/credentials/fingerprint";
+import { diff, differences, type HostInputs, type HostOutputs, update } from "../../../components/dynamic/host";
 import { desiredText, sha256Hex } from "../../../components/host/files";
 
 const inputs: HostInputs = {
@@ -13,6 +14,7 @@ const inputs: HostInputs = {
     "/etc/x/pgbackrest.conf": { mode: "0644", owner: "admin", text: "conf", secret: false },
     "/etc/x/conf.d/repo1.conf": { mode: "0600", owner: "database", text: "marker", secret: true },
   },
+  ciphers: {},
   runtimePath: "/lib/runtime.cjs",
   runtimeSha256: "ab",
   runtimeArgv: ["/usr/bin/node"],
@@ -25,6 +27,8 @@ const inputs: HostInputs = {
   allowRestart: false,
   restartCommand: [],
 };
+
+const EMPTY = '[{"repository":"repo2","newestFull":null,"newestWal":null}]';
 
 const outputs: HostOutputs = {
   identity: {
@@ -55,8 +59,11 @@ const outputs: HostOutputs = {
   madeDirectories: [],
   serverVersion: 180004,
   firstBackup: "taken",
+  destinations: '[{"repository":"repo1","newestFull":{"label":"20261120-065325F","stoppedAt":"2026-11-20T06:53:30Z"},"newestWal":null}]',
+  stanzaMade: true,
   ready: true,
   drift: [],
+  cipherFingerprints: {},
 };
 
 test("a host that is as declared has no difference, whatever the order of keys", () => {
@@ -87,6 +94,9 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   ["a restart that is due", { pendingRestart: true }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
   ["a restart that is allowed now", {}, { allowRestart: true }, ["identity"]],
+  ["a repository that lost its full backups", { destinations: EMPTY }, {}, ["destinations"]],
+  ["a repository without full backups where none are expected", { destinations: EMPTY, firstBackup: "off" }, { takeFirstBackup: false }, []],
+  ["a repository that cannot be read", { destinations: EMPTY.replace("}", ',"error":"[HostConnectError]"}') }, {}, []],
   ["a first backup that is wanted now", { firstBackup: "off" }, {}, ["firstBackup"]],
 ])("%s", (_what, olds, news, expected) => {
   expect(differences({ ...outputs, ...olds }, { ...inputs, ...news })).toEqual(expected);
@@ -99,6 +109,22 @@ test("another data directory is another host; the old one is taken back first", 
     deleteBeforeReplace: true,
   });
   expect(await diff("local/main", outputs, inputs)).toEqual({ changes: false, replaces: [], deleteBeforeReplace: true });
+});
+
+test("another passphrase for a place is refused with the way out, whatever its key is called now; a new place takes any", async () => {
+  const location = "s3://backups/ledger at s3.example.net:443";
+  const known = { ...outputs, cipherFingerprints: rememberPassphrases({ repo2: { location, passphrase: "the first passphrase" } }, {}) };
+  const wanting = (passphrase: string, place = location): HostInputs => ({ ...inputs, ciphers: { repo3: { location: place, passphrase } } });
+  expect((await diff("local/main", known, wanting("the first passphrase"))).changes).toBe(false);
+  for (const passphrase of ["the second passphrase", ""]) {
+    const refusal = diff("local/main", known, wanting(passphrase));
+    await expect(refusal).rejects.toThrow(
+      /cannot be changed in place:\n {2}repo3: the passphrase of s3:\/\/backups\/ledger at .* add one under another key at a new path/,
+    );
+    await expect(refusal).rejects.not.toThrow("second");
+    await expect(update("local/main", known, wanting(passphrase))).rejects.toThrow("cannot be changed in place");
+  }
+  await expect(diff("local/main", known, wanting("any", "s3://backups/ledger2 at s3.example.net:443"))).resolves.toMatchObject({ changes: false });
 });
 
 test("a state of an unknown earlier version is a difference, not a crash", async () => {

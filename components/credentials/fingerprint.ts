@@ -1,0 +1,76 @@
+/**
+ * What is remembered of a repository's passphrase: enough to notice another one, not enough to find it out. A fingerprint is salted by itself,
+ * so that equal passphrases of two repositories do not show. One that is long enough to be random is digested once; a shorter one may be
+ * guessed, so each guess is made to cost time and memory (scrypt). Keep fingerprints secret nevertheless.
+ */
+import { createHmac, randomBytes, scryptSync, timingSafeEqual } from "node:crypto";
+
+/** 256 bits in base64. */
+const RANDOM_CHARACTERS_MIN = 43;
+const SALT_BYTES = 16;
+const DIGEST_BYTES = 32;
+/** 32 MiB for each guess. */
+const SCRYPT = { N: 32_768, r: 8, p: 1, maxmem: 64 * 1024 * 1024 };
+/** Of a repository without encryption. */
+const NONE = "none";
+
+/** `sha256:salt:digest`, `scrypt:salt:digest`, or `none` for an empty passphrase: no encryption. */
+export function fingerprintOf(passphrase: string): string {
+  if (passphrase === "") return NONE;
+  const kind = passphrase.length >= RANDOM_CHARACTERS_MIN ? "sha256" : "scrypt";
+  const salt = randomBytes(SALT_BYTES);
+  return `${kind}:${salt.toString("base64")}:${digest(kind, passphrase, salt).toString("base64")}`;
+}
+
+/** True when `passphrase` is the one that `fingerprint` was made of. A fingerprint of an unknown form fits everything. */
+export function fitsFingerprint(passphrase: string, fingerprint: string): boolean {
+  if (passphrase === "" || fingerprint === NONE) return (passphrase === "") === (fingerprint === NONE);
+  const [kind = "", salt = "", expected = ""] = fingerprint.split(":");
+  if (kind !== "sha256" && kind !== "scrypt") return true;
+  const found = digest(kind, passphrase, Buffer.from(salt, "base64"));
+  const wanted = Buffer.from(expected, "base64");
+  return found.length === wanted.length && timingSafeEqual(found, wanted);
+}
+
+function digest(kind: "sha256" | "scrypt", passphrase: string, salt: Buffer): Buffer {
+  return kind === "sha256" ? createHmac("sha256", salt).update(passphrase).digest() : scryptSync(passphrase, salt, DIGEST_BYTES, SCRYPT);
+}
+
+/** A repository and the passphrase that it shall have; empty for no encryption. */
+export interface CipherInput {
+  /** Where the repository is, whatever its key is called. */
+  readonly location: string;
+  readonly passphrase: string;
+}
+
+/**
+ * What is wrong when a repository shall get another passphrase than the one that its backups are encrypted with: one text for each, with the
+ * way out; none of them has a secret.
+ * @param ciphers by the repository's key
+ * @param fingerprints by location
+ */
+export function passphraseFaults(ciphers: Readonly<Record<string, CipherInput>>, fingerprints: Readonly<Record<string, string>>): string[] {
+  return Object.entries(ciphers).flatMap(([key, { location, passphrase }]) => {
+    const fingerprint = fingerprints[location];
+    if (fingerprint === undefined || fitsFingerprint(passphrase, fingerprint)) return [];
+    const fact =
+      fingerprint === NONE
+        ? `${location} was made without encryption, and a passphrase is set now`
+        : `the passphrase of ${location} is not the one that its backups are encrypted with${passphrase === "" ? ": it is gone" : ""}`;
+    return [
+      `${key}: ${fact}; put back what was there, and nothing is lost. A new passphrase means a new repository: add one under another key at a new path, ` +
+        `keep both until the backups in ${key} are no longer needed, then remove ${key}`,
+    ];
+  });
+}
+
+/** What to remember: fingerprints that fit stay as they are, so that nothing changes by itself. */
+export function rememberPassphrases(
+  ciphers: Readonly<Record<string, CipherInput>>,
+  fingerprints: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const fresh = Object.values(ciphers)
+    .filter(({ location }) => fingerprints[location] === undefined)
+    .map(({ location, passphrase }): [string, string] => [location, fingerprintOf(passphrase)]);
+  return { ...fingerprints, ...Object.fromEntries(fresh) };
+}

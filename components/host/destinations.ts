@@ -1,0 +1,63 @@
+/**
+ * What each repository of a host holds, as an output of the host: the proof that backups arrived. Read by the runtime from the repositories
+ * themselves (`info --detail-level=destinations`), in a shape of its own with times that people can read. Pure.
+ */
+
+export interface Destination {
+  /** `repo1` */
+  readonly repository: string;
+  readonly newestFull: { readonly label: string; readonly stoppedAt: string } | null;
+  readonly newestWal: { readonly name: string; readonly storedAt: string } | null;
+  /** Why it cannot be read; then the others are null. */
+  readonly error?: string;
+}
+
+/** Of the JSON that the runtime printed; several stanzas are a mistake. @throws Error when it is something else */
+export function parseDestinations(document: unknown): Destination[] {
+  const [stanza, ...others] = listOf(document);
+  if (others.length > 0) throw new Error("unable to read the repositories: info told of several stanzas");
+  return listOf(isObject(stanza) ? stanza["repo"] : []).map((row): Destination => {
+    if (!isObject(row) || typeof row["key"] !== "number") throw new Error("unable to read the repositories: info did not print a list of them");
+    const repository = `repo${row["key"]}`;
+    const { error, full, wal } = row;
+    if (typeof error === "string") return { repository, newestFull: null, newestWal: null, error };
+    return {
+      repository,
+      newestFull: isObject(full) ? { label: String(full["label"]), stoppedAt: timeOf(full["stop"]) } : null,
+      newestWal: isObject(wal) ? { name: String(wal["name"]), storedAt: timeOf(wal["stored"]) } : null,
+    };
+  });
+}
+
+/** The JSON text that is kept as an output. */
+export function renderDestinations(destinations: readonly Destination[]): string {
+  return JSON.stringify(destinations);
+}
+
+/** Keys of the repositories that can be read and hold no full backup; none while nobody has read them. */
+export function lackingFull(text: string | undefined): number[] {
+  if (text === undefined || text === "") return [];
+  return (JSON.parse(text) as Destination[])
+    .filter(({ error, newestFull }) => error === undefined && newestFull === null)
+    .map(({ repository }) => Number(repository.slice("repo".length)));
+}
+
+/** One line for each repository: `repo2: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, …`. */
+export function destinationText({ repository, newestFull, newestWal, error }: Destination): string {
+  if (error !== undefined) return `${repository}: cannot be read: ${error}`;
+  const full = newestFull === null ? "NO FULL BACKUP" : `newest full backup ${newestFull.label} of ${newestFull.stoppedAt}`;
+  const wal = newestWal === null ? "no WAL" : `newest WAL ${newestWal.name} of ${newestWal.storedAt}`;
+  return `${repository}: ${full}, ${wal}`;
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function timeOf(seconds: unknown): string {
+  return new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z");
+}
