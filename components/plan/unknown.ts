@@ -16,3 +16,11 @@ export function isUnknown(value: unknown): boolean {
 export function unknownMarkers(text: string): string[] {
   return [...new Set(text.match(PATTERN) ?? [])];
 }
+
+/** Stands for a value that is secret: it is compared with nothing and shown as a word. */
+export const SECRET_MARKER = "\u0000secret\u0000";
+
+/** True for a value that is secret. */
+export function isSecret(value: unknown): boolean {
+  return value === SECRET_MARKER;
+}

@@ -1,0 +1,171 @@
+/**
+ * `pgbackstop topology`: shows what a stack's backups are, and what a change does to them. Reads files or stdin, needs no engine and no
+ * network. Exit codes: 0, 1 where something is weakened and nobody said that it is meant, 2 for words and files that cannot be read.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
+import { parseStackFile, type StackFile, StackFileError } from "../plan/stackFiles";
+import { renderDiffDocument, renderTopologyDocument } from "../render/topology/document";
+import { renderMarkdown } from "../render/topology/markdown";
+import { renderPage } from "../render/topology/page";
+import { bandsOf, renderPicture } from "../render/topology/picture";
+import { renderShown } from "../render/topology/show";
+
+const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them
+
+  pgbackstop topology diff PREVIEW             what a preview changes
+  pgbackstop topology diff BEFORE AFTER        what is different between two files
+  pgbackstop topology show FILE                what there is
+
+Files are told apart by their shape; - is stdin:
+  pulumi preview --json > preview.json
+  pulumi stack export > stack.json             (without --show-secrets: nothing secret is needed)
+  pgbackstop topology show --format=json ...   a document saved earlier
+  pulumi stack output topology                 the output of one database
+Of two files, a preview stands for the state that it leads to.
+
+  --format=markdown|json|html|svg   markdown is meant for a pull request (default)
+  --output=FILE                     instead of stdout; again for each further format: --format=html --output=a.html --format=json --output=a.json
+  --help                            this text
+
+Marks: ▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet.
+A weakened change is acknowledged in the code, in the arguments of its database, and for this one change:
+  acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
+
+Exit codes: 0; 1 when something is weakened and not acknowledged (diff); 2 when words or files cannot be read.
+`;
+const FORMATS = ["markdown", "json", "html", "svg"] as const;
+type Format = (typeof FORMATS)[number];
+
+/** Wrong words on the command line. */
+class UsageError extends Error {}
+
+interface Order {
+  readonly verb: "diff" | "show";
+  readonly files: readonly string[];
+  readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
+}
+
+/** Runs the command; what it returns is the exit code. */
+export function topologyMain(argv: readonly string[]): number {
+  if (argv.includes("--help") || argv.length === 0) {
+    process.stdout.write(HELP);
+    return argv.length === 0 ? 2 : 0;
+  }
+  try {
+    const order = readWords(argv);
+    return order.verb === "show" ? show(order) : diff(order);
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof StackFileError)) throw error;
+    process.stderr.write(`pgbackstop topology: ${error.message}\n`);
+    return 2;
+  }
+}
+
+function show({ files, outputs }: Order): number {
+  const { after, findings } = readFile(files[0] ?? "-");
+  const bands = bandsOf(after, after, []);
+  write(outputs, {
+    markdown: () => renderShown(after),
+    json: () => renderTopologyDocument(after),
+    html: () => renderPage({ bands, diff: diffTopologies(after, after), findings, compares: false }),
+    svg: () => renderPicture(bands),
+  });
+  return 0;
+}
+
+function diff({ files, outputs }: Order): number {
+  const { after, before, findings } = sidesOf(files);
+  const found = diffTopologies(before, after);
+  const bands = bandsOf(before, after, found.changes);
+  write(outputs, {
+    markdown: () => renderMarkdown(found, findings),
+    json: () => renderDiffDocument(found, findings),
+    html: () => renderPage({ bands, diff: found, findings, compares: true }),
+    svg: () => renderPicture(bands),
+  });
+  return weakenedOf(found).length > 0 ? 1 : 0;
+}
+
+function sidesOf(files: readonly string[]): { readonly before: TopologySet; readonly after: TopologySet; readonly findings: StackFile["findings"] } {
+  const [first = "-", second] = files;
+  if (second === undefined) {
+    const { after, before, findings, shape } = readFile(first);
+    if (before === null)
+      throw new UsageError(`${nameOf(first)} is a ${shape === "export" ? "stack export" : shape} and shows one state: give the one before it, too`);
+    return { before, after, findings };
+  }
+  const [old, now] = [readFile(first), readFile(second)];
+  // The output of one database says nothing of its component's name: its own stands for it on both sides.
+  return { before: old.after, after: now.after, findings: now.findings };
+}
+
+function readFile(file: string): StackFile {
+  let text: string;
+  try {
+    text = readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (error) {
+    throw new UsageError(`unable to read ${nameOf(file)}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  try {
+    return parseStackFile(text);
+  } catch (error) {
+    if (error instanceof StackFileError) throw new StackFileError(`${nameOf(file)}: ${error.message}`);
+    throw error;
+  }
+}
+
+function write(outputs: Order["outputs"], render: Readonly<Record<Format, () => string>>): void {
+  for (const { file, format } of outputs) {
+    const text = render[format]();
+    if (file === null) {
+      process.stdout.write(text);
+      continue;
+    }
+    try {
+      writeFileSync(file, text);
+    } catch (error) {
+      throw new UsageError(`unable to write ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+/** `--name=value` and `--name value`; each `--output` takes the format before it. */
+function readWords(argv: readonly string[]): Order {
+  const files: string[] = [];
+  const outputs: { format: Format; file: string | null }[] = [];
+  let format: Format = "markdown";
+  let isPending = true;
+  for (let index = 0; index < argv.length; index++) {
+    const word = argv[index] ?? "";
+    const option = /^--(format|output)(?:=(.*))?$/s.exec(word);
+    if (option === null) {
+      if (word.startsWith("-") && word !== "-") throw new UsageError(`unknown option '${word}': there is --format, --output, --help`);
+      files.push(word);
+      continue;
+    }
+    const value = option[2] ?? argv[++index];
+    if (value === undefined || value === "") throw new UsageError(`--${option[1]} takes a value`);
+    if (option[1] === "output") {
+      outputs.push({ format, file: value === "-" ? null : value });
+      isPending = false;
+      continue;
+    }
+    const found = FORMATS.find((each) => each === value);
+    if (found === undefined) throw new UsageError(`--format takes ${FORMATS.join(", ")}, found '${value}'`);
+    format = found;
+    isPending = true;
+  }
+  if (isPending) outputs.push({ format, file: null });
+  const [verb = "", ...rest] = files;
+  if (verb !== "diff" && verb !== "show") throw new UsageError(`'${verb}' is neither diff nor show: see pgbackstop topology --help`);
+  const most = verb === "show" ? 1 : 2;
+  if (rest.length < 1 || rest.length > most)
+    throw new UsageError(`topology ${verb} takes ${verb === "show" ? "one file" : "one file or two"}, found ${rest.length}`);
+  if (rest.filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
+  return { verb, files: rest, outputs };
+}
+
+function nameOf(file: string): string {
+  return file === "-" ? "stdin" : file;
+}

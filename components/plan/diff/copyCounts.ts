@@ -1,0 +1,45 @@
+/**
+ * 3-2-1 of a topology as a document, where places may not be known: the least and the most that each number can be. Where everything is
+ * known both are the numbers of `copiesOf`. Pure.
+ */
+import type { RepositoryNode, Topology } from "../topology";
+import { isHidden } from "./change";
+
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface CopyCounts {
+  readonly copies: Range;
+  readonly providers: Range;
+  readonly offSite: Range;
+}
+
+/** The database is a copy, and so is every repository that gets full backups. */
+export function countCopies(topology: Topology): CopyCounts {
+  const full = repositoriesWithFulls(topology);
+  const hidden = full.filter(({ failureDomain }) => isHidden(failureDomain)).length;
+  const known = new Set(full.map(({ failureDomain }) => failureDomain).filter((domain) => !isHidden(domain))).size;
+  const offSite = full.filter((repository) => repository.offSite === true).length;
+  const perhaps = full.filter(
+    (repository) => isHidden(repository.offSite) || (repository.offSite === undefined && isHidden(repository.failureDomain)),
+  );
+  return {
+    copies: { min: 1 + full.length, max: 1 + full.length },
+    providers: { min: Math.max(known, full.length > 0 ? 1 : 0), max: known + hidden },
+    offSite: { min: offSite, max: offSite + perhaps.length },
+  };
+}
+
+/** `3-2-1`; a number that is not known yet is the least that is sure, with a plus: `3-1+-1`. */
+export function copyCountsText({ copies, providers, offSite }: CopyCounts): string {
+  return [copies, providers, offSite].map(({ min, max }) => (min === max ? String(min) : `${min}+`)).join("-");
+}
+
+/** Repositories that a schedule of full backups reaches; all of them while nothing is scheduled. */
+export function repositoriesWithFulls({ repositories, schedules }: Topology): readonly RepositoryNode[] {
+  if (schedules.length === 0) return repositories;
+  const keys = new Set(schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys));
+  return repositories.filter((repository) => keys.has(repository.key));
+}

@@ -1,0 +1,235 @@
+/** What changes for one database beside its repositories: copies, engine, promises, schedules, drills, findings lived with. Pure. */
+import { type EngineRow, findEngine } from "../engines";
+import type { DrillPlan } from "../plan";
+import type { Schedule } from "../schedule";
+import type { Flow, Topology } from "../topology";
+import { type Collector, isHidden, type Value, valueText } from "./change";
+import { copyCountsText, countCopies, type Range } from "./copyCounts";
+import { diffRepositories, rateOf } from "./repositories";
+
+const COPY_WORDS = {
+  copies: "copies of the data, the database itself included",
+  providers: "places that do not fail together",
+  offSite: "copies off the site",
+} as const;
+const ACKNOWLEDGE_RANK: Readonly<Record<string, number>> = { any: 0, all: 2 };
+/** The share by which two rates differ at least to be called different. */
+const RATE_EPSILON = 0.001;
+
+/** Everything about one database, in the order in which it is read: the headline first. */
+export function diffDatabase(to: Collector, before: Topology, after: Topology): void {
+  diffCopies(to, before, after);
+  diffNode(to, before, after);
+  diffRepositories(to, before, after);
+  diffWal(to, before, after);
+  diffPromises(to, before, after);
+  diffSchedules(to, before, after);
+  diffDrills(to, before.drills, after.drills);
+  diffSilenced(to, before, after);
+}
+
+function diffCopies(to: Collector, before: Topology, after: Topology): void {
+  const [old, now] = [countCopies(before), countCopies(after)];
+  for (const name of ["copies", "providers", "offSite"] as const) {
+    const [from, until] = [old[name], now[name]];
+    if (from.min === until.min && from.max === until.max) continue;
+    const texts = [rangeText(from), rangeText(until)] as const;
+    const words = `${texts[1]} ${COPY_WORDS[name]} (${copyCountsText(now)}), not ${texts[0]} (${copyCountsText(old)})`;
+    if (until.max < from.min) to.add(`copies.${name}`, texts[0], texts[1], "weakened", words);
+    else if (until.min > from.max) to.add(`copies.${name}`, texts[0], texts[1], "strengthened", words);
+    else to.uncertain(`copies.${name}`, texts[0], texts[1], `${words}: a place is not known yet`);
+  }
+}
+
+function diffNode(to: Collector, before: Topology, after: Topology): void {
+  const [old] = before.databases;
+  const [now] = after.databases;
+  if (old === undefined || now === undefined) return;
+  if (old.stanza !== now.stanza && !isHidden(old.stanza) && !isHidden(now.stanza)) {
+    const text = `backups begin anew under the name ${now.stanza}: those of ${old.stanza} are no longer looked after`;
+    to.add("stanza", old.stanza, now.stanza, "weakened", text);
+  }
+  diffEngine(to, old.engine, now.engine);
+  const fields = ["kind", "engineVersion", "reachedBy", "dataDirectory", "namespace", "cluster", "instances"] as const;
+  for (const field of fields) to.plain(field, old[field] ?? null, now[field] ?? null, (value) => `${field} is ${valueText(value)}`);
+  const snapshots = [old.snapshots, now.snapshots].map((kinds) => kinds?.join(", ") ?? null);
+  to.plain("snapshots", snapshots[0] ?? null, snapshots[1] ?? null, (value) => `snapshots beside the backups: ${valueText(value)}`);
+}
+
+/** By what is lost and what is gained; an engine that is in no table cannot be judged. */
+function diffEngine(to: Collector, before: string, after: string): void {
+  const [old, now] = [findEngine(before), findEngine(after)];
+  if (before === after || old === null || now === null) {
+    to.plain("engine", before, after, (value) => `the engine is ${valueText(value)}`);
+    return;
+  }
+  const [couldDo, canDo] = [abilitiesOf(old), abilitiesOf(now)];
+  const lost = couldDo.filter((ability) => !canDo.includes(ability));
+  const gained = canDo.filter((ability) => !couldDo.includes(ability));
+  const parts = [lost.length > 0 ? `can no longer: ${lost.join(", ")}` : "", gained.length > 0 ? `now can: ${gained.join(", ")}` : ""];
+  const text = `${now.title} in the place of ${old.title}; ${parts.filter((part) => part !== "").join("; ")}`;
+  to.rank(
+    "engine",
+    before,
+    after,
+    (engine) => (engine === after ? gained.length : lost.length),
+    () => text,
+  );
+}
+
+function abilitiesOf(row: EngineRow): string[] {
+  const flags: [able: boolean, words: string][] = [
+    [row.repositoriesMax > 0, "write to a repository"],
+    [row.repositoriesMax > 1, "write to several repositories"],
+    [row.onePass, "reach all repositories in one pass"],
+    [row.encrypts, "encrypt"],
+    [row.fromStandby, "back up from a standby"],
+    [row.retention, "remove old backups"],
+    [row.isolated, "keep healthy repositories current while one is down"],
+    [row.acknowledges, "acknowledge WAL by policy"],
+    [row.blockIncremental, "store changed blocks only"],
+  ];
+  return [...flags.flatMap(([able, words]) => (able ? [words] : [])), ...row.backupTypes.map((type) => `take ${type} backups`)];
+}
+
+/** When PostgreSQL may forget a segment: only when all have it, when the named ones have it, as soon as one has it. */
+function diffWal(to: Collector, before: Topology, after: Topology): void {
+  const [old, now] = [findWal(before), findWal(after)];
+  if (old === undefined || now === undefined) return;
+  const [was, is] = [old.acknowledge ?? null, now.acknowledge ?? null];
+  const rank = (value: Value): number => ACKNOWLEDGE_RANK[String(value)] ?? 1;
+  const names = (value: Value): string[] => (rank(value) === 1 ? String(value).split(",") : []);
+  const added = names(is).filter((name) => !names(was).includes(name)).length;
+  const removed = names(was).filter((name) => !names(is).includes(name)).length;
+  const sentence = (value: Value): string =>
+    `PostgreSQL may remove a segment ${value === "all" ? "when all repositories have it" : value === "any" ? "as soon as one repository has it" : `when ${valueText(value)} has it`}`;
+  const bothNamed = rank(was) === 1 && rank(is) === 1;
+  // Among named ones more are safer; others in their place are neither.
+  to.rank("acknowledge", was, is, (value) => (bothNamed ? (value === is ? added : removed) : rank(value)), sentence);
+  diffKeys(to, "wal", "WAL", [old.toRepoKeys, before], [now.toRepoKeys, after]);
+}
+
+function diffPromises(to: Collector, { objectives: old }: Topology, { objectives: now }: Topology): void {
+  const shorter = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
+  const longer = (value: Value): number => Number(value ?? 0);
+  to.rank("worstCaseRpoSeconds", old.worstCaseRpoSeconds ?? null, now.worstCaseRpoSeconds ?? null, shorter, (value) =>
+    value === null ? "nothing limits how old the newest commit in the repositories is" : `a lost host costs commits of at most ${value} s`,
+  );
+  to.rank("objectives.rpoSeconds", old.rpoSeconds ?? null, now.rpoSeconds ?? null, shorter, (value) =>
+    value === null ? "no recovery point is promised" : `the promised recovery point is ${value} s`,
+  );
+  to.rank("objectives.rtoMinutes", old.rtoMinutes ?? null, now.rtoMinutes ?? null, shorter, (value) =>
+    value === null ? "no recovery time is promised" : `the promised recovery time is ${value} minutes`,
+  );
+  to.rank("objectives.pitrDays", old.pitrDays ?? null, now.pitrDays ?? null, longer, (value) =>
+    value === null ? "no recovery window is promised" : `the promised recovery window is ${value} days`,
+  );
+}
+
+function diffSchedules(to: Collector, before: Topology, after: Topology): void {
+  const olds = new Map(before.schedules.map((schedule) => [schedule.name, schedule]));
+  const news = new Map(after.schedules.map((schedule) => [schedule.name, schedule]));
+  for (const [name, old] of olds) {
+    const now = news.get(name);
+    const path = `schedules.${name}`;
+    if (now === undefined) {
+      to.add(path, scheduleText(old), "removed", "weakened", `no ${old.type} backups are taken any more`);
+      continue;
+    }
+    diffRate(to, `${path}.cron`, `${now.type} backups`, old.cron, now.cron);
+    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `the hours of ${name} are those of ${valueText(value)}`);
+    to.plain(`${path}.jitterSeconds`, old.jitterSeconds, now.jitterSeconds, (value) => `${name} begins up to ${valueText(value)} s later`);
+    to.plain(`${path}.deadlineSeconds`, old.deadlineSeconds, now.deadlineSeconds, (value) => `${name} is stopped after ${valueText(value)} s`);
+    diffKeys(to, `${path}.repositories`, `${now.type} backups`, [old.repoKeys, before], [now.repoKeys, after]);
+  }
+  for (const [name, now] of news) {
+    if (!olds.has(name)) to.add(`schedules.${name}`, null, scheduleText(now), "strengthened", `${now.type} backups are taken: ${scheduleText(now)}`);
+  }
+}
+
+function diffDrills(to: Collector, before: readonly DrillPlan[], after: readonly DrillPlan[]): void {
+  const olds = new Map(before.map((drill) => [drill.name, drill]));
+  const news = new Map(after.map((drill) => [drill.name, drill]));
+  for (const [name, old] of olds) {
+    const now = news.get(name);
+    const path = `drills.${name}`;
+    if (now === undefined) {
+      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} proves restores from ${old.from} no longer`);
+      continue;
+    }
+    diffRate(to, `${path}.cron`, `the drill ${name}`, old.cron, now.cron);
+    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `the hours of ${name} are those of ${valueText(value)}`);
+    to.plain(`${path}.from`, old.from, now.from, (value) => `the drill ${name} restores from ${valueText(value)}`);
+    const limit = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
+    to.rank(`${path}.maxMinutes`, old.maxMinutes ?? null, now.maxMinutes ?? null, limit, (value) =>
+      value === null ? `the drill ${name} may take any time` : `the drill ${name} may take ${value} minutes`,
+    );
+  }
+  for (const [name, now] of news) {
+    if (!olds.has(name))
+      to.add(`drills.${name}`, null, drillText(now), "strengthened", `the drill ${name} restores from ${now.from}: ${drillText(now)}`);
+  }
+}
+
+function diffSilenced(to: Collector, before: Topology, after: Topology): void {
+  const olds = new Map(before.silenced.map(({ code, reason }) => [code, reason]));
+  const news = new Map(after.silenced.map(({ code, reason }) => [code, reason]));
+  for (const [code, reason] of news) {
+    if (!olds.has(code)) to.add(`silence.${code}`, null, "silenced", "weakened", `${code} is said no longer: ${reason}`);
+    else to.plain(`silence.${code}`, olds.get(code) ?? null, reason, (value) => `${code} is silenced for another reason: ${valueText(value)}`);
+  }
+  for (const code of olds.keys()) if (!news.has(code)) to.add(`silence.${code}`, "silenced", null, "strengthened", `${code} is said again`);
+}
+
+/** Rarer is weaker; other hours at the same rate are neither. */
+function diffRate(to: Collector, path: string, what: string, before: string, after: string): void {
+  if (isHidden(before) || isHidden(after)) return to.plain(path, before, after, () => "");
+  const [old, now] = [rateOf(before), rateOf(after)];
+  const same = Math.abs(old - now) <= RATE_EPSILON * Math.max(old, now);
+  to.rank(
+    path,
+    before,
+    after,
+    (value) => (same ? 0 : value === after ? now : old),
+    () =>
+      same
+        ? `${what}: ${after} in the place of ${before}, as often as before`
+        : `${what}: ${rateText(now)} (${after}), it was ${rateText(old)} (${before})`,
+  );
+}
+
+/** Repositories that get something no longer, or from now on; those that are new or gone as a whole are told elsewhere. */
+function diffKeys(to: Collector, path: string, what: string, [olds, before]: Reached, [news, after]: Reached): void {
+  for (const { key, name } of after.repositories) {
+    if (!before.repositories.some((repository) => repository.name === name)) continue;
+    const [was, is] = [olds.includes(key), news.includes(key)];
+    if (was === is) continue;
+    to.rank(`${path}.${name}`, was, is, Number, (value) => (value ? `${what} go to ${name}` : `${what} go to ${name} no longer`));
+  }
+}
+
+type Reached = readonly [keys: readonly number[], topology: Topology];
+
+function findWal({ flows }: Topology): Flow | undefined {
+  return flows.find((flow) => flow.kind === "wal");
+}
+
+/** `0 3 * * 0 UTC`. */
+export function scheduleText({ cron, timeZone }: Pick<Schedule, "cron" | "timeZone">): string {
+  return `${valueText(cron)} ${valueText(timeZone)}`;
+}
+
+function drillText({ from, ...drill }: DrillPlan): string {
+  return `${scheduleText(drill)} from ${from}`;
+}
+
+/** `daily`, `every 7 days`, `4 times a day`. */
+function rateText(perDay: number): string {
+  if (perDay <= 0) return "never";
+  if (Math.abs(perDay - 1) < 0.01) return "daily";
+  return perDay > 1 ? `${Number(perDay.toFixed(1))} times a day` : `every ${Number((1 / perDay).toFixed(1))} days`;
+}
+
+function rangeText({ min, max }: Range): string {
+  return min === max ? String(min) : `${min} to ${max}`;
+}

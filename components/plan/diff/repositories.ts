@@ -1,0 +1,157 @@
+/** What changes in the repositories of one database: which there are, where they are, how long they keep, and what protects them. Pure. */
+import { parseCron, runsPerDay } from "../schedule";
+import type { RepositoryNode, Topology } from "../topology";
+import { type Collector, isHidden, type Value, valueText } from "./change";
+
+const LOCK_MODES = ["", "governance", "compliance"];
+
+/** By name: a key is part of every option on the host, so `repo1` stays `repo1`. */
+export function diffRepositories(to: Collector, before: Topology, after: Topology): void {
+  const olds = byName(before);
+  const news = byName(after);
+  for (const [name, old] of olds) {
+    const now = news.get(name);
+    if (now !== undefined) diffRepository(to, `repositories.${name}`, [old, before], [now, after]);
+    else to.add(`repositories.${name}`, placeText(old), "removed", "weakened", `${name} (${placeText(old)}) gets nothing any more`);
+  }
+  for (const [name, now] of news) {
+    if (!olds.has(name)) to.add(`repositories.${name}`, null, placeText(now), "strengthened", `${name} (${placeText(now)}) is new`);
+  }
+}
+
+/** Days of the recovery window that a repository is sure to hold; null where nothing tells, infinite where nothing is removed. */
+export function windowDays(repository: RepositoryNode, topology: Topology): number | null {
+  const { keepDays, keepFullCount } = repository;
+  if (isHidden(keepDays) || isHidden(keepFullCount)) return null;
+  if (keepDays !== undefined) return keepDays;
+  if (keepFullCount === undefined) return Number.POSITIVE_INFINITY;
+  const rate = topology.schedules
+    .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
+    .reduce((sum, schedule) => sum + rateOf(schedule.cron), 0);
+  // Right after a full backup the oldest one is let go: what remains reaches back one interval less than there are fulls.
+  return rate > 0 ? (keepFullCount - 1) / rate : null;
+}
+
+/** Runs a day, 0 for a text that is no schedule. */
+export function rateOf(cron: string): number {
+  const parsed = parseCron(cron);
+  return parsed.ok ? runsPerDay(parsed.cron) : 0;
+}
+
+/** `keeps 14 days`, `keeps 4 full backups`, `keeps everything`. */
+export function retentionText({ keepDays, keepFullCount }: RepositoryNode): string {
+  if (keepDays !== undefined) return isHidden(keepDays) ? `keeps days: ${valueText(keepDays)}` : `keeps ${count(keepDays, "day")}`;
+  if (keepFullCount === undefined) return "keeps everything";
+  return isHidden(keepFullCount) ? `keeps full backups: ${valueText(keepFullCount)}` : `keeps ${count(keepFullCount, "full backup")}`;
+}
+
+/** `1 day`, `14 days`. */
+export function count(amount: number, word: string): string {
+  return `${amount} ${word}${amount === 1 ? "" : "s"}`;
+}
+
+type Side = readonly [repository: RepositoryNode, topology: Topology];
+
+function diffRepository(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
+  const { name } = now;
+  if (old.location !== now.location && !isHidden(old.location) && !isHidden(now.location)) {
+    const text = `${name} begins anew at ${now.location}: what ${old.location} holds is no longer looked after`;
+    to.add(`${path}.location`, old.location, now.location, "weakened", text);
+  } else to.plain(`${path}.location`, old.location, now.location, () => "");
+  to.plain(`${path}.provider`, old.provider, now.provider, (value) => `${name} is kept by ${valueText(value)}`);
+  if (old.provider === now.provider) {
+    to.plain(`${path}.failureDomain`, old.failureDomain, now.failureDomain, (value) => `${name} is lost together with ${valueText(value)}`);
+  }
+  to.rank(
+    `${path}.offSite`,
+    known(old.offSite),
+    known(now.offSite),
+    yes,
+    (value) => `${name} is ${value === true ? "" : "not known to be "}off the site`,
+  );
+  to.rank(`${path}.encrypted`, old.encrypted, now.encrypted, yes, (value) => `${name} is ${value ? "" : "no longer "}encrypted`);
+  to.rank(`${path}.requireMount`, known(old.requireMount), known(now.requireMount), yes, (value) =>
+    value === true ? `${name} is written to only while something is mounted there` : `${name} is written to even when nothing is mounted there`,
+  );
+  const compress = ({ compressLevel, compressType }: RepositoryNode): string => `${compressType} ${compressLevel}`;
+  to.plain(`${path}.compress`, compress(old), compress(now), (value) => `${name} is compressed with ${valueText(value)}`);
+  diffRetention(to, path, [old, before], [now, after]);
+  diffBucket(to, path, old, now);
+}
+
+function diffRetention(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
+  const sizes = [old, now].map(({ keepDays, keepFullCount }) => [known(keepDays), known(keepFullCount)] as const);
+  const [[oldDays, oldFulls] = [null, null], [newDays, newFulls] = [null, null]] = sizes;
+  const windows = [windowDays(old, before), windowDays(now, after)] as const;
+  const changed = oldDays !== newDays || oldFulls !== newFulls;
+  const isSwitch = (oldDays === null) !== (newDays === null) || (oldFulls === null) !== (newFulls === null);
+  if (changed && !isSwitch) {
+    const said = (): string => `${now.name} ${retentionText(now)}, it ${retentionText(old).replace("keeps", "kept")}`;
+    to.rank(`${path}.keepDays`, oldDays, newDays, Number, said);
+    to.rank(`${path}.keepFullCount`, oldFulls, newFulls, Number, said);
+    if (Math.sign(compareWindows(windows)) === Math.sign(Number(newDays ?? newFulls) - Number(oldDays ?? oldFulls))) return;
+  }
+  const texts = isSwitch ? [retentionText(old), retentionText(now)] : windows.map(windowText);
+  const field = isSwitch ? "retention" : "window";
+  if (isSwitch && (windows[0] === null || windows[1] === null || [oldDays, oldFulls, newDays, newFulls].some(isHidden))) {
+    to.uncertain(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, `${now.name} ${retentionText(now)}: how long its window is cannot be told`);
+    return;
+  }
+  const step = compareWindows(windows);
+  if (step === 0 && !isSwitch) return;
+  const said = `${now.name} is sure to reach back ${windowText(windows[1])}, it was ${windowText(windows[0])}`;
+  to.add(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral", said);
+}
+
+/** Above zero where the second one is longer; zero where one of both is not known. */
+function compareWindows([before, after]: readonly [number | null, number | null]): number {
+  if (before === null || after === null || before === after) return 0;
+  const difference = after - before;
+  return Math.abs(difference) < 0.01 ? 0 : difference;
+}
+
+function windowText(days: number | null): string {
+  if (days === null) return "no known time";
+  return Number.isFinite(days) ? count(Number(days.toFixed(1)), "day") : "for ever";
+}
+
+/** What the bucket does by itself. What is no longer declared is no longer known to protect anything. */
+function diffBucket(to: Collector, path: string, { bucket: old = {} }: RepositoryNode, { bucket: now = {}, name }: RepositoryNode): void {
+  const at = (field: string): string => `${path}.bucket.${field}`;
+  const amount = (value: Value): number => Number(value ?? 0);
+  to.rank(at("versioning"), known(old.versioning), known(now.versioning), yes, (value) =>
+    value === true ? `the bucket of ${name} keeps versions` : `the bucket of ${name} is not known to keep versions`,
+  );
+  to.rank(at("immutableDays"), known(old.immutableDays), known(now.immutableDays), amount, (value) =>
+    value === null ? `nothing in ${name} is locked any more` : `what is written to ${name} is locked for ${count(amount(value), "day")}`,
+  );
+  const lock = (value: Value): number => LOCK_MODES.indexOf(String(value ?? "").toLowerCase());
+  to.rank(at("lockMode"), known(old.lockMode), known(now.lockMode), lock, (value) => `the lock of ${name} is ${valueText(value)}`);
+  to.rank(at("undeleteDays"), known(old.undeleteDays), known(now.undeleteDays), amount, (value) =>
+    value === null ? `what is deleted in ${name} is gone` : `what is deleted in ${name} can be had back for ${count(amount(value), "day")}`,
+  );
+  const age = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
+  to.rank(at("expireLiveDays"), known(old.expireLiveDays), known(now.expireLiveDays), age, (value) =>
+    value === null
+      ? `no rule of the bucket of ${name} removes live files`
+      : `rules of the bucket of ${name} remove live files after ${count(age(value), "day")}`,
+  );
+  to.plain(at("storageClass"), known(old.storageClass), known(now.storageClass), (value) => `the storage class of ${name} is ${valueText(value)}`);
+}
+
+/** `s3://bucket/path at Backblaze B2`. */
+function placeText({ failureDomain, location }: RepositoryNode): string {
+  return isHidden(failureDomain) || isHidden(location) || location.startsWith("/") ? valueText(location) : `${location} at ${failureDomain}`;
+}
+
+function known<T extends Value>(value: T | undefined): T | null {
+  return value ?? null;
+}
+
+function yes(value: Value): number {
+  return value === true ? 1 : 0;
+}
+
+function byName({ repositories }: Topology): Map<string, RepositoryNode> {
+  return new Map(repositories.map((repository) => [repository.name, repository]));
+}

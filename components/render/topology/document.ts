@@ -1,0 +1,24 @@
+/** Topologies and their comparison as JSON documents with a version: fields are added, never changed. Pure. */
+import { type TopologyDiff, type TopologySet, weakenedOf } from "../../plan/diff";
+import type { LoggedFinding } from "../../plan/stackFiles";
+import { isSecret, isUnknown } from "../../plan/unknown";
+
+/** What `topology diff` found; ends with a newline. */
+export function renderDiffDocument(diff: TopologyDiff, findings: readonly LoggedFinding[]): string {
+  const certain = diff.changes.filter((change) => !change.uncertain);
+  const summary = {
+    weakened: weakenedOf(diff).length,
+    acknowledged: certain.filter((change) => change.acknowledged !== undefined).length,
+    strengthened: certain.filter((change) => change.effect === "strengthened").length,
+    neutral: certain.filter((change) => change.effect === "neutral").length,
+    uncertain: diff.changes.length - certain.length,
+  };
+  return `${JSON.stringify({ version: 1, summary, ...diff, findings }, undefined, 2)}\n`;
+}
+
+/** What `topology show` prints, and `topology diff` reads: each topology by the name of its component. Ends with a newline. */
+export function renderTopologyDocument(set: TopologySet): string {
+  const topologies = Object.fromEntries([...set].sort(([left], [right]) => (left < right ? -1 : 1)));
+  const shown = (_key: string, value: unknown): unknown => (isSecret(value) ? "[secret]" : isUnknown(value) ? "[unknown]" : value);
+  return `${JSON.stringify({ version: 1, topologies }, shown, 2)}\n`;
+}

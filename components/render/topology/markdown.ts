@@ -1,0 +1,157 @@
+/**
+ * A comparison of topologies as Markdown for a pull request. Pure. Values come from whoever wrote the change: every one of them is made
+ * plain text, so that none can draw a table, a link or a mention of its own.
+ */
+import type { Change } from "../../plan/diff/change";
+import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
+import type { LoggedFinding } from "../../plan/stackFiles";
+
+/** Forges refuse longer comments (GitHub 65,536 characters). */
+export const MARKDOWN_CHARACTERS_MAX = 60_000;
+const CELL_CHARACTERS_MAX = 400;
+/** Found again by whoever updates the comment. */
+export const MARKDOWN_MARK = "<!-- pgbackstop topology diff -->";
+
+/** Marks by sign and by word: neither colour nor pictures are needed to read them. */
+export function markOf({ acknowledged, effect, uncertain }: Change): string {
+  if (uncertain) return "? unknown";
+  if (effect === "strengthened") return "▲ strengthened";
+  if (effect === "weakened") return acknowledged === undefined ? "▼ weakened" : "▽ weakened, acknowledged";
+  return "• neutral";
+}
+
+/** `2 weakened, 1 strengthened`. */
+export function headline(diff: TopologyDiff): string {
+  if (diff.changes.length === 0) return "nothing changes";
+  const weakened = weakenedOf(diff).length;
+  const certain = diff.changes.filter((change) => !change.uncertain);
+  const amounts: [amount: number, word: string][] = [
+    [weakened, "weakened"],
+    [certain.filter((change) => change.acknowledged !== undefined).length, "weakened and acknowledged"],
+    [certain.filter((change) => change.effect === "strengthened").length, "strengthened"],
+    [certain.filter((change) => change.effect === "neutral").length, "neutral"],
+    [diff.changes.length - certain.length, "not known yet"],
+  ];
+  return amounts.flatMap(([amount, word]) => (amount === 0 ? [] : [`${amount} ${word}`])).join(", ");
+}
+
+/** Ends with a newline. */
+export function renderMarkdown(diff: TopologyDiff, findings: readonly LoggedFinding[]): string {
+  const head = `${MARKDOWN_MARK}\n### ${weakenedOf(diff).length > 0 ? "▼ " : ""}Backup topology: ${headline(diff)}\n`;
+  const blocks = [head, summaryTable(diff), changesTable(diff), acknowledgeHelp(diff), unusedText(diff), findingsText(findings)];
+  const text = `${blocks.filter((block) => block !== "").join("\n")}`;
+  return text.length <= MARKDOWN_CHARACTERS_MAX ? text : `${head}\n${shortened(diff)}`;
+}
+
+/** Changes that ask for a decision come first. */
+export function inOrder(changes: readonly Change[]): Change[] {
+  const rank = (change: Change): number =>
+    change.effect === "weakened" ? (change.acknowledged === undefined ? 0 : 1) : change.uncertain ? 2 : change.effect === "strengthened" ? 3 : 4;
+  return [...changes].sort((left, right) => rank(left) - rank(right));
+}
+
+/** `$12.30`, or a dash. */
+export function costText(cost: number | null): string {
+  return cost === null ? "–" : `$${cost.toFixed(2)}`;
+}
+
+function summaryTable({ changes, databases }: TopologyDiff): string {
+  if (databases.length === 0) return "No database of this package is in it.\n";
+  const changed = new Set(changes.map((change) => change.database));
+  const shown = databases.filter(({ name }) => changed.has(name));
+  const rest = databases.length - shown.length;
+  const lines = shown.map((database) => `| ${[cell(database.name), copiesCell(database), costCell(database)].join(" | ")} |`);
+  const same =
+    rest === 0 ? "" : `\n${rest} ${shown.length === 0 ? "" : "more "}${rest === 1 ? "database stays as it is" : "databases stay as they are"}.\n`;
+  if (shown.length === 0) return same.trimStart();
+  return `| database | copies-places-off-site | estimated cost a month |\n| --- | --- | --- |\n${lines.join("\n")}\n${same}`;
+}
+
+function copiesCell({ copiesAfter, copiesBefore }: DatabaseSummary): string {
+  if (copiesBefore === null) return `new, **${copiesAfter ?? "?"}**`;
+  if (copiesAfter === null) return `${copiesBefore} → **removed**`;
+  return copiesBefore === copiesAfter ? copiesAfter : `${copiesBefore} → **${copiesAfter}**`;
+}
+
+function costCell({ costAfter, costBefore }: DatabaseSummary): string {
+  return costBefore === costAfter ? costText(costAfter) : `${costText(costBefore)} → ${costText(costAfter)}`;
+}
+
+function changesTable({ changes }: TopologyDiff): string {
+  if (changes.length === 0) return "";
+  return `| | database | what | before | after | in words |\n| --- | --- | --- | --- | --- | --- |\n${inOrder(changes).map(changeRow).join("\n")}\n`;
+}
+
+function changeRow(change: Change): string {
+  const reason = change.acknowledged === undefined ? "" : ` (meant: ${change.acknowledged})`;
+  const cells = [change.database, change.path, change.before, change.after, `${change.text}${reason}`].map(cell);
+  return `| ${[markOf(change), ...cells].join(" | ")} |`;
+}
+
+function acknowledgeHelp(diff: TopologyDiff): string {
+  const weakened = weakenedOf(diff);
+  if (weakened.length === 0) return "";
+  const databases = [...new Set(weakened.map((change) => change.database))];
+  const lines = databases.flatMap((database) => [
+    `// ${oneLine(database)}`,
+    "acknowledgeWeaker: {",
+    ...weakened.filter((change) => change.database === database).map((change) => `  ${JSON.stringify(oneLine(change.acknowledgeAs))}: "why",`),
+    "},",
+  ]);
+  const removed = weakened.some((change) => change.path === "database")
+    ? "\nA database that is to go announces it one update earlier, by the entry above in its own arguments.\n"
+    : "";
+  return `<details><summary>If this is meant, say so in the arguments of the database</summary>\n\n${fenced(lines.join("\n"))}\n${removed}\n</details>\n`;
+}
+
+function unusedText({ unused }: TopologyDiff): string {
+  if (unused.length === 0) return "";
+  const lines = unused.map(({ change, database }) => `- ${cell(database)}: ${cell(change)}`);
+  return `These entries of \`acknowledgeWeaker\` fit no change here:\n\n${lines.join("\n")}\n`;
+}
+
+function findingsText(findings: readonly LoggedFinding[]): string {
+  if (findings.length === 0) return "";
+  const lines = findings.map(
+    ({ code, database, message, path }) => `- ${cell(database)}: ${code} ${cell(path)}${message === undefined ? "" : `: ${cell(message)}`}`,
+  );
+  return `<details><summary>${findings.length} ${findings.length === 1 ? "finding" : "findings"} of the preview</summary>\n\n${lines.join("\n")}\n\n</details>\n`;
+}
+
+/** What fits of a comparison that is too long for a comment: as many rows as there is room for. */
+function shortened({ changes }: TopologyDiff): string {
+  const lines = ["| | database | what | before | after | in words |", "| --- | --- | --- | --- | --- | --- |"];
+  let size = 1000;
+  for (const change of inOrder(changes)) {
+    const row = changeRow(change);
+    size += row.length + 1;
+    if (size > MARKDOWN_CHARACTERS_MAX) break;
+    lines.push(row);
+  }
+  return `${lines.join("\n")}\n\n${changes.length - lines.length + 2} changes more do not fit here: \`--format=html\` and \`--format=json\` show all.\n`;
+}
+
+/** Plain text in a cell of a table, whatever is in it. */
+export function cell(text: string): string {
+  const cut = text.length > CELL_CHARACTERS_MAX ? `${text.slice(0, CELL_CHARACTERS_MAX)}…` : text;
+  return oneLine(cut)
+    .replace(/&/g, "&amp;")
+    .replace(/</g, "&lt;")
+    .replace(/>/g, "&gt;")
+    .replace(/[\\`*_[\]|~#!]/g, (character) => `\\${character}`)
+    .replace(/@/g, "@\u200b")
+    .replace(/(https?):\/\/|www\./gi, (found) => found.replace(/[:.]/, "$&\u200b"));
+}
+
+/** Without control characters, and without those that turn the direction of what follows. */
+export function oneLine(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/\s+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "�");
+}
+
+/** A fence that nothing in the text can close. */
+function fenced(text: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}ts\n${text}\n${fence}`;
+}

@@ -1,0 +1,44 @@
+/** Topologies as Markdown, without a comparison. Pure. */
+import type { TopologySet } from "../../plan/diff";
+import { monthlyCost } from "../../plan/diff";
+import { valueText } from "../../plan/diff/change";
+import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
+import { scheduleText } from "../../plan/diff/database";
+import { retentionText } from "../../plan/diff/repositories";
+import type { Topology } from "../../plan/topology";
+import { cell, costText } from "./markdown";
+
+/** Ends with a newline. */
+export function renderShown(set: TopologySet): string {
+  if (set.size === 0) return "No database of this package is in it.\n";
+  return [...set]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([name, topology]) => `### ${cell(name)}\n\n${topology === null ? "Not known yet.\n" : database(topology)}`)
+    .join("\n");
+}
+
+function database(topology: Topology): string {
+  const { drills, objectives, repositories, schedules } = topology;
+  const rpo = objectives.worstCaseRpoSeconds === undefined ? "not limited" : `${valueText(objectives.worstCaseRpoSeconds)} s`;
+  const facts = [
+    `copies-places-off-site: **${copyCountsText(countCopies(topology))}**`,
+    `worst case RPO: ${rpo}`,
+    `estimated cost a month: ${costText(monthlyCost(topology))}`,
+    ...schedules.map(
+      (schedule) => `${cell(schedule.name)}: ${cell(scheduleText(schedule))} to ${schedule.repoKeys.map((key) => `repo${key}`).join(", ")}`,
+    ),
+    ...drills.map((drill) => `drill ${cell(drill.name)}: ${cell(scheduleText(drill))} from ${cell(drill.from)}`),
+  ];
+  const rows = repositories.map((repository) => {
+    const { encrypted, failureDomain, location, name, offSite } = repository;
+    const cost = repository.cost === undefined ? null : repository.cost.perMonth;
+    const cells = [name, valueText(location), valueText(failureDomain), offSite === undefined ? "not told" : offSite ? "yes" : "no"];
+    return `| ${[...cells, encrypted ? "yes" : "no", retentionText(repository), costText(cost)].map(cell).join(" | ")} |`;
+  });
+  const table = [
+    "| | where | lost together with | off-site | encrypted | retention | a month |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+    ...rows,
+  ];
+  return `${facts.map((fact) => `- ${fact}`).join("\n")}\n\n${table.join("\n")}\n`;
+}

@@ -1,0 +1,289 @@
+/** What a change does to the backups: each kind of weakening, unknown values, acknowledgement, and properties over any two topologies. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { copiesOf } from "../../../components/plan/copies";
+import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../components/plan/diff";
+import type { Change } from "../../../components/plan/diff/change";
+import { countCopies } from "../../../components/plan/diff/copyCounts";
+import type { HostSettings } from "../../../components/plan/settings";
+import type { Topology } from "../../../components/plan/topology";
+import { BUCKET, NAS, plan, R2 } from "../plans";
+import { anyTopology, topology, withUnknown } from "../topologies";
+
+const NUM_RUNS = 200;
+
+const diff = (before: Topology, after: Topology): TopologyDiff => diffTopologies(new Map([["ledger", before]]), new Map([["ledger", after]]));
+const brief = ({ changes }: TopologyDiff): string[] =>
+  changes.map(({ after, before, effect, path, uncertain }) => `${uncertain ? "uncertain" : effect} ${path}: ${before} → ${after}`);
+const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): string[] => brief(diff(topology(before), topology(after)));
+
+describe("weakened, and strengthened the other way round", () => {
+  const { keepDays: _days, ...unlimited } = NAS;
+  test.each<[what: string, before: Partial<HostSettings>, after: Partial<HostSettings>, expected: string[]]>([
+    [
+      "a repository is removed",
+      {},
+      { repositories: { repo1: NAS } },
+      [
+        "weakened copies.copies: 3 → 2",
+        "weakened copies.providers: 2 → 1",
+        "weakened copies.offSite: 1 → 0",
+        "weakened repositories.repo2: s3://ledger-backups/ledger at Backblaze B2 → removed",
+      ],
+    ],
+    ["shorter retention", {}, { repositories: { repo1: { ...NAS, keepDays: 3 }, repo2: BUCKET } }, ["weakened repositories.repo1.keepDays: 7 → 3"]],
+    [
+      "a retention where everything was kept",
+      { repositories: { repo1: unlimited, repo2: BUCKET } },
+      {},
+      ["weakened repositories.repo1.retention: keeps everything → keeps 7 days"],
+    ],
+    [
+      "fulls more often without keeping more of them: the window shrinks",
+      {},
+      { schedules: { full: { cron: "30 2 * * *", timeZone: "Europe/Berlin" } } },
+      ["weakened repositories.repo2.window: 21 days → 3 days", "strengthened schedules.full.cron: 30 2 * * 0 → 30 2 * * *"],
+    ],
+    [
+      "rarer full backups, and the window of a count grows",
+      {},
+      { schedules: { full: { cron: "30 2 1 * *", timeZone: "Europe/Berlin" } } },
+      ["strengthened repositories.repo2.window: 21 days → 91 days", "weakened schedules.full.cron: 30 2 * * 0 → 30 2 1 * *"],
+    ],
+    [
+      "a schedule is removed",
+      { schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 2 * * 1-6" } } },
+      { schedules: { full: { cron: "0 2 * * 0" } } },
+      ["weakened schedules.incr: 0 2 * * 1-6 UTC → removed"],
+    ],
+    ["a larger worst case", {}, { archiveTimeoutSeconds: 600 }, ["weakened worstCaseRpoSeconds: 130 → 670"]],
+    ["no limit of the worst case", {}, { archiveTimeoutSeconds: 0 }, ["weakened worstCaseRpoSeconds: 130 → none"]],
+    ["a larger objective", { objectives: { rtoMinutes: 20 } }, { objectives: { rtoMinutes: 60 } }, ["weakened objectives.rtoMinutes: 20 → 60"]],
+    ["no objective any more", { objectives: { pitrDays: 7 } }, {}, ["weakened objectives.pitrDays: 7 → none"]],
+    [
+      "encryption off",
+      {},
+      { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } } },
+      ["weakened repositories.repo2.encrypted: true → false"],
+    ],
+    [
+      "a shorter lock, no versions",
+      { repositories: { repo1: NAS, repo2: bucketWith({ immutableDays: 30, versioning: true, lockMode: "compliance" }) } },
+      { repositories: { repo1: NAS, repo2: bucketWith({ immutableDays: 7, lockMode: "governance" }) } },
+      [
+        "weakened repositories.repo2.bucket.versioning: true → none",
+        "weakened repositories.repo2.bucket.immutableDays: 30 → 7",
+        "weakened repositories.repo2.bucket.lockMode: compliance → governance",
+      ],
+    ],
+    ["named instead of all", {}, { acknowledge: { mode: "named", repositories: ["repo1"] } }, ["weakened acknowledge: all → repo1"]],
+    [
+      "any instead of named",
+      { acknowledge: { mode: "named", repositories: ["repo1"] } },
+      { acknowledge: { mode: "any" } },
+      ["weakened acknowledge: repo1 → any"],
+    ],
+    [
+      "fewer named",
+      { acknowledge: { mode: "named", repositories: ["repo1", "repo2"] } },
+      { acknowledge: { mode: "named", repositories: ["repo2"] } },
+      ["weakened acknowledge: repo1,repo2 → repo2"],
+    ],
+    ["a drill is removed", {}, { drills: {} }, ["weakened drills.monthly: 0 5 1 * * UTC from repo1 → removed"]],
+    ["a drill is rarer", {}, { drills: { monthly: { cron: "0 5 1 1 *", from: "repo1" } } }, ["weakened drills.monthly.cron: 0 5 1 * * → 0 5 1 1 *"]],
+    ["a finding is silenced", {}, { silence: { PB009: "no NAS yet" } }, ["weakened silence.PB009: none → silenced"]],
+    ["an engine that can do less", {}, { engine: "pgbackrest" }, ["weakened engine: runtime → pgbackrest"]],
+    [
+      "a mount is not required any more",
+      {},
+      { repositories: { repo1: { ...NAS, at: { ...NAS.at, requireMount: false } }, repo2: BUCKET } },
+      [
+        "neutral repositories.repo1.failureDomain: the mount of /mnt/nas → the file systems of the host",
+        "weakened repositories.repo1.requireMount: true → false",
+      ],
+    ],
+    [
+      "full backups into one of two",
+      {},
+      { schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin", repositories: ["repo1"] } } },
+      [
+        "weakened copies.copies: 3 → 2",
+        "weakened copies.providers: 2 → 1",
+        "weakened copies.offSite: 1 → 0",
+        "weakened schedules.full.repositories.repo2: true → false",
+      ],
+    ],
+  ])("%s", (_what, before, after, expected) => {
+    const sorted = (lines: readonly string[]): string[] => [...lines].sort();
+    expect(sorted(changed(before, after))).toEqual(sorted(expected));
+    const back = expected.map((line) => {
+      const [, effect, path, from, until] = /^(\w+) (\S+): (.*) → (.*)$/.exec(line) ?? [];
+      const shownNow = until === "removed" ? "none" : until;
+      const turned = effect === "weakened" ? "strengthened" : effect === "strengthened" ? "weakened" : effect;
+      return `${turned} ${path}: ${shownNow} → ${from === "none" && path?.startsWith("silence") === true ? "none" : from}`;
+    });
+    expect(sorted(changed(after, before))).toEqual(sorted(back));
+  });
+
+  test("a database that goes, and one that comes", () => {
+    const one = new Map([["ledger", topology()]]);
+    expect(brief(diffTopologies(one, new Map()))).toEqual(["weakened database: 3-2-1 → removed"]);
+    expect(brief(diffTopologies(new Map(), one))).toEqual(["strengthened database: none → 3-2-1"]);
+  });
+
+  test("a place or a name that changes begins anew, whichever way", () => {
+    const moved = { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/elsewhere" } } } };
+    expect(changed({}, moved)).toEqual(["weakened repositories.repo2.location: s3://ledger-backups/ledger → s3://ledger-backups/elsewhere"]);
+    expect(changed(moved, {})).toEqual(["weakened repositories.repo2.location: s3://ledger-backups/elsewhere → s3://ledger-backups/ledger"]);
+    expect(changed({}, { stanza: "other" })).toEqual(["weakened stanza: main → other"]);
+  });
+
+  test("other hours, other compression, a larger jitter are neutral", () => {
+    const repositories = { repo1: { ...NAS, compress: { type: "gz" } }, repo2: BUCKET };
+    expect(changed({}, { repositories, schedules: { full: { cron: "45 4 * * 6", timeZone: "Europe/Berlin", jitterSeconds: 60 } } })).toEqual([
+      "neutral repositories.repo1.compress: zst 3 → gz 6",
+      "neutral schedules.full.cron: 30 2 * * 0 → 45 4 * * 6",
+      "neutral schedules.full.jitterSeconds: 0 → 60",
+    ]);
+  });
+});
+
+describe("what is not known", () => {
+  const known = topology();
+
+  test("is shown as unknown, never guessed", () => {
+    const later = withUnknown(known, (path) =>
+      ["keepFullCount", "location", "provider", "failureDomain"].some((field) => path.endsWith(`repositories.1.${field}`)),
+    );
+    expect(brief(diff(known, later))).toEqual([
+      "uncertain copies.providers: 2 → 1 to 2",
+      "uncertain repositories.repo2.location: s3://ledger-backups/ledger → not known yet",
+      "uncertain repositories.repo2.provider: b2 → not known yet",
+      "uncertain repositories.repo2.keepFullCount: 4 → not known yet",
+    ]);
+  });
+
+  test("does not hide what is sure: fewer copies than before whatever the place turns out to be", () => {
+    const later = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) => path.endsWith("repositories.0.failureDomain"));
+    expect(brief(diff(known, later))).toContain("weakened copies.copies: 3 → 2");
+    expect(brief(diff(known, later))).toContain("weakened copies.providers: 2 → 1");
+  });
+
+  test("a topology that is not known as a whole says only that", () => {
+    const { changes } = diffTopologies(new Map([["ledger", known]]), new Map([["ledger", null]]));
+    expect(changes.map(({ effect, text, uncertain }) => [effect, uncertain, text])).toEqual([
+      ["neutral", true, "the topology of ledger is not known yet"],
+    ]);
+  });
+});
+
+describe("acknowledgement", () => {
+  const shorter = (keepDays: number, acknowledgeWeaker: Record<string, string> = {}): Topology =>
+    topology({ repositories: { repo1: { ...NAS, keepDays }, repo2: BUCKET }, acknowledgeWeaker });
+  const entry = { "repositories.repo1.keepDays=3": "the NAS is full" };
+
+  test("by path and value, with a reason", () => {
+    const found = diff(shorter(7), shorter(3, entry));
+    expect(found.changes).toMatchObject([{ acknowledgeAs: "repositories.repo1.keepDays=3", acknowledged: "the NAS is full", effect: "weakened" }]);
+    expect(weakenedOf(found)).toEqual([]);
+    expect(found.unused).toEqual([]);
+  });
+
+  test("another value is another change", () => {
+    const found = diff(shorter(7), shorter(2, entry));
+    expect(weakenedOf(found)).toHaveLength(1);
+    expect(found.unused).toEqual([{ database: "ledger", change: "repositories.repo1.keepDays=3" }]);
+  });
+
+  test("an entry is spent by the change that brought it", () => {
+    expect(weakenedOf(diff(shorter(14, entry), shorter(3, entry)))).toHaveLength(1);
+  });
+
+  test("no reason, no acknowledgement", () => {
+    expect(weakenedOf(diff(shorter(7), shorter(3, { "repositories.repo1.keepDays=3": " " })))).toHaveLength(1);
+  });
+
+  test("a database announces that it goes", () => {
+    const announced = topology({ acknowledgeWeaker: { "database=removed": "moved to the new cluster" } });
+    expect(weakenedOf(diffTopologies(new Map([["ledger", announced]]), new Map()))).toEqual([]);
+    expect(diff(topology(), announced)).toMatchObject({ changes: [], unused: [] });
+    expect(weakenedOf(diffTopologies(new Map([["ledger", topology()]]), new Map()))).toHaveLength(1);
+  });
+});
+
+describe("over any two topologies", () => {
+  const BEGINS_ANEW = /^stanza$|\.location$/;
+  const opposite = (change: Change): string =>
+    change.effect === "weakened" ? "strengthened" : change.effect === "strengthened" ? "weakened" : "neutral";
+
+  test("nothing changes between one and itself", () => {
+    fc.assert(
+      fc.property(anyTopology, (one) => {
+        expect(diff(one, one)).toMatchObject({ changes: [], unused: [] });
+      }),
+      { numRuns: NUM_RUNS },
+    );
+  });
+
+  test("what weakens one way strengthens the other", () => {
+    fc.assert(
+      fc.property(anyTopology, anyTopology, (one, other) => {
+        const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) => changes.filter(({ path }) => !BEGINS_ANEW.test(path)));
+        const texts = (changes: readonly Change[] | undefined, effectOf: (change: Change) => string): string[] =>
+          (changes ?? []).map((change) => `${change.path} ${effectOf(change)}`).sort();
+        expect(texts(back, (change) => change.effect)).toEqual(texts(there, opposite));
+      }),
+      { numRuns: NUM_RUNS },
+    );
+  });
+
+  test("a repository less is always weakened", () => {
+    fc.assert(
+      fc.property(anyTopology, fc.nat(), (one, place) => {
+        const gone = one.repositories[place % one.repositories.length];
+        const repositories = one.repositories.filter((repository) => repository !== gone);
+        const found = diff(one, { ...one, repositories });
+        expect(weakenedOf(found).map(({ path }) => path)).toContain(`repositories.${gone?.name ?? ""}`);
+      }),
+      { numRuns: NUM_RUNS },
+    );
+  });
+
+  test("a value that is not known weakens and strengthens nothing by itself", () => {
+    fc.assert(
+      fc.property(
+        anyTopology,
+        fc.constantFrom("keepDays", "keepFullCount", "location", "immutableDays", "stanza", "worstCaseRpoSeconds"),
+        (one, field) => {
+          const later = withUnknown(one, (path) => path.endsWith(`.${field}`));
+          for (const change of diff(one, later).changes) expect([change.path, change.uncertain]).toEqual([change.path, true]);
+        },
+      ),
+      { numRuns: NUM_RUNS },
+    );
+  });
+
+  test("the numbers of copies are those of the plan", () => {
+    expect(countCopies(topology({ repositories: { repo1: NAS, repo2: BUCKET, repo3: R2 } }))).toEqual({
+      copies: { min: 4, max: 4 },
+      providers: { min: 3, max: 3 },
+      offSite: { min: 2, max: 2 },
+    });
+    fc.assert(
+      fc.property(anyTopology, (one) => {
+        const { copies, offSite, providers } = countCopies(one);
+        expect({ copies: copies.min, offSite: offSite.min, providers: providers.min }).toMatchObject({
+          copies: one.copies.copies,
+          offSite: one.copies.offSite,
+          providers: one.copies.providers,
+        });
+      }),
+      { numRuns: NUM_RUNS },
+    );
+    expect(copiesOf(plan()).copies).toBe(3);
+  });
+});
+
+function bucketWith(facts: object): typeof BUCKET {
+  return { ...BUCKET, at: { ...BUCKET.at, ...(BUCKET.at.s3 === undefined ? {} : { s3: { ...BUCKET.at.s3, facts } }) } };
+}

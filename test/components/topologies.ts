@@ -1,0 +1,87 @@
+/** Topologies for the tests of comparisons: made by hand of settings, or by chance. */
+import * as fc from "fast-check";
+import type { HostSettings, RepositorySettings } from "../../components/plan/settings";
+import { resolveHost } from "../../components/plan/resolve";
+import { type Topology, topologyOf } from "../../components/plan/topology";
+import { unknownMarker } from "../../components/plan/unknown";
+import { BUCKET, NAS, R2, settings } from "./plans";
+
+/** The topology of a host called `name`. */
+export function topology(over: Partial<HostSettings> = {}, name = "ledger"): Topology {
+  // As a reader of files has it: without what JSON leaves out.
+  return JSON.parse(JSON.stringify(topologyOf(resolveHost(name, settings(over), "/usr/bin/node")))) as Topology;
+}
+
+const CRONS = ["0 2 * * *", "30 2 * * 0", "0 3 1 * *", "0 */6 * * *", "15 4 * * 1-6"];
+const DAYS = [1, 7, 14, 60, 365];
+const optional = <T>(values: readonly T[]): fc.Arbitrary<T | undefined> => fc.option(fc.constantFrom(...values), { nil: undefined });
+
+const repository: fc.Arbitrary<RepositorySettings> = fc
+  .record({
+    base: fc.constantFrom(NAS, BUCKET, R2),
+    encrypted: fc.boolean(),
+    requireMount: fc.boolean(),
+    offSite: optional([true, false]),
+    keepDays: optional(DAYS),
+    keepFullCount: optional([1, 2, 4, 9]),
+    facts: fc.record({
+      versioning: optional([true, false]),
+      immutableDays: optional(DAYS),
+      lockMode: optional(["governance", "compliance"]),
+      undeleteDays: optional(DAYS),
+      storageClass: optional(["STANDARD", "GLACIER"]),
+      expireLiveDays: optional(DAYS),
+    }),
+  })
+  .map(({ base, encrypted, facts, keepDays, keepFullCount, offSite, requireMount }) => ({
+    at: { ...base.at, encrypted, offSite, requireMount, s3: base.at.s3 === undefined ? undefined : { ...base.at.s3, facts } },
+    ...(keepDays !== undefined ? { keepDays } : { keepFullCount }),
+  }));
+
+const schedule = fc.record({
+  cron: fc.constantFrom(...CRONS),
+  timeZone: fc.constantFrom("UTC", "Europe/Berlin"),
+  repositories: optional([["repo1"], ["repo2"], ["repo1", "repo2"]]),
+});
+
+/** Hosts with one to three repositories and everything that a comparison looks at. */
+export const anyTopology: fc.Arbitrary<Topology> = fc
+  .record({
+    repositories: fc.record({
+      repo1: repository,
+      repo2: fc.option(repository, { nil: undefined }),
+      repo3: fc.option(repository, { nil: undefined }),
+    }),
+    schedules: fc.record({ full: fc.option(schedule, { nil: undefined }), incr: fc.option(schedule, { nil: undefined }) }),
+    engine: fc.constantFrom("runtime", "pgbackrest", "barman-cloud", "another"),
+    acknowledge: optional([
+      { mode: "all" },
+      { mode: "any" },
+      { mode: "named", repositories: ["repo1"] },
+      { mode: "named", repositories: ["repo1", "repo2"] },
+    ]),
+    archiveTimeoutSeconds: optional([0, 60, 300]),
+    objectives: fc.record({ rpoSeconds: optional([60, 300]), rtoMinutes: optional([10, 30]), pitrDays: optional(DAYS) }),
+    drills: fc.option(
+      fc.record({ weekly: fc.record({ cron: fc.constantFrom(...CRONS), from: fc.constant("repo1"), maxMinutes: optional([10, 20]) }) }),
+      { nil: undefined },
+    ),
+    silence: fc.constantFrom({}, { PB042: "soon" }, { PB042: "later", PB009: "no NAS yet" }),
+    sizing: fc.constant({ databaseGiB: 100, walGiBPerDay: 2 }),
+    snapshots: optional([{ zfs: {} }]),
+  })
+  .map(({ repositories, ...over }) => {
+    const given = Object.fromEntries(Object.entries(repositories).flatMap(([name, each]) => (each === undefined ? [] : [[name, each] as const])));
+    return topology({ ...over, repositories: given });
+  });
+
+/** The same with one leaf that is not known, by the place of the leaf. */
+export function withUnknown(value: Topology, place: (path: string) => boolean): Topology {
+  const walk = (item: unknown, path: string): unknown => {
+    if (Array.isArray(item)) return item.map((each: unknown, index) => walk(each, `${path}.${index}`));
+    if (typeof item === "object" && item !== null)
+      return Object.fromEntries(Object.entries(item).map(([key, each]) => [key, walk(each, `${path}.${key}`)]));
+    return place(path) ? unknownMarker(0) : item;
+  };
+  return walk(value, "") as Topology;
+}
