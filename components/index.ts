@@ -1,5 +1,16 @@
 /** The public names of the package. */
+export { BackupKind, BackupNow, type BackupNowArgs } from "./actions/backupNow";
 export { CipherPassphrase, type CipherPassphraseArgs } from "./credentials/cipherPassphrase";
+export {
+  type ExternalKeys,
+  type ExternalStore,
+  type RemoteKey,
+  SecretCreationPolicy,
+  SecretDeletionPolicy,
+  SecretStoreKind,
+} from "./credentials/externalKeys";
+export { type ExternalSecretArgs, type NewSecret, RepositorySecret, type RepositorySecretArgs } from "./credentials/repositorySecret";
+export { SharedExternalSecret, type SharedExternalSecretArgs } from "./credentials/sharedExternalSecret";
 export {
   Acknowledge,
   type AcknowledgeArgs,
@@ -8,6 +19,7 @@ export {
   type CompressArgs,
   CompressType,
   Engine,
+  type HostAccess,
   type HostConnection,
   type HostDirectories,
   type HostRepositoryArgs,

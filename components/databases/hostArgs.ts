@@ -34,6 +34,15 @@ export interface HostConnection {
   local?: LocalConnection;
 }
 
+/** What one-shot actions need to act on a host: `access` of a PostgresHost. No secret. */
+export interface HostAccess {
+  connection: HostConnection;
+  /** Account of PostgreSQL. */
+  user: pulumi.Input<string>;
+  /** The runtime's program and the options that every verb shares. Waits for the host. */
+  runtimeArgv: pulumi.Input<string[]>;
+}
+
 /** Compression of one repository. */
 export interface CompressArgs {
   /** @default "zst" */

@@ -14,7 +14,7 @@ import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
 import type { RepositoryTarget } from "../repositories/target";
-import type { PostgresHostArgs } from "./hostArgs";
+import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { cipherLocation, lateInputs, listLateFiles, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
@@ -50,6 +50,8 @@ export class PostgresHost extends pulumi.ComponentResource {
    * newest WAL segment (name, when it was stored), or why it cannot be read.
    */
   public readonly destinations: pulumi.Output<string>;
+  /** For one-shot actions: `new BackupNow("now", { host: db.access })`. */
+  public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutSecrets(args);
@@ -80,6 +82,8 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.timersEnabled = host.timersEnabled;
     this.firstBackup = host.firstBackup;
     this.destinations = host.destinations;
+    // Known in every preview, and only after the host is as declared.
+    this.access = { connection: args.connection, user: known.user, runtimeArgv: host.urn.apply(() => runtimeArgv(known)) };
     this.registerOutputs({
       stanza: this.stanza,
       topology: this.topology,

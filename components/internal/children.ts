@@ -28,6 +28,8 @@ export const CHILD_ROLES = {
   role: "role",
   podIdentity: "pod-identity",
   writerToken: "writer-token",
+  secret: "secret",
+  command: "command",
   readerToken: "reader-token",
 } as const;
 

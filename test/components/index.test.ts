@@ -8,13 +8,16 @@ import { projectFolder } from "../../tools/parts/cache";
 
 const COMPONENTS = [
   "B2Repository",
+  "BackupNow",
   "CipherPassphrase",
   "PosixRepository",
   "PostgresHost",
   "R2Repository",
+  "RepositorySecret",
   "S3CompatibleRepository",
   "S3Repository",
   "SftpRepository",
+  "SharedExternalSecret",
 ];
 
 test("the SDK's analyzer can describe every component, so that other languages can use them", () => {
@@ -22,6 +25,7 @@ test("the SDK's analyzer can describe every component, so that other languages c
   const schema = new Analyzer(folder, "pgbackstop", { name: "pgbackstop", main: "index.ts" }, new Set(COMPONENTS)).analyze();
   expect(Object.keys(schema.components).sort()).toEqual(COMPONENTS);
   expect(Object.keys(schema.components["PostgresHost"]?.outputs ?? {}).sort()).toEqual([
+    "access",
     "destinations",
     "firstBackup",
     "pendingRestart",

@@ -25,6 +25,7 @@ export const AWS: ProviderSchema = {
       replaces: ["bucket", "bucketPrefix", "objectLockEnabled", "region"],
       autoName: "bucket",
       id: ({ bucket }) => textOf(bucket),
+      idOfImport: (given) => given.replace(/@.*$/, ""),
       computed: {
         arn: ({ bucket }) => `arn:aws:s3:::${textOf(bucket)}`,
         bucketDomainName: ({ bucket }) => `${textOf(bucket)}.s3.amazonaws.com`,
@@ -57,6 +58,27 @@ export const AWS: ProviderSchema = {
       autoName: "name",
       id: ({ user, name }) => `${textOf(user)}:${textOf(name)}`,
     },
+    "aws:iam/role:Role": {
+      required: ["assumeRolePolicy"],
+      optional: ["name", "path", "tags", "description", "permissionsBoundary"],
+      replaces: ["name", "path"],
+      autoName: "name",
+      id: ({ name }) => textOf(name),
+      computed: { arn: ({ name }) => `arn:aws:iam::123456789012:role/${textOf(name)}` },
+    },
+    "aws:iam/rolePolicy:RolePolicy": {
+      required: ["policy", "role"],
+      optional: ["name", "namePrefix"],
+      replaces: ["name", "namePrefix", "role"],
+      autoName: "name",
+      id: ({ role, name }) => `${textOf(role)}:${textOf(name)}`,
+    },
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": {
+      required: ["clusterName", "namespace", "roleArn", "serviceAccount"],
+      optional: ["region", "tags", "targetRoleArn"],
+      replaces: ["clusterName", "namespace", "serviceAccount", "region"],
+      computed: { associationId: (_inputs, _id, random) => `a-${random.slice(0, 17)}` },
+    },
     "aws:iam/accessKey:AccessKey": {
       required: ["user"],
       optional: ["status", "pgpKey"],
@@ -80,6 +102,7 @@ export const CLOUDFLARE: ProviderSchema = {
       optional: ["jurisdiction", "location", "storageClass"],
       replaces: ["accountId", "name", "jurisdiction", "location"],
       id: ({ name }) => textOf(name),
+      idOfImport: (given) => given.split("/")[1] ?? given,
       computed: { creationDate: () => "2026-11-20T06:40:59Z" },
     },
     "cloudflare:index/r2BucketLifecycle:R2BucketLifecycle": ofR2Bucket(),
@@ -99,6 +122,45 @@ export const CLOUDFLARE: ProviderSchema = {
     "cloudflare:index/getAccountApiTokenPermissionGroupsList:getAccountApiTokenPermissionGroupsList": permissionGroups,
   },
 };
+
+/** Kubernetes: what holds keys. Its provider takes objects as they are. */
+export const KUBERNETES: ProviderSchema = {
+  name: "kubernetes",
+  version: "4.34.1",
+  resources: {
+    "kubernetes:core/v1:Secret": {
+      required: [],
+      optional: ["apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"],
+      secrets: ["data", "stringData"],
+      id: objectId,
+    },
+    "kubernetes:external-secrets.io/v1:ExternalSecret": {
+      required: ["spec"],
+      optional: ["apiVersion", "kind", "metadata"],
+      id: objectId,
+    },
+  },
+};
+
+/** Commands on the machine of the program; a change of `triggers` runs `create` anew. */
+export const COMMAND: ProviderSchema = {
+  name: "command",
+  version: "1.2.1",
+  resources: {
+    "command:local:Command": {
+      required: [],
+      optional: ["create", "update", "delete", "triggers", "environment", "stdin", "dir", "interpreter", "logging", "addPreviousOutputInEnv"],
+      replaces: ["triggers"],
+      computed: { stdout: () => "", stderr: () => "" },
+    },
+  },
+};
+
+/** `namespace/name`, as Kubernetes' provider names what it made. */
+function objectId({ metadata }: Values): string {
+  const { name, namespace } = (metadata ?? {}) as Values;
+  return `${textOf(namespace)}/${textOf(name)}`;
+}
 
 /** Rules and locks of an R2 bucket stay behind when they are destroyed. */
 function ofR2Bucket(): ResourceSchema {

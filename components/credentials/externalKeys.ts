@@ -1,0 +1,107 @@
+/** What `RepositorySecret` and `SharedExternalSecret` have in common: keys in a store, their names in the Secret, and references to them. */
+import * as pulumi from "@pulumi/pulumi";
+import { type ExternalKey, type ExternalSource, SECRET_KEYS, SECRET_PARTS } from "../render/kubernetesSecrets";
+import type { SecretRef } from "../repositories/target";
+
+/** Whether the store is the namespace's own or the cluster's. */
+export const SecretStoreKind = { SecretStore: "SecretStore", ClusterSecretStore: "ClusterSecretStore" } as const;
+export type SecretStoreKind = (typeof SecretStoreKind)[keyof typeof SecretStoreKind];
+
+/** Who owns the Secret that the operator writes. */
+export const SecretCreationPolicy = { Owner: "Owner", Orphan: "Orphan", Merge: "Merge" } as const;
+export type SecretCreationPolicy = (typeof SecretCreationPolicy)[keyof typeof SecretCreationPolicy];
+
+/** What happens to the Secret when the store no longer has the keys. */
+export const SecretDeletionPolicy = { Retain: "Retain", Delete: "Delete", Merge: "Merge" } as const;
+export type SecretDeletionPolicy = (typeof SecretDeletionPolicy)[keyof typeof SecretDeletionPolicy];
+
+/** A store of the External Secrets Operator, and how its keys become a Secret. */
+export interface ExternalStore {
+  /** @example "onepassword-connect" */
+  name: pulumi.Input<string>;
+  /** @default "ClusterSecretStore" */
+  kind?: SecretStoreKind;
+  /**
+   * How often the store is asked.
+   * @default 3600
+   */
+  refreshIntervalSeconds?: number;
+  /** @default "Owner" */
+  creationPolicy?: SecretCreationPolicy;
+  /** Backups go on with the last known keys while the store is unreadable or empty. @default "Retain" */
+  deletionPolicy?: SecretDeletionPolicy;
+}
+
+/** Where the store has one value. */
+export interface RemoteKey {
+  /**
+   * Item or path; with 1Password's SDK `item/[section/]field`.
+   * @example "backblaze"
+   */
+  key: pulumi.Input<string>;
+  /**
+   * Field of the item.
+   * @example "BACKBLAZE_PGBACKREST_ACCESS_KEY"
+   */
+  property?: pulumi.Input<string>;
+  /**
+   * Name in the Secret, where others read the same Secret and expect it.
+   * @example "b2-access-key-id"
+   */
+  secretKey?: string;
+}
+
+/** The values of one repository in a store. */
+export interface ExternalKeys {
+  accessKeyId: RemoteKey;
+  secretAccessKey: RemoteKey;
+  /** Only for temporary credentials. */
+  sessionToken?: RemoteKey;
+  /** Passphrase of client-side encryption. */
+  passphrase?: RemoteKey;
+  /** For Barman, where the region is no argument. */
+  region?: RemoteKey;
+}
+
+const REFRESH_SECONDS = 3600;
+
+/** With every default. @throws InputPropertyError */
+export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.Input<string>> {
+  const refreshIntervalSeconds = store.refreshIntervalSeconds ?? REFRESH_SECONDS;
+  if (!Number.isSafeInteger(refreshIntervalSeconds) || refreshIntervalSeconds < 1) {
+    throw new pulumi.InputPropertyError({
+      propertyPath: "store.refreshIntervalSeconds",
+      reason: `${refreshIntervalSeconds} is no number of seconds`,
+    });
+  }
+  return {
+    storeName: store.name,
+    storeKind: store.kind ?? SecretStoreKind.ClusterSecretStore,
+    refreshIntervalSeconds,
+    creationPolicy: store.creationPolicy ?? SecretCreationPolicy.Owner,
+    deletionPolicy: store.deletionPolicy ?? SecretDeletionPolicy.Retain,
+  };
+}
+
+/** By what each is. @param prefix of names in the Secret that were left out, where several repositories share it: `b2-` */
+export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<string, ExternalKey<pulumi.Input<string>>> {
+  const given = SECRET_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
+    const remote = keys[part];
+    if (remote === undefined) return [];
+    const own = `${prefix}${SECRET_KEYS[part]}`;
+    return [[part, { secretKey: remote.secretKey ?? own, key: remote.key, ...(remote.property === undefined ? {} : { property: remote.property }) }]];
+  });
+  return Object.fromEntries(given);
+}
+
+/** @param keys name of a part to its name in the Secret */
+export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, string>>): SecretRef {
+  return { name, ...Object.fromEntries(Object.entries(keys).map(([part, key]) => [`${part}Key`, key])) };
+}
+
+/** @throws InputPropertyError for a name that Kubernetes refuses */
+export function checkSecretName(title: string, name: string): void {
+  if (name.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name)) return;
+  const reason = `${title}: "${name}" is no name of a Secret: lower-case letters, digits, hyphens and dots, at most 253`;
+  throw new pulumi.InputPropertyError({ propertyPath: "secretName", reason });
+}

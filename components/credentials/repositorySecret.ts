@@ -1,0 +1,116 @@
+/** The keys and the passphrase of one repository in a namespace of Kubernetes. */
+import * as pulumi from "@pulumi/pulumi";
+import { childName, typeToken } from "../internal/children";
+import { declareKubernetes } from "../internal/declared";
+import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
+import { renderExternalSecret, renderSecret, SECRET_KEYS } from "../render/kubernetesSecrets";
+import type { RepositoryTarget, SecretRef } from "../repositories/target";
+
+/** A Secret that Pulumi writes. */
+export interface NewSecret {
+  /** `target` of a repository: its keys, region and passphrase. */
+  from: RepositoryTarget;
+}
+
+/** A Secret that the External Secrets Operator writes, out of a store such as 1Password or Vault. */
+export interface ExternalSecretArgs {
+  store: ExternalStore;
+  keys: ExternalKeys;
+}
+
+/** Exactly one of `create`, `existing` and `external`. */
+export interface RepositorySecretArgs {
+  /** Namespace of the cluster that reads it. */
+  namespace: pulumi.Input<string>;
+  /** Name of the Secret. Left out, the name of this component. */
+  secretName?: string;
+  create?: NewSecret;
+  /** One that is there already, with keys of any names. Nothing is made. */
+  existing?: SecretRef;
+  external?: ExternalSecretArgs;
+  /** Beside `cnpg.io/reload`, which every Secret made here has. */
+  labels?: { [key: string]: pulumi.Input<string> };
+}
+
+/**
+ * Puts one repository's keys and passphrase into a namespace, in one shape that every engine reads, or names where they are.
+ *
+ * Creates one `Secret`, one `ExternalSecret`, or nothing. Destroying it removes what it made; the keys themselves live on.
+ *
+ * ```ts
+ * const keys = new RepositorySecret("orders-b2", { namespace: "orders", create: { from: b2.target } });
+ * const minio = new RepositorySecret("minio", {
+ *   namespace: "apps", existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
+ * });
+ * ```
+ */
+export class RepositorySecret extends pulumi.ComponentResource {
+  /** Name of the Secret and of its keys: what engines are told. Waits for the Secret. */
+  public readonly ref: SecretRef;
+
+  constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
+    checkChoice(name, args);
+    const { create, existing, external, labels = {}, namespace } = args;
+    const secretName = args.secretName ?? name;
+    super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
+    const place = { name: secretName, namespace, labels };
+    if (create !== undefined) {
+      const parts = partsOf(create.from);
+      const object = renderSecret<pulumi.Input<string>>(place, parts);
+      const made = declareKubernetes(childName(name, "secret"), object, { parent: this, additionalSecretOutputs: ["data", "stringData"] });
+      this.ref = refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])));
+    } else if (external !== undefined) {
+      const keys = externalKeysOf(external.keys, "");
+      const object = renderExternalSecret<pulumi.Input<string>>(place, externalSourceOf(external.store), Object.values(keys));
+      const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
+      this.ref = refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.entries(keys).map(([part, key]) => [part, key.secretKey])));
+    } else {
+      this.ref = existing ?? { name: secretName };
+    }
+    this.registerOutputs({});
+  }
+}
+
+/** Known in every preview, and only after the object was made. */
+export function nameWhenMade(made: pulumi.Resource, name: string): pulumi.Output<string> {
+  return made.urn.apply(() => name);
+}
+
+function checkChoice(name: string, { create, existing, external, secretName }: RepositorySecretArgs): void {
+  const given = Object.entries({ create, existing, external }).flatMap(([field, value]) => (value === undefined ? [] : [field]));
+  const title = `RepositorySecret ${name}`;
+  if (given.length !== 1) {
+    const fact = given.length === 0 ? "none of create, existing and external is given" : `${given.join(" and ")} are given`;
+    throw new pulumi.InputPropertyError({
+      propertyPath: given[1] ?? "create",
+      reason: `${title}: ${fact}; exactly one says where the keys come from`,
+    });
+  }
+  if (existing === undefined) checkSecretName(title, secretName ?? name);
+  if (create === undefined) return;
+  const { s3 } = create.from;
+  if (s3 === undefined || (s3.credentials === undefined && create.from.cipher === undefined)) {
+    const fact = s3 === undefined ? "it is no bucket" : "it has neither keys nor a passphrase: where a role signs in, no Secret is needed";
+    throw new pulumi.InputPropertyError({
+      propertyPath: "create.from",
+      reason: `${title}: nothing of ${create.from.name} can be put into a Secret: ${fact}`,
+    });
+  }
+}
+
+function partsOf({ cipher, s3 }: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
+  const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
+  const secret = (value: pulumi.Input<string> | undefined): pulumi.Input<string> | undefined =>
+    value === undefined ? undefined : pulumi.secret(value);
+  return {
+    accessKeyId: secret(credentials?.accessKeyId),
+    secretAccessKey: secret(credentials?.secretAccessKey),
+    sessionToken: secret(credentials?.sessionToken),
+    passphrase: secret(cipher?.passphrase),
+    region: credentials === undefined ? undefined : region,
+  };
+}
+
+function partOf(secretKey: string): string {
+  return Object.entries(SECRET_KEYS).find(([, key]) => key === secretKey)?.[0] ?? secretKey;
+}

@@ -1,0 +1,67 @@
+/** One ExternalSecret with the keys of several repositories, for all clusters of a namespace. */
+import * as pulumi from "@pulumi/pulumi";
+import { childName, typeToken } from "../internal/children";
+import { declareKubernetes } from "../internal/declared";
+import { renderExternalSecret } from "../render/kubernetesSecrets";
+import type { SecretRef } from "../repositories/target";
+import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
+import { nameWhenMade } from "./repositorySecret";
+
+export interface SharedExternalSecretArgs {
+  namespace: pulumi.Input<string>;
+  /** Name of the Secret. Left out, the name of this component. */
+  secretName?: string;
+  store: ExternalStore;
+  /**
+   * By a word of your own for each repository; keys without `secretKey` are named after it: `b2-ACCESS_KEY_ID`.
+   * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze", property: "KEY" } } }
+   */
+  repositories: { [word: string]: ExternalKeys };
+  /** Beside `cnpg.io/reload`. */
+  labels?: { [key: string]: pulumi.Input<string> };
+}
+
+/**
+ * One `ExternalSecret` whose Secret several repositories, and all clusters of the namespace, refer to.
+ *
+ * `const keys = new SharedExternalSecret("cnpg-secret", { namespace: "database", store: { name: "onepassword-connect" }, repositories: { b2: …, r2: … } });`
+ * then `existingSecret: keys.refs.b2` of a repository.
+ */
+export class SharedExternalSecret extends pulumi.ComponentResource {
+  /** By the words of `repositories`. Wait for the ExternalSecret. */
+  public readonly refs: { [word: string]: SecretRef };
+
+  constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
+    const secretName = args.secretName ?? name;
+    const title = `SharedExternalSecret ${name}`;
+    checkSecretName(title, secretName);
+    const { labels = {}, namespace } = args;
+    const keys = Object.entries(args.repositories).map(([word, remote]) => ({ word, parts: externalKeysOf(remote, `${word}-`) }));
+    const all = keys.flatMap(({ parts }) => Object.values(parts));
+    checkKeys(
+      title,
+      all.map(({ secretKey }) => secretKey),
+    );
+    super(typeToken("SharedExternalSecret"), name, { namespace, secretName }, opts);
+    const object = renderExternalSecret<pulumi.Input<string>>({ name: secretName, namespace, labels }, externalSourceOf(args.store), all);
+    const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
+    this.refs = Object.fromEntries(
+      keys.map(({ word, parts }) => [
+        word,
+        refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.entries(parts).map(([part, key]) => [part, key.secretKey]))),
+      ]),
+    );
+    this.registerOutputs({});
+  }
+}
+
+function checkKeys(title: string, secretKeys: readonly string[]): void {
+  const wrong = (reason: string): never => {
+    throw new pulumi.InputPropertyError({ propertyPath: "repositories", reason: `${title}: ${reason}` });
+  };
+  if (secretKeys.length === 0) wrong("no repository is given");
+  for (const [index, key] of secretKeys.entries()) {
+    if (!/^[-._a-zA-Z0-9]+$/.test(key)) wrong(`"${key}" is no key of a Secret: letters, digits, hyphens, dots and underscores`);
+    if (secretKeys.indexOf(key) !== index) wrong(`two values go by the key "${key}": give one of them another secretKey`);
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Resources of other providers, declared by their type token: what the classes of `@pulumi/kubernetes` and `@pulumi/command` do, without
+ * loading these packages (Kubernetes alone costs a second). The plugin is of the version that the program has installed; without one, of the
+ * version that this package was tested with. Providers given by `provider` or `providers` count as usual.
+ */
+import * as pulumi from "@pulumi/pulumi";
+
+/** Packages of providers, with the version to fall back to. */
+const PLUGINS = { "@pulumi/kubernetes": "4.34.1", "@pulumi/command": "1.2.1" } as const;
+
+/** An object as Kubernetes has it; `kind` and `apiVersion` decide the type token. */
+export interface KubernetesObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: object;
+}
+
+/** A resource that is known by its token only. */
+export class DeclaredResource extends pulumi.CustomResource {}
+
+/** `v1` is the core group: `kubernetes:core/v1:Secret`; others are as they are: `kubernetes:external-secrets.io/v1:ExternalSecret`. */
+export function declareKubernetes(name: string, object: KubernetesObject, opts: pulumi.CustomResourceOptions): DeclaredResource {
+  const group = object.apiVersion.includes("/") ? object.apiVersion : `core/${object.apiVersion}`;
+  const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes") };
+  return new DeclaredResource(`kubernetes:${group}:${object.kind}`, name, { ...object }, pulumi.mergeOptions(own, opts));
+}
+
+/** `command:local:Command`; `outputs` are its properties that are read. */
+export function declareLocalCommand(
+  name: string,
+  inputs: pulumi.Inputs,
+  opts: pulumi.CustomResourceOptions,
+): DeclaredResource & { readonly stdout: pulumi.Output<string> } {
+  const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/command") };
+  const made = new DeclaredResource(
+    "command:local:Command",
+    name,
+    { stdout: undefined, stderr: undefined, ...inputs },
+    pulumi.mergeOptions(own, opts),
+  );
+  return made as DeclaredResource & { readonly stdout: pulumi.Output<string> };
+}
+
+function pluginVersion(packageName: keyof typeof PLUGINS): string {
+  try {
+    return (require(`${packageName}/package.json`) as { readonly version: string }).version.replace(/^v/, "");
+  } catch {
+    return PLUGINS[packageName];
+  }
+}
