@@ -5,6 +5,7 @@ import { archiveGetCommand } from "./archiveGet";
 import { archivePushCommand } from "./archivePush";
 import { backupCommand } from "./backup";
 import { checkCommand } from "./check";
+import { doctorCommand } from "./doctor";
 import { expireCommand } from "./expire";
 import { healCommand } from "./heal";
 import type { Command } from "./host";
@@ -26,6 +27,7 @@ export const COMMAND_TABLE: Readonly<Record<Exclude<CommandName, "agent" | "help
   "archive-push": archivePushCommand,
   backup: backupCommand,
   check: checkCommand,
+  doctor: doctorCommand,
   expire: expireCommand,
   heal: healCommand,
   info: infoCommand,

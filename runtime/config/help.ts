@@ -13,6 +13,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "archive-push": { doc: "push a WAL segment to all repositories", params: "PATH" },
   backup: { doc: "back up the cluster once into all repositories" },
   check: { doc: "check the configuration and that WAL arrives in every repository" },
+  doctor: { doc: "try what each repository and its key can do, in a directory of its own that is removed afterwards" },
   expire: { doc: "remove backups and WAL that retention no longer asks for" },
   heal: { doc: "copy to each repository the WAL that it lacks" },
   help: { doc: "this text", params: "[COMMAND [OPTION]]" },

@@ -155,6 +155,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
     forCommand: {
+      doctor: { required: false },
       info: { required: false },
       "repo-get": { required: false },
       "repo-ls": { required: false },
@@ -166,7 +167,21 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "repo",
     "integer",
     "command-line",
-    ["annotate", "archive-get", "backup", "expire", "heal", "info", "manifest", "repo-get", "repo-ls", "restore", "stanza-delete", "verify"],
+    [
+      "annotate",
+      "archive-get",
+      "backup",
+      "doctor",
+      "expire",
+      "heal",
+      "info",
+      "manifest",
+      "repo-get",
+      "repo-ls",
+      "restore",
+      "stanza-delete",
+      "verify",
+    ],
     "key of the one repository to use",
     {
       range: ["1", "256"],
@@ -215,7 +230,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     { default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
   acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
-  acted("output", "enum", "command-line", ["info", "manifest", "repo-ls", "verify", "version"], "form of the answer", {
+  acted("output", "enum", "command-line", ["doctor", "info", "manifest", "repo-ls", "verify", "version"], "form of the answer", {
     default: "text",
     allowed: ["text", "json"],
     forCommand: { verify: { allowed: ["none", "text", "json"] } },

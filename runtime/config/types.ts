@@ -17,6 +17,7 @@ export const COMMANDS = [
   "archive-push",
   "backup",
   "check",
+  "doctor",
   "expire",
   "heal",
   "help",

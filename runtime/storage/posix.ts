@@ -15,7 +15,8 @@ import { atomicWrite, makeDirectories, syncDirectory, TEMP_SUFFIX, type WriteOpt
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
-import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "./storage";
+import { probePosix } from "./posixProbe";
+import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "./storage";
 
 export interface PosixOptions {
   /** Absolute directory of the repository. */
@@ -177,6 +178,10 @@ export class PosixStorage implements Storage {
       if (NO_MORE_NAMES.has(systemCodeOf(error) ?? "")) throw systemError("featureNotSupported", doing, full, error);
       throw systemError("fileMove", doing, full, error);
     }
+  }
+
+  async probe(): Promise<StorageFact[]> {
+    return probePosix(this.#options.root);
   }
 
   async close(): Promise<void> {

@@ -62,6 +62,15 @@ export interface BlockWriter {
   abandon(): void;
 }
 
+/** Something that a storage, or the key that it is used with, can do or cannot. */
+export interface StorageFact {
+  /** `versions`. */
+  readonly name: string;
+  /** `warn` works and is dangerous, `fail` is needed and does not work, `skip` could not be asked. */
+  readonly verdict: "ok" | "warn" | "fail" | "skip";
+  readonly text: string;
+}
+
 export interface Storage {
   /** For messages: `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. No secret. */
   readonly name: string;
@@ -111,6 +120,9 @@ export interface Storage {
    * @throws fileMissing; featureNotSupported when the file system allows no (more) names
    */
   hardLink?(path: string, existing: string): Promise<void>;
+
+  /** What only this kind of storage can tell, asked by files in the directory `scratch`, which the caller removes afterwards. */
+  probe?(scratch: string): Promise<StorageFact[]>;
 
   /** Frees connections; the storage must not be used afterwards. */
   close(): Promise<void>;

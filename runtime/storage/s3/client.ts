@@ -10,11 +10,12 @@ import { LIMITS } from "../../base/limits";
 import type { Random } from "../../base/random";
 import { mapParallel } from "../../base/parallel";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
-import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../storage";
+import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
 import { addressOf, type S3Location } from "./address";
 import { type ListPage, parseDeleteResult, parseListPage } from "./answer";
 import { bodyOf, headerOf, S3Http, type S3Answer, type S3Request } from "./http";
 import { upload } from "./multipart";
+import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
 import type { Credentials, CredentialSource } from "./credentials";
 import { Signer } from "./sign";
@@ -180,6 +181,12 @@ export class S3Storage implements Storage {
 
   async link(path: string): Promise<void> {
     throw fail("featureNotSupported", `unable to link '${this.#nameOf(path)}': this storage has no symbolic links`, { path });
+  }
+
+  async probe(scratch: string): Promise<StorageFact[]> {
+    checkPath(scratch);
+    const { repoKey, verifyTls } = this.#options;
+    return probeS3({ http: this.#http, prefix: this.#key(scratch), name: this.#nameOf(scratch), verifyTls, repoKey, clock: this.#deps.clock });
   }
 
   async close(): Promise<void> {

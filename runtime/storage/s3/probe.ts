@@ -1,0 +1,120 @@
+/**
+ * What an object store and a key can do beyond the contract of storages: pages of a listing, uploads that are given up, versions, the clock,
+ * certificates. Every object is below one prefix, which the caller removes; a version that the key cannot delete stays as a replaced one.
+ */
+import { utf8 } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
+import { fail, isError, toBackupError } from "../../base/errors";
+import type { StorageFact } from "../storage";
+import { parseAnswer, parseListPage } from "./answer";
+import { bodyOf, headerOf, type S3Answer, type S3Http, type S3Request } from "./http";
+import { findText } from "./xml";
+
+export interface ProbeTarget {
+  readonly http: S3Http;
+  /** Key prefix without a slash at the end. */
+  readonly prefix: string;
+  /** `s3://bucket/prefix` for messages. */
+  readonly name: string;
+  readonly verifyTls: boolean;
+  readonly repoKey: number;
+  readonly clock: Clock;
+}
+
+type Verdict = Pick<StorageFact, "verdict" | "text">;
+
+const PAGE_OBJECTS = 5;
+const PAGE_SIZE = 2;
+/** More than pages can be needed. */
+const PAGES_MAX = PAGE_OBJECTS + 1;
+/** Signed requests are refused beyond 15 minutes (Amazon S3, "RequestTimeTooSkewed"). */
+const SKEW_SECONDS_MAX = 900;
+const SKEW_SECONDS_GOOD = 60;
+const DENIED = [401, 403];
+
+export async function probeS3(target: ProbeTarget): Promise<StorageFact[]> {
+  return [
+    tlsFact(target),
+    await asked("clock", () => probeClock(target)),
+    await asked("pages", () => probePages(target)),
+    await asked("abort-upload", () => probeAbort(target)),
+    await asked("versions", () => probeVersions(target)),
+  ];
+}
+
+async function asked(name: string, probe: () => Promise<Verdict>): Promise<StorageFact> {
+  try {
+    return { name, ...(await probe()) };
+  } catch (error) {
+    if (isError(error, "term")) throw error;
+    return { name, verdict: "fail", text: toBackupError(error).message };
+  }
+}
+
+function tlsFact({ verifyTls }: ProbeTarget): StorageFact {
+  return verifyTls
+    ? { name: "tls", verdict: "ok", text: "the certificate is checked" }
+    : { name: "tls", verdict: "warn", text: "the certificate is not checked: whoever stands in between can read and change what is sent" };
+}
+
+async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<Verdict> {
+  const answer = await http.exchangeHead({ method: "GET", query: { "list-type": "2", prefix, "max-keys": "1" }, doing: `list '${name}'` });
+  const served = Date.parse(headerOf(answer, "date") ?? "");
+  if (Number.isNaN(served)) return { verdict: "skip", text: "the service tells no time" };
+  const seconds = Math.round(Math.abs(served - clock.nowMs()) / 1000);
+  const text = `${seconds} s apart from the service, which refuses requests from ${SKEW_SECONDS_MAX} s on`;
+  return { verdict: seconds > SKEW_SECONDS_MAX ? "fail" : seconds > SKEW_SECONDS_GOOD ? "warn" : "ok", text };
+}
+
+async function probePages(target: ProbeTarget): Promise<Verdict> {
+  const { http, name, prefix, repoKey } = target;
+  for (let index = 0; index < PAGE_OBJECTS; index++) await put(target, `page/${index}`);
+  const seen = new Set<string>();
+  let next: Readonly<Record<string, string>> | null = {};
+  let pageCount = 0;
+  while (next !== null && pageCount < PAGES_MAX) {
+    const query = { "list-type": "2", prefix: `${prefix}/page/`, "max-keys": String(PAGE_SIZE), ...next };
+    const request: S3Request = { method: "GET", query, doing: `list '${name}' in pages` };
+    const page = parseListPage(await http.exchangeText(request), http.sceneOf(request));
+    for (const { key } of page.objects) seen.add(key);
+    next = page.next;
+    pageCount++;
+  }
+  if (seen.size !== PAGE_OBJECTS || next !== null) {
+    throw fail("service", `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`, { repoKey });
+  }
+  return { verdict: "ok", text: `${PAGE_OBJECTS} objects in ${pageCount} pages` };
+}
+
+async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict> {
+  const key = `${prefix}/upload`;
+  const begin: S3Request = { method: "POST", key, query: { uploads: "" }, doing: `begin an upload to '${name}'` };
+  const uploadId = findText(parseAnswer(await http.exchangeText(begin), http.sceneOf(begin)), "UploadId") ?? "";
+  await http.exchangeHead({ method: "DELETE", key, query: { uploadId }, doing: `give up an upload to '${name}'` });
+  return { verdict: "ok", text: "an upload can be given up, nobody pays for its parts" };
+}
+
+/** A key that deletes versions is what an attacker needs; a bucket without versions does not even ask for it. */
+async function probeVersions(target: ProbeTarget): Promise<Verdict> {
+  const { http, name, prefix } = target;
+  const version = headerOf(await put(target, "version"), "x-amz-version-id");
+  if (version === undefined || version === "null" || version === "") {
+    return { verdict: "warn", text: "the bucket keeps no versions: what is deleted or overwritten with this key is gone" };
+  }
+  const request: S3Request = {
+    method: "DELETE",
+    key: `${prefix}/version`,
+    query: { versionId: version },
+    expected: [...DENIED, 400, 405, 501],
+    doing: `delete a version of '${name}'`,
+  };
+  const { status } = await http.exchangeHead(request);
+  if (status < 300)
+    return { verdict: "warn", text: "this key can delete versions: whoever steals it can destroy every backup; use one without that right" };
+  if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
+  return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+}
+
+function put({ http, name, prefix }: ProbeTarget, path: string): Promise<S3Answer> {
+  return http.exchangeHead({ method: "PUT", key: `${prefix}/${path}`, body: bodyOf(utf8("x"), true), doing: `put '${name}/${path}'` });
+}

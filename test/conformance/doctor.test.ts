@@ -1,0 +1,66 @@
+/** `doctor` on every kind of storage: what works, what a key cannot do, what is dangerous; and that nothing of it stays. */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fail } from "../../runtime/base/errors";
+import { openStorage } from "../../runtime/storage/open";
+import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
+import { FaultyStorage } from "../harness/faults";
+import { posixRepo } from "../harness/repositories";
+import { MemoryStorage } from "../harness/storages";
+
+test("a storage in order can do all of it, and nothing stays", async () => {
+  const storage = new MemoryStorage();
+  const found = await doctor(storage);
+  expect(verdicts(found)).toEqual(GOOD.map((name) => `ok ${name}`));
+  expect(found.error).toBeNull();
+  expect(storage.paths()).toEqual([]);
+});
+
+test("a key without the right to write: what it can do is asked all the same", async () => {
+  const storage = new FaultyStorage(new MemoryStorage());
+  storage.plan("put", { kind: "error", error: fail("access", "denied") });
+  const found = await doctor(storage);
+  expect(verdicts(found)).toEqual(["ok list", "fail write", "ok missing"]);
+  expect(found.error).toMatchObject({ kind: "access", message: "denied" });
+});
+
+test.each([
+  ["putStream", { kind: "truncate", sizeBytes: 100 }, "large", /has 100 bytes, 65536 were written/],
+  ["removePath", { kind: "lie" }, "remove", /4 of 4 files are still listed/],
+  ["put", { kind: "truncate", sizeBytes: 3 }, "read", /differ from the 10 written/],
+] as const)("a storage whose %s tells what is not true", async (method, fault, name, text) => {
+  const storage = new FaultyStorage(new MemoryStorage());
+  storage.plan(method, fault);
+  const found = await doctor(storage);
+  const failed = found.facts.filter((fact) => fact.verdict === "fail");
+  expect(failed.map((fact) => fact.name)).toContain(name);
+  expect(failed.map((fact) => fact.text).join("\n")).toMatch(text);
+  expect(found.error).not.toBeNull();
+});
+
+describe("a directory", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "pgb-doctor-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("tells owner, mount and room", async () => {
+    const found = await doctor(openStorage(posixRepo(folder), deps));
+    expect(verdicts(found).slice(0, GOOD.length)).toEqual(GOOD.map((name) => `ok ${name}`));
+    const text = (name: string): string => found.facts.find((fact) => fact.name === name)?.text ?? "";
+    expect(text("owner")).toMatch(/^user \d+, group \d+, mode 0700$/);
+    expect(text("space")).toMatch(/^[0-9.]+ of [0-9.]+ GiB free$/);
+    expect(text("mount")).toMatch(/^on the (root file system|file system mounted at)/);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("that is not there is not made: the NAS may be away", async () => {
+    const found = await doctor(openStorage(posixRepo(join(folder, "nas", "repo")), deps));
+    expect(verdicts(found)).toEqual(["fail list"]);
+    expect(found.error?.message).toContain("is it mounted");
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});

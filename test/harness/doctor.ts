@@ -1,0 +1,31 @@
+/** `doctor` for one storage, in a directory of its own each time as the command makes them. */
+import { readFileSync } from "node:fs";
+import { systemClock } from "../../runtime/base/clock";
+import { systemRandom } from "../../runtime/base/random";
+import { type Diagnosis, diagnose } from "../../runtime/operations/doctor";
+import type { OpenDeps } from "../../runtime/storage/open";
+import type { Storage } from "../../runtime/storage/storage";
+import { testContext } from "./context";
+
+/** New for each run, as the command makes them. */
+let runs = 0;
+export const deps: OpenDeps = {
+  clock: systemClock,
+  random: systemRandom,
+  signal: new AbortController().signal,
+  ioTimeoutMs: 5_000,
+  readFile: (path: string) => readFileSync(path),
+};
+/** What every storage in order can do. */
+export const GOOD = ["list", "write", "read", "range", "overwrite", "large", "broken-write", "remove", "missing"];
+
+export async function doctor(storage: Storage, largeSizeBytes = 64 * 1024): Promise<Diagnosis> {
+  const config = { stanza: "main", key: 1, name: "repo1", cipherType: "none", cipherPass: null, bundle: null, block: null } as const;
+  const repo = { ...config, storage, compress: { type: "none", level: 0 }, hardLinks: false, latestLink: false } as const;
+  return diagnose(repo, { scratch: `pgbackstop-doctor-${runs++}`, largeSizeBytes }, testContext());
+}
+
+/** `ok list`, in their order. */
+export function verdicts({ facts }: Diagnosis): string[] {
+  return facts.map((fact) => `${fact.verdict} ${fact.name}`);
+}
