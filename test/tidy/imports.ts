@@ -46,7 +46,10 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/config/types"],
     packages: ["undici", "@smithy/signature-v4", "ssh2"],
   },
-  { prefix: "runtime/storage/posix", mayImport: ["runtime/base", "runtime/local", "runtime/storage/storage", "runtime/storage/paths"] },
+  {
+    prefix: "runtime/storage/posix",
+    mayImport: ["runtime/base", "runtime/local", "runtime/storage/storage", "runtime/storage/paths", "runtime/storage/posixProbe"],
+  },
   { prefix: "runtime/storage/open", mayImport: ["runtime/base", "runtime/config", "runtime/storage"] },
   { prefix: "runtime/storage/wrap", mayImport: ["runtime/base", "runtime/storage/storage"] },
   {
