@@ -11,11 +11,12 @@ import { blocksMain } from "./blocks";
 import { filesMain } from "./files";
 import { memoryMain } from "./memory";
 import { mixedMain } from "./mixed";
+import { topologyMain } from "./topology";
 import { walMain } from "./wal";
 
 type Bench = (argv: readonly string[], progress: Progress) => Promise<unknown>;
 
-const BENCHES: Readonly<Record<string, Bench>> = { files: filesMain, blocks: blocksMain, memory: memoryMain, wal: walMain };
+const BENCHES: Readonly<Record<string, Bench>> = { files: filesMain, blocks: blocksMain, memory: memoryMain, wal: walMain, topology: topologyMain };
 
 const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackRest 2.60, on the same data, in one run
 
@@ -24,6 +25,7 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   blocks     block incremental of 1 % of the pages                      --size=2048 (MB)
   memory     peak memory with one large relation, with many files       --size=2048 (MB) --files=200000
   wal        WAL through the agent over a store far away                --segments=300 --latency=20 (ms) --process-max=4
+  topology   comparisons of stacks, and what they add to a preview       --databases=50
   all        all of them, one after the other                           no options of their own
 
   --rounds=N  pairs of runs, of which the medians are taken (5; memory: 1)

@@ -1,0 +1,251 @@
+/**
+ * `pgbackstop topology` on what the real engine writes: a preview of a changed stack, stack exports, values that are not known yet, secrets;
+ * and the workflows of examples/ci with the real commands, where forges are stood in for.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { projectFolder } from "../../tools/parts/cache";
+import { ensureNode } from "../../tools/parts/nodeBinary";
+import { type RunResult, run } from "../../tools/parts/process";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
+import { installLanguageHost } from "../harness/languageHostDouble";
+
+const SECRETS = ["planted-access-key", "planted-secret-key", "planted-bucket"];
+/** Up to the databases; `late` is a text that nobody knows before the update. */
+const HEAD = `
+const pulumi = require("@pulumi/pulumi");
+const { CipherPassphrase, PosixRepository, PostgresHost, S3CompatibleRepository } = require("pgbackstop");
+const key = new CipherPassphrase("key", {}, { protect: false });
+const nas = new PosixRepository("nas", { path: "/mnt/nas/pgbackrest", requireMount: true });
+const credentials = { accessKeyId: pulumi.secret("planted-access-key"), secretAccessKey: pulumi.secret("planted-secret-key") };
+const s3 = (name, endpoint, bucket) =>
+  new S3CompatibleRepository(name, { endpoint, region: "eu-central-003", bucket: { existing: { name: bucket, credentials } }, cipher: key.ref });
+const b2 = s3("b2", "s3.eu-central-003.backblazeb2.com", "ledger");
+const hidden = s3("hidden", "s3.eu-central-003.backblazeb2.com", pulumi.secret("planted-bucket"));
+const host = (name, repositories, more) => new PostgresHost(name, { connection: { local: {} }, dataDirectory: "/srv/pg/" + name, repositories,
+  directories: { config: "/nowhere/etc", lib: "/nowhere/lib", units: "/nowhere/units" },
+  schedules: { full: { cron: "30 2 * * 0" } }, sizing: { databaseGiB: 100, walGiBPerDay: 2 }, archiveTimeoutSeconds: 60, ...more });
+`;
+const BEFORE = `${HEAD}
+host("ledger", { repo1: { at: nas.target, keepDays: 14 }, repo2: { at: b2.target, keepDays: 60 } });
+host("orders", { repo1: { at: nas.target, keepDays: 14 }, repo2: { at: hidden.target, keepDays: 60 } });
+`;
+const AFTER = `${HEAD}
+const other = new CipherPassphrase("other", {}, { protect: false });
+const late = s3("late", pulumi.unsecret(other.passphrase.apply((text) => "s3-" + text.length + ".example.net")), "audit");
+host("ledger", { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: b2.target, keepDays: 90 } },
+  { acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } });
+host("orders", { repo1: { at: nas.target, keepDays: 14 }, repo3: { at: late.target, keepDays: 60 } });
+host("audit", { repo1: { at: late.target, keepDays: 30 } });
+`;
+const WRONG = `${HEAD}\nhost("ledger", { repo1: { at: nas.target, keepDays: 14 } }, { schedules: { full: { cron: "0 3 * *" } } });\n`;
+
+let place: ProgramFolder;
+let env: Record<string, string>;
+let nodePath: string;
+/** Everything that the command said or wrote. */
+const said: string[] = [];
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  nodePath = await ensureNode();
+  place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-topology-")), { cli, passphrase: "only for this test" });
+  const language = join(place.folder, "node_modules", "language");
+  await installLanguageHost(language, nodePath);
+  mkdirSync(join(place.folder, "node_modules", ".bin"));
+  symlinkSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), join(place.folder, "node_modules", ".bin", "pgbackstop"));
+  chmodSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), 0o755);
+  env = { ...place.env, PATH: [join(place.folder, "stubs"), language, join(place.folder, "cli", "bin"), place.env.PATH].join(delimiter) };
+  writeFileSync(file("Pulumi.yaml"), "name: shop\nruntime:\n  name: nodejs\n  options: { typescript: false }\nmain: program.cjs\n");
+  writeFileSync(file("package.json"), '{ "private": true }\n');
+  await pulumi(BEFORE, "stack", "init", "prod");
+  // The components alone: nothing of a host is touched.
+  const targets = ["**CipherPassphrase**", "**PostgresHost::*"].flatMap((urn) => ["--target", urn]);
+  const made = await pulumi(BEFORE, "up", "--yes", "--skip-preview", ...targets);
+  expect(made.exitCode, made.stdout).toBe(0);
+  writeFileSync(file("before.json"), (await pulumi(BEFORE, "stack", "export")).stdout);
+  writeFileSync(file("preview.json"), (await pulumi(AFTER, "preview", "--json")).stdout);
+});
+afterAll(() => rmSync(place?.folder ?? "", { recursive: true, force: true }));
+
+const file = (name: string): string => join(place.folder, name);
+
+async function pulumi(program: string, ...words: string[]): Promise<RunResult> {
+  writeFileSync(file("program.cjs"), program);
+  return run(file("cli/bin/pulumi"), [...words, "--non-interactive", "--color=never"], { cwd: place.folder, env });
+}
+
+async function topology(...words: string[]): Promise<RunResult> {
+  const result = await run(nodePath, [join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), "topology", ...words], {
+    cwd: place.folder,
+  });
+  said.push(result.stdout, result.stderr);
+  return result;
+}
+
+interface Told {
+  readonly summary: Record<string, number>;
+  readonly databases: readonly { readonly name: string; readonly copiesBefore: string | null; readonly copiesAfter: string | null }[];
+  readonly changes: readonly {
+    readonly database: string;
+    readonly path: string;
+    readonly effect: string;
+    readonly uncertain: boolean;
+    readonly after: string;
+  }[];
+}
+
+test("a preview of a changed stack: weakened, strengthened, acknowledged, unknown and secret", async () => {
+  const { exitCode, stdout } = await topology("diff", "preview.json", "--format=json");
+  expect(exitCode).toBe(1);
+  const told = JSON.parse(stdout) as Told;
+  const lines = told.changes.map(
+    ({ after, database, effect, path, uncertain }) => `${database} ${uncertain ? "uncertain" : effect} ${path}: ${after}`,
+  );
+  expect(lines).toEqual([
+    "audit strengthened database: 2-1-0+",
+    "ledger weakened repositories.repo1.keepDays: 7",
+    "ledger strengthened repositories.repo2.keepDays: 90",
+    "orders uncertain copies.providers: 1 to 2",
+    "orders uncertain copies.offSite: 0 to 1",
+    "orders weakened repositories.repo2: removed",
+    "orders strengthened repositories.repo3: s3://audit/pgbackrest",
+  ]);
+  expect(told.summary).toEqual({ weakened: 1, acknowledged: 1, strengthened: 3, neutral: 0, uncertain: 2 });
+});
+
+test("two exports, or a document saved of one, tell the same as the preview", async () => {
+  const known = (text: string): string[] => (JSON.parse(text) as Told).changes.map(({ database, effect, path }) => `${database} ${effect} ${path}`);
+  const fromPreview = known((await topology("diff", "preview.json", "--format=json")).stdout);
+  expect(known((await topology("diff", "before.json", "preview.json", "--format=json")).stdout)).toEqual(fromPreview);
+  const shown = await topology("show", "before.json", "--format=json", "--output=saved.json");
+  expect(shown).toMatchObject({ exitCode: 0, stdout: "" });
+  expect(known((await topology("diff", "saved.json", "preview.json", "--format=json")).stdout)).toEqual(fromPreview);
+  expect(await topology("diff", "saved.json", "before.json")).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining("nothing changes") as string,
+  });
+  expect((await topology("show", "before.json")).stdout).toContain("copies-places-off-site: **3-2-1**");
+});
+
+test("a preview that failed, a missing file and wrong words are told, with 2", async () => {
+  const failed = await pulumi(WRONG, "preview", "--json");
+  writeFileSync(file("failed.json"), failed.stdout);
+  expect(await topology("diff", "failed.json")).toMatchObject({
+    exitCode: 2,
+    stdout: "",
+    stderr: expect.stringContaining("the preview failed") as string,
+  });
+  expect(await topology("diff", "gone.json")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("unable to read gone.json") as string });
+  expect(await topology("diff", "before.json")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("shows one state") as string });
+  expect(await topology("diff", "preview.json", "--format=pdf")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("found 'pdf'") as string,
+  });
+  expect((await topology("--help")).stdout).toContain("pgbackstop topology diff BEFORE AFTER");
+});
+
+interface Workflow {
+  readonly jobs: { readonly topology: { readonly steps: readonly { readonly name?: string; readonly run?: string; readonly if?: string }[] } };
+}
+
+function loadYaml<T>(name: string): T {
+  const yaml = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): unknown };
+  return yaml.load(readFileSync(join(projectFolder(), "examples", "ci", name), "utf8")) as T;
+}
+
+test("the workflow for GitHub previews, compares, comments once, and fails at the end", async () => {
+  const { steps } = loadYaml<Workflow>("github-actions.yml").jobs.topology;
+  const script = (name: string): string => steps.find((step) => step.name === name)?.run ?? "exit 99";
+  mkdirSync(file("stubs"));
+  writeFileSync(file("stubs/gh"), `#!/bin/sh\necho "$*" >> ${file("gh.log")}\ncase "$*" in *--paginate*) cat ${file("comments")};; esac\n`, {
+    mode: 0o755,
+  });
+  writeFileSync(file("comments"), "");
+  writeFileSync(file("program.cjs"), AFTER);
+  const temp = join(place.folder, "runner");
+  mkdirSync(temp);
+  const variables = {
+    RUNNER_TEMP: temp,
+    GITHUB_OUTPUT: join(temp, "output"),
+    GITHUB_STEP_SUMMARY: join(temp, "summary"),
+    PULUMI_STACK: "prod",
+    GITHUB_REPOSITORY: "acme/shop",
+    NUMBER: "7",
+  };
+  const play = (name: string): Promise<RunResult> =>
+    run("bash", ["-e", "-o", "pipefail", "-c", script(name)], { cwd: place.folder, env: { ...env, ...variables } });
+  for (const name of ["Preview", "Compare", "Comment"]) expect(await play(name), name).toMatchObject({ exitCode: 0 });
+  expect(readFileSync(variables.GITHUB_OUTPUT, "utf8")).toBe("code=1\n");
+  expect(readFileSync(variables.GITHUB_STEP_SUMMARY, "utf8")).toContain("▼ Backup topology: 1 weakened");
+  writeFileSync(file("comments"), "4711\n");
+  expect(await play("Comment")).toMatchObject({ exitCode: 0 });
+  const calls = readFileSync(file("gh.log"), "utf8")
+    .split("\n")
+    .filter((line) => line.includes("--method"));
+  expect(calls).toEqual([
+    `api --silent --method POST repos/acme/shop/issues/7/comments -F body=@${temp}/topology.md`,
+    `api --silent --method PATCH repos/acme/shop/issues/comments/4711 -F body=@${temp}/topology.md`,
+  ]);
+  expect(steps.find((step) => step.name === "Verdict")?.if).toBe("steps.compare.outputs.code == '1'");
+  expect(await play("Verdict")).toMatchObject({ exitCode: 1 });
+  said.push(...["topology.md", "topology.html"].map((name) => readFileSync(join(temp, name), "utf8")));
+});
+
+test("the job for GitLab does the same with a note", async () => {
+  const { script } = loadYaml<{ "backup-topology": { script: string[] } }>("gitlab-ci.yml")["backup-topology"];
+  const requests: string[] = [];
+  const server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+    request.on("end", () => {
+      requests.push(
+        `${request.method ?? ""} ${request.url ?? ""} ${request.headers["private-token"] === "token" ? "signed" : ""} ${(new URLSearchParams(body).get("body") ?? "").slice(0, 33)}`,
+      );
+      response.end(JSON.stringify(requests.length > 2 ? [{ id: 12, body: "<!-- pgbackstop topology diff -->\nold" }] : []));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const variables = {
+    CI_API_V4_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    CI_PROJECT_ID: "3",
+    CI_MERGE_REQUEST_IID: "7",
+    TOPOLOGY_TOKEN: "token",
+    PULUMI_STACK: "prod",
+  };
+  // The preview is the one of above: its line is the same command.
+  const [preview, ...rest] = script;
+  expect(preview).toBe('pulumi preview --json --non-interactive --stack "$PULUMI_STACK" > preview.json');
+  const play = (): Promise<RunResult> => run("bash", ["-e", "-c", rest.join("\n")], { cwd: place.folder, env: { ...env, ...variables } });
+  expect(await play()).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("the backups get weaker") as string });
+  expect(await play()).toMatchObject({ exitCode: 1 });
+  server.close();
+  const mark = "<!-- pgbackstop topology diff -->";
+  expect(requests).toEqual([
+    "GET /projects/3/merge_requests/7/notes?per_page=100 signed ",
+    `POST /projects/3/merge_requests/7/notes signed ${mark}`,
+    "GET /projects/3/merge_requests/7/notes?per_page=100 signed ",
+    `PUT /projects/3/merge_requests/7/notes/12 signed ${mark}`,
+  ]);
+  expect(existsSync(file("topology.html"))).toBe(true);
+});
+
+test("no secret is in anything that was said or written", async () => {
+  for (const format of ["markdown", "json", "html", "svg"]) {
+    await topology("diff", "preview.json", `--format=${format}`);
+    await topology("show", "preview.json", `--format=${format}`);
+  }
+  const plain = await pulumi(AFTER, "stack", "export", "--show-secrets");
+  expect(plain.stdout).toContain("planted-bucket");
+  writeFileSync(file("plain.json"), plain.stdout);
+  for (const format of ["markdown", "json", "html", "svg"]) await topology("diff", "plain.json", "preview.json", `--format=${format}`);
+  expect(said.join("\n").length).toBeGreaterThan(10_000);
+  for (const secret of SECRETS) expect(said.join("\n").includes(secret), secret).toBe(false);
+});
