@@ -98,8 +98,8 @@ describe("bad input", async () => {
       expect(outcomeOf(result)).toEqual([103, `[103]: unable to find a valid repository\nrepo2: [CryptoError] ${reason("backup")}`]);
       expect(readdirSync(dataPath)).toEqual([]);
       const got = await bed.ours(["archive-get", "--repo=2", segment, join(bed.folder, "side", "got")], { config });
-      const doubt = `[103]: unable to tell whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_GET}`;
-      expect(outcomeOf(got)).toEqual([103, doubt]);
+      const doubt = `[095]: unable to tell whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_PASSPHRASE}\n${HINT_GET}`;
+      expect(outcomeOf(got)).toEqual([95, doubt]);
       const told = await bed.ours(["info", "--output=json"], { config });
       // One repository satisfies this bed's policy.
       expect(told.exitCode).toBe(0);
@@ -255,7 +255,8 @@ describe("bad input", async () => {
         expect(outcomeOf(alone)).toEqual([44, `[044]: ${line(1)}\n${stanzaHints}`]);
         const got = await bed.ours(["archive-get", segment, join(bed.folder, "side", "got")], { config });
         const noId = `[ArchiveMismatchError] unable to retrieve the archive id for database version '18' and system-id '${its}'`;
-        expect(outcomeOf(got)).toEqual([103, `[103]: unable to tell whether ${segment} is in the archive\n${each(() => noId)}\n${HINT_GET}`]);
+        const hints = `HINT: is this the correct stanza?\n${HINT_GET}`;
+        expect(outcomeOf(got)).toEqual([44, `[044]: unable to tell whether ${segment} is in the archive\n${each(() => noId)}\n${hints}`]);
       } finally {
         await other.remove();
       }

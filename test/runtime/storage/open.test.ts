@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig, S3Config } from "../../../runtime/config/types";
 import { openStorage } from "../../../runtime/storage/open";
+import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { testContext } from "../../harness/context";
 import { posixRepo } from "../../harness/repositories";
 
@@ -46,7 +47,7 @@ test("wrong settings are named", () => {
     expect.objectContaining({
       kind: "optionInvalidValue",
       message: "'nonsense' is not allowed for 's3Quirks' of repo2",
-      hints: ["Allowed are: auto, aws, b2, r2, minio, ceph, seaweedfs, garage, hetzner, wasabi, versitygw, generic."],
+      hints: [`Allowed are: auto, ${S3_QUIRKS.map((row) => row.id).join(", ")}.`],
     }),
   );
   expect(() => open({ key: 2, type: "s3", s3: { ...s3, uploadChunkSizeBytes: 1024 * 1024 } })).toThrow(
