@@ -24,7 +24,7 @@ export interface BackupNowArgs {
    * Another backup is taken when one of these values changes: a version, a digest, the output of another resource. Left out, there is one backup.
    * @example [schemaVersion]
    */
-  triggers?: any[];
+  triggers?: pulumi.Input<string>[];
 }
 
 /**

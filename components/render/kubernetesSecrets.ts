@@ -3,7 +3,7 @@
  * samples use the names `ACCESS_KEY_ID`, `ACCESS_SECRET_KEY`, `ACCESS_SESSION_TOKEN` and `ENCRYPTION_PASS`. Pure: the values are what the
  * caller has, texts or values to come.
  *
- * ExternalSecret: external-secrets.io/v1 (External Secrets Operator 0.16 and later; v1beta1 is gone since 2.0).
+ * ExternalSecret: external-secrets.io/v1; the operator no longer serves v1beta1.
  */
 
 /** What a repository's Secret may hold, and under which name. */

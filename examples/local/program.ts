@@ -31,6 +31,8 @@ export interface LocalOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly pendingRestart: pulumi.Output<boolean>;
   readonly timersEnabled: pulumi.Output<boolean>;
   readonly firstBackup: pulumi.Output<string>;
+  /** What each repository holds, read from there: its newest full backup and newest WAL. */
+  readonly destinations: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
   /** Keep a copy outside of the stack: `pulumi stack output passphrase --show-secrets`. */
   readonly passphrase: pulumi.Output<string>;
@@ -65,6 +67,7 @@ export function program(settings: LocalSettings): LocalOutputs {
     pendingRestart: host.pendingRestart,
     timersEnabled: host.timersEnabled,
     firstBackup: host.firstBackup,
+    destinations: host.destinations,
     restoreCommand: host.restoreCommand,
     passphrase: key.passphrase,
   };

@@ -1,0 +1,200 @@
+/**
+ * Proof per destination on the real engine: a second bucket that gets WAL but no full backup cannot be overlooked, is mended by an update, and
+ * keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup was only in B2."
+ */
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type * as Package from "../../components/index";
+import { run } from "../../tools/parts/process";
+import { openStack } from "../../tools/parts/pulumiEngine";
+import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
+import { COMMAND } from "../harness/providerSchemas";
+import { textOf } from "../harness/providerValues";
+import { LocalHost } from "./localHost";
+
+const PASSPHRASE = "marker: a passphrase that was made elsewhere";
+const OTHER = "marker: another passphrase that opens nothing";
+const LOCAL_COMMAND = "command:local:Command";
+
+let host: LocalHost;
+let command: ProviderDouble;
+let pgbackstop: typeof Package;
+const printed: string[] = [];
+
+beforeAll(async () => {
+  host = await LocalHost.create();
+  command = await ProviderDouble.start(COMMAND, {
+    live: {
+      [LOCAL_COMMAND]: {
+        create: async (inputs) => ({ id: "command-1", outputs: { stdout: await shell(textOf(inputs["create"])), stderr: "" } }),
+        delete: async () => undefined,
+      },
+    },
+  });
+  pgbackstop = createRequire(join(host.place.folder, "program.cjs"))("pgbackstop") as typeof Package;
+});
+afterAll(async () => {
+  command?.stop();
+  await host?.remove();
+});
+
+function shell(script: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile("/bin/sh", ["-c", script], (error, out, err) => (error === null ? resolve(out) : reject(new Error(`${error.message}: ${err}`))));
+  });
+}
+
+interface Wanted {
+  readonly second?: boolean;
+  readonly firstBackup?: boolean;
+  readonly passphrase?: string;
+  readonly keyName?: string;
+  readonly backupNow?: boolean;
+}
+
+function open({ second = true, firstBackup = true, passphrase = PASSPHRASE, keyName = "key", backupNow = false }: Wanted): Promise<Stack> {
+  const { BackupNow, CipherPassphrase, PosixRepository, PostgresHost, S3CompatibleRepository, UriStyle } = pgbackstop;
+  const { bucket, dataDirectory, host: own } = host.settings();
+  const env = { ...host.place.env, ...engineEnvironment([command]) };
+  return openStack({ ...host.place, env }, "destinations", async () => {
+    const key = new CipherPassphrase(keyName, { existing: passphrase }, { protect: false });
+    const nas = new PosixRepository("nas", { path: host.nasPath });
+    const { accessKeyId, caFile = "", endpoint, name, port = 443, region, secretAccessKey } = bucket;
+    const existing = { name, credentials: { accessKeyId, secretAccessKey } };
+    const remote = new S3CompatibleRepository("remote", {
+      ...{ endpoint, region, port, caFile, uriStyle: UriStyle.Path },
+      bucket: { existing },
+      cipher: key.ref,
+    });
+    const database = new PostgresHost("db", {
+      connection: { local: {} },
+      dataDirectory,
+      repositories: { repo1: { at: nas.target, keepDays: 7 }, ...(second ? { repo2: { at: remote.target, keepDays: 60 } } : {}) },
+      schedules: { full: { cron: "30 2 * * 0" } },
+      ...own,
+      firstBackup,
+    });
+    const now = backupNow ? new BackupNow("now", { host: database.access, repositories: ["repo2"], triggers: ["v1"] }) : undefined;
+    return { destinations: database.destinations, firstBackup: database.firstBackup, ...(now === undefined ? {} : { label: now.label }) };
+  });
+}
+
+interface Row {
+  readonly repository: string;
+  readonly newestFull: { readonly label: string; readonly stoppedAt: string } | null;
+  readonly newestWal: { readonly name: string; readonly storedAt: string } | null;
+}
+
+async function up(wanted: Wanted): Promise<{ text: string; rows: Row[]; firstBackup: unknown; label: unknown; changes: object }> {
+  const { outputs, stdout, summary } = await (await open(wanted)).up();
+  printed.push(stdout);
+  const rows = JSON.parse(String(outputs["destinations"]?.value)) as Row[];
+  return { text: stdout, rows, firstBackup: outputs["firstBackup"]?.value, label: outputs["label"]?.value, changes: summary.resourceChanges ?? {} };
+}
+
+/** What the host's resource has as its output now. */
+function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
+  const { resources } = deployment as { readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[] };
+  const found = resources.find(({ type }) => type.endsWith("HostState"));
+  return JSON.parse(String(found?.outputs?.["destinations"])) as Row[];
+}
+
+/** `check` as somebody runs it on the host. */
+async function check(): Promise<{ exitCode: number; text: string }> {
+  const argv = [host.path("lib", "runtime.cjs"), `--config=${host.path("etc", "pgbackrest.conf")}`];
+  const words = [`--config-include-path=${host.path("etc", "conf.d")}`, "--stanza=main", "--log-level-console=info", "check"];
+  const { exitCode, stdout, stderr } = await run(host.nodePath, [...argv, ...words], { user: host.cluster.user });
+  return { exitCode, text: stdout + stderr };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<string> {
+  const text = await work.then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  printed.push(text);
+  return text;
+}
+
+test("an update says what each repository holds, read from there; a new passphrase is warned of", async () => {
+  const preview = await (await open({ second: false })).preview();
+  printed.push(preview.stdout);
+  expect(preview.stdout).toContain("key is a new passphrase: whoever loses it loses every backup");
+  const { rows, text } = await up({ second: false });
+  expect(text).toContain("whoever loses this passphrase loses every backup");
+  expect(rows).toEqual([
+    {
+      repository: "repo1",
+      newestFull: { label: expect.stringMatching(/^\d{8}-\d{6}F$/), stoppedAt: expect.stringMatching(/^20\d\d-.*Z$/) },
+      newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/), storedAt: expect.stringMatching(/^20\d\d-.*Z$/) },
+    },
+  ]);
+});
+
+test("a second repository that gets WAL and no full backup is told loudly, and fails the check on the host", async () => {
+  const { rows, text } = await up({ firstBackup: false });
+  expect(text).toContain("WARN: repo2: NO FULL BACKUP, newest WAL 0");
+  expect(text).toContain("WARN: repo2 holds no full backup: nothing can be restored from there; set firstBackup, or take one with");
+  expect(rows[0]?.newestFull).not.toBeNull();
+  expect(rows[1]).toMatchObject({ repository: "repo2", newestFull: null, newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) } });
+  const { exitCode, text: said } = await check();
+  expect(said).toContain("repo2: [BackupSetInvalidError] there is no full backup: nothing can be restored from here");
+  expect(said).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
+  expect(exitCode).toBe(104);
+});
+
+test("an update that expects backups takes one for it alone, and the check is content", async () => {
+  const shown = await (await open({})).preview();
+  expect(shown.changeSummary).toMatchObject({ update: 1 });
+  expect(shown.stdout).not.toContain("is a new passphrase");
+  const { firstBackup, rows, text } = await up({});
+  expect(text).toContain("taking a full backup for repo2, which has none");
+  expect(firstBackup).toBe("taken");
+  expect(rows[1]?.newestFull?.label).toMatch(/F$/);
+  expect(rows[1]?.newestFull?.label).not.toBe(rows[0]?.newestFull?.label);
+  expect(await check()).toMatchObject({ exitCode: 0 });
+});
+
+test("a one-shot backup goes into the named repository; a refresh sees it", async () => {
+  const { changes, label, rows: before } = await up({ backupNow: true });
+  expect(changes).toEqual({ create: 2, same: 7 });
+  expect(label).toMatch(/^\d{8}-\d{6}F$/);
+  const stack = await open({ backupNow: true });
+  printed.push((await stack.refresh()).stdout);
+  const rows = rowsOfState(await stack.exportStack());
+  expect(rows[1]?.newestFull?.label).toBe(label);
+  expect(rows[0]?.newestFull).toEqual(before[0]?.newestFull);
+});
+
+test("a bucket that somebody emptied shows in a refresh, and the next update fills it", async () => {
+  rmSync(join(host.s3.bucketPath, "pgbackrest"), { recursive: true });
+  const refreshed = await (await open({ backupNow: true })).refresh();
+  expect(refreshed.summary.resourceChanges).toMatchObject({ update: 1 });
+  const { rows, text } = await up({ backupNow: true });
+  expect(text).toContain("taking a full backup for repo2, which has none");
+  expect(rows[1]?.newestFull).not.toBeNull();
+});
+
+test("another passphrase is refused: at preview where it is known, before anything is written otherwise", async () => {
+  const before = host.fingerprint();
+  const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview());
+  expect(changed).toContain("a passphrase cannot be changed in place");
+  expect(changed).toContain("a new passphrase means a new repository");
+  const renamed = await failureOf((await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up());
+  expect(renamed).toMatch(/repo2: the passphrase of s3:\/\/\S+ at \S+ is not the one that its backups are encrypted with/);
+  expect(host.fingerprint()).toEqual(before);
+});
+
+test("no passphrase, no fingerprint and no key is in what was printed or in the state", () => {
+  const folder = join(host.place.folder, "state");
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
+  const state = paths.filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, "utf8"));
+  for (const text of [state.join("\n"), printed.join("\n")]) {
+    expect(text.length).toBeGreaterThan(1000);
+    for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"]) expect(text.includes(marker), marker).toBe(false);
+  }
+});
