@@ -13,12 +13,12 @@
  */
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { BackupType } from "../../runtime/format/label";
 import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
 import { s3Kind } from "../harness/interopParts";
-import { FaultWorld, HAS_NO_CHECKSUM, KEYS, type Key } from "./faultWorld";
-import type { Death } from "./mortal";
-import { type Outage, S3Place } from "./s3Place";
+import { OUTAGES, policy, type Step, stepsOf } from "./faultSteps";
+import { FaultWorld, KEYS, type Key } from "./faultWorld";
+import { HAS_NO_CHECKSUM } from "./faultFiles";
+import { S3Place } from "./s3Place";
 import type { Damage } from "./weather";
 
 const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
@@ -32,107 +32,29 @@ const S3_EVERY = 5;
 /** Failures after which a long run has told enough. */
 const FAILURES_MAX = 10;
 
-type Step =
-  | { readonly kind: "wal"; readonly count: number; readonly death: Death | null }
-  | { readonly kind: "write"; readonly seed: number }
-  | { readonly kind: "checkpoint" | "promote" }
-  /** `locked`: a repository whose archive takes no files any more from a call of this backup on. */
-  | { readonly kind: "backup"; readonly type: BackupType; readonly death: Death | null; readonly locked: { key: Key; later: number } | null }
-  | { readonly kind: "expire"; readonly keys: readonly Key[]; readonly full: number; readonly death: Death | null }
-  | { readonly kind: "heal"; readonly death: Death | null }
-  | { readonly kind: "sync"; readonly from: Key; readonly to: Key; readonly all: boolean; readonly death: Death | null }
-  | { readonly kind: "up"; readonly key: Key }
-  /** `later`: calls to the repository that still go well. */
-  | { readonly kind: "down" | "slow" | "torn" | "lost" | "locked"; readonly key: Key; readonly later: number }
-  | { readonly kind: "full"; readonly key: Key; readonly later: number; readonly roomBytes: number }
-  | { readonly kind: "corrupt"; readonly key: Key; readonly damage: Damage }
-  | { readonly kind: "damage"; readonly key: Key; readonly damage: Damage }
-  | { readonly kind: "outage"; readonly outage: Outage; readonly times: number }
-  | { readonly kind: "clock"; readonly stepMs: number }
-  | { readonly kind: "restore"; readonly pick: number; readonly readsLeft: number | null }
-  | { readonly kind: "fetch"; readonly pick: number };
-
-/** Evenly: the usual leaning to the ends would kill most processes at once or never. */
-const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
-const key = fc.constantFrom(...KEYS);
-/** A policy of one repository, or of all. */
-const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
-const locked: fc.Arbitrary<{ key: Key; later: number } | null> = fc.option(fc.record({ key, later: even(50) }), { freq: 2 });
-const later = fc.oneof(fc.constant(0), even(120));
-const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 2 });
-const damage: fc.Arbitrary<Damage> = fc.record({ kind: fc.constantFrom("flip" as const, "cut" as const), pick: even(1_000_000) });
-
-/** Of an operation with about so many writes, and so many of them at heart. */
-function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
-  const how = { leaves: fc.constantFrom("nothing" as const, "half" as const, "all" as const), powerLost: fc.boolean() };
-  return fc.oneof(
-    { weight: 3, arbitrary: fc.constant(null) },
-    { weight: 2, arbitrary: fc.record({ after: even(writes), isAtHeart: fc.constant(false), ...how }) },
-    { weight: 3, arbitrary: fc.record({ after: even(atHeart), isAtHeart: fc.constant(true), ...how }) },
-  );
-}
-
-function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
-  const kind = <K extends Step["kind"]>(name: K): fc.Arbitrary<K> => fc.constant(name);
-  const choices: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
-    { weight: 6, arbitrary: fc.record({ kind: kind("wal"), count: fc.integer({ min: 0, max: 3 }), death: death(12, 3) }) },
-    { weight: 5, arbitrary: fc.record({ kind: kind("write"), seed: even(100_000) }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("checkpoint") }) },
-    { weight: 1, arbitrary: fc.record({ kind: kind("promote") }) },
-    {
-      weight: 6,
-      arbitrary: fc.record({ kind: kind("backup"), type: fc.constantFrom<BackupType>("full", "diff", "incr"), death: death(150, 24), locked }),
-    },
-    { weight: 4, arbitrary: fc.record({ kind: kind("expire"), keys, full: fc.integer({ min: 1, max: 2 }), death: death(10, 8) }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("heal"), death: death(6, 2) }) },
-    {
-      weight: 3,
-      arbitrary: fc
-        .tuple(fc.shuffledSubarray([...KEYS], { minLength: 2, maxLength: 2 }), fc.boolean(), death(80, 8))
-        .map(([[from = 1, to = 2], all, died]): Step => ({ kind: "sync", from, to, all, death: died })),
-    },
-    { weight: 3, arbitrary: fc.record({ kind: kind("up"), key }) },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key, later }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("locked"), key, later }) },
-    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, later, roomBytes: even(300_000) }) },
-    { weight: 1, arbitrary: fc.record({ kind: kind("corrupt"), key, damage }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("damage"), key, damage }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("clock"), stepMs: fc.noBias(fc.integer({ min: -7_200_000, max: 7_200_000 })) }) },
-    { weight: 3, arbitrary: fc.record({ kind: kind("restore"), pick: even(1_000_000), readsLeft: reads }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("fetch"), pick: even(1_000_000) }) },
-  ];
-  const outage = fc.record({ kind: kind("outage"), outage: fc.constantFrom<Outage>(...OUTAGES), times: fc.noBias(fc.integer({ min: 1, max: 30 })) });
-  return fc.oneof(...choices, ...(hasS3 ? [{ weight: 4, arbitrary: outage }] : []));
-}
-
-const OUTAGES = ["refused", "500", "503", "torn", "lost", "late"] as const;
-const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
-  fc.constant<AcknowledgePolicy>({ mode: "all", repoKeys: [] }),
-  fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
-  fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
-);
-/** Some worlds have a past. */
-const past: fc.Arbitrary<Step[]> = fc
-  .constantFrom<BackupType[]>([], ["full"], ["full", "incr"], ["full", "full"], ["full", "diff", "full", "incr"])
-  .map((types) =>
-    types.flatMap((type, index): Step[] => [
-      { kind: "write", seed: 1 + index },
-      { kind: "backup", type, death: null, locked: null },
-    ]),
-  );
-const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> =>
-  fc.tuple(past, fc.array(stepOf(hasS3), { minLength: 10, maxLength: 40, size: "max" })).map(([before, then]) => [...before, ...then]);
 /** What happened over all runs: a model in which nothing goes through, or nothing fails, proves nothing. */
 const TALLY = new Map<string, number>();
 /** What must have happened in a long run. */
-const KINDS = "wal write checkpoint promote backup expire heal sync clock restore fetch damage corrupt down up slow torn lost locked full outage"
-  .split(" ")
-  .map((name) => `step ${name}`);
+const KINDS =
+  "wal write checkpoint promote backup expire heal sync clock restore fetch damage spoil corrupt down up slow torn lost locked full outage"
+    .split(" ")
+    .map((name) => `step ${name}`);
 const FAULTS = [
   ...["down", "slow", "torn", "lost", "locked", "full", "corrupt"].map((name) => `met ${name}`),
   ...OUTAGES.map((name) => `met S3 ${name}`),
   ...["backups", "expires", "heals", "syncs", "restores"].map((name) => `${name} killed`),
 ];
+
+/** What must have happened more often than that: it takes what seldom comes together. */
+const OFTEN = [
+  "backups copied by sync",
+  "segments replayed",
+  "syncs killed",
+  "files of an attempt spoiled",
+  "WAL files told to be in doubt",
+  "met S3 refused",
+];
+const OFTEN_MIN = 3;
 
 async function play(acknowledge: AcknowledgePolicy, todo: readonly Step[], s3: S3Place | null): Promise<void> {
   const world = new FaultWorld({ policy: acknowledge, s3 });
@@ -170,7 +92,7 @@ async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<v
       return world.checkpoint();
     case "backup":
       if (one.locked !== null) await trouble(world, { kind: "locked", ...one.locked }, s3);
-      await world.backup(one.type, one.death);
+      await world.backup(one.type, one.death, one.keys);
       return world.checkRepositories();
     case "expire":
       await world.expire(one.keys, one.full, one.death);
@@ -182,6 +104,8 @@ async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<v
       return world.checkRepositories();
     case "damage":
       return look(world, one.key, one.damage);
+    case "spoil":
+      return world.spoil(one.key, one.damage);
     case "clock":
       world.clock.skewMs += one.stepMs;
       world.wentBack ||= one.stepMs < 0;
@@ -214,7 +138,7 @@ async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Pro
     case "full":
       return weather.later(one.later, () => weather.fill(one.roomBytes));
     case "corrupt":
-      return world.damage(one.key, one.damage);
+      return world.damage(one.key, one.damage, one.part);
     case "slow":
     case "torn":
     case "lost": {
@@ -254,11 +178,13 @@ function kindOf(path: string): string {
   return name.startsWith("backup.") ? name : "a file of a backup";
 }
 
-async function fetch(world: FaultWorld, pick: number): Promise<void> {
-  const names = [...world.acknowledged].sort();
-  const name = names[pick % Math.max(1, names.length)];
+/** `pick`: null is the newest. */
+async function fetch(world: FaultWorld, pick: number | null): Promise<void> {
+  const names = [...world.acknowledged];
+  const name = pick === null ? names.at(-1) : names.sort()[pick % Math.max(1, names.length)];
   if (name === undefined) return;
   const answer = await world.fetch(name);
+  if (typeof answer !== "string") world.count("WAL files told to be in doubt");
   // Retention may have let go of it everywhere.
   if (answer === "absent") expect(await world.isGivenUp(name), `archive-get does not find ${name}`).toBe(true);
 }
@@ -313,8 +239,10 @@ describe("everything that can go wrong", () => {
       for (const [name, count] of s3.met) tally(`met S3 ${name}`, count);
       const never = [...KINDS, ...FAULTS].filter((name) => !TALLY.has(name));
       tell(`ran ${seed - SEED} worlds (seeds ${SEED} to ${seed - 1}), ${withS3} with S3, in ${MINUTES} minutes: ${failures.length} failures`);
+      const seldom = OFTEN.filter((name) => (TALLY.get(name) ?? 0) < OFTEN_MIN);
       expect(failures).toEqual([]);
       expect(never, "what never happened").toEqual([]);
+      expect(seldom, `what happened less than ${OFTEN_MIN} times`).toEqual([]);
     },
     (MINUTES + 10) * 60_000,
   );

@@ -9,7 +9,6 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { collect } from "../../runtime/base/bytes";
 import type { Clock } from "../../runtime/base/clock";
 import { type BackupError, fail, isError, toBackupError } from "../../runtime/base/errors";
 import { sha1Hex } from "../../runtime/base/hash";
@@ -40,10 +39,11 @@ import { HeldClock, pause, testContext } from "../harness/context";
 import { MemoryStorage } from "../harness/storages";
 import { OPTIONS } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES } from "../runtime/repository/support";
+import { type DamagedPart, findOfAttempt, findVictim, listFiles, spoil } from "./faultFiles";
 import { ModelCluster, type Snapshot, snapshotOf } from "./modelCluster";
 import { type Death, Mortal } from "./mortal";
 import type { S3Place } from "./s3Place";
-import { type Damage, damaged, Weather } from "./weather";
+import { type Damage, Weather } from "./weather";
 
 export const KEYS = [1, 2, 3] as const;
 export type Key = (typeof KEYS)[number];
@@ -52,13 +52,12 @@ const TURNS_MAX = 100_000;
 /** A driver that works is waited for; but not without end, for it may wait for somebody who waits for time to pass. */
 const TURNS_HELD = 50;
 const REPLAY_SEGMENTS_MAX = 12;
+/** Small, so that a backup which dies leaves something to resume. */
+const SAVE_STEP_BYTES = 32_768;
 /** Number of worlds so far: each has a place of its own on the S3 server. */
 let worlds = 0;
 /** One status at least, and no other than this. */
 const ALL_OK = /^(?!.*"status":"(?!ok")).*"status":"ok"/s;
-const SIZE_BYTES_MAX = 64 * 1024 * 1024;
-/** What a backup's history file says is for people only, and a timeline history is a few lines of text. */
-export const HAS_NO_CHECKSUM = /\.(backup|history)$/;
 const USERS = { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null };
 
 /** Wall time can be stepped; waiting goes by the held clock. */
@@ -221,9 +220,10 @@ export class FaultWorld {
 
   // What the operator does
 
-  async backup(type: BackupType, death: Death | null): Promise<readonly RepoResult<BackupDone>[]> {
+  /** One pass into the repositories of `keys`. */
+  async backup(type: BackupType, death: Death | null, keys: readonly Key[] = KEYS): Promise<readonly RepoResult<BackupDone>[]> {
     const mortal = new Mortal(death);
-    const repos = this.#repos(mortal);
+    const repos = this.#repos(mortal).filter((repo) => keys.includes(repo.key as Key));
     const snapshot = this.cluster.snapshot();
     const deps = {
       servers: [
@@ -233,7 +233,14 @@ export class FaultWorld {
       users: USERS,
       onProgress: () => {},
     };
-    const options = { ...OPTIONS, type, archiveCheck: true, archiveTimeoutMs: 5000, checksumPage: false };
+    const options = {
+      ...OPTIONS,
+      type,
+      archiveCheck: true,
+      archiveTimeoutMs: 5000,
+      checksumPage: false,
+      manifestSaveThresholdBytes: SAVE_STEP_BYTES,
+    };
     let results: readonly RepoResult<BackupDone>[] = [];
     try {
       results = (await this.#until(backup(repos, deps, options, this.ctx))).results;
@@ -526,20 +533,27 @@ export class FaultWorld {
   }
 
   /** A stored file that is damaged from now on for whoever reads it. Its damage must be told by checksums: not of a file that has none. */
-  async damage(key: Key, damage: Damage): Promise<void> {
-    const files = (await this.#files(key)).filter((path) => !HAS_NO_CHECKSUM.test(path));
-    const path = files[damage.pick % files.length];
-    if (path !== undefined) this.weather(key).damage(path, damage);
+  async damage(key: Key, damage: Damage, part: DamagedPart): Promise<void> {
+    const path = await findVictim(this.#storageOf(key), part, damage.pick);
+    if (path !== null) this.weather(key).damage(path, damage);
+  }
+
+  /** A file of a backup that was never finished is damaged for good. */
+  async spoil(key: Key, damage: Damage): Promise<void> {
+    const storage = this.#storageOf(key);
+    const path = await findOfAttempt(storage, damage.pick);
+    if (path === null) return;
+    await spoil(storage, path, damage);
+    this.count("files of an attempt spoiled");
   }
 
   /** Damages a stored file, and puts it back after `look`. */
   async withDamage(key: Key, damage: Damage, look: (path: string) => Promise<void>): Promise<void> {
-    const { storage } = required(this.#bare.get(key));
-    const files = await this.#files(key);
+    const storage = this.#storageOf(key);
+    const files = await listFiles(storage);
     const path = files[damage.pick % files.length];
     if (path === undefined) return;
-    const bytes = await collect(await storage.read(path), SIZE_BYTES_MAX);
-    await storage.put(path, damaged(bytes, damage));
+    const bytes = await spoil(storage, path, damage);
     try {
       await look(path);
     } finally {
@@ -547,11 +561,8 @@ export class FaultWorld {
     }
   }
 
-  async #files(key: Key): Promise<string[]> {
-    const files: string[] = [];
-    for await (const entry of required(this.#bare.get(key)).storage.list("", { recursive: true }))
-      if (entry.type === "file" && entry.sizeBytes > 0) files.push(entry.path);
-    return files.sort();
+  #storageOf(key: Key): Storage {
+    return required(this.#bare.get(key)).storage;
   }
 
   /** Everything calm, archived and healed: all repositories agree, and each of them alone brings the cluster back. */

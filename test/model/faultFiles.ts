@@ -1,0 +1,61 @@
+/** Stored files that the fault model damages, and how it finds them. */
+import { collect } from "../../runtime/base/bytes";
+import type { Storage } from "../../runtime/storage/storage";
+import { type Damage, damaged } from "./weather";
+
+const SIZE_BYTES_MAX = 64 * 1024 * 1024;
+/** What a backup's history file says is for people only, and a timeline history is a few lines of text. */
+export const HAS_NO_CHECKSUM = /\.(backup|history)$/;
+const SEGMENT = /^archive\/.*\/([0-9A-F]{24})-[0-9a-f]{40}/;
+const OF_BACKUP = /^backup\/demo\/(\d{8}-\d{6}F[^/]*)\//;
+const MANIFEST = /\/backup\.manifest(\.copy)?$/;
+
+/** Which files may be hit: any, the newest WAL segment, or the bytes of the newest backup. */
+export type DamagedPart = "any" | "segment" | "backup";
+
+/** Files that are not empty, in the order of their names. */
+export async function listFiles(storage: Storage): Promise<string[]> {
+  const files: string[] = [];
+  for await (const entry of storage.list("", { recursive: true })) if (entry.type === "file" && entry.sizeBytes > 0) files.push(entry.path);
+  return files.sort();
+}
+
+/** A file with a checksum; null when there is none of this part. */
+export async function findVictim(storage: Storage, part: DamagedPart, pick: number): Promise<string | null> {
+  const files = (await listFiles(storage)).filter((path) => !HAS_NO_CHECKSUM.test(path));
+  if (part === "any") return files[pick % files.length] ?? null;
+  if (part === "segment")
+    return (
+      newest(
+        files.filter((path) => SEGMENT.test(path)),
+        SEGMENT,
+      )[0] ?? null
+    );
+  const ofNewest = newest(
+    files.filter((path) => OF_BACKUP.test(path) && !MANIFEST.test(path)),
+    OF_BACKUP,
+  );
+  return ofNewest[pick % ofNewest.length] ?? null;
+}
+
+/** Of a backup whose manifest is not there yet; null when there is no such backup. */
+export async function findOfAttempt(storage: Storage, pick: number): Promise<string | null> {
+  const files = await listFiles(storage);
+  const finished = new Set(files.filter((path) => path.endsWith("/backup.manifest")).map((path) => OF_BACKUP.exec(path)?.[1]));
+  const left = files.filter((path) => !MANIFEST.test(path) && OF_BACKUP.test(path) && !finished.has(OF_BACKUP.exec(path)?.[1]));
+  return left[pick % left.length] ?? null;
+}
+
+/** Damages a file for good. Returns what it was. */
+export async function spoil(storage: Storage, path: string, damage: Damage): Promise<Uint8Array> {
+  const bytes = await collect(await storage.read(path), SIZE_BYTES_MAX);
+  await storage.put(path, damaged(bytes, damage));
+  return bytes;
+}
+
+/** Those of the last name that `pattern` finds in them. */
+function newest(paths: readonly string[], pattern: RegExp): string[] {
+  const nameOf = (path: string): string => pattern.exec(path)?.[1] ?? "";
+  const last = paths.map(nameOf).sort().at(-1);
+  return paths.filter((path) => nameOf(path) === last);
+}

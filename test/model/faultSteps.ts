@@ -1,0 +1,202 @@
+/**
+ * What can happen in a world of the fault model, drawn by fast-check: single steps in any order, a past that some worlds have, and scenes.
+ *
+ * A scene is a few steps that lead to a moment which steps in any order hardly ever reach: a repository that lacks a backup which another one
+ * has, an attempt whose bytes went bad before it is gone on with, WAL that only a damaged or an absent repository holds.
+ */
+import * as fc from "fast-check";
+import type { BackupType } from "../../runtime/format/label";
+import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
+import type { DamagedPart } from "./faultFiles";
+import { KEYS, type Key } from "./faultWorld";
+import type { Death } from "./mortal";
+import type { Outage } from "./s3Place";
+import type { Damage } from "./weather";
+
+export type Step =
+  | { readonly kind: "wal"; readonly count: number; readonly death: Death | null }
+  | { readonly kind: "write"; readonly seed: number }
+  | { readonly kind: "checkpoint" | "promote" }
+  | BackupStep
+  | { readonly kind: "expire"; readonly keys: readonly Key[]; readonly full: number; readonly death: Death | null }
+  | { readonly kind: "heal"; readonly death: Death | null }
+  | { readonly kind: "sync"; readonly from: Key; readonly to: Key; readonly all: boolean; readonly death: Death | null }
+  | { readonly kind: "up"; readonly key: Key }
+  /** `later`: calls to the repository that still go well. */
+  | { readonly kind: "down" | "slow" | "torn" | "lost" | "locked"; readonly key: Key; readonly later: number }
+  | { readonly kind: "full"; readonly key: Key; readonly later: number; readonly roomBytes: number }
+  | { readonly kind: "corrupt"; readonly key: Key; readonly damage: Damage; readonly part: DamagedPart }
+  | { readonly kind: "damage" | "spoil"; readonly key: Key; readonly damage: Damage }
+  | { readonly kind: "outage"; readonly outage: Outage; readonly times: number }
+  | { readonly kind: "clock"; readonly stepMs: number }
+  | { readonly kind: "restore"; readonly pick: number; readonly readsLeft: number | null }
+  /** `pick`: null is the newest. */
+  | { readonly kind: "fetch"; readonly pick: number | null };
+
+interface BackupStep {
+  readonly kind: "backup";
+  readonly type: BackupType;
+  /** Repositories that it is taken into. */
+  readonly keys: readonly Key[];
+  readonly death: Death | null;
+  /** A repository whose archive takes no files any more from a call of this backup on. */
+  readonly locked: { readonly key: Key; readonly later: number } | null;
+}
+
+/** Evenly: the usual leaning to the ends would kill most processes at once or never. */
+const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
+const key = fc.constantFrom(...KEYS);
+/** A policy of one repository, or of all. */
+const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
+const locked: fc.Arbitrary<{ key: Key; later: number } | null> = fc.option(fc.record({ key, later: even(50) }), { freq: 2 });
+const type = fc.constantFrom<BackupType>("full", "diff", "incr");
+/** Mostly one pass into all repositories. */
+const into: fc.Arbitrary<Key[]> = fc.oneof({ weight: 4, arbitrary: fc.constant<Key[]>([...KEYS]) }, { weight: 1, arbitrary: fc.tuple(key) });
+const later = fc.oneof(fc.constant(0), even(120));
+const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 2 });
+const damage: fc.Arbitrary<Damage> = fc.record({ kind: fc.constantFrom("flip" as const, "cut" as const), pick: even(1_000_000) });
+
+/** Of an operation with about so many writes, and so many of them at heart. */
+function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
+  const how = { leaves: fc.constantFrom("nothing" as const, "half" as const, "all" as const), powerLost: fc.boolean() };
+  return fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    { weight: 2, arbitrary: fc.record({ after: even(writes), isAtHeart: fc.constant(false), ...how }) },
+    { weight: 3, arbitrary: fc.record({ after: even(atHeart), isAtHeart: fc.constant(true), ...how }) },
+  );
+}
+
+function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
+  const kind = <K extends Step["kind"]>(name: K): fc.Arbitrary<K> => fc.constant(name);
+  const choices: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
+    { weight: 6, arbitrary: fc.record({ kind: kind("wal"), count: fc.integer({ min: 0, max: 3 }), death: death(12, 3) }) },
+    { weight: 5, arbitrary: fc.record({ kind: kind("write"), seed: even(100_000) }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("checkpoint") }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("promote") }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({ kind: kind("backup"), type, keys: into, death: death(150, 24), locked }),
+    },
+    { weight: 4, arbitrary: fc.record({ kind: kind("expire"), keys, full: fc.integer({ min: 1, max: 2 }), death: death(10, 8) }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("heal"), death: death(6, 2) }) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(fc.shuffledSubarray([...KEYS], { minLength: 2, maxLength: 2 }), fc.boolean(), death(80, 8))
+        .map(([[from = 1, to = 2], all, died]): Step => ({ kind: "sync", from, to, all, death: died })),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: kind("up"), key }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key, later }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("locked"), key, later }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, later, roomBytes: even(300_000) }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("corrupt"), key, damage, part: fc.constantFrom<DamagedPart>("any", "segment", "backup") }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("damage"), key, damage }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("spoil"), key, damage }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("clock"), stepMs: fc.noBias(fc.integer({ min: -7_200_000, max: 7_200_000 })) }) },
+    { weight: 3, arbitrary: fc.record({ kind: kind("restore"), pick: even(1_000_000), readsLeft: reads }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind("fetch"), pick: even(1_000_000) }) },
+  ];
+  const outage = fc.record({ kind: kind("outage"), outage: fc.constantFrom<Outage>(...OUTAGES), times: fc.noBias(fc.integer({ min: 1, max: 30 })) });
+  return fc.oneof(...choices, ...(hasS3 ? [{ weight: 12, arbitrary: outage }] : []));
+}
+
+export const OUTAGES = ["refused", "500", "503", "torn", "lost", "late"] as const;
+export const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
+  fc.constant<AcknowledgePolicy>({ mode: "all", repoKeys: [] }),
+  fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
+  fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
+);
+const backupOf = (one: BackupType, keys: readonly Key[], died: Death | null = null): BackupStep => ({
+  kind: "backup",
+  type: one,
+  keys,
+  death: died,
+  locked: null,
+});
+const allUp: readonly Step[] = KEYS.map((one) => ({ kind: "up", key: one }));
+const down = (one: Key): Step => ({ kind: "down", key: one, later: 0 });
+const up = (one: Key): Step => ({ kind: "up", key: one });
+const order = fc.shuffledSubarray([...KEYS], { minLength: KEYS.length, maxLength: KEYS.length });
+/** A run that dies, or not: half of them. */
+const halfDead = (writes: number): fc.Arbitrary<Death | null> =>
+  fc.option(
+    fc.record({ after: even(writes), isAtHeart: fc.constant(false), leaves: fc.constantFrom("nothing", "half", "all"), powerLost: fc.boolean() }),
+    { freq: 1 },
+  );
+
+/** A backup that one repository has and another one lacks is synced, sometimes from damaged bytes, sometimes by a run that dies and one after it. */
+const lackingBackup: fc.Arbitrary<Step[]> = fc
+  .record({ order, seed: even(100_000), type, damages: fc.array(damage, { maxLength: 3 }), all: fc.boolean(), died: halfDead(80) })
+  .map(({ order: [from = 1, to = 2], seed, type: one, damages, all, died }) => [
+    ...allUp,
+    { kind: "write", seed },
+    backupOf(one, [from]),
+    ...damages.map((each): Step => ({ kind: "corrupt", key: from, damage: each, part: "backup" })),
+    { kind: "sync", from, to, all, death: died },
+    up(from),
+    { kind: "sync", from, to, all: true, death: null },
+  ]);
+
+/** A full backup that dies in the middle of its copy; what it left goes bad, and the next one finds it. */
+const spoiledAttempt: fc.Arbitrary<Step[]> = fc
+  .record({
+    key: fc.constantFrom<Key>(1, 3),
+    seeds: fc.array(even(100_000), { minLength: 3, maxLength: 5 }),
+    after: even(60),
+    powerLost: fc.boolean(),
+    damages: fc.array(damage, { maxLength: 4 }),
+  })
+  .map(({ key: one, seeds, after, powerLost, damages }) => [
+    ...allUp,
+    ...seeds.map((seed): Step => ({ kind: "write", seed })),
+    backupOf("full", [one], { after: 25 + after, isAtHeart: false, leaves: "half", powerLost }),
+    ...damages.map((each): Step => ({ kind: "spoil", key: one, damage: each })),
+    backupOf("full", [one]),
+  ]);
+
+/** WAL that a repository owes, that pg_wal has no more, and that the first source has damaged. */
+const damagedDebt: fc.Arbitrary<Step[]> = fc
+  .record({ owing: fc.constantFrom<Key>(2, 3), damages: fc.array(damage, { minLength: 1, maxLength: 2 }) })
+  .map(({ owing, damages }) => [
+    ...allUp,
+    down(owing),
+    { kind: "wal", count: 1, death: null },
+    { kind: "checkpoint" },
+    up(owing),
+    ...damages.map((each, index): Step => ({ kind: "corrupt", key: index === 0 ? 1 : owing === 2 ? 3 : 2, damage: each, part: "segment" })),
+    { kind: "heal", death: null },
+  ]);
+
+/** Recovery asks for WAL that only a repository holds which is away, or whose bytes are damaged. */
+const absentHolder: fc.Arbitrary<Step[]> = fc
+  .record({ order, damage, isAway: fc.boolean() })
+  .map(({ order: [holder = 1, second = 2, third = 3], damage: each, isAway }) => [
+    ...allUp,
+    down(second),
+    down(third),
+    { kind: "wal", count: 1, death: null },
+    up(second),
+    up(third),
+    isAway ? down(holder) : { kind: "corrupt", key: holder, damage: each, part: "segment" },
+    { kind: "fetch", pick: null },
+    up(holder),
+  ]);
+
+const scene: fc.Arbitrary<Step[]> = fc.oneof(
+  { weight: 3, arbitrary: lackingBackup },
+  { weight: 2, arbitrary: spoiledAttempt },
+  { weight: 2, arbitrary: damagedDebt },
+  { weight: 2, arbitrary: absentHolder },
+);
+
+/** Some worlds have a past. */
+const past: fc.Arbitrary<Step[]> = fc
+  .constantFrom<BackupType[]>([], ["full"], ["full", "incr"], ["full", "full"], ["full", "diff", "full", "incr"])
+  .map((types) => types.flatMap((type, index): Step[] => [{ kind: "write", seed: 1 + index }, backupOf(type, KEYS)]));
+/** Of so many steps that follow the past one is a scene. */
+const SCENE_EVERY = 9;
+export const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> => {
+  const single = stepOf(hasS3).map((step) => [step]);
+  const next = fc.oneof({ weight: SCENE_EVERY - 1, arbitrary: single }, { weight: 1, arbitrary: scene });
+  return fc.tuple(past, fc.array(next, { minLength: 8, maxLength: 30, size: "max" })).map(([before, then]) => [...before, ...then.flat()]);
+};
