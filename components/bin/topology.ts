@@ -96,7 +96,6 @@ function sidesOf(files: readonly string[]): { readonly before: TopologySet; read
     return { before, after, findings };
   }
   const [old, now] = [readFile(first), readFile(second)];
-  // The output of one database says nothing of its component's name: its own stands for it on both sides.
   return { before: old.after, after: now.after, findings: now.findings };
 }
 

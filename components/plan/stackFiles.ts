@@ -137,10 +137,15 @@ function namesOf(urns: readonly string[]): Map<string, string> {
     (urn: string) => `${urn.split("::")[2]?.split(":").at(-1) ?? ""} ${urn.split("::").slice(3).join("::")}`,
     (urn: string) => urn,
   ];
+  const counts = forms.map((form) => {
+    const found = new Map<string, number>();
+    for (const urn of new Set(urns)) found.set(form(urn), (found.get(form(urn)) ?? 0) + 1);
+    return found;
+  });
   const names = new Map<string, string>();
   for (const urn of urns) {
-    const form = forms.find((candidate) => urns.filter((other) => other !== urn && candidate(other) === candidate(urn)).length === 0);
-    names.set(urn, form?.(urn) ?? urn);
+    const place = forms.findIndex((form, index) => counts[index]?.get(form(urn)) === 1);
+    names.set(urn, forms[place]?.(urn) ?? urn);
   }
   return names;
 }

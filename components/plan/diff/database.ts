@@ -34,7 +34,7 @@ function diffCopies(to: Collector, before: Topology, after: Topology): void {
     const [from, until] = [old[name], now[name]];
     if (from.min === until.min && from.max === until.max) continue;
     const texts = [rangeText(from), rangeText(until)] as const;
-    const words = `${texts[1]} ${COPY_WORDS[name]} (${copyCountsText(now)}), not ${texts[0]} (${copyCountsText(old)})`;
+    const words = `${COPY_WORDS[name]}: ${texts[1]} (${copyCountsText(now)}), not ${texts[0]} (${copyCountsText(old)})`;
     if (until.max < from.min) to.add(`copies.${name}`, texts[0], texts[1], "weakened", words);
     else if (until.min > from.max) to.add(`copies.${name}`, texts[0], texts[1], "strengthened", words);
     else to.uncertain(`copies.${name}`, texts[0], texts[1], `${words}: a place is not known yet`);

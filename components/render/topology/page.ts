@@ -38,7 +38,7 @@ export function renderPage(parts: PageParts): string {
 <p class="headline${weakened > 0 ? " weakened" : ""}">${weakened > 0 ? "▼ " : ""}${escapeText(head)}</p>
 ${bands.length === 0 ? "<p>No database of this package is in it.</p>" : summaryTable(diff, compares)}
 ${sections.join("\n")}
-${findingsList(findings)}
+${unusedList(diff)}${findingsList(findings)}
 <footer><p>3-2-1 is copies, places that do not fail together, copies off the site. Costs are estimates from list prices. ${compares ? "▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet." : ""}</p></footer>
 </main>
 </body>
@@ -93,6 +93,12 @@ ${rows.join("\n")}
 function classOf({ acknowledged, effect, uncertain }: Change): string {
   if (uncertain) return "uncertain";
   return effect === "weakened" && acknowledged !== undefined ? "acknowledged" : effect;
+}
+
+function unusedList({ unused }: TopologyDiff): string {
+  if (unused.length === 0) return "";
+  const items = unused.map(({ change, database }) => `<li>${escapeText(database)} <code>${escapeText(change)}</code></li>`);
+  return `<section><h2>Entries of acknowledgeWeaker that fit no change</h2><ul>\n${items.join("\n")}\n</ul></section>\n`;
 }
 
 function findingsList(findings: readonly LoggedFinding[]): string {

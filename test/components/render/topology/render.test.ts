@@ -46,9 +46,9 @@ test("the Markdown begins with what matters", () => {
     | --- | --- | --- | --- | --- | --- |
     | ▼ weakened | ledger | worstCaseRpoSeconds | 130 | 670 | a lost host costs commits of at most 670 s |
     | ▽ weakened, acknowledged | ledger | repositories.repo1.keepDays | 7 | 3 | repo1 keeps 3 days, it kept 7 days (meant: the NAS is full) |
-    | ▲ strengthened | ledger | copies.copies | 3 | 4 | 4 copies of the data, the database itself included (4-3-2), not 3 (3-2-1) |
-    | ▲ strengthened | ledger | copies.providers | 2 | 3 | 3 places that do not fail together (4-3-2), not 2 (3-2-1) |
-    | ▲ strengthened | ledger | copies.offSite | 1 | 2 | 2 copies off the site (4-3-2), not 1 (3-2-1) |
+    | ▲ strengthened | ledger | copies.copies | 3 | 4 | copies of the data, the database itself included: 4 (4-3-2), not 3 (3-2-1) |
+    | ▲ strengthened | ledger | copies.providers | 2 | 3 | places that do not fail together: 3 (4-3-2), not 2 (3-2-1) |
+    | ▲ strengthened | ledger | copies.offSite | 1 | 2 | copies off the site: 2 (4-3-2), not 1 (3-2-1) |
     | ▲ strengthened | ledger | repositories.repo3 | none | s3://orders-backups/orders at Cloudflare R2 | repo3 (s3://orders-backups/orders at Cloudflare R2) is new |
 
     <details><summary>If this is meant, say so in the arguments of the database</summary>
