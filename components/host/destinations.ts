@@ -15,6 +15,8 @@ export interface Destination {
 /** Of the JSON that the runtime printed; several stanzas are a mistake. @throws Error when it is something else */
 export function parseDestinations(document: unknown): Destination[] {
   const [stanza, ...others] = listOf(document);
+  // Never taken for "nothing is missing".
+  if (stanza === undefined) throw new Error("unable to read the repositories: info told of no stanza");
   if (others.length > 0) throw new Error("unable to read the repositories: info told of several stanzas");
   return listOf(isObject(stanza) ? stanza["repo"] : []).map((row): Destination => {
     if (!isObject(row) || typeof row["key"] !== "number") throw new Error("unable to read the repositories: info did not print a list of them");
