@@ -46,7 +46,10 @@ interface Order {
   readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
 }
 
-/** Runs the command; what it returns is the exit code. */
+/**
+ * Runs the command; what it returns is the exit code.
+ * @public loaded by pgbackstop.ts when it is asked for
+ */
 export function topologyMain(argv: readonly string[]): number {
   if (argv.includes("--help") || argv.length === 0) {
     process.stdout.write(HELP);

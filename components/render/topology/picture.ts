@@ -184,7 +184,7 @@ function travelText(topology: Topology, { key }: RepositoryNode): string {
 function keptText({ objectives }: Topology, old: RepositoryNode, now: RepositoryNode | undefined): string {
   const [was, is] = [retentionText(old), retentionText(now ?? old)];
   const keeps = was === is ? is : `${is} (${was.replace("keeps", "kept")})`;
-  const rpo = objectives.worstCaseRpoSeconds === undefined ? "RPO not limited" : `RPO ${valueText(objectives.worstCaseRpoSeconds)} s`;
+  const rpo = objectives.worstCaseRpoSeconds === undefined ? "RPO unlimited" : `RPO ${valueText(objectives.worstCaseRpoSeconds)} s`;
   const costs = [old, now ?? old].map(({ cost }) => (cost === undefined || isHidden(cost.perMonth) ? null : cost.perMonth));
   const [before = null, after = null] = costs;
   const cost = before === after ? (after === null ? [] : [`${costText(after)}/month`]) : [`${costText(before)} → ${costText(after)}/month`];
