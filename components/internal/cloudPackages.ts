@@ -50,8 +50,6 @@ export interface Cloudflare {
   readonly getAccountApiTokenPermissionGroupsList: typeof getAccountApiTokenPermissionGroupsList;
 }
 
-export type AwsBucket = Bucket;
-
 /** @throws RunError that says what to install */
 export function loadAws(component: string): Aws {
   return load(component, "@pulumi/aws", "7", () => ({

@@ -5,34 +5,22 @@
  * way back after a mistake or an attack, so it is never shorter than a week nor shorter than the lock. Nothing may hide files because of
  * their age: increments refer to files of any age. Capabilities are the least with which pgBackRest works; deleting by name only hides.
  */
+import { CANCEL_UNFINISHED_DAYS, checkChoice, checkKeyPrefix, checkProtection, checkStored, type LockSettings, undeleteDaysOf } from "./bucketChecks";
 import { DEFAULTS } from "./defaults";
 import { type Finding, finding } from "./findings";
 import { isUnknown } from "./unknown";
 
-export const LOCK_MODES = ["governance", "compliance"] as const;
-const UNDELETE_DAYS = 14;
-const UNDELETE_DAYS_MIN = 7;
-/** Long enough for somebody to notice an attack: below, protection is mostly a word. */
-const DETECTION_DAYS = 14;
-const DAYS_MAX = 3_000;
-const CANCEL_UNFINISHED_DAYS = 2;
-
-export interface B2Settings {
+export interface B2Settings extends LockSettings {
   readonly bucket: {
     readonly create?: { readonly name: string } | undefined;
     readonly existing?: { readonly name: string } | undefined;
   };
   readonly path?: string | undefined;
   readonly credentials?: { readonly create?: object | undefined; readonly keys?: object | undefined } | undefined;
-  readonly immutableDays?: number | undefined;
-  readonly undeleteDays?: number | undefined;
-  readonly lockMode?: string | undefined;
-  readonly acceptIrreversible?: boolean | undefined;
+  readonly expectedStoredGiB?: number | undefined;
 }
 
 export interface B2Plan {
-  /** Argument that chose the bucket; null when none or both did. */
-  readonly bucketChoice: "create" | "existing" | null;
   readonly path: string;
   /** Undefined: no object lock. 0: the bucket has it, new files are not locked. */
   readonly immutableDays: number | undefined;
@@ -54,15 +42,11 @@ export const B2_CAPABILITIES = {
 
 /** The complete plan; what is wrong with it, {@link checkB2} says. */
 export function resolveB2(settings: B2Settings): B2Plan {
-  const { create, existing } = settings.bucket;
-  const { immutableDays } = settings;
-  const choices = [...(create === undefined ? [] : (["create"] as const)), ...(existing === undefined ? [] : (["existing"] as const))];
   return {
-    bucketChoice: choices.length === 1 ? (choices[0] ?? null) : null,
     path: settings.path ?? DEFAULTS.repositoryPath,
-    immutableDays,
+    immutableDays: settings.immutableDays,
     lockMode: settings.lockMode ?? "governance",
-    deleteHiddenAfterDays: Math.max((immutableDays ?? 0) + 1, settings.undeleteDays ?? UNDELETE_DAYS, UNDELETE_DAYS_MIN),
+    deleteHiddenAfterDays: undeleteDaysOf(settings),
     cancelUnfinishedAfterDays: CANCEL_UNFINISHED_DAYS,
   };
 }
@@ -74,18 +58,14 @@ export function filePrefixOf(path: string): string {
 
 /** All findings, in the order of the arguments. */
 export function checkB2(settings: B2Settings): Finding[] {
-  const plan = resolveB2(settings);
+  const { create, existing } = settings.bucket;
   return [
-    ...(plan.bucketChoice === null
-      ? [finding("PB016", "bucket", "exactly one of create and existing says which bucket it is", 'set bucket: { create: { name: "…" } }')]
-      : []),
+    ...checkChoice("bucket", { create, existing }, "which bucket it is", 'set bucket: { create: { name: "…" } }'),
     ...checkName(settings),
-    ...checkB2Path(plan.path),
+    ...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath),
     ...checkCredentials(settings),
-    ...checkDays("immutableDays", settings.immutableDays, 0),
-    ...checkDays("undeleteDays", settings.undeleteDays, 1),
-    ...checkLock(settings, plan),
-    ...checkProtection(settings, plan),
+    ...checkProtection(settings, "Backblaze"),
+    ...checkStored(settings.expectedStoredGiB),
   ];
 }
 
@@ -98,40 +78,8 @@ function checkName({ bucket }: B2Settings): Finding[] {
   return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that no other customer has")];
 }
 
-/** What is wrong with the prefix of the keys. */
-export function checkB2Path(path: string): Finding[] {
-  if (isUnknown(path) || /^(\/[A-Za-z0-9_.,:@+=~-]+)+$/.test(path)) return [];
-  const fact = `"${path}" is no prefix of keys: it begins with a slash, ends without one and is not the whole bucket`;
-  return [finding("PB020", "path", fact, `set for instance "${DEFAULTS.repositoryPath}"`)];
-}
-
 function checkCredentials({ credentials }: B2Settings): Finding[] {
-  if (credentials === undefined || (credentials.create === undefined) !== (credentials.keys === undefined)) return [];
-  return [finding("PB016", "credentials", "exactly one of create and keys says which keys are used", "leave credentials out to have keys made")];
-}
-
-function checkDays(path: string, days: number | undefined, min: number): Finding[] {
-  if (days === undefined || isUnknown(days) || (Number.isInteger(days) && days >= min && days <= DAYS_MAX)) return [];
-  return [finding("PB014", path, `${days} is outside ${min} to ${DAYS_MAX} whole days`, "")];
-}
-
-function checkLock({ acceptIrreversible, lockMode }: B2Settings, plan: B2Plan): Finding[] {
-  if (lockMode === undefined) return [];
-  if (!LOCK_MODES.some((mode) => mode === lockMode)) {
-    return [finding("PB014", "lockMode", `"${lockMode}" is none of ${LOCK_MODES.join(", ")}`, "")];
-  }
-  if (plan.immutableDays === undefined) {
-    return [finding("PB080", "lockMode", "a mode without immutableDays locks nothing", "set immutableDays")];
-  }
-  if (lockMode !== "compliance" || acceptIrreversible === true) return [];
-  const fact = `with mode "compliance" nobody can delete a file for ${plan.immutableDays} days, neither you nor Backblaze, and it is paid for so long`;
-  return [finding("PB080", "lockMode", fact, 'set acceptIrreversible: true, or use "governance"')];
-}
-
-function checkProtection({ immutableDays }: B2Settings, plan: B2Plan): Finding[] {
-  const short = (path: string, days: number): Finding[] => [
-    finding("PB081", path, `after ${days} days an attack that nobody has noticed is final`, `${DETECTION_DAYS} days or more leave time to notice it`),
-  ];
-  if (plan.deleteHiddenAfterDays < DETECTION_DAYS) return short("undeleteDays", plan.deleteHiddenAfterDays);
-  return immutableDays !== undefined && immutableDays > 0 && immutableDays < DETECTION_DAYS ? short("immutableDays", immutableDays) : [];
+  if (credentials === undefined) return [];
+  const { create, keys } = credentials;
+  return checkChoice("credentials", { create, keys }, "which keys are used", "leave credentials out to have keys made");
 }

@@ -5,7 +5,9 @@ import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
-import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, checkB2Path, filePrefixOf, resolveB2 } from "../plan/b2";
+import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/b2";
+import { checkKeyPrefix } from "../plan/bucketChecks";
+import { estimateStorage } from "../plan/cost";
 import { DEFAULTS } from "../plan/defaults";
 import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 
@@ -120,6 +122,8 @@ export interface B2RepositoryArgs {
    * @default false
    */
   acceptIrreversible?: boolean;
+  /** What will lie there on average, for `monthlyCostUsd`. Versions that can be brought back count too. */
+  expectedStoredGiB?: number;
 }
 
 /**
@@ -147,12 +151,18 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface, for restores: `s3.eu-central-003.backblazeb2.com`. */
   public readonly endpoint: pulumi.Output<string>;
+  /** Address to which a restore elsewhere connects. */
+  public readonly restoreEndpoint: pulumi.Output<string>;
   /** `eu-central-003` */
   public readonly region: pulumi.Output<string>;
   /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
   public readonly readerCredentials?: S3Credentials;
   /** Secret. Can delete versions that are not locked; there when `credentials.create.recovery` is set. */
   public readonly recoveryCredentials?: S3Credentials;
+  /** US dollars a month for keeping `expectedStoredGiB`. */
+  public readonly monthlyCostUsd?: pulumi.Output<number>;
+  /** Day of that price. */
+  public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutSecrets(args);
@@ -177,15 +187,23 @@ export class B2Repository extends pulumi.ComponentResource {
     if (keys.recovery === true) this.recoveryCredentials = createKey("recovery");
 
     this.endpoint = factsOf(bucket).endpoint;
+    this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.region = factsOf(bucket).region;
+    const cost = args.expectedStoredGiB === undefined ? null : estimateStorage("b2", undefined, args.expectedStoredGiB);
+    if (cost !== null) {
+      this.monthlyCostUsd = pulumi.output(cost.perMonth);
+      this.pricesAsOf = pulumi.output(cost.asOf);
+    }
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
     this.target = targetOf(name, args, plan, path, bucket, writer);
     this.registerOutputs({
       location: this.location,
       endpoint: this.endpoint,
+      restoreEndpoint: this.restoreEndpoint,
       region: this.region,
       ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
       ...(this.recoveryCredentials === undefined ? {} : { recoveryCredentials: this.recoveryCredentials }),
+      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }
 }
@@ -194,7 +212,7 @@ export class B2Repository extends pulumi.ComponentResource {
 function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
   if (typeof path === "string") return path;
   return pulumi.output(path).apply((value) => {
-    throwErrors(`B2Repository ${name}`, checkB2Path(value));
+    throwErrors(`B2Repository ${name}`, checkKeyPrefix(value));
     return value;
   });
 }

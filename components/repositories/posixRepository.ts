@@ -17,6 +17,11 @@ export interface PosixRepositoryArgs {
    * @default false
    */
   requireMount?: boolean;
+  /**
+   * True where the loss of the database's site leaves the directory: a mount of a machine that stands elsewhere.
+   * @default false
+   */
+  offSite?: boolean;
   /** Client-side encryption; without it the files are readable for everybody who can read the directory. */
   cipher?: CipherRef;
 }
@@ -40,6 +45,7 @@ export class PosixRepository extends pulumi.ComponentResource {
       name,
       path: args.path,
       requireMount: args.requireMount ?? false,
+      ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
       ...(args.cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(args.cipher.passphrase) } }),
     };
     this.location = pulumi.output(args.path);

@@ -4,6 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { splitKnown } from "../internal/inputs";
+import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { checkKeyPrefix } from "../plan/bucketChecks";
 import { estimateStorage } from "../plan/cost";
@@ -136,7 +137,7 @@ export interface R2RepositoryArgs {
  *
  * R2 keeps no versions and cannot lock: what the writer's token deletes is gone. Use it as the second repository, from which restores are free.
  *
- * Destroying it deletes the tokens. The bucket is protected, and stays at Cloudflare with every backup when the protection is taken off
+ * Destroying it deletes the tokens, also when the protection of the bucket then stops it; the next update makes new ones. The bucket is protected, and stays at Cloudflare with every backup when the protection is taken off
  * (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty. A bucket that was taken
  * over always stays.
  *
@@ -173,7 +174,8 @@ export class R2Repository extends pulumi.ComponentResource {
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
     const bucket = createBucket(cloudflare, name, args, jurisdiction, kept);
-    const createKeys = (role: TokenRole): S3Credentials => createToken(cloudflare, this, name, role, args, jurisdiction, bucket);
+    const groups = permissionGroups(cloudflare, this, args);
+    const createKeys = (role: TokenRole): S3Credentials => createToken(cloudflare, this, name, role, args, jurisdiction, bucket, groups[role]);
     const { create, keys } = args.credentials ?? {};
     const writer = keys === undefined ? createKeys("writer") : secretOf(keys);
     if (create?.reader === true) this.readerCredentials = createKeys("reader");
@@ -243,19 +245,21 @@ function createToken(
   parent: pulumi.Resource,
   name: string,
   role: TokenRole,
-  args: R2RepositoryArgs,
+  { accountId, credentials }: R2RepositoryArgs,
   jurisdiction: R2Jurisdiction,
   bucket: pulumi.Output<string>,
+  permissionGroupId: pulumi.Input<string>,
 ): S3Credentials {
-  const { readerPermissionGroupId, rotationTrigger, writerPermissionGroupId } = args.credentials?.create ?? {};
-  const { accountId } = args;
-  const given = role === "writer" ? writerPermissionGroupId : readerPermissionGroupId;
-  const id = given ?? pulumi.output(accountId).apply((account) => findPermissionGroup(cloudflare, parent, account, role));
+  const { rotationTrigger } = credentials?.create ?? {};
   const resources = pulumi.all([accountId, bucket]).apply(([account, bucketName]) => r2TokenResources(account, jurisdiction, bucketName));
   const token = new cloudflare.AccountToken(
     childName(name, `${role}Token`),
-    { accountId, name: `pgbackstop ${pulumi.getStack()} ${name} ${role}`, policies: [{ effect: "allow", permissionGroups: [{ id }], resources }] },
-    { parent, protect: false, retainOnDelete: false, ...(rotationTrigger === undefined ? {} : { replacementTrigger: rotationTrigger }) },
+    {
+      accountId,
+      name: `pgbackstop ${pulumi.getStack()} ${name} ${role}`,
+      policies: [{ effect: "allow", permissionGroups: [{ id: permissionGroupId }], resources }],
+    },
+    { parent, protect: false, retainOnDelete: false, replacementTrigger: rotationTrigger ?? FIRST_ROTATION },
   );
   return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
 }
@@ -265,18 +269,36 @@ export function secretKeyOf(tokenValue: string): string {
   return createHash("sha256").update(tokenValue, "utf8").digest("hex");
 }
 
-/** @throws RunError when the account has none of that name, or does not tell: an identifier that is remembered may be that of another right */
-async function findPermissionGroup(cloudflare: Cloudflare, parent: pulumi.Resource, accountId: string, role: TokenRole): Promise<string> {
-  const wanted = R2_PERMISSION_GROUPS[role];
-  const wayOut = `look it up yourself and set credentials.create.${role}PermissionGroupId, or make a token in the dashboard and set credentials.keys`;
-  const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId }, { parent }).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new pulumi.RunError(`Cloudflare does not tell the permission groups of account ${accountId}: ${reason}; ${wayOut}`);
+/**
+ * Identifiers of the rights that tokens get: those that were given, else looked up by name, once.
+ * @throws RunError when the account has none of that name, or does not tell: an identifier that is remembered may be that of another right
+ */
+function permissionGroups(
+  cloudflare: Cloudflare,
+  parent: pulumi.Resource,
+  { accountId, credentials }: R2RepositoryArgs,
+): Record<TokenRole, pulumi.Input<string>> {
+  const { reader = false, readerPermissionGroupId, writerPermissionGroupId } = credentials?.create ?? {};
+  const isComplete = writerPermissionGroupId !== undefined && (readerPermissionGroupId !== undefined || !reader);
+  if (credentials?.keys !== undefined || isComplete) return { writer: writerPermissionGroupId ?? "", reader: readerPermissionGroupId ?? "" };
+  const listed = pulumi.output(accountId).apply(async (account) => {
+    const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent }).catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new pulumi.RunError(`Cloudflare does not tell the permission groups of account ${account}: ${reason}; ${WAY_OUT}`);
+    });
+    return results;
   });
-  const group = results.find((each) => each.name === wanted);
-  if (group === undefined) throw new pulumi.RunError(`account ${accountId} has no permission group "${wanted}"; ${wayOut}`);
-  return group.id;
+  const find = (role: TokenRole): pulumi.Output<string> =>
+    pulumi.all([accountId, listed]).apply(([account, results]) => {
+      const group = results.find((each) => each.name === R2_PERMISSION_GROUPS[role]);
+      if (group === undefined) throw new pulumi.RunError(`account ${account} has no permission group "${R2_PERMISSION_GROUPS[role]}"; ${WAY_OUT}`);
+      return group.id;
+    });
+  return { writer: writerPermissionGroupId ?? find("writer"), reader: readerPermissionGroupId ?? (reader ? find("reader") : "") };
 }
+
+const WAY_OUT =
+  "look them up yourself and set writerPermissionGroupId and readerPermissionGroupId of credentials.create, or make a token in the dashboard and set credentials.keys";
 
 function secretOf({ accessKeyId, secretAccessKey }: R2ExistingKeys): S3Credentials {
   return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };

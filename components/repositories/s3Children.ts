@@ -1,7 +1,8 @@
 /** What an S3Repository is made of at Amazon: the bucket with its settings, and users or roles. Each child's inputs are data of plan/. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "../internal/children";
-import type { Aws, AwsBucket } from "../internal/cloudPackages";
+import type { Aws } from "../internal/cloudPackages";
+import { FIRST_ROTATION } from "../internal/rotation";
 import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/awsPolicies";
 import type { S3RepositoryPlan } from "../plan/s3";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3Repository";
@@ -32,20 +33,24 @@ export function createBucket(
   opts: pulumi.CustomResourceOptions,
 ): S3BucketRef {
   const { create, existing } = args.bucket;
+  const { region } = args;
+  // Not Amazon's own answer, which a preview does not know: policies are to be read before they are made.
+  const arnOf = (bucketName: pulumi.Output<string>): pulumi.Output<string> =>
+    pulumi.all([bucketName, region]).apply(([known, place]) => bucketArnOf(known, place));
   if (create === undefined && existing?.takeOver !== true) {
     const bucketName = pulumi.output(existing?.name ?? "");
-    return { name: bucketName, arn: pulumi.all([bucketName, args.region]).apply(([bucket, region]) => bucketArnOf(bucket, region)) };
+    return { name: bucketName, arn: arnOf(bucketName) };
   }
-  const { region } = args;
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
   const bucket = new aws.s3.Bucket(
     childName(name, "bucket"),
     { bucket: create?.name ?? existing?.name ?? "", region, ...(create === undefined ? {} : { forceDestroy: create.forceDestroy ?? false }) },
     create === undefined ? { ...kept, ...importOf(args) } : kept,
   );
-  const settings = createSettings(aws, name, args, plan, bucket, kept);
+  const arn = arnOf(bucket.bucket);
+  const settings = createSettings(aws, name, args, plan, { bucket: bucket.bucket, arn }, kept);
   const ready = pulumi.all([bucket.bucket, pulumi.all(settings.map((setting) => setting.bucket))]);
-  return { name: ready.apply(([bucketName]) => bucketName), arn: bucket.arn };
+  return { name: ready.apply(([bucketName]) => bucketName), arn };
 }
 
 /** Amazon finds a bucket of another region than the provider's by `name@region`. What is not ours of it stays as it is. */
@@ -63,7 +68,7 @@ function createSettings(
   name: string,
   { kmsKeyArn, region }: S3RepositoryArgs,
   plan: S3RepositoryPlan,
-  made: AwsBucket,
+  made: { readonly bucket: pulumi.Output<string>; readonly arn: pulumi.Output<string> },
   opts: pulumi.CustomResourceOptions,
 ): readonly { readonly bucket: pulumi.Output<string> }[] {
   const { s3 } = aws;
@@ -113,7 +118,7 @@ export function createAccess(
     return {};
   }
   const { reader = false, recovery = false, rotationTrigger } = credentials?.create ?? {};
-  const rotated = rotationTrigger === undefined ? opts : { ...opts, replacementTrigger: rotationTrigger };
+  const rotated = { ...opts, replacementTrigger: rotationTrigger ?? FIRST_ROTATION };
   const createUser = (role_: PolicyRole): S3Credentials => {
     const user = new aws.iam.User(childName(name, `${role_}User`), {}, opts);
     const policy = new aws.iam.UserPolicy(childName(name, `${role_}Policy`), { user: user.name, policy: policyOf(role_) }, opts);

@@ -1,8 +1,13 @@
 /** A repository in a bucket of any object store that speaks S3: MinIO, Ceph, Garage, Hetzner, Wasabi and so on. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
+import { splitKnown } from "../internal/inputs";
+import { throwErrors } from "../internal/validate";
+import { checkStored } from "../plan/bucketChecks";
+import { estimateStorage, type StorageCost } from "../plan/cost";
 import { DEFAULTS } from "../plan/defaults";
-import type { CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
+import { placeOf } from "../plan/places";
+import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 
 /** A bucket that exists already; it is neither changed nor removed. */
 export interface ExistingBucket {
@@ -14,6 +19,8 @@ export interface ExistingBucket {
    * @example { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
+  /** What the bucket does by itself (versions, locks, rules); what is left out is taken as not known. Rules of databases judge it. */
+  facts?: BucketFacts;
 }
 
 /** Which bucket. */
@@ -53,6 +60,13 @@ export interface S3CompatibleRepositoryArgs {
   path?: pulumi.Input<string>;
   /** Client-side encryption: the provider sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
+  /**
+   * True where the loss of the database's site leaves the bucket.
+   * @default true for providers with data centres of their own, else nobody knows
+   */
+  offSite?: boolean;
+  /** What will lie there on average, for `monthlyCostUsd`. */
+  expectedStoredGiB?: number;
 }
 
 /**
@@ -67,15 +81,23 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   public readonly target: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
+  /** Address to which a restore elsewhere connects. */
+  public readonly restoreEndpoint: pulumi.Output<string>;
+  /** US dollars a month for keeping `expectedStoredGiB`; there for providers whose price is known. */
+  public readonly monthlyCostUsd?: pulumi.Output<number>;
+  /** Day of that price. */
+  public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const { bucket, cipher, endpoint, region } = args;
     const path = args.path ?? DEFAULTS.repositoryPath;
-    const { credentials, existingSecret } = bucket.existing;
+    const { credentials, existingSecret, facts } = bucket.existing;
+    throwErrors(`S3CompatibleRepository ${name}`, checkStored(args.expectedStoredGiB));
     super(typeToken("S3CompatibleRepository"), name, { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined }, opts);
     this.target = {
       name,
       path,
+      ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
       s3: {
         bucket: bucket.existing.name,
         endpoint,
@@ -86,11 +108,22 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
         ...(args.quirks === undefined ? {} : { quirks: args.quirks }),
         ...(credentials === undefined ? {} : { credentials: secretCredentials(credentials) }),
         ...(existingSecret === undefined ? {} : { existingSecret }),
+        ...(facts === undefined ? {} : { facts }),
       },
       ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
     };
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
-    this.registerOutputs({ location: this.location });
+    this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;
+    const cost = findCost(args);
+    if (cost !== null) {
+      this.monthlyCostUsd = pulumi.output(cost.perMonth);
+      this.pricesAsOf = pulumi.output(cost.asOf);
+    }
+    this.registerOutputs({
+      location: this.location,
+      restoreEndpoint: this.restoreEndpoint,
+      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+    });
   }
 }
 
@@ -100,4 +133,12 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
     secretAccessKey: pulumi.secret(secretAccessKey),
     ...(sessionToken === undefined ? {} : { sessionToken: pulumi.secret(sessionToken) }),
   };
+}
+
+/** Null without an amount, without a price, and while nobody knows whose endpoint it is. */
+function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
+  if (expectedStoredGiB === undefined) return null;
+  const known = splitKnown({ endpoint, ...(quirks === undefined ? {} : { quirks }) }).value;
+  const { provider } = placeOf({ name: "", kind: "s3", encrypted: true, s3: { bucket: "", region: "", ...known } });
+  return estimateStorage(provider, bucket.existing.facts?.storageClass, expectedStoredGiB);
 }

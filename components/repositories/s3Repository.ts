@@ -165,7 +165,7 @@ export interface S3RepositoryArgs {
  * (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for pods. Users of Amazon are global: whoever runs the update needs rights on
  * `iam` besides `s3`.
  *
- * Destroying it deletes users, keys and roles. The bucket and its settings are protected, and stay at Amazon with every backup when the protection
+ * Destroying it deletes users, keys and roles, also when the protection of the bucket then stops it; the next update makes new ones. The bucket and its settings are protected, and stay at Amazon with every backup when the protection
  * is taken off (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
  * everything in it after `forceDestroy`. A bucket that was taken over always stays.
  *

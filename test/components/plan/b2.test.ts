@@ -12,7 +12,6 @@ function findings(over: Partial<B2Settings>): string[] {
 test("a bucket alone is enough", () => {
   expect(findings({})).toEqual([]);
   expect(resolveB2(settings)).toEqual({
-    bucketChoice: "create",
     path: "/pgbackrest",
     immutableDays: undefined,
     lockMode: "governance",

@@ -1,0 +1,58 @@
+/** What S3Repository and R2Repository say before anything is made, and the key that R2 derives. The rest is proved on the engine. */
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test } from "vitest";
+import { PosixRepository } from "../../../components/repositories/posixRepository";
+import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
+import { R2Repository, secretKeyOf } from "../../../components/repositories/r2Repository";
+import { S3Repository } from "../../../components/repositories/s3Repository";
+
+const ACCOUNT = "0123456789abcdef0123456789abcdef";
+
+test("R2 knows a token by the SHA-256 of its value, in lower-case hexadecimal digits", () => {
+  expect(secretKeyOf("pgbackstop-test-token")).toBe("3347bc5e953449036d918dce33be396570f4b49c84c49ab026e04c126f3a405e");
+});
+
+test("all mistakes are told at once, each with its path", () => {
+  expect(() => new S3Repository("wrong", { bucket: {}, region: "Frankfurt", credentials: {}, path: "/" })).toThrow(
+    /S3Repository wrong: 4 errors in the arguments[^]*PB016 bucket: [^]*PB020 region: [^]*PB020 path: [^]*PB016 credentials: /,
+  );
+});
+
+test("a lock on R2 is refused with the reason and what to use", () => {
+  expect(() => new R2Repository("wrong", { accountId: ACCOUNT, bucket: { create: { name: "acme" } }, immutableDays: 30 })).toThrow(
+    /PB059 immutableDays: immutableDays is not possible on Cloudflare R2: R2's bucket lock forbids overwriting[^]*use B2 or S3 for the immutable copy/,
+  );
+});
+
+test("what the user knows of a bucket and of its place comes into the target, and the price of a known provider out", async () => {
+  await pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ inputs, name }) => ({ id: name, state: inputs as object }) }, "shop", "prod");
+  const credentials = { accessKeyId: "id", secretAccessKey: "planted-secret" };
+  const bucket = { existing: { name: "acme", credentials, facts: { versioning: true, undeleteDays: 30 } } };
+  const wasabi = new S3CompatibleRepository("wasabi", {
+    bucket,
+    endpoint: "s3.eu-central-1.wasabisys.com",
+    region: "eu-central-1",
+    expectedStoredGiB: 2000,
+  });
+  expect(wasabi.target.s3?.facts).toEqual({ versioning: true, undeleteDays: 30 });
+  expect(await valueOf(wasabi.monthlyCostUsd)).toBe(17.16);
+  expect(await valueOf(wasabi.pricesAsOf)).toBe("2026-11-20");
+  expect(await valueOf(wasabi.restoreEndpoint)).toBe("https://s3.eu-central-1.wasabisys.com:443");
+  const lab = new S3CompatibleRepository("lab", {
+    bucket,
+    endpoint: pulumi.output("s3.lab"),
+    region: "lab",
+    port: 9000,
+    offSite: false,
+    expectedStoredGiB: 1,
+  });
+  expect([lab.target.offSite, lab.monthlyCostUsd]).toEqual([false, undefined]);
+  expect(new PosixRepository("nas", { path: "/mnt/nas", offSite: true }).target.offSite).toBe(true);
+  expect(() => new S3CompatibleRepository("wrong", { bucket, endpoint: "s3.lab", region: "lab", expectedStoredGiB: Number.NaN })).toThrow(
+    "PB014 expectedStoredGiB",
+  );
+});
+
+function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T | undefined> {
+  return new Promise((resolve) => void pulumi.output(input).apply((value) => resolve(value as T | undefined)));
+}
