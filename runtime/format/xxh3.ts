@@ -1,28 +1,25 @@
 /**
  * XXH3-128 with seed 0, the checksum of blocks in block incremental backups: 16 bytes in canonical (big-endian) order, of which a map keeps
- * the first few.
- *
- * By hash-wasm, whose WebAssembly is compiled at the first use and hashes several GB/s; afterwards everything is synchronous.
- * (xxHash specification 0.2.0; pgBackRest 2.60 "common/crypto/xxhash".)
+ * the first few. (xxHash specification 0.2.0; pgBackRest 2.60 "common/crypto/xxhash".)
  */
-import type { IHasher } from "hash-wasm";
+import { blockDigests, DIGEST_SIZE_BYTES } from "./sums";
 
-/** Hashes one block after the other; made by {@link loadBlockHash}. */
+/** Hashes blocks; see {@link loadBlockHash}. */
 export interface BlockHash {
   /** The first `sizeBytes` bytes of the hash. */
   hash(bytes: Uint8Array, sizeBytes: number): Uint8Array;
+  /** The same of each block, one after the other; the last block may be short. */
+  hashBlocks(bytes: Uint8Array, blockSizeBytes: number, sizeBytes: number): Uint8Array;
 }
 
-export const BLOCK_HASH_SIZE_BYTES = 16;
+export const BLOCK_HASH_SIZE_BYTES = DIGEST_SIZE_BYTES;
 
-/** One instance serves a whole thread: between init and digest nothing else runs. */
-let loaded: Promise<BlockHash> | undefined;
+const BLOCK_HASH: BlockHash = {
+  hash: (bytes, sizeBytes) => blockDigests(bytes, Math.max(bytes.length, 1), sizeBytes),
+  hashBlocks: blockDigests,
+};
 
-export function loadBlockHash(): Promise<BlockHash> {
-  loaded ??= import("hash-wasm/dist/xxhash128.umd.min.js").then(async ({ createXXHash128 }) => blockHashOf(await createXXHash128(0, 0)));
-  return loaded;
-}
-
-function blockHashOf(hasher: IHasher): BlockHash {
-  return { hash: (bytes, sizeBytes) => hasher.init().update(bytes).digest("binary").subarray(0, sizeBytes) };
+/** One for a whole thread. */
+export async function loadBlockHash(): Promise<BlockHash> {
+  return BLOCK_HASH;
 }

@@ -10,22 +10,33 @@ import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
 import { projectFolder, withLock } from "./cache";
 import { run } from "./process";
 import { formatBytes, type Progress } from "./progress";
+import { renewSums } from "./wasm";
 
 /** The bundle travels in a ConfigMap, which has 1 MiB. */
 export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
 const OUTPUTS = ["dist/runtime.cjs", "dist/pgbackrest-client", "dist/components/index.js", "dist/components/index.d.ts"];
-const INPUTS = ["runtime", "components", "tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json", "tools/parts/build.ts"];
+const INPUTS = [
+  "runtime",
+  "components",
+  "tsconfig.json",
+  "tsconfig.build.json",
+  "package.json",
+  "package-lock.json",
+  "tools/parts/build.ts",
+  "tools/parts/wasm.ts",
+];
 
 /** Builds what is out of date. @throws Error with the compiler's messages */
 export async function build(progress: Progress, options: { readonly force?: boolean } = {}): Promise<void> {
   const root = projectFolder();
   const stampFile = join(root, "node_modules", ".cache", "pgbackstop", "build.stamp");
   await withLock(`${stampFile}.lock`, async () => {
-    const hash = hashOf(root, INPUTS);
+    let hash = hashOf(root, INPUTS);
     const isCurrent = (): boolean => existsSync(stampFile) && readFileSync(stampFile, "utf8") === `${hash} ${hashOf(root, OUTPUTS)}`;
     if (options.force !== true && OUTPUTS.every((file) => existsSync(join(root, file))) && isCurrent()) return;
     rmSync(stampFile, { force: true });
     await progress.step("build", async (note) => {
+      if (await renewSums(root)) hash = hashOf(root, INPUTS);
       const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root)]);
       note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.gzipSizeBytes)} gzipped`);
       if (sizes.gzipSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {

@@ -65,6 +65,7 @@ export class BlockCutter {
   readonly #hash: BlockHash;
   readonly #superBlocks: CutSuperBlock[] = [];
   readonly #checksums: Uint8Array[] = [];
+  #blockCount = 0;
   /** The beginning of a block whose end is in the next chunk. */
   readonly #rest: Uint8Array;
   #restSize = 0;
@@ -98,18 +99,17 @@ export class BlockCutter {
       this.#restSize += position;
       if (this.#restSize < blockSizeBytes) return;
       this.#restSize = 0;
-      yield* this.#block(this.#rest, chunk.length - position);
+      yield* this.#blocks(this.#rest, chunk.length - position);
     }
-    for (; position + blockSizeBytes <= chunk.length; position += blockSizeBytes) {
-      yield* this.#block(chunk.subarray(position, position + blockSizeBytes), chunk.length - position);
-    }
-    this.#rest.set(chunk.subarray(position));
-    this.#restSize = chunk.length - position;
+    const end = chunk.length - ((chunk.length - position) % blockSizeBytes);
+    if (end > position) yield* this.#blocks(chunk.subarray(position, end), chunk.length - end);
+    this.#rest.set(chunk.subarray(end));
+    this.#restSize = chunk.length - end;
   }
 
   /** The last super block, when one is open. */
   *end(): Iterable<Uint8Array> {
-    if (this.#restSize > 0) yield* this.#block(this.#rest.subarray(0, this.#restSize), 0);
+    if (this.#restSize > 0) yield* this.#blocks(this.#rest.subarray(0, this.#restSize), 0);
     this.#restSize = 0;
     if (this.#bufferSize > 0) yield this.#close();
     this.#ended = true;
@@ -128,19 +128,21 @@ export class BlockCutter {
     return Buffer.concat(this.#checksums);
   }
 
-  *#block(block: Uint8Array, expectedBytes: number): Iterable<Uint8Array> {
-    const { checksumSizeBytes, priorChecksums, superBlockSizeBytes } = this.settings;
-    const number = this.#checksums.length;
-    const checksum = this.#hash.hash(block, checksumSizeBytes);
-    this.#checksums.push(checksum);
-    const begin = number * checksumSizeBytes;
-    const prior = priorChecksums?.subarray(begin, begin + checksumSizeBytes);
-    if (prior !== undefined && prior.length === checksumSizeBytes && Buffer.compare(prior, checksum) === 0) return;
-    this.#reserve(block.length, expectedBytes);
-    this.#buffer.set(block, this.#bufferSize);
-    this.#bufferSize += block.length;
-    this.#bufferBlocks.push(number);
-    if (this.#bufferSize >= superBlockSizeBytes) yield this.#close();
+  /** The next blocks of the file; `followingBytes` are known to come after them. */
+  *#blocks(bytes: Uint8Array, followingBytes: number): Iterable<Uint8Array> {
+    const { blockSizeBytes, checksumSizeBytes, priorChecksums, superBlockSizeBytes } = this.settings;
+    const checksums = this.#hash.hashBlocks(bytes, blockSizeBytes, checksumSizeBytes);
+    this.#checksums.push(checksums);
+    for (let position = 0, own = 0; position < bytes.length; position += blockSizeBytes, own += checksumSizeBytes) {
+      const number = this.#blockCount++;
+      if (priorChecksums !== null && isAt(priorChecksums, number * checksumSizeBytes, checksums, own, checksumSizeBytes)) continue;
+      const block = bytes.subarray(position, position + blockSizeBytes);
+      this.#reserve(block.length, bytes.length - position + followingBytes);
+      this.#buffer.set(block, this.#bufferSize);
+      this.#bufferSize += block.length;
+      this.#bufferBlocks.push(number);
+      if (this.#bufferSize >= superBlockSizeBytes) yield this.#close();
+    }
   }
 
   /** Grows with the file, so that a small one does not cost a whole super block. */
@@ -166,6 +168,13 @@ export class BlockCutter {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** True when the same bytes are in both. */
+function isAt(prior: Uint8Array, begin: number, own: Uint8Array, ownBegin: number, sizeBytes: number): boolean {
+  if (begin + sizeBytes > prior.length) return false;
+  for (let index = 0; index < sizeBytes; index++) if (prior[begin + index] !== own[ownBegin + index]) return false;
+  return true;
+}
 
 /** How one repository stores the file. */
 export interface BlockTarget {

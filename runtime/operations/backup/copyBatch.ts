@@ -19,6 +19,7 @@ import { encryptBytes } from "../../format/cipher";
 import { compressBytes } from "../../format/compress";
 import { PageChecker } from "../../format/pageChecksum";
 import { imageOf } from "../../format/pgControl";
+import { giveBack, takeReadArea } from "../../format/sums";
 import { loadControlFile } from "../../postgres/controlFile";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
@@ -61,7 +62,6 @@ export interface CopyBatchResult {
 }
 
 const WHOLE_SIZE_BYTES_MAX = 4 * LIMITS.chunkSizeBytes;
-const READ_BUFFER_BYTES = 256 * 1024;
 /** As much is done at once. */
 const HEAR_BYTES = 256 * 1024;
 const MISSING: BatchFileResult = { missing: true, sizeBytes: 0, sha1: SHA1_EMPTY, repos: [] };
@@ -70,7 +70,8 @@ const KEPT: BatchStored = { kept: true, sizeRepoBytes: 0 };
 const NOTHING: BatchStored = { kept: false, sizeRepoBytes: 0 };
 
 export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyBatchResult> {
-  const batch = new Batch(repo, ctx);
+  const area = takeReadArea();
+  const batch = new Batch(repo, ctx, area.bytes);
   try {
     const files: BatchFileResult[] = [];
     let unheardBytes = 0;
@@ -87,6 +88,8 @@ export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Reposi
   } catch (error) {
     await batch.abandon(error);
     throw error;
+  } finally {
+    giveBack(area);
   }
 }
 
@@ -103,12 +106,13 @@ class Batch {
   readonly #repo: (key: number) => Repository;
   readonly #ctx: Context;
   /** Files are read into it one after the other: what is kept of one is copied. */
-  readonly #buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  readonly #buffer: Buffer;
   readonly #bundles = new Map<string, { readonly repoKey: number; readonly writer: BundleWriter }>();
 
-  constructor(repo: (key: number) => Repository, ctx: Context) {
+  constructor(repo: (key: number) => Repository, ctx: Context, buffer: Buffer) {
     this.#repo = repo;
     this.#ctx = ctx;
+    this.#buffer = buffer;
   }
 
   async copy(file: BatchFile): Promise<BatchFileResult> {
@@ -126,7 +130,7 @@ class Batch {
 
   /** A file of its own may be on its way to a store as it was read. */
   #bufferFor(file: BatchFile): Buffer | undefined {
-    return file.targets.every((target) => target.bundleId !== null) ? this.#buffer : undefined;
+    return file.targets.every((target) => target.bundleId !== null || target.block !== null) ? this.#buffer : undefined;
   }
 
   /** Ends the bundles; the error of each repository that could not store one. */
@@ -191,9 +195,11 @@ class Batch {
   }
 
   async #copyLarge(file: BatchFile, fd: number): Promise<BatchFileResult> {
+    const chunks = (): Iterable<Uint8Array> =>
+      chunksOf(fd, file, this.#buffer, file.targets.find((target) => target.block !== null)?.block?.blockSizeBytes);
     if (file.targets.some((target) => target.keepIf !== null)) {
       const compared = new Passing(file);
-      for (const chunk of chunksOf(fd, file)) compared.add(chunk);
+      for (const chunk of chunks()) compared.add(chunk);
       const content = compared.content();
       const { kept, others } = splitKept(file.targets, content);
       if (others.length === 0) return { missing: false, ...content, ...compared.settle(fd), repos: kept };
@@ -205,7 +211,7 @@ class Batch {
     const passing = new Passing(file);
     const repos = await this.#inChunks(
       file.targets,
-      () => passing.through(chunksOf(fd, file)),
+      () => passing.through(chunks()),
       null,
       () => passing.content(),
     );

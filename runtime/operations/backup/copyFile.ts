@@ -19,6 +19,7 @@ import type { Codec, Pieces } from "../../format/codec";
 import { type CompressSpec, compressBytes, createCompressor } from "../../format/compress";
 import { PageChecker } from "../../format/pageChecksum";
 import { imageOf } from "../../format/pgControl";
+import { giveBack, takeReadArea } from "../../format/sums";
 import { loadControlFile } from "../../postgres/controlFile";
 import { type Repository, seal } from "../../repository/repository";
 import type { BlockWriter } from "../../storage/storage";
@@ -60,7 +61,13 @@ export async function copyFile(job: CopyFileJob, repo: (key: number) => Reposito
   const fd = openSource(job);
   if (fd === null) return MISSING;
   try {
-    return job.sizeBytes <= LIMITS.chunkSizeBytes ? await copyBytes(job, readWhole(fd, job), fd, repo, ctx) : await copyChunks(job, fd, repo, ctx);
+    if (job.sizeBytes <= LIMITS.chunkSizeBytes) return await copyBytes(job, readWhole(fd, job), fd, repo, ctx);
+    const area = takeReadArea();
+    try {
+      return await copyChunks(job, fd, area.bytes, repo, ctx);
+    } finally {
+      giveBack(area);
+    }
   } finally {
     closeSync(fd);
   }
@@ -108,7 +115,7 @@ async function writeWhole(writer: BlockWriter, bytes: Uint8Array): Promise<void>
 }
 
 /** Each chunk goes through everything before the next is read, and into the same buffer, so it stays in the processor's cache. */
-async function copyChunks(job: CopyFileJob, fd: number, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
+async function copyChunks(job: CopyFileJob, fd: number, buffer: Buffer, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
   const measured = new Measured();
   const checker = job.pages === null ? null : new PageChecker(job.pages);
   const targets: OpenTarget[] = await Promise.all(
@@ -120,7 +127,7 @@ async function copyChunks(job: CopyFileJob, fd: number, repo: (key: number) => R
   );
   const groups = await groupsOf(targets);
   try {
-    for (const chunk of chunksOf(fd, job)) {
+    for (const chunk of chunksOf(fd, job, buffer)) {
       measured.add(chunk);
       checker?.add(chunk);
       for (const group of groups) await group.write((codec) => codec.update(chunk));

@@ -57,11 +57,16 @@ export function readWhole(fd: number, file: SourceFile, buffer?: Buffer): Uint8A
   return bytes.subarray(0, filled);
 }
 
-/** The file up to its size at the scan; every chunk is in the same buffer. @throws fileRead */
-export function* chunksOf(fd: number, file: SourceFile): Iterable<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
+/**
+ * The file up to its size at the scan; every chunk is in the beginning of `buffer`. With `blockSizeBytes` chunks end where blocks do, as far
+ * as that is possible.
+ * @throws fileRead
+ */
+export function* chunksOf(fd: number, file: SourceFile, buffer: Buffer, blockSizeBytes = 1): Iterable<Uint8Array> {
+  const blocks = Math.max(Math.floor(READ_SIZE_BYTES / blockSizeBytes), 1) * blockSizeBytes;
+  const chunkSizeBytes = blocks <= buffer.length ? blocks : READ_SIZE_BYTES;
   for (let offsetBytes = 0; offsetBytes < file.sizeBytes; ) {
-    const readBytes = readAt(fd, buffer.subarray(0, Math.min(buffer.length, file.sizeBytes - offsetBytes)), offsetBytes, file);
+    const readBytes = readAt(fd, buffer.subarray(0, Math.min(chunkSizeBytes, file.sizeBytes - offsetBytes)), offsetBytes, file);
     if (readBytes === 0) return;
     offsetBytes += readBytes;
     yield buffer.subarray(0, readBytes);

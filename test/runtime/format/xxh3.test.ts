@@ -1,5 +1,9 @@
+import * as fc from "fast-check";
+import { createXXHash128 } from "hash-wasm";
 import { beforeAll, describe, expect, it } from "vitest";
+import { giveBack, takeReadArea } from "../../../runtime/format/sums";
 import { BLOCK_HASH_SIZE_BYTES, type BlockHash, loadBlockHash } from "../../../runtime/format/xxh3";
+import { sampleBytes } from "./vectors";
 
 let blockHash: BlockHash;
 
@@ -40,6 +44,60 @@ describe("XXH3-128", () => {
     [2367, "e89c0f6ff369b427cb37aeb9e5d361ed"],
   ])("of %i bytes is the published one", (sizeBytes, expected) => {
     expect(hex(sanityBytes(sizeBytes))).toBe(expected);
+  });
+
+  it("is that of another implementation, for every length up to four rounds and any place", async () => {
+    const other = await createXXHash128(0, 0);
+    const bytes = Buffer.from(sampleBytes(4200, 7));
+    for (let sizeBytes = 0; sizeBytes <= 4100; sizeBytes++) {
+      const some = bytes.subarray(sizeBytes % 64, (sizeBytes % 64) + sizeBytes);
+      if (hex(some) !== other.init().update(some).digest("hex")) expect.fail(`${sizeBytes} bytes`);
+    }
+  });
+
+  it("of many blocks is that of each, in a read area and elsewhere", async () => {
+    const other = await createXXHash128(0, 0);
+    const area = takeReadArea();
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 201, max: 400_000 })),
+        fc.nat(300),
+        fc.nat(300_000),
+        fc.integer({ min: 1, max: 16 }),
+        fc.nat(),
+        (blockSizeBytes, blocks, extra, sizeBytes, seed) => {
+          const bytes = sampleBytes(
+            Math.min(blockSizeBytes <= 200 ? blocks * blockSizeBytes + (extra % blockSizeBytes) : blocks * blockSizeBytes + extra, 500_000),
+            seed,
+          );
+          const begin = seed % 100;
+          const inArea = area.bytes.subarray(begin, begin + bytes.length);
+          inArea.set(bytes);
+          const expected: Uint8Array[] = [];
+          for (let at = 0; at < Math.max(bytes.length, 1); at += blockSizeBytes) {
+            expected.push(
+              other
+                .init()
+                .update(bytes.subarray(at, at + blockSizeBytes))
+                .digest("binary")
+                .subarray(0, sizeBytes),
+            );
+          }
+          const joined = Buffer.concat(expected);
+          expect(joined.equals(blockHash.hashBlocks(bytes, blockSizeBytes, sizeBytes))).toBe(true);
+          expect(joined.equals(blockHash.hashBlocks(inArea, blockSizeBytes, sizeBytes))).toBe(true);
+          expect(inArea.equals(bytes)).toBe(true);
+        },
+      ),
+      { numRuns: 20 },
+    );
+    giveBack(area);
+  });
+
+  it("takes blocks of any size", async () => {
+    const other = await createXXHash128(0, 0);
+    const bytes = sampleBytes(9_000_000, 3);
+    expect(hex(bytes)).toBe(other.init().update(bytes).digest("hex"));
   });
 
   it("is cut off at the end, and one call leaves nothing behind for the next", () => {

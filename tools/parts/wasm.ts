@@ -1,0 +1,39 @@
+/**
+ * The one WebAssembly module of the runtime: runtime/format/sums.as (AssemblyScript), compiled, as base64 text in a TypeScript file beside it.
+ *
+ * That file is kept with the sources, so that tests and tools load the sources as they are; every build makes it anew, and a test proves
+ * that it is what the source compiles to.
+ */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const SOURCE = join("runtime", "format", "sums.as");
+const TARGET = join("runtime", "format", "sumsWasm.ts");
+/** The memory has a page for tables and digests; who makes an instance lets it grow. */
+const FLAGS = ["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--runtime", "stub", "--enable", "simd", "--initialMemory", "1"];
+
+/** What runtime/format/sumsWasm.ts has to be. @throws Error with the compiler's messages */
+export async function compileSums(root: string): Promise<string> {
+  const { default: asc } = await import("assemblyscript/asc");
+  let code: Uint8Array | undefined;
+  const { error, stderr } = await asc.main(["sums.ts", "--baseDir", root, "--outFile", "sums.wasm", ...FLAGS], {
+    readFile: (name) => (name === "sums.ts" ? readFileSync(join(root, SOURCE), "utf8") : null),
+    writeFile: (name, contents) => {
+      if (name === "sums.wasm" && contents instanceof Uint8Array) code = contents;
+    },
+    listFiles: () => [],
+  });
+  if (error !== null || code === undefined) throw new Error(`asc: ${stderr.toString()}${error?.message ?? "no output"}`);
+  const text = Buffer.from(code).toString("base64");
+  return `/** Made by the build from sums.as: WebAssembly as base64. */\nexport const SUMS_WASM =\n  "${text}";\n`;
+}
+
+/** Renews that file. True when it was another. */
+export async function renewSums(root: string): Promise<boolean> {
+  const text = await compileSums(root);
+  const target = join(root, TARGET);
+  if (readFileSync(target, "utf8") === text) return false;
+  writeFileSync(`${target}.new`, text);
+  renameSync(`${target}.new`, target);
+  return true;
+}
