@@ -62,7 +62,7 @@ function checkArguments(name: string, { host, type, repositories }: BackupNowArg
     throw new pulumi.InputPropertyError({ propertyPath, reason: `BackupNow ${name}: ${reason}` });
   };
   if (host.connection.local === undefined) wrong("host", "the host is not reached locally: there is no way to run a command there yet");
-  if (type !== undefined && !Object.values(BackupKind).includes(type)) wrong("type", `"${String(type)}" is none of full, diff, incr`);
+  if (type !== undefined && !Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is none of full, diff, incr`);
   for (const key of repositories ?? []) {
     if (findRepoKey(key) === null) wrong("repositories", `"${key}" is no repository key: repo1 to repo256 are`);
   }

@@ -168,11 +168,9 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   }
 }
 
-/** Before anything is written. @throws Error */
-function requirePassphrases(olds: Partial<HostOutputs>, news: HostInputs): void {
-  // A refresh compares with the inputs in the state.
-  const { ciphers = {} }: Partial<HostInputs> = news;
-  const faults = passphraseFaults(ciphers, olds.cipherFingerprints ?? {});
+/** Before anything is written. In a refresh `news` is what the state has. @throws Error */
+function requirePassphrases(olds: Partial<HostOutputs>, news: Pick<Partial<HostInputs>, "ciphers">): void {
+  const faults = passphraseFaults(news.ciphers ?? {}, olds.cipherFingerprints ?? {});
   if (faults.length > 0) throw new Error(`a passphrase cannot be changed in place:\n  ${faults.join("\n  ")}`);
 }
 

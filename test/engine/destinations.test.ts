@@ -30,7 +30,11 @@ beforeAll(async () => {
   command = await ProviderDouble.start(COMMAND, {
     live: {
       [LOCAL_COMMAND]: {
-        create: async (inputs) => ({ id: "command-1", outputs: { stdout: await shell(textOf(inputs["create"])), stderr: "" } }),
+        create: async (inputs) => {
+          const script = textOf(inputs["create"]);
+          printed.push(script);
+          return { id: "command-1", outputs: { stdout: await shell(script), stderr: "" } };
+        },
         delete: async () => undefined,
       },
     },
@@ -66,7 +70,11 @@ function open({ second = true, firstBackup = true, passphrase = PASSPHRASE, keyN
     const { accessKeyId, caFile = "", endpoint, name, port = 443, region, secretAccessKey } = bucket;
     const existing = { name, credentials: { accessKeyId, secretAccessKey } };
     const remote = new S3CompatibleRepository("remote", {
-      ...{ endpoint, region, port, caFile, uriStyle: UriStyle.Path },
+      endpoint,
+      region,
+      port,
+      caFile,
+      uriStyle: UriStyle.Path,
       bucket: { existing },
       cipher: key.ref,
     });
