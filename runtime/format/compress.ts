@@ -27,7 +27,7 @@ import { LIMITS } from "../base/limits";
 import { type Codec, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
 import { throughTransform } from "./throughTransform";
-import { type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
+import { handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
 import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream } from "./zstFrames";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
@@ -148,6 +148,30 @@ export function decompressBytes(bytes: Uint8Array, type: CompressType, limitByte
   } catch (error) {
     throw codecError(type)(error);
   }
+}
+
+/** One per kind, used again for each content of this thread: to make a codec costs more than to unpack a page. */
+const keptDecompressors = new Map<string, WholeDecompressor>();
+
+/**
+ * {@link decompressBytes} into memory that is used again: gives the part of `target` that was filled, or what needed no memory.
+ * @throws format also when the content does not leave a byte of `target` free
+ */
+export function decompressInto(bytes: Uint8Array, type: CompressType, target: Uint8Array, raw = false): Uint8Array {
+  if ((type !== "gz" && type !== "zst") || !handlesWork()) return decompressBytes(bytes, type, target.length - 1, raw);
+  const key = `${type} ${raw}`;
+  const decompressor = keptDecompressors.get(key) ?? new WholeDecompressor(decompressorOptions(type, raw), type === "zst");
+  // Not kept while it works, so that one that fails is not used again.
+  keptDecompressors.delete(key);
+  let sizeBytes: number | null = null;
+  try {
+    sizeBytes = decompressor.unpack(bytes, target);
+  } finally {
+    if (sizeBytes === null) decompressor.close();
+  }
+  if (sizeBytes === null) throw fail("format", `${type} content is damaged or cut short: it is longer than ${target.length - 1} bytes`);
+  keptDecompressors.set(key, decompressor);
+  return target.subarray(0, sizeBytes);
 }
 
 /** `""`, `".gz"`, … */

@@ -8,7 +8,7 @@
 import { fail } from "../base/errors";
 import type { StoredSuperBlock } from "./blockMap";
 import { decryptBytes, encryptBytes } from "./cipher";
-import { type CompressSpec, type CompressType, compressBytes, decompressBytes } from "./compress";
+import { type CompressSpec, type CompressType, compressBytes, decompressBytes, decompressInto } from "./compress";
 
 /** The compressed form, the same for every repository with this compression. */
 export function packSuperBlock(bytes: Uint8Array, spec: CompressSpec): Uint8Array {
@@ -25,14 +25,23 @@ export function openRaw(stored: Uint8Array, cipherPass: string | null): Uint8Arr
   return cipherPass === null ? stored : decryptBytes(stored, cipherPass, true);
 }
 
-/** The original bytes of the blocks of one super block. @throws format, crypto; `name` is for the message */
+/**
+ * The original bytes of the blocks of one super block. With `target`, memory of more bytes than the super block has, they may be in there.
+ * @throws format, crypto; `name` is for the message
+ */
 export function openSuperBlock(
   stored: Uint8Array,
   superBlock: Pick<StoredSuperBlock, "sizeBytes">,
   packing: { readonly cipherPass: string | null; readonly compressType: CompressType },
   name: string,
+  target?: Uint8Array,
 ): Uint8Array {
-  const bytes = decompressBytes(openRaw(stored, packing.cipherPass), packing.compressType, superBlock.sizeBytes, true);
+  const packed = openRaw(stored, packing.cipherPass);
+  const { compressType } = packing;
+  const bytes =
+    target === undefined
+      ? decompressBytes(packed, compressType, superBlock.sizeBytes, true)
+      : decompressInto(packed, compressType, target.subarray(0, superBlock.sizeBytes + 1), true);
   if (bytes.length !== superBlock.sizeBytes) {
     throw fail("format", `a super block of '${name}' has ${bytes.length} bytes instead of ${superBlock.sizeBytes}`);
   }

@@ -35,6 +35,7 @@ type WriteSync = (
 
 interface Handle {
   readonly writeSync: WriteSync;
+  readonly reset: () => void;
 }
 
 export function zlibCodec(options: ZlibCodecOptions): Codec {
@@ -67,20 +68,18 @@ export function handlesWork(): boolean {
   return tried;
 }
 
-/** Always writes into the same buffer, which may be shorter than the output: so memory does not depend on what the content unpacks to. */
-export class HandleCodec implements Codec {
-  readonly #options: ZlibCodecOptions;
+/** What both ways to drive a handle have in common. */
+class OpenHandle {
+  readonly #mapError: ZlibCodecOptions["mapError"];
   readonly #stream: Transform;
   readonly #handle: Handle;
   /** Set by the handle: room left in the output, input left. */
   readonly #state: Uint32Array;
-  readonly #output: Buffer;
   #error: Error | undefined;
 
-  constructor(options: ZlibCodecOptions, pieceSizeBytes: number = PIECE_SIZE_BYTES) {
-    this.#options = options;
-    this.#output = Buffer.allocUnsafeSlow(pieceSizeBytes);
-    this.#stream = options.create();
+  constructor({ create, mapError }: ZlibCodecOptions) {
+    this.#mapError = mapError;
+    this.#stream = create();
     const handle: unknown = Reflect.get(this.#stream, "_handle");
     const state: unknown = Reflect.get(this.#stream, "_writeState");
     if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2) throw new Error("this Node's codecs have no handle");
@@ -92,6 +91,40 @@ export class HandleCodec implements Codec {
     this.#state = state;
   }
 
+  /** Room left in the output from `outputOffset` on, and input left of the last `inputLeft` bytes. */
+  write(
+    flag: number,
+    input: Uint8Array,
+    inputLeft: number,
+    output: Uint8Array,
+    outputOffset: number,
+  ): { readonly room: number; readonly left: number } {
+    this.#handle.writeSync(flag, input, input.length - inputLeft, inputLeft, output, outputOffset, output.length - outputOffset);
+    if (this.#error !== undefined) throw this.#mapError(this.#error);
+    return { room: this.#state[0] as number, left: this.#state[1] as number };
+  }
+
+  reset(): void {
+    this.#handle.reset();
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}
+
+/** Always writes into the same buffer, which may be shorter than the output: so memory does not depend on what the content unpacks to. */
+export class HandleCodec implements Codec {
+  readonly #options: ZlibCodecOptions;
+  readonly #handle: OpenHandle;
+  readonly #output: Buffer;
+
+  constructor(options: ZlibCodecOptions, pieceSizeBytes: number = PIECE_SIZE_BYTES) {
+    this.#options = options;
+    this.#output = Buffer.allocUnsafeSlow(pieceSizeBytes);
+    this.#handle = new OpenHandle(options);
+  }
+
   *update(chunk: Uint8Array): Iterable<Uint8Array> {
     if (chunk.length > 0) yield* this.#run(chunk, this.#options.moreFlag);
   }
@@ -101,7 +134,7 @@ export class HandleCodec implements Codec {
   }
 
   close(): void {
-    this.#stream.destroy();
+    this.#handle.close();
   }
 
   /** Ends when the handle leaves room in the output and takes no more input: there may be another frame behind the one that ended. */
@@ -109,10 +142,7 @@ export class HandleCodec implements Codec {
     const size = this.#output.length;
     let left = input.length;
     for (;;) {
-      this.#handle.writeSync(flag, input, input.length - left, left, this.#output, 0, size);
-      if (this.#error !== undefined) throw this.#options.mapError(this.#error);
-      const room = this.#state[0] as number;
-      const leftNow = this.#state[1] as number;
+      const { room, left: leftNow } = this.#handle.write(flag, input, left, this.#output, 0);
       const isStuck = leftNow === left;
       left = leftNow;
       if (room < size) yield this.#output.subarray(0, size - room);
@@ -121,8 +151,54 @@ export class HandleCodec implements Codec {
   }
 }
 
+/**
+ * Unpacks one whole content after the other into memory of the caller: neither a codec nor a buffer is made for each of them. Only where
+ * {@link handlesWork}. After an error it must not be used again.
+ */
+export class WholeDecompressor {
+  readonly #handle: OpenHandle;
+  readonly #endFlag: number;
+  readonly #startsAnew: boolean;
+
+  /** `startsAnew`: the codec begins the next content by itself, and a reset would make it anew. */
+  constructor(options: ZlibCodecOptions, startsAnew: boolean) {
+    this.#handle = new OpenHandle(options);
+    this.#endFlag = options.endFlag;
+    this.#startsAnew = startsAnew;
+  }
+
+  /**
+   * Bytes of content; null when they do not leave at least one byte of `target` free, as only then the codec tells that it came to the end.
+   * @throws when the content is damaged or not complete
+   */
+  unpack(content: Uint8Array, target: Uint8Array): number | null {
+    let filledBytes = 0;
+    for (let left = content.length; ; ) {
+      const { room, left: leftNow } = this.#handle.write(this.#endFlag, content, left, target, filledBytes);
+      const isStuck = leftNow === left;
+      left = leftNow;
+      filledBytes = target.length - room;
+      if (room === 0) return null;
+      if (left > 0 && !isStuck) continue;
+      if (!this.#startsAnew) this.#handle.reset();
+      return filledBytes;
+    }
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}
+
 function isHandle(handle: unknown): handle is Handle {
-  return typeof handle === "object" && handle !== null && "writeSync" in handle && typeof handle.writeSync === "function";
+  return (
+    typeof handle === "object" &&
+    handle !== null &&
+    "writeSync" in handle &&
+    typeof handle.writeSync === "function" &&
+    "reset" in handle &&
+    typeof handle.reset === "function"
+  );
 }
 
 /** The same by the public stream, one chunk after the other. */

@@ -2,16 +2,18 @@
  * Reads block incremental files: the map at the end of a stored file, and blocks from the super blocks of all backups that it names.
  *
  * Super blocks that are wanted and lie one after the other are read as one piece, each is decrypted, decompressed and cut into its blocks as
- * it arrives: memory holds one super block. Errors: fileMissing (55) when a backup that the map names is gone, format (29), crypto (95).
+ * it arrives: memory holds one super block, and is used again by the next one. Errors: fileMissing (55) when a backup that the map names is gone, format (29), crypto (95).
  * ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/blockDelta".)
  */
-import { type ByteStream, collect, concatBytes, streamOf } from "../base/bytes";
-import { assert, fail } from "../base/errors";
+import { setImmediate } from "node:timers/promises";
+import { type ByteStream, collect, concatBytes } from "../base/bytes";
+import { assert, type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type BlockMap, type BlockSizes, parseBlockMap, type StoredSuperBlock } from "../format/blockMap";
 import type { BlockSource } from "../format/blockSource";
 import { bundlePath, dataFilePath } from "../format/repoPath";
 import { openRaw, openSuperBlock } from "../format/superBlock";
+import type { BlockReader } from "../storage/storage";
 import type { Repository } from "./repository";
 
 /** Stored bytes that were read already. */
@@ -58,7 +60,7 @@ function mapOf(stored: Uint8Array, source: BlockSource): BlockMap {
   return map;
 }
 
-/** Blocks that follow each other in the file; the bytes are valid until the next ones are asked for. */
+/** Blocks that follow each other in the file. */
 export interface FileBlocks {
   /** The first of them. */
   readonly block: number;
@@ -66,16 +68,46 @@ export interface FileBlocks {
   readonly bytes: Uint8Array;
 }
 
+/** Takes blocks at once: their bytes are gone when it returns. */
+type Visit = (blocks: FileBlocks) => void;
+
+/** So many stored bytes are read as one piece, or a super block that is longer. */
+const READ_SIZE_BYTES = 1024 * 1024;
+/** No setting that is in use makes larger super blocks. */
+const KEPT_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Memory that is used again, for what is done with before anybody else has a turn. */
+class KeptBuffer {
+  #buffer = Buffer.allocUnsafeSlow(0);
+
+  /** At least so long. */
+  of(sizeBytes: number): Buffer {
+    if (this.#buffer.length >= sizeBytes) return this.#buffer;
+    const buffer = Buffer.allocUnsafeSlow(sizeBytes);
+    if (sizeBytes <= KEPT_SIZE_BYTES_MAX) this.#buffer = buffer;
+    return buffer;
+  }
+}
+
+/** Of this thread. */
+const storedBuffer = new KeptBuffer();
+const contentBuffer = new KeptBuffer();
+
 /**
- * The wanted blocks, by backup and place rather than in the order of the file. Every byte that is fetched belongs to a wanted super block.
- * @throws fileMissing, format, crypto
+ * Visits the wanted blocks, by backup and place rather than in the order of the file. Every byte that is fetched belongs to a wanted super
+ * block. @throws fileMissing, format, crypto, and what `visit` throws
  */
-export async function* readBlocks(
+export async function readBlocks(
   repo: Repository,
   source: BlockSource,
   { map, held }: OpenBlockFile,
   isWanted: (block: number) => boolean,
-): AsyncIterable<FileBlocks> {
+  visit: Visit,
+): Promise<void> {
+  const open = (stored: Uint8Array, wanted: WantedSuperBlock): void => {
+    const content = contentBuffer.of(wanted.superBlock.sizeBytes + 1);
+    visitBlocks(openSuperBlock(stored, wanted.superBlock, source, source.name, content), wanted, source, visit);
+  };
   for (const read of planReads(map, isWanted)) {
     const [first] = read;
     assert(first !== undefined, "a read of nothing");
@@ -85,12 +117,71 @@ export async function* readBlocks(
       bundleId > 0
         ? bundlePath(repo.stanza, label, bundleId)
         : dataFilePath(repo.stanza, label, { name: source.name, block: source }, source.compressType);
-    const sizeBytes = read.reduce((sum, { superBlock }) => sum + superBlock.sizeRepoBytes, 0);
-    const own = heldPart(held, path, offsetBytes, sizeBytes);
-    const stream = own === null ? await repo.storage.read(path, { offsetBytes, sizeBytes }) : streamOf(own);
-    const pieces = cut(stream, read, source.name);
-    for await (const { stored, wanted } of pieces) yield* blocksOf(openSuperBlock(stored, wanted.superBlock, source, source.name), wanted, source);
+    const range = { offsetBytes, sizeBytes: sizeOf(read) };
+    const own = heldPart(held, path, offsetBytes, range.sizeBytes);
+    if (own !== null) cutPiece(own, read, open);
+    else if (repo.storage.openReader !== undefined) await readPieces(repo.storage.openReader(path, range), read, source.name, open);
+    else for await (const { stored, wanted } of cut(await repo.storage.read(path, range), read, source.name)) open(stored, wanted);
   }
+}
+
+function sizeOf(read: readonly WantedSuperBlock[]): number {
+  return read.reduce((sum, { superBlock }) => sum + superBlock.sizeRepoBytes, 0);
+}
+
+type Open = (stored: Uint8Array, wanted: WantedSuperBlock) => void;
+
+/** All super blocks of a read, whose stored bytes are there. */
+function cutPiece(stored: Uint8Array, read: readonly WantedSuperBlock[], open: Open): void {
+  let begin = 0;
+  for (const wanted of read) {
+    const end = begin + wanted.superBlock.sizeRepoBytes;
+    open(stored.subarray(begin, end), wanted);
+    begin = end;
+  }
+}
+
+/** Whole super blocks at a time, into the same memory; other jobs of this thread are heard in between. */
+async function readPieces(reader: BlockReader, read: readonly WantedSuperBlock[], name: string, open: Open): Promise<void> {
+  try {
+    for (let position = 0; position < read.length; ) {
+      const piece = pieceAt(read, position);
+      const sizeBytes = sizeOf(piece);
+      const buffer = storedBuffer.of(Math.max(sizeBytes, READ_SIZE_BYTES)).subarray(0, sizeBytes);
+      if (fill(reader, buffer) < sizeBytes) throw endsEarly(name, position, read.length);
+      cutPiece(buffer, piece, open);
+      position += piece.length;
+      if (position < read.length) await setImmediate();
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+/** As many super blocks as one piece has room for, at least one. */
+function pieceAt(read: readonly WantedSuperBlock[], position: number): readonly WantedSuperBlock[] {
+  let sizeBytes = 0;
+  let end = position;
+  while (end < read.length) {
+    sizeBytes += (read[end] as WantedSuperBlock).superBlock.sizeRepoBytes;
+    if (sizeBytes > READ_SIZE_BYTES && end > position) break;
+    end++;
+  }
+  return read.slice(position, end);
+}
+
+function fill(reader: BlockReader, buffer: Uint8Array): number {
+  let sizeBytes = 0;
+  while (sizeBytes < buffer.length) {
+    const readBytes = reader.read(buffer.subarray(sizeBytes));
+    if (readBytes === 0) break;
+    sizeBytes += readBytes;
+  }
+  return sizeBytes;
+}
+
+function endsEarly(name: string, position: number, count: number): BackupError {
+  return fail("format", `stored blocks of '${name}' end early: ${position} of ${count} super blocks are there`);
 }
 
 function heldPart(held: HeldBytes | null, path: string, offsetBytes: number, sizeBytes: number): Uint8Array | null {
@@ -151,17 +242,17 @@ async function* cut(
     waiting = bytes.length === 0 ? [] : [bytes];
     waitingBytes = bytes.length;
   }
-  if (position < read.length) throw fail("format", `stored blocks of '${name}' end early: ${position} of ${read.length} super blocks are there`);
+  if (position < read.length) throw endsEarly(name, position, read.length);
 }
 
 /** Blocks that follow each other here and in the file stay together. */
-function* blocksOf(bytes: Uint8Array, { blocks }: WantedSuperBlock, { blockSizeBytes }: BlockSizes): Iterable<FileBlocks> {
+function visitBlocks(bytes: Uint8Array, { blocks }: WantedSuperBlock, { blockSizeBytes }: BlockSizes, visit: Visit): void {
   let first = blocks[0];
   for (const [position, { block, index }] of blocks.entries()) {
     if (first === undefined) return;
     const next = blocks[position + 1];
     if (next !== undefined && next.block === block + 1 && next.index === index + 1) continue;
-    yield { block: first.block, count: block - first.block + 1, bytes: bytes.subarray(first.index * blockSizeBytes, (index + 1) * blockSizeBytes) };
+    visit({ block: first.block, count: block - first.block + 1, bytes: bytes.subarray(first.index * blockSizeBytes, (index + 1) * blockSizeBytes) });
     first = next;
   }
 }

@@ -11,7 +11,7 @@ import { fail } from "../../base/errors";
 import { type BlockMap, blockChecksum } from "../../format/blockMap";
 import type { BlockSource } from "../../format/blockSource";
 import { loadBlockHash } from "../../format/xxh3";
-import { openBlockFile, readBlocks } from "../../repository/blockReader";
+import { type FileBlocks, openBlockFile, readBlocks } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 
 export interface BlockFile {
@@ -37,7 +37,7 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
   if (fstatSync(file.fd).size > file.sizeBytes) ftruncateSync(file.fd, file.sizeBytes);
   const held = await heldBlocks(file.fd, map);
   let writtenBytes = 0;
-  for await (const { block, count, bytes } of readBlocks(repo, source, open, (each) => !held.has(each))) {
+  const write = ({ block, count, bytes }: FileBlocks): void => {
     const offsetBytes = block * source.blockSizeBytes;
     const expectedBytes = Math.min(count * source.blockSizeBytes, file.sizeBytes - offsetBytes);
     if (bytes.length !== expectedBytes) {
@@ -45,7 +45,8 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
     }
     file.write(bytes, offsetBytes);
     writtenBytes += bytes.length;
-  }
+  };
+  await readBlocks(repo, source, open, (each) => !held.has(each), write);
   return writtenBytes;
 }
 

@@ -74,4 +74,16 @@ describe("a super block", () => {
     expect(long.message).toBe("a super block of 'pg_data/base/1/2' has 100000 bytes instead of 100001");
     await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 99_999 }, packing, "pg_data/base/1/2"));
   });
+
+  it.each(["none", "gz", "lz4", "zst"] as const)("of %s comes into memory that is used again, also after a damaged one", async (compressType) => {
+    const packing = { compressType, cipherPass: null };
+    const target = Buffer.alloc(200_000);
+    const stored = packSuperBlock(bytes, { type: compressType, level: 1 });
+    for (let turn = 0; turn < 3; turn++) {
+      expect(Buffer.compare(openSuperBlock(stored, { sizeBytes: bytes.length }, packing, "file", target.fill(turn)), bytes)).toBe(0);
+      await errorOf("format", () => openSuperBlock(stored.subarray(0, stored.length - 3), { sizeBytes: bytes.length }, packing, "file", target));
+      await errorOf("format", () => openSuperBlock(stored, { sizeBytes: bytes.length - 1 }, packing, "file", target));
+      await errorOf("format", () => openSuperBlock(stored, { sizeBytes: bytes.length + 1 }, packing, "file", target));
+    }
+  });
 });

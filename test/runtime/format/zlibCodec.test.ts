@@ -1,6 +1,6 @@
 import { createGunzip, createGzip, createZstdCompress, createZstdDecompress, constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { HandleCodec, StreamCodec, zlibCodec, type ZlibCodecOptions } from "../../../runtime/format/zlibCodec";
+import { HandleCodec, StreamCodec, WholeDecompressor, zlibCodec, type ZlibCodecOptions } from "../../../runtime/format/zlibCodec";
 import type { Codec, Pieces } from "../../../runtime/format/codec";
 import { sampleBytes } from "./vectors";
 
@@ -54,6 +54,45 @@ describe.each(CODECS)("a codec driven %s", (_, create) => {
     for (const [name, content] of Object.entries(cases)) {
       await expect(run(create(decompressor), content, 4096), name).rejects.toThrow("mapped");
     }
+  });
+});
+
+describe.each(KINDS)("a decompressor of whole %s contents", (type, compressor, decompressor) => {
+  const target = Buffer.alloc(600_001);
+  const create = (): WholeDecompressor => new WholeDecompressor(decompressor, type === "zst");
+
+  it("gives one after the other, of frames of known and of unknown size", async () => {
+    const one = create();
+    for (const size of [0, 1, 1000, 600_000, 70_000]) {
+      const content = sampleBytes(size);
+      const atOnce = type === "gz" ? gzipSync(content) : zstdCompressSync(content);
+      const inPieces = await run(new HandleCodec(compressor), content, 7001);
+      const two = Buffer.concat([type === "gz" ? gzipSync(content.subarray(0, 10)) : zstdCompressSync(content.subarray(0, 10)), atOnce]);
+      for (const stored of [atOnce, inPieces, inPieces, atOnce]) {
+        target.fill(7);
+        const filled = one.unpack(stored, target);
+        expect(filled).toBe(size);
+        expect(target.subarray(0, size).equals(content)).toBe(true);
+      }
+      if (size + 10 < target.length) expect(one.unpack(two, target)).toBe(size + Math.min(size, 10));
+    }
+    one.close();
+  });
+
+  it("tells of strange and of missing content, wherever it is cut", async () => {
+    const content = sampleBytes(300_000);
+    const stored = await run(new HandleCodec(compressor), content, 100_000);
+    for (const end of [0, 1, 5, 1000, stored.length - 9, stored.length - 4, stored.length - 3, stored.length - 2, stored.length - 1]) {
+      for (const room of [1, 300_000])
+        expect(() => create().unpack(stored.subarray(0, end), target.subarray(0, 300_000 + room)), `cut at ${end}`).toThrow("mapped");
+    }
+    expect(() => create().unpack(sampleBytes(1000), target)).toThrow("mapped");
+  });
+
+  it("does not take what fills all of the memory for the whole content", async () => {
+    const stored = await run(new HandleCodec(compressor), sampleBytes(300_000), 100_000);
+    for (const size of [0, 1, 299_999, 300_000]) expect(create().unpack(stored, target.subarray(0, size))).toBeNull();
+    expect(create().unpack(stored, target.subarray(0, 300_001))).toBe(300_000);
   });
 });
 

@@ -1,7 +1,10 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { loadBlockMap, openBlockFile, planReads, readBlocks } from "../../../runtime/repository/blockReader";
+import { PosixStorage } from "../../../runtime/storage/posix";
+import type { MemoryStorage } from "../../harness/storages";
 import { BlockChain } from "../operations/backup/blockChain";
 import { errorOf, sampleBytes } from "../format/vectors";
+import { temporaryFolder } from "./support";
 
 const BLOCK = 8192;
 const SIZE = 24 * BLOCK;
@@ -31,7 +34,7 @@ beforeEach(async () => {
 async function readAll(): Promise<number> {
   let count = 0;
   const map = await loadBlockMap(chain.repo, chain.source());
-  for await (const each of readBlocks(chain.repo, chain.source(), { map, held: null }, everything)) count += each.bytes.length;
+  await readBlocks(chain.repo, chain.source(), { map, held: null }, everything, (each) => void (count += each.bytes.length));
   return count;
 }
 
@@ -68,10 +71,10 @@ describe("reading a block incremental", () => {
     const { map, held } = await openBlockFile(chain.repo, chain.source());
     expect(held).toMatchObject({ path: chain.source().mapPath, offsetBytes: 777 });
     const parts: [number, number][] = [];
-    for await (const each of readBlocks(chain.repo, chain.source(), { map, held: null }, everything)) {
+    await readBlocks(chain.repo, chain.source(), { map, held: null }, everything, (each) => {
       parts.push([each.block, each.count]);
       expect(Buffer.compare(each.bytes, bytes.subarray(each.block * BLOCK, (each.block + each.count) * BLOCK))).toBe(0);
-    }
+    });
     // Blocks stay together as far as they follow each other.
     expect(parts).toEqual([
       [0, 3],
@@ -90,6 +93,34 @@ describe("reading a block incremental", () => {
     const read = vi.spyOn(single.repo.storage, "read");
     await single.read(5 * BLOCK);
     expect(read).toHaveBeenCalledTimes(1);
+  });
+
+  it("reads whole super blocks at a time from a directory, while other files are read", async () => {
+    const { signal } = new AbortController();
+    const storage = new PosixStorage({ root: temporaryFolder(), syncDirectories: false, symlinks: true, signal });
+    for (const compress of [
+      { type: "zst", level: 3 },
+      { type: "gz", level: 1 },
+      { type: "none", level: 0 },
+    ] as const) {
+      const files = [100, 301].map((blockCount) => Buffer.from(sampleBytes(blockCount * BLOCK)));
+      const chains = files.map(
+        (_, index) => new BlockChain({ ...chain.options, compress, bundleId: 3 + index, superBlockSizeBytes: (index + 1) * 16 * BLOCK }),
+      );
+      for (const [index, each] of chains.entries()) {
+        const file = files[index] as Buffer;
+        await each.backup(file);
+        file.fill(1, 70 * BLOCK, 70 * BLOCK + 10);
+        await each.backup(file);
+        for (const [path, { bytes: content }] of (each.repo.storage as MemoryStorage).files) await storage.put(path, content);
+      }
+      const read = await Promise.all(chains.map((each, index) => each.read((files[index] as Buffer).length, everything, undefined, storage)));
+      for (const [index, file] of files.entries()) expect(Buffer.compare(read[index] as Buffer, file)).toBe(0);
+      const path = "backup/demo/20261120-060000F/bundle/4";
+      await storage.put(path, ((chains[1] as BlockChain).repo.storage as MemoryStorage).files.get(path)?.bytes.subarray(0, -3000) ?? bytes);
+      const damaged = chains[1]?.read(301 * BLOCK, everything, undefined, storage) ?? Promise.resolve();
+      await errorOf("format", () => damaged);
+    }
   });
 
   it("does not fetch a large extent for its map", async () => {

@@ -9,6 +9,7 @@ import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
 import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/operations/backup/blockIncr";
 import { openBlockFile, readBlocks } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
+import type { Storage } from "../../../../runtime/storage/storage";
 import type { MemoryStorage } from "../../../harness/storages";
 import { all, pieces } from "../../format/vectors";
 import { repository } from "../../repository/support";
@@ -92,11 +93,17 @@ export class BlockChain {
     return { ...this.repo, storage };
   }
 
-  /** The file as the last backup holds it, and which blocks were read; with `wanted` only those, over `before`. */
-  async read(sizeBytes: number, wanted: (block: number) => boolean = () => true, before = new Uint8Array(sizeBytes)): Promise<Buffer> {
-    const open = await openBlockFile(this.repo, this.source());
+  /** The file as the last backup holds it; with `wanted` only those blocks, over `before`. */
+  async read(
+    sizeBytes: number,
+    wanted: (block: number) => boolean = () => true,
+    before = new Uint8Array(sizeBytes),
+    storage: Storage = this.repo.storage,
+  ): Promise<Buffer> {
+    const repo = { ...this.repo, storage };
+    const open = await openBlockFile(repo, this.source());
     const bytes = Buffer.from(before);
-    for await (const each of readBlocks(this.repo, this.source(), open, wanted)) bytes.set(each.bytes, each.block * open.map.blockSizeBytes);
+    await readBlocks(repo, this.source(), open, wanted, (each) => bytes.set(each.bytes, each.block * open.map.blockSizeBytes));
     return bytes;
   }
 }
