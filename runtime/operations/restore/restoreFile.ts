@@ -82,16 +82,23 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
   }
 }
 
-/** Empty, unless blocks of what is there may be of use. */
+/** Empty, unless blocks of what is there may be of use. @throws fileOpen, before anything of what is there was changed */
 function openDestination(job: RestoreFileJob): number {
   const { destination } = job;
+  let fd: number | undefined;
   try {
-    return openSync(destination, constants.O_RDWR | constants.O_CREAT | (usesBlocks(job) ? 0 : constants.O_TRUNC), 0o600);
+    // Not blocking, as what lies there may be a pipe.
+    fd = openSync(destination, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600);
+    const info = fstatSync(fd);
+    // A link may lead to a file that is kept elsewhere, but neither mode nor owner of a device are ours to set.
+    if (!info.isFile()) throw new Error("it is not a regular file");
+    if (info.size > 0 && !usesBlocks(job)) ftruncateSync(fd, 0);
+    return fd;
   } catch (error) {
-    throw fail("fileOpen", `unable to open file '${destination}' for write: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
-      path: destination,
-      cause: error,
-    });
+    if (fd !== undefined) closeSync(fd);
+    const code = systemCodeOf(error);
+    const reason = `${code === undefined ? "" : `[${code}] `}${error instanceof Error ? error.message : String(error)}`;
+    throw fail("fileOpen", `unable to open file '${destination}' for write: ${reason}`, { path: destination, cause: error });
   }
 }
 
@@ -259,13 +266,13 @@ function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: Res
 async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
   let fd: number;
   try {
-    fd = openSync(destination, "r");
+    fd = openSync(destination, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch {
     return false;
   }
   try {
     const info = fstatSync(fd);
-    if (info.size !== sizeBytes || (await sha1Of(fd, sizeBytes)) !== sha1) return false;
+    if (!info.isFile() || info.size !== sizeBytes || (await sha1Of(fd, sizeBytes)) !== sha1) return false;
     if (owner !== null && (info.uid !== owner.uid || info.gid !== owner.gid)) fchownSync(fd, owner.uid, owner.gid);
     if (info.mtimeMs !== modifiedAtS * 1000) futimesSync(fd, modifiedAtS, modifiedAtS);
     return true;

@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
-import { sha1Hex } from "../../../../runtime/base/hash";
+import { SHA1_EMPTY, sha1Hex } from "../../../../runtime/base/hash";
 import { loadBlockHash } from "../../../../runtime/format/xxh3";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../../../../runtime/operations/restore/restoreFile";
 import { loadBlockMap } from "../../../../runtime/repository/blockReader";
@@ -84,6 +85,32 @@ function damaged(file: string, content?: Uint8Array): Repository {
 function stored(file: string): Buffer {
   return Buffer.from((chain.repo.storage as MemoryStorage).files.get(file)?.bytes ?? []);
 }
+
+describe("the place of a restored file", () => {
+  it("must not be anything but a file: a device behind a link keeps its mode, a pipe holds nobody up", async () => {
+    const before = statSync("/dev/null");
+    symlinkSync("/dev/null", path);
+    for (const job of [{}, { delta: true }, { sizeBytes: 0, sha1: SHA1_EMPTY, delta: true }]) {
+      // Its own mode, so that a failure of this test leaves the machine whole; the time then tells.
+      const error = await errorOf("fileOpen", () => restore({ ...job, mode: before.mode & 0o777 }));
+      expect(error.message).toBe(`unable to open file '${path}' for write: it is not a regular file`);
+    }
+    const { mode, uid, gid, mtimeMs } = statSync("/dev/null");
+    expect({ mode, uid, gid, mtimeMs }).toEqual({ mode: before.mode, uid: before.uid, gid: before.gid, mtimeMs: before.mtimeMs });
+    rmSync(path);
+    execFileSync("mkfifo", [path]);
+    for (const delta of [false, true]) await errorOf("fileOpen", () => restore({ delta }));
+  });
+
+  it("may be a link to a file that is kept elsewhere", async () => {
+    const elsewhere = join(folder, "elsewhere");
+    writeFileSync(elsewhere, Buffer.alloc(SIZE + BLOCK, 9));
+    symlinkSync(elsewhere, path);
+    await restore();
+    expect(Buffer.compare(readFileSync(elsewhere), bytes)).toBe(0);
+    expect(lstatSync(path).isSymbolicLink()).toBe(true);
+  });
+});
 
 describe("restoring a block incremental file", () => {
   it("brings back its bytes, mode and time", async () => {
