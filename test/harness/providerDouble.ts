@@ -39,6 +39,8 @@ export interface ResourceSchema {
   readonly autoName?: string;
   /** The service's own name for it; default: a random identifier. */
   readonly id?: (inputs: Values) => string;
+  /** That name out of what imports give, where they give more: `bucket@region`. */
+  readonly idOfImport?: (given: string) => string;
   /** Outputs that the service decides. Inputs come without marks; `random` is different for each resource. */
   readonly computed?: Readonly<Record<string, (inputs: Values, id: string, random: string) => Value>>;
   /** Deleting it leaves everything as it was at the service. */
@@ -47,8 +49,15 @@ export interface ResourceSchema {
 
 /** What a call does at a real server, where there is one; what it throws is the provider's error. */
 export interface LiveResource {
-  create(inputs: Values): Promise<void>;
-  delete(inputs: Values): Promise<void>;
+  /** What the server decides in the place of the schema. */
+  create(inputs: Values): Promise<LiveAnswer | void>;
+  update?(inputs: Values, id: string): Promise<void>;
+  delete(inputs: Values, id: string): Promise<void>;
+}
+
+export interface LiveAnswer {
+  readonly id: string;
+  readonly outputs: Values;
 }
 
 export interface ProviderSchema {
@@ -210,10 +219,11 @@ export class ProviderDouble {
     const schema = this.resource(type);
     const inputs = plain(marked) as Values;
     const random = randomBytes(16).toString("hex");
-    const id = schema.id?.(inputs) ?? random.slice(0, 20);
-    if (this.find(type, id) !== null && schema.deleteDoesNothing !== true) throw new Error(`creating ${type}: '${id}' already exists`);
-    await this.#live[type]?.create(inputs);
-    const computed = Object.fromEntries(Object.entries(schema.computed ?? {}).map(([name, make]) => [name, make(inputs, id, random)]));
+    const named = schema.id?.(inputs) ?? random.slice(0, 20);
+    if (this.find(type, named) !== null && schema.deleteDoesNothing !== true) throw new Error(`creating ${type}: '${named}' already exists`);
+    const { id, outputs } = (await this.#live[type]?.create(inputs)) ?? { id: named, outputs: {} };
+    const made = Object.entries(schema.computed ?? {}).map(([name, make]) => [name, make(inputs, id, random)] as const);
+    const computed = { ...Object.fromEntries(made), ...outputs };
     this.#hold({ type, id, inputs, outputs: { ...inputs, ...computed } });
     return { id, outputs: withMarks({ ...marked, ...computed }, schema) };
   }
@@ -224,6 +234,7 @@ export class ProviderDouble {
     if (before === null) throw new Error(`updating ${type}: '${id}' does not exist`);
     const inputs = plain(marked) as Values;
     const computed = Object.fromEntries(Object.keys(schema.computed ?? {}).map((name) => [name, before.outputs[name] ?? null]));
+    await this.#live[type]?.update?.(inputs, id);
     this.#hold({ type, id, inputs, outputs: { ...inputs, ...computed } });
     return withMarks({ ...marked, ...computed }, schema);
   }
@@ -233,7 +244,7 @@ export class ProviderDouble {
     const resource = this.find(type, id);
     // Deleting what is gone is no mistake: somebody was quicker.
     if (schema.deleteDoesNothing === true || resource === null) return;
-    await this.#live[type]?.delete(resource.inputs);
+    await this.#live[type]?.delete(resource.inputs, id);
     this.deleteByHand(resource);
   }
 
@@ -399,12 +410,12 @@ function read(double: ProviderDouble, request: ReadRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   return double.serve("read", type, async () => {
     const response = new provider.ReadResponse();
-    const found = double.find(type, request.getId());
+    const schema = double.resource(type);
+    const found = double.find(type, request.getId()) ?? double.find(type, schema.idOfImport?.(request.getId()) ?? "");
     // No id: it is gone.
     if (found === null) return response;
-    const schema = double.resource(type);
     const before = valuesOf(request.getInputs());
-    response.setId(request.getId());
+    response.setId(found.id);
     response.setInputs(Struct.fromJavaScript(markAs(found.inputs, before)));
     response.setProperties(Struct.fromJavaScript(withMarks(markAs(found.outputs, valuesOf(request.getProperties())), schema)));
     return response;

@@ -5,7 +5,7 @@
  * clients use the name `localhost`, which is in their certificate.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,6 +23,10 @@ export interface S3ServerOptions {
   readonly bucket?: string;
   /** True serves a certificate that has ended. */
   readonly expiredCertificate?: boolean;
+  /** True keeps versions in buckets that ask for it, and object lock with them (versitygw). */
+  readonly versioning?: boolean;
+  /** True starts Amazon's interface for users and their policies beside it: {@link S3Server.usersPort} (versitygw). */
+  readonly users?: boolean;
 }
 
 export class S3Server {
@@ -38,11 +42,17 @@ export class S3Server {
   readonly #folder: string;
   readonly #ownsFolder: boolean;
   readonly #expired: boolean;
+  readonly #versioning: boolean;
+  /** Of the interface for users, over plain HTTP; 0 without it. The server's own keys are its administrator's. */
+  readonly usersPort: number;
   #process: Started | null = null;
+  #users: Started | null = null;
 
-  private constructor(options: S3ServerOptions, folder: string, port: number) {
+  private constructor(options: S3ServerOptions, folder: string, port: number, usersPort: number) {
     this.kind = options.kind;
     this.port = port;
+    this.usersPort = usersPort;
+    this.#versioning = options.versioning ?? false;
     this.bucket = options.bucket ?? "pgbackstop";
     this.accessKey = `AKIA${randomBytes(8).toString("hex").toUpperCase()}`;
     this.secretKey = randomBytes(20).toString("hex");
@@ -58,7 +68,7 @@ export class S3Server {
   static async create(options: S3ServerOptions): Promise<S3Server> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), "pgb-s3-"));
     mkdirSync(folder, { recursive: true });
-    const server = new S3Server(options, folder, await freePort());
+    const server = new S3Server(options, folder, await freePort(), options.users === true ? await freePort() : 0);
     await server.start();
     return server;
   }
@@ -101,7 +111,9 @@ export class S3Server {
   /** Stops the server; data, keys and port stay. */
   async stop(): Promise<void> {
     await this.#process?.stop("SIGKILL");
+    await this.#users?.stop("SIGKILL");
     this.#process = null;
+    this.#users = null;
   }
 
   /** Lets connections hang without an answer until `resume`. */
@@ -164,18 +176,34 @@ export class S3Server {
       `127.0.0.1:${this.port}`,
       "--region",
       this.region,
-      "--iam-dir",
-      iam,
+      ...(this.usersPort === 0 ? ["--iam-dir", iam] : ["--iam-standalone-endpoint", await this.#startUsers(program, iam)]),
       "--quiet",
       "--keep-alive",
       "--virtual-domain",
       this.host,
     ];
-    return start(program, [...listen, ...tls, "posix", "--sidecar", sidecar, this.#objects], {
-      logFile: this.logFile,
-      cwd: this.#folder,
-      env: { ROOT_ACCESS_KEY: this.accessKey, ROOT_SECRET_KEY: this.secretKey },
+    const versions = join(this.#folder, "versions");
+    mkdirSync(versions, { recursive: true });
+    const kept = this.#versioning ? ["--versioning-dir", versions] : [];
+    return start(program, [...listen, ...tls, "posix", "--sidecar", sidecar, ...kept, this.#objects], this.#startOptions());
+  }
+
+  /** The interface for users; the server asks it over a socket, whose path is returned. */
+  async #startUsers(program: string, folder: string): Promise<string> {
+    const socket = join(this.#folder, "users.sock");
+    rmSync(socket, { force: true });
+    const listen = ["--port", `127.0.0.1:${this.usersPort}`, "--region", this.region, "--quiet"];
+    const started = await start(program, [...listen, "iam", "--dir", folder, "--private-ports", socket], this.#startOptions());
+    this.#users = started;
+    await waitFor("start of versitygw's users", 30_000, async () => {
+      if (!started.isRunning()) throw new Error(`versitygw's users stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
+      return existsSync(socket) && (await accepts(this.usersPort)) ? true : null;
     });
+    return socket;
+  }
+
+  #startOptions(): { logFile: string; cwd: string; env: Record<string, string> } {
+    return { logFile: this.logFile, cwd: this.#folder, env: { ROOT_ACCESS_KEY: this.accessKey, ROOT_SECRET_KEY: this.secretKey } };
   }
 
   get #certFile(): string {

@@ -1,12 +1,19 @@
 /** What S3Repository and R2Repository say before anything is made, and the key that R2 derives. The rest is proved on the engine. */
+import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { PosixRepository } from "../../../components/repositories/posixRepository";
-import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
-import { R2Repository, secretKeyOf } from "../../../components/repositories/r2Repository";
-import { S3Repository } from "../../../components/repositories/s3Repository";
+import { PosixRepository, R2Repository, S3CompatibleRepository, S3Repository } from "../../../components/index";
+import { loadCloudflare } from "../../../components/internal/cloudPackages";
+import { secretKeyOf } from "../../../components/repositories/r2Repository";
 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
+
+test("the large packages of clouds are loaded by the component that needs them, not with this package", () => {
+  const loaded = (): string[] => Object.keys(createRequire(__filename).cache).filter((path) => /@pulumi.(aws|cloudflare)/.test(path));
+  expect(loaded()).toEqual([]);
+  expect(loadCloudflare("test").AccountToken).toBeTypeOf("function");
+  expect(loaded().length).toBeGreaterThan(0);
+});
 
 test("R2 knows a token by the SHA-256 of its value, in lower-case hexadecimal digits", () => {
   expect(secretKeyOf("pgbackstop-test-token")).toBe("3347bc5e953449036d918dce33be396570f4b49c84c49ab026e04c126f3a405e");

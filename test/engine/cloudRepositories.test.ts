@@ -1,0 +1,426 @@
+/**
+ * `S3Repository` and `R2Repository` on the real engine, with the providers played by doubles: what is made, kept, changed, taken over and
+ * deleted. Amazon's bucket, versions, lock, policy, users and keys are real at versitygw, where every right is tried.
+ */
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { S3Credentials } from "../../components/repositories/target";
+import { R2Repository, type R2RepositoryArgs } from "../../components/repositories/r2Repository";
+import { S3Repository, type S3RepositoryArgs } from "../../components/repositories/s3Repository";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { S3Server } from "../../tools/parts/s3Server";
+import { liveAws } from "../harness/liveBucket";
+import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
+import { AWS, CLOUDFLARE } from "../harness/providerSchemas";
+import { textOf } from "../harness/providerValues";
+import { askS3, type S3Keys, type S3Question } from "../harness/s3Requests";
+import { findSecrets, holdsSecret } from "../harness/secrets";
+
+const BUCKET = "aws:s3/bucket:Bucket";
+const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
+const POLICY = "aws:s3/bucketPolicy:BucketPolicy";
+const KEY = "aws:iam/accessKey:AccessKey";
+const R2_BUCKET = "cloudflare:index/r2Bucket:R2Bucket";
+const R2_LIFECYCLE = "cloudflare:index/r2BucketLifecycle:R2BucketLifecycle";
+const TOKEN = "cloudflare:index/accountToken:AccountToken";
+const GROUPS = "cloudflare:index/getAccountApiTokenPermissionGroupsList:getAccountApiTokenPermissionGroupsList";
+
+const NAME = "acme-orders-pg";
+const ACCOUNT = "0123456789abcdef0123456789abcdef";
+const CIPHER = "planted-passphrase-of-the-repository";
+const S3: S3RepositoryArgs = {
+  region: "eu-central-1",
+  bucket: { create: { name: NAME } },
+  credentials: { create: { reader: true, recovery: true } },
+  cipher: { passphrase: CIPHER },
+  expectedStoredGiB: 100,
+};
+const R2: R2RepositoryArgs = {
+  accountId: ACCOUNT,
+  jurisdiction: "eu",
+  bucket: { create: { name: NAME, location: "weur" } },
+  credentials: { create: { reader: true } },
+  cipher: { passphrase: CIPHER },
+  expectedStoredGiB: 100,
+};
+
+interface Changed {
+  readonly changes: object;
+  readonly text: string;
+  readonly outputs: Record<string, { value: unknown; secret: boolean }>;
+}
+
+let server: S3Server;
+let aws: ProviderDouble;
+let cloudflare: ProviderDouble;
+let place: ProgramFolder;
+/** Everything that the engine printed, and every secret that there was, for the search at the end. */
+const printed: string[] = [];
+const secrets = new Set<string>([CIPHER]);
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
+  aws = await ProviderDouble.start(AWS, { live: liveAws(server) });
+  cloudflare = await ProviderDouble.start(CLOUDFLARE);
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cloud-")), { cli, passphrase: "state passphrase of the test" });
+  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
+});
+afterAll(async () => {
+  aws?.stop();
+  cloudflare?.stop();
+  await server?.remove();
+  rmSync(place?.folder ?? "", { recursive: true, force: true });
+});
+
+function openS3(args: S3RepositoryArgs = S3, opts: ComponentResourceOptions = {}, stackName = "amazon"): Promise<Stack> {
+  return openStack(place, stackName, async () => {
+    const repository = new S3Repository("orders-s3", args, opts);
+    const { location, monthlyCostUsd, pricesAsOf, readerCredentials, recoveryCredentials, restoreEndpoint, roleArn, target, writerPolicy } =
+      repository;
+    return {
+      location,
+      restoreEndpoint,
+      writerPolicy,
+      roleArn,
+      monthlyCostUsd,
+      pricesAsOf,
+      target: target.s3,
+      ...keyOutputs("writer", target.s3?.credentials),
+      ...keyOutputs("reader", readerCredentials),
+      ...keyOutputs("recovery", recoveryCredentials),
+    };
+  });
+}
+
+function openR2(args: R2RepositoryArgs = R2, opts: ComponentResourceOptions = {}, stackName = "cloudflare"): Promise<Stack> {
+  return openStack(place, stackName, async () => {
+    const { location, monthlyCostUsd, pricesAsOf, readerCredentials, restoreEndpoint, target } = new R2Repository("orders-r2", args, opts);
+    const keys = { ...keyOutputs("writer", target.s3?.credentials), ...keyOutputs("reader", readerCredentials) };
+    return { location, restoreEndpoint, monthlyCostUsd, pricesAsOf, target: target.s3, ...keys };
+  });
+}
+
+function keyOutputs(role: string, credentials: S3Credentials | undefined): Record<string, unknown> {
+  return credentials === undefined ? {} : { [`${role}Id`]: credentials.accessKeyId, [`${role}Key`]: credentials.secretAccessKey };
+}
+
+async function preview(stack: Stack): Promise<{ text: string; changes: object }> {
+  const { stdout, stderr, changeSummary } = await stack.preview({ diff: true });
+  printed.push(stdout, stderr);
+  return { text: stdout + stderr, changes: changeSummary };
+}
+
+async function up(stack: Stack): Promise<Changed> {
+  const { outputs, stdout, stderr, summary } = await stack.up();
+  printed.push(stdout, stderr);
+  for (const key of aws.all(KEY)) secrets.add(textOf(key.outputs["secret"]));
+  for (const token of cloudflare.all(TOKEN)) {
+    const value = textOf(token.outputs["value"]);
+    secrets.add(value).add(createHash("sha256").update(value).digest("hex"));
+  }
+  return { changes: summary.resourceChanges ?? {}, text: stdout + stderr, outputs };
+}
+
+async function destroy(stack: Stack): Promise<string> {
+  const { stdout, stderr } = await stack.destroy();
+  printed.push(stdout, stderr);
+  return stdout;
+}
+
+async function failureOf(work: Promise<unknown>): Promise<string> {
+  const text = await work.then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  printed.push(text);
+  return text;
+}
+
+const changesOf = (double: ProviderDouble, from: number): string[] => double.calls.slice(from).filter((call) => /^(create|update|delete)/.test(call));
+
+function keysOf(changed: Changed, role: "writer" | "reader" | "recovery"): S3Keys {
+  const [id, key] = [changed.outputs[`${role}Id`], changed.outputs[`${role}Key`]];
+  expect([id?.secret, key?.secret]).toEqual([true, true]);
+  return { accessKeyId: String(id?.value), secretAccessKey: String(key?.value) };
+}
+
+async function statusOf(keys: S3Keys, question: Omit<S3Question, "bucket">): Promise<number> {
+  return (await askS3(server, { bucket: NAME, ...question }, keys)).status;
+}
+
+/** The newest version of a key, by the administrator's eyes. */
+async function versionOf(key: string): Promise<string> {
+  const { headers } = await askS3(server, { method: "HEAD", bucket: NAME, key });
+  return String(headers["x-amz-version-id"]);
+}
+
+let made: Changed;
+
+test("S3: a preview tells what would be made, and makes nothing", async () => {
+  const { changes, text } = await preview(await openS3());
+  expect(changes).toEqual({ create: 17 });
+  expect(text).toMatch(/location *: "s3:\/\/acme-orders-pg\/pgbackrest"/);
+  // What may be done is to be read before it may be done.
+  expect(text).not.toMatch(/policy *: \[unknown\]/);
+  expect(changesOf(aws, 0)).toEqual([]);
+});
+
+test("S3: an update makes bucket, settings and users; a second one changes nothing", async () => {
+  made = await up(await openS3());
+  expect(made.changes).toEqual({ create: 17 });
+  expect(aws.only(BUCKET).inputs).toEqual({ bucket: NAME, region: "eu-central-1", forceDestroy: false });
+  expect(aws.only(LIFECYCLE).inputs["rules"]).toEqual([
+    { id: "pgbackstop-unfinished-uploads", status: "Enabled", filter: { prefix: "" }, abortIncompleteMultipartUpload: { daysAfterInitiation: 2 } },
+    {
+      id: "pgbackstop-replaced-versions",
+      status: "Enabled",
+      filter: { prefix: "" },
+      noncurrentVersionExpiration: { noncurrentDays: 14 },
+      expiration: { expiredObjectDeleteMarker: true },
+    },
+  ]);
+  expect(aws.only("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock").inputs).toMatchObject({
+    blockPublicAcls: true,
+    blockPublicPolicy: true,
+    ignorePublicAcls: true,
+    restrictPublicBuckets: true,
+  });
+  expect(textOf(aws.only("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration").inputs["rules"])).toContain(
+    "AES256",
+  );
+  const order = changesOf(aws, 0);
+  expect(order.indexOf(`create ${LIFECYCLE}`)).toBeGreaterThan(order.indexOf("create aws:s3/bucketVersioning:BucketVersioning"));
+  const { outputs } = made;
+  expect(outputs["restoreEndpoint"]?.value).toBe("https://s3.eu-central-1.amazonaws.com");
+  expect([outputs["monthlyCostUsd"]?.value, outputs["pricesAsOf"]?.value]).toEqual([2.47, "2026-11-20"]);
+  expect(outputs["target"]?.value).toMatchObject({
+    bucket: NAME,
+    endpoint: "s3.eu-central-1.amazonaws.com",
+    region: "eu-central-1",
+    uriStyle: "host",
+    keyType: "shared",
+    facts: { versioning: true, undeleteDays: 14 },
+  });
+  expect(textOf(aws.all("aws:iam/userPolicy:UserPolicy")[0]?.inputs["policy"])).toContain("arn:aws:s3:::acme-orders-pg/pgbackrest/*");
+  expect((await up(await openS3())).changes).toEqual({ same: 17 });
+});
+
+test("S3: the writer's key works, and is refused whatever would lose or change a version", async () => {
+  const writer = keysOf(made, "writer");
+  const key = "pgbackrest/backup/main/backup.info";
+  expect(await statusOf(writer, { method: "PUT", key, body: "first" })).toBe(200);
+  const first = await versionOf(key);
+  expect(await statusOf(writer, { method: "PUT", key, body: "second" })).toBe(200);
+  expect(await statusOf(writer, { method: "GET", key })).toBe(200);
+  expect(await statusOf(writer, { method: "GET", query: { "list-type": "2", prefix: "pgbackrest/backup/", delimiter: "/" } })).toBe(200);
+  // Nothing there is "not found", not "forbidden": stock stops at the latter.
+  expect(await statusOf(writer, { method: "HEAD", key: "pgbackrest/archive/main/archive.info" })).toBe(404);
+  expect(await statusOf(writer, { method: "DELETE", key })).toBe(204);
+  expect(await statusOf(writer, { method: "GET", key })).toBe(404);
+
+  expect(await statusOf(writer, { method: "DELETE", key, query: { versionId: first } })).toBe(403);
+  expect(await statusOf(writer, { method: "PUT", key: "elsewhere/file", body: "x" })).toBe(403);
+  expect(await statusOf(writer, { method: "GET", query: { "list-type": "2", prefix: "elsewhere/" } })).toBe(403);
+  expect(await statusOf(writer, { method: "GET", query: { "list-type": "2" } })).toBe(403);
+  const suspended = `<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Suspended</Status></VersioningConfiguration>`;
+  expect(await statusOf(writer, { method: "PUT", query: { versioning: "" }, body: suspended })).toBe(403);
+  expect(await statusOf(writer, { method: "DELETE", query: { policy: "" } })).toBe(403);
+  expect((await askS3(server, { method: "GET", bucket: NAME, key, query: { versionId: first } })).text).toBe("first");
+});
+
+test("S3: the reader's key reads, old versions too, and writes nothing; recovery's takes away what hides them", async () => {
+  const key = "pgbackrest/backup/main/backup.info";
+  const reader = keysOf(made, "reader");
+  const recovery = keysOf(made, "recovery");
+  const listed = await askS3(server, { method: "GET", bucket: NAME, query: { versions: "", prefix: "pgbackrest/backup/" } }, reader);
+  expect(listed.status).toBe(200);
+  const marker = /<DeleteMarker>.*?<VersionId>([^<]+)<\/VersionId>/s.exec(listed.text)?.[1] ?? "";
+  const version = /<Version>.*?<VersionId>([^<]+)<\/VersionId>/s.exec(listed.text)?.[1] ?? "";
+  expect(await statusOf(reader, { method: "GET", key, query: { versionId: version } })).toBe(200);
+  expect(await statusOf(reader, { method: "PUT", key, body: "x" })).toBe(403);
+  expect(await statusOf(reader, { method: "DELETE", key })).toBe(403);
+  expect(await statusOf(reader, { method: "DELETE", key, query: { versionId: version } })).toBe(403);
+  expect(await statusOf(recovery, { method: "DELETE", key, query: { versionId: marker } })).toBe(204);
+  expect((await askS3(server, { method: "GET", bucket: NAME, key }, reader)).text).toBe("second");
+});
+
+test("S3: a preview shows a new lock, and the update locks what is written from then on, against every key", async () => {
+  const locked: S3RepositoryArgs = { ...S3, immutableDays: 30 };
+  const { changes, text } = await preview(await openS3(locked));
+  expect(changes).toEqual({ same: 15, create: 1, update: 2 });
+  expect(text).toMatch(/noncurrentDays: 14 => 31/);
+  const changed = await up(await openS3(locked));
+  expect(changed.changes).toEqual({ same: 15, create: 1, update: 2 });
+  expect(changed.outputs["target"]?.value).toMatchObject({ facts: { undeleteDays: 31, immutableDays: 30, lockMode: "governance" } });
+  const key = "pgbackrest/archive/main/archive.info";
+  expect(await statusOf(keysOf(changed, "writer"), { method: "PUT", key, body: "locked" })).toBe(200);
+  expect(await statusOf(keysOf(changed, "recovery"), { method: "DELETE", key, query: { versionId: await versionOf(key) } })).toBe(403);
+  // Days that are taken back lock nothing new, and leave what is locked.
+  await up(await openS3({ ...S3, immutableDays: 0 }));
+  expect(aws.only("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration").inputs).toEqual({
+    bucket: NAME,
+    region: "eu-central-1",
+    objectLockEnabled: "Enabled",
+  });
+});
+
+const UNLOCKED: S3RepositoryArgs = { ...S3, immutableDays: 0 };
+
+test("S3: what was changed by hand shows in a refresh, and the next update puts it right", async () => {
+  aws.changeByHand(aws.only(LIFECYCLE), { rules: [{ id: "tidy", status: "Enabled", filter: {}, expiration: { days: 30 } }] });
+  aws.deleteByHand(aws.only(POLICY));
+  const stack = await openS3(UNLOCKED);
+  const refreshed = await stack.refresh();
+  printed.push(refreshed.stdout);
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 16, update: 1, delete: 1 });
+  expect(refreshed.stdout).toMatch(/BucketLifecycleConfiguration.*rules/);
+  expect((await up(stack)).changes).toEqual({ same: 16, update: 1, create: 1 });
+  expect(textOf(aws.only(LIFECYCLE).inputs["rules"])).not.toContain("tidy");
+  expect(textOf(aws.only(POLICY).inputs["policy"])).toContain("aws:SecureTransport");
+});
+
+test("S3: new keys are made before the old ones are deleted", async () => {
+  const before = aws.calls.length;
+  const old = keysOf(made, "writer");
+  const rotated = await up(await openS3({ ...UNLOCKED, credentials: { create: { reader: true, recovery: true, rotationTrigger: "2026-11" } } }));
+  expect(changesOf(aws, before)).toEqual([...Array<string>(3).fill(`create ${KEY}`), ...Array<string>(3).fill(`delete ${KEY}`)]);
+  const key = "pgbackrest/backup/main/backup.info";
+  expect(await statusOf(keysOf(rotated, "writer"), { method: "GET", key })).toBe(200);
+  expect(await statusOf(old, { method: "GET", key })).toBe(403);
+});
+
+test("S3: a destroy is refused while the bucket is protected, and then leaves it with its backups and settings, without keys", async () => {
+  const args: S3RepositoryArgs = { ...UNLOCKED, credentials: { create: {} } };
+  expect(await failureOf((await openS3(args)).destroy())).toContain("protected");
+  expect(aws.only(BUCKET).id).toBe(NAME);
+  const stack = await openS3(args, { protect: false });
+  const last = await up(stack);
+  await destroy(stack);
+  expect(aws.all(KEY)).toEqual([]);
+  expect(aws.all().map(({ type }) => type)).toEqual(expect.arrayContaining([BUCKET, LIFECYCLE, POLICY]));
+  expect((await askS3(server, { method: "GET", bucket: NAME, key: "pgbackrest/backup/main/backup.info" })).text).toBe("second");
+  expect(await statusOf(keysOf(last, "writer"), { method: "GET", key: "pgbackrest/backup/main/backup.info" })).toBe(403);
+});
+
+test("S3: a bucket that exists is taken over by import, keeps what is not ours, and stays whatever is destroyed", async () => {
+  aws.changeByHand(aws.only(BUCKET), { tags: { team: "shop" } });
+  for (const { id, type } of aws.all().filter((held) => held.type !== BUCKET)) aws.deleteByHand({ type, id, inputs: {}, outputs: {} });
+  const count = aws.calls.length;
+  const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, takeOver: true } } };
+  const stack = await openS3(args, { protect: false, retainOnDelete: false }, "taken");
+  expect((await up(stack)).changes).toEqual({ create: 10, import: 1 });
+  expect((await up(stack)).changes).toEqual({ same: 11 });
+  expect(aws.only(BUCKET).inputs["tags"]).toEqual({ team: "shop" });
+  expect(textOf(aws.only(LIFECYCLE).inputs["rules"])).toContain("pgbackstop-replaced-versions");
+  await destroy(stack);
+  expect(changesOf(aws, count).filter((call) => call.endsWith(BUCKET))).toEqual([]);
+  expect(aws.only(BUCKET).id).toBe(NAME);
+});
+
+test("S3: without take-over only a user is made; what the bucket does is what is told of it", async () => {
+  const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, facts: { versioning: true, undeleteDays: 90 } } } };
+  const stack = await openS3(args, {}, "shared");
+  const { changes, outputs } = await up(stack);
+  expect(changes).toEqual({ create: 5 });
+  expect(outputs["target"]?.value).toMatchObject({ facts: { versioning: true, undeleteDays: 90 } });
+});
+
+test("S3: roles in the place of keys: a service account's token, Pod Identity, the machine", async () => {
+  const oidcProviderArn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
+  const pod = { namespace: "db", serviceAccount: "orders" };
+  const make = async (credentials: S3RepositoryArgs["credentials"]): Promise<Changed> => {
+    const stack = await openS3({ region: "eu-central-1", bucket: { existing: { name: NAME } }, ...(credentials && { credentials }) }, {}, "shared");
+    return up(stack);
+  };
+  const irsa = await make({ role: { irsa: { oidcProviderArn, ...pod } } });
+  expect(irsa.outputs["target"]?.value).toMatchObject({ keyType: "web-id" });
+  expect(irsa.outputs["writer"]?.value).toBeUndefined();
+  expect(irsa.outputs["roleArn"]?.value).toBe(aws.only("aws:iam/role:Role").outputs["arn"]);
+  expect(textOf(aws.only("aws:iam/role:Role").inputs["assumeRolePolicy"])).toContain("system:serviceaccount:db:orders");
+  expect((await make({ role: { podIdentity: { clusterName: "prod", ...pod } } })).outputs["target"]?.value).toMatchObject({ keyType: "pod-id" });
+  expect(aws.only("aws:eks/podIdentityAssociation:PodIdentityAssociation").inputs).toMatchObject({ clusterName: "prod", ...pod });
+  const machine = await make({ instanceRole: { roleName: "db-host" } });
+  expect(machine.outputs["target"]?.value).toMatchObject({ keyType: "auto" });
+  expect(aws.all("aws:iam/role:Role")).toEqual([]);
+  expect(aws.only("aws:iam/rolePolicy:RolePolicy").inputs).toMatchObject({ role: "db-host", policy: machine.outputs["writerPolicy"]?.value });
+});
+
+test("R2: an update makes bucket, rules and tokens for that bucket alone; a second one changes nothing", async () => {
+  const { changes, outputs } = await up(await openR2());
+  expect(changes).toEqual({ create: 6 });
+  expect(cloudflare.only(R2_BUCKET).inputs).toEqual({ accountId: ACCOUNT, name: NAME, jurisdiction: "eu", location: "weur" });
+  expect(cloudflare.only(R2_LIFECYCLE).inputs).toMatchObject({
+    jurisdiction: "eu",
+    rules: [
+      { id: "Default Multipart Abort Rule", abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 604_800 } } },
+      { id: "pgbackstop-unfinished-uploads", abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 172_800 } } },
+    ],
+  });
+  const [writer, reader] = cloudflare.all(TOKEN).toSorted((left) => (textOf(left.inputs["name"]).endsWith("writer") ? -1 : 1));
+  const resources = `{"com.cloudflare.edge.r2.bucket.${ACCOUNT}_eu_${NAME}":"*"}`;
+  expect(writer?.inputs["policies"]).toEqual([{ effect: "allow", permissionGroups: [{ id: "2efd5506f9c8494dacb1fa10a3e7d5b6" }], resources }]);
+  expect(reader?.inputs["policies"]).toEqual([{ effect: "allow", permissionGroups: [{ id: "6a018a9f2fc74eb6b293b0c548f38b39" }], resources }]);
+  const secretAccessKey = createHash("sha256").update(textOf(writer?.outputs["value"])).digest("hex");
+  expect([outputs["writerId"], outputs["writerKey"]]).toEqual([
+    { value: writer?.id, secret: true },
+    { value: secretAccessKey, secret: true },
+  ]);
+  expect(outputs["target"]?.value).toMatchObject({ region: "auto", uriStyle: "path", quirks: "r2", facts: { versioning: false } });
+  expect(outputs["restoreEndpoint"]?.value).toBe(`https://${ACCOUNT}.eu.r2.cloudflarestorage.com`);
+  expect([outputs["monthlyCostUsd"]?.value, outputs["pricesAsOf"]?.value]).toEqual([1.46, "2026-11-20"]);
+  expect((await up(await openR2())).changes).toEqual({ same: 6 });
+});
+
+test("R2: a rule that deletes shows in a refresh and goes; new tokens come before the old ones go", async () => {
+  cloudflare.changeByHand(cloudflare.only(R2_LIFECYCLE), { rules: [{ id: "tidy", enabled: true, deleteObjectsTransition: {} }] });
+  const stack = await openR2();
+  const refreshed = await stack.refresh();
+  printed.push(refreshed.stdout);
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 5, update: 1 });
+  expect((await up(stack)).changes).toEqual({ same: 5, update: 1 });
+  expect(textOf(cloudflare.only(R2_LIFECYCLE).inputs["rules"])).not.toContain("tidy");
+  const count = cloudflare.calls.length;
+  await up(await openR2({ ...R2, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
+  const order = [`create ${TOKEN}`, `create ${TOKEN}`, `delete ${TOKEN}`, `delete ${TOKEN}`];
+  expect(changesOf(cloudflare, count)).toEqual(order);
+});
+
+test("R2: no identifier of a right is guessed", async () => {
+  cloudflare.plan("invoke", { type: GROUPS, message: "403 Forbidden: 9109 Unauthorized to access requested resource" });
+  const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview());
+  expect(failure).toContain(`Cloudflare does not tell the permission groups of account ${ACCOUNT}: `);
+  expect(failure).toContain("or make a token in the dashboard and set credentials.keys");
+  expect(changesOf(cloudflare, 0).filter((call) => call === `create ${TOKEN}`)).toHaveLength(4);
+});
+
+test("R2: the bucket stays when everything else goes, and is taken over by import", async () => {
+  const args: R2RepositoryArgs = { ...R2, credentials: { create: {} } };
+  const stack = await openR2(args, { protect: false });
+  await up(stack);
+  await destroy(stack);
+  expect(cloudflare.all(TOKEN)).toEqual([]);
+  expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
+  const existing: R2RepositoryArgs = { ...args, bucket: { existing: { name: NAME, takeOver: true } } };
+  const taken = await openR2(existing, { protect: false, retainOnDelete: false }, "taken-r2");
+  expect((await up(taken)).changes).toEqual({ create: 4, import: 1 });
+  expect((await up(taken)).changes).toEqual({ same: 5 });
+  await destroy(taken);
+  expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
+});
+
+test("no key, no token and no passphrase is in the states or in what the engine printed", () => {
+  const all = [...secrets];
+  expect(all.length).toBeGreaterThan(8);
+  expect(findSecrets(join(place.folder, "state"), all)).toEqual([]);
+  expect(holdsSecret(printed.join("\n"), all)).toBe(false);
+  // The search sees what is there: the states name the bucket.
+  expect(findSecrets(join(place.folder, "state"), [NAME]).length).toBeGreaterThan(0);
+});
