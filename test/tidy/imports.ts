@@ -115,6 +115,7 @@ export const ROOMS: readonly Room[] = [
   },
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
   { prefix: "components/internal/cloudPackages", mayImport: [], packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"] },
+  { prefix: "components/policy", mayImport: ["components/plan"], packages: ["@pulumi/policy"] },
   { prefix: "examples", mayImport: ["components"], packages: ["@pulumi/pulumi", "pgbackstop"] },
   { prefix: "tools", mayImport: ["runtime", "components", "examples", "test/harness", "test/bench"], packages: ["*"] },
   { prefix: "test", mayImport: ["runtime", "components", "examples", "tools"], packages: ["*"] },

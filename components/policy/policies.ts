@@ -1,0 +1,106 @@
+/**
+ * The rules for stacks without this package's components, as policies: one for each code, so that each has a level of enforcement of its own
+ * and can be switched off by its name. Resources come as plain values; what is not known yet is left alone, as in plans.
+ */
+import type { EnforcementLevel, PolicyResource, ReportViolation, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
+import { FINDINGS, type Finding, findingText, type Severity } from "../plan/findings";
+import { checkCloudResource } from "../plan/rules/buckets";
+import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
+import { findRuleText } from "../plan/ruleTexts";
+import { unknownMarker } from "../plan/unknown";
+
+export interface BackupPolicyOptions {
+  /** What a finding of a severity does. @default mandatory for errors, advisory for warnings and notes */
+  enforcement?: { error?: EnforcementLevel; warning?: EnforcementLevel; note?: EnforcementLevel };
+  /** Codes that are acceptable in these stacks, to the reason. Unlike in a component, errors can be silenced here: the objects are not ours. */
+  silence?: { [code: string]: string };
+  /**
+   * Parts of the names of buckets that hold backups, or of the resources that rule them: others are not judged.
+   * @default ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"]
+   */
+  bucketNames?: string[];
+}
+
+/** What the policies need of a resource of a stack. */
+type StackResource = Pick<PolicyResource, "type" | "name" | "props">;
+
+const LEVELS: Readonly<Record<Severity, EnforcementLevel>> = { error: "mandatory", warning: "advisory", note: "advisory" };
+const BUCKET_NAMES = ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"];
+/** Codes that objects of others can have. */
+export const POLICY_CODES = [
+  ...["PB003", "PB005", "PB006", "PB007", "PB008", "PB009", "PB011", "PB012", "PB027", "PB028", "PB033", "PB043", "PB050", "PB052", "PB054"],
+  ...["PB058", "PB059", "PB060", "PB061", "PB070", "PB071", "PB072", "PB073", "PB074", "PB075", "PB076", "PB077", "PB078", "PB079", "PB085"],
+  ...["PB086", "PB087", "PB088", "PB089", "PB090", "PB091", "PB092", "PB093", "PB094", "PB095", "PB096"],
+] as const satisfies readonly (keyof typeof FINDINGS)[];
+
+/** One policy a code, named by it. @throws Error for a code in `silence` that no policy has, or without a reason */
+export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceValidationPolicy & StackValidationPolicy)[] {
+  const silence = options.silence ?? {};
+  for (const [code, reason] of Object.entries(silence)) {
+    if (!POLICY_CODES.some((known) => known === code)) throw new Error(`silence: "${code}" is no code of these policies`);
+    if (reason.trim() === "") throw new Error(`silence: ${code} is silenced without a reason`);
+  }
+  const bucketNames = options.bucketNames ?? BUCKET_NAMES;
+  return POLICY_CODES.map((code) => {
+    const severity = FINDINGS[code];
+    const text = findRuleText(code);
+    return {
+      name: code,
+      description: text === null ? code : `${text.what}: ${text.why}. Way out: ${text.wayOut}.`,
+      enforcementLevel: Object.hasOwn(silence, code) ? "disabled" : (options.enforcement?.[severity] ?? LEVELS[severity]),
+      validateResource: (resource, report) => reportAll(code, checkResource(resource, bucketNames), report),
+      validateStack: ({ resources }, report) => reportAll(code, checkStack(resources), report),
+    };
+  });
+}
+
+/** Findings that one resource is enough for. */
+export function checkResource({ name, props, type }: StackResource, bucketNames: readonly string[]): Finding[] {
+  const properties = plainOf(props);
+  if (type.startsWith("kubernetes:")) return checkManifest(manifestOf(type, name, properties));
+  const texts = [name, ...["bucket", "bucketName"].map((field) => textOf(properties, field))];
+  if (!bucketNames.some((part) => texts.some((text) => text.toLowerCase().includes(part.toLowerCase())))) return [];
+  return checkCloudResource({ type, name, properties });
+}
+
+/** Findings that need several resources. */
+export function checkStack(resources: readonly StackResource[]): Finding[] {
+  const objects = resources.filter(({ type }) => type.startsWith("kubernetes:"));
+  return checkManifestsTogether(objects.map(({ name, props, type }) => manifestOf(type, name, plainOf(props))));
+}
+
+function reportAll(code: string, findings: readonly Finding[], report: ReportViolation): void {
+  for (const found of findings) if (found.code === code) report(findingText(found));
+}
+
+/** The object that a resource stands for: what the program left out is in the type's token or the resource's name. */
+function manifestOf(type: string, name: string, properties: unknown): object {
+  const [, group = "", kind = ""] = type.split(":");
+  const given = typeof properties === "object" && properties !== null ? properties : {};
+  const metadata: unknown = Object.entries(given).find(([key]) => key === "metadata")?.[1];
+  return {
+    apiVersion: group.replace(/^core\//, ""),
+    kind,
+    ...given,
+    metadata: { name, ...(typeof metadata === "object" && metadata !== null ? metadata : {}) },
+  };
+}
+
+/** A copy without proxies; a value that is not known yet becomes its marker. A policy's proxy throws where such a value is read. */
+function plainOf(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const read = (key: string): unknown => {
+    try {
+      return plainOf(Reflect.get(value, key) as unknown);
+    } catch {
+      return unknownMarker(0);
+    }
+  };
+  const keys = Object.keys(value);
+  return Array.isArray(value) ? keys.map(read) : Object.fromEntries(keys.map((key) => [key, read(key)]));
+}
+
+function textOf(properties: unknown, field: string): string {
+  const value: unknown = typeof properties === "object" && properties !== null ? Object.entries(properties).find(([key]) => key === field)?.[1] : "";
+  return typeof value === "string" ? value : "";
+}

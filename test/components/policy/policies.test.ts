@@ -1,0 +1,88 @@
+/** The rules as policies: which code reports what, levels of enforcement, what is silenced, and values that are not known yet. */
+import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
+import { expect, test } from "vitest";
+import { FINDINGS } from "../../../components/plan/findings";
+import { backupPolicies, type BackupPolicyOptions, checkResource, checkStack, POLICY_CODES } from "../../../components/policy/policies";
+import * as seeds from "../plan/manifests/seeds";
+
+const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
+
+/** As the engine gives it: the type's token tells kind and version. */
+function resource(manifest: Record<string, unknown>): { type: string; name: string; props: Record<string, unknown> } {
+  const { apiVersion, kind } = manifest as { apiVersion: string; kind: string };
+  const { name } = manifest["metadata"] as { name: string };
+  return { type: `kubernetes:${apiVersion.includes("/") ? apiVersion : `core/${apiVersion}`}:${kind}`, name, props: manifest };
+}
+
+function codesOf(manifest: Record<string, unknown>): string[] {
+  return checkResource(resource(manifest), []).map((found) => found.code);
+}
+
+function levels(options: BackupPolicyOptions): Record<string, EnforcementLevel | undefined> {
+  return Object.fromEntries(backupPolicies(options).map((policy) => [policy.name, policy.enforcementLevel]));
+}
+
+test("an object is judged by what its resource says, with or without kind and version", () => {
+  expect(codesOf(seeds.SERVICE)).toEqual(["PB052"]);
+  const { apiVersion: _version, kind: _kind, ...props } = seeds.SERVICE;
+  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props }, []).map((found) => found.code)).toEqual(["PB052"]);
+  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props: {} }, []).map((found) => found.code)).toEqual(["PB052"]);
+  expect(codesOf(seeds.FROM_A_STANDBY)).toEqual(["PB070", "PB050"]);
+});
+
+test("a stack is judged as a whole", () => {
+  const stack = [seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP, seeds.BARMAN_CONTROLLER, seeds.CONTROLLER].map(resource);
+  expect(checkStack(stack).map((found) => found.code)).toEqual(["PB028", "PB086"]);
+});
+
+test("only buckets that hold backups are judged", () => {
+  const props = { bucket: "acme-pg-backups", rules: [{ status: "Enabled", expiration: { days: 30 } }] };
+  const codes = (over: object, names: string[]): string[] =>
+    checkResource({ type: LIFECYCLE, name: "rules", props: { ...props, ...over } }, names).map((found) => found.code);
+  expect(codes({}, ["backup"])).toEqual(["PB058"]);
+  expect(codes({ bucket: "acme-website" }, ["backup"])).toEqual([]);
+  expect(codes({ bucket: "acme-website" }, ["website"])).toEqual(["PB058"]);
+});
+
+test("what a proxy refuses to read is not known, and nothing is said about it", () => {
+  const spec = new Proxy(
+    { schedule: "?", method: "plugin", cluster: { name: "orders" } },
+    {
+      get: (target, key) => {
+        if (key === "schedule") throw new Error("string value at .spec.schedule can't be known during preview");
+        return Reflect.get(target, key) as unknown;
+      },
+    },
+  );
+  const manifest = { apiVersion: "postgresql.cnpg.io/v1", kind: "ScheduledBackup", metadata: { name: "daily" }, spec };
+  expect(codesOf(manifest)).toEqual([]);
+});
+
+test("errors are mandatory, the rest is advice; both can be set, and codes silenced", () => {
+  expect(levels({})).toMatchObject({ PB070: "mandatory", PB085: "advisory" });
+  const options: BackupPolicyOptions = {
+    enforcement: { error: "advisory", warning: "mandatory" },
+    silence: { PB085: "pinned by the admission controller" },
+  };
+  expect(levels(options)).toMatchObject({ PB070: "advisory", PB071: "mandatory", PB085: "disabled" });
+  expect(() => backupPolicies({ silence: { PB999: "why not" } })).toThrow('"PB999" is no code of these policies');
+  expect(() => backupPolicies({ silence: { PB085: " " } })).toThrow("without a reason");
+});
+
+test("a policy reports its own code only", async () => {
+  const reports: string[] = [];
+  const args = { ...resource(seeds.FROM_A_STANDBY), urn: "urn:x" };
+  for (const policy of backupPolicies()) {
+    const { validateResource } = policy;
+    if (typeof validateResource !== "function") throw new Error(`${policy.name} judges no resource`);
+    const report: ReportViolation = (violation) => void reports.push(`${policy.name}: ${String(violation).slice(0, 5)}`);
+    await validateResource(args as Parameters<typeof validateResource>[0], report);
+  }
+  expect(reports).toEqual(["PB050: PB050", "PB070: PB070"]);
+});
+
+test("every policy has a description with the way out, and every code is one of the findings", () => {
+  expect(new Set(POLICY_CODES).size).toBe(POLICY_CODES.length);
+  for (const policy of backupPolicies()) expect(policy.description).toContain("Way out: ");
+  expect(POLICY_CODES.filter((code) => !Object.hasOwn(FINDINGS, code))).toEqual([]);
+});

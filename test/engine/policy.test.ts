@@ -1,0 +1,82 @@
+/** The policy pack on the real engine: a stack of somebody else's objects is stopped at preview, named, and let through when mended. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import * as seeds from "../components/plan/manifests/seeds";
+import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/providerDouble";
+import { textOf, type Values } from "../harness/providerValues";
+
+/** What every official Pulumi has beside its language plugin: starts a pack with the SDK that the pack finds. */
+const ANALYZER = `#!/bin/sh
+exec node -e "require(require.resolve('@pulumi/pulumi/cmd/run-policy-pack', { paths: [process.cwd()] }))" -- run "$1" "$2"
+`;
+const TYPES = ["kubernetes:postgresql.cnpg.io/v1:ScheduledBackup", "kubernetes:core/v1:Service"];
+
+const OBJECT: ResourceSchema = {
+  required: [],
+  optional: ["apiVersion", "kind", "metadata", "spec"],
+  id: ({ metadata }) => textOf((metadata as Values)["name"]),
+};
+
+let place: ProgramFolder;
+let kubernetes: ProviderDouble;
+let pack: string;
+
+class Declared extends pulumi.CustomResource {}
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  const resources = Object.fromEntries(TYPES.map((type) => [type, OBJECT]));
+  kubernetes = await ProviderDouble.start({ name: "kubernetes", version: "4.0.0", resources });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-policy-")), { cli, passphrase: "only for this test" });
+  const programs = join(prepared.folder, "programs");
+  mkdirSync(programs);
+  writeFileSync(join(programs, "pulumi-analyzer-policy-nodejs"), ANALYZER);
+  chmodSync(join(programs, "pulumi-analyzer-policy-nodejs"), 0o755);
+  pack = join(prepared.folder, "pack");
+  mkdirSync(pack);
+  writeFileSync(join(pack, "PulumiPolicy.yaml"), "runtime: nodejs\nversion: 0.0.1\n");
+  writeFileSync(join(pack, "package.json"), '{ "name": "pack", "version": "0.0.1", "main": "index.js" }\n');
+  writeFileSync(join(pack, "index.js"), 'require("pgbackstop/policy").backupPolicyPack();\n');
+  const env = { ...prepared.env, ...engineEnvironment([kubernetes]) };
+  place = { ...prepared, env: { ...env, PATH: [programs, env["PATH"] ?? ""].join(delimiter) } };
+});
+afterAll(() => {
+  kubernetes?.stop();
+  rmSync(place?.folder ?? "", { recursive: true, force: true });
+});
+
+async function preview(objects: readonly Record<string, unknown>[]): Promise<string> {
+  const stack = await openStack(place, "prod", async () => {
+    for (const { apiVersion, kind, ...props } of objects) {
+      const { name } = props["metadata"] as { name: string };
+      const version = String(apiVersion);
+      new Declared(`kubernetes:${version.includes("/") ? version : `core/${version}`}:${String(kind)}`, name, { apiVersion, kind, ...props });
+    }
+  });
+  const { stdout, stderr } = await stack.preview({ policyPacks: [pack] }).catch((error: unknown) => ({ stdout: String(error), stderr: "" }));
+  return stdout + stderr;
+}
+
+test("mistakes stop the preview with their codes and ways out", async () => {
+  const text = await preview([seeds.SERVICE, ...seeds.FINAL_BACKUPS]);
+  expect(text).toMatch(/\[mandatory\] +PB070 +\(kubernetes:postgresql\.cnpg\.io\/v1:ScheduledBackup: immich18-daily-b2\)/);
+  expect(text).toContain("it runs 24 times a day, at minute 3 of every hour; put the seconds first");
+  expect(text).toContain("PB052 Service database/pgbackrest metadata.name");
+  expect(text).toContain("preview failed");
+});
+
+test("the same objects mended pass", async () => {
+  const [first, second] = seeds.FINAL_BACKUPS.map((object, index) => ({
+    ...object,
+    spec: { ...(object["spec"] as object), schedule: `0 0 ${3 + index} * * *` },
+  }));
+  const text = await preview([{ ...seeds.SERVICE, metadata: { name: "cnpg-pgbackrest" } }, first ?? {}, second ?? {}]);
+  expect(text).not.toMatch(/PB\d{3}/);
+  expect(text).toMatch(/✅ +pgbackstop/);
+});
