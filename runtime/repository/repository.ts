@@ -8,7 +8,7 @@ import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
 import type { BlockSettings } from "../format/blockSize";
-import { decrypt, encryptBytes } from "../format/cipher";
+import { decrypt, Encryptor, encryptBytes, SALT_SIZE_BYTES } from "../format/cipher";
 import { type CompressSpec, type CompressType, decompress } from "../format/compress";
 import type { Storage } from "../storage/storage";
 
@@ -52,9 +52,21 @@ export async function openFile(repo: Repository, path: string, pass: string | nu
   return pass === null ? stored : decrypt(stored, pass);
 }
 
-/** Writes a small file atomically, encrypted when `pass` is given. */
+/** Encrypted manifests of hundreds of thousands of files go out in pieces, so that their encryption does not stand in memory beside them. */
+const SEALED_WHOLE_SIZE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Writes a file atomically, encrypted when `pass` is given. */
 export async function writeFile(repo: Repository, path: string, plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Promise<void> {
-  await repo.storage.put(path, seal(plain, pass, ctx));
+  if (pass === null || plain.length <= SEALED_WHOLE_SIZE_BYTES_MAX) return repo.storage.put(path, seal(plain, pass, ctx));
+  await repo.storage.putStream(path, () => sealInPieces(plain, pass, ctx));
+}
+
+async function* sealInPieces(plain: Uint8Array, pass: string, ctx: Pick<Context, "random">): ByteStream {
+  const encryptor = new Encryptor(pass, ctx.random.bytes(SALT_SIZE_BYTES));
+  for (let begin = 0; begin < plain.length; begin += LIMITS.chunkSizeBytes) {
+    yield* encryptor.update(plain.subarray(begin, begin + LIMITS.chunkSizeBytes));
+  }
+  yield* encryptor.finish();
 }
 
 /** What is stored for `plain`: itself, or its encryption with a fresh salt. */

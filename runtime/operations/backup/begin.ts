@@ -18,7 +18,7 @@ import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, save
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { storedAt } from "../restore/plan";
-import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "./choose";
+import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./choose";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./plan";
 import type { Prior } from "./prior";
 import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
@@ -135,7 +135,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     prior,
     type,
     scan,
-    files: [...choices.values()].map((choice) => choice.row),
+    files: [],
     startedAtS: begin.startedAtS + one.waitSeconds,
     copyStartedAtS: begin.scannedAtS + 1 + one.waitSeconds,
     begun,
@@ -148,7 +148,8 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     blockIncr: block !== null,
     annotations: options.annotations,
   });
-  await saveManifestCopy(repo, manifest, infoPass, ctx);
+  const files = scan.files.map((file) => choices.get(file.name)?.row ?? uncopied(file));
+  await saveManifestCopy(repo, { ...manifest, files }, infoPass, ctx);
   run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
 }
 

@@ -16,9 +16,7 @@ export type Choice =
   /** The repository has it: nothing is read. */
   | { readonly kind: "keep"; readonly row: ManifestFile }
   /** Read; the same bytes keep `row`. */
-  | { readonly kind: "compare"; readonly row: ManifestFile }
-  /** `row` is that of a file not copied yet. */
-  | { readonly kind: "copy"; readonly row: ManifestFile };
+  | { readonly kind: "compare"; readonly row: ManifestFile };
 
 export interface ChooseInput {
   readonly files: readonly ScannedFile[];
@@ -30,34 +28,40 @@ export interface ChooseInput {
   readonly checkPages: boolean;
 }
 
-/** By manifest name. */
+/** By manifest name; a file that is not there is copied: in a full backup that is nearly every one. */
 export function chooseFiles(input: ChooseInput): Map<string, Choice> {
   const { prior } = input;
-  const rows = new Map(prior?.files.map((file) => [file.name, file]));
-  return new Map(
-    input.files.map((file): [string, Choice] => {
-      if (file.sizeBytes === 0 && input.bundle) return [file.name, { kind: "keep", row: emptyRow(file, input.checkPages) }];
-      const row = rows.get(file.name);
-      return [file.name, prior === null || row === undefined ? copyOf(file) : chooseKnown(file, row, prior, input.delta)];
-    }),
-  );
+  const rows = rowsByName(prior?.files ?? []);
+  const choices = new Map<string, Choice>();
+  for (const file of input.files) {
+    const row = rows.get(file.name);
+    if (file.sizeBytes === 0 && input.bundle) choices.set(file.name, { kind: "keep", row: emptyRow(file, input.checkPages) });
+    else if (prior !== null && row !== undefined) {
+      const choice = chooseKnown(file, row, prior, input.delta);
+      if (choice !== null) choices.set(file.name, choice);
+    }
+  }
+  return choices;
 }
 
-function chooseKnown(file: ScannedFile, row: ManifestFile, prior: Manifest, delta: boolean): Choice {
-  if (file.sizeBytes !== row.sizeBytes || row.sha1 === "") return copyOf(file);
+/** Null copies the file. */
+function chooseKnown(file: ScannedFile, row: ManifestFile, prior: Manifest, delta: boolean): Choice | null {
+  if (file.sizeBytes !== row.sizeBytes || row.sha1 === "") return null;
   // What a bundled backup knows as empty has no bytes anywhere that a file of its own could refer to.
-  if (file.sizeBytes === 0 && prior.bundle && row.reference === undefined) return copyOf(file);
+  if (file.sizeBytes === 0 && prior.bundle && row.reference === undefined) return null;
   const kept = referenceTo(file, row, prior.label);
   if (file.sizeBytes === 0) return { kind: "keep", row: kept };
   // The server may write pg_control twice in one second, and a backup from a standby depends on its newest content.
   if (file.name === CONTROL_FILE) return { kind: "compare", row: kept };
   if (!delta && file.modifiedAtS === row.modifiedAtS) return { kind: "keep", row: kept };
   // In one piece in memory the comparison costs nothing.
-  return delta || file.sizeBytes <= LIMITS.chunkSizeBytes ? { kind: "compare", row: kept } : copyOf(file);
+  return delta || file.sizeBytes <= LIMITS.chunkSizeBytes ? { kind: "compare", row: kept } : null;
 }
 
-function copyOf(file: ScannedFile): Choice {
-  return { kind: "copy", row: uncopied(file) };
+function rowsByName(files: readonly ManifestFile[]): ReadonlyMap<string, ManifestFile> {
+  const rows = new Map<string, ManifestFile>();
+  for (const file of files) rows.set(file.name, file);
+  return rows;
 }
 
 /** The row of a file that is not copied yet. */
@@ -75,8 +79,9 @@ export function emptyRow(file: ScannedFile, checkPages: boolean): ManifestFile {
 /** The file as it is now, its bytes where the prior backup has them. */
 export function referenceTo(file: ScannedFile, row: ManifestFile, priorLabel: string): ManifestFile {
   // By hand: taking fields out of an object with a rest pattern is slow, and there may be a million of them.
-  const { name, sizeBytes, sizeRepoBytes, sha1, sha1Repo, bundle, block, checksumPage, pageErrors } = row;
-  const { modifiedAtS, mode, user, group } = file;
+  const { sizeBytes, sizeRepoBytes, sha1, sha1Repo, bundle, block, checksumPage, pageErrors } = row;
+  // The scan's name: one string for all repositories.
+  const { name, modifiedAtS, mode, user, group } = file;
   const kept: { -readonly [K in keyof ManifestFile]: ManifestFile[K] } = {
     name,
     sizeBytes,
@@ -118,7 +123,7 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
     return `a timeline switch has occurred since the ${prior.label} backup`;
   }
   if ((archiveStart !== undefined) !== prior.options.online) return `the online option has changed since the ${prior.label} backup`;
-  const rows = new Map(prior.files.map((file) => [file.name, file]));
+  const rows = rowsByName(prior.files);
   for (const file of files) {
     const row = rows.get(file.name);
     if (row === undefined) continue;

@@ -19,7 +19,7 @@ import type { JobPool } from "../jobs";
 import { Progress } from "../progress";
 import { CONTROL_FILE } from "../restore/plan";
 import { type Batch, planBatches } from "./batches";
-import { type Choice, emptyRow, referenceTo } from "./choose";
+import { type Choice, emptyRow, referenceTo, uncopied } from "./choose";
 import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
 import type { CopyFileResult } from "./copyFile";
 import { blockPlanOf, compressOf, copyOrder, pageSegmentOf } from "./plan";
@@ -41,8 +41,8 @@ export interface CopyOptions {
 }
 
 export interface Copied {
-  /** Final rows by name, per repository key. */
-  readonly rows: ReadonlyMap<number, ReadonlyMap<string, ManifestFile>>;
+  /** Final rows, per repository key. */
+  readonly rows: ReadonlyMap<number, readonly ManifestFile[]>;
   /** Bytes read. */
   readonly sizeBytes: number;
 }
@@ -70,7 +70,7 @@ export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, opti
   await makeDirectories(run, scan);
   const needed = scan.files.filter((file) => needsReading(run, file));
   const pool = (isLittle(needed) ? deps.threadless : undefined) ?? deps.pool;
-  const copy = new Copy(run, needed, { ...deps, pool }, options, ctx);
+  const copy = new Copy(run, scan.files, needed, { ...deps, pool }, options, ctx);
   const { single, bundled } = split(
     run,
     needed.filter((file) => !(options.controlLast && file.name === CONTROL_FILE)),
@@ -117,7 +117,12 @@ class Copy {
   readonly #deps: CopyDeps;
   readonly #options: CopyOptions;
   readonly #ctx: Context;
+  /** Of all files of the cluster. */
+  readonly #files: readonly ScannedFile[];
+  /** Final ones, and those of files that may turn out unchanged. */
   readonly #rows: ReadonlyMap<number, Map<string, ManifestFile>>;
+  /** Names of files that were gone when they were to be read. */
+  readonly #gone = new Set<string>();
   readonly #nextBundleIds = new Map<number, number>();
   readonly #progress: Progress;
   readonly #saveStepBytes: number;
@@ -125,13 +130,14 @@ class Copy {
   #saving = false;
   #sizeBytes = 0;
 
-  constructor(run: BackupRun, files: readonly ScannedFile[], deps: CopyDeps, options: CopyOptions, ctx: Context) {
+  constructor(run: BackupRun, files: readonly ScannedFile[], needed: readonly ScannedFile[], deps: CopyDeps, options: CopyOptions, ctx: Context) {
     this.#run = run;
+    this.#files = files;
     this.#deps = deps;
     this.#options = options;
     this.#ctx = ctx;
     this.#rows = new Map(run.alive.map(({ repo }) => [repo.key, rowsByName(run.plan(repo.key).choices)]));
-    const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const totalBytes = needed.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.#progress = new Progress("copied", totalBytes, ctx, deps.onProgress);
     this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
   }
@@ -165,7 +171,15 @@ class Copy {
   }
 
   result(): Copied {
-    return { rows: this.#rows, sizeBytes: this.#sizeBytes };
+    return { rows: new Map(this.#run.alive.map(({ repo }) => [repo.key, this.#rowsOf(repo.key)])), sizeBytes: this.#sizeBytes };
+  }
+
+  /** Every file of the backup, also those that are not copied yet. */
+  #rowsOf(repoKey: number): ManifestFile[] {
+    const rows = this.#rows.get(repoKey);
+    const files: ManifestFile[] = [];
+    for (const file of this.#files) if (!this.#gone.has(file.name)) files.push(rows?.get(file.name) ?? uncopied(file));
+    return files;
   }
 
   #sourceOf(file: ScannedFile, bundleIds: ReadonlyMap<number, number>): BatchFile {
@@ -210,6 +224,7 @@ class Copy {
     this.#progress.add(file.sizeBytes);
     if (result.missing) {
       this.#ctx.log.detail(`skip file removed by database ${file.sourcePath}`);
+      this.#gone.add(file.name);
       for (const rows of this.#rows.values()) rows.delete(file.name);
       return;
     }
@@ -252,30 +267,27 @@ class Copy {
     const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
     if (manifest.bundle && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
     const { name, modifiedAtS, mode, user, group } = file;
-    return {
+    // By hand: an object put together by spreading takes twice the memory, and there may be a million of them.
+    const row: { -readonly [K in keyof ManifestFile]: ManifestFile[K] } = {
       name,
       sizeBytes: result.sizeBytes,
-      ...original,
       sizeRepoBytes: stored.sizeRepoBytes,
       sha1: result.sizeBytes === 0 ? SHA1_EMPTY : result.sha1,
-      ...(stored.sha1Repo === undefined ? {} : { sha1Repo: stored.sha1Repo }),
       modifiedAtS,
       mode,
       user,
       group,
-      ...(target.bundleId === null ? {} : { bundle: { id: target.bundleId, offsetBytes: stored.bundleOffsetBytes ?? 0 } }),
-      ...(target.block === null || stored.mapSizeBytes === undefined
-        ? {}
-        : {
-            block: {
-              sizeBytes: target.block.blockSizeBytes,
-              checksumSizeBytes: target.block.checksumSizeBytes,
-              mapSizeBytes: stored.mapSizeBytes,
-            },
-          }),
-      ...(checksPages && result.pagesValid !== undefined ? { checksumPage: result.pagesValid } : {}),
-      ...(checksPages && result.pageErrors !== undefined ? { pageErrors: result.pageErrors } : {}),
     };
+    if (result.sizeBytes !== file.sizeBytes) row.sizeOriginalBytes = file.sizeBytes;
+    if (stored.sha1Repo !== undefined) row.sha1Repo = stored.sha1Repo;
+    if (target.bundleId !== null) row.bundle = { id: target.bundleId, offsetBytes: stored.bundleOffsetBytes ?? 0 };
+    if (target.block !== null && stored.mapSizeBytes !== undefined) {
+      const { blockSizeBytes: sizeBytes, checksumSizeBytes } = target.block;
+      row.block = { sizeBytes, checksumSizeBytes, mapSizeBytes: stored.mapSizeBytes };
+    }
+    if (checksPages && result.pagesValid !== undefined) row.checksumPage = result.pagesValid;
+    if (checksPages && result.pageErrors !== undefined) row.pageErrors = result.pageErrors;
+    return row;
   }
 
   /** What the plan compared with, or the prior copy whose blocks all turned out the same. */
@@ -292,8 +304,7 @@ class Copy {
     this.#saving = true;
     this.#unsavedBytes = 0;
     await this.#run.forEach(async ({ repo, infoPass }) => {
-      const files = [...(this.#rows.get(repo.key)?.values() ?? [])];
-      await saveManifestCopy(repo, { ...this.#run.plan(repo.key).manifest, files }, infoPass, this.#ctx);
+      await saveManifestCopy(repo, { ...this.#run.plan(repo.key).manifest, files: this.#rowsOf(repo.key) }, infoPass, this.#ctx);
     });
     this.#saving = false;
   }

@@ -45,15 +45,15 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
   await run.forEach(async (open) => {
     const { repo, archiveId, infoPass } = open;
     const begun = run.plan(repo.key).manifest;
-    const rows = new Map(copied.rows.get(repo.key));
+    const more: ManifestFile[] = [];
     if (wal !== null) {
-      for (const row of await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)) rows.set(row.name, row);
+      more.push(...(await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)));
       for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, wal.onStandby ? STANDBY_HINTS : []);
       if (options.archiveCopy) {
-        for (const row of await copyWal(open, begun, segments, { ...wal, stoppedAtS }, ctx)) rows.set(row.name, row);
+        more.push(...(await copyWal(open, begun, segments, { ...wal, stoppedAtS }, ctx)));
       }
     }
-    const files = [...rows.values()].sort((left, right) => compareBytes(left.name, right.name));
+    const files = withRows(copied.rows.get(repo.key) ?? [], more);
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
     const manifest: Manifest = { ...begun, ...end, stoppedAtS, files };
     checkComplete(manifest);
@@ -63,6 +63,12 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
     run.complete(repo.key, manifest);
   });
   run.requireOne();
+}
+
+/** By name; what is made at the end stands in for what was copied under its name. */
+function withRows(rows: readonly ManifestFile[], more: readonly ManifestFile[]): ManifestFile[] {
+  const names = new Set(more.map((row) => row.name));
+  return [...rows.filter((row) => !names.has(row.name)), ...more].sort((left, right) => compareBytes(left.name, right.name));
 }
 
 const LINKS_AT_ONCE = 16;

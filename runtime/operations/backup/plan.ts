@@ -21,9 +21,9 @@ import type { BlockPlan } from "./fileTargets";
 
 /** What one repository gets. */
 export interface RepoPlan {
-  /** As it is when the copy begins: rows that are kept are whole, the others without checksum. */
+  /** As it is when the copy begins, but without the rows of files: they are gathered while the copy runs. */
   readonly manifest: Manifest;
-  /** By manifest name. */
+  /** By manifest name; what is not there is copied. */
   readonly choices: ReadonlyMap<string, Choice>;
   readonly bundle: BundleSpec | null;
   /** Null stores files whole. */

@@ -19,12 +19,8 @@ interface Repo {
 }
 
 function planOf(files: readonly ScannedFile[], repo: Repo): RepoPlan {
-  const choices = new Map(
-    files.map((file, index): [string, Choice] => {
-      const kind = repo.keeps > 0 && index % repo.keeps === 0 ? "keep" : "copy";
-      return [file.name, { kind, row: uncopied(file) }];
-    }),
-  );
+  const kept = files.filter((_, index) => repo.keeps > 0 && index % repo.keeps === 0);
+  const choices = new Map(kept.map((file): [string, Choice] => [file.name, { kind: "keep", row: uncopied(file) }]));
   const plan: Pick<RepoPlan, "choices" | "bundle"> = {
     choices,
     bundle: repo.sizeBytes === null ? null : { sizeBytes: repo.sizeBytes, limitBytes: repo.limitBytes },
