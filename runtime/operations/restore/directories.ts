@@ -34,10 +34,10 @@ export async function prepareDirectories(manifest: Manifest, layout: RestoreLayo
   if (!options.overwrite) await requireNoLinkedFiles(layout);
   await removeControl(layout, ctx);
   if (options.overwrite) {
-    const wanted = wantedOf(manifest, layout, options.owners);
+    const scope = { wanted: wantedOf(manifest, layout), kept, owners: options.owners, ctx };
     for (const root of present) {
       ctx.log.info(`remove invalid files/links/paths from '${root}'`);
-      await clean(root, { wanted, kept, ctx });
+      await clean(root, scope);
     }
   }
   await makePaths(manifest, layout, options, ctx);
@@ -97,30 +97,27 @@ async function removeControl(layout: RestoreLayout, ctx: Context): Promise<void>
   await syncDirectory(dirname(path));
 }
 
-interface Wanted {
-  readonly kind: "file" | "directory" | "link";
-  readonly mode: number | null;
-  readonly sizeBytes: number | null;
-  readonly destination: string | null;
-  readonly owner: Owner | null;
+/** A row of the manifest, or a link of the layout: nothing is made for each of hundreds of thousands of files but its path. */
+type Wanted = ManifestFile | ManifestPath | PlannedLink;
+
+function kindOf(wanted: Wanted): "file" | "directory" | "link" {
+  if ("destination" in wanted) return "link";
+  return "sizeBytes" in wanted ? "file" : "directory";
 }
 
 /** What shall be where, by absolute path. */
-function wantedOf(manifest: Manifest, layout: RestoreLayout, owners: Owners): ReadonlyMap<string, Wanted> {
+function wantedOf(manifest: Manifest, layout: RestoreLayout): ReadonlyMap<string, Wanted> {
   const wanted = new Map<string, Wanted>();
-  const add = (row: ManifestFile | ManifestPath, more: Pick<Wanted, "kind" | "sizeBytes">): void => {
-    wanted.set(layout.locate(row.name), { ...more, mode: row.mode, destination: null, owner: owners.of(row) });
-  };
-  for (const path of restoredPaths(manifest)) add(path, { kind: "directory", sizeBytes: null });
-  for (const file of manifest.files) if (file.name !== CONTROL_FILE) add(file, { kind: "file", sizeBytes: file.sizeBytes });
-  for (const link of layout.links)
-    wanted.set(link.path, { kind: "link", mode: null, sizeBytes: null, destination: link.destination, owner: owners.of(link) });
+  for (const path of restoredPaths(manifest)) wanted.set(layout.locate(path.name), path);
+  for (const file of manifest.files) if (file.name !== CONTROL_FILE) wanted.set(layout.locate(file.name), file);
+  for (const link of layout.links) wanted.set(link.path, link);
   return wanted;
 }
 
 interface CleanScope {
   readonly wanted: ReadonlyMap<string, Wanted>;
   readonly kept: ReadonlySet<string>;
+  readonly owners: Owners;
   readonly ctx: Context;
 }
 
@@ -132,34 +129,35 @@ async function clean(directory: string, scope: CleanScope): Promise<void> {
     const info = await lstat(path);
     const found = info.isDirectory() ? "directory" : info.isSymbolicLink() ? "link" : "file";
     const wanted = scope.wanted.get(path);
-    if (wanted === undefined || wanted.kind !== found || (found === "file" && !info.isFile())) {
+    if (wanted === undefined || kindOf(wanted) !== found || (found === "file" && !info.isFile())) {
       scope.ctx.log.detail(`remove invalid ${found === "directory" ? "path" : found} '${path}'`);
       await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
         throw systemError("fileRemove", `remove '${path}'`, path, error);
       });
       continue;
     }
-    await fit(path, info, wanted, scope.ctx);
+    await fit(path, info, wanted, scope);
     if (found === "directory") await clean(path, scope);
   }
 }
 
-async function fit(path: string, info: Stats, wanted: Wanted, ctx: Context): Promise<void> {
-  if (wanted.kind === "link") {
+async function fit(path: string, info: Stats, wanted: Wanted, { owners, ctx }: CleanScope): Promise<void> {
+  if ("destination" in wanted) {
     if ((await readlink(path)) === wanted.destination) return;
     ctx.log.detail(`remove link '${path}' because destination changed`);
     return rm(path);
   }
-  if (wanted.owner !== null && (info.uid !== wanted.owner.uid || info.gid !== wanted.owner.gid)) {
+  const owner = owners.of(wanted);
+  if (owner !== null && (info.uid !== owner.uid || info.gid !== owner.gid)) {
     ctx.log.detail(`update ownership for '${path}'`);
-    await chown(path, wanted.owner.uid, wanted.owner.gid);
+    await chown(path, owner.uid, owner.gid);
   }
-  if (wanted.mode !== null && (info.mode & 0o7777) !== wanted.mode) {
+  if ((info.mode & 0o7777) !== wanted.mode) {
     ctx.log.detail(`update mode for '${path}' to ${renderMode(wanted.mode)}`);
     await chmod(path, wanted.mode);
   }
   // A relation that has grown since the backup may still begin with what the backup has.
-  if (wanted.sizeBytes !== null && info.size > wanted.sizeBytes) await truncate(path, wanted.sizeBytes);
+  if ("sizeBytes" in wanted && info.size > wanted.sizeBytes) await truncate(path, wanted.sizeBytes);
 }
 
 async function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: PrepareOptions, ctx: Context): Promise<void> {

@@ -6,14 +6,13 @@
  */
 import { lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { runWeighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest, ManifestFile } from "../../format/manifest";
-import { renderManifest } from "../../format/manifest";
+import { renderManifestBytes } from "../../format/manifest";
 import { invalidateCheckpoint } from "../../format/pgControl";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { isMissing, systemError } from "../../local/systemError";
@@ -96,7 +95,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   await clearSpool(options.spoolPath);
   // What an interrupted restore is recognised by; the passphrase stays in the repository.
   const { cipherPass: _, ...marker } = manifest;
-  await atomicWrite(`${layout.dataDirectory}/backup.manifest`, utf8(renderManifest(marker)), { mode: 0o600 });
+  await atomicWrite(`${layout.dataDirectory}/backup.manifest`, renderManifestBytes(marker), { mode: 0o600 });
   const sizeBytes = await restoreFiles(plan, deps.pool, ctx);
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
