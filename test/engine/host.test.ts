@@ -138,7 +138,7 @@ test("a second update changes nothing: no inode, no time, no restart", async () 
   expect(host.restarts).toBe(1);
 });
 
-test("a changed argument shows as the change of one file, and only that file is written", async () => {
+test("a changed schedule shows as the change of its timer and of what check expects, and only these files are written", async () => {
   const before = host.fingerprint();
   const settings = host.settings({ schedules: { full: { cron: "45 3 * * 6", timeZone: "Europe/Berlin" } } });
   const stack = await open(settings);
@@ -148,7 +148,7 @@ test("a changed argument shows as the change of one file, and only that file is 
   expect((await up(stack)).changes).toEqual({ same: 5, update: 2 });
   const after = host.fingerprint();
   const changed = Object.keys(after).filter((path) => after[path] !== before[path]);
-  expect(changed).toEqual(["units/pgbackstop-main-full.timer"]);
+  expect(changed).toEqual(["etc/pgbackstop.json", "units/pgbackstop-main-full.timer"]);
   await up(await open());
 });
 
