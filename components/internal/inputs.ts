@@ -30,6 +30,11 @@ export function fillKnown(known: unknown, later: ReadonlyMap<string, pulumi.Outp
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, later)]));
 }
 
+/** An input that a check has found to be plain text; empty for any other. */
+export function plainText(input: pulumi.Input<string> | undefined): string {
+  return typeof input === "string" ? input : "";
+}
+
 function withMarkers(value: unknown, later: Map<string, pulumi.Output<unknown>>): unknown {
   if (pulumi.Output.isInstance(value) || value instanceof Promise) {
     const marker = unknownMarker(later.size);

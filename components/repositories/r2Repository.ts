@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
-import { splitKnown } from "../internal/inputs";
+import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { checkKeyPrefix } from "../plan/bucketChecks";
@@ -229,7 +229,7 @@ function createBucket(
   const location = create?.location === undefined ? {} : { location: create.location };
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
   const imported = {
-    import: `${String(accountId)}/${String(existing?.name)}/${jurisdiction}`,
+    import: `${plainText(accountId)}/${plainText(existing?.name)}/${jurisdiction}`,
     // Cloudflare tells what it chose; that is no change.
     ignoreChanges: ["location", "storageClass"],
   };

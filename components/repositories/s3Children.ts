@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "../internal/children";
 import type { Aws } from "../internal/cloudPackages";
+import { plainText } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/awsPolicies";
 import type { S3RepositoryPlan } from "../plan/s3";
@@ -55,7 +56,7 @@ export function createBucket(
 
 /** Amazon finds a bucket of another region than the provider's by `name@region`. What is not ours of it stays as it is. */
 function importOf({ bucket, region }: S3RepositoryArgs): pulumi.CustomResourceOptions {
-  const name = String(bucket.existing?.name);
+  const name = plainText(bucket.existing?.name);
   return {
     import: typeof region === "string" ? `${name}@${region}` : name,
     ignoreChanges: ["tags", "forceDestroy", "objectLockEnabled", "bucketNamespace"],
