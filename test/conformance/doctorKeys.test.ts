@@ -1,0 +1,79 @@
+/** What keys of different rights can do with a bucket that keeps versions, as `doctor` tells it. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Secret } from "../../runtime/base/secret";
+import type { RepoConfig } from "../../runtime/config/types";
+import { openStorage } from "../../runtime/storage/open";
+import type { Storage } from "../../runtime/storage/storage";
+import { findVersitygw } from "../../tools/parts/goTools";
+import { S3Server } from "../../tools/parts/s3Server";
+import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
+import { liveAws } from "../harness/liveBucket";
+import { s3Repo } from "../harness/repositories";
+import { tellS3 } from "../harness/s3Requests";
+
+const KIB = 1024;
+
+describe("a bucket", async () => {
+  if ((await findVersitygw()) === null) {
+    test.skip("versitygw is not built: npm test -- --all builds it", () => undefined);
+    return;
+  }
+  let server: S3Server;
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
+    const body = '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
+    await tellS3(server, { method: "PUT", bucket: server.bucket, query: { versioning: "" }, body });
+  });
+  afterAll(async () => server?.remove());
+
+  const open = (keys: Partial<NonNullable<RepoConfig["s3"]>> = {}): Storage => openStorage(s3Repo(server, { s3: keys }), deps);
+  const largeSizeBytes = 5 * KIB * KIB + KIB;
+
+  /** Keys of a new user with this policy for the bucket. */
+  async function keysOf(name: string, actions: readonly string[]): Promise<{ key: Secret; keySecret: Secret }> {
+    const aws = liveAws(server);
+    const resources = [`arn:aws:s3:::${server.bucket}`, `arn:aws:s3:::${server.bucket}/*`];
+    const policy = JSON.stringify({ Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: actions, Resource: resources }] });
+    await aws["aws:iam/user:User"]?.create?.({ name });
+    await aws["aws:iam/userPolicy:UserPolicy"]?.create?.({ name: "rights", user: name, policy });
+    const made = (await aws["aws:iam/accessKey:AccessKey"]?.create?.({ user: name })) as { id: string; outputs: { secret: string } };
+    return { key: new Secret(made.id), keySecret: new Secret(made.outputs.secret) };
+  }
+
+  test("an administrator's key can do too much: it deletes versions", async () => {
+    const storage = open();
+    const found = await doctor(storage, largeSizeBytes);
+    const more = ["ok tls", "ok clock", "ok pages", "ok abort-upload", "warn versions"];
+    expect(verdicts(found)).toEqual([...GOOD.map((name) => `ok ${name}`), ...more]);
+    expect(found.facts.at(-1)?.text).toContain("this key can delete versions");
+    expect(found.error).toBeNull();
+    for await (const left of storage.list("", { recursive: true })) throw new Error(left.path);
+    await storage.close();
+  });
+
+  test("a writer's key writes, replaces and removes, and cannot delete versions", async () => {
+    const actions = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
+    const storage = open(await keysOf("writer", actions));
+    const found = await doctor(storage, largeSizeBytes);
+    expect(found.facts.filter((fact) => fact.verdict !== "ok")).toEqual([]);
+    expect(found.facts.at(-1)?.text).toBe("versions are kept, and this key cannot delete them");
+    await storage.close();
+  });
+
+  test("a reader's key lists and cannot write", async () => {
+    const storage = open(await keysOf("reader", ["s3:ListBucket", "s3:GetObject"]));
+    const found = await doctor(storage, largeSizeBytes);
+    expect(verdicts(found)).toEqual([
+      "ok list",
+      "fail write",
+      "ok missing",
+      "ok tls",
+      "ok clock",
+      "fail pages",
+      "fail abort-upload",
+      "fail versions",
+    ]);
+    expect(found.error?.exitCode).toBe(105);
+    await storage.close();
+  });
+});
