@@ -121,15 +121,25 @@ const order = fc.shuffledSubarray([...KEYS], { minLength: KEYS.length, maxLength
 const halfDead = (writes: number): fc.Arbitrary<Death | null> =>
   fc.option(
     fc.record({ after: even(writes), isAtHeart: fc.constant(false), leaves: fc.constantFrom("nothing", "half", "all"), powerLost: fc.boolean() }),
-    { freq: 1 },
+    { freq: 2 },
   );
 
-/** A backup that one repository has and another one lacks is synced, sometimes from damaged bytes, sometimes by a run that dies and one after it. */
+/**
+ * A backup that one repository has and another one lacks is synced, sometimes from damaged bytes, sometimes by a run that dies and one after
+ * it. Often from the repository without compression: nothing but their checksum guards its bytes.
+ */
 const lackingBackup: fc.Arbitrary<Step[]> = fc
-  .record({ order, seed: even(100_000), type, damages: fc.array(damage, { maxLength: 3 }), all: fc.boolean(), died: halfDead(80) })
-  .map(({ order: [from = 1, to = 2], seed, type: one, damages, all, died }) => [
+  .record({
+    order: fc.oneof(order, fc.constantFrom<Key[]>([1, 2], [1, 3])),
+    seeds: fc.array(even(100_000), { minLength: 1, maxLength: 4 }),
+    type,
+    damages: fc.array(damage, { maxLength: 4 }),
+    all: fc.boolean(),
+    died: halfDead(80),
+  })
+  .map(({ order: [from = 1, to = 2], seeds, type: one, damages, all, died }) => [
     ...allUp,
-    { kind: "write", seed },
+    ...seeds.map((seed): Step => ({ kind: "write", seed })),
     backupOf(one, [from]),
     ...damages.map((each): Step => ({ kind: "corrupt", key: from, damage: each, part: "backup" })),
     { kind: "sync", from, to, all, death: died },
