@@ -37,7 +37,7 @@ test("NAS and R2: files, timers and an encrypted second repository, and no findi
     host: { nodePath: await ensureNode() },
   };
   const { stdout } = await (await openStack(place, "nas-r2", async () => program(settings))).preview({ diff: true });
-  for (const place of ["/mnt/nas-backup/pgbackrest", "s3://nix-homelab-prod-servers/forge/pgbackrest"]) expect(stdout).toContain(`"${place}"`);
+  for (const location of ["/mnt/nas-backup/pgbackrest", "s3://nix-homelab-prod-servers/forge/pgbackrest"]) expect(stdout).toContain(`"${location}"`);
   expect(stdout).toMatch(/provider *: "r2"/);
   for (const type of ["full", "diff", "incr"]) expect(stdout).toContain(`/etc/systemd/system/pgbackstop-main-${type}.timer`);
   expect(stdout).toContain("archive_timeout");
