@@ -86,6 +86,7 @@ export const FINDINGS = {
   PB066: "error",
   PB067: "error",
   PB068: "error",
+  PB069: "error",
   PB070: "error",
   PB071: "warning",
   PB072: "warning",

@@ -134,6 +134,7 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
   PB066: rule("a role of Amazon at another provider", "it does not know Amazon's keys", "`credentials`"),
   PB067: rule("a Secret of Kubernetes for a host", "it cannot be read there", "`credentials`"),
   PB068: rule("keys and an existing Secret", "each says how to sign", "one of them"),
+  PB069: rule("a schedule for some of three or more repositories", "one run goes to all of them or to one", "leave `repositories` out, or name one"),
   PB070: rule(
     "a schedule of five fields in a ScheduledBackup",
     "CloudNativePG reads the first field as seconds: `0 3 * * *` runs 24 times a day",

@@ -61,7 +61,7 @@ function unitFile(plan: HostPlan, schedule: Schedule, kind: string, text: string
 
 /** A oneshot service that takes one backup into all repositories. */
 function renderService(plan: HostPlan, schedule: Schedule): string {
-  const command = [...runtimeArgv(plan), "backup", `--type=${schedule.type}`];
+  const command = [...runtimeArgv(plan), "backup", `--type=${schedule.type}`, ...repoWords(plan, schedule)];
   return lines([
     HEAD,
     "[Unit]",
@@ -85,6 +85,11 @@ function renderService(plan: HostPlan, schedule: Schedule): string {
       .map(systemdWord)
       .join(" ")}`,
   ]);
+}
+
+/** One repository is named, all of them are the default; rules/schedules.ts refuses what lies between. */
+function repoWords(plan: HostPlan, { repoKeys }: Schedule): string[] {
+  return repoKeys.length < plan.repositories.length ? repoKeys.map((key) => `--repo=${key}`) : [];
 }
 
 /** The timer: each line of the schedule with its zone, the same delay every time, missed runs made up for. */

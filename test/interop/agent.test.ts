@@ -126,7 +126,7 @@ describe("the agent", async () => {
       exitCode: 103,
       stdout: expect.stringContaining("were dropped because of archive-push-queue-max"),
     });
-    await waitFor("the backup behind the gap", 60_000, async () => ((await droppedCounts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor("the backup behind the gap", 180_000, async () => ((await droppedCounts()).every((count) => count === 0) ? true : null), 500);
     expect(agent.log()).toMatch(/WARN: taking a backup into repo1, repo2|WARN: taking a backup into repo\d/);
     const after = (await info()).backup;
     expect(after.length).toBeGreaterThan(backups);

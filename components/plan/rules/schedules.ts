@@ -43,6 +43,9 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
     const fact = strangers.length > 0 ? `${strangers.join(", ")} is no repository of this database` : "no repository is named";
     found.push(finding("PB026", `${path}.repositories`, fact, `name some of ${names.join(", ")}, or leave it out for all`));
+  } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
+    const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup goes to all of them or to one`;
+    found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out, or name one"));
   }
   return found;
 }

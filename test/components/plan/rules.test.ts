@@ -139,6 +139,14 @@ const FULL = { cron: "0 2 * * 0" };
 test.each<[string, Partial<HostSettings>, string[]]>([
   ["six fields", schedules({ full: { cron: "0 0 3 * * *" } }), ["PB011 schedules.full.cron"]],
   ["a schedule for a stranger", schedules({ full: { ...FULL, repositories: ["repo9"] } }), ["PB026 schedules.full.repositories"]],
+  [
+    "a schedule for two of three",
+    {
+      repositories: { repo1: NAS, repo2: BUCKET, repo3: R2 },
+      schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 4 * * *", repositories: ["repo1", "repo2"] } },
+    },
+    ["PB069 schedules.incr.repositories"],
+  ],
   ["a schedule for nobody", schedules({ full: { ...FULL, repositories: [] } }), ["PB026 schedules.full.repositories"]],
   [
     "the crontab of a tutorial: full, diff and hourly incr all at 02:00",

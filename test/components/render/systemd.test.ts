@@ -12,6 +12,14 @@ if (!hasSystemd) console.warn("\n*** systemd-analyze is not on PATH: the units a
 
 const renderUnits = (of: ReturnType<typeof plan>): RenderedFile[] => [...renderServices(of), ...renderTimers(of)];
 
+test("a schedule for one repository names it, one for all names none", () => {
+  const services = renderServices(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 4 * * *", repositories: ["repo2"] } } }));
+  expect(services.map(({ text }) => /backup .*$/m.exec(text.slice(text.indexOf("ExecStart")))?.[0])).toEqual([
+    "backup --type=full",
+    "backup --type=incr --repo=2",
+  ]);
+});
+
 test("a schedule is a service and a timer", () => {
   const units = renderUnits(plan({ schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } }));
   expect(units.map((unit) => [unit.path, unit.mode, unit.owner])).toEqual([
