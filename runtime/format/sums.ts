@@ -7,7 +7,7 @@
 import { SUMS_WASM } from "./sumsWasm";
 
 interface SumsExports {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: WasmMemory;
   findBadPage(pages: number, pageSizeBytes: number, index: number, count: number, headerCheck: boolean, blockNo: number): number;
   pageChecksum(page: number, pageSizeBytes: number, blockNo: number): number;
   hashBlocks(bytes: number, sizeBytes: number, blockSizeBytes: number, digests: number): void;
@@ -36,7 +36,7 @@ const DIGESTS_MAX = (BYTES_AT - DIGESTS_AT) / DIGEST_SIZE_BYTES;
 /** As much is copied at once: it stays in the processor's cache. */
 const COPY_SIZE_BYTES = 256 * 1024;
 
-let compiled: WebAssembly.Module | undefined;
+let compiled: WasmModule | undefined;
 let shared: SumsExports | undefined;
 const instances = new WeakMap<ArrayBufferLike, SumsExports>();
 const freeAreas: ReadArea[] = [];
