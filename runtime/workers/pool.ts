@@ -5,7 +5,8 @@
  * do. Who knows that there will be work warms the pool, so that they start while it still reads what to do. A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
  * as errors; the pool goes on with the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
  */
-import { setFlagsFromString } from "node:v8";
+import { PerformanceObserver } from "node:perf_hooks";
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
@@ -38,7 +39,6 @@ interface Thread {
 
 /** `workerFile` is the bundle of this program; its main file acts as a worker when it is started as a thread. */
 export function workerPool(workerFile: string, start: WorkerStart, count: number, signal: AbortSignal): JobPool {
-  setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
   return new WorkerPool(() => startThread(workerFile, start), count, signal);
 }
 
@@ -47,6 +47,7 @@ class WorkerPool implements JobPool {
   readonly #start: () => Thread;
   readonly #signal: AbortSignal;
   readonly #threads: Thread[] = [];
+  readonly #heapWatch = watchHeap();
   readonly #queue: { readonly job: Job; readonly waiting: Waiting }[] = [];
   #nextId = 1;
 
@@ -71,6 +72,7 @@ class WorkerPool implements JobPool {
 
   async close(): Promise<void> {
     this.#signal.removeEventListener("abort", this.#abort);
+    this.#heapWatch.disconnect();
     await Promise.all(
       this.#threads.map(async (thread) => {
         if (thread.waiting.size > 0 || thread.dead) return void (await thread.worker.terminate());
@@ -141,11 +143,25 @@ class WorkerPool implements JobPool {
 const THREAD_HEAP_MIB_MAX = 64;
 /** What lives longer than a job is little: with V8's own choice each thread holds 48 MiB of new space for it. */
 const THREAD_NEW_SPACE_MIB_MAX = 12;
-/**
- * Lists of hundreds of thousands of files are most of the heap and stay: V8 would let garbage of nearly their size pile up beside them.
- * It still may to this share.
- */
+/** From here on the heap is mostly lists of files, which stay: V8 would let garbage of nearly their size pile up beside them. */
+const LARGE_HEAP_BYTES = 128 * 1024 * 1024;
+/** Of such a heap; a smaller one is left to V8, which is faster. */
 const GARBAGE_PERCENT = 20;
+/** New space as large as this serves as well as the 64 MiB that it would grow to. */
+const NEW_SPACE_BYTES = 16 * 1024 * 1024;
+
+/** Looks at this thread's heap after each collection, and bounds what a large one may grow by. */
+function watchHeap(): PerformanceObserver {
+  const watch = new PerformanceObserver(() => {
+    const newSpace = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
+    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES) setFlagsFromString("--semi-space-growth-factor=1");
+    if (getHeapStatistics().used_heap_size < LARGE_HEAP_BYTES) return;
+    setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
+    watch.disconnect();
+  });
+  watch.observe({ entryTypes: ["gc"] });
+  return watch;
+}
 
 function startThread(workerFile: string, start: WorkerStart): Thread {
   const resourceLimits = { maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX, maxYoungGenerationSizeMb: THREAD_NEW_SPACE_MIB_MAX };

@@ -18,8 +18,8 @@ const MIB = 1024 ** 2;
 const PEAK_MIB_MAX = 300;
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const FILE_COUNT = LONG ? 200_000 : 20_000;
-/** Threads and program take 250 of it however few the files are. */
-const FILES_PEAK_MIB_MAX = LONG ? 600 : 400;
+/** Threads and program take most of the smaller bound however few the files are. */
+const FILES_PEAK_MIB_MAX = LONG ? 600 : 300;
 
 describe("memory", async () => {
   const parts = await findParts("memory of a large backup", 18, "2.60");
