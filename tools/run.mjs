@@ -43,8 +43,8 @@ async function ensurePackages() {
       const startedAtMs = Date.now();
       process.stdout.write("  … npm ci\n");
       // No package needs its install script; those that have one would compile parts that nothing here loads.
-      const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-      const result = spawnSync("npm", args, { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
+      const words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+      const result = spawnSync("npm", words, { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
       if (result.status !== 0) end(`npm ci failed (${result.error?.message ?? `exit code ${result.status}`})`, 1);
       writeFileSync(stampFile(), lockHash());
       process.stdout.write(`  ✓ npm ci  ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s\n`);

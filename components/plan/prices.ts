@@ -26,7 +26,6 @@ export interface PriceRow {
 
 /** Day on which the table was compared with the vendors' pages. */
 export const PRICES_AS_OF = "2026-11-20";
-export const PRICES_SOURCE = "the vendors' price pages, list prices in US dollars";
 
 const NOTHING_FREE = {
   freeGb: 0,

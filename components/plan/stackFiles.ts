@@ -170,7 +170,7 @@ function readTopology(value: unknown, name: string): Topology | null {
 /** What would break a comparison; fields that are not known here are left alone. */
 function problemOf({ acknowledged, drills, flows, repositories, schedules, silenced }: Topology): string | null {
   const keysOf = (keys: unknown): boolean => Array.isArray(keys) && keys.every(Number.isInteger);
-  const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoKey(String(name)) === key && typeof location === "string";
+  const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoKey(name) === key && typeof location === "string";
   if (!repositories.every(isNode)) return "a repository has no name such as repo1 with its key, or no location";
   if (!schedules.every(({ cron, name, repoKeys, type }) => [cron, name, type].every(isText) && keysOf(repoKeys)))
     return "a schedule has no name, cron, type or keys";

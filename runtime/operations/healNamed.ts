@@ -34,7 +34,7 @@ export async function healNamed(
   pending: ReadonlySet<string>,
   ctx: Context,
 ): Promise<ReadonlyMap<number, NamedHealed>> {
-  const healed = new Map(archives.map(({ repo }) => [repo.key, { copied: 0, unhealed: [] } as NamedHealed]));
+  const healed = new Map<number, NamedHealed>(archives.map(({ repo }) => [repo.key, { copied: 0, unhealed: [] }]));
   const names = new Set(archives.flatMap(({ stored }) => [...stored.values()].filter(({ sha1 }) => sha1 === null).map(({ name }) => name)));
   const wanted = [...names].filter((name) => !pending.has(name)).sort();
   await mapParallel(wanted, FILES_AT_ONCE, (name) => healName(name, archives, local, healed, ctx));

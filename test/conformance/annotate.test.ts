@@ -36,7 +36,7 @@ const head = (file: string): string =>
     .toString("latin1");
 
 describe("annotate without --repo", () => {
-  test.each([
+  test.for([
     { version: "2.45", more: [] },
     { version: "2.60", more: ["--allow-root"] },
   ] as const)("stock $version writes the plain repository's backup.info with the key of the other one", async ({ version, more }, context) => {

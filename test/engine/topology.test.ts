@@ -156,13 +156,13 @@ interface Workflow {
   readonly jobs: { readonly topology: { readonly steps: readonly { readonly name?: string; readonly run?: string; readonly if?: string }[] } };
 }
 
-function loadYaml<T>(name: string): T {
+function loadYaml(name: string): unknown {
   const yaml = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): unknown };
-  return yaml.load(readFileSync(join(projectFolder(), "examples", "ci", name), "utf8")) as T;
+  return yaml.load(readFileSync(join(projectFolder(), "examples", "ci", name), "utf8"));
 }
 
 test("the workflow for GitHub previews, compares, comments once, and fails at the end", async () => {
-  const { steps } = loadYaml<Workflow>("github-actions.yml").jobs.topology;
+  const { steps } = (loadYaml("github-actions.yml") as Workflow).jobs.topology;
   const script = (name: string): string => steps.find((step) => step.name === name)?.run ?? "exit 99";
   mkdirSync(file("stubs"));
   writeFileSync(file("stubs/gh"), `#!/bin/sh\necho "$*" >> ${file("gh.log")}\ncase "$*" in *--paginate*) cat ${file("comments")};; esac\n`, {
@@ -200,7 +200,7 @@ test("the workflow for GitHub previews, compares, comments once, and fails at th
 });
 
 test("the job for GitLab does the same with a note", async () => {
-  const { script } = loadYaml<{ "backup-topology": { script: string[] } }>("gitlab-ci.yml")["backup-topology"];
+  const { script } = (loadYaml("gitlab-ci.yml") as { "backup-topology": { script: string[] } })["backup-topology"];
   const requests: string[] = [];
   const server = createServer((request, response) => {
     let body = "";

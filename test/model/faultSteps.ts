@@ -106,10 +106,10 @@ export const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
   fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
   fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
 );
-const backupOf = (one: BackupType, keys: readonly Key[], died: Death | null = null): BackupStep => ({
+const backupOf = (one: BackupType, repoKeys: readonly Key[], died: Death | null = null): BackupStep => ({
   kind: "backup",
   type: one,
-  keys,
+  keys: repoKeys,
   death: died,
   locked: null,
 });
@@ -202,7 +202,7 @@ const scene: fc.Arbitrary<Step[]> = fc.oneof(
 /** Some worlds have a past. */
 const past: fc.Arbitrary<Step[]> = fc
   .constantFrom<BackupType[]>([], ["full"], ["full", "incr"], ["full", "full"], ["full", "diff", "full", "incr"])
-  .map((types) => types.flatMap((type, index): Step[] => [{ kind: "write", seed: 1 + index }, backupOf(type, KEYS)]));
+  .map((types) => types.flatMap((one, index): Step[] => [{ kind: "write", seed: 1 + index }, backupOf(one, KEYS)]));
 /** Of so many steps that follow the past one is a scene. */
 const SCENE_EVERY = 9;
 export const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> => {

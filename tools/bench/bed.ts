@@ -236,7 +236,8 @@ export class Bed {
       .filter((name) => /^\d{8}-/.test(name))
       .sort((left, right) => (left.slice(-16) < right.slice(-16) ? -1 : 1))
       .at(-1);
-    if (label?.endsWith(type === "full" ? "F" : "I") !== true) throw new Error(`the newest backup of ${program} is ${label ?? "none"}, not ${type}`);
+    if (label === undefined || !label.endsWith(type === "full" ? "F" : "I"))
+      throw new Error(`the newest backup of ${program} is ${label ?? "none"}, not ${type}`);
     const text = await runOk("du", ["-sb", join(folder, label)]);
     return Number(text.split("\t")[0]);
   }

@@ -45,7 +45,7 @@ FilesystemStore.prototype.listObjects = async function listAll(bucket, options) 
     const below = await readdir(join(folder, entry.name), { recursive: true }).catch(() => []);
     if (below.some((path) => path.endsWith("._S3rver_object"))) prefixes.add(name);
   }
-  return { ...found, commonPrefixes: [...prefixes].sort() };
+  return { ...found, commonPrefixes: [...prefixes].sort((left, right) => (left < right ? -1 : 1)) };
 };
 
 /** Throws when the client breaks off. */

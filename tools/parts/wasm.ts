@@ -16,14 +16,16 @@ const FLAGS = ["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--ru
 export async function compileSums(root: string): Promise<string> {
   const { default: asc } = await import("assemblyscript/asc");
   let code: Uint8Array | undefined;
-  const { error, stderr } = await asc.main(["sums.ts", "--baseDir", root, "--outFile", "sums.wasm", ...FLAGS], {
+  const messages: string[] = [];
+  const { error } = await asc.main(["sums.ts", "--baseDir", root, "--outFile", "sums.wasm", ...FLAGS], {
     readFile: (name) => (name === "sums.ts" ? readFileSync(join(root, SOURCE), "utf8") : null),
     writeFile: (name, contents) => {
       if (name === "sums.wasm" && contents instanceof Uint8Array) code = contents;
     },
     listFiles: () => [],
+    stderr: { write: (chunk: string | Uint8Array) => void messages.push(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()) },
   });
-  if (error !== null || code === undefined) throw new Error(`asc: ${stderr.toString()}${error?.message ?? "no output"}`);
+  if (error !== null || code === undefined) throw new Error(`asc: ${messages.join("")}${error?.message ?? "no output"}`);
   const text = Buffer.from(code).toString("base64");
   return `/** Made by the build from sums.as: WebAssembly as base64. */\nexport const SUMS_WASM =\n  "${text}";\n`;
 }

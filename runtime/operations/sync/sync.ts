@@ -58,7 +58,9 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
     lacking.push(...conflicts.map((name) => ({ archiveId: copy.archiveId, name })));
     if (missing.length === 0) continue;
     const failed = options.dryRun ? new Map<string, string>() : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
-    problems.push(...[...failed].sort().map(([name, reason]) => `WAL ${copy.archiveId}/${name}: ${reason}`));
+    problems.push(
+      ...[...failed].sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, reason]) => `WAL ${copy.archiveId}/${name}: ${reason}`),
+    );
     lacking.push(...[...failed.keys()].map((name) => ({ archiveId: copy.archiveId, name })));
     walCount += missing.length - failed.size;
     ctx.log.info(

@@ -75,7 +75,7 @@ test("a policy reports its own code only", async () => {
   for (const policy of backupPolicies()) {
     const { validateResource } = policy;
     if (typeof validateResource !== "function") throw new Error(`${policy.name} judges no resource`);
-    const report: ReportViolation = (violation) => void reports.push(`${policy.name}: ${String(violation).slice(0, 5)}`);
+    const report: ReportViolation = (violation) => void reports.push(`${policy.name}: ${violation.slice(0, 5)}`);
     await validateResource(args as Parameters<typeof validateResource>[0], report);
   }
   expect(reports).toEqual(["PB050: PB050", "PB070: PB070"]);

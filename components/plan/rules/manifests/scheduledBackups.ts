@@ -71,7 +71,7 @@ function checkPlugin(object: KubeObject): Finding[] {
       'CloudNativePG takes backups from a standby unless told otherwise, and this plugin needs the primary: it ends with [056] "unable to find primary cluster"';
     found.push(finding("PB050", pathOf(object, "spec.target"), fact, 'set target: "primary"'));
   }
-  const names = Object.keys((valueAt(object.json, "spec", "pluginConfiguration", "parameters") ?? {}) as object);
+  const names = Object.keys(valueAt(object.json, "spec", "pluginConfiguration", "parameters") ?? {});
   for (const name of names.filter((each) => !["backupType", "selectedRepository"].includes(each))) {
     const hint = /repo/i.test(name) ? 'write selectedRepository: "2"' : "remove it: backupType and selectedRepository are read";
     const fact = `the plugin reads no parameter "${name}" of a backup: it is passed over, and repository 1 gets the backup`;

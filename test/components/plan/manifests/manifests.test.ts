@@ -58,7 +58,7 @@ test("what is in order has no finding", () => {
   expect(codes(barmanCluster(), store({}), scheduled())).toEqual([]);
   const later = daliboBackup({ selectedRepository: "2" }, { schedule: "0 0 4 * * *" }, "daily-r2");
   expect(codes(DALIBO_CLUSTER, stanza([B2, R2]), daliboBackup({ selectedRepository: "1" }), later)).toEqual([]);
-  expect(codes({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "pgbackrest" } }, {}, { kind: 3 } as Json)).toEqual([]);
+  expect(codes({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "pgbackrest" } }, {}, { kind: 3 })).toEqual([]);
 });
 
 test("both ScheduledBackups were writing to B2, the bucket at R2 was empty", () => {
