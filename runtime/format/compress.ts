@@ -24,10 +24,10 @@ import type { ByteStream } from "../base/bytes";
 import { fail } from "../base/errors";
 import { Bz2Decompressor, decompressBz2Bytes } from "./bz2";
 import { LIMITS } from "../base/limits";
-import { type Codec, throughCodec } from "./codec";
+import { type Codec, type Pieces, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
 import { throughTransform } from "./throughTransform";
-import { handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
+import { HandleCodec, handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
 import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream } from "./zstFrames";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
@@ -102,11 +102,54 @@ export function createDecompressor(type: CompressType, raw = false): Codec {
       return UNCHANGED;
     case "gz":
     case "zst":
-      return zlibCodec(decompressorOptions(type, raw));
+      return handlesWork() ? new KeptDecompressor(type, raw) : zlibCodec(decompressorOptions(type, raw));
     case "lz4":
       return new Lz4Decompressor();
     case "bz2":
       return new Bz2Decompressor();
+  }
+}
+
+/** Decompressors that wait for the next content, per kind: with their buffers they cost more than a small file does. */
+const idleDecompressors = new Map<string, HandleCodec[]>();
+/** More are not in use at the same time. */
+const IDLE_MAX = LIMITS.filesPerWorker;
+
+/** A decompressor that has come to the end of a whole content without an error is used for another one. */
+class KeptDecompressor implements Codec {
+  readonly #codec: HandleCodec;
+  readonly #idle: HandleCodec[];
+  readonly #type: CompressType;
+  #isWhole = false;
+  #isClosed = false;
+
+  constructor(type: "gz" | "zst", raw: boolean) {
+    const key = `${type} ${raw}`;
+    this.#idle = idleDecompressors.get(key) ?? [];
+    idleDecompressors.set(key, this.#idle);
+    this.#codec = this.#idle.pop() ?? new HandleCodec(decompressorOptions(type, raw));
+    this.#type = type;
+  }
+
+  update(chunk: Uint8Array): Pieces {
+    return this.#codec.update(chunk);
+  }
+
+  *finish(): Iterable<Uint8Array> {
+    yield* this.#codec.finish();
+    this.#isWhole = true;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (!this.#isWhole || this.#idle.length >= IDLE_MAX) {
+      this.#codec.close();
+      return;
+    }
+    // zst begins anew by itself.
+    if (this.#type === "gz") this.#codec.reset();
+    this.#idle.push(this.#codec);
   }
 }
 

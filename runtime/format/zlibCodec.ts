@@ -133,6 +133,11 @@ export class HandleCodec implements Codec {
     return this.#run(NOTHING, this.#options.endFlag);
   }
 
+  /** For another content, after a whole one. */
+  reset(): void {
+    this.#handle.reset();
+  }
+
   close(): void {
     this.#handle.close();
   }

@@ -3,10 +3,12 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ByteStream } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
+import type { Pieces } from "../../../runtime/format/codec";
 import {
   type CompressType,
   compress,
   compressBytes,
+  createDecompressor,
   decompress,
   decompressBytes,
   defaultLevel,
@@ -134,6 +136,57 @@ describe.each(CODED)("%s streams", (type) => {
     await errorOf("format", () => all(decompress(source, type)));
     expect(state.returned).toBe(true);
     expect(state.read).toBeLessThan(100);
+  });
+});
+
+describe.each(["gz", "zst"] as const)("decompressors of %s in the calling thread", (type) => {
+  const take = async (made: Pieces, into: Uint8Array[]): Promise<void> => {
+    for await (const piece of made) into.push(Buffer.from(piece));
+  };
+
+  async function unpacked(stored: Uint8Array, raw: boolean): Promise<Buffer> {
+    const codec = createDecompressor(type, raw);
+    const parts: Uint8Array[] = [];
+    try {
+      await take(codec.update(stored.subarray(0, 50)), parts);
+      await take(codec.update(stored.subarray(50)), parts);
+      await take(codec.finish(), parts);
+    } finally {
+      codec.close();
+      codec.close();
+    }
+    return Buffer.concat(parts);
+  }
+
+  it.each([false, true])("are used again after whole contents only (raw: %s)", async (raw) => {
+    const contents = [0, 1, 8192, 500_000, 100].map((size) => sampleBytes(size));
+    const packed = contents.map((content) => compressBytes(content, { type, level: 1 }, raw));
+    for (let turn = 0; turn < 3; turn++) {
+      for (const [index, stored] of packed.entries()) expect((await unpacked(stored, raw)).equals(contents[index] as Uint8Array)).toBe(true);
+      const large = packed[3] as Uint8Array;
+      await errorOf("format", () => unpacked(large.subarray(0, large.length - 3), raw));
+      await errorOf("format", () => unpacked(sampleBytes(1000), raw));
+      const left = createDecompressor(type, raw);
+      await take(left.update(large.subarray(0, 3000)), []);
+      left.close();
+    }
+  });
+
+  it("do not get in each other's way", async () => {
+    const contents = Array.from({ length: 9 }, (_, index) => sampleBytes(300_000, index));
+    const packed = contents.map((content) => compressBytes(content, { type, level: 1 }));
+    for (let turn = 0; turn < 2; turn++) {
+      const codecs = packed.map(() => ({ codec: createDecompressor(type), parts: [] as Uint8Array[] }));
+      for (let begin = 0; begin < 300_100; begin += 50_000) {
+        for (const [index, { codec, parts }] of codecs.entries())
+          await take(codec.update((packed[index] as Uint8Array).subarray(begin, begin + 50_000)), parts);
+      }
+      for (const { codec, parts } of codecs) {
+        await take(codec.finish(), parts);
+        codec.close();
+      }
+      for (const [index, { parts }] of codecs.entries()) expect(Buffer.concat(parts).equals(contents[index] as Uint8Array)).toBe(true);
+    }
   });
 });
 
