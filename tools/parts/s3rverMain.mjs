@@ -2,14 +2,14 @@
  * The s3rver of npm as a program; settings come as JSON in the environment, because they hold a secret. Prints `listening` and its port on
  * one line.
  *
- * Two things are mended here. s3rver writes a body straight into the object, so that a client that breaks off leaves a torn object under its
- * name, which no S3 service does: bodies are gathered first (parts are a few MiB) and renamed into place. And its listings lack directories.
+ * One thing is mended here: s3rver writes a body straight into the object, so that a client that breaks off leaves a torn object under its
+ * name, which no S3 service does. Bodies are gathered first (parts are a few MiB) and renamed into place.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 
 const require = createRequire(import.meta.url);
 const S3rver = require("s3rver");
@@ -27,25 +27,6 @@ FilesystemStore.prototype.putObject = async function putObject(object) {
   const md5 = createHash("md5").update(content).digest("hex");
   await this.putMetadata(object.bucket, object.key, object.metadata, md5);
   return { size: content.length, md5 };
-};
-
-/** s3rver forgets a directory whose objects are all in further directories. */
-const listObjects = FilesystemStore.prototype.listObjects;
-FilesystemStore.prototype.listObjects = async function listAll(bucket, options) {
-  const found = await listObjects.call(this, bucket, options);
-  const { delimiter = "", prefix = "", startAfter = "" } = options;
-  if (delimiter !== "/") return found;
-  const above = prefix.slice(0, prefix.lastIndexOf("/") + 1);
-  const folder = join(this.getBucketPath(bucket), FilesystemStore.encodeKeyPath(above));
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  const prefixes = new Set(found.commonPrefixes);
-  for (const entry of entries) {
-    const name = `${above}${FilesystemStore.decodeKeyPath(entry.name)}/`;
-    if (!entry.isDirectory() || !name.startsWith(prefix) || name <= startAfter || prefixes.has(name)) continue;
-    const below = await readdir(join(folder, entry.name), { recursive: true }).catch(() => []);
-    if (below.some((path) => path.endsWith("._S3rver_object"))) prefixes.add(name);
-  }
-  return { ...found, commonPrefixes: [...prefixes].sort((left, right) => (left < right ? -1 : 1)) };
 };
 
 /** Throws when the client breaks off. */
