@@ -40,7 +40,6 @@ export {
   type B2NewKeys,
   B2Repository,
   type B2RepositoryArgs,
-  LockMode,
 } from "./repositories/b2Repository";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
 export {
@@ -79,6 +78,7 @@ export { SftpRepository, type SftpRepositoryArgs } from "./repositories/sftpRepo
 export {
   type BucketFacts,
   type CipherRef,
+  LockMode,
   type RepositoryTarget,
   type S3Credentials,
   S3KeyType,

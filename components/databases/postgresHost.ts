@@ -59,18 +59,22 @@ export class PostgresHost extends pulumi.ComponentResource {
     const known = resolveHost(name, value as HostSettings, process.execPath);
     const findings = checkHost(known);
     throwErrors(`PostgresHost ${name}`, findings);
-    const plan = pulumi.output(settings).apply((values) => {
+    const checked = pulumi.output(settings).apply((values) => {
       const resolved = resolveHost(name, values as HostSettings, process.execPath);
-      throwErrors(`PostgresHost ${name}`, checkHost(resolved));
-      return resolved;
+      const late = checkHost(resolved);
+      throwErrors(`PostgresHost ${name}`, late);
+      return { resolved, late };
     });
+    const plan = checked.apply(({ resolved }) => resolved);
     super(typeToken("PostgresHost"), name, { topology: fillKnown(topologyOf(known), later) }, opts);
     logWarnings(findings, this);
     const said = new Set(findings.map(findingText));
-    plan.apply((resolved) => {
-      const late = checkHost(resolved).filter((found) => !said.has(findingText(found)));
-      logWarnings(late, this);
-    });
+    checked.apply(({ late }) =>
+      logWarnings(
+        late.filter((found) => !said.has(findingText(found))),
+        this,
+      ),
+    );
 
     const host = this.createHost(name, args, known, plan);
 

@@ -4,7 +4,7 @@
  */
 import type { DatabasePlan, RepositoryPlan, Sizing } from "./plan";
 import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
-import { type BackupType, parseCron, runsPerDay, type Schedule } from "./schedule";
+import { type BackupType, type Schedule, textRunsPerDay } from "./schedule";
 import { isUnknown } from "./unknown";
 
 export interface CostEstimate {
@@ -56,10 +56,10 @@ export interface StorageCost {
   readonly asOf: string;
 }
 
-/** Null for providers and classes without a price. @param storedGib what lies there on average, versions that are kept among it */
-export function estimateStorage(provider: string, storageClass: string | undefined, storedGib: number): StorageCost | null {
+/** Null without an amount, and for providers and classes without a price. @param storedGib what lies there on average, kept versions among it */
+export function estimateStorage(provider: string, storageClass: string | undefined, storedGib: number | undefined): StorageCost | null {
   const row = findRow(provider, storageClass);
-  if (row === null) return null;
+  if (row === null || storedGib === undefined) return null;
   const billedGb = Math.max(storedGib * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
   return { perMonth: round(billedGb * row.storagePerGbMonth, 2), asOf: PRICES_AS_OF };
 }
@@ -77,7 +77,7 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
   const changed = sizing.changedGiBPerDay * sizing.compressedTo;
   const wal = sizing.walGiBPerDay * sizing.compressedTo;
   const perDay = (type: BackupType): number =>
-    schedules.filter((schedule) => schedule.type === type).reduce((sum, schedule) => sum + rate(schedule), 0);
+    schedules.filter((schedule) => schedule.type === type).reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   const [fulls, diffs, incrs] = [perDay("full"), perDay("diff"), perDay("incr")];
   const fullEveryDays = fulls > 0 ? 1 / fulls : UNLIMITED_DAYS;
   // A set goes only when the next one covers the window: one interval more than asked for is kept.
@@ -99,11 +99,6 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
     restoreGib: full + wal,
     earlyDeletedGib: (days) => perDayGib * Math.max(days - windowDays - afterwardsDays, 0),
   };
-}
-
-function rate(schedule: Schedule): number {
-  const parsed = parseCron(schedule.cron);
-  return parsed.ok ? runsPerDay(parsed.cron) : 0;
 }
 
 function findPrice(repository: RepositoryPlan): PriceRow | null {

@@ -230,6 +230,12 @@ export function longestGapDays(cron: Cron): number | null {
   return longest;
 }
 
+/** The same of a text; 0 for one that is no schedule, which another rule names. */
+export function textRunsPerDay(text: string): number {
+  const parsed = parseCron(text);
+  return parsed.ok ? runsPerDay(parsed.cron) : 0;
+}
+
 /** systemd's OnCalendar expressions of a schedule, with the zone: one, or two where cron means "either day field". */
 export function toOnCalendar(cron: Cron, timeZone: string): string[] {
   const time = `${valuesText(cron.hours, FIELDS[1], two)}:${valuesText(cron.minutes, FIELDS[0], two)}:00`;

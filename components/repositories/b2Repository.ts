@@ -6,19 +6,9 @@ import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/b2";
-import { checkKeyPrefix } from "../plan/bucketChecks";
 import { estimateStorage } from "../plan/cost";
-import { DEFAULTS } from "../plan/defaults";
-import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
-
-/** What object lock lets administrators do. */
-export const LockMode = {
-  /** A key with the capability bypassGovernance can end a lock; no key made here has it. */
-  Governance: "governance",
-  /** Nobody can end a lock, Backblaze included. */
-  Compliance: "compliance",
-} as const;
-export type LockMode = (typeof LockMode)[keyof typeof LockMode];
+import { checkedKeyPrefix, secretCipher, withoutKeys } from "./common";
+import type { CipherRef, LockMode, RepositoryTarget, S3Credentials } from "./target";
 
 /** A bucket to make. */
 export interface B2NewBucket {
@@ -165,12 +155,12 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const settings = withoutSecrets(args);
+    const settings = withoutKeys(args);
     const known = splitKnown(settings).value as B2Settings;
     const findings = checkB2(known);
     throwErrors(`B2Repository ${name}`, findings);
     const plan = resolveB2(known);
-    const path = checkedPath(name, args.path);
+    const path = checkedKeyPrefix(`B2Repository ${name}`, args.path);
     const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
     super(typeToken("B2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
     logWarnings(findings, this);
@@ -189,7 +179,7 @@ export class B2Repository extends pulumi.ComponentResource {
     this.endpoint = factsOf(bucket).endpoint;
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.region = factsOf(bucket).region;
-    const cost = args.expectedStoredGiB === undefined ? null : estimateStorage("b2", undefined, args.expectedStoredGiB);
+    const cost = estimateStorage("b2", undefined, args.expectedStoredGiB);
     if (cost !== null) {
       this.monthlyCostUsd = pulumi.output(cost.perMonth);
       this.pricesAsOf = pulumi.output(cost.asOf);
@@ -206,15 +196,6 @@ export class B2Repository extends pulumi.ComponentResource {
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }
-}
-
-/** The path; one that is known later, and cannot be used, is an error then. */
-function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
-  if (typeof path === "string") return path;
-  return pulumi.output(path).apply((value) => {
-    throwErrors(`B2Repository ${name}`, checkKeyPrefix(value));
-    return value;
-  });
 }
 
 function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): B2Bucket {
@@ -293,13 +274,6 @@ function targetOf(
         ...(immutableDays === undefined || immutableDays === 0 ? {} : { immutableDays, lockMode }),
       },
     },
-    ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+    ...secretCipher(cipher),
   };
-}
-
-/** The arguments without what is secret: of keys and cipher remains that there are some. */
-function withoutSecrets({ cipher: _cipher, credentials, ...others }: B2RepositoryArgs): object {
-  if (credentials === undefined) return others;
-  const { create, keys } = credentials;
-  return { ...others, credentials: { ...(create === undefined ? {} : { create }), ...(keys === undefined ? {} : { keys: {} }) } };
 }

@@ -1,6 +1,7 @@
 /** A repository in a directory: another disk, a NAS or anything else that is mounted. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
+import { secretCipher } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 
 export interface PosixRepositoryArgs {
@@ -46,7 +47,7 @@ export class PosixRepository extends pulumi.ComponentResource {
       path: args.path,
       requireMount: args.requireMount ?? false,
       ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
-      ...(args.cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(args.cipher.passphrase) } }),
+      ...secretCipher(args.cipher),
     };
     this.location = pulumi.output(args.path);
     this.registerOutputs({ location: this.location });

@@ -6,10 +6,9 @@ import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
-import { checkKeyPrefix } from "../plan/bucketChecks";
 import { estimateStorage } from "../plan/cost";
-import { DEFAULTS } from "../plan/defaults";
 import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/r2";
+import { checkedKeyPrefix, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 
 /** Where Cloudflare promises to keep the data. A bucket of a jurisdiction has an address of its own. */
@@ -163,11 +162,11 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const settings = withoutSecrets(args);
+    const settings = withoutKeys(args);
     const findings = checkR2(splitKnown(settings).value as R2Settings);
     throwErrors(`R2Repository ${name}`, findings);
     const jurisdiction = args.jurisdiction ?? "default";
-    const path = checkedPath(name, args.path);
+    const path = checkedKeyPrefix(`R2Repository ${name}`, args.path);
     const cloudflare = loadCloudflare("R2Repository");
     super(typeToken("R2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
     logWarnings(findings, this);
@@ -183,7 +182,7 @@ export class R2Repository extends pulumi.ComponentResource {
     this.endpoint = pulumi.output(args.accountId).apply((accountId) => r2EndpointOf(accountId, jurisdiction));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket}${path}`;
-    const cost = args.expectedStoredGiB === undefined ? null : estimateStorage("r2", undefined, args.expectedStoredGiB);
+    const cost = estimateStorage("r2", undefined, args.expectedStoredGiB);
     if (cost !== null) {
       this.monthlyCostUsd = pulumi.output(cost.perMonth);
       this.pricesAsOf = pulumi.output(cost.asOf);
@@ -193,7 +192,7 @@ export class R2Repository extends pulumi.ComponentResource {
       path,
       offSite: true,
       s3: { bucket, endpoint: this.endpoint, region: "auto", uriStyle: "path", quirks: "r2", credentials: writer, facts: { versioning: false } },
-      ...(args.cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(args.cipher.passphrase) } }),
+      ...secretCipher(args.cipher),
     };
     this.registerOutputs({
       location: this.location,
@@ -206,15 +205,6 @@ export class R2Repository extends pulumi.ComponentResource {
 }
 
 type TokenRole = keyof typeof R2_PERMISSION_GROUPS;
-
-/** The path; one that is known later, and cannot be used, is an error then. */
-function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
-  if (typeof path === "string") return path;
-  return pulumi.output(path).apply((value) => {
-    throwErrors(`R2Repository ${name}`, checkKeyPrefix(value));
-    return value;
-  });
-}
 
 /** The bucket's name, known when its rules are made; of one that exists and stays as it is, only the name. */
 function createBucket(
@@ -302,11 +292,4 @@ const WAY_OUT =
 
 function secretOf({ accessKeyId, secretAccessKey }: R2ExistingKeys): S3Credentials {
   return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };
-}
-
-/** The arguments without what is secret: of keys and cipher remains that there are some. */
-function withoutSecrets({ cipher: _cipher, credentials, ...others }: R2RepositoryArgs): object {
-  if (credentials === undefined) return others;
-  const { create, keys } = credentials;
-  return { ...others, credentials: { ...(create === undefined ? {} : { create }), ...(keys === undefined ? {} : { keys: {} }) } };
 }

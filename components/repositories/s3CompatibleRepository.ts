@@ -7,6 +7,7 @@ import { checkStored } from "../plan/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/cost";
 import { DEFAULTS } from "../plan/defaults";
 import { placeOf } from "../plan/places";
+import { secretCipher } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 
 /** A bucket that exists already; it is neither changed nor removed. */
@@ -110,7 +111,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
         ...(existingSecret === undefined ? {} : { existingSecret }),
         ...(facts === undefined ? {} : { facts }),
       },
-      ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+      ...secretCipher(cipher),
     };
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
     this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;

@@ -5,13 +5,11 @@ import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/awsPolicies";
-import { checkKeyPrefix } from "../plan/bucketChecks";
 import { estimateStorage } from "../plan/cost";
-import { DEFAULTS } from "../plan/defaults";
 import { checkS3Repository, resolveS3Repository, type S3RepositoryPlan, type S3RepositorySettings } from "../plan/s3";
-import type { LockMode } from "./b2Repository";
+import { checkedKeyPrefix, secretCipher, withoutKeys } from "./common";
 import { createAccess, createBucket, type S3Access } from "./s3Children";
-import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials } from "./target";
+import type { BucketFacts, CipherRef, LockMode, RepositoryTarget, S3Credentials } from "./target";
 
 /** A bucket to make. */
 export interface S3NewBucket {
@@ -197,12 +195,12 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const settings = withoutSecrets(args);
+    const settings = withoutKeys(args);
     const known = splitKnown(settings).value as S3RepositorySettings;
     const findings = checkS3Repository(known);
     throwErrors(`S3Repository ${name}`, findings);
     const plan = resolveS3Repository(known);
-    const path = checkedPath(name, args.path);
+    const path = checkedKeyPrefix(`S3Repository ${name}`, args.path);
     const aws = loadAws("S3Repository");
     super(typeToken("S3Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
     logWarnings(findings, this);
@@ -221,7 +219,7 @@ export class S3Repository extends pulumi.ComponentResource {
     if (access.roleArn !== undefined) this.roleArn = access.roleArn;
     if (access.reader !== undefined) this.readerCredentials = access.reader;
     if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
-    const cost = args.expectedStoredGiB === undefined ? null : estimateStorage("aws", undefined, args.expectedStoredGiB);
+    const cost = estimateStorage("aws", undefined, args.expectedStoredGiB);
     if (cost !== null) {
       this.monthlyCostUsd = pulumi.output(cost.perMonth);
       this.pricesAsOf = pulumi.output(cost.asOf);
@@ -238,15 +236,6 @@ export class S3Repository extends pulumi.ComponentResource {
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }
-}
-
-/** The path; one that is known later, and cannot be used, is an error then. */
-function checkedPath(name: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
-  if (typeof path === "string") return path;
-  return pulumi.output(path).apply((value) => {
-    throwErrors(`S3Repository ${name}`, checkKeyPrefix(value));
-    return value;
-  });
 }
 
 function targetOf(
@@ -274,13 +263,6 @@ function targetOf(
       ...(credentials === undefined ? {} : { credentials }),
       facts: managed ? { versioning: true, undeleteDays, ...locked } : (bucket.existing?.facts ?? {}),
     },
-    ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+    ...secretCipher(cipher),
   };
-}
-
-/** The arguments without what is secret: of keys and cipher remains that there are some. */
-function withoutSecrets({ cipher: _cipher, credentials, ...others }: S3RepositoryArgs): object {
-  if (credentials === undefined) return others;
-  const { keys, ...choices } = credentials;
-  return { ...others, credentials: { ...choices, ...(keys === undefined ? {} : { keys: {} }) } };
 }

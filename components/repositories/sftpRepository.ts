@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/defaults";
+import { secretCipher } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 
 export interface SftpRepositoryArgs {
@@ -70,7 +71,7 @@ export class SftpRepository extends pulumi.ComponentResource {
         privateKey: pulumi.secret(args.privateKey),
         ...(args.privateKeyPassphrase === undefined ? {} : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
       },
-      ...(cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } }),
+      ...secretCipher(cipher),
     };
     this.location = pulumi.interpolate`sftp://${user}@${host}${path}`;
     this.registerOutputs({ location: this.location });

@@ -55,6 +55,15 @@ export interface SecretRef {
   regionKey?: string;
 }
 
+/** What object lock lets administrators do. */
+export const LockMode = {
+  /** A key with the right to it (B2's bypassGovernance, Amazon's s3:BypassGovernanceRetention) can end a lock; no key made here has it. */
+  Governance: "governance",
+  /** Nobody can end a lock, the provider included. */
+  Compliance: "compliance",
+} as const;
+export type LockMode = (typeof LockMode)[keyof typeof LockMode];
+
 /** How requests to an object store are signed: names of pgBackRest's `repo-s3-key-type`. */
 export const S3KeyType = {
   /** With an access key and its secret. */

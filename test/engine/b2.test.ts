@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { B2RepositoryArgs } from "../../components/repositories/b2Repository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { failureOf } from "../harness/engineTexts";
 import { type B2Key, B2ServerDouble } from "../harness/b2Server";
 import { findSecrets, holdsSecret } from "../harness/secrets";
 
@@ -76,15 +77,6 @@ async function up(stack: Stack): Promise<{ changes: object; text: string; output
   return { changes: summary.resourceChanges ?? {}, text: stdout, outputs };
 }
 
-async function failureOf(work: Promise<unknown>): Promise<string> {
-  const text = await work.then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
-  printed.push(text);
-  return text;
-}
-
 /** The key of that role: there is one at a time. */
 function keyOf(role: string): B2Key {
   const keys = server.keys.filter((key) => key.keyName.startsWith(`pgbackstop-prod-orders-b2-${role}-`));
@@ -149,7 +141,7 @@ test("a changed argument shows as one update in place; taking the lock off is re
   expect((await up(stack)).changes).toEqual({ same: 3, update: 2 });
   expect(server.bucket(NAME).lifecycleRules).toEqual([{ ...RULE, daysFromHidingToDeleting: 60 }]);
   const { immutableDays: _days, ...unlocked } = ARGS;
-  expect(await failureOf((await open(unlocked)).preview())).toContain("object lock cannot be taken off a bucket of Backblaze");
+  expect(await failureOf((await open(unlocked)).preview(), printed)).toContain("object lock cannot be taken off a bucket of Backblaze");
 });
 
 test("what was changed by hand shows in a refresh, and the next update puts it right", async () => {
@@ -182,7 +174,7 @@ const ROTATED: B2RepositoryArgs = { ...ARGS, credentials: { create: { reader: tr
 
 test("a destroy is refused while the bucket is protected, and then leaves it with its backups", async () => {
   server.addFile(server.bucket(NAME));
-  expect(await failureOf((await open(ROTATED)).destroy())).toContain("protected");
+  expect(await failureOf((await open(ROTATED)).destroy(), printed)).toContain("protected");
   const stack = await open(ROTATED, { protect: false });
   await up(stack);
   const destroyed = await stack.destroy();
@@ -207,7 +199,7 @@ test("a bucket that exists is refused unless it is taken over, and a destroy let
   const photos = { ...RULE, fileNamePrefix: "photos/" };
   const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
   const args = { bucket: { create: { name: NAME } } };
-  expect(await failureOf((await open(args, {}, "other")).up())).toContain(`to use it say so: bucket: { existing: { name: "${NAME}" } }`);
+  expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(`to use it say so: bucket: { existing: { name: "${NAME}" } }`);
   const stack = await open({ bucket: { existing: { name: NAME } } }, { protect: false, retainOnDelete: false }, "other");
   expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
   expect(bucket.lifecycleRules).toEqual([photos, { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 }]);

@@ -15,6 +15,7 @@ import { S3Repository, type S3RepositoryArgs } from "../../components/repositori
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
 import { S3Server } from "../../tools/parts/s3Server";
+import { failureOf } from "../harness/engineTexts";
 import { liveAws } from "../harness/liveBucket";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
 import { AWS, CLOUDFLARE } from "../harness/providerSchemas";
@@ -133,15 +134,6 @@ async function destroy(stack: Stack): Promise<string> {
   const { stdout, stderr } = await stack.destroy();
   printed.push(stdout, stderr);
   return stdout;
-}
-
-async function failureOf(work: Promise<unknown>): Promise<string> {
-  const text = await work.then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
-  printed.push(text);
-  return text;
 }
 
 const changesOf = (double: ProviderDouble, from: number): string[] => double.calls.slice(from).filter((call) => /^(create|update|delete)/.test(call));
@@ -299,7 +291,7 @@ test("S3: new keys are made before the old ones are deleted", async () => {
 
 test("S3: a destroy is refused while the bucket is protected, and then leaves it with its backups and settings, without keys", async () => {
   const args: S3RepositoryArgs = { ...UNLOCKED, credentials: { create: {} } };
-  expect(await failureOf((await openS3(args)).destroy())).toContain("protected");
+  expect(await failureOf((await openS3(args)).destroy(), printed)).toContain("protected");
   expect(aws.only(BUCKET).id).toBe(NAME);
   const stack = await openS3(args, { protect: false });
   const last = await up(stack);
@@ -395,7 +387,7 @@ test("R2: a rule that deletes shows in a refresh and goes; new tokens come befor
 
 test("R2: no identifier of a right is guessed", async () => {
   cloudflare.plan("invoke", { type: GROUPS, message: "403 Forbidden: 9109 Unauthorized to access requested resource" });
-  const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview());
+  const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview(), printed);
   expect(failure).toContain(`Cloudflare does not tell the permission groups of account ${ACCOUNT}: `);
   expect(failure).toContain("or make a token in the dashboard and set credentials.keys");
   expect(changesOf(cloudflare, 0).filter((call) => call === `create ${TOKEN}`)).toHaveLength(4);

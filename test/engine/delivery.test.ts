@@ -3,7 +3,7 @@
  * The double of commands runs what it gets.
  */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -15,6 +15,7 @@ import { SharedExternalSecret } from "../../components/credentials/sharedExterna
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { stateTexts } from "../harness/engineTexts";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
 import { COMMAND, KUBERNETES } from "../harness/providerSchemas";
 import { textOf } from "../harness/providerValues";
@@ -51,15 +52,6 @@ async function runCommand(inputs: Parameters<typeof textOf>[0] & object): Promis
     execFile("/bin/sh", ["-c", script], (error, out, err) => (error === null ? resolve(out) : reject(new Error(`${error.message}: ${err}`))));
   });
   return { id: `command-${scripts.length}`, outputs: { stdout, stderr: "" } };
-}
-
-function state(): string {
-  const folder = join(place.folder, "state");
-  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
-  return paths
-    .filter((path) => statSync(path).isFile())
-    .map((path) => readFileSync(path, "utf8"))
-    .join("\n");
 }
 
 function openSecrets(secretAccessKey = MARKERS.secretAccessKey): Promise<Stack> {
@@ -146,7 +138,7 @@ test("Secrets and ExternalSecrets are made once, changed in place, and their ref
 });
 
 test("no key and no passphrase is in what was printed or in the state", () => {
-  const texts = { printed: printed.join("\n"), state: state() };
+  const texts = { printed: printed.join("\n"), state: stateTexts(place.folder).join("\n") };
   for (const [where, text] of Object.entries(texts)) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of [...Object.values(MARKERS), "marker-secret-access-key-rotated"])

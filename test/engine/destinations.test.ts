@@ -3,7 +3,7 @@
  * keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup was only in B2."
  */
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as Package from "../../components/index";
 import { run } from "../../tools/parts/process";
 import { openStack } from "../../tools/parts/pulumiEngine";
+import { failureOf, stateTexts } from "../harness/engineTexts";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
 import { COMMAND } from "../harness/providerSchemas";
 import { textOf } from "../harness/providerValues";
@@ -119,15 +120,6 @@ async function check(): Promise<{ exitCode: number; text: string }> {
   return { exitCode, text: stdout + stderr };
 }
 
-async function failureOf(work: Promise<unknown>): Promise<string> {
-  const text = await work.then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
-  printed.push(text);
-  return text;
-}
-
 test("an update says what each repository holds, read from there; a new passphrase is warned of", async () => {
   const preview = await (await open({ second: false })).preview();
   printed.push(preview.stdout);
@@ -189,19 +181,16 @@ test("a bucket that somebody emptied shows in a refresh, and the next update fil
 
 test("another passphrase is refused: at preview where it is known, before anything is written otherwise", async () => {
   const before = host.fingerprint();
-  const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview());
+  const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview(), printed);
   expect(changed).toContain("a passphrase cannot be changed in place");
   expect(changed).toContain("a new passphrase means a new repository");
-  const renamed = await failureOf((await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up());
+  const renamed = await failureOf((await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up(), printed);
   expect(renamed).toMatch(/repo2: the passphrase of s3:\/\/\S+ at \S+ is not the one that its backups are encrypted with/);
   expect(host.fingerprint()).toEqual(before);
 });
 
 test("no passphrase, no fingerprint and no key is in what was printed or in the state", () => {
-  const folder = join(host.place.folder, "state");
-  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
-  const state = paths.filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, "utf8"));
-  for (const text of [state.join("\n"), printed.join("\n")]) {
+  for (const text of [stateTexts(host.place.folder).join("\n"), printed.join("\n")]) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"]) expect(text.includes(marker), marker).toBe(false);
   }

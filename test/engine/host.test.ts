@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { run } from "../../tools/parts/process";
 import { loadExample, openStack } from "../../tools/parts/pulumiEngine";
+import { stateTexts } from "../harness/engineTexts";
 import { LocalHost } from "./localHost";
 
 /** What ALTER SYSTEM had set before: quotes and backslashes must come back as they were. */
@@ -56,17 +57,6 @@ async function up(stack: Stack): Promise<{ text: string; changes: object; output
 /** Lines of `pgbackrest.conf` and so on, as the preview shows them. */
 function expectAll(text: string, parts: readonly string[]): void {
   for (const part of parts) expect(text).toContain(part);
-}
-
-/** Everything that the backend keeps: the present state, its copies and the history. */
-function stateOnDisk(): string {
-  const folder = join(host.place.folder, "state");
-  const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
-  return names
-    .map((name) => join(folder, name))
-    .filter((path) => statSync(path).isFile())
-    .map((path) => readFileSync(path, "latin1"))
-    .join("\n");
 }
 
 async function info(): Promise<{ backup: { label: string; database: { "repo-key": number } }[] }[]> {
@@ -171,7 +161,7 @@ test("what was changed by hand shows in a refresh, and an update repairs it", as
     `changed by hand: ${host.path("units", "pgbackstop-main-full.service")}: missing`,
     "changed by hand: archive_command: another value",
   ]);
-  expect(stateOnDisk()).not.toContain("marker-by-hand");
+  expect(stateTexts(host.place.folder).join("\n")).not.toContain("marker-by-hand");
   const shown = await preview(stack, true);
   expect(shown.changes).toEqual({ same: 6, update: 1 });
   expect(shown.text).toContain(`changed by hand: ${conf}: content changed`);
@@ -227,7 +217,14 @@ test("no secret is in the state, the engine's output, the topology, the open fil
   const logs = readdirSync(host.path("log")).map((name) => readFileSync(host.path("log", name), "utf8"));
   const postgresLog = readFileSync(host.cluster.logFile, "utf8");
   const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
-  const places = { state: stateOnDisk(), printed: printed.join("\n"), files: openFiles.join("\n"), logs: logs.join("\n"), postgresLog, autoConf };
+  const places = {
+    state: stateTexts(host.place.folder).join("\n"),
+    printed: printed.join("\n"),
+    files: openFiles.join("\n"),
+    logs: logs.join("\n"),
+    postgresLog,
+    autoConf,
+  };
   for (const [place, text] of Object.entries(places)) {
     expect(text.length, place).toBeGreaterThan(0);
     for (const [name, secret] of Object.entries(secrets)) {

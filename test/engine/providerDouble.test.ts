@@ -1,5 +1,5 @@
 /** The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket at a real S3 server. */
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -11,6 +11,7 @@ import { openStorage } from "../../runtime/storage/open";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
 import { S3Server } from "../../tools/parts/s3Server";
+import { failureOf, stateTexts } from "../harness/engineTexts";
 import { s3Kind } from "../harness/interopParts";
 import { liveBucket } from "../harness/liveBucket";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
@@ -80,21 +81,6 @@ function open(wanted: Wanted): Promise<Stack> {
   });
 }
 
-function state(): string {
-  const folder = join(place.folder, "state");
-  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
-  return paths
-    .filter((path) => statSync(path).isFile())
-    .map((path) => readFileSync(path, "utf8"))
-    .join("\n");
-}
-
-const failureOf = (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
-
 test("a preview knows what is unknown and makes nothing", async () => {
   const stack = await open({ tags: { purpose: "backups" } });
   const { changeSummary, stdout } = await stack.preview({ diff: true });
@@ -118,7 +104,7 @@ test("an update makes them; what is secret is secret in outputs and state, and t
   for (const marker of [secret, "named in secret", textOf(cloudflare.only(TOKEN).outputs["value"])]) {
     expect(marker.length).toBeGreaterThan(10);
     expect(stdout).not.toContain(marker);
-    expect(state()).not.toContain(marker);
+    expect(stateTexts(place.folder).join("\n")).not.toContain(marker);
   }
   // What ours writes lands in the bucket that the program declared.
   const deps = { clock: systemClock, random: systemRandom, signal: new AbortController().signal, ioTimeoutMs: 10_000, readFile: readFileSync };

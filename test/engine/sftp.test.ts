@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { PulumiFn } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as Package from "../../components/index";
+import { stateTexts } from "../harness/engineTexts";
 import { loud } from "../harness/interopParts";
 import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
 import { openStack } from "../../tools/parts/pulumiEngine";
@@ -75,9 +76,6 @@ test("up, a second up, drift, a wrong host key and destroy", async (context) => 
   const gone = await (await open()).destroy();
   expect(existsSync(keyFile)).toBe(false);
   expect(readdirSync(join(directory, "backup", "main"))).toContain("backup.info");
-  const states = readdirSync(join(machine.place.folder, "state"), { recursive: true, encoding: "utf8" })
-    .map((name) => join(machine.place.folder, "state", name))
-    .filter((path) => statSync(path).isFile())
-    .map((path) => readFileSync(path, "latin1"));
+  const states = stateTexts(machine.place.folder);
   for (const text of [...states, first.stdout, second.stdout, wrong, gone.stdout]) expect(text.includes(marker)).toBe(false);
 });

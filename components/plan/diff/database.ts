@@ -1,11 +1,11 @@
 /** What changes for one database beside its repositories: copies, engine, promises, schedules, drills, findings lived with. Pure. */
 import { type EngineRow, findEngine } from "../engines";
 import type { DrillPlan } from "../plan";
-import type { Schedule } from "../schedule";
+import { type Schedule, textRunsPerDay } from "../schedule";
 import type { Flow, Topology } from "../topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
-import { diffRepositories, rateOf } from "./repositories";
+import { diffRepositories } from "./repositories";
 
 const COPY_WORDS = {
   copies: "copies of the data, the database itself included",
@@ -184,7 +184,7 @@ function diffSilenced(to: Collector, before: Topology, after: Topology): void {
 /** Rarer is weaker; other hours at the same rate are neither. */
 function diffRate(to: Collector, path: string, what: string, before: string, after: string): void {
   if (isHidden(before) || isHidden(after)) return to.plain(path, before, after, () => "");
-  const [old, now] = [rateOf(before), rateOf(after)];
+  const [old, now] = [textRunsPerDay(before), textRunsPerDay(after)];
   const same = Math.abs(old - now) <= RATE_EPSILON * Math.max(old, now);
   to.rank(
     path,

@@ -1,5 +1,5 @@
 /** What changes in the repositories of one database: which there are, where they are, how long they keep, and what protects them. Pure. */
-import { parseCron, runsPerDay } from "../schedule";
+import { textRunsPerDay } from "../schedule";
 import type { RepositoryNode, Topology } from "../topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 
@@ -27,15 +27,9 @@ export function windowDays(repository: RepositoryNode, topology: Topology): numb
   if (keepFullCount === undefined) return Number.POSITIVE_INFINITY;
   const rate = topology.schedules
     .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
-    .reduce((sum, schedule) => sum + rateOf(schedule.cron), 0);
+    .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   // Right after a full backup the oldest one is let go: what remains reaches back one interval less than there are fulls.
   return rate > 0 ? (keepFullCount - 1) / rate : null;
-}
-
-/** Runs a day, 0 for a text that is no schedule. */
-export function rateOf(cron: string): number {
-  const parsed = parseCron(cron);
-  return parsed.ok ? runsPerDay(parsed.cron) : 0;
 }
 
 /** `keeps 14 days`, `keeps 4 full backups`, `keeps everything`. */

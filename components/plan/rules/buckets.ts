@@ -3,6 +3,7 @@
  * locks that backups cannot live with, and doors that stand open. Pure; only buckets that hold backups are to be given.
  */
 import { type Finding, finding } from "../findings";
+import { R2_LOCK_REASON } from "../r2";
 import { hasField, listAt, numberAt, textAt, valueAt } from "./manifests/objects";
 
 /** A resource of a stack. */
@@ -15,7 +16,9 @@ export interface CloudResource {
 
 const FROZEN = ["GLACIER", "DEEP_ARCHIVE"];
 const INFREQUENT = ["STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"];
-const KEEP_HINT = "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads";
+/** The way out for whatever removes live data. */
+export const KEEP_HINT =
+  "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads";
 const PUBLIC_ACLS = ["public-read", "public-read-write", "authenticated-read"];
 const BLOCKS = ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"];
 
@@ -98,10 +101,8 @@ function moving(path: string, classes: readonly string[]): Finding[] {
 function checkR2Lock(resource: CloudResource): Finding[] {
   return listAt(resource.properties, "rules").flatMap((rule, index) => {
     if (valueAt(rule, "enabled") === false) return [];
-    const fact =
-      "R2's bucket lock forbids overwriting as well: backup.info cannot be renewed, a repeated archive_command fails for ever, and the disk of the database fills";
     const hint = "empty the rules (removing the resource leaves them), and use B2 or S3 for the immutable copy";
-    return [finding("PB059", `${resource.name} rules[${index}]`, fact, hint)];
+    return [finding("PB059", `${resource.name} rules[${index}]`, R2_LOCK_REASON, hint)];
   });
 }
 

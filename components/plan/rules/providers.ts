@@ -4,6 +4,7 @@ import { type Finding, finding } from "../findings";
 import type { DatabasePlan, S3Plan } from "../plan";
 import { R2_LOCK_REASON } from "../r2";
 import { isUnknown } from "../unknown";
+import { KEEP_HINT } from "./buckets";
 
 /** Endpoints of services that are no S3, and what to use in their place. */
 const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string; readonly hint: string }[] = [
@@ -76,14 +77,7 @@ function checkBucket(s3: S3Plan, path: string): Finding[] {
   const found: Finding[] = [];
   if (facts.expireLiveDays !== undefined) {
     const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL refer to older ones, so restores fail although backups report success`;
-    found.push(
-      finding(
-        "PB058",
-        path,
-        fact,
-        "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads",
-      ),
-    );
+    found.push(finding("PB058", path, fact, KEEP_HINT));
   }
   if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
     const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";

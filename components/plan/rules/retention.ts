@@ -1,7 +1,7 @@
 /** Whether what is kept is enough for what is promised, and whether locks and versions agree with it. Pure. */
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan, RepositoryPlan } from "../plan";
-import { parseCron, runsPerDay, type Schedule } from "../schedule";
+import { type Schedule, textRunsPerDay } from "../schedule";
 import { isUnknown } from "../unknown";
 
 const UNDELETE_DAYS_MIN = 7;
@@ -28,7 +28,7 @@ export function recoveryWindowDays(repository: RepositoryPlan, schedules: readon
   if (keepFullCount === undefined) return null;
   const perDay = schedules
     .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
-    .reduce((sum, schedule) => sum + rate(schedule), 0);
+    .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   return perDay === 0 ? null : Math.floor((keepFullCount - 1) / perDay);
 }
 
@@ -99,9 +99,4 @@ function checkVersions({ name, s3 }: RepositoryPlan): Finding[] {
       `set undeleteDays: 14 (at least ${UNDELETE_DAYS_MIN})`,
     ),
   ];
-}
-
-function rate(schedule: Schedule): number {
-  const parsed = parseCron(schedule.cron);
-  return parsed.ok ? runsPerDay(parsed.cron) : 0;
 }
