@@ -21,6 +21,9 @@ import { projectsOf, TIERS, type Tier } from "./parts/tiers";
 /** A build that is not ready by then (since the start) no longer counts: what needs it is skipped. */
 const BUILD_DEADLINE_MS = 50 * 60_000;
 
+/** Lines of a failure's reason that are told again at the end. */
+const FAILURE_LINES = 12;
+
 /** A file that takes so long is named at the end of its tier. */
 const SLOW_FILE_S = 20;
 
@@ -42,6 +45,8 @@ interface TierResult extends Counts {
   readonly name: string;
   readonly seconds: number;
   readonly about: string;
+  /** What failed and why, a few lines each. */
+  readonly failures: readonly string[];
 }
 
 /** A slow build: under way, done, or failed with its reason in `note`. */
@@ -67,7 +72,7 @@ async function main(): Promise<number> {
   const args = parseArguments(process.argv.slice(2));
   const results: TierResult[] = [];
   const built = await tryBuild(progress);
-  if (!built) results.push({ name: "build", passed: 0, failed: 1, skipped: 0, seconds: seconds(startedAtMs), about: "dist/" });
+  if (!built) results.push({ name: "build", passed: 0, failed: 1, skipped: 0, seconds: seconds(startedAtMs), about: "dist/", failures: [] });
   const needs = (name: Tier["name"]): boolean => args.tiers.some((tier) => tier.name === name);
   const versitygw: BackgroundBuild = { name: "versitygw", state: "pending", note: "" };
   const pulumi: BackgroundBuild = { name: "pulumi", state: "pending", note: "" };
@@ -76,7 +81,7 @@ async function main(): Promise<number> {
   for (const tier of args.tiers) {
     const tierStartedAtMs = performance.now();
     const missing = await makeReady(tier, { progress, parts, versitygw, pulumi, built, all: args.all, deadlineMs: startedAtMs + BUILD_DEADLINE_MS });
-    const counts = missing === null ? await runTier(tier, args) : { passed: 0, failed: 0, skipped: countFiles(tier) };
+    const counts = missing === null ? await runTier(tier, args) : { passed: 0, failed: 0, skipped: countFiles(tier), failures: [] };
     if (missing !== null && counts.skipped > 0) progress.loud(`tier ${tier.name} (${counts.skipped} files) is skipped: ${missing}`);
     results.push({ name: tier.name, ...counts, seconds: seconds(tierStartedAtMs), about: tier.about });
   }
@@ -218,9 +223,9 @@ async function waitForBuild(target: BackgroundBuild, ready: Ready): Promise<stri
   return target.state === "ready" ? null : `${target.name}: ${target.note}`;
 }
 
-async function runTier(tier: Tier, args: Arguments): Promise<Counts> {
+async function runTier(tier: Tier, args: Arguments): Promise<Counts & Pick<TierResult, "failures">> {
   const root = projectFolder();
-  if (countFiles(tier) === 0) return { passed: 0, failed: 0, skipped: 0 };
+  if (countFiles(tier) === 0) return { passed: 0, failed: 0, skipped: 0, failures: [] };
   const reportFile = join(root, "node_modules", ".cache", "pgbackstop", `report-${tier.name}-${process.pid}.json`);
   mkdirSync(dirname(reportFile), { recursive: true });
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
@@ -241,11 +246,12 @@ async function runTier(tier: Tier, args: Arguments): Promise<Counts> {
     { cwd: root, env: { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" } },
   );
   const counts = readCounts(reportFile);
+  const failures = readFailures(reportFile);
   printSlowest(reportFile);
   rmSync(reportFile, { force: true });
   // A crash of the runner, an error outside of any test: nothing may look green that was not.
-  if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
-  return counts;
+  if (exitCode === 0 || counts.failed > 0) return { ...counts, failures };
+  return { ...counts, failed: 1, failures: [`${tier.name}: the runner ended with ${exitCode}, and no test of it failed`] };
 }
 
 interface Report {
@@ -259,7 +265,9 @@ interface Report {
     /** Milliseconds since 1970. */
     readonly startTime: number;
     readonly endTime: number;
-    readonly assertionResults: readonly { readonly status: string }[];
+    /** Why a file could not be loaded. */
+    readonly message: string;
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages: readonly string[] }[];
   }[];
 }
 
@@ -272,6 +280,22 @@ function printSlowest(reportFile: string): void {
     .filter((file) => file.seconds >= SLOW_FILE_S)
     .sort((left, right) => right.seconds - left.seconds);
   for (const file of slow) process.stdout.write(`  ${file.seconds.toFixed(0).padStart(4)} s  ${file.name}\n`);
+}
+
+/** Each failure with its file, its name and the first lines of its reason: whoever has only the end of a long output needs them there. */
+function readFailures(reportFile: string): readonly string[] {
+  if (!existsSync(reportFile)) return [];
+  const { testResults } = JSON.parse(readFileSync(reportFile, "utf8")) as Report;
+  const ours = (line: string): boolean => !/^\s+at .*(node_modules|node:internal|new Promise)/.test(line);
+  const text = (file: string, title: string, reason: string): string =>
+    [`${relative(projectFolder(), file)}${title}`, ...reason.split("\n").filter(ours).slice(0, FAILURE_LINES)].join("\n      ");
+  return testResults
+    .filter((file) => file.status === "failed")
+    .flatMap((file) => {
+      const failed = file.assertionResults.filter((test) => test.status === "failed");
+      if (failed.length === 0) return [text(file.name, "", file.message)];
+      return failed.map((test) => text(file.name, ` > ${test.fullName}`, test.failureMessages.join("\n")));
+    });
 }
 
 function readCounts(reportFile: string): Counts {
@@ -304,6 +328,8 @@ function printReport(results: readonly TierResult[], totalSeconds: number): numb
     ...rows,
     ["all", ...numbers(total), totalSeconds.toFixed(0), ""],
   ];
+  const failures = results.flatMap((result) => result.failures);
+  if (failures.length > 0) process.stdout.write(`\nfailed:\n${failures.map((failure) => `    ${failure}\n`).join("")}`);
   process.stdout.write(`\n${formatTable(table, [1, 2, 3, 4])}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
   return total.failed > 0 ? 1 : 0;
 }
