@@ -4,6 +4,7 @@
  */
 import { type Finding, finding } from "../findings";
 import { R2_LOCK_REASON } from "../r2";
+import { findClassFault } from "../storageClasses";
 import { hasField, listAt, numberAt, textAt, valueAt } from "./manifests/objects";
 
 /** A resource of a stack. */
@@ -14,8 +15,6 @@ export interface CloudResource {
   readonly properties: unknown;
 }
 
-const FROZEN = ["GLACIER", "DEEP_ARCHIVE"];
-const INFREQUENT = ["STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"];
 /** The way out for whatever removes live data. */
 export const KEEP_HINT =
   "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads";
@@ -63,7 +62,8 @@ function checkR2Rules(resource: CloudResource): Finding[] {
     const path = `${resource.name} rules[${index}]`;
     const seconds = numberAt(rule, "deleteObjectsTransition", "condition", "maxAge");
     const ends = hasField(rule, "deleteObjectsTransition", "condition");
-    const moves = listAt(rule, "storageClassTransitions").length > 0 ? ["STANDARD_IA"] : [];
+    // R2 has one other class, also where a rule leaves its name out.
+    const moves = listAt(rule, "storageClassTransitions").map((item) => textAt(item, "storageClass") ?? "InfrequentAccess");
     return [
       ...(ends ? [expiring(`${path}.deleteObjectsTransition`, seconds === null ? null : Math.floor(seconds / 86400))] : []),
       ...moving(`${path}.storageClassTransitions`, moves),
@@ -82,12 +82,12 @@ function expiring(path: string, days: number | null): Finding {
 }
 
 function moving(path: string, classes: readonly string[]): Finding[] {
-  const frozen = classes.find((name) => FROZEN.includes(name));
+  const frozen = classes.find((name) => findClassFault(name) === "frozen");
   if (frozen !== undefined) {
     const fact = `moves objects to ${frozen}: nothing can be read from there before it is thawed for hours, restores and increments fail`;
     return [finding("PB060", path, fact, "remove the transition")];
   }
-  if (!classes.some((name) => INFREQUENT.includes(name))) return [];
+  if (!classes.some((name) => findClassFault(name) === "infrequent")) return [];
   return [
     finding(
       "PB061",

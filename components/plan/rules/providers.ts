@@ -3,6 +3,7 @@ import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan, S3Plan } from "../plan";
 import { R2_LOCK_REASON } from "../r2";
+import { findClassFault } from "../storageClasses";
 import { isUnknown } from "../unknown";
 import { KEEP_HINT } from "./buckets";
 
@@ -19,10 +20,6 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
     hint: "its S3 interface lacks batch deletes and multipart listing that a repository needs: use B2, R2, S3 or a host over SFTP, or stock pgBackRest with repo-type=gcs",
   },
 ];
-
-/** Classes from which nothing can be read without hours of thawing. */
-const FROZEN_CLASSES = ["glacier", "deep_archive", "deep-archive"];
-const INFREQUENT_CLASSES = ["standard_ia", "onezone_ia", "glacier_ir", "infrequentaccess", "intelligent_tiering"];
 
 /** Findings in the order of the repositories. */
 export function checkProviders({ repositories }: DatabasePlan): Finding[] {
@@ -90,12 +87,13 @@ function checkBucket(s3: S3Plan, path: string): Finding[] {
       ),
     );
   }
-  const storageClass = facts.storageClass?.toLowerCase();
-  if (storageClass !== undefined && FROZEN_CLASSES.includes(storageClass)) {
-    const fact = `nothing can be read from class ${facts.storageClass ?? ""} before it is thawed for hours: restores and every incremental backup would fail`;
+  const { storageClass = "" } = facts;
+  const fault = findClassFault(storageClass);
+  if (fault === "frozen") {
+    const fact = `nothing can be read from class ${storageClass} before it is thawed for hours: restores and every incremental backup would fail`;
     found.push(finding("PB060", `${path}.storageClass`, fact, "use the standard class"));
-  } else if (storageClass !== undefined && INFREQUENT_CLASSES.includes(storageClass)) {
-    const fact = `class ${facts.storageClass ?? ""} asks for 30 days or more of each object and for every read: WAL that expires earlier costs more than in the standard class`;
+  } else if (fault === "infrequent") {
+    const fact = `class ${storageClass} asks for 30 days or more of each object and for every read: WAL that expires earlier costs more than in the standard class`;
     found.push(finding("PB061", `${path}.storageClass`, fact, "use the standard class"));
   }
   return found;
