@@ -21,7 +21,7 @@ import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
 import { readNamed } from "./namedWal";
 import { findDamagedCopies } from "./verify/copies";
-import { findOrphans } from "./verify/orphans";
+import { filesOfNobody, findOrphans } from "./verify/orphans";
 import { Tally, type VerifyCounts } from "./verify/tally";
 import { type BackupVerdict, verifyBackups } from "./verify/verifyBackups";
 import type { VerifyFileJob } from "./verifyFile";
@@ -103,31 +103,64 @@ export async function verify(
       ),
     );
   }
+  const isWhole = options.set === undefined && options.samplePercent === undefined;
+  const orphans = new Orphans(ctx);
   const backups = await verifyBackups(
-    { repo, pool, entries, listed: backupInfo.backups, pass: backupInfo.cipherPass ?? null, samplePercent: options.samplePercent ?? 100 },
+    {
+      repo,
+      pool,
+      entries,
+      listed: backupInfo.backups,
+      pass: backupInfo.cipherPass ?? null,
+      samplePercent: options.samplePercent ?? 100,
+      ...(isWhole ? { visit: (manifest) => orphans.add(() => filesOfNobody(repo, manifest)) } : {}),
+    },
     problems,
     ctx,
   );
-  const isWhole = options.set === undefined && options.samplePercent === undefined;
-  const orphans = isWhole ? await orphansOf(() => findOrphans(repo, archiveInfo, backups.manifests, backupInfo.backups), ctx) : [];
-  const readable = entries.map((entry) => entry.label).filter((label) => backups.manifests.has(label));
-  const damaged = await findDamagedCopies(repo, readable, backupInfo.cipherPass ?? null);
+  if (isWhole) await orphans.addFirst(() => findOrphans(repo, archiveInfo, backupInfo.backups));
+  const damaged = await findDamagedCopies(repo, backups.readable, backupInfo.cipherPass ?? null);
   problems.push(...damaged);
   const ok =
     isNamedOk &&
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
-  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans, named };
+  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans: orphans.lines, named };
 }
 
-/** What cannot be looked for spoils nothing that was found out before. */
-async function orphansOf(find: () => Promise<string[]>, ctx: Context): Promise<string[]> {
-  try {
-    return await find();
-  } catch (error) {
-    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    return [`files that nothing refers to could not be looked for: ${toBackupError(error).message}`];
+/** Gathers lines until something cannot be looked for, which is told instead and spoils nothing that was found out before. */
+class Orphans {
+  readonly #ctx: Context;
+  #lines: readonly string[] = [];
+  #hasFailed = false;
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx;
+  }
+
+  get lines(): readonly string[] {
+    return this.#lines;
+  }
+
+  add(find: () => Promise<readonly string[]>): Promise<void> {
+    return this.#look(find, (found) => [...this.#lines, ...found]);
+  }
+
+  /** Before those that are there. */
+  addFirst(find: () => Promise<readonly string[]>): Promise<void> {
+    return this.#look(find, (found) => [...found, ...this.#lines]);
+  }
+
+  async #look(find: () => Promise<readonly string[]>, join: (found: readonly string[]) => readonly string[]): Promise<void> {
+    if (this.#hasFailed) return;
+    try {
+      this.#lines = join(await find());
+    } catch (error) {
+      if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
+      this.#hasFailed = true;
+      this.#lines = [`files that nothing refers to could not be looked for: ${toBackupError(error).message}`];
+    }
   }
 }
 

@@ -15,12 +15,7 @@ import { listArchiveIds } from "../../repository/walStore";
 /** Paths that are told one by one; of more only how many there are. */
 const PATHS_MAX = 20;
 
-export async function findOrphans(
-  repo: Repository,
-  archiveInfo: ArchiveInfo,
-  manifests: ReadonlyMap<string, Manifest>,
-  listed: readonly BackupInfoEntry[],
-): Promise<string[]> {
+export async function findOrphans(repo: Repository, archiveInfo: ArchiveInfo, listed: readonly BackupInfoEntry[]): Promise<string[]> {
   const lines: string[] = [];
   const known = new Set(archiveInfo.history.map(archiveIdOf));
   for (const archiveId of await listArchiveIds(repo)) {
@@ -33,12 +28,12 @@ export async function findOrphans(
     const state = (await hasManifest(repo, label)) ? "is not in backup.info" : unfinished;
     lines.push(`${backupPath(repo.stanza, label)} ${state}`);
   }
-  for (const manifest of manifests.values()) lines.push(...(await filesOfNobody(repo, manifest)));
   return lines;
 }
 
-async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<string[]> {
-  const expected = new Set(pathsOf(repo.stanza, manifest));
+/** Files in a backup's directory that its manifest does not know. */
+export async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<string[]> {
+  const expected = pathsOf(repo.stanza, manifest);
   const found: string[] = [];
   let sizeBytes = 0;
   for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
@@ -54,15 +49,12 @@ async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<stri
   return more === 0 ? shown : [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
 }
 
-function pathsOf(stanza: string, manifest: Manifest): string[] {
-  const { label, options } = manifest;
+function pathsOf(stanza: string, { label, files, options }: Manifest): ReadonlySet<string> {
   const path = manifestPath(stanza, label);
-  return [
-    path,
-    copyOf(path),
-    ...manifest.files.flatMap((file) => {
-      if (file.reference !== undefined && (!options.hardlink || file.bundle !== undefined)) return [];
-      return [file.bundle === undefined ? dataFilePath(stanza, label, file, options.compressType) : bundlePath(stanza, label, file.bundle.id)];
-    }),
-  ];
+  const paths = new Set([path, copyOf(path)]);
+  for (const file of files) {
+    if (file.reference !== undefined && (!options.hardlink || file.bundle !== undefined)) continue;
+    paths.add(file.bundle === undefined ? dataFilePath(stanza, label, file, options.compressType) : bundlePath(stanza, label, file.bundle.id));
+  }
+  return paths;
 }

@@ -1,13 +1,16 @@
 /**
  * The backups of a repository: does each find what it refers to, and are the bytes what its manifest says?
  *
- * Bytes that several backups refer to are read once and judged for all of them. Files of a bundle are read by one request.
+ * Bytes that several backups refer to are read once and judged for all of them. Files of a bundle are read by one request. One manifest is in
+ * memory at a time, and beside it forty bytes for each stored file of the set that it belongs to.
  */
+import { hash } from "node:crypto";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/backupInfo";
+import { fullLabelOf, isLabel } from "../../format/label";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
@@ -34,32 +37,30 @@ export interface BackupsInput {
   readonly pass: string | null;
   /** Share of the files that is read, 100 for all. */
   readonly samplePercent: number;
+  /** Given each manifest that can be read, when its files have been looked at. */
+  readonly visit?: (manifest: Manifest) => Promise<void>;
 }
 
 export interface BackupsVerdict {
   readonly verdicts: readonly BackupVerdict[];
-  /** By label, those that could be read. */
-  readonly manifests: ReadonlyMap<string, Manifest>;
+  /** Backups whose manifest could be read, in their order. */
+  readonly readable: readonly string[];
 }
 
 export async function verifyBackups(input: BackupsInput, problems: string[], ctx: Context): Promise<BackupsVerdict> {
   const reader = new FileReader(input, ctx);
-  const manifests = new Map<string, Manifest>();
   const verdicts: BackupVerdict[] = [];
+  const readable: string[] = [];
   for (const entry of input.entries) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    verdicts.push(await verifyOne(input, entry, reader, manifests, problems));
+    const verdict = await verifyOne(input, entry, reader, problems);
+    verdicts.push(verdict);
+    if (verdict.status !== "manifest missing") readable.push(entry.label);
   }
-  return { verdicts, manifests };
+  return { verdicts, readable };
 }
 
-async function verifyOne(
-  input: BackupsInput,
-  entry: BackupInfoEntry,
-  reader: FileReader,
-  manifests: Map<string, Manifest>,
-  problems: string[],
-): Promise<BackupVerdict> {
+async function verifyOne(input: BackupsInput, entry: BackupInfoEntry, reader: FileReader, problems: string[]): Promise<BackupVerdict> {
   const { label } = entry;
   const tally = new Tally(problems);
   let manifest: Manifest;
@@ -69,11 +70,10 @@ async function verifyOne(
     problems.push(`${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`);
     return { label, status: "manifest missing", counts: tally.counts() };
   }
-  manifests.set(label, manifest);
   const broken = brokenReferences(entry, manifest, input.listed);
   problems.push(...broken.map((line) => `${label}: ${line}`));
-  const files = manifest.files.filter((file) => file.sizeBytes > 0 || file.sizeRepoBytes > 0);
-  for (const result of await reader.check(manifest, files)) tally.add(result);
+  await reader.check(manifest, tally);
+  await input.visit?.(manifest);
   const counts = tally.counts();
   return { label, status: counts.valid === counts.total && broken.length === 0 ? "valid" : "invalid", counts };
 }
@@ -91,68 +91,89 @@ export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, lis
   return lines;
 }
 
+/** What is read by one request: a file, or files of one bundle. */
+type Piece = ManifestFile | readonly ManifestFile[];
+
 /** Reads each stored place once, whoever asks for it. */
 class FileReader {
   readonly #input: BackupsInput;
   readonly #ctx: Context;
-  readonly #seen = new Map<string, Promise<VerifyFileResult> | null>();
+  /** Results by place, null for what is not in the sample; only of the set that is looked at: no backup refers to another one's. */
+  readonly #seen = new Map<string, VerifyFileResult | null>();
+  #fullLabel = "";
 
   constructor(input: BackupsInput, ctx: Context) {
     this.#input = input;
     this.#ctx = ctx;
   }
 
-  /** Results of the files that are in the sample, those that another backup has asked for before named for this one. */
-  async check(manifest: Manifest, files: readonly ManifestFile[]): Promise<VerifyFileResult[]> {
-    const { repo, pool } = this.#input;
-    const known: Promise<VerifyFileResult>[] = [];
-    const single: [string, RestoreSource, ManifestFile][] = [];
-    const bundles = new Map<string, Place[]>();
-    for (const file of files) {
-      const source = storedAt(repo.key, repo.stanza, manifest, file);
-      const key = `${source.path}:${source.range?.offsetBytes ?? 0}`;
-      const seen = this.#seen.get(key);
-      if (seen === null || (seen === undefined && !this.#isInSample())) {
-        this.#seen.set(key, null);
-      } else if (seen !== undefined) {
-        known.push(seen.then(({ status, text }) => ({ status, text: `${manifest.label}: ${text}` })));
-      } else if (source.range !== null && (file.sha1Repo !== undefined || isPlain(source))) {
-        const place = { key, offsetBytes: source.range.offsetBytes, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo ?? file.sha1 };
-        bundles.set(source.path, [...(bundles.get(source.path) ?? []), place]);
-      } else {
-        single.push([key, source, file]);
-      }
+  /** Counts the files that are in the sample; what is wrong with those that another backup has asked for before is told for this one. */
+  async check(manifest: Manifest, tally: Tally): Promise<void> {
+    this.#enterSet(manifest.label);
+    const { pieces, known } = this.#sort(manifest);
+    const problems = await mapParallel(pieces, this.#input.pool.slots * LIMITS.filesPerWorker, (piece) => this.#read(manifest, piece, tally));
+    for (const result of problems.flat()) tally.add(result);
+    for (const file of known) {
+      const { status, text } = this.#seen.get(placeOf(this.#sourceOf(manifest, file), file)) ?? OK;
+      tally.add(status === "ok" ? OK : { status, text: `${manifest.label}: ${text}` });
     }
-    const jobs = [
-      ...single.map(
-        ([key, source, file]) =>
-          () =>
-            this.#remember(
-              [key],
-              this.#file(source, file).then((result) => [result]),
-            ),
-      ),
-      ...[...bundles].map(
-        ([path, places]) =>
-          () =>
-            this.#remember(
-              places.map(({ key }) => key),
-              this.#bundle(path, places),
-            ),
-      ),
-    ];
-    const results = await mapParallel(jobs, pool.slots * LIMITS.filesPerWorker, (job) => job());
-    return [...results.flat(), ...(await Promise.all(known))];
   }
 
-  async #remember(keys: readonly string[], work: Promise<readonly VerifyFileResult[]>): Promise<readonly VerifyFileResult[]> {
-    const missing: VerifyFileResult = { status: "other", text: "no result" };
-    for (const [index, key] of keys.entries())
-      this.#seen.set(
-        key,
-        work.then((results) => results[index] ?? missing),
-      );
-    return work;
+  #enterSet(label: string): void {
+    const fullLabel = isLabel(label) ? fullLabelOf(label) : label;
+    if (fullLabel === this.#fullLabel) return;
+    this.#fullLabel = fullLabel;
+    this.#seen.clear();
+  }
+
+  /** What is to be read, files of their own first, and the files whose place is known already. */
+  #sort(manifest: Manifest): { readonly pieces: readonly Piece[]; readonly known: readonly ManifestFile[] } {
+    const pieces: Piece[] = [];
+    const bundles = new Map<string, ManifestFile[]>();
+    const known: ManifestFile[] = [];
+    for (const file of manifest.files) {
+      if (file.sizeBytes === 0 && file.sizeRepoBytes === 0) continue;
+      const source = this.#sourceOf(manifest, file);
+      const place = placeOf(source, file);
+      const seen = this.#seen.get(place);
+      if (seen === null) continue;
+      if (seen !== undefined) {
+        known.push(file);
+        continue;
+      }
+      const isWanted = this.#isInSample();
+      this.#seen.set(place, isWanted ? OK : null);
+      if (!isWanted) continue;
+      if (source.range === null || (file.sha1Repo === undefined && !isPlain(source))) pieces.push(file);
+      else {
+        const bundle = bundles.get(source.path);
+        if (bundle === undefined) bundles.set(source.path, [file]);
+        else bundle.push(file);
+      }
+    }
+    return { pieces: [...pieces, ...bundles.values()], known };
+  }
+
+  /** What is wrong; counts and remembers the rest. */
+  async #read(manifest: Manifest, piece: Piece, tally: Tally): Promise<readonly VerifyFileResult[]> {
+    const files = isBundle(piece) ? piece : [piece];
+    const results = isBundle(piece) ? await this.#bundle(manifest, piece) : [await this.#file(this.#sourceOf(manifest, piece), piece)];
+    const problems: VerifyFileResult[] = [];
+    for (const [index, file] of files.entries()) {
+      const result = results[index] ?? NO_RESULT;
+      if (result.status === "ok") {
+        tally.add(OK);
+        continue;
+      }
+      this.#seen.set(placeOf(this.#sourceOf(manifest, file), file), result);
+      problems.push(result);
+    }
+    return problems.length === 0 ? NOTHING : problems;
+  }
+
+  #sourceOf(manifest: Manifest, file: ManifestFile): RestoreSource {
+    const { repo } = this.#input;
+    return storedAt(repo.key, repo.stanza, manifest, file);
   }
 
   #isInSample(): boolean {
@@ -162,7 +183,12 @@ class FileReader {
     return ((high * 256 + low) / 65_536) * 100 < samplePercent;
   }
 
-  #bundle(path: string, extents: readonly Place[]): Promise<readonly VerifyFileResult[]> {
+  #bundle(manifest: Manifest, files: readonly ManifestFile[]): Promise<readonly VerifyFileResult[]> {
+    const extents = files.map((file) => {
+      const { offsetBytes = 0 } = this.#sourceOf(manifest, file).range ?? {};
+      return { offsetBytes, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo ?? file.sha1 };
+    });
+    const { path } = this.#sourceOf(manifest, files[0] as ManifestFile);
     return this.#input.pool.run<VerifyBundleJob>({ kind: "verifyBundle", repoKey: this.#input.repo.key, path, extents });
   }
 
@@ -174,12 +200,17 @@ class FileReader {
   }
 }
 
-interface Place {
-  readonly key: string;
-  readonly offsetBytes: number;
-  readonly sizeBytes: number;
-  /** Of the stored bytes. */
-  readonly sha1: string;
+const OK: VerifyFileResult = { status: "ok", text: "" };
+const NOTHING: readonly VerifyFileResult[] = [];
+const NO_RESULT: VerifyFileResult = { status: "other", text: "no result" };
+
+function isBundle(piece: Piece): piece is readonly ManifestFile[] {
+  return Array.isArray(piece);
+}
+
+/** Twenty characters for where stored bytes are and what they should be: the words themselves are ten times as long. */
+function placeOf({ path, range }: RestoreSource, { sizeRepoBytes, sha1, sha1Repo }: ManifestFile): string {
+  return hash("sha1", `${path}:${range?.offsetBytes ?? 0}:${sizeRepoBytes}:${sha1Repo ?? sha1}`, "binary");
 }
 
 /** Stored as it is, so that the checksum of the original content is that of the stored bytes. */

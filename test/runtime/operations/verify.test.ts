@@ -259,6 +259,22 @@ describe("verify", () => {
     expect((await run()).backups.map((row) => row.counts.missing)).toEqual([1, 1]);
   });
 
+  it("reads what several backups of a set refer to once, and judges it by what each of them says of it", async () => {
+    await store(repo, 1);
+    const full = "20261120-000000F";
+    const reads = (): number => storage.calls("read").filter((path) => path.endsWith(`${full}/pg_data/base/1/1`)).length;
+    await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "first" });
+    for (const day of ["21", "22"]) await backup(`${full}_202611${day}-000000I`, 1, { PG_VERSION: "15\n" }, { "base/1/1": full });
+    const before = reads();
+    expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 2 } }, { counts: { total: 2 } }, { counts: { total: 2 } }] });
+    expect(reads() - before).toBe(1);
+    // Whole for the full backup, but not what the others once found there.
+    await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "other" });
+    const verdict = await run();
+    expect(verdict.backups.map((row) => row.counts.checksumInvalid)).toEqual([0, 1, 1]);
+    expect(verdict.problems[1]).toBe(`${full}_20261122-000000I: ${verdict.problems[0]}`);
+  });
+
   it("reads stock's block incremental backups by the checksums of their stored bytes", async () => {
     const label = "20261120-000000F";
     const stored = Buffer.from("super blocks and their map");
