@@ -30,7 +30,7 @@ export function loud(title: string, missing: string): null {
   return null;
 }
 
-/** The S3 server for tests that break uploads off: versitygw stores whole objects or none; s3rver, where it must do, may keep a torn one. */
+/** The S3 server for tests that look at it closely: versitygw, the stricter one; s3rver where that is not built. */
 export async function s3Kind(): Promise<"versitygw" | "s3rver"> {
   return (await findVersitygw()) === null ? "s3rver" : "versitygw";
 }
