@@ -113,6 +113,7 @@ export const FINDINGS = {
   PB095: "warning",
   PB096: "error",
   PB097: "note",
+  PB098: "warning",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

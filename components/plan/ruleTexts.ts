@@ -188,6 +188,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
   PB094: rule("a public bucket", "everybody can read the backups", "block public access"),
   PB095: rule("snapshots without a WAL archive", "only the moments of the snapshots can be restored", "a plugin that archives WAL"),
   PB097: rule("a repository on the database's own machine", "it is lost with the machine", "another machine over SFTP, or `requireMount` on a NAS"),
+  PB098: rule(
+    "an entry of `acknowledgeWeaker` that fits no change",
+    "the weakened change that is meant stays unacknowledged, and CI fails",
+    "one of the keys that the message lists, with a reason",
+  ),
   PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
 };
 

@@ -4,7 +4,7 @@
  */
 import type { Finding } from "./findings";
 import type { ClusterPlan, DatabasePlan, HostPlan } from "./plan";
-import { checkAcknowledge } from "./rules/acknowledge";
+import { checkAcknowledge, checkAcknowledgeWeaker } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";
 import { checkCredentials } from "./rules/credentials";
@@ -19,12 +19,13 @@ import { checkSnapshots } from "./rules/snapshots";
 
 /** Findings of all severities, in the order of the arguments. */
 export function checkHost(plan: HostPlan): Finding[] {
-  return finish(plan, [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory), ...checkMounts(plan), ...checkSnapshots(plan)]);
+  const own = [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory), ...checkMounts(plan), ...checkSnapshots(plan)];
+  return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);
 }
 
 /** The same for a cluster of CloudNativePG. */
 export function checkCluster(plan: ClusterPlan): Finding[] {
-  return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan)]);
+  return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan), ...checkAcknowledgeWeaker(plan)]);
 }
 
 /** What every database is asked. */

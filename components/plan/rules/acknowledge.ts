@@ -1,6 +1,9 @@
-/** When PostgreSQL may forget a WAL segment. Pure. */
+/** When PostgreSQL may forget a WAL segment, and changes to something weaker that are said to be meant. Pure. */
+import { fitsPossible, keysLike, possibleKeys } from "../diff/possible";
+import { REMOVED_DATABASE } from "../diff";
 import { type Finding, finding } from "../findings";
-import type { DatabasePlan } from "../plan";
+import type { ClusterPlan, DatabasePlan, HostPlan } from "../plan";
+import { topologyOf } from "../topology";
 
 const ACKNOWLEDGE_MODES = ["all", "any", "named"];
 
@@ -41,4 +44,19 @@ export function checkAcknowledge({ acknowledge, repositories }: DatabasePlan): F
     ];
   }
   return [];
+}
+
+/** Entries that no comparison will ever count: a slip of the pen, a value that is not the declared one (any more), or no reason. */
+export function checkAcknowledgeWeaker(plan: HostPlan | ClusterPlan): Finding[] {
+  const entries = Object.entries(plan.acknowledgeWeaker);
+  if (entries.length === 0) return [];
+  const topology = topologyOf(plan);
+  const possible = possibleKeys(topology);
+  return entries.flatMap(([key, reason]) => {
+    const path = `acknowledgeWeaker.${key}`;
+    if (reason.trim() === "") return [finding("PB098", path, "it has no reason, and counts for nothing without one", "write why it is meant")];
+    if (key === REMOVED_DATABASE || fitsPossible(key, topology, possible)) return [];
+    const fact = `no change to what is declared is called "${key}": it acknowledges nothing`;
+    return [finding("PB098", path, fact, `remove it, or write what is meant: ${keysLike(key, possible).join("; ")}`)];
+  });
 }
