@@ -5,13 +5,13 @@
  * answer of 0 means what the exit code of the plain command means; every request may be repeated.
  */
 import { isAbsolute, normalize } from "node:path";
+import { GetService } from "../archiver/getService";
+import { WalService } from "../archiver/walService";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
 import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
 import { repoErrorLine } from "../operations/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
-import { GetService } from "./getService";
-import { WalService } from "./walService";
 
 /** How long requests and files under way may take once the agent is told to end. */
 const DRAIN_MS = 8000;

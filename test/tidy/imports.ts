@@ -78,9 +78,16 @@ export const ROOMS: readonly Room[] = [
     ],
     mayImportTypes: ["runtime/storage/storage", "runtime/format"],
   },
+  // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
+  {
+    prefix: "runtime/archiver",
+    mayImport: ["runtime/base", "runtime/operations", "runtime/repository", "runtime/local"],
+    mayImportTypes: ["runtime/commands/host", "runtime/format"],
+  },
   {
     prefix: "runtime/agent",
     mayImport: [
+      "runtime/archiver",
       "runtime/base",
       "runtime/config",
       "runtime/operations",
@@ -91,6 +98,28 @@ export const ROOMS: readonly Room[] = [
       "runtime/format/walSegment",
     ],
     mayImportTypes: ["runtime/commands/host", "runtime/format"],
+  },
+  {
+    prefix: "runtime/cnpg",
+    mayImport: [
+      "runtime/archiver",
+      "runtime/base",
+      "runtime/config",
+      "runtime/operations",
+      "runtime/metrics",
+      "runtime/repository",
+      "runtime/postgres",
+      "runtime/local",
+      "runtime/version",
+      "runtime/format",
+    ],
+    mayImportTypes: ["runtime/commands/host"],
+    packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
+  },
+  {
+    prefix: "runtime/cnpg/sidecarPatch",
+    mayImport: ["runtime/base", "runtime/cnpg"],
+    bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   { prefix: "runtime/workers", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/config/types", "runtime/repository"] },
   { prefix: "runtime/version", mayImport: [] },
