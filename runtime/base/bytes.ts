@@ -1,4 +1,5 @@
 /** Small helpers over byte streams: `AsyncIterable<Uint8Array>` end to end. */
+import { isAscii } from "node:buffer";
 import { fail } from "./errors";
 
 export type ByteStream = AsyncIterable<Uint8Array>;
@@ -41,6 +42,41 @@ export function utf8(text: string): Uint8Array {
 
 export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+}
+
+/** A text, and copies of pieces of it: V8's own slices are little, but each keeps the whole text in memory. */
+export interface TextPart {
+  readonly text: string;
+  cut(begin: number, end: number): string;
+}
+
+/** A text that is in memory anyway. */
+export function wholeText(text: string): TextPart {
+  return { text, cut: (begin, end) => text.slice(begin, end) };
+}
+
+const LINE_FEED = 0x0a;
+
+/** The text of a stream in parts of whole lines, each of about a chunk. @throws fileInvalid when it is larger than `limitBytes`. */
+export async function* wholeLines(source: ByteStream, limitBytes: number): AsyncIterable<TextPart> {
+  let rest: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of source) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > limitBytes) throw fail("fileInvalid", `content is larger than the limit of ${limitBytes} bytes`);
+    const end = chunk.lastIndexOf(LINE_FEED) + 1;
+    if (end > 0) yield textPart(concatBytes([...rest, chunk.subarray(0, end)]));
+    if (end > 0) rest = [];
+    if (end < chunk.length) rest.push(chunk.subarray(end));
+  }
+  if (rest.length > 0) yield textPart(concatBytes(rest));
+}
+
+function textPart(bytes: Uint8Array): TextPart {
+  const text = textOf(bytes);
+  if (!isAscii(bytes)) return { text, cut: (begin, end) => textOf(utf8(text.slice(begin, end))) };
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { text, cut: (begin, end) => buffer.toString("latin1", begin, end) };
 }
 
 /** The order of C's strcmp over UTF-8, which is that of code points; JavaScript's own differs where surrogates are involved. */

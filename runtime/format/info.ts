@@ -5,7 +5,7 @@
  * last one `[backrest]` with `backrest-checksum` (SHA-1). A key is raw text and may hold `=`. Sections and keys ascend by bytes, except
  * that `[backrest]` comes first and `[db:history]` counts. (pgBackRest 2.60 "info/info", "common/ini".)
  */
-import { compareBytes, textOf } from "../base/bytes";
+import { compareBytes, type TextPart, textOf, wholeText } from "../base/bytes";
 import { createHash } from "node:crypto";
 import { fail } from "../base/errors";
 import { type JsonValue, renderJson, renderString, tryParseJson } from "./json";
@@ -35,8 +35,8 @@ const FORMAT_HINT = "Repositories of another format (6 is a hidden option of pgB
 /** Takes the rows of one large section as they come, so that nothing else of them is kept. */
 export interface RowReader {
   readonly section: string;
-  /** Takes the row whose value stands in `text` from `begin` to `end`; false leaves it to be parsed as JSON. */
-  read(key: string, text: string, begin: number, end: number): boolean;
+  /** Takes the row whose value stands in `part` from `begin` to `end`; false leaves it to be parsed as JSON. */
+  read(key: string, part: TextPart, begin: number, end: number): boolean;
   /** Takes a row that `read` did not. */
   readParsed(entry: ParsedEntry): void;
 }
@@ -47,52 +47,81 @@ export interface RowReader {
  * @throws format (29) for broken syntax or another repository format, checksum (26) when the content does not match its checksum.
  */
 export function parseInfo(text: string, name: string, rows?: RowReader): ParsedEntry[] {
-  const entries: ParsedEntry[] = [];
-  const checksum = new InfoChecksum();
-  let section: string | undefined;
-  let expected: JsonValue | undefined;
-  let lineNo = 0;
-  for (let begin = 0, next = 0; begin < text.length; begin = next) {
-    const lineEnd = text.indexOf("\n", begin);
-    const end = lineEnd === -1 ? text.length : lineEnd;
-    next = end + 1;
-    lineNo++;
-    if (end === begin) continue;
-    const taker = rows !== undefined && section === rows.section ? rows : null;
-    if (taker !== null && takeRow(taker, checksum, text, begin, end)) continue;
-    const line = text.slice(begin, end);
-    if (line.startsWith("[") && line.endsWith("]")) {
-      section = line.slice(1, -1);
-      continue;
+  const reader = new InfoReader(name, rows);
+  reader.add(wholeText(text));
+  return reader.finish();
+}
+
+/** {@link parseInfo} for a text that comes in parts, of which nothing is kept. */
+export class InfoReader {
+  readonly #name: string;
+  readonly #rows: RowReader | undefined;
+  readonly #entries: ParsedEntry[] = [];
+  readonly #checksum = new InfoChecksum();
+  #section: string | undefined;
+  #expected: JsonValue | undefined;
+  #lineNo = 0;
+
+  constructor(name: string, rows?: RowReader) {
+    this.#name = name;
+    this.#rows = rows;
+  }
+
+  /** Takes whole lines. @throws format */
+  add(part: TextPart): void {
+    const { text } = part;
+    for (let begin = 0, next = 0; begin < text.length; begin = next) {
+      const lineEnd = text.indexOf("\n", begin);
+      const end = lineEnd === -1 ? text.length : lineEnd;
+      next = end + 1;
+      this.#lineNo++;
+      if (end === begin) continue;
+      const taker = this.#rows !== undefined && this.#section === this.#rows.section ? this.#rows : null;
+      if (taker === null || !takeRow(taker, this.#checksum, part, begin, end)) this.#addLine(part.cut(begin, end), taker);
     }
+  }
+
+  /** @throws format, checksum */
+  finish(): ParsedEntry[] {
+    checkChecksum(this.#checksum.hex(), this.#expected, this.#name);
+    if (!this.#entries.some((entry) => entry.section === "backrest" && entry.key === "backrest-format")) {
+      throw fail("format", `'${this.#name}' has no backrest-format`);
+    }
+    return this.#entries;
+  }
+
+  #addLine(line: string, taker: RowReader | null): void {
+    if (line.startsWith("[") && line.endsWith("]")) {
+      this.#section = line.slice(1, -1);
+      return;
+    }
+    const section = this.#section;
     if (section === undefined) {
-      throw fail("format", `'${name}' line ${lineNo}: key/value found outside of a section`, { hint: "Is or was the repository encrypted?" });
+      throw fail("format", `'${this.#name}' line ${this.#lineNo}: key/value found outside of a section`, {
+        hint: "Is or was the repository encrypted?",
+      });
     }
     const entry = parseLine(line, section);
-    if (entry === null) throw fail("format", `'${name}' line ${lineNo}: expected 'key=value' with a JSON value in section '${section}'`);
+    if (entry === null) throw fail("format", `'${this.#name}' line ${this.#lineNo}: expected 'key=value' with a JSON value in section '${section}'`);
     if (section === "backrest" && entry.key === "backrest-checksum") {
-      expected = entry.value;
-      continue;
+      this.#expected = entry.value;
+      return;
     }
-    if (section === "backrest" && entry.key === "backrest-format") checkFormat(entry.value, name);
-    checksum.add(entry);
-    if (taker === null) entries.push(entry);
+    if (section === "backrest" && entry.key === "backrest-format") checkFormat(entry.value, this.#name);
+    this.#checksum.add(entry);
+    if (taker === null) this.#entries.push(entry);
     else taker.readParsed(entry);
   }
-  checkChecksum(checksum.hex(), expected, name);
-  if (!entries.some((entry) => entry.section === "backrest" && entry.key === "backrest-format")) {
-    throw fail("format", `'${name}' has no backrest-format`);
-  }
-  return entries;
 }
 
 /** False for a row that is not of the usual form. */
-function takeRow(rows: RowReader, checksum: InfoChecksum, text: string, begin: number, end: number): boolean {
+function takeRow(rows: RowReader, checksum: InfoChecksum, part: TextPart, begin: number, end: number): boolean {
+  const { text } = part;
   for (let split = text.indexOf("=", begin); split > begin && split < end; split = text.indexOf("=", split + 1)) {
     const char = text.charCodeAt(split + 1);
     if (!mayBeginJson(char)) continue;
-    const key = text.slice(begin, split);
-    if (char !== OPENING_BRACE || !rows.read(key, text, split + 1, end)) return false;
+    const key = part.cut(begin, split);
+    if (char !== OPENING_BRACE || !rows.read(key, part, split + 1, end)) return false;
     checksum.add({ section: rows.section, key, valueText: text.slice(split + 1, end) });
     return true;
   }

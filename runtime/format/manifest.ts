@@ -5,15 +5,15 @@
  * field is there. Rendering sorts the rows, so the order in memory does not matter. A manifest of a backup in progress has no stop values
  * and files without checksum. Modes are numbers (0o600). Errors: format (29), checksum (26). (pgBackRest 2.60 "info/manifest".)
  */
-import { compareBytes, textOf } from "../base/bytes";
+import { type ByteStream, compareBytes, type TextPart, textOf, wholeLines, wholeText } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 import { SHA1_EMPTY } from "../base/hash";
 import { type CompressType, isCompressType } from "./compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, type RowReader, renderInfoBytes } from "./info";
-import { type JsonValue, renderObject, renderString, tryParseJson } from "./json";
+import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry, renderInfoBytes } from "./info";
+import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
-import { FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
+import { completeRow, type FileRow, FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
 import {
   defaultMode,
   type ManifestFile,
@@ -155,9 +155,65 @@ export function defaultsOf(pgDataPath: Pick<ManifestPath, "mode" | "user" | "gro
 
 /** @throws format, checksum */
 export function parseManifest(text: string, name: string): Manifest {
-  const fileRows = fileRowsOf(defaultsBefore(text, name), name);
-  const sections = new Sections(parseInfo(text, name, fileRows), name);
-  const { files } = fileRows;
+  const reader = new ManifestReader(name);
+  reader.add(wholeText(text));
+  return reader.finish();
+}
+
+/** The manifest that a stream holds, of whose text no more than a chunk is in memory. @throws format, checksum; fileInvalid beyond `limitBytes` */
+export async function readManifest(source: ByteStream, name: string, limitBytes: number): Promise<Manifest> {
+  const reader = new ManifestReader(name);
+  for await (const part of wholeLines(source, limitBytes)) reader.add(part);
+  return reader.finish();
+}
+
+class ManifestReader {
+  readonly #name: string;
+  readonly #info: InfoReader;
+  readonly #rows = new FileRowReader();
+  /** In the order of the file; null for one of `#unusual`. */
+  readonly #files: (FileRow | null)[] = [];
+  readonly #unusual: ParsedEntry[] = [];
+
+  constructor(name: string) {
+    this.#name = name;
+    this.#info = new InfoReader(name, {
+      section: "target:file",
+      read: (key, part, begin, end) => {
+        const row = this.#rows.read(key, part, begin, end);
+        if (row !== null) this.#files.push(row);
+        return row !== null;
+      },
+      readParsed: (entry) => {
+        this.#files.push(null);
+        this.#unusual.push(entry);
+      },
+    });
+  }
+
+  /** Takes whole lines. @throws format */
+  add(part: TextPart): void {
+    this.#info.add(part);
+  }
+
+  /** @throws format, checksum */
+  finish(): Manifest {
+    const sections = new Sections(this.#info.finish(), this.#name);
+    return parseSections(sections, (defaults) => this.#filesWith(defaults), this.#name);
+  }
+
+  /** Whatever the rows of files left to the defaults, which stand behind them. */
+  #filesWith(defaults: RowDefaults): readonly ManifestFile[] {
+    const unusual = this.#unusual.values();
+    for (const [index, row] of this.#files.entries()) {
+      this.#files[index] =
+        row === null ? parseFileRow(unusual.next().value as ParsedEntry, defaults, this.#name) : completeRow(row, defaults, this.#name);
+    }
+    return this.#files as ManifestFile[];
+  }
+}
+
+function parseSections(sections: Sections, filesWith: (defaults: RowDefaults) => readonly ManifestFile[], name: string): Manifest {
   const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
   const defaultsIn = (section: string): RowDefaults => parseDefaults(sections.fields(section, DEFAULT_KEYS), `'${name}' section '${section}'`);
   const defaults: ManifestDefaults = {
@@ -165,6 +221,7 @@ export function parseManifest(text: string, name: string): Manifest {
     path: defaultsIn("target:path:default"),
     link: defaultsIn("target:link:default"),
   };
+  const files = filesWith(defaults.file);
   const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
   const annotation = sections.fields("metadata", METADATA_KEYS).find("annotation");
   const pg = sections.fields("backup:db", DB_KEYS);
@@ -204,37 +261,6 @@ export function parseManifest(text: string, name: string): Manifest {
     }),
     defaults,
     other: sections.other(),
-  };
-}
-
-const FILE_DEFAULTS = "\n[target:file:default]\n";
-
-/** What the rows of files lean on stands behind them. */
-function defaultsBefore(text: string, name: string): RowDefaults {
-  const begin = text.lastIndexOf(FILE_DEFAULTS);
-  if (begin === -1) return {};
-  const end = text.indexOf("\n\n", begin + FILE_DEFAULTS.length);
-  const values = new Map<string, JsonValue>();
-  for (const line of text.slice(begin + FILE_DEFAULTS.length, end === -1 ? text.length : end).split("\n")) {
-    const split = line.indexOf("=");
-    const value = tryParseJson(line.slice(split + 1));
-    if (value !== undefined) values.set(line.slice(0, split), value);
-  }
-  return parseDefaults(new Fields(values, `'${name}' section 'target:file:default'`), `'${name}' section 'target:file:default'`);
-}
-
-function fileRowsOf(defaults: RowDefaults, name: string): RowReader & { readonly files: readonly ManifestFile[] } {
-  const files: ManifestFile[] = [];
-  const reader = new FileRowReader(defaults);
-  return {
-    section: "target:file",
-    files,
-    read: (key, text, begin, end) => {
-      const file = reader.read(key, text, begin, end);
-      if (file !== null) files.push(file);
-      return file !== null;
-    },
-    readParsed: (entry) => void files.push(parseFileRow(entry, defaults, name)),
   };
 }
 

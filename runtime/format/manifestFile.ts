@@ -5,11 +5,22 @@
  * timestamp user. `bi` counts 8 KiB, `bic` is left out when 6. Rows in this order are read without a JSON parser, which takes half the time
  * for a whole manifest. Errors: format (29). (pgBackRest 2.60 "info/manifest".)
  */
+import { type TextPart, wholeText } from "../base/bytes";
 import { fail } from "../base/errors";
 import { SHA1_EMPTY } from "../base/hash";
 import type { ParsedEntry } from "./info";
 import { isArray, isObject, type JsonObject, type JsonValue, renderJson, renderString } from "./json";
-import { defaultMode, type ManifestFile, type PageErrors, parseMode, parseOwner, type RowDefaults, renderMode } from "./manifestRows";
+import {
+  defaultMode,
+  type ManifestFile,
+  NO_OWNER,
+  type OwnerName,
+  type PageErrors,
+  parseMode,
+  parseOwner,
+  type RowDefaults,
+  renderMode,
+} from "./manifestRows";
 
 const BLOCK_UNIT_BYTES = 8192;
 const BLOCK_CHECKSUM_SIZE_BYTES = 6;
@@ -29,12 +40,28 @@ const CLOSING_BRACE = 0x7d;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** A row as it stands in the file: the default section, which comes later, may have to tell the rest. */
+export interface FileRow extends Omit<ManifestFile, "mode" | "user" | "group"> {
+  mode: number | undefined;
+  user: OwnerName | undefined;
+  group: OwnerName | undefined;
+}
+
+/** The row itself, now with all that it left to the defaults. `name` is for messages. @throws format */
+export function completeRow(row: FileRow, defaults: RowDefaults, name: string): ManifestFile {
+  row.mode ??= defaults.mode ?? defaultMode(defaults, `'${name}': file '${row.name}'`);
+  if (row.user === undefined) row.user = defaults.user;
+  if (row.group === undefined) row.group = defaults.group;
+  if (row.user === undefined || row.group === undefined) throw fail("format", `'${name}': file '${row.name}': ${NO_OWNER}`);
+  return row as ManifestFile;
+}
+
 /**
  * Reads rows with their keys in stock's order; null for any other row, right or wrong, which {@link parseFileRow} judges.
  * Used for one manifest.
  */
 export class FileRowReader {
-  readonly #defaults: RowDefaults;
+  #part: TextPart = wholeText("");
   #text = "";
   #at = 0;
   /** What stands before the next key: a brace before the first one. */
@@ -43,12 +70,10 @@ export class FileRowReader {
   /** Most rows of an increment name the same backup. */
   #reference = "";
 
-  constructor(defaults: RowDefaults) {
-    this.#defaults = defaults;
-  }
-
-  /** The row `name` whose value stands in `text` from `begin` to `end`. */
-  read(name: string, text: string, begin: number, end: number): ManifestFile | null {
+  /** The row `name` whose value stands in `part` from `begin` to `end`. */
+  read(name: string, part: TextPart, begin: number, end: number): FileRow | null {
+    const { text } = part;
+    this.#part = part;
     this.#text = text;
     this.#at = begin;
     this.#before = OPENING_BRACE;
@@ -60,18 +85,18 @@ export class FileRowReader {
     const offsetBytes = this.#has('"bno":') ? this.#number() : 0;
     const checksum = this.#has('"checksum":"') ? this.#sha1() : "";
     const checksumPage = this.#has('"checksum-page":') ? this.#boolean() : null;
-    const group = this.#has('"group":"') ? this.#string() : this.#defaults.group;
-    const mode = this.#has('"mode":"') ? this.#mode() : this.#defaults.mode;
+    const group = this.#has('"group":"') ? this.#string() : undefined;
+    const mode = this.#has('"mode":"') ? this.#mode() : undefined;
     const sha1Repo = this.#has('"rck":"') ? this.#sha1() : null;
     const reference = this.#has('"reference":"') ? this.#label() : null;
     const sizeRepoBytes = this.#has('"repo-size":') ? this.#number() : null;
     const sizeBytes = this.#has('"size":') ? this.#number() : null;
     const sizeOriginalBytes = this.#has('"szo":') ? this.#number() : null;
     const modifiedAtS = this.#has('"timestamp":') ? this.#number() : null;
-    const user = this.#has('"user":"') ? this.#string() : this.#defaults.user;
+    const user = this.#has('"user":"') ? this.#string() : undefined;
     if (!this.#isRead || text.charCodeAt(this.#at) !== CLOSING_BRACE || this.#at + 1 !== end) return null;
-    if (sizeBytes === null || modifiedAtS === null || group === undefined || user === undefined || mode === undefined) return null;
-    const file: Mutable<ManifestFile> = {
+    if (sizeBytes === null || modifiedAtS === null) return null;
+    const file: Mutable<FileRow> = {
       name,
       sizeBytes,
       sizeRepoBytes: sizeRepoBytes ?? sizeBytes,
@@ -150,7 +175,7 @@ export class FileRowReader {
   /** The text up to its closing quote at `end`. */
   #quoted(end: number): string {
     if (this.#text.charCodeAt(end) !== QUOTE) this.#isRead = false;
-    return this.#end(end + 1, this.#text.slice(this.#at, end));
+    return this.#end(end + 1, this.#part.cut(this.#at, end));
   }
 
   #end<T>(at: number, value: T): T {

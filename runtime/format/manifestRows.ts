@@ -58,6 +58,8 @@ export interface RowDefaults {
   readonly mode?: number;
 }
 
+export const NO_OWNER = "no owner in the row nor in the defaults";
+
 /** `"0600"` as a number. @throws format */
 export function parseMode(text: string, where: string): number {
   if (!/^[0-7]{4}$/.test(text)) throw fail("format", `${where}: expected a mode of four octal digits but found '${text}'`);
@@ -100,6 +102,6 @@ export function parseOwner(
 ): { user: OwnerName; group: OwnerName } {
   const user = row.user === undefined ? defaults.user : parseOwnerName(row.user, where);
   const group = row.group === undefined ? defaults.group : parseOwnerName(row.group, where);
-  if (user === undefined || group === undefined) throw fail("format", `${where}: no owner in the row nor in the defaults`);
+  if (user === undefined || group === undefined) throw fail("format", `${where}: ${NO_OWNER}`);
   return { user, group };
 }

@@ -11,12 +11,13 @@ import { gunzipSync, gzip } from "node:zlib";
 import { textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
+import { LIMITS } from "../base/limits";
 import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
 import { isLabel } from "../format/label";
-import { type Manifest, parseManifest, renderManifestBytes } from "../format/manifest";
+import { type Manifest, parseManifest, readManifest, renderManifestBytes } from "../format/manifest";
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "./infoStore";
-import { type Repository, readFile, writeFile } from "./repository";
+import { openFile, type Repository, readFile, writeFile } from "./repository";
 
 /** Labels that have a directory, ascending, whether their backup is whole or not. */
 export async function listLabels(repo: Repository): Promise<string[]> {
@@ -57,12 +58,12 @@ export async function loadManifest(repo: Repository, label: string, pass: string
   const path = manifestPath(repo.stanza, label);
   let manifest: Manifest;
   try {
-    manifest = parseManifest(textOf(await readFile(repo, path, pass)), path);
+    manifest = await loadManifestFile(repo, path, pass);
   } catch (error) {
     // Without the main file the backup was never finished: its copy must not be taken for a whole backup.
     if (isError(error, "fileMissing")) throw error;
     try {
-      manifest = parseManifest(textOf(await readFile(repo, copyOf(path), pass)), copyOf(path));
+      manifest = await loadManifestFile(repo, copyOf(path), pass);
     } catch {
       throw error;
     }
@@ -75,6 +76,11 @@ export async function loadManifest(repo: Repository, label: string, pass: string
     });
   }
   return manifest;
+}
+
+/** One of the two files of a manifest, whatever it says. @throws fileMissing, checksum, crypto, format */
+export async function loadManifestFile(repo: Repository, path: string, pass: string | null): Promise<Manifest> {
+  return readManifest(await openFile(repo, path, pass), path, LIMITS.wholeFileSizeBytesMax);
 }
 
 /** Saves the manifest of a backup under way: what makes its directory recognisable as ours. */

@@ -6,10 +6,9 @@
  */
 import { basename } from "node:path";
 import { isLabel } from "../format/label";
-import { parseManifest } from "../format/manifest";
-import { textOf } from "../base/bytes";
 import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, manifestPath } from "../format/repoPath";
-import { type Repository, readFile } from "./repository";
+import { loadManifestFile } from "./backupStore";
+import type { Repository } from "./repository";
 
 const WAL_DIRECTORY = /^[0-9A-F]{16}$/;
 const WAL_FILE = /^[0-9A-F]{24}/;
@@ -30,7 +29,7 @@ export async function removeBackupPath(repo: Repository, label: string): Promise
 /** The label that a backup under way builds on, from its manifest copy; null for a full backup. `pass` is backup.info's sub-passphrase. */
 export async function loadPriorUnderWay(repo: Repository, label: string, pass: string | null): Promise<string | null> {
   const path = copyOf(manifestPath(repo.stanza, label));
-  return parseManifest(textOf(await readFile(repo, path, pass)), path).prior ?? null;
+  return (await loadManifestFile(repo, path, pass)).prior ?? null;
 }
 
 /** True when the directory has a manifest copy: of a backup that is under way or can be resumed. */

@@ -18,7 +18,7 @@ import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, save
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { storedAt } from "../restore/plan";
-import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./choose";
+import { type Choice, chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./choose";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./plan";
 import type { Prior } from "./prior";
 import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
@@ -47,8 +47,8 @@ export interface Begin {
   readonly control: PgControl;
   readonly databases: Manifest["databases"];
   readonly times: DeltaInput["times"];
-  /** By repository key; none for full backups. */
-  readonly priors: ReadonlyMap<number, Manifest>;
+  /** By repository key; none for full backups. Each is taken out when it has been compared with the scan: its rows are as many as the files. */
+  readonly priors: Map<number, Manifest>;
   readonly options: BeginOptions;
 }
 
@@ -113,23 +113,13 @@ interface One {
 async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One, ctx: Context): Promise<void> {
   const { repo, historyId, infoPass } = open;
   const { scan, begun, options } = begin;
-  const prior = begin.priors.get(repo.key) ?? null;
+  const { prior, type, delta, checkPages, choices, block } = compareWithPrior(repo, begin, one, ctx);
   const resumed = one.resumed.get(repo.key) ?? null;
-  const type = prior === null ? "full" : one.type;
-  const reason =
-    one.delta || prior === null
-      ? null
-      : findDeltaReason({ files: scan.files, prior, ...(begun === null ? {} : { archiveStart: begun.walName }), times: begin.times });
-  if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
-  const delta = one.delta || reason !== null;
-  const checkPages = checksPages(repo, prior, type, options.checksumPage ?? (begun !== null && begin.control.dataChecksums), ctx);
-  const choices = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
   if (resumed !== null) {
     const rows = rowsToKeep(scan.files, resumed, delta);
     await cleanResumed(repo, resumed, rows, ctx);
     withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), delta);
   }
-  const block = blockSpecOf(repo, prior);
   const manifest = newManifest({
     label: one.label,
     prior,
@@ -151,6 +141,33 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   const files = scan.files.map((file) => choices.get(file.name)?.row ?? uncopied(file));
   await saveManifestCopy(repo, { ...manifest, files }, infoPass, ctx);
   run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
+}
+
+interface Compared {
+  /** Without its rows. */
+  readonly prior: Manifest | null;
+  readonly type: BackupType;
+  readonly delta: boolean;
+  readonly checkPages: boolean;
+  readonly choices: Map<string, Choice>;
+  readonly block: BlockSpec | null;
+}
+
+/** What the repository's prior backup says about this one; it is let go of. */
+function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context): Compared {
+  const { scan, begun, options, times } = begin;
+  const prior = begin.priors.get(repo.key) ?? null;
+  begin.priors.delete(repo.key);
+  const type = prior === null ? "full" : one.type;
+  const reason =
+    one.delta || prior === null
+      ? null
+      : findDeltaReason({ files: scan.files, prior, ...(begun === null ? {} : { archiveStart: begun.walName }), times });
+  if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
+  const delta = one.delta || reason !== null;
+  const checkPages = checksPages(repo, prior, type, options.checksumPage ?? (begun !== null && begin.control.dataChecksums), ctx);
+  const choices = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
+  return { prior: prior === null ? null : { ...prior, files: [] }, type, delta, checkPages, choices, block: blockSpecOf(repo, prior) };
 }
 
 interface Labels {
@@ -247,8 +264,10 @@ function compressFor(repo: Repository, prior: Manifest | null, type: BackupType,
 
 function blockSpecOf(repo: Repository, prior: Manifest | null): BlockSpec | null {
   if (repo.block === null) return null;
-  const rows = prior === null ? null : { manifest: prior, rows: new Map(prior.files.map((file) => [file.name, file])) };
-  return { settings: repo.block, prior: rows };
+  if (prior === null) return { settings: repo.block, prior: null };
+  const rows = new Map<string, ManifestFile>();
+  for (const file of prior.files) if (file.block !== undefined && file.block.mapSizeBytes > 0) rows.set(file.name, file);
+  return { settings: repo.block, prior: { manifest: { ...prior, files: [] }, rows } };
 }
 
 function checksPages(repo: Repository, prior: Manifest | null, type: BackupType, wanted: boolean, ctx: Context): boolean {

@@ -32,7 +32,7 @@ export interface RepoPlan {
 
 export interface BlockSpec {
   readonly settings: BlockSettings;
-  /** The backup whose blocks need not be stored again; null for a full backup. */
+  /** The backup whose blocks need not be stored again, of its rows those of files that have a map; null for a full backup. */
   readonly prior: { readonly manifest: Manifest; readonly rows: ReadonlyMap<string, ManifestFile> } | null;
 }
 

@@ -5,14 +5,14 @@
  * kept that the new backup would store under the same name with the same size and time; their stored bytes are checked before they count.
  * Everything else in the directory is removed, bundles always: which of their files were whole is not known.
  */
-import { textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { BACKREST_VERSION } from "../../format/info";
-import { type Manifest, type ManifestFile, parseManifest } from "../../format/manifest";
+import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
 import type { ScannedFile } from "../../postgres/dataDirectory";
-import { readFile, type Repository } from "../../repository/repository";
+import { loadManifestFile } from "../../repository/backupStore";
+import type { Repository } from "../../repository/repository";
 import type { Choice } from "./choose";
 
 export interface ResumeRequest {
@@ -32,7 +32,7 @@ export async function findResumable(
   const path = copyOf(manifestPath(repo.stanza, label));
   let manifest: Manifest;
   try {
-    manifest = parseManifest(textOf(await readFile(repo, path, infoPass)), path);
+    manifest = await loadManifestFile(repo, path, infoPass);
   } catch (error) {
     return { reason: `unable to read ${path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
   }

@@ -6,7 +6,6 @@
  * The work is done by jobs. Nothing is visible before all of it is there: manifest and backup.info come last. A copy that was cut off goes on
  * where its last saved manifest copy was, after what is there has been read and checked.
  */
-import { textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert, fail, isError, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
@@ -14,10 +13,10 @@ import { mapParallel, runWeighted } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/backupInfo";
 import { superBlockSizeOf } from "../../format/blockSize";
 import { findBlockSource } from "../../format/blockSource";
-import { type Manifest, type ManifestFile, parseManifest } from "../../format/manifest";
+import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, backupsPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
-import { finishBackup, hasManifest, loadManifest, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
-import { newSubPass, readFile, type Repository } from "../../repository/repository";
+import { finishBackup, hasManifest, loadManifest, loadManifestFile, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import { newSubPass, type Repository } from "../../repository/repository";
 import type { BlockPlan } from "../backup/fileTargets";
 import type { JobPool } from "../jobs";
 import { storedAt } from "../restore/plan";
@@ -110,7 +109,7 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
 async function findPartial(target: SyncSide, manifest: Manifest): Promise<Manifest | null> {
   const path = copyOf(manifestPath(target.repo.stanza, manifest.label));
   try {
-    const partial = parseManifest(textOf(await readFile(target.repo, path, target.infoPass)), path);
+    const partial = await loadManifestFile(target.repo, path, target.infoPass);
     const isSame = partial.label === manifest.label && partial.startedAtS === manifest.startedAtS && partial.stoppedAtS === manifest.stoppedAtS;
     return isSame ? partial : null;
   } catch (error) {

@@ -7,29 +7,30 @@ import { textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
 import { parseArchiveInfo } from "../../format/archiveInfo";
 import { parseBackupInfo } from "../../format/backupInfo";
-import { parseManifest } from "../../format/manifest";
 import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../format/repoPath";
+import { loadManifestFile } from "../../repository/backupStore";
 import { openFile, readFile, type Repository } from "../../repository/repository";
 
 /** A line for each file that cannot be read although its twin can; `pass` is backup.info's sub-passphrase. */
 export async function findDamagedCopies(repo: Repository, labels: readonly string[], pass: string | null): Promise<string[]> {
   const lines: string[] = [];
-  const check = async (path: string, key: string | null, parse: (text: string, name: string) => unknown): Promise<void> => {
+  const check = async (path: string, load: (candidate: string) => Promise<unknown>): Promise<void> => {
     for (const candidate of [path, copyOf(path)]) {
       try {
-        parse(textOf(await readFile(repo, candidate, key)), candidate);
+        await load(candidate);
       } catch (error) {
         if (!isError(error, "fileMissing")) lines.push(`${candidate}: damaged: ${toBackupError(error).message}`);
       }
     }
   };
-  await check(archiveInfoPath(repo.stanza), repo.cipherPass, parseArchiveInfo);
-  await check(backupInfoPath(repo.stanza), repo.cipherPass, parseBackupInfo);
+  const textIn = async (path: string): Promise<string> => textOf(await readFile(repo, path, repo.cipherPass));
+  await check(archiveInfoPath(repo.stanza), async (path) => parseArchiveInfo(await textIn(path), path));
+  await check(backupInfoPath(repo.stanza), async (path) => parseBackupInfo(await textIn(path), path));
   for (const label of labels) {
     const path = manifestPath(repo.stanza, label);
     // Whoever verifies has parsed one of them: parsing a large manifest twice more is for copies that differ.
     const [main, copy] = await Promise.all([sha1Of(repo, path, pass), sha1Of(repo, copyOf(path), pass)]);
-    if (main === null || main !== copy) await check(path, pass, parseManifest);
+    if (main === null || main !== copy) await check(path, (candidate) => loadManifestFile(repo, candidate, pass));
   }
   return lines;
 }

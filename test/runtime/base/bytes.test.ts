@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { collect, concatBytes, streamOf, tap, textOf, utf8 } from "../../../runtime/base/bytes";
+import { collect, concatBytes, streamOf, tap, textOf, utf8, wholeLines } from "../../../runtime/base/bytes";
 import { Measured, measure, SHA1_EMPTY, sha1Hex } from "../../../runtime/base/hash";
 import { formatSize } from "../../../runtime/base/units";
 
@@ -40,6 +40,34 @@ describe("byte streams", () => {
       }),
     );
     expect(sha1Hex("")).toBe(SHA1_EMPTY);
+  });
+
+  it("of text come as whole lines, from which pieces can be cut", async () => {
+    const lines = fc.array(
+      fc.oneof(fc.string({ maxLength: 20 }), fc.string({ unit: "grapheme", maxLength: 20 })).map((line) => line.replaceAll("\n", "")),
+      {
+        maxLength: 8,
+      },
+    );
+    await fc.assert(
+      fc.asyncProperty(lines, fc.integer({ min: 1, max: 30 }), fc.boolean(), async (texts, size, isEnded) => {
+        const whole = Buffer.from(texts.join("\n") + (isEnded ? "\n" : ""));
+        const pieces = Array.from({ length: Math.ceil(whole.length / size) }, (_, index) => whole.subarray(index * size, (index + 1) * size));
+        const read: string[] = [];
+        for await (const { text, cut } of wholeLines(streamOf(...pieces), whole.length)) {
+          read.push(text);
+          // Between two characters.
+          const middle = [...text][0]?.length ?? 0;
+          expect([cut(0, middle), cut(middle, text.length), cut(0, 0)]).toEqual([text.slice(0, middle), text.slice(middle), ""]);
+        }
+        expect(read.join("")).toBe(whole.toString());
+        for (const text of read.slice(0, -1)) expect(text.endsWith("\n")).toBe(true);
+      }),
+    );
+    const limited = async (): Promise<void> => {
+      for await (const part of wholeLines(streamOf(utf8("ab\n"), utf8("c")), 3)) expect(part.text).toBe("ab\n");
+    };
+    await expect(limited()).rejects.toMatchObject({ kind: "fileInvalid" });
   });
 
   it("of text in a slice of a larger buffer are just the slice", () => {

@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { streamOf, utf8 } from "../../../runtime/base/bytes";
 import { SHA1_EMPTY } from "../../../runtime/base/hash";
 import { parseInfo, renderInfo } from "../../../runtime/format/info";
-import { defaultsOf, type Manifest, parseManifest, renderManifest } from "../../../runtime/format/manifest";
+import { defaultsOf, type Manifest, parseManifest, readManifest, renderManifest } from "../../../runtime/format/manifest";
 import { errorOf, MANIFESTS, vectorText } from "./vectors";
 
 const FULL = "v2.45/plain/full.manifest.gz";
@@ -15,6 +16,11 @@ function changed(path: string, change: (key: string, valueText: string, section:
     return valueText === null ? [] : [{ ...entry, valueText }];
   });
   return renderInfo(entries);
+}
+
+function inPieces(text: string, sizeBytes: number): Uint8Array[] {
+  const bytes = utf8(text);
+  return Array.from({ length: Math.ceil(bytes.length / sizeBytes) }, (_, index) => bytes.subarray(index * sizeBytes, (index + 1) * sizeBytes));
 }
 
 describe("manifests of stock", () => {
@@ -175,7 +181,7 @@ describe("other manifests", () => {
     await errorOf("assert", () => renderManifest({ ...incr, files: [...incr.files, ...incr.files.slice(0, 1)] }));
   });
 
-  it("survive writing and reading with any rows", () => {
+  it("survive writing and reading with any rows, in one piece or in any pieces", async () => {
     const owner = fc.option(fc.constantFrom("postgres", "root", "dba"));
     const sha1 = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 40, maxLength: 40 });
     const name = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((text) => !/[\n=\p{C}]/u.test(text));
@@ -210,12 +216,40 @@ describe("other manifests", () => {
         return { ...rest, ...original, sha1: row.sizeBytes === 0 ? SHA1_EMPTY : row.sha1 };
       });
     const incr = parseManifest(vectorText(INCR), INCR);
-    fc.assert(
-      fc.property(fc.uniqueArray(file, { selector: (row) => row.name, maxLength: 8 }), (files) => {
-        const manifest = { ...incr, files } as Manifest;
-        const sorted = [...files].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
-        expect(parseManifest(renderManifest(manifest), "m").files).toEqual(sorted);
-      }),
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(file, { selector: (row) => row.name, maxLength: 8 }),
+        fc.integer({ min: 1, max: 2000 }),
+        async (files, size) => {
+          const manifest = { ...incr, files } as Manifest;
+          const sorted = [...files].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+          const text = renderManifest(manifest);
+          const whole = parseManifest(text, "m");
+          expect(whole.files).toEqual(sorted);
+          expect(await readManifest(streamOf(...inPieces(text, size)), "m", text.length * 4)).toStrictEqual(whole);
+        },
+      ),
+    );
+  });
+
+  it.each(MANIFESTS)("%s is read from a stream as in one piece, and with a limit", async (path) => {
+    const text = vectorText(path);
+    for (const size of [100, 5000, text.length]) {
+      expect(await readManifest(streamOf(...inPieces(text, size)), path, text.length)).toStrictEqual(parseManifest(text, path));
+    }
+    await expect(readManifest(streamOf(...inPieces(text, 100)), path, text.length - 1)).rejects.toMatchObject({ kind: "fileInvalid" });
+    const damaged = text.replace(/^(pg_data.*"size":)/m, "$11");
+    await expect(readManifest(streamOf(...inPieces(damaged, 100)), path, text.length + 1)).rejects.toMatchObject({ kind: "checksum" });
+  });
+
+  it("need owner and mode in each row or in the defaults", async () => {
+    const lacking = (section: string, key: string): string => changed(FULL, (own, value, at) => (at === section && own === key ? null : value));
+    const file = "'m': file 'pg_data/PG_VERSION'";
+    expect((await errorOf("format", () => parseManifest(lacking("target:file:default", "mode"), "m"))).message).toBe(
+      `${file}: no mode in the row nor in the defaults`,
+    );
+    expect((await errorOf("format", () => parseManifest(lacking("target:file:default", "user"), "m"))).message).toBe(
+      `${file}: no owner in the row nor in the defaults`,
     );
   });
 });

@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { wholeText } from "../../../runtime/base/bytes";
 import { type JsonValue, parseJson } from "../../../runtime/format/json";
 import type { ManifestFile } from "../../../runtime/format/manifest";
-import { FileRowReader, parseFileRow, renderFileRow } from "../../../runtime/format/manifestFile";
+import { completeRow, FileRowReader, parseFileRow, renderFileRow } from "../../../runtime/format/manifestFile";
 import { errorOf, vectorText } from "./vectors";
 
 const DEFAULTS = { user: "postgres", group: "postgres", mode: 0o600 };
@@ -13,7 +14,8 @@ function entryOf(valueText: string): { section: string; key: string; valueText: 
 
 /** What the reader makes of a row that stands in the middle of a text. */
 function readRow(valueText: string): ManifestFile | null {
-  return new FileRowReader(DEFAULTS).read("pg_data/x", `pg_data/x=${valueText}\npg_data/y={}`, 10, 10 + valueText.length);
+  const row = new FileRowReader().read("pg_data/x", wholeText(`pg_data/x=${valueText}\npg_data/y={}`), 10, 10 + valueText.length);
+  return row === null ? null : completeRow(row, DEFAULTS, "m");
 }
 
 describe("file rows", () => {
