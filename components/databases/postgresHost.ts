@@ -3,9 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { secretFiles } from "../credentials/secretFiles";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { childName, typeToken } from "../internal/children";
-import { fillKnown, splitKnown } from "../internal/inputs";
+import { fillKnown, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { logWarnings, throwErrors } from "../internal/validate";
+import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/plan";
 import { resolveHost } from "../plan/resolve";
 import type { HostSettings } from "../plan/settings";
@@ -54,14 +54,15 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    const settings = withoutSecrets(args);
+    const settings = openSettings(args);
     const { value, later } = splitKnown(settings);
-    const known = resolveHost(name, value as HostSettings, process.execPath);
+    const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, process.execPath);
+    const known = resolve(value);
     const findings = checkHost(known);
     throwErrors(`PostgresHost ${name}`, findings);
-    const checked = pulumi.output(settings).apply((values) => {
-      const resolved = resolveHost(name, values as HostSettings, process.execPath);
-      const late = checkHost(resolved);
+    const checked = pulumi.all([pulumi.output(settings), withoutSecrets({ value, later })]).apply(([values, open]) => {
+      const resolved = resolve(values);
+      const late = withoutSecretValues(checkHost(resolved), () => checkHost(resolve(open)));
       throwErrors(`PostgresHost ${name}`, late);
       return { resolved, late };
     });
@@ -144,7 +145,7 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<
 }
 
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
-function withoutSecrets(args: PostgresHostArgs): object {
+function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: openPart(repository.at) }]);
   return { ...args, repositories: Object.fromEntries(repositories) as object };
 }

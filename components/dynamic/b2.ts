@@ -292,7 +292,8 @@ function checkBucketName(name: string | undefined): CheckFailure[] {
   return [
     {
       property: "bucketName",
-      reason: `"${name}" is no name for a bucket: 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-`,
+      // Not quoted, like what follows: the engine names the property, and nobody knows here whether its value is secret.
+      reason: "this is no name for a bucket: 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-",
     },
   ];
 }
@@ -311,9 +312,7 @@ function checkRule(rule: LifecycleRule, rules: readonly LifecycleRule[], index: 
     ...(days.length === 0 || !days.every((value) => isWithin(value, 1, Number.MAX_SAFE_INTEGER))
       ? [{ property, reason: "a rule needs deleteHiddenAfterDays or cancelUnfinishedAfterDays, whole days from 1" }]
       : []),
-    ...(other === undefined
-      ? []
-      : [{ property, reason: `"${other.prefix}" and "${rule.prefix}" are about the same files: Backblaze takes one rule per file` }]),
+    ...(other === undefined ? [] : [{ property, reason: "another rule is about the same files: Backblaze takes one rule per file" }]),
   ];
 }
 

@@ -30,6 +30,14 @@ export function fillKnown(known: unknown, later: ReadonlyMap<string, pulumi.Outp
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, later)]));
 }
 
+/** The value as soon as all of it is known, with markers in the place of what is secret: what may be said about it. */
+export function withoutSecrets<T>({ value, later }: KnownPart<T>): pulumi.Output<unknown> {
+  const entries = [...later].map(
+    async ([marker, output]): Promise<[string, pulumi.Output<unknown>][]> => ((await pulumi.isSecret(output)) ? [] : [[marker, output]]),
+  );
+  return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(fillKnown(value, new Map(open.flat()))));
+}
+
 /** An input that a check has found to be plain text; empty for any other. */
 export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";

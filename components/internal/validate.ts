@@ -1,6 +1,7 @@
 /** Findings to the user: errors as one exception with all of them, warnings in the log of the component. */
 import * as pulumi from "@pulumi/pulumi";
 import { type Finding, findingText, reasonText } from "../plan/findings";
+import { findRuleText } from "../plan/ruleTexts";
 
 /** Throws all errors at once. @throws InputPropertiesError with path, fact and way out of each; its message has them all */
 export function throwErrors(component: string, findings: readonly Finding[]): void {
@@ -19,4 +20,19 @@ export function logWarnings(findings: readonly Finding[], resource: pulumi.Resou
     if (found.severity === "warning") void pulumi.log.warn(findingText(found), resource);
     else if (found.severity === "note") void pulumi.log.info(findingText(found), resource);
   }
+}
+
+/**
+ * `findings` without any secret: one that is also found while every secret value is hidden tells none; of the others only the code, the path
+ * and the rule are left.
+ * @param hidden finds again, with markers in the place of what is secret
+ */
+export function withoutSecretValues(findings: readonly Finding[], hidden: () => readonly Finding[]): Finding[] {
+  if (findings.length === 0) return [];
+  const open = new Set(hidden().map(findingText));
+  return findings.map((found) => {
+    if (open.has(findingText(found))) return found;
+    const rule = findRuleText(found.code);
+    return { ...found, message: `the value is secret, so only the rule is told: ${rule?.what ?? found.code}`, hint: rule?.wayOut ?? "" };
+  });
 }

@@ -1,6 +1,6 @@
 /** What the repository components have in common: paths that may be known later, and arguments without what is secret. */
 import * as pulumi from "@pulumi/pulumi";
-import { throwErrors } from "../internal/validate";
+import { throwErrors, withoutSecretValues } from "../internal/validate";
 import { checkKeyPrefix } from "../plan/bucketChecks";
 import { DEFAULTS } from "../plan/defaults";
 import type { CipherRef } from "./target";
@@ -8,8 +8,12 @@ import type { CipherRef } from "./target";
 /** The prefix of a bucket's keys; one that is known later, and cannot be used, is an error of `component` then. */
 export function checkedKeyPrefix(component: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
   if (typeof path === "string") return path;
-  return pulumi.output(path).apply((value) => {
-    throwErrors(component, checkKeyPrefix(value));
+  const later = pulumi.output(path);
+  return pulumi.all([later, pulumi.isSecret(later)]).apply(([value, secret]) => {
+    throwErrors(
+      component,
+      withoutSecretValues(checkKeyPrefix(value), () => (secret ? [] : checkKeyPrefix(value))),
+    );
     return value;
   });
 }
