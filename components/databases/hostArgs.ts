@@ -231,6 +231,12 @@ export interface PostgresHostArgs {
    */
   processMax?: number;
   /**
+   * True for a host that restores and writes nothing: it gets the configuration and the runtime (`restoreCommand`), while archive settings, stanza,
+   * backups and timers are left out; neither the data directory nor a server needs to be there. Give it `readerTarget` of the repositories.
+   * @default false
+   */
+  restoreOnly?: boolean;
+  /**
    * Take a full backup as part of the update into every repository that has none; the update fails while one is without. False says so
    * loudly, and leaves it to the schedule.
    * @default true

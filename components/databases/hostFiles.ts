@@ -45,7 +45,8 @@ export type LateInputs = Pick<HostInputs, "dataDirectory" | "directoriesToKeep" 
 
 export function lateInputs(plan: HostPlan): LateInputs {
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
-  const kept = [plan.directories.spool, plan.directories.log, ...repositories.map((repository) => repository.path)];
+  const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
+  const kept = [plan.directories.spool, plan.directories.log, ...made];
   return {
     dataDirectory: plan.dataDirectory,
     directoriesToKeep: kept.map((path) => ({ path, mode: "0750", owner: "database" })),
@@ -72,7 +73,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInp
       { path: directories.lib, mode: "0755", owner: "admin" },
       ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
     ],
-    settings: postgresSettings(plan),
+    settings: plan.restoreOnly ? {} : postgresSettings(plan),
     timers: timerNames(plan),
     takeFirstBackup: plan.firstBackup,
     allowRestart: plan.allowRestart,

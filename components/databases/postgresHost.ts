@@ -20,6 +20,8 @@ import { cipherLocation, lateInputs, listLateFiles, loadFile, plainInputs, rende
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
  *
+ * With `restoreOnly` it is a host that restores: configuration and runtime, and nothing that writes into a repository.
+ *
  * Destroying it stops the timers, puts the archive settings back and removes the files; repositories and their backups stay.
  *
  * ```ts
@@ -33,7 +35,7 @@ import { cipherLocation, lateInputs, listLateFiles, loadFile, plainInputs, rende
 export class PostgresHost extends pulumi.ComponentResource {
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
-  /** JSON text of the topology of copies, for comparisons. */
+  /** JSON text of the topology of copies, for comparisons; empty with `restoreOnly`. */
   public readonly topology: pulumi.Output<string>;
   /** Keys of the repositories, ascending. */
   public readonly repositoryNames: pulumi.Output<string[]>;
@@ -43,7 +45,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly pendingRestart: pulumi.Output<boolean>;
   /** False where the timers are only written, because systemd is not running. */
   public readonly timersEnabled: pulumi.Output<boolean>;
-  /** `taken`, `found` (every repository had one), `off`, or `waiting` for the restart. */
+  /** `taken`, `found` (every repository had one), `off` (also with `restoreOnly`), or `waiting` for the restart. */
   public readonly firstBackup: pulumi.Output<string>;
   /**
    * JSON text, read from the repositories by the last update or refresh: for each its newest full backup (label, when it ended) and its
@@ -67,7 +69,9 @@ export class PostgresHost extends pulumi.ComponentResource {
       return { resolved, late };
     });
     const plan = checked.apply(({ resolved }) => resolved);
-    super(typeToken("PostgresHost"), name, { topology: fillKnown(topologyOf(known), later) }, opts);
+    const { restoreOnly } = known;
+    // No copy of anything is made there: it is in no topology.
+    super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), later) }, opts);
     logWarnings(findings, this);
     const said = new Set(findings.map(findingText));
     checked.apply(({ late }) =>
@@ -80,7 +84,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     const host = this.createHost(name, args, known, plan);
 
     this.stanza = pulumi.output(known.stanza);
-    this.topology = plan.apply((resolved) => renderTopology(topologyOf(resolved)));
+    this.topology = plan.apply((resolved) => (resolved.restoreOnly ? "" : renderTopology(topologyOf(resolved))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
     this.restoreCommand = pulumi.output([...runtimeArgv(known), "--delta", "restore"].map(shellWord).join(" "));
     this.pendingRestart = host.pendingRestart;

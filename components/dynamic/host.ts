@@ -78,7 +78,7 @@ export async function check(_olds: HostInputs, news: HostInputs): Promise<{ inpu
 }
 
 /**
- * Compares what was found on the host last with what is wanted now. Another data directory or host is another resource.
+ * Compares what was found on the host last with what is wanted now. Another data directory, host or purpose is another resource.
  * @throws Error when a repository would get another passphrase: it cannot be changed in place
  */
 export async function diff(
@@ -91,6 +91,8 @@ export async function diff(
   const replaces = [
     ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
     ...(olds.identity !== undefined && !isEqual(olds.identity.connection, news.connection) ? ["connection"] : []),
+    // A host that archives no longer, or from now on, gets its settings back, or ours, by being made anew.
+    ...(olds.identity !== undefined && isEmpty(olds.identity.settings) !== isEmpty(news.settings) ? ["settings"] : []),
   ];
   return { changes: replaces.length > 0 || differences(olds, news).length > 0, replaces, deleteBeforeReplace: true };
 }
@@ -282,6 +284,10 @@ function changeText(was: string, is: string): string {
     ...(oldMode === mode ? [] : [`mode ${oldMode} → ${mode}`]),
     ...(oldOwner === owner ? [] : [`owner ${oldOwner} → ${owner}`]),
   ].join(", ");
+}
+
+function isEmpty(settings: Readonly<Record<string, string>>): boolean {
+  return Object.keys(settings).length === 0;
 }
 
 function isEqual(left: unknown, right: unknown): boolean {

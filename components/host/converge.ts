@@ -32,7 +32,7 @@ export interface HostIdentity {
   readonly directories: { readonly config: string; readonly units: string };
   readonly runtimeArgv: readonly string[];
   readonly timers: readonly string[];
-  /** PostgreSQL settings as declared. */
+  /** PostgreSQL settings as declared; none on a host that only restores: there nothing is written into a repository, and no server is asked. */
   readonly settings: Readonly<Record<string, string>>;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];
@@ -127,7 +127,7 @@ export async function readHost(
   const outcome = structuredClone(before);
   outcome.fileFacts = await readFileFacts(connection, owners, accounts);
   try {
-    await refreshSettings(connection, runtimeOf(connection, identity, accounts.database, tell), identity, outcome);
+    if (archives(identity)) await refreshSettings(connection, runtimeOf(connection, identity, accounts.database, tell), identity, outcome);
   } catch (error) {
     tell(`the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     outcome.settingFacts = Object.fromEntries(Object.keys(identity.settings).map((name) => [name, "cannot be read"]));
@@ -172,6 +172,12 @@ async function applyAll(connection: Connection, desired: DesiredHost, outcome: H
 
   const changed = await applyFiles(connection, desired, outcome, accounts, tell);
   const runtime = runtimeOf(connection, desired, accounts.database, tell);
+  if (!archives(desired)) {
+    outcome.firstBackup = "off";
+    await tellDestinations(runtime, outcome, tell);
+    outcome.ready = true;
+    return;
+  }
   const settingsChanged = await applySettings(connection, runtime, desired, outcome, tell);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
@@ -185,6 +191,11 @@ async function applyAll(connection: Connection, desired: DesiredHost, outcome: H
   await applyTimers(connection, desired, outcome, changed, tell);
   await proveDestinations(runtime, desired, outcome, tell);
   outcome.ready = !outcome.pendingRestart;
+}
+
+/** False on a host that only restores. */
+function archives({ settings }: Pick<HostIdentity, "settings">): boolean {
+  return Object.keys(settings).length > 0;
 }
 
 /** Writes what differs, removes what is no longer declared. Returns the changed paths. */
@@ -299,6 +310,18 @@ async function proveDestinations(runtime: RuntimeOnHost, desired: DesiredHost, o
   const fact = `${lacking.join(", ")} ${lacking.length === 1 ? "holds" : "hold"} no full backup: nothing can be restored from there`;
   if (desired.firstBackup) throw new Error(`${fact}; run the update again, and see the log of the backup`);
   tell(`WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`);
+}
+
+/** What a host that only restores can restore; a repository that holds nothing yet is no mistake of it. */
+async function tellDestinations(runtime: RuntimeOnHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+  try {
+    const destinations = await readDestinations(runtime);
+    outcome.destinations = renderDestinations(destinations);
+    for (const destination of destinations) tell(destinationText(destination));
+  } catch (error) {
+    outcome.destinations = "";
+    tell(`WARN: the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 async function applyTimers(

@@ -31,6 +31,7 @@ export const CHILD_ROLES = {
   secret: "secret",
   command: "command",
   readerToken: "reader-token",
+  guard: "guard",
 } as const;
 
 /** `orders-key-passphrase`. */

@@ -5,7 +5,17 @@
  * way back after a mistake or an attack, so it is never shorter than a week nor shorter than the lock. Nothing may hide files because of
  * their age: increments refer to files of any age. Capabilities are the least with which pgBackRest works; deleting by name only hides.
  */
-import { CANCEL_UNFINISHED_DAYS, checkChoice, checkKeyPrefix, checkProtection, checkStored, type LockSettings, undeleteDaysOf } from "./bucketChecks";
+import {
+  CANCEL_UNFINISHED_DAYS,
+  checkChoice,
+  checkCredentialsChoice,
+  type CredentialsSettings,
+  checkKeyPrefix,
+  checkProtection,
+  checkStored,
+  type LockSettings,
+  undeleteDaysOf,
+} from "./bucketChecks";
 import { DEFAULTS } from "./defaults";
 import { type Finding, finding } from "./findings";
 import { isUnknown } from "./unknown";
@@ -16,7 +26,7 @@ export interface B2Settings extends LockSettings {
     readonly existing?: { readonly name: string } | undefined;
   };
   readonly path?: string | undefined;
-  readonly credentials?: { readonly create?: object | undefined; readonly keys?: object | undefined } | undefined;
+  readonly credentials?: CredentialsSettings | undefined;
   readonly expectedStoredGiB?: number | undefined;
 }
 
@@ -63,7 +73,7 @@ export function checkB2(settings: B2Settings): Finding[] {
     ...checkChoice("bucket", { create, existing }, "which bucket it is", 'set bucket: { create: { name: "…" } }'),
     ...checkName(settings),
     ...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath),
-    ...checkCredentials(settings),
+    ...checkCredentialsChoice(settings.credentials, "leave credentials out to have keys made"),
     ...checkProtection(settings, "Backblaze"),
     ...checkStored(settings.expectedStoredGiB),
   ];
@@ -76,10 +86,4 @@ function checkName({ bucket }: B2Settings): Finding[] {
   if (isName && !/^[0-9.]+$/.test(chosen.name)) return [];
   const fact = `"${chosen.name}" is no bucket name: Backblaze takes 6 to 63 lower-case letters, digits, dots and hyphens that begin otherwise than b2-`;
   return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that no other customer has")];
-}
-
-function checkCredentials({ credentials }: B2Settings): Finding[] {
-  if (credentials === undefined) return [];
-  const { create, keys } = credentials;
-  return checkChoice("credentials", { create, keys }, "which keys are used", "leave credentials out to have keys made");
 }

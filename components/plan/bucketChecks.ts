@@ -37,6 +37,20 @@ export function checkChoice(path: string, alternatives: Readonly<Record<string, 
   return [finding("PB016", path, `exactly one of ${list} says ${what}`, hint)];
 }
 
+/** Which keys sign in. Without what is secret: of keys remains that there are some. */
+export interface CredentialsSettings {
+  readonly create?: object | undefined;
+  readonly keys?: object | undefined;
+  readonly existingSecret?: object | undefined;
+}
+
+/** Exactly one of them; left out, keys are made. */
+export function checkCredentialsChoice(credentials: CredentialsSettings | undefined, hint: string): Finding[] {
+  if (credentials === undefined) return [];
+  const { create, keys, existingSecret } = credentials;
+  return checkChoice("credentials", { create, keys, existingSecret }, "which keys are used", hint);
+}
+
 /** What is wrong with the prefix of the keys. */
 export function checkKeyPrefix(path: string): Finding[] {
   if (isUnknown(path) || /^(\/[A-Za-z0-9_.,:@+=~-]+)+$/.test(path)) return [];

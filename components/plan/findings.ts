@@ -114,6 +114,9 @@ export const FINDINGS = {
   PB096: "error",
   PB097: "note",
   PB098: "warning",
+  PB099: "error",
+  PB100: "error",
+  PB101: "warning",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

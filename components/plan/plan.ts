@@ -63,6 +63,8 @@ export interface RepositoryPlan {
   readonly sftp: SftpPlan | undefined;
   readonly place: PlacePlan;
   readonly encrypted: boolean;
+  /** True where the keys only read. */
+  readonly readOnly: boolean;
   readonly keepFullCount: number | undefined;
   readonly keepDays: number | undefined;
   readonly compressType: string;
@@ -147,6 +149,8 @@ export interface HostPlan extends DatabasePlan {
   readonly directories: Directories;
   readonly nodePath: string;
   readonly processMax: number;
+  /** Restores and writes nothing. */
+  readonly restoreOnly: boolean;
   readonly firstBackup: boolean;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];

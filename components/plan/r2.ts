@@ -1,5 +1,5 @@
 /** A repository in a bucket of Cloudflare R2 as plain values: addresses, what the bucket and its keys shall be like, and what is wrong. Pure. */
-import { CANCEL_UNFINISHED_DAYS, checkChoice, checkKeyPrefix, checkStored } from "./bucketChecks";
+import { CANCEL_UNFINISHED_DAYS, checkChoice, checkCredentialsChoice, checkKeyPrefix, checkStored, type CredentialsSettings } from "./bucketChecks";
 import { DEFAULTS } from "./defaults";
 import { type Finding, finding } from "./findings";
 import { isUnknown } from "./unknown";
@@ -26,7 +26,7 @@ export interface R2Settings {
     readonly existing?: { readonly name: string; readonly takeOver?: boolean | undefined } | undefined;
   };
   readonly path?: string | undefined;
-  readonly credentials?: { readonly create?: object | undefined; readonly keys?: object | undefined } | undefined;
+  readonly credentials?: CredentialsSettings | undefined;
   readonly immutableDays?: number | undefined;
   readonly expectedStoredGiB?: number | undefined;
 }
@@ -75,10 +75,7 @@ export function checkR2(settings: R2Settings): Finding[] {
   );
   found.push(...checkName(settings), ...checkWord("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
   found.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));
-  if (credentials !== undefined) {
-    const { create, keys } = credentials;
-    found.push(...checkChoice("credentials", { create, keys }, "which keys are used", "leave credentials out to have a token made"));
-  }
+  found.push(...checkCredentialsChoice(credentials, "leave credentials out to have a token made"));
   if (immutableDays !== undefined && immutableDays !== 0) {
     found.push(
       finding(

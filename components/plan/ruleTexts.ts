@@ -193,6 +193,13 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "the weakened change that is meant stays unacknowledged, and CI fails",
     "one of the keys that the message lists, with a reason",
   ),
+  PB099: rule("a reader's keys for a database that is backed up", "nothing could be written with them", "`target`, or `restoreOnly` on the host"),
+  PB100: rule(
+    "backups of a host that only restores",
+    "it writes nothing, and archives nothing",
+    "without `restoreOnly`, or without what is about backups",
+  ),
+  PB101: rule("keys that write, where a host only restores", "who takes that host could destroy the backups", "`readerTarget` of the repository"),
   PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
 };
 

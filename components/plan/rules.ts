@@ -12,13 +12,21 @@ import { checkHostArguments } from "./rules/host";
 import { checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
 import { checkRepositories } from "./rules/repositories";
+import { checkReadOnly, checkRestoreOnly } from "./rules/restoreOnly";
 import { checkRetention } from "./rules/retention";
 import { checkSchedules } from "./rules/schedules";
 import { checkSilence, withoutSilenced } from "./rules/silence";
 import { checkSnapshots } from "./rules/snapshots";
 
+/** What is kept, and how it is written, says the host that writes it. */
+const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
+
 /** Findings of all severities, in the order of the arguments. */
 export function checkHost(plan: HostPlan): Finding[] {
+  if (plan.restoreOnly) {
+    const reach = checkReach(plan, plan.dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code));
+    return finish(plan, [...checkHostArguments(plan), ...reach, ...checkRestoreOnly(plan)]);
+  }
   const own = [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory), ...checkMounts(plan), ...checkSnapshots(plan)];
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);
 }
@@ -31,16 +39,19 @@ export function checkCluster(plan: ClusterPlan): Finding[] {
 /** What every database is asked. */
 function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
   return [
-    ...checkEngine(plan),
-    ...checkRepositories(plan, dataDirectory),
-    ...checkProviders(plan),
-    ...checkCredentials(plan),
+    ...checkReach(plan, dataDirectory),
+    ...checkReadOnly(plan),
     ...checkCopies(plan),
     ...checkRetention(plan),
     ...checkAcknowledge(plan),
     ...checkSchedules(plan),
     ...checkObjectives(plan),
   ];
+}
+
+/** What to write and to read alike needs. */
+function checkReach(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
+  return [...checkEngine(plan), ...checkRepositories(plan, dataDirectory), ...checkProviders(plan), ...checkCredentials(plan)];
 }
 
 function finish(plan: DatabasePlan, findings: readonly Finding[]): Finding[] {

@@ -6,6 +6,7 @@ import {
   checkProtection,
   checkStored,
   chosen,
+  type CredentialsSettings,
   type LockSettings,
   undeleteDaysOf,
 } from "./bucketChecks";
@@ -25,15 +26,12 @@ export interface S3RepositorySettings extends LockSettings {
   readonly expectedStoredGiB?: number | undefined;
 }
 
-/** Without what is secret: of keys remains that there are some. */
-export interface S3CredentialsSettings {
-  readonly create?: object | undefined;
+export interface S3CredentialsSettings extends CredentialsSettings {
   readonly role?: {
     readonly irsa?: { readonly oidcProviderArn: string } | undefined;
     readonly podIdentity?: object | undefined;
   };
   readonly instanceRole?: object | undefined;
-  readonly keys?: object | undefined;
 }
 
 export interface S3RepositoryPlan {
@@ -134,8 +132,9 @@ function checkRegion(region: string): Finding[] {
 
 function checkCredentials(credentials: S3CredentialsSettings | undefined): Finding[] {
   if (credentials === undefined) return [];
-  const { create, role, instanceRole, keys } = credentials;
-  const found = checkChoice("credentials", { create, role, instanceRole, keys }, "how databases sign in", "leave credentials out to have a key made");
+  const { create, role, instanceRole, keys, existingSecret } = credentials;
+  const choices = { create, role, instanceRole, keys, existingSecret };
+  const found = checkChoice("credentials", choices, "how databases sign in", "leave credentials out to have a key made");
   if (role === undefined) return found;
   const { irsa, podIdentity } = role;
   found.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "Pod Identity is the newer way"));

@@ -16,6 +16,8 @@ export interface TargetSettings {
   readonly encrypted: boolean;
   /** True where a fire in the house of the database does not reach the copies. */
   readonly offSite?: boolean | undefined;
+  /** True where the keys only read. */
+  readonly readOnly?: boolean | undefined;
 }
 
 export interface S3Settings {
@@ -137,6 +139,7 @@ export interface HostSettings extends DatabaseSettings {
   readonly directories?: DirectorySettings | undefined;
   readonly nodePath?: string | undefined;
   readonly processMax?: number | undefined;
+  readonly restoreOnly?: boolean | undefined;
   readonly firstBackup?: boolean | undefined;
   readonly allowRestart?: boolean | undefined;
   readonly restartCommand?: readonly string[] | undefined;

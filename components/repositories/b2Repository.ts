@@ -7,8 +7,8 @@ import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/b2";
 import { estimateStorage } from "../plan/cost";
-import { checkedKeyPrefix, secretCipher, withoutKeys } from "./common";
-import type { CipherRef, LockMode, RepositoryTarget, S3Credentials } from "./target";
+import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
+import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 
 /** A bucket to make. */
 export interface B2NewBucket {
@@ -47,7 +47,7 @@ export interface B2BucketChoice {
 /** Keys to make. The writer's is always made: it lists, reads and writes files of this bucket, and cannot delete a version. */
 export interface B2NewKeys {
   /**
-   * True makes a key that only reads, for restores elsewhere, drills and clones: `readerCredentials`.
+   * True makes a key that only reads, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
    * @default false
    */
   reader?: boolean;
@@ -72,10 +72,15 @@ export interface B2ExistingKeys {
   applicationKey: pulumi.Input<string>;
 }
 
-/** Which keys: exactly one of the two. */
+/** Which keys: exactly one of the three. */
 export interface B2CredentialsChoice {
   create?: B2NewKeys;
   keys?: B2ExistingKeys;
+  /**
+   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
+   * @example { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   */
+  existingSecret?: SecretRef;
 }
 
 export interface B2RepositoryArgs {
@@ -125,8 +130,8 @@ export interface B2RepositoryArgs {
  * B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY, a key with listBuckets, writeBuckets, deleteBuckets, readBucketRetentions,
  * writeBucketRetentions, listKeys, writeKeys and deleteKeys. Whoever can make keys can do everything: keep it off the databases' machines.
  *
- * Destroying it deletes the keys. The bucket is protected, and stays at Backblaze with every backup when the protection is taken off
- * (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
+ * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is taken off
+ * (`{ protect: false }`, then an update), destroying it deletes the keys, and the bucket stays at Backblaze with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
  * everything in it after `forceDestroy`.
  *
  * Costs (list prices of 2026-11) 6.95 USD a month per TB, the first 10 GB free, calls free; restoring is free up to three times the stored
@@ -147,7 +152,9 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly region: pulumi.Output<string>;
   /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
   public readonly readerCredentials?: S3Credentials;
-  /** Secret. Can delete versions that are not locked; there when `credentials.create.recovery` is set. */
+  /** The repository with the reader's key, for a host with `restoreOnly`; there when `credentials.create.reader` is set. */
+  public readonly readerTarget?: RepositoryTarget;
+  /** Secret. Can delete versions that are not locked; no target has it. There when `credentials.create.recovery` is set. */
   public readonly recoveryCredentials?: S3Credentials;
   /** US dollars a month for keeping `expectedStoredGiB`. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
@@ -165,16 +172,24 @@ export class B2Repository extends pulumi.ComponentResource {
     super(typeToken("B2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
     logWarnings(findings, this);
 
-    const bucket = createBucket(name, args, plan, path, {
-      parent: this,
-      protect: opts?.protect ?? true,
-      retainOnDelete: opts?.retainOnDelete ?? true,
-    });
-    const keys = args.credentials?.create ?? {};
-    const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => credentialsOf(createApplicationKey(this, name, role, keys, bucket));
-    const writer = args.credentials?.keys === undefined ? createKey("writer") : credentialsOf(args.credentials.keys);
-    if (keys.reader === true) this.readerCredentials = createKey("reader");
-    if (keys.recovery === true) this.recoveryCredentials = createKey("recovery");
+    const protect = opts?.protect ?? true;
+    const bucket = createBucket(name, args, plan, path, { parent: this, protect, retainOnDelete: opts?.retainOnDelete ?? true });
+    const { create = {}, existingSecret, keys } = args.credentials ?? {};
+    const made: B2ApplicationKey[] = [];
+    const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => {
+      const key = createApplicationKey(this, name, role, create, bucket);
+      made.push(key);
+      return credentialsOf(key);
+    };
+    const signIn =
+      existingSecret !== undefined ? { existingSecret } : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
+    this.target = targetOf(name, args, plan, path, bucket, signIn);
+    if (create.reader === true) {
+      this.readerCredentials = createKey("reader");
+      this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
+    }
+    if (create.recovery === true) this.recoveryCredentials = createKey("recovery");
+    guardKeys(name, made, this, protect);
 
     this.endpoint = factsOf(bucket).endpoint;
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
@@ -185,7 +200,6 @@ export class B2Repository extends pulumi.ComponentResource {
       this.pricesAsOf = pulumi.output(cost.asOf);
     }
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
-    this.target = targetOf(name, args, plan, path, bucket, writer);
     this.registerOutputs({
       location: this.location,
       endpoint: this.endpoint,
@@ -230,7 +244,7 @@ function createApplicationKey(
   role: keyof typeof B2_CAPABILITIES,
   keys: B2NewKeys,
   bucket: B2Bucket,
-): B2ExistingKeys {
+): B2ApplicationKey {
   const ending = `-${role}`;
   const keyName = `pgbackstop-${pulumi.getStack()}-${name}`.replace(/[^A-Za-z0-9-]/g, "-").slice(0, 80 - ending.length);
   return new B2ApplicationKey(
@@ -255,7 +269,7 @@ function targetOf(
   { deleteHiddenAfterDays, immutableDays, lockMode }: B2Plan,
   path: pulumi.Input<string>,
   bucket: B2Bucket,
-  credentials: S3Credentials,
+  signIn: Pick<S3Location, "credentials" | "existingSecret">,
 ): RepositoryTarget {
   return {
     name,
@@ -267,7 +281,7 @@ function targetOf(
       region: factsOf(bucket).region,
       uriStyle: "path",
       quirks: "b2",
-      credentials,
+      ...signIn,
       facts: {
         versioning: true,
         undeleteDays: deleteHiddenAfterDays,

@@ -8,8 +8,8 @@ import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { estimateStorage } from "../plan/cost";
 import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/r2";
-import { checkedKeyPrefix, secretCipher, withoutKeys } from "./common";
-import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
+import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
+import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 
 /** Where Cloudflare promises to keep the data. A bucket of a jurisdiction has an address of its own. */
 export const R2Jurisdiction = { Default: "default", Eu: "eu", FedRamp: "fedramp", Us: "us" } as const;
@@ -58,10 +58,14 @@ export interface R2BucketChoice {
   existing?: R2ExistingBucket;
 }
 
-/** Tokens to make, each for this bucket alone. R2 knows no right to write without the right to delete. */
+/**
+ * Tokens to make, each for this bucket alone. There is none for a recovery: R2 keeps no versions, so nothing can be brought back, and its tokens
+ * are "Object Read & Write" or "Object Read only", with no right to write without the right to delete (Cloudflare's documentation of R2, "API
+ * tokens", "Permissions").
+ */
 export interface R2NewTokens {
   /**
-   * True makes a token that only reads, for restores elsewhere, drills and clones: `readerCredentials`.
+   * True makes a token that only reads, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
    * @default false
    */
   reader?: boolean;
@@ -90,10 +94,15 @@ export interface R2ExistingKeys {
   secretAccessKey: pulumi.Input<string>;
 }
 
-/** Which keys: exactly one of the two. */
+/** Which keys: exactly one of the three. */
 export interface R2CredentialsChoice {
   create?: R2NewTokens;
   keys?: R2ExistingKeys;
+  /**
+   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
+   * @example { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   */
+  existingSecret?: SecretRef;
 }
 
 export interface R2RepositoryArgs {
@@ -136,8 +145,8 @@ export interface R2RepositoryArgs {
  *
  * R2 keeps no versions and cannot lock: what the writer's token deletes is gone. Use it as the second repository, from which restores are free.
  *
- * Destroying it deletes the tokens, also when the protection of the bucket then stops it; the next update makes new ones. The bucket is protected, and stays at Cloudflare with every backup when the protection is taken off
- * (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty. A bucket that was taken
+ * It is protected: a destroy is refused before anything of it is deleted, its tokens included. When the protection is taken off
+ * (`{ protect: false }`, then an update), destroying it deletes the tokens, and the bucket stays at Cloudflare with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty. A bucket that was taken
  * over always stays.
  *
  * Costs (list prices of 2026-11) 0.015 USD a month per GB, the first 10 GB free, 4.50 USD per million writes after the first million; restoring is
@@ -156,6 +165,8 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly restoreEndpoint: pulumi.Output<string>;
   /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
   public readonly readerCredentials?: S3Credentials;
+  /** The repository with the reader's token, for a host with `restoreOnly`; there when `credentials.create.reader` is set. */
+  public readonly readerTarget?: RepositoryTarget;
   /** US dollars a month for keeping `expectedStoredGiB`; calls come on top. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
@@ -174,10 +185,14 @@ export class R2Repository extends pulumi.ComponentResource {
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
     const bucket = createBucket(cloudflare, name, args, jurisdiction, kept);
     const groups = permissionGroups(cloudflare, this, args);
-    const createKeys = (role: TokenRole): S3Credentials => createToken(cloudflare, this, name, role, args, jurisdiction, bucket, groups[role]);
-    const { create, keys } = args.credentials ?? {};
-    const writer = keys === undefined ? createKeys("writer") : secretOf(keys);
-    if (create?.reader === true) this.readerCredentials = createKeys("reader");
+    const made: pulumi.Resource[] = [];
+    const createKeys = (role: TokenRole): S3Credentials => {
+      const token = createToken(cloudflare, this, name, role, args, jurisdiction, bucket, groups[role]);
+      made.push(token);
+      return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
+    };
+    const { create, existingSecret, keys } = args.credentials ?? {};
+    const signIn = existingSecret !== undefined ? { existingSecret } : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
 
     this.endpoint = pulumi.output(args.accountId).apply((accountId) => r2EndpointOf(accountId, jurisdiction));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
@@ -191,9 +206,14 @@ export class R2Repository extends pulumi.ComponentResource {
       name,
       path,
       offSite: true,
-      s3: { bucket, endpoint: this.endpoint, region: "auto", uriStyle: "path", quirks: "r2", credentials: writer, facts: { versioning: false } },
+      s3: { bucket, endpoint: this.endpoint, region: "auto", uriStyle: "path", quirks: "r2", ...signIn, facts: { versioning: false } },
       ...secretCipher(args.cipher),
     };
+    if (create?.reader === true) {
+      this.readerCredentials = createKeys("reader");
+      this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
+    }
+    guardKeys(name, made, this, kept.protect);
     this.registerOutputs({
       location: this.location,
       endpoint: this.endpoint,
@@ -204,6 +224,7 @@ export class R2Repository extends pulumi.ComponentResource {
   }
 }
 
+type AccountToken = InstanceType<Cloudflare["AccountToken"]>;
 type TokenRole = keyof typeof R2_PERMISSION_GROUPS;
 
 /** The bucket's name, known when its rules are made; of one that exists and stays as it is, only the name. */
@@ -229,7 +250,7 @@ function createBucket(
   return pulumi.all([bucket.name, lifecycle.bucketName]).apply(([bucketName]) => bucketName);
 }
 
-/** A token for the bucket, and the keys that S3 knows it by. It comes and goes: neither protected nor kept. */
+/** A token for the bucket. It comes and goes: neither protected nor kept. */
 function createToken(
   cloudflare: Cloudflare,
   parent: pulumi.Resource,
@@ -239,10 +260,10 @@ function createToken(
   jurisdiction: R2Jurisdiction,
   bucket: pulumi.Output<string>,
   permissionGroupId: pulumi.Input<string>,
-): S3Credentials {
+): AccountToken {
   const { rotationTrigger } = credentials?.create ?? {};
   const resources = pulumi.all([accountId, bucket]).apply(([account, bucketName]) => r2TokenResources(account, jurisdiction, bucketName));
-  const token = new cloudflare.AccountToken(
+  return new cloudflare.AccountToken(
     childName(name, `${role}Token`),
     {
       accountId,
@@ -251,7 +272,6 @@ function createToken(
     },
     { parent, protect: false, retainOnDelete: false, replacementTrigger: rotationTrigger ?? FIRST_ROTATION },
   );
-  return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
 }
 
 /** The secret that S3 knows a token by: the SHA-256 of its value in lower-case hexadecimal digits ("R2: get S3 API credentials from a token"). */
@@ -270,7 +290,8 @@ function permissionGroups(
 ): Record<TokenRole, pulumi.Input<string>> {
   const { reader = false, readerPermissionGroupId, writerPermissionGroupId } = credentials?.create ?? {};
   const isComplete = writerPermissionGroupId !== undefined && (readerPermissionGroupId !== undefined || !reader);
-  if (credentials?.keys !== undefined || isComplete) return { writer: writerPermissionGroupId ?? "", reader: readerPermissionGroupId ?? "" };
+  if (credentials?.keys !== undefined || credentials?.existingSecret !== undefined || isComplete)
+    return { writer: writerPermissionGroupId ?? "", reader: readerPermissionGroupId ?? "" };
   const listed = pulumi.output(accountId).apply(async (account) => {
     const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent }).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);

@@ -23,6 +23,8 @@ export interface S3Access {
   readonly reader?: S3Credentials;
   readonly recovery?: S3Credentials;
   readonly roleArn?: pulumi.Output<string>;
+  /** Users, policies, keys and roles that were made for it. */
+  readonly made: readonly pulumi.Resource[];
 }
 
 /** The bucket with all its settings; of one that exists and stays as it is, only the name. */
@@ -109,21 +111,24 @@ export function createAccess(
   policyOf: S3Access["policyOf"],
   parent: pulumi.Resource,
 ): Omit<S3Access, "policyOf"> {
-  const { instanceRole, keys, role } = credentials ?? {};
+  const { existingSecret, instanceRole, keys, role } = credentials ?? {};
   const opts = { parent, protect: false, retainOnDelete: false };
-  if (keys !== undefined) return { writer: credentialsOf(keys) };
-  if (role !== undefined) return { roleArn: createRole(aws, name, role, region, policyOf("writer"), opts) };
+  if (keys !== undefined) return { writer: credentialsOf(keys), made: [] };
+  if (existingSecret !== undefined) return { made: [] };
+  if (role !== undefined) return createRole(aws, name, role, region, policyOf("writer"), opts);
   if (instanceRole !== undefined) {
     const { roleName } = instanceRole;
-    if (roleName !== undefined) new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: roleName, policy: policyOf("writer") }, opts);
-    return {};
+    if (roleName === undefined) return { made: [] };
+    return { made: [new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: roleName, policy: policyOf("writer") }, opts)] };
   }
+  const made: pulumi.Resource[] = [];
   const { reader = false, recovery = false, rotationTrigger } = credentials?.create ?? {};
   const rotated = { ...opts, replacementTrigger: rotationTrigger ?? FIRST_ROTATION };
   const createUser = (role_: PolicyRole): S3Credentials => {
     const user = new aws.iam.User(childName(name, `${role_}User`), {}, opts);
     const policy = new aws.iam.UserPolicy(childName(name, `${role_}Policy`), { user: user.name, policy: policyOf(role_) }, opts);
     const key = new aws.iam.AccessKey(childName(name, `${role_}Key`), { user: user.name }, rotated);
+    made.push(user, policy, key);
     // A key that may nothing yet would fail the first backup.
     const ready = pulumi.all([key.id, key.secret, policy.id]);
     return credentialsOf({ accessKeyId: ready.apply(([id]) => id), secretAccessKey: ready.apply(([, secret]) => secret) });
@@ -132,6 +137,7 @@ export function createAccess(
     writer: createUser("writer"),
     ...(reader ? { reader: createUser("reader") } : {}),
     ...(recovery ? { recovery: createUser("recovery") } : {}),
+    made,
   };
 }
 
@@ -143,7 +149,7 @@ function createRole(
   region: pulumi.Input<string>,
   policy: pulumi.Output<string>,
   opts: pulumi.CustomResourceOptions,
-): pulumi.Output<string> {
+): Pick<S3Access, "made" | "roleArn"> {
   const assumeRolePolicy =
     irsa === undefined
       ? podIdentityTrustPolicy()
@@ -152,15 +158,13 @@ function createRole(
           .apply(([arn, namespace, serviceAccount]) => irsaTrustPolicy(arn, { namespace, serviceAccount }));
   const role = new aws.iam.Role(childName(name, "role"), { assumeRolePolicy }, opts);
   const allowed = new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: role.name, policy }, opts);
+  const made: pulumi.Resource[] = [role, allowed];
   if (podIdentity !== undefined) {
     const { clusterName, namespace, serviceAccount } = podIdentity;
-    new aws.eks.PodIdentityAssociation(
-      childName(name, "podIdentity"),
-      { clusterName, namespace, serviceAccount, roleArn: role.arn, region },
-      { ...opts, dependsOn: [allowed] },
-    );
+    const association = { clusterName, namespace, serviceAccount, roleArn: role.arn, region };
+    made.push(new aws.eks.PodIdentityAssociation(childName(name, "podIdentity"), association, { ...opts, dependsOn: [allowed] }));
   }
-  return pulumi.all([role.arn, allowed.id]).apply(([arn]) => arn);
+  return { roleArn: pulumi.all([role.arn, allowed.id]).apply(([arn]) => arn), made };
 }
 
 function credentialsOf({ accessKeyId, secretAccessKey }: S3ExistingKeys): S3Credentials {

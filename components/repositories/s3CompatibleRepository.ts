@@ -7,7 +7,7 @@ import { checkStored } from "../plan/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/cost";
 import { DEFAULTS } from "../plan/defaults";
 import { placeOf } from "../plan/places";
-import { secretCipher } from "./common";
+import { readerTargetOf, secretCipher } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 
 /** A bucket that exists already; it is neither changed nor removed. */
@@ -20,6 +20,8 @@ export interface ExistingBucket {
    * @example { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
+  /** Need to list and read objects of this bucket, and nothing else: for restores elsewhere, by `readerTarget`. */
+  readerCredentials?: S3Credentials;
   /** What the bucket does by itself (versions, locks, rules); what is left out is taken as not known. Rules of databases judge it. */
   facts?: BucketFacts;
 }
@@ -80,6 +82,8 @@ export interface S3CompatibleRepositoryArgs {
 export class S3CompatibleRepository extends pulumi.ComponentResource {
   /** Give this to a database: `repositories: { repo2: { at: lab.target } }`. */
   public readonly target: RepositoryTarget;
+  /** The repository with the reader's keys, for a host with `restoreOnly`; there when `bucket.existing.readerCredentials` is set. */
+  public readonly readerTarget?: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
   /** Address to which a restore elsewhere connects. */
@@ -92,7 +96,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const { bucket, cipher, endpoint, region } = args;
     const path = args.path ?? DEFAULTS.repositoryPath;
-    const { credentials, existingSecret, facts } = bucket.existing;
+    const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
     throwErrors(`S3CompatibleRepository ${name}`, checkStored(args.expectedStoredGiB));
     super(typeToken("S3CompatibleRepository"), name, { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined }, opts);
     this.target = {
@@ -113,6 +117,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       },
       ...secretCipher(cipher),
     };
+    if (readerCredentials !== undefined) this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
     this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;
     const cost = findCost(args);

@@ -7,9 +7,9 @@ import { logWarnings, throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/awsPolicies";
 import { estimateStorage } from "../plan/cost";
 import { checkS3Repository, resolveS3Repository, type S3RepositoryPlan, type S3RepositorySettings } from "../plan/s3";
-import { checkedKeyPrefix, secretCipher, withoutKeys } from "./common";
+import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import { createAccess, createBucket, type S3Access } from "./s3Children";
-import type { BucketFacts, CipherRef, LockMode, RepositoryTarget, S3Credentials } from "./target";
+import type { BucketFacts, CipherRef, LockMode, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 
 /** A bucket to make. */
 export interface S3NewBucket {
@@ -48,7 +48,8 @@ export interface S3BucketChoice {
 /** Users and access keys to make. The writer's is always made: it lists, reads, writes and deletes by name, and cannot delete a version. */
 export interface S3NewKeys {
   /**
-   * True makes a user that only reads, also versions of a time before an attack: `readerCredentials`, for restores elsewhere, drills and clones.
+   * True makes a user that only reads, also versions of a time before an attack, for restores elsewhere, drills and clones: `readerTarget`,
+   * `readerCredentials`.
    * @default false
    */
   reader?: boolean;
@@ -102,12 +103,17 @@ export interface S3ExistingKeys {
   secretAccessKey: pulumi.Input<string>;
 }
 
-/** How databases sign in: exactly one of the four. */
+/** How databases sign in: exactly one of the five. */
 export interface S3CredentialsChoice {
   create?: S3NewKeys;
   role?: S3Role;
   instanceRole?: S3InstanceRole;
   keys?: S3ExistingKeys;
+  /**
+   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
+   * @example { name: "backup-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   */
+  existingSecret?: SecretRef;
 }
 
 export interface S3RepositoryArgs {
@@ -163,8 +169,9 @@ export interface S3RepositoryArgs {
  * (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for pods. Users of Amazon are global: whoever runs the update needs rights on
  * `iam` besides `s3`.
  *
- * Destroying it deletes users, keys and roles, also when the protection of the bucket then stops it; the next update makes new ones. The bucket and its settings are protected, and stay at Amazon with every backup when the protection
- * is taken off (`{ protect: false }`, then an update); with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
+ * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is taken off
+ * (`{ protect: false }`, then an update), destroying it deletes users, keys and roles, and the bucket stays at Amazon with its settings and every
+ * backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
  * everything in it after `forceDestroy`. A bucket that was taken over always stays.
  *
  * Costs (list prices of 2026-11, us-east-1) 0.023 USD a month per GB, 5 USD per million writes, and 0.09 USD per GB that is restored outside of
@@ -183,11 +190,17 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly restoreEndpoint: pulumi.Output<string>;
   /** What whoever writes backups may do, as JSON text of a policy. */
   public readonly writerPolicy: pulumi.Output<string>;
+  /** What whoever restores may do, for a role or user of your own; JSON text. */
+  public readonly readerPolicy: pulumi.Output<string>;
+  /** What whoever puts the bucket in order after an attack may do, for a role or user of your own; JSON text. */
+  public readonly recoveryPolicy: pulumi.Output<string>;
   /** Role for pods; there with `credentials.role`. */
   public readonly roleArn?: pulumi.Output<string>;
   /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
   public readonly readerCredentials?: S3Credentials;
-  /** Secret. Can delete versions that are not locked; there when `credentials.create.recovery` is set. */
+  /** The repository with the reader's key, for a host with `restoreOnly`; there when `credentials.create.reader` is set. */
+  public readonly readerTarget?: RepositoryTarget;
+  /** Secret. Can delete versions that are not locked; no target has it. There when `credentials.create.recovery` is set. */
   public readonly recoveryCredentials?: S3Credentials;
   /** US dollars a month for keeping `expectedStoredGiB`; calls and restores come on top. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
@@ -211,13 +224,15 @@ export class S3Repository extends pulumi.ComponentResource {
     const policyOf: S3Access["policyOf"] = (role) =>
       scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));
     const access = createAccess(aws, name, args, policyOf, this);
+    guardKeys(name, access.made, this, kept.protect);
 
     this.endpoint = pulumi.output(args.region).apply(s3EndpointOf);
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket.name}${path}`;
     this.writerPolicy = policyOf("writer");
+    this.readerPolicy = policyOf("reader");
+    this.recoveryPolicy = policyOf("recovery");
     if (access.roleArn !== undefined) this.roleArn = access.roleArn;
-    if (access.reader !== undefined) this.readerCredentials = access.reader;
     if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
     const cost = estimateStorage("aws", undefined, args.expectedStoredGiB);
     if (cost !== null) {
@@ -225,11 +240,17 @@ export class S3Repository extends pulumi.ComponentResource {
       this.pricesAsOf = pulumi.output(cost.asOf);
     }
     this.target = targetOf(name, args, plan, path, bucket.name, this.endpoint, access.writer);
+    if (access.reader !== undefined) {
+      this.readerCredentials = access.reader;
+      this.readerTarget = readerTargetOf(this.target, access.reader);
+    }
     this.registerOutputs({
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
       writerPolicy: this.writerPolicy,
+      readerPolicy: this.readerPolicy,
+      recoveryPolicy: this.recoveryPolicy,
       ...(this.roleArn === undefined ? {} : { roleArn: this.roleArn }),
       ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
       ...(this.recoveryCredentials === undefined ? {} : { recoveryCredentials: this.recoveryCredentials }),
@@ -240,7 +261,7 @@ export class S3Repository extends pulumi.ComponentResource {
 
 function targetOf(
   name: string,
-  { bucket, cipher, region }: S3RepositoryArgs,
+  { bucket, cipher, credentials: { existingSecret } = {}, region }: S3RepositoryArgs,
   plan: S3RepositoryPlan,
   path: pulumi.Input<string>,
   bucketName: pulumi.Output<string>,
@@ -261,6 +282,7 @@ function targetOf(
       quirks: "aws",
       keyType,
       ...(credentials === undefined ? {} : { credentials }),
+      ...(existingSecret === undefined ? {} : { existingSecret }),
       facts: managed ? { versioning: true, undeleteDays, ...locked } : (bucket.existing?.facts ?? {}),
     },
     ...secretCipher(cipher),

@@ -146,4 +146,6 @@ export interface RepositoryTarget {
   sftp?: SftpLocation;
   /** Client-side encryption. */
   cipher?: CipherRef;
+  /** True where the keys only read: for hosts that restore and write nothing. Comes from `readerTarget` of a repository component. */
+  readOnly?: boolean;
 }

@@ -90,7 +90,7 @@ function changesSince(count: number): string[] {
 
 test("a preview tells what would be made, and makes nothing", async () => {
   const { changes, text } = await preview(await open());
-  expect(changes).toEqual({ create: 5 });
+  expect(changes).toEqual({ create: 6 });
   expect(text).toContain('location: "s3://acme-orders-pg/pgbackrest"');
   expect(server.calls).toEqual([]);
 });
@@ -99,7 +99,7 @@ test("an update makes bucket and keys with the least rights; secrets are secret;
   server.plan("b2_create_bucket", { kind: "loseAnswer" });
   server.plan("b2_authorize_account", { kind: "refuse", status: 503, code: "service_unavailable", retryAfter: "0" });
   const { changes, outputs } = await up(await open());
-  expect(changes).toEqual({ create: 5 });
+  expect(changes).toEqual({ create: 6 });
   expect(server.bucket(NAME)).toMatchObject({
     bucketType: "allPrivate",
     bucketInfo: { "pgbackstop-owner": "pgbackstop-local/prod/orders-b2-bucket" },
@@ -123,22 +123,22 @@ test("an update makes bucket and keys with the least rights; secrets are secret;
 test("a second update and a refresh change nothing", async () => {
   const count = server.calls.length;
   const stack = await open();
-  expect((await up(stack)).changes).toEqual({ same: 5 });
+  expect((await up(stack)).changes).toEqual({ same: 6 });
   const refreshed = await stack.refresh();
   printed.push(refreshed.stdout);
-  expect(refreshed.summary.resourceChanges).toEqual({ same: 5 });
-  expect((await preview(stack)).changes).toEqual({ same: 5 });
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 6 });
+  expect((await preview(stack)).changes).toEqual({ same: 6 });
   expect(changesSince(count)).toEqual([]);
 });
 
 test("a changed argument shows as one update in place; taking the lock off is refused before anything is done", async () => {
   const stack = await open({ ...ARGS, undeleteDays: 60 });
   const shown = await preview(stack, true);
-  expect(shown.changes).toEqual({ same: 3, update: 2 });
+  expect(shown.changes).toEqual({ same: 4, update: 2 });
   // Keys do not wait for a bucket that only changes, and the endpoint stays known.
   expect(shown.text).not.toContain("writer-key");
   expect(shown.text).toMatch(/deleteHiddenAfterDays *: 15 => 60/);
-  expect((await up(stack)).changes).toEqual({ same: 3, update: 2 });
+  expect((await up(stack)).changes).toEqual({ same: 4, update: 2 });
   expect(server.bucket(NAME).lifecycleRules).toEqual([{ ...RULE, daysFromHidingToDeleting: 60 }]);
   const { immutableDays: _days, ...unlocked } = ARGS;
   expect(await failureOf((await open(unlocked)).preview(), printed)).toContain("object lock cannot be taken off a bucket of Backblaze");
@@ -150,7 +150,7 @@ test("what was changed by hand shows in a refresh, and the next update puts it r
   const stack = await open();
   const refreshed = await stack.refresh();
   printed.push(refreshed.stdout);
-  expect(refreshed.summary.resourceChanges).toEqual({ same: 3, update: 1, delete: 1 });
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 4, update: 1, delete: 1 });
   expect(refreshed.stdout).toContain(`changed by hand: bucket ${NAME}: it is public`);
   expect(refreshed.stdout).toContain("hideUploadedAfterDays");
   expect((await up(stack)).changes).toMatchObject({ create: 1, update: expect.any(Number) as number });
@@ -174,7 +174,9 @@ const ROTATED: B2RepositoryArgs = { ...ARGS, credentials: { create: { reader: tr
 
 test("a destroy is refused while the bucket is protected, and then leaves it with its backups", async () => {
   server.addFile(server.bucket(NAME));
+  const keys = [...server.keys];
   expect(await failureOf((await open(ROTATED)).destroy(), printed)).toContain("protected");
+  expect(server.keys).toEqual(keys);
   const stack = await open(ROTATED, { protect: false });
   await up(stack);
   const destroyed = await stack.destroy();
@@ -203,7 +205,7 @@ test("a bucket that exists is refused unless it is taken over, and a destroy let
   const stack = await open({ bucket: { existing: { name: NAME } } }, { protect: false, retainOnDelete: false }, "other");
   expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
   expect(bucket.lifecycleRules).toEqual([photos, { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 }]);
-  expect((await preview(stack)).changes).toEqual({ same: 4 });
+  expect((await preview(stack)).changes).toEqual({ same: 5 });
   const destroyed = await stack.destroy();
   printed.push(destroyed.stdout);
   expect(destroyed.stdout).toContain("was taken over, not made: it stays as it is");

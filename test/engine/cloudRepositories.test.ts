@@ -6,11 +6,13 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { PostgresHost } from "../../components/databases/postgresHost";
 import type { S3Credentials } from "../../components/repositories/target";
 import { R2Repository, type R2RepositoryArgs } from "../../components/repositories/r2Repository";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { S3Repository, type S3RepositoryArgs } from "../../components/repositories/s3Repository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
@@ -81,7 +83,7 @@ afterAll(async () => {
   rmSync(place?.folder ?? "", { recursive: true, force: true });
 });
 
-function openS3(args: S3RepositoryArgs = S3, opts: ComponentResourceOptions = {}, stackName = "amazon"): Promise<Stack> {
+function openS3(args: S3RepositoryArgs = S3, opts: pulumi.ComponentResourceOptions = {}, stackName = "amazon"): Promise<Stack> {
   return openStack(place, stackName, async () => {
     const repository = new S3Repository("orders-s3", args, opts);
     const { location, monthlyCostUsd, pricesAsOf, readerCredentials, recoveryCredentials, restoreEndpoint, roleArn, target, writerPolicy } =
@@ -101,7 +103,7 @@ function openS3(args: S3RepositoryArgs = S3, opts: ComponentResourceOptions = {}
   });
 }
 
-function openR2(args: R2RepositoryArgs = R2, opts: ComponentResourceOptions = {}, stackName = "cloudflare"): Promise<Stack> {
+function openR2(args: R2RepositoryArgs = R2, opts: pulumi.ComponentResourceOptions = {}, stackName = "cloudflare"): Promise<Stack> {
   return openStack(place, stackName, async () => {
     const { location, monthlyCostUsd, pricesAsOf, readerCredentials, restoreEndpoint, target } = new R2Repository("orders-r2", args, opts);
     const keys = { ...keyOutputs("writer", target.s3?.credentials), ...keyOutputs("reader", readerCredentials) };
@@ -158,7 +160,7 @@ let made: Changed;
 
 test("S3: a preview tells what would be made, and makes nothing", async () => {
   const { changes, text } = await preview(await openS3());
-  expect(changes).toEqual({ create: 17 });
+  expect(changes).toEqual({ create: 18 });
   expect(text).toMatch(/location *: "s3:\/\/acme-orders-pg\/pgbackrest"/);
   // What may be done is to be read before it may be done.
   expect(text).not.toMatch(/policy *: \[unknown\]/);
@@ -167,7 +169,7 @@ test("S3: a preview tells what would be made, and makes nothing", async () => {
 
 test("S3: an update makes bucket, settings and users; a second one changes nothing", async () => {
   made = await up(await openS3());
-  expect(made.changes).toEqual({ create: 17 });
+  expect(made.changes).toEqual({ create: 18 });
   expect(aws.only(BUCKET).inputs).toEqual({ bucket: NAME, region: "eu-central-1", forceDestroy: false });
   expect(aws.only(LIFECYCLE).inputs["rules"]).toEqual([
     { id: "pgbackstop-unfinished-uploads", status: "Enabled", filter: { prefix: "" }, abortIncompleteMultipartUpload: { daysAfterInitiation: 2 } },
@@ -202,7 +204,7 @@ test("S3: an update makes bucket, settings and users; a second one changes nothi
     facts: { versioning: true, undeleteDays: 14 },
   });
   expect(textOf(aws.all("aws:iam/userPolicy:UserPolicy")[0]?.inputs["policy"])).toContain("arn:aws:s3:::acme-orders-pg/pgbackrest/*");
-  expect((await up(await openS3())).changes).toEqual({ same: 17 });
+  expect((await up(await openS3())).changes).toEqual({ same: 18 });
 });
 
 test("S3: the writer's key works, and is refused whatever would lose or change a version", async () => {
@@ -240,6 +242,8 @@ test("S3: the reader's key reads, old versions too, and writes nothing; recovery
   expect(await statusOf(reader, { method: "PUT", key, body: "x" })).toBe(403);
   expect(await statusOf(reader, { method: "DELETE", key })).toBe(403);
   expect(await statusOf(reader, { method: "DELETE", key, query: { versionId: version } })).toBe(403);
+  expect((await askS3(server, { method: "GET", bucket: NAME, key, query: { versionId: version } }, recovery)).text).toBe("second");
+  expect((await askS3(server, { method: "GET", bucket: NAME, query: { versions: "", prefix: "pgbackrest/backup/" } }, recovery)).status).toBe(200);
   expect(await statusOf(recovery, { method: "DELETE", key, query: { versionId: marker } })).toBe(204);
   expect((await askS3(server, { method: "GET", bucket: NAME, key }, reader)).text).toBe("second");
 });
@@ -247,10 +251,10 @@ test("S3: the reader's key reads, old versions too, and writes nothing; recovery
 test("S3: a preview shows a new lock, and the update locks what is written from then on, against every key", async () => {
   const locked: S3RepositoryArgs = { ...S3, immutableDays: 30 };
   const { changes, text } = await preview(await openS3(locked));
-  expect(changes).toEqual({ same: 15, create: 1, update: 2 });
+  expect(changes).toEqual({ same: 16, create: 1, update: 2 });
   expect(text).toMatch(/noncurrentDays: 14 => 31/);
   const changed = await up(await openS3(locked));
-  expect(changed.changes).toEqual({ same: 15, create: 1, update: 2 });
+  expect(changed.changes).toEqual({ same: 16, create: 1, update: 2 });
   expect(changed.outputs["target"]?.value).toMatchObject({ facts: { undeleteDays: 31, immutableDays: 30, lockMode: "governance" } });
   const key = "pgbackrest/archive/main/archive.info";
   expect(await statusOf(keysOf(changed, "writer"), { method: "PUT", key, body: "locked" })).toBe(200);
@@ -272,9 +276,9 @@ test("S3: what was changed by hand shows in a refresh, and the next update puts 
   const stack = await openS3(UNLOCKED);
   const refreshed = await stack.refresh();
   printed.push(refreshed.stdout);
-  expect(refreshed.summary.resourceChanges).toEqual({ same: 16, update: 1, delete: 1 });
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 17, update: 1, delete: 1 });
   expect(refreshed.stdout).toMatch(/BucketLifecycleConfiguration.*rules/);
-  expect((await up(stack)).changes).toEqual({ same: 16, update: 1, create: 1 });
+  expect((await up(stack)).changes).toEqual({ same: 17, update: 1, create: 1 });
   expect(textOf(aws.only(LIFECYCLE).inputs["rules"])).not.toContain("tidy");
   expect(textOf(aws.only(POLICY).inputs["policy"])).toContain("aws:SecureTransport");
 });
@@ -291,8 +295,10 @@ test("S3: new keys are made before the old ones are deleted", async () => {
 
 test("S3: a destroy is refused while the bucket is protected, and then leaves it with its backups and settings, without keys", async () => {
   const args: S3RepositoryArgs = { ...UNLOCKED, credentials: { create: {} } };
+  const keys = aws.all(KEY).map(({ id }) => id);
   expect(await failureOf((await openS3(args)).destroy(), printed)).toContain("protected");
   expect(aws.only(BUCKET).id).toBe(NAME);
+  expect(aws.all(KEY).map(({ id }) => id)).toEqual(keys);
   const stack = await openS3(args, { protect: false });
   const last = await up(stack);
   await destroy(stack);
@@ -308,8 +314,8 @@ test("S3: a bucket that exists is taken over by import, keeps what is not ours, 
   const count = aws.calls.length;
   const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, takeOver: true } } };
   const stack = await openS3(args, { protect: false, retainOnDelete: false }, "taken");
-  expect((await up(stack)).changes).toEqual({ create: 10, import: 1 });
-  expect((await up(stack)).changes).toEqual({ same: 11 });
+  expect((await up(stack)).changes).toEqual({ create: 11, import: 1 });
+  expect((await up(stack)).changes).toEqual({ same: 12 });
   expect(aws.only(BUCKET).inputs["tags"]).toEqual({ team: "shop" });
   expect(textOf(aws.only(LIFECYCLE).inputs["rules"])).toContain("pgbackstop-replaced-versions");
   await destroy(stack);
@@ -321,7 +327,7 @@ test("S3: without take-over only a user is made; what the bucket does is what is
   const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, facts: { versioning: true, undeleteDays: 90 } } } };
   const stack = await openS3(args, {}, "shared");
   const { changes, outputs } = await up(stack);
-  expect(changes).toEqual({ create: 5 });
+  expect(changes).toEqual({ create: 6 });
   expect(outputs["target"]?.value).toMatchObject({ facts: { versioning: true, undeleteDays: 90 } });
 });
 
@@ -347,7 +353,7 @@ test("S3: roles in the place of keys: a service account's token, Pod Identity, t
 
 test("R2: an update makes bucket, rules and tokens for that bucket alone; a second one changes nothing", async () => {
   const { changes, outputs } = await up(await openR2());
-  expect(changes).toEqual({ create: 6 });
+  expect(changes).toEqual({ create: 7 });
   expect(cloudflare.only(R2_BUCKET).inputs).toEqual({ accountId: ACCOUNT, name: NAME, jurisdiction: "eu", location: "weur" });
   expect(cloudflare.only(R2_LIFECYCLE).inputs).toMatchObject({
     jurisdiction: "eu",
@@ -368,7 +374,7 @@ test("R2: an update makes bucket, rules and tokens for that bucket alone; a seco
   expect(outputs["target"]?.value).toMatchObject({ region: "auto", uriStyle: "path", quirks: "r2", facts: { versioning: false } });
   expect(outputs["restoreEndpoint"]?.value).toBe(`https://${ACCOUNT}.eu.r2.cloudflarestorage.com`);
   expect([outputs["monthlyCostUsd"]?.value, outputs["pricesAsOf"]?.value]).toEqual([1.46, "2026-11-20"]);
-  expect((await up(await openR2())).changes).toEqual({ same: 6 });
+  expect((await up(await openR2())).changes).toEqual({ same: 7 });
 });
 
 test("R2: a rule that deletes shows in a refresh and goes; new tokens come before the old ones go", async () => {
@@ -376,8 +382,8 @@ test("R2: a rule that deletes shows in a refresh and goes; new tokens come befor
   const stack = await openR2();
   const refreshed = await stack.refresh();
   printed.push(refreshed.stdout);
-  expect(refreshed.summary.resourceChanges).toEqual({ same: 5, update: 1 });
-  expect((await up(stack)).changes).toEqual({ same: 5, update: 1 });
+  expect(refreshed.summary.resourceChanges).toEqual({ same: 6, update: 1 });
+  expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
   expect(textOf(cloudflare.only(R2_LIFECYCLE).inputs["rules"])).not.toContain("tidy");
   const count = cloudflare.calls.length;
   await up(await openR2({ ...R2, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
@@ -402,10 +408,26 @@ test("R2: the bucket stays when everything else goes, and is taken over by impor
   expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
   const existing: R2RepositoryArgs = { ...args, bucket: { existing: { name: NAME, takeOver: true } } };
   const taken = await openR2(existing, { protect: false, retainOnDelete: false }, "taken-r2");
-  expect((await up(taken)).changes).toEqual({ create: 4, import: 1 });
-  expect((await up(taken)).changes).toEqual({ same: 5 });
+  expect((await up(taken)).changes).toEqual({ create: 5, import: 1 });
+  expect((await up(taken)).changes).toEqual({ same: 6 });
   await destroy(taken);
   expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
+});
+
+test("a name and a prefix that are secret are in no finding, also where they are what is wrong", async () => {
+  secrets.add("Planted_Bucket").add("planted-prefix/");
+  const place_ = { endpoint: "s3.lab.example", region: "lab" };
+  const failing = async (program: () => unknown): Promise<string> =>
+    failureOf((await openStack(place, "secretive", async () => void program())).preview(), printed);
+  const host = await failing(() => {
+    const credentials = { accessKeyId: "id", secretAccessKey: "key" };
+    const lab = new S3CompatibleRepository("lab", { ...place_, bucket: { existing: { name: pulumi.secret("Planted_Bucket"), credentials } } });
+    new PostgresHost("ledger", { connection: { local: {} }, dataDirectory: "/data", repositories: { repo1: { at: lab.target, keepDays: 7 } } });
+  });
+  expect(host).toContain("PB020 repositories.repo1.at.s3.bucket: the value is secret, so only the rule is told");
+  const { bucket, region } = S3;
+  const prefix = await failing(() => new S3Repository("orders-s3", { bucket, region, path: pulumi.secret("planted-prefix/") }));
+  expect(prefix).toContain("PB020 path: the value is secret, so only the rule is told");
 });
 
 test("no key, no token and no passphrase is in the states or in what the engine printed", () => {

@@ -54,6 +54,7 @@ test("the shortest form: a bucket with its rule, a writer's key, a target that k
   const repository = await make({ cipher: { passphrase: CIPHER } });
   expect(declared.map(({ type, name }) => `${type} ${name}`).sort()).toEqual([
     "pgbackstop:index:B2Repository orders-b2",
+    "pgbackstop:index:KeyGuard orders-b2-guard",
     "pulumi-nodejs:dynamic/index:B2ApplicationKey orders-b2-writer-key",
     "pulumi-nodejs:dynamic/index:B2Bucket orders-b2-bucket",
   ]);
@@ -118,7 +119,7 @@ test("an existing bucket with existing keys: taken over, our rule below the path
     path: pulumi.output("/pg/main"),
     credentials: { keys: { applicationKeyId: "given-id", applicationKey: "given-secret" } },
   });
-  expect(declared.map(({ name }) => name).sort()).toEqual(["orders-b2", "orders-b2-bucket"]);
+  expect(declared.map(({ name }) => name).sort()).toEqual(["orders-b2", "orders-b2-bucket", "orders-b2-guard"]);
   expect(inputsOf("orders-b2-bucket")).toMatchObject({
     bucketName: "acme-shared",
     adopt: true,
@@ -128,6 +129,25 @@ test("an existing bucket with existing keys: taken over, our rule below the path
   expect(inputsOf("orders-b2-bucket")["forceDestroy"]).toBeUndefined();
   expect(await valueOf(repository.target.s3?.credentials?.secretAccessKey)).toBe("given-secret");
   expect(JSON.stringify(inputsOf("orders-b2"))).not.toContain("given-");
+});
+
+test("the reader's target is the same place with the reader's key, and no target has the key to recover", async () => {
+  const repository = await make({ credentials: { create: { reader: true, recovery: true } }, cipher: { passphrase: CIPHER } });
+  const { s3, ...reader } = (await valueOf(pulumi.output(repository.readerTarget))) ?? { s3: undefined };
+  const { s3: writerS3, ...writer } = await valueOf(pulumi.output(repository.target));
+  expect(reader).toEqual({ ...writer, readOnly: true });
+  expect(s3).toEqual({ ...writerS3, credentials: { accessKeyId: "id-orders-b2-reader-key", secretAccessKey: "secret-orders-b2-reader-key" } });
+  expect(await pulumi.isSecret(pulumi.output(repository.readerTarget?.s3?.credentials?.secretAccessKey))).toBe(true);
+  expect(JSON.stringify([s3, writerS3])).not.toContain("recovery");
+  expect((await make({})).readerTarget).toBeUndefined();
+});
+
+test("a Secret of Kubernetes in the place of keys: none is made, and the target names it", async () => {
+  const existingSecret = { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" };
+  const repository = await make({ credentials: { existingSecret } });
+  expect(declared.map(({ name }) => name).sort()).toEqual(["orders-b2", "orders-b2-bucket", "orders-b2-guard"]);
+  expect(repository.target.s3).toMatchObject({ existingSecret });
+  expect(repository.target.s3?.credentials).toBeUndefined();
 });
 
 test("all mistakes are told at once, each with its path", () => {

@@ -1,12 +1,27 @@
 /** What S3Repository and R2Repository say before anything is made, and the key that R2 derives. The rest is proved on the engine. */
 import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { PosixRepository, R2Repository, S3CompatibleRepository, S3Repository } from "../../../components/index";
 import { loadCloudflare } from "../../../components/internal/cloudPackages";
 import { secretKeyOf } from "../../../components/repositories/r2Repository";
 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
+/** Types and names of resources, and functions, that the components asked for. */
+const declared: string[] = [];
+const called: string[] = [];
+
+beforeAll(async () => {
+  const newResource = ({ inputs, name, type }: pulumi.runtime.MockResourceArgs): { id: string; state: object } => {
+    declared.push(`${type} ${name}`);
+    return { id: name, state: inputs as object };
+  };
+  const call = ({ token }: pulumi.runtime.MockCallArgs): object => {
+    called.push(token);
+    return {};
+  };
+  await pulumi.runtime.setMocks({ call, newResource }, "shop", "prod");
+});
 
 test("the large packages of clouds are loaded by the component that needs them, not with this package", () => {
   const loaded = (): string[] => Object.keys(createRequire(__filename).cache).filter((path) => /@pulumi.(aws|cloudflare)/.test(path));
@@ -32,7 +47,6 @@ test("a lock on R2 is refused with the reason and what to use", () => {
 });
 
 test("what the user knows of a bucket and of its place comes into the target, and the price of a known provider out", async () => {
-  await pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ inputs, name }) => ({ id: name, state: inputs as object }) }, "shop", "prod");
   const credentials = { accessKeyId: "id", secretAccessKey: "planted-secret" };
   const bucket = { existing: { name: "acme", credentials, facts: { versioning: true, undeleteDays: 30 } } };
   const wasabi = new S3CompatibleRepository("wasabi", {
@@ -58,6 +72,38 @@ test("what the user knows of a bucket and of its place comes into the target, an
   expect(() => new S3CompatibleRepository("wrong", { bucket, endpoint: "s3.lab", region: "lab", expectedStoredGiB: Number.NaN })).toThrow(
     "PB014 expectedStoredGiB",
   );
+});
+
+test("a Secret of Kubernetes with keys of any names signs in at S3 and R2, and nothing is made or looked up for it", async () => {
+  const existingSecret = { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" };
+  const bucket = { existing: { name: "acme-orders-pg" } };
+  const s3 = new S3Repository("quiet-s3", { bucket, region: "eu-central-1", credentials: { existingSecret } });
+  const r2 = new R2Repository("quiet-r2", { bucket, accountId: ACCOUNT, credentials: { existingSecret } });
+  for (const { target, location } of [s3, r2]) {
+    await valueOf(location);
+    expect(target.s3).toMatchObject({ existingSecret });
+    expect(target.s3?.credentials).toBeUndefined();
+  }
+  expect(s3.target.s3?.keyType).toBe("shared");
+  const quiet = (): string[] => declared.filter((each) => each.includes(" quiet-"));
+  await expect.poll(() => quiet().length).toBe(4);
+  expect(quiet().every((each) => each.startsWith("pgbackstop:"))).toBe(true);
+  expect(called).toEqual([]);
+  const keys = { accessKeyId: "id", secretAccessKey: "key" };
+  expect(() => new R2Repository("both", { bucket, accountId: ACCOUNT, credentials: { keys, existingSecret } })).toThrow(
+    "PB016 credentials: exactly one of create, keys and existingSecret",
+  );
+});
+
+test("a bucket that exists has a target to restore from when a reader's keys are given", async () => {
+  const credentials = { accessKeyId: "id", secretAccessKey: "planted-secret" };
+  const readerCredentials = { accessKeyId: "reader", secretAccessKey: "planted-reader" };
+  const at = { endpoint: "s3.lab", region: "lab" };
+  const lab = new S3CompatibleRepository("reader", { ...at, bucket: { existing: { name: "acme", credentials, readerCredentials } } });
+  const { s3, readOnly } = (await valueOf(pulumi.output(lab.readerTarget))) ?? {};
+  expect([s3?.credentials, readOnly]).toEqual([readerCredentials, true]);
+  expect(await pulumi.isSecret(pulumi.output(lab.readerTarget?.s3?.credentials?.secretAccessKey))).toBe(true);
+  expect(lab.target.readOnly).toBeUndefined();
 });
 
 function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T | undefined> {

@@ -1,0 +1,45 @@
+/** Hosts that restore and write nothing, and keys that only read: each needs the other. Pure. */
+import { type Finding, finding } from "../findings";
+import type { DatabasePlan, HostPlan } from "../plan";
+
+/** What is about backups has no place on a host that takes none. */
+export function checkRestoreOnly(plan: HostPlan): Finding[] {
+  const { acknowledge, allowRestart, archiveTimeoutSeconds, drills, firstBackup, schedules } = plan;
+  const given = Object.entries({
+    schedules: schedules.length > 0,
+    acknowledge: acknowledge.mode !== "all",
+    archiveTimeoutSeconds: archiveTimeoutSeconds !== undefined,
+    drills: drills.length > 0,
+    firstBackup,
+    allowRestart,
+  });
+  const wrong = given
+    .filter(([, isGiven]) => isGiven)
+    .map(([name]) => finding("PB100", name, `${name} is about backups, and a host with restoreOnly takes none`, `remove ${name} or restoreOnly`));
+  const writing = plan.repositories.filter(({ kind, readOnly }) => kind === "s3" && !readOnly);
+  return [
+    ...wrong,
+    ...writing.map(({ name }) =>
+      finding(
+        "PB101",
+        `repositories.${name}.at`,
+        "this host only restores, and its keys can write: whoever takes it can overwrite and delete backups",
+        "give it readerTarget of the repository (credentials.create.reader: true)",
+      ),
+    ),
+  ];
+}
+
+/** @param plan of a database that is backed up */
+export function checkReadOnly({ repositories }: DatabasePlan): Finding[] {
+  return repositories
+    .filter(({ readOnly }) => readOnly)
+    .map(({ name }) =>
+      finding(
+        "PB099",
+        `repositories.${name}.at`,
+        "its keys only read, and backups have to be written",
+        "use target of the repository, or set restoreOnly on a host that only restores",
+      ),
+    );
+}

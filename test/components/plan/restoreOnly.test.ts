@@ -1,0 +1,44 @@
+/** Hosts that only restore, and keys that only read. */
+import { expect, test } from "vitest";
+import { lateInputs, plainInputs } from "../../../components/databases/hostFiles";
+import type { HostSettings, RepositorySettings } from "../../../components/plan/settings";
+import { checkHost } from "../../../components/plan/rules";
+import { BUCKET, NAS, plan } from "../plans";
+
+const { keepFullCount: _count, ...reading } = { ...BUCKET, at: { ...BUCKET.at, readOnly: true } };
+const { keepFullCount: _kept, ...writing } = BUCKET;
+const NOTHING = { schedules: undefined, archiveTimeoutSeconds: undefined, drills: undefined } satisfies Partial<HostSettings>;
+
+function restoring(repo1: RepositorySettings, over: Partial<HostSettings> = {}): Partial<HostSettings> {
+  return { restoreOnly: true, repositories: { repo1 }, ...NOTHING, ...over };
+}
+
+test.each<[string, Partial<HostSettings>, string[]]>([
+  ["a reader's keys where nothing is written", restoring(reading), []],
+  ["a repository whose passphrase was left out", restoring({ ...reading, at: { ...reading.at, encrypted: false } }), []],
+  ["a directory", restoring(NAS), []],
+  ["a writer's keys where nothing is written", restoring(writing), ["PB101 repositories.repo1.at"]],
+  [
+    "a reader's keys where backups are taken",
+    { repositories: { repo1: NAS, repo2: reading }, silence: { PB006: "kept" } },
+    ["PB099 repositories.repo2.at"],
+  ],
+  ["schedules", restoring(reading, { schedules: { full: { cron: "0 3 * * 0" } } }), ["PB100 schedules"]],
+  [
+    "a first backup and a restart",
+    restoring(reading, { firstBackup: true, allowRestart: true, restartCommand: ["true"] }),
+    ["PB100 firstBackup", "PB100 allowRestart"],
+  ],
+  ["a timeout of the archive", restoring(reading, { objectives: { rpoSeconds: 60 } }), ["PB100 archiveTimeoutSeconds"]],
+  ["no repository", { restoreOnly: true, repositories: {}, ...NOTHING }, ["PB002 repositories"]],
+])("%s", (_what, over, expected) => {
+  expect(checkHost(plan(over)).map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
+});
+
+test("a host that only restores gets no setting, timer, backup or directory of a repository", () => {
+  const inputs = plainInputs(plan(restoring(NAS)), "ab");
+  expect(inputs).toMatchObject({ settings: {}, timers: [], takeFirstBackup: false });
+  const kept = lateInputs(plan(restoring(NAS))).directoriesToKeep.map(({ path }) => path);
+  expect(kept).not.toContain("/mnt/nas/pgbackrest");
+  expect(lateInputs(plan({})).directoriesToKeep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
+});
