@@ -1,25 +1,21 @@
 /** What a directory tells about itself: its owner, whether anything is mounted there, and how much room is left. */
 import { lstat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import { spaceFact } from "./space";
 import type { StorageFact } from "./storage";
 
-/** Below that a full backup of anything will not fit for long. */
-const FREE_SHARE_MIN = 0.1;
-const GIB = 1024 ** 3;
 /** A path has no more parts than this (PATH_MAX is 4096). */
 const DEPTH_MAX = 4096;
 
 export async function probePosix(root: string): Promise<StorageFact[]> {
   const [own, space] = [await lstat(root), await statfs(root)];
   const mount = await findMount(root);
-  const [free, total] = [space.bavail * space.bsize, space.blocks * space.bsize];
-  const room = `${gib(free)} of ${gib(total)} GiB free`;
   return [
     { name: "owner", verdict: "ok", text: `user ${own.uid}, group ${own.gid}, mode ${(own.mode & 0o7777).toString(8).padStart(4, "0")}` },
     mount === "/"
       ? { name: "mount", verdict: "warn", text: "on the root file system: lost with this machine, and a full repository stops it" }
       : { name: "mount", verdict: "ok", text: `on the file system mounted at ${mount}` },
-    { name: "space", verdict: total > 0 && free < total * FREE_SHARE_MIN ? "warn" : "ok", text: room },
+    spaceFact(space.bavail * space.bsize, space.blocks * space.bsize),
   ];
 }
 
@@ -33,8 +29,4 @@ async function findMount(path: string): Promise<string> {
     here = parent;
   }
   return here;
-}
-
-function gib(sizeBytes: number): string {
-  return (sizeBytes / GIB).toFixed(1);
 }

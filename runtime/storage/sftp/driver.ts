@@ -11,11 +11,12 @@ import { type ErrorKind, fail } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import type { SftpConfig } from "../../config/types";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
-import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "../storage";
+import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
 import { openSession, type SessionDeps } from "./connect";
 import { download } from "./download";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
 import { isComplete, makePath, statOf } from "./requests";
+import { probeSftp } from "./probe";
 import { PrivateKey } from "./privateKey";
 import { Retries } from "./retries";
 import type { SftpSession } from "./session";
@@ -129,6 +130,17 @@ export class SftpStorage implements Storage {
 
   async link(path: string): Promise<void> {
     throw fail("featureNotSupported", `unable to link '${this.#full(path)}': this storage has no symbolic links`, { path });
+  }
+
+  async probe(scratch: string): Promise<StorageFact[]> {
+    checkPath(scratch);
+    return probeSftp({
+      storage: this,
+      root: this.#full(""),
+      scratch,
+      fullScratch: this.#full(scratch),
+      ask: (doing, work) => this.#run("fileInfo", doing, scratch, work),
+    });
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,153 @@
+/**
+ * What an SFTP account can do beyond the contract of storages: whose the directory is, how much room the server has, whether files can be
+ * deleted and replaced, and whether the server makes them durable. Every file is below one directory, which the caller removes.
+ *
+ * Room comes with statvfs@openssh.com, durability with fsync@openssh.com, replacing in one step with posix-rename@openssh.com (OpenSSH,
+ * "PROTOCOL"); a server without one of them is told as such.
+ */
+import type { Stats } from "ssh2";
+import { type ByteStream, streamOf, utf8 } from "../../base/bytes";
+import { isError, toBackupError } from "../../base/errors";
+import { spaceFact } from "../space";
+import type { Storage, StorageFact } from "../storage";
+import { isStatus, STATUS } from "./failure";
+import { closeHandle } from "./requests";
+import type { SftpSession } from "./session";
+
+export interface SftpProbeTarget {
+  readonly storage: Pick<Storage, "putStream" | "remove">;
+  /** Absolute directory of the repository on the server. */
+  readonly root: string;
+  /** Directory of the probe, relative to the storage, and absolute. */
+  readonly scratch: string;
+  readonly fullScratch: string;
+  /** One request, made again on a new connection when the old one breaks. @throws BackupError with the server's answer as its cause */
+  ask<T>(doing: string, work: (session: SftpSession) => Promise<T>): Promise<T>;
+}
+
+type Verdict = Pick<StorageFact, "verdict" | "text">;
+
+const OTHERS_WRITE = 0o002;
+
+export async function probeSftp(target: SftpProbeTarget): Promise<StorageFact[]> {
+  // Made by this account, so that its owner is who we are.
+  const made = await asked("probe", async () => {
+    await target.storage.putStream(`${target.scratch}/probe`, probeBytes, { atomic: false });
+    return { verdict: "ok", text: "" };
+  });
+  if (made.verdict !== "ok") return [await asked("owner", () => probeOwner(target, null)), await space(target)];
+  return [
+    await asked("owner", () => probeOwner(target, `${target.fullScratch}/probe`)),
+    await space(target),
+    await asked("sync", () => probeSync(target)),
+    await asked("replace", () => probeReplace(target)),
+    await asked("delete", () => probeDelete(target)),
+  ];
+}
+
+function probeBytes(): ByteStream {
+  return streamOf(utf8("x"));
+}
+
+async function asked(name: string, probe: () => Promise<Verdict>): Promise<StorageFact> {
+  try {
+    return { name, ...(await probe()) };
+  } catch (error) {
+    if (isError(error, "term")) throw error;
+    return { name, verdict: "fail", text: toBackupError(error).message };
+  }
+}
+
+/** SFTP does not tell who signs in, only whose a file is. @param own a file that this account has just made */
+async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<Verdict> {
+  const statOf = (path: string): Promise<Stats> =>
+    target.ask(`get info for path/file '${path}'`, (session) => session.request<Stats>((sftp, answer) => sftp.stat(path, answer)));
+  const root = await statOf(target.root);
+  const text = `user ${root.uid}, group ${root.gid}, mode ${(root.mode & 0o7777).toString(8).padStart(4, "0")}`;
+  if ((root.mode & OTHERS_WRITE) !== 0) return { verdict: "warn", text: `${text}: every account of the server can delete the backups` };
+  if (own === null) return { verdict: "ok", text };
+  const { uid } = await statOf(own);
+  if (uid === root.uid) return { verdict: "ok", text: `${text}: this account's own` };
+  return { verdict: "warn", text: `${text}: not this account's (user ${uid}), which writes there as long as its owner lets it` };
+}
+
+async function space(target: SftpProbeTarget): Promise<StorageFact> {
+  return unlessUnsupported("space", "the server does not tell how much room it has", async () => {
+    const found = await target.ask("ask for the room", (session) =>
+      session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(target.root, answer)),
+    );
+    const { blockSizeBytes, blocks, freeBlocks } = roomOf(found);
+    return spaceFact(freeBlocks * blockSizeBytes, blocks * blockSizeBytes);
+  });
+}
+
+function roomOf(found: unknown): { readonly blockSizeBytes: number; readonly blocks: number; readonly freeBlocks: number } {
+  const fields = typeof found === "object" && found !== null ? Object.entries(found) : [];
+  const number = (name: string): number => Number(fields.find(([field]) => field === name)?.[1] ?? 0);
+  return { blockSizeBytes: number("f_frsize") || number("f_bsize"), blocks: number("f_blocks"), freeBlocks: number("f_bavail") };
+}
+
+function probeSync(target: SftpProbeTarget): Promise<StorageFact> {
+  const file = `${target.fullScratch}/probe`;
+  return unlessUnsupported("sync", "the server makes files durable when it likes: what it has taken may be lost when its power fails", async () => {
+    await target.ask(`sync '${file}'`, async (session) => {
+      const handle = await session.request<Buffer>((sftp, answer) => sftp.open(file, "r+", answer));
+      try {
+        await session.request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer));
+      } finally {
+        closeHandle(session, handle);
+      }
+    });
+    return { verdict: "ok", text: "files are durable when they are written" };
+  });
+}
+
+function probeReplace(target: SftpProbeTarget): Promise<StorageFact> {
+  const { fullScratch } = target;
+  const less = "the server does not replace a file in one step: for a moment there is none of its name";
+  return unlessUnsupported("replace", less, async () => {
+    await target.storage.putStream(`${target.scratch}/newer`, probeBytes, { atomic: false });
+    try {
+      await target.ask(`move '${fullScratch}/newer' to '${fullScratch}/probe'`, (session) =>
+        session.request<void>((sftp, answer) => sftp.ext_openssh_rename(`${fullScratch}/newer`, `${fullScratch}/probe`, (error) => answer(error))),
+      );
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      return { verdict: "fail", text: "this account cannot replace a file: the info files of a repository have to be renewed" };
+    }
+    return { verdict: "ok", text: "a file is replaced in one step" };
+  });
+}
+
+/** There is no way back on a server without snapshots; an account that cannot delete is no way out, because backups expire and info files change. */
+async function probeDelete(target: SftpProbeTarget): Promise<Verdict> {
+  try {
+    await target.storage.remove(`${target.scratch}/probe`);
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return {
+      verdict: "fail",
+      text: "this account can add files and not delete them (append-only): what expires would stay until the server is full",
+    };
+  }
+  return {
+    verdict: "warn",
+    text: "this account can delete files: whoever steals its key can destroy every backup, unless the server keeps snapshots of its own",
+  };
+}
+
+/** By the rights of the account, or of the server's own list of requests. */
+function isDenied(error: unknown): boolean {
+  return isError(error) && isStatus(error.cause, STATUS.permissionDenied);
+}
+
+async function unlessUnsupported(name: string, less: string, probe: () => Promise<Verdict>): Promise<StorageFact> {
+  return asked(name, async () => {
+    try {
+      return await probe();
+    } catch (error) {
+      if (!(isError(error) && isStatus(error.cause, STATUS.unsupported))) throw error;
+      return { verdict: name === "space" ? "skip" : "warn", text: less };
+    }
+  });
+}

@@ -1,0 +1,96 @@
+/** What `doctor` tells of accounts on real OpenSSH servers: rooms, owners, and rights that are too few or too many. */
+import { chmodSync, chownSync, readdirSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Diagnosis } from "../../runtime/operations/doctor";
+import { openStorage } from "../../runtime/storage/open";
+import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
+import { isRoot } from "../../tools/parts/users";
+import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
+import { sftpRepo } from "../harness/repositories";
+
+const ALL_GOOD = GOOD.map((name) => `ok ${name}`);
+
+describe("an SFTP account", async () => {
+  const sshd = await findSshd();
+  if ("missing" in sshd) {
+    test.skip(sshd.missing, () => undefined);
+    return;
+  }
+  const servers: SftpServer[] = [];
+  let whole: SftpServer;
+  const start = async (without: readonly string[]): Promise<SftpServer> => {
+    const server = await SftpServer.create({ ...(without.length === 0 ? {} : { without }), hostKeyTypes: ["ecdsa"] });
+    servers.push(server);
+    return server;
+  };
+  beforeAll(async () => {
+    whole = await start([]);
+  });
+  afterAll(() => Promise.all(servers.map((server) => server.remove())));
+
+  async function ask(server: SftpServer, folder: string): Promise<Diagnosis> {
+    const storage = openStorage(sftpRepo(server, folder), deps);
+    try {
+      return await doctor(storage);
+    } finally {
+      await storage.close();
+    }
+  }
+  const textOf = ({ facts }: Diagnosis, name: string): string => facts.find((fact) => fact.name === name)?.text ?? "";
+
+  test("on a server with every extension: whose the directory is, how much room there is, and that it can delete", async () => {
+    const folder = whole.makeFolder("repo");
+    const found = await ask(whole, folder);
+    expect(verdicts(found)).toEqual([...ALL_GOOD, "ok owner", expect.stringMatching(/^(ok|warn) space$/), "ok sync", "ok replace", "warn delete"]);
+    expect(textOf(found, "owner")).toMatch(/^user \d+, group \d+, mode 0750: this account's own$/);
+    expect(textOf(found, "space")).toMatch(/^[0-9.]+ of [0-9.]+ GiB free$/);
+    expect(Number(/of ([0-9.]+)/.exec(textOf(found, "space"))?.[1])).toBeGreaterThan(0);
+    expect(textOf(found, "delete")).toContain("can destroy every backup");
+    expect(found.error).toBeNull();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("on a server without extensions: what it does not tell, and what it cannot promise", async () => {
+    const server = await start(["posix-rename", "fsync", "statvfs"]);
+    const found = await ask(server, server.makeFolder("repo"));
+    expect(verdicts(found)).toEqual([...ALL_GOOD, "ok owner", "skip space", "warn sync", "warn replace", "warn delete"]);
+    expect(found.error).toBeNull();
+  });
+
+  test("that can only add files: it is told as append-only, and why that does not do", async () => {
+    const server = await start(["remove", "rmdir"]);
+    const found = await ask(server, server.makeFolder("repo"));
+    expect(verdicts(found)).toContain("fail delete");
+    expect(textOf(found, "delete")).toContain("append-only");
+    expect(found.error).not.toBeNull();
+  });
+
+  test("that cannot write: what it can do is asked all the same", async () => {
+    const server = await start(["write", "mkdir"]);
+    const found = await ask(server, server.makeFolder("repo"));
+    expect(verdicts(found)).toEqual(["ok list", "fail write", "ok missing", "ok owner", expect.stringMatching(/^(ok|warn) space$/)]);
+    expect(found.error?.exitCode).toBe(105);
+  });
+
+  test("in a directory that everybody can write to", async () => {
+    const folder = whole.makeFolder("open");
+    chmodSync(folder, 0o777);
+    const found = await ask(whole, folder);
+    expect(found.facts.find((fact) => fact.name === "owner")).toMatchObject({
+      verdict: "warn",
+      text: expect.stringContaining("every account of the server can delete"),
+    });
+  });
+
+  test.runIf(isRoot())("in a directory of somebody else", async () => {
+    const folder = whole.makeFolder("other");
+    chownSync(folder, 4242, whole.user.gid);
+    chmodSync(folder, 0o770);
+    const found = await ask(whole, folder);
+    expect(found.facts.find((fact) => fact.name === "owner")).toMatchObject({ verdict: "warn", text: expect.stringContaining("not this account's") });
+  });
+
+  test("in a directory that is not there: it is not made", async () => {
+    expect(verdicts(await ask(whole, `${whole.folder}/nowhere`))).toEqual(["fail list"]);
+  });
+});
