@@ -2,14 +2,24 @@
  * `npm test [-- paths…|--tier NAME|--all|vitest options]`: builds, makes ready what the tiers need, runs them one after the other, and
  * ends with one plain line `N passed, N failed, N skipped`.
  *
- * What takes minutes to build (Pulumi CLI, versitygw) is built here only with CI=true or --all, in the background while the quick tiers
- * run; otherwise what needs it is skipped and a loud line says how to get it.
+ * What takes minutes to build (Pulumi CLI, versitygw, the programs of Kubernetes) is built here only with CI=true or --all, one after the
+ * other in the background while the tiers run; otherwise what needs it is skipped and a loud line says how to get it.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { build } from "./parts/build";
 import { projectFolder } from "./parts/cache";
 import { buildVersitygw, findVersitygw } from "./parts/goTools";
+import {
+  buildKubernetesProgram,
+  fetchKubernetesParts,
+  findApiServerParts,
+  findKubernetesProgram,
+  findLabParts,
+  findPodObstacle,
+  KUBERNETES_PROGRAMS,
+  type KubernetesProgram,
+} from "./parts/kubernetesPrograms";
 import { findStockPgbackrest, STOCK_VERSIONS } from "./parts/pgbackrest";
 import { ensurePostgres, findPostgres } from "./parts/postgres";
 import { cleanUp, runInherited, sleep } from "./parts/process";
@@ -20,6 +30,8 @@ import { projectsOf, TIERS, type Tier } from "./parts/tiers";
 
 /** A build that is not ready by then (since the start) no longer counts: what needs it is skipped. */
 const BUILD_DEADLINE_MS = 50 * 60_000;
+/** The same for the programs of Kubernetes, which are built last and whose tier is the last one: with its tests all is done in 75 minutes. */
+const KUBERNETES_DEADLINE_MS = 66 * 60_000;
 
 /** Lines of a failure's reason that are told again at the end. */
 const FAILURE_LINES = 12;
@@ -76,11 +88,14 @@ async function main(): Promise<number> {
   const needs = (name: Tier["name"]): boolean => args.tiers.some((tier) => tier.name === name);
   const versitygw: BackgroundBuild = { name: "versitygw", state: "pending", note: "" };
   const pulumi: BackgroundBuild = { name: "pulumi", state: "pending", note: "" };
+  const kubernetes: BackgroundBuild = { name: "Kubernetes", state: "pending", note: "" };
   const parts = fetchParts(needs);
-  void startBuilds(versitygw, pulumi, args.all, needs("data"), needs("engine") || needs("package"));
+  // Not at the same time: both use apt's lists of the same suite.
+  const kubernetesParts = needs("kubernetes") ? parts.then(fetchKubernetesParts).catch(() => undefined) : parts;
+  void startBuilds({ versitygw, pulumi, kubernetes }, args.all, needs);
   for (const tier of args.tiers) {
     const tierStartedAtMs = performance.now();
-    const missing = await makeReady(tier, { progress, parts, versitygw, pulumi, built, all: args.all, deadlineMs: startedAtMs + BUILD_DEADLINE_MS });
+    const missing = await makeReady(tier, { progress, parts, kubernetesParts, versitygw, pulumi, kubernetes, built, startedAtMs });
     const counts = missing === null ? await runTier(tier, args) : { passed: 0, failed: 0, skipped: countFiles(tier), failures: [] };
     if (missing !== null && counts.skipped > 0) progress.loud(`tier ${tier.name} (${counts.skipped} files) is skipped: ${missing}`);
     results.push({ name: tier.name, ...counts, seconds: seconds(tierStartedAtMs), about: tier.about });
@@ -129,8 +144,14 @@ async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void>
   for (const work of works) await work().catch(() => null);
 }
 
+interface BackgroundBuilds {
+  readonly versitygw: BackgroundBuild;
+  readonly pulumi: BackgroundBuild;
+  readonly kubernetes: BackgroundBuild;
+}
+
 /** Starts the slow builds one after the other (each uses all cores), when they are wanted and not there. */
-async function startBuilds(versitygw: BackgroundBuild, pulumi: BackgroundBuild, all: boolean, data: boolean, engine: boolean): Promise<void> {
+async function startBuilds({ versitygw, pulumi, kubernetes }: BackgroundBuilds, all: boolean, needs: (name: Tier["name"]) => boolean): Promise<void> {
   const one = async (
     target: BackgroundBuild,
     find: () => Promise<unknown>,
@@ -149,26 +170,39 @@ async function startBuilds(versitygw: BackgroundBuild, pulumi: BackgroundBuild, 
       target.state = "failed";
     }
   };
-  if (data) await one(versitygw, findVersitygw, buildVersitygw);
-  if (engine) await one(pulumi, findPulumiCli, ensurePulumiCli);
+  if (needs("data")) await one(versitygw, findVersitygw, buildVersitygw);
+  if (needs("engine") || needs("package")) await one(pulumi, findPulumiCli, ensurePulumiCli);
+  if (needs("kubernetes")) await one(kubernetes, findKubernetes, buildKubernetes);
 }
 
-interface Ready {
+async function findKubernetes(): Promise<true | null> {
+  return (await wantedPrograms()).every((name) => findKubernetesProgram(name) !== null) ? true : null;
+}
+
+async function buildKubernetes(note: (text: string) => void): Promise<void> {
+  for (const name of await wantedPrograms()) await buildKubernetesProgram(name, (text) => note(`${name}: ${text}`));
+}
+
+/** Where no pods can run the API server alone is of use. */
+async function wantedPrograms(): Promise<readonly KubernetesProgram[]> {
+  return (await findPodObstacle()) === null ? KUBERNETES_PROGRAMS : ["kube-apiserver"];
+}
+
+interface Ready extends BackgroundBuilds {
   readonly progress: Progress;
   /** Ends when nobody fetches parts in the background any more. */
   readonly parts: Promise<void>;
-  readonly versitygw: BackgroundBuild;
-  readonly pulumi: BackgroundBuild;
+  readonly kubernetesParts: Promise<void>;
   readonly built: boolean;
-  readonly all: boolean;
   /** On the clock of performance.now(). */
-  readonly deadlineMs: number;
+  readonly startedAtMs: number;
 }
 
 /** Makes ready what a tier needs and tells loudly what parts of it cannot run; a text when none of it can. */
 async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
   if (tier.name === "unit" || countFiles(tier) === 0) return null;
   if (!ready.built) return "dist/ could not be built";
+  if (tier.name === "kubernetes") return makeKubernetesReady(ready);
   try {
     await ready.progress.step("parts fetched beside the unit tests", () => ready.parts);
     await ready.progress.step("PostgreSQL", async (note) => {
@@ -210,16 +244,27 @@ async function makeDataReady(ready: Ready): Promise<void> {
   if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
 }
 
-async function waitForBuild(target: BackgroundBuild, ready: Ready): Promise<string | null> {
+/** The API server alone is enough for some of the tier; it is built first. */
+async function makeKubernetesReady(ready: Ready): Promise<string | null> {
+  await ready.progress.step("parts of Kubernetes", () => ready.kubernetesParts);
+  const late = await waitForBuild(ready.kubernetes, ready, KUBERNETES_DEADLINE_MS);
+  const apiServer = await findApiServerParts();
+  if ("missing" in apiServer) return late ?? apiServer.missing;
+  const lab = await findLabParts();
+  if ("missing" in lab) ready.progress.loud(`tests with pods of Kubernetes are skipped: ${late ?? lab.missing}`);
+  return null;
+}
+
+async function waitForBuild(target: BackgroundBuild, ready: Ready, timeMs = BUILD_DEADLINE_MS): Promise<string | null> {
   if (target.state === "pending") {
     await ready.progress.step(`wait for the build of ${target.name}`, async (note) => {
-      while (target.state === "pending" && performance.now() < ready.deadlineMs) {
+      while (target.state === "pending" && performance.now() < ready.startedAtMs + timeMs) {
         note(target.note);
         await sleep(500);
       }
     });
   }
-  if (target.state === "pending") return `the build of ${target.name} was not ready in ${BUILD_DEADLINE_MS / 60_000} minutes`;
+  if (target.state === "pending") return `the build of ${target.name} was not ready in ${timeMs / 60_000} minutes`;
   return target.state === "ready" ? null : `${target.name}: ${target.note}`;
 }
 

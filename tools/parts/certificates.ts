@@ -6,6 +6,7 @@
  */
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { join } from "node:path";
 
 export interface CertificateFiles {
@@ -32,7 +33,7 @@ interface Validity {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Writes an authority and server certificates for localhost, 127.0.0.1, ::1 and `moreNames` (DNS) into `folder`. */
+/** Writes an authority and server certificates for localhost, 127.0.0.1, ::1 and `moreNames` (DNS names and IPv4 addresses) into `folder`. */
 export function makeCertificates(folder: string, moreNames: readonly string[] = []): CertificateFiles {
   mkdirSync(folder, { recursive: true });
   const now = Date.now();
@@ -68,7 +69,9 @@ function makeAuthority(name: string, validity: Validity): Authority {
 
 function serverCertificate(authority: Authority, publicKey: KeyObject, validity: Validity, moreNames: readonly string[]): string {
   const names = [
-    ...["localhost", ...moreNames].map((name) => tagged(0x82, Buffer.from(name))),
+    ...["localhost", ...moreNames].map((name) =>
+      isIPv4(name) ? tagged(0x87, Uint8Array.from(name.split("."), Number)) : tagged(0x82, Buffer.from(name)),
+    ),
     tagged(0x87, Uint8Array.of(127, 0, 0, 1)),
     tagged(
       0x87,

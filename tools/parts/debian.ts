@@ -16,7 +16,7 @@ export interface DebianPrograms {
   readonly suite: string;
   /** Packages to unpack; the libraries that they need come along, other dependencies do not. */
   readonly packages: readonly string[];
-  /** Programs to make runnable, relative to the root of the unpacked tree. */
+  /** Programs to make runnable on this machine, relative to the root of the unpacked tree; none: the tree is for a chroot. */
   readonly programs: readonly string[];
   /** Files to leave out. */
   readonly drop?: readonly string[];
@@ -115,9 +115,15 @@ async function candidateVersion(apt: PrivateApt, packageName: string): Promise<s
 
 async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, finalFolder: string): Promise<void> {
   const archives = join(scratch, "archives");
+  await unpackClosure(apt, wanted.packages, archives, scratch);
+  if (wanted.programs.length > 0) await pointToLibraries(apt, wanted, scratch, finalFolder);
+  for (const path of [archives, ...(wanted.drop ?? []).map((file) => join(scratch, file))]) rmSync(path, { recursive: true, force: true });
+}
+
+/** Gives the programs the tree's own loader and libraries, by their place in `finalFolder`. */
+async function pointToLibraries(apt: PrivateApt, wanted: DebianPrograms, scratch: string, finalFolder: string): Promise<void> {
   const toolArchives = join(scratch, "tool-archives");
   const tree = join(scratch, "tool");
-  await unpackClosure(apt, wanted.packages, archives, scratch);
   await unpackClosure(apt, ["patchelf"], toolArchives, tree);
   const patchelf = [join(tree, "usr/bin/patchelf")];
   const toolLoader = LOADERS.map((path) => join(tree, path)).find((path) => existsSync(path));
@@ -129,8 +135,7 @@ async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, 
   for (const program of wanted.programs) {
     await runOk(command, [...args, "--set-interpreter", join(finalFolder, loader), "--force-rpath", "--set-rpath", rpath, join(scratch, program)]);
   }
-  for (const path of [archives, toolArchives, tree, ...(wanted.drop ?? []).map((file) => join(scratch, file))])
-    rmSync(path, { recursive: true, force: true });
+  for (const path of [toolArchives, tree]) rmSync(path, { recursive: true, force: true });
 }
 
 /** Unpacks packages and the libraries that they need. */

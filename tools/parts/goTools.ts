@@ -60,9 +60,9 @@ export async function goVersion(): Promise<string | null> {
   return /go(\d+\.\d+(?:\.\d+)?)/.exec(result.stdout)?.[1] ?? null;
 }
 
-/** The version that tools/go.mod requires of a module. */
-export function pinnedVersion(module: string): string {
-  const text = readFileSync(join(projectFolder(), "tools", "go.mod"), "utf8");
+/** The version that a go.mod (of `tools/`, or of a folder in it) requires of a module. */
+export function pinnedVersion(module: string, folder = "tools"): string {
+  const text = readFileSync(join(projectFolder(), folder, "go.mod"), "utf8");
   const version = text
     .split("\n")
     .map((line) =>
@@ -72,7 +72,7 @@ export function pinnedVersion(module: string): string {
         .split(" "),
     )
     .find((words) => words[0] === module)?.[1];
-  if (version === undefined) throw new Error(`tools/go.mod does not require ${module}`);
+  if (version === undefined) throw new Error(`${folder}/go.mod does not require ${module}`);
   return version;
 }
 
@@ -85,28 +85,48 @@ function folderOf(program: GoProgram): string {
   return join(cacheFolder(), `${program.name}-${pinnedVersion(program.module).replace(/^v/, "")}`);
 }
 
-async function build(program: GoProgram, note: (text: string) => void): Promise<string> {
-  if ((await goVersion()) === null) throw new Error(`unable to build ${program.name}: there is no go on PATH`);
+function build(program: GoProgram, note: (text: string) => void): Promise<string> {
   const version = pinnedVersion(program.module);
-  const folder = await cached(folderOf(program), async (scratch) => {
+  const { name, command, packageCount } = program;
+  const linkFlags = `-s -w ${program.linkFlags(version)}`.trim();
+  return buildGoProgram({ name, command, packageCount, linkFlags, moduleFolder: join(projectFolder(), "tools"), target: folderOf(program) }, note);
+}
+
+export interface GoBuild {
+  readonly name: string;
+  /** Folder of the go.mod that pins everything. */
+  readonly moduleFolder: string;
+  /** Import path of the program. */
+  readonly command: string;
+  readonly linkFlags: string;
+  /** Packages that a build from nothing compiles, for the progress text. */
+  readonly packageCount: number;
+  /** Entry of the cache that holds the program and nothing else. */
+  readonly target: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Builds a program into the cache when it is not there; returns its path. @throws Error without Go, or with the end of the compiler's output */
+export async function buildGoProgram(wanted: GoBuild, note: (text: string) => void = () => {}): Promise<string> {
+  if ((await goVersion()) === null) throw new Error(`unable to build ${wanted.name}: there is no go on PATH`);
+  const folder = await cached(wanted.target, async (scratch) => {
     let compiled = 0;
-    const file = join(scratch, program.name);
-    const flags = `-s -w ${program.linkFlags(version)}`.trim();
-    const args = ["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", file, program.command];
+    const file = join(scratch, wanted.name);
+    const args = ["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", wanted.linkFlags, "-o", file, wanted.command];
     mkdirSync(scratch, { recursive: true });
     // Lower priority: tests and set-up go on meanwhile, and shall not time out because of the compiler.
     const nice = await findOnPath("nice");
     const command = nice === null ? ["go", ...args] : [nice, "-n", "15", "go", ...args];
     await runOk(command[0] ?? "go", command.slice(1), {
-      cwd: join(projectFolder(), "tools"),
-      env: { GOFLAGS: "-mod=readonly", GOWORK: "off" },
+      cwd: wanted.moduleFolder,
+      env: { GOFLAGS: "-mod=readonly", GOWORK: "off", ...wanted.env },
       timeoutMs: 75 * 60_000,
       onLine: (line) => {
         if (/^(go: downloading|[\w./-]+$)/.test(line)) compiled += line.startsWith("go:") ? 0 : 1;
-        note(line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${program.packageCount} packages`);
+        note(line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${wanted.packageCount} packages`);
       },
     });
     chmodSync(file, 0o755);
   });
-  return join(folder, program.name);
+  return join(folder, wanted.name);
 }

@@ -1,0 +1,61 @@
+/**
+ * A real API server alone, on loopback, in a few seconds: it takes and checks objects, and nothing acts on them. Needs no root.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DefinitionSource } from "../../../tools/parts/kubernetesManifests";
+import type { ApiServerParts } from "../../../tools/parts/kubernetesPrograms";
+import { onEnd } from "../../../tools/parts/process";
+import { startControlPlane } from "./controlPlane";
+import type { Kubectl } from "./kubectl";
+import { makeLogFolder } from "./logs";
+import { loopbackPlace } from "./place";
+
+export interface ApiServer {
+  readonly kubectl: Kubectl;
+  readonly url: string;
+  /** Kept after the end, until the next one of the same name. */
+  readonly logFolder: string;
+  /** Makes custom resources known; ready when the server serves them. */
+  define(...sources: readonly DefinitionSource[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** @param name of the folder of logs @throws Error with the end of the logs when it does not become ready */
+export async function startApiServer(parts: ApiServerParts, name = "api-server"): Promise<ApiServer> {
+  const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
+  const logFolder = makeLogFolder(name);
+  const place = loopbackPlace(logFolder);
+  const stop = async (): Promise<void> => {
+    await place.stop();
+    rmSync(runFolder, { recursive: true, force: true });
+  };
+  const forget = onEnd(stop);
+  try {
+    const { kubectl, url } = await startControlPlane(parts, place, runFolder);
+    return {
+      kubectl,
+      url,
+      logFolder,
+      define: async (...sources) => {
+        await defineResources(kubectl, parts, sources);
+      },
+      stop: async () => {
+        forget();
+        await stop();
+      },
+    };
+  } catch (error) {
+    forget();
+    await stop();
+    throw error;
+  }
+}
+
+/** Applies definitions of custom resources and waits until the server serves them. */
+export async function defineResources(kubectl: Kubectl, { manifests }: ApiServerParts, sources: readonly DefinitionSource[]): Promise<void> {
+  const folders = sources.map((source) => manifests.definitions[source]);
+  await kubectl.applyFiles(...folders);
+  for (const folder of folders) await kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "-f", folder]);
+}

@@ -1,0 +1,174 @@
+/** A real control plane from nothing in a place: etcd, kube-apiserver and, where controllers shall act, kube-controller-manager. */
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeCertificates } from "../../../tools/parts/certificates";
+import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetesPrograms";
+import { sleep, type Started } from "../../../tools/parts/process";
+import { freePort } from "../../../tools/parts/s3Server";
+import { Kubectl } from "./kubectl";
+import type { Place } from "./place";
+
+export interface ControlPlane {
+  readonly kubectl: Kubectl;
+  readonly place: Place;
+  /** `https://10.244.0.1:6443` */
+  readonly url: string;
+  /** Of the admin. */
+  readonly token: string;
+  readonly kubeconfig: string;
+  readonly caFile: string;
+  /** Of the API server; the double of the kubelet has the same. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly serviceAccountKeyFile: string;
+}
+
+/** How long the API server may take on a busy machine; it needs some 5 s of processor time. */
+const START_MS = 240_000;
+/** Port of the API server in namespaces of its own. */
+const API_PORT = 6443;
+const CLUSTER_ADDRESSES = "10.96.0.0/16";
+const SERVER_NAMES = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+
+/** Only the controllers that tests need. Not the binder of volumes: the double of the kubelet binds claims. */
+const CONTROLLERS = [
+  "serviceaccount-controller",
+  "root-ca-certificate-publisher-controller",
+  "job-controller",
+  "deployment-controller",
+  "replicaset-controller",
+  "statefulset-controller",
+  "endpointslice-controller",
+  "garbage-collector-controller",
+  "namespace-controller",
+  "disruption-controller",
+  "cronjob-controller",
+  "persistentvolumeclaim-protection-controller",
+  "clusterrole-aggregation-controller",
+];
+
+/** Starts etcd and the API server; ready when it says so. @throws Error with the end of its log */
+export async function startControlPlane(parts: ApiServerParts, place: Place, runFolder: string): Promise<ControlPlane> {
+  const onLoopback = place.address === "127.0.0.1";
+  const apiPort = onLoopback ? await freePort() : API_PORT;
+  const [etcdUrl, peerUrl] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
+  const files = writeFiles(runFolder, `https://${place.address}:${apiPort}`, place.address);
+  const etcd = await place.start(
+    "etcd",
+    parts.etcd,
+    flags({
+      "data-dir": join(runFolder, "etcd"),
+      "unsafe-no-fsync": true,
+      "log-level": "warn",
+      "listen-client-urls": etcdUrl,
+      "advertise-client-urls": etcdUrl,
+      "listen-peer-urls": peerUrl,
+      "initial-advertise-peer-urls": peerUrl,
+      "initial-cluster": `default=${peerUrl}`,
+    }),
+  );
+  const server = await place.start(
+    "kube-apiserver",
+    parts.kubeApiserver,
+    flags({
+      "etcd-servers": etcdUrl,
+      "service-cluster-ip-range": CLUSTER_ADDRESSES,
+      "bind-address": place.address,
+      "secure-port": apiPort,
+      "tls-cert-file": files.certFile,
+      "tls-private-key-file": files.keyFile,
+      "cert-dir": join(runFolder, "pki"),
+      "token-auth-file": files.tokens,
+      "authorization-mode": "RBAC",
+      "service-account-issuer": "https://kubernetes.default.svc",
+      "service-account-key-file": files.serviceAccountKeyFile,
+      "service-account-signing-key-file": files.serviceAccountKeyFile,
+      // Webhooks are called at their endpoints: there is no kube-proxy.
+      "enable-aggregator-routing": true,
+      // No node controller sets conditions.
+      "disable-admission-plugins": "TaintNodesByCondition",
+      // Nobody looks for the API server by its Service; on loopback it could not even be advertised.
+      "endpoint-reconciler-type": "none",
+      ...(onLoopback ? { "advertise-address": "192.0.2.1" } : {}),
+      "allow-privileged": true,
+      profiling: false,
+    }),
+  );
+  const { kubeconfig } = files;
+  const kubectl = new Kubectl((args, options) =>
+    place.run(parts.kubectl, ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args], options),
+  );
+  await waitUntilReady(kubectl, [etcd, server]);
+  return { kubectl, place, ...files };
+}
+
+/** Starts the controllers over a control plane. */
+export async function startControllers(plane: ControlPlane, parts: LabParts): Promise<Started> {
+  const settings = {
+    kubeconfig: plane.kubeconfig,
+    "service-account-private-key-file": plane.serviceAccountKeyFile,
+    "root-ca-file": plane.caFile,
+    "use-service-account-credentials": false,
+    "leader-elect": false,
+    "bind-address": "127.0.0.1",
+    controllers: CONTROLLERS.join(","),
+  };
+  return plane.place.start("kube-controller-manager", parts.kubeControllerManager, flags(settings));
+}
+
+function flags(settings: Readonly<Record<string, string | number | boolean>>): string[] {
+  return Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
+}
+
+async function waitUntilReady(kubectl: Kubectl, servers: readonly Started[]): Promise<void> {
+  const endMs = performance.now() + START_MS;
+  for (;;) {
+    const dead = servers.find((server) => !server.isRunning());
+    const told = dead === undefined ? await kubectl.run(["get", "--raw", "/readyz"]) : null;
+    if (told?.exitCode === 0) return;
+    if (dead !== undefined || performance.now() > endMs) {
+      const logs = servers.map((server) => server.log().split("\n").slice(-12).join("\n")).join("\n");
+      throw new Error(`the API server is not ready: ${told?.stderr.trim() ?? "a program ended"}\n${logs}`);
+    }
+    await sleep(200);
+  }
+}
+
+interface Files extends Omit<ControlPlane, "kubectl" | "place"> {
+  readonly tokens: string;
+}
+
+function writeFiles(runFolder: string, url: string, address: string): Files {
+  const pki = join(runFolder, "pki");
+  mkdirSync(pki, { recursive: true, mode: 0o700 });
+  const { caFile, certFile, keyFile } = makeCertificates(pki, [...SERVER_NAMES, address]);
+  const { privateKey } = generateKeyPairSync("ec", {
+    namedCurve: "prime256v1",
+    privateKeyEncoding: { type: "sec1", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const token = randomBytes(16).toString("hex");
+  const files = {
+    url,
+    token,
+    caFile,
+    certFile,
+    keyFile,
+    tokens: join(runFolder, "tokens.csv"),
+    kubeconfig: join(runFolder, "kubeconfig.json"),
+    serviceAccountKeyFile: join(pki, "service-account.key"),
+  };
+  const config = {
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "lab", cluster: { server: url, "certificate-authority": caFile } }],
+    users: [{ name: "admin", user: { token } }],
+    contexts: [{ name: "lab", context: { cluster: "lab", user: "admin" } }],
+    "current-context": "lab",
+  };
+  writeFileSync(files.serviceAccountKeyFile, privateKey, { mode: 0o600 });
+  writeFileSync(files.tokens, `${token},admin,admin,"system:masters"\n`, { mode: 0o600 });
+  writeFileSync(files.kubeconfig, JSON.stringify(config), { mode: 0o600 });
+  return files;
+}

@@ -1,0 +1,168 @@
+/**
+ * A Kubernetes with CloudNativePG for tests, in network, mount and process namespaces of its own: real etcd, kube-apiserver,
+ * kube-controller-manager, operator, instance manager and PostgreSQL. The kubelet is a double (`procklet/`), and with it the scheduler,
+ * the network and the storage; README.md says what that means.
+ */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build as bundle } from "esbuild";
+import { projectFolder } from "../../../tools/parts/cache";
+import { pinnedVersion } from "../../../tools/parts/goTools";
+import type { LabParts } from "../../../tools/parts/kubernetesPrograms";
+import { onEnd, waitFor } from "../../../tools/parts/process";
+import { type ControlPlane, startControlPlane, startControllers } from "./controlPlane";
+import { imageDoubles } from "./images";
+import type { Kubectl } from "./kubectl";
+import { makeLogFolder } from "./logs";
+import { namespacePlace, NODE_ADDRESS, type Place } from "./place";
+import type { ImageDouble, ProckletConfig } from "./procklet/config";
+
+export interface LabOptions {
+  /** Of the folder of logs; default `lab`. */
+  readonly name?: string;
+  /** Before those of {@link imageDoubles}. */
+  readonly images?: readonly ImageDouble[];
+  /** Default: the operator is installed and available. */
+  readonly operator?: boolean;
+}
+
+export interface Lab {
+  readonly kubectl: Kubectl;
+  /** Kept after the end, until the next lab of the same name: the servers' logs, and `pods/NAMESPACE_POD_CONTAINER.log`. */
+  readonly logFolder: string;
+  /** hostPath volumes lie below it. */
+  readonly hostFolder: string;
+  /**
+   * Makes a server on this machine's loopback a Service of the lab's: pods reach it as `NAME.NAMESPACE.svc`, at its own port.
+   * @returns the address that pods see
+   */
+  expose(name: string, port: number, namespace?: string): Promise<string>;
+  /** Ends every process of it and removes its state. */
+  stop(): Promise<void>;
+}
+
+/** Namespace of the operator and its plugins. */
+export const OPERATOR_NAMESPACE = "cnpg-system";
+const OPERATOR = "cnpg-controller-manager";
+const OPERATOR_MS = 300_000;
+
+/** Starts everything; some 30 s on two cores. @throws Error with the folder of logs when something does not become ready */
+export async function startLab(parts: LabParts, options: LabOptions = {}): Promise<Lab> {
+  const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
+  // Pods run as accounts of their own and reach their volumes below it.
+  chmodSync(runFolder, 0o755);
+  const logFolder = makeLogFolder(options.name ?? "lab");
+  const servers: Server[] = [];
+  let place: Place | null = null;
+  const stop = async (): Promise<void> => {
+    for (const server of servers) server.close();
+    await place?.stop();
+    rmSync(runFolder, { recursive: true, force: true, maxRetries: 5 });
+  };
+  const forget = onEnd(stop);
+  try {
+    place = await namespacePlace(runFolder, logFolder);
+    const plane = await startControlPlane(parts, place, runFolder);
+    await startControllers(plane, parts);
+    await startProcklet(plane, parts, runFolder, options.images ?? []);
+    if (options.operator !== false) await installOperator(plane.kubectl, parts);
+    return {
+      kubectl: plane.kubectl,
+      logFolder,
+      hostFolder: join(runFolder, "host"),
+      expose: async (name, port, namespace = "default") => {
+        servers.push(await forward(plane, runFolder, port));
+        await plane.kubectl.apply(serviceOf(name, namespace, port));
+        return `${name}.${namespace}.svc`;
+      },
+      stop: async () => {
+        forget();
+        await stop();
+      },
+    };
+  } catch (error) {
+    forget();
+    await stop();
+    throw new Error(`the lab did not start: ${error instanceof Error ? error.message : String(error)}\nlogs: ${logFolder}`, { cause: error });
+  }
+}
+
+async function startProcklet(plane: ControlPlane, parts: LabParts, runFolder: string, images: readonly ImageDouble[]): Promise<void> {
+  const folders = { stateFolder: join(runFolder, "node"), logFolder: join(plane.place.logFolder, "pods"), hostFolder: join(runFolder, "host") };
+  for (const path of Object.values(folders)) mkdirSync(path, { recursive: true });
+  const config: ProckletConfig = {
+    nodeAddress: NODE_ADDRESS,
+    apiUrl: plane.url,
+    token: plane.token,
+    caFile: plane.caFile,
+    ...folders,
+    podRoot: parts.podRoot,
+    containerScript: join(folder(), "procklet", "container.sh"),
+    certFile: plane.certFile,
+    keyFile: plane.keyFile,
+    kubernetesVersion: pinnedVersion("k8s.io/kubernetes", "tools/kubernetes"),
+    images: [...images, ...imageDoubles(parts, join(runFolder, "accounts"))],
+  };
+  const configFile = join(runFolder, "procklet.json");
+  writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+  const program = await bundleProgram(join("procklet", "procklet"), runFolder);
+  await plane.place.start("procklet", process.execPath, ["--enable-source-maps", program, configFile]);
+}
+
+/** This folder, also when this file is part of a bundle. */
+function folder(): string {
+  return join(projectFolder(), "test", "harness", "kubernetes");
+}
+
+/** A program of this folder as one file that Node runs. */
+async function bundleProgram(name: string, runFolder: string): Promise<string> {
+  const outfile = join(runFolder, "programs", `${name.split("/").at(-1) ?? name}.cjs`);
+  const common = { bundle: true, platform: "node", target: "node22", format: "cjs", logLevel: "warning", sourcemap: "inline" } as const;
+  await bundle({ ...common, entryPoints: [join(folder(), `${name}.ts`)], outfile });
+  return outfile;
+}
+
+async function installOperator(kubectl: Kubectl, { manifests }: LabParts): Promise<void> {
+  await kubectl.applyFiles(manifests.operator);
+  const flags = [`--timeout=${OPERATOR_MS / 1000}s`, "-n", OPERATOR_NAMESPACE];
+  await kubectl.runOk(["rollout", "status", `deployment/${OPERATOR}`, ...flags], { timeoutMs: OPERATOR_MS + 10_000 });
+}
+
+/** Leads a port of the node to the same port of this machine's loopback. */
+async function forward({ place }: ControlPlane, runFolder: string, port: number): Promise<Server> {
+  const socketPath = join(runFolder, `forward-${port}`);
+  const server = createServer((inner) => {
+    const outer = connect(port, "127.0.0.1");
+    inner.on("error", () => outer.destroy());
+    outer.on("error", () => inner.destroy());
+    inner.pipe(outer).pipe(inner);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(socketPath, resolve);
+  });
+  const program = await bundleProgram("forwarder", runFolder);
+  const forwarder = await place.start(`forward-${port}`, process.execPath, [program, NODE_ADDRESS, `${port}`, socketPath]);
+  await waitFor(`the way to port ${port}`, 30_000, async () => {
+    if (!forwarder.isRunning()) throw new Error(`port ${port} cannot be forwarded: ${forwarder.log()}`);
+    const result = await place.run("bash", ["-c", `exec 3<>/dev/tcp/${NODE_ADDRESS}/${port}`]);
+    return result.exitCode === 0 ? true : null;
+  });
+  return server;
+}
+
+function serviceOf(name: string, namespace: string, port: number): readonly object[] {
+  return [
+    { apiVersion: "v1", kind: "Service", metadata: { name, namespace }, spec: { ports: [{ port, protocol: "TCP" }] } },
+    {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { name: `${name}-outside`, namespace, labels: { "kubernetes.io/service-name": name } },
+      addressType: "IPv4",
+      ports: [{ port, protocol: "TCP" }],
+      endpoints: [{ addresses: [NODE_ADDRESS], conditions: { ready: true } }],
+    },
+  ];
+}

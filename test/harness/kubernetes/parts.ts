@@ -1,0 +1,15 @@
+/** The parts of Kubernetes that a group of tests needs, or one loud line that says what is missing. */
+import { type ApiServerParts, findApiServerParts, findLabParts, type LabParts } from "../../../tools/parts/kubernetesPrograms";
+import { loud } from "../interopParts";
+
+/** For `startApiServer`; null, with a loud line that names `title`, when this machine cannot have them. */
+export async function apiServerParts(title: string): Promise<ApiServerParts | null> {
+  const found = await findApiServerParts();
+  return "missing" in found ? loud(title, found.missing) : found;
+}
+
+/** For `startLab`, likewise. */
+export async function labParts(title: string): Promise<LabParts | null> {
+  const found = await findLabParts();
+  return "missing" in found ? loud(title, found.missing) : found;
+}

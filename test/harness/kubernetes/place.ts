@@ -1,0 +1,84 @@
+/**
+ * Where the programs of a lab run: on this machine's loopback, or in network, mount and process namespaces of their own.
+ *
+ * The namespaces hang on one process. When that ends, in whatever way this process ends too, the kernel ends every process in them and
+ * takes their mounts, links and network namespaces away: nothing can be left behind, and nothing of it is seen outside.
+ */
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { run, type RunOptions, type RunResult, start, type Started, waitFor } from "../../../tools/parts/process";
+
+export interface Place {
+  /** Address of the servers in it. */
+  readonly address: string;
+  /** Logs of everything, one file for each. */
+  readonly logFolder: string;
+  run(command: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
+  /** Starts a server with the log `NAME.log`. */
+  start(name: string, command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Started>;
+  /** Ends every server. */
+  stop(): Promise<void>;
+}
+
+/** Address of the node, and of the API server, in namespaces of their own. */
+export const NODE_ADDRESS = "10.244.0.1";
+/** Names of network namespaces of pods, seen only in there. */
+const NETWORK_NAMES = "/run/netns";
+
+/** How long namespaces may take to be there. */
+const NAMESPACES_MS = 30_000;
+
+/** This machine's loopback. */
+export function loopbackPlace(logFolder: string): Place {
+  const started: Started[] = [];
+  return {
+    address: "127.0.0.1",
+    logFolder,
+    run,
+    async start(name, command, args, env = {}) {
+      const server = await start(command, args, { logFile: join(logFolder, `${name}.log`), env });
+      started.push(server);
+      return server;
+    },
+    async stop() {
+      // Their data is thrown away, so there is nothing to close in order.
+      for (const server of started.reverse()) await server.stop("SIGKILL");
+    },
+  };
+}
+
+/** Namespaces with a bridge `br0` for pods, whose end is {@link NODE_ADDRESS}. Needs root. */
+export async function namespacePlace(runFolder: string, logFolder: string): Promise<Place> {
+  const ready = join(runFolder, "namespaces-ready");
+  const script = [
+    "set -e",
+    // Names of this machine's own namespaces stay out of sight.
+    `mkdir -p ${NETWORK_NAMES}; mount -t tmpfs -o mode=755 tmpfs ${NETWORK_NAMES}`,
+    "ip link set lo up",
+    `ip link add br0 type bridge; ip addr add ${NODE_ADDRESS}/16 dev br0; ip link set br0 up`,
+    'touch "$1"',
+    "exec sleep infinity",
+  ].join("\n");
+  mkdirSync(runFolder, { recursive: true });
+  const namespaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
+  const anchor = await start("setpriv", ["--pdeathsig", "KILL", "unshare", ...namespaces, "sh", "-c", script, "sh", ready], {
+    logFile: join(logFolder, "namespaces.log"),
+    stopSignal: "SIGKILL",
+  });
+  await waitFor("namespaces", NAMESPACES_MS, async () => {
+    if (!anchor.isRunning()) throw new Error(`unable to make namespaces: ${anchor.log().trim()}`);
+    return existsSync(ready) ? true : null;
+  });
+  const inside = readFileSync(`/proc/${anchor.pid}/task/${anchor.pid}/children`, "utf8").trim().split(" ")[0] ?? "";
+  const enter = (command: string, args: readonly string[]): [string, string[]] => [
+    "nsenter",
+    ["--target", inside, "--net", "--mount", "--pid", "--", command, ...args],
+  ];
+  return {
+    address: NODE_ADDRESS,
+    logFolder,
+    run: (command, args, options) => run(...enter(command, args), options),
+    start: (name, command, args, env = {}) => start(...enter(command, args), { logFile: join(logFolder, `${name}.log`), env, stopSignal: "SIGKILL" }),
+    stop: async () => void (await anchor.stop("SIGKILL")),
+  };
+}

@@ -1,0 +1,100 @@
+/** What procklet knows of a pod and its containers. */
+import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import type { ContainerSpec, PodObject } from "./objects";
+import { now } from "./util";
+
+export interface Container {
+  readonly spec: ContainerSpec;
+  readonly process: ChildProcess;
+  readonly isInit: boolean;
+  readonly uid: number;
+  readonly gid: number;
+  readonly startedAt: string;
+  readonly startedMs: number;
+  running: boolean;
+  ready: boolean;
+  startupOk: boolean;
+  exitCode: number | null;
+  finishedAt: string | null;
+  /** Failed liveness probes in a row. */
+  misses: number;
+  /** When each probe is due. */
+  readonly due: { startup: number; readiness: number; liveness: number };
+}
+
+export interface Pod {
+  object: PodObject;
+  readonly containers: Map<string, Container>;
+  readonly restarts: Map<string, number>;
+  /** How a container ended before its present run. */
+  readonly lastEnds: Map<string, { readonly exitCode: number; readonly startedAt: string; readonly finishedAt: string }>;
+  /** Why a container is not there. */
+  readonly waiting: Map<string, string>;
+  readonly conditions: Map<string, { readonly type: string; readonly status: string; readonly lastTransitionTime: string }>;
+  /** Renew secrets and config maps. */
+  readonly refresh: (() => Promise<void>)[];
+  readonly startTime: string;
+  readonly folder: string;
+  ip: string;
+  netns: string;
+  /** By name of the volume. */
+  volumes: Readonly<Record<string, string>>;
+  hosts: string;
+  initialized: boolean;
+  failed: boolean;
+  /** No container is started any more. */
+  stopping: boolean;
+  deleted: boolean;
+  probing: boolean;
+  sidecarsStopped: boolean;
+}
+
+/** By uid. */
+export const pods = new Map<string, Pod>();
+
+export function newPod(object: PodObject, folder: string): Pod {
+  return {
+    object,
+    folder,
+    containers: new Map(),
+    restarts: new Map(),
+    lastEnds: new Map(),
+    waiting: new Map(),
+    conditions: new Map(),
+    refresh: [],
+    startTime: now(),
+    ip: "",
+    netns: "",
+    volumes: {},
+    hosts: "",
+    initialized: false,
+    failed: false,
+    stopping: false,
+    deleted: false,
+    probing: false,
+    sidecarsStopped: false,
+  };
+}
+
+export function findPod(namespace: string, name: string): Pod | undefined {
+  return [...pods.values()].find(({ object: { metadata } }) => metadata.namespace === namespace && metadata.name === name);
+}
+
+/** Process id of a container's first process; 0 when it has none. What was spawned becomes `unshare`, whose only child it is. */
+export function initPid({ process: { pid = 0 } }: Container): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+export function signal(container: Container, name: NodeJS.Signals): void {
+  const pid = initPid(container);
+  try {
+    if (pid > 0) process.kill(pid, name);
+  } catch {
+    // Gone meanwhile.
+  }
+}

@@ -1,0 +1,20 @@
+/** The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an engine. */
+import * as pulumi from "@pulumi/pulumi";
+
+/** Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known. */
+export async function renderedObjects(program: () => void): Promise<readonly object[]> {
+  const found: object[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ type, name, inputs }) => {
+        if (type.startsWith("kubernetes:")) found.push(inputs as object);
+        return { id: name, state: inputs as object };
+      },
+    },
+    "shop",
+    "prod",
+  );
+  await pulumi.runtime.runInPulumiStack(async () => program());
+  return found;
+}

@@ -1,0 +1,86 @@
+/**
+ * A real API server with the real definitions of CloudNativePG, of Barman's plugin and of the External Secrets Operator takes every object
+ * that components declare, by strict validation, and refuses the same objects with a field that nobody knows.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { RepositorySecret } from "../../components/credentials/repositorySecret";
+import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { apiServerParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+
+const STORE = { name: "onepassword-connect" };
+const KEYS = {
+  accessKeyId: { key: "backblaze", property: "ID", secretKey: "b2-access-key-id" },
+  secretAccessKey: { key: "backblaze", property: "KEY" },
+};
+
+/** Every object that a component for credentials declares. */
+function credentials(): void {
+  const b2 = new S3CompatibleRepository("b2", {
+    endpoint: "s3.eu-central-003.backblazeb2.com",
+    region: "eu-central-003",
+    bucket: { existing: { name: "orders", credentials: { accessKeyId: "id", secretAccessKey: "secret" } } },
+    cipher: { passphrase: "only for this test" },
+  });
+  new RepositorySecret("orders-b2", { namespace: "default", create: { from: b2.target }, labels: { team: "shop" } });
+  new RepositorySecret("orders-r2", {
+    namespace: "default",
+    external: { store: { ...STORE, kind: "SecretStore", refreshIntervalSeconds: 90 }, keys: KEYS },
+  });
+  new SharedExternalSecret("cnpg-secret", {
+    namespace: "default",
+    store: STORE,
+    repositories: { b2: KEYS, r2: { ...KEYS, accessKeyId: { key: "r2" } } },
+  });
+}
+
+describe("a real API server", async () => {
+  const parts = await apiServerParts("objects that components declare");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let server: ApiServer;
+  beforeAll(async () => {
+    server = await startApiServer(parts);
+    await server.define("cnpg", "barman-cloud", "external-secrets");
+  });
+  afterAll(() => server?.stop());
+
+  test("takes the Secrets and ExternalSecrets of repositories", async () => {
+    const objects = await renderedObjects(credentials);
+    expect(objects.map((object) => (object as { kind: string }).kind).sort()).toEqual(["ExternalSecret", "ExternalSecret", "Secret"]);
+    expect(await server.kubectl.refusal(objects)).toBe("");
+    const stored = await server.kubectl.apply(objects);
+    expect(stored.map(({ metadata }) => metadata.name).sort()).toEqual(["cnpg-secret", "orders-b2", "orders-r2"]);
+  });
+
+  test("refuses each of them with a field that nobody knows", async () => {
+    for (const object of await renderedObjects(credentials)) {
+      const { spec = {}, ...rest } = object as { spec?: object };
+      const wrong = "stringData" in rest ? { ...rest, stringdata: {} } : { ...rest, spec: { ...spec, refreshIntervall: "1h" } };
+      expect(await server.kubectl.refusal([wrong])).toMatch(/\.(stringdata|spec\.refreshIntervall): field not declared in schema/);
+    }
+  });
+
+  test("knows CloudNativePG's and Barman's objects to the last field", async () => {
+    const cluster = (plugin: object): object => ({
+      apiVersion: "postgresql.cnpg.io/v1",
+      kind: "Cluster",
+      metadata: { name: "orders", namespace: "default" },
+      spec: { instances: 1, storage: { size: "1Gi" }, plugins: [plugin] },
+    });
+    const store = (configuration: object): object => ({
+      apiVersion: "barmancloud.cnpg.io/v1",
+      kind: "ObjectStore",
+      metadata: { name: "b2", namespace: "default" },
+      spec: { configuration: { destinationPath: "s3://orders/", ...configuration } },
+    });
+    expect(await server.kubectl.refusal([cluster({ name: "toy.example", isWALArchiver: true }), store({ wal: { compression: "gzip" } })])).toBe("");
+    expect(await server.kubectl.refusal([cluster({ name: "toy.example", isWalArchiver: true })])).toContain(".spec.plugins[0].isWalArchiver");
+    expect(await server.kubectl.refusal([store({ wal: { compresion: "gzip" } })])).toContain(".spec.configuration.wal.compresion");
+    expect(await server.kubectl.refusal([store({ wal: { compression: "zip" } })])).toContain("Unsupported value");
+  });
+});

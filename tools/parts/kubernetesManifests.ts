@@ -1,0 +1,105 @@
+/**
+ * Manifests that other projects publish, out of their Go modules: the operator of CloudNativePG with its definitions of custom resources
+ * (CRDs), and the definitions of Barman's plugin and of the External Secrets Operator.
+ *
+ * They are fetched by Go's own client in exact versions, checked against their sums, and kept in the cache; nothing of them is in this
+ * project. Dalibo's plugin is in no module that the module proxy has: its definitions cannot be had this way.
+ */
+import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cached, cacheFolder, projectFolder } from "./cache";
+import { goVersion, pinnedVersion } from "./goTools";
+import { run } from "./process";
+
+export interface Manifests {
+  /** The operator with everything it needs, as its project publishes it. */
+  readonly operator: string;
+  /** Folders with one file for each definition. */
+  readonly definitions: Readonly<Record<DefinitionSource, string>>;
+}
+
+/** Whose custom resources an API server shall know. */
+export type DefinitionSource = keyof typeof SOURCES;
+
+interface Source {
+  readonly module: string;
+  readonly version: string;
+  /** Of the module's zip, as in a go.sum. */
+  readonly sum: string;
+  /** Files of the module, and their names in the entry of the cache. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+const CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg";
+const FOLDER = "tools/kubernetes";
+
+const SOURCES = {
+  cnpg: () => {
+    const version = pinnedVersion(CLOUDNATIVE_PG, FOLDER);
+    const files = { [`releases/cnpg-${version.replace(/^v/, "")}.yaml`]: "operator.yaml", "config/crd/bases": "definitions" };
+    return { module: CLOUDNATIVE_PG, version, sum: sumOf(CLOUDNATIVE_PG, version), files };
+  },
+  "barman-cloud": () => ({
+    module: "github.com/cloudnative-pg/plugin-barman-cloud",
+    version: "v0.14.0",
+    sum: "h1:kpTo7egntRIM15hvo0xtOj07wyjj23jcz/Co0KfzC7s=",
+    files: { "config/crd/bases": "definitions" },
+  }),
+  "external-secrets": () => ({
+    module: "github.com/external-secrets/external-secrets",
+    version: "v0.20.4",
+    sum: "h1:HhNAjWfFEshhItphr28SGsHzf2bUP7uDAOVLg76uNAg=",
+    files: {
+      "config/crds/bases/external-secrets.io_externalsecrets.yaml": "definitions/externalsecrets.yaml",
+      "config/crds/bases/external-secrets.io_secretstores.yaml": "definitions/secretstores.yaml",
+      "config/crds/bases/external-secrets.io_clustersecretstores.yaml": "definitions/clustersecretstores.yaml",
+    },
+  }),
+} as const satisfies Readonly<Record<string, () => Source>>;
+
+/** Everything, fetched where it is not in the cache; or why it cannot be had. */
+export async function findManifests(): Promise<Manifests | { readonly missing: string }> {
+  try {
+    const cnpg = await ensureSource("cnpg");
+    const definitions = {
+      cnpg: join(cnpg, "definitions"),
+      "barman-cloud": join(await ensureSource("barman-cloud"), "definitions"),
+      "external-secrets": join(await ensureSource("external-secrets"), "definitions"),
+    };
+    return { operator: join(cnpg, "operator.yaml"), definitions };
+  } catch (error) {
+    return { missing: `manifests of Kubernetes: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+function ensureSource(name: DefinitionSource): Promise<string> {
+  const { module, version, sum, files }: Source = SOURCES[name]();
+  return cached(join(cacheFolder(), `manifests-${name}-${version.replace(/^v/, "")}`), async (scratch) => {
+    const folder = await download(module, version, sum);
+    mkdirSync(scratch, { recursive: true });
+    for (const [from, to] of Object.entries(files)) {
+      if (!existsSync(join(folder, from))) throw new Error(`${module} ${version} has no ${from}`);
+      // A folder of definitions may hold more than them: only those are taken.
+      cpSync(join(folder, from), join(scratch, to), { recursive: true, filter: (path) => !path.endsWith("kustomization.yaml") });
+    }
+  });
+}
+
+/** The module's folder in Go's own cache. */
+async function download(module: string, version: string, sum: string): Promise<string> {
+  if ((await goVersion()) === null) throw new Error(`${module} cannot be fetched: there is no go on PATH`);
+  const result = await run("go", ["mod", "download", "-json", `${module}@${version}`], { cwd: tmpdir(), env: { GOFLAGS: "", GOWORK: "off" } });
+  if (!result.stdout.includes("{")) throw new Error(`${module} ${version} cannot be fetched: ${result.stderr.trim()}`);
+  const told = JSON.parse(result.stdout) as { Dir?: string; Sum?: string; Error?: string };
+  if (told.Dir === undefined) throw new Error(`${module} ${version} cannot be fetched: ${told.Error ?? result.stderr.trim()}`);
+  if (told.Sum !== sum) throw new Error(`${module} ${version} has the sum ${told.Sum ?? "(none)"} instead of ${sum}`);
+  return told.Dir;
+}
+
+function sumOf(module: string, version: string): string {
+  const lines = readFileSync(join(projectFolder(), FOLDER, "go.sum"), "utf8").split("\n");
+  const sum = lines.map((line) => line.split(" ")).find((words) => words[0] === module && words[1] === version)?.[2];
+  if (sum === undefined) throw new Error(`${FOLDER}/go.sum has no ${module} ${version}`);
+  return sum;
+}

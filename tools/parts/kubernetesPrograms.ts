@@ -1,0 +1,172 @@
+/**
+ * The programs of a Kubernetes control plane and of CloudNativePG for tests: kube-apiserver, the operator (its program is the instance
+ * manager too) and kube-controller-manager are built from tools/kubernetes/go.mod; etcd, kubectl and the files of the pods are Debian's.
+ *
+ * A built program is kept in the cache under a key of its go.mod and go.sum, so a program of other modules is never taken for it.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cacheFolder, projectFolder } from "./cache";
+import { unpackDebian } from "./debian";
+import { buildGoProgram, type GoBuild, pinnedVersion } from "./goTools";
+import { findManifests, type Manifests } from "./kubernetesManifests";
+import { findOnPath, run } from "./process";
+
+/** In the order in which they are built: the first one alone is enough for tests of objects. */
+export const KUBERNETES_PROGRAMS = ["kube-apiserver", "manager", "kube-controller-manager"] as const;
+export type KubernetesProgram = (typeof KUBERNETES_PROGRAMS)[number];
+
+/** What an API server needs: it takes and checks objects, and nothing acts on them. */
+export interface ApiServerParts {
+  readonly etcd: string;
+  readonly kubectl: string;
+  readonly kubeApiserver: string;
+  readonly manifests: Manifests;
+}
+
+/** What pods of CloudNativePG need besides. */
+export interface LabParts extends ApiServerParts {
+  readonly kubeControllerManager: string;
+  /** CloudNativePG's operator and instance manager. */
+  readonly manager: string;
+  /** Files of every pod: Debian with {@link POD_POSTGRES_MAJOR PostgreSQL}. */
+  readonly podRoot: string;
+}
+
+type Missing = { readonly missing: string };
+
+/** The PostgreSQL in the pods. */
+export const POD_POSTGRES_MAJOR = 18;
+
+const MODULE_FOLDER = "tools/kubernetes";
+const KUBERNETES = "k8s.io/kubernetes";
+const CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg";
+const COMMANDS: Readonly<Record<KubernetesProgram, { readonly command: string; readonly packageCount: number }>> = {
+  "kube-apiserver": { command: `${KUBERNETES}/cmd/kube-apiserver`, packageCount: 2050 },
+  manager: { command: `${CLOUDNATIVE_PG}/cmd/manager`, packageCount: 400 },
+  "kube-controller-manager": { command: `${KUBERNETES}/cmd/kube-controller-manager`, packageCount: 850 },
+};
+/** Packages whose files the pods see. Libraries come along by themselves. */
+const POD_PACKAGES = [
+  `postgresql-${POD_POSTGRES_MAJOR}`,
+  `postgresql-client-${POD_POSTGRES_MAJOR}`,
+  "base-files",
+  "bash",
+  "coreutils",
+  "dash",
+  "findutils",
+  "grep",
+  "gzip",
+  "hostname",
+  "libatomic1",
+  "libc-bin",
+  "libgcc-s1",
+  "libstdc++6",
+  "procps",
+  "sed",
+  "tar",
+  "tzdata",
+  "util-linux",
+];
+/** What stands in for a container runtime. */
+const POD_TOOLS = ["unshare", "nsenter", "setpriv", "ip", "mount", "chroot", "bash"];
+
+/** A built program, or null. */
+export function findKubernetesProgram(name: KubernetesProgram): string | null {
+  const file = join(buildOf(name).target, name);
+  return existsSync(file) ? file : null;
+}
+
+/** Builds a program into the cache when it is not there. @throws Error without Go, or with the end of the compiler's output */
+export function buildKubernetesProgram(name: KubernetesProgram, note: (text: string) => void = () => {}): Promise<string> {
+  return buildGoProgram(buildOf(name), note);
+}
+
+/** Everything for an API server, or what this machine lacks; builds nothing. */
+export async function findApiServerParts(): Promise<ApiServerParts | Missing> {
+  const kubeApiserver = findKubernetesProgram("kube-apiserver");
+  if (kubeApiserver === null) return notBuilt("kube-apiserver");
+  const manifests = await findManifests();
+  if ("missing" in manifests) return manifests;
+  const etcd = await debianProgram("etcd-server", "etcd");
+  if (typeof etcd !== "string") return etcd;
+  const kubectl = await debianProgram("kubectl", "kubectl");
+  if (typeof kubectl !== "string") return kubectl;
+  return { etcd, kubectl, kubeApiserver, manifests };
+}
+
+/** Everything for pods, or what this machine lacks; builds nothing. */
+export async function findLabParts(): Promise<LabParts | Missing> {
+  const obstacle = await findPodObstacle();
+  if (obstacle !== null) return { missing: obstacle };
+  const manager = findKubernetesProgram("manager");
+  const kubeControllerManager = findKubernetesProgram("kube-controller-manager");
+  const parts = await findApiServerParts();
+  if ("missing" in parts) return parts;
+  if (manager === null) return notBuilt("manager");
+  if (kubeControllerManager === null) return notBuilt("kube-controller-manager");
+  const podRoot = await findPodRoot();
+  return "missing" in podRoot ? podRoot : { ...parts, manager, kubeControllerManager, podRoot: podRoot.folder };
+}
+
+/** Fetches what is not built, so that it is there when the builds are done. What fails is told by the `find…` functions. */
+export async function fetchKubernetesParts(): Promise<void> {
+  await findManifests();
+  await debianProgram("etcd-server", "etcd");
+  await debianProgram("kubectl", "kubectl");
+  await findPodRoot();
+}
+
+/** The files of every pod: unpacked, not installed; no script of a package has run. */
+async function findPodRoot(): Promise<{ readonly folder: string } | Missing> {
+  const key = createHash("sha256").update(POD_PACKAGES.join(" ")).digest("hex").slice(0, 8);
+  return unpackDebian({ entry: `pod-root-${key}`, suite: "sid", packages: POD_PACKAGES, programs: [] });
+}
+
+async function debianProgram(packageName: string, program: string): Promise<string | Missing> {
+  const path = `usr/bin/${program}`;
+  const unpacked = await unpackDebian({ entry: `${program}-sid`, suite: "sid", packages: [packageName], programs: [path] });
+  return "missing" in unpacked ? unpacked : join(unpacked.folder, path);
+}
+
+/** Why this process cannot have pods on this machine (namespaces, mounts), or null. */
+export async function findPodObstacle(): Promise<string | null> {
+  if (process.platform !== "linux" || process.arch !== "x64") return `pods run on Linux on x64 only, not on ${process.platform} on ${process.arch}`;
+  if (process.getuid?.() !== 0) return "pods need root (namespaces, mounts)";
+  for (const tool of POD_TOOLS) if ((await findOnPath(tool)) === null) return `pods need ${tool}, which is not on PATH`;
+  const script = 'folder="$(mktemp -d)" && mount -t tmpfs tmpfs "$folder" && ip link add pgbtest type bridge && umount "$folder" && rmdir "$folder"';
+  const result = await run("unshare", ["--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script]);
+  return result.exitCode === 0 ? null : `this machine does not allow namespaces and mounts: ${result.stderr.trim().split("\n")[0] ?? ""}`;
+}
+
+function notBuilt(name: KubernetesProgram): Missing {
+  return { missing: `${name} is not built: npm test -- --all builds it (needs Go)` };
+}
+
+function buildOf(name: KubernetesProgram): GoBuild {
+  const moduleFolder = join(projectFolder(), MODULE_FOLDER);
+  const kubernetes = pinnedVersion(KUBERNETES, MODULE_FOLDER);
+  const [, major = "", minor = ""] = /^v(\d+)\.(\d+)/.exec(kubernetes) ?? [];
+  const operator = pinnedVersion(CLOUDNATIVE_PG, MODULE_FOLDER).replace(/^v/, "");
+  const version = name === "manager" ? operator : kubernetes.replace(/^v/, "");
+  const key = createHash("sha256");
+  for (const file of ["go.mod", "go.sum"]) key.update(readFileSync(join(moduleFolder, file)));
+  const settings = {
+    "k8s.io/component-base/version.gitVersion": kubernetes,
+    "k8s.io/component-base/version.gitMajor": major,
+    "k8s.io/component-base/version.gitMinor": minor,
+    [`${CLOUDNATIVE_PG}/pkg/versions.buildVersion`]: operator,
+  };
+  return {
+    name,
+    moduleFolder,
+    ...COMMANDS[name],
+    linkFlags: `-s -w ${Object.entries(settings)
+      .map(([variable, value]) => `-X ${variable}=${value}`)
+      .join(" ")}`,
+    target: join(cacheFolder(), `${name === "manager" ? "cnpg-manager" : name}-${version}-${key.digest("hex").slice(0, 12)}`),
+    // Pods have files of another Debian: the manager must need none of its libraries.
+    env: { CGO_ENABLED: "0" },
+  };
+}
