@@ -57,5 +57,5 @@ export async function startApiServer(parts: ApiServerParts, name = "api-server")
 export async function defineResources(kubectl: Kubectl, { manifests }: ApiServerParts, sources: readonly DefinitionSource[]): Promise<void> {
   const folders = sources.map((source) => manifests.definitions[source]);
   await kubectl.applyFiles(...folders);
-  for (const folder of folders) await kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "-f", folder]);
+  await kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", ...folders.flatMap((folder) => ["-f", folder])]);
 }

@@ -70,9 +70,9 @@ export class Kubectl {
     return (await this.#apply(objects, { dryRun: true })).stderr.trim();
   }
 
-  /** Applies manifests of files or folders. */
+  /** Applies manifests of files or folders that others published, as they are. */
   async applyFiles(...paths: readonly string[]): Promise<void> {
-    await this.runOk(["apply", "--server-side", "--force-conflicts", ...paths.flatMap((path) => ["-f", path])]);
+    await this.runOk(["apply", "--server-side", "--force-conflicts", "--validate=ignore", ...paths.flatMap((path) => ["-f", path])]);
   }
 
   /** An object, or null when it is not there. `kind` may have its group: `clusters.postgresql.cnpg.io`. */

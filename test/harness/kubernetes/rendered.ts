@@ -1,5 +1,6 @@
 /** The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an engine. */
 import * as pulumi from "@pulumi/pulumi";
+import { plain, type Value } from "../providerValues";
 
 /** Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known. */
 export async function renderedObjects(program: () => void): Promise<readonly object[]> {
@@ -8,13 +9,14 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
     {
       call: () => ({}),
       newResource: ({ type, name, inputs }) => {
-        if (type.startsWith("kubernetes:")) found.push(inputs as object);
+        if (type.startsWith("kubernetes:")) found.push(plain(inputs as Value) as object);
         return { id: name, state: inputs as object };
       },
     },
     "shop",
     "prod",
   );
-  await pulumi.runtime.runInPulumiStack(async () => program());
+  program();
+  await pulumi.runtime.disconnect();
   return found;
 }
