@@ -56,20 +56,38 @@ export function wholeText(text: string): TextPart {
 }
 
 const LINE_FEED = 0x0a;
+/** So little that what nobody needs any more goes with the next short collection of garbage. */
+const PART_SIZE_BYTES = 64 * 1024;
 
-/** The text of a stream in parts of whole lines, each of about a chunk. @throws fileInvalid when it is larger than `limitBytes`. */
+/** The text of a stream in parts of whole lines. @throws fileInvalid when it is larger than `limitBytes`. */
 export async function* wholeLines(source: ByteStream, limitBytes: number): AsyncIterable<TextPart> {
   let rest: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of source) {
     sizeBytes += chunk.length;
     if (sizeBytes > limitBytes) throw fail("fileInvalid", `content is larger than the limit of ${limitBytes} bytes`);
-    const end = chunk.lastIndexOf(LINE_FEED) + 1;
-    if (end > 0) yield textPart(concatBytes([...rest, chunk.subarray(0, end)]));
-    if (end > 0) rest = [];
-    if (end < chunk.length) rest.push(chunk.subarray(end));
+    let begin = 0;
+    if (rest.length > 0) {
+      begin = chunk.indexOf(LINE_FEED) + 1;
+      rest.push(begin === 0 ? chunk : chunk.subarray(0, begin));
+      if (begin === 0) continue;
+      yield textPart(concatBytes(rest));
+      rest = [];
+    }
+    for (let end = endOfLines(chunk, begin); end > begin; end = endOfLines(chunk, begin)) {
+      yield textPart(chunk.subarray(begin, end));
+      begin = end;
+    }
+    if (begin < chunk.length) rest.push(chunk.subarray(begin));
   }
   if (rest.length > 0) yield textPart(concatBytes(rest));
+}
+
+/** Where a part that begins at `begin` ends: behind the last line that fits, or the only one; 0 when there is no whole line. */
+function endOfLines(chunk: Uint8Array, begin: number): number {
+  const limit = Math.min(begin + PART_SIZE_BYTES, chunk.length);
+  const end = limit === 0 ? 0 : chunk.lastIndexOf(LINE_FEED, limit - 1) + 1;
+  return end > begin ? end : chunk.indexOf(LINE_FEED, limit) + 1;
 }
 
 function textPart(bytes: Uint8Array): TextPart {

@@ -5,7 +5,7 @@
  * last one `[backrest]` with `backrest-checksum` (SHA-1). A key is raw text and may hold `=`. Sections and keys ascend by bytes, except
  * that `[backrest]` comes first and `[db:history]` counts. (pgBackRest 2.60 "info/info", "common/ini".)
  */
-import { compareBytes, type TextPart, textOf, wholeText } from "../base/bytes";
+import { compareBytes, type TextPart, textOf, utf8, wholeText } from "../base/bytes";
 import { createHash } from "node:crypto";
 import { fail } from "../base/errors";
 import { type JsonValue, renderJson, renderString, tryParseJson } from "./json";
@@ -138,58 +138,49 @@ export function renderInfo(entries: Iterable<InfoEntry>): string {
  * there will be.
  */
 export function renderInfoBytes(entries: Iterable<InfoEntry>, sizeBytes = CHUNK_CHARS): Uint8Array {
+  let whole = Buffer.allocUnsafeSlow(sizeBytes);
+  let filledBytes = 0;
+  for (const text of textsOf(entries)) {
+    const neededBytes = filledBytes + Buffer.byteLength(text);
+    if (neededBytes > whole.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.ceil(neededBytes * 1.25));
+      whole.copy(grown, 0, 0, filledBytes);
+      whole = grown;
+    }
+    filledBytes += whole.write(text, filledBytes);
+  }
+  return whole.subarray(0, filledBytes);
+}
+
+/** The same in parts, none of which is kept. */
+export function* renderInfoParts(entries: Iterable<InfoEntry>): Iterable<Uint8Array> {
+  for (const text of textsOf(entries)) yield utf8(text);
+}
+
+/** The file's text in pieces of a fair size. */
+function* textsOf(entries: Iterable<InfoEntry>): Iterable<string> {
   const checksum = new InfoChecksum();
-  const target = new TextBuffer(sizeBytes);
+  let pending = "";
   let section: string | undefined;
   let previousKey: string | undefined;
   for (const entry of entries) {
     const { key, valueText } = entry;
     if (entry.section !== section) {
-      target.add(section === undefined ? `[${entry.section}]\n` : `\n[${entry.section}]\n`);
+      pending += section === undefined ? `[${entry.section}]\n` : `\n[${entry.section}]\n`;
       section = entry.section;
     } else if (key === previousKey) {
       throw fail("assert", `key '${key}' is twice in section '${section}'`);
     }
     if (key === "" || valueText.startsWith("[") || valueText.includes("\n")) throw fail("assert", `entry '${key}' cannot be written`);
     if (key.includes("\n")) throw fail("format", `name '${key}' holds a line feed, which the repository format cannot express`);
-    target.add(`${key}=${valueText}\n`);
+    pending += `${key}=${valueText}\n`;
     checksum.add(entry);
     previousKey = key;
+    if (pending.length < CHUNK_CHARS) continue;
+    yield pending;
+    pending = "";
   }
-  target.add(`\n[backrest]\nbackrest-checksum="${checksum.hex()}"\n`);
-  return target.bytes();
-}
-
-/** UTF-8 bytes of texts, one after the other. */
-class TextBuffer {
-  #bytes: Buffer;
-  #filled = 0;
-  #pending = "";
-
-  constructor(sizeBytes: number) {
-    this.#bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  }
-
-  add(text: string): void {
-    this.#pending += text;
-    if (this.#pending.length >= CHUNK_CHARS) this.#write();
-  }
-
-  bytes(): Uint8Array {
-    this.#write();
-    return this.#bytes.subarray(0, this.#filled);
-  }
-
-  #write(): void {
-    const needed = this.#filled + Buffer.byteLength(this.#pending);
-    if (needed > this.#bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.ceil(needed * 1.25));
-      this.#bytes.copy(grown, 0, 0, this.#filled);
-      this.#bytes = grown;
-    }
-    this.#filled += this.#bytes.write(this.#pending, this.#filled);
-    this.#pending = "";
-  }
+  yield `${pending}\n[backrest]\nbackrest-checksum="${checksum.hex()}"\n`;
 }
 
 /** The two entries that every info file begins with. */

@@ -10,7 +10,7 @@ import { assert, fail } from "../base/errors";
 import { SHA1_EMPTY } from "../base/hash";
 import { type CompressType, isCompressType } from "./compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry, renderInfoBytes } from "./info";
+import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry, renderInfoBytes, renderInfoParts } from "./info";
 import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import { completeRow, type FileRow, FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
@@ -274,14 +274,22 @@ const ROW_SIZE_BYTES = 288;
 const HEAD_SIZE_BYTES = 64 * 1024;
 
 export function renderManifestBytes(manifest: Manifest): Uint8Array {
+  return renderInfoBytes(entriesOf(manifest), HEAD_SIZE_BYTES + manifest.files.length * ROW_SIZE_BYTES);
+}
+
+/** The same in parts, none of which is kept. */
+export function renderManifestParts(manifest: Manifest): Iterable<Uint8Array> {
+  return renderInfoParts(entriesOf(manifest));
+}
+
+function entriesOf(manifest: Manifest): Iterable<InfoEntry> {
   checkBeforeRender(manifest);
-  const { files, other } = manifest;
-  const entries = other.length === 0 ? entriesOf(manifest) : mergeEntries([...entriesOf(manifest)], other);
-  return renderInfoBytes(entries, HEAD_SIZE_BYTES + files.length * ROW_SIZE_BYTES);
+  const { other } = manifest;
+  return other.length === 0 ? knownEntriesOf(manifest) : mergeEntries([...knownEntriesOf(manifest)], other);
 }
 
 /** Made one by one: those of the files are many. */
-function* entriesOf(manifest: Manifest): Iterable<InfoEntry> {
+function* knownEntriesOf(manifest: Manifest): Iterable<InfoEntry> {
   const { pg, defaults } = manifest;
   const annotations = Object.entries(manifest.annotations).sort((a, b) => compareBytes(a[0], b[0]));
   yield* headEntries(manifest.backrestVersion);

@@ -6,18 +6,19 @@
  * only backups that are whole ("pgbackrest-format" 15, step 12).
  */
 import { basename } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { gunzipSync, gzip } from "node:zlib";
-import { textOf } from "../base/bytes";
+import { createGzip, gunzipSync, gzip } from "node:zlib";
+import { collect, textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
 import { isLabel } from "../format/label";
-import { type Manifest, parseManifest, readManifest, renderManifestBytes } from "../format/manifest";
+import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/manifest";
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "./infoStore";
-import { openFile, type Repository, readFile, writeFile } from "./repository";
+import { openFile, type Repository, readFile, writeFile, writeParts } from "./repository";
 
 /** Labels that have a directory, ascending, whether their backup is whole or not. */
 export async function listLabels(repo: Repository): Promise<string[]> {
@@ -83,29 +84,41 @@ export async function loadManifestFile(repo: Repository, path: string, pass: str
   return readManifest(await openFile(repo, path, pass), path, LIMITS.wholeFileSizeBytesMax);
 }
 
+/** Files of a manifest; the text of more does not stand in memory. */
+const WHOLE_FILES_MAX = 50_000;
+
 /** Saves the manifest of a backup under way: what makes its directory recognisable as ours. */
 export async function saveManifestCopy(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<void> {
-  await writeFile(repo, copyOf(manifestPath(repo.stanza, manifest.label)), renderManifestBytes(manifest), pass, ctx);
+  const path = copyOf(manifestPath(repo.stanza, manifest.label));
+  if (manifest.files.length <= WHOLE_FILES_MAX) return writeFile(repo, path, renderManifestBytes(manifest), pass, ctx);
+  await writeParts(repo, path, () => renderManifestParts(manifest), pass, ctx);
+}
+
+/** Writes copy and manifest, in this order; gives what goes into the history, packed in Node's thread pool meanwhile. */
+async function saveManifest(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<Uint8Array> {
+  const path = manifestPath(repo.stanza, manifest.label);
+  const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
+    for (const target of [copyOf(path), path]) await write(target);
+  };
+  if (manifest.files.length <= WHOLE_FILES_MAX) {
+    const text = renderManifestBytes(manifest);
+    const [packed] = await Promise.all([gzipAside(text, { level: HISTORY_LEVEL }), saveBy((target) => writeFile(repo, target, text, pass, ctx))]);
+    return packed;
+  }
+  // Rendered anew each time: in less time than it would take to unpack the history's.
+  const open = (): Iterable<Uint8Array> => renderManifestParts(manifest);
+  const packing = pipeline(open(), createGzip({ level: HISTORY_LEVEL }), (packed) => collect(packed, LIMITS.wholeFileSizeBytesMax));
+  const [packed] = await Promise.all([packing, saveBy((target) => writeParts(repo, target, open, pass, ctx))]);
+  return packed;
 }
 
 /** Of 20,000 rows the best level takes twice as long for two hundredths less. */
 const HISTORY_LEVEL = 6;
 const gzipAside = promisify(gzip);
 
-/** In Node's thread pool: the manifest is being saved meanwhile. */
-function packHistory(text: Uint8Array): Promise<Uint8Array> {
-  return gzipAside(text, { level: HISTORY_LEVEL });
-}
-
 /** Makes a copied backup visible: manifests, history, `latest`, backup.info; archive.info is rewritten so that bucket rules see it young. */
 export async function finishBackup(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<BackupInfo> {
-  const text = renderManifestBytes(manifest);
-  const path = manifestPath(repo.stanza, manifest.label);
-  const save = async (): Promise<void> => {
-    await writeFile(repo, copyOf(path), text, pass, ctx);
-    await writeFile(repo, path, text, pass, ctx);
-  };
-  const [packed] = await Promise.all([packHistory(text), save()]);
+  const packed = await saveManifest(repo, manifest, pass, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, manifest.label);
 

@@ -58,14 +58,28 @@ const SEALED_WHOLE_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 /** Writes a file atomically, encrypted when `pass` is given. */
 export async function writeFile(repo: Repository, path: string, plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Promise<void> {
   if (pass === null || plain.length <= SEALED_WHOLE_SIZE_BYTES_MAX) return repo.storage.put(path, seal(plain, pass, ctx));
-  await repo.storage.putStream(path, () => sealInPieces(plain, pass, ctx));
+  await writeParts(repo, path, () => piecesOf(plain), pass, ctx);
 }
 
-async function* sealInPieces(plain: Uint8Array, pass: string, ctx: Pick<Context, "random">): ByteStream {
+/** As {@link writeFile}, of parts that are made while they are written, and again when the storage begins anew. */
+export async function writeParts(
+  repo: Repository,
+  path: string,
+  open: () => Iterable<Uint8Array>,
+  pass: string | null,
+  ctx: Pick<Context, "random">,
+): Promise<void> {
+  await repo.storage.putStream(path, () => sealInParts(open(), pass, ctx));
+}
+
+function* piecesOf(plain: Uint8Array): Iterable<Uint8Array> {
+  for (let begin = 0; begin < plain.length; begin += LIMITS.chunkSizeBytes) yield plain.subarray(begin, begin + LIMITS.chunkSizeBytes);
+}
+
+async function* sealInParts(plain: Iterable<Uint8Array>, pass: string | null, ctx: Pick<Context, "random">): ByteStream {
+  if (pass === null) return yield* plain;
   const encryptor = new Encryptor(pass, ctx.random.bytes(SALT_SIZE_BYTES));
-  for (let begin = 0; begin < plain.length; begin += LIMITS.chunkSizeBytes) {
-    yield* encryptor.update(plain.subarray(begin, begin + LIMITS.chunkSizeBytes));
-  }
+  for (const part of plain) yield* encryptor.update(part);
   yield* encryptor.finish();
 }
 

@@ -119,7 +119,7 @@ class Copy {
   readonly #ctx: Context;
   /** Of all files of the cluster. */
   readonly #files: readonly ScannedFile[];
-  /** Final ones, and those of files that may turn out unchanged. */
+  /** Final ones of what was copied or compared; the others are those of the plan. */
   readonly #rows: ReadonlyMap<number, Map<string, ManifestFile>>;
   /** Names of files that were gone when they were to be read. */
   readonly #gone = new Set<string>();
@@ -136,7 +136,7 @@ class Copy {
     this.#deps = deps;
     this.#options = options;
     this.#ctx = ctx;
-    this.#rows = new Map(run.alive.map(({ repo }) => [repo.key, rowsByName(run.plan(repo.key).choices)]));
+    this.#rows = new Map(run.alive.map(({ repo }) => [repo.key, new Map()]));
     const totalBytes = needed.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.#progress = new Progress("copied", totalBytes, ctx, deps.onProgress);
     this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
@@ -177,8 +177,11 @@ class Copy {
   /** Every file of the backup, also those that are not copied yet. */
   #rowsOf(repoKey: number): ManifestFile[] {
     const rows = this.#rows.get(repoKey);
+    const { choices } = this.#run.plan(repoKey);
     const files: ManifestFile[] = [];
-    for (const file of this.#files) if (!this.#gone.has(file.name)) files.push(rows?.get(file.name) ?? uncopied(file));
+    for (const file of this.#files) {
+      if (!this.#gone.has(file.name)) files.push(rows?.get(file.name) ?? choices.get(file.name)?.row ?? uncopied(file));
+    }
     return files;
   }
 
@@ -308,12 +311,6 @@ class Copy {
     });
     this.#saving = false;
   }
-}
-
-function rowsByName(choices: ReadonlyMap<string, Choice>): Map<string, ManifestFile> {
-  const rows = new Map<string, ManifestFile>();
-  for (const [name, { row }] of choices) rows.set(name, row);
-  return rows;
 }
 
 function asBatchResult(result: CopyFileResult): BatchFileResult {

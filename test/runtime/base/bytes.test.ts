@@ -64,6 +64,10 @@ describe("byte streams", () => {
         for (const text of read.slice(0, -1)) expect(text.endsWith("\n")).toBe(true);
       }),
     );
+    const long = [`${"a".repeat(100_000)}\n`, `${"b".repeat(60_000)}\n${"c".repeat(10_000)}\n`, "d"].join("");
+    const sizes: number[] = [];
+    for await (const { text } of wholeLines(streamOf(utf8(long)), long.length)) sizes.push(text.length);
+    expect(sizes).toEqual([100_001, 60_001, 10_001, 1]);
     const limited = async (): Promise<void> => {
       for await (const part of wholeLines(streamOf(utf8("ab\n"), utf8("c")), 3)) expect(part.text).toBe("ab\n");
     };

@@ -1,5 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { textOf } from "../../../runtime/base/bytes";
 import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/manifest";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import {
@@ -13,7 +14,7 @@ import {
   saveManifestCopy,
 } from "../../../runtime/repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
-import type { Repository } from "../../../runtime/repository/repository";
+import { type Repository, readFile } from "../../../runtime/repository/repository";
 import { PosixStorage } from "../../../runtime/storage/posix";
 import { testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
@@ -57,6 +58,24 @@ describe("a finished backup", () => {
     expect(await findNewestHistoryLabel(repo)).toBe(LABEL);
     expect(renderManifest(await loadHistoryManifest(repo, LABEL, null))).toBe(renderManifest(GOLDEN));
     expect(await loadArchiveInfo(repo)).toMatchObject({ currentId: 1 });
+  });
+
+  it.each([null, "pass"])("of very many files is written part by part, to the same text: %s", async (pass) => {
+    const memory = new MemoryStorage();
+    const repo = await stanza({ storage: memory, ...(pass === null ? {} : { pass }) });
+    const [row] = GOLDEN.files;
+    const files = Array.from({ length: 50_001 }, (_, no) => ({ ...row, name: `pg_data/base/1/${no}` })) as Manifest["files"];
+    const manifest = { ...GOLDEN, files };
+    const infoPass = (await loadBackupInfo(repo)).cipherPass ?? null;
+    const storage = new FaultyStorage(memory);
+    await saveManifestCopy({ ...repo, storage }, manifest, infoPass, ctx);
+    await finishBackup({ ...repo, storage }, manifest, infoPass, ctx);
+    const backup = `backup/demo/${LABEL}/backup.manifest`;
+    expect(storage.calls("putStream")).toEqual([`${backup}.copy`, `${backup}.copy`, backup]);
+    const text = renderManifest(manifest);
+    for (const path of [backup, `${backup}.copy`]) expect(textOf(await readFile(repo, path, infoPass))).toBe(text);
+    expect(gunzipSync(await readFile(repo, `backup/demo/backup.history/2026/${LABEL}.manifest.gz`, infoPass)).toString()).toBe(text);
+    expect((await loadManifest(repo, LABEL, infoPass)).files).toHaveLength(files.length);
   });
 
   it("keeps the others in the info, ascending, and replaces its own entry", async () => {
