@@ -23,6 +23,7 @@ import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./p
 import type { Prior } from "./prior";
 import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
 import type { BackupRun, OpenBackup } from "./run";
+import { sharersOf, withSharers } from "./sharers";
 
 export interface BeginOptions {
   readonly archiveCheck: boolean;
@@ -87,6 +88,7 @@ export async function beginInRepositories(run: BackupRun, begin: Begin, type: Ba
   }
   const future = begin.options.delta ? null : findFutureReason(begin.scan.files, begin.scannedAtS);
   if (future !== null) ctx.log.warn(`${future}, enabling delta checksum`);
+  const sharers = run.alive.map(({ repo }) => repo.key);
   await run.forEach(async (open) => {
     const label = labels.labels.get(open.repo.key);
     if (label === undefined) return;
@@ -94,7 +96,7 @@ export async function beginInRepositories(run: BackupRun, begin: Begin, type: Ba
       run,
       open,
       begin,
-      { label, type, waitSeconds: labels.waitSeconds, delta: begin.options.delta || future !== null, resumed, pool },
+      { label, type, waitSeconds: labels.waitSeconds, delta: begin.options.delta || future !== null, resumed, sharers, pool },
       ctx,
     );
   });
@@ -107,6 +109,7 @@ interface One {
   readonly waitSeconds: number;
   readonly delta: boolean;
   readonly resumed: ReadonlyMap<number, Manifest>;
+  readonly sharers: readonly number[];
   readonly pool: JobPool;
 }
 
@@ -120,7 +123,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     await cleanResumed(repo, resumed, rows, ctx);
     withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), delta);
   }
-  const manifest = newManifest({
+  const fresh = newManifest({
     label: one.label,
     prior,
     type,
@@ -138,6 +141,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     blockIncr: block !== null,
     annotations: options.annotations,
   });
+  const manifest = withSharers(fresh, one.sharers);
   const files = scan.files.map((file) => choices.get(file.name)?.row ?? uncopied(file));
   await saveManifestCopy(repo, { ...manifest, files }, infoPass, ctx);
   run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
@@ -178,7 +182,7 @@ interface Labels {
 
 /**
  * One run has one full label. An attempt is gone on with only under that label: when it is later than all that any repository of this run
- * knows; otherwise two repositories would list different backups under one name.
+ * knows, and whoever else it was begun in is in this run; otherwise two repositories would list different backups under one name.
  */
 async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx: Context): Promise<Labels> {
   const known = new Map<number, string[]>();
@@ -201,6 +205,14 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
   });
   run.requireOne();
 
+  const asked = new Set(run.alive.map(({ repo }) => repo.key));
+  await run.forEach(async ({ repo }) => {
+    const attempt = attempts.get(repo.key);
+    const absent = attempt === undefined ? [] : sharersOf(attempt).filter((key) => !asked.has(key));
+    if (attempt === undefined || absent.length === 0) return;
+    attempts.delete(repo.key);
+    await removeAttempt(repo, attempt.label, `${absent.map((key) => `repo${key}`).join(", ")} may hold the whole of it and is not in this run`, ctx);
+  });
   const newest = [...known.values()].flat().reduce((max, label) => (label > max ? label : max), "");
   const labels = [...attempts.values()].map((manifest) => manifest.label).filter((label) => label > newest);
   const chosen = labels.sort().at(-1);

@@ -17,6 +17,7 @@ import type { Copied } from "./copy";
 import { copyWal } from "./copyWal";
 import { compressOf } from "./plan";
 import type { BackupRun } from "./run";
+import { withoutSharers } from "./sharers";
 
 export interface FinishOptions {
   readonly archiveCheck: boolean;
@@ -55,7 +56,7 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
     }
     const files = withRows(copied.rows.get(repo.key) ?? [], more);
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
-    const manifest: Manifest = { ...begun, ...end, stoppedAtS, files };
+    const manifest: Manifest = { ...withoutSharers(begun), ...end, stoppedAtS, files };
     checkComplete(manifest);
     if (manifest.options.hardlink) await linkUnchanged(repo, manifest, ctx);
     await syncDirectories(repo, manifest);

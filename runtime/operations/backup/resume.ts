@@ -40,6 +40,8 @@ export async function findResumable(
   if (manifest.backrestVersion !== BACKREST_VERSION) {
     return { reason: `new pgBackRest version '${BACKREST_VERSION}' does not match resumable pgBackRest version '${manifest.backrestVersion}'` };
   }
+  // What sync left is such a one too.
+  if (manifest.stoppedAtS !== 0) return { reason: "it was at its end, where another repository may hold the whole of it" };
   if (manifest.type !== "full") return { reason: `new backup type 'full' does not match resumable backup type '${manifest.type}'` };
   const { compressType } = manifest.options;
   if (compressType !== repo.compress.type) {

@@ -358,6 +358,24 @@ describe("a full backup that was broken off", () => {
     expect(await listLabels(repos[1])).toEqual([label]);
     await requireWhole(...repos);
   });
+
+  it.each([
+    ["in the midst", /backup_label/, "repo1 may hold the whole of it and is not in this run"],
+    ["at its end", /backup\.manifest$/, "it was at its end, where another repository may hold the whole of it"],
+  ])("%s is not gone on with where a repository that may hold the whole of it is not asked", async (_when, path, reason) => {
+    second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path });
+    await run("full", { manifestSaveThresholdBytes: 1, annotations: { of: "mine" } });
+    const [finished = ""] = await listLabels(repos[0]);
+    expect(await listLabels(repos[1])).toEqual([finished]);
+    const { manifests } = await run("full", {}, {}, [repos[1]]);
+    const [label = ""] = manifests.map((manifest) => manifest.label);
+    expect(warnings()).toContain(`repo2: backup '${finished}' cannot be resumed: ${reason}`);
+    expect(await listLabels(repos[1])).toEqual([label]);
+    expect(label > finished).toBe(true);
+    // What says so is of no concern to a backup that is whole.
+    expect((await loadBackupInfo(repos[0])).backups.map((entry) => entry.annotations)).toEqual([{ of: "mine" }]);
+    await requireWhole(...repos);
+  });
 });
 
 it("invalid pages end the backup where they are an error", async () => {
