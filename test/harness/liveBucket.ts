@@ -7,14 +7,31 @@ import { createHash, createHmac } from "node:crypto";
 import type { S3Server } from "../../tools/parts/s3Server";
 import type { LiveAnswer, LiveResource } from "./providerDouble";
 import { textOf, type Value, type Values } from "./providerValues";
-import { tellS3 } from "./s3Requests";
+import { askS3, tellS3 } from "./s3Requests";
 
 /** `nameInput` is the input with the bucket's name: `bucket` of Amazon, `name` of Cloudflare. */
 export function liveBucket(server: S3Server, nameInput: string): LiveResource {
   const request = async (method: "PUT" | "DELETE", inputs: Values): Promise<void> => {
     await tellS3(server, { method, bucket: textOf(inputs[nameInput]) });
   };
-  return { create: (inputs) => request("PUT", inputs), delete: (inputs) => request("DELETE", inputs) };
+  const remove = async (inputs: Values): Promise<void> => {
+    if (inputs["forceDestroy"] === true) await emptyBucket(server, textOf(inputs[nameInput]));
+    await request("DELETE", inputs);
+  };
+  return { create: (inputs) => request("PUT", inputs), delete: remove };
+}
+
+/** Every version and every marker, page by page until there is none. */
+async function emptyBucket(server: S3Server, bucket: string): Promise<void> {
+  for (;;) {
+    const { text } = await askS3(server, { method: "GET", bucket, query: { versions: "" } });
+    const found = [...text.matchAll(/<(Version|DeleteMarker)>(.*?)<\/\1>/gs)].map((match) => match[2] ?? "");
+    if (found.length === 0) return;
+    for (const entry of found) {
+      const read = (tag: string): string => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(entry)?.[1] ?? "";
+      await tellS3(server, { method: "DELETE", bucket, key: read("Key"), query: { versionId: read("VersionId") } });
+    }
+  }
 }
 
 /** Amazon's buckets and users, for a server that was started with `versioning` and `users`; by type token. */
