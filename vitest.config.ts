@@ -1,5 +1,6 @@
 /** Tests in tiers by folder; `npm test` runs them one after the other, `npx vitest run <path>` runs any of them alone. */
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { protoModule } from "./tools/parts/proto";
 import { projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
 
 interface Project {
@@ -18,9 +19,16 @@ function projectsOfTier(tier: Tier): readonly Project[] {
   return aloneName === undefined ? [together] : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs }];
 }
 
+/** As the build does it. */
+const protoFiles = {
+  name: "proto-files",
+  transform: (text: string, path: string) => (path.endsWith(".proto") ? { code: protoModule(text), map: null } : null),
+};
+
 /** Projects of different width must not run at the same time: each has a place in the order of its own. */
 function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, place: number): TestProjectInlineConfiguration {
   return {
+    plugins: [protoFiles],
     test: {
       name,
       include: [...include],

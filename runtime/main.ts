@@ -16,7 +16,8 @@ import type { Command } from "./commands/host";
 import { COMMAND_TABLE } from "./commands/table";
 import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
-import type { Config } from "./config/types";
+import { withSecretFiles } from "./config/secretFiles";
+import { type CommandName, type Config, SERVING_COMMANDS } from "./config/types";
 import { isMissing } from "./local/systemError";
 import { openRepositories, ProcessHost } from "./processHost";
 import { VERSION } from "./version";
@@ -24,6 +25,8 @@ import { serveJobs } from "./workers/worker";
 
 /** How long an aborted command may take to end by itself. */
 const ABORT_GRACE_MS = 10_000;
+/** The same for who serves: files on their way shall arrive; the supervisor sets the true bound. */
+const SERVING_ABORT_GRACE_MS = 10 * 60_000;
 /** The first descriptor that systemd hands over (sd_listen_fds). */
 const LISTEN_FD = 3;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -35,15 +38,36 @@ const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["doctor", "info", "manif
 async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;
   try {
-    loaded = loadConfig({ argv, env: process.env, readFile: readTextFile, listDirectory });
+    loaded = loadConfig({
+      argv,
+      env: withSecretFiles(process.env, { readFile: readTextFile, listDirectory }),
+      readFile: readTextFile,
+      listDirectory,
+    });
     const { command, output, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version") return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
-    return await runCommand(loaded, command === "agent" ? agentCommand : COMMAND_TABLE[command]);
+    return await runCommand(loaded, await commandOf(command));
   } catch (error) {
     const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
     log.error(toBackupError(error, "config"));
     return exitCodeOf(error);
+  }
+}
+
+async function commandOf(command: Exclude<CommandName, "help" | "version">): Promise<Command> {
+  switch (command) {
+    case "agent":
+      return agentCommand;
+    // Loaded when they are asked for: gRPC is the largest part of the bundle.
+    case "cnpg-instance":
+      return (await import("./cnpg/instance.js")).instanceCommand;
+    case "cnpg-operator":
+      return (await import("./cnpg/operator.js")).operatorCommand;
+    case "cnpg-restore":
+      return (await import("./cnpg/restore.js")).restoreJobCommand;
+    default:
+      return COMMAND_TABLE[command];
   }
 }
 
@@ -56,7 +80,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   const frame = PRINTING_COMMANDS.has(config.command) ? log.debug : log.info;
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
-  const abort = listenForSignals(log);
+  const abort = listenForSignals(log, graceOf(config));
   const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
   try {
     const code = await command(host);
@@ -82,13 +106,17 @@ function exitCodeOf(error: unknown): number {
   return Math.min(toBackupError(error).exitCode, EXIT_CODE_MAX);
 }
 
-function listenForSignals(log: Log): AbortController {
+function graceOf({ command }: Config): number {
+  return command !== "agent" && SERVING_COMMANDS.includes(command) ? SERVING_ABORT_GRACE_MS : ABORT_GRACE_MS;
+}
+
+function listenForSignals(log: Log, graceMs: number): AbortController {
   const abort = new AbortController();
   for (const signal of SIGNALS) {
     process.on(signal, () => {
       if (!abort.signal.aborted) log.warn(`terminated on signal [${signal}]: ending`);
       abort.abort(fail("term", `terminated on signal [${signal}]`));
-      setTimeout(() => process.exit(exitCodeOf(fail("term", ""))), ABORT_GRACE_MS).unref();
+      setTimeout(() => process.exit(exitCodeOf(fail("term", ""))), graceMs).unref();
     });
   }
   return abort;
@@ -152,7 +180,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     execId: `${process.pid}-${randomBytes(4).toString("hex")}`,
     uid: process.geteuid?.() ?? 1,
     gid: process.getegid?.() ?? 1,
-    osUserName: userInfo().username,
+    osUserName: osUserName(),
     workingDirectory: process.cwd(),
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     ownCommand: [process.execPath, programFile],
@@ -180,6 +208,15 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
         process.stdout.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
       }),
   };
+}
+
+/** In a container the user often has no name. */
+function osUserName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.geteuid?.() ?? 0);
+  }
 }
 
 function print(text: string): 0 {

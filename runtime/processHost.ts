@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Context } from "./base/context";
 import { assert, ERRORS, fail } from "./base/errors";
 import type { CommandHost } from "./commands/host";
-import type { Config, PgConfig, RepoConfig } from "./config/types";
+import { type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
@@ -111,10 +111,11 @@ export class ProcessHost implements CommandHost {
     child.unref();
   }
 
-  runSelf(words: readonly string[], signal: AbortSignal): Promise<number> {
+  runSelf(words: readonly string[], signal: AbortSignal, told?: (text: string) => void): Promise<number> {
     const [program = "", ...first] = this.#facts.ownCommand;
     return new Promise((resolve, reject) => {
-      const child = spawn(program, [...first, ...words], { stdio: ["ignore", "inherit", "inherit"] });
+      const child = spawn(program, [...first, ...words], { stdio: ["ignore", "inherit", told === undefined ? "inherit" : "pipe"] });
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => told?.(text));
       const end = (): void => void child.kill("SIGTERM");
       if (signal.aborted) end();
       signal.addEventListener("abort", end, { once: true });
@@ -131,8 +132,8 @@ export class ProcessHost implements CommandHost {
   }
 
   repositories(): readonly Repository[] {
-    // The agent answers what was asked before it ends: its requests outlive the signal that tells it to.
-    const signal = this.config.command === "agent" ? this.#closing.signal : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
+    // Who serves answers what was asked before it ends: its requests outlive the signal that tells it to.
+    const signal = isServing(this.config) ? this.#closing.signal : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
     this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, { ...this.ctx, signal });
     return this.#repos;
   }
@@ -165,13 +166,13 @@ export class ProcessHost implements CommandHost {
 
   pool(): JobPool {
     if (this.#pool !== undefined) return this.#pool;
-    const { processMax, stanza = "", command } = this.config;
-    // The agent answers in this thread, also what was asked before the signal to end: it never computes here, and its jobs outlive that signal.
-    const signal = command === "agent" ? this.#closing.signal : this.ctx.signal;
+    const { processMax, stanza = "" } = this.config;
+    // Who serves answers in this thread, also what was asked before the signal to end: it never computes here, and its jobs outlive that signal.
+    const signal = isServing(this.config) ? this.#closing.signal : this.ctx.signal;
     // What waits for a store waits in the queue, not in a thread: more threads than processors would only cost memory.
-    const threads = command === "agent" ? Math.min(processMax, this.#facts.processorCount) : processMax;
+    const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
     this.#pool =
-      processMax === 1 && command !== "agent"
+      processMax === 1 && !isServing(this.config)
         ? inlinePool(new Map(this.repositories().map((repo) => [repo.key, repo])), this.ctx, 1)
         : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, threads, signal);
     return this.#pool;
@@ -265,6 +266,10 @@ export class ProcessHost implements CommandHost {
     }
     return chosen;
   }
+}
+
+function isServing({ command }: Config): boolean {
+  return SERVING_COMMANDS.includes(command);
 }
 
 /** A directory without slashes at its end. */

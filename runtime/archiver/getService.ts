@@ -12,6 +12,13 @@ import { Prefetcher } from "../operations/prefetch";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
 
+export interface GetWish {
+  /** False: this file alone, and nothing is fetched ahead. */
+  readonly ahead?: boolean;
+  /** How long a doubt is asked about again; default `archive-timeout`. */
+  readonly timeoutMs?: number;
+}
+
 export class GetService {
   readonly #host: CommandHost;
   readonly #ctx: Context;
@@ -26,18 +33,23 @@ export class GetService {
   }
 
   /** True when it was fetched, false when certainly no repository has it. @throws what `archiveGet` throws */
-  async get(walName: string, destination: string): Promise<boolean> {
+  async get(walName: string, destination: string, wish: GetWish = {}): Promise<boolean> {
     const { config } = this.#host;
     const control = await this.#host.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
-    if (SEGMENT.test(walName) && config.archiveGetQueueSizeBytesMax > 0) {
+    if (wish.ahead !== false && SEGMENT.test(walName) && config.archiveGetQueueSizeBytesMax > 0) {
       const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
       if ((await prefetcher?.take(walName, destination)) === true) {
         this.#ctx.log.detail(`found ${walName} in the queue`);
         return true;
       }
     }
-    return archiveGetInTime(this.#host.repositories(), { walName, destination, cluster, fetch: this.#fetch }, config.archiveTimeoutMs, this.#ctx);
+    return archiveGetInTime(
+      this.#host.repositories(),
+      { walName, destination, cluster, fetch: this.#fetch },
+      wish.timeoutMs ?? config.archiveTimeoutMs,
+      this.#ctx,
+    );
   }
 
   /** In a thread: this one answers. What is in the queue need not survive a crash of the machine. */

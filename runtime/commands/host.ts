@@ -40,8 +40,11 @@ export interface CommandHost {
   readonly listenFd: number | null;
   /** Starts the background process of this command: the same words with `:async`, detached; its end is not waited for. */
   startBackground(): void;
-  /** Runs this program once more, its output joined to that of this one, to its end or until `signal` tells it to end; the exit code. */
-  runSelf(words: readonly string[], signal: AbortSignal): Promise<number>;
+  /**
+   * Runs this program once more, its output joined to that of this one, to its end or until `signal` tells it to end; the exit code. What it
+   * writes to standard error goes to `told` too.
+   */
+  runSelf(words: readonly string[], signal: AbortSignal, told?: (text: string) => void): Promise<number>;
   /** Words that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */

@@ -1,4 +1,4 @@
-/** Every verb of the command line and the file that runs it; `help` and `version` need no repository and, like `agent`, are main's. */
+/** Every verb of the command line and the file that runs it; `help` and `version` need no repository and, like those that serve, are main's. */
 import type { CommandName } from "../config/types";
 import { annotateCommand } from "./annotate";
 import { archiveGetCommand } from "./archiveGet";
@@ -21,7 +21,9 @@ import { startCommand, stopCommand } from "./startStop";
 import { syncCommand } from "./sync";
 import { verifyCommand } from "./verify";
 
-export const COMMAND_TABLE: Readonly<Record<Exclude<CommandName, "agent" | "help" | "version">, Command>> = {
+export const COMMAND_TABLE: Readonly<
+  Record<Exclude<CommandName, "agent" | "cnpg-instance" | "cnpg-operator" | "cnpg-restore" | "help" | "version">, Command>
+> = {
   annotate: annotateCommand,
   "archive-get": archiveGetCommand,
   "archive-push": archivePushCommand,

@@ -18,7 +18,7 @@ import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
 import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
-import type { CompressType, Config, PgConfig, RepoConfig, Settings } from "./types";
+import { type CompressType, type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS, type Settings } from "./types";
 
 export interface LoadInput extends FileAccess {
   /** Words after the program's name. */
@@ -167,7 +167,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     fullCheck: values.flag("full-check"),
     samplePercent: values.number("sample"),
     cmd: values.text("cmd"),
-    carriedOptions: carriedOptionsOf(resolved, resolved.command === "agent" ? "backup" : "archive-get"),
+    carriedOptions: carriedOptionsOf(resolved, SERVING_COMMANDS.includes(resolved.command) ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
 }
@@ -194,6 +194,7 @@ type General = Pick<
   | "archivePushBatchSizeBytes"
   | "archivePushQueueSizeBytesMax"
   | "agentSocket"
+  | "plugin"
   | "dbTimeoutMs"
   | "ioTimeoutMs"
   | "bufferSizeBytes"
@@ -222,6 +223,15 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
     archivePushBatchSizeBytes: values.number("archive-push-batch-size") ?? 0,
     archivePushQueueSizeBytesMax: values.number("archive-push-queue-max"),
     agentSocket: values.text("agent-socket") ?? "",
+    plugin: {
+      socket: values.text("plugin-socket") ?? "",
+      heartbeatFile: values.text("plugin-heartbeat"),
+      instance: values.text("plugin-instance") ?? "",
+      listen: values.text("plugin-listen") ?? "",
+      serverPath: values.text("plugin-server-path") ?? "",
+      clientPath: values.text("plugin-client-path") ?? "",
+      image: values.text("plugin-image"),
+    },
     dbTimeoutMs: dbTimeoutOf(resolved, values),
     ioTimeoutMs: values.number("io-timeout") ?? 0,
     bufferSizeBytes: values.number("buffer-size") ?? 0,

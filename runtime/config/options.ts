@@ -7,7 +7,7 @@
  * pgBackRest, and change nothing; `refused` names the ones that would be dangerous to ignore: a command for which they are valid fails.
  * Values in this table are texts as a user would write them.
  */
-import { COMMANDS, type CommandName, COMPRESS_TYPES } from "./types";
+import { COMMANDS, type CommandName, COMPRESS_TYPES, SERVING_COMMANDS } from "./types";
 
 export type OptionType = "string" | "path" | "enum" | "boolean" | "integer" | "size" | "time" | "list" | "hash";
 
@@ -72,13 +72,13 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "pg-settings", "start", "stop");
-const COPY: readonly CommandName[] = ["agent", "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
-const PUSH: readonly CommandName[] = ["agent", "archive-push", "heal"];
-const WRITE: readonly CommandName[] = ["agent", "archive-push", "backup", "heal", "sync"];
-const ARCHIVE: readonly CommandName[] = ["agent", "archive-get", "archive-push", "heal"];
+const REPO = without(WORK, "cnpg-operator", "pg-settings", "start", "stop");
+const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
+const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
+const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
+const ARCHIVE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "heal"];
 const PG: readonly CommandName[] = [
-  "agent",
+  ...SERVING_COMMANDS,
   "archive-get",
   "archive-push",
   "backup",
@@ -91,7 +91,7 @@ const PG: readonly CommandName[] = [
   "stanza-upgrade",
 ];
 const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
-const SESSION: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
+const SESSION: readonly CommandName[] = ["backup", "check", "cnpg-instance", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
 
@@ -152,9 +152,38 @@ const COMMAND_LINE: readonly OptionRow[] = [
     own: true,
     default: "/run/pgbackstop/agent.sock",
   }),
+  acted("plugin-socket", "path", "command-line", ["cnpg-instance", "cnpg-restore"], "unix socket that CloudNativePG's instance manager calls", {
+    own: true,
+    default: "/plugins/pgbackstop",
+  }),
+  acted(
+    "plugin-heartbeat",
+    "path",
+    "command-line",
+    ["cnpg-instance", "cnpg-restore"],
+    "file that holds the time of the last call that was answered",
+    {
+      own: true,
+    },
+  ),
+  acted("plugin-instance", "string", "command-line", ["cnpg-instance"], "name of the pod, kept with its backups", { own: true }),
+  acted("plugin-listen", "string", "command-line", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
+    own: true,
+    default: "0.0.0.0:9090",
+  }),
+  acted("plugin-server-path", "path", "command-line", ["cnpg-operator"], "directory of the plugin's own tls.crt and tls.key", {
+    own: true,
+    default: "/pgbackstop/server",
+  }),
+  acted("plugin-client-path", "path", "command-line", ["cnpg-operator"], "directory of the tls.crt that the operator shows", {
+    own: true,
+    default: "/pgbackstop/client",
+  }),
+  acted("plugin-image", "string", "command-line", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", { own: true }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
     forCommand: {
+      "cnpg-operator": { required: false },
       doctor: { required: false },
       info: { required: false },
       "repo-get": { required: false },
@@ -368,7 +397,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
   acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
   acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
   acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
-  acted("archive-get-queue-max", "size", "global", ["agent", "archive-get"], "bytes of WAL to fetch ahead", {
+  acted("archive-get-queue-max", "size", "global", [...SERVING_COMMANDS, "archive-get"], "bytes of WAL to fetch ahead", {
     default: "128MiB",
     range: ["0B", "4PiB"],
   }),

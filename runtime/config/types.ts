@@ -17,6 +17,9 @@ export const COMMANDS = [
   "archive-push",
   "backup",
   "check",
+  "cnpg-instance",
+  "cnpg-operator",
+  "cnpg-restore",
   "doctor",
   "expire",
   "heal",
@@ -37,6 +40,9 @@ export const COMMANDS = [
   "version",
 ] as const;
 export type CommandName = (typeof COMMANDS)[number];
+
+/** Commands that go on answering others: they finish what was asked before they end, and never compute in the thread that answers. */
+export const SERVING_COMMANDS: readonly CommandName[] = ["agent", "cnpg-instance", "cnpg-restore"];
 
 export interface PgConfig {
   readonly key: number;
@@ -151,6 +157,22 @@ export interface RepoSettings {
   readonly expectFullWithinS?: number | "ever";
 }
 
+/** `plugin-…`: where the plugin of CloudNativePG listens and what it gives to the pods. */
+export interface PluginConfig {
+  readonly socket: string;
+  /** Written while the plugin answers on its socket; undefined writes none. */
+  readonly heartbeatFile: string | undefined;
+  /** Name of the pod. */
+  readonly instance: string;
+  /** `address:port` of the operator's side. */
+  readonly listen: string;
+  /** Directories of `tls.crt` and `tls.key`. */
+  readonly serverPath: string;
+  readonly clientPath: string;
+  /** Image of the sidecars, unless the cluster names another one. */
+  readonly image: string | undefined;
+}
+
 export interface Config {
   readonly command: CommandName;
   /** `async` for the background process of `archive-async`: `archive-push:async`. */
@@ -179,6 +201,7 @@ export interface Config {
   readonly archivePushQueueSizeBytesMax: number | undefined;
   /** Unix socket of the agent. */
   readonly agentSocket: string;
+  readonly plugin: PluginConfig;
   readonly dbTimeoutMs: number;
   readonly ioTimeoutMs: number;
   readonly bufferSizeBytes: number;

@@ -2,6 +2,9 @@
 import { fail } from "../base/errors";
 import type { ServerFacts } from "../postgres/session";
 
+/** What CloudNativePG sets in every instance, and nobody can change; its plugins archive. */
+const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
+
 /**
  * `refuseAlways` is stock's `archive-mode-check` of a backup. `word` must be in `archive_command`: stock wants to see its own name, so a
  * cluster that both work on needs it; where another program archives (CloudNativePG's instance manager) the caller names another word, and
@@ -15,7 +18,7 @@ export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archi
   if (facts.archiveMode === "always" && refuseAlways) {
     throw fail("featureNotSupported", "archive_mode=always not supported", { hint: "set archive_mode = on." });
   }
-  if (!facts.archiveCommand.includes(word)) {
+  if (!facts.archiveCommand.includes(word) && !CNPG_COMMAND.test(facts.archiveCommand)) {
     throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain ${word}`, {
       hint: [
         "keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",

@@ -10,6 +10,7 @@ import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
 import { projectFolder, withLock } from "./cache";
 import { run } from "./process";
 import { formatBytes, type Progress } from "./progress";
+import { protoModule } from "./proto";
 import { renewSums } from "./wasm";
 
 /** The bundle travels in a ConfigMap, which has 1 MiB. */
@@ -23,6 +24,7 @@ const INPUTS = [
   "package.json",
   "package-lock.json",
   "tools/parts/build.ts",
+  "tools/parts/proto.ts",
   "tools/parts/wasm.ts",
 ];
 
@@ -50,15 +52,25 @@ export async function build(progress: Progress, options: { readonly force?: bool
 }
 
 /** Packages that only some commands or repositories need: three quarters of the bundle. */
-const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4"];
+const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4", "@grpc/grpc-js", "@grpc/proto-loader"];
 
 /** How esbuild makes one file of `runtime/`. */
 export function runtimeBundle(root: string) {
   return {
     ...bundleOptions(root),
     entryPoints: [join(root, "runtime", "main.ts")],
-    plugins: [deferPackages(root)],
+    plugins: [deferPackages(root), protoFiles()],
   } as const satisfies BuildOptions;
+}
+
+/** `.proto` files as parsed objects: the program holds no parser's work and looks for no file. */
+function protoFiles(): Plugin {
+  return {
+    name: "proto-files",
+    setup: ({ onLoad }) => {
+      onLoad({ filter: /\.proto$/ }, ({ path }) => ({ contents: protoModule(readFileSync(path, "utf8")), loader: "js" }));
+    },
+  };
 }
 
 /**

@@ -1,0 +1,61 @@
+/**
+ * Every answer that has a nested message: made here, so that none can be left out. CloudNativePG reads `capability.GetService().Type` and the
+ * like without a look, and a message that is not set ends its process.
+ */
+import type { MetricDefinition, MetricSample } from "./messages";
+
+type Service = "WAL_SERVICE" | "BACKUP_SERVICE" | "LIFECYCLE_SERVICE" | "RESTORE_JOB" | "METRICS";
+type Call = "ARCHIVE_WAL" | "RESTORE_WAL" | "BACKUP" | "METRICS";
+type Operation = "CREATE" | "EVALUATE";
+
+export function pluginCapabilities(services: readonly Service[]) {
+  return { capabilities: services.map((type) => ({ service: { type: `TYPE_${type}` } })) };
+}
+
+/** Of WAL, Backup and Metrics, which have this form in common. */
+export function callCapabilities(calls: readonly Call[]) {
+  return { capabilities: calls.map((type) => ({ rpc: { type: `TYPE_${type}` } })) };
+}
+
+export function lifecycleCapabilities(
+  kinds: readonly { readonly group: string; readonly kind: string; readonly operations: readonly Operation[] }[],
+) {
+  return {
+    lifecycle_capabilities: kinds.map(({ group, kind, operations }) => ({
+      group,
+      kind,
+      operation_types: operations.map((type) => ({ type: `TYPE_${type}` })),
+    })),
+  };
+}
+
+export function restoreJobCapabilities() {
+  return { capabilities: [{ kind: "KIND_RESTORE" }] };
+}
+
+/** An empty patch is no bytes at all, not `[]`. */
+export function patchAnswer(operations: readonly object[], text: string) {
+  return { json_patch: operations.length === 0 ? new Uint8Array() : new TextEncoder().encode(text) };
+}
+
+export function metricDefinitions(metrics: readonly MetricDefinition[]) {
+  return {
+    metrics: metrics.map(({ name, help, labels }) => ({
+      fq_name: name,
+      help,
+      variable_labels: labels,
+      const_labels: {},
+      value_type: { type: "TYPE_GAUGE" },
+    })),
+  };
+}
+
+/** @throws never; a sample of another form than its definition would cost the whole scrape, so it is left out. */
+export function metricSamples(definitions: readonly MetricDefinition[], samples: readonly MetricSample[]) {
+  const labelCounts = new Map(definitions.map(({ name, labels }) => [name, labels.length]));
+  return {
+    metrics: samples
+      .filter(({ name, labels }) => labelCounts.get(name) === labels.length)
+      .map(({ name, value, labels }) => ({ fq_name: name, value, variable_labels: labels })),
+  };
+}

@@ -1,0 +1,48 @@
+/** `cnpg-instance`: the sidecar of an instance. WAL goes and comes, backups are taken, and the exporter learns what the repositories hold. */
+import { access } from "node:fs/promises";
+import { GetService } from "../archiver/getService";
+import { WalService } from "../archiver/walService";
+import { fail } from "../base/errors";
+import type { Command } from "../commands/host";
+import { backupService } from "./backup";
+import { identityService } from "./identity";
+import { MetricSource } from "./metrics";
+import { aborted, serveSidecar } from "./sidecar";
+import { StanzaKeeper } from "./stanzaKeeper";
+import { walService } from "./wal";
+
+export const instanceCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const own = { ...ctx, signal: new AbortController().signal };
+  const repos = host.repositories();
+  const wal = new WalService(host, own);
+  const gets = new GetService(host, own);
+  const stanzas = new StanzaKeeper(repos, () => host.loadControl(), own);
+  const metrics = new MetricSource({ repos, lanes: () => wal.status() });
+  const ending = new AbortController();
+  const refreshing = metrics.refreshForever(own, ending.signal);
+  const push = { wal, prepare: () => stanzas.prepare() };
+  const run = (words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number> =>
+    host.runSelf([...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
+  const isStandby = async (): Promise<boolean> =>
+    access(`${host.dataDirectory}/standby.signal`).then(
+      () => true,
+      () => false,
+    );
+  const backups = backupService({ repos, instanceId: config.plugin.instance, run, isStandby }, ctx);
+  return serveSidecar(host, {
+    services: [
+      identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
+      walService({ dataDirectory: host.dataDirectory, push, gets }, own),
+      backups,
+      metrics.service(),
+    ],
+    close: async (signal) => {
+      ending.abort(fail("term", "the sidecar ends"));
+      await Promise.all([wal.close(signal), Promise.race([gets.close(), aborted(signal)]), refreshing]);
+    },
+  });
+};
+
+/** The error of a child is told by its standard error; everything else is in the container's log. */
+const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];

@@ -1,0 +1,60 @@
+/** The operator's hook: puts the sidecar into pods of instances and into jobs that recover, and leaves every other object as it is. */
+import type { Context } from "../base/context";
+import { lifecycleCapabilities, patchAnswer } from "./answers";
+import { findOwnParameters, findSourceParameters, isObject, at, type JsonObject, parseObject, textAt } from "./cluster";
+import type { LifecycleRequest } from "./messages";
+import type { PluginService } from "./server";
+import { sidecarPatch, stableJson, type SidecarWish } from "./sidecarPatch";
+
+const KINDS = [
+  { group: "", kind: "Pod", operations: ["CREATE", "EVALUATE"] },
+  { group: "batch", kind: "Job", operations: ["CREATE"] },
+] as const;
+/** Jobs whose main container bears the role's name. A replica that joins copies from the primary and needs no archive. */
+const RECOVERY_ROLES = ["full-recovery", "snapshot-recovery"];
+
+export function lifecycleService(image: string | undefined, ctx: Context): PluginService {
+  return {
+    name: "lifecycle",
+    methods: {
+      GetCapabilities: () => lifecycleCapabilities(KINDS),
+      LifecycleHook: (request: LifecycleRequest) => {
+        const cluster = parseObject(request.cluster_definition, "cluster");
+        const object = parseObject(request.object_definition, "object");
+        const wanted = findWish(cluster, object, request.operation_type?.type, image);
+        const operations = wanted === null ? [] : sidecarPatch(cluster, object, wanted.mainName, wanted.wish);
+        if (operations.length > 0)
+          ctx.log.detail(`${textAt(object, "kind")} ${textAt(object, "metadata", "name")}: ${operations.length} change(s) for ${wanted?.wish.mode}`);
+        return patchAnswer(operations, stableJson(operations));
+      },
+    },
+  };
+}
+
+function findWish(
+  cluster: JsonObject,
+  object: JsonObject,
+  operation: string | undefined,
+  image: string | undefined,
+): { readonly mainName: string; readonly wish: SidecarWish } | null {
+  if (operation !== "TYPE_CREATE" && operation !== "TYPE_EVALUATE") return null;
+  if (textAt(object, "kind") === "Job") {
+    const role = labelOf(at(object, "spec", "template"), "/jobRole") ?? labelOf(object, "/jobRole");
+    const parameters = findSourceParameters(cluster);
+    if (role === undefined || !RECOVERY_ROLES.includes(role) || parameters === null) return null;
+    return { mainName: role, wish: { mode: "restore", parameters, image } };
+  }
+  const parameters = findOwnParameters(cluster);
+  if (textAt(object, "kind") !== "Pod" || parameters === null || labelOf(object, "/podRole") !== "instance") return null;
+  return { mainName: "postgres", wish: { mode: "instance", parameters, image } };
+}
+
+/** By the end of the label's name: forks of the operator have another domain. */
+function labelOf(object: Parameters<typeof at>[0], suffix: string): string | undefined {
+  const labels = at(object, "metadata", "labels");
+  if (!isObject(labels)) return undefined;
+  const found = Object.keys(labels)
+    .sort()
+    .find((name) => name.endsWith(suffix));
+  return found === undefined ? undefined : textAt(labels, found);
+}

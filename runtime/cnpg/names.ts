@@ -1,0 +1,27 @@
+/** Names that the operator's side, the sidecars and their files agree on. */
+
+/** The plugin's name: in `spec.plugins`, the Service's label and the socket. */
+export const PLUGIN_NAME = "pgbackstop";
+/** The container in pods of instances and recovery jobs; the operator finds missing sidecars by it. */
+export const SIDECAR_NAME = "plugin-pgbackstop";
+/** Where the instance manager looks for sockets; every entry is a plugin of that name. */
+export const SOCKET_DIRECTORY = "/plugins";
+/** File in the ConfigMap of the runtime. */
+export const BUNDLE_FILE = "runtime.cjs.gz";
+
+/** The sidecar's own files. */
+export const PLACES = {
+  bundle: "/pgbackstop/bundle",
+  config: "/pgbackstop/config",
+  include: "/pgbackstop/conf.d",
+  secrets: "/pgbackstop/secrets",
+  claims: "/pgbackstop/claims",
+  /** Gone with the pod: the unpacked program, locks, the heartbeat. */
+  run: "/pgbackstop/run",
+} as const;
+
+/** Written by the sidecar while calls on its socket are answered: seconds since 1970 of the last one. */
+export const HEARTBEAT_FILE = `${PLACES.run}/alive`;
+export const HEARTBEAT_AGE_MAX_S = 15;
+/** Note of a backup: the Backup object that asked for it. */
+export const BACKUP_UID_NOTE = "cnpg-backup-uid";

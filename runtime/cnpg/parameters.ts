@@ -1,0 +1,112 @@
+/**
+ * The plugin's parameters, as they stand in `spec.plugins[].parameters` and `externalClusters[].plugin.parameters`: texts, checked here and
+ * nowhere else. Pure. An unknown one is refused: a mistyped name would leave a cluster without what was meant.
+ */
+import { fail } from "../base/errors";
+import type { Parameters } from "./cluster";
+
+export interface PluginParameters {
+  readonly stanza: string;
+  /** ConfigMap with `pgbackrest.conf`, and `pgbackstop.json` when there is one. */
+  readonly configMap: string;
+  /** ConfigMap with the runtime. */
+  readonly bundle: string;
+  /** Image of Node. */
+  readonly image: string;
+  /** Secret of each repository, by `repo1`, …, ascending. */
+  readonly secrets: readonly { readonly repo: string; readonly name: string }[];
+  /** Secret whose `*.conf` files are read after pgbackrest.conf. */
+  readonly secretConf: string | undefined;
+  /** Claims that are mounted below {@link PLACES.claims}, ascending. */
+  readonly claims: readonly string[];
+  readonly backupType: BackupTypeWish;
+  readonly fullEveryDays: number;
+  /** Names and quantities of `resources`, as they were written. */
+  readonly requests: Readonly<Record<string, string>>;
+  readonly limits: Readonly<Record<string, string>>;
+}
+
+export const BACKUP_TYPES = ["auto", "full", "diff", "incr"] as const;
+export type BackupTypeWish = (typeof BACKUP_TYPES)[number];
+
+const RESOURCES = {
+  cpuRequest: ["requests", "cpu"],
+  memoryRequest: ["requests", "memory"],
+  cpuLimit: ["limits", "cpu"],
+  memoryLimit: ["limits", "memory"],
+} as const;
+const KNOWN = ["stanza", "configMap", "bundle", "image", "secretConf", "claims", "backupType", "fullEveryDays", ...Object.keys(RESOURCES)];
+const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret$/;
+/** Names of Kubernetes objects. */
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const FULL_EVERY_DAYS = 7;
+
+/** @throws optionInvalid, optionInvalidValue, optionRequired, with the parameter's name */
+export function readParameters(given: Parameters, defaults: { readonly clusterName: string; readonly image: string | undefined }): PluginParameters {
+  for (const name of Object.keys(given).sort()) {
+    if (KNOWN.includes(name) || REPO_SECRET.test(name)) continue;
+    throw fail("optionInvalid", `plugin parameter '${name}' is unknown`, {
+      hint: `parameters are ${[...KNOWN, "repo1Secret, repo2Secret, …"].join(", ")}.`,
+    });
+  }
+  const image = given["image"] ?? defaults.image;
+  if (image === undefined || image === "") throw required("image", "an image of Node by its digest");
+  const resources = { requests: {} as Record<string, string>, limits: {} as Record<string, string> };
+  for (const [name, [kind, resource]] of Object.entries(RESOURCES)) if (given[name] !== undefined) resources[kind][resource] = given[name];
+  return {
+    stanza: stanzaOf(given["stanza"] ?? defaults.clusterName),
+    configMap: objectName(given, "configMap", "a ConfigMap with pgbackrest.conf"),
+    bundle: objectName(given, "bundle", "the ConfigMap with the runtime"),
+    image,
+    secrets: Object.keys(given)
+      .flatMap((name) => REPO_SECRET.exec(name)?.[1] ?? [])
+      .sort((left, right) => Number(left.slice(4)) - Number(right.slice(4)))
+      .map((repo) => ({ repo, name: objectName(given, `${repo}Secret`, "a Secret") })),
+    secretConf: given["secretConf"] === undefined ? undefined : objectName(given, "secretConf", "a Secret"),
+    claims: claimsOf(given["claims"] ?? ""),
+    backupType: backupTypeOf("backupType", given["backupType"] ?? "auto"),
+    fullEveryDays: daysOf(given["fullEveryDays"]),
+    ...resources,
+  };
+}
+
+/** @throws optionInvalidValue */
+export function backupTypeOf(name: string, text: string): BackupTypeWish {
+  const type = BACKUP_TYPES.find((word) => word === text);
+  if (type === undefined) throw invalid(name, text, BACKUP_TYPES.join(", "));
+  return type;
+}
+
+/** `name,name`: in whatever order they were written. */
+function claimsOf(text: string): readonly string[] {
+  const names = text.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]));
+  for (const name of names) if (!OBJECT_NAME.test(name)) throw invalid("claims", text, "names of claims, with commas between them");
+  return [...new Set(names)].sort();
+}
+
+function daysOf(text: string | undefined): number {
+  if (text === undefined) return FULL_EVERY_DAYS;
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw invalid("fullEveryDays", text, "a whole number of days");
+  return Number(text);
+}
+
+function stanzaOf(text: string): string {
+  if (text === "" || text === "." || text === ".." || !/^[A-Za-z0-9][-A-Za-z0-9_.]*$/.test(text))
+    throw invalid("stanza", text, "letters, digits, - _ .");
+  return text;
+}
+
+function objectName(given: Parameters, name: string, what: string): string {
+  const text = given[name];
+  if (text === undefined || text === "") throw required(name, what);
+  if (!OBJECT_NAME.test(text)) throw invalid(name, text, "the name of an object in the cluster's namespace");
+  return text;
+}
+
+function required(name: string, what: string): Error {
+  return fail("optionRequired", `plugin parameter '${name}' is required: ${what}`);
+}
+
+function invalid(name: string, text: string, allowed: string): Error {
+  return fail("optionInvalidValue", `'${text}' is not allowed for plugin parameter '${name}'; allowed: ${allowed}`);
+}

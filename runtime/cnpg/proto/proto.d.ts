@@ -1,0 +1,6 @@
+/** A `.proto` file as the build and the tests give it: parsed, in protobufjs' JSON form. */
+declare module "*.proto" {
+  import type { INamespace } from "protobufjs";
+
+  export const root: INamespace;
+}

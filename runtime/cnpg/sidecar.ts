@@ -1,0 +1,45 @@
+/** What both sidecars do around their services: listen, tell that they live, and end without leaving work undone. */
+import type { Context } from "../base/context";
+import type { CommandHost } from "../commands/host";
+import { beatForever } from "./heartbeat";
+import { type PluginService, servePluginSocket } from "./server";
+
+/** How long what is under way may take once the pod ends; the pod's own period may be shorter. */
+const DRAIN_MS = 9 * 60_000;
+
+export interface Sidecar {
+  readonly services: readonly PluginService[];
+  /** Lets arrive what is on its way until `signal` aborts. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+/** Serves until the process is told to end. */
+export async function serveSidecar(host: CommandHost, { services, close }: Sidecar): Promise<0> {
+  const { ctx, config } = host;
+  const { socket, heartbeatFile } = config.plugin;
+  // What is under way when the pod ends is finished first: nothing of it sees that signal.
+  const own: Context = { ...ctx, signal: new AbortController().signal };
+  const server = await servePluginSocket(socket, services, own);
+  ctx.log.info(`plugin listens on '${socket}'`);
+  const ending = new AbortController();
+  const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
+  await aborted(ctx.signal);
+  const enough = new AbortController();
+  const drained = new AbortController();
+  ctx.clock.sleep(DRAIN_MS, drained.signal).then(
+    () => enough.abort(),
+    () => {},
+  );
+  await Promise.all([server.close(enough.signal), close(enough.signal)]);
+  ending.abort();
+  drained.abort();
+  await beat;
+  return 0;
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,112 @@
+/**
+ * WAL: what PostgreSQL hands to the instance manager goes to every repository, and what a recovery asks for comes from whichever has it.
+ *
+ * CloudNativePG 1.30 does not look at the code of an error, and PostgreSQL takes any failure of a restore for the end of the archive. A
+ * recovery job therefore gets an error only for what no waiting mends; a standby, which asks again by itself and may be waiting to be
+ * promoted, gets an answer soon whatever the repositories do.
+ */
+import { rename, rm } from "node:fs/promises";
+import { dirname, isAbsolute } from "node:path";
+import type { GetService } from "../archiver/getService";
+import type { WalService } from "../archiver/walService";
+import type { Context } from "../base/context";
+import { fail, toBackupError } from "../base/errors";
+import { repoErrorLine } from "../operations/results";
+import { callCapabilities } from "./answers";
+import type { WalArchiveRequest, WalRestoreRequest } from "./messages";
+import { NotFound, type PluginService } from "./server";
+
+export interface WalParts {
+  readonly dataDirectory: string;
+  /** Null beside a recovery job: it archives nothing. */
+  readonly push: { readonly wal: Pick<WalService, "push" | "walDirectory">; prepare(request: WalArchiveRequest): Promise<void> } | null;
+  readonly gets: Pick<GetService, "get">;
+}
+
+/** Of a standby's question. The instance manager gives up after more. */
+const STANDBY_ANSWER_MS = 10_000;
+const STANDBY_DOUBT_MS = 3000;
+/** Of a recovery job's: longer than any outage that somebody would sit out. */
+const RECOVERY_DOUBT_MS = 24 * 3600_000;
+const WAL_NAME = /^[0-9A-F]{8}(\.history|[0-9A-F]{16}(\.partial|\.[0-9A-F]{8}\.backup)?)$/;
+
+export function walService(parts: WalParts, ctx: Context): PluginService {
+  return {
+    name: "wal",
+    methods: {
+      GetCapabilities: () => callCapabilities(parts.push === null ? ["RESTORE_WAL"] : ["ARCHIVE_WAL", "RESTORE_WAL"]),
+      Archive: (request: WalArchiveRequest) => archive(parts, request, ctx),
+      Restore: (request: WalRestoreRequest, signal) => restore(parts, request, signal, ctx),
+    },
+  };
+}
+
+async function archive({ dataDirectory, push }: WalParts, request: WalArchiveRequest, ctx: Context): Promise<object> {
+  if (push === null) throw fail("featureNotSupported", "a recovery job archives no WAL");
+  const path = pathIn(dataDirectory, request.source_file_name);
+  const walName = path.slice(path.lastIndexOf("/") + 1);
+  if (dirname(path) !== push.wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${push.wal.walDirectory}'`);
+  await push.prepare(request);
+  const { answer, warnings } = await push.wal.push(walName);
+  if (answer.error !== null) throw answer.error;
+  for (const warning of warnings) ctx.log.warn(warning);
+  for (const result of answer.results) {
+    if (result.ok || warnings.length > 0) continue;
+    ctx.log.warn(
+      `${repoErrorLine(result.repoKey, result.error)}\n${walName} is owed to repo${result.repoKey}: it follows when the repository is back`,
+    );
+  }
+  ctx.log.info(`archived ${walName}`);
+  return {};
+}
+
+/** @throws NotFound when every repository has said that it does not have the file */
+async function restore(parts: WalParts, request: WalRestoreRequest, signal: AbortSignal, ctx: Context): Promise<object> {
+  const { source_wal_name: walName } = request;
+  if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is no name of a WAL file`);
+  const destination = pathIn(parts.dataDirectory, request.destination_file_name);
+  // Under a name of its own until it is whole and still wanted: the caller may ask for another file at the same place meanwhile.
+  const fetched = `${destination}.pgbackstop-${Buffer.from(ctx.random.bytes(4)).toString("hex")}`;
+  const isJob = parts.push === null;
+  const wish = { ahead: request.mode !== "MODE_REWIND", timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS };
+  const get = parts.gets.get(walName, fetched, wish);
+  try {
+    const isFound = await before(get, isJob ? RECOVERY_DOUBT_MS : STANDBY_ANSWER_MS, signal, walName, ctx);
+    if (!isFound) throw new NotFound(`${walName} is in no repository`);
+    await rename(fetched, destination);
+    return {};
+  } catch (error) {
+    void removeWhenDone(get, fetched);
+    throw error;
+  }
+}
+
+/** What still comes is no longer wanted. */
+async function removeWhenDone(fetching: Promise<boolean>, path: string): Promise<void> {
+  await fetching.catch(() => false);
+  await rm(path, { force: true }).catch(() => {});
+}
+
+/** What `promise` gives, unless the time is over or the caller gone. @throws archiveTimeout (82), retryable; term (63) */
+async function before<T>(promise: Promise<T>, timeoutMs: number, gone: AbortSignal, walName: string, ctx: Context): Promise<T> {
+  const done = new AbortController();
+  const watch = AbortSignal.any([gone, done.signal]);
+  const late = ctx.clock.sleep(timeoutMs, watch).then((): never => {
+    throw fail("archiveTimeout", `no repository gave ${walName} within ${timeoutMs}ms`, { retryable: true });
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } catch (error) {
+    throw gone.aborted ? toBackupError(gone.reason, "term") : error;
+  } finally {
+    done.abort();
+    late.catch(() => {});
+  }
+}
+
+/** PostgreSQL's paths are relative to its data directory. @throws optionInvalidValue (32) */
+function pathIn(dataDirectory: string, path: string): string {
+  const full = isAbsolute(path) ? path : `${dataDirectory}/${path}`;
+  if (full.startsWith(`${dataDirectory}/`) && !full.split("/").includes("..")) return full;
+  throw fail("optionInvalidValue", `'${path}' is not in the data directory '${dataDirectory}'`);
+}
