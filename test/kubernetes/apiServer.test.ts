@@ -7,6 +7,7 @@ import { RepositorySecret } from "../../components/credentials/repositorySecret"
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
 import { apiServerParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 
@@ -45,7 +46,7 @@ describe("a real API server", async () => {
   let server: ApiServer;
   beforeAll(async () => {
     server = await startApiServer(parts);
-    await server.define("cnpg", "barman-cloud", "external-secrets");
+    await server.define(["cnpg", "barman-cloud", "external-secrets"], [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")]);
   });
   afterAll(() => server?.stop());
 
@@ -82,5 +83,21 @@ describe("a real API server", async () => {
     expect(await server.kubectl.refusal([cluster({ name: "toy.example", isWalArchiver: true })])).toContain(".spec.plugins[0].isWalArchiver");
     expect(await server.kubectl.refusal([store({ wal: { compresion: "gzip" } })])).toContain(".spec.configuration.wal.compresion");
     expect(await server.kubectl.refusal([store({ wal: { compression: "zip" } })])).toContain("Unsupported value");
+  });
+
+  test("knows both generations of Dalibo's objects as they are documented", async () => {
+    const b2 = { bucket: "orders", endpoint: "s3.example.com", region: "eu", repoPath: "/orders", verifyTLS: true };
+    const dalibo = (kind: string, spec: object): object => ({
+      apiVersion: "pgbackrest.dalibo.com/v1",
+      kind,
+      metadata: { name: "orders", namespace: "default" },
+      spec,
+    });
+    const stanza = dalibo("Stanza", { stanzaConfiguration: { name: "orders", s3Repositories: [b2] } });
+    const repository = dalibo("Repository", { repoConfiguration: { stanza: "orders", s3Repositories: [b2] } });
+    const config = dalibo("PluginConfig", { storageConfig: { storageClass: "default", size: "1Gi" } });
+    expect(await server.kubectl.refusal([stanza, repository, config])).toBe("");
+    const old = dalibo("Stanza", { repoConfiguration: { stanza: "orders", s3Repositories: [b2] } });
+    expect(await server.kubectl.refusal([old])).toContain(".spec.repoConfiguration: field not declared in schema");
   });
 });

@@ -1,6 +1,6 @@
 /**
  * Manifests that other projects publish, out of their Go modules: the operator of CloudNativePG with its definitions of custom resources
- * (CRDs), and the definitions of Barman's plugin and of the External Secrets Operator.
+ * (CRDs), and the definitions of Barman's plugin, of the External Secrets Operator, of snapshots and of Prometheus.
  *
  * They are fetched by Go's own client in exact versions, checked against their sums, and kept in the cache; nothing of them is in this
  * project. Dalibo's plugin is in no module that the module proxy has: its definitions cannot be had this way.
@@ -56,16 +56,34 @@ const SOURCES = {
       "config/crds/bases/external-secrets.io_clustersecretstores.yaml": "definitions/clustersecretstores.yaml",
     },
   }),
+  prometheus: () => ({
+    module: "github.com/prometheus-operator/prometheus-operator",
+    version: "v0.92.0",
+    sum: "h1:tAbsod3+9sQsxDeAvLP27dAe9terToht5M+YdDwLGP0=",
+    files: {
+      "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml": "definitions/podmonitors.yaml",
+      "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml": "definitions/prometheusrules.yaml",
+    },
+  }),
+  snapshots: () => ({
+    module: "github.com/kubernetes-csi/external-snapshotter/client/v8",
+    version: "v8.6.0",
+    sum: "h1:FtGewu2k6HWw6evLGXY8JqUZ9eHpti1kd3e4amj+ilA=",
+    files: { "config/crd": "definitions" },
+  }),
 } as const satisfies Readonly<Record<string, () => Source>>;
 
 /** Everything, fetched where it is not in the cache; or why it cannot be had. */
 export async function findManifests(): Promise<Manifests | { readonly missing: string }> {
   try {
     const cnpg = await ensureSource("cnpg");
+    const definitionsOf = async (name: DefinitionSource): Promise<string> => join(await ensureSource(name), "definitions");
     const definitions = {
-      cnpg: join(cnpg, "definitions"),
-      "barman-cloud": join(await ensureSource("barman-cloud"), "definitions"),
-      "external-secrets": join(await ensureSource("external-secrets"), "definitions"),
+      cnpg: await definitionsOf("cnpg"),
+      "barman-cloud": await definitionsOf("barman-cloud"),
+      "external-secrets": await definitionsOf("external-secrets"),
+      prometheus: await definitionsOf("prometheus"),
+      snapshots: await definitionsOf("snapshots"),
     };
     return { operator: join(cnpg, "operator.yaml"), definitions };
   } catch (error) {

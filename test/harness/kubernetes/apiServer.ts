@@ -17,8 +17,8 @@ export interface ApiServer {
   readonly url: string;
   /** Kept after the end, until the next one of the same name. */
   readonly logFolder: string;
-  /** Makes custom resources known; ready when the server serves them. */
-  define(...sources: readonly DefinitionSource[]): Promise<void>;
+  /** Makes custom resources known, by published definitions or doubles of such; ready when the server serves them. */
+  define(sources: readonly DefinitionSource[], doubles?: readonly object[]): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -38,9 +38,7 @@ export async function startApiServer(parts: ApiServerParts, name = "api-server")
       kubectl,
       url,
       logFolder,
-      define: async (...sources) => {
-        await defineResources(kubectl, parts, sources);
-      },
+      define: (sources, doubles = []) => define(kubectl, parts, sources, doubles),
       stop: async () => {
         forget();
         await stop();
@@ -53,9 +51,13 @@ export async function startApiServer(parts: ApiServerParts, name = "api-server")
   }
 }
 
-/** Applies definitions of custom resources and waits until the server serves them. */
-export async function defineResources(kubectl: Kubectl, { manifests }: ApiServerParts, sources: readonly DefinitionSource[]): Promise<void> {
-  const folders = sources.map((source) => manifests.definitions[source]);
-  await kubectl.applyFiles(...folders);
-  await kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", ...folders.flatMap((folder) => ["-f", folder])]);
+async function define(
+  kubectl: Kubectl,
+  { manifests }: ApiServerParts,
+  sources: readonly DefinitionSource[],
+  doubles: readonly object[],
+): Promise<void> {
+  await kubectl.applyFiles(...sources.map((source) => manifests.definitions[source]));
+  if (doubles.length > 0) await kubectl.apply(doubles);
+  await kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"]);
 }

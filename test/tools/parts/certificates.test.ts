@@ -12,7 +12,7 @@ let folder = "";
 let files: CertificateFiles;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "pgb-cert-"));
-  files = makeCertificates(folder, ["bucket.localhost"]);
+  files = makeCertificates(folder, ["bucket.localhost", "10.244.0.1"]);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -41,7 +41,9 @@ describe("certificates", () => {
     expect(server.ca).toBe(false);
     expect(server.checkIssued(authority)).toBe(true);
     expect(server.verify(authority.publicKey)).toBe(true);
-    expect(server.subjectAltName).toBe("DNS:localhost, DNS:bucket.localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1");
+    expect(server.subjectAltName).toBe(
+      "DNS:localhost, DNS:bucket.localhost, IP Address:10.244.0.1, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1",
+    );
     expect(server.verify(new X509Certificate(readFileSync(files.otherCaFile)).publicKey)).toBe(false);
   });
 
