@@ -68,13 +68,14 @@ describe("TLS", () => {
   afterAll(() => server.remove());
 
   test("an authority that is not known here is refused at once", async () => {
-    const startedMs = performance.now();
+    const pausesMs: number[] = [];
+    const sleep = async (durationMs: number): Promise<void> => void pausesMs.push(durationMs);
     for (const caFile of [server.certificates.otherCaFile, undefined]) {
       const { caFile: _own, ...rest } = s3Repo(server).s3 ?? {};
       const storage = openStorage(
         { ...s3Repo(server), s3: { ...(rest as S3Config), ...(caFile === undefined ? {} : { caFile }) } },
         {
-          clock: systemClock,
+          clock: { ...systemClock, sleep },
           random: systemRandom,
           signal: new AbortController().signal,
           ioTimeoutMs: 20_000,
@@ -93,7 +94,7 @@ describe("TLS", () => {
       }
       await storage.close();
     }
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    expect(pausesMs, "pauses between tries").toEqual([]);
   });
 
   test("a certificate for another name is refused, whatever the Host header says", async () => {
@@ -256,7 +257,8 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     } finally {
       server.resume();
     }
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    // The client's own limit is minutes.
+    expect(performance.now() - startedMs).toBeLessThan(60_000);
   });
 
   test("an abort ends a request that hangs", async () => {

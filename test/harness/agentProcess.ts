@@ -86,22 +86,26 @@ export class AgentProcess {
     const own = [runtime.file, `--config-path=${configPath}`, `--stanza=${stanza}`, "--log-level-console=detail", ...args, "agent"];
     const options = { user: this.#user, cwd: place.folder, logFile: this.logFile };
     writeFileSync(this.logFile, "", { flag: "a" });
+    const before = this.log().length;
     giveTo(this.logFile, this.#user);
     this.#process =
       activated === true
         ? await start("perl", ["-MSocket", "-MPOSIX", "-e", ACTIVATE, place.socket, this.#pidFile, runtime.node, ...own], options)
         : await start(runtime.node, [...own.slice(0, -1), `--agent-socket=${place.socket}`, "agent"], options);
     const started = this.#process;
+    // The socket of a killed one is there still.
+    const listens = (): boolean => (activated === true ? existsSync(place.socket) : this.log().includes("agent listens on", before));
     await waitFor("the agent's socket", 30_000, async () => {
       if (!started.isRunning()) throw new Error(`the agent ended while starting\n${this.log().slice(-2000)}`);
-      return existsSync(place.socket) ? true : null;
+      return listens() ? true : null;
     });
   }
 
   /** Of the agents that the socket has started so far. */
   activatedPids(): number[] {
     if (!existsSync(this.#pidFile)) return [];
-    return readFileSync(this.#pidFile, "utf8").trim().split("\n").map(Number);
+    // A line that is being written is none yet.
+    return readFileSync(this.#pidFile, "utf8").split("\n").slice(0, -1).map(Number);
   }
 
   /** Ends it; the exit code. What holds the socket cannot end its agent when it is killed: that is done here. */

@@ -2,7 +2,7 @@
  * `archive-async` on stock's spool: a host moves from stock to ours and back while PostgreSQL writes, WAL segments of 64 MiB pass in bounded
  * memory, and a queue that is too long drops only what no repository takes.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
@@ -55,7 +55,7 @@ describe("archive-async", async () => {
     for (const program of ["ours", "stock", "ours", "stock", "ours"] as const) {
       await archiveBy(program);
       const count = names.length;
-      await waitFor("more segments", 30_000, async () => (names.length >= count + 6 ? true : null));
+      await waitFor("more segments", 60_000, async () => (names.length >= count + 6 ? true : null));
     }
     stop = true;
     await load;
@@ -76,8 +76,9 @@ describe("archive-async", async () => {
       writeFileSync(join(out, name), text);
       giveTo(join(out, name), bed.cluster.user);
     };
-    // Nobody asks for what comes now but this test.
+    // Nobody asks for what comes now but this test, and nobody is still at work.
     await bed.cluster.alterSystem({ archive_command: "false # pgbackrest" });
+    await waitFor("the end of what archives in the background", 60_000, async () => (isArchiving(bed) ? null : true));
     const [first = "", second = "", third = ""] = await writeSegments(bed, 3);
     put(`${first}.ok`, "");
     put(`${second}.error`, "25\nan old failure");
@@ -110,7 +111,7 @@ describe("archive-async", async () => {
       return by === "ours" ? bed.ours(words) : bed.stock(stock, words);
     };
     expect(await get(names[0] ?? "")).toMatchObject({ exitCode: 0 });
-    await waitFor("segments ahead", 20_000, async () =>
+    await waitFor("segments ahead", 60_000, async () =>
       readdirSync(inPath).filter((name) => /^[0-9A-F]{24}$/.test(name)).length >= 3 ? true : null,
     );
     expect((await get(names[1] ?? "")).stdout).toContain("asynchronously");
@@ -159,6 +160,18 @@ describe("archive-async", async () => {
     await bed.oursOk(["heal"]);
   });
 });
+
+/** True while a process of either program pushes WAL of this bed. */
+function isArchiving(bed: TestBed): boolean {
+  const lines = readdirSync("/proc").map((name) => {
+    try {
+      return /^\d+$/.test(name) ? readFileSync(`/proc/${name}/cmdline`, "utf8") : "";
+    } catch {
+      return "";
+    }
+  });
+  return lines.some((line) => line.includes(bed.folder) && line.includes("archive-push"));
+}
 
 /** Names of the segments that a repository on this machine holds, ascending. */
 function storedSegments(bed: TestBed, key: number): string[] {

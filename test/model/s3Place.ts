@@ -13,7 +13,7 @@ import { Secret } from "../../runtime/base/secret";
 import { S3Storage } from "../../runtime/storage/s3/client";
 import { findQuirks } from "../../runtime/storage/s3/quirks";
 import type { Storage } from "../../runtime/storage/storage";
-import { S3Server } from "../../tools/parts/s3Server";
+import { freePort, S3Server } from "../../tools/parts/s3Server";
 import { errorBody } from "../harness/s3Double";
 
 /** `refused`: nobody listens. `torn`: half an answer. `lost`: done, but the connection ends instead of an answer. */
@@ -34,12 +34,13 @@ export class S3Place {
   readonly met = new Map<Outage, number>();
   readonly #agent: Agent;
   readonly #door: Server;
-  #port = 0;
+  readonly #port: number;
   #outage: Outage | null = null;
   #left = 0;
 
-  private constructor(server: S3Server) {
+  private constructor(server: S3Server, port: number) {
     this.server = server;
+    this.#port = port;
     this.#agent = new Agent({ keepAlive: true, ca: readFileSync(server.caFile), maxSockets: 64 });
     this.#door = createServer((incoming, outgoing) => {
       const parts: Buffer[] = [];
@@ -50,7 +51,7 @@ export class S3Place {
   }
 
   static async create(kind: "versitygw" | "s3rver"): Promise<S3Place> {
-    const place = new S3Place(await S3Server.create({ kind }));
+    const place = new S3Place(await S3Server.create({ kind }), await freePort());
     await place.#listen();
     return place;
   }
@@ -108,8 +109,6 @@ export class S3Place {
     return new Promise((resolve, reject) => {
       this.#door.once("error", reject);
       this.#door.listen(this.#port, "127.0.0.1", () => {
-        const address = this.#door.address();
-        this.#port = typeof address === "object" && address !== null ? address.port : 0;
         this.#door.off("error", reject);
         resolve();
       });

@@ -4,7 +4,7 @@
  * Both are processes of their own, can be stopped and started again with the same data on the same port, and listen on 127.0.0.1 only;
  * clients use the name `localhost`, which is in their certificate.
  */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -211,16 +211,28 @@ export class S3Server {
   }
 }
 
-/** A port on 127.0.0.1 that nothing listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** Below what systems give to outgoing connections: none of these takes the port of a server that is not up yet, or down for a while. */
+const FIRST_PORT = 20_000;
+const PORT_COUNT = 12_000;
+const PORT_TRIES = 200;
+const given = new Set<number>();
+
+/** A port on 127.0.0.1 that nothing listens on; this process gets each one once. */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < PORT_TRIES; attempt++) {
+    const port = FIRST_PORT + randomInt(PORT_COUNT);
+    if (given.has(port) || !(await canListen(port))) continue;
+    given.add(port);
+    return port;
+  }
+  throw new Error(`no port from ${FIRST_PORT} on is free on 127.0.0.1`);
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }
 
