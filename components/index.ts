@@ -12,6 +12,38 @@ export {
 export { type ExternalSecretArgs, type NewSecret, RepositorySecret, type RepositorySecretArgs } from "./credentials/repositorySecret";
 export { SharedExternalSecret, type SharedExternalSecretArgs } from "./credentials/sharedExternalSecret";
 export {
+  BackupTarget,
+  type BootstrapArgs,
+  type ClusterBackupArgs,
+  type ClusterDrillArgs,
+  ClusterEngine,
+  type ClusterOverrides,
+  type ClusterRepositoryArgs,
+  type ClusterScheduleArgs,
+  type ClusterSchedules,
+  type CnpgClusterArgs,
+  type ExtensionArgs,
+  type ImageCatalogArgs,
+  type ImportArgs,
+  type InitdbArgs,
+  type KeyRef,
+  type MonitoringArgs,
+  OwnerReference,
+  type PluginRef,
+  type PoolerArgs,
+  type RecoveryArgs,
+  type RecoveryTargetArgs,
+  type ResourcesArgs,
+  type RoleArgs,
+  type SnapshotArgs,
+  type SnapshotSourceArgs,
+  StanzaKind,
+  type TablespaceArgs,
+  type VolumeArgs,
+} from "./databases/cnpgArgs";
+export { CnpgCluster } from "./databases/cnpgCluster";
+export { CnpgPlugin, type CnpgPluginArgs } from "./databases/cnpgPlugin";
+export {
   Acknowledge,
   type AcknowledgeArgs,
   type BackupScheduleArgs,

@@ -31,10 +31,20 @@ export const CHILD_ROLES = {
   secret: "secret",
   command: "command",
   readerToken: "reader-token",
+  runtime: "runtime",
+  serverCertificate: "server-certificate",
+  clientCertificate: "client-certificate",
+  serverSecret: "server-tls",
+  clientSecret: "client-tls",
   guard: "guard",
 } as const;
 
 /** `orders-key-passphrase`. */
 export function childName(name: string, role: keyof typeof CHILD_ROLES): string {
   return `${name}-${CHILD_ROLES[role]}`;
+}
+
+/** The child of an object that render/ made, by its role there: `orders-schedule-full`. */
+export function renderedName(name: string, role: string): string {
+  return `${name}-${role}`;
 }

@@ -25,6 +25,15 @@ export function declareKubernetes(name: string, object: KubernetesObject, opts: 
   return new DeclaredResource(`kubernetes:${group}:${object.kind}`, name, { ...object }, pulumi.mergeOptions(own, opts));
 }
 
+/**
+ * Lays fields over an object that others own, by server-side apply with a manager of its own: `kubernetes:postgresql.cnpg.io/v1:ClusterPatch`,
+ * as `CustomResourcePatch` of `@pulumi/kubernetes` does. Destroying it takes back these fields only.
+ */
+export function declareKubernetesPatch(name: string, object: KubernetesObject, opts: pulumi.CustomResourceOptions): DeclaredResource {
+  const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes") };
+  return new DeclaredResource(`kubernetes:${object.apiVersion}:${object.kind}Patch`, name, { ...object }, pulumi.mergeOptions(own, opts));
+}
+
 /** `command:local:Command`; `outputs` are its properties that are read. */
 export function declareLocalCommand(
   name: string,

@@ -2,8 +2,8 @@
  * Values of a program that may be known now or later. A plan is made twice: at once, with a marker for everything that comes from another
  * resource, and again in the chain of the values. The first decides which children exist and finds mistakes early; the second renders.
  *
- * Each such value has a marker of its own, so that a text made of several of them waits for these alone and one value that is unknown in a
- * preview hides nothing else.
+ * Each such value has a marker of its own, the same wherever it stands, so that a text made of several of them waits for these alone and one
+ * value that is unknown in a preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { isUnknown, unknownMarker, unknownMarkers } from "../plan/unknown";
@@ -15,10 +15,15 @@ export interface KnownPart<T> {
   readonly later: ReadonlyMap<string, pulumi.Output<unknown>>;
 }
 
-/** Takes apart what is plain and what is not. */
-export function splitKnown<T>(value: T): KnownPart<T> {
+/** Takes apart what is plain and what is not. @param firstIndex of the markers, where others are in use already */
+export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
   const later = new Map<string, pulumi.Output<unknown>>();
-  const known = withMarkers(value, later) as pulumi.Unwrap<T>;
+  const markers = new Map<unknown, string>();
+  const known = withMarkers(value, later, (output) => {
+    const marker = markers.get(output) ?? unknownMarker(firstIndex + markers.size);
+    markers.set(output, marker);
+    return marker;
+  }) as pulumi.Unwrap<T>;
   return { value: known, later };
 }
 
@@ -43,15 +48,15 @@ export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";
 }
 
-function withMarkers(value: unknown, later: Map<string, pulumi.Output<unknown>>): unknown {
+function withMarkers(value: unknown, later: Map<string, pulumi.Output<unknown>>, markerOf: (output: unknown) => string): unknown {
   if (pulumi.Output.isInstance(value) || value instanceof Promise) {
-    const marker = unknownMarker(later.size);
-    later.set(marker, pulumi.output(value));
+    const marker = markerOf(value);
+    if (!later.has(marker)) later.set(marker, pulumi.output(value));
     return marker;
   }
-  if (Array.isArray(value)) return value.map((item) => withMarkers(item, later));
+  if (Array.isArray(value)) return value.map((item) => withMarkers(item, later, markerOf));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, later)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, later, markerOf)]));
 }
 
 /** A text that is one marker becomes the value itself, which may be a number; others get the values in the markers' places. */

@@ -1,7 +1,8 @@
 /** The runtime as one file, `dist/runtime.cjs` of this package: what is installed on hosts. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 
 /** Seen from the compiled `dist/components/internal` and from the source. */
 const PLACES = ["../../runtime.cjs", "../../dist/runtime.cjs"];
@@ -18,7 +19,26 @@ export function loadRuntimeBundle(): Uint8Array {
   return readFileSync(runtimeBundlePath());
 }
 
+/** Of each bundle as last read: a digest costs 10 ms, and every host of a program asks for it. */
+const digests = new Map<string, string>();
+
 /** SHA-256 of the bundle, in hexadecimal digits. @throws Error when the package was not built */
 export function runtimeBundleSha256(): string {
-  return createHash("sha256").update(loadRuntimeBundle()).digest("hex");
+  const path = runtimeBundlePath();
+  const { size, mtimeMs, ino } = statSync(path);
+  const key = `${path} ${ino} ${size} ${mtimeMs}`;
+  const digest = digests.get(key) ?? createHash("sha256").update(readFileSync(path)).digest("hex");
+  digests.set(key, digest);
+  return digest;
+}
+
+/** Of each bundle as last packed: it costs a tenth of a second, and every cluster of a program asks for it. */
+const packed = new Map<string, string>();
+
+/** gzip of the bundle in base64, as a ConfigMap has it. @throws Error when the package was not built */
+export function runtimeBundleGzip(): string {
+  const digest = runtimeBundleSha256();
+  const text = packed.get(digest) ?? gzipSync(loadRuntimeBundle(), { level: 9 }).toString("base64");
+  packed.set(digest, text);
+  return text;
 }

@@ -117,6 +117,12 @@ export const FINDINGS = {
   PB099: "error",
   PB100: "error",
   PB101: "warning",
+  PB110: "error",
+  PB111: "error",
+  PB112: "error",
+  PB113: "error",
+  PB114: "error",
+  PB115: "error",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

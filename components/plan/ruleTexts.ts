@@ -201,6 +201,20 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
   ),
   PB101: rule("keys that write, where a host only restores", "who takes that host could destroy the backups", "`readerTarget` of the repository"),
   PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
+  PB110: rule("a name that Kubernetes refuses", "names of pods and Services are made of it", "lower-case letters, digits and hyphens"),
+  PB111: rule(
+    "a version of PostgreSQL that is not backed up, or an image of another one",
+    "the operator reads the version from the tag",
+    "14 to 18, or an image whose tag begins with it",
+  ),
+  PB112: rule(
+    "an archiver for a running cluster of an older operator",
+    "its switchover waits for WAL that nobody archives",
+    "CloudNativePG 1.29.2 or newer",
+  ),
+  PB113: rule("a parameter of PostgreSQL that others decide", "two sources of one setting", "the argument that the message names"),
+  PB114: rule("a beginning of a cluster that cannot be", "it is read once, and cannot be changed later", "what the message names"),
+  PB115: rule("a cold snapshot that stops the database", "nothing can be read or written meanwhile", "hot, from a standby, or `acceptDowntime`"),
 };
 
 /** Null for a code that nobody has described. */

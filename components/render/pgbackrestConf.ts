@@ -14,13 +14,19 @@ type Option = ConfSection["options"][number];
 
 const COMMENT = "Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.";
 
+/** What the file says, wherever PostgreSQL runs. */
+export type ConfPlan = Pick<
+  HostPlan,
+  "stanza" | "repositories" | "directories" | "processMax" | "dataDirectory" | "port" | "socketDirectory" | "databaseUser"
+>;
+
 /** The whole text. @throws BackupError when an option cannot be written */
-export function renderPgbackrestConf(plan: HostPlan): string {
+export function renderPgbackrestConf(plan: ConfPlan): string {
   return renderConf(confSections(plan), COMMENT);
 }
 
 /** The same as structure: `[global]` with the repositories, the stanza's own section with its PostgreSQL. */
-export function confSections(plan: HostPlan): ConfSection[] {
+export function confSections(plan: ConfPlan): ConfSection[] {
   const { directories } = plan;
   const first = plan.repositories[0];
   return [

@@ -5,13 +5,16 @@ import { findCompressType } from "../plan/defaults";
 import { expectFullWithin } from "../plan/expectFull";
 import type { HostPlan, RepositoryPlan } from "../plan/plan";
 
+/** What the file says, wherever PostgreSQL runs. */
+type SettingsPlan = Pick<HostPlan, "acknowledge" | "repositories" | "schedules" | "firstBackup">;
+
 /** The whole text. */
-export function renderSettingsFile(plan: HostPlan): string {
+export function renderSettingsFile(plan: SettingsPlan): string {
   return renderSettings(settingsOf(plan));
 }
 
 /** The same as structure; every repository says its compression, so that adding one does not change what the others get. */
-export function settingsOf(plan: HostPlan): SettingsFile {
+export function settingsOf(plan: SettingsPlan): SettingsFile {
   const { mode, repositories } = plan.acknowledge;
   return {
     version: 1,
@@ -20,7 +23,7 @@ export function settingsOf(plan: HostPlan): SettingsFile {
   };
 }
 
-function repositorySettings(plan: HostPlan, repository: RepositoryPlan): SettingsFileRepo & { readonly compressType: CompressType } {
+function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): SettingsFileRepo & { readonly compressType: CompressType } {
   const quirks = repository.s3?.quirks;
   const compressType = findCompressType(repository.compressType);
   const expectFullWithinS = expectFullWithin(plan, repository);

@@ -134,11 +134,33 @@ export const KUBERNETES: ProviderSchema = {
       secrets: ["data", "stringData"],
       id: objectId,
     },
-    "kubernetes:external-secrets.io/v1:ExternalSecret": {
-      required: ["spec"],
-      optional: ["apiVersion", "kind", "metadata"],
+    "kubernetes:external-secrets.io/v1:ExternalSecret": ofSpec(),
+    "kubernetes:core/v1:ConfigMap": {
+      required: [],
+      optional: ["apiVersion", "kind", "metadata", "data", "binaryData", "immutable"],
+      replaces: ["metadata"],
       id: objectId,
     },
+    "kubernetes:core/v1:Service": ofSpec(),
+    "kubernetes:core/v1:ServiceAccount": {
+      required: [],
+      optional: ["apiVersion", "kind", "metadata", "automountServiceAccountToken"],
+      id: objectId,
+    },
+    "kubernetes:apps/v1:Deployment": ofSpec(),
+    "kubernetes:policy/v1:PodDisruptionBudget": ofSpec(),
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole": ofRights("rules"),
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": ofRights("roleRef", "subjects"),
+    "kubernetes:rbac.authorization.k8s.io/v1:Role": ofRights("rules"),
+    "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": ofRights("roleRef", "subjects"),
+    "kubernetes:postgresql.cnpg.io/v1:Cluster": ofSpec(),
+    "kubernetes:postgresql.cnpg.io/v1:ClusterPatch": ofSpec(),
+    "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup": ofSpec(),
+    "kubernetes:postgresql.cnpg.io/v1:Pooler": ofSpec(),
+    "kubernetes:barmancloud.cnpg.io/v1:ObjectStore": ofSpec(),
+    "kubernetes:pgbackrest.dalibo.com/v1:Stanza": ofSpec(),
+    "kubernetes:pgbackrest.dalibo.com/v1:Repository": ofSpec(),
+    "kubernetes:monitoring.coreos.com/v1:PodMonitor": ofSpec(),
   },
 };
 
@@ -155,6 +177,15 @@ export const COMMAND: ProviderSchema = {
     },
   },
 };
+
+/** Objects that are a `spec`. */
+function ofSpec(): ResourceSchema {
+  return { required: ["spec"], optional: ["apiVersion", "kind", "metadata"], id: objectId };
+}
+
+function ofRights(...fields: string[]): ResourceSchema {
+  return { required: fields, optional: ["apiVersion", "kind", "metadata"], id: objectId };
+}
 
 /** `namespace/name`, as Kubernetes' provider names what it made. */
 function objectId({ metadata }: Values): string {

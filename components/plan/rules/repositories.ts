@@ -14,14 +14,14 @@ const RETENTION_MAX = 9999999;
 export function checkRepositories({ engine, repositories }: DatabasePlan, dataDirectory: string | undefined): Finding[] {
   const row = findEngine(engine);
   return [
-    ...checkRepositoryCount(repositories),
+    ...checkRepositoryCount(repositories, row),
     ...repositories.flatMap((repository) => [...checkRepository(repository, dataDirectory), ...checkEncryption(repository, row)]),
     ...checkSharedPlaces(repositories),
   ];
 }
 
-function checkRepositoryCount(repositories: readonly RepositoryPlan[]): Finding[] {
-  if (repositories.length > 0) return [];
+function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: EngineRow | null): Finding[] {
+  if (repositories.length > 0 || row?.repositoriesMax === 0) return [];
   return [finding("PB002", "repositories", "no repository is given", "set repositories: { repo1: { at: … }, repo2: { at: … } }")];
 }
 

@@ -1,0 +1,240 @@
+/** What the components for clusters have in common: arguments without secrets, keys that reach the namespace, the runtime beside them. */
+import * as pulumi from "@pulumi/pulumi";
+import { RepositorySecret } from "../credentials/repositorySecret";
+import { childName, renderedName } from "../internal/children";
+import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from "../internal/declared";
+import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
+import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
+import { checkClusterFile, type ClusterFile, type ResolvedCluster, resolveClusterFile } from "../plan/clusterFile";
+import type { RepositorySecrets } from "../plan/clusterShape";
+import { findingText } from "../plan/findings";
+import type { EngineContext } from "../render/engines/engine";
+import { bundleConfigMap } from "../render/kubernetesBundle";
+import type { Manifest, RenderedObject } from "../render/kubernetesObjects";
+import { SECRET_KEYS } from "../render/kubernetesSecrets";
+import type { RepositoryTarget, SecretRef } from "../repositories/target";
+import type { ClusterBackupArgs, ClusterRepositoryArgs, KeyRef } from "./cnpgArgs";
+
+/** The keys of one repository, as Secrets in the namespace have them; what comes later is an output. */
+export interface SecretKeyInputs {
+  readonly accessKeyId?: KeyRef;
+  readonly secretAccessKey?: KeyRef;
+  readonly sessionToken?: KeyRef;
+  readonly passphrase?: KeyRef;
+  readonly region?: KeyRef;
+  readonly ca?: KeyRef;
+}
+
+/** Names of what the namespace already has; outputs. */
+export interface RuntimeInputs {
+  readonly configMap: pulumi.Input<string>;
+  readonly image: pulumi.Input<string>;
+}
+
+/** A cluster that is checked now, and again when all values are known. */
+export interface CheckedCluster {
+  readonly known: ResolvedCluster;
+  readonly later: KnownPart<object>["later"];
+  /** Fails where a value that comes later is wrong. */
+  readonly resolved: pulumi.Output<ResolvedCluster>;
+  /** Says warnings, those of later values too. */
+  warn(resource: pulumi.Resource): void;
+}
+
+/**
+ * Resolves and checks at once what is known, and the rest in the chain of the values.
+ * @param title of the component, for errors
+ * @throws InputPropertiesError
+ */
+export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
+  const part = splitKnown(settings);
+  const resolve = (values: unknown): ResolvedCluster => resolveClusterFile(name, values as ClusterFile);
+  const known = resolve(part.value);
+  const findings = checkClusterFile(known, attached);
+  throwErrors(title, findings);
+  const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
+    const resolved = resolve(values);
+    const late = withoutSecretValues(checkClusterFile(resolved, attached), () => checkClusterFile(resolve(open), attached));
+    throwErrors(title, late);
+    return { resolved, late };
+  });
+  const said = new Set(findings.map(findingText));
+  return {
+    known,
+    later: part.later,
+    resolved: checked.apply(({ resolved }) => resolved),
+    warn: (resource) => {
+      logWarnings(findings, resource);
+      checked.apply(({ late }) =>
+        logWarnings(
+          late.filter((found) => !said.has(findingText(found))),
+          resource,
+        ),
+      );
+    },
+  };
+}
+
+/** The arguments without what is secret, as {@link resolveClusterFile} takes them. */
+export function openSettings(args: ClusterBackupArgs): object {
+  const { plugin: _plugin, followRuntime: _follow, repositories, ...others } = args;
+  return { ...others, repositories: openRepositories(repositories) };
+}
+
+/** Of a cipher remains that there is one, of credentials nothing. */
+export function openRepositories(repositories: { readonly [key: string]: ClusterRepositoryArgs }): object {
+  return Object.fromEntries(
+    Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [key, { ...repository, at: openTarget(repository.at) }]),
+  );
+}
+
+function openTarget({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
+  const { credentials, existingSecret, ...bucket } = s3 ?? { credentials: undefined, existingSecret: undefined };
+  const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp ?? { privateKey: undefined };
+  const encrypted = cipher !== undefined || existingSecret?.passphraseKey !== undefined;
+  return {
+    ...target,
+    kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
+    encrypted,
+    ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
+    ...(sftp === undefined ? {} : { sftp: server }),
+  };
+}
+
+/** Where keys are put for one cluster. */
+export interface SecretPlace {
+  /** Of the component. */
+  readonly name: string;
+  /** Begins the names of Secrets. */
+  readonly cluster: string;
+  readonly namespace: pulumi.Input<string>;
+  readonly parent: pulumi.Resource;
+}
+
+/** Makes a Secret for each repository whose keys or passphrase are given, and names those that exist. */
+export function deliverSecrets(place: SecretPlace, repositories: { readonly [key: string]: ClusterRepositoryArgs }): Record<string, SecretKeyInputs> {
+  return Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(place, key, repository)]));
+}
+
+function deliverSecret({ cluster, name, namespace, parent }: SecretPlace, key: string, { at, ca }: ClusterRepositoryArgs): SecretKeyInputs {
+  const existing = at.s3?.existingSecret;
+  const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
+  const made = isMade
+    ? new RepositorySecret(renderedName(name, key), { namespace, secretName: `${cluster}-${key}`, create: { from: at } }, { parent }).ref
+    : undefined;
+  return {
+    ...(existing === undefined ? {} : keysOf(existing, true)),
+    ...(made === undefined ? {} : keysOf(made, at.s3?.credentials !== undefined)),
+    ...(ca === undefined ? {} : { ca }),
+  };
+}
+
+/** @param hasKeys false for a Secret that holds a passphrase only */
+function keysOf(ref: SecretRef, hasKeys: boolean): SecretKeyInputs {
+  const { name } = ref;
+  const keyOf = (key: string | undefined): KeyRef | undefined => (key === undefined ? undefined : { name, key });
+  const entries = {
+    accessKeyId: hasKeys ? { name, key: ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId } : undefined,
+    secretAccessKey: hasKeys ? { name, key: ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey } : undefined,
+    sessionToken: keyOf(ref.sessionTokenKey),
+    passphrase: keyOf(ref.passphraseKey),
+    region: keyOf(ref.regionKey),
+  };
+  return Object.fromEntries(Object.entries(entries).filter(([, entry]) => entry !== undefined));
+}
+
+/**
+ * The runtime as a ConfigMap in the namespace. It stays as it was made until it is told to follow the package: another one restarts every
+ * instance that names it.
+ */
+export function deployRuntime(place: Omit<SecretPlace, "cluster">, owner: string, follow: boolean): RuntimeInputs {
+  const manifest = bundleConfigMap(owner, "", { gzipBase64: runtimeBundleGzip(), sha256: runtimeBundleSha256() });
+  const object = {
+    ...manifest,
+    metadata: { ...manifest.metadata, namespace: place.namespace },
+    // Nothing of it is secret: this keeps a megabyte of text out of what previews print.
+    binaryData: pulumi.secret(manifest["binaryData"]),
+  };
+  const made = declareKubernetes(childName(place.name, "runtime"), object, {
+    parent: place.parent,
+    ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
+  }) as DeclaredResource & { readonly metadata: pulumi.Output<{ readonly name: string }>; readonly data: pulumi.Output<{ readonly image: string }> };
+  return { configMap: made.metadata.name, image: made.data.image };
+}
+
+/** For engines that need none of it. */
+export const NO_RUNTIME: RuntimeInputs = { configMap: "", image: "" };
+
+/** What objects are made of beside the plan: what the namespace already has. */
+export interface RenderInputs {
+  readonly secrets: Readonly<Record<string, SecretKeyInputs>>;
+  /** Of the repositories that the cluster is restored from. */
+  readonly sourceSecrets: Readonly<Record<string, SecretKeyInputs>>;
+  readonly runtime: RuntimeInputs;
+  /** With it, what names the plugin waits for it. */
+  readonly pluginName: pulumi.Input<string> | undefined;
+}
+
+interface PlainInputs {
+  readonly secrets: RepositorySecrets;
+  readonly sourceSecrets: RepositorySecrets;
+  readonly runtime: { readonly configMap: string; readonly image: string };
+  readonly pluginName: string | undefined;
+}
+
+/** Objects of a cluster, from its own context and the one of its source. */
+export type RenderObjects = (resolved: ResolvedCluster, context: EngineContext, sourceContext: EngineContext) => RenderedObject[];
+
+/** Where children go. */
+export interface ChildPlace {
+  readonly name: string;
+  readonly parent: pulumi.Resource;
+}
+
+/** Objects whose texts follow from values in ways that no marker can stand for. */
+const LATE_ROLES: readonly string[] = ["config", "stanza", "object-store", "source-config", "source-stanza", "source-object-store"];
+
+/**
+ * Makes a child of every object that `render` gives. Which objects there are follows from what is known; their fields come when they are.
+ * @param optionsOf more options, by the object's role and what was made before it
+ */
+export function declareObjects(
+  place: ChildPlace,
+  checked: CheckedCluster,
+  inputs: RenderInputs,
+  render: RenderObjects,
+  optionsOf: (role: string, made: ReadonlyMap<string, pulumi.Resource>) => pulumi.CustomResourceOptions,
+): Map<string, pulumi.Resource> {
+  const part = splitKnown<object>(inputs, checked.later.size);
+  const later = new Map([...checked.later, ...part.later]);
+  const outline = renderWith(render, checked.known, part.value as PlainInputs, true);
+  const late = pulumi
+    .all([checked.resolved, pulumi.output<object>(inputs)])
+    .apply(([resolved, values]) => renderWith(render, resolved, values as PlainInputs, false));
+  const made = new Map<string, pulumi.Resource>();
+  for (const { role, manifest } of outline) {
+    const { apiVersion, kind, metadata, ...fields } = manifest;
+    const filled = LATE_ROLES.includes(role)
+      ? Object.fromEntries(Object.keys(fields).map((field) => [field, late.apply((objects) => loadManifest(objects, role)[field])]))
+      : (fillKnown(fields, later) as object);
+    const object = { apiVersion, kind, metadata: fillKnown(metadata, later) as object, ...filled };
+    const options = pulumi.mergeOptions({ parent: place.parent }, optionsOf(role, made));
+    const declare = role === "attachment" ? declareKubernetesPatch : declareKubernetes;
+    made.set(role, declare(renderedName(place.name, role), object, options));
+  }
+  return made;
+}
+
+function renderWith(render: RenderObjects, resolved: ResolvedCluster, inputs: PlainInputs, isOutline: boolean): RenderedObject[] {
+  const { plan, schedules, shape } = resolved;
+  const { pluginName, runtime, secrets, sourceSecrets } = inputs;
+  const context: EngineContext = { plan, shape, schedules, secrets, runtime, pluginName, isOutline };
+  return render(resolved, context, { ...context, secrets: sourceSecrets });
+}
+
+function loadManifest(objects: readonly RenderedObject[], role: string): Manifest {
+  const found = objects.find((object) => object.role === role);
+  if (found === undefined) throw new Error(`${role} is listed but not rendered`);
+  return found.manifest;
+}

@@ -1,0 +1,362 @@
+/**
+ * Arguments of the components for CloudNativePG. Plain values decide which objects exist; the rest may come from other resources. Each field
+ * that is left out is left to CloudNativePG, unless a default is named here.
+ */
+import type * as pulumi from "@pulumi/pulumi";
+import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, ObjectivesArgs, SizingArgs } from "./hostArgs";
+
+/** What moves the bytes of a cluster. */
+export const ClusterEngine = {
+  /** The plugin of this package: one pass into all repositories, failures apart. */
+  Runtime: "runtime",
+  /** Dalibo's plugin with stock pgBackRest. */
+  Pgbackrest: "pgbackrest",
+  /** The Barman Cloud plugin: one bucket, full backups, no encryption of its own. */
+  BarmanCloud: "barman-cloud",
+  /** Snapshots by the storage alone: no archive, no moment between them. */
+  VolumeSnapshot: "volumeSnapshot",
+} as const;
+export type ClusterEngine = (typeof ClusterEngine)[keyof typeof ClusterEngine];
+
+/** Which instance is read for a backup. */
+export const BackupTarget = { Primary: "primary", PreferStandby: "prefer-standby" } as const;
+export type BackupTarget = (typeof BackupTarget)[keyof typeof BackupTarget];
+
+/** What a Backup object is removed with; the backup itself stays. */
+export const OwnerReference = { None: "none", Self: "self", Cluster: "cluster" } as const;
+export type OwnerReference = (typeof OwnerReference)[keyof typeof OwnerReference];
+
+/** The kind by which Dalibo's plugin knows its configuration. */
+export const StanzaKind = {
+  Stanza: "Stanza",
+  /** Before its version 0.0.1. */
+  Repository: "Repository",
+} as const;
+export type StanzaKind = (typeof StanzaKind)[keyof typeof StanzaKind];
+
+/** One key of a Secret or of a ConfigMap in the namespace of the cluster. */
+export interface KeyRef {
+  name: pulumi.Input<string>;
+  key: string;
+}
+
+/** The plugin, as `CnpgPlugin` has installed it. */
+export interface PluginRef {
+  /** Name of the plugin. Waits for it. */
+  name: pulumi.Input<string>;
+}
+
+/** One of the places that backups go to, and how long they stay there. */
+export interface ClusterRepositoryArgs extends HostRepositoryArgs {
+  /** Certificate of the authority that signed the server's, in a Secret. */
+  ca?: KeyRef;
+}
+
+/** When a backup is taken, in UTC: CloudNativePG knows no other zone. */
+export interface ClusterScheduleArgs extends BackupScheduleArgs {
+  /**
+   * Written, and not run.
+   * @default false
+   */
+  suspend?: boolean;
+  /**
+   * Take one as soon as the schedule exists.
+   * @default true for `full`, else false
+   */
+  immediate?: boolean;
+  /** @default `backupTarget` of the cluster */
+  target?: BackupTarget;
+  /** @default "self" */
+  ownerReference?: OwnerReference;
+}
+
+/** Backups by their kind; all repositories get each one. */
+export interface ClusterSchedules {
+  /** Everything. */
+  full?: ClusterScheduleArgs;
+  /** What changed since the last full backup. */
+  diff?: ClusterScheduleArgs;
+  /** What changed since the last backup of any kind. */
+  incr?: ClusterScheduleArgs;
+}
+
+/** Quantities as Kubernetes writes them: `500m`, `256Mi`. */
+export interface ResourcesArgs {
+  cpu?: string;
+  memory?: string;
+  cpuLimit?: string;
+  memoryLimit?: string;
+}
+
+/** Snapshots of the cluster's volumes, beside an engine or as the engine. They lie in the storage of the cluster, and nothing removes them. */
+export interface SnapshotArgs {
+  /** A VolumeSnapshotClass. */
+  className?: pulumi.Input<string>;
+  walClassName?: pulumi.Input<string>;
+  /** By tablespace. */
+  tablespaceClassNames?: { [name: string]: pulumi.Input<string> };
+  /**
+   * False stops the instance for as long as the snapshot takes.
+   * @default true
+   */
+  online?: boolean;
+  /** @default "none" */
+  ownerReference?: OwnerReference;
+  /** Five fields, UTC; only beside another engine. */
+  cron?: string;
+  /**
+   * Allows cold snapshots (`online: false`) that stop the primary, or the only instance.
+   * @default false
+   */
+  acceptDowntime?: boolean;
+}
+
+/** Where drills restore from; for the topology, nothing runs by itself. */
+export interface ClusterDrillArgs {
+  /** Five fields. */
+  cron: string;
+  /** @default "UTC" */
+  timeZone?: string;
+  /** @example "repo2" */
+  from: string;
+  maxMinutes?: number;
+}
+
+/** What `CnpgCluster` and `CnpgBackup` have in common. */
+export interface ClusterBackupArgs {
+  /** Namespace of the cluster. */
+  namespace: pulumi.Input<string>;
+  /** @default "runtime" */
+  engine?: ClusterEngine;
+  /** Version of pgBackRest, with engine "pgbackrest": known faults are said in the preview. @example "2.58.0" */
+  engineVersion?: string;
+  /** `ref` of the CnpgPlugin; with it the cluster waits for the plugin. Left out, the plugin must be there. */
+  plugin?: PluginRef;
+  /** Version of CloudNativePG's operator. @example "1.30.0" */
+  operatorVersion?: string;
+  /** Name of the cluster in the repositories. Left out, the name of the Cluster. */
+  stanza?: string;
+  /**
+   * By key: `repo1`, `repo2`, and so on. A key is part of every option name: keep it when others come and go.
+   * @example { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } }
+   */
+  repositories: { [key: string]: ClusterRepositoryArgs };
+  schedules?: ClusterSchedules;
+  /** @default "prefer-standby", with engine "pgbackrest" "primary" */
+  backupTarget?: BackupTarget;
+  /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
+  acknowledge?: AcknowledgeArgs;
+  objectives?: ObjectivesArgs;
+  /** PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300 seconds. */
+  archiveTimeoutSeconds?: number;
+  /** Drills, by a name of your own. */
+  drills?: { [name: string]: ClusterDrillArgs };
+  sizing?: SizingArgs;
+  snapshots?: SnapshotArgs;
+  /** @default "Stanza" */
+  stanzaKind?: StanzaKind;
+  /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 256Mi */
+  sidecar?: ResourcesArgs;
+  /**
+   * True takes the runtime of the installed package with the next update, which restarts the instances one after the other; false stays with
+   * the one that the cluster has.
+   * @default false
+   */
+  followRuntime?: boolean;
+  /** Warnings and notes of the preview that are acceptable here: code to reason. Errors cannot be silenced. */
+  silence?: { [code: string]: string };
+  /** Changes to something weaker that are meant: as `pgbackstop topology diff` calls them, to reason. */
+  acknowledgeWeaker?: { [change: string]: string };
+}
+
+/** Space of one volume. */
+export interface VolumeArgs {
+  sizeGiB: pulumi.Input<number>;
+  storageClass?: pulumi.Input<string>;
+}
+
+export interface TablespaceArgs extends VolumeArgs {
+  /** Role that owns it. */
+  owner?: string;
+  /** @default false */
+  temporary?: boolean;
+}
+
+export interface ImageCatalogArgs {
+  name: pulumi.Input<string>;
+  /** @default "ClusterImageCatalog" */
+  kind?: string;
+}
+
+/** An extension that comes as an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
+export interface ExtensionArgs {
+  /** @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
+  image: pulumi.Input<string>;
+  libraryPath?: string[];
+  controlPath?: string[];
+}
+
+/** A role that CloudNativePG keeps as it is declared. */
+export interface RoleArgs {
+  /** `present` or `absent`. @default "present" */
+  ensure?: string;
+  comment?: string;
+  /** @default false */
+  login?: boolean;
+  superuser?: boolean;
+  createdb?: boolean;
+  createrole?: boolean;
+  replication?: boolean;
+  bypassrls?: boolean;
+  connectionLimit?: number;
+  /** RFC 3339. */
+  validUntil?: string;
+  inRoles?: string[];
+  /** Secret of type `kubernetes.io/basic-auth`. */
+  passwordSecret?: pulumi.Input<string>;
+}
+
+/** A new, empty cluster. */
+export interface InitdbArgs {
+  /** @default "app" */
+  database?: string;
+  /** @default the name of the database */
+  owner?: string;
+  /** Secret of type `kubernetes.io/basic-auth`. */
+  ownerSecret?: pulumi.Input<string>;
+  encoding?: string;
+  /** `libc`, `icu` or `builtin`. */
+  localeProvider?: string;
+  locale?: string;
+  icuLocale?: string;
+  builtinLocale?: string;
+  dataChecksums?: boolean;
+  walSegmentSizeMiB?: number;
+  postInitSql?: string[];
+  postInitApplicationSql?: string[];
+  postInitTemplateSql?: string[];
+}
+
+/** Databases of a running server, copied by pg_dump when the cluster is made. */
+export interface ImportArgs {
+  /** `microservice` for one database, `monolith` for several with their roles. */
+  type: string;
+  host: pulumi.Input<string>;
+  /** @default 5432 */
+  port?: number;
+  /** @default "postgres" */
+  user?: pulumi.Input<string>;
+  /** Database to connect to. @default "postgres" */
+  database?: string;
+  sslMode?: string;
+  passwordSecret?: KeyRef;
+  /** `["*"]` for all, with type monolith. */
+  databases: string[];
+  roles?: string[];
+  schemaOnly?: boolean;
+  /** Only with type microservice. */
+  postImportSql?: string[];
+}
+
+/** Where recovery stops. Left out, at the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
+export interface RecoveryTargetArgs {
+  /** Label of the backup to begin with. */
+  backup?: string;
+  /** RFC 3339. @example "2026-11-20T06:40:59Z" */
+  time?: string;
+  lsn?: string;
+  xid?: string;
+  restorePoint?: string;
+  immediate?: boolean;
+  /** @default "latest" */
+  timeline?: string;
+  exclusive?: boolean;
+}
+
+/** Names of VolumeSnapshots to begin with. */
+export interface SnapshotSourceArgs {
+  storage: string;
+  walStorage?: string;
+  tablespaces?: { [name: string]: string };
+}
+
+/** A cluster's backups as the beginning of a new cluster. */
+export interface RecoveryArgs {
+  /** Name of the backed-up cluster in the repositories. */
+  stanza: string;
+  /** @default the engine of the cluster */
+  engine?: ClusterEngine;
+  /** Where its backups are, by the keys that it has. */
+  repositories: { [key: string]: ClusterRepositoryArgs };
+  /** Keys in the order of preference. Left out, ascending. @example ["repo2"] */
+  from?: string[];
+  target?: RecoveryTargetArgs;
+  database?: string;
+  owner?: string;
+  ownerSecret?: pulumi.Input<string>;
+  snapshot?: SnapshotSourceArgs;
+}
+
+/** How the cluster begins: at most one of `initdb` with or without `import`, and `recovery`. Only read while the cluster is made. */
+export interface BootstrapArgs {
+  initdb?: InitdbArgs;
+  import?: ImportArgs;
+  recovery?: RecoveryArgs;
+}
+
+/** PgBouncer before the cluster. */
+export interface PoolerArgs {
+  /** `rw`, `ro` or `r`. @default "rw" */
+  type?: string;
+  /** @default 1 */
+  instances?: number;
+  /** `session` or `transaction`. @default "session" */
+  poolMode?: string;
+  /** @example { max_client_conn: "500" } */
+  parameters?: { [name: string]: pulumi.Input<string> };
+}
+
+export interface MonitoringArgs {
+  /** Makes a PodMonitor of the Prometheus operator. @default false */
+  podMonitor?: boolean;
+  /** ConfigMaps with queries. */
+  customQueries?: KeyRef[];
+  disableDefaultQueries?: boolean;
+}
+
+/** Fields laid over what is rendered: objects are merged, null removes. */
+export interface ClusterOverrides {
+  cluster?: pulumi.Inputs;
+}
+
+export interface CnpgClusterArgs extends ClusterBackupArgs {
+  /** Name of the Cluster. Left out, the name of this component. */
+  clusterName?: string;
+  /** @default 1 */
+  instances?: number;
+  /** Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). @default 18 */
+  postgresVersion?: number;
+  /** Another image, best by digest; its tag begins with the major version. */
+  image?: pulumi.Input<string>;
+  imageCatalog?: ImageCatalogArgs;
+  storageGiB: pulumi.Input<number>;
+  storageClass?: pulumi.Input<string>;
+  /** WAL on a volume of its own. Can be added later, not taken away. */
+  walStorage?: VolumeArgs;
+  tablespaces?: { [name: string]: TablespaceArgs };
+  /** Of PostgreSQL. @example { shared_buffers: "256MB" } */
+  parameters?: { [name: string]: pulumi.Input<string> };
+  sharedPreloadLibraries?: string[];
+  extensions?: { [name: string]: ExtensionArgs };
+  roles?: { [name: string]: RoleArgs };
+  /** Left out: an empty cluster with database and owner `app`. */
+  bootstrap?: BootstrapArgs;
+  poolers?: { [name: string]: PoolerArgs };
+  monitoring?: MonitoringArgs;
+  resources?: ResourcesArgs;
+  /** Lets `postgres` log in over the network, with a Secret. @default false */
+  superuserAccess?: boolean;
+  labels?: { [name: string]: pulumi.Input<string> };
+  annotations?: { [name: string]: pulumi.Input<string> };
+  overrides?: ClusterOverrides;
+}

@@ -1,0 +1,103 @@
+/** A PostgreSQL cluster of CloudNativePG with its backups. */
+import * as pulumi from "@pulumi/pulumi";
+import { renderedName, typeToken } from "../internal/children";
+import { fillKnown } from "../internal/inputs";
+import type { ResolvedCluster } from "../plan/clusterFile";
+import { renderTopology, topologyOf } from "../plan/topology";
+import type { EngineContext } from "../render/engines/engine";
+import { renderCluster } from "../render/kubernetes";
+import type { RenderedObject } from "../render/kubernetesObjects";
+import { recoverySource } from "../render/kubernetesSource";
+import { checkedCluster, declareObjects, deliverSecrets, deployRuntime, NO_RUNTIME, openRepositories, openSettings } from "./clusterParts";
+import type { CnpgClusterArgs } from "./cnpgArgs";
+
+/**
+ * A cluster of CloudNativePG, its configuration of backups, its schedules, poolers and monitor.
+ *
+ * Creates a `Cluster`, for engine "runtime" two ConfigMaps, a Secret for each repository whose keys are given, and a `ScheduledBackup` for each
+ * schedule. The Cluster is protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
+ * Passwords that CloudNativePG keeps in Secrets (superuser, application) are in no backup.
+ *
+ * ```ts
+ * const plugin = new CnpgPlugin("pgbackstop", {});
+ * new CnpgCluster("orders", {
+ *   namespace: "orders", plugin: plugin.ref, instances: 3, postgresVersion: 18, storageGiB: 50,
+ *   repositories: { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } },
+ *   schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+ * });
+ * ```
+ */
+export class CnpgCluster extends pulumi.ComponentResource {
+  /** Name of the Cluster. Waits for it. */
+  public readonly clusterName: pulumi.Output<string>;
+  /** Name of the cluster in the repositories. */
+  public readonly stanza: pulumi.Output<string>;
+  /** JSON text of the topology of copies, for comparisons. */
+  public readonly topology: pulumi.Output<string>;
+  /** Keys of the repositories, ascending. */
+  public readonly repositoryNames: pulumi.Output<string[]>;
+  /** Host name for reading and writing, inside Kubernetes. */
+  public readonly writeHost: pulumi.Output<string>;
+  /** Names of the ScheduledBackups. */
+  public readonly scheduleNames: pulumi.Output<string[]>;
+
+  constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
+    const title = `CnpgCluster ${name}`;
+    const checked = checkedCluster(title, name, clusterSettings(args), false);
+    const { known, later } = checked;
+    super(typeToken("CnpgCluster"), name, { topology: fillKnown(topologyOf(known.plan), later) }, opts);
+    checked.warn(this);
+
+    const { cluster } = known.plan;
+    const place = { name, cluster, namespace: args.namespace, parent: this };
+    const recovery = args.bootstrap?.recovery;
+    const secrets = deliverSecrets(place, args.repositories);
+    const sourceSecrets = deliverSecrets(
+      { ...place, name: renderedName(name, "source"), cluster: `${cluster}-source` },
+      recovery?.repositories ?? {},
+    );
+    const runtime = usesRuntime(known) ? deployRuntime(place, cluster, args.followRuntime ?? false) : NO_RUNTIME;
+    const objects = declareObjects(place, checked, { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name }, renderAll, (role, made) => ({
+      // A Cluster finds what it names; a schedule begins when the Cluster is there.
+      dependsOn: role === "cluster" ? [...made.values()] : role.startsWith("schedule-") || role.startsWith("pooler-") ? clusterOf(made) : [],
+      ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
+    }));
+
+    const made = objects.get("cluster");
+    this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
+    this.stanza = pulumi.output(known.plan.stanza);
+    this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
+    this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
+    this.writeHost = pulumi.interpolate`${this.clusterName}-rw.${args.namespace}.svc`;
+    this.scheduleNames = pulumi.output([...objects.keys()].flatMap((role) => (role.startsWith("schedule-") ? [`${cluster}-${role.slice(9)}`] : [])));
+    this.registerOutputs({
+      clusterName: this.clusterName,
+      stanza: this.stanza,
+      topology: this.topology,
+      repositoryNames: this.repositoryNames,
+      writeHost: this.writeHost,
+      scheduleNames: this.scheduleNames,
+    });
+  }
+}
+
+/** The arguments without what is secret. */
+function clusterSettings(args: CnpgClusterArgs): object {
+  const recovery = args.bootstrap?.recovery;
+  if (recovery === undefined) return openSettings(args);
+  const open = { ...recovery, repositories: openRepositories(recovery.repositories) };
+  return { ...openSettings(args), bootstrap: { ...args.bootstrap, recovery: open } };
+}
+
+function usesRuntime({ plan, source }: ResolvedCluster): boolean {
+  return plan.engine === "runtime" || source?.plan.engine === "runtime";
+}
+
+function renderAll({ source }: ResolvedCluster, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
+  return renderCluster(context, source === null ? null : recoverySource(sourceContext, source));
+}
+
+function clusterOf(made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {
+  const cluster = made.get("cluster");
+  return cluster === undefined ? [] : [cluster];
+}

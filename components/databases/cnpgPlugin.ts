@@ -1,0 +1,132 @@
+/** The plugin of this package on the operator's side of CloudNativePG. */
+import * as pulumi from "@pulumi/pulumi";
+import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
+import { childName, renderedName, typeToken } from "../internal/children";
+import { declareKubernetes } from "../internal/declared";
+import { fillKnown, splitKnown } from "../internal/inputs";
+import { throwErrors } from "../internal/validate";
+import { checkPlugin } from "../plan/rules/plugin";
+import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetesPlugin";
+import { RUNTIME_PLUGIN } from "../render/engines/runtime";
+import { MANAGED_BY } from "../render/kubernetesObjects";
+import { deployRuntime } from "./clusterParts";
+import type { PluginRef } from "./cnpgArgs";
+
+/** Certificates live long, because whoever lets one end has no failover until the next update. */
+const VALID_DAYS = 3650;
+const RENEW_DAYS = 1095;
+
+export interface CnpgPluginArgs {
+  /**
+   * Namespace of CloudNativePG's operator: a plugin in another one is never found.
+   * @default "cnpg-system"
+   */
+  operatorNamespace?: pulumi.Input<string>;
+  /**
+   * Name of the Service, and the beginning of all others. Never `pgbackrest`: Services become variables of pods.
+   * @default "pgbackstop"
+   */
+  serviceName?: string;
+  /**
+   * While none answers, no cluster is reconciled and none fails over.
+   * @default 2
+   */
+  replicas?: number;
+  /** Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. */
+  image?: pulumi.Input<string>;
+  /** Of each replica. @default "192Mi" */
+  memory?: string;
+  /** Of each replica. @default "50m" */
+  cpu?: string;
+  /**
+   * True takes the runtime of the installed package with the next update; false stays with the one that is installed. Clusters decide for
+   * themselves.
+   * @default false
+   */
+  followRuntime?: boolean;
+  /** Another text makes new certificates with the next update. They are renewed by themselves in an update three years before they end. */
+  rotationTrigger?: string;
+}
+
+/**
+ * Installs the plugin: a Deployment of two replicas with a disruption budget, the Service by which the operator finds it, and self-signed
+ * certificates for both sides. No cert-manager, no image of its own, no right to anything in the API.
+ *
+ * Creates a ConfigMap, a ServiceAccount, a Deployment, a PodDisruptionBudget, a Service and two Secrets. Destroying it stops the reconciliation
+ * of every cluster that still names the plugin: destroy those first.
+ *
+ * `const plugin = new CnpgPlugin("pgbackstop", {});` then `plugin: plugin.ref` of a cluster.
+ */
+export class CnpgPlugin extends pulumi.ComponentResource {
+  /** Give this to clusters. Waits for the Deployment and the Service. */
+  public readonly ref: PluginRef;
+  /** When the certificates end that are first to end: RFC 3339. */
+  public readonly certificatesEnd: pulumi.Output<string>;
+
+  constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
+    const serviceName = args.serviceName ?? PLUGIN_DEFAULTS.serviceName;
+    const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
+    throwErrors(`CnpgPlugin ${name}`, checkPlugin({ serviceName, replicas }));
+    const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
+    super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
+
+    const runtime = deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false);
+    const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
+    const { value, later } = splitKnown({ namespace, image: args.image ?? runtime.image, configMap: runtime.configMap });
+    const plan: PluginPlan = {
+      ...value,
+      serviceName,
+      replicas,
+      memory: args.memory ?? PLUGIN_DEFAULTS.memory,
+      cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
+    };
+    const made: pulumi.Resource[] = [...certificates.secrets];
+    for (const { role, manifest } of renderPlugin(plan)) {
+      const object = fillKnown(manifest, later) as typeof manifest;
+      // One after the other: pods need what they mount, and the Service, by which the operator begins to call, comes last.
+      made.push(declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] }));
+    }
+
+    this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => RUNTIME_PLUGIN) };
+    this.certificatesEnd = certificates.end;
+    this.registerOutputs({ certificatesEnd: this.certificatesEnd });
+  }
+
+  /** One self-signed leaf for each side; each side's Secret has what the other one has to know. */
+  private makeCertificates(
+    name: string,
+    serviceName: string,
+    namespace: pulumi.Input<string>,
+    rotation: string,
+  ): { readonly secrets: readonly pulumi.Resource[]; readonly end: pulumi.Output<string> } {
+    const secretNames = certificateSecrets({ serviceName });
+    const days = { validDays: VALID_DAYS, renewDays: RENEW_DAYS, rotation };
+    const dnsNames = [serviceName, pulumi.interpolate`${serviceName}.${namespace}.svc`];
+    const server = new SelfSignedCertificate(
+      childName(name, "serverCertificate"),
+      { commonName: serviceName, dnsNames, usage: "server", ...days },
+      { parent: this },
+    );
+    const client = new SelfSignedCertificate(
+      childName(name, "clientCertificate"),
+      { commonName: `${serviceName}-client`, dnsNames: [], usage: "client", ...days },
+      { parent: this },
+    );
+    const secretOf = (role: "serverSecret" | "clientSecret", secretName: string, { certificatePem, privateKeyPem }: SelfSignedCertificate) =>
+      declareKubernetes(
+        childName(name, role),
+        {
+          apiVersion: "v1",
+          kind: "Secret",
+          metadata: { name: secretName, namespace, labels: { ...MANAGED_BY, "cnpg.io/reload": "true" } },
+          type: "kubernetes.io/tls",
+          stringData: { "tls.crt": certificatePem, "tls.key": pulumi.secret(privateKeyPem) },
+        } as Parameters<typeof declareKubernetes>[1],
+        { parent: this, additionalSecretOutputs: ["data", "stringData"] },
+      );
+    return {
+      secrets: [secretOf("serverSecret", secretNames.server, server), secretOf("clientSecret", secretNames.client, client)],
+      end: pulumi.all([server.notAfter, client.notAfter]).apply((ends) => ends.toSorted()[0] ?? ""),
+    };
+  }
+}

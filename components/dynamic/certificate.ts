@@ -1,0 +1,78 @@
+/**
+ * What the engine calls for a self-signed certificate: made once, kept, and made anew before it ends or when it shall be another one. The one
+ * before stays beside the new one, in the same text, for as long as it is valid: whoever knows only one of them goes on working.
+ */
+import type * as pulumi from "@pulumi/pulumi";
+import { belongTogether, type CertificateUsage, findValidity, makeCertificate } from "./certificateDer";
+
+export interface CertificateInputs {
+  readonly commonName: string;
+  readonly dnsNames: readonly string[];
+  readonly usage: CertificateUsage;
+  readonly validDays: number;
+  /** Days before the end from which on an update makes another one. */
+  readonly renewDays: number;
+  /** Another text makes another one. */
+  readonly rotation: string;
+}
+
+export interface CertificateState extends CertificateInputs {
+  /** The certificate, and the one before it while that is valid. */
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+  /** RFC 3339. */
+  readonly notAfter: string;
+}
+
+const DAY_MS = 86_400_000;
+/** Clocks of other machines may be behind. */
+const EARLIER_MS = 3_600_000;
+
+/** @throws Error for days that are none */
+export function certificateCreate(inputs: CertificateInputs, nowMs = Date.now()): pulumi.dynamic.CreateResult<CertificateState> {
+  checkDays(inputs);
+  return { id: inputs.commonName, outs: stateOf(inputs, nowMs, "") };
+}
+
+/** Another one is made in its place; nothing is replaced, so that what names it stays. */
+export function certificateDiff(_id: string, olds: CertificateState, news: CertificateInputs, nowMs = Date.now()): pulumi.dynamic.DiffResult {
+  checkDays(news);
+  return { changes: isAnother(olds, news) || isDue(olds, news, nowMs) };
+}
+
+export function certificateUpdate(
+  _id: string,
+  olds: CertificateState,
+  news: CertificateInputs,
+  nowMs = Date.now(),
+): pulumi.dynamic.UpdateResult<CertificateState> {
+  checkDays(news);
+  const [before = ""] = olds.certificatePem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/) ?? [];
+  const isValid = (findValidity(before)?.notAfterMs ?? 0) > nowMs;
+  return { outs: stateOf(news, nowMs, isValid ? before : "") };
+}
+
+function stateOf(inputs: CertificateInputs, nowMs: number, before: string): CertificateState {
+  const notAfter = new Date(Math.floor((nowMs + inputs.validDays * DAY_MS) / 1000) * 1000);
+  const { commonName, dnsNames, usage } = inputs;
+  const made = makeCertificate({ commonName, dnsNames, usage, notBefore: new Date(nowMs - EARLIER_MS), notAfter });
+  if (!belongTogether(made)) throw new Error(`the certificate ${commonName} does not fit its own key`);
+  return { ...inputs, certificatePem: `${made.certificatePem}${before}`, privateKeyPem: made.privateKeyPem, notAfter: notAfter.toISOString() };
+}
+
+function isAnother(olds: CertificateState, news: CertificateInputs): boolean {
+  const key = ({ commonName, dnsNames, rotation, usage, validDays }: CertificateInputs): string =>
+    JSON.stringify([commonName, dnsNames, usage, validDays, rotation]);
+  return key(olds) !== key(news);
+}
+
+function isDue(olds: CertificateState, { renewDays }: CertificateInputs, nowMs: number): boolean {
+  const end = findValidity(olds.certificatePem)?.notAfterMs ?? 0;
+  return end - renewDays * DAY_MS <= nowMs;
+}
+
+function checkDays({ renewDays, validDays }: CertificateInputs): void {
+  const whole = (days: number): boolean => Number.isSafeInteger(days) && days >= 1 && days <= 36_500;
+  if (whole(validDays) && whole(renewDays) && renewDays < validDays) return;
+  throw new Error(`a certificate for ${validDays} days cannot be renewed ${renewDays} days before its end`);
+}

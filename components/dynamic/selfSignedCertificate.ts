@@ -1,0 +1,36 @@
+/**
+ * The dynamic resource behind the certificates of a plugin. Only the declaration: what it does is in certificate.ts, loaded by the name of this
+ * package when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import type { CertificateInputs, CertificateState } from "./certificate";
+
+type CertificateModule = typeof import("./certificate");
+
+const provider: pulumi.dynamic.ResourceProvider<CertificateInputs, CertificateState> = {
+  create: async (inputs) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateCreate(inputs),
+  diff: async (id, olds, news) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateDiff(id, olds, news),
+  update: async (id, olds, news) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateUpdate(id, olds, news),
+};
+
+export interface SelfSignedCertificateArgs {
+  commonName: pulumi.Input<string>;
+  dnsNames: pulumi.Input<pulumi.Input<string>[]>;
+  usage: CertificateInputs["usage"];
+  validDays: number;
+  renewDays: number;
+  rotation: string;
+}
+
+/** A certificate that is trusted by being known, with its key, secret in the state. */
+export class SelfSignedCertificate extends pulumi.dynamic.Resource {
+  declare readonly certificatePem: pulumi.Output<string>;
+  declare readonly privateKeyPem: pulumi.Output<string>;
+  declare readonly notAfter: pulumi.Output<string>;
+
+  constructor(name: string, args: SelfSignedCertificateArgs, opts: pulumi.CustomResourceOptions) {
+    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["privateKeyPem"] };
+    const outputs = { certificatePem: undefined, privateKeyPem: undefined, notAfter: undefined };
+    super(provider, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, own), "index", "SelfSignedCertificate");
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * A cluster with everything that is said of it, from plain values to complete plans: what the components and `pgbackstop render` share. Pure.
+ */
+import type { ClusterScheduleSettings, ClusterShapeSettings, RecoverySettings } from "./clusterSettings";
+import { type ClusterShape, resolveShape, type ScheduleShapes } from "./clusterShape";
+import { findEngine } from "./engines";
+import type { Finding } from "./findings";
+import type { ClusterPlan } from "./plan";
+import { resolveCluster } from "./resolve";
+import { checkCluster } from "./rules";
+import { checkShape } from "./rules/shape";
+import type { ClusterSettings, ScheduleSettings, SchedulesSettings } from "./settings";
+
+type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
+
+/** As users write it: `clusterName` is the Cluster's, schedules say when and how. */
+export interface ClusterFile extends Omit<ClusterSettings, "cluster" | "schedules" | "snapshots">, ClusterShapeSettings {
+  readonly clusterName?: string | undefined;
+  readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
+}
+
+/** A cluster, complete. */
+export interface ResolvedCluster {
+  readonly plan: ClusterPlan;
+  readonly shape: ClusterShape;
+  readonly schedules: ScheduleShapes;
+  /** The cluster whose backups it begins with. */
+  readonly source: ResolvedSource | null;
+}
+
+export interface ResolvedSource {
+  readonly plan: ClusterPlan;
+  readonly from: readonly string[];
+}
+
+/** @param name of the component */
+export function resolveClusterFile(name: string, file: ClusterFile): ResolvedCluster {
+  const { clusterName, schedules, snapshots, ...settings } = file;
+  const backupTarget = settings.backupTarget ?? targetOf(settings.engine);
+  const plan = resolveCluster(name, {
+    ...settings,
+    cluster: clusterName,
+    schedules: schedules as SchedulesSettings | undefined,
+    ...(backupTarget === undefined ? {} : { backupTarget }),
+  });
+  const recovery = settings.bootstrap?.recovery;
+  return {
+    plan,
+    shape: resolveShape(plan, { ...settings, snapshots }),
+    schedules: schedules ?? {},
+    source: recovery === undefined ? null : resolveSource(plan, recovery),
+  };
+}
+
+/** Findings of all severities, in the order of the arguments. @param attached to a Cluster that others made */
+export function checkClusterFile(resolved: ResolvedCluster, attached: boolean): Finding[] {
+  return [...checkCluster(resolved.plan), ...checkShape(resolved, attached)];
+}
+
+function resolveSource(plan: ClusterPlan, { engine, from, repositories, stanza }: RecoverySettings): ResolvedSource {
+  const source = resolveCluster(plan.name, {
+    namespace: plan.namespace,
+    cluster: `${plan.cluster}-source`,
+    stanza,
+    engine: engine ?? plan.engine,
+    repositories,
+  });
+  // What is said first is tried first: repositories that are not named come last, or not at all where the engine takes one.
+  return { plan: source, from: from ?? [] };
+}
+
+/** Engines that need the primary beside them are sent there without being asked. */
+function targetOf(engine: string | undefined): string | undefined {
+  return engine !== undefined && findEngine(engine)?.fromStandby === false ? "primary" : undefined;
+}

@@ -1,0 +1,107 @@
+/**
+ * A cluster of CloudNativePG beside its backups, complete: every default filled in here and nowhere else. Pure. What is wrong with the values
+ * is not said here but by rules/shape.ts; resolving never throws.
+ */
+import type {
+  BootstrapSettings,
+  ClusterScheduleSettings,
+  ClusterShapeSettings,
+  ExtensionSettings,
+  KeyRefSettings,
+  PoolerSettings,
+  ResourcesSettings,
+  RoleSettings,
+  SecretKeysSettings,
+  SnapshotSettings,
+  StorageSettings,
+  TablespaceSettings,
+} from "./clusterSettings";
+import { findPostgresImage, NODE_IMAGE } from "./images";
+import type { ClusterPlan } from "./plan";
+
+/** Major version that a cluster gets when nothing else is said. A changed default is a breaking change. */
+export const DEFAULT_POSTGRES_VERSION = 18;
+/** Memory of the sidecar: what a backup of any size needs with one worker, and room for the page cache of what it writes. */
+const SIDECAR_MEMORY = "256Mi";
+const SIDECAR_CPU = "100m";
+
+export interface PoolerShape {
+  readonly name: string;
+  readonly type: string;
+  readonly instances: number;
+  readonly poolMode: string;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+export interface ClusterShape {
+  readonly postgresVersion: number;
+  /** Undefined where a catalog decides. */
+  readonly image: string | undefined;
+  readonly imageCatalog: { readonly name: string; readonly kind: string } | undefined;
+  readonly storage: StorageSettings | undefined;
+  readonly walStorage: StorageSettings | undefined;
+  readonly tablespaces: Readonly<Record<string, TablespaceSettings>>;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly sharedPreloadLibraries: readonly string[];
+  readonly extensions: Readonly<Record<string, ExtensionSettings>>;
+  readonly roles: Readonly<Record<string, RoleSettings>>;
+  readonly bootstrap: BootstrapSettings;
+  readonly poolers: readonly PoolerShape[];
+  readonly podMonitor: boolean;
+  readonly customQueries: readonly KeyRefSettings[];
+  readonly disableDefaultQueries: boolean;
+  readonly resources: ResourcesSettings;
+  readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
+  readonly superuserAccess: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly snapshots: SnapshotSettings | undefined;
+  readonly stanzaKind: string;
+  readonly overrides: { readonly cluster?: object | undefined };
+}
+
+/** The complete shape of the cluster of `plan`. */
+export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings): ClusterShape {
+  const postgresVersion = plan.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
+  const { imageCatalog, monitoring = {}, sidecar = {} } = settings;
+  return {
+    postgresVersion,
+    image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
+    imageCatalog: imageCatalog === undefined ? undefined : { name: imageCatalog.name, kind: imageCatalog.kind ?? "ClusterImageCatalog" },
+    storage: plan.storageGiB === undefined ? undefined : { sizeGiB: plan.storageGiB, storageClass: settings.storageClass },
+    walStorage: settings.walStorage,
+    tablespaces: settings.tablespaces ?? {},
+    parameters: settings.parameters ?? {},
+    sharedPreloadLibraries: settings.sharedPreloadLibraries ?? [],
+    extensions: settings.extensions ?? {},
+    roles: settings.roles ?? {},
+    bootstrap: settings.bootstrap ?? {},
+    poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
+    podMonitor: monitoring.podMonitor ?? false,
+    customQueries: monitoring.customQueries ?? [],
+    disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
+    resources: settings.resources ?? {},
+    sidecar: { image: NODE_IMAGE, memory: sidecar.memory ?? SIDECAR_MEMORY, cpu: sidecar.cpu ?? SIDECAR_CPU },
+    superuserAccess: settings.superuserAccess ?? false,
+    labels: settings.labels ?? {},
+    annotations: settings.annotations ?? {},
+    snapshots: settings.snapshots,
+    stanzaKind: settings.stanzaKind ?? "Stanza",
+    overrides: settings.overrides ?? {},
+  };
+}
+
+/** What the schedules of a cluster are beyond their times, by the kind of backup. */
+export type ScheduleShapes = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
+/** By the name of the repository. */
+export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
+
+function resolvePooler(name: string, settings: PoolerSettings): PoolerShape {
+  return {
+    name,
+    type: settings.type ?? "rw",
+    instances: settings.instances ?? 1,
+    poolMode: settings.poolMode ?? "session",
+    parameters: settings.parameters ?? {},
+  };
+}

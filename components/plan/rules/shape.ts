@@ -1,0 +1,226 @@
+/** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
+import type { BootstrapSettings, RecoveryTargetSettings } from "../clusterSettings";
+import type { ResolvedCluster } from "../clusterFile";
+import { DEFAULTS } from "../defaults";
+import { findEngine } from "../engines";
+import { type Finding, finding } from "../findings";
+import { majorOf, POSTGRES_IMAGES } from "../images";
+import { parseCron } from "../schedule";
+import { isUnknown } from "../unknown";
+import { isOlder } from "../versions";
+
+/** CloudNativePG's own limit: names of pods and Services are made of it. */
+const CLUSTER_NAME_LENGTH_MAX = 50;
+const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+/** Parameters that the operator or this package sets, to the argument that decides; empty for those that nobody may change. */
+const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
+  archive_timeout: "archiveTimeoutSeconds",
+  archive_command: "",
+  archive_mode: "",
+  archive_library: "",
+  restore_command: "",
+  shared_preload_libraries: "sharedPreloadLibraries",
+};
+/** The first version that restarts the primary in place when an archiver is added. */
+const ATTACH_VERSION = "1.29.2";
+/** Where the plugin mounts claims: repositories of kind posix lie there. */
+export const CLAIMS_DIRECTORY = "/pgbackstop/claims";
+
+/** Findings in the order of the arguments. @param attached to a Cluster that others made */
+export function checkShape(resolved: ResolvedCluster, attached: boolean): Finding[] {
+  return [
+    ...checkNames(resolved),
+    ...(attached ? checkAttachment(resolved) : checkImage(resolved)),
+    ...checkParameters(resolved),
+    ...checkBootstrap(resolved),
+    ...checkPlaces(resolved),
+    ...checkSchedules(resolved),
+    ...checkSnapshots(resolved),
+  ];
+}
+
+function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
+  const found: Finding[] = [];
+  if (!NAME.test(plan.cluster) || plan.cluster.length > CLUSTER_NAME_LENGTH_MAX) {
+    const fact = `"${plan.cluster}" is no name of a Cluster: lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
+    found.push(finding("PB110", "clusterName", fact, "set clusterName"));
+  }
+  if (!isUnknown(plan.namespace) && !NAME.test(plan.namespace)) {
+    found.push(finding("PB110", "namespace", `"${plan.namespace}" is no name of a namespace`, "write it as kubectl get namespaces does"));
+  }
+  for (const { name } of shape.poolers) {
+    if (NAME.test(name)) continue;
+    found.push(finding("PB110", `poolers.${name}`, `"${name}" cannot be part of an object's name`, "lower-case letters, digits and hyphens"));
+  }
+  return found;
+}
+
+function checkImage({ plan, shape }: ResolvedCluster): Finding[] {
+  const majors = POSTGRES_IMAGES.map(({ major }) => major);
+  const found: Finding[] = [];
+  if (!majors.includes(shape.postgresVersion)) {
+    const fact = `version ${shape.postgresVersion} is none of those that the runtime backs up`;
+    found.push(finding("PB111", "postgresVersion", fact, `one of ${majors.toSorted((left, right) => left - right).join(", ")}`));
+  }
+  if (shape.image !== undefined && !isUnknown(shape.image)) {
+    const major = majorOf(shape.image);
+    if (major === null) {
+      const fact = `the tag of "${shape.image}" does not begin with a major version: the operator refuses it`;
+      found.push(finding("PB111", "image", fact, "name the image by a tag such as 18.6-standard-trixie, with its digest behind it"));
+    } else if (plan.postgresVersion !== undefined && major !== plan.postgresVersion) {
+      found.push(
+        finding("PB111", "image", `the image is of version ${major}, postgresVersion says ${plan.postgresVersion}`, "leave one of them out"),
+      );
+    }
+  }
+  return found;
+}
+
+/** Older operators wait for a switchover to an instance that cannot have the archiver's sidecar yet, and for ever. */
+function checkAttachment({ plan }: ResolvedCluster): Finding[] {
+  const { operatorVersion } = plan;
+  if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
+  const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits for WAL that nobody archives (cloudnative-pg#10981)`;
+  return [finding("PB112", "operatorVersion", fact, `update the operator to ${ATTACH_VERSION} or newer first`)];
+}
+
+function checkParameters({ shape }: ResolvedCluster): Finding[] {
+  return Object.keys(shape.parameters)
+    .sort()
+    .flatMap((name) => {
+      const argument = FIXED_PARAMETERS[name];
+      if (argument === undefined) return [];
+      const fact = argument === "" ? `${name} belongs to CloudNativePG, which refuses the cluster` : `${name} is decided by ${argument}`;
+      return [finding("PB113", `parameters.${name}`, fact, argument === "" ? "remove it" : `set ${argument}`)];
+    });
+}
+
+function checkBootstrap({ shape, source }: ResolvedCluster): Finding[] {
+  const { bootstrap } = shape;
+  const { initdb, recovery } = bootstrap;
+  const found: Finding[] = [];
+  if (recovery !== undefined && (initdb !== undefined || bootstrap.import !== undefined)) {
+    found.push(finding("PB114", "bootstrap", "a cluster is restored, or made anew, and both are asked for", "leave one of them out"));
+  }
+  found.push(...checkImport(bootstrap));
+  if (recovery === undefined) return found;
+  found.push(...checkTarget(recovery.target ?? {}));
+  const names = source?.plan.repositories.map(({ name }) => name) ?? [];
+  for (const name of recovery.from ?? []) {
+    if (names.includes(name)) continue;
+    found.push(finding("PB114", "bootstrap.recovery.from", `${name} is none of its repositories`, `one of ${names.join(", ")}`));
+  }
+  if (names.length === 0 && recovery.snapshot === undefined) {
+    found.push(finding("PB114", "bootstrap.recovery.repositories", "there is nothing to restore from", "name a repository, or a snapshot"));
+  }
+  return found;
+}
+
+function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[] {
+  if (imported === undefined) return [];
+  const { databases, postImportSql, type } = imported;
+  const path = "bootstrap.import";
+  if (type !== "microservice" && type !== "monolith") {
+    return [
+      finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, "microservice for one database, monolith for several"),
+    ];
+  }
+  const found: Finding[] = [];
+  if (type === "microservice" && (databases.length !== 1 || databases[0] === "*")) {
+    found.push(finding("PB114", `${path}.databases`, "type microservice takes exactly one database by its name", "use type monolith for several"));
+  }
+  if (type === "microservice" && (imported.roles ?? []).length > 0) {
+    found.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", "leave roles out, or use type monolith"));
+  }
+  if (type === "monolith" && (databases.length === 0 || postImportSql !== undefined || initdb?.database !== undefined)) {
+    const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
+    found.push(finding("PB114", path, fact, 'name databases, or ["*"], and leave initdb.database and postImportSql out'));
+  }
+  return found;
+}
+
+function checkTarget(target: RecoveryTargetSettings): Finding[] {
+  const { immediate, lsn, restorePoint, time, xid } = target;
+  const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const path = "bootstrap.recovery.target";
+  if (given.length > 1) return [finding("PB114", path, `${given.join(" and ")} are given: recovery stops at one place`, "leave one of them")];
+  const [only = ""] = given;
+  if (["immediate", "restorePoint", "xid"].includes(only) && target.backup === undefined) {
+    return [finding("PB114", `${path}.${only}`, "which backup comes before it cannot be known", "set target.backup to the label of one")];
+  }
+  if (time !== undefined && !isUnknown(time) && !/(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) {
+    return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" where it is UTC`)];
+  }
+  return [];
+}
+
+/** What a pod can reach, and what an engine has a field for. */
+function checkPlaces({ plan }: ResolvedCluster): Finding[] {
+  return plan.repositories.flatMap((repository): Finding[] => {
+    const path = `repositories.${repository.name}`;
+    if (plan.engine !== "runtime" && repository.kind !== "s3") {
+      return findEngine(plan.engine)?.kinds.includes(repository.kind) === true
+        ? [finding("PB044", `${path}.at`, `${plan.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
+        : [];
+    }
+    if (repository.kind === "posix" && !isUnknown(repository.path) && !repository.path.startsWith(`${CLAIMS_DIRECTORY}/`)) {
+      const fact = `"${repository.path}" is a directory in a container and is gone with it`;
+      return [finding("PB044", `${path}.at.path`, fact, `choose a path below ${CLAIMS_DIRECTORY}/<name of a PersistentVolumeClaim>`)];
+    }
+    if (repository.kind === "sftp") {
+      return [finding("PB044", `${path}.at`, "this version brings no SFTP key into a pod", "use a bucket, or a claim")];
+    }
+    if (plan.engine === "barman-cloud" && repository.keepFullCount !== undefined) {
+      return [finding("PB044", `${path}.keepFullCount`, "the Barman Cloud plugin keeps by days only", "set keepDays")];
+    }
+    return [];
+  });
+}
+
+function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
+  const names = plan.repositories.map(({ name }) => name);
+  return plan.schedules.flatMap((schedule): Finding[] => {
+    const path = `schedules.${schedule.name}`;
+    const found: Finding[] = [];
+    if (schedule.jitterSeconds !== DEFAULTS.jitterSeconds) {
+      found.push(finding("PB044", `${path}.jitterSeconds`, "CloudNativePG begins each backup at its second", "leave it out, and spread the minutes"));
+    }
+    if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
+      found.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG ends no backup by itself", "leave it out"));
+    }
+    if (plan.engine === "runtime" && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
+      const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin goes to all of them`;
+      found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
+    }
+    if (schedules[schedule.name]?.suspend === true) {
+      found.push(finding("PB092", `${path}.suspend`, "the schedule is suspended: no backup is taken", "remove suspend, or the schedule"));
+    }
+    return found;
+  });
+}
+
+/** Cold snapshots shut the instance down; what lies in the storage of the cluster is lost with it. */
+function checkSnapshots({ plan, shape }: ResolvedCluster): Finding[] {
+  const { snapshots } = shape;
+  const found: Finding[] = [];
+  const isEngine = plan.engine === "volumeSnapshot";
+  if (isEngine) {
+    const fact = "volume snapshots without a WAL archive: only the moments of the snapshots can be restored, everything after them is lost";
+    found.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));
+  }
+  if (snapshots === undefined) return found;
+  const { cron, online } = snapshots;
+  if (!isEngine && cron !== undefined) {
+    const parsed = parseCron(cron);
+    if (!parsed.ok) found.push(finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"'));
+  }
+  if (isEngine && cron !== undefined) {
+    found.push(finding("PB115", "snapshots.cron", "with engine volumeSnapshot the schedules say when", "use schedules.full"));
+  }
+  const stopsDatabase = online === false && (plan.backupTarget === "primary" || (!isUnknown(plan.instances) && plan.instances < 2));
+  if (!stopsDatabase) return found;
+  const fact = `a cold snapshot of ${plan.instances < 2 ? "the only instance" : "the primary"} shuts the database down for as long as it takes`;
+  if (snapshots.acceptDowntime === true) found.push(finding("PB093", "snapshots.online", fact, ""));
+  else found.push(finding("PB115", "snapshots.online", fact, "leave online out, add a standby, or set acceptDowntime: true"));
+  return found;
+}

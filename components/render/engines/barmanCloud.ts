@@ -1,0 +1,101 @@
+/**
+ * Engine `barman-cloud`: the Barman Cloud plugin (0.14) with one ObjectStore. It writes to one place, takes full backups and encrypts nothing
+ * by itself; what a second repository or another kind of backup would need is refused by rules, not left out here.
+ */
+import { findQuirks } from "../../../runtime/storage/s3/quirks";
+import type { SecretKeysSettings } from "../../plan/clusterSettings";
+import type { ClusterPlan, RepositoryPlan, S3Plan } from "../../plan/plan";
+import { BARMAN } from "../../plan/rules/manifests/plugins";
+import { given, MANAGED_BY, type RenderedObject } from "../kubernetesObjects";
+import { type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+
+/** Providers that have refused the checksums which Amazon's newer libraries send by themselves. */
+const WITHOUT_CHECKSUMS = ["b2", "r2"];
+const CHECKSUM_VARIABLES = ["AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"];
+/** Barman's own names; what it does not know is left to its default. */
+const COMPRESSIONS: Readonly<Partial<Record<string, { readonly wal: string; readonly data?: string }>>> = {
+  gz: { wal: "gzip", data: "gzip" },
+  lz4: { wal: "lz4", data: "lz4" },
+  zst: { wal: "zstd" },
+};
+
+/** Everything that the engine brings into the namespace of the cluster. */
+export function renderBarman(context: EngineContext): EngineParts {
+  const { plan } = context;
+  return {
+    plugins: [{ name: context.pluginName ?? BARMAN, isWALArchiver: true, parameters: parametersOf(plan, objectStoreName(plan)) }],
+    backup: { target: plan.backupTarget },
+    objects: plan.repositories.slice(0, 1).map((repository) => objectStore(context, repository, objectStoreName(plan))),
+    runs: plan.schedules.map((schedule) => ({
+      ...scheduleShapeOf(context, schedule.name),
+      suffix: schedule.name,
+      cron: schedule.cron,
+      method: "plugin" as const,
+      pluginConfiguration: { name: BARMAN },
+    })),
+  };
+}
+
+/** Where a cluster is restored from: the server's name is that of the cluster that was backed up. */
+export function barmanSource({ plan }: EngineContext, name: string): PluginEntry {
+  return { name: BARMAN, parameters: { barmanObjectName: name, serverName: plan.stanza } };
+}
+
+/** `orders-store` */
+export function objectStoreName({ cluster }: Pick<ClusterPlan, "cluster">): string {
+  return `${cluster}-store`;
+}
+
+/** @param name of the object */
+export function objectStore({ plan, secrets }: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
+  const { s3 } = repository;
+  if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
+  const keys = secrets[repository.name] ?? {};
+  const compression = COMPRESSIONS[repository.compressType];
+  const env = environmentOf(s3);
+  const spec = given({
+    configuration: given({
+      destinationPath: `s3://${s3.bucket}${repository.path}`,
+      endpointURL: endpointUrl(s3),
+      endpointCA: keys.ca,
+      s3Credentials: credentialsOf(s3, keys),
+      wal: compression === undefined ? undefined : { compression: compression.wal },
+      data: compression?.data === undefined ? undefined : { compression: compression.data },
+    }),
+    retentionPolicy: repository.keepDays === undefined ? undefined : `${repository.keepDays}d`,
+    instanceSidecarConfiguration: env.length === 0 ? undefined : { env },
+  });
+  return {
+    role: "object-store",
+    manifest: {
+      apiVersion: "barmancloud.cnpg.io/v1",
+      kind: "ObjectStore",
+      metadata: { name, namespace: plan.namespace, labels: MANAGED_BY },
+      spec,
+    },
+  };
+}
+
+function parametersOf({ cluster, stanza }: ClusterPlan, name: string): Record<string, string> {
+  return { barmanObjectName: name, ...(stanza === cluster ? {} : { serverName: stanza }) };
+}
+
+function endpointUrl({ endpoint, port }: S3Plan): string {
+  return `https://${endpoint}${port === 443 ? "" : `:${port}`}`;
+}
+
+/** The region comes from a Secret or not at all: where none holds it, the environment says it. */
+function credentialsOf({ keyType }: S3Plan, keys: SecretKeysSettings): object {
+  if (keyType !== "shared") return { inheritFromIAMRole: true };
+  return given({ accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey, sessionToken: keys.sessionToken, region: keys.region });
+}
+
+function environmentOf(s3: S3Plan): { readonly name: string; readonly value: string }[] {
+  const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
+  const checksums = row === null || WITHOUT_CHECKSUMS.includes(row.id) || !row.hosted;
+  return [
+    { name: "AWS_DEFAULT_REGION", value: s3.region },
+    ...(checksums ? CHECKSUM_VARIABLES.map((name) => ({ name, value: "when_required" })) : []),
+    ...(s3.uriStyle === "path" ? [{ name: "AWS_S3_FORCE_PATH_STYLE", value: "true" }] : []),
+  ];
+}

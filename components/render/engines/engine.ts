@@ -1,0 +1,65 @@
+/** What every engine of CloudNativePG is asked, and what it answers: parts that kubernetes.ts puts together. Pure. */
+import type { ClusterShape, RepositorySecrets, ScheduleShapes } from "../../plan/clusterShape";
+import type { ClusterPlan } from "../../plan/plan";
+import type { RenderedObject } from "../kubernetesObjects";
+
+/** The ConfigMap with the runtime, as it lies in the namespace of the cluster, and the image that runs it. */
+export interface DeployedRuntime {
+  readonly configMap: string;
+  readonly image: string;
+}
+
+export interface EngineContext {
+  readonly plan: ClusterPlan;
+  readonly shape: ClusterShape;
+  readonly secrets: RepositorySecrets;
+  readonly schedules: ScheduleShapes;
+  readonly runtime: DeployedRuntime;
+  /** The plugin's name as its installation tells it; left out, the engine's own. */
+  readonly pluginName?: string | undefined;
+  /** Only which objects there are, and what stands in their fields as it is: texts are left out, because values may be markers. */
+  readonly isOutline: boolean;
+}
+
+/** An entry of `spec.plugins`, and the `plugin` of an entry of `spec.externalClusters`. */
+export interface PluginEntry {
+  readonly name: string;
+  readonly isWALArchiver?: boolean;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** One ScheduledBackup, before it has a name. */
+export interface BackupRun {
+  /** Behind the cluster's name: `full`, `full-repo2`. */
+  readonly suffix: string;
+  /** Five fields. */
+  readonly cron: string;
+  readonly method: "plugin" | "volumeSnapshot";
+  readonly pluginConfiguration?: { readonly name: string; readonly parameters?: Readonly<Record<string, string>> };
+  readonly target: string;
+  readonly immediate: boolean;
+  readonly suspend: boolean;
+  readonly ownerReference: string;
+  readonly online?: boolean;
+}
+
+export interface EngineParts {
+  readonly plugins: readonly PluginEntry[];
+  /** `spec.backup` of the Cluster. */
+  readonly backup: Readonly<Record<string, unknown>> | undefined;
+  /** What must be there before the Cluster. */
+  readonly objects: readonly RenderedObject[];
+  readonly runs: readonly BackupRun[];
+}
+
+/** What a schedule is beyond its time, with every default. */
+export function scheduleShapeOf({ plan, schedules }: EngineContext, name: string): Omit<BackupRun, "suffix" | "cron" | "method"> {
+  const own = schedules[name] ?? {};
+  return {
+    target: own.target ?? plan.backupTarget,
+    // Without a first full backup the archive restores nothing until the schedule's first run.
+    immediate: own.immediate ?? name === "full",
+    suspend: own.suspend ?? false,
+    ownerReference: own.ownerReference ?? "self",
+  };
+}

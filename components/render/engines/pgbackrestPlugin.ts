@@ -1,0 +1,127 @@
+/**
+ * Engine `pgbackrest` on CloudNativePG: Dalibo's plugin (0.0.3), which runs stock pgBackRest. WAL goes to all repositories, a backup to one:
+ * each schedule becomes a ScheduledBackup for each repository, an hour apart, always on the primary. Repositories are numbered by their
+ * place in the Stanza, not by their key. Since version 0.0.1 the object is a Stanza; before, it was called Repository.
+ */
+import { findCompressType } from "../../plan/defaults";
+import type { SecretKeysSettings } from "../../plan/clusterSettings";
+import type { ClusterPlan, RepositoryPlan } from "../../plan/plan";
+import { OFFSET_MINUTES } from "../../plan/rules/engines";
+import { DALIBO } from "../../plan/rules/manifests/plugins";
+import { type Schedule, shiftCron } from "../../plan/schedule";
+import { given, MANAGED_BY, type RenderedObject } from "../kubernetesObjects";
+import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+
+const GROUP = "pgbackrest.dalibo.com/v1";
+
+/** Everything that the engine brings into the namespace of the cluster. */
+export function renderPgbackrestPlugin(context: EngineContext): EngineParts {
+  const { plan } = context;
+  return {
+    plugins: [{ name: context.pluginName ?? DALIBO, isWALArchiver: true, parameters: referenceOf(context, stanzaName(plan)) }],
+    backup: { target: "primary" },
+    objects: [stanzaObject(context, stanzaName(plan))],
+    runs: plan.schedules.flatMap((schedule) => runsOf(context, schedule)),
+  };
+}
+
+/** Where a cluster is restored from. */
+export function pgbackrestSource(context: EngineContext, name: string): PluginEntry {
+  return { name: DALIBO, parameters: referenceOf(context, name) };
+}
+
+/** `orders-stanza` */
+export function stanzaName({ cluster }: Pick<ClusterPlan, "cluster">): string {
+  return `${cluster}-stanza`;
+}
+
+/** The Stanza with all repositories. @param name of the object */
+export function stanzaObject(context: EngineContext, name: string): RenderedObject {
+  const { plan, secrets } = context;
+  const isOld = context.shape.stanzaKind === "Repository";
+  const s3Repositories = plan.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
+  // The plugin's own queue for WAL beyond pushQueueMax is thrown away for all repositories, so that no limit is set.
+  const archive = { async: true };
+  const manifest = {
+    apiVersion: GROUP,
+    metadata: { name, namespace: plan.namespace, labels: MANAGED_BY },
+  };
+  if (isOld) {
+    return {
+      role: "stanza",
+      manifest: { ...manifest, kind: "Repository", spec: { repoConfiguration: { stanza: plan.stanza, archive, s3Repositories } } },
+    };
+  }
+  const variables = Object.fromEntries(plan.repositories.flatMap(variablesOf));
+  const stanzaConfiguration = given({
+    name: plan.stanza,
+    archive,
+    startFast: true,
+    compressConfig: compressOf(plan.repositories[0]),
+    customEnvVar: Object.keys(variables).length === 0 ? undefined : variables,
+    s3Repositories,
+  });
+  return { role: "stanza", manifest: { ...manifest, kind: "Stanza", spec: { stanzaConfiguration } } };
+}
+
+function referenceOf({ shape }: EngineContext, name: string): Record<string, string> {
+  return shape.stanzaKind === "Repository" ? { repositoryRef: name } : { stanzaRef: name };
+}
+
+function repositoryOf({ encrypted, keepDays, keepFullCount, path, s3 }: RepositoryPlan, keys: SecretKeysSettings, isOld: boolean): object {
+  if (s3 === undefined) throw new Error("this plugin writes to buckets only");
+  const retention = keepDays === undefined ? keepFullCount : keepDays;
+  return given({
+    bucket: s3.bucket,
+    endpoint: s3.port === 443 ? s3.endpoint : `${s3.endpoint}:${s3.port}`,
+    region: s3.region,
+    repoPath: path,
+    uriStyle: s3.uriStyle,
+    // Off in version 0.0.3 when nothing is said.
+    verifyTLS: true,
+    retentionPolicy: retention === undefined ? undefined : { full: retention, fullType: keepDays === undefined ? "count" : "time" },
+    secretRef:
+      keys.accessKeyId === undefined || keys.secretAccessKey === undefined
+        ? undefined
+        : { accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey },
+    cipherConfig: !encrypted || isOld || keys.passphrase === undefined ? undefined : { type: "aes-256-cbc", encryptionPass: keys.passphrase },
+  });
+}
+
+/** What the Stanza has no field for. */
+function variablesOf({ blockIncremental, bundle, s3 }: RepositoryPlan, index: number): [string, string][] {
+  const prefix = `PGBACKREST_REPO${index + 1}`;
+  return [
+    ...(blockIncremental ? [[`${prefix}_BLOCK`, "y"] as [string, string]] : []),
+    ...(bundle ? [[`${prefix}_BUNDLE`, "y"] as [string, string]] : []),
+    ...(s3 === undefined || s3.keyType === "shared" ? [] : [[`${prefix}_S3_KEY_TYPE`, s3.keyType] as [string, string]]),
+  ];
+}
+
+function compressOf(repository: RepositoryPlan | undefined): object | undefined {
+  if (repository === undefined || findCompressType(repository.compressType) === null || repository.compressType === "none") return undefined;
+  return { type: repository.compressType, level: repository.compressLevel };
+}
+
+/** The first repository at the time of the schedule, the others an hour later each; only the first takes one at once. */
+function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
+  const { plan } = context;
+  const shape = scheduleShapeOf(context, schedule.name);
+  const chosen = plan.repositories.filter(({ name }) => schedule.repositories.includes(name));
+  return chosen.map((repository, index) => {
+    const cron = index === 0 ? schedule.cron : shiftCron(schedule.cron, index * OFFSET_MINUTES);
+    if (cron === null) throw new Error(`"${schedule.cron}" cannot be moved by ${index * OFFSET_MINUTES} minutes`);
+    return {
+      ...shape,
+      target: "primary",
+      immediate: shape.immediate && index === 0,
+      suffix: plan.repositories.length === 1 ? schedule.name : `${schedule.name}-${repository.name}`,
+      cron,
+      method: "plugin" as const,
+      pluginConfiguration: {
+        name: DALIBO,
+        parameters: { backupType: schedule.type, selectedRepository: String(plan.repositories.indexOf(repository) + 1) },
+      },
+    };
+  });
+}

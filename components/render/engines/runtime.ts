@@ -1,0 +1,155 @@
+/**
+ * Engine `runtime`: the plugin of this package. The Cluster names a ConfigMap with the same two files that a host has, the ConfigMap with the
+ * program, and for every secret option the Secret and key that hold it; one ScheduledBackup per schedule reaches all repositories in one pass.
+ *
+ * The ConfigMap of the configuration keeps its name: the plugin reads it anew, so that another retention restarts nothing. The one of the
+ * program is named after its contents. Parameters: docs/cnpg.md.
+ */
+import { DEFAULTS } from "../../plan/defaults";
+import type { SecretKeysSettings } from "../../plan/clusterSettings";
+import type { RepositoryPlan } from "../../plan/plan";
+import { CLAIMS_DIRECTORY } from "../../plan/rules/shape";
+import type { Schedule } from "../../plan/schedule";
+import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetesObjects";
+import { SECRET_KEYS } from "../kubernetesSecrets";
+import { renderPgbackrestConf } from "../pgbackrestConf";
+import { renderSettingsFile } from "../settingsFile";
+import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+
+/** The plugin's name: in Clusters, in Backups, and of its socket. */
+export const RUNTIME_PLUGIN = "pgbackstop";
+
+/** Where the plugin finds things, in its sidecars and on the operator's side. */
+export const PLUGIN_PATHS = {
+  bundle: "/pgbackstop/bundle",
+  config: "/pgbackstop/config",
+  secrets: "/pgbackstop/secrets",
+  run: "/pgbackstop/run",
+  server: "/pgbackstop/server",
+  client: "/pgbackstop/client",
+} as const;
+
+/** As CloudNativePG lays out every pod, whatever the version of PostgreSQL. */
+const PGDATA = "/var/lib/postgresql/data/pgdata";
+const SPOOL_BESIDE_DATA = "/var/lib/postgresql/data/pgbackstop";
+const SPOOL_BESIDE_WAL = "/var/lib/postgresql/wal/pgbackstop";
+
+/** Names under which the plugin looks for what a Secret holds. */
+const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> = {
+  accessKeyId: SECRET_KEYS.accessKeyId,
+  secretAccessKey: SECRET_KEYS.secretAccessKey,
+  sessionToken: SECRET_KEYS.sessionToken,
+  passphrase: SECRET_KEYS.passphrase,
+  ca: "ca.crt",
+};
+
+/** Everything that the engine brings into the namespace of the cluster. */
+export function renderRuntime(context: EngineContext): EngineParts {
+  const { plan } = context;
+  return {
+    plugins: [
+      { name: context.pluginName ?? RUNTIME_PLUGIN, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(plan.cluster)) },
+    ],
+    backup: { target: plan.backupTarget },
+    objects: [configObject(context, configMapName(plan.cluster))],
+    runs: plan.schedules.map((schedule) => runOf(context, schedule)),
+  };
+}
+
+/** Where a cluster is restored from. @param configMap the one with the source's configuration */
+export function runtimeSource(context: EngineContext, configMap: string): PluginEntry {
+  return { name: RUNTIME_PLUGIN, parameters: runtimeParameters(context, configMap) };
+}
+
+/** `orders-pgbackstop` */
+export function configMapName(cluster: string): string {
+  return `${cluster}-pgbackstop`;
+}
+
+/** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. */
+export function configObject(context: EngineContext, name: string): RenderedObject {
+  const { plan, secrets, shape } = context;
+  const view = {
+    stanza: plan.stanza,
+    repositories: plan.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
+    schedules: plan.schedules,
+    acknowledge: plan.acknowledge,
+    firstBackup: plan.schedules.some((schedule) => scheduleShapeOf(context, schedule.name).immediate),
+    dataDirectory: PGDATA,
+    port: DEFAULTS.port,
+    socketDirectory: "/controller/run",
+    databaseUser: "postgres",
+    processMax: 1,
+    directories: {
+      config: PLUGIN_PATHS.config,
+      lib: PLUGIN_PATHS.bundle,
+      units: "",
+      // On a volume that outlives the pod: what repositories are owed is remembered there.
+      spool: shape.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
+      lock: `${PLUGIN_PATHS.run}/lock`,
+      log: `${PLUGIN_PATHS.run}/log`,
+    },
+  };
+  return {
+    role: "config",
+    manifest: {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace: plan.namespace, labels: { ...MANAGED_BY, "cnpg.io/cluster": plan.cluster } },
+      data: context.isOutline ? {} : { "pgbackrest.conf": renderPgbackrestConf(view), "pgbackstop.json": renderSettingsFile(view) },
+    },
+  };
+}
+
+function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, configMap: string): Record<string, string> {
+  const claims = plan.repositories.flatMap(({ kind, path }) => (kind === "posix" ? [claimOf(path)] : []));
+  const parameters: Record<string, string> = {
+    stanza: plan.stanza,
+    configMap,
+    bundle: runtime.configMap,
+    image: runtime.image,
+    cpuRequest: shape.sidecar.cpu,
+    memoryRequest: shape.sidecar.memory,
+    memoryLimit: shape.sidecar.memory,
+    ...(claims.length === 0 ? {} : { claims: [...new Set(claims)].sort().join(",") }),
+    ...Object.fromEntries(plan.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {}))),
+  };
+  return Object.fromEntries(sortedEntries(parameters));
+}
+
+/**
+ * `repo1Secret`: the Secrets of the repository; `repo1SecretKeys`: which key of the first one is which, where they have other names.
+ * @throws Error for keys in different Secrets that also have other names than ours
+ */
+function secretParameters(name: string, keys: SecretKeysSettings): [string, string][] {
+  const found = Object.entries(SECRET_FILES).flatMap(([part, file]) => {
+    const ref = keys[part as keyof SecretKeysSettings];
+    return ref === undefined ? [] : [{ file, ...ref }];
+  });
+  const [first] = found;
+  if (first === undefined) return [];
+  const names = [...new Set(found.map((ref) => ref.name))];
+  const renamed = found.filter((ref) => ref.key !== ref.file);
+  const mapped = found.filter((ref) => ref.name === first.name).map((ref) => `${ref.file}=${ref.key}`);
+  return [[`${name}Secret`, names.join(",")], ...(renamed.length === 0 ? [] : [[`${name}SecretKeys`, mapped.join(",")] as [string, string]])];
+}
+
+/** Of a repository in a directory: the claim whose volume it lies on. */
+function claimOf(path: string): string {
+  return path.slice(CLAIMS_DIRECTORY.length + 1).split("/")[0] ?? "";
+}
+
+function withMountedCa(repository: RepositoryPlan, keys: SecretKeysSettings | undefined): RepositoryPlan {
+  if (repository.s3 === undefined || keys?.ca === undefined) return repository;
+  return { ...repository, s3: { ...repository.s3, caFile: `${PLUGIN_PATHS.secrets}/${repository.name}/ca.crt` } };
+}
+
+function runOf(context: EngineContext, schedule: Schedule): BackupRun {
+  return {
+    ...scheduleShapeOf(context, schedule.name),
+    suffix: schedule.name,
+    cron: schedule.cron,
+    method: "plugin",
+    pluginConfiguration: { name: RUNTIME_PLUGIN, parameters: { type: schedule.type } },
+  };
+}

@@ -1,0 +1,33 @@
+/**
+ * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them; it
+ * removes none, which is the retention of the storage class or of whoever prunes. Hot unless told otherwise.
+ */
+import { given, sorted } from "../kubernetesObjects";
+import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
+
+/** `spec.backup.volumeSnapshot` and the schedules; no plugin. */
+export function renderSnapshots(context: EngineContext): EngineParts {
+  const { plan, shape } = context;
+  const snapshots = shape.snapshots ?? {};
+  const online = snapshots.online ?? true;
+  const volumeSnapshot = given({
+    className: snapshots.className,
+    walClassName: snapshots.walClassName,
+    tablespaceClassName: sorted(snapshots.tablespaceClassNames),
+    online,
+    snapshotOwnerReference: snapshots.ownerReference ?? "none",
+  });
+  return { plugins: [], backup: { target: plan.backupTarget, volumeSnapshot }, objects: [], runs: runsOf(context, online) };
+}
+
+/** The plan's own schedules where snapshots are the engine, one of their own where they stand beside another. */
+function runsOf(context: EngineContext, online: boolean): BackupRun[] {
+  const { plan, shape } = context;
+  const run = { method: "volumeSnapshot" as const, online };
+  if (plan.engine === "volumeSnapshot") {
+    return plan.schedules.map((schedule) => ({ ...scheduleShapeOf(context, schedule.name), ...run, suffix: schedule.name, cron: schedule.cron }));
+  }
+  const cron = shape.snapshots?.cron;
+  if (cron === undefined) return [];
+  return [{ ...scheduleShapeOf(context, "snapshot"), ...run, suffix: "snapshot", cron }];
+}

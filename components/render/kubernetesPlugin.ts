@@ -1,0 +1,149 @@
+/**
+ * The operator's side of a plugin: what has to run in the namespace of CloudNativePG so that its operator finds the plugin, trusts it and always
+ * reaches one of its replicas. While none answers, no cluster that names the plugin is reconciled, and none fails over. Pure; Secrets with
+ * certificates are named here and made elsewhere.
+ */
+import { RUNTIME_PLUGIN, PLUGIN_PATHS } from "./engines/runtime";
+import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
+
+export const PLUGIN_PORT = 9090;
+/** Neither root nor an account of the image. */
+const USER = 10001;
+/** The sidecars begin in the same way. */
+const START = `set -e; gzip -dc ${PLUGIN_PATHS.bundle}/runtime.cjs.gz > ${PLUGIN_PATHS.run}/runtime.cjs; exec node ${PLUGIN_PATHS.run}/runtime.cjs "$@"`;
+
+export interface PluginPlan {
+  /** Of the operator. */
+  readonly namespace: string;
+  /** Of the Service, and the beginning of every other name. */
+  readonly serviceName: string;
+  readonly replicas: number;
+  readonly image: string;
+  /** The ConfigMap with the runtime, in the same namespace. */
+  readonly configMap: string;
+  readonly memory: string;
+  readonly cpu: string;
+}
+
+/** Certificates as Secrets of type kubernetes.io/tls. */
+export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceName">): { readonly server: string; readonly client: string } {
+  return { server: `${serviceName}-server-tls`, client: `${serviceName}-client-tls` };
+}
+
+/** In the order in which they are applied; the Service last, because with it the operator begins to call. */
+export function renderPlugin(plan: PluginPlan): RenderedObject[] {
+  const { namespace, serviceName } = plan;
+  const selector = { "app.kubernetes.io/name": serviceName };
+  const labels = { ...selector, ...MANAGED_BY };
+  const metadata = { name: serviceName, namespace, labels };
+  return [
+    // No right to anything: hooks read what they are given. A pod without an account of its own would get the namespace's default one.
+    { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
+    {
+      role: "deployment",
+      manifest: {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata,
+        spec: {
+          replicas: plan.replicas,
+          selector: { matchLabels: selector },
+          strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+          template: { metadata: { labels }, spec: podSpec(plan, selector) },
+        },
+      },
+    },
+    ...(plan.replicas < 2
+      ? []
+      : [
+          {
+            role: "disruption-budget",
+            manifest: {
+              apiVersion: "policy/v1",
+              kind: "PodDisruptionBudget",
+              metadata,
+              spec: { minAvailable: 1, selector: { matchLabels: selector } },
+            },
+          },
+        ]),
+    { role: "service", manifest: serviceManifest(plan, selector) },
+  ];
+}
+
+function serviceManifest(plan: PluginPlan, selector: Readonly<Record<string, string>>): RenderedObject["manifest"] {
+  const secrets = certificateSecrets(plan);
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: plan.serviceName,
+      namespace: plan.namespace,
+      labels: { ...selector, ...MANAGED_BY, "cnpg.io/pluginName": RUNTIME_PLUGIN },
+      annotations: {
+        "cnpg.io/pluginPort": String(PLUGIN_PORT),
+        "cnpg.io/pluginServerSecret": secrets.server,
+        "cnpg.io/pluginClientSecret": secrets.client,
+      },
+    },
+    spec: { selector, ports: [{ name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" }] },
+  };
+}
+
+function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): object {
+  const secrets = certificateSecrets(plan);
+  return {
+    serviceAccountName: plan.serviceName,
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: { runAsNonRoot: true, runAsUser: USER, runAsGroup: USER, fsGroup: USER, seccompProfile: { type: "RuntimeDefault" } },
+    // On two nodes where there are two.
+    topologySpreadConstraints: [
+      { maxSkew: 1, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway", labelSelector: { matchLabels: selector } },
+    ],
+    containers: [
+      {
+        name: "plugin",
+        image: plan.image,
+        command: ["/bin/sh", "-c", START, "sh"],
+        args: [
+          `--plugin-server-path=${PLUGIN_PATHS.server}`,
+          `--plugin-client-path=${PLUGIN_PATHS.client}`,
+          `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
+          `--plugin-image=${plan.image}`,
+          "--log-level-console=info",
+          "--log-level-file=off",
+          "cnpg-operator",
+        ],
+        ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
+        readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 5 },
+        livenessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10, failureThreshold: 3 },
+        resources: { requests: { cpu: plan.cpu, memory: plan.memory }, limits: { memory: plan.memory } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          privileged: false,
+          readOnlyRootFilesystem: true,
+          runAsNonRoot: true,
+          capabilities: { drop: ["ALL"] },
+        },
+        volumeMounts: [
+          { name: "bundle", mountPath: PLUGIN_PATHS.bundle, readOnly: true },
+          { name: "server", mountPath: PLUGIN_PATHS.server, readOnly: true },
+          { name: "client", mountPath: PLUGIN_PATHS.client, readOnly: true },
+          { name: "run", mountPath: PLUGIN_PATHS.run },
+        ],
+      },
+    ],
+    volumes: [
+      { name: "bundle", configMap: { name: plan.configMap } },
+      // Readable for the group of the pod alone.
+      { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
+      // The operator's key is none of the plugin's business.
+      { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] } },
+      { name: "run", emptyDir: {} },
+    ],
+    terminationGracePeriodSeconds: 30,
+  };
+}
+
+/** Replicas, and what each of them needs. */
+export const PLUGIN_DEFAULTS = { serviceName: "pgbackstop", namespace: "cnpg-system", replicas: 2, memory: "192Mi", cpu: "50m" } as const;

@@ -1,0 +1,49 @@
+/** Clusters of CloudNativePG for the tests of the pure rooms: complete, with what a test is about laid over it. */
+import { type ClusterFile, type ResolvedCluster, resolveClusterFile } from "../../components/plan/clusterFile";
+import type { RepositorySecrets } from "../../components/plan/clusterShape";
+import type { EngineContext } from "../../components/render/engines/engine";
+import type { Manifest, RenderedObject } from "../../components/render/kubernetesObjects";
+import { BUCKET, R2 } from "./plans";
+
+export const SECRETS: RepositorySecrets = {
+  repo1: {
+    accessKeyId: { name: "orders-repo1", key: "ACCESS_KEY_ID" },
+    secretAccessKey: { name: "orders-repo1", key: "ACCESS_SECRET_KEY" },
+    passphrase: { name: "orders-repo1", key: "ENCRYPTION_PASS" },
+  },
+  repo2: {
+    accessKeyId: { name: "cnpg-secret", key: "r2-access-key-id" },
+    secretAccessKey: { name: "cnpg-secret", key: "r2-secret-access-key" },
+    passphrase: { name: "orders-repo2", key: "ENCRYPTION_PASS" },
+  },
+};
+
+export function clusterFile(over: Partial<ClusterFile> = {}): ClusterFile {
+  return {
+    namespace: "orders",
+    instances: 3,
+    postgresVersion: 18,
+    storageGiB: 50,
+    repositories: { repo1: BUCKET, repo2: R2 },
+    schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+    drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } },
+    ...over,
+  };
+}
+
+export function resolved(over: Partial<ClusterFile> = {}): ResolvedCluster {
+  return resolveClusterFile("orders", clusterFile(over));
+}
+
+export function context(over: Partial<ClusterFile> = {}, secrets: RepositorySecrets = SECRETS): EngineContext {
+  const { plan, schedules, shape } = resolved(over);
+  const runtime = { configMap: "orders-runtime-0123456789ab", image: "docker.io/library/node:24-slim@sha256:0123" };
+  return { plan, shape, schedules, secrets, runtime, isOutline: false };
+}
+
+/** The object of that role. @throws Error when there is none */
+export function objectOf(objects: readonly RenderedObject[], role: string): Manifest {
+  const found = objects.find((object) => object.role === role);
+  if (found === undefined) throw new Error(`no ${role} among ${objects.map((object) => object.role).join(", ")}`);
+  return found.manifest;
+}

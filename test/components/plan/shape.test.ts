@@ -1,0 +1,122 @@
+/** What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its path. */
+import { describe, expect, test } from "vitest";
+import type { ClusterFile } from "../../../components/plan/clusterFile";
+import { checkClusterFile } from "../../../components/plan/clusterFile";
+import { majorOf, POSTGRES_IMAGES } from "../../../components/plan/images";
+import { checkPlugin } from "../../../components/plan/rules/plugin";
+import { unknownMarker } from "../../../components/plan/unknown";
+import { resolved } from "../clusters";
+import { BUCKET, NAS, R2 } from "../plans";
+
+function codes(over: Partial<ClusterFile>, attached = false): string[] {
+  return checkClusterFile(resolved(over), attached).map(({ code, path }) => `${code} ${path}`);
+}
+
+const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" } };
+const RECOVERY = { stanza: "orders", repositories: { repo1: BUCKET, repo2: R2 } };
+
+const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expected: readonly string[]])[] = [
+  ["nothing wrong", {}, []],
+  ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
+  ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
+  ["a namespace that is none", { namespace: "Orders" }, ["PB110 namespace"]],
+  ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],
+  ["a version without an image", { postgresVersion: 13 }, ["PB111 postgresVersion"]],
+  ["an image of another version", { image: "registry.example.net/pg:17.4" }, ["PB111 image"]],
+  ["an image without a version", { postgresVersion: undefined, image: "registry.example.net:5000/pg:latest" }, ["PB111 image"]],
+  ["an image by another component", { image: unknownMarker(3) }, []],
+  [
+    "archive_timeout twice",
+    { parameters: { archive_timeout: "60s", archive_mode: "on" } },
+    ["PB113 parameters.archive_mode", "PB113 parameters.archive_timeout"],
+  ],
+  ["restored and made anew", { bootstrap: { initdb: {}, recovery: RECOVERY } }, ["PB114 bootstrap"]],
+  [
+    "two targets",
+    { bootstrap: { recovery: { ...RECOVERY, target: { lsn: "0/3", time: "2026-11-20T06:40:59Z" } } } },
+    ["PB114 bootstrap.recovery.target"],
+  ],
+  [
+    "a time without a zone",
+    { bootstrap: { recovery: { ...RECOVERY, target: { time: "2026-11-20 06:40:59" } } } },
+    ["PB114 bootstrap.recovery.target.time"],
+  ],
+  [
+    "a restore point without a backup",
+    { bootstrap: { recovery: { ...RECOVERY, target: { restorePoint: "before" } } } },
+    ["PB114 bootstrap.recovery.target.restorePoint"],
+  ],
+  ["from a repository that is none", { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } }, ["PB114 bootstrap.recovery.from"]],
+  ["from nowhere", { bootstrap: { recovery: { stanza: "orders", repositories: {} } } }, ["PB114 bootstrap.recovery.repositories"]],
+  ["a restore to a moment", { bootstrap: { recovery: { ...RECOVERY, from: ["repo2"], target: { time: "2026-11-20T06:40:59+01" } } } }, []],
+  ["an import of no kind", { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } }, ["PB114 bootstrap.import.type"]],
+  [
+    "a microservice of two databases",
+    { bootstrap: { import: { type: "microservice", host: "old", databases: ["a", "b"], roles: ["c"] } } },
+    ["PB114 bootstrap.import.databases", "PB114 bootstrap.import.roles"],
+  ],
+  [
+    "a monolith with an application database",
+    { bootstrap: { initdb: { database: "app" }, import: { type: "monolith", host: "old", databases: ["*"] } } },
+    ["PB114 bootstrap.import"],
+  ],
+  ["a directory of a container", { repositories: { repo1: NAS, repo2: R2 } }, ["PB044 repositories.repo1.at.path"]],
+  ["a claim", { repositories: { repo1: LOCAL, repo2: R2 } }, []],
+  [
+    "Barman by count",
+    {
+      engine: "barman-cloud",
+      repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } },
+      schedules: { full: { cron: "0 3 * * *" } },
+      drills: undefined,
+    },
+    ["PB078 repositories.repo1.at", "PB003 repositories", "PB042 drills", "PB044 repositories.repo1.keepFullCount"],
+  ],
+  [
+    "a jitter",
+    { schedules: { full: { cron: "0 3 * * 0", jitterSeconds: 60, deadlineSeconds: 3600 } } },
+    ["PB044 schedules.full.jitterSeconds", "PB044 schedules.full.deadlineSeconds"],
+  ],
+  ["a suspended schedule", { schedules: { full: { cron: "0 3 * * 0", suspend: true } } }, ["PB092 schedules.full.suspend"]],
+  ["a cold snapshot of the only instance", { instances: 1, snapshots: { online: false, cron: "0 5 * * *" } }, ["PB115 snapshots.online"]],
+  ["the same, accepted", { instances: 1, snapshots: { online: false, cron: "0 5 * * *", acceptDowntime: true } }, ["PB093 snapshots.online"]],
+  ["a cold snapshot of a standby", { snapshots: { online: false, cron: "0 5 * * *" } }, []],
+  ["a schedule of snapshots that is none", { snapshots: { cron: "0 0 5 * * *" } }, ["PB011 snapshots.cron"]],
+];
+
+describe("a cluster", () => {
+  test.each(CASES)("%s", (_what, over, expected) => {
+    expect(codes(over)).toEqual(expected);
+  });
+});
+
+test("snapshots alone restore no moment between them", () => {
+  expect(
+    codes({
+      engine: "volumeSnapshot",
+      repositories: {},
+      drills: undefined,
+      schedules: { full: { cron: "0 3 * * *" } },
+      snapshots: { cron: "0 5 * * *" },
+    }),
+  ).toEqual(["PB095 engine", "PB115 snapshots.cron"]);
+});
+
+test("attaching to a running cluster wants an operator that restarts its primary in place", () => {
+  expect(codes({ operatorVersion: "1.29.1", storageGiB: undefined }, true)).toEqual(["PB112 operatorVersion"]);
+  expect(codes({ operatorVersion: "1.30.0", storageGiB: undefined }, true)).toEqual([]);
+});
+
+test("a plugin with a name that becomes options of pgBackRest, or with no replica", () => {
+  expect(checkPlugin({ serviceName: "pgbackrest", replicas: 0 }).map(({ code, path }) => `${code} ${path}`)).toEqual([
+    "PB052 serviceName",
+    "PB110 replicas",
+  ]);
+  expect(checkPlugin({ serviceName: "Backups", replicas: 2 }).map(({ code }) => code)).toEqual(["PB110"]);
+});
+
+test("each major version has one image by its digest, and its tag tells the version", () => {
+  expect(POSTGRES_IMAGES.map(({ image, major }) => [major, majorOf(image)])).toEqual([18, 17, 16, 15, 14].map((major) => [major, major]));
+  for (const { image, version } of POSTGRES_IMAGES) expect(image).toMatch(new RegExp(`:${version}-\\d{12}-standard-trixie@sha256:[0-9a-f]{64}$`));
+  expect([majorOf("pg:17"), majorOf("host:5000/pg"), majorOf("pg:latest"), majorOf("host:5000/pg:16.3@sha256:ab")]).toEqual([17, null, null, 16]);
+});

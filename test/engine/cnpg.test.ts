@@ -1,0 +1,170 @@
+/**
+ * The components for CloudNativePG on the real engine, with a double of the provider of Kubernetes: what a preview shows, what is made, what a
+ * second update changes, what a new version of the package moves, and what is refused before anything is made.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
+import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { stateTexts } from "../harness/engineTexts";
+import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
+import { KUBERNETES } from "../harness/providerSchemas";
+import { textOf, type Values } from "../harness/providerValues";
+
+const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
+const SCHEDULE = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup";
+const CONFIG_MAP = "kubernetes:core/v1:ConfigMap";
+const SECRET = "kubernetes:core/v1:Secret";
+const MARKERS = { accessKeyId: "marker-access-key-id-51", secretAccessKey: "marker-secret-access-key-52" };
+
+let place: ProgramFolder;
+let kubernetes: ProviderDouble;
+const printed: string[] = [];
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  kubernetes = await ProviderDouble.start(KUBERNETES);
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), { cli, passphrase: "only for this test" });
+  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+});
+afterAll(() => {
+  kubernetes?.stop();
+  rmSync(place?.folder ?? "", { recursive: true, force: true });
+});
+
+function bucket(name: string, endpoint: string, region: string, cipher: CipherPassphrase): S3CompatibleRepository {
+  return new S3CompatibleRepository(name, {
+    endpoint,
+    region,
+    path: "/orders",
+    bucket: { existing: { name: "orders-pg", credentials: MARKERS } },
+    cipher: cipher.ref,
+  });
+}
+
+function openOrders(over: Partial<CnpgClusterArgs> = {}): Promise<Stack> {
+  return openStack(place, "orders", async () => {
+    const key = new CipherPassphrase("orders-key", {}, { protect: false });
+    const b2 = bucket("orders-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+    const r2 = bucket("orders-r2", "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", "auto", key);
+    const plugin = new CnpgPlugin("pgbackstop", {});
+    const orders = new CnpgCluster(
+      "orders",
+      {
+        namespace: "orders",
+        plugin: plugin.ref,
+        instances: 3,
+        postgresVersion: 18,
+        storageGiB: 50,
+        repositories: { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } },
+        schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+        poolers: { rw: { parameters: { max_client_conn: "500" } } },
+        silence: { PB042: "restored by hand every month" },
+        ...over,
+      },
+      { protect: false },
+    );
+    return { writeHost: orders.writeHost, topology: orders.topology, schedules: orders.scheduleNames, end: plugin.certificatesEnd };
+  });
+}
+
+function specOf(type: string, id: string): Values {
+  const found = kubernetes.find(type, id);
+  if (found === null)
+    throw new Error(
+      `no ${type} ${id} among ${kubernetes
+        .all(type)
+        .map((each) => each.id)
+        .join(", ")}`,
+    );
+  return found.inputs["spec"] as Values;
+}
+
+test("a preview shows the cluster, its plugin and its schedules, and nothing is made", async () => {
+  const { stdout, stderr, changeSummary } = await (await openOrders()).preview({ diff: true });
+  printed.push(stdout, stderr);
+  expect(Object.keys(changeSummary)).toEqual(["create"]);
+  for (const text of [
+    'schedule            : "0 0 3 * * 0"',
+    "isWALArchiver",
+    "cnpg.io/pluginName",
+    "s3://orders-pg/orders",
+    "18.6-202608310817-standard-trixie",
+  ])
+    expect(stdout).toContain(text);
+  expect(stdout).not.toMatch(/PB\d{3} /);
+  expect(stdout.length).toBeLessThan(100_000);
+  expect(kubernetes.all()).toEqual([]);
+});
+
+test("what an update makes, and that a second one changes nothing", async () => {
+  const { outputs, stdout } = await (await openOrders()).up();
+  printed.push(stdout);
+  expect(outputs["writeHost"]?.value).toBe("orders-rw.orders.svc");
+  expect(outputs["schedules"]?.value).toEqual(["orders-full", "orders-incr"]);
+  expect(new Set(kubernetes.all().map(({ id, type }) => `${type.replace(/^kubernetes:/, "")} ${id.replace(/[0-9a-f]{12}$/, "HASH")}`))).toEqual(
+    new Set([
+      "core/v1:ConfigMap cnpg-system/pgbackstop-runtime-HASH",
+      "core/v1:Secret cnpg-system/pgbackstop-server-tls",
+      "core/v1:Secret cnpg-system/pgbackstop-client-tls",
+      "core/v1:ServiceAccount cnpg-system/pgbackstop",
+      "apps/v1:Deployment cnpg-system/pgbackstop",
+      "policy/v1:PodDisruptionBudget cnpg-system/pgbackstop",
+      "core/v1:Service cnpg-system/pgbackstop",
+      "core/v1:ConfigMap orders/orders-runtime-HASH",
+      "core/v1:ConfigMap orders/orders-pgbackstop",
+      "core/v1:Secret orders/orders-repo1",
+      "core/v1:Secret orders/orders-repo2",
+      "postgresql.cnpg.io/v1:Cluster orders/orders",
+      "postgresql.cnpg.io/v1:ScheduledBackup orders/orders-full",
+      "postgresql.cnpg.io/v1:ScheduledBackup orders/orders-incr",
+      "postgresql.cnpg.io/v1:Pooler orders/orders-rw",
+    ]),
+  );
+  const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as Values[];
+  const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
+  expect(plugin).toMatchObject({
+    name: "pgbackstop",
+    isWALArchiver: true,
+    parameters: {
+      bundle: bundle?.id.slice("orders/".length),
+      configMap: "orders-pgbackstop",
+      repo1Secret: "orders-repo1",
+      repo2Secret: "orders-repo2",
+    },
+  });
+  const packed = textOf((bundle?.inputs["binaryData"] as Values)["runtime.cjs.gz"]);
+  expect(gunzipSync(Buffer.from(packed, "base64")).length).toBeGreaterThan(1_000_000);
+  expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain("repo2-retention-full=90");
+  expect(kubernetes.find(SECRET, "orders/orders-repo1")?.inputs["stringData"]).toMatchObject({ ACCESS_KEY_ID: MARKERS.accessKeyId });
+  expect(specOf(SCHEDULE, "orders/orders-full")).toMatchObject({ schedule: "0 0 3 * * 0", immediate: true });
+
+  const again = await (await openOrders()).up();
+  expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
+});
+
+test("another retention changes one ConfigMap, and nothing that a pod is made of", async () => {
+  const stack = await openOrders({ acknowledgeWeaker: {}, objectives: { rtoMinutes: 30 }, archiveTimeoutSeconds: 300 });
+  const { summary } = await stack.up();
+  expect(Object.keys(summary.resourceChanges ?? {})).toEqual(expect.arrayContaining(["same"]));
+  expect(kubernetes.calls.filter((call) => call === `update ${CLUSTER}`)).toEqual([]);
+});
+
+test("no key and no passphrase is in what was printed or in the state", () => {
+  const texts = { printed: printed.join("\n"), state: stateTexts(place.folder).join("\n") };
+  for (const [where, text] of Object.entries(texts)) {
+    expect(text.length).toBeGreaterThan(1000);
+    for (const marker of Object.values(MARKERS)) expect(text.includes(marker), `${marker} in ${where}`).toBe(false);
+    expect(text.includes("BEGIN PRIVATE KEY"), `a private key in ${where}`).toBe(false);
+  }
+});
