@@ -1,10 +1,7 @@
-import { join } from "node:path";
-
-import { Analyzer } from "@pulumi/pulumi/provider/experimental/analyzer";
 import { expect, test } from "vitest";
 import { S3Quirks } from "../../components/repositories/target";
 import { S3_QUIRKS } from "../../runtime/storage/s3/quirks";
-import { projectFolder } from "../../tools/parts/cache";
+import { analyzeComponents } from "../../tools/parts/packageSchema";
 
 const COMPONENTS = [
   "B2Repository",
@@ -21,9 +18,8 @@ const COMPONENTS = [
 ];
 
 test("the SDK's analyzer can describe every component, so that other languages can use them", () => {
-  const folder = join(projectFolder(), "components");
-  const schema = new Analyzer(folder, "pgbackstop", { name: "pgbackstop", main: "index.ts" }, new Set(COMPONENTS)).analyze();
-  expect(Object.keys(schema.components).sort()).toEqual(COMPONENTS);
+  const schema = analyzeComponents();
+  expect(Object.keys(schema.components)).toEqual(expect.arrayContaining(COMPONENTS));
   expect(Object.keys(schema.components["PostgresHost"]?.outputs ?? {}).sort()).toEqual([
     "access",
     "destinations",

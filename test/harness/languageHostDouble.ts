@@ -4,7 +4,8 @@
  *
  * As the real one ({@link https://github.com/pulumi/pulumi/tree/master/sdk/nodejs/cmd/pulumi-language-nodejs}, 3.250) it starts
  * `@pulumi/pulumi/cmd/run`, found from the program's folder, with the same arguments and the same environment; what TypeScript, package.json and
- * tsconfig.json mean is decided there, by the SDK itself.
+ * tsconfig.json mean is decided there, by the SDK itself. Plugins that are folders with a PulumiPlugin.yaml it starts likewise, with
+ * `@pulumi/pulumi/cmd/run-plugin`.
  *
  * Not as the real one: the program speaks with the engine's resource monitor directly and not through a proxy; there are no pipes for
  * synchronous calls (`--sync`, for SDKs before 2.0); a program's node_modules is not searched for plugins; no debugger, tracing, bun, other
@@ -15,7 +16,13 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import services from "@pulumi/pulumi/proto/language_grpc_pb";
-import language, { type GetRequiredPackagesRequest, type LanguageHandshakeRequest, type RunRequest } from "@pulumi/pulumi/proto/language_pb";
+import language, {
+  type GetRequiredPackagesRequest,
+  type LanguageHandshakeRequest,
+  type RunPluginRequest,
+  type RunPluginResponse,
+  type RunRequest,
+} from "@pulumi/pulumi/proto/language_pb";
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
 
 /** `@pulumi/pulumi/cmd/run` ended after it had told the user what is wrong: nothing is to be added. */
@@ -34,6 +41,13 @@ interface Grpc {
 }
 type Answer = (error: object | null, response?: object) => void;
 type Handler = (call: { readonly request: never }, answer: Answer) => void;
+/** A call that is answered by several messages. */
+interface Stream {
+  readonly request: RunPluginRequest;
+  write(message: RunPluginResponse): void;
+  end(): void;
+  on(event: "cancelled", listener: () => void): void;
+}
 
 /**
  * Puts an executable `pulumi-language-nodejs` into a new folder, which the caller puts on PATH. The folder must be below a node_modules that
@@ -107,6 +121,33 @@ class LanguageHostDouble {
     return response;
   }
 
+  /** Starts a plugin and tells everything that it prints, the port first; the engine ends it by cancelling the call. */
+  runPlugin(stream: Stream): void {
+    const { request } = stream;
+    const folder = request.getInfo()?.getProgramDirectory() ?? "";
+    const runPath = createRequire(join(folder, "program")).resolve("@pulumi/pulumi/cmd/run-plugin");
+    const environment = request.getEnvList().map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]);
+    const child = spawn("node", [runPath, folder, ...request.getArgsList()], {
+      cwd: request.getPwd(),
+      env: { ...Object.fromEntries(environment), PULUMI_NODEJS_TYPESCRIPT: "true" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const tell = (fill: (message: RunPluginResponse) => void): void => {
+      const message = new language.RunPluginResponse();
+      fill(message);
+      stream.write(message);
+    };
+    child.stdout.on("data", (bytes: Buffer) => tell((message) => message.setStdout(bytes)));
+    child.stderr.on("data", (bytes: Buffer) => tell((message) => message.setStderr(bytes)));
+    this.#programs.add(child);
+    child.on("close", (exitCode) => {
+      this.#programs.delete(child);
+      tell((message) => message.setExitcode(exitCode ?? -1));
+      stream.end();
+    });
+    stream.on("cancelled", () => child.kill());
+  }
+
   cancel(): void {
     for (const program of this.#programs) program.kill("SIGINT");
   }
@@ -157,7 +198,7 @@ function optionsOf(options: Readonly<Record<string, unknown>>): { nodeArguments:
 }
 
 /** Methods of the service; the others are answered as unimplemented by gRPC itself. */
-function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Handler> {
+function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Handler | ((stream: Stream) => void)> {
   const handle =
     (work: (request: never) => Promise<object> | object): Handler =>
     (call, answer) => {
@@ -179,6 +220,7 @@ function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Hand
     }),
     getRequiredPackages: handle((_request: GetRequiredPackagesRequest) => new language.GetRequiredPackagesResponse()),
     run: handle((request: RunRequest) => double.run(request)),
+    runPlugin: (stream: Stream) => double.runPlugin(stream),
     cancel: handle(() => {
       double.cancel();
       return new Empty();

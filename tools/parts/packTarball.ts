@@ -3,12 +3,14 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build";
 import { projectFolder } from "./cache";
+import { writePackageSchema } from "./packageSchema";
 import { runOk } from "./process";
 import type { Progress } from "./progress";
 
 /** Builds what is out of date and packs it into `folder`; returns the tarball's path. @throws Error with the output of the failing step */
 export async function packTarball(progress: Progress, folder: string): Promise<string> {
   await build(progress);
+  await progress.step("schema", async () => writePackageSchema());
   mkdirSync(folder, { recursive: true });
   const output = await runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], { cwd: projectFolder() });
   // npm 11 gives a list, npm 12 an object by package name.

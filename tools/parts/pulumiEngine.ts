@@ -2,10 +2,10 @@
  * Programs on the real Pulumi engine without touching the user's own Pulumi: a folder with its own home, file backend and passphrase, in
  * which the engine's processes find this package and the SDK by name, as in a project that has them installed.
  */
-import { mkdirSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, dirname, join } from "node:path";
-import type { PulumiFn, Stack } from "@pulumi/pulumi/automation";
+import type { PulumiCommand, PulumiFn, Stack } from "@pulumi/pulumi/automation";
 import { build as bundle } from "esbuild";
 import { projectFolder } from "./cache";
 import { ensureNode } from "./nodeBinary";
@@ -49,19 +49,47 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
   };
 }
 
-/** A stack of an inline program; made when it does not exist. */
-export async function openStack(place: ProgramFolder, stackName: string, program: PulumiFn): Promise<Stack> {
-  const { LocalWorkspace, PulumiCommand } = await import("@pulumi/pulumi/automation/index.js");
+const PROJECT = "pgbackstop-local";
+
+/** A stack of an inline program; made when it does not exist. `project`: more for its Pulumi.yaml. */
+export async function openStack(place: ProgramFolder, stackName: string, program: PulumiFn, project: object = {}): Promise<Stack> {
+  const { LocalWorkspace } = await import("@pulumi/pulumi/automation/index.js");
   return LocalWorkspace.createOrSelectStack(
-    { stackName, projectName: "pgbackstop-local", program },
+    { stackName, projectName: PROJECT, program },
     {
       workDir: place.folder,
       pulumiHome: join(place.folder, "home"),
-      pulumiCommand: await PulumiCommand.get({ root: join(place.folder, "cli"), skipVersionCheck: true }),
-      projectSettings: { name: "pgbackstop-local", runtime: "nodejs", backend: { url: `file://${join(place.folder, "state")}` } },
+      pulumiCommand: await commandFor(place),
+      projectSettings: { name: PROJECT, runtime: "nodejs", backend: { url: `file://${join(place.folder, "state")}` }, ...project },
       envVars: { ...place.env },
     },
   );
+}
+
+/** By folder: making one starts the CLI to ask for its version. */
+const commands = new Map<string, Promise<PulumiCommand>>();
+
+/**
+ * The folder's CLI. A stack that exists is not selected: that would be a process more for each {@link openStack}, and every command that the
+ * Automation API makes names its stack.
+ */
+function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
+  const make = async (): Promise<PulumiCommand> => {
+    const { PulumiCommand } = await import("@pulumi/pulumi/automation/index.js");
+    const command = await PulumiCommand.get({ root: join(folder, "cli"), skipVersionCheck: true });
+    if (!("run" in command && typeof command.run === "function")) throw new Error("the Automation API runs its commands in another way");
+    const runReally = command.run.bind(command) as (words: string[], ...more: unknown[]) => unknown;
+    const isThere = (stackName: string): boolean => existsSync(join(folder, "state", ".pulumi", "stacks", PROJECT, `${stackName}.json`));
+    const run = (words: string[], ...more: unknown[]): unknown => {
+      const [topic, verb, option, stackName = ""] = words;
+      const isSelect = topic === "stack" && verb === "select" && option === "--stack";
+      return isSelect && isThere(stackName) ? Promise.resolve({ stdout: "", stderr: "", code: 0 }) : runReally(words, ...more);
+    };
+    return Object.assign(command, { run });
+  };
+  const known = commands.get(folder) ?? make();
+  commands.set(folder, known);
+  return known;
 }
 
 /**

@@ -1,0 +1,10 @@
+/** The program of `plugin/`: what the engine starts for programs in other languages. Serves until the engine ends it. */
+import * as pulumi from "@pulumi/pulumi";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ComponentPlugin, type PackageSchema } from "../plugin/componentPlugin";
+
+/** Written with the package, beside the folder that has this program. */
+const SCHEMA = join(__dirname, "..", "..", "schema.json");
+
+void pulumi.provider.main(new ComponentPlugin(JSON.parse(readFileSync(SCHEMA, "utf8")) as PackageSchema), process.argv.slice(2));

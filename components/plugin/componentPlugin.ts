@@ -1,0 +1,96 @@
+/**
+ * The components for programs in other languages: a Pulumi provider that makes them on request, in a process of its own. Its schema is made
+ * with the package (`npm run package`), from the sources and by the SDK's own analyzer, so that nothing has to be compiled or analysed where
+ * it is used.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import * as exported from "../index";
+import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settle";
+
+/** The schema of the package, as far as it matters here. */
+export interface PackageSchema {
+  readonly name: string;
+  readonly version: string;
+  readonly resources: Readonly<Record<string, ComponentSpec>>;
+  readonly types: ObjectSpecs;
+}
+
+interface ComponentSpec {
+  readonly inputProperties: Readonly<Record<string, TypeSpec>>;
+  readonly properties: Readonly<Record<string, TypeSpec>>;
+}
+
+type ComponentClass = new (name: string, args: never, opts: pulumi.ComponentResourceOptions) => pulumi.ComponentResource;
+
+/** What the SDK serves to the engine. */
+export class ComponentPlugin implements pulumi.provider.Provider {
+  readonly version: string;
+  readonly schema: string;
+  readonly #schema: PackageSchema;
+
+  constructor(schema: PackageSchema) {
+    this.#schema = schema;
+    this.version = schema.version;
+    // What has to be plain is waited for here: for a program every argument may come from another resource.
+    this.schema = JSON.stringify(schema, (key, value: unknown) => (key === "plain" ? undefined : value));
+  }
+
+  /** @throws InputPropertiesError as the component does, or for a name that no argument has */
+  async construct(
+    name: string,
+    type: string,
+    inputs: pulumi.Inputs,
+    opts: pulumi.ComponentResourceOptions,
+  ): Promise<pulumi.provider.ConstructResult> {
+    const spec = this.#schema.resources[type];
+    if (spec === undefined) throw new Error(`${type} is no component of ${this.#schema.name} ${this.version}`);
+    const settled = await settleInputs(inputs, spec.inputProperties, this.#schema.types);
+    refuseUnknownNames(name, settled.unknownNames);
+    const outputNames = Object.keys(spec.properties);
+    if (settled.missing.length > 0) return announce(name, type, settled.missing, outputNames, opts);
+    const made = new (componentClass(type))(name, settled.value as never, opts);
+    return { urn: made.urn, state: Object.fromEntries(outputNames.map((key) => [key, fieldOf(made, key)])) };
+  }
+}
+
+/** A component whose children cannot be told yet: in a preview it stands there alone, and everything of it is unknown. */
+class Announced extends pulumi.ComponentResource {
+  constructor(type: string, name: string, opts: pulumi.ComponentResourceOptions) {
+    super(type, name, {}, opts);
+    this.registerOutputs({});
+  }
+}
+
+function announce(
+  name: string,
+  type: string,
+  missing: Settled["missing"],
+  outputNames: readonly string[],
+  opts: pulumi.ComponentResourceOptions,
+): pulumi.provider.ConstructResult {
+  const paths = missing.map(({ path }) => path).join(", ");
+  if (!pulumi.runtime.isDryRun()) throw new pulumi.RunError(`${name}: the value of ${paths} is not known`);
+  const announced = new Announced(type, name, opts);
+  void pulumi.log.warn(`${name}: this preview does not know ${paths} yet: what it makes is decided and checked by the update`, announced);
+  const unknown = pulumi.all(missing.map(({ output }) => output)).apply(() => "");
+  return { urn: announced.urn, state: Object.fromEntries(outputNames.map((key) => [key, unknown])) };
+}
+
+function componentClass(type: string): ComponentClass {
+  const className = type.split(":").at(-1) ?? "";
+  const found = Object.entries(exported).find(([exportedName]) => exportedName === className)?.[1];
+  if (typeof found !== "function") throw new Error(`${type} is in the schema and not in this package`);
+  return found as ComponentClass;
+}
+
+function fieldOf(component: pulumi.ComponentResource, key: string): unknown {
+  return Object.entries(component).find(([name]) => name === key)?.[1];
+}
+
+function refuseUnknownNames(name: string, paths: readonly string[]): void {
+  if (paths.length === 0) return;
+  throw new pulumi.InputPropertiesError({
+    message: `${name}: ${paths.length === 1 ? "an argument has" : "arguments have"} a name that is not known`,
+    errors: paths.map((propertyPath) => ({ propertyPath, reason: `nothing is called ${propertyPath}` })),
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Components for programs in other languages, on the real engine: the engine starts `plugin/` of this package and asks it for them. The program
+ * here knows nothing but tokens, as one in Python, Go or YAML does: what it gets from a component and gives to the next one are outputs.
+ *
+ * The plugin is started by the official language host for Node.js where it is installed, otherwise by a double (languageHostDouble.ts).
+ */
+import { readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { writePackageSchema } from "../../tools/parts/packageSchema";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { failureOf } from "../harness/engineTexts";
+import { installLanguageHost } from "../harness/languageHostDouble";
+import { LocalHost } from "./localHost";
+
+let host: LocalHost;
+let place: ProgramFolder;
+
+beforeAll(async () => {
+  host = await LocalHost.create();
+  writePackageSchema();
+  const language = join(host.place.folder, "language");
+  if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
+  place = { ...host.place, env: { ...host.place.env, PATH: [language, host.place.env["PATH"]].join(delimiter) } };
+});
+afterAll(() => host?.remove());
+
+/** A component as the SDK that is generated for a language declares it. */
+class Foreign extends pulumi.ComponentResource {
+  constructor(className: string, name: string, inputs: pulumi.Inputs, outputs: readonly string[]) {
+    super(`pgbackstop:index:${className}`, name, { ...inputs, ...Object.fromEntries(outputs.map((key) => [key, undefined])) }, {}, true);
+  }
+
+  output(key: string): pulumi.Output<unknown> {
+    return Object.entries(this).find(([name]) => name === key)?.[1] as pulumi.Output<unknown>;
+  }
+}
+
+function open(declare: () => Record<string, unknown>): Promise<Stack> {
+  return openStack(place, "foreign", async () => declare(), {
+    packages: { pgbackstop: "./node_modules/pgbackstop/plugin" },
+  });
+}
+
+function program(keepDays: unknown = 7): Record<string, unknown> {
+  const { dataDirectory, nasPath, host: machine } = host.settings();
+  const key = new Foreign("CipherPassphrase", "key", {}, ["ref", "passphrase"]);
+  const nas = new Foreign("PosixRepository", "nas", { path: nasPath, cipher: key.output("ref") }, ["target", "location"]);
+  const repositories = { repo1: { at: nas.output("target"), keepDays } };
+  const args = { connection: { local: {} }, dataDirectory, repositories, schedules: { full: { cron: "30 2 * * *" } }, ...machine };
+  const database = new Foreign("PostgresHost", "db", args, ["firstBackup", "destinations", "topology"]);
+  return { location: nas.output("location"), firstBackup: database.output("firstBackup"), topology: database.output("topology") };
+}
+
+test("a first preview shows what it knows, and says what the update decides", async () => {
+  const { stdout, changeSummary } = await (await open(program)).preview();
+  expect(stdout).toContain("db: this preview does not know repositories.repo1.at yet");
+  // The stack, three components, the passphrase; the provider itself is not counted.
+  expect(changeSummary).toEqual({ create: 5 });
+});
+
+test("an update makes the same as in TypeScript, and a second one changes nothing", async () => {
+  const stack = await open(program);
+  const { outputs, summary } = await stack.up();
+  expect(summary.resourceChanges).toEqual({ create: 6 });
+  expect(outputs["location"]).toMatchObject({ value: host.nasPath });
+  expect(outputs["firstBackup"]).toMatchObject({ value: "taken" });
+  expect(readFileSync(host.path("etc", "conf.d", "repo1-credentials.conf"), "utf8")).toMatch(/repo1-cipher-pass=\S{64}/);
+  // The target has a passphrase in it, and is secret as a whole: so is what comes from it.
+  expect(outputs["topology"]).toMatchObject({ secret: true });
+  expect(JSON.parse(String(outputs["topology"]?.value))).toMatchObject({ repositories: [{ location: host.nasPath, encrypted: true, keepDays: 7 }] });
+  expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
+});
+
+test("mistakes are told as they are in TypeScript, and so is a name that no argument has", async () => {
+  expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain("repositories.repo1.keepDays");
+  const misspelt = (): Record<string, unknown> => ({ nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn });
+  expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("nothing is called pth");
+});
