@@ -21,10 +21,11 @@ export function lifecycleService(image: string | undefined, ctx: Context): Plugi
       LifecycleHook: (request: LifecycleRequest) => {
         const cluster = parseObject(request.cluster_definition, "cluster");
         const object = parseObject(request.object_definition, "object");
-        const wanted = findWish(cluster, object, request.operation_type?.type, image);
+        const operation = request.operation_type?.type;
+        const wanted = findWish(cluster, object, operation, image);
         const operations = wanted === null ? [] : sidecarPatch(cluster, object, wanted.mainName, wanted.wish);
         if (operations.length > 0)
-          ctx.log.detail(`${textAt(object, "kind")} ${textAt(object, "metadata", "name")}: ${operations.length} change(s) for ${wanted?.wish.mode}`);
+          ctx.log.detail(`${operation} ${textAt(object, "kind")} ${textAt(object, "metadata", "name")}: ${operations.length} changes`);
         return patchAnswer(operations, stableJson(operations));
       },
     },
