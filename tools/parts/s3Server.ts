@@ -21,6 +21,8 @@ export interface S3ServerOptions {
   readonly folder?: string;
   /** Default `pgbackstop`. */
   readonly bucket?: string;
+  /** Names in its certificate besides those of this machine: of whoever leads connections here. */
+  readonly moreNames?: readonly string[];
   /** True serves a certificate that has ended. */
   readonly expiredCertificate?: boolean;
   /** True keeps versions in buckets that ask for it, and object lock with them (versitygw). */
@@ -59,7 +61,7 @@ export class S3Server {
     this.#folder = folder;
     this.#ownsFolder = options.folder === undefined;
     this.#expired = options.expiredCertificate ?? false;
-    this.certificates = makeCertificates(join(folder, "certificates"), [`${this.bucket}.${this.host}`]);
+    this.certificates = makeCertificates(join(folder, "certificates"), [`${this.bucket}.${this.host}`, ...(options.moreNames ?? [])]);
     this.logFile = join(folder, "server.log");
     mkdirSync(this.#objects, { recursive: true });
   }

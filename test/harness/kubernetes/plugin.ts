@@ -1,0 +1,108 @@
+/** The plugin's operator side and the runtime's ConfigMaps in a lab, as plain manifests. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import { projectFolder } from "../../../tools/parts/cache";
+import { run } from "../../../tools/parts/process";
+import type { Kubectl } from "./kubectl";
+import { OPERATOR_NAMESPACE } from "./lab";
+
+/** Name of the Service, the Deployment and the server's Secret. */
+export const PLUGIN_SERVICE = "pgbackstop-plugin";
+/** ConfigMap with the runtime, in the operator's namespace and in that of clusters. */
+export const RUNTIME_MAP = "pgbackstop-runtime";
+export const NODE_IMAGE = "docker.io/library/node:24";
+
+/** Applies everything and waits until the plugin is available. The bundle must be built. */
+export async function installPlugin(kubectl: Kubectl): Promise<void> {
+  await kubectl.apply([...(await certificates()), runtimeMap(OPERATOR_NAMESPACE), runtimeMap("default"), service(), deployment()]);
+  await kubectl.runOk(["rollout", "status", `deployment/${PLUGIN_SERVICE}`, "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+}
+
+/** New certificates of both sides: applied, they replace those that are there. */
+export async function certificates(): Promise<object[]> {
+  return [await certificate(PLUGIN_SERVICE, "serverAuth"), await certificate(`${PLUGIN_SERVICE}-client`, "clientAuth")];
+}
+
+/** Self-signed and no authority: the operator takes the server's certificate itself for the root. */
+async function certificate(name: string, usage: string): Promise<object> {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-leaf-"));
+  try {
+    const extensions = [`subjectAltName=DNS:${name}`, "basicConstraints=critical,CA:FALSE", `extendedKeyUsage=${usage}`];
+    const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", `/CN=${name}`];
+    const files = ["-keyout", join(folder, "key"), "-out", join(folder, "crt")];
+    const made = await run("openssl", [...words, ...files, ...extensions.flatMap((text) => ["-addext", text])]);
+    if (made.exitCode !== 0) throw new Error(`openssl: ${made.stderr}`);
+    const text = (file: string): string => readFileSync(join(folder, file), "base64");
+    return {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name, namespace: OPERATOR_NAMESPACE, labels: { "cnpg.io/reload": "true" } },
+      type: "kubernetes.io/tls",
+      data: { "tls.crt": text("crt"), "tls.key": text("key") },
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function runtimeMap(namespace: string): object {
+  const bundle = gzipSync(readFileSync(join(projectFolder(), "dist", "runtime.cjs")), { level: 9 });
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: RUNTIME_MAP, namespace },
+    binaryData: { "runtime.cjs.gz": bundle.toString("base64") },
+  };
+}
+
+function service(): object {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: PLUGIN_SERVICE,
+      namespace: OPERATOR_NAMESPACE,
+      labels: { "cnpg.io/pluginName": PLUGIN_NAME },
+      annotations: {
+        "cnpg.io/pluginServerSecret": PLUGIN_SERVICE,
+        "cnpg.io/pluginClientSecret": `${PLUGIN_SERVICE}-client`,
+        "cnpg.io/pluginPort": "9090",
+      },
+    },
+    spec: { selector: { app: PLUGIN_SERVICE }, ports: [{ port: 9090, protocol: "TCP" }] },
+  };
+}
+
+function deployment(): object {
+  const volume = (name: string, readOnly = true): object => ({ name, mountPath: `/pgbackstop/${name}`, ...(readOnly ? { readOnly } : {}) });
+  const start = 'set -e; gzip -dc /pgbackstop/bundle/runtime.cjs.gz > /pgbackstop/run/runtime.cjs; exec node /pgbackstop/run/runtime.cjs "$@"';
+  const container = {
+    name: "plugin",
+    image: NODE_IMAGE,
+    command: ["/bin/sh", "-c", start, "sh"],
+    args: ["--no-config", "--log-level-console=detail", "--log-level-file=off", `--plugin-image=${NODE_IMAGE}`, "cnpg-operator"],
+    readinessProbe: { tcpSocket: { port: 9090 } },
+    securityContext: { readOnlyRootFilesystem: true, runAsUser: 10_001, runAsNonRoot: true, allowPrivilegeEscalation: false },
+    volumeMounts: [volume("server"), volume("client"), volume("bundle"), volume("run", false)],
+  };
+  const volumes = [
+    { name: "server", secret: { secretName: PLUGIN_SERVICE } },
+    { name: "client", secret: { secretName: `${PLUGIN_SERVICE}-client`, items: [{ key: "tls.crt", path: "tls.crt" }] } },
+    { name: "bundle", configMap: { name: RUNTIME_MAP } },
+    { name: "run", emptyDir: {} },
+  ];
+  const labels = { app: PLUGIN_SERVICE };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: PLUGIN_SERVICE, namespace: OPERATOR_NAMESPACE },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [container], volumes } },
+    },
+  };
+}
