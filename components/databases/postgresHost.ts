@@ -86,7 +86,9 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.stanza = pulumi.output(known.stanza);
     this.topology = plan.apply((resolved) => (resolved.restoreOnly ? "" : renderTopology(topologyOf(resolved))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
-    this.restoreCommand = pulumi.output([...runtimeArgv(known), "--delta", "restore"].map(shellWord).join(" "));
+    // What was restored from a reader's key must not try to archive with it.
+    const restoreWords = [...runtimeArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
+    this.restoreCommand = pulumi.output(restoreWords.map(shellWord).join(" "));
     this.pendingRestart = host.pendingRestart;
     this.timersEnabled = host.timersEnabled;
     this.firstBackup = host.firstBackup;
