@@ -9,7 +9,7 @@ import { logWarnings, throwErrors, withoutSecretValues } from "../internal/valid
 import type { HostPlan } from "../plan/plan";
 import { resolveHost } from "../plan/resolve";
 import type { HostSettings } from "../plan/settings";
-import { findingText } from "../plan/findings";
+import { type Finding, findingText } from "../plan/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
@@ -62,29 +62,31 @@ export class PostgresHost extends pulumi.ComponentResource {
     const known = resolve(value);
     const findings = checkHost(known);
     throwErrors(`PostgresHost ${name}`, findings);
-    const checked = pulumi.all([pulumi.output(settings), withoutSecrets({ value, later })]).apply(([values, open]) => {
+    const check = (values: unknown, open: unknown): { resolved: HostPlan; late: Finding[] } => {
       const resolved = resolve(values);
       const late = withoutSecretValues(checkHost(resolved), () => checkHost(resolve(open)));
       throwErrors(`PostgresHost ${name}`, late);
       return { resolved, late };
-    });
-    const plan = checked.apply(({ resolved }) => resolved);
+    };
+    const checked =
+      later.size === 0 ? null : pulumi.all([pulumi.output(settings), withoutSecrets({ value, later })]).apply((parts) => check(...parts));
+    const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
     const { restoreOnly } = known;
     // No copy of anything is made there: it is in no topology.
     super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), later) }, opts);
     logWarnings(findings, this);
     const said = new Set(findings.map(findingText));
-    checked.apply(({ late }) =>
+    checked?.apply(({ late }) =>
       logWarnings(
         late.filter((found) => !said.has(findingText(found))),
         this,
       ),
     );
 
-    const host = this.createHost(name, args, known, plan);
+    const host = this.createHost(name, args, known, derive);
 
     this.stanza = pulumi.output(known.stanza);
-    this.topology = plan.apply((resolved) => (resolved.restoreOnly ? "" : renderTopology(topologyOf(resolved))));
+    this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
     // What was restored from a reader's key must not try to archive with it.
     const restoreWords = [...runtimeArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
@@ -107,39 +109,40 @@ export class PostgresHost extends pulumi.ComponentResource {
     });
   }
 
-  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): HostState {
-    const late = plan.apply(lateInputs);
+  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive): HostState {
     return new HostState(
       childName(name, "host"),
       {
         ...plainInputs(known, runtimeBundleSha256()),
-        dataDirectory: late.dataDirectory,
-        directoriesToKeep: late.directoriesToKeep,
-        mounts: late.mounts,
-        files: hostFiles(args, known, plan),
-        ciphers: ciphersOf(args, known, plan),
+        dataDirectory: derive((plan) => lateInputs(plan).dataDirectory),
+        directoriesToKeep: derive((plan) => [...lateInputs(plan).directoriesToKeep]),
+        mounts: derive((plan) => [...lateInputs(plan).mounts]),
+        files: hostFiles(args, known, derive),
+        ciphers: ciphersOf(args, known, derive),
       },
       { parent: this },
     );
   }
 }
 
+/** What follows from the plan: at once where all of it is known, since every output costs a preview a millisecond; otherwise later. */
+type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
+
 /** Which passphrase belongs to which place; empty for a repository without encryption. */
-function ciphersOf(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): Record<string, CipherArgs> {
+function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, CipherArgs> {
   const rows = known.repositories.map(({ name }): [string, CipherArgs] => {
     const cipher = args.repositories[name]?.at.cipher;
-    const location = plan.apply((resolved) => cipherLocation(resolved, name));
+    const location = derive((plan) => cipherLocation(plan, name));
     return [name, { location, passphrase: cipher === undefined ? "" : pulumi.secret(cipher.passphrase) }];
   });
   return Object.fromEntries(rows);
 }
 
 /** Paths, modes and owners are known at once; only texts may have to wait, and only texts are secret. */
-function hostFiles(args: PostgresHostArgs, known: HostPlan, plan: pulumi.Output<HostPlan>): Record<string, FileArgs> {
-  const rendered = plan.apply(renderLateFiles);
+function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, FileArgs> {
   const plain = renderPlainFiles(known).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs]);
   const late = listLateFiles(known).map(({ path, mode, owner }) => {
-    const text = rendered.apply((files) => loadFile(files, path).text);
+    const text = derive((plan) => loadFile(renderLateFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
   const closed = known.repositories.flatMap((repository) => {

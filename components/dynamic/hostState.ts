@@ -29,46 +29,30 @@ const provider: pulumi.dynamic.ResourceProvider<HostInputs, HostOutputs> = {
   delete: (id, props) => (require("pgbackstop/dynamic/host") as HostModule).remove(id, props),
 };
 
+/** Outputs that the component passes on. */
+type ReadOutput = "pendingRestart" | "timersEnabled" | "firstBackup" | "destinations";
+
 /** Outputs whose values may tell something about a secret. */
 const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings", "cipherFingerprints"];
 
 /** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
 export class HostState extends pulumi.dynamic.Resource {
-  /** Path to `mode owner sha256:…` as found on the host. */
-  declare readonly fileFacts: pulumi.Output<Record<string, string>>;
   /** True while PostgreSQL has yet to be restarted before it archives. */
   declare readonly pendingRestart: pulumi.Output<boolean>;
   /** True when systemd runs the timers; false when they are only written. */
   declare readonly timersEnabled: pulumi.Output<boolean>;
   /** `taken`, `found`, `off` or `waiting`. */
   declare readonly firstBackup: pulumi.Output<string>;
-  /** What `refresh` found changed by hand. */
-  declare readonly drift: pulumi.Output<string[]>;
   /** JSON text: newest full backup and newest WAL of each repository, read from there by the last update or refresh. */
   declare readonly destinations: pulumi.Output<string>;
-  /** Version number of the server: 180004. */
-  declare readonly serverVersion: pulumi.Output<number>;
 
   constructor(name: string, args: HostStateArgs, opts: pulumi.CustomResourceOptions) {
-    // `never` when an output has the name of an input and would take its place.
-    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly [K in keyof HostOutputs]: undefined } : never = {
-      identity: undefined,
-      fileFacts: undefined,
-      secretFileFacts: undefined,
-      settingFacts: undefined,
-      timerFacts: undefined,
-      timersEnabled: undefined,
+    // Only what somebody reads: each costs a program several promises. `never` when an output has the name of an input and would take its place.
+    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly [K in ReadOutput]: undefined } : never = {
       pendingRestart: undefined,
-      previousSettings: undefined,
-      madeDirectories: undefined,
-      serverVersion: undefined,
+      timersEnabled: undefined,
       firstBackup: undefined,
       destinations: undefined,
-      stanzaMade: undefined,
-      cipherFingerprints: undefined,
-      ready: undefined,
-      appliedFacts: undefined,
-      drift: undefined,
     };
     super(provider, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }), "index", "HostState");
   }

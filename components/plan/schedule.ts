@@ -100,8 +100,17 @@ export function loadCron(schedule: Schedule): Cron {
   return parsed.cron;
 }
 
+/** Names that were asked for: looking one up takes half a millisecond, and a program asks several times for each schedule. */
+const timeZones = new Map<string, boolean>();
+
 /** True when `timeZone` is a name that both systemd and this program know: `UTC` or an IANA name; offsets such as `+02:00` are not. */
 export function isTimeZone(timeZone: string): boolean {
+  const known = timeZones.get(timeZone) ?? isNamedZone(timeZone);
+  timeZones.set(timeZone, known);
+  return known;
+}
+
+function isNamedZone(timeZone: string): boolean {
   if (!/^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/.test(timeZone)) return false;
   try {
     new Intl.DateTimeFormat("en", { timeZone });

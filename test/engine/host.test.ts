@@ -1,4 +1,5 @@
 /** `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, the runtime of this package. */
+import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -191,13 +192,14 @@ test("an update that fails half way says why, keeps what it knows, and the next 
 });
 
 test("two updates of one host exclude each other", async () => {
-  const holder = run("flock", [host.path("etc"), "sleep", "14"]);
+  // Longer than any update waits, on any machine.
+  const holder = spawn("flock", ["--no-fork", host.path("etc"), "sleep", "600"]);
   const failure = await (await open(host.settings({ processMax: 4 }))).up().then(
     () => "no error",
     (error: unknown) => String(error),
   );
   expect(failure).toContain(`another update of ${host.path("etc")} is running on this machine`);
-  await holder;
+  holder.kill();
 });
 
 test("all mistakes in the arguments are told at once", async () => {
