@@ -24,7 +24,7 @@ interface Certificates {
   readonly ca: readonly Buffer[];
 }
 
-const LOOK_MS = 5000;
+const LOOK_MS = 2000;
 
 /** @throws fileOpen, fileInvalid for what is there now */
 export async function openCredentials(paths: CertificatePaths): Promise<RotatingCredentials> {

@@ -28,8 +28,9 @@ export type ServiceName = keyof typeof SERVICES;
 /** `oneofs` tells an absent `optional` from a present false; Number holds every time and duration of the protocol. */
 const FORMS = { keepCase: true, longs: Number, enums: String, defaults: true, arrays: true, oneofs: true };
 
+const FILES = [identity, operator, operatorLifecycle, reconciler, wal, backup, restoreJob, postgres, metrics];
+const DEFINITIONS: Readonly<Record<string, ServiceDefinition>> = Object.assign({}, ...FILES.map((file) => fromJSON(file, FORMS)));
+
 export function serviceOf(name: ServiceName): ServiceDefinition {
-  const files = [identity, operator, operatorLifecycle, reconciler, wal, backup, restoreJob, postgres, metrics];
-  const all = Object.assign({}, ...files.map((file) => fromJSON(file, FORMS))) as Readonly<Record<string, ServiceDefinition>>;
-  return all[SERVICES[name]] as ServiceDefinition;
+  return DEFINITIONS[SERVICES[name]] as ServiceDefinition;
 }

@@ -1,0 +1,194 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import * as grpc from "@grpc/grpc-js";
+import { afterEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../../runtime/base/clock";
+import { fail } from "../../../runtime/base/errors";
+import { openCredentials, type RotatingCredentials } from "../../../runtime/cnpg/credentials";
+import { beatForever } from "../../../runtime/cnpg/heartbeat";
+import { identityService } from "../../../runtime/cnpg/identity";
+import { serviceOf } from "../../../runtime/cnpg/protocol";
+import { NotFound, type PluginServer, type PluginService, servePluginPort, servePluginSocket } from "../../../runtime/cnpg/server";
+import { freePort } from "../../../tools/parts/s3Server";
+import { eventually, testContext } from "../../harness/context";
+import { temporaryFolder } from "../repository/support";
+
+let served: PluginServer | null = null;
+afterEach(async () => {
+  await served?.close(AbortSignal.abort());
+  served = null;
+});
+
+const realTime = () => testContext({ clock: systemClock });
+
+interface Told {
+  readonly code: grpc.status;
+  readonly details: string;
+  readonly answer: unknown;
+}
+
+/** One call over a connection of its own. */
+function call(
+  address: string,
+  path: "Probe" | "Archive" | "Restore",
+  credentials = grpc.credentials.createInsecure(),
+  options: object = {},
+): Promise<Told> {
+  const method = serviceOf(path === "Probe" ? "identity" : "wal")[path];
+  if (method === undefined) throw new Error(path);
+  const client = new grpc.Client(address, credentials, { "grpc.use_local_subchannel_pool": 1, ...options });
+  return new Promise<Told>((resolve) => {
+    client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      {},
+      { deadline: Date.now() + 10_000 },
+      (error, answer) => {
+        resolve({ code: error?.code ?? grpc.status.OK, details: error?.details ?? "", answer });
+      },
+    );
+  }).finally(() => client.close());
+}
+
+const failing = (error: Error): PluginService => ({
+  name: "wal",
+  methods: {
+    Archive: () => {
+      throw error;
+    },
+  },
+});
+
+describe("the socket beside an instance", () => {
+  test("replaces a stale one, is the group's, answers, and is gone at the end", async () => {
+    const path = join(temporaryFolder(), "pgbackstop");
+    const stale = await servePluginSocket(path, [], realTime());
+    // As after a kill: the file stays.
+    renameSync(path, `${path}.kept`);
+    await stale.close(AbortSignal.abort());
+    renameSync(`${path}.kept`, path);
+    served = await servePluginSocket(path, [identityService(["METRICS"])], realTime());
+    expect(statSync(path).mode & 0o777).toBe(0o660);
+    expect(await call(`unix:${path}`, "Probe")).toMatchObject({ code: grpc.status.OK, answer: { ready: true } });
+    await served.close(AbortSignal.timeout(10_000));
+    served = null;
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("leaves alone what is no socket", async () => {
+    const path = join(temporaryFolder(), "pgbackstop");
+    writeFileSync(path, "");
+    await expect(servePluginSocket(path, [], realTime())).rejects.toThrow("it is there already and is no socket");
+  });
+
+  test.each([
+    [new NotFound("00000002.history is in no repository"), grpc.status.NOT_FOUND],
+    [fail("hostConnect", "no route", { retryable: true }), grpc.status.UNAVAILABLE],
+    [fail("archiveMismatch", "another cluster"), grpc.status.FAILED_PRECONDITION],
+    [fail("optionInvalid", "unknown parameter"), grpc.status.INVALID_ARGUMENT],
+    [fail("lockAcquire", "somebody else"), grpc.status.ABORTED],
+    [new Error("a bug"), grpc.status.INTERNAL],
+  ])("tells %s with its text", async (error, code) => {
+    const path = join(temporaryFolder(), "pgbackstop");
+    served = await servePluginSocket(path, [failing(error)], realTime());
+    expect(await call(`unix:${path}`, "Archive")).toMatchObject({ code, details: error.message });
+  });
+
+  test("gives hints with an error, and says of methods that nobody calls that they are not there", async () => {
+    const path = join(temporaryFolder(), "pgbackstop");
+    served = await servePluginSocket(path, [failing(fail("archiveMismatch", "of another", { hint: "is it the stanza?" }))], realTime());
+    expect((await call(`unix:${path}`, "Archive")).details).toBe("of another\nHINT: is it the stanza?");
+    expect((await call(`unix:${path}`, "Restore")).code).toBe(grpc.status.UNIMPLEMENTED);
+  });
+});
+
+describe("the heartbeat", () => {
+  test("goes on while the socket answers, and stops when its file is gone", async () => {
+    const folder = temporaryFolder();
+    const [path, file] = [join(folder, "pgbackstop"), join(folder, "alive")];
+    const ctx = realTime();
+    served = await servePluginSocket(path, [identityService(["METRICS"])], ctx);
+    const ending = new AbortController();
+    const beating = beatForever(path, file, ctx, ending.signal);
+    await eventually("a first beat", () => existsSync(file));
+    expect(Math.abs(Date.now() / 1000 - Number(readFileSync(file, "utf8")))).toBeLessThan(600);
+    renameSync(path, `${path}.gone`);
+    await eventually("a beat that fails", () => ctx.lines.some((line) => line.text.startsWith("no heartbeat")));
+    ending.abort();
+    await beating;
+  });
+});
+
+/** A self-signed pair as the operator wants it. */
+function makePair(folder: string, name: string): void {
+  mkdirSync(folder, { recursive: true });
+  const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
+  const extensions = ["-addext", `subjectAltName=DNS:${name}`, "-addext", "basicConstraints=critical,CA:FALSE"];
+  execFileSync("openssl", [...words, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions], { stdio: "ignore" });
+}
+
+describe("the port for the operator", () => {
+  const NAME = "pgbackstop-plugin";
+  const setUp = async () => {
+    const folder = temporaryFolder();
+    const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
+    makePair(paths.serverPath, NAME);
+    makePair(paths.clientPath, "operator");
+    const ctx = realTime();
+    const credentials: RotatingCredentials = await openCredentials(paths);
+    const address = `127.0.0.1:${await freePort()}`;
+    served = await servePluginPort(address, credentials, [identityService(["LIFECYCLE_SERVICE"])], ctx);
+    const read = (path: string, file: string): Buffer => readFileSync(join(path, file));
+    const operator = (clientPath = paths.clientPath): grpc.ChannelCredentials =>
+      grpc.credentials.createSsl(read(paths.serverPath, "tls.crt"), read(clientPath, "tls.key"), read(clientPath, "tls.crt"));
+    const probe = (shown: grpc.ChannelCredentials): Promise<Told> => call(address, "Probe", shown, { "grpc.ssl_target_name_override": NAME });
+    return { folder, paths, ctx, credentials, address, operator, probe };
+  };
+
+  test("answers the operator's certificate and no other, and none", async () => {
+    const { folder, paths, operator, probe } = await setUp();
+    expect((await probe(operator())).code).toBe(grpc.status.OK);
+    makePair(join(folder, "stranger"), "operator");
+    expect((await probe(operator(join(folder, "stranger")))).code).toBe(grpc.status.UNAVAILABLE);
+    expect((await probe(grpc.credentials.createSsl(readFileSync(join(paths.serverPath, "tls.crt"))))).code).toBe(grpc.status.UNAVAILABLE);
+  });
+
+  test("speaks TLS 1.3 and nothing older", async () => {
+    const { address, paths } = await setUp();
+    const port = Number(address.split(":")[1]);
+    const error = await new Promise<Error | null>((resolve) => {
+      const socket = connectTls({
+        host: "127.0.0.1",
+        port,
+        servername: NAME,
+        ca: readFileSync(join(paths.serverPath, "tls.crt")),
+        maxVersion: "TLSv1.2",
+      });
+      socket.once("secureConnect", () => resolve(null)).once("error", resolve);
+      socket.once("close", () => socket.destroy());
+    });
+    expect(error?.message).toMatch(/protocol version/);
+  });
+
+  test("takes renewed certificates without a restart, and keeps the old ones while a pair does not fit", async () => {
+    const { paths, ctx, credentials, operator, probe } = await setUp();
+    const ending = new AbortController();
+    const watching = credentials.watch(ctx, ending.signal);
+    const before = operator();
+    makePair(join(paths.serverPath, "next"), NAME);
+    renameSync(join(paths.serverPath, "next", "tls.key"), join(paths.serverPath, "tls.key"));
+    await eventually("a warning", () => ctx.lines.some((line) => line.text.includes("tls.key is not the key of tls.crt")));
+    expect((await probe(before)).code).toBe(grpc.status.OK);
+    renameSync(join(paths.serverPath, "next", "tls.crt"), join(paths.serverPath, "tls.crt"));
+    makePair(paths.clientPath, "operator");
+    await eventually("the new pair", () => ctx.lines.some((line) => line.text.startsWith("the certificates were renewed")));
+    // Written one after the other: the client's may come a look later.
+    await eventually("an answer to the new certificates", async () => (await probe(operator())).code === grpc.status.OK);
+    expect((await probe(before)).code).toBe(grpc.status.UNAVAILABLE);
+    ending.abort();
+    await watching;
+  });
+});

@@ -1,0 +1,142 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { NotFound } from "../../../runtime/cnpg/server";
+import { type WalParts, walService } from "../../../runtime/cnpg/wal";
+import { HeldClock, type TestContext, testContext } from "../../harness/context";
+import { temporaryFolder, walName } from "../repository/support";
+
+type Get = WalParts["gets"]["get"];
+
+let dataDirectory: string;
+let ctx: TestContext<HeldClock>;
+beforeEach(() => {
+  dataDirectory = temporaryFolder();
+  mkdirSync(join(dataDirectory, "pg_wal"));
+  ctx = testContext({ clock: new HeldClock() });
+});
+
+const files = (): string[] => readdirSync(join(dataDirectory, "pg_wal"));
+const asked: unknown[] = [];
+
+function restore(
+  get: Get,
+  more: { readonly mode?: string; readonly job?: boolean; readonly path?: string; readonly name?: string; readonly signal?: AbortSignal } = {},
+) {
+  const push = more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
+  const service = walService({ dataDirectory, push, gets: { get } }, ctx);
+  const request = { source_wal_name: more.name ?? walName(1), destination_file_name: more.path ?? "pg_wal/RECOVERYXLOG", mode: more.mode };
+  return Promise.resolve(service.methods["Restore"]?.(request as never, more.signal ?? new AbortController().signal));
+}
+
+const never = (): never => {
+  throw new Error("not to be called");
+};
+const found: Get = async (name, path, wish) => {
+  asked.push(wish);
+  writeFileSync(path, name);
+  return true;
+};
+
+describe("a restore", () => {
+  test("puts the whole file under the name that was asked for, and nothing else", async () => {
+    expect(await restore(found)).toEqual({});
+    expect(files()).toEqual(["RECOVERYXLOG"]);
+    expect(readFileSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"), "utf8")).toBe(walName(1));
+  });
+
+  test("of a rewind fetches nothing ahead; every other mode does", async () => {
+    asked.length = 0;
+    for (const mode of ["MODE_REWIND", "MODE_RECOVERY", "MODE_UNSPECIFIED", "MODE_OF_TOMORROW"]) await restore(found, { mode });
+    expect(asked).toMatchObject([{ ahead: false }, { ahead: true }, { ahead: true }, { ahead: true }]);
+  });
+
+  test("of a job asks as long as there is doubt; a standby is told soon", async () => {
+    asked.length = 0;
+    await restore(found, { job: true });
+    await restore(found);
+    const [job, standby] = asked as { timeoutMs: number }[];
+    expect(job?.timeoutMs).toBeGreaterThanOrEqual(3600_000);
+    expect(standby?.timeoutMs).toBeLessThan(10_000);
+  });
+
+  test("says not found only when every repository said so", async () => {
+    await expect(restore(async () => false)).rejects.toBeInstanceOf(NotFound);
+    await expect(restore(() => Promise.reject(fail("repoInvalid", "in doubt", { retryable: true })))).rejects.toMatchObject({
+      kind: "repoInvalid",
+      retryable: true,
+    });
+    expect(files()).toEqual([]);
+  });
+
+  test("that takes too long beside a standby ends, and what comes late is not put in place", async () => {
+    let arrive = (): void => {};
+    const late: Get = async (_name, path) => {
+      await new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+      writeFileSync(path, "late");
+      return true;
+    };
+    const answer = expect(restore(late)).rejects.toMatchObject({ kind: "archiveTimeout", retryable: true });
+    await ctx.clock.advance(10_000);
+    await answer;
+    arrive();
+    await expect.poll(files).toEqual([]);
+    expect(existsSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"))).toBe(false);
+  });
+
+  test("ends with its caller", async () => {
+    const gone = new AbortController();
+    const answer = expect(restore(() => new Promise(() => {}), { signal: gone.signal })).rejects.toMatchObject({ kind: "term" });
+    gone.abort(fail("term", "gone"));
+    await answer;
+  });
+
+  test.each(["../x", "/etc/passwd", "pg_wal/../../x"])("does not write to %s", async (path) => {
+    await expect(restore(found, { path })).rejects.toThrow("is not in the data directory");
+  });
+
+  test.each(["", "postgresql.conf", "../00000001.history", `${walName(1)}.gz`])("does not ask for '%s'", async (name) => {
+    await expect(restore(found, { name })).rejects.toThrow("is no name of a WAL file");
+  });
+});
+
+describe("an archive", () => {
+  const archive = (push: WalParts["push"], path: string) => {
+    const service = walService({ dataDirectory, push, gets: { get: never } }, ctx);
+    return Promise.resolve(service.methods["Archive"]?.({ source_file_name: path } as never, new AbortController().signal));
+  };
+  const pushing = (answer: object, order: string[] = []): WalParts["push"] => ({
+    wal: {
+      walDirectory: `${dataDirectory}/pg_wal`,
+      push: async (name) => {
+        order.push(name);
+        return { answer: { results: [], accepted: true, owingKeys: [], error: null, ...answer }, warnings: [] };
+      },
+    },
+    prepare: async () => void order.push("prepared"),
+  });
+
+  test("prepares the stanza, hands over the file, and tells of a repository that owes it", async () => {
+    const order: string[] = [];
+    const results = [
+      { repoKey: 1, ok: true as const, value: "pushed" as const },
+      { repoKey: 2, ok: false as const, error: fail("hostConnect", "no route") },
+    ];
+    expect(await archive(pushing({ results, owingKeys: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`)).toEqual({});
+    expect(order).toEqual(["prepared", walName(3)]);
+    expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`${walName(3)} is owed to repo2`);
+  });
+
+  test("fails with what the policy did not accept", async () => {
+    const error = fail("archiveMismatch", "of another cluster");
+    await expect(archive(pushing({ accepted: false, error }), `pg_wal/${walName(3)}`)).rejects.toBe(error);
+  });
+
+  test("takes files of pg_wal only, and none beside a recovery job", async () => {
+    await expect(archive(pushing({}), "base/1/1259")).rejects.toThrow("is not in");
+    await expect(archive(null, `pg_wal/${walName(3)}`)).rejects.toMatchObject({ kind: "featureNotSupported" });
+  });
+});
