@@ -1,0 +1,30 @@
+import { describe, expect, test } from "vitest";
+import { withSecretFiles } from "../../../runtime/config/secretFiles";
+
+const FILES: Readonly<Record<string, string>> = {
+  "/secrets/repo1/ACCESS_KEY_ID": "AKIA\n",
+  "/secrets/repo1/ACCESS_SECRET_KEY": "s3cret",
+  "/secrets/repo2/ENCRYPTION_PASS": "pass phrase\r\n",
+  "/secrets/repo2/ACCESS_SESSION_TOKEN": "",
+  "/secrets/repo2/OTHER": "x",
+  "/secrets/elsewhere/ACCESS_KEY_ID": "x",
+};
+const access = { readFile: (path: string) => FILES[path] ?? null, listDirectory: () => ["elsewhere", "repo1", "repo2"] };
+
+describe("secrets that are files", () => {
+  test("count as options of their repository", () => {
+    expect(withSecretFiles({ PGBACKSTOP_SECRETS: "/secrets", HOME: "/" }, access)).toEqual({
+      PGBACKSTOP_SECRETS: "/secrets",
+      HOME: "/",
+      PGBACKREST_REPO1_S3_KEY: "AKIA",
+      PGBACKREST_REPO1_S3_KEY_SECRET: "s3cret",
+      PGBACKREST_REPO2_CIPHER_PASS: "pass phrase",
+    });
+  });
+
+  test("go behind what the environment says, and are looked for only where it names a directory", () => {
+    const env = { PGBACKSTOP_SECRETS: "/secrets", PGBACKREST_REPO1_S3_KEY: "mine" };
+    expect(withSecretFiles(env, access)["PGBACKREST_REPO1_S3_KEY"]).toBe("mine");
+    expect(withSecretFiles({ HOME: "/" }, access)).toEqual({ HOME: "/" });
+  });
+});
