@@ -43,8 +43,8 @@ describe("the benchmarks", async () => {
 
   test.runIf(LONG)("memory: a relation and more and more files", async () => {
     const report = await memoryBench({ sizeMb: 64, fileCount: 2000, rounds: 1, profile: false }, quiet);
-    expectTable(report, 8);
-    expect(report?.facts.filter((fact) => fact.includes("each file more takes"))).toHaveLength(2);
+    expectTable(report, 20);
+    expect(report?.facts.filter((fact) => fact.includes("each file more takes"))).toHaveLength(5);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * Memory does not follow the size of the data: a relation of 2 GiB (sparse, so that reading it costs no disk) and 256 MiB of incompressible
- * bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a restore. It follows the number of files only:
- * 20,000 small ones, 200,000 with `PGBACKSTOP_LONG=1`.
+ * bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a restore. It follows the number of files only,
+ * also with two repositories: 20,000 small ones, 200,000 with `PGBACKSTOP_LONG=1`.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
@@ -64,7 +64,8 @@ describe("memory for files", async () => {
     return;
   }
   test(`${title}, backed up in full and again, verified, shown, restored and expired`, async (context) => {
-    const bed = await TestBed.create({ binaries: parts.binaries, repos: [{ compressType: "zst", options: { bundle: "y" } }] });
+    const repos = [false, true].map((encrypted) => ({ compressType: "zst" as const, encrypted, options: { bundle: "y" } }));
+    const bed = await TestBed.create({ binaries: parts.binaries, repos });
     context.onTestFinished(() => bed.remove());
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -72,7 +73,7 @@ describe("memory for files", async () => {
     const place = join(bed.folder, "side", "restored");
     mkdirSync(place, { mode: 0o700 });
     giveTo(place, bed.cluster.user);
-    const restore = ["restore", `--pg1-path=${place}`, "--process-max=2"];
+    const restore = ["restore", "--repo=2", `--pg1-path=${place}`, "--process-max=2"];
     const commands = [
       ["backup", "--process-max=2", "--type=full"],
       ["backup", "--process-max=2", "--type=incr"],
@@ -80,7 +81,7 @@ describe("memory for files", async () => {
       ["info"],
       restore,
       [...restore, "--delta"],
-      ["expire", "--repo1-retention-full=1"],
+      ["expire", "--repo1-retention-full=1", "--repo2-retention-full=1"],
     ];
     for (const command of commands) {
       const cost = await measured(bed, command);

@@ -1,15 +1,18 @@
 /**
- * `npm run bench -- memory`: the highest memory of a full backup and of its restore, with one large relation, and with ever more small files to
- * see that it grows with their number and no faster.
+ * `npm run bench -- memory`: the highest memory of backups, restores and verify, with one large relation, and with ever more small files to see
+ * that it grows with their number and no faster.
  *
- * Ours writes both repositories at once, stock one; the bars are for ours alone, stock stands beside it.
+ * Ours writes and verifies both repositories, stock one; the bars are for ours alone, stock stands beside it.
  */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { type Bed, withBed } from "./bed";
 import { publish, type Report } from "./document";
-import { Figures, type Row } from "./figures";
+import { Figures, PROGRAMS, type Program, type Row } from "./figures";
 import { removeRelation, writeRelation, writeSmallFiles } from "./fill";
+import type { Cost } from "./measure";
 import type { TitledProfile } from "./profile";
 import { Hashes, playRounds, type Step } from "./rounds";
 
@@ -27,6 +30,16 @@ const KIB = 1024;
 /** Of what a straight line through the smaller numbers of files tells; collection of garbage makes it vary. */
 const LINEAR_MAX = 1.25;
 
+/** What is measured, in the order in which it is done. */
+const WORKS = [
+  { key: "full", title: "full backup" },
+  { key: "incr", title: "incr backup" },
+  { key: "verify", title: "verify" },
+  { key: "restore", title: "restore" },
+  { key: "delta", title: "delta restore" },
+] as const;
+type Work = (typeof WORKS)[number];
+
 export async function memoryMain(argv: readonly string[], progress: Progress): Promise<void> {
   const words = readArguments(argv, { size: 2048, files: 200_000, rounds: 1, write: false, profile: false });
   const options = { sizeMb: words.size, fileCount: words.files, rounds: words.rounds, profile: words.profile };
@@ -39,7 +52,7 @@ export async function memoryMain(argv: readonly string[], progress: Progress): P
       command: "npm run bench -- memory",
       before: "It is the highest sum over all processes of a command, shared pages counted once,\nlooked at every 50 ms.",
       after:
-        "Ours writes both repositories in one run, stock one repository. The relation and the small files (one page each) are valid pages, no two alike,\nhalf of their bytes hardly compress.",
+        "Ours writes both repositories in one run and verifies both, stock one repository. Between the full and the incr backup nothing changes; verify reads\nboth backups. The relation and the small files (one page each) are valid pages, no two alike, half of their bytes hardly compress.",
     },
     report,
     words.write,
@@ -59,22 +72,32 @@ export function memoryBench(options: MemoryOptions, progress: Progress): Promise
   return withBed(bedOptions, progress, async (bed) => {
     const figures = new Figures();
     const hashes = new Hashes();
-    const rows: Row[] = [];
-    const play = async (key: string, what: string, oursMax?: number): Promise<void> => {
-      await playRounds(rounds, stepsOf(bed, figures, hashes, key), progress);
-      const bar = oursMax === undefined ? {} : { oursMax };
-      rows.push({ title: `full backup of ${what}: peak memory, MiB`, key: `${key} backup memory`, digits: 0, ...bar });
-      rows.push({ title: `restore of ${what}: peak memory, MiB`, key: `${key} restore memory`, digits: 0, ...bar });
-    };
+    const play = (key: string): Promise<void> => playRounds(rounds, stepsOf(bed, figures, hashes, key), progress);
+    const rowOf = (work: Work, key: string, what: string, oursMax?: number): Row => ({
+      title: `${work.title} of ${what}: peak memory, MiB`,
+      key: `${key} ${work.key} memory`,
+      digits: 0,
+      ...(oursMax === undefined ? {} : { oursMax }),
+    });
+    // Nobody archives: a segment must stay until it is pushed by hand.
+    await bed.cluster.sql("ALTER SYSTEM SET wal_keep_size = '1GB'");
+    await bed.cluster.sql("SELECT pg_reload_conf()");
     await progress.step(`one relation of ${sizeMb} MiB`, () => writeRelation(bed.cluster, sizeMb));
-    await play("relation", `one relation of ${sizeMb} MiB`, RELATION_MIB_MAX);
+    await play("relation");
     await removeRelation(bed.cluster);
     const counts = [Math.ceil(fileCount / 4), Math.ceil(fileCount / 2), fileCount];
     for (const [index, count] of counts.entries()) {
       await progress.step(`${count} small files`, () => writeSmallFiles(bed.cluster, (counts[index - 1] ?? 0) + 1, count));
-      await play(`files${index}`, `${count} small files`, index === counts.length - 1 ? FILES_MIB_MAX : undefined);
+      await play(`files${index}`);
     }
-    const linear = ["backup", "restore"].map((work) => growthOf(figures, work, counts));
+    const rows = WORKS.map((work) => rowOf(work, "relation", `one relation of ${sizeMb} MiB`, RELATION_MIB_MAX));
+    // What grows stands together.
+    for (const work of WORKS) {
+      for (const [index, count] of counts.entries()) {
+        rows.push(rowOf(work, `files${index}`, `${count} small files`, index === counts.length - 1 ? FILES_MIB_MAX : undefined));
+      }
+    }
+    const linear = WORKS.map((work) => growthOf(figures, work, counts));
     const profiles = options.profile ? await progress.step("profile", () => profile(bed, fileCount)) : [];
     const { text, missed } = figures.table(rows, bed.stockName);
     const facts = [
@@ -88,33 +111,77 @@ export function memoryBench(options: MemoryOptions, progress: Progress): Promise
 }
 
 function stepsOf(bed: Bed, figures: Figures, hashes: Hashes, key: string): readonly Step[] {
-  return [
-    {
-      title: "backup",
-      play: async (program) => {
-        await bed.renewRepositories(program);
-        figures.addCost(`${key} backup`, program, await bed.backup(program, "full", program === "ours" ? "both" : 1));
-      },
-    },
-    {
-      title: "restore",
-      play: async (program) => {
-        const { cost, hash } = await bed.restore(program, 1);
-        figures.addCost(`${key} restore`, program, cost);
-        hashes.add(key, hash);
-      },
-    },
-  ];
+  const restored = async (program: Program, delta: boolean): Promise<Cost> => {
+    const { cost, hash } = await bed.restore(program, 1, { delta });
+    hashes.add(key, hash);
+    return cost;
+  };
+  const archive = new Archive(bed);
+  const backup = async (program: Program, type: "full" | "incr"): Promise<Cost> => {
+    await archive.begin();
+    const cost = await bed.backup(program, type, program === "ours" ? "both" : 1);
+    await archive.push();
+    return cost;
+  };
+  const plays: Readonly<Record<Work["key"], (program: Program) => Promise<Cost>>> = {
+    full: (program) => backup(program, "full"),
+    incr: (program) => backup(program, "incr"),
+    verify: (program) => bed.run(program, program === "ours" ? ["verify"] : ["--repo=1", "verify"]),
+    restore: (program) => restored(program, false),
+    delta: (program) => restored(program, true),
+  };
+  const renew = async (): Promise<void> => {
+    for (const program of PROGRAMS) await bed.renewRepositories(program);
+  };
+  return WORKS.map((work) => ({
+    title: work.title,
+    ...(work.key === "full" ? { prepare: renew } : {}),
+    play: async (program) => figures.addCost(`${key} ${work.key}`, program, await plays[work.key](program)),
+  }));
+}
+
+/** Gives both programs the WAL that their backups need, which verify looks for: the server of a bed archives nothing. */
+class Archive {
+  readonly #bed: Bed;
+  #from: string | null = null;
+
+  constructor(bed: Bed) {
+    this.#bed = bed;
+  }
+
+  /** Before a backup. */
+  async begin(): Promise<void> {
+    this.#from ??= await this.#current();
+  }
+
+  /** What was finished since. */
+  async push(): Promise<void> {
+    const { cluster } = this.#bed;
+    const from = this.#from ?? "";
+    const current = await this.#current();
+    const folder = join(cluster.dataPath, "pg_wal");
+    const finished = readdirSync(folder).filter((name) => /^[0-9A-F]{24}$/.test(name) && name >= from && name < current);
+    for (const program of PROGRAMS) {
+      for (const name of finished.sort()) await this.#bed.run(program, ["archive-push", join(folder, name)], { sync: false, sampleMs: 0 });
+    }
+    this.#from = current;
+  }
+
+  /** The segment that is written to next: behind a full one stands nothing yet. */
+  #current(): Promise<string> {
+    return this.#bed.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn() + 1)");
+  }
 }
 
 /** What each further file costs ours, in the two steps to the whole number; from the first one it must be told how high the last one gets. */
-function growthOf(figures: Figures, work: string, counts: readonly number[]): { readonly fact: string; readonly missed: readonly string[] } {
+function growthOf(figures: Figures, { key, title }: Work, counts: readonly number[]): { readonly fact: string; readonly missed: readonly string[] } {
   const [quarter = 0, half = 0, all = 0] = counts;
-  const [atQuarter = 0, atHalf = 0, atAll = 0] = counts.map((_, index) => figures.median(`files${index} ${work} memory`, "ours"));
+  const peaks = counts.map((_, index) => figures.median(`files${index} ${key} memory`, "ours"));
+  const [atQuarter = 0, atHalf = 0, atAll = 0] = peaks;
   const [first, second] = [(atHalf - atQuarter) / (half - quarter), (atAll - atHalf) / (all - half)];
   const told = atHalf + Math.max(first, 0) * (all - half);
   const each = (mib: number): string => `${(mib * KIB).toFixed(2)} KiB`;
-  const fact = `ours, ${work}: each file more takes ${each(first)} from ${quarter} to ${half} files, ${each(second)} from ${half} to ${all}`;
+  const fact = `ours, ${title}: ${peaks.map((peak) => peak.toFixed(0)).join(", ")} MiB; each file more takes ${each(first)} from ${quarter} to ${half} files, ${each(second)} from ${half} to ${all}`;
   return { fact, missed: atAll > told * LINEAR_MAX ? [`${fact}: more than linear`] : [] };
 }
 
