@@ -40,7 +40,9 @@ export async function topologyMain(argv: readonly string[], progress: Progress):
       title: "Benchmarks: topologies",
       command: "npm run bench -- topology",
       before: "Every figure is the wall time of whole processes, in seconds.",
-      after: "The bare engine previews empty components, as many as the other stack has resources, and one passphrase.",
+      after:
+        "The bare engine previews empty components, as many as the other stack has resources, and one passphrase. The stack between the two has " +
+        "what the engine and Pulumi's SDK need for as many components that register outputs and as many dynamic resources, one property each.",
     },
     await topologyBench({ databases: words.databases, rounds: words.rounds }, progress),
     words.write,
@@ -63,6 +65,8 @@ export async function topologyBench(options: TopologyOptions, progress: Progress
 
 interface Previews {
   readonly bareS: readonly number[];
+  /** The same kinds of resources without any of our code. */
+  readonly emptyS: readonly number[];
   readonly oursS: readonly number[];
   readonly resources: number;
 }
@@ -79,14 +83,13 @@ function reportOf({ databases, rounds }: TopologyOptions, diffS: readonly number
   const stack = `${databases} databases × ${REPOSITORIES} repositories`;
   add(`diff of two stacks of ${stack}, with page and Markdown`, diffS, DIFF_S_MAX);
   if (previews !== null) {
-    const { bareS, oursS, resources } = previews;
+    const { bareS, emptyS, oursS, resources } = previews;
+    const beyondBare = (values: readonly number[]): number[] => values.map((value, index) => value - (bareS[index] ?? 0));
     add(`preview of ${resources} empty components`, bareS);
+    add(`the same, ${databases} of them dynamic resources without any of our code`, emptyS);
     add(`preview of ${stack} (${resources} resources)`, oursS);
-    add(
-      "what they add to it",
-      oursS.map((value, index) => value - (bareS[index] ?? 0)),
-      PREVIEW_ADDS_S_MAX,
-    );
+    add("what the dynamic resources alone add to the empty components", beyondBare(emptyS));
+    add("what the databases and repositories add to them", beyondBare(oursS), PREVIEW_ADDS_S_MAX);
   }
   const facts = [
     `medians of ${rounds} ${rounds === 1 ? "pair" : "pairs"}`,
@@ -161,18 +164,33 @@ async function timePreviews(place: ProgramFolder, { databases, rounds }: Topolog
     // The stack itself, the passphrase and its resource are in both.
     for (let index = 3; index < resources; index++) new pulumi.ComponentResource("bench:index:Empty", `${index}`);
   });
+  const empty = await openStack(place, "empty", async () => {
+    new CipherPassphrase("key", {}, { protect: false });
+    class Empty extends pulumi.ComponentResource {
+      constructor(name: string) {
+        super("bench:index:Empty", name);
+        this.registerOutputs({ name });
+      }
+    }
+    class State extends pulumi.dynamic.Resource {}
+    const provider: Pulumi.dynamic.ResourceProvider = { create: async () => ({ id: "empty" }) };
+    for (let index = 3 + databases; index < resources; index++) new Empty(`${index}`);
+    for (let index = 0; index < databases; index++) new State(provider, `${index}-state`, { index });
+  });
   const time = async (stack: typeof ours): Promise<number> => {
     const start = performance.now();
     await stack.preview();
     return (performance.now() - start) / 1000;
   };
   await bare.preview();
-  const [bareS, oursS]: [number[], number[]] = [[], []];
+  await empty.preview();
+  const [bareS, emptyS, oursS]: [number[], number[], number[]] = [[], [], []];
   for (let round = 1; round <= rounds; round++) {
     await progress.step(`previews, pair ${round} of ${rounds}`, async () => {
       bareS.push(await time(bare));
+      emptyS.push(await time(empty));
       oursS.push(await time(ours));
     });
   }
-  return { bareS, oursS, resources };
+  return { bareS, emptyS, oursS, resources };
 }
