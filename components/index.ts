@@ -41,8 +41,10 @@ export {
   type TablespaceArgs,
   type VolumeArgs,
 } from "./databases/cnpgArgs";
+export { CnpgBackup, type CnpgBackupArgs } from "./databases/cnpgBackup";
 export { CnpgCluster } from "./databases/cnpgCluster";
 export { CnpgPlugin, type CnpgPluginArgs } from "./databases/cnpgPlugin";
+export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
 export {
   Acknowledge,
   type AcknowledgeArgs,

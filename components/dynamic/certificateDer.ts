@@ -29,6 +29,7 @@ const OIDS = {
   extendedKeyUsage: "2.5.29.37",
   subjectAltName: "2.5.29.17",
   subjectKeyIdentifier: "2.5.29.14",
+  authorityKeyIdentifier: "2.5.29.35",
   serverAuth: "1.3.6.1.5.5.7.3.1",
   clientAuth: "1.3.6.1.5.5.7.3.2",
 } as const;
@@ -80,12 +81,15 @@ export function belongTogether({ certificatePem, privateKeyPem }: MadeCertificat
 function extensionsOf({ dnsNames, usage }: CertificateWish, spki: Buffer): Buffer[] {
   const extension = (id: string, critical: boolean, value: Buffer): Buffer =>
     sequence(oid(id), ...(critical ? [tagged(0x01, Buffer.from([0xff]))] : []), tagged(0x04, value));
+  const keyId = createHash("sha1").update(spki).digest();
   return [
     extension(OIDS.basicConstraints, true, sequence()),
     // digitalSignature, the only thing that TLS 1.3 does with it.
     extension(OIDS.keyUsage, true, tagged(0x03, Buffer.from([7, 0x80]))),
     extension(OIDS.extendedKeyUsage, false, sequence(oid(usage === "server" ? OIDS.serverAuth : OIDS.clientAuth))),
-    extension(OIDS.subjectKeyIdentifier, false, tagged(0x04, createHash("sha1").update(spki).digest())),
+    extension(OIDS.subjectKeyIdentifier, false, tagged(0x04, keyId)),
+    // Tells the one before, which has the same name, from this one: OpenSSL looks for issuers by name first.
+    extension(OIDS.authorityKeyIdentifier, false, sequence(tagged(0x80, keyId))),
     ...(dnsNames.length === 0
       ? []
       : [extension(OIDS.subjectAltName, false, sequence(...dnsNames.map((dnsName) => tagged(0x82, Buffer.from(dnsName, "ascii")))))]),

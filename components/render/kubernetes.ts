@@ -53,14 +53,22 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
   ].map(canonical);
 }
 
-/** What is laid over a Cluster that others made: its archiver and where its backups run. */
-export function renderAttachment(context: EngineContext): RenderedObject[] {
+/**
+ * What is laid over a Cluster that others made: its archiver and where its backups run. `spec.plugins` is one field for the API server: whoever
+ * sets it owns all of it.
+ * @param takeOver it from another owner; else Kubernetes refuses
+ */
+export function renderAttachment(context: EngineContext, takeOver: boolean): RenderedObject[] {
   const parts = engineParts(context);
   const { plan } = context;
   const manifest: Manifest = {
     apiVersion: CNPG,
     kind: "Cluster",
-    metadata: { name: plan.cluster, namespace: plan.namespace },
+    metadata: {
+      name: plan.cluster,
+      namespace: plan.namespace,
+      annotations: { "pulumi.com/patchFieldManager": "pgbackstop", ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}) },
+    },
     spec: given({
       plugins: parts.plugins.length === 0 ? undefined : parts.plugins,
       backup: parts.backup,

@@ -13,8 +13,8 @@ export interface PluginParameters {
   readonly bundle: string;
   /** Image of Node. */
   readonly image: string;
-  /** Secret of each repository, by `repo1`, …, ascending. */
-  readonly secrets: readonly { readonly repo: string; readonly name: string }[];
+  /** Secrets of each repository, by `repo1`, …, ascending. */
+  readonly secrets: readonly RepoSecret[];
   /** Secret whose `*.conf` files are read after pgbackrest.conf. */
   readonly secretConf: string | undefined;
   /** Claims that are mounted below {@link PLACES.claims}, ascending. */
@@ -26,6 +26,12 @@ export interface PluginParameters {
   readonly limits: Readonly<Record<string, string>>;
 }
 
+/** One Secret whose keys are named as files are, or keys of Secrets by the name of the file that each becomes. */
+export type RepoSecret = { readonly repo: string } & (
+  | { readonly name: string; readonly files?: undefined }
+  | { readonly files: readonly { readonly file: string; readonly name: string; readonly key: string }[] }
+);
+
 export const BACKUP_TYPES = ["auto", "full", "diff", "incr"] as const;
 export type BackupTypeWish = (typeof BACKUP_TYPES)[number];
 
@@ -36,7 +42,9 @@ const RESOURCES = {
   memoryLimit: ["limits", "memory"],
 } as const;
 const KNOWN = ["stanza", "configMap", "bundle", "image", "secretConf", "claims", "backupType", "fullEveryDays", ...Object.keys(RESOURCES)];
-const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret$/;
+const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
+/** `ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID` */
+const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
 /** Names of Kubernetes objects. */
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const FULL_EVERY_DAYS = 7;
@@ -46,7 +54,7 @@ export function readParameters(given: Parameters, defaults: { readonly clusterNa
   for (const name of Object.keys(given).sort()) {
     if (KNOWN.includes(name) || REPO_SECRET.test(name)) continue;
     throw fail("optionInvalid", `plugin parameter '${name}' is unknown`, {
-      hint: `parameters are ${[...KNOWN, "repo1Secret, repo2Secret, …"].join(", ")}.`,
+      hint: `parameters are ${[...KNOWN, "repo1Secret or repo1SecretKeys, repo2Secret, …"].join(", ")}.`,
     });
   }
   const image = given["image"] ?? defaults.image;
@@ -58,16 +66,38 @@ export function readParameters(given: Parameters, defaults: { readonly clusterNa
     configMap: objectName(given, "configMap", "a ConfigMap with pgbackrest.conf"),
     bundle: objectName(given, "bundle", "the ConfigMap with the runtime"),
     image,
-    secrets: Object.keys(given)
-      .flatMap((name) => REPO_SECRET.exec(name)?.[1] ?? [])
-      .sort((left, right) => Number(left.slice(4)) - Number(right.slice(4)))
-      .map((repo) => ({ repo, name: objectName(given, `${repo}Secret`, "a Secret") })),
+    secrets: secretsOf(given),
     secretConf: given["secretConf"] === undefined ? undefined : objectName(given, "secretConf", "a Secret"),
     claims: claimsOf(given["claims"] ?? ""),
     backupType: backupTypeOf("backupType", given["backupType"] ?? "auto"),
     fullEveryDays: daysOf(given["fullEveryDays"]),
     ...resources,
   };
+}
+
+function secretsOf(given: Parameters): readonly RepoSecret[] {
+  const repos = new Set(Object.keys(given).flatMap((name) => REPO_SECRET.exec(name)?.[1] ?? []));
+  return [...repos]
+    .sort((left, right) => Number(left.slice(4)) - Number(right.slice(4)))
+    .map((repo) => {
+      const keys = given[`${repo}SecretKeys`];
+      if (keys === undefined) return { repo, name: objectName(given, `${repo}Secret`, "a Secret") };
+      if (given[`${repo}Secret`] !== undefined)
+        throw fail("optionInvalid", `plugin parameters '${repo}Secret' and '${repo}SecretKeys' are both given`);
+      return { repo, files: filesOf(`${repo}SecretKeys`, keys) };
+    });
+}
+
+/** In the order of the files, in whatever order they were written. */
+function filesOf(name: string, text: string): { file: string; name: string; key: string }[] {
+  const files = text.split(",").map((entry) => {
+    const [, file = "", secret = "", key = ""] = SECRET_KEY.exec(entry.trim()) ?? [];
+    if (["", ".", ".."].includes(file) || !OBJECT_NAME.test(secret)) throw invalid(name, text, "FILE=secret/key, with commas between them");
+    return { file, name: secret, key };
+  });
+  const twice = files.find(({ file }, index) => files.findIndex((other) => other.file === file) !== index);
+  if (twice !== undefined) throw invalid(name, text, `each file once (${twice.file} is there twice)`);
+  return files.sort((left, right) => (left.file < right.file ? -1 : 1));
 }
 
 /** @throws optionInvalidValue */

@@ -8,7 +8,7 @@
 import { fail } from "../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "./cluster";
 import { BUNDLE_FILE, HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY } from "./names";
-import { type PluginParameters, readParameters } from "./parameters";
+import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 
 export interface PatchOperation {
   readonly op: "add" | "replace";
@@ -76,10 +76,21 @@ function ownVolumes(parameters: PluginParameters): JsonObject[] {
     { name: "pgbackstop-run", emptyDir: {} },
     { name: "pgbackstop-bundle", configMap: { name: bundle } },
     { name: "pgbackstop-config", configMap: { name: configMap } },
-    ...secrets.map(({ repo, name }) => ({ name: `pgbackstop-${repo}`, secret: { secretName: name } })),
+    ...secrets.map(secretVolume),
     ...(secretConf === undefined ? [] : [{ name: "pgbackstop-conf", secret: { secretName: secretConf } }]),
     ...claims.map((claim, index) => ({ name: `pgbackstop-claim-${index}`, persistentVolumeClaim: { claimName: claim } })),
   ];
+}
+
+/** Keys of several Secrets become files of one directory. */
+function secretVolume(secret: RepoSecret): JsonObject {
+  const name = `pgbackstop-${secret.repo}`;
+  if (secret.files === undefined) return { name, secret: { secretName: secret.name } };
+  const names = [...new Set(secret.files.map((file) => file.name))].sort();
+  const sources = names.map((each) => ({
+    secret: { name: each, items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })) },
+  }));
+  return { name, projected: { sources } };
 }
 
 function ownMounts({ secrets, secretConf, claims }: PluginParameters): JsonObject[] {

@@ -1,11 +1,13 @@
 /** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
 import type { BootstrapSettings, RecoveryTargetSettings } from "../clusterSettings";
-import type { ResolvedCluster } from "../clusterFile";
+import type { ResolvedCluster, ResolvedSource } from "../clusterFile";
 import { DEFAULTS } from "../defaults";
 import { findEngine } from "../engines";
 import { type Finding, finding } from "../findings";
 import { majorOf, POSTGRES_IMAGES } from "../images";
+import type { ClusterPlan, RepositoryPlan } from "../plan";
 import { parseCron } from "../schedule";
+import { locationOf } from "../topology";
 import { isUnknown } from "../unknown";
 import { isOlder } from "../versions";
 
@@ -95,7 +97,7 @@ function checkParameters({ shape }: ResolvedCluster): Finding[] {
     });
 }
 
-function checkBootstrap({ shape, source }: ResolvedCluster): Finding[] {
+function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   const { bootstrap } = shape;
   const { initdb, recovery } = bootstrap;
   const found: Finding[] = [];
@@ -110,10 +112,23 @@ function checkBootstrap({ shape, source }: ResolvedCluster): Finding[] {
     if (names.includes(name)) continue;
     found.push(finding("PB114", "bootstrap.recovery.from", `${name} is none of its repositories`, `one of ${names.join(", ")}`));
   }
+  found.push(...checkOverwrite(plan, source));
   if (names.length === 0 && recovery.snapshot === undefined) {
     found.push(finding("PB114", "bootstrap.recovery.repositories", "there is nothing to restore from", "name a repository, or a snapshot"));
   }
   return found;
+}
+
+/** A restored cluster begins a timeline of its own: in the archive of the cluster that still runs, both would be lost. */
+function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null): Finding[] {
+  if (source === null || source.plan.stanza !== plan.stanza) return [];
+  const placeOf = (repository: RepositoryPlan): string => `${repository.s3?.endpoint ?? ""} ${locationOf(repository)}`;
+  return plan.repositories.flatMap((repository) => {
+    const same = source.plan.repositories.find((other) => placeOf(other) === placeOf(repository));
+    if (same === undefined || isUnknown(placeOf(repository))) return [];
+    const fact = `${locationOf(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
+    return [finding("PB114", `repositories.${repository.name}`, fact, "choose another path or stanza: backups of the old cluster stay as they are")];
+  });
 }
 
 function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[] {

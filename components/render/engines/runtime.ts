@@ -117,10 +117,7 @@ function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, con
   return Object.fromEntries(sortedEntries(parameters));
 }
 
-/**
- * `repo1Secret`: the Secrets of the repository; `repo1SecretKeys`: which key of the first one is which, where they have other names.
- * @throws Error for keys in different Secrets that also have other names than ours
- */
+/** `repo1Secret` where one Secret has the names that the plugin looks for; `repo1SecretKeys` says which key of which Secret is which. */
 function secretParameters(name: string, keys: SecretKeysSettings): [string, string][] {
   const found = Object.entries(SECRET_FILES).flatMap(([part, file]) => {
     const ref = keys[part as keyof SecretKeysSettings];
@@ -128,10 +125,8 @@ function secretParameters(name: string, keys: SecretKeysSettings): [string, stri
   });
   const [first] = found;
   if (first === undefined) return [];
-  const names = [...new Set(found.map((ref) => ref.name))];
-  const renamed = found.filter((ref) => ref.key !== ref.file);
-  const mapped = found.filter((ref) => ref.name === first.name).map((ref) => `${ref.file}=${ref.key}`);
-  return [[`${name}Secret`, names.join(",")], ...(renamed.length === 0 ? [] : [[`${name}SecretKeys`, mapped.join(",")] as [string, string]])];
+  if (found.every((ref) => ref.name === first.name && ref.key === ref.file)) return [[`${name}Secret`, first.name]];
+  return [[`${name}SecretKeys`, found.map((ref) => `${ref.file}=${ref.name}/${ref.key}`).join(",")]];
 }
 
 /** Of a repository in a directory: the claim whose volume it lies on. */

@@ -13,7 +13,7 @@ function codes(over: Partial<ClusterFile>, attached = false): string[] {
 }
 
 const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" } };
-const RECOVERY = { stanza: "orders", repositories: { repo1: BUCKET, repo2: R2 } };
+const RECOVERY = { stanza: "orders-old", repositories: { repo1: BUCKET, repo2: R2 } };
 
 const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
@@ -49,6 +49,11 @@ const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expec
   ["from a repository that is none", { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } }, ["PB114 bootstrap.recovery.from"]],
   ["from nowhere", { bootstrap: { recovery: { stanza: "orders", repositories: {} } } }, ["PB114 bootstrap.recovery.repositories"]],
   ["a restore to a moment", { bootstrap: { recovery: { ...RECOVERY, from: ["repo2"], target: { time: "2026-11-20T06:40:59+01" } } } }, []],
+  [
+    "into the archive that it comes from",
+    { bootstrap: { recovery: { stanza: "orders", repositories: { repo1: R2 } } } },
+    ["PB114 repositories.repo2"],
+  ],
   ["an import of no kind", { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } }, ["PB114 bootstrap.import.type"]],
   [
     "a microservice of two databases",

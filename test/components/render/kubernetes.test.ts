@@ -37,8 +37,8 @@ test("a cluster with two repositories: the whole of it", () => {
             memoryLimit: "256Mi",
             memoryRequest: "256Mi",
             repo1Secret: "orders-repo1",
-            repo2Secret: "cnpg-secret,orders-repo2",
-            repo2SecretKeys: "ACCESS_KEY_ID=r2-access-key-id,ACCESS_SECRET_KEY=r2-secret-access-key",
+            repo2SecretKeys:
+              "ACCESS_KEY_ID=cnpg-secret/r2-access-key-id,ACCESS_SECRET_KEY=cnpg-secret/r2-secret-access-key,ENCRYPTION_PASS=orders-repo2/ENCRYPTION_PASS",
             stanza: "orders",
           },
         },

@@ -1,0 +1,87 @@
+/** Backups of a Cluster that others made: by YAML, Helm or GitOps. */
+import * as pulumi from "@pulumi/pulumi";
+import { typeToken } from "../internal/children";
+import { fillKnown } from "../internal/inputs";
+import { renderTopology, topologyOf } from "../plan/topology";
+import { renderAttachment } from "../render/kubernetes";
+import { checkedCluster, declareObjects, deliverSecrets, deployRuntime, NO_RUNTIME, openSettings } from "./clusterParts";
+import type { ClusterBackupArgs } from "./cnpgArgs";
+
+export interface CnpgBackupArgs extends ClusterBackupArgs {
+  /** Name of the Cluster. */
+  clusterName: string;
+  /** Its instances, for what the topology says of copies. @default 1 */
+  instances?: number;
+  /** True where the Cluster has `walStorage`: what repositories are owed is remembered there. @default false */
+  hasWalStorage?: boolean;
+  /**
+   * Takes `spec.plugins` over from whoever set it: other plugins of the Cluster are gone then. Left out, an update fails where somebody else
+   * has set it.
+   * @default false
+   */
+  takeOverPlugins?: boolean;
+}
+
+/**
+ * Adds an archiver, places for backups and schedules to a running Cluster, and changes nothing else of it.
+ *
+ * Creates what the engine needs in the namespace, lays `spec.plugins` and `spec.backup.target` over the Cluster by server-side apply, and makes
+ * a `ScheduledBackup` for each schedule, in this order: what instances mount is there before they restart, and a backup begins when there is an
+ * archive. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in its place; older operators wait for ever, and are refused.
+ * Destroying it takes the archiver away again; repositories and backups stay.
+ *
+ * ```ts
+ * new CnpgBackup("legacy", {
+ *   namespace: "db", clusterName: "legacy", plugin: plugin.ref, operatorVersion: "1.30.0",
+ *   repositories: { repo1: { at: b2.target, keepFullCount: 4 } }, schedules: { full: { cron: "0 1 * * *" } },
+ * });
+ * ```
+ */
+export class CnpgBackup extends pulumi.ComponentResource {
+  /** Name of the Cluster. Waits for its archiver. */
+  public readonly clusterName: pulumi.Output<string>;
+  /** Name of the cluster in the repositories. */
+  public readonly stanza: pulumi.Output<string>;
+  /** JSON text of the topology of copies, for comparisons. */
+  public readonly topology: pulumi.Output<string>;
+  /** Keys of the repositories, ascending. */
+  public readonly repositoryNames: pulumi.Output<string[]>;
+  /** Names of the ScheduledBackups. */
+  public readonly scheduleNames: pulumi.Output<string[]>;
+
+  constructor(name: string, args: CnpgBackupArgs, opts?: pulumi.ComponentResourceOptions) {
+    const { hasWalStorage, takeOverPlugins, ...common } = args;
+    const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
+    const checked = checkedCluster(`CnpgBackup ${name}`, name, settings, true);
+    const { known, later } = checked;
+    super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.plan), later) }, opts);
+    checked.warn(this);
+
+    const { cluster } = known.plan;
+    const place = { name, cluster, namespace: args.namespace, parent: this };
+    const secrets = deliverSecrets(place, args.repositories);
+    const runtime = known.plan.engine === "runtime" ? deployRuntime(place, cluster, args.followRuntime ?? false) : NO_RUNTIME;
+    const objects = declareObjects(
+      place,
+      checked,
+      { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name },
+      (_resolved, context) => renderAttachment(context, takeOverPlugins ?? false),
+      // One after the other: instances restart when all that they mount is there.
+      (_role, made) => ({ dependsOn: [...made.values()] }),
+    );
+
+    const attached = objects.get("attachment");
+    this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
+    this.stanza = pulumi.output(known.plan.stanza);
+    this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
+    this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
+    this.scheduleNames = pulumi.output(known.plan.schedules.map((schedule) => `${cluster}-${schedule.name}`));
+    this.registerOutputs({
+      clusterName: this.clusterName,
+      stanza: this.stanza,
+      topology: this.topology,
+      repositoryNames: this.repositoryNames,
+      scheduleNames: this.scheduleNames,
+    });
+  }
+}

@@ -1,0 +1,129 @@
+/** Self-signed certificates: that Node and OpenSSL take them for what they are, and when another one is made. */
+import { X509Certificate } from "node:crypto";
+import { connect, createServer, type TLSSocket } from "node:tls";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import {
+  certificateCreate,
+  certificateDiff,
+  type CertificateInputs,
+  type CertificateState,
+  certificateUpdate,
+} from "../../../components/dynamic/certificate";
+
+const DAY_MS = 86_400_000;
+const NOW = Date.now();
+const INPUTS: CertificateInputs = {
+  commonName: "pgbackstop",
+  dnsNames: ["pgbackstop", "pgbackstop.cnpg-system.svc"],
+  usage: "server",
+  validDays: 3650,
+  renewDays: 1095,
+  rotation: "",
+};
+const CLIENT: CertificateInputs = { ...INPUTS, commonName: "pgbackstop-client", dnsNames: [], usage: "client" };
+
+function made(inputs: CertificateInputs, nowMs = NOW): CertificateState {
+  const { outs } = certificateCreate(inputs, nowMs);
+  if (outs === undefined) throw new Error("nothing was made");
+  return outs;
+}
+
+function parts(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+/** One handshake of TLS 1.3 with both certificates demanded. @returns what the server saw, or the client's error */
+async function handshake(
+  server: CertificateState,
+  client: CertificateState,
+  known: { readonly server: string; readonly client: string },
+): Promise<string> {
+  const listener = createServer({
+    cert: server.certificatePem,
+    key: server.privateKeyPem,
+    ca: [known.client],
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.3",
+  });
+  const seen = new Promise<string>((resolve) => {
+    listener.on("secureConnection", (socket: TLSSocket) => {
+      socket.on("error", () => {});
+      resolve(`${socket.getProtocol()} ${socket.getPeerCertificate().subject.CN}`);
+      socket.end();
+    });
+    listener.on("tlsClientError", (error) => resolve(`refused: ${error.message}`));
+  });
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as AddressInfo;
+  const told = new Promise<string>((resolve) => {
+    const socket = connect({
+      host: "127.0.0.1",
+      port,
+      ca: [known.server],
+      cert: client.certificatePem,
+      key: client.privateKeyPem,
+      servername: "pgbackstop",
+      minVersion: "TLSv1.3",
+    });
+    socket.on("error", (error) => resolve(`refused: ${error.message}`));
+    socket.on("close", () => resolve("closed"));
+    socket.resume();
+  });
+  const answer = await Promise.race([seen, told.then((text) => (text === "closed" ? seen : text))]);
+  listener.close();
+  return answer;
+}
+
+test("a certificate says who it is for, for how long, and nothing more", () => {
+  const state = made(INPUTS);
+  const certificate = new X509Certificate(state.certificatePem);
+  expect(certificate.subject).toBe("CN=pgbackstop");
+  expect(certificate.issuer).toBe("CN=pgbackstop");
+  expect(certificate.subjectAltName).toBe("DNS:pgbackstop, DNS:pgbackstop.cnpg-system.svc");
+  expect(certificate.ca).toBe(false);
+  expect(certificate.keyUsage).toEqual(["1.3.6.1.5.5.7.3.1"]);
+  expect(certificate.verify(certificate.publicKey)).toBe(true);
+  expect(new Date(certificate.validTo).toISOString()).toBe(state.notAfter);
+  expect(Date.parse(certificate.validTo) - NOW).toBeGreaterThan(3649 * DAY_MS);
+  expect(Date.parse(certificate.validFrom)).toBeLessThan(NOW);
+  expect(new X509Certificate(made(CLIENT).certificatePem).subjectAltName).toBeUndefined();
+  expect(made(INPUTS).certificatePem).not.toBe(state.certificatePem);
+  // GeneralizedTime from 2050 on.
+  expect(new X509Certificate(made({ ...INPUTS, validDays: 12_000 }).certificatePem).validTo).toMatch(/ 20(5|6)\d GMT$/);
+});
+
+test("both sides trust each other by knowing each other, and nobody else", async () => {
+  const [server, client, stranger] = [made(INPUTS), made(CLIENT), made(CLIENT)];
+  const known = { server: server.certificatePem, client: client.certificatePem };
+  expect(await handshake(server, client, known)).toBe("TLSv1.3 pgbackstop-client");
+  expect(await handshake(server, stranger, known)).toContain("refused");
+  expect(await handshake(made(INPUTS), client, known)).toContain("refused");
+});
+
+test("another one is made when it is due or wished for, and the one before is known until it ends", async () => {
+  const state = made(INPUTS);
+  const at = (days: number): number => NOW + days * DAY_MS;
+  expect(certificateDiff("", state, INPUTS, NOW).changes).toBe(false);
+  expect(certificateDiff("", state, INPUTS, at(2500)).changes).toBe(false);
+  expect(certificateDiff("", state, INPUTS, at(2600)).changes).toBe(true);
+  expect(certificateDiff("", state, { ...INPUTS, rotation: "2026" }, NOW).changes).toBe(true);
+  expect(certificateDiff("", state, { ...INPUTS, renewDays: 30 }, NOW).changes).toBe(false);
+
+  const renewed = certificateUpdate("", state, INPUTS, at(2600)).outs as CertificateState;
+  expect(parts(renewed.certificatePem)).toHaveLength(2);
+  expect(parts(renewed.certificatePem)[1]).toBe(parts(state.certificatePem)[0]);
+  const again = certificateUpdate("", renewed, INPUTS, at(5200)).outs as CertificateState;
+  expect(parts(again.certificatePem)).toEqual([parts(again.certificatePem)[0], parts(renewed.certificatePem)[0]]);
+
+  // Who knows only the text of after the renewal still takes a server that has not read it yet.
+  const client = made(CLIENT);
+  expect(
+    await handshake(state, client, { server: certificateUpdate("", state, INPUTS, NOW).outs?.certificatePem ?? "", client: client.certificatePem }),
+  ).toBe("TLSv1.3 pgbackstop-client");
+});
+
+test("days that would make one at every update are refused", () => {
+  expect(() => certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).toThrow("cannot be renewed 30 days before its end");
+});

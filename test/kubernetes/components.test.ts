@@ -1,0 +1,164 @@
+/**
+ * A real API server with the real definitions takes every object that the components for CloudNativePG declare, for each engine, by strict
+ * validation; Dalibo's definitions are doubles.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgBackup } from "../../components/databases/cnpgBackup";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { certificateCreate, type CertificateInputs } from "../../components/dynamic/certificate";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
+import { apiServerParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+
+const KEYS = { accessKeyId: "id", secretAccessKey: "secret" };
+const SILENCE = { PB042: "a test", PB078: "a test", PB003: "a test", PB007: "a test", PB009: "a test", PB030: "a test" };
+
+function bucket(name: string, over: { cipher?: boolean; existing?: boolean } = {}): S3CompatibleRepository {
+  const existing =
+    over.existing === true
+      ? { existingSecret: { name: "cnpg-secret", accessKeyIdKey: "b2-access-key-id", secretAccessKeyKey: "b2-secret-access-key" } }
+      : { credentials: KEYS };
+  return new S3CompatibleRepository(name, {
+    endpoint: "s3.eu-central-003.backblazeb2.com",
+    region: "eu-central-003",
+    path: `/${name}`,
+    bucket: { existing: { name: "orders-pg", ...existing } },
+    ...(over.cipher === false ? {} : { cipher: { passphrase: "only for this test" } }),
+  });
+}
+
+const WIDE: Partial<CnpgClusterArgs> = {
+  instances: 3,
+  walStorage: { sizeGiB: 10, storageClass: "fast" },
+  tablespaces: { hot: { sizeGiB: 5, owner: "app" }, slow: { sizeGiB: 50, storageClass: "slow", temporary: true } },
+  parameters: { shared_buffers: "256MB" },
+  sharedPreloadLibraries: ["vchord.so"],
+  extensions: { vchord: { image: "ghcr.io/tensorchord/vchord-scratch:pg18-v1.0.0", libraryPath: ["lib"], controlPath: ["share"] } },
+  roles: { reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader", connectionLimit: 5, validUntil: "2027-01-01T00:00:00Z" } },
+  bootstrap: {
+    initdb: {
+      database: "immich",
+      owner: "immich",
+      ownerSecret: "immich",
+      localeProvider: "builtin",
+      builtinLocale: "C.UTF-8",
+      walSegmentSizeMiB: 64,
+      postInitSql: ["SELECT 1"],
+    },
+  },
+  poolers: { rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500" } } },
+  monitoring: { podMonitor: true, customQueries: [{ name: "queries", key: "q.yaml" }], disableDefaultQueries: true },
+  resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
+  snapshots: { className: "csi", online: true, cron: "0 5 * * *", tablespaceClassNames: { hot: "csi" } },
+  objectives: { rpoSeconds: 60 },
+  labels: { team: "db" },
+  annotations: { "example.net/team": "db" },
+};
+
+function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
+  return {
+    namespace: "default",
+    repositories: { repo1: { at: bucket("one").target, keepDays: 14 }, repo2: { at: bucket("two", { existing: true }).target, keepFullCount: 4 } },
+    schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6", ownerReference: "cluster" } },
+    silence: SILENCE,
+    ...over,
+  };
+}
+
+/** By what it is: the program whose objects are sent. */
+const PROGRAMS: Readonly<Record<string, () => void>> = {
+  "the plugin": () => void new CnpgPlugin("pgbackstop", { operatorNamespace: "default" }),
+  "a cluster with everything": () => void new CnpgCluster("orders", { ...common(), ...WIDE, storageGiB: 50 }),
+  "an import": () =>
+    void new CnpgCluster("imported", {
+      ...common({ schedules: { full: { cron: "0 3 * * 0", suspend: true, immediate: false, target: "primary" } } }),
+      storageGiB: 5,
+      bootstrap: {
+        import: {
+          type: "monolith",
+          host: "old",
+          databases: ["*"],
+          roles: ["*"],
+          passwordSecret: { name: "old", key: "password" },
+          sslMode: "require",
+        },
+      },
+    }),
+  "a restore to a moment from a named repository": () =>
+    void new CnpgRestore("restored", {
+      ...common(),
+      storageGiB: 50,
+      source: {
+        stanza: "old",
+        repositories: { repo1: { at: bucket("source").target } },
+        target: { time: "2026-11-20T06:40:59Z", timeline: "latest", exclusive: true },
+        database: "app",
+        owner: "app",
+      },
+    }),
+  "Dalibo's plugin": () =>
+    void new CnpgCluster("dalibo", { ...common({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * *" } } }), storageGiB: 5 }),
+  "Dalibo's plugin before its version 0.0.1": () =>
+    void new CnpgCluster("older", {
+      ...common({ engine: "pgbackrest", stanzaKind: "Repository", schedules: { full: { cron: "0 3 * * *" } } }),
+      storageGiB: 5,
+    }),
+  "Barman's plugin": () =>
+    void new CnpgCluster("barman", {
+      ...common({
+        engine: "barman-cloud",
+        repositories: { repo1: { at: bucket("barman", { cipher: false }).target, keepDays: 30, ca: { name: "minio-ca", key: "ca.crt" } } },
+        schedules: { full: { cron: "0 3 * * *" } },
+      }),
+      storageGiB: 5,
+    }),
+  "snapshots alone": () =>
+    void new CnpgCluster("snapshots", {
+      ...common({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } }, snapshots: { className: "csi" } }),
+      storageGiB: 5,
+    }),
+};
+
+/** Certificates are made as the engine would have them made. */
+function outputsOf(type: string, inputs: object): object {
+  return type.endsWith(":SelfSignedCertificate") ? (certificateCreate(inputs as CertificateInputs).outs ?? {}) : inputs;
+}
+
+describe("a real API server", async () => {
+  const parts = await apiServerParts("objects of the components for CloudNativePG");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let server: ApiServer;
+  beforeAll(async () => {
+    server = await startApiServer(parts, "components");
+    await server.define(["cnpg", "barman-cloud", "prometheus"], [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")]);
+  });
+  afterAll(() => server?.stop());
+
+  test.each(Object.keys(PROGRAMS))("takes the objects of %s", async (what) => {
+    const objects = await renderedObjects(PROGRAMS[what] ?? (() => undefined), outputsOf);
+    expect(objects.length).toBeGreaterThan(0);
+    expect(await server.kubectl.refusal(objects)).toBe("");
+    await server.kubectl.apply(objects);
+  });
+
+  test("takes what is laid over a Cluster of others, and no field that nobody knows", async () => {
+    const objects = await renderedObjects(
+      () => void new CnpgBackup("legacy", { ...common(), clusterName: "legacy", instances: 2, operatorVersion: "1.30.0" }),
+    );
+    const cluster = { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster", metadata: { name: "legacy", namespace: "default" } };
+    await server.kubectl.apply([{ ...cluster, spec: { instances: 2, storage: { size: "1Gi" } } }]);
+    expect(await server.kubectl.refusal(objects)).toBe("");
+    for (const object of objects) {
+      const wrong = { ...object, specc: {} };
+      expect(await server.kubectl.refusal([wrong])).toMatch(/specc/);
+    }
+  });
+});
