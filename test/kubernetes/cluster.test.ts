@@ -89,6 +89,7 @@ describe("CloudNativePG", async () => {
         kind: "Pod",
         metadata: place("reader"),
         spec: {
+          terminationGracePeriodSeconds: 1,
           securityContext: { runAsUser: 26, fsGroup: 26 },
           initContainers: [
             {

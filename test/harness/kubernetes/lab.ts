@@ -145,7 +145,7 @@ async function forward({ place }: ControlPlane, runFolder: string, port: number)
   });
   const program = await bundleProgram("forwarder", runFolder);
   const forwarder = await place.start(`forward-${port}`, process.execPath, [program, NODE_ADDRESS, `${port}`, socketPath]);
-  await waitFor(`the way to port ${port}`, 30_000, async () => {
+  await waitFor(`the way to port ${port}`, 120_000, async () => {
     if (!forwarder.isRunning()) throw new Error(`port ${port} cannot be forwarded: ${forwarder.log()}`);
     const result = await place.run("bash", ["-c", `exec 3<>/dev/tcp/${NODE_ADDRESS}/${port}`]);
     return result.exitCode === 0 ? true : null;

@@ -26,7 +26,7 @@ export const NODE_ADDRESS = "10.244.0.1";
 const NETWORK_NAMES = "/run/netns";
 
 /** How long namespaces may take to be there. */
-const NAMESPACES_MS = 30_000;
+const NAMESPACES_MS = 120_000;
 
 /** This machine's loopback. */
 export function loopbackPlace(logFolder: string): Place {

@@ -35,4 +35,6 @@ done < "$MOUNTS"
 hostname "$POD_HOSTNAME"
 if [ "$READ_ONLY" = 1 ]; then mount -o remount,ro "$root"; fi
 cd "$root"
+# The entry script says over it that the process is inside.
+exec 3> "$FOLDER/entered"
 exec chroot --userspec="$USER_GROUP" --groups="$EXTRA_GROUPS" "$root" /usr/bin/env -i bash /.procklet/entry.sh

@@ -1,13 +1,13 @@
 /** A container is a process tree in its own mount, pid, uts and ipc namespaces over a layer on the files that all pods share. */
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { get } from "./api";
 import { CONFIG, type ImageDouble, NODE_NAME } from "./config";
 import type { ContainerSpec, DataObject, EnvVar, KeyRef } from "./objects";
 import { type Container, initPid, type Pod } from "./pod";
 import { updateStatus } from "./status";
-import { log, logError, now, quote } from "./util";
+import { log, logError, now, quote, sleep } from "./util";
 
 /** The longest pause before a container is started again. */
 const RESTART_S_MAX = 30;
@@ -23,7 +23,10 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
   }
   const folder = join(pod.folder, "containers", `${spec.name}-${pod.restarts.get(spec.name) ?? 0}`);
   const identity = identityOf(pod, spec, image);
-  await writeEntry(pod, spec, image, identity, folder);
+  const env = await environmentOf(pod, spec);
+  env["PATH"] ??= image.path;
+  env["HOME"] ??= "/tmp";
+  writeEntry(pod, spec, image, { ...identity, env }, folder);
   const output = openSync(join(CONFIG.logFolder, `${metadata.namespace}_${metadata.name}_${spec.name}.log`), "a");
   const namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--uts", "--ipc"];
   const args = ["netns", "exec", pod.netns, ...namespaces, "bash", CONFIG.containerScript, join(folder, "settings")];
@@ -36,9 +39,11 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
     process: child,
     isInit,
     ...identity,
+    env,
     startedAt: now(),
     startedMs: performance.now(),
     running: true,
+    entered: false,
     ready: false,
     startupOk: spec.startupProbe === undefined,
     exitCode: null,
@@ -61,7 +66,16 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
     if (always || onFailure || spec.restartPolicy === "Always") restartLater(pod, container);
     updateStatus(pod).catch(logError);
   });
+  // Until then its first process still has this machine's files: nobody may look into it.
+  while (container.running && !container.entered) {
+    await sleep(20);
+    container.entered = hasText(join(folder, "entered"));
+  }
   return container;
+}
+
+function hasText(file: string): boolean {
+  return existsSync(file) && statSync(file).size > 0;
 }
 
 function restartLater(pod: Pod, { spec, isInit, exitCode, startedAt, finishedAt }: Container): void {
@@ -89,19 +103,20 @@ function identityOf(pod: Pod, { securityContext: own = {} }: ContainerSpec, imag
 }
 
 /** Writes the script that becomes the container, its mounts and its settings. */
-async function writeEntry(pod: Pod, spec: ContainerSpec, image: ImageDouble, { uid, gid }: Identity, folder: string): Promise<void> {
-  const env = await environmentOf(pod, spec);
-  env["PATH"] ??= image.path;
-  env["HOME"] ??= "/tmp";
+function writeEntry(pod: Pod, spec: ContainerSpec, image: ImageDouble, { uid, gid, env }: Identity & Pick<Container, "env">, folder: string): void {
   const expand = (text: string): string => text.replace(/\$\(([\w.-]+)\)/g, (whole, name: string) => env[name] ?? whole);
   const command = [...(spec.command ?? []), ...(spec.args ?? [])].map(expand);
   const lines = [
     ...Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}`),
     `cd ${quote(spec.workingDir ?? "/")}`,
+    "echo entered >&3; exec 3>&-",
     `exec ${command.map(quote).join(" ")}`,
   ];
   mkdirSync(join(folder, "entry"), { recursive: true });
-  writeFileSync(join(folder, "entry", "entry.sh"), `${lines.join("\n")}\n`);
+  const script = join(folder, "entry", "entry.sh");
+  // It may hold secrets, and is for the container's account.
+  writeFileSync(script, `${lines.join("\n")}\n`, { mode: 0o400 });
+  chownSync(script, uid, gid);
   const mounts = [
     ...image.mounts.map(({ source, target }): [string, string, string] => [source, target, "ro"]),
     [join(folder, "entry"), "/.procklet", "ro"] as const,
@@ -197,15 +212,8 @@ function enter(container: Container, namespaces: readonly string[]): string[] {
   return ["-t", `${initPid(container)}`, ...namespaces, "-r", "-w", "-S", `${container.uid}`, "-G", `${container.gid}`];
 }
 
-/** Runs a command inside a container with the environment of its first process; null when that is gone. */
+/** Runs a command inside a container with the environment that it was started with; null when it is gone, or not there yet. */
 export function execIn(container: Container, command: readonly string[], options: SpawnOptions): ChildProcess | null {
-  let environment: string;
-  try {
-    environment = readFileSync(`/proc/${initPid(container)}/environ`, "utf8");
-  } catch {
-    return null;
-  }
-  const pairs = environment.split("\0").filter(Boolean);
-  const env = Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
-  return spawn("/usr/bin/nsenter", [...enter(container, ["-m", "-u", "-i", "-n", "-p"]), ...command], { env, ...options });
+  if (!container.entered || initPid(container) === 0) return null;
+  return spawn("/usr/bin/nsenter", [...enter(container, ["-m", "-u", "-i", "-n", "-p"]), ...command], { env: container.env, ...options });
 }

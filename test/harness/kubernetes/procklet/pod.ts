@@ -10,9 +10,13 @@ export interface Container {
   readonly isInit: boolean;
   readonly uid: number;
   readonly gid: number;
+  readonly env: Readonly<Record<string, string>>;
   readonly startedAt: string;
   readonly startedMs: number;
+  /** Its process is there, be it only on the way into the container. */
   running: boolean;
+  /** Its process is what the pod asked for. */
+  entered: boolean;
   ready: boolean;
   startupOk: boolean;
   exitCode: number | null;

@@ -11,7 +11,7 @@ import { log } from "./util";
 /** Runs the probes of a pod that are due and reports what changed. */
 export async function runProbes(pod: Pod): Promise<void> {
   for (const container of pod.containers.values()) {
-    if (!container.running) continue;
+    if (!container.running || !container.entered) continue;
     const before = `${container.startupOk} ${container.ready}`;
     await checkStartup(pod, container);
     await checkReadiness(pod, container);

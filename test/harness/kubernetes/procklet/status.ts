@@ -57,7 +57,8 @@ function statusOf(pod: Pod, spec: ContainerSpec, isInit: boolean): ContainerStat
     lastState: lastEnd === undefined ? {} : { terminated: { ...lastEnd, reason: lastEnd.exitCode === 0 ? "Completed" : "Error" } },
   };
   if (container === undefined) return { ...common, state: { waiting: { reason: pod.waiting.get(spec.name) ?? "PodInitializing" } } as object };
-  const { exitCode, finishedAt, running, startedAt } = container;
+  const { entered, exitCode, finishedAt, running, startedAt } = container;
+  if (running && !entered) return { ...common, state: { waiting: { reason: "ContainerCreating" } } as object };
   if (running) {
     const ready = (!isInit || spec.restartPolicy === "Always") && container.ready;
     return {
