@@ -5,7 +5,10 @@ import { WalService } from "../archiver/walService";
 import { fail } from "../base/errors";
 import type { Command } from "../commands/host";
 import { backupService } from "./backup";
+import { parseObject } from "./cluster";
+import { isCheckWanted, requireOwnTimeline } from "./emptyArchive";
 import { identityService } from "./identity";
+import type { WalArchiveRequest } from "./messages";
 import { MetricSource } from "./metrics";
 import { aborted, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
@@ -21,7 +24,14 @@ export const instanceCommand: Command = async (host) => {
   const metrics = new MetricSource({ repos, lanes: () => wal.status() });
   const ending = new AbortController();
   const refreshing = metrics.refreshForever(own, ending.signal);
-  const push = { wal, prepare: () => stanzas.prepare() };
+  const prepare = async ({ cluster_definition, check_empty_wal_archive, source_file_name }: WalArchiveRequest): Promise<void> => {
+    await stanzas.prepare();
+    if (!(await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) return;
+    const { pgVersion: version, systemId } = await host.loadControl();
+    const walName = source_file_name.slice(source_file_name.lastIndexOf("/") + 1);
+    await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
+  };
+  const push = { wal, prepare };
   const run = (words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number> =>
     host.runSelf([...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
   const isStandby = async (): Promise<boolean> =>
