@@ -1,0 +1,258 @@
+/**
+ * The plugin in a Kubernetes with the real operator and PostgreSQL: a cluster of two instances whose WAL and backups go to two S3 servers, one
+ * of them encrypted. One server dies and comes back, certificates change, and a new cluster recovers to a time from the second repository alone.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
+import { S3Server } from "../../tools/parts/s3Server";
+import { s3Kind } from "../harness/interopParts";
+import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
+import { conditionOf } from "../harness/kubernetes/kubectl";
+import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
+import { labParts } from "../harness/kubernetes/parts";
+import { certificates, installPlugin, PLUGIN_SERVICE, RUNTIME_MAP } from "../harness/kubernetes/plugin";
+
+const CLUSTERS = "clusters.postgresql.cnpg.io";
+const BACKUPS = "backups.postgresql.cnpg.io";
+const CNPG = "postgresql.cnpg.io/v1";
+const PASSPHRASE = "a passphrase of the second repository";
+const place = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
+
+interface BackupObject {
+  readonly status?: { readonly phase?: string; readonly error?: string; readonly instanceID?: { readonly podName?: string } } & Record<
+    string,
+    unknown
+  >;
+}
+
+describe("the plugin of CloudNativePG", async () => {
+  const parts = await labParts("the plugin in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let lab: Lab;
+  let first: S3Server;
+  let second: S3Server;
+  const folder = mkdtempSync(join(tmpdir(), "pgb-plugin-"));
+
+  beforeAll(async () => {
+    const kind = await s3Kind();
+    const serverOf = (name: string): Promise<S3Server> => S3Server.create({ kind, bucket: name, moreNames: [`${name}.default.svc`] });
+    [first, second] = await Promise.all([serverOf("first"), serverOf("second")]);
+    lab = await startLab(parts, { name: "plugin" });
+    await lab.expose("first", first.port);
+    await lab.expose("second", second.port);
+    await installPlugin(lab.kubectl);
+  });
+  afterAll(async () => {
+    await lab?.stop();
+    await first?.remove();
+    await second?.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const repo = (key: number, server: S3Server, service: string): string[] => [
+    `repo${key}-type=s3`,
+    `repo${key}-path=/repo`,
+    `repo${key}-s3-bucket=${server.bucket}`,
+    `repo${key}-s3-endpoint=${server.host}`,
+    `repo${key}-s3-region=${server.region}`,
+    `repo${key}-s3-uri-style=path`,
+    `repo${key}-storage-host=${service}.default.svc`,
+    `repo${key}-storage-port=${server.port}`,
+    `repo${key}-storage-ca-file=/pgbackstop/config/ca${key}.pem`,
+    `repo${key}-retention-full=5`,
+  ];
+  const encrypted = "repo2-cipher-type=aes-256-cbc";
+  const configMap = (name: string, lines: readonly string[]): object => ({
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: place(name),
+    data: {
+      "pgbackrest.conf": `${["[global]", ...lines, "compress-type=zst", "start-fast=y", "archive-timeout=2m"].join("\n")}\n`,
+      "pgbackstop.json": '{"version":1,"acknowledge":"any"}\n',
+      "ca1.pem": readFileSync(first.caFile, "utf8"),
+      "ca2.pem": readFileSync(second.caFile, "utf8"),
+    },
+  });
+  const secret = (name: string, server: S3Server, more: object = {}): object => ({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: place(name),
+    stringData: { ACCESS_KEY_ID: server.accessKey, ACCESS_SECRET_KEY: server.secretKey, ...more },
+  });
+  const plugin = (parameters: object): object => ({ name: "pgbackstop", parameters: { bundle: RUNTIME_MAP, ...parameters } });
+  const both = { configMap: "both", repo1Secret: "first", repo2Secret: "second" };
+  const cluster = (name: string, more: object = {}): object => ({
+    apiVersion: CNPG,
+    kind: "Cluster",
+    metadata: place(name),
+    spec: {
+      instances: 1,
+      imageName: POSTGRES_IMAGE,
+      storage: { size: "1Gi" },
+      enablePDB: false,
+      stopDelay: 60,
+      switchoverDelay: 60,
+      plugins: [{ ...plugin(both), isWALArchiver: true }],
+      postgresql: { parameters: { shared_buffers: "32MB", archive_timeout: "5s" } },
+      ...more,
+    },
+  });
+  const sql = async (pod: string, text: string): Promise<string> => {
+    const result = await lab.kubectl.exec(pod, "postgres", ["psql", "-XAtc", text]);
+    if (result.exitCode !== 0) throw new Error(result.stderr);
+    return result.stdout.trim();
+  };
+  const backup = async (name: string, more: object): Promise<NonNullable<BackupObject["status"]>> => {
+    const spec = { method: "plugin", cluster: { name: "orders" }, pluginConfiguration: { name: "pgbackstop" }, ...more };
+    await lab.kubectl.apply([{ apiVersion: CNPG, kind: "Backup", metadata: place(name), spec }]);
+    const isOver = ({ status }: BackupObject): boolean => status?.phase === "completed" || status?.phase === "failed";
+    const done = await lab.kubectl.waitUntil<BackupObject>({ kind: BACKUPS, name }, isOver);
+    return done.status ?? {};
+  };
+  /** Names of WAL segments in a bucket, without checksums and suffixes. */
+  const segmentsOf = (server: S3Server): string[] =>
+    readdirSync(join(server.bucketPath, "repo", "archive", "orders"), { recursive: true, encoding: "utf8" })
+      .flatMap((path) => /([0-9A-F]{24})-[0-9a-f]{40}/.exec(path)?.[1] ?? [])
+      .sort();
+  const fill = (from: number, to: number): string => `insert into goods select g, md5(g::text) from generate_series(${from}, ${to}) g`;
+
+  test("archives a cluster's WAL into both repositories, with one sidecar a pod", async () => {
+    await lab.kubectl.apply([
+      configMap("both", [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted]),
+      configMap("only-second", [...repo(2, second, "second"), encrypted]),
+      secret("first", first),
+      secret("second", second, { ENCRYPTION_PASS: PASSPHRASE }),
+      cluster("orders", { instances: 2 }),
+    ]);
+    await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+    await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
+    await sql("orders-1", "create table goods (id int primary key, name text)");
+    await sql("orders-1", fill(1, 5000));
+    const pods = await lab.kubectl.list<{ spec: { initContainers: { name: string }[] } }>("pods", "default");
+    const counts = pods.map(({ spec }) => spec.initContainers.filter(({ name }) => name === "plugin-pgbackstop").length);
+    expect(counts).toEqual([1, 1]);
+    // What the operator made out of EVALUATE needs no change when the pod is made.
+    const log = await lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
+    expect(log).toContain("TYPE_EVALUATE Pod orders-1");
+    expect(log).not.toContain("TYPE_CREATE Pod");
+    expect(segmentsOf(second).length).toBeGreaterThan(0);
+    await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toEqual(segmentsOf(second));
+  });
+
+  test("takes backups from the primary and from a standby into both repositories", async () => {
+    const full = await backup("full", { target: "primary", pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } } });
+    expect(full.error).toBeUndefined();
+    expect(full).toMatchObject({ phase: "completed", instanceID: { podName: "orders-1" }, online: true, majorVersion: 18 });
+    const label = String(full["backupId"]);
+    expect(label).toMatch(/^\d{8}-\d{6}F$/);
+    expect(full["pluginMetadata"]).toMatchObject({ type: "full", repo1: label, repo2: label });
+    expect(full["beginWal"]).toMatch(/^[0-9A-F]{24}$/);
+
+    const standby = await backup("standby", { target: "prefer-standby" });
+    expect(standby.error).toBeUndefined();
+    expect(standby).toMatchObject({ phase: "completed", instanceID: { podName: "orders-2" } });
+    expect(standby["pluginMetadata"]).toMatchObject({ type: "incr" });
+    const wrong = await backup("wrong", { target: "primary", pluginConfiguration: { name: "pgbackstop", parameters: { typ: "full" } } });
+    expect(wrong.error).toContain("backup parameter 'typ' is unknown");
+  });
+
+  test("goes on while a repository is away, and brings it up to date afterwards", async () => {
+    await first.stop();
+    for (let turn = 1; turn <= 4; turn++) {
+      await sql("orders-1", fill(turn * 10_000, turn * 10_000 + 999));
+      await sql("orders-1", "select pg_switch_wal()");
+    }
+    const waiting = (): Promise<string> => sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
+    await expect.poll(waiting, { timeout: 120_000 }).toBe("0");
+    const found = await lab.kubectl.find(CLUSTERS, "orders");
+    expect(conditionOf(found ?? {}, "ContinuousArchiving")?.status).toBe("True");
+    expect(segmentsOf(second).length).toBeGreaterThanOrEqual(segmentsOf(first).length + 4);
+    await first.start();
+    await expect.poll(() => segmentsOf(second).filter((name) => !segmentsOf(first).includes(name)), { timeout: 120_000 }).toEqual([]);
+  });
+
+  test("has a sidecar that is started again when its socket is gone", async () => {
+    const restarts = async (): Promise<number> => {
+      const pod = await lab.kubectl.find<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>("pods", "orders-2");
+      return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;
+    };
+    await lab.kubectl.exec("orders-2", "postgres", ["rm", "/plugins/pgbackstop"]);
+    await expect.poll(restarts, { timeout: 120_000 }).toBeGreaterThan(0);
+    const back = async (): Promise<number> => (await lab.kubectl.exec("orders-2", "postgres", ["test", "-S", "/plugins/pgbackstop"])).exitCode ?? 1;
+    await expect.poll(back, { timeout: 60_000 }).toBe(0);
+  });
+
+  test("recovers a new cluster to a time from the second repository alone, under new certificates", async () => {
+    const log = (): Promise<string> => lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
+    await lab.kubectl.apply(await certificates(), { force: true });
+    await expect.poll(log, { timeout: 120_000 }).toContain("certificates were renewed");
+
+    const before = await sql("orders-1", "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods");
+    await sql("orders-1", "select pg_sleep(1.1)");
+    const targetTime = await sql("orders-1", "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'");
+    await sql("orders-1", "select pg_sleep(1.1)");
+    await sql("orders-1", "delete from goods where id > 100");
+    const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
+    await expect.poll(() => segmentsOf(second), { timeout: 60_000 }).toContain(last);
+
+    const origin = plugin({ stanza: "orders", configMap: "only-second", repo2Secret: "second" });
+    await lab.kubectl.apply([
+      cluster("copy", {
+        bootstrap: { recovery: { source: "origin", recoveryTarget: { targetTime } } },
+        externalClusters: [{ name: "origin", plugin: origin }],
+      }),
+    ]);
+    await lab.kubectl.waitForCondition(CLUSTERS, "copy", "Ready");
+    expect(await sql("copy-1", "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods")).toBe(before);
+    expect(await sql("copy-1", "select pg_is_in_recovery()")).toBe("f");
+    await lab.kubectl.waitForCondition(CLUSTERS, "copy", "ContinuousArchiving");
+  });
+
+  test("refuses the archive of another cluster", async () => {
+    await lab.kubectl.apply([cluster("wrong", { plugins: [{ ...plugin({ ...both, stanza: "orders" }), isWALArchiver: true }] })]);
+    const refused = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "wrong" }, (object) => {
+      const condition = conditionOf(object, "ContinuousArchiving");
+      return condition?.status === "False" && (condition.message ?? "").includes("do not match repo");
+    });
+    expect(conditionOf(refused, "ContinuousArchiving")?.message).toContain("are you archiving to the correct stanza?");
+  });
+
+  test("leaves repositories that stock pgBackRest verifies", async (context) => {
+    const stock = await findStockPgbackrest("2.60");
+    if ("missing" in stock) return context.skip(stock.missing);
+    const keys = (key: number, server: S3Server): string[] =>
+      Object.entries(server.repositoryOptions()).map(([name, value]) => `repo${key}-${name}=${value}`);
+    const conf = join(folder, "stock.conf");
+    const lines = [
+      "[global]",
+      ...keys(1, first),
+      "repo1-path=/repo",
+      ...keys(2, second),
+      "repo2-path=/repo",
+      encrypted,
+      `repo2-cipher-pass=${PASSPHRASE}`,
+    ];
+    writeFileSync(conf, `${[...lines, "log-level-file=off", `lock-path=${folder}`, "[orders]", `pg1-path=${folder}`].join("\n")}\n`, { mode: 0o600 });
+    for (const key of ["1", "2"]) {
+      const verified = await stock.pgbackrest.run([
+        `--config=${conf}`,
+        "--allow-root",
+        "--stanza=orders",
+        `--repo=${key}`,
+        "verify",
+        "--output=text",
+        "--verbose",
+      ]);
+      expect(`${verified.stdout}${verified.stderr}`).toContain("status: ok");
+      expect(verified.stdout.match(/status: valid/g)?.length).toBe(2);
+    }
+    const info = await stock.pgbackrest.run([`--config=${conf}`, "--allow-root", "--stanza=orders", "info"]);
+    expect(info.stdout).toContain("status: ok");
+  });
+});
