@@ -11,6 +11,7 @@ import { type FetchWalJob, fetchTo } from "./archiveGet";
 import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "./backup/copyBatch";
 import { type CopyFileJob, type CopyFileResult, copyFile } from "./backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "./restore/restoreFile";
+import { type RestoreFilesJob, type RestoreFilesResult, restoreFiles } from "./restore/restoreFiles";
 import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "./sync/copyFiles";
 import { type CopyWalJob, copyWalFile } from "./sync/copyWal";
 import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "./verifyBundle";
@@ -24,6 +25,7 @@ interface JobKinds {
   readonly fetchWal: { readonly job: FetchWalJob; readonly result: undefined };
   readonly packWal: { readonly job: PackWalJob; readonly result: PackedWal };
   readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
+  readonly restoreFiles: { readonly job: RestoreFilesJob; readonly result: RestoreFilesResult };
   readonly syncFiles: { readonly job: CopyFilesJob; readonly result: CopyFilesResult };
   readonly syncWal: { readonly job: CopyWalJob; readonly result: undefined };
   readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
@@ -63,6 +65,8 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
       return packWal(job);
     case "restoreFile":
       return restoreFile(job, repo, ctx);
+    case "restoreFiles":
+      return restoreFiles(job, repo, ctx);
     case "syncFiles":
       return copyFiles(job, repo, ctx);
     case "syncWal":

@@ -2,13 +2,16 @@
  * The directories of a restore: looked at, emptied of what the backup does not have, and made ("pgbackrest-format" 17, step 6).
  *
  * Nothing is touched before every place has been looked at. Then pg_control goes first, durably: from here on the directory cannot be
- * started until the restore has put it back.
+ * started until the restore has put it back. Files are looked at by calls that return at once: a trip through the thread pool for each of many
+ * costs more than the call.
  */
-import { chmod, chown, lchown, lstat, mkdir, readdir, readlink, rm, symlink, truncate } from "node:fs/promises";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, type Stats, truncateSync } from "node:fs";
+import { lchown, lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Stats } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
-import { assert, fail } from "../../base/errors";
+import { assert, fail, toBackupError } from "../../base/errors";
+import { mapParallel } from "../../base/parallel";
 import type { Manifest, ManifestFile, ManifestPath } from "../../format/manifest";
 import { renderMode } from "../../format/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
@@ -40,7 +43,7 @@ export async function prepareDirectories(manifest: Manifest, layout: RestoreLayo
       await clean(root, scope);
     }
   }
-  await makePaths(manifest, layout, options, ctx);
+  makePaths(manifest, layout, options, ctx);
   for (const link of layout.links) await makeLink(link, options.owners, ctx);
 }
 
@@ -123,58 +126,66 @@ interface CleanScope {
 
 /** Removes what is not wanted, or is another thing than what is wanted, and sets mode and owner of the rest. */
 async function clean(directory: string, scope: CleanScope): Promise<void> {
-  for (const name of await readdir(directory)) {
+  const { ctx } = scope;
+  for (const [index, name] of readdirSync(directory).entries()) {
+    if (index % LOOKED_AT_ONCE === 0) await setImmediate();
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     const path = `${directory}/${name}`;
     if (scope.kept.has(path)) continue;
-    const info = await lstat(path);
+    const info = lstatSync(path);
     const found = info.isDirectory() ? "directory" : info.isSymbolicLink() ? "link" : "file";
     const wanted = scope.wanted.get(path);
     if (wanted === undefined || kindOf(wanted) !== found || (found === "file" && !info.isFile())) {
-      scope.ctx.log.detail(`remove invalid ${found === "directory" ? "path" : found} '${path}'`);
+      ctx.log.detail(() => `remove invalid ${found === "directory" ? "path" : found} '${path}'`);
       await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
         throw systemError("fileRemove", `remove '${path}'`, path, error);
       });
       continue;
     }
-    await fit(path, info, wanted, scope);
+    fit(path, info, wanted, scope);
     if (found === "directory") await clean(path, scope);
   }
 }
 
-async function fit(path: string, info: Stats, wanted: Wanted, { owners, ctx }: CleanScope): Promise<void> {
+/** Signals are heard after so many. */
+const LOOKED_AT_ONCE = 1000;
+
+function fit(path: string, info: Stats, wanted: Wanted, { owners, ctx }: CleanScope): void {
   if ("destination" in wanted) {
-    if ((await readlink(path)) === wanted.destination) return;
+    if (readlinkSync(path) === wanted.destination) return;
     ctx.log.detail(`remove link '${path}' because destination changed`);
-    return rm(path);
+    return rmSync(path);
   }
   const owner = owners.of(wanted);
   if (owner !== null && (info.uid !== owner.uid || info.gid !== owner.gid)) {
     ctx.log.detail(`update ownership for '${path}'`);
-    await chown(path, owner.uid, owner.gid);
+    chownSync(path, owner.uid, owner.gid);
   }
   if ((info.mode & 0o7777) !== wanted.mode) {
     ctx.log.detail(`update mode for '${path}' to ${renderMode(wanted.mode)}`);
-    await chmod(path, wanted.mode);
+    chmodSync(path, wanted.mode);
   }
   // A relation that has grown since the backup may still begin with what the backup has.
-  if ("sizeBytes" in wanted && info.size > wanted.sizeBytes) await truncate(path, wanted.sizeBytes);
+  if ("sizeBytes" in wanted && info.size > wanted.sizeBytes) truncateSync(path, wanted.sizeBytes);
 }
 
-async function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: PrepareOptions, ctx: Context): Promise<void> {
+function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: PrepareOptions, ctx: Context): void {
   // A file behind a link may want a directory that no row tells of: it gets the data directory's mode.
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "a manifest without a row for the data directory");
-  for (const link of layout.links) if (link.isFile) await makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
+  for (const link of layout.links) if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
   for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
     const directory = layout.locate(path.name);
-    const made = await makePath(directory, path, owners, ctx);
+    const made = makePath(directory, path, owners, ctx);
     // Where a tablespace lies may belong to somebody who only lets this user in; root makes sure that the server can enter it.
     if (!made && self.uid !== 0 && /^pg_tblspc\/\d+$/.test(path.name)) continue;
-    await chmod(directory, path.mode).catch((error: unknown) => {
+    try {
+      chmodSync(directory, path.mode);
+    } catch (error) {
       throw systemError("fileMode", `set mode of '${directory}'`, directory, error);
-    });
+    }
     const owner = owners.of(path);
-    if (owner !== null) await chown(directory, owner.uid, owner.gid);
+    if (owner !== null) chownSync(directory, owner.uid, owner.gid);
   }
 }
 
@@ -183,15 +194,18 @@ function nameOf(link: PlannedLink, layout: RestoreLayout): string {
 }
 
 /** False when it was there. */
-async function makePath(directory: string, row: ManifestPath, owners: Owners, ctx: Context): Promise<boolean> {
-  const first = await mkdir(directory, { recursive: true, mode: row.mode }).catch((error: unknown) => {
+function makePath(directory: string, row: ManifestPath, owners: Owners, ctx: Context): boolean {
+  let first: string | undefined;
+  try {
+    first = mkdirSync(directory, { recursive: true, mode: row.mode });
+  } catch (error) {
     throw systemError("pathCreate", `create path '${directory}'`, directory, error);
-  });
+  }
   if (first === undefined) return false;
   ctx.log.detail(`create path '${directory}'`);
   const owner = owners.of(row);
   // Parents that had to be made as well belong to the same owner.
-  for (let path = directory; owner !== null && path.length >= first.length; path = dirname(path)) await chown(path, owner.uid, owner.gid);
+  for (let path = directory; owner !== null && path.length >= first.length; path = dirname(path)) chownSync(path, owner.uid, owner.gid);
   return true;
 }
 
@@ -209,8 +223,10 @@ async function makeLink(link: PlannedLink, owners: Owners, ctx: Context): Promis
 
 /** Makes the names in every restored directory durable. */
 export async function syncDirectories(manifest: Manifest, layout: RestoreLayout): Promise<void> {
-  for (const path of restoredPaths(manifest)) await syncDirectory(layout.locate(path.name));
+  await mapParallel(restoredPaths(manifest), SYNCED_AT_ONCE, (path) => syncDirectory(layout.locate(path.name)));
 }
+
+const SYNCED_AT_ONCE = 4;
 
 /** `pg_tblspc` of tablespaces is a row for stock's own use; the directory of links is `pg_data/pg_tblspc`. */
 function restoredPaths(manifest: Manifest): readonly ManifestPath[] {

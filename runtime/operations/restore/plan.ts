@@ -222,11 +222,41 @@ export function storedAt(repoKey: number, stanza: string, manifest: Manifest, fi
   };
 }
 
-/** Large files first; pg_control is not among them: it is written last, by itself. */
-export function restoreOrder(files: readonly ManifestFile[]): ManifestFile[] {
-  return files
-    .filter((file) => file.name !== CONTROL_FILE && file.name !== "pg_data/tablespace_map")
-    .sort((left, right) => right.sizeBytes - left.sizeBytes);
+export interface RestoreOrder {
+  /** Files that are jobs of their own, the largest first. */
+  readonly single: readonly ManifestFile[];
+  /** Small ones, a few to a job, in the order in which the repository holds them. */
+  readonly batches: readonly (readonly ManifestFile[])[];
+}
+
+export const BATCH_FILE_SIZE_BYTES_MAX = 128 * 1024;
+const BATCH_SIZE_BYTES_MAX = 1024 * 1024;
+const BATCH_FILES_MAX = 64;
+
+/** pg_control is not among them: it is written last, by itself. */
+export function restoreOrder({ files, label }: Pick<Manifest, "files" | "label">): RestoreOrder {
+  const wanted = files.filter((file) => file.name !== CONTROL_FILE && file.name !== "pg_data/tablespace_map");
+  const single = wanted.filter((file) => file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX).sort((left, right) => right.sizeBytes - left.sizeBytes);
+  const labelOf = (file: ManifestFile): string => file.reference ?? label;
+  const small = wanted.filter((file) => file.sizeBytes <= BATCH_FILE_SIZE_BYTES_MAX);
+  small.sort((left, right) => {
+    if (labelOf(left) !== labelOf(right)) return labelOf(left) < labelOf(right) ? -1 : 1;
+    const [own, other] = [left.bundle, right.bundle];
+    if (own === undefined || other === undefined) return Number(own !== undefined) - Number(other !== undefined);
+    return own.id - other.id || own.offsetBytes - other.offsetBytes;
+  });
+  const batches: ManifestFile[][] = [];
+  let sizeBytes = 0;
+  for (const file of small) {
+    const last = batches.at(-1);
+    if (last !== undefined && last.length < BATCH_FILES_MAX && sizeBytes + file.sizeBytes <= BATCH_SIZE_BYTES_MAX) last.push(file);
+    else {
+      batches.push([file]);
+      sizeBytes = 0;
+    }
+    sizeBytes += file.sizeBytes;
+  }
+  return { single, batches };
 }
 
 export const CONTROL_FILE = "pg_data/global/pg_control";

@@ -28,9 +28,9 @@ import { prepareDirectories, syncDirectories } from "./directories";
 import { type Owner, type Owners, planOwners } from "./owners";
 import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restoreOrder } from "./plan";
 import type { RecoveryRequest } from "./recovery";
-import type { RestoreFileJob } from "./restoreFile";
+import type { RestoreFileJob, RestoreFileResult, RestoreSource } from "./restoreFile";
 import { writeSettings } from "./settings";
-import type { Sources } from "./sources";
+import type { FileRequest, Sources } from "./sources";
 import { isUnchanged, zeroFile } from "./untransferred";
 
 export interface RestoreOptions extends RemapOptions, ChooseOptions {
@@ -83,7 +83,6 @@ interface Plan {
 export async function restore(repos: readonly Repository[], deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<RestoreOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
   await requireStopped(options.dataDirectory);
-  deps.pool.warm?.();
   const sources = await openSources(repos, options, ctx);
   const plan = await planRestore(sources, deps, options, ctx);
   const { manifest, layout } = plan;
@@ -212,41 +211,83 @@ async function clearSpool(spoolPath: string): Promise<void> {
 }
 
 async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<number> {
-  const files = restoreOrder(plan.manifest.files);
-  const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  const progress = new Progress("restored", totalBytes, ctx);
-  const run = async (file: ManifestFile): Promise<void> => {
+  const { single, batches } = restoreOrder(plan.manifest);
+  const progress = new Progress("restored", sumOf([...single, ...batches.flat()]), ctx);
+  const run = async (files: readonly ManifestFile[]): Promise<void> => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    const text = await restoreOne(file, plan, pool);
-    progress.add(file.sizeBytes);
-    ctx.log.detail(() => text(progress.percent()));
+    const left: ManifestFile[] = [];
+    const tell = (file: ManifestFile, text: Told): void => {
+      progress.add(file.sizeBytes);
+      ctx.log.detail(() => text(progress.percent()));
+    };
+    for (const file of files) {
+      const text = await withoutBytes(file, plan);
+      if (text === null) left.push(file);
+      else tell(file, text);
+    }
+    const results = await restoreSome(left, plan, pool);
+    for (const [index, file] of left.entries()) tell(file, restoredLine(file, plan, results[index]?.kept === true));
   };
   const weightOf = (file: ManifestFile): number => (file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1);
   await runWeighted(
-    files.map((file) => ({ weight: weightOf(file), run: () => run(file) })),
+    [
+      ...single.map((file) => ({ weight: weightOf(file), run: () => run([file]) })),
+      ...batches.map((files) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => run(files) })),
+    ],
     pool.slots * LIMITS.filesPerWorker,
   );
-  return plan.manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  return sumOf(plan.manifest.files);
 }
 
-/** Gives the line for the log, to be completed with the progress. */
-async function restoreOne(file: ManifestFile, plan: Plan, pool: JobPool): Promise<(percent: string) => string> {
-  const { sources, owners, overwrite, manifest } = plan;
-  const destination = plan.layout.locate(file.name);
+function sumOf(files: readonly ManifestFile[]): number {
+  return files.reduce((sum, file) => sum + file.sizeBytes, 0);
+}
+
+const BATCHES_PER_SLOT = 2;
+
+/** A line for the log, to be completed with the progress. */
+type Told = (percent: string) => string;
+
+/** Null for a file whose bytes have to be compared or fetched. */
+async function withoutBytes(file: ManifestFile, { layout, databases, owners, overwrite, manifest }: Plan): Promise<Told | null> {
+  const destination = layout.locate(file.name);
   const size = formatSize(file.sizeBytes);
-  if (plan.databases.isZeroed(file.name)) {
+  if (databases.isZeroed(file.name)) {
     await zeroFile(destination, file, owners.of(file));
     return (percent) => `restore zeroed file ${destination} (${size}, ${percent}%)`;
   }
   if (overwrite === "time" && (await isUnchanged(destination, file, manifest.copyStartedAtS)))
     return (percent) => `restore file ${destination} - exists and matches size and modification time (${size}, ${percent}%)`;
-  const result = await sources.use(file, destination, (source, isRetry) => {
+  return null;
+}
+
+function restoredLine(file: ManifestFile, { layout }: Plan, kept: boolean): Told {
+  const what = `restore file ${layout.locate(file.name)}${kept ? " - exists and matches backup" : ""}`;
+  return (percent) => `${what} (${formatSize(file.sizeBytes)}, ${percent}%) checksum ${file.sha1}`;
+}
+
+async function restoreSome(
+  files: readonly ManifestFile[],
+  { sources, owners, overwrite, layout }: Plan,
+  pool: JobPool,
+): Promise<RestoreFileResult[]> {
+  const jobOf = ({ file, destination }: FileRequest, source: RestoreSource, isRetry: boolean): RestoreFileJob => {
     // Blocks that a source gave before it failed need not come again.
     const delta = overwrite === "checksum" || (isRetry && source.block !== undefined);
-    return pool.run({ ...fileJob(file, destination, owners), delta, sources: [source] });
-  });
-  const kept = result.kept ? " - exists and matches backup" : "";
-  return (percent) => `restore file ${destination}${kept} (${size}, ${percent}%) checksum ${file.sha1}`;
+    return { ...fileJob(file, destination, owners), delta, sources: [source] };
+  };
+  const attempt = (request: FileRequest) => (source: RestoreSource, isRetry: boolean) => pool.run(jobOf(request, source, isRetry));
+  const requests = files.map((file) => ({ file, destination: layout.locate(file.name) }));
+  const [only] = requests;
+  if (only !== undefined && requests.length === 1) return [await sources.use(only, attempt(only))];
+  return sources.useAll(
+    requests,
+    async (sourced) => {
+      const result = await pool.run({ kind: "restoreFiles", files: sourced.map((each) => jobOf(each, each.source, false)) });
+      return result.outcomes;
+    },
+    attempt,
+  );
 }
 
 function fileJob(file: ManifestFile, destination: string, owners: Owners): Omit<RestoreFileJob, "sources" | "delta"> {
@@ -273,7 +314,7 @@ async function restoreControl({ sources, manifest, layout, owners }: Plan, pool:
   const path = layout.locate(file.name);
   const temporary = `${path}.pgbackrest.tmp`;
   ctx.log.info("restore global/pg_control (performed last to ensure aborted restores cannot be started)");
-  await sources.use(file, temporary, (source) => pool.run({ ...fileJob(file, temporary, owners), delta: false, sources: [source] }));
+  await sources.use({ file, destination: temporary }, (source) => pool.run({ ...fileJob(file, temporary, owners), delta: false, sources: [source] }));
   if (manifest.options.online) {
     const handle = await open(temporary, "r+");
     try {

@@ -18,6 +18,7 @@ import {
   futimesSync,
   openSync,
   readSync,
+  type Stats,
   writeSync,
 } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -26,6 +27,8 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import type { BlockSource } from "../../format/blockSource";
+import { decryptBytes } from "../../format/cipher";
+import { decompressInto } from "../../format/compress";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
@@ -68,12 +71,27 @@ export interface RestoreFileResult {
 
 export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
   if (job.delta && (await keepsContent(job))) return { repoKey: null, kept: true, warnings: [] };
-  const fd = openDestination(job);
+  return writeFile(job, repo, ctx, null);
+}
+
+/** {@link restoreFile} whatever is there. `stored` is what the first source holds of a small file, when that was read already. */
+export async function writeFile(
+  job: RestoreFileJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+  stored: Uint8Array | null,
+): Promise<RestoreFileResult> {
+  const { fd, info } = openDestination(job);
   try {
-    const result = job.sizeBytes === 0 ? { repoKey: null, kept: false, warnings: [] } : await fill(fd, job, repo, ctx);
+    const result =
+      job.sizeBytes === 0
+        ? { repoKey: null, kept: false, warnings: [] }
+        : stored === null
+          ? await fill(fd, job, repo, ctx)
+          : fillFrom(stored, fd, job);
     // At once where the kernel answers at once: a trip through the thread pool costs more than the call itself.
-    fchmodSync(fd, job.mode);
-    if (job.owner !== null) fchownSync(fd, job.owner.uid, job.owner.gid);
+    if ((info.mode & MODE_BITS) !== job.mode) fchmodSync(fd, job.mode);
+    if (job.owner !== null && (info.uid !== job.owner.uid || info.gid !== job.owner.gid)) fchownSync(fd, job.owner.uid, job.owner.gid);
     futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
     await flushed(fsync, fd, job);
     return result;
@@ -82,8 +100,10 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
   }
 }
 
+const MODE_BITS = 0o7777;
+
 /** Empty, unless blocks of what is there may be of use. @throws fileOpen, before anything of what is there was changed */
-function openDestination(job: RestoreFileJob): number {
+function openDestination(job: RestoreFileJob): { readonly fd: number; readonly info: Stats } {
   const { destination } = job;
   let fd: number | undefined;
   try {
@@ -93,7 +113,7 @@ function openDestination(job: RestoreFileJob): number {
     // A link may lead to a file that is kept elsewhere, but neither mode nor owner of a device are ours to set.
     if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > 0 && !usesBlocks(job)) ftruncateSync(fd, 0);
-    return fd;
+    return { fd, info };
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
     const code = systemCodeOf(error);
@@ -132,6 +152,20 @@ async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repo
     }
   }
   throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
+}
+
+/** Checked before it is written. */
+function fillFrom(stored: Uint8Array, fd: number, job: RestoreFileJob): RestoreFileResult {
+  const source = job.sources[0] as RestoreSource;
+  try {
+    const packed = source.cipherPass === null ? stored : decryptBytes(stored, source.cipherPass, source.raw);
+    const content = decompressInto(packed, source.compressType, takeBuffer().subarray(0, job.sizeBytes + 1), source.raw);
+    requireContent(job, source, content.length, sha1Hex(content));
+    writeFully(fd, content, 0, job);
+    return { repoKey: source.repoKey, kept: false, warnings: [] };
+  } catch (error) {
+    throw asDamage(toBackupError(error), job, source);
+  }
 }
 
 /** Each piece is hashed and written while it is in the processor's cache. */
@@ -214,6 +248,11 @@ async function copyBlocks(
   requireContent(job, source, fstatSync(fd).size, sha1);
 }
 
+/** True when the source failed as a whole, not a file in it, nor this machine's own files. */
+export function isFaultOfSource(error: BackupError, { destination }: Pick<RestoreFileJob, "destination">): boolean {
+  return error.path !== destination && !isError(error, "checksum", "crypto", "format", "fileMissing", "featureNotSupported", "assert", "term");
+}
+
 /** Bytes that no longer decrypt or decompress are a damaged copy like one with another checksum, whatever the codec calls it. */
 function asDamage(error: BackupError, job: RestoreFileJob, source: RestoreSource): BackupError {
   if (!isError(error, "format", "crypto")) return error;
@@ -263,7 +302,7 @@ function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: Res
 }
 
 /** True when the file has the right bytes; owner and time are right then too. */
-async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
+export async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
   let fd: number;
   try {
     fd = openSync(destination, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -287,10 +326,14 @@ const TURN_SIZE_BYTES = 8 * 1024 * 1024;
 /** One for the thread: what is in it is hashed before anybody else has a turn. */
 let sharedBuffer: Buffer | undefined;
 
+function takeBuffer(): Buffer {
+  sharedBuffer ??= Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
+  return sharedBuffer;
+}
+
 /** @param sizeBytes about how long the file is: a short one is hashed at once */
 async function sha1Of(fd: number, sizeBytes: number): Promise<string> {
-  sharedBuffer ??= Buffer.allocUnsafeSlow(READ_SIZE_BYTES);
-  const buffer = sharedBuffer;
+  const buffer = takeBuffer();
   const first = readSync(fd, buffer, 0, buffer.length, 0);
   if (first === sizeBytes && first < buffer.length) return sha1Hex(buffer.subarray(0, first));
   const hash = createHash("sha1").update(buffer.subarray(0, first));

@@ -13,7 +13,8 @@ import type { Manifest, ManifestFile } from "../../format/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import { sourceOf } from "./plan";
-import type { RestoreSource } from "./restoreFile";
+import type { RestoreFileResult, RestoreSource } from "./restoreFile";
+import type { RestoreFileOutcome } from "./restoreFiles";
 import { type Selected, systemIdOf } from "./select";
 
 /** Failures in a row that say something about the repository and not about one file. */
@@ -25,6 +26,8 @@ interface Member {
   /** Undefined until it was asked for; null when it cannot be had. */
   manifest: Promise<LoadedManifest | null> | undefined;
   strikes: number;
+  /** What was told last of its failures: once is enough for all files of a job. */
+  told: string;
 }
 
 interface LoadedManifest {
@@ -36,6 +39,18 @@ export interface OpenRepo {
   readonly repo: Repository;
   readonly info: BackupInfo;
 }
+
+/** A file, and the path that it is written to. */
+export interface FileRequest {
+  readonly file: ManifestFile;
+  readonly destination: string;
+}
+
+interface SourcedRequest extends FileRequest {
+  readonly source: RestoreSource;
+}
+
+type Attempt<T> = (source: RestoreSource, isRetry: boolean) => Promise<T>;
 
 export class Sources {
   /** Of the backup to restore. */
@@ -59,7 +74,7 @@ export class Sources {
     const ordered = [...repos].sort((left, right) => rank(left, selected) - rank(right, selected) || left.repo.key - right.repo.key);
     const members = ordered.flatMap(({ repo, info }): Member[] => {
       const label = repo.key === selected.repoKey ? selected.entry.label : findTwin(info, selected);
-      return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0 }];
+      return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0, told: "" }];
     });
     let first: BackupError | undefined;
     for (const member of members) {
@@ -78,30 +93,67 @@ export class Sources {
   }
 
   /**
-   * Gives `attempt` one source after the other until one is right; what it gave is returned. `destination` is the path that it writes.
+   * Gives `attempt` one source after the other until one is right; what it gave is returned.
    * @throws the first failure when all have failed; at once what is no fault of a source
    */
-  async use<T>(file: ManifestFile, destination: string, attempt: (source: RestoreSource, isRetry: boolean) => Promise<T>): Promise<T> {
-    let first: BackupError | undefined;
-    const tried = new Set<Member>();
+  use<T>(request: FileRequest, attempt: Attempt<T>): Promise<T> {
+    return this.#useFrom(request, attempt, new Set(), undefined);
+  }
+
+  /**
+   * The same for several files: `attemptAll` tries those that the first repository has, each with an outcome of its own, `attempt` the rest
+   * one by one. The results are in the order of the files.
+   */
+  async useAll(
+    requests: readonly FileRequest[],
+    attemptAll: (sourced: readonly SourcedRequest[]) => Promise<readonly RestoreFileOutcome[]>,
+    attempt: (request: FileRequest) => Attempt<RestoreFileResult>,
+  ): Promise<RestoreFileResult[]> {
+    const member = this.#next(new Set()) as Member;
+    const loaded = await this.#load(member);
+    const sourced = requests.flatMap((request): SourcedRequest[] => {
+      const source = findSource(member, loaded, request.file);
+      return source === null ? [] : [{ ...request, source }];
+    });
+    const outcomes = sourced.length === 0 ? [] : await attemptAll(sourced);
+    const results: RestoreFileResult[] = [];
+    let position = 0;
+    for (const request of requests) {
+      const outcome = sourced[position]?.file === request.file ? outcomes[position++] : undefined;
+      if (outcome?.ok === true) {
+        member.strikes = 0;
+        results.push(outcome.value);
+        continue;
+      }
+      if (outcome !== undefined) this.#refuse(member, request, outcome.error);
+      results.push(await this.#useFrom(request, attempt(request), new Set([member]), outcome?.error));
+    }
+    return results;
+  }
+
+  async #useFrom<T>(request: FileRequest, attempt: Attempt<T>, tried: Set<Member>, failed: BackupError | undefined): Promise<T> {
+    let first = failed;
     for (let member = this.#next(tried); member !== undefined; member = this.#next(tried)) {
       tried.add(member);
-      const loaded = await this.#load(member);
-      const row = loaded?.rows.get(file.name);
-      if (loaded === null || row === undefined || row.sha1 !== file.sha1 || row.sizeBytes !== file.sizeBytes) continue;
+      const source = findSource(member, await this.#load(member), request.file);
+      if (source === null) continue;
       try {
-        const result = await attempt(sourceOf(member.repo.key, member.repo.stanza, loaded.manifest, row), first !== undefined);
+        const result = await attempt(source, first !== undefined);
         member.strikes = 0;
         return result;
       } catch (error) {
         const failure = toBackupError(error);
-        // Trouble with this machine's files would only repeat itself.
-        if (this.#ctx.signal.aborted || failure.path === destination || isError(failure, "assert", "term")) throw failure;
+        this.#refuse(member, request, failure);
         first ??= failure;
-        this.#note(member, failure);
       }
     }
-    throw first ?? fail("fileMissing", `no repository holds '${file.name}' of backup ${this.manifest.label}`);
+    throw first ?? fail("fileMissing", `no repository holds '${request.file.name}' of backup ${this.manifest.label}`);
+  }
+
+  /** @throws trouble with this machine's files, which would only repeat itself */
+  #refuse(member: Member, { destination }: FileRequest, failure: BackupError): void {
+    if (this.#ctx.signal.aborted || failure.path === destination || isError(failure, "assert", "term")) throw failure;
+    this.#note(member, failure);
   }
 
   /** A backup that cannot be read as a whole must not cost the old directory. @throws featureNotSupported (67) */
@@ -135,7 +187,9 @@ export class Sources {
   }
 
   #note(member: Member, failure: BackupError): void {
-    this.#ctx.log.warn(`${member.repo.name}: [${failure.name}] ${failure.message}`);
+    const told = `${member.repo.name}: [${failure.name}] ${failure.message}`;
+    if (told !== member.told) this.#ctx.log.warn(told);
+    member.told = told;
     // Damaged or missing files say nothing about the next one.
     if (isError(failure, "checksum", "crypto", "format", "fileMissing", "featureNotSupported")) return;
     member.strikes++;
@@ -153,6 +207,13 @@ export class Sources {
     );
     return member.manifest;
   }
+}
+
+/** Null when this repository holds no such file. */
+function findSource({ repo }: Member, loaded: LoadedManifest | null, file: ManifestFile): RestoreSource | null {
+  const row = loaded?.rows.get(file.name);
+  if (loaded === null || row === undefined || row.sha1 !== file.sha1 || row.sizeBytes !== file.sizeBytes) return null;
+  return sourceOf(repo.key, repo.stanza, loaded.manifest, row);
 }
 
 function loadedOf(manifest: Manifest): LoadedManifest {

@@ -6,6 +6,7 @@ import {
   planLayout,
   type RemapOptions,
   type RestoreLayout,
+  BATCH_FILE_SIZE_BYTES_MAX,
   restoreOrder,
   sourceOf,
   storedAt,
@@ -124,12 +125,44 @@ describe("the layout of a restore", () => {
 });
 
 describe("the order of files", () => {
-  it("is largest first, without pg_control and tablespace_map", () => {
-    const order = restoreOrder(GOLDEN.files);
-    const names = new Set(order.map((file) => file.name));
-    expect([names.has(CONTROL_FILE), names.has("pg_data/tablespace_map"), names.has("pg_data/backup_label")]).toEqual([false, false, true]);
-    expect(order).toHaveLength(GOLDEN.files.length - 2);
-    fc.assert(fc.property(fc.integer({ min: 1, max: order.length - 1 }), (at) => (order[at - 1]?.sizeBytes ?? 0) >= (order[at]?.sizeBytes ?? 0)));
+  const wanted = GOLDEN.files.filter((file) => file.name !== CONTROL_FILE && file.name !== "pg_data/tablespace_map");
+  const row = wanted[0] as ManifestFile;
+
+  it("has each of them once, without pg_control and tablespace_map", () => {
+    const { single, batches } = restoreOrder(GOLDEN);
+    const names = [...single, ...batches.flat()].map((file) => file.name);
+    expect(names.toSorted()).toEqual(wanted.map((file) => file.name).toSorted());
+  });
+
+  it("is largest first, but for small ones, which come as the repository holds them, a bounded number and size at a time", () => {
+    const files = fc.array(
+      fc.record({ sizeBytes: fc.oneof(fc.nat(BATCH_FILE_SIZE_BYTES_MAX), fc.nat(2 ** 31)), id: fc.nat(3), offsetBytes: fc.nat(), old: fc.boolean() }),
+      { maxLength: 300 },
+    );
+    fc.assert(
+      fc.property(files, (facts) => {
+        const rows = facts.map(({ sizeBytes, id, offsetBytes, old }, index): ManifestFile => {
+          const { reference: _, bundle: __, ...plain } = row;
+          const bundle = id === 0 ? {} : { bundle: { id, offsetBytes } };
+          return { ...plain, name: `pg_data/${index}`, sizeBytes, ...bundle, ...(old ? { reference: "20200101-000000F" } : {}) };
+        });
+        const { single, batches } = restoreOrder({ label: GOLDEN.label, files: rows });
+        expect([...single, ...batches.flat()].map((file) => file.name).toSorted()).toEqual(rows.map((file) => file.name).toSorted());
+        const sizes = single.map((file) => file.sizeBytes);
+        expect(sizes).toEqual(sizes.toSorted((left, right) => right - left));
+        expect(sizes.every((sizeBytes) => sizeBytes > BATCH_FILE_SIZE_BYTES_MAX)).toBe(true);
+        const places = batches.flat().map((file) => [file.reference ?? GOLDEN.label, file.bundle?.id ?? 0, file.bundle?.offsetBytes ?? 0] as const);
+        for (const [index, [label, id, offsetBytes]] of places.entries()) {
+          const [labelBefore, idBefore, offsetBefore] = places[index - 1] ?? ["", 0, 0];
+          if (label === labelBefore) expect(id > idBefore || (id === idBefore && offsetBytes >= offsetBefore)).toBe(true);
+          else expect(label > labelBefore).toBe(true);
+        }
+        for (const batch of batches) {
+          expect(batch.length).toBeLessThanOrEqual(64);
+          expect(batch.reduce((sum, file) => sum + file.sizeBytes, 0)).toBeLessThanOrEqual(1024 * 1024);
+        }
+      }),
+    );
   });
 });
 

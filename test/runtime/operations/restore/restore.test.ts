@@ -54,6 +54,7 @@ function restoreTo(to: string, from: readonly Repository[] = repos, { recovery, 
     ...pool,
     run: (job) => {
       if (job.kind === "restoreFile") onFile?.(job.name);
+      if (job.kind === "restoreFiles") for (const file of job.files) onFile?.(file.name);
       return pool.run(job);
     },
   };

@@ -1,0 +1,126 @@
+/**
+ * Brings several small files back in one job: what lies together in a bundle is read as one piece, and the syncs of several files wait for
+ * the disk together.
+ *
+ * Each file has one source and an outcome of its own. A source that does not answer is not asked for every one of them: after a few failures
+ * that are no fault of a file the rest fails alike, untried.
+ */
+import { collect } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { type BackupError, toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
+import type { Repository } from "../../repository/repository";
+import type { ByteRange, Storage } from "../../storage/storage";
+import { isFaultOfSource, keepsContent, type RestoreFileJob, type RestoreFileResult, type RestoreSource, writeFile } from "./restoreFile";
+
+export interface RestoreFilesJob {
+  readonly kind: "restoreFiles";
+  readonly files: readonly RestoreFileJob[];
+}
+
+export type RestoreFileOutcome = { readonly ok: true; readonly value: RestoreFileResult } | { readonly ok: false; readonly error: BackupError };
+
+export interface RestoreFilesResult {
+  /** In the order of the job's files. */
+  readonly outcomes: readonly RestoreFileOutcome[];
+}
+
+/** Files that are to be written, with stored bytes that lie together. */
+interface Piece {
+  readonly source: RestoreSource | null;
+  readonly range: { readonly offsetBytes: number; sizeBytes: number };
+  readonly indexes: number[];
+}
+
+/** Bytes between two files that are read and thrown away rather than asked around. */
+const GAP_SIZE_BYTES_MAX = 16 * 1024;
+const PIECE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+/** Failures of a source after which it is not asked for the rest. */
+const FAILURES_MAX = 3;
+
+export async function restoreFiles({ files }: RestoreFilesJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFilesResult> {
+  const outcomes: RestoreFileOutcome[] = [];
+  const missing: number[] = [];
+  for (const [index, job] of files.entries()) {
+    const kept = job.delta ? await outcomeOf(async () => ({ repoKey: null, kept: await keepsContent(job), warnings: [] })) : null;
+    if (kept !== null && (!kept.ok || kept.value.kept)) outcomes[index] = kept;
+    else missing.push(index);
+  }
+  const failures: BackupError[] = [];
+  const restoreOne = async (index: number, stored: Uint8Array | null): Promise<void> => {
+    const job = files[index] as RestoreFileJob;
+    const given = failures[FAILURES_MAX - 1];
+    const outcome: RestoreFileOutcome = given === undefined ? await outcomeOf(() => writeFile(job, repo, ctx, stored)) : { ok: false, error: given };
+    if (!outcome.ok && isFaultOfSource(outcome.error, job)) failures.push(outcome.error);
+    outcomes[index] = outcome;
+  };
+  await mapParallel(piecesOf(files, missing), LIMITS.filesPerWorker, async ({ source, range, indexes }) => {
+    const stored = source === null ? null : await readPiece(repo(source.repoKey).storage, source.path, range);
+    await mapParallel(indexes, LIMITS.filesPerWorker, (index) => restoreOne(index, stored === null ? null : partOf(stored, range, files[index])));
+  });
+  return { outcomes };
+}
+
+async function outcomeOf(work: () => Promise<RestoreFileResult>): Promise<RestoreFileOutcome> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    return { ok: false, error: toBackupError(error) };
+  }
+}
+
+/** Files without stored bytes, in blocks, or larger than they should be get a piece without a source: they are read by themselves. */
+function piecesOf(files: readonly RestoreFileJob[], indexes: readonly number[]): readonly Piece[] {
+  const pieces: Piece[] = [];
+  let last: Piece | undefined;
+  for (const index of indexes) {
+    const job = files[index] as RestoreFileJob;
+    const [source] = job.sources;
+    if (source === undefined || job.sizeBytes === 0 || source.block !== undefined || source.sizeRepoBytes > PIECE_SIZE_BYTES_MAX) {
+      pieces.push({ source: null, range: { offsetBytes: 0, sizeBytes: 0 }, indexes: [index] });
+      continue;
+    }
+    const { offsetBytes, sizeBytes } = extentOf(source);
+    const gapBytes = last === undefined ? -1 : offsetBytes - (last.range.offsetBytes + last.range.sizeBytes);
+    const joined = last === undefined ? 0 : offsetBytes + sizeBytes - last.range.offsetBytes;
+    const isNext = last?.source?.path === source.path && last.source.repoKey === source.repoKey && gapBytes >= 0 && gapBytes <= GAP_SIZE_BYTES_MAX;
+    if (last !== undefined && isNext && joined <= PIECE_SIZE_BYTES_MAX) {
+      last.range.sizeBytes = joined;
+      last.indexes.push(index);
+    } else {
+      last = { source, range: { offsetBytes, sizeBytes }, indexes: [index] };
+      pieces.push(last);
+    }
+  }
+  return pieces;
+}
+
+function extentOf(source: RestoreSource): { readonly offsetBytes: number; readonly sizeBytes: number } {
+  return { offsetBytes: source.range?.offsetBytes ?? 0, sizeBytes: source.sizeRepoBytes };
+}
+
+/** Null when it cannot be read: what is wrong shows when its files are read by themselves. */
+async function readPiece(storage: Storage, path: string, range: Required<ByteRange>): Promise<Uint8Array | null> {
+  try {
+    if (storage.openReader === undefined) return await collect(await storage.read(path, range), range.sizeBytes);
+    const reader = storage.openReader(path, range);
+    try {
+      const bytes = Buffer.allocUnsafeSlow(range.sizeBytes);
+      let filledBytes = 0;
+      for (let step = 1; step > 0 && filledBytes < bytes.length; filledBytes += step) step = reader.read(bytes.subarray(filledBytes));
+      return bytes.subarray(0, filledBytes);
+    } finally {
+      reader.close();
+    }
+  } catch {
+    return null;
+  }
+}
+
+/** The stored bytes of a file; fewer where the piece ends early. */
+function partOf(piece: Uint8Array, range: ByteRange, job: RestoreFileJob | undefined): Uint8Array {
+  const extent = extentOf(job?.sources[0] as RestoreSource);
+  const begin = extent.offsetBytes - range.offsetBytes;
+  return piece.subarray(begin, begin + extent.sizeBytes);
+}
