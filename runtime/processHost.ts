@@ -14,7 +14,7 @@ import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
 import { loadUserNames, type UserNames } from "./local/users";
 import type { ServerCandidate } from "./operations/backup/servers";
-import { inlinePool, type JobPool } from "./operations/jobs";
+import { inlinePool, type Job, type JobPool, runJob } from "./operations/jobs";
 import { loadControlFile } from "./postgres/controlFile";
 import { Session } from "./postgres/session";
 import type { Repository } from "./repository/repository";
@@ -171,10 +171,13 @@ export class ProcessHost implements CommandHost {
     const signal = isServing(this.config) ? this.#closing.signal : this.ctx.signal;
     // What waits for a store waits in the queue, not in a thread: more threads than processors would only cost memory.
     const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
-    this.#pool =
-      processMax === 1 && !isServing(this.config)
-        ? inlinePool(new Map(this.repositories().map((repo) => [repo.key, repo])), this.ctx, 1)
-        : workerPool(this.#facts.programFile, { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs }, threads, signal);
+    if (processMax === 1 && !isServing(this.config)) this.#pool = inlinePool(this.#reposByKey(), this.ctx, 1);
+    else {
+      // A restore has little else to do in this thread. A backup has, and its garbage must not pile up in a heap as large as this one's.
+      const here = this.config.command === "restore" ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) } : {};
+      const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs };
+      this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
+    }
     return this.#pool;
   }
 
@@ -253,6 +256,10 @@ export class ProcessHost implements CommandHost {
   /** A person waits for `info`: a repository that does not answer soon is shown as such. */
   get #ioTimeoutMs(): number {
     return this.config.command === "info" ? Math.min(this.config.ioTimeoutMs, INFO_TIMEOUT_MS) : this.config.ioTimeoutMs;
+  }
+
+  #reposByKey(): ReadonlyMap<number, Repository> {
+    return new Map(this.repositories().map((repo) => [repo.key, repo]));
   }
 
   #repoConfigs(): readonly RepoConfig[] {

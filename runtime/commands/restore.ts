@@ -6,13 +6,16 @@ import type { Command } from "./host";
 export const restoreCommand: Command = async (host) => {
   const { config, ctx } = host;
   const repos = host.repositories();
+  const pool = host.pool();
+  // Threads start while the locks are taken and the backup is chosen.
+  pool.warm?.();
   host.lock(
     "restore",
     repos.map((repo) => repo.key),
   );
   const outcome = await restore(
     repos,
-    { pool: host.pool(), users: host.users },
+    { pool, users: host.users },
     {
       dataDirectory: host.dataDirectory,
       tablespaceMap: config.tablespaceMap,

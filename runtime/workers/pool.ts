@@ -2,8 +2,10 @@
  * Worker threads that run jobs: each is this same program started as a thread, with its own connections to every repository.
  *
  * Threads start when there is work for them: each costs a tenth of a second of processor time, and an incremental backup may find nothing to
- * do. Who knows that there will be work warms the pool, so that they start while it still reads what to do. A thread gets a few small jobs at a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it
- * as errors; the pool goes on with the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
+ * do. Who knows that there will be work warms the pool, so that they start while it still reads what to do. Where the calling thread has little
+ * to do but wait, it stands in for one of them: that saves a start, and begins before the others are there. A thread gets a few small jobs at
+ * a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it as errors; the pool goes on with
+ * the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
  */
 import { PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
@@ -31,15 +33,28 @@ interface Waiting {
   readonly reject: (error: BackupError) => void;
 }
 
-interface Thread {
-  readonly worker: Worker;
+/** Who does jobs. */
+interface Hand {
   readonly waiting: Map<number, Waiting>;
   dead: boolean;
+  give(id: number, job: Job): void;
+}
+
+interface Thread extends Hand {
+  readonly worker: Worker;
+}
+
+export interface PoolOptions {
+  /** Jobs that make progress at the same time, at least one. */
+  readonly slots: number;
+  readonly signal: AbortSignal;
+  /** Runs a job in the calling thread, which then stands in for one of the others; absent leaves all to them. */
+  readonly runHere?: (job: Job) => Promise<unknown>;
 }
 
 /** `workerFile` is the bundle of this program; its main file acts as a worker when it is started as a thread. */
-export function workerPool(workerFile: string, start: WorkerStart, count: number, signal: AbortSignal): JobPool {
-  return new WorkerPool(() => startThread(workerFile, start), count, signal);
+export function workerPool(workerFile: string, start: WorkerStart, options: PoolOptions): JobPool {
+  return new WorkerPool(() => startThread(workerFile, start), options);
 }
 
 class WorkerPool implements JobPool {
@@ -47,14 +62,19 @@ class WorkerPool implements JobPool {
   readonly #start: () => Thread;
   readonly #signal: AbortSignal;
   readonly #threads: Thread[] = [];
+  readonly #threadsMax: number;
+  /** The calling thread, where it works too. */
+  readonly #own: readonly Hand[];
   readonly #heapWatch = watchHeap();
   readonly #queue: { readonly job: Job; readonly waiting: Waiting }[] = [];
   #nextId = 1;
 
-  constructor(start: () => Thread, count: number, signal: AbortSignal) {
-    this.slots = count;
+  constructor(start: () => Thread, { slots, signal, runHere }: PoolOptions) {
+    this.slots = slots;
     this.#start = start;
     this.#signal = signal;
+    this.#own = runHere === undefined ? [] : [this.#handOf(runHere)];
+    this.#threadsMax = slots - this.#own.length;
     signal.addEventListener("abort", this.#abort, { once: true });
   }
 
@@ -67,7 +87,7 @@ class WorkerPool implements JobPool {
   }
 
   warm(): void {
-    while (!this.#signal.aborted && this.#threads.length < this.slots) this.#addThread();
+    while (!this.#signal.aborted && this.#threads.length < this.#threadsMax) this.#addThread();
   }
 
   async close(): Promise<void> {
@@ -87,30 +107,52 @@ class WorkerPool implements JobPool {
     const error = toBackupError(this.#signal.reason, "term");
     for (const { waiting } of this.#queue.splice(0)) waiting.reject(error);
     // They stay in the list, so that `close` knows who is busy.
-    for (const thread of this.#threads) for (const waiting of thread.waiting.values()) waiting.reject(error);
+    for (const hand of this.#hands()) for (const waiting of hand.waiting.values()) waiting.reject(error);
   };
+
+  #hands(): readonly Hand[] {
+    return [...this.#own, ...this.#threads];
+  }
+
+  #handOf(runHere: (job: Job) => Promise<unknown>): Hand {
+    const waiting = new Map<number, Waiting>();
+    const finish = (id: number, settle: (waiting: Waiting) => void): void => {
+      const own = waiting.get(id);
+      waiting.delete(id);
+      if (own !== undefined) settle(own);
+      this.#dispatch();
+    };
+    const give = (id: number, job: Job): void =>
+      void runHere(job).then(
+        (value) => finish(id, ({ resolve }) => resolve(value as never)),
+        (error: unknown) => finish(id, ({ reject }) => reject(toBackupError(error))),
+      );
+    return { waiting, dead: false, give };
+  }
 
   #dispatch(): void {
     while (this.#queue.length > 0) {
-      const thread = this.#findThread();
-      if (thread === null) {
-        if (this.#threads.every((candidate) => candidate.dead))
+      const hand = this.#findHand();
+      if (hand === null) {
+        if (this.#hands().every((candidate) => candidate.dead))
           for (const { waiting } of this.#queue.splice(0)) waiting.reject(fail("assert", "all worker threads have died"));
         return;
       }
       const { job, waiting } = this.#queue.shift() as { job: Job; waiting: Waiting };
       const id = this.#nextId++;
-      thread.waiting.set(id, waiting);
-      thread.worker.postMessage({ type: "job", id, job: pack(job) });
+      hand.waiting.set(id, waiting);
+      hand.give(id, job);
     }
   }
 
-  /** An idle thread, else a new one, else the one with the least to do; null when all are full. */
-  #findThread(): Thread | null {
-    const alive = this.#threads.filter((thread) => !thread.dead).sort((left, right) => left.waiting.size - right.waiting.size);
+  /** Who is idle, the calling thread first, else a new thread, else who has the least to do; null when all are full. */
+  #findHand(): Hand | null {
+    const alive = this.#hands()
+      .filter((hand) => !hand.dead)
+      .sort((left, right) => left.waiting.size - right.waiting.size);
     const [least] = alive;
     if (least?.waiting.size === 0) return least;
-    if (this.#threads.length < this.slots) return this.#addThread();
+    if (this.#threads.length < this.#threadsMax) return this.#addThread();
     return least !== undefined && least.waiting.size < LIMITS.filesPerWorker ? least : null;
   }
 
@@ -143,6 +185,8 @@ class WorkerPool implements JobPool {
 const THREAD_HEAP_MIB_MAX = 64;
 /** What lives longer than a job is little: with V8's own choice each thread holds 48 MiB of new space for it. */
 const THREAD_NEW_SPACE_MIB_MAX = 12;
+/** V8 counts new space as three semi-spaces. */
+const NEW_SPACE_PARTS = 3;
 /** From here on the heap is mostly lists of files, which stay: V8 would let garbage of nearly their size pile up beside them. */
 const LARGE_HEAP_BYTES = 128 * 1024 * 1024;
 /** Of such a heap; a smaller one is left to V8, which is faster. */
@@ -165,9 +209,9 @@ function watchHeap(): PerformanceObserver {
 
 function startThread(workerFile: string, start: WorkerStart): Thread {
   const resourceLimits = { maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX, maxYoungGenerationSizeMb: THREAD_NEW_SPACE_MIB_MAX };
-  return {
-    worker: new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits }),
-    waiting: new Map(),
-    dead: false,
-  };
+  // Starting smaller would only collect garbage while the thread starts: what that leaves lives long.
+  setFlagsFromString(`--min-semi-space-size=${THREAD_NEW_SPACE_MIB_MAX / NEW_SPACE_PARTS}`);
+  const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });
+  const give = (id: number, job: Job): void => worker.postMessage({ type: "job", id, job: pack(job) });
+  return { worker, waiting: new Map(), dead: false, give };
 }

@@ -7,7 +7,7 @@ import { sha1Hex } from "../../../runtime/base/hash";
 import { Secret } from "../../../runtime/base/secret";
 import type { JobPool } from "../../../runtime/operations/jobs";
 import type { VerifyFileJob, VerifyFileResult } from "../../../runtime/operations/verifyFile";
-import { workerPool } from "../../../runtime/workers/pool";
+import { type PoolOptions, workerPool } from "../../../runtime/workers/pool";
 import { eventually } from "../../harness/context";
 import { posixRepo } from "../../harness/repositories";
 import { temporaryFolder } from "../repository/support";
@@ -63,9 +63,10 @@ beforeEach(() => {
   controller = new AbortController();
 });
 
-function pool(count: number): JobPool {
+function pool(slots: number, runHere?: PoolOptions["runHere"]): JobPool {
   const repo = posixRepo(root, { cipherType: "aes-256-cbc", cipherPass: new Secret("planted") });
-  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000 }, count, controller.signal);
+  const options = { slots, signal: controller.signal, ...(runHere === undefined ? {} : { runHere }) };
+  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000 }, options);
 }
 
 function job(path: string, content = ""): VerifyFileJob {
@@ -73,6 +74,41 @@ function job(path: string, content = ""): VerifyFileJob {
 }
 
 const run = (threads: JobPool, path: string, content?: string): Promise<VerifyFileResult> => threads.run(job(path, content));
+
+describe("the calling thread", () => {
+  it("takes the first job, and its share of the others beside the threads", async () => {
+    const here: string[] = [];
+    const threads = pool(2, async (given) => {
+      here.push(given.kind === "verifyFile" ? given.path : given.kind);
+      return { status: "ok", here: true };
+    });
+    expect(threads.slots).toBe(2);
+    const results = await Promise.all(Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, `content ${no}`)));
+    expect(results.map(({ status }) => status)).toEqual(Array.from({ length: 40 }, () => "ok"));
+    expect(here[0]).toBe("file0");
+    expect(results.filter((result) => "here" in result)).toHaveLength(here.length);
+    expect(results.some((result) => !("here" in result))).toBe(true);
+    await threads.close();
+  });
+
+  it("needs no thread for jobs one after the other, and gives their errors", async () => {
+    const threads = pool(2, async (given) => {
+      if (given.kind === "verifyFile" && given.path === "file1") throw fail("fileMissing", "gone");
+      return { status: "ok" };
+    });
+    for (const no of [0, 2, 3]) expect(await run(threads, `file${no}`)).toEqual({ status: "ok" });
+    await expect(run(threads, "file1")).rejects.toMatchObject({ kind: "fileMissing" });
+    await threads.close();
+  });
+
+  it("is not waited for when it is told to stop", async () => {
+    const threads = pool(1, () => new Promise(() => undefined));
+    const waiting = Promise.allSettled(Array.from({ length: 6 }, (_, no) => run(threads, `file${no}`)));
+    controller.abort(fail("term", "terminated on signal [SIGTERM]"));
+    for (const result of await waiting) expect(result).toMatchObject({ status: "rejected", reason: { kind: "term" } });
+    await threads.close();
+  });
+});
 
 describe("worker threads", () => {
   it("run all jobs, more than they have room for, and end when they are closed", async () => {
