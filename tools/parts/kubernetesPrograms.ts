@@ -135,7 +135,17 @@ export async function findPodObstacle(): Promise<string | null> {
   if (process.platform !== "linux" || process.arch !== "x64") return `pods run on Linux on x64 only, not on ${process.platform} on ${process.arch}`;
   if (process.getuid?.() !== 0) return "pods need root (namespaces, mounts)";
   for (const tool of POD_TOOLS) if ((await findOnPath(tool)) === null) return `pods need ${tool}, which is not on PATH`;
-  const script = 'folder="$(mktemp -d)" && mount -t tmpfs tmpfs "$folder" && ip link add pgbtest type bridge && umount "$folder" && rmdir "$folder"';
+  const script = [
+    "set -e",
+    'folder="$(mktemp -d)"',
+    // Mounts go with the namespace, the folder does not.
+    'trap \'umount -R "$folder"; rmdir "$folder"\' EXIT',
+    'mount -t tmpfs tmpfs "$folder"',
+    'mkdir "$folder/upper" "$folder/work" "$folder/root"',
+    'mount -t overlay overlay -o "lowerdir=/usr,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"',
+    "ip link add pgbtest type bridge",
+    "chroot --userspec=26:26 --groups=26 / true",
+  ].join("\n");
   const result = await run("unshare", ["--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script]);
   return result.exitCode === 0 ? null : `this machine does not allow namespaces and mounts: ${result.stderr.trim().split("\n")[0] ?? ""}`;
 }
