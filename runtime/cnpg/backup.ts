@@ -24,6 +24,8 @@ export interface BackupParts {
   readonly repos: readonly Repository[];
   /** Name of the pod. */
   readonly instanceId: string;
+  /** `archive-timeout` */
+  readonly archiveTimeoutMs: number;
   /** Runs the program's `backup` with these further words; its errors go to `told`. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
   isStandby(): Promise<boolean>;
@@ -41,9 +43,10 @@ const DAY_S = 86_400;
 const ERROR_LENGTH_MAX = 4000;
 const PARAMETERS = ["type"];
 
-export function backupService(parts: BackupParts, ctx: Context): PluginService {
+export function backupService(parts: BackupParts, ctx: Context): PluginService & { isBusy(): boolean } {
   const running = new Map<string, Running>();
   return {
+    isBusy: () => running.size > 0,
     name: "backup",
     methods: {
       GetCapabilities: () => callCapabilities(["BACKUP"]),
@@ -87,7 +90,9 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
   const standby = await parts.isStandby();
   ctx.log.info(`backup ${uid}: ${type}${wish.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
   let told = "";
-  const words = ["backup", `--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, `--annotation=${BACKUP_UID_NOTE}=${uid}`];
+  const note = `--annotation=${BACKUP_UID_NOTE}=${uid}`;
+  const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
+  const words = ["backup", `--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, note];
   const exitCode = await parts.run(words, ctx.signal, (text) => {
     told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
   });
@@ -108,6 +113,17 @@ function wishOf({ cluster_definition, parameters }: BackupRequest): { readonly t
   const type = parameters["type"];
   return { type: type === undefined ? own.backupType : backupTypeOf("type", type), fullEveryDays: own.fullEveryDays };
 }
+
+/** A standby cannot make the primary end a segment: its last one comes when `archive_timeout` of the server is over, and that is five minutes here. */
+function standbyTimeoutS({ cluster_definition }: BackupRequest, archiveTimeoutMs: number): number {
+  const setting = textAt(parseObject(cluster_definition, "cluster"), "spec", "postgresql", "parameters", "archive_timeout") ?? "5min";
+  const [, count = "5", unit = "s"] = /^(\d+)\s*(ms|s|min|h|d)?$/.exec(setting.trim()) ?? ["", "5", "min"];
+  return Math.max(Math.ceil(archiveTimeoutMs / 1000), Math.ceil(Number(count) * (UNITS_S[unit] ?? 1)) + STANDBY_MARGIN_S);
+}
+
+/** Units of time in PostgreSQL's configuration. */
+const UNITS_S: Readonly<Record<string, number>> = { ms: 0.001, s: 1, min: 60, h: 3600, d: 86_400 };
+const STANDBY_MARGIN_S = 60;
 
 type Backups = RepoResult<readonly BackupInfoEntry[]>;
 

@@ -39,7 +39,7 @@ export const instanceCommand: Command = async (host) => {
       () => true,
       () => false,
     );
-  const backups = backupService({ repos, instanceId: config.plugin.instance, run, isStandby }, ctx);
+  const backups = backupService({ repos, instanceId: config.plugin.instance, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby }, ctx);
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
@@ -47,6 +47,7 @@ export const instanceCommand: Command = async (host) => {
       backups,
       metrics.service(),
     ],
+    isBusy: () => backups.isBusy(),
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar ends"));
       await Promise.all([wal.close(signal), Promise.race([gets.close(), aborted(signal)]), refreshing]);

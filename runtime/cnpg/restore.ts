@@ -17,6 +17,8 @@ export const restoreJobCommand: Command = async (host) => {
       walService({ dataDirectory, push: null, gets }, ctx),
       restoreJobService({ dataDirectory, run }, ctx),
     ],
+    // A recovery under way goes on with what it has.
+    isBusy: () => true,
     close: async (signal) => Promise.race([gets.close(), aborted(signal)]),
   });
 };

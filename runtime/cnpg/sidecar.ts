@@ -3,18 +3,21 @@ import type { Context } from "../base/context";
 import type { CommandHost } from "../commands/host";
 import { beatForever } from "./heartbeat";
 import { type PluginService, servePluginSocket } from "./server";
+import { untilChanged } from "./watch";
 
 /** How long what is under way may take once the pod ends; the pod's own period may be shorter. */
 const DRAIN_MS = 9 * 60_000;
 
 export interface Sidecar {
   readonly services: readonly PluginService[];
+  /** True while an end would cost more than an old configuration. */
+  isBusy(): boolean;
   /** Lets arrive what is on its way until `signal` aborts. */
   close(signal: AbortSignal): Promise<void>;
 }
 
 /** Serves until the process is told to end. */
-export async function serveSidecar(host: CommandHost, { services, close }: Sidecar): Promise<0> {
+export async function serveSidecar(host: CommandHost, { services, isBusy, close }: Sidecar): Promise<0> {
   const { ctx, config } = host;
   const { socket, heartbeatFile } = config.plugin;
   // What is under way when the pod ends is finished first: nothing of it sees that signal.
@@ -23,7 +26,11 @@ export async function serveSidecar(host: CommandHost, { services, close }: Sidec
   ctx.log.info(`plugin listens on '${socket}'`);
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
-  await aborted(ctx.signal);
+  const changed = untilChanged(config.plugin.watchPaths, isBusy, own, ending.signal).then(
+    () => ctx.log.info("the configuration has changed: ending, to be started again with the new one"),
+    () => {},
+  );
+  await Promise.race([aborted(ctx.signal), changed]);
   const enough = new AbortController();
   const drained = new AbortController();
   ctx.clock.sleep(DRAIN_MS, drained.signal).then(

@@ -145,6 +145,7 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, parameters: PluginPara
   };
 }
 
+const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
 const OWN_VARIABLES = ["PGBACKSTOP_SECRETS"];
 const START = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACES.run}/runtime.cjs; exec node ${PLACES.run}/runtime.cjs "$@"`;
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
@@ -172,7 +173,7 @@ function argumentsOf(main: JsonObject, { stanza }: PluginParameters, mode: Sidec
     "--log-level-console=info",
     "--log-level-file=off",
     `--plugin-heartbeat=${HEARTBEAT_FILE}`,
-    ...(mode === "restore" ? [] : [`--plugin-instance=${variable("POD_NAME") ?? ""}`]),
+    ...(mode === "restore" ? [] : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...WATCHED.map((path) => `--plugin-watch=${path}`)]),
     mode === "restore" ? "cnpg-restore" : "cnpg-instance",
   ];
 }

@@ -227,6 +227,7 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
       socket: values.text("plugin-socket") ?? "",
       heartbeatFile: values.text("plugin-heartbeat"),
       instance: values.text("plugin-instance") ?? "",
+      watchPaths: values.list("plugin-watch"),
       listen: values.text("plugin-listen") ?? "",
       serverPath: values.text("plugin-server-path") ?? "",
       clientPath: values.text("plugin-client-path") ?? "",

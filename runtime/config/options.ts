@@ -167,6 +167,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     },
   ),
   acted("plugin-instance", "string", "command-line", ["cnpg-instance"], "name of the pod, kept with its backups", { own: true }),
+  acted("plugin-watch", "list", "command-line", ["cnpg-instance"], "directories whose change ends the process, to be started again", { own: true }),
   acted("plugin-listen", "string", "command-line", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     own: true,
     default: "0.0.0.0:9090",

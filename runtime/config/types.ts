@@ -164,6 +164,8 @@ export interface PluginConfig {
   readonly heartbeatFile: string | undefined;
   /** Name of the pod. */
   readonly instance: string;
+  /** Directories of the configuration: when their content changes the process ends, to be started again. */
+  readonly watchPaths: readonly string[];
   /** `address:port` of the operator's side. */
   readonly listen: string;
   /** Directories of `tls.crt` and `tls.key`. */

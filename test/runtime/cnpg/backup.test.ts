@@ -10,7 +10,7 @@ import { FaultyStorage } from "../../harness/faults";
 import { entryOf, makeStanza } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/storages";
 import { repository } from "../repository/support";
-import { bytesOf, cluster } from "./support";
+import { bytesOf, cluster, PARAMETERS } from "./support";
 
 const LABEL = "20261120-064059F";
 const UID = "3f0c8a52-0000-4000-8000-000000000001";
@@ -48,11 +48,11 @@ function service(more: Partial<BackupParts> = {}) {
     );
     return 0;
   };
-  const { methods } = backupService({ repos, instanceId: "orders-1", run, isStandby: async () => false, ...more }, ctx);
-  return (parameters: Record<string, string> = {}, signal = new AbortController().signal, uid = UID): Promise<BackupResult> =>
+  const { methods } = backupService({ repos, instanceId: "orders-1", archiveTimeoutMs: 60_000, run, isStandby: async () => false, ...more }, ctx);
+  return (parameters: Record<string, string> = {}, signal = new AbortController().signal, uid = UID, of = cluster()): Promise<BackupResult> =>
     Promise.resolve(
       methods["Backup"]?.(
-        { cluster_definition: bytesOf(cluster()), backup_definition: bytesOf({ metadata: { name: "b1", uid } }), parameters } as never,
+        { cluster_definition: bytesOf(of), backup_definition: bytesOf({ metadata: { name: "b1", uid } }), parameters } as never,
         signal,
       ) as Promise<BackupResult>,
     );
@@ -130,9 +130,19 @@ describe("a Backup", () => {
     await expect(service({ run })()).rejects.toThrow("repo2: [HostConnectError]");
   });
 
-  test("from a standby says so to the program", async () => {
-    await service({ isStandby: async () => true })({ type: "incr" });
-    expect(runs[0]).toContain("--backup-standby=y");
+  test("from a standby says so to the program, and waits for the segment that only the primary can end", async () => {
+    const of = cluster({ postgresql: { parameters: { archive_timeout: "15min" } }, plugins: [{ name: "pgbackstop", parameters: PARAMETERS }] });
+    const run: BackupParts["run"] = async (words) => {
+      runs.push(words);
+      return 1;
+    };
+    const take = service({ run, isStandby: async () => true });
+    await expect(take({ type: "incr" })).rejects.toThrow("ended with code 1");
+    await expect(take({ type: "incr" }, undefined, UID, of)).rejects.toThrow("ended with code 1");
+    expect(runs.map((words) => words.slice(2, 4))).toEqual([
+      ["--backup-standby=y", "--archive-timeout=360"],
+      ["--backup-standby=y", "--archive-timeout=960"],
+    ]);
   });
 
   test("refuses parameters that it does not know", async () => {
