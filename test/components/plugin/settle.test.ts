@@ -1,0 +1,56 @@
+/** Arguments from other languages: what must be plain becomes plain, everything else stays an output with its secrecy. */
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test } from "vitest";
+import { type ObjectSpecs, settleInputs, type TypeSpec } from "../../../components/plugin/settle";
+
+const TYPES: ObjectSpecs = {
+  "x:index:Target": {
+    properties: {
+      name: { type: "string", plain: true },
+      path: { type: "string" },
+      requireMount: { type: "boolean", plain: true },
+      cipher: { $ref: "#/types/x:index:Cipher", plain: true },
+    },
+  },
+  "x:index:Cipher": { properties: { passphrase: { type: "string" } } },
+  "x:index:Kind": {},
+};
+const PROPERTIES: Record<string, TypeSpec> = {
+  repositories: { type: "object", additionalProperties: { $ref: "#/types/x:index:Target", plain: true }, plain: true },
+  kind: { $ref: "#/types/x:index:Kind", plain: true },
+  days: { type: "number" },
+  words: { type: "array", items: { type: "string", plain: true }, plain: true },
+};
+
+/** An output, or a text that says that it is none. */
+async function told(value: unknown): Promise<{ value: unknown; secret: boolean } | string> {
+  if (!pulumi.Output.isInstance(value)) return "plain";
+  return { value: await new Promise((resolve) => value.apply(resolve)), secret: await pulumi.isSecret(value) };
+}
+
+test("an output of an object is taken apart: plain parts are values, the others are outputs and as secret as it was", async () => {
+  const target = pulumi.secret({ name: "nas", path: "/mnt/nas", requireMount: true, cipher: { passphrase: "planted" } });
+  const { value, missing, unknownNames } = await settleInputs({ repositories: { repo1: target } }, PROPERTIES, TYPES);
+  expect({ missing, unknownNames }).toEqual({ missing: [], unknownNames: [] });
+  expect(value).toMatchObject({ repositories: { repo1: { name: "nas", requireMount: true } } });
+  const { repo1 } = value["repositories"] as { repo1: { path: unknown; cipher: { passphrase: unknown } } };
+  expect(await told(repo1.path)).toEqual({ value: "/mnt/nas", secret: true });
+  expect(await told(repo1.cipher)).toBe("plain");
+  expect(await told(repo1.cipher.passphrase)).toEqual({ value: "planted", secret: true });
+});
+
+test("plain arguments stay as they are, outputs in the place of plain ones are waited for, others stay outputs", async () => {
+  const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), words: [pulumi.output("a"), "b"] };
+  const { value } = await settleInputs(inputs, PROPERTIES, TYPES);
+  expect({ kind: value["kind"], words: value["words"] }).toEqual({ kind: "fast", words: ["a", "b"] });
+  expect(await told(value["days"])).toEqual({ value: 7, secret: false });
+  expect((await settleInputs({ days: 7, kind: "slow" }, PROPERTIES, TYPES)).value).toEqual({ days: 7, kind: "slow" });
+});
+
+test("what is left out as null or an output of nothing is left out; a name that nothing has is told with its path", async () => {
+  const inputs = { kind: pulumi.output(undefined), days: null, repositories: { repo1: { name: "nas", pth: "/mnt" } } };
+  const { value, unknownNames } = await settleInputs(inputs, PROPERTIES, TYPES);
+  expect(value["kind"]).toBeUndefined();
+  expect("days" in value).toBe(false);
+  expect(unknownNames).toEqual(["repositories.repo1.pth"]);
+});
