@@ -10,6 +10,7 @@ import { SERVICES, serviceOf } from "./protocol";
 
 const PAUSE_MS = 3000;
 const ANSWER_MS = 5000;
+const OPTIONS = { "grpc.use_local_subchannel_pool": 1, "grpc.enable_channelz": 0 };
 
 /** Runs until `signal` aborts; never throws. */
 export async function beatForever(socket: string, file: string, ctx: Context, signal: AbortSignal): Promise<void> {
@@ -28,7 +29,7 @@ export async function beatForever(socket: string, file: string, ctx: Context, si
 
 /** Over a connection of its own: an old one would outlive the socket's file. */
 function probe(socket: string, ctx: Context): Promise<void> {
-  const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+  const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), OPTIONS);
   const method = serviceOf("identity")["Probe"];
   if (method === undefined) return Promise.reject(new Error(`${SERVICES.identity} has no Probe`));
   return new Promise<void>((resolve, reject) => {

@@ -56,7 +56,7 @@ export async function servePluginPort(
 }
 
 async function bind(address: string, credentials: grpc.ServerCredentials, services: readonly PluginService[], ctx: Context): Promise<grpc.Server> {
-  const server = new grpc.Server({ "grpc.max_receive_message_length": REQUEST_SIZE_BYTES_MAX });
+  const server = new grpc.Server({ "grpc.max_receive_message_length": REQUEST_SIZE_BYTES_MAX, "grpc.enable_channelz": 0 });
   for (const { name, methods } of services) {
     const handlers = Object.entries(methods).map(([method, answer]) => [method, handlerOf(`${name}.${method}`, method, answer, ctx)] as const);
     server.addService(serviceOf(name), Object.fromEntries(handlers));
@@ -86,9 +86,14 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
   };
   const handle: grpc.handleUnaryCall<object, object> = (call, callback) => {
     const gone = new AbortController();
-    call.on("cancelled", () => gone.abort(fail("term", `the caller of ${title} is gone`)));
+    let isAnswered = false;
+    // Told at the end of every stream.
+    call.on("cancelled", () => {
+      if (!isAnswered) gone.abort(fail("term", `the caller of ${title} is gone`));
+    });
     const respond = async (): Promise<void> => {
       const { message, error } = await settle(call.request, gone.signal);
+      isAnswered = true;
       callback(error, message);
     };
     void respond();

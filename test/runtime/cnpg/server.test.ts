@@ -105,6 +105,36 @@ describe("the socket beside an instance", () => {
   });
 });
 
+describe("a caller that leaves", () => {
+  test("ends what it asked for, and one that got its answer ends nothing", async () => {
+    const path = join(temporaryFolder(), "pgbackstop");
+    const signals: AbortSignal[] = [];
+    const waiting: PluginService = {
+      name: "wal",
+      methods: {
+        Archive: (_request, signal) => {
+          signals.push(signal);
+          return new Promise((resolve) => signal.addEventListener("abort", () => resolve({}), { once: true }));
+        },
+        Restore: (_request, signal) => {
+          signals.push(signal);
+          return {};
+        },
+      },
+    };
+    served = await servePluginSocket(path, [waiting], realTime());
+    const method = serviceOf("wal")["Archive"] as grpc.MethodDefinition<object, object>;
+    const client = new grpc.Client(`unix:${path}`, grpc.credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+    const asked = client.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, {}, () => {});
+    await eventually("a call", () => signals.length === 1);
+    asked.cancel();
+    await eventually("its end", () => signals[0]?.aborted === true);
+    client.close();
+    expect((await call(`unix:${path}`, "Restore")).code).toBe(grpc.status.OK);
+    expect(signals.at(-1)?.aborted).toBe(false);
+  });
+});
+
 describe("the heartbeat", () => {
   test("goes on while the socket answers, and stops when its file is gone", async () => {
     const folder = temporaryFolder();
