@@ -173,8 +173,8 @@ export class ProcessHost implements CommandHost {
     const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
     if (processMax === 1 && !isServing(this.config)) this.#pool = inlinePool(this.#reposByKey(), this.ctx, 1);
     else {
-      // A restore has little else to do in this thread. A backup has, and its garbage must not pile up in a heap as large as this one's.
-      const here = this.config.command === "restore" ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) } : {};
+      // While these work on files they have little else to do in this thread.
+      const here = ["backup", "restore"].includes(this.config.command) ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) } : {};
       const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs };
       this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
     }
