@@ -13,6 +13,7 @@ import { mapParallel } from "../base/parallel";
 import { archiveIdOf } from "../format/archiveInfo";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import { typeOfName } from "../format/compress";
+import type { Manifest } from "../format/manifest";
 import { walPath } from "../format/repoPath";
 import { nextSegment, parseWalName } from "../format/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
@@ -103,21 +104,11 @@ export async function verify(
       ),
     );
   }
+  const input = { repo, pool, entries, listed: backupInfo.backups, pass: backupInfo.cipherPass ?? null, samplePercent: options.samplePercent ?? 100 };
   const isWhole = options.set === undefined && options.samplePercent === undefined;
   const orphans = new Orphans(ctx);
-  const backups = await verifyBackups(
-    {
-      repo,
-      pool,
-      entries,
-      listed: backupInfo.backups,
-      pass: backupInfo.cipherPass ?? null,
-      samplePercent: options.samplePercent ?? 100,
-      ...(isWhole ? { visit: (manifest) => orphans.add(() => filesOfNobody(repo, manifest)) } : {}),
-    },
-    problems,
-    ctx,
-  );
+  const visit = (manifest: Manifest): Promise<void> => orphans.add(() => filesOfNobody(repo, manifest));
+  const backups = await verifyBackups(isWhole ? { ...input, visit } : input, problems, ctx);
   if (isWhole) await orphans.addFirst(() => findOrphans(repo, archiveInfo, backupInfo.backups));
   const damaged = await findDamagedCopies(repo, backups.readable, backupInfo.cipherPass ?? null);
   problems.push(...damaged);
