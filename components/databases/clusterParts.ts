@@ -12,8 +12,8 @@ import { findingText } from "../plan/findings";
 import type { EngineContext } from "../render/engines/engine";
 import { bundleConfigMap } from "../render/kubernetesBundle";
 import type { Manifest, RenderedObject } from "../render/kubernetesObjects";
-import { SECRET_KEYS } from "../render/kubernetesSecrets";
-import type { RepositoryTarget, SecretRef } from "../repositories/target";
+import { secretKeysOf } from "../render/kubernetesSecrets";
+import type { RepositoryTarget } from "../repositories/target";
 import type { ClusterBackupArgs, ClusterRepositoryArgs, KeyRef } from "./cnpgArgs";
 
 /** The keys of one repository, as Secrets in the namespace have them; what comes later is an output. */
@@ -124,24 +124,10 @@ function deliverSecret({ cluster, name, namespace, parent }: SecretPlace, key: s
     ? new RepositorySecret(renderedName(name, key), { namespace, secretName: `${cluster}-${key}`, create: { from: at } }, { parent }).ref
     : undefined;
   return {
-    ...(existing === undefined ? {} : keysOf(existing, true)),
-    ...(made === undefined ? {} : keysOf(made, at.s3?.credentials !== undefined)),
+    ...(existing === undefined ? {} : secretKeysOf(existing, true)),
+    ...(made === undefined ? {} : secretKeysOf(made, at.s3?.credentials !== undefined)),
     ...(ca === undefined ? {} : { ca }),
   };
-}
-
-/** @param hasKeys false for a Secret that holds a passphrase only */
-function keysOf(ref: SecretRef, hasKeys: boolean): SecretKeyInputs {
-  const { name } = ref;
-  const keyOf = (key: string | undefined): KeyRef | undefined => (key === undefined ? undefined : { name, key });
-  const entries = {
-    accessKeyId: hasKeys ? { name, key: ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId } : undefined,
-    secretAccessKey: hasKeys ? { name, key: ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey } : undefined,
-    sessionToken: keyOf(ref.sessionTokenKey),
-    passphrase: keyOf(ref.passphraseKey),
-    region: keyOf(ref.regionKey),
-  };
-  return Object.fromEntries(Object.entries(entries).filter(([, entry]) => entry !== undefined));
 }
 
 /**
@@ -190,6 +176,8 @@ export type RenderObjects = (resolved: ResolvedCluster, context: EngineContext, 
 export interface ChildPlace {
   readonly name: string;
   readonly parent: pulumi.Resource;
+  /** Of an object of others: takes fields over from whoever set them. */
+  readonly takeOver?: boolean;
 }
 
 /** Objects whose texts follow from values in ways that no marker can stand for. */
@@ -220,8 +208,13 @@ export function declareObjects(
       : (fillKnown(fields, later) as object);
     const object = { apiVersion, kind, metadata: fillKnown(metadata, later) as object, ...filled };
     const options = pulumi.mergeOptions({ parent: place.parent }, optionsOf(role, made));
-    const declare = role === "attachment" ? declareKubernetesPatch : declareKubernetes;
-    made.set(role, declare(renderedName(place.name, role), object, options));
+    const childName = renderedName(place.name, role);
+    made.set(
+      role,
+      role === "attachment"
+        ? declareKubernetesPatch(childName, object, place.takeOver ?? false, options)
+        : declareKubernetes(childName, object, options),
+    );
   }
   return made;
 }

@@ -58,14 +58,14 @@ export class CnpgBackup extends pulumi.ComponentResource {
     checked.warn(this);
 
     const { cluster } = known.plan;
-    const place = { name, cluster, namespace: args.namespace, parent: this };
+    const place = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const secrets = deliverSecrets(place, args.repositories);
     const runtime = known.plan.engine === "runtime" ? deployRuntime(place, cluster, args.followRuntime ?? false) : NO_RUNTIME;
     const objects = declareObjects(
       place,
       checked,
       { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name },
-      (_resolved, context) => renderAttachment(context, takeOverPlugins ?? false),
+      (_resolved, context) => renderAttachment(context),
       // One after the other: instances restart when all that they mount is there.
       (_role, made) => ({ dependsOn: [...made.values()] }),
     );

@@ -28,10 +28,19 @@ export function declareKubernetes(name: string, object: KubernetesObject, opts: 
 /**
  * Lays fields over an object that others own, by server-side apply with a manager of its own: `kubernetes:postgresql.cnpg.io/v1:ClusterPatch`,
  * as `CustomResourcePatch` of `@pulumi/kubernetes` does. Destroying it takes back these fields only.
+ * @param takeOver fields that somebody else has set; else the update fails on them
  */
-export function declareKubernetesPatch(name: string, object: KubernetesObject, opts: pulumi.CustomResourceOptions): DeclaredResource {
+export function declareKubernetesPatch(
+  name: string,
+  object: KubernetesObject,
+  takeOver: boolean,
+  opts: pulumi.CustomResourceOptions,
+): DeclaredResource {
   const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes") };
-  return new DeclaredResource(`kubernetes:${object.apiVersion}:${object.kind}Patch`, name, { ...object }, pulumi.mergeOptions(own, opts));
+  // A name of its own, the same in every update, so that the API server knows whose fields these are.
+  const annotations = { "pulumi.com/patchFieldManager": "pgbackstop", ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}) };
+  const patch = { ...object, metadata: { ...object.metadata, annotations } };
+  return new DeclaredResource(`kubernetes:${object.apiVersion}:${object.kind}Patch`, name, patch, pulumi.mergeOptions(own, opts));
 }
 
 /** `command:local:Command`; `outputs` are its properties that are read. */

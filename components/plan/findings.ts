@@ -123,6 +123,7 @@ export const FINDINGS = {
   PB113: "error",
   PB114: "error",
   PB115: "error",
+  PB116: "error",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

@@ -56,19 +56,14 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
 /**
  * What is laid over a Cluster that others made: its archiver and where its backups run. `spec.plugins` is one field for the API server: whoever
  * sets it owns all of it.
- * @param takeOver it from another owner; else Kubernetes refuses
  */
-export function renderAttachment(context: EngineContext, takeOver: boolean): RenderedObject[] {
+export function renderAttachment(context: EngineContext): RenderedObject[] {
   const parts = engineParts(context);
   const { plan } = context;
   const manifest: Manifest = {
     apiVersion: CNPG,
     kind: "Cluster",
-    metadata: {
-      name: plan.cluster,
-      namespace: plan.namespace,
-      annotations: { "pulumi.com/patchFieldManager": "pgbackstop", ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}) },
-    },
+    metadata: { name: plan.cluster, namespace: plan.namespace },
     spec: given({
       plugins: parts.plugins.length === 0 ? undefined : parts.plugins,
       backup: parts.backup,

@@ -30,6 +30,45 @@ export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceNam
   return { server: `${serviceName}-server-tls`, client: `${serviceName}-client-tls` };
 }
 
+/** Certificates by cert-manager in the place of our own: each signs itself, which is what both sides trust. */
+export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "serviceName">): RenderedObject[] {
+  const { namespace, serviceName } = plan;
+  const secrets = certificateSecrets(plan);
+  const issuer = `${serviceName}-selfsigned`;
+  const certificate = (side: "server" | "client", more: object): RenderedObject => ({
+    role: `${side}-certificate`,
+    manifest: {
+      apiVersion: "cert-manager.io/v1",
+      kind: "Certificate",
+      metadata: { name: `${serviceName}-${side}`, namespace, labels: MANAGED_BY },
+      spec: {
+        secretName: secrets[side],
+        commonName: side === "server" ? serviceName : `${serviceName}-client`,
+        duration: "2160h",
+        renewBefore: "360h",
+        isCA: false,
+        privateKey: { algorithm: "ECDSA", size: 256, rotationPolicy: "Always" },
+        usages: [`${side} auth`, "digital signature"],
+        issuerRef: { name: issuer, kind: "Issuer", group: "cert-manager.io" },
+        ...more,
+      },
+    },
+  });
+  return [
+    {
+      role: "issuer",
+      manifest: {
+        apiVersion: "cert-manager.io/v1",
+        kind: "Issuer",
+        metadata: { name: issuer, namespace, labels: MANAGED_BY },
+        spec: { selfSigned: {} },
+      },
+    },
+    certificate("server", { dnsNames: [serviceName, `${serviceName}.${namespace}.svc`] }),
+    certificate("client", {}),
+  ];
+}
+
 /** In the order in which they are applied; the Service last, because with it the operator begins to call. */
 export function renderPlugin(plan: PluginPlan): RenderedObject[] {
   const { namespace, serviceName } = plan;

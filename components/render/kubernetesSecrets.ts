@@ -17,6 +17,28 @@ export const SECRET_KEYS = {
 export type SecretPart = keyof typeof SECRET_KEYS;
 export const SECRET_PARTS = Object.keys(SECRET_KEYS) as SecretPart[];
 
+/** A Secret and the names of its keys; what is left out has our own name, or is not there. */
+export interface SecretNames<T> {
+  readonly name: T;
+  readonly accessKeyIdKey?: string | undefined;
+  readonly secretAccessKeyKey?: string | undefined;
+  readonly sessionTokenKey?: string | undefined;
+  readonly passphraseKey?: string | undefined;
+  readonly regionKey?: string | undefined;
+}
+
+/** Each part with its Secret and key. @param hasKeys false for a Secret that holds a passphrase only */
+export function secretKeysOf<T>(ref: SecretNames<T>, hasKeys: boolean): Partial<Record<SecretPart, { name: T; key: string }>> {
+  const keys: Record<SecretPart, string | undefined> = {
+    accessKeyId: hasKeys ? (ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId) : undefined,
+    secretAccessKey: hasKeys ? (ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey) : undefined,
+    sessionToken: ref.sessionTokenKey,
+    passphrase: ref.passphraseKey,
+    region: ref.regionKey,
+  };
+  return Object.fromEntries(SECRET_PARTS.flatMap((part) => (keys[part] === undefined ? [] : [[part, { name: ref.name, key: keys[part] }]])));
+}
+
 /** CloudNativePG and its plugins read a Secret anew when it changes and has this label. */
 const RELOAD = { "cnpg.io/reload": "true" };
 

@@ -142,6 +142,8 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components", "runtime/base", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
+  // Files of GitOps are YAML.
+  { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
   { prefix: "components/internal/cloudPackages", mayImport: [], packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"] },
   { prefix: "components/policy", mayImport: ["components/plan"], packages: ["@pulumi/policy"] },

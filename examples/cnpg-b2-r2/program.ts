@@ -1,0 +1,92 @@
+/**
+ * Two clusters of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2: one with VectorChord for Immich, one for everything else,
+ * PgBouncer before both, keys from 1Password shared by all.
+ *
+ * What is different from the published set-up (settings.ts), and why: one pass brings each backup into both buckets, so that there is one
+ * schedule in the place of two an hour apart; it is written with five fields and runs once a day, where the published one ran every hour
+ * (PB070); backups are encrypted before they leave the cluster (PB007), certificates are checked (PB088), the plugin is the WAL archiver
+ * (PB074), no WAL is thrown away when a bucket is down (PB079), and nothing is called `pgbackrest` (PB052). With engine "pgbackrest" the same
+ * arguments give Dalibo's plugin what it needs, `target: primary` and a schedule per bucket among it.
+ */
+import type * as pulumi from "@pulumi/pulumi";
+import {
+  type ClusterEngine,
+  CnpgCluster,
+  type CnpgClusterArgs,
+  CnpgPlugin,
+  S3CompatibleRepository,
+  SharedExternalSecret,
+  type StanzaKind,
+} from "pgbackstop";
+
+export interface ClusterSettings {
+  /** At Cloudflare. */
+  readonly accountId: string;
+  /** By cluster. */
+  readonly buckets: { readonly immich: string; readonly others: string };
+  readonly engine?: ClusterEngine;
+  readonly stanzaKind?: StanzaKind;
+  /** With VectorChord, for PostgreSQL 18. */
+  readonly immichImage: string;
+}
+
+export interface ClusterOutputs extends Record<string, pulumi.Output<unknown>> {
+  readonly immich: pulumi.Output<string>;
+  readonly others: pulumi.Output<string>;
+}
+
+const NAMESPACE = "database";
+
+/** Declares everything; what it returns are the stack's outputs. */
+export function program(settings: ClusterSettings): ClusterOutputs {
+  const item = (name: string, secretKey: string) => ({
+    key: name,
+    property: `PGBACKREST_${secretKey.toUpperCase().replaceAll("-", "_")}`,
+    secretKey,
+  });
+  const keysOf = (item_: string, short: string) => ({
+    accessKeyId: item(item_, `${short}-access-key-id`),
+    secretAccessKey: item(item_, `${short}-secret-access-key`),
+    passphrase: item(item_, `${short}-passphrase`),
+  });
+  const keys = new SharedExternalSecret("cnpg-secret", {
+    namespace: NAMESPACE,
+    store: { name: "onepassword-connect" },
+    repositories: { b2: keysOf("backblaze", "b2"), r2: keysOf("cloudflare", "r2") },
+  });
+  const plugin = settings.engine === undefined ? new CnpgPlugin("pgbackstop", {}) : undefined;
+
+  const cluster = (name: string, bucket: string, more: Partial<CnpgClusterArgs>): CnpgCluster => {
+    const place = (short: "b2" | "r2", endpoint: string, region: string) => {
+      const existingSecret = keys.refs[short];
+      return new S3CompatibleRepository(`${name}-${short}`, {
+        endpoint,
+        region,
+        path: `/${name}`,
+        bucket: { existing: { name: bucket, ...(existingSecret === undefined ? {} : { existingSecret }) } },
+      });
+    };
+    const b2 = place("b2", "s3.us-east-005.backblazeb2.com", "us-east-005");
+    const r2 = place("r2", `${settings.accountId}.r2.cloudflarestorage.com`, "auto");
+    return new CnpgCluster(name, {
+      namespace: NAMESPACE,
+      ...(plugin === undefined ? {} : { plugin: plugin.ref }),
+      ...(settings.engine === undefined ? {} : { engine: settings.engine }),
+      ...(settings.stanzaKind === undefined ? {} : { stanzaKind: settings.stanzaKind }),
+      instances: 3,
+      storageGiB: 20,
+      storageClass: "openebs-hostpath",
+      repositories: { repo1: { at: b2.target, keepFullCount: 14 }, repo2: { at: r2.target, keepFullCount: 14 } },
+      schedules: { full: { cron: "0 3 * * *" } },
+      poolers: { pooler: { instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } } },
+      silence: { PB042: "restored into a throw-away namespace every month" },
+      ...more,
+    });
+  };
+  const immich = cluster("postgres18-immich", settings.buckets.immich, { image: settings.immichImage, sharedPreloadLibraries: ["vchord.so"] });
+  const others = cluster("postgres18-cluster", settings.buckets.others, {
+    parameters: { max_connections: "200", shared_buffers: "256MB", wal_keep_size: "2GB" },
+    bootstrap: { initdb: { database: "postgres", owner: "postgres" } },
+  });
+  return { immich: immich.topology, others: others.topology };
+}

@@ -1,0 +1,97 @@
+/** `pgbackstop render`: the same objects as the components declare, as YAML, with Secrets as references only. */
+import { expect, test } from "vitest";
+import type { Manifest } from "../../../components/render/kubernetesObjects";
+import { type GitopsFile, renderGitops } from "../../../components/render/gitops";
+import { renderCluster } from "../../../components/render/kubernetes";
+import { context, objectOf } from "../clusters";
+
+const BUNDLE = { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) };
+const SECRET = { name: "cnpg-secret", accessKeyIdKey: "b2-access-key-id", secretAccessKeyKey: "b2-secret-access-key", passphraseKey: "b2-pass" };
+
+function file(over: GitopsFile = {}): GitopsFile {
+  return {
+    plugin: { certManager: true },
+    clusters: {
+      orders: {
+        namespace: "orders",
+        instances: 3,
+        storageGiB: 50,
+        repositories: {
+          repo1: {
+            at: {
+              path: "/orders",
+              s3: { bucket: "orders-pg", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003", existingSecret: SECRET },
+            },
+            keepDays: 14,
+          },
+        },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        silence: { PB003: "a test", PB042: "a test" },
+      },
+    },
+    ...over,
+  };
+}
+
+function kinds(manifests: readonly Manifest[]): string[] {
+  return manifests.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`);
+}
+
+test("a file becomes the plugin and its clusters, in the order in which they are applied", () => {
+  const { findings, manifests } = renderGitops(file(), BUNDLE, true);
+  expect(findings).toEqual([]);
+  expect(kinds(manifests)).toEqual([
+    "ConfigMap cnpg-system/pgbackstop-runtime-0123456789ab",
+    "Issuer cnpg-system/pgbackstop-selfsigned",
+    "Certificate cnpg-system/pgbackstop-server",
+    "Certificate cnpg-system/pgbackstop-client",
+    "ServiceAccount cnpg-system/pgbackstop",
+    "Deployment cnpg-system/pgbackstop",
+    "PodDisruptionBudget cnpg-system/pgbackstop",
+    "Service cnpg-system/pgbackstop",
+    "ConfigMap orders/orders-runtime-0123456789ab",
+    "ConfigMap orders/orders-pgbackstop",
+    "Cluster orders/orders",
+    "ScheduledBackup orders/orders-full",
+  ]);
+  const cluster = manifests.find(({ kind }) => kind === "Cluster");
+  expect(JSON.stringify(cluster)).toContain("ACCESS_KEY_ID=cnpg-secret/b2-access-key-id");
+  expect(kinds(renderGitops(file(), BUNDLE, false).manifests).filter((text) => text.includes("runtime"))).toEqual([]);
+});
+
+test("the objects are those that the components declare", () => {
+  const { manifests } = renderGitops(file(), BUNDLE, false);
+  const like = context({ repositories: {}, schedules: { full: { cron: "0 3 * * 0" } } });
+  const expected = objectOf(renderCluster(like, null), "schedule-full");
+  expect(manifests.find(({ kind }) => kind === "ScheduledBackup")).toEqual(expected);
+});
+
+test("a Cluster of others is laid over, and nothing of Pulumi is in it", () => {
+  const { clusters } = file();
+  const { manifests } = renderGitops({ attach: { legacy: { ...clusters?.["orders"], namespace: "db", storageGiB: undefined } } }, BUNDLE, false);
+  expect(kinds(manifests)).toEqual(["ConfigMap db/legacy-pgbackstop", "Cluster db/legacy", "ScheduledBackup db/legacy-full"]);
+  expect(Object.keys(manifests[1]?.["spec"] as object).sort()).toEqual(["backup", "plugins"]);
+  expect(JSON.stringify(manifests)).not.toContain("pulumi");
+});
+
+test("a secret in the file is refused by its place, and not repeated", () => {
+  const credentials = { accessKeyId: "id", secretAccessKey: "marker-secret" };
+  const wrong = { clusters: { orders: { repositories: { repo1: { at: { s3: { credentials }, cipher: { passphrase: "marker-pass" } } } } } } };
+  const { findings, manifests } = renderGitops(wrong as object as GitopsFile, BUNDLE, true);
+  expect(manifests).toEqual([]);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
+    "PB116 clusters.orders.repositories.repo1.at.s3.credentials",
+    "PB116 clusters.orders.repositories.repo1.at.cipher",
+  ]);
+  expect(JSON.stringify(findings)).not.toContain("marker");
+});
+
+test("what cannot be is said with its place in the file, and nothing is rendered", () => {
+  const { findings, manifests } = renderGitops(file({ plugin: { serviceName: "pgbackrest" } }), BUNDLE, true);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB052 plugin.serviceName"]);
+  expect(manifests).toEqual([]);
+  const orders = file().clusters?.["orders"];
+  const late = renderGitops({ clusters: { orders: { ...orders, namespace: "orders", schedules: { full: { cron: "0 0 3 * * 0" } } } } }, BUNDLE, true);
+  expect(late.findings.map(({ code, path }) => `${code} ${path}`)).toContain("PB011 clusters.orders.schedules.full.cron");
+  expect(late.manifests).toEqual([]);
+});

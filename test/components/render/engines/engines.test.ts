@@ -1,0 +1,142 @@
+/** What each engine of CloudNativePG gets from the same arguments. */
+import { expect, test } from "vitest";
+import { renderAttachment, renderBackup, renderCluster } from "../../../../components/render/kubernetes";
+import { recoverySource } from "../../../../components/render/kubernetesSource";
+import { context, objectOf, resolved } from "../../clusters";
+import { BUCKET, R2 } from "../../plans";
+
+const PLAIN = { ...BUCKET, at: { ...BUCKET.at, encrypted: false } };
+
+test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each an hour apart on the primary", () => {
+  const objects = renderCluster(context({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * 0" } } }), null);
+  expect(objectOf(objects, "stanza")).toMatchObject({
+    kind: "Stanza",
+    spec: {
+      stanzaConfiguration: {
+        name: "orders",
+        archive: { async: true },
+        compressConfig: { type: "zst", level: 3 },
+        customEnvVar: { PGBACKREST_REPO1_BUNDLE: "y", PGBACKREST_REPO2_BUNDLE: "y" },
+        s3Repositories: [
+          {
+            bucket: "ledger-backups",
+            verifyTLS: true,
+            retentionPolicy: { full: 4, fullType: "count" },
+            cipherConfig: { type: "aes-256-cbc", encryptionPass: { name: "orders-repo1", key: "ENCRYPTION_PASS" } },
+          },
+          { bucket: "orders-backups", verifyTLS: true, retentionPolicy: { full: 90, fullType: "time" }, region: "auto" },
+        ],
+      },
+    },
+  });
+  const runs = objects.filter(({ role }) => role.startsWith("schedule-")).map(({ manifest }) => manifest["spec"]);
+  expect(runs).toMatchObject([
+    {
+      schedule: "0 0 3 * * 0",
+      target: "primary",
+      immediate: true,
+      pluginConfiguration: { parameters: { backupType: "full", selectedRepository: "1" } },
+    },
+    {
+      schedule: "0 0 4 * * 0",
+      target: "primary",
+      immediate: false,
+      pluginConfiguration: { parameters: { backupType: "full", selectedRepository: "2" } },
+    },
+  ]);
+  expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
+    plugins: [{ parameters: { stanzaRef: "orders-stanza" } }],
+    backup: { target: "primary" },
+  });
+});
+
+test("Barman's plugin at B2: checksums off, region and retention said", () => {
+  const over = {
+    engine: "barman-cloud",
+    repositories: { repo1: { ...PLAIN, keepFullCount: undefined, keepDays: 30 } },
+    schedules: { full: { cron: "0 3 * * *" } },
+  };
+  expect(objectOf(renderCluster(context(over), null), "object-store")["spec"]).toEqual({
+    configuration: {
+      destinationPath: "s3://ledger-backups/ledger",
+      endpointURL: "https://s3.eu-central-003.backblazeb2.com",
+      s3Credentials: {
+        accessKeyId: { name: "orders-repo1", key: "ACCESS_KEY_ID" },
+        secretAccessKey: { name: "orders-repo1", key: "ACCESS_SECRET_KEY" },
+      },
+      wal: { compression: "zstd" },
+    },
+    retentionPolicy: "30d",
+    instanceSidecarConfiguration: {
+      env: [
+        { name: "AWS_DEFAULT_REGION", value: "eu-central-003" },
+        { name: "AWS_REQUEST_CHECKSUM_CALCULATION", value: "when_required" },
+        { name: "AWS_RESPONSE_CHECKSUM_VALIDATION", value: "when_required" },
+        { name: "AWS_S3_FORCE_PATH_STYLE", value: "true" },
+      ],
+    },
+  });
+});
+
+test("snapshots alone, and beside an archiver", () => {
+  const snapshots = { className: "csi", walClassName: "csi-wal", cron: "0 5 * * *" };
+  const alone = renderCluster(context({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } }, snapshots }), null);
+  expect(objectOf(alone, "cluster")["spec"]).toMatchObject({
+    backup: { volumeSnapshot: { className: "csi", walClassName: "csi-wal", online: true, snapshotOwnerReference: "none" } },
+  });
+  expect(objectOf(alone, "cluster")["spec"]).not.toHaveProperty("plugins");
+  expect(objectOf(alone, "schedule-full")["spec"]).toMatchObject({ method: "volumeSnapshot", online: true });
+  const beside = renderCluster(context({ snapshots }), null);
+  expect(objectOf(beside, "schedule-snapshot")["spec"]).toMatchObject({ schedule: "0 0 5 * * *", method: "volumeSnapshot", immediate: false });
+  expect(objectOf(beside, "cluster")["spec"]).toMatchObject({ plugins: [{ name: "pgbackstop" }], backup: { volumeSnapshot: { className: "csi" } } });
+});
+
+test.each([
+  ["runtime", { configMap: "orders-source-pgbackstop", stanza: "old" }, "source-config"],
+  ["pgbackrest", { stanzaRef: "orders-source" }, "source-stanza"],
+  ["barman-cloud", { barmanObjectName: "orders-source", serverName: "old" }, "source-object-store"],
+])("a restore from backups of engine %s", (engine, parameters, role) => {
+  const repositories = engine === "barman-cloud" ? { repo1: PLAIN } : { repo1: BUCKET, repo2: R2 };
+  const over = { bootstrap: { recovery: { stanza: "old", engine, repositories, target: { time: "2026-11-20T06:40:59Z" } } } };
+  const { source } = resolved(over);
+  if (source === null) throw new Error("no source");
+  const objects = renderCluster(context(over), recoverySource(context(over), source));
+  expect(objectOf(objects, role).metadata.namespace).toBe("orders");
+  expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
+    bootstrap: { recovery: { source: "source", recoveryTarget: { targetTime: "2026-11-20T06:40:59Z" } } },
+    externalClusters: [{ name: "source", plugin: { parameters } }],
+    // It archives into its own place, never into the source.
+    plugins: [{ parameters: { stanza: "orders", configMap: "orders-pgbackstop" } }],
+  });
+});
+
+test("a restore from a snapshot goes on with WAL from the repositories", () => {
+  const snapshot = { storage: "orders-20261120", walStorage: "orders-20261120-wal", tablespaces: { hot: "orders-20261120-tbs-hot" } };
+  const over = { bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET }, snapshot } } };
+  const { source } = resolved(over);
+  if (source === null) throw new Error("no source");
+  const reference = (name: string): object => ({ apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name });
+  expect(objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")["spec"]).toMatchObject({
+    bootstrap: {
+      recovery: {
+        source: "source",
+        volumeSnapshots: {
+          storage: reference("orders-20261120"),
+          walStorage: reference("orders-20261120-wal"),
+          tablespaceStorage: { hot: reference("orders-20261120-tbs-hot") },
+        },
+      },
+    },
+  });
+});
+
+test("an attachment has the archiver and where backups run, and a single backup is like those of its schedule", () => {
+  const objects = renderAttachment(context());
+  expect(objects.map(({ role }) => role)).toEqual(["config", "attachment", "schedule-full", "schedule-incr"]);
+  expect(Object.keys(objectOf(objects, "attachment")["spec"] as object).sort()).toEqual(["backup", "plugins"]);
+  expect(renderBackup(context(), "now", "incr")).toMatchObject({
+    kind: "Backup",
+    metadata: { name: "now", namespace: "orders" },
+    spec: { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "pgbackstop", parameters: { type: "incr" } } },
+  });
+});
