@@ -9,17 +9,25 @@ const patchOf = (object: JsonObject = pod(), wish: SidecarWish = WISH, mainName 
 const sidecarIn = (object: JsonObject): Json | undefined =>
   listAt(object, "spec", "initContainers").find((container) => textAt(container, "name") === "plugin-pgbackstop");
 
-/** The same object with every list of pairs and every object's keys in another order. */
-function shuffled(value: Json, next: () => number): Json {
-  if (Array.isArray(value)) return value.map((inner: Json) => shuffled(inner, next));
+/** Lists whose order means nothing. */
+const SETS = ["plugins", "volumes", "volumeMounts"];
+
+/** The same object with the keys of every object, and every list whose order means nothing, in another order. */
+function shuffled(value: Json, next: () => number, key = ""): Json {
+  if (Array.isArray(value)) {
+    const inner = value.map((each: Json) => shuffled(each, next));
+    return SETS.includes(key) ? inOtherOrder(inner, next) : inner;
+  }
   if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, inner]): [string, Json] => [key, shuffled(inner, next)]);
-  return Object.fromEntries(
-    entries
-      .map((entry) => ({ entry, place: next() }))
-      .sort((a, b) => a.place - b.place)
-      .map(({ entry }) => entry),
-  );
+  const entries = Object.entries(value).map(([name, inner]): [string, Json] => [name, shuffled(inner, next, name)]);
+  return Object.fromEntries(inOtherOrder(entries, next));
+}
+
+function inOtherOrder<T>(list: readonly T[], next: () => number): T[] {
+  return list
+    .map((value) => ({ value, place: next() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ value }) => value);
 }
 
 describe("the patch of a pod", () => {
