@@ -96,8 +96,10 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
     { weight: 3, arbitrary: fc.record({ kind: kind("restore"), pick: even(1_000_000), readsLeft: reads }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("fetch"), pick: even(1_000_000) }) },
   ];
-  const outage = fc.record({ kind: kind("outage"), outage: fc.constantFrom<Outage>(...OUTAGES), times: fc.noBias(fc.integer({ min: 1, max: 30 })) });
-  return fc.oneof(...choices, ...(hasS3 ? [{ weight: 12, arbitrary: outage }] : []));
+  // A server that is away is counted once, however many requests find it so.
+  const which = fc.constantFrom<Outage>("refused", ...OUTAGES);
+  const outage = fc.record({ kind: kind("outage"), outage: which, times: fc.noBias(fc.integer({ min: 1, max: 30 })) });
+  return fc.oneof(...choices, ...(hasS3 ? [{ weight: 20, arbitrary: outage }] : []));
 }
 
 export const OUTAGES = ["refused", "500", "503", "torn", "lost", "late"] as const;
