@@ -288,7 +288,7 @@ export interface RecoveryArgs {
   engine?: ClusterEngine;
   /** Where its backups are, by the keys that it has. */
   repositories: { [key: string]: ClusterRepositoryArgs };
-  /** Keys in the order of preference. Left out, ascending. @example ["repo2"] */
+  /** Keys of the repositories to restore from, and no other. Left out, all. @example ["repo2"] */
   from?: string[];
   target?: RecoveryTargetArgs;
   database?: string;

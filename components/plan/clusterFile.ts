@@ -65,7 +65,6 @@ function resolveSource(plan: ClusterPlan, { engine, from, repositories, stanza }
     engine: engine ?? plan.engine,
     repositories,
   });
-  // What is said first is tried first: repositories that are not named come last, or not at all where the engine takes one.
   return { plan: source, from: from ?? [] };
 }
 

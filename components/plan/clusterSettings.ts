@@ -87,7 +87,7 @@ export interface RecoverySettings {
   readonly stanza: string;
   readonly engine?: string | undefined;
   readonly repositories: ClusterSettings["repositories"];
-  /** Order of preference; left out, by key. */
+  /** Those to restore from, and no other; left out, all. */
   readonly from?: readonly string[] | undefined;
   readonly target?: RecoveryTargetSettings | undefined;
   readonly database?: string | undefined;

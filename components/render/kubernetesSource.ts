@@ -1,5 +1,6 @@
 /** Where a restored cluster begins: the plugin's entry and the objects that it needs, whatever engine made the backups. Pure. */
 import type { ResolvedSource } from "../plan/clusterFile";
+import type { RepositoryPlan } from "../plan/plan";
 import { barmanSource, objectStore } from "./engines/barmanCloud";
 import type { EngineContext } from "./engines/engine";
 import { pgbackrestSource, stanzaObject } from "./engines/pgbackrestPlugin";
@@ -12,10 +13,9 @@ import type { RenderedObject } from "./kubernetesObjects";
  * @returns null where it begins with a snapshot alone
  */
 export function recoverySource(context: EngineContext, source: ResolvedSource): RecoverySource | null {
-  // What is named goes first, in the order in which it is named.
+  // Named ones are all that the recovery knows: it takes from no other one, whatever lies there.
   const named = source.from.flatMap((name) => source.plan.repositories.filter((repository) => repository.name === name));
-  const others = source.plan.repositories.filter(({ name }) => !source.from.includes(name));
-  const plan = { ...source.plan, repositories: source.plan.engine === "runtime" ? source.plan.repositories : [...named, ...others] };
+  const plan = { ...source.plan, repositories: named.length === 0 ? source.plan.repositories : inKeyOrder(named) };
   const own = { ...context, plan };
   const { cluster } = plan;
   if (plan.repositories.length === 0) return null;
@@ -25,9 +25,11 @@ export function recoverySource(context: EngineContext, source: ResolvedSource): 
   }
   if (plan.engine === "pgbackrest") return { plugin: pgbackrestSource(own, cluster), objects: [asSource(stanzaObject(own, cluster))] };
   const configMap = configMapName(cluster);
-  const order = source.from.length === 0 ? {} : { repositories: [...named, ...others].map(({ name }) => name).join(",") };
-  const plugin = runtimeSource(own, configMap);
-  return { plugin: { ...plugin, parameters: { ...plugin.parameters, ...order } }, objects: [asSource(configObject(own, configMap))] };
+  return { plugin: runtimeSource(own, configMap), objects: [asSource(configObject(own, configMap))] };
+}
+
+function inKeyOrder(repositories: readonly RepositoryPlan[]): RepositoryPlan[] {
+  return repositories.toSorted((left, right) => left.key - right.key);
 }
 
 function asSource({ manifest, role }: RenderedObject): RenderedObject {

@@ -12,6 +12,7 @@ import { CipherPassphrase } from "../../components/credentials/cipherPassphrase"
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { NODE_IMAGE } from "../../components/plan/images";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
@@ -52,7 +53,7 @@ function bucket(name: string, endpoint: string, region: string, cipher: CipherPa
   });
 }
 
-function openOrders(over: Partial<CnpgClusterArgs> = {}): Promise<Stack> {
+function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise<Stack> {
   return openStack(place, "orders", async () => {
     const key = new CipherPassphrase("orders-key", {}, { protect: false });
     const b2 = bucket("orders-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
@@ -66,7 +67,7 @@ function openOrders(over: Partial<CnpgClusterArgs> = {}): Promise<Stack> {
         instances: 3,
         postgresVersion: 18,
         storageGiB: 50,
-        repositories: { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } },
+        repositories: { repo1: { at: b2.target, keepDays }, repo2: { at: r2.target, keepDays: 90 } },
         schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
         poolers: { rw: { parameters: { max_client_conn: "500" } } },
         silence: { PB042: "restored by hand every month" },
@@ -154,10 +155,33 @@ test("what an update makes, and that a second one changes nothing", async () => 
 });
 
 test("another retention changes one ConfigMap, and nothing that a pod is made of", async () => {
-  const stack = await openOrders({ acknowledgeWeaker: {}, objectives: { rtoMinutes: 30 }, archiveTimeoutSeconds: 300 });
-  const { summary } = await stack.up();
-  expect(Object.keys(summary.resourceChanges ?? {})).toEqual(expect.arrayContaining(["same"]));
-  expect(kubernetes.calls.filter((call) => call === `update ${CLUSTER}`)).toEqual([]);
+  const before = kubernetes.calls.length;
+  await (await openOrders({}, 21)).up();
+  expect(kubernetes.calls.slice(before).filter((call) => /^(create|update|delete) /.test(call))).toEqual([`update ${CONFIG_MAP}`]);
+  expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain("repo1-retention-full=21");
+});
+
+test("the runtime of a newer package comes when it is asked for, and not before", async () => {
+  const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
+  if (bundle === undefined) throw new Error("no runtime");
+  // As an older package made it: another name, other bytes, another image.
+  const older = { ...bundle.inputs, metadata: { name: "orders-runtime-000000000000", namespace: "orders" }, data: { image: "node:older" } };
+  const state = await (await openOrders({}, 21)).exportStack();
+  const { resources } = state.deployment as { resources: { urn: string; id?: string; inputs?: object; outputs?: object }[] };
+  const row = resources.find(({ urn }) => urn.endsWith("::orders-runtime"));
+  const cluster = resources.find(({ urn }) => urn.endsWith("::orders-cluster"));
+  if (row === undefined || cluster === undefined) throw new Error("not in the state");
+  const asOlder = (text: string): string =>
+    text.replaceAll(bundle.id.slice("orders/".length), "orders-runtime-000000000000").replaceAll(NODE_IMAGE, "node:older");
+  for (const resource of [row, cluster]) Object.assign(resource, JSON.parse(asOlder(JSON.stringify(resource))) as object);
+  await (await openOrders({}, 21)).importStack(state);
+  kubernetes.changeByHand({ ...bundle, id: "orders/orders-runtime-000000000000" }, older);
+
+  const unasked = await (await openOrders({}, 21)).preview();
+  expect(Object.keys(unasked.changeSummary)).toEqual(["same"]);
+  const asked = await (await openOrders({ followRuntime: true }, 21)).preview({ diff: true });
+  expect(asked.changeSummary).toMatchObject({ replace: 1, update: 1 });
+  expect(asked.stdout).toContain(bundle.id.slice("orders/".length));
 });
 
 test("no key and no passphrase is in what was printed or in the state", () => {

@@ -1,7 +1,8 @@
 /** What each engine of CloudNativePG gets from the same arguments. */
 import { expect, test } from "vitest";
-import { renderAttachment, renderBackup, renderCluster } from "../../../../components/render/kubernetes";
+import { engineParts, renderAttachment, renderBackup, renderCluster } from "../../../../components/render/kubernetes";
 import { recoverySource } from "../../../../components/render/kubernetesSource";
+import { readParameters } from "../../../../runtime/cnpg/parameters";
 import { context, objectOf, resolved } from "../../clusters";
 import { BUCKET, R2 } from "../../plans";
 
@@ -107,6 +108,39 @@ test.each([
     externalClusters: [{ name: "source", plugin: { parameters } }],
     // It archives into its own place, never into the source.
     plugins: [{ parameters: { stanza: "orders", configMap: "orders-pgbackstop" } }],
+  });
+});
+
+test("a restore from a named repository knows no other one", () => {
+  const over = { bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo2"] } } };
+  const { source } = resolved(over);
+  if (source === null) throw new Error("no source");
+  const found = recoverySource(context(over), source);
+  expect(Object.keys(found?.plugin.parameters ?? {}).filter((name) => name.startsWith("repo"))).toEqual(["repo2SecretKeys"]);
+  const data = found?.objects[0]?.manifest["data"] as Record<string, string>;
+  expect(data["pgbackrest.conf"]).toContain("repo2-s3-bucket=orders-backups");
+  expect(data["pgbackrest.conf"]).not.toContain("repo1-");
+});
+
+test("the plugin takes every parameter that is rendered for it", () => {
+  const claim = { ...BUCKET, at: { name: "nas", kind: "posix", path: "/pgbackstop/claims/nas/orders", encrypted: false } };
+  const over = { repositories: { repo1: claim, repo2: R2 }, bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 } } } };
+  const { source } = resolved(over);
+  const plugins = [...engineParts(context(over)).plugins, ...(source === null ? [] : [recoverySource(context(over), source)?.plugin])];
+  expect(plugins).toHaveLength(2);
+  for (const plugin of plugins) {
+    const read = readParameters(plugin?.parameters ?? {}, { clusterName: "", image: undefined });
+    expect(read).toMatchObject({ bundle: "orders-runtime-0123456789ab", limits: { memory: "256Mi" }, requests: { cpu: "100m", memory: "256Mi" } });
+  }
+  expect(readParameters(plugins[0]?.parameters ?? {}, { clusterName: "", image: undefined })).toMatchObject({
+    stanza: "orders",
+    claims: ["nas"],
+    secrets: [
+      {
+        repo: "repo1",
+      },
+      { repo: "repo2", files: [{ file: "ACCESS_KEY_ID" }, { file: "ACCESS_SECRET_KEY" }, { file: "ENCRYPTION_PASS" }] },
+    ],
   });
 });
 
