@@ -1,7 +1,7 @@
 /**
  * Block incrementals in both directions: chains that stock wrote are restored by ours, whole and as a delta, and verified; chains that both
- * wrote in turn are restored by either. In bundles and as files of their own, plain and encrypted. `PGBACKSTOP_LONG=1` adds gz and restores
- * each repository by both programs.
+ * wrote in turn are restored by either. In bundles and as files of their own, plain and encrypted. `PGBACKSTOP_LONG=1` adds gz and
+ * PostgreSQL 15, and restores each repository by both programs.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,10 +27,10 @@ const REPOS: readonly BedRepo[] = [
   ...(LONG ? [{ compressType: "gz", encrypted: true, options: BLOCKS } as const] : []),
 ];
 const KEYS = REPOS.map((_, index) => index + 1);
-const TITLE = "block incrementals with PostgreSQL 18 and stock 2.60";
+const MAJORS = LONG ? [18, 15] : [18];
 
-describe(TITLE, async () => {
-  const parts = await findParts(TITLE, 18, "2.60");
+describe.each(MAJORS)("block incrementals with PostgreSQL %i and stock 2.60", async (major) => {
+  const parts = await findParts(`block incrementals with PostgreSQL ${major}`, major, "2.60");
   if (parts === null) test.skip("a part is missing", () => undefined);
   else bothWays(parts);
 });

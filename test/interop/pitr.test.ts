@@ -4,7 +4,7 @@
  * Every transaction stamps its own row. PostgreSQL's own WAL (pg_walinspect) tells the order of the commits on each timeline; what a restored
  * cluster holds at its target must be exactly the rows of a prefix of that order, not one more or less. Targets are drawn between commits and
  * exactly on them, inclusive and exclusive, on the way to the second timeline and on the first one beyond the point where it was left.
- * `PGBACKSTOP_LONG=1` draws 50 of them, `PGBACKSTOP_SEED` repeats a run.
+ * `PGBACKSTOP_LONG=1` draws 50 of them with each version of PostgreSQL, `PGBACKSTOP_SEED` repeats a run.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -18,10 +18,12 @@ import { type Row, TestCluster } from "../../tools/parts/testCluster";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
+const MAJORS = LONG ? [15, 17, 18] : [15];
 const TARGETS = LONG ? 50 : 6;
 const WRITERS = 3;
-/** Of one stretch of writing between two events. */
+/** Of one stretch of writing between two events, and what each writer stamps in it at least. */
 const STRETCH_MS = LONG ? 4000 : 800;
+const STAMPS_MIN = 40;
 
 /** A committed stamp, or a restore point, where it is in the WAL. */
 interface Mark {
@@ -52,10 +54,10 @@ interface Target {
   readonly at: Mark;
 }
 
-describe(`targets drawn by seed ${SEED}`, async () => {
-  const found = await findPostgres(15);
+describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (major) => {
+  const found = await findPostgres(major);
   if ("missing" in found) {
-    loud("point-in-time recovery", found.missing);
+    loud(`point-in-time recovery of PostgreSQL ${major}`, found.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
@@ -150,7 +152,7 @@ class History {
     const rows = await cluster.sql(
       `SELECT start_lsn::text AS lsn, r.xid::text AS xid, record_type AS type, description, s.writer || '/' || s.number AS stamp,
               (extract(epoch FROM pg_xact_commit_timestamp(s.xid::xid)) * 1000000)::bigint::text AS committed
-         FROM pg_get_wal_records_info_till_end_of_wal($1::pg_lsn) r
+         FROM pg_get_wal_records_info($1::pg_lsn, pg_current_wal_flush_lsn()) r
          LEFT JOIN stamp s ON r.resource_manager = 'Transaction' AND s.xid = r.xid::text::xid8
         WHERE (resource_manager = 'Transaction' AND record_type LIKE 'COMMIT%' AND s.xid IS NOT NULL) OR record_type = 'RESTORE_POINT'
         ORDER BY start_lsn`,
@@ -195,7 +197,10 @@ class History {
       return { type, target, exclusive, timeline, at, expected: stamps(exclusive ? place : place + 1) };
     }
     // Exactly on a commit, or a little after it; recovery ends at the first commit that is later, whatever comes after it.
-    const targetUs = (at.committedUs ?? 0n) + BigInt(random(2) === 0 ? 0 : random(3000));
+    const lateUs = (at.committedUs ?? 0n) + BigInt(random(2) === 0 ? 0 : random(3000));
+    // A time behind the last commit would not be reached.
+    const lastUs = all.reduce((latest, mark) => (mark.committedUs !== null && mark.committedUs > latest ? mark.committedUs : latest), 0n);
+    const targetUs = lateUs < lastUs ? lateUs : lastUs - 1n;
     const ends = all.findIndex((mark) => mark.committedUs !== null && (exclusive ? mark.committedUs >= targetUs : mark.committedUs > targetUs));
     return { type, target: timeText(targetUs), exclusive, timeline, at, expected: stamps(ends === -1 ? all.length : ends) };
   }
@@ -226,7 +231,7 @@ class Writers {
     const random = numbers(SEED + writer + from);
     let count = 0;
     try {
-      for (; performance.now() < endMs; count++) {
+      for (; performance.now() < endMs || count < STAMPS_MIN; count++) {
         await client.query("BEGIN");
         await client.query("INSERT INTO stamp VALUES ($1, $2::int, pg_current_xact_id(), repeat(md5($2::int::text), $3))", [
           writer,

@@ -8,7 +8,7 @@ import { TestBed } from "../harness/testBed";
 import { sleep } from "../../tools/parts/process";
 import type { TestCluster } from "../../tools/parts/testCluster";
 
-const MAJORS = process.env["PGBACKSTOP_LONG"] === "1" ? [18, 15] : [18];
+const MAJORS = process.env["PGBACKSTOP_LONG"] === "1" ? [18, 17, 15] : [18];
 
 describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
   const parts = await findParts(`standby of PostgreSQL ${major}`, major, "2.60");
