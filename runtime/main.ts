@@ -3,7 +3,7 @@
  * and turns its outcome into an exit code. The same file serves as worker thread when it is started as one.
  */
 import { randomBytes } from "node:crypto";
-import { appendFileSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, stat, statSync } from "node:fs";
 import { availableParallelism, userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { agentCommand } from "./agent/agent";
@@ -27,6 +27,11 @@ import { serveJobs } from "./workers/worker";
 const ABORT_GRACE_MS = 10_000;
 /** The same for who serves: files on their way shall arrive; the supervisor sets the true bound. */
 const SERVING_ABORT_GRACE_MS = 10 * 60_000;
+/**
+ * Threads of Node's pool may sleep through a call until another one wakes them: a wakeup gets lost in glibc before 2.41 (its bug 25847; Debian 12
+ * has 2.36). A backup must not wait for that.
+ */
+const STIR_MS = 1000;
 /** The first descriptor that systemd hands over (sd_listen_fds). */
 const LISTEN_FD = 3;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -81,6 +86,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
+  setInterval(() => stat("/", () => {}), STIR_MS).unref();
   const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
   try {
     const code = await command(host);
