@@ -43,7 +43,7 @@ export {
 } from "./databases/cnpgArgs";
 export { CnpgBackup, type CnpgBackupArgs } from "./databases/cnpgBackup";
 export { CnpgCluster } from "./databases/cnpgCluster";
-export { CnpgPlugin, type CnpgPluginArgs } from "./databases/cnpgPlugin";
+export { CnpgPlugin, type CnpgPluginArgs, PluginEngine } from "./databases/cnpgPlugin";
 export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
 export {
   Acknowledge,

@@ -208,12 +208,10 @@ export function declareObjects(
       : (fillKnown(fields, later) as object);
     const object = { apiVersion, kind, metadata: fillKnown(metadata, later) as object, ...filled };
     const options = pulumi.mergeOptions({ parent: place.parent }, optionsOf(role, made));
-    const childName = renderedName(place.name, role);
+    const own = renderedName(place.name, role);
     made.set(
       role,
-      role === "attachment"
-        ? declareKubernetesPatch(childName, object, place.takeOver ?? false, options)
-        : declareKubernetes(childName, object, options),
+      role === "attachment" ? declareKubernetesPatch(own, object, place.takeOver ?? false, options) : declareKubernetes(own, object, options),
     );
   }
   return made;

@@ -5,18 +5,31 @@ import { childName, renderedName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declared";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { throwErrors } from "../internal/validate";
+import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
+import { renderDalibo } from "../render/daliboPlugin";
 import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetesPlugin";
 import { RUNTIME_PLUGIN } from "../render/engines/runtime";
 import { MANAGED_BY } from "../render/kubernetesObjects";
-import { deployRuntime } from "./clusterParts";
+import { deployRuntime, NO_RUNTIME } from "./clusterParts";
 import type { PluginRef } from "./cnpgArgs";
 
 /** Certificates live long, because whoever lets one end has no failover until the next update. */
 const VALID_DAYS = 3650;
 const RENEW_DAYS = 1095;
 
+/** Whose plugin is installed. */
+export const PluginEngine = {
+  /** The one of this package. */
+  Runtime: "runtime",
+  /** Dalibo's; its custom resource definitions must be there. */
+  Pgbackrest: "pgbackrest",
+} as const;
+export type PluginEngine = (typeof PluginEngine)[keyof typeof PluginEngine];
+
 export interface CnpgPluginArgs {
+  /** @default "runtime" */
+  engine?: PluginEngine;
   /**
    * Namespace of CloudNativePG's operator: a plugin in another one is never found.
    * @default "cnpg-system"
@@ -24,7 +37,7 @@ export interface CnpgPluginArgs {
   operatorNamespace?: pulumi.Input<string>;
   /**
    * Name of the Service, and the beginning of all others. Never `pgbackrest`: Services become variables of pods.
-   * @default "pgbackstop"
+   * @default "pgbackstop", with engine "pgbackrest" "cnpg-pgbackrest"
    */
   serviceName?: string;
   /**
@@ -64,13 +77,14 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   public readonly certificatesEnd: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
-    const serviceName = args.serviceName ?? PLUGIN_DEFAULTS.serviceName;
+    const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
+    const serviceName = args.serviceName ?? (isOwn ? PLUGIN_DEFAULTS.serviceName : "cnpg-pgbackrest");
     const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
     throwErrors(`CnpgPlugin ${name}`, checkPlugin({ serviceName, replicas }));
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
 
-    const runtime = deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false);
+    const runtime = isOwn ? deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false) : NO_RUNTIME;
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
     const { value, later } = splitKnown({ namespace, image: args.image ?? runtime.image, configMap: runtime.configMap });
     const plan: PluginPlan = {
@@ -81,13 +95,13 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
     };
     const made: pulumi.Resource[] = [...certificates.secrets];
-    for (const { role, manifest } of renderPlugin(plan)) {
+    for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(plan)) {
       const object = fillKnown(manifest, later) as typeof manifest;
       // One after the other: pods need what they mount, and the Service, by which the operator begins to call, comes last.
       made.push(declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] }));
     }
 
-    this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => RUNTIME_PLUGIN) };
+    this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => (isOwn ? RUNTIME_PLUGIN : DALIBO)) };
     this.certificatesEnd = certificates.end;
     this.registerOutputs({ certificatesEnd: this.certificatesEnd });
   }

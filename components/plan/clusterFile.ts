@@ -9,7 +9,7 @@ import type { ClusterPlan } from "./plan";
 import { resolveCluster } from "./resolve";
 import { checkCluster } from "./rules";
 import { checkShape } from "./rules/shape";
-import type { ClusterSettings, ScheduleSettings, SchedulesSettings } from "./settings";
+import type { ClusterSettings, ScheduleSettings } from "./settings";
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
@@ -40,7 +40,7 @@ export function resolveClusterFile(name: string, file: ClusterFile): ResolvedClu
   const plan = resolveCluster(name, {
     ...settings,
     cluster: clusterName,
-    schedules: schedules as SchedulesSettings | undefined,
+    schedules,
     ...(backupTarget === undefined ? {} : { backupTarget }),
   });
   const recovery = settings.bootstrap?.recovery;

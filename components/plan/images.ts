@@ -1,11 +1,8 @@
 /**
  * Images that clusters run when nothing else is said, by digest, so that nothing moves by itself: a new version of this package may bring
  * newer ones, and each cluster keeps what it has until it is asked to follow (`postgresVersion` and `image` of the components).
- * Pure data. Sources: the project's catalog "postgresql-standard-trixie", and the official image of Node.js.
+ * Pure data, the newest of 31 August 2026. Sources: the project's catalog "postgresql-standard-trixie", and the official image of Node.js.
  */
-
-/** Day on which the digests below were the newest. */
-export const IMAGES_AS_OF = "2026-08-31";
 
 export interface PostgresImage {
   readonly major: number;
@@ -26,18 +23,13 @@ export const POSTGRES_IMAGES: readonly PostgresImage[] = [
 /** Node.js 24 on Debian, for the plugin and its sidecars: the bundle comes from a ConfigMap, so that no image of ours is needed. */
 export const NODE_IMAGE = "docker.io/library/node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df";
 
-/** What is installed for other engines, by version: their projects' own manifests name them so. */
-export const DALIBO_VERSION = "0.0.3";
+const DALIBO_VERSION = "0.0.3";
+/** Dalibo's plugin by its version, as its own manifest names it. */
 export const DALIBO_IMAGES = {
   controller: `docker.io/dalibo/cnpg-pgbackrest-controller:${DALIBO_VERSION}`,
   sidecar: `docker.io/dalibo/cnpg-pgbackrest-sidecar:${DALIBO_VERSION}`,
+  exporter: `docker.io/dalibo/cnpg-pgbackrest-sidecar-exporter:${DALIBO_VERSION}`,
 } as const;
-export const BARMAN_VERSION = "0.14.0";
-export const BARMAN_IMAGES = {
-  controller: `ghcr.io/cloudnative-pg/plugin-barman-cloud:v${BARMAN_VERSION}`,
-  sidecar: `ghcr.io/cloudnative-pg/plugin-barman-cloud-sidecar:v${BARMAN_VERSION}`,
-} as const;
-
 /** The image for a major version of PostgreSQL, or null. */
 export function findPostgresImage(major: number): PostgresImage | null {
   return POSTGRES_IMAGES.find((row) => row.major === major) ?? null;

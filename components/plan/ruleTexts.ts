@@ -215,7 +215,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
   PB113: rule("a parameter of PostgreSQL that others decide", "two sources of one setting", "the argument that the message names"),
   PB114: rule("a beginning of a cluster that cannot be", "it is read once, and cannot be changed later", "what the message names"),
   PB115: rule("a cold snapshot that stops the database", "nothing can be read or written meanwhile", "hot, from a standby, or `acceptDowntime`"),
-  PB116: rule("a secret in a file for GitOps", "whoever reads the repository of the files reads the backups", "`existingSecret`, by the names of its keys"),
+  PB116: rule(
+    "a secret in a file for GitOps",
+    "whoever reads the repository of the files reads the backups",
+    "`existingSecret`, by the names of its keys",
+  ),
 };
 
 /** Null for a code that nobody has described. */

@@ -2,8 +2,8 @@
 
 export interface Metadata {
   readonly name: string;
-  /** Empty for objects of the whole cluster. */
-  readonly namespace: string;
+  /** Left out for objects of the whole cluster. */
+  readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
 }

@@ -15,7 +15,7 @@ import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
 import { KUBERNETES } from "../harness/providerSchemas";
-import type { Values } from "../harness/providerValues";
+import { textOf, type Values } from "../harness/providerValues";
 
 let place: ProgramFolder;
 let kubernetes: ProviderDouble;
@@ -35,7 +35,7 @@ afterAll(() => {
 /** Objects of a namespace by `Kind name`, without what this package notes down for itself. */
 function objectsOf(namespace: string): Map<string, Values> {
   const found = kubernetes.all().filter(({ id }) => id.startsWith(`${namespace}/`));
-  return new Map(found.map(({ id, inputs }) => [`${String(inputs["kind"])} ${id.slice(namespace.length + 1)}`, inputs]));
+  return new Map(found.map(({ id, inputs }) => [`${textOf(inputs["kind"])} ${id.slice(namespace.length + 1)}`, inputs]));
 }
 
 function specOf(objects: ReadonlyMap<string, Values>, name: string): Values {
@@ -79,7 +79,7 @@ test("B2 and R2 with Dalibo's plugin: what was published, without its mistakes",
     plugins: [{ name: "pgbackrest.dalibo.com", isWALArchiver: true, parameters: { repositoryRef: "postgres18-immich-stanza" } }],
   });
   for (const [index, short] of ["repo1", "repo2"].entries()) {
-    const { schedule: _schedule, ...meant } = FINAL_BACKUPS[index]?.["spec"] as Values;
+    const { schedule: _schedule, ...meant } = (FINAL_BACKUPS[index]?.["spec"] ?? {}) as Values;
     expect(specOf(objects, `ScheduledBackup postgres18-immich-full-${short}`)).toEqual({
       ...meant,
       // Five fields ran every hour (PB070).
@@ -125,7 +125,8 @@ test("Barman over MinIO: what was published, without its mistakes", async () => 
   expect(stdout).not.toMatch(/(error|warning): /);
   const objects = objectsOf("app");
   const [store, cluster, schedule] = MINIO.map((object) => object["spec"] as Values);
-  const { s3Credentials, ...configuration } = store?.["configuration"] as Values;
+  if (store === undefined || cluster === undefined || schedule === undefined) throw new Error("three objects were published");
+  const { s3Credentials, ...configuration } = store["configuration"] as Values;
   expect(specOf(objects, "ObjectStore app-db-store")).toMatchObject({
     configuration: {
       ...configuration,
@@ -136,7 +137,7 @@ test("Barman over MinIO: what was published, without its mistakes", async () => 
     retentionPolicy: "30d",
   });
   expect(specOf(objects, "Cluster app-db")["plugins"]).toEqual([
-    { ...((cluster?.["plugins"] as Values[])[0] ?? {}), parameters: { barmanObjectName: "app-db-store" } },
+    { ...(cluster["plugins"] as Values[])[0], parameters: { barmanObjectName: "app-db-store" } },
   ]);
   expect(specOf(objects, "ScheduledBackup app-db-full")).toEqual({
     ...schedule,

@@ -73,6 +73,7 @@ function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
 /** By what it is: the program whose objects are sent. */
 const PROGRAMS: Readonly<Record<string, () => void>> = {
   "the plugin": () => void new CnpgPlugin("pgbackstop", { operatorNamespace: "default" }),
+  "Dalibo's plugin on the operator's side": () => void new CnpgPlugin("dalibo", { operatorNamespace: "default", engine: "pgbackrest" }),
   "a cluster with everything": () => void new CnpgCluster("orders", { ...common(), ...WIDE, storageGiB: 50 }),
   "an import": () =>
     void new CnpgCluster("imported", {

@@ -76,8 +76,8 @@ test("a Cluster of others is laid over, and nothing of Pulumi is in it", () => {
 
 test("a secret in the file is refused by its place, and not repeated", () => {
   const credentials = { accessKeyId: "id", secretAccessKey: "marker-secret" };
-  const wrong = { clusters: { orders: { repositories: { repo1: { at: { s3: { credentials }, cipher: { passphrase: "marker-pass" } } } } } } };
-  const { findings, manifests } = renderGitops(wrong as object as GitopsFile, BUNDLE, true);
+  const wrong: object = { clusters: { orders: { repositories: { repo1: { at: { s3: { credentials }, cipher: { passphrase: "marker-pass" } } } } } } };
+  const { findings, manifests } = renderGitops(wrong, BUNDLE, true);
   expect(manifests).toEqual([]);
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
     "PB116 clusters.orders.repositories.repo1.at.s3.credentials",

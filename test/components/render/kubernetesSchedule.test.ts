@@ -48,7 +48,7 @@ function runsOn(fields: readonly Field[], date: Date): boolean {
 }
 
 /** A field of cron: numbers, ranges, lists, steps, stars. */
-function field(min: number, max: number): fc.Arbitrary<string> {
+function fieldOf(min: number, max: number): fc.Arbitrary<string> {
   const number = fc.integer({ min, max });
   const range = fc.tuple(number, number).map(([left, right]) => `${Math.min(left, right)}-${Math.max(left, right)}`);
   const step = fc.tuple(fc.oneof(fc.constant("*"), range, number.map(String)), fc.integer({ min: 1, max })).map(([base, by]) => `${base}/${by}`);
@@ -59,7 +59,7 @@ function field(min: number, max: number): fc.Arbitrary<string> {
 const DAYS = Array.from({ length: 400 }, (_item, day) => new Date(Date.UTC(2027, 0, 1) + day * 86_400_000));
 
 test("schedules run on the same days and minutes as before", () => {
-  const schedules = fc.tuple(field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)).map((words) => words.join(" "));
+  const schedules = fc.tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7)).map((words) => words.join(" "));
   fc.assert(
     fc.property(schedules, (text) => {
       const parsed = parseCron(text);
