@@ -42,7 +42,7 @@ export const BANS: readonly Ban[] = [
   { word: "process.on", instead: "ctx.signal", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "on") },
   { word: "Math.random", instead: "ctx.random", where: [...PRODUCT, "tools"], except: [], matches: (node) => isMember(node, "Math", "random") },
   { word: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK, MAIN], matches: (node) => isCall(node, "setTimeout") },
-  { word: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [], matches: (node) => isCall(node, "setInterval") },
+  { word: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [MAIN], matches: (node) => isCall(node, "setInterval") },
   { word: "fetch", instead: "the storage driver's client", where: PURE, except: [], matches: (node) => isCall(node, "fetch") },
   { word: "any", instead: "unknown and a check", where: EVERYWHERE, except: [], matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword },
   { word: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
