@@ -74,7 +74,13 @@ function openRestoring(which: "target" | "readerTarget" = "readerTarget", restor
     const directories = Object.fromEntries(names.map((name) => [name, host.path("restoring", name)]));
     const repositories = { repo1: { at } };
     const made = new built.PostgresHost("copy", {
-      ...{ connection: { local: {} }, dataDirectory: host.path("restoring", "data"), restoreOnly, nodePath, user, directories, repositories },
+      connection: { local: {} },
+      dataDirectory: host.path("restoring", "data"),
+      restoreOnly,
+      nodePath,
+      user,
+      directories,
+      repositories,
     });
     const { destinations, firstBackup, restoreCommand, topology } = made;
     return { destinations, firstBackup, restoreCommand, topology };
