@@ -156,7 +156,8 @@ describe("the agent", async () => {
     await bed.archiveAll();
     expect(agent.activatedPids().length).toBeGreaterThanOrEqual(4);
     expect(await failed()).toBe(base);
-    expect(await debts()).toEqual([0, 0]);
+    // What one repository had acknowledged alone when its agent ended is the next one's to bring to the other.
+    await waitFor("the debt to be paid", 60_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
   });
 
   test("a recovery gets its WAL through an agent that fetches ahead, from whichever repository answers", async () => {
