@@ -7,6 +7,7 @@
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
 import { WalService } from "../archiver/walService";
+import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
 import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
@@ -33,24 +34,12 @@ export const agentCommand: Command = async (host) => {
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
   const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, gets }, workingDirectory, words), ctx);
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
-  await aborted(ctx.signal);
-  const drained = new AbortController();
-  const enough = new AbortController();
-  ctx.clock.sleep(DRAIN_MS, drained.signal).then(
-    () => enough.abort(),
-    () => {},
+  await untilAborted(ctx.signal);
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
+    Promise.all([socket.close(enough), wal.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
   );
-  await Promise.all([socket.close(enough.signal), wal.close(enough.signal), Promise.race([gets.close(), aborted(enough.signal)])]);
-  drained.abort();
   return 0;
 };
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}
 
 async function answer({ host, wal, gets }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
   const [verb, ...params] = words;

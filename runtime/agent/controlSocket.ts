@@ -8,6 +8,7 @@
  */
 import { chmod, lstat, rename, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 
@@ -47,11 +48,7 @@ export async function serveControlSocket(place: SocketPlace, handle: Handler, ct
     close: async (signal) => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // What still sends its request is not waited for: it fails, and is repeated.
-      const stopped = new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        else signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      await Promise.race([Promise.all([closed, ...running]), stopped]);
+      await Promise.race([Promise.all([closed, ...running]), untilAborted(signal)]);
       if (!("fd" in place)) await rm(place.path, { force: true });
     },
   };

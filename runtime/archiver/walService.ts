@@ -5,6 +5,7 @@
  * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, nothing of the former cluster is answered for.
  * A stop file ends the queue; after `start` a new one opens the repositories again.
  */
+import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
@@ -75,7 +76,7 @@ export class WalService {
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent ends"));
     await this.#present?.queue.close(signal);
-    await Promise.race([Promise.all(this.#loops), ended(signal)]);
+    await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
     this.#lock.release();
   }
 
@@ -153,11 +154,4 @@ export class WalService {
       await this.#ctx.clock.sleep(LOOK_MS, signal).catch(() => {});
     }
   }
-}
-
-function ended(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

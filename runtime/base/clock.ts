@@ -28,6 +28,29 @@ export const systemClock: Clock = {
     }),
 };
 
+/** Resolves when `signal` aborts; never rejects. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** Does work that ends by itself, and tells it by the signal when `durationMs` are over. */
+export async function withTimeTo<T>(durationMs: number, clock: Clock, work: (enough: AbortSignal) => Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const enough = new AbortController();
+  clock.sleep(durationMs, done.signal).then(
+    () => enough.abort(),
+    () => {},
+  );
+  try {
+    return await work(enough.signal);
+  } finally {
+    done.abort();
+  }
+}
+
 /** `2026-11-20 06:40:59.123` in the local time zone of this process, as stock writes it into its log lines. */
 export function formatLocalTime(timeMs: number): string {
   const date = new Date(timeMs);

@@ -7,11 +7,10 @@
  */
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import { perRepo, type RepoResult } from "../base/parallel";
+import type { RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
-import { newestFullOf } from "../operations/destinations";
+import { listBackups, newestFullOf } from "../operations/destinations";
 import { combinedError } from "../operations/results";
-import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { callCapabilities } from "./answers";
 import { findOwnParameters, parseObject, textAt } from "./cluster";
@@ -82,7 +81,7 @@ function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Con
 
 async function takeBackup(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Promise<BackupResult> {
   const wish = wishOf(request);
-  const before = await loadBackups(parts.repos);
+  const before = await listBackups(parts.repos);
   const done = resultOf(before, uid, parts);
   if (done !== null) return done;
 
@@ -98,7 +97,7 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
   });
   if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
   if (exitCode !== 0) throw fail("command", messageOf(told) || `the backup ended with code ${exitCode}`);
-  const result = resultOf(await loadBackups(parts.repos), uid, parts);
+  const result = resultOf(await listBackups(parts.repos), uid, parts);
   if (result === null) throw fail("backupSetInvalid", "the backup ended well and is not in every repository");
   return result;
 }
@@ -126,10 +125,6 @@ const UNITS_S: Readonly<Record<string, number>> = { ms: 0.001, s: 1, min: 60, h:
 const STANDBY_MARGIN_S = 60;
 
 type Backups = RepoResult<readonly BackupInfoEntry[]>;
-
-function loadBackups(repos: readonly Repository[]): Promise<Backups[]> {
-  return perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups);
-}
 
 /** Full as soon as one repository has none that is young enough; what lacks more than that is the backup's to find. */
 export function typeByPolicy(backups: readonly Backups[], fullEveryDays: number, nowS: number): "full" | "incr" {

@@ -6,14 +6,13 @@
  * Another system's archive is refused by every push, and a segment is never replaced; this check says it before anything is written.
  */
 import { access, readFile } from "node:fs/promises";
-import { textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError, toBackupError } from "../base/errors";
 import { archiveIdOf } from "../format/archiveInfo";
 import { archiveIdsOf, type ClusterIdentity } from "../operations/identity";
+import { readHistory } from "../operations/restore/timelines";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { findWal, openWal } from "../repository/walStore";
 import { type JsonObject, textAt } from "./cluster";
 
 /** Made by the instance manager with a new data directory, removed by it when archiving works. */
@@ -65,10 +64,5 @@ async function findHistory(repo: Repository, cluster: ClusterIdentity, name: str
   const info = await loadArchiveInfo(repo);
   const [id] = archiveIdsOf(info, cluster);
   if (id === undefined) return null;
-  const archiveId = archiveIdOf(id);
-  const [found] = await findWal(repo, archiveId, name);
-  if (found === undefined) return null;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await openWal(repo, archiveId, found, info.cipherPass ?? null)) chunks.push(chunk);
-  return textOf(Buffer.concat(chunks));
+  return readHistory(repo, archiveIdOf(id), name, async () => info.cipherPass ?? null);
 }

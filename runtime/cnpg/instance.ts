@@ -2,6 +2,7 @@
 import { access } from "node:fs/promises";
 import { GetService } from "../archiver/getService";
 import { WalService } from "../archiver/walService";
+import { untilAborted } from "../base/clock";
 import { fail } from "../base/errors";
 import type { Command } from "../commands/host";
 import { backupService } from "./backup";
@@ -10,7 +11,7 @@ import { isCheckWanted, requireOwnTimeline } from "./emptyArchive";
 import { identityService } from "./identity";
 import type { WalArchiveRequest } from "./messages";
 import { MetricSource } from "./metrics";
-import { aborted, serveSidecar } from "./sidecar";
+import { runOwn, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
 import { walService } from "./wal";
 
@@ -24,22 +25,22 @@ export const instanceCommand: Command = async (host) => {
   const metrics = new MetricSource({ repos, lanes: () => wal.status() });
   const ending = new AbortController();
   const refreshing = metrics.refreshForever(own, ending.signal);
-  const prepare = async ({ cluster_definition, check_empty_wal_archive, source_file_name }: WalArchiveRequest): Promise<void> => {
+  const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {
     await stanzas.prepare();
     if (!(await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) return;
     const { pgVersion: version, systemId } = await host.loadControl();
-    const walName = source_file_name.slice(source_file_name.lastIndexOf("/") + 1);
     await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
   };
   const push = { wal, prepare };
-  const run = (words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number> =>
-    host.runSelf([...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
   const isStandby = async (): Promise<boolean> =>
     access(`${host.dataDirectory}/standby.signal`).then(
       () => true,
       () => false,
     );
-  const backups = backupService({ repos, instanceId: config.plugin.instance, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby }, ctx);
+  const backups = backupService(
+    { repos, instanceId: config.plugin.instance, archiveTimeoutMs: config.archiveTimeoutMs, run: runOwn(host), isStandby },
+    ctx,
+  );
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
@@ -50,10 +51,7 @@ export const instanceCommand: Command = async (host) => {
     isBusy: () => backups.isBusy(),
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar ends"));
-      await Promise.all([wal.close(signal), Promise.race([gets.close(), aborted(signal)]), refreshing]);
+      await Promise.all([wal.close(signal), Promise.race([gets.close(), untilAborted(signal)]), refreshing]);
     },
   });
 };
-
-/** The error of a child is told by its standard error; everything else is in the container's log. */
-const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];

@@ -2,10 +2,9 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { LaneStatus } from "../operations/pushQueue";
-import { perRepo, type RepoResult } from "../base/parallel";
+import type { RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
-import { newestFullOf } from "../operations/destinations";
-import { loadBackupInfo } from "../repository/infoStore";
+import { listBackups, newestFullOf } from "../operations/destinations";
 import type { Repository } from "../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "./answers";
 import type { MetricDefinition, MetricSample } from "./messages";
@@ -50,7 +49,7 @@ export class MetricSource {
   /** Runs until `signal` aborts; never throws. */
   async refreshForever(ctx: Context, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.#backups = await perRepo(this.#parts.repos, async (repo) => (await loadBackupInfo(repo)).backups).catch((error: unknown) => {
+      this.#backups = await listBackups(this.#parts.repos).catch((error: unknown) => {
         ctx.log.debug(`metrics: ${toBackupError(error).message}`);
         return [];
       });

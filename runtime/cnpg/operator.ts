@@ -1,10 +1,10 @@
 /** `cnpg-operator`: what CloudNativePG's operator asks of the plugin. It reads nothing and keeps nothing, so any number of them may run. */
+import { untilAborted, withTimeTo } from "../base/clock";
 import type { Command } from "../commands/host";
 import { openCredentials } from "./credentials";
 import { identityService } from "./identity";
 import { lifecycleService } from "./lifecycle";
 import { servePluginPort } from "./server";
-import { aborted } from "./sidecar";
 
 /** Its calls take milliseconds. */
 const DRAIN_MS = 5000;
@@ -18,16 +18,9 @@ export const operatorCommand: Command = async ({ config, ctx }) => {
   ctx.log.info(`plugin listens on ${listen}`);
   const ending = new AbortController();
   const watching = credentials.watch(own, ending.signal);
-  await aborted(ctx.signal);
+  await untilAborted(ctx.signal);
   ending.abort();
-  const enough = new AbortController();
-  const closed = new AbortController();
-  const limit = ctx.clock.sleep(DRAIN_MS, closed.signal).then(
-    () => enough.abort(),
-    () => {},
-  );
-  await server.close(enough.signal);
-  closed.abort();
-  await Promise.all([watching, limit]);
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => server.close(enough));
+  await watching;
   return 0;
 };

@@ -1,4 +1,5 @@
 /** What both sidecars do around their services: listen, tell that they live, and end without leaving work undone. */
+import { untilAborted, withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import type { CommandHost } from "../commands/host";
 import { beatForever } from "./heartbeat";
@@ -30,23 +31,18 @@ export async function serveSidecar(host: CommandHost, { services, isBusy, close 
     () => ctx.log.info("the configuration has changed: ending, to be started again with the new one"),
     () => {},
   );
-  await Promise.race([aborted(ctx.signal), changed]);
-  const enough = new AbortController();
-  const drained = new AbortController();
-  ctx.clock.sleep(DRAIN_MS, drained.signal).then(
-    () => enough.abort(),
-    () => {},
-  );
-  await Promise.all([server.close(enough.signal), close(enough.signal)]);
+  await Promise.race([untilAborted(ctx.signal), changed]);
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), close(enough)]));
   ending.abort();
-  drained.abort();
   await beat;
   return 0;
 }
 
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+/** The error of a child is told by its standard error; everything else is in the container's log. */
+const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
+
+/** Runs another command of this program with the sidecar's own configuration; its errors go to `told`. */
+export function runOwn(host: CommandHost): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {
+  const { carriedOptions, stanza } = host.config;
+  return (words, signal, told) => host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
 }

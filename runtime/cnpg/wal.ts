@@ -19,7 +19,10 @@ import { NotFound, type PluginService } from "./server";
 export interface WalParts {
   readonly dataDirectory: string;
   /** Null beside a recovery job: it archives nothing. */
-  readonly push: { readonly wal: Pick<WalService, "push" | "walDirectory">; prepare(request: WalArchiveRequest): Promise<void> } | null;
+  readonly push: {
+    readonly wal: Pick<WalService, "push" | "walDirectory">;
+    prepare(request: WalArchiveRequest, walName: string): Promise<void>;
+  } | null;
   readonly gets: Pick<GetService, "get">;
 }
 
@@ -46,7 +49,7 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
   const path = pathIn(dataDirectory, request.source_file_name);
   const walName = path.slice(path.lastIndexOf("/") + 1);
   if (dirname(path) !== push.wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${push.wal.walDirectory}'`);
-  await push.prepare(request);
+  await push.prepare(request, walName);
   const { answer, warnings } = await push.wal.push(walName);
   if (answer.error !== null) throw answer.error;
   for (const warning of warnings) ctx.log.warn(warning);

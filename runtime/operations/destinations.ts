@@ -30,6 +30,11 @@ export function listDestinations(repos: readonly Repository[]): Promise<RepoResu
   return perRepo(repos, async (repo) => ({ newestFull: await findNewestFull(repo), newestWal: await findNewestWal(repo) }));
 }
 
+/** The backups of every repository; one without the stanza is an error of its own. */
+export function listBackups(repos: readonly Repository[]): Promise<RepoResult<readonly BackupInfoEntry[]>[]> {
+  return perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups);
+}
+
 /** By the time when it ended: a label tells when it began. */
 export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | null {
   const fulls = backups.filter((entry) => entry.type === "full");

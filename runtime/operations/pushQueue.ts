@@ -7,6 +7,7 @@
  * decides about a request as soon as it can; what a repository then still lacks is recorded as its debt before the answer, and its workers
  * go on. A conflict (45) pauses everything but what is asked for: nothing more is written into an archive that somebody else writes to.
  */
+import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
@@ -217,11 +218,7 @@ export class PushQueue implements WalClaims {
   async close(signal: AbortSignal): Promise<void> {
     this.#closed = true;
     this.#notify();
-    const stopped = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await Promise.race([Promise.all(this.#workers), stopped]);
+    await Promise.race([Promise.all(this.#workers), untilAborted(signal)]);
   }
 
   async #work(lane: Lane): Promise<void> {

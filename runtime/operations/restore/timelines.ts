@@ -74,7 +74,9 @@ async function loadAncestors(
   const name = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
   for (const { repo } of repos) {
     try {
-      const text = await readHistory(repo, archiveId, name);
+      const text = await readHistory(repo, archiveId, name, async () =>
+        repo.cipherPass === null ? null : ((await loadArchiveInfo(repo)).cipherPass ?? null),
+      );
       if (text !== null) return parseHistory(text);
     } catch (error) {
       const { name: kind, message } = toBackupError(error);
@@ -84,9 +86,9 @@ async function loadAncestors(
   return null;
 }
 
-async function readHistory(repo: Repository, archiveId: string, name: string): Promise<string | null> {
+/** The text of a stored history file; null when the repository has none. `findPass` is asked for the archive's sub-passphrase when there is one. */
+export async function readHistory(repo: Repository, archiveId: string, name: string, findPass: () => Promise<string | null>): Promise<string | null> {
   const [stored] = await findWal(repo, archiveId, name);
   if (stored === undefined) return null;
-  const pass = repo.cipherPass === null ? null : ((await loadArchiveInfo(repo)).cipherPass ?? null);
-  return textOf(await collect(await openWal(repo, archiveId, stored, pass), HISTORY_SIZE_BYTES_MAX));
+  return textOf(await collect(await openWal(repo, archiveId, stored, await findPass()), HISTORY_SIZE_BYTES_MAX));
 }
