@@ -290,10 +290,13 @@ async function runTier(tier: Tier, args: Arguments): Promise<Counts & Pick<TierR
     // Vite tells about a loader that it may use one day; nobody here can act on it.
     { cwd: root, env: { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" } },
   );
-  const counts = readCounts(reportFile);
-  const failures = readFailures(reportFile);
-  printSlowest(reportFile);
+  const report = existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, "utf8")) as Report) : null;
   rmSync(reportFile, { force: true });
+  if (report === null)
+    return { passed: 0, failed: 1, skipped: 0, failures: [`${tier.name}: the runner ended with ${exitCode} and without a report`] };
+  const counts = countTests(report);
+  const failures = listFailures(report);
+  printSlowest(report);
   // A crash of the runner, an error outside of any test: nothing may look green that was not.
   if (exitCode === 0 || counts.failed > 0) return { ...counts, failures };
   return { ...counts, failed: 1, failures: [`${tier.name}: the runner ended with ${exitCode}, and no test of it failed`] };
@@ -317,9 +320,7 @@ interface Report {
 }
 
 /** Names the files whose tests (what comes before the first one not counted) take long: all together have 15 minutes. */
-function printSlowest(reportFile: string): void {
-  if (!existsSync(reportFile)) return;
-  const { testResults } = JSON.parse(readFileSync(reportFile, "utf8")) as Report;
+function printSlowest({ testResults }: Report): void {
   const slow = testResults
     .map((file) => ({ name: relative(projectFolder(), file.name), seconds: (file.endTime - file.startTime) / 1000 }))
     .filter((file) => file.seconds >= SLOW_FILE_S)
@@ -328,9 +329,7 @@ function printSlowest(reportFile: string): void {
 }
 
 /** Each failure with its file, its name and the first lines of its reason: whoever has only the end of a long output needs them there. */
-function readFailures(reportFile: string): readonly string[] {
-  if (!existsSync(reportFile)) return [];
-  const { testResults } = JSON.parse(readFileSync(reportFile, "utf8")) as Report;
+function listFailures({ testResults }: Report): readonly string[] {
   const ours = (line: string): boolean => !/^\s+at .*(node_modules|node:internal|new Promise)/.test(line);
   const text = (file: string, title: string, reason: string): string =>
     [`${relative(projectFolder(), file)}${title}`, ...reason.split("\n").filter(ours).slice(0, FAILURE_LINES)].join("\n      ");
@@ -343,9 +342,7 @@ function readFailures(reportFile: string): readonly string[] {
     });
 }
 
-function readCounts(reportFile: string): Counts {
-  if (!existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0 };
-  const report = JSON.parse(readFileSync(reportFile, "utf8")) as Report;
+function countTests(report: Report): Counts {
   // A file that could not even be loaded has no failed test in it.
   const broken = report.testResults.filter(
     (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),

@@ -1,5 +1,6 @@
 /** The plugin of this package on the operator's side of CloudNativePG. */
 import * as pulumi from "@pulumi/pulumi";
+import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declared";
@@ -9,7 +10,6 @@ import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/daliboPlugin";
 import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetesPlugin";
-import { RUNTIME_PLUGIN } from "../render/engines/runtime";
 import { MANAGED_BY } from "../render/kubernetesObjects";
 import { deployRuntime, NO_RUNTIME } from "./clusterParts";
 import type { PluginRef } from "./cnpgArgs";
@@ -101,7 +101,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       made.push(declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] }));
     }
 
-    this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => (isOwn ? RUNTIME_PLUGIN : DALIBO)) };
+    this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => (isOwn ? PLUGIN_NAME : DALIBO)) };
     this.certificatesEnd = certificates.end;
     this.registerOutputs({ certificatesEnd: this.certificatesEnd });
   }

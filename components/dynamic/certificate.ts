@@ -3,7 +3,7 @@
  * before stays beside the new one, in the same text, for as long as it is valid: whoever knows only one of them goes on working.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { belongTogether, type CertificateUsage, findValidity, makeCertificate } from "./certificateDer";
+import { belongTogether, type CertificateUsage, findValidity, makeCertificate } from "./certificates";
 
 export interface CertificateInputs {
   readonly commonName: string;

@@ -4,7 +4,7 @@
  */
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../plan/images";
-import { certificateSecrets, PLUGIN_PORT, type PluginPlan } from "./kubernetesPlugin";
+import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./kubernetesPlugin";
 import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 
 const RBAC = "rbac.authorization.k8s.io";
@@ -56,23 +56,7 @@ export function renderDalibo({ namespace, serviceName, replicas }: Pick<PluginPl
         },
       },
     },
-    {
-      role: "service",
-      manifest: {
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: {
-          ...metadata,
-          labels: { ...labels, "cnpg.io/pluginName": DALIBO },
-          annotations: {
-            "cnpg.io/pluginPort": String(PLUGIN_PORT),
-            "cnpg.io/pluginServerSecret": certificateSecrets({ serviceName }).server,
-            "cnpg.io/pluginClientSecret": certificateSecrets({ serviceName }).client,
-          },
-        },
-        spec: { selector, ports: [{ name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" }] },
-      },
-    },
+    pluginService({ namespace, serviceName }, DALIBO, selector),
   ];
 }
 

@@ -2,6 +2,7 @@
  * The ConfigMap that brings the runtime into a namespace: one for each, named after its contents and immutable, so that a new version is a new
  * object and what runs keeps what it was started with. Pure.
  */
+import { BUNDLE_FILE } from "../../runtime/cnpg/names";
 import { NODE_IMAGE } from "../plan/images";
 import { MANAGED_BY, type Manifest } from "./kubernetesObjects";
 
@@ -24,6 +25,6 @@ export function bundleConfigMap(owner: string, namespace: string, bundle: Runtim
     immutable: true,
     // With the program, so that a cluster that stays with it also stays with its image.
     data: { image: NODE_IMAGE },
-    binaryData: { "runtime.cjs.gz": bundle.gzipBase64 },
+    binaryData: { [BUNDLE_FILE]: bundle.gzipBase64 },
   };
 }

@@ -3,15 +3,12 @@
  * reaches one of its replicas. While none answers, no cluster that names the plugin is reconciled, and none fails over. Pure; Secrets with
  * certificates are named here and made elsewhere.
  */
-import { RUNTIME_PLUGIN, PLUGIN_PATHS } from "./engines/runtime";
+import { PLACES, PLUGIN_NAME, START } from "../../runtime/cnpg/names";
 import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 
 export const PLUGIN_PORT = 9090;
 /** Neither root nor an account of the image. */
 const USER = 10001;
-/** The sidecars begin in the same way. */
-const START = `set -e; gzip -dc ${PLUGIN_PATHS.bundle}/runtime.cjs.gz > ${PLUGIN_PATHS.run}/runtime.cjs; exec node ${PLUGIN_PATHS.run}/runtime.cjs "$@"`;
-
 export interface PluginPlan {
   /** Of the operator. */
   readonly namespace: string;
@@ -105,26 +102,34 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
             },
           },
         ]),
-    { role: "service", manifest: serviceManifest(plan, selector) },
+    pluginService(plan, PLUGIN_NAME, selector),
   ];
 }
 
-function serviceManifest(plan: PluginPlan, selector: Readonly<Record<string, string>>): RenderedObject["manifest"] {
-  const secrets = certificateSecrets(plan);
+/** By which the operator finds a plugin, its port, and the certificates of both sides. @param pluginName as Clusters write it */
+export function pluginService(
+  { namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">,
+  pluginName: string,
+  selector: Readonly<Record<string, string>>,
+): RenderedObject {
+  const secrets = certificateSecrets({ serviceName });
   return {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: {
-      name: plan.serviceName,
-      namespace: plan.namespace,
-      labels: { ...selector, ...MANAGED_BY, "cnpg.io/pluginName": RUNTIME_PLUGIN },
-      annotations: {
-        "cnpg.io/pluginPort": String(PLUGIN_PORT),
-        "cnpg.io/pluginServerSecret": secrets.server,
-        "cnpg.io/pluginClientSecret": secrets.client,
+    role: "service",
+    manifest: {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: {
+        name: serviceName,
+        namespace,
+        labels: { ...selector, ...MANAGED_BY, "cnpg.io/pluginName": pluginName },
+        annotations: {
+          "cnpg.io/pluginPort": String(PLUGIN_PORT),
+          "cnpg.io/pluginServerSecret": secrets.server,
+          "cnpg.io/pluginClientSecret": secrets.client,
+        },
       },
+      spec: { selector, ports: [{ name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" }] },
     },
-    spec: { selector, ports: [{ name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" }] },
   };
 }
 
@@ -145,8 +150,8 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
         image: plan.image,
         command: ["/bin/sh", "-c", START, "sh"],
         args: [
-          `--plugin-server-path=${PLUGIN_PATHS.server}`,
-          `--plugin-client-path=${PLUGIN_PATHS.client}`,
+          `--plugin-server-path=${PLACES.server}`,
+          `--plugin-client-path=${PLACES.client}`,
           `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
           `--plugin-image=${plan.image}`,
           "--log-level-console=info",
@@ -165,10 +170,10 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
           capabilities: { drop: ["ALL"] },
         },
         volumeMounts: [
-          { name: "bundle", mountPath: PLUGIN_PATHS.bundle, readOnly: true },
-          { name: "server", mountPath: PLUGIN_PATHS.server, readOnly: true },
-          { name: "client", mountPath: PLUGIN_PATHS.client, readOnly: true },
-          { name: "run", mountPath: PLUGIN_PATHS.run },
+          { name: "bundle", mountPath: PLACES.bundle, readOnly: true },
+          { name: "server", mountPath: PLACES.server, readOnly: true },
+          { name: "client", mountPath: PLACES.client, readOnly: true },
+          { name: "run", mountPath: PLACES.run },
         ],
       },
     ],

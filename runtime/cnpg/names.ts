@@ -1,4 +1,4 @@
-/** Names that the operator's side, the sidecars and their files agree on. */
+/** Names that the operator's side, the sidecars, their files and the components that deploy them agree on. Data only: components read it too. */
 
 /** The plugin's name: in `spec.plugins`, the Service's label and the socket. */
 export const PLUGIN_NAME = "pgbackstop";
@@ -16,9 +16,15 @@ export const PLACES = {
   include: "/pgbackstop/conf.d",
   secrets: "/pgbackstop/secrets",
   claims: "/pgbackstop/claims",
+  /** On the operator's side: the plugin's certificate with its key, and the one that the operator shows. */
+  server: "/pgbackstop/server",
+  client: "/pgbackstop/client",
   /** Gone with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
 } as const;
+
+/** What containers of the plugin run: the program is unpacked where nothing else can write, and takes the shell's place. */
+export const START = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACES.run}/runtime.cjs; exec node ${PLACES.run}/runtime.cjs "$@"`;
 
 /** Written by the sidecar while calls on its socket are answered: seconds since 1970 of the last one. */
 export const HEARTBEAT_FILE = `${PLACES.run}/alive`;

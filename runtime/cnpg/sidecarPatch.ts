@@ -7,7 +7,7 @@
  */
 import { fail } from "../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "./cluster";
-import { BUNDLE_FILE, HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY } from "./names";
+import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, START } from "./names";
 import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 
 export interface PatchOperation {
@@ -147,7 +147,6 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, parameters: PluginPara
 
 const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
 const OWN_VARIABLES = ["PGBACKSTOP_SECRETS"];
-const START = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACES.run}/runtime.cjs; exec node ${PLACES.run}/runtime.cjs "$@"`;
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
 
 function argumentsOf(main: JsonObject, { stanza }: PluginParameters, mode: SidecarWish["mode"], mounts: readonly Json[]): string[] {

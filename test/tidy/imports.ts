@@ -32,6 +32,17 @@ interface Room {
 }
 
 const OUTSIDE_WORLD = ["node:fs", "node:fs/promises", "node:net", "node:tls", "node:http", "node:https", "node:child_process", "node:worker_threads"];
+/** What a process that serves one cluster's WAL is made of: the agent, and the plugin of CloudNativePG. */
+const SERVING_ROOMS = [
+  "runtime/archiver",
+  "runtime/base",
+  "runtime/config",
+  "runtime/operations",
+  "runtime/metrics",
+  "runtime/repository",
+  "runtime/postgres",
+  "runtime/local",
+];
 const PLAN_ROOMS = ["runtime/base", "runtime/format", "runtime/operations"];
 
 /** The table of the house plan. A room that is not named here does not exist: files outside of every room fail. */
@@ -86,33 +97,12 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/agent",
-    mayImport: [
-      "runtime/archiver",
-      "runtime/base",
-      "runtime/config",
-      "runtime/operations",
-      "runtime/metrics",
-      "runtime/repository",
-      "runtime/postgres",
-      "runtime/local",
-      "runtime/format/walSegment",
-    ],
+    mayImport: [...SERVING_ROOMS, "runtime/format/walSegment"],
     mayImportTypes: ["runtime/commands/host", "runtime/format"],
   },
   {
     prefix: "runtime/cnpg",
-    mayImport: [
-      "runtime/archiver",
-      "runtime/base",
-      "runtime/config",
-      "runtime/operations",
-      "runtime/metrics",
-      "runtime/repository",
-      "runtime/postgres",
-      "runtime/local",
-      "runtime/version",
-      "runtime/format",
-    ],
+    mayImport: [...SERVING_ROOMS, "runtime/version", "runtime/format"],
     mayImportTypes: ["runtime/commands/host"],
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
   },
@@ -127,19 +117,26 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/main", mayImport: ["runtime"] },
   {
     prefix: "components/plan",
-    mayImport: ["runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks", "runtime/storage/sftp/hostKey"],
+    mayImport: [
+      "runtime/base/units",
+      "runtime/cnpg/names",
+      "runtime/config",
+      "runtime/format/label",
+      "runtime/storage/s3/quirks",
+      "runtime/storage/sftp/hostKey",
+    ],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   {
     prefix: "components/render",
-    mayImport: ["components/plan", "runtime/base/units", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
+    mayImport: ["components/plan", "runtime/base/units", "runtime/cnpg/names", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   // Clients of cloud services, for the dynamic resources: they run beside the engine and know nothing of it.
   { prefix: "components/cloud", mayImport: [] },
   {
     prefix: "components",
-    mayImport: ["components", "runtime/base", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],
+    mayImport: ["components", "runtime/base", "runtime/cnpg/names", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
   // Files of GitOps are YAML.

@@ -1,4 +1,5 @@
 /** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
+import { PLACES } from "../../../runtime/cnpg/names";
 import type { BootstrapSettings, RecoveryTargetSettings } from "../clusterSettings";
 import type { ResolvedCluster, ResolvedSource } from "../clusterFile";
 import { DEFAULTS } from "../defaults";
@@ -25,8 +26,6 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
 };
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
-/** Where the plugin mounts claims: repositories of kind posix lie there. */
-export const CLAIMS_DIRECTORY = "/pgbackstop/claims";
 
 /** Findings in the order of the arguments. @param attached to a Cluster that others made */
 export function checkShape(resolved: ResolvedCluster, attached: boolean): Finding[] {
@@ -178,9 +177,10 @@ function checkPlaces({ plan }: ResolvedCluster): Finding[] {
         ? [finding("PB044", `${path}.at`, `${plan.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
         : [];
     }
-    if (repository.kind === "posix" && !isUnknown(repository.path) && !repository.path.startsWith(`${CLAIMS_DIRECTORY}/`)) {
+    // The plugin mounts claims there.
+    if (repository.kind === "posix" && !isUnknown(repository.path) && !repository.path.startsWith(`${PLACES.claims}/`)) {
       const fact = `"${repository.path}" is a directory in a container and is gone with it`;
-      return [finding("PB044", `${path}.at.path`, fact, `choose a path below ${CLAIMS_DIRECTORY}/<name of a PersistentVolumeClaim>`)];
+      return [finding("PB044", `${path}.at.path`, fact, `choose a path below ${PLACES.claims}/<name of a PersistentVolumeClaim>`)];
     }
     if (repository.kind === "sftp") {
       return [finding("PB044", `${path}.at`, "this version brings no SFTP key into a pod", "use a bucket, or a claim")];

@@ -5,29 +5,16 @@
  * The ConfigMap of the configuration keeps its name: the plugin reads it anew, so that another retention restarts nothing. The one of the
  * program is named after its contents. Parameters: docs/cnpg.md.
  */
+import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { DEFAULTS } from "../../plan/defaults";
 import type { SecretKeysSettings } from "../../plan/clusterSettings";
 import type { RepositoryPlan } from "../../plan/plan";
-import { CLAIMS_DIRECTORY } from "../../plan/rules/shape";
 import type { Schedule } from "../../plan/schedule";
 import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetesObjects";
 import { SECRET_KEYS } from "../kubernetesSecrets";
 import { renderPgbackrestConf } from "../pgbackrestConf";
 import { renderSettingsFile } from "../settingsFile";
 import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
-
-/** The plugin's name: in Clusters, in Backups, and of its socket. */
-export const RUNTIME_PLUGIN = "pgbackstop";
-
-/** Where the plugin finds things, in its sidecars and on the operator's side. */
-export const PLUGIN_PATHS = {
-  bundle: "/pgbackstop/bundle",
-  config: "/pgbackstop/config",
-  secrets: "/pgbackstop/secrets",
-  run: "/pgbackstop/run",
-  server: "/pgbackstop/server",
-  client: "/pgbackstop/client",
-} as const;
 
 /** As CloudNativePG lays out every pod, whatever the version of PostgreSQL. */
 const PGDATA = "/var/lib/postgresql/data/pgdata";
@@ -47,9 +34,7 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
 export function renderRuntime(context: EngineContext): EngineParts {
   const { plan } = context;
   return {
-    plugins: [
-      { name: context.pluginName ?? RUNTIME_PLUGIN, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(plan.cluster)) },
-    ],
+    plugins: [{ name: context.pluginName ?? PLUGIN_NAME, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(plan.cluster)) }],
     backup: { target: plan.backupTarget },
     objects: [configObject(context, configMapName(plan.cluster))],
     runs: plan.schedules.map((schedule) => runOf(context, schedule)),
@@ -58,7 +43,7 @@ export function renderRuntime(context: EngineContext): EngineParts {
 
 /** Where a cluster is restored from. @param configMap the one with the source's configuration */
 export function runtimeSource(context: EngineContext, configMap: string): PluginEntry {
-  return { name: RUNTIME_PLUGIN, parameters: runtimeParameters(context, configMap) };
+  return { name: PLUGIN_NAME, parameters: runtimeParameters(context, configMap) };
 }
 
 /** `orders-pgbackstop` */
@@ -81,13 +66,13 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     databaseUser: "postgres",
     processMax: 1,
     directories: {
-      config: PLUGIN_PATHS.config,
-      lib: PLUGIN_PATHS.bundle,
+      config: PLACES.config,
+      lib: PLACES.bundle,
       units: "",
       // On a volume that outlives the pod: what repositories are owed is remembered there.
       spool: shape.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
-      lock: `${PLUGIN_PATHS.run}/lock`,
-      log: `${PLUGIN_PATHS.run}/log`,
+      lock: `${PLACES.run}/lock`,
+      log: `${PLACES.run}/log`,
     },
   };
   return {
@@ -131,12 +116,12 @@ function secretParameters(name: string, keys: SecretKeysSettings): [string, stri
 
 /** Of a repository in a directory: the claim whose volume it lies on. */
 function claimOf(path: string): string {
-  return path.slice(CLAIMS_DIRECTORY.length + 1).split("/")[0] ?? "";
+  return path.slice(PLACES.claims.length + 1).split("/")[0] ?? "";
 }
 
 function withMountedCa(repository: RepositoryPlan, keys: SecretKeysSettings | undefined): RepositoryPlan {
   if (repository.s3 === undefined || keys?.ca === undefined) return repository;
-  return { ...repository, s3: { ...repository.s3, caFile: `${PLUGIN_PATHS.secrets}/${repository.name}/ca.crt` } };
+  return { ...repository, s3: { ...repository.s3, caFile: `${PLACES.secrets}/${repository.name}/ca.crt` } };
 }
 
 function runOf(context: EngineContext, schedule: Schedule): BackupRun {
@@ -145,6 +130,6 @@ function runOf(context: EngineContext, schedule: Schedule): BackupRun {
     suffix: schedule.name,
     cron: schedule.cron,
     method: "plugin",
-    pluginConfiguration: { name: RUNTIME_PLUGIN, parameters: { type: schedule.type } },
+    pluginConfiguration: { name: PLUGIN_NAME, parameters: { type: schedule.type } },
   };
 }
