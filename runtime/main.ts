@@ -6,7 +6,6 @@ import { randomBytes } from "node:crypto";
 import { appendFileSync, readdirSync, readFileSync, stat, statSync } from "node:fs";
 import { availableParallelism, userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
-import { agentCommand } from "./agent/agent";
 import { systemClock } from "./base/clock";
 import type { Context } from "./base/context";
 import { BackupError, fail, toBackupError } from "./base/errors";
@@ -62,9 +61,9 @@ async function main(argv: readonly string[]): Promise<number> {
 
 async function commandOf(command: Exclude<CommandName, "help" | "version">): Promise<Command> {
   switch (command) {
+    // Loaded when they are asked for: the largest parts of the bundle.
     case "agent":
-      return agentCommand;
-    // Loaded when they are asked for: gRPC is the largest part of the bundle.
+      return (await import("./agent/agent.js")).agentCommand;
     case "cnpg-instance":
       return (await import("./cnpg/instance.js")).instanceCommand;
     case "cnpg-operator":

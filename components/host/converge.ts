@@ -154,7 +154,7 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
     const systemd = await isSystemdRunning(connection, identity.directories.units);
     if (systemd) await disableTimers(connection, identity.timers);
     await restoreSettings(connection, identity, before, accounts.database, tell);
-    await removeFiles(connection, Object.keys(before.fileFacts));
+    await removeFiles(connection, withCompiled(Object.keys(before.fileFacts), identity));
     if (systemd) await reloadUnits(connection);
     const kept = await removeDirectories(connection, before.madeDirectories);
     if (kept.length > 0) tell(`not empty and therefore kept: ${kept.join(", ")}`);
@@ -198,18 +198,30 @@ function archives({ settings }: Pick<HostIdentity, "settings">): boolean {
   return Object.keys(settings).length > 0;
 }
 
+function programOf({ runtimeArgv }: Pick<HostIdentity, "runtimeArgv">): string {
+  return runtimeArgv[1] ?? "";
+}
+
+/** With the program goes what it leaves beside itself (runtime/start.ts). */
+function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "runtimeArgv">): string[] {
+  const program = programOf(identity);
+  return paths.flatMap((path) => (path === program ? [path, `${path}.compiled`] : [path]));
+}
+
 /** Writes what differs, removes what is no longer declared. Returns the changed paths. */
 async function applyFiles(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<string[]> {
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
   const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
   if (staleTimers.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableTimers(connection, staleTimers);
-  await removeFiles(connection, stale);
+  await removeFiles(connection, withCompiled(stale, desired));
   // Noted before writing: whatever happens from here on, these paths are ours to remove.
   outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
   const written = await writeFiles(connection, desired.files, accounts);
   for (const path of stale) tell(`removed ${path}`);
   for (const path of written) tell(`wrote ${path}`);
+  // Who runs it later cannot write beside it; without what this leaves there it starts more slowly, which is no error.
+  if (written.includes(programOf(desired))) await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
   outcome.fileFacts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
   return [...stale, ...written];
 }
@@ -351,7 +363,7 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
     return;
   }
   const runtime = runtimeOf(connection, identity, account, tell);
-  const program = identity.runtimeArgv[1] ?? "";
+  const program = programOf(identity);
   if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
     throw new Error(`${program} is gone, and the archive settings cannot be put back without it: run an update, which brings it back, then destroy`);
   }

@@ -115,6 +115,8 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/version", mayImport: [] },
   { prefix: "runtime/processHost", mayImport: ["runtime"] },
   { prefix: "runtime/main", mayImport: ["runtime"] },
+  // The head of the bundle: it starts the program, and nothing of the program is in it.
+  { prefix: "runtime/start", mayImport: [] },
   {
     prefix: "components/plan",
     mayImport: [

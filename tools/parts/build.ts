@@ -54,12 +54,12 @@ export async function build(progress: Progress, options: { readonly force?: bool
 /** Packages that only some commands or repositories need: three quarters of the bundle. */
 const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4", "@grpc/grpc-js", "@grpc/proto-loader"];
 
-/** How esbuild makes one file of `runtime/`. */
-export function runtimeBundle(root: string) {
+/** How esbuild makes one file of `runtime/`. @param deferred takes their texts, which the program then asks for; absent keeps them in it */
+export function runtimeBundle(root: string, deferred?: Map<string, string>) {
   return {
     ...bundleOptions(root),
     entryPoints: [join(root, "runtime", "main.ts")],
-    plugins: [deferPackages(root), protoFiles()],
+    plugins: [deferPackages(root, deferred), protoFiles()],
   } as const satisfies BuildOptions;
 }
 
@@ -77,16 +77,19 @@ function protoFiles(): Plugin {
  * Carries whole packages as text, which is compiled when the program first imports one: V8 looks through every function when it loads a file,
  * and each worker thread loads it again, at twenty milliseconds per megabyte.
  */
-function deferPackages(root: string): Plugin {
+function deferPackages(root: string, deferred: Map<string, string> | undefined): Plugin {
   return {
     name: "defer-packages",
     setup: ({ onResolve, onLoad }) => {
       onResolve({ filter: new RegExp(`^(${DEFERRED.join("|")})$`) }, ({ path }) => ({ path, namespace: "deferred" }));
       onLoad({ filter: /.*/, namespace: "deferred" }, async ({ path }) => {
         const result = await bundle({ ...bundleOptions(root), entryPoints: [path], write: false });
+        const text = result.outputFiles[0]?.text ?? "";
         const words = ["exports", "require", "module", "__filename", "__dirname"];
-        const compile = `require("node:vm").compileFunction(${JSON.stringify(result.outputFiles[0]?.text)}, ${JSON.stringify(words)}, { filename: ${JSON.stringify(path)} })`;
-        return { contents: `${compile}(exports, require, module, __filename, __dirname);`, loader: "js", resolveDir: root };
+        const inline = `require("node:vm").compileFunction(${JSON.stringify(text)}, ${JSON.stringify(words)}, { filename: ${JSON.stringify(path)} })`;
+        deferred?.set(path, text);
+        const load = deferred === undefined ? `${inline}(` : `loadPackage(${JSON.stringify(path)}, `;
+        return { contents: `${load}${words.join(", ")});`, loader: "js", resolveDir: root };
       });
     },
   };
@@ -110,12 +113,38 @@ function bundleOptions(root: string) {
   } as const satisfies BuildOptions;
 }
 
+/**
+ * The file that hosts and clusters get: runtime/start.ts, and behind it as comments the program and the packages.
+ *
+ * @param texts by name, `program` among them
+ */
+export async function startedProgram(root: string, texts: ReadonlyMap<string, string>): Promise<Buffer> {
+  const digest = createHash("sha256")
+    .update(texts.get("program") ?? "")
+    .digest("hex");
+  const comments = [...texts].map(([name, text]) => ({ name, text: text.replaceAll("*/", "*\u0001/") }));
+  const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
+  const places = comments.map(({ name, text }, position) => {
+    const fromEndBytes = body.slice(position).reduce((sum, { length }) => sum + length, 0) - "/*\n".length;
+    return [name, [fromEndBytes, text.length]];
+  });
+  const head = await bundle({
+    ...bundleOptions(root),
+    entryPoints: [join(root, "runtime", "start.ts")],
+    define: { PROGRAM_DIGEST: JSON.stringify(digest), TEXTS: JSON.stringify(Object.fromEntries(places)) },
+    write: false,
+  });
+  return Buffer.from(`${head.outputFiles[0]?.text}${body.join("")}`, "latin1");
+}
+
 async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSizeBytes: number }> {
   const outfile = join(root, "dist", "runtime.cjs");
-  const result = await bundle({ ...runtimeBundle(root), outfile, write: false }).catch((error: unknown) => {
+  const deferred = new Map<string, string>();
+  const result = await bundle({ ...runtimeBundle(root, deferred), outfile, write: false }).catch((error: unknown) => {
     throw new Error(`esbuild: ${error instanceof Error ? error.message : String(error)}`);
   });
-  const bytes = result.outputFiles[0]?.contents ?? new Uint8Array();
+  const packages = [...deferred].sort(([left], [right]) => (left < right ? -1 : 1));
+  const bytes = await startedProgram(root, new Map([["program", result.outputFiles[0]?.text ?? ""], ...packages]));
   mkdirSync(dirname(outfile), { recursive: true });
   // A running PostgreSQL may start it at any moment: the old file or the new one, never a part.
   writeFileSync(`${outfile}.new`, bytes, { mode: 0o755 });

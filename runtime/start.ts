@@ -1,0 +1,97 @@
+/**
+ * What Node runs first: the head of the bundle. The program and the packages that only some commands need lie behind it as comments, each
+ * under its name (tools/parts/build.ts), because V8 passes over a comment at once, but looks through every function of a program that it
+ * meets, in each process and each worker thread anew.
+ *
+ * What V8 makes of the program is kept beside the file for the next start, as `<file>.compiled`, in the way of Python; where nothing can be
+ * written there the program is compiled each time. The kept code is as trustworthy as who wrote it: it counts only when it belongs to the
+ * owner of the program or to the user who runs it, and nobody else can write it. V8 does not look for damage in it: the checksum is ours.
+ */
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { compileFunction, Script } from "node:vm";
+import { isMainThread } from "node:worker_threads";
+
+/** Of the program's text. This and the next come from the build. */
+declare const PROGRAM_DIGEST: string;
+/** Where each text lies: bytes from its beginning to the end of the file, and its size. */
+declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
+
+const MODULE_WORDS = ["exports", "require", "module", "__filename", "__dirname"];
+/** The program sees this file's own module, and loads packages with the one more word. */
+const PROGRAM_WORDS = [...MODULE_WORDS, "loadPackage"];
+/** `*` and `/` are kept apart in a comment, or it would end there. */
+const KEPT_APART = /\*\u0001\//g;
+const COMPILED_FILE = `${__filename}.compiled`;
+const DIGEST_BYTES = 32;
+/** Group and others. */
+const WRITABLE_BY_OTHERS = 0o022;
+
+function loadProgram(): (...words: unknown[]) => void {
+  const compiled = readCompiled();
+  const script = new Script(`(function (${PROGRAM_WORDS.join(", ")}) {${readText("program")}\n})`, {
+    filename: __filename,
+    ...(compiled === null ? {} : { cachedData: compiled }),
+  });
+  if (isMainThread && (compiled === null || script.cachedDataRejected === true)) process.once("exit", () => keepCompiled(script));
+  return script.runInThisContext() as ReturnType<typeof loadProgram>;
+}
+
+/** Runs a package as the body of a module. */
+function loadPackage(name: string, ...words: unknown[]): void {
+  compileFunction(readText(name), MODULE_WORDS, { filename: name })(...words);
+}
+
+/** What lies behind the head under a name. */
+function readText(name: string): string {
+  const [fromEndBytes, sizeBytes] = TEXTS[name] ?? [0, 0];
+  const bytes = Buffer.allocUnsafe(sizeBytes);
+  const fd = openSync(__filename, "r");
+  try {
+    readSync(fd, bytes, 0, sizeBytes, fstatSync(fd).size - fromEndBytes);
+  } finally {
+    closeSync(fd);
+  }
+  return bytes.toString("latin1").replace(KEPT_APART, "*/");
+}
+
+/** Null when there is none, or none for this program and this Node. */
+function readCompiled(): Buffer | null {
+  let fd: number | undefined;
+  try {
+    fd = openSync(COMPILED_FILE, "r");
+    const { uid, mode } = fstatSync(fd);
+    const isTrusted = uid === process.geteuid?.() || uid === statSync(__filename).uid;
+    if (!isTrusted || (mode & WRITABLE_BY_OTHERS) !== 0) return null;
+    const bytes = readFileSync(fd);
+    const compiled = bytes.subarray(DIGEST_BYTES);
+    return digestOf(compiled).equals(bytes.subarray(0, DIGEST_BYTES)) ? compiled : null;
+  } catch {
+    return null;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** With all that the run compiled. It saves time and nothing else: a full disk or a read-only directory is no error. */
+function keepCompiled(script: Script): void {
+  const aside = `${COMPILED_FILE}.${process.pid}`;
+  let fd: number | undefined;
+  try {
+    fd = openSync(aside, "wx", 0o644);
+    const compiled = script.createCachedData();
+    writeFileSync(fd, Buffer.concat([digestOf(compiled), compiled]));
+    renameSync(aside, COMPILED_FILE);
+  } catch {
+    if (fd !== undefined) rmSync(aside, { force: true });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** Of code for this program, this Node and this family of processors. */
+function digestOf(compiled: Buffer): Buffer {
+  return createHash("sha256").update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`).update(compiled).digest();
+}
+
+loadProgram()(exports, require, module, __filename, __dirname, loadPackage);

@@ -1,0 +1,111 @@
+/** The head of the bundle, runtime/start.ts, before a small program: the real Node runs what the build makes of both. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { projectFolder } from "../../../tools/parts/cache";
+import { startedProgram } from "../../../tools/parts/build";
+
+const NOBODY = 65534;
+const isRoot = process.geteuid?.() === 0;
+
+let folder = "";
+let file = "";
+let compiled = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "started-program-"));
+  file = join(folder, "program.cjs");
+  compiled = `${file}.compiled`;
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function makeProgram(word = "first"): Promise<void> {
+  const texts = new Map([
+    [
+      "program",
+      `/* a comment */const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log("${word}",other.name,__filename===require("node:path").resolve(process.argv[1]),process.argv.slice(2).join())`,
+    ],
+    ["other", `exports.name=/a*/.test("other")&&"other";`],
+  ]);
+  writeFileSync(file, await startedProgram(projectFolder(), texts), { mode: 0o755 });
+}
+
+function run(options: { readonly uid?: number; readonly node?: string } = {}): string {
+  return execFileSync(options.node ?? process.execPath, [file, "a", "b"], {
+    encoding: "utf8",
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+  });
+}
+
+const identity = (): string => `${statSync(compiled).ino} ${statSync(compiled).mtimeMs}`;
+
+test("the program runs as the file's own module, with packages that hold ends of comments, and what V8 made of it stays beside it", async () => {
+  await makeProgram();
+  expect(run()).toBe("first other true a,b\n");
+  expect(readdirSync(folder).sort()).toEqual(["program.cjs", "program.cjs.compiled"]);
+  expect(statSync(compiled).mode & 0o777).toBe(0o644);
+
+  const before = identity();
+  expect(run()).toBe("first other true a,b\n");
+  expect(identity()).toBe(before);
+});
+
+test("another program in its place runs at once, and its own code takes the place of the old one's", async () => {
+  await makeProgram();
+  run();
+  const before = identity();
+  // Of the same length, which is all that V8 compares.
+  await makeProgram("other");
+  expect(run()).toBe("other other true a,b\n");
+  expect(identity()).not.toBe(before);
+});
+
+test.each([
+  ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes[200] ?? 0) ^ 0xff, 200, 201)],
+  ["a cut file", (bytes: Buffer) => bytes.subarray(0, 150)],
+  ["an empty file", () => Buffer.alloc(0)],
+])("kept code with damage is not run and made anew: %s", async (_, damage) => {
+  await makeProgram();
+  run();
+  const good = readFileSync(compiled);
+  writeFileSync(compiled, damage(Buffer.from(good)));
+  const before = identity();
+  expect(run()).toBe("first other true a,b\n");
+  expect(identity()).not.toBe(before);
+});
+
+test("what others could have written is not trusted", async () => {
+  await makeProgram();
+  run();
+  chmodSync(compiled, 0o664);
+  const before = identity();
+  expect(run()).toBe("first other true a,b\n");
+  expect(identity()).not.toBe(before);
+  expect(statSync(compiled).mode & 0o777).toBe(0o644);
+});
+
+test.runIf(isRoot)("nor what belongs to somebody who neither owns the program nor runs it", async () => {
+  await makeProgram();
+  run();
+  chownSync(compiled, NOBODY, NOBODY);
+  expect(run()).toBe("first other true a,b\n");
+  expect(statSync(compiled).uid).toBe(0);
+});
+
+test.runIf(isRoot)("who cannot write there runs the program, with what its owner kept or without", async () => {
+  await makeProgram();
+  chmodSync(folder, 0o755);
+  // A Node below /root is out of reach for others.
+  const node = join(folder, "node");
+  copyFileSync(process.execPath, node);
+  expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
+  expect(existsSync(compiled)).toBe(false);
+
+  run();
+  const before = identity();
+  expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
+  expect(identity()).toBe(before);
+  expect(readdirSync(folder).sort()).toEqual(["node", "program.cjs", "program.cjs.compiled"]);
+});
