@@ -28,7 +28,8 @@ describe("pg_control of a data directory", () => {
     const run = loadControlFile(data, ctx);
     run.catch(() => {});
     await ctx.clock.advance(10);
-    writeFileSync(path, whole);
+    // In place, as PostgreSQL does: never an empty file in between.
+    writeFileSync(path, whole, { flag: "r+" });
     expect((await ctx.clock.until(run)).control.pgVersion).toBe("15");
   });
 
