@@ -1,22 +1,31 @@
 /** A backup that is taken once, as part of an update. */
+import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { childName, typeToken } from "../internal/children";
-import { declareLocalCommand } from "../internal/declared";
+import { childName, renderedName, typeToken } from "../internal/children";
+import { type DeclaredResource, declareKubernetes, declareLocalCommand } from "../internal/declared";
+import type { ClusterAccess } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
 import { findRepoKey } from "../plan/defaults";
 import { backupScript } from "../render/actions";
+import { backupManifest } from "../render/kubernetes";
 
 /** Kinds of backup. */
 export const BackupKind = { Full: "full", Diff: "diff", Incr: "incr" } as const;
 export type BackupKind = (typeof BackupKind)[keyof typeof BackupKind];
 
+const TIMEOUT_MINUTES = 60;
+const DIGEST_DIGITS = 8;
+
+/** Exactly one of `host` and `cluster`. */
 export interface BackupNowArgs {
   /** `access` of a PostgresHost. */
-  host: HostAccess;
+  host?: HostAccess;
+  /** `access` of a CnpgCluster or a CnpgBackup. */
+  cluster?: ClusterAccess;
   /** @default "full" */
   type?: BackupKind;
   /**
-   * Keys of the repositories, one backup after the other. Left out, all of them in one pass.
+   * Of a host: keys of the repositories, one backup after the other. Left out, all of them in one pass.
    * @example ["repo2"]
    */
   repositories?: string[];
@@ -25,13 +34,20 @@ export interface BackupNowArgs {
    * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];
+  /**
+   * How long the update waits for each backup of a cluster. CloudNativePG's objects cannot tell the engine that they failed: a backup that does
+   * is an error after this time, with its reason in `status.error`.
+   * @default 60
+   */
+  timeoutMinutes?: number;
 }
 
 /**
  * Takes a backup when it is created, and again whenever a trigger changes: before a migration, after an upgrade.
  *
- * A command of `@pulumi/command` that runs the host's own runtime as PostgreSQL's account; the update waits for it and fails with it. Its
- * command line and output hold no secret. Destroying it removes nothing: the backup stays for as long as the retention keeps it.
+ * On a host it is a command of `@pulumi/command` that runs the host's own runtime as PostgreSQL's account; in Kubernetes it is a `Backup` of
+ * CloudNativePG. The update waits for it, and fails with it. Neither its command line nor its output holds a secret. Destroying it removes
+ * nothing: the backup stays for as long as the retention keeps it.
  *
  * `new BackupNow("before-v2", { host: db.access, triggers: [schemaVersion] }, { dependsOn: [stopWrites] });`
  */
@@ -40,29 +56,81 @@ export class BackupNow extends pulumi.ComponentResource {
   public readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: BackupNowArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { host, repositories = [], triggers } = args;
+    const { host, cluster, repositories = [], triggers = [], timeoutMinutes = TIMEOUT_MINUTES } = args;
     const type = args.type ?? BackupKind.Full;
     checkArguments(name, args);
     super(typeToken("BackupNow"), name, { type, repositories }, opts);
-    const repoKeys = repositories.map((key) => findRepoKey(key) ?? 0);
-    const create = pulumi.all([host.user, host.runtimeArgv]).apply(([user, argv]) => backupScript(user, argv, type, repoKeys));
-    const command = declareLocalCommand(
-      childName(name, "command"),
-      // Only these replace it: a new path of the runtime takes no backup.
-      { create, triggers: triggers ?? [], interpreter: ["/bin/sh", "-c"] },
-      { parent: this, ignoreChanges: ["create"] },
-    );
-    this.label = command.stdout.apply((text) => [...text.matchAll(/new backup label = ([0-9A-Z_-]+)/g)].at(-1)?.[1] ?? "");
+    const place: Place = { name, parent: this, type, triggers };
+    this.label =
+      host !== undefined ? onHost(place, host, repositories) : cluster !== undefined ? inCluster(place, cluster, timeoutMinutes) : pulumi.output("");
     this.registerOutputs({ label: this.label });
   }
 }
 
-function checkArguments(name: string, { host, type, repositories }: BackupNowArgs): void {
+interface Place {
+  readonly name: string;
+  readonly parent: pulumi.Resource;
+  readonly type: BackupKind;
+  readonly triggers: readonly pulumi.Input<string>[];
+}
+
+function onHost({ name, parent, type, triggers }: Place, host: HostAccess, repositories: readonly string[]): pulumi.Output<string> {
+  const repoKeys = repositories.map((key) => findRepoKey(key) ?? 0);
+  const create = pulumi.all([host.user, host.runtimeArgv]).apply(([user, argv]) => backupScript(user, argv, type, repoKeys));
+  const command = declareLocalCommand(
+    childName(name, "command"),
+    // Only these replace it: a new path of the runtime takes no backup.
+    { create, triggers, interpreter: ["/bin/sh", "-c"] },
+    { parent, ignoreChanges: ["create"] },
+  );
+  return command.stdout.apply((text) => [...text.matchAll(/new backup label = ([0-9A-Z_-]+)/g)].at(-1)?.[1] ?? "");
+}
+
+type BackupResource = DeclaredResource & { readonly status: pulumi.Output<{ readonly backupId?: string } | undefined> };
+
+function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAccess, timeoutMinutes: number): pulumi.Output<string> {
+  const { namespace, clusterName, backups } = cluster;
+  const runs = backups[type] ?? [];
+  const made: BackupResource[] = [];
+  for (const [index, spec] of runs.entries()) {
+    const run = runs.length === 1 ? "backup" : `backup-${index + 1}`;
+    // With another name it is another backup: nothing else of a Backup may change.
+    const objectName = pulumi.all([clusterName, ...triggers]).apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
+    const { metadata, ...object } = backupManifest("", "", spec);
+    const annotations = { "pulumi.com/waitFor": "jsonpath={.status.phase}=completed" };
+    const awaited = { ...object, metadata: { ...metadata, name: objectName, namespace, annotations }, status: undefined };
+    const backup = declareKubernetes(
+      renderedName(name, run),
+      awaited,
+      // One after the other: a cluster takes one backup at a time.
+      { parent, dependsOn: [...made], customTimeouts: { create: `${timeoutMinutes}m` } },
+    );
+    made.push(backup as BackupResource);
+  }
+  return pulumi.all(made.map(({ status }) => status)).apply((all) => all.flatMap((status) => status?.backupId ?? []).at(-1) ?? "");
+}
+
+/** `orders-before-v2-backup-1f2e3d4c`: the digits follow from the triggers. */
+function nameOf(beginning: string, triggers: readonly string[]): string {
+  if (triggers.length === 0) return beginning;
+  return `${beginning}-${createHash("sha256").update(JSON.stringify(triggers)).digest("hex").slice(0, DIGEST_DIGITS)}`;
+}
+
+function checkArguments(name: string, { cluster, host, type = BackupKind.Full, repositories }: BackupNowArgs): void {
   const wrong = (propertyPath: string, reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath, reason: `BackupNow ${name}: ${reason}` });
   };
-  if (host.connection.local === undefined) wrong("host", "the host is not reached locally: there is no way to run a command there yet");
-  if (type !== undefined && !Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is none of full, diff, incr`);
+  if ((host === undefined) === (cluster === undefined)) wrong("host", "give either the access of a host or that of a cluster");
+  if (host !== undefined && host.connection.local === undefined) {
+    wrong("host", "the host is not reached locally: there is no way to run a command there yet");
+  }
+  if (!Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is none of full, diff, incr`);
+  if (cluster !== undefined && cluster.backups[type] === undefined) {
+    wrong("type", `the engine of the cluster takes no ${type} backups: ${Object.keys(cluster.backups).join(", ")}`);
+  }
+  if (cluster !== undefined && repositories !== undefined) {
+    wrong("repositories", "a backup of a cluster goes to all of its repositories: leave it out");
+  }
   for (const key of repositories ?? []) {
     if (findRepoKey(key) === null) wrong("repositories", `"${key}" is no repository key: repo1 to repo256 are`);
   }

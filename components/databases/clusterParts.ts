@@ -10,11 +10,12 @@ import { checkClusterFile, type ClusterFile, type ResolvedCluster, resolveCluste
 import type { RepositorySecrets } from "../plan/clusterShape";
 import { findingText } from "../plan/findings";
 import type { EngineContext } from "../render/engines/engine";
+import { oneShotBackups } from "../render/kubernetes";
 import { bundleConfigMap } from "../render/kubernetesBundle";
 import type { Manifest, RenderedObject } from "../render/kubernetesObjects";
 import { secretKeysOf } from "../render/kubernetesSecrets";
 import type { RepositoryTarget } from "../repositories/target";
-import type { ClusterBackupArgs, ClusterRepositoryArgs, KeyRef } from "./cnpgArgs";
+import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, KeyRef } from "./cnpgArgs";
 
 /** The keys of one repository, as Secrets in the namespace have them; what comes later is an output. */
 export interface SecretKeyInputs {
@@ -150,7 +151,8 @@ export function deployRuntime(place: Omit<SecretPlace, "cluster">, owner: string
 }
 
 /** For engines that need none of it. */
-export const NO_RUNTIME: RuntimeInputs = { configMap: "", image: "" };
+const NO_NAMES = { configMap: "", image: "" } as const;
+export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
 
 /** What objects are made of beside the plan: what the namespace already has. */
 export interface RenderInputs {
@@ -178,6 +180,12 @@ export interface ChildPlace {
   readonly parent: pulumi.Resource;
   /** Of an object of others: takes fields over from whoever set them. */
   readonly takeOver?: boolean;
+}
+
+/** For one-shot actions. @param clusterName waits for what they act on */
+export function clusterAccess(checked: CheckedCluster, namespace: pulumi.Input<string>, clusterName: pulumi.Output<string>): ClusterAccess {
+  const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
+  return { namespace, clusterName, backups: oneShotBackups(contextOf(checked.known, nothing, true)) };
 }
 
 /** Objects whose texts follow from values in ways that no marker can stand for. */
@@ -218,10 +226,12 @@ export function declareObjects(
 }
 
 function renderWith(render: RenderObjects, resolved: ResolvedCluster, inputs: PlainInputs, isOutline: boolean): RenderedObject[] {
-  const { plan, schedules, shape } = resolved;
-  const { pluginName, runtime, secrets, sourceSecrets } = inputs;
-  const context: EngineContext = { plan, shape, schedules, secrets, runtime, pluginName, isOutline };
-  return render(resolved, context, { ...context, secrets: sourceSecrets });
+  const context = contextOf(resolved, inputs, isOutline);
+  return render(resolved, context, { ...context, secrets: inputs.sourceSecrets });
+}
+
+function contextOf({ plan, schedules, shape }: ResolvedCluster, { pluginName, runtime, secrets }: PlainInputs, isOutline: boolean): EngineContext {
+  return { plan, shape, schedules, secrets, runtime, pluginName, isOutline };
 }
 
 function loadManifest(objects: readonly RenderedObject[], role: string): Manifest {

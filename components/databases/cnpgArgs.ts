@@ -46,6 +46,15 @@ export interface PluginRef {
   name: pulumi.Input<string>;
 }
 
+/** What one-shot actions need to act on a cluster: `access` of a CnpgCluster or CnpgBackup. No secret. */
+export interface ClusterAccess {
+  namespace: pulumi.Input<string>;
+  /** Name of the Cluster. Waits for it. */
+  clusterName: pulumi.Input<string>;
+  /** Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. */
+  backups: { [type: string]: pulumi.Inputs[] };
+}
+
 /** One of the places that backups go to, and how long they stay there. */
 export interface ClusterRepositoryArgs extends HostRepositoryArgs {
   /** Certificate of the authority that signed the server's, in a Secret. */

@@ -4,8 +4,8 @@ import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology";
 import { renderAttachment } from "../render/kubernetes";
-import { checkedCluster, declareObjects, deliverSecrets, deployRuntime, NO_RUNTIME, openSettings } from "./clusterParts";
-import type { ClusterBackupArgs } from "./cnpgArgs";
+import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, deployRuntime, NO_RUNTIME, openSettings } from "./clusterParts";
+import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster. */
@@ -40,6 +40,8 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
 export class CnpgBackup extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for its archiver. */
   public readonly clusterName: pulumi.Output<string>;
+  /** For `BackupNow`. Waits for the cluster. */
+  public readonly access: ClusterAccess;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
   /** JSON text of the topology of copies, for comparisons. */
@@ -72,6 +74,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
     const attached = objects.get("attachment");
     this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
+    this.access = clusterAccess(checked, args.namespace, this.clusterName);
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));

@@ -8,8 +8,17 @@ import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes";
 import type { RenderedObject } from "../render/kubernetesObjects";
 import { recoverySource } from "../render/kubernetesSource";
-import { checkedCluster, declareObjects, deliverSecrets, deployRuntime, NO_RUNTIME, openRepositories, openSettings } from "./clusterParts";
-import type { CnpgClusterArgs } from "./cnpgArgs";
+import {
+  checkedCluster,
+  clusterAccess,
+  declareObjects,
+  deliverSecrets,
+  deployRuntime,
+  NO_RUNTIME,
+  openRepositories,
+  openSettings,
+} from "./clusterParts";
+import type { ClusterAccess, CnpgClusterArgs } from "./cnpgArgs";
 
 /**
  * A cluster of CloudNativePG, its configuration of backups, its schedules, poolers and monitor.
@@ -30,6 +39,8 @@ import type { CnpgClusterArgs } from "./cnpgArgs";
 export class CnpgCluster extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for it. */
   public readonly clusterName: pulumi.Output<string>;
+  /** For `BackupNow`. Waits for the cluster. */
+  public readonly access: ClusterAccess;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
   /** JSON text of the topology of copies, for comparisons. */
@@ -65,6 +76,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
+    this.access = clusterAccess(checked, args.namespace, this.clusterName);
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));

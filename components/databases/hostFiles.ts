@@ -1,5 +1,5 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
-import type { HostInputs } from "../dynamic/host";
+import type { DirectoriesInput, HostInputs } from "../dynamic/host";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
 import { runtimeArgv } from "../render/commandLine";
@@ -41,7 +41,7 @@ export function loadFile(files: readonly RenderedFile[], path: string): Rendered
 }
 
 /** Inputs that depend on values of other resources, apart from the files' texts. */
-export type LateInputs = Pick<HostInputs, "dataDirectory" | "directoriesToKeep" | "mounts">;
+export type LateInputs = Pick<HostInputs, "dataDirectory"> & Pick<DirectoriesInput, "keep" | "mounts">;
 
 export function lateInputs(plan: HostPlan): LateInputs {
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
@@ -49,34 +49,34 @@ export function lateInputs(plan: HostPlan): LateInputs {
   const kept = [plan.directories.spool, plan.directories.log, ...made];
   return {
     dataDirectory: plan.dataDirectory,
-    directoriesToKeep: kept.map((path) => ({ path, mode: "0750", owner: "database" })),
+    keep: kept.map((path) => ({ path, mode: "0750", owner: "database" })),
     mounts: repositories.filter((repository) => repository.requireMount).map((repository) => repository.path),
   };
 }
 
 /** Inputs that are plain: everything else but the files. */
-export function plainInputs(plan: HostPlan, runtimeSha256: string): Omit<HostInputs, keyof LateInputs | "files" | "ciphers"> {
+export function plainInputs(
+  plan: HostPlan,
+  runtimeSha256: string,
+): Omit<HostInputs, keyof LateInputs | "files" | "ciphers" | "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> } {
   const { directories } = plan;
   const paths = hostPaths(directories);
   return {
     connection: { local: {} },
     stanza: plan.stanza,
-    user: plan.user,
-    nodePath: plan.nodePath,
-    directories: { config: directories.config, units: directories.units },
-    runtimePath: paths.runtime,
-    runtimeSha256,
-    runtimeArgv: runtimeArgv(plan),
-    directoriesToMake: [
-      { path: directories.config, mode: "0755", owner: "admin" },
-      { path: paths.includeDirectory, mode: "0700", owner: "database" },
-      { path: directories.lib, mode: "0755", owner: "admin" },
-      ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
-    ],
+    server: { user: plan.user, mayRestart: plan.allowRestart, restartCommand: plan.restartCommand },
+    directories: {
+      config: directories.config,
+      units: directories.units,
+      make: [
+        { path: directories.config, mode: "0755", owner: "admin" },
+        { path: paths.includeDirectory, mode: "0700", owner: "database" },
+        { path: directories.lib, mode: "0755", owner: "admin" },
+        ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
+      ],
+    },
+    runtime: { nodePath: plan.nodePath, path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
     settings: plan.restoreOnly ? {} : postgresSettings(plan),
-    timers: timerNames(plan),
-    takeFirstBackup: plan.firstBackup,
-    allowRestart: plan.allowRestart,
-    restartCommand: plan.restartCommand,
+    backups: { timers: timerNames(plan), takeFirst: plan.firstBackup },
   };
 }

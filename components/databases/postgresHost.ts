@@ -91,10 +91,10 @@ export class PostgresHost extends pulumi.ComponentResource {
     // What was restored from a reader's key must not try to archive with it.
     const restoreWords = [...runtimeArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
     this.restoreCommand = pulumi.output(restoreWords.map(shellWord).join(" "));
-    this.pendingRestart = host.pendingRestart;
-    this.timersEnabled = host.timersEnabled;
-    this.firstBackup = host.firstBackup;
-    this.destinations = host.destinations;
+    this.pendingRestart = host.status.pendingRestart;
+    this.timersEnabled = host.status.timersEnabled;
+    this.firstBackup = host.status.firstBackup;
+    this.destinations = host.status.destinations;
     // Known in every preview, and only after the host is as declared.
     this.access = { connection: args.connection, user: known.user, runtimeArgv: host.urn.apply(() => runtimeArgv(known)) };
     this.registerOutputs({
@@ -110,13 +110,17 @@ export class PostgresHost extends pulumi.ComponentResource {
   }
 
   private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive): HostState {
+    const plain = plainInputs(known, runtimeBundleSha256());
     return new HostState(
       childName(name, "host"),
       {
-        ...plainInputs(known, runtimeBundleSha256()),
+        ...plain,
         dataDirectory: derive((plan) => lateInputs(plan).dataDirectory),
-        directoriesToKeep: derive((plan) => [...lateInputs(plan).directoriesToKeep]),
-        mounts: derive((plan) => [...lateInputs(plan).mounts]),
+        directories: {
+          ...plain.directories,
+          keep: derive((plan) => [...lateInputs(plan).keep]),
+          mounts: derive((plan) => [...lateInputs(plan).mounts]),
+        },
         files: hostFiles(args, known, derive),
         ciphers: ciphersOf(args, known, derive),
       },

@@ -26,29 +26,45 @@ export interface ConnectionInput {
   readonly local?: object;
 }
 
+/** The program on the host. */
+export interface RuntimeInput {
+  readonly nodePath: string;
+  readonly path: string;
+  readonly sha256: string;
+  /** Program and options that every verb shares. */
+  readonly argv: readonly string[];
+}
+
+export interface DirectoriesInput {
+  readonly config: string;
+  readonly units: string;
+  readonly make: readonly DesiredDirectory[];
+  readonly keep: readonly DesiredDirectory[];
+  /** Where something must be mounted. */
+  readonly mounts: readonly string[];
+}
+
+export interface ServerInput {
+  /** Account of PostgreSQL. */
+  readonly user: string;
+  readonly mayRestart: boolean;
+  readonly restartCommand: readonly string[];
+}
+
+/** Few properties, and what belongs together in one of them: each costs a preview several promises and the stacks that the SDK takes for them. */
 export interface HostInputs {
   readonly connection: ConnectionInput;
   readonly stanza: string;
-  readonly user: string;
-  readonly nodePath: string;
+  readonly server: ServerInput;
   readonly dataDirectory: string;
-  readonly directories: { readonly config: string; readonly units: string };
+  readonly directories: DirectoriesInput;
   /** Absolute path to what shall be there. */
   readonly files: Readonly<Record<string, FileInput>>;
   /** By the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
-  readonly runtimePath: string;
-  readonly runtimeSha256: string;
-  readonly runtimeArgv: readonly string[];
-  readonly directoriesToMake: readonly DesiredDirectory[];
-  readonly directoriesToKeep: readonly DesiredDirectory[];
-  readonly mounts: readonly string[];
+  readonly runtime: RuntimeInput;
   readonly settings: Readonly<Record<string, string>>;
-  readonly timers: readonly string[];
-  /** Not `firstBackup`: that is an output, and a resource has one property of a name. */
-  readonly takeFirstBackup: boolean;
-  readonly allowRestart: boolean;
-  readonly restartCommand: readonly string[];
+  readonly backups: { readonly timers: readonly string[]; readonly takeFirst: boolean };
 }
 
 interface KeptIdentity extends HostIdentity {
@@ -59,8 +75,12 @@ interface KeptIdentity extends HostIdentity {
   readonly secretPaths: readonly string[];
 }
 
+/** What programs read of the outcome. */
+export type HostStatus = Pick<HostOutcome, "pendingRestart" | "timersEnabled" | "firstBackup" | "destinations">;
+
 /** The outcome with the digests of secret files apart, who the host is, and what a refresh found. */
-export interface HostOutputs extends HostOutcome {
+export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
+  status: HostStatus;
   identity: KeptIdentity;
   secretFileFacts: Record<string, string>;
   /** Files, settings and timers as the last update left them: what a refresh compares with. */
@@ -105,12 +125,12 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
   return [
     ...[...paths].filter((path) => found[path] !== wanted[path]),
     ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
-    ...(olds.timersEnabled === true ? news.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
+    ...(olds.status?.timersEnabled === true ? news.backups.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
-    ...(olds.pendingRestart === true ? ["pendingRestart"] : []),
+    ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...(olds.ready === true ? [] : ["ready"]),
-    ...(news.takeFirstBackup && olds.firstBackup === "off" ? ["firstBackup"] : []),
-    ...(news.takeFirstBackup && lackingFull(olds.destinations).length > 0 ? ["destinations"] : []),
+    ...(news.backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
+    ...(news.backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
   ];
 }
 
@@ -142,20 +162,20 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  if (inputs.runtimeSha256 !== runtimeBundleSha256()) {
+  if (inputs.runtime.sha256 !== runtimeBundleSha256()) {
     throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
   }
   const desired = {
     ...identity,
-    nodePath: inputs.nodePath,
+    nodePath: inputs.runtime.nodePath,
     files: [
       ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
-      { path: inputs.runtimePath, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
+      { path: inputs.runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
     ],
-    directoriesToMake: inputs.directoriesToMake,
-    directoriesToKeep: inputs.directoriesToKeep,
-    mounts: inputs.mounts,
-    firstBackup: inputs.takeFirstBackup,
+    directoriesToMake: inputs.directories.make,
+    directoriesToKeep: inputs.directories.keep,
+    mounts: inputs.directories.mounts,
+    firstBackup: inputs.backups.takeFirst,
   };
   try {
     const before = olds === null ? null : outcomeOf(olds);
@@ -207,22 +227,22 @@ function identityOf(inputs: HostInputs): KeptIdentity {
   return {
     connection: inputs.connection,
     stanza: inputs.stanza,
-    user: inputs.user,
+    user: inputs.server.user,
     dataDirectory: inputs.dataDirectory,
     directories: { config: inputs.directories.config, units: inputs.directories.units },
-    runtimeArgv: inputs.runtimeArgv,
-    timers: inputs.timers,
+    runtimeArgv: inputs.runtime.argv,
+    timers: inputs.backups.timers,
     settings: inputs.settings,
-    allowRestart: inputs.allowRestart,
-    restartCommand: inputs.restartCommand,
-    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [inputs.runtimePath]: "admin" },
+    allowRestart: inputs.server.mayRestart,
+    restartCommand: inputs.server.restartCommand,
+    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [inputs.runtime.path]: "admin" },
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
 }
 
 function wantedFacts(inputs: HostInputs): Record<string, string> {
   const files = Object.entries(inputs.files).map(([path, file]): [string, string] => [path, desiredText(file, sha256Hex(file.text))]);
-  return { ...Object.fromEntries(files), [inputs.runtimePath]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, inputs.runtimeSha256) };
+  return { ...Object.fromEntries(files), [inputs.runtime.path]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, inputs.runtime.sha256) };
 }
 
 function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
@@ -230,13 +250,13 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     fileFacts: { ...outputs.fileFacts, ...outputs.secretFileFacts },
     settingFacts: outputs.settingFacts ?? {},
     timerFacts: outputs.timerFacts ?? {},
-    timersEnabled: outputs.timersEnabled ?? false,
-    pendingRestart: outputs.pendingRestart ?? false,
+    timersEnabled: outputs.status?.timersEnabled ?? false,
+    pendingRestart: outputs.status?.pendingRestart ?? false,
     previousSettings: outputs.previousSettings ?? {},
     madeDirectories: outputs.madeDirectories ?? [],
     serverVersion: outputs.serverVersion ?? 0,
-    firstBackup: outputs.firstBackup ?? "waiting",
-    destinations: outputs.destinations ?? "",
+    firstBackup: outputs.status?.firstBackup ?? "waiting",
+    destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,
     ready: outputs.ready ?? false,
   };
@@ -254,9 +274,11 @@ function outputsOf(
   cipherFingerprints: Record<string, string>,
 ): HostOutputs {
   const isSecret = (path: string): boolean => identity.secretPaths.includes(path);
+  const { pendingRestart, timersEnabled, firstBackup, destinations, ...others } = outcome;
   const entries = Object.entries(outcome.fileFacts);
   return {
-    ...outcome,
+    ...others,
+    status: { pendingRestart, timersEnabled, firstBackup, destinations },
     identity,
     fileFacts: Object.fromEntries(entries.filter(([path]) => !isSecret(path))),
     secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),

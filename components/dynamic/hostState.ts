@@ -4,7 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";
-import type { FileInput, HostInputs, HostOutputs } from "./host";
+import type { DirectoriesInput, FileInput, HostInputs, HostOutputs, HostStatus } from "./host";
 
 /** A file whose text may have to wait for other resources, and may be secret. */
 export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput[K]> };
@@ -13,10 +13,11 @@ export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput
 export interface HostStateArgs extends HostStatePlainArgs {
   readonly files: Readonly<Record<string, FileArgs>>;
   readonly ciphers: Readonly<Record<string, CipherArgs>>;
+  readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
 }
 /** A location and a passphrase that may have to wait for other resources; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
-type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers">]: pulumi.Input<HostInputs[K]> };
+type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "directories">]: pulumi.Input<HostInputs[K]> };
 
 type HostModule = typeof import("./host");
 
@@ -29,31 +30,17 @@ const provider: pulumi.dynamic.ResourceProvider<HostInputs, HostOutputs> = {
   delete: (id, props) => (require("pgbackstop/dynamic/host") as HostModule).remove(id, props),
 };
 
-/** Outputs that the component passes on. */
-type ReadOutput = "pendingRestart" | "timersEnabled" | "firstBackup" | "destinations";
-
 /** Outputs whose values may tell something about a secret. */
 const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings", "cipherFingerprints"];
 
 /** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
 export class HostState extends pulumi.dynamic.Resource {
-  /** True while PostgreSQL has yet to be restarted before it archives. */
-  declare readonly pendingRestart: pulumi.Output<boolean>;
-  /** True when systemd runs the timers; false when they are only written. */
-  declare readonly timersEnabled: pulumi.Output<boolean>;
-  /** `taken`, `found`, `off` or `waiting`. */
-  declare readonly firstBackup: pulumi.Output<string>;
-  /** JSON text: newest full backup and newest WAL of each repository, read from there by the last update or refresh. */
-  declare readonly destinations: pulumi.Output<string>;
+  /** What the component passes on. */
+  declare readonly status: pulumi.Output<HostStatus>;
 
   constructor(name: string, args: HostStateArgs, opts: pulumi.CustomResourceOptions) {
-    // Only what somebody reads: each costs a program several promises. `never` when an output has the name of an input and would take its place.
-    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly [K in ReadOutput]: undefined } : never = {
-      pendingRestart: undefined,
-      timersEnabled: undefined,
-      firstBackup: undefined,
-      destinations: undefined,
-    };
+    // Only what somebody reads. `never` when an output has the name of an input and would take its place.
+    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly status: undefined } : never = { status: undefined };
     super(provider, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }), "index", "HostState");
   }
 }

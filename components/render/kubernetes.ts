@@ -5,6 +5,8 @@
 import type { ClusterShape, PoolerShape } from "../plan/clusterShape";
 import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../plan/clusterSettings";
 import { DEFAULTS } from "../plan/defaults";
+import { findEngine } from "../plan/engines";
+import type { BackupType } from "../plan/schedule";
 import { renderBarman } from "./engines/barmanCloud";
 import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "./engines/engine";
 import { renderPgbackrestPlugin } from "./engines/pgbackrestPlugin";
@@ -230,14 +232,10 @@ function resourcesSpec({ resources }: ClusterShape): object | undefined {
   return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
-function scheduledBackup({ plan }: EngineContext, run: BackupRun): RenderedObject {
+function scheduledBackup({ plan }: Pick<EngineContext, "plan">, run: BackupRun): RenderedObject {
   const spec = given({
     schedule: toSixFields(run.cron),
-    cluster: { name: plan.cluster },
-    method: run.method,
-    pluginConfiguration: run.pluginConfiguration,
-    target: run.target,
-    online: run.online,
+    ...backupSpec({ plan }, run),
     immediate: run.immediate,
     suspend: run.suspend ? true : undefined,
     backupOwnerReference: run.ownerReference,
@@ -253,23 +251,32 @@ function scheduledBackup({ plan }: EngineContext, run: BackupRun): RenderedObjec
   };
 }
 
-/** A single backup of the same kind as those of a schedule. @param name of the object */
-export function renderBackup(context: EngineContext, name: string, suffix: string): Manifest {
-  const run = engineParts(context).runs.find((each) => each.suffix === suffix);
-  if (run === undefined) throw new Error(`${suffix} is no run of ${context.plan.name}`);
-  const { plan } = context;
-  return {
-    apiVersion: CNPG,
-    kind: "Backup",
-    metadata: { name, namespace: plan.namespace, labels: MANAGED_BY },
-    spec: given({
-      cluster: { name: plan.cluster },
-      method: run.method,
-      pluginConfiguration: run.pluginConfiguration,
-      target: run.target,
-      online: run.online,
-    }),
-  };
+/** `spec` of a Backup. */
+export type BackupSpec = Record<string, unknown>;
+
+/**
+ * Backups that are taken once, for each kind that the engine knows: as many as one such backup takes to reach every repository. They need no
+ * schedule, and run where the cluster's own do.
+ */
+export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
+  const kinds = findEngine(context.plan.engine)?.backupTypes ?? [];
+  return Object.fromEntries(kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]));
+}
+
+function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[] {
+  const repositories = context.plan.repositories.map(({ name }) => name);
+  const once = { name: type, type, cron: "0 0 * * *", timeZone: "UTC", repoKeys: [], repositories, jitterSeconds: 0, deadlineSeconds: 0 };
+  return partsOf({ ...context, schedules: {}, plan: { ...context.plan, schedules: [once] } }).runs;
+}
+
+/** What a Backup has in common with the ScheduledBackup that makes one. */
+function backupSpec({ plan }: Pick<EngineContext, "plan">, { method, pluginConfiguration, target, online }: BackupRun): BackupSpec {
+  return given({ cluster: { name: plan.cluster }, method, pluginConfiguration, target, online });
+}
+
+/** One backup, taken as soon as the object is there. */
+export function backupManifest(name: string, namespace: string, spec: BackupSpec): Manifest {
+  return { apiVersion: CNPG, kind: "Backup", metadata: { name, namespace, labels: MANAGED_BY }, spec };
 }
 
 function poolerManifest({ plan }: EngineContext, pooler: PoolerShape): RenderedObject {

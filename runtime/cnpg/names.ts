@@ -29,5 +29,7 @@ export const START = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACE
 /** Written by the sidecar while calls on its socket are answered: seconds since 1970 of the last one. */
 export const HEARTBEAT_FILE = `${PLACES.run}/alive`;
 export const HEARTBEAT_AGE_MAX_S = 15;
+/** Beside it, for people: the verbs with the sidecar's configuration. */
+export const LAUNCHER_FILE = "pgbackstop";
 /** Note of a backup: the Backup object that asked for it. */
 export const BACKUP_UID_NOTE = "cnpg-backup-uid";

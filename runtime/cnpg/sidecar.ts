@@ -1,8 +1,12 @@
 /** What both sidecars do around their services: listen, tell that they live, and end without leaving work undone. */
+import { dirname, join } from "node:path";
 import { untilAborted, withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
+import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import { beatForever } from "./heartbeat";
+import { launcherText, writeLauncher } from "./launcher";
+import { LAUNCHER_FILE } from "./names";
 import { type PluginService, servePluginSocket } from "./server";
 import { untilChanged } from "./watch";
 
@@ -25,6 +29,7 @@ export async function serveSidecar(host: CommandHost, { services, isBusy, close 
   const own: Context = { ...ctx, signal: new AbortController().signal };
   const server = await servePluginSocket(socket, services, own);
   ctx.log.info(`plugin listens on '${socket}'`);
+  if (heartbeatFile !== undefined) await leaveLauncher(host, join(dirname(heartbeatFile), LAUNCHER_FILE));
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
   const changed = untilChanged(config.plugin.watchPaths, isBusy, own, ending.signal).then(
@@ -36,6 +41,14 @@ export async function serveSidecar(host: CommandHost, { services, isBusy, close 
   ending.abort();
   await beat;
   return 0;
+}
+
+/** Nothing of the sidecar's own work needs it. */
+async function leaveLauncher({ config, ctx, ownCommand }: CommandHost, file: string): Promise<void> {
+  const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off"];
+  await writeLauncher(file, launcherText(ownCommand, options)).catch((error: unknown) =>
+    ctx.log.warn(`unable to write '${file}': ${toBackupError(error).message}`),
+  );
 }
 
 /** The error of a child is told by its standard error; everything else is in the container's log. */

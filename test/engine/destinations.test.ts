@@ -109,7 +109,7 @@ async function up(wanted: Wanted): Promise<{ text: string; rows: Row[]; firstBac
 function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
   const { resources } = deployment as { readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[] };
   const found = resources.find(({ type }) => type.endsWith("HostState"));
-  return JSON.parse(String(found?.outputs?.["destinations"])) as Row[];
+  return JSON.parse(String((found?.outputs?.["status"] as { destinations?: string } | undefined)?.destinations)) as Row[];
 }
 
 /** `check` as somebody runs it on the host. */

@@ -8,7 +8,6 @@ import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
-import { certificateCreate, type CertificateInputs } from "../../components/dynamic/certificate";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
@@ -125,11 +124,6 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
     }),
 };
 
-/** Certificates are made as the engine would have them made. */
-function outputsOf(type: string, inputs: object): object {
-  return type.endsWith(":SelfSignedCertificate") ? (certificateCreate(inputs as CertificateInputs).outs ?? {}) : inputs;
-}
-
 describe("a real API server", async () => {
   const parts = await apiServerParts("objects of the components for CloudNativePG");
   if (parts === null) {
@@ -144,7 +138,7 @@ describe("a real API server", async () => {
   afterAll(() => server?.stop());
 
   test.each(Object.keys(PROGRAMS))("takes the objects of %s", async (what) => {
-    const objects = await renderedObjects(PROGRAMS[what] ?? (() => undefined), outputsOf);
+    const objects = await renderedObjects(PROGRAMS[what] ?? (() => undefined));
     expect(objects.length).toBeGreaterThan(0);
     expect(await server.kubectl.refusal(objects)).toBe("");
     await server.kubectl.apply(objects);

@@ -133,8 +133,18 @@ function exportOf(databases: number, repositoryCount: number, keepDays: number):
   return JSON.stringify({ version: 3, deployment: { resources } });
 }
 
+/**
+ * The SDK takes a stack for each of thousands of promises, and mapping its lines is much of what a preview costs. Pulumi's language host maps them
+ * by a package of its own (`cmd/run` of `@pulumi/pulumi`), not by Node, which does it here for our tools.
+ */
+function mapStacksAsPulumi(load: NodeJS.Require): void {
+  process.setSourceMapsEnabled(false);
+  createRequire(load.resolve("@pulumi/pulumi"))("source-map-support/register");
+}
+
 async function timePreviews(place: ProgramFolder, { databases, rounds }: TopologyOptions, progress: Progress): Promise<Previews> {
   const load = createRequire(join(place.folder, "program.cjs"));
+  mapStacksAsPulumi(load);
   const pulumi = load("@pulumi/pulumi") as typeof Pulumi;
   const { CipherPassphrase, PosixRepository, PostgresHost } = load("pgbackstop") as typeof Pgbackstop;
   const ours = await openStack(place, "ours", async () => {

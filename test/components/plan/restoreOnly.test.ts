@@ -37,8 +37,8 @@ test.each<[string, Partial<HostSettings>, string[]]>([
 
 test("a host that only restores gets no setting, timer, backup or directory of a repository", () => {
   const inputs = plainInputs(plan(restoring(NAS)), "ab");
-  expect(inputs).toMatchObject({ settings: {}, timers: [], takeFirstBackup: false });
-  const kept = lateInputs(plan(restoring(NAS))).directoriesToKeep.map(({ path }) => path);
+  expect(inputs).toMatchObject({ settings: {}, backups: { timers: [], takeFirst: false } });
+  const kept = lateInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
   expect(kept).not.toContain("/mnt/nas/pgbackrest");
-  expect(lateInputs(plan({})).directoriesToKeep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
+  expect(lateInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
 });

@@ -20,6 +20,8 @@ export interface ApplyOptions {
   readonly dryRun?: boolean;
   /** Fields that others own are taken over. */
   readonly force?: boolean;
+  /** Who owns the fields; one that applies less than before gives up the rest. Default: kubectl's own name. */
+  readonly fieldManager?: string;
 }
 
 /** A condition as most kinds have it in `status.conditions`. */
@@ -121,8 +123,14 @@ export class Kubectl {
     return this.runOk(["logs", "-n", namespace, pod, "-c", container, ...(lines === undefined ? [] : [`--tail=${lines}`])]);
   }
 
-  #apply(objects: readonly object[], { dryRun = false, force = false }: ApplyOptions): Promise<RunResult> {
-    const flags = ["--server-side", "--validate=strict", ...(dryRun ? ["--dry-run=server"] : []), ...(force ? ["--force-conflicts"] : [])];
+  #apply(objects: readonly object[], { dryRun = false, force = false, fieldManager }: ApplyOptions): Promise<RunResult> {
+    const flags = [
+      "--server-side",
+      "--validate=strict",
+      ...(dryRun ? ["--dry-run=server"] : []),
+      ...(force ? ["--force-conflicts"] : []),
+      ...(fieldManager === undefined ? [] : [`--field-manager=${fieldManager}`]),
+    ];
     // Not as a List: of that kubectl believes that the server cannot validate it, and does it by itself.
     const input = objects.map((object) => JSON.stringify(object)).join("\n");
     return this.run(["apply", ...flags, "-o", "json", "-f", "-"], { input });

@@ -1,15 +1,13 @@
 /** The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an engine. */
 import * as pulumi from "@pulumi/pulumi";
+import { certificateCreate, type CertificateInputs } from "../../../components/dynamic/certificate";
 import { plain, type Value } from "../providerValues";
 
 /**
- * Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known.
- * @param outputsOf what other resources give back; default: what they got
+ * Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known. Certificates are made as
+ * the engine would have them made; other resources give back what they got.
  */
-export async function renderedObjects(
-  program: () => void,
-  outputsOf: (type: string, inputs: object) => object = (_type, inputs) => inputs,
-): Promise<readonly object[]> {
+export async function renderedObjects(program: () => void): Promise<readonly object[]> {
   const found: object[] = [];
   await pulumi.runtime.setMocks(
     {
@@ -25,4 +23,8 @@ export async function renderedObjects(
   program();
   await pulumi.runtime.disconnect();
   return found;
+}
+
+function outputsOf(type: string, inputs: object): object {
+  return type.endsWith(":SelfSignedCertificate") ? (certificateCreate(inputs as CertificateInputs).outs ?? {}) : inputs;
 }

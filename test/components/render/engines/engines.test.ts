@@ -1,6 +1,6 @@
 /** What each engine of CloudNativePG gets from the same arguments. */
 import { expect, test } from "vitest";
-import { engineParts, renderAttachment, renderBackup, renderCluster } from "../../../../components/render/kubernetes";
+import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes";
 import { recoverySource } from "../../../../components/render/kubernetesSource";
 import { readParameters } from "../../../../runtime/cnpg/parameters";
 import { context, objectOf, resolved } from "../../clusters";
@@ -164,13 +164,26 @@ test("a restore from a snapshot goes on with WAL from the repositories", () => {
   });
 });
 
-test("an attachment has the archiver and where backups run, and a single backup is like those of its schedule", () => {
+test("an attachment has the archiver and where backups run", () => {
   const objects = renderAttachment(context());
   expect(objects.map(({ role }) => role)).toEqual(["config", "attachment", "schedule-full", "schedule-incr"]);
   expect(Object.keys(objectOf(objects, "attachment")["spec"] as object).sort()).toEqual(["backup", "plugins"]);
-  expect(renderBackup(context(), "now", "incr")).toMatchObject({
-    kind: "Backup",
-    metadata: { name: "now", namespace: "orders" },
-    spec: { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "pgbackstop", parameters: { type: "incr" } } },
-  });
+});
+
+test("single backups reach every repository, whatever the schedules are", () => {
+  const own = oneShotBackups(context());
+  expect(Object.keys(own)).toEqual(["full", "diff", "incr"]);
+  expect(own["diff"]).toEqual([
+    {
+      cluster: { name: "orders" },
+      method: "plugin",
+      pluginConfiguration: { name: "pgbackstop", parameters: { type: "diff" } },
+      target: "prefer-standby",
+    },
+  ]);
+  const dalibo = oneShotBackups(context({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * *" } } }));
+  expect(dalibo["incr"]?.map((spec) => (spec["pluginConfiguration"] as { parameters: unknown }).parameters)).toEqual([
+    { backupType: "incr", selectedRepository: "1" },
+    { backupType: "incr", selectedRepository: "2" },
+  ]);
 });
