@@ -26,8 +26,8 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
  * Adds an archiver, places for backups and schedules to a running Cluster, and changes nothing else of it.
  *
  * Creates what the engine needs in the namespace, lays `spec.plugins` and `spec.backup.target` over the Cluster by server-side apply, and makes
- * a `ScheduledBackup` for each schedule, in this order: what instances mount is there before they restart, and a backup begins when there is an
- * archive. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in its place; older operators wait for ever, and are refused.
+ * a `ScheduledBackup` for each schedule, in this order: what instances mount is there before they restart. With engine "runtime" the sidecar takes
+ * the first full backup a minute later; one that was asked for at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in its place; older operators wait for ever, and are refused.
  * Destroying it takes the archiver away again; repositories and backups stay.
  *
  * ```ts

@@ -72,7 +72,9 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
       postgresql: archiveTimeout(context) === undefined ? undefined : { parameters: { archive_timeout: archiveTimeout(context) } },
     }),
   };
-  return [...parts.objects, { role: "attachment", manifest }, ...parts.runs.map((run) => scheduledBackup(context, run))].map(canonical);
+  // Instances restart now, and a Backup would end with them: the sidecar takes the first one by itself.
+  const runs = plan.engine === "runtime" ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
+  return [...parts.objects, { role: "attachment", manifest }, ...runs.map((run) => scheduledBackup(context, run))].map(canonical);
 }
 
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {

@@ -5,6 +5,7 @@
  * is given back when it ends. The Backup's uid is kept as a note beside the backup, so that asking twice for one object takes one backup:
  * whoever asks while it runs waits for it, and whoever asks after it gets what there is. The process ends when nobody waits for it any more.
  */
+import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
@@ -28,6 +29,8 @@ export interface BackupParts {
   /** Runs the program's `backup` with these further words; its errors go to `told`. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
   isStandby(): Promise<boolean>;
+  /** Ends when no backup is running that nobody asked for. */
+  settled(): Promise<void>;
 }
 
 interface Running {
@@ -81,6 +84,7 @@ function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Con
 
 async function takeBackup(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Promise<BackupResult> {
   const wish = wishOf(request);
+  await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
   const before = await listBackups(parts.repos);
   const done = resultOf(before, uid, parts);
   if (done !== null) return done;

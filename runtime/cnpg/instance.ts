@@ -8,6 +8,7 @@ import type { Command } from "../commands/host";
 import { backupService } from "./backup";
 import { parseObject } from "./cluster";
 import { isCheckWanted, requireOwnTimeline } from "./emptyArchive";
+import { FirstBackups } from "./firstBackup";
 import { identityService } from "./identity";
 import type { WalArchiveRequest } from "./messages";
 import { MetricSource } from "./metrics";
@@ -37,10 +38,19 @@ export const instanceCommand: Command = async (host) => {
       () => true,
       () => false,
     );
+  const run = runOwn(host);
+  const first = new FirstBackups({
+    repos: repos.filter(({ key }) => config.settings.repos[key]?.expectFullWithinS !== undefined),
+    isStandby,
+    isBusy: () => backups.isBusy(),
+    backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),
+  });
+  const settled = (): Promise<void> => first.settled();
   const backups = backupService(
-    { repos, instanceId: config.plugin.instance, archiveTimeoutMs: config.archiveTimeoutMs, run: runOwn(host), isStandby },
+    { repos, instanceId: config.plugin.instance, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby, settled },
     ctx,
   );
+  const beginning = first.takeThem(own, ending.signal);
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
@@ -51,7 +61,7 @@ export const instanceCommand: Command = async (host) => {
     isBusy: () => backups.isBusy(),
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar ends"));
-      await Promise.all([wal.close(signal), Promise.race([gets.close(), untilAborted(signal)]), refreshing]);
+      await Promise.all([wal.close(signal), Promise.race([gets.close(), untilAborted(signal)]), refreshing, beginning]);
     },
   });
 };

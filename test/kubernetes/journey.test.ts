@@ -222,9 +222,16 @@ describe("a stack of the components", async () => {
 
     const attached = (): CnpgBackup => new CnpgBackup("legacy", { ...common("/legacy"), clusterName: "legacy" });
     await lab.kubectl.apply(await renderedObjects(() => void attached()), { fieldManager: "pulumi", force: true });
-    const status = await firstBackup("legacy");
-    expect(status.error).toBeUndefined();
+    const info = async (): Promise<string> => {
+      const { stdout } = await lab.kubectl.exec("legacy-1", "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", "info"]);
+      return stdout;
+    };
+    // By the sidecar itself, a minute after it began.
+    await expect.poll(info, { timeout: 180_000 }).toContain("full backup");
+    expect(await info()).toMatch(/repo1: [^]*full backup: (\d{8}-\d{6}F)/);
+    expect((await info()).match(/full backup: /g)?.length).toBe(2);
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "ContinuousArchiving");
+    expect(await lab.kubectl.list(BACKUPS, "default").then((all) => all.filter(({ metadata }) => metadata.name.startsWith("legacy")))).toEqual([]);
     expect(await sql("legacy-1", "select count(*) from goods")).toBe("100");
     expect(segmentsOf(first, "legacy").length).toBeGreaterThan(0);
     expect(segmentsOf(second, "legacy").length).toBeGreaterThan(0);
@@ -267,7 +274,7 @@ describe("a stack of the components", async () => {
         return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
       };
       await lab.kubectl.apply(await renderedObjects(() => one("nowhere", { repositories: missing() })));
-      expect(await message("nowhere", "NoSuchBucket")).toMatch(/repo1/);
+      expect(await message("nowhere", "bucket 'missing' does not exist")).toContain("Check repo1-s3-bucket");
     });
 
     test("a parameter that the plugin does not know is named in the Cluster's status", async () => {

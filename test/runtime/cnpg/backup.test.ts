@@ -48,7 +48,10 @@ function service(more: Partial<BackupParts> = {}) {
     );
     return 0;
   };
-  const { methods } = backupService({ repos, instanceId: "orders-1", archiveTimeoutMs: 60_000, run, isStandby: async () => false, ...more }, ctx);
+  const { methods } = backupService(
+    { repos, instanceId: "orders-1", archiveTimeoutMs: 60_000, run, isStandby: async () => false, settled: async () => {}, ...more },
+    ctx,
+  );
   return (parameters: Record<string, string> = {}, signal = new AbortController().signal, uid = UID, of = cluster()): Promise<BackupResult> =>
     Promise.resolve(
       methods["Backup"]?.(
