@@ -146,7 +146,7 @@ describe("a stack of the components", async () => {
 
   test("changes nothing when it is applied again, and restarts nothing for another retention", async () => {
     const before = await podsOf("orders");
-    const generation = async (): Promise<unknown> => (await lab.kubectl.find<KubernetesObject>(CLUSTERS, "orders"))?.metadata["generation"];
+    const generation = async (): Promise<unknown> => (await lab.kubectl.find(CLUSTERS, "orders"))?.metadata["generation"];
     const was = await generation();
     const again = (await renderedObjects(() => void orders())) as KubernetesObject[];
     await lab.kubectl.apply(again);
@@ -181,7 +181,7 @@ describe("a stack of the components", async () => {
     await sql("orders-1", "select pg_sleep(1.1)");
     await sql("orders-1", "delete from goods where id > 100");
     const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
-    await expect.poll(() => segmentsOf(second, "orders"), { timeout: 60_000 }).toContain(last);
+    await expect.poll(() => segmentsOf(second, "orders"), { timeout: 120_000 }).toContain(last);
 
     const restored = (): CnpgRestore =>
       new CnpgRestore("restored", {
