@@ -6,7 +6,10 @@ import { expectFullWithin } from "../plan/expectFull";
 import type { HostPlan, RepositoryPlan } from "../plan/plan";
 
 /** What the file says, wherever PostgreSQL runs. */
-type SettingsPlan = Pick<HostPlan, "acknowledge" | "repositories" | "schedules" | "firstBackup">;
+type SettingsPlan = Pick<HostPlan, "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
+  /** True where nobody else takes the first backup: in a cluster. */
+  readonly sidecarTakesFirst?: boolean;
+};
 
 /** The whole text. */
 export function renderSettingsFile(plan: SettingsPlan): string {
@@ -19,6 +22,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
   return {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
+    ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
     repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)])),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The first full backup of a repository, where one is expected (`expectFullWithinS` of `pgbackstop.json`): taken by the sidecar itself, because
+ * The first full backup of a repository, where one is expected (`firstBackup` of `pgbackstop.json`): taken by the sidecar itself, because
  * nobody else does at these times. An archiver that is added to a running cluster restarts its instances, and a Backup that was asked for just then
  * ends with them; CloudNativePG does not repeat it. And a repository that comes later meets schedules that asked for their first backup long ago.
  *
@@ -42,7 +42,9 @@ export class FirstBackups {
         const { lacking, unknown } = await this.#look();
         if (lacking.length === 0 && unknown === 0) return;
         const isMine = lacking.length > 0 && !this.#parts.isBusy() && !(await this.#parts.isStandby());
-        const isDone = !isMine || (await this.#take(lacking, ctx, signal));
+        const work = isMine ? this.#take(lacking, ctx, signal) : Promise.resolve(true);
+        this.#running = work.catch(() => {});
+        const isDone = await work;
         pauseMs = isDone ? LOOK_MS : Math.min(pauseMs * 2, LOOK_MS_MAX);
       } catch (error) {
         ctx.log.warn(`the first backup cannot be taken yet: ${toBackupError(error).message}`);
@@ -68,9 +70,7 @@ export class FirstBackups {
     const all = repoKeys.length === this.#parts.repos.length;
     let worst = 0;
     for (const key of all ? [null] : repoKeys) {
-      const run = this.#parts.backup(key, signal);
-      this.#running = run.catch(() => {});
-      worst = Math.max(worst, await run);
+      worst = Math.max(worst, await this.#parts.backup(key, signal));
     }
     if (worst !== 0 && !signal.aborted) ctx.log.warn(`the first backup ended with ${worst}: it is tried again`);
     return worst === 0;

@@ -40,7 +40,7 @@ export const instanceCommand: Command = async (host) => {
     );
   const run = runOwn(host);
   const first = new FirstBackups({
-    repos: repos.filter(({ key }) => config.settings.repos[key]?.expectFullWithinS !== undefined),
+    repos: config.settings.firstBackup === true ? repos : [],
     isStandby,
     isBusy: () => backups.isBusy(),
     backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),

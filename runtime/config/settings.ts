@@ -29,6 +29,8 @@ export interface SettingsFile {
   readonly acknowledge?: "all" | "any" | readonly string[];
   /** Default `pgbackrest`, as stock wants it; empty allows any `archive_command`. */
   readonly archiveCommandWord?: string;
+  /** True where the sidecar of a cluster takes the first full backup of a repository by itself. Default false. */
+  readonly firstBackup?: boolean;
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
@@ -57,9 +59,10 @@ export function renderSettings(settings: SettingsFile): string {
   const { mode, repoKeys } = checked.acknowledge;
   const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`) : mode;
   const word = checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? {} : { archiveCommandWord: checked.archiveCommandWord };
+  const first = checked.firstBackup === true ? { firstBackup: true } : {};
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
-  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 /** Range of a level of compression. @throws nothing; null when the type has no level. */
@@ -81,12 +84,19 @@ class Reader {
   }
 
   settings(value: unknown): Settings {
-    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "repos"]);
+    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "firstBackup", "repos"]);
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
     for (const [name, repo] of Object.entries(named)) repos[this.#repoKey(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
-    return { acknowledge: this.#acknowledge(fields.acknowledge), archiveCommandWord: this.#word(fields.archiveCommandWord), repos };
+    const { firstBackup } = fields;
+    if (firstBackup !== undefined && typeof firstBackup !== "boolean") throw this.#wrong("firstBackup", firstBackup, "true or false");
+    return {
+      acknowledge: this.#acknowledge(fields.acknowledge),
+      archiveCommandWord: this.#word(fields.archiveCommandWord),
+      ...(firstBackup === true ? { firstBackup } : {}),
+      repos,
+    };
   }
 
   #acknowledge(value: unknown): Settings["acknowledge"] {

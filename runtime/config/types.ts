@@ -146,6 +146,8 @@ export interface Settings {
   readonly acknowledge: AcknowledgePolicy;
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
   readonly archiveCommandWord: string;
+  /** True where the sidecar of a cluster takes the first full backup of a repository by itself. */
+  readonly firstBackup?: true;
   /** Per repository key. */
   readonly repos: Readonly<Record<number, RepoSettings>>;
 }

@@ -54,12 +54,14 @@ export function configMapName(cluster: string): string {
 /** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. */
 export function configObject(context: EngineContext, name: string): RenderedObject {
   const { plan, secrets, shape } = context;
+  const firstBackup = plan.schedules.some((schedule) => scheduleShapeOf(context, schedule.name).immediate);
   const view = {
     stanza: plan.stanza,
     repositories: plan.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
     schedules: plan.schedules,
     acknowledge: plan.acknowledge,
-    firstBackup: plan.schedules.some((schedule) => scheduleShapeOf(context, schedule.name).immediate),
+    firstBackup,
+    sidecarTakesFirst: firstBackup,
     dataDirectory: PGDATA,
     port: DEFAULTS.port,
     socketDirectory: "/controller/run",

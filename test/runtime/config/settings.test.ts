@@ -31,9 +31,13 @@ describe("the settings file", () => {
     ['{"a"', "is not valid JSON at position 4"],
     ["[]", "must be an object, not []"],
     ["null", "must be an object, not null"],
-    ['{"acknowlege":"all"}', 'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "repos"'],
+    [
+      '{"acknowlege":"all"}',
+      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "firstBackup", "repos"',
+    ],
     ['{"version":2}', "field 'version' must be 1, not 2"],
     ['{"acknowledge":"some"}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"'],
+    ['{"firstBackup":"yes"}', "field 'firstBackup' must be true or false, not \"yes\""],
     ['{"archiveCommandWord":7}', "field 'archiveCommandWord' must be a text on one line, not 7"],
     ['{"acknowledge":[]}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not []'],
     ['{"acknowledge":["repo1","repo1"]}', 'field \'acknowledge\' must be each repository once, not ["repo1","repo1"]'],
@@ -68,6 +72,8 @@ describe("the settings file", () => {
   ])("%s fails", (text, message) => expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`));
 
   test("renders the word of archive_command only where it is not stock's", () => {
+    expect(parseSettings(renderSettings({ firstBackup: true }), FILE)).toMatchObject({ firstBackup: true });
+    expect(renderSettings({ firstBackup: false })).not.toContain("firstBackup");
     expect(renderSettings({ archiveCommandWord: "" })).toContain('"archiveCommandWord": ""');
     expect(renderSettings({ archiveCommandWord: "pgbackrest" })).not.toContain("archiveCommandWord");
   });

@@ -168,6 +168,13 @@ test("an attachment has the archiver and where backups run", () => {
   const objects = renderAttachment(context());
   expect(objects.map(({ role }) => role)).toEqual(["config", "attachment", "schedule-full", "schedule-incr"]);
   expect(Object.keys(objectOf(objects, "attachment")["spec"] as object).sort()).toEqual(["backup", "plugins"]);
+  // The restart would end a backup that begins at once: the sidecar takes it, where one is wanted.
+  expect(objectOf(objects, "schedule-full")["spec"]).toMatchObject({ immediate: false });
+  const settingsOf = (rendered: typeof objects): unknown =>
+    JSON.parse((objectOf(rendered, "config")["data"] as Record<string, string>)["pgbackstop.json"] ?? "");
+  expect(settingsOf(objects)).toMatchObject({ firstBackup: true });
+  const later = renderAttachment(context({ schedules: { full: { cron: "0 3 * * *", immediate: false } } }));
+  expect(settingsOf(later)).not.toHaveProperty("firstBackup");
 });
 
 test("single backups reach every repository, whatever the schedules are", () => {
