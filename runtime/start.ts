@@ -24,6 +24,9 @@ const PROGRAM_WORDS = [...MODULE_WORDS, "loadPackage"];
 const KEPT_APART = /\*\u0001\//g;
 const COMPILED_FILE = `${__filename}.compiled`;
 const DIGEST_BYTES = 32;
+/** Open for as long as the program runs: an update puts another file in its place, and what serves loads packages late. */
+const PROGRAM_FD = openSync(__filename, "r");
+const STARTED = fstatSync(PROGRAM_FD);
 /** Group and others. */
 const WRITABLE_BY_OTHERS = 0o022;
 
@@ -42,16 +45,13 @@ function loadPackage(name: string, ...words: unknown[]): void {
   compileFunction(readText(name), MODULE_WORDS, { filename: name })(...words);
 }
 
-/** What lies behind the head under a name. */
+/** What lies behind the head under a name. @throws Error when other bytes were written into the file since it was started */
 function readText(name: string): string {
   const [fromEndBytes, sizeBytes] = TEXTS[name] ?? [0, 0];
+  const { size, mtimeMs } = fstatSync(PROGRAM_FD);
+  if (size !== STARTED.size || mtimeMs !== STARTED.mtimeMs) throw new Error(`${__filename} was changed while it ran: start it again`);
   const bytes = Buffer.allocUnsafe(sizeBytes);
-  const fd = openSync(__filename, "r");
-  try {
-    readSync(fd, bytes, 0, sizeBytes, fstatSync(fd).size - fromEndBytes);
-  } finally {
-    closeSync(fd);
-  }
+  readSync(PROGRAM_FD, bytes, 0, sizeBytes, size - fromEndBytes);
   return bytes.toString("latin1").replace(KEPT_APART, "*/");
 }
 

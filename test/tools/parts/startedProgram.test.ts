@@ -39,6 +39,33 @@ function run(options: { readonly uid?: number; readonly node?: string } = {}): s
   });
 }
 
+/** A program that does something to its own file before it needs its package. */
+async function makeLateProgram(act: string): Promise<void> {
+  const program = `const fs=require("node:fs");${act};const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log(other.name)`;
+  writeFileSync(
+    file,
+    await startedProgram(
+      projectFolder(),
+      new Map([
+        ["program", program],
+        ["other", 'exports.name="other";'],
+      ]),
+    ),
+  );
+}
+
+test("a package is loaded from the file that was started, whatever lies in its place by then", async () => {
+  await makeLateProgram('fs.renameSync(__filename,__filename+".old");fs.writeFileSync(__filename,"x".repeat(5000))');
+  expect(run()).toBe("other\n");
+  await makeLateProgram("fs.rmSync(__filename)");
+  expect(run()).toBe("other\n");
+});
+
+test("a file that was written over while it ran is not taken for what it was", async () => {
+  await makeLateProgram('fs.writeFileSync(__filename,"x".repeat(5000))');
+  expect(() => run()).toThrow(/was changed while it ran: start it again/);
+});
+
 const identity = (): string => `${statSync(compiled).ino} ${statSync(compiled).mtimeMs}`;
 
 test("the program runs as the file's own module, with packages that hold ends of comments, and what V8 made of it stays beside it", async () => {
