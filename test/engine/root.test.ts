@@ -112,7 +112,7 @@ test("up makes what the inline program makes, a second one changes nothing, dest
   expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
 
   const before = host.fingerprint();
-  expect(Object.keys(before)).toHaveLength(6);
+  expect(Object.keys(before)).toHaveLength(7);
   const second = await pulumi("up", "--yes", "--skip-preview");
   expect(second).toContain("7 unchanged");
   expect(second).not.toMatch(/created|updated|replaced|deleted/);
