@@ -1,5 +1,5 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
-import type { DirectoriesInput, HostInputs } from "../dynamic/host";
+import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
 import { runtimeArgv } from "../render/commandLine";
@@ -55,28 +55,31 @@ export function lateInputs(plan: HostPlan): LateInputs {
 }
 
 /** Inputs that are plain: everything else but the files. */
-export function plainInputs(
-  plan: HostPlan,
-  runtimeSha256: string,
-): Omit<HostInputs, keyof LateInputs | "files" | "ciphers" | "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> } {
+export interface PlainInputs extends Pick<HostInputs, "connection" | "settings"> {
+  readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> };
+}
+
+export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs {
   const { directories } = plan;
   const paths = hostPaths(directories);
   return {
     connection: { local: {} },
-    stanza: plan.stanza,
-    server: { user: plan.user, mayRestart: plan.allowRestart, restartCommand: plan.restartCommand },
-    directories: {
-      config: directories.config,
-      units: directories.units,
-      make: [
-        { path: directories.config, mode: "0755", owner: "admin" },
-        { path: paths.includeDirectory, mode: "0700", owner: "database" },
-        { path: directories.lib, mode: "0755", owner: "admin" },
-        ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
-      ],
+    desired: {
+      stanza: plan.stanza,
+      server: { user: plan.user, mayRestart: plan.allowRestart, restartCommand: plan.restartCommand },
+      directories: {
+        config: directories.config,
+        units: directories.units,
+        make: [
+          { path: directories.config, mode: "0755", owner: "admin" },
+          { path: paths.includeDirectory, mode: "0700", owner: "database" },
+          { path: directories.lib, mode: "0755", owner: "admin" },
+          ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
+        ],
+      },
+      runtime: { nodePath: plan.nodePath, path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
+      backups: { timers: timerNames(plan), takeFirst: plan.firstBackup },
     },
-    runtime: { nodePath: plan.nodePath, path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
     settings: plan.restoreOnly ? {} : postgresSettings(plan),
-    backups: { timers: timerNames(plan), takeFirst: plan.firstBackup },
   };
 }

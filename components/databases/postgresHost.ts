@@ -116,10 +116,13 @@ export class PostgresHost extends pulumi.ComponentResource {
       {
         ...plain,
         dataDirectory: derive((plan) => lateInputs(plan).dataDirectory),
-        directories: {
-          ...plain.directories,
-          keep: derive((plan) => [...lateInputs(plan).keep]),
-          mounts: derive((plan) => [...lateInputs(plan).mounts]),
+        desired: {
+          ...plain.desired,
+          directories: {
+            ...plain.desired.directories,
+            keep: derive((plan) => [...lateInputs(plan).keep]),
+            mounts: derive((plan) => [...lateInputs(plan).mounts]),
+          },
         },
         files: hostFiles(args, known, derive),
         ciphers: ciphersOf(args, known, derive),

@@ -51,20 +51,25 @@ export interface ServerInput {
   readonly restartCommand: readonly string[];
 }
 
+/** What is neither a file nor a reason to make the host anew. */
+export interface DesiredInput {
+  readonly stanza: string;
+  readonly server: ServerInput;
+  readonly directories: DirectoriesInput;
+  readonly runtime: RuntimeInput;
+  readonly backups: { readonly timers: readonly string[]; readonly takeFirst: boolean };
+}
+
 /** Few properties, and what belongs together in one of them: each costs a preview several promises and the stacks that the SDK takes for them. */
 export interface HostInputs {
   readonly connection: ConnectionInput;
-  readonly stanza: string;
-  readonly server: ServerInput;
   readonly dataDirectory: string;
-  readonly directories: DirectoriesInput;
+  readonly desired: DesiredInput;
   /** Absolute path to what shall be there. */
   readonly files: Readonly<Record<string, FileInput>>;
   /** By the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
-  readonly runtime: RuntimeInput;
   readonly settings: Readonly<Record<string, string>>;
-  readonly backups: { readonly timers: readonly string[]; readonly takeFirst: boolean };
 }
 
 interface KeptIdentity extends HostIdentity {
@@ -125,12 +130,12 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
   return [
     ...[...paths].filter((path) => found[path] !== wanted[path]),
     ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
-    ...(olds.status?.timersEnabled === true ? news.backups.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
+    ...(olds.status?.timersEnabled === true ? news.desired.backups.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...(olds.ready === true ? [] : ["ready"]),
-    ...(news.backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
-    ...(news.backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
+    ...(news.desired.backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
+    ...(news.desired.backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
   ];
 }
 
@@ -162,20 +167,20 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  if (inputs.runtime.sha256 !== runtimeBundleSha256()) {
+  if (inputs.desired.runtime.sha256 !== runtimeBundleSha256()) {
     throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
   }
   const desired = {
     ...identity,
-    nodePath: inputs.runtime.nodePath,
+    nodePath: inputs.desired.runtime.nodePath,
     files: [
       ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
-      { path: inputs.runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
+      { path: inputs.desired.runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
     ],
-    directoriesToMake: inputs.directories.make,
-    directoriesToKeep: inputs.directories.keep,
-    mounts: inputs.directories.mounts,
-    firstBackup: inputs.backups.takeFirst,
+    directoriesToMake: inputs.desired.directories.make,
+    directoriesToKeep: inputs.desired.directories.keep,
+    mounts: inputs.desired.directories.mounts,
+    firstBackup: inputs.desired.backups.takeFirst,
   };
   try {
     const before = olds === null ? null : outcomeOf(olds);
@@ -219,30 +224,33 @@ class InitializationFailed extends Error {
 }
 
 function idOf(inputs: HostInputs): string {
-  return `${Object.keys(inputs.connection).join("")}/${inputs.stanza}`;
+  return `${Object.keys(inputs.connection).join("")}/${inputs.desired.stanza}`;
 }
 
 function identityOf(inputs: HostInputs): KeptIdentity {
   const entries = Object.entries(inputs.files);
   return {
     connection: inputs.connection,
-    stanza: inputs.stanza,
-    user: inputs.server.user,
+    stanza: inputs.desired.stanza,
+    user: inputs.desired.server.user,
     dataDirectory: inputs.dataDirectory,
-    directories: { config: inputs.directories.config, units: inputs.directories.units },
-    runtimeArgv: inputs.runtime.argv,
-    timers: inputs.backups.timers,
+    directories: { config: inputs.desired.directories.config, units: inputs.desired.directories.units },
+    runtimeArgv: inputs.desired.runtime.argv,
+    timers: inputs.desired.backups.timers,
     settings: inputs.settings,
-    allowRestart: inputs.server.mayRestart,
-    restartCommand: inputs.server.restartCommand,
-    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [inputs.runtime.path]: "admin" },
+    allowRestart: inputs.desired.server.mayRestart,
+    restartCommand: inputs.desired.server.restartCommand,
+    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [inputs.desired.runtime.path]: "admin" },
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
 }
 
 function wantedFacts(inputs: HostInputs): Record<string, string> {
   const files = Object.entries(inputs.files).map(([path, file]): [string, string] => [path, desiredText(file, sha256Hex(file.text))]);
-  return { ...Object.fromEntries(files), [inputs.runtime.path]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, inputs.runtime.sha256) };
+  return {
+    ...Object.fromEntries(files),
+    [inputs.desired.runtime.path]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, inputs.desired.runtime.sha256),
+  };
 }
 
 function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {

@@ -4,7 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";
-import type { DirectoriesInput, FileInput, HostInputs, HostOutputs, HostStatus } from "./host";
+import type { DesiredInput, DirectoriesInput, FileInput, HostInputs, HostOutputs, HostStatus } from "./host";
 
 /** A file whose text may have to wait for other resources, and may be secret. */
 export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput[K]> };
@@ -13,11 +13,13 @@ export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput
 export interface HostStateArgs extends HostStatePlainArgs {
   readonly files: Readonly<Record<string, FileArgs>>;
   readonly ciphers: Readonly<Record<string, CipherArgs>>;
-  readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
+  readonly desired: Omit<DesiredInput, "directories"> & {
+    readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
+  };
 }
 /** A location and a passphrase that may have to wait for other resources; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
-type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "directories">]: pulumi.Input<HostInputs[K]> };
+type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired">]: pulumi.Input<HostInputs[K]> };
 
 type HostModule = typeof import("./host");
 

@@ -5,18 +5,20 @@ import { desiredText, sha256Hex } from "../../../components/host/files";
 
 const inputs: HostInputs = {
   connection: { local: {} },
-  stanza: "main",
-  server: { user: "postgres", mayRestart: false, restartCommand: [] },
   dataDirectory: "/data",
-  directories: { config: "/etc/x", units: "/etc/systemd/system", make: [], keep: [], mounts: [] },
+  desired: {
+    stanza: "main",
+    server: { user: "postgres", mayRestart: false, restartCommand: [] },
+    directories: { config: "/etc/x", units: "/etc/systemd/system", make: [], keep: [], mounts: [] },
+    runtime: { nodePath: "/usr/bin/node", path: "/lib/runtime.cjs", sha256: "ab", argv: ["/usr/bin/node"] },
+    backups: { timers: ["pgbackstop-main-full.timer"], takeFirst: true },
+  },
   files: {
     "/etc/x/pgbackrest.conf": { mode: "0644", owner: "admin", text: "conf", secret: false },
     "/etc/x/conf.d/repo1.conf": { mode: "0600", owner: "database", text: "marker", secret: true },
   },
   ciphers: {},
-  runtime: { nodePath: "/usr/bin/node", path: "/lib/runtime.cjs", sha256: "ab", argv: ["/usr/bin/node"] },
   settings: { archive_mode: "on" },
-  backups: { timers: ["pgbackstop-main-full.timer"], takeFirst: true },
 };
 
 const EMPTY = '[{"repository":"repo2","newestFull":null,"newestWal":null}]';
@@ -79,19 +81,19 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
     { files: { ...inputs.files, "/etc/x/conf.d/repo1.conf": { mode: "0600", owner: "database", text: "new", secret: true } } },
     ["/etc/x/conf.d/repo1.conf"],
   ],
-  ["another runtime", {}, { runtime: { ...inputs.runtime, sha256: "cd" } }, ["/lib/runtime.cjs"]],
+  ["another runtime", {}, { desired: { ...inputs.desired, runtime: { ...inputs.desired.runtime, sha256: "cd" } } }, ["/lib/runtime.cjs"]],
   ["a file made unreadable", { fileFacts: { ...outputs.fileFacts, "/etc/x/pgbackrest.conf": "missing" } }, {}, ["/etc/x/pgbackrest.conf"]],
   ["a setting changed by hand", { settingFacts: { archive_mode: "off" } }, {}, ["archive_mode"]],
   ["a timer that stopped", { timerFacts: { "pgbackstop-main-full.timer": "enabled inactive" } }, {}, ["pgbackstop-main-full.timer"]],
   ["timers without systemd", { status: { ...outputs.status, timersEnabled: false }, timerFacts: {} }, {}, []],
   ["a restart that is due", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
-  ["a restart that is allowed now", {}, { server: { ...inputs.server, mayRestart: true } }, ["identity"]],
+  ["a restart that is allowed now", {}, { desired: { ...inputs.desired, server: { ...inputs.desired.server, mayRestart: true } } }, ["identity"]],
   ["a repository that lost its full backups", { status: { ...outputs.status, destinations: EMPTY } }, {}, ["destinations"]],
   [
     "a repository without full backups where none are expected",
     { status: { ...outputs.status, destinations: EMPTY, firstBackup: "off" } },
-    { backups: { ...inputs.backups, takeFirst: false } },
+    { desired: { ...inputs.desired, backups: { ...inputs.desired.backups, takeFirst: false } } },
     [],
   ],
   ["a repository that cannot be read", { status: { ...outputs.status, destinations: EMPTY.replace("}", ',"error":"[HostConnectError]"}') } }, {}, []],
