@@ -126,16 +126,17 @@ export async function diff(
 export function differences(olds: Partial<HostOutputs>, news: HostInputs): string[] {
   const found = { ...olds.fileFacts, ...olds.secretFileFacts };
   const wanted = wantedFacts(news);
+  const { backups } = news.desired;
   const paths = new Set([...Object.keys(found), ...Object.keys(wanted)]);
   return [
     ...[...paths].filter((path) => found[path] !== wanted[path]),
     ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
-    ...(olds.status?.timersEnabled === true ? news.desired.backups.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
+    ...(olds.status?.timersEnabled === true ? backups.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...(olds.ready === true ? [] : ["ready"]),
-    ...(news.desired.backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
-    ...(news.desired.backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
+    ...(backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
+    ...(backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
   ];
 }
 
@@ -167,20 +168,21 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  if (inputs.desired.runtime.sha256 !== runtimeBundleSha256()) {
+  const { backups, directories, runtime } = inputs.desired;
+  if (runtime.sha256 !== runtimeBundleSha256()) {
     throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
   }
   const desired = {
     ...identity,
-    nodePath: inputs.desired.runtime.nodePath,
+    nodePath: runtime.nodePath,
     files: [
       ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
-      { path: inputs.desired.runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
+      { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
     ],
-    directoriesToMake: inputs.desired.directories.make,
-    directoriesToKeep: inputs.desired.directories.keep,
-    mounts: inputs.desired.directories.mounts,
-    firstBackup: inputs.desired.backups.takeFirst,
+    directoriesToMake: directories.make,
+    directoriesToKeep: directories.keep,
+    mounts: directories.mounts,
+    firstBackup: backups.takeFirst,
   };
   try {
     const before = olds === null ? null : outcomeOf(olds);
@@ -229,27 +231,28 @@ function idOf(inputs: HostInputs): string {
 
 function identityOf(inputs: HostInputs): KeptIdentity {
   const entries = Object.entries(inputs.files);
+  const { backups, directories, runtime, server, stanza } = inputs.desired;
   return {
     connection: inputs.connection,
-    stanza: inputs.desired.stanza,
-    user: inputs.desired.server.user,
+    stanza,
+    user: server.user,
     dataDirectory: inputs.dataDirectory,
-    directories: { config: inputs.desired.directories.config, units: inputs.desired.directories.units },
-    runtimeArgv: inputs.desired.runtime.argv,
-    timers: inputs.desired.backups.timers,
+    directories: { config: directories.config, units: directories.units },
+    runtimeArgv: runtime.argv,
+    timers: backups.timers,
     settings: inputs.settings,
-    allowRestart: inputs.desired.server.mayRestart,
-    restartCommand: inputs.desired.server.restartCommand,
-    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [inputs.desired.runtime.path]: "admin" },
+    allowRestart: server.mayRestart,
+    restartCommand: server.restartCommand,
+    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [runtime.path]: "admin" },
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
 }
 
-function wantedFacts(inputs: HostInputs): Record<string, string> {
-  const files = Object.entries(inputs.files).map(([path, file]): [string, string] => [path, desiredText(file, sha256Hex(file.text))]);
+function wantedFacts({ files: wanted, desired: { runtime } }: HostInputs): Record<string, string> {
+  const files = Object.entries(wanted).map(([path, file]): [string, string] => [path, desiredText(file, sha256Hex(file.text))]);
   return {
     ...Object.fromEntries(files),
-    [inputs.desired.runtime.path]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, inputs.desired.runtime.sha256),
+    [runtime.path]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, runtime.sha256),
   };
 }
 

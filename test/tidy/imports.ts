@@ -32,9 +32,8 @@ interface Room {
 }
 
 const OUTSIDE_WORLD = ["node:fs", "node:fs/promises", "node:net", "node:tls", "node:http", "node:https", "node:child_process", "node:worker_threads"];
-/** What a process that serves one cluster's WAL is made of: the agent, and the plugin of CloudNativePG. */
-const SERVING_ROOMS = [
-  "runtime/archiver",
+/** What everything that a user starts is made of. */
+const COMMAND_ROOMS = [
   "runtime/base",
   "runtime/config",
   "runtime/operations",
@@ -43,6 +42,8 @@ const SERVING_ROOMS = [
   "runtime/postgres",
   "runtime/local",
 ];
+/** The same of a process that serves one cluster's WAL: the agent, and the plugin of CloudNativePG. */
+const SERVING_ROOMS = ["runtime/archiver", ...COMMAND_ROOMS];
 const PLAN_ROOMS = ["runtime/base", "runtime/format", "runtime/operations"];
 
 /** The table of the house plan. A room that is not named here does not exist: files outside of every room fail. */
@@ -77,16 +78,7 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format"] },
   {
     prefix: "runtime/commands",
-    mayImport: [
-      "runtime/base",
-      "runtime/config",
-      "runtime/operations",
-      "runtime/metrics",
-      "runtime/repository",
-      "runtime/postgres",
-      "runtime/local",
-      "runtime/format/json",
-    ],
+    mayImport: [...COMMAND_ROOMS, "runtime/format/json"],
     mayImportTypes: ["runtime/storage/storage", "runtime/format"],
   },
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
