@@ -4,10 +4,10 @@
  * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once, a bundle by one
  * request), and every backup must find what it refers to; info files and manifests are read in both their copies. Unlike stock, a missing
  * segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named ("pgbackrest-format"
- * 19; stock reports ok with segments missing).
+ * 19; stock reports ok with segments missing). So is one that a backup needs to reach the timeline that a failover began.
  */
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { fail, isError, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { mapParallel } from "../base/parallel";
 import { archiveIdOf } from "../format/archiveInfo";
@@ -15,14 +15,17 @@ import type { BackupInfoEntry } from "../format/backupInfo";
 import { typeOfName } from "../format/compress";
 import type { Manifest } from "../format/manifest";
 import { walPath } from "../format/repoPath";
+import { parseHistory } from "../format/timeline";
 import { nextSegment, parseWalName } from "../format/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
 import { readNamed } from "./namedWal";
+import { readHistory } from "./restore/timelines";
 import { findDamagedCopies } from "./verify/copies";
 import { filesOfNobody, findOrphans } from "./verify/orphans";
+import { type NewestTimeline, pathRanges } from "./verify/path";
 import { Tally, type VerifyCounts } from "./verify/tally";
 import { type BackupVerdict, verifyBackups } from "./verify/verifyBackups";
 import type { VerifyFileJob } from "./verifyFile";
@@ -78,7 +81,9 @@ export async function verify(
     // One set by an offline backup, or of another history id, has no WAL here to look at.
     if (options.set !== undefined && needed.length === 0) continue;
     const wal: StoredWal[] = [];
+    let newest = "";
     for await (const stored of listWal(repo, archiveIdOf(entry))) {
+      if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
       if (isSegment(stored.name)) wal.push(stored);
       else if (options.set === undefined) {
         const { sha1, problem } = await readNamed(repo, archiveIdOf(entry), stored, archiveInfo.cipherPass ?? null);
@@ -98,6 +103,7 @@ export async function verify(
           archiveId: archiveIdOf(entry),
           pass: archiveInfo.cipherPass ?? null,
           needed,
+          newest: await findNewest(repo, archiveIdOf(entry), newest, archiveInfo.cipherPass ?? null),
           walSegmentSizeBytes,
         },
         problems,
@@ -165,11 +171,23 @@ interface ArchiveInput {
   readonly archiveId: string;
   readonly pass: string | null;
   readonly needed: readonly WalRange[];
+  readonly newest: NewestTimeline | null;
   readonly walSegmentSizeBytes: number;
 }
 
+/** Null without a history, and for one that cannot be read: that is told by whoever reads them all. */
+async function findNewest(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
+  try {
+    const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
+    return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
+  } catch (error) {
+    if (isError(error, "crypto", "format", "checksum", "fileInvalid")) return null;
+    throw error;
+  }
+}
+
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
-  const { repo, pool, wal, names, archiveId, pass, needed, walSegmentSizeBytes } = input;
+  const { repo, pool, wal, names, archiveId, pass, needed, newest, walSegmentSizeBytes } = input;
   const tally = new Tally(problems);
   const duplicates = new Set(wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name));
   await mapParallel(wal, pool.slots * LIMITS.filesPerWorker, async (stored) => {
@@ -190,7 +208,8 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
     );
   });
   const whole = names.filter((name) => !name.endsWith(".partial"));
-  const gaps = findGaps(whole, needed, walSegmentSizeBytes);
+  const onTheWay = newest === null ? [] : pathRanges(needed, whole, newest, walSegmentSizeBytes);
+  const gaps = findGaps(whole, [...needed, ...onTheWay], walSegmentSizeBytes);
   for (const [from, to] of gaps) problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   return { archiveId, counts: tally.counts(), gaps };
 }

@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { findGaps, type WalRange } from "../../../../runtime/operations/verify";
+import { pathRanges } from "../../../../runtime/operations/verify/path";
+import { WAL_SIZE_BYTES, walName } from "../../repository/support";
+
+const lsn = (segments: number): bigint => BigInt(segments * WAL_SIZE_BYTES);
+/** Timeline 3, from 2 at segment 9.25, from 1 in the middle of segment 6. */
+const NEWEST = {
+  timeline: 3,
+  ancestors: [
+    { timeline: 1, lsn: lsn(6.5), reason: "" },
+    { timeline: 2, lsn: lsn(9.25), reason: "" },
+  ],
+};
+const names = (timeline: number, ...nos: number[]): string[] => nos.map((no) => walName(no, timeline));
+const backup = (no: number, timeline = 1): WalRange => [walName(no, timeline), walName(no, timeline)];
+const WHOLE = [...names(1, 3, 4, 5), ...names(2, 6, 7, 8), ...names(3, 9, 10)];
+
+/** What a recovery from these backups to now would miss. */
+function gaps(stored: readonly string[], ...needed: readonly WalRange[]): string[] {
+  const ranges = pathRanges(needed, stored, NEWEST, WAL_SIZE_BYTES);
+  return findGaps(stored, [...needed, ...ranges], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
+}
+
+describe("the way to the newest timeline", () => {
+  it("has no gap where each timeline is whole up to the point where it was left", () => {
+    expect(gaps(WHOLE, backup(3))).toEqual([]);
+    expect(gaps(WHOLE, backup(3), backup(7, 2), backup(10, 3))).toEqual([]);
+  });
+
+  it("has one where a dead primary had not archived its last segments", () => {
+    expect(
+      gaps(
+        WHOLE.filter((name) => ![walName(4), walName(5)].includes(name)),
+        backup(3),
+      ),
+    ).toEqual([`${walName(4)}-${walName(5)}`]);
+    expect(gaps([...names(1, 3, 4, 5), ...names(3, 9, 10)], backup(3))).toEqual([`${walName(6, 2)}-${walName(8, 2)}`]);
+  });
+
+  it("has one where a new timeline does not begin at the point where it should", () => {
+    expect(
+      gaps(
+        WHOLE.filter((name) => name !== walName(6, 2)),
+        backup(3),
+      ),
+    ).toEqual([`${walName(6, 2)}-${walName(6, 2)}`]);
+    expect(
+      gaps(
+        WHOLE.filter((name) => name !== walName(9, 3)),
+        backup(3),
+      ),
+    ).toEqual([`${walName(9, 3)}-${walName(9, 3)}`]);
+  });
+
+  it("is not asked for by what does not lie on it", () => {
+    // Behind the point where its timeline was left, on a timeline that nobody came from, and on the newest one.
+    expect(gaps([...names(1, 8), ...names(3, 9, 10)], backup(8))).toEqual([]);
+    expect(gaps([...names(4, 9, 10)], backup(9, 4))).toEqual([]);
+    expect(gaps([...names(3, 10)], backup(10, 3))).toEqual([]);
+  });
+
+  it("may end where nothing of the newest timeline is stored yet", () => {
+    expect(gaps([...names(1, 3, 4, 5), ...names(2, 6, 7, 8)], backup(3))).toEqual([]);
+  });
+});
