@@ -18,6 +18,7 @@ import type { PackWalJob } from "../operations/walFile";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
 import { healForever } from "./healer";
+import { oweInherited } from "../operations/inheritedWal";
 
 const LOOK_MS = 500;
 /** pg_control is read again when it was read longer ago: an answer to PostgreSQL takes less time than reading it. */
@@ -38,6 +39,7 @@ export class WalService {
   readonly #lock: ArchiveLock;
   readonly #stop = new AbortController();
   readonly #loops: readonly Promise<void>[];
+  readonly #inherited = new Set<string>();
   #checkedAtMs = Number.NEGATIVE_INFINITY;
   #present: { readonly cluster: ClusterIdentity; readonly queue: PushQueue } | null = null;
 
@@ -60,6 +62,7 @@ export class WalService {
   async push(walName: string): Promise<Pushed> {
     const { config } = this.#host;
     const { queue, cluster } = await this.#open();
+    if (walName.endsWith(".history")) await this.#inherit(walName, cluster);
     const answer = await queue.request(walName, config.settings.acknowledge, config.archiveTimeoutMs);
     if (answer.accepted) return { answer, warnings: [] };
     const options = { walDirectory: this.walDirectory, walName, cluster, queueSizeBytesMax: config.archivePushQueueSizeBytesMax };
@@ -78,6 +81,19 @@ export class WalService {
     await this.#present?.queue.close(signal);
     await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
     this.#lock.release();
+  }
+
+  /** A history is archived when a server was promoted; asked for again and again, it is looked at once. */
+  async #inherit(historyName: string, cluster: ClusterIdentity): Promise<void> {
+    if (this.#inherited.has(historyName)) return;
+    try {
+      const { walSegmentSizeBytes } = await this.#host.loadControl();
+      const parts = { repos: this.#host.repositories(), debt: this.#debt, cluster, walDirectory: this.walDirectory, walSegmentSizeBytes };
+      await oweInherited(historyName, parts, this.#ctx);
+      this.#inherited.add(historyName);
+    } catch (error) {
+      this.#ctx.log.warn(`what ${historyName} inherits cannot be compared with the archive: ${toBackupError(error).message}`);
+    }
   }
 
   /** The queue of the cluster as it is now. */
