@@ -39,6 +39,10 @@ export interface Lab {
    * @returns the address that pods see
    */
   expose(name: string, port: number, namespace?: string): Promise<string>;
+  /** Sends a signal to the first process of a container in a pod of `default`, from outside: SIGSTOP and SIGKILL reach it. */
+  signal(pod: string, container: string, name: NodeJS.Signals): Promise<void>;
+  /** A pod of `default` as when its node loses power: SIGKILL for all its processes at once. Then its object is deleted by force, as an administrator would. */
+  crash(pod: string): Promise<void>;
   /** Ends every process of it and removes its state. */
   stop(): Promise<void>;
 }
@@ -77,6 +81,11 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
         await plane.kubectl.apply(serviceOf(name, namespace, port));
         return `${name}.${namespace}.svc`;
       },
+      signal: async (pod, container, name) => void (await askNode(plane.kubectl, `signal/default/${pod}/${container}?name=${name}`)),
+      crash: async (pod) => {
+        await askNode(plane.kubectl, `crash/default/${pod}`);
+        await plane.kubectl.runOk(["delete", "pod", pod, "-n", "default", "--grace-period=0", "--force", "--wait=false"]);
+      },
       stop: async () => {
         forget();
         await stop();
@@ -109,6 +118,11 @@ async function startProcklet(plane: ControlPlane, parts: LabParts, runFolder: st
   writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
   const program = await bundleProgram(join("procklet", "procklet"), runFolder);
   await plane.place.start("procklet", process.execPath, ["--enable-source-maps", program, configFile]);
+}
+
+/** A path that procklet serves beside the kubelet's own, by way of the API server. */
+function askNode(kubectl: Kubectl, path: string): Promise<string> {
+  return kubectl.runOk(["get", "--raw", `/api/v1/nodes/procklet/proxy/${path}`]);
 }
 
 /** This folder, also when this file is part of a bundle. */

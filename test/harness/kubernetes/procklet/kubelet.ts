@@ -1,6 +1,7 @@
 /**
  * The kubelet's port: logs of containers, and exec over WebSocket (v5.channel.k8s.io). An API server from 1.36 on passes exec through
- * unchanged to nodes that declare ExtendWebSocketsToKubelet, so no SPDY is needed.
+ * unchanged to nodes that declare ExtendWebSocketsToKubelet, so no SPDY is needed. Tests reach two more paths by the API server's way to nodes:
+ * `/signal/…/CONTAINER?name=SIGSTOP` for a container's first process, and `/crash/…/POD`, as when the node of the pod loses power.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -9,7 +10,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { CONFIG, KUBELET_PORT } from "./config";
 import { execIn } from "./container";
-import { findPod } from "./pod";
+import { findPod, type Pod, signal } from "./pod";
 import { log, logError } from "./util";
 import { acceptOf, frame, frameReader, OPCODE } from "./webSocket";
 
@@ -17,7 +18,7 @@ const PROTOCOL = "v5.channel.k8s.io";
 const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, close: 255 } as const;
 
 export function serveKubelet(): void {
-  const server = createServer({ key: readFileSync(CONFIG.keyFile), cert: readFileSync(CONFIG.certFile) }, serveLogs);
+  const server = createServer({ key: readFileSync(CONFIG.keyFile), cert: readFileSync(CONFIG.certFile) }, serveRequest);
   server.on("upgrade", serveExec);
   server.listen(KUBELET_PORT, CONFIG.nodeAddress);
 }
@@ -29,14 +30,39 @@ function parse(request: IncomingMessage): { what: string; namespace: string; pod
   return { what, namespace, pod, container, query: url.searchParams };
 }
 
-function serveLogs(request: IncomingMessage, response: ServerResponse): void {
-  const { what, namespace, pod, container, query } = parse(request);
-  if (what !== "containerLogs") {
+function serveRequest(request: IncomingMessage, response: ServerResponse): void {
+  const { what, namespace, pod: name, container, query } = parse(request);
+  const pod = findPod(namespace, name);
+  const isDone =
+    (what === "signal" && pod !== undefined && signalOne(pod, container, query.get("name") as NodeJS.Signals)) ||
+    (what === "crash" && pod !== undefined && crash(pod));
+  if (what === "containerLogs") serveLogs(request, response);
+  else if (isDone) response.end("done\n");
+  else {
     log("kubelet", request.method, request.url, "is not served");
     response.statusCode = 404;
     response.end("not served by procklet\n");
-    return;
   }
+}
+
+function signalOne(pod: Pod, name: string, word: NodeJS.Signals): boolean {
+  const container = pod.containers.get(name);
+  log(pod.object.metadata.name, name, word);
+  if (container?.running !== true) return false;
+  signal(container, word);
+  return true;
+}
+
+/** Every process at once, and none is started again. The object stays: nobody has noticed yet. */
+function crash(pod: Pod): boolean {
+  log(pod.object.metadata.name, "crash");
+  pod.stopping = true;
+  for (const container of pod.containers.values()) if (container.running) signal(container, "SIGKILL");
+  return true;
+}
+
+function serveLogs(request: IncomingMessage, response: ServerResponse): void {
+  const { namespace, pod, container, query } = parse(request);
   const file = join(CONFIG.logFolder, `${namespace}_${pod}_${container}.log`);
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
   const tail = Number(query.get("tailLines"));

@@ -1,0 +1,185 @@
+/**
+ * Failovers under write load, with the real operator and PostgreSQL: a primary whose node loses power, once with its disk and while no
+ * repository can be reached, once with synchronous replication. A client notes every commit that was acknowledged; a new cluster out of the second
+ * repository alone must have them, but for those that never left the dead primary.
+ */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
+import type { S3Server } from "../../tools/parts/s3Server";
+import { CLUSTERS, type ComponentLab, PASSPHRASE, startComponentLab } from "../harness/kubernetes/componentLab";
+import { labParts } from "../harness/kubernetes/parts";
+import { acknowledged, sessionOf, startWriter, stopWriter } from "../harness/kubernetes/writer";
+
+/** What the policy allows a commit to be missing from the archive: `archive_timeout`, and a push on a busy machine. */
+const ARCHIVE_TIMEOUT_S = 5;
+const PUSH_S = 60;
+
+describe("a failover under write load", async () => {
+  const parts = await labParts("failovers in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let stack: ComponentLab;
+  const folder = mkdtempSync(join(tmpdir(), "pgb-failover-"));
+  /** Ids that were acknowledged and never left a primary that is gone. */
+  let lost: readonly number[] = [];
+  let primary = "orders-1";
+
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "failover");
+  });
+  afterAll(async () => {
+    await stack?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const shape = (synchronous: boolean): void => {
+    const overrides = { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } };
+    // Replication that hangs is not given up before the test has killed what hangs.
+    const parameters = { shared_buffers: "32MB", wal_sender_timeout: "5min", wal_receiver_timeout: "5min" };
+    void new CnpgCluster("orders", { ...stack.common("/orders"), storageGiB: 1, instances: 2, parameters, ...(synchronous ? { overrides } : {}) });
+  };
+  const acks = (): readonly number[] => acknowledged(stack.lab).map(({ id }) => id);
+  const moreAcks = async (count: number): Promise<void> => {
+    const before = acks().length;
+    await expect.poll(() => acks().length, { timeout: 180_000 }).toBeGreaterThanOrEqual(before + count);
+  };
+  const idsOn = async (pod: string): Promise<ReadonlySet<number>> => new Set((await stack.sql(pod, "select id from load")).split("\n").map(Number));
+  const segmentNow = (pod: string): Promise<string> => stack.sql(pod, "select pg_walfile_name(pg_current_wal_insert_lsn())");
+  /** Nothing more reaches the standby, and nobody notices. */
+  const freezeReplication = async (pod: string): Promise<void> => {
+    const pids = (await stack.sql(pod, "select pid from pg_stat_replication where application_name like 'orders-%'")).split("\n");
+    const frozen = await stack.lab.kubectl.exec(pod, "postgres", ["sh", "-c", `kill -STOP ${pids.join(" ")}`]);
+    expect({ pids: pids.length, code: frozen.exitCode }).toEqual({ pids: 1, code: 0 });
+  };
+  /** Another one than `dead`, when it takes commits. */
+  const awaitPromotion = async (dead: string): Promise<string> => {
+    const primaryOf = (object: object): string => (object as { status?: { currentPrimary?: string } }).status?.currentPrimary ?? dead;
+    const promoted = primaryOf(await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => primaryOf(object) !== dead));
+    await expect.poll(() => stack.sql(promoted, "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("f");
+    return promoted;
+  };
+  const verifyBoth = async (): Promise<void> => {
+    for (const key of ["1", "2"]) {
+      const verified = await stack.verb(primary, "verify", `--repo=${key}`);
+      expect(`${verified.stdout}${verified.stderr}`).not.toContain("ERROR");
+      expect(verified.exitCode).toBe(0);
+    }
+  };
+  const note = (text: string): void => void process.stdout.write(`    ${text}\n`);
+
+  test("a commit is in both repositories after archive_timeout and a push", async () => {
+    await stack.declare(() => shape(false));
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
+    expect(await stack.firstBackup("orders")).toBeUndefined();
+    await stack.sql("orders-1", "create table load (id bigint primary key); alter table load owner to app");
+    await startWriter(stack.lab, "orders");
+    await moreAcks(20);
+    const beganAtMs = performance.now();
+    await stack.awaitSegment("orders", await segmentNow("orders-1"));
+    const tookS = (performance.now() - beganAtMs) / 1000;
+    note(`a commit was in both repositories after ${tookS.toFixed(1)} s`);
+    expect(tookS).toBeLessThan(ARCHIVE_TIMEOUT_S + PUSH_S);
+  });
+
+  test("a primary that dies with its disk, while no repository can be reached, takes only what was never replicated", async () => {
+    await stack.first.stop();
+    await stack.second.stop();
+    const waiting = (): Promise<string> => stack.sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
+    await expect.poll(async () => Number(await waiting()), { timeout: 180_000 }).toBeGreaterThanOrEqual(2);
+    await freezeReplication("orders-1");
+    const replicated = acks();
+    await moreAcks(20);
+
+    await stack.lab.crash("orders-1");
+    await stack.lab.kubectl.runOk(["delete", "pvc", "orders-1", "-n", "default", "--wait=false"]);
+    await stack.first.start();
+    await stack.second.start();
+    primary = await awaitPromotion("orders-1");
+    const before = acks().filter((id) => sessionOf(id) === sessionOf(replicated.at(-1) ?? 0));
+    const kept = await idsOn(primary);
+    lost = before.filter((id) => !kept.has(id));
+    note(`${before.length} commits were acknowledged by the dead primary, ${lost.length} of them were never replicated`);
+    // The tail of what the dead one acknowledged, and nothing from before replication hung (but for what was on its way just then).
+    expect(lost.length).toBeGreaterThan(0);
+    expect(lost).toEqual(before.slice(-lost.length));
+    expect(lost.filter((id) => replicated.slice(0, -20).includes(id))).toEqual([]);
+
+    await moreAcks(20);
+    await stack.awaitSegment("orders", await segmentNow(primary));
+  });
+
+  test("what the dead primary had not archived is archived by the one that took its place", async () => {
+    await verifyBoth();
+  });
+
+  test("with synchronous replication nothing that was acknowledged is lost", async () => {
+    await stack.declare(() => shape(true));
+    await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => {
+      const { status } = object as { status?: { readyInstances?: number } };
+      return status?.readyInstances === 2;
+    });
+    const state = (): Promise<string> => stack.sql(primary, "select string_agg(sync_state, ',') from pg_stat_replication").catch(String);
+    await expect.poll(state, { timeout: 180_000 }).toBe("quorum");
+    await moreAcks(20);
+    await freezeReplication(primary);
+    const before = acks();
+    await stack.lab.crash(primary);
+    primary = await awaitPromotion(primary);
+    const kept = await idsOn(primary);
+    const gone = new Set(lost);
+    expect(before.filter((id) => !kept.has(id) && !gone.has(id))).toEqual([]);
+    // Its commits wait for the other one, which comes back from its own disk.
+    await moreAcks(20);
+  });
+
+  test("a new cluster out of repo2 alone has every commit that was in the archive when it began, under load", async () => {
+    const marker = acks();
+    await stack.awaitSegment("orders", await segmentNow(primary));
+    await stack.declare(
+      () =>
+        void new CnpgRestore("restored", {
+          ...stack.common("/restored"),
+          storageGiB: 1,
+          parameters: { shared_buffers: "32MB" },
+          source: { stanza: "orders", repositories: stack.places("/orders"), from: ["repo2"] },
+        }),
+    );
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
+    const restored = await idsOn("restored-1");
+    const live = await idsOn(primary);
+    const gone = new Set(lost);
+    const wanted = marker.filter((id) => !gone.has(id));
+    note(`${wanted.length} commits acknowledged until the restore began, ${restored.size} rows restored, ${acks().length} acknowledged by now`);
+    expect(wanted.filter((id) => !restored.has(id))).toEqual([]);
+    // Nothing that the dead one took with it, and nothing that the living one does not have.
+    expect([...restored].filter((id) => !live.has(id))).toEqual([]);
+    await stopWriter(stack.lab);
+  });
+
+  test("both repositories are whole, for verify and for stock's", async (context) => {
+    await verifyBoth();
+    const stock = await findStockPgbackrest("2.60");
+    if ("missing" in stock) return context.skip(stock.missing);
+    const keys = (key: number, server: S3Server): string[] =>
+      Object.entries({ ...server.repositoryOptions(), path: "/orders" }).map(([name, value]) => `repo${key}-${name}=${value}`);
+    const cipher = ["repo2-cipher-type=aes-256-cbc", `repo2-cipher-pass=${PASSPHRASE}`];
+    const lines = ["[global]", ...keys(1, stack.first), ...keys(2, stack.second), ...cipher, "log-level-file=off", `lock-path=${folder}`];
+    const conf = join(folder, "stock.conf");
+    writeFileSync(conf, `${[...lines, "[orders]", `pg1-path=${folder}`].join("\n")}\n`, { mode: 0o600 });
+    for (const key of ["1", "2"]) {
+      const words = [`--config=${conf}`, "--allow-root", "--stanza=orders", `--repo=${key}`, "verify", "--output=text", "--verbose"];
+      const verified = await stock.pgbackrest.run(words);
+      expect(`${verified.stdout}${verified.stderr}`).toContain("status: ok");
+      const labels = readdirSync(join(stack.first.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
+      expect(verified.stdout.match(/status: valid/g)?.length).toBe(labels.length);
+    }
+  });
+});
