@@ -32,6 +32,7 @@ export {
   type PluginRef,
   type PoolerArgs,
   type RecoveryArgs,
+  type ReplicaArgs,
   type RecoveryTargetArgs,
   type ResourcesArgs,
   type RoleArgs,

@@ -11,7 +11,7 @@ import type { Context } from "./base/context";
 import { BackupError, fail, toBackupError } from "./base/errors";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
 import { systemRandom } from "./base/random";
-import type { Command } from "./commands/host";
+import type { Command, OtherConfiguration } from "./commands/host";
 import { COMMAND_TABLE } from "./commands/table";
 import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
@@ -208,11 +208,27 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
       }
     },
     print,
+    loadOther,
     printBytes: (bytes) =>
       new Promise((resolve, reject) => {
         process.stdout.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
       }),
   };
+}
+
+function loadOther({ moved, secretsPath, words }: OtherConfiguration, log: Log): Config {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PGBACKREST_"));
+  const env = { ...Object.fromEntries(inherited), PGBACKSTOP_SECRETS: secretsPath };
+  const readMoved = (path: string): string | null =>
+    Object.entries(moved).reduce<string | null>((text, [from, to]) => text?.replaceAll(`${from}/`, `${to}/`) ?? null, readTextFile(path));
+  const { config, warnings } = loadConfig({
+    argv: words,
+    env: withSecretFiles(env, { readFile: readTextFile, listDirectory }),
+    readFile: readMoved,
+    listDirectory,
+  });
+  for (const warning of warnings) log.warn(warning);
+  return config;
 }
 
 /** In a container the user often has no name. */

@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import type { Context } from "./base/context";
+import type { Log } from "./base/log";
 import { assert, ERRORS, fail } from "./base/errors";
-import type { CommandHost } from "./commands/host";
+import type { CommandHost, OtherConfiguration } from "./commands/host";
 import { type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
@@ -41,6 +42,8 @@ export interface ProcessFacts {
   terminate(pid: number): boolean;
   print(text: string): void;
   printBytes(bytes: Uint8Array): Promise<void>;
+  /** Reads it; warnings go to the log. */
+  loadOther(configuration: OtherConfiguration, log: Log): Config;
 }
 
 const INFO_TIMEOUT_MS = 5000;
@@ -75,6 +78,7 @@ export class ProcessHost implements CommandHost {
   readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
   #pool: JobPool | undefined;
+  readonly #others: ProcessHost[] = [];
   readonly #sessions = new Map<number, Session>();
 
   constructor(config: Config, ctx: Context, facts: ProcessFacts) {
@@ -125,6 +129,12 @@ export class ProcessHost implements CommandHost {
         resolve(code ?? ERRORS.term);
       });
     });
+  }
+
+  other(configuration: OtherConfiguration): CommandHost {
+    const host = new ProcessHost(this.#facts.loadOther(configuration, this.ctx.log), this.ctx, this.#facts);
+    this.#others.push(host);
+    return host;
   }
 
   get ownCommand(): readonly string[] {
@@ -247,6 +257,7 @@ export class ProcessHost implements CommandHost {
 
   async close(): Promise<void> {
     this.#closing.abort(fail("term", "the command has ended"));
+    for (const other of this.#others) await other.close();
     for (const session of this.#sessions.values()) await session.close();
     await this.#pool?.close();
     await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));

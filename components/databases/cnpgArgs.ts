@@ -313,6 +313,19 @@ export interface BootstrapArgs {
   recovery?: RecoveryArgs;
 }
 
+/**
+ * A replica cluster: it follows the archive that `bootstrap.recovery` names, from any of its repositories, without a connection to the other
+ * cluster, and archives what it gets into repositories of its own.
+ */
+export interface ReplicaArgs {
+  /** False promotes it, for good: it begins a timeline of its own. No pod is made anew for it. @default true */
+  enabled?: boolean;
+  /** How far it stays behind. @example "4h" */
+  minApplyDelay?: string;
+  /** What a demoted primary left (`status.demotionToken`): it is promoted when it has all of that. */
+  promotionToken?: pulumi.Input<string>;
+}
+
 /** PgBouncer before the cluster. */
 export interface PoolerArgs {
   /** `rw`, `ro` or `r`. @default "rw" */
@@ -360,6 +373,8 @@ export interface CnpgClusterArgs extends ClusterBackupArgs {
   roles?: { [name: string]: RoleArgs };
   /** Left out: an empty cluster with database and owner `app`. */
   bootstrap?: BootstrapArgs;
+  /** Makes it a replica cluster of what it begins with. */
+  replica?: ReplicaArgs;
   poolers?: { [name: string]: PoolerArgs };
   monitoring?: MonitoringArgs;
   resources?: ResourcesArgs;

@@ -104,6 +104,13 @@ export interface SnapshotSourceSettings {
   readonly tablespaces?: Readonly<Record<string, string>> | undefined;
 }
 
+/** Beside `bootstrap.recovery`, whose source it follows. */
+export interface ReplicaSettings {
+  readonly enabled?: boolean | undefined;
+  readonly minApplyDelay?: string | undefined;
+  readonly promotionToken?: string | undefined;
+}
+
 /** At most one. */
 export interface BootstrapSettings {
   readonly initdb?: InitdbSettings | undefined;
@@ -180,6 +187,7 @@ export interface ClusterShapeSettings {
   readonly extensions?: Readonly<Record<string, ExtensionSettings>> | undefined;
   readonly roles?: Readonly<Record<string, RoleSettings>> | undefined;
   readonly bootstrap?: BootstrapSettings | undefined;
+  readonly replica?: ReplicaSettings | undefined;
   readonly poolers?: Readonly<Record<string, PoolerSettings>> | undefined;
   readonly monitoring?: MonitoringSettings | undefined;
   readonly resources?: ResourcesSettings | undefined;

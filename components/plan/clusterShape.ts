@@ -9,6 +9,7 @@ import type {
   ExtensionSettings,
   KeyRefSettings,
   PoolerSettings,
+  ReplicaSettings,
   ResourcesSettings,
   RoleSettings,
   SecretKeysSettings,
@@ -46,6 +47,8 @@ export interface ClusterShape {
   readonly extensions: Readonly<Record<string, ExtensionSettings>>;
   readonly roles: Readonly<Record<string, RoleSettings>>;
   readonly bootstrap: BootstrapSettings;
+  /** Follows what it was restored from; `enabled` false has promoted it. */
+  readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
   readonly poolers: readonly PoolerShape[];
   readonly podMonitor: boolean;
   readonly customQueries: readonly KeyRefSettings[];
@@ -76,6 +79,7 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     extensions: settings.extensions ?? {},
     roles: settings.roles ?? {},
     bootstrap: settings.bootstrap ?? {},
+    replica: settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
     poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
     podMonitor: monitoring.podMonitor ?? false,
     customQueries: monitoring.customQueries ?? [],

@@ -97,6 +97,7 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     postgresql: postgresqlSpec(context),
     managed: Object.keys(shape.roles).length === 0 ? undefined : { roles: sortedEntries(shape.roles).map(([name, role]) => roleSpec(name, role)) },
     bootstrap: bootstrapSpec(shape, source),
+    replica: replicaSpec(shape),
     externalClusters: externalClusters(shape, source),
     plugins: filled(parts.plugins),
     backup: parts.backup,
@@ -188,6 +189,10 @@ function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null)
             exclusive: target.exclusive,
           }),
   });
+}
+
+function replicaSpec({ replica }: ClusterShape): object | undefined {
+  return replica === undefined ? undefined : given({ ...replica, source: SOURCE_NAME });
 }
 
 function snapshotSource({ storage, tablespaces, walStorage }: SnapshotSourceSettings): object {

@@ -48,7 +48,28 @@ export function findOwnParameters(cluster: JsonObject): Parameters | null {
 /** Those of the external cluster that this one is recovered from, or follows; null when it is none of this plugin's. */
 export function findSourceParameters(cluster: JsonObject): Parameters | null {
   const source = textAt(cluster, "spec", "bootstrap", "recovery", "source") ?? textAt(cluster, "spec", "replica", "source");
-  const external = listAt(cluster, "spec", "externalClusters").find((entry) => source !== undefined && textAt(entry, "name") === source);
+  return externalParameters(cluster, source);
+}
+
+/**
+ * Those of the external cluster that this one follows, or would follow again: they stay when it is promoted, so that no pod is made anew just
+ * then. Null when it follows none, or none of this plugin's.
+ */
+export function findReplicaParameters(cluster: JsonObject): Parameters | null {
+  return externalParameters(cluster, textAt(cluster, "spec", "replica", "source"));
+}
+
+/** True for a replica cluster: its primary is a standby of another cluster. As CloudNativePG 1.30 decides it (`Cluster.IsReplica`). */
+export function isReplica(cluster: JsonObject): boolean {
+  const replica = at(cluster, "spec", "replica");
+  if (!isObject(replica)) return false;
+  const enabled = at(replica, "enabled");
+  if (typeof enabled === "boolean") return enabled;
+  return (textAt(replica, "self") ?? textAt(cluster, "metadata", "name")) !== textAt(replica, "primary");
+}
+
+function externalParameters(cluster: JsonObject, name: string | undefined): Parameters | null {
+  const external = listAt(cluster, "spec", "externalClusters").find((entry) => name !== undefined && textAt(entry, "name") === name);
   const plugin = at(external, "plugin");
   return textAt(plugin, "name") === PLUGIN_NAME ? parametersOf(plugin) : null;
 }

@@ -10,10 +10,12 @@ import { parseObject } from "./cluster";
 import { isCheckWanted, requireOwnTimeline } from "./emptyArchive";
 import { FirstBackups } from "./firstBackup";
 import { identityService } from "./identity";
-import type { WalArchiveRequest } from "./messages";
+import type { WalArchiveRequest, WalRestoreRequest } from "./messages";
 import { MetricSource } from "./metrics";
+import { followsSource, openSource } from "./replicaSource";
 import { runOwn, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
+import { expireForever } from "./timedExpire";
 import { walService } from "./wal";
 
 export const instanceCommand: Command = async (host) => {
@@ -22,6 +24,10 @@ export const instanceCommand: Command = async (host) => {
   const repos = host.repositories();
   const wal = new WalService(host, own);
   const gets = new GetService(host, own);
+  const { instance: instanceId, sourceStanza } = config.plugin;
+  const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
+  const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
+    sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
   const stanzas = new StanzaKeeper(repos, () => host.loadControl(), own);
   const metrics = new MetricSource({ repos, lanes: () => wal.status() });
   const ending = new AbortController();
@@ -46,22 +52,23 @@ export const instanceCommand: Command = async (host) => {
     backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),
   });
   const settled = (): Promise<void> => first.settled();
-  const backups = backupService(
-    { repos, instanceId: config.plugin.instance, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby, settled },
-    ctx,
-  );
+  const backups = backupService({ repos, instanceId, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby, settled }, ctx);
   const beginning = first.takeThem(own, ending.signal);
+  const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
+  const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);
+  const expiring = isKept ? expireForever({ isStandby, isBusy: () => backups.isBusy(), expire }, own, ending.signal) : null;
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
-      walService({ dataDirectory: host.dataDirectory, push, gets }, own),
+      walService({ dataDirectory: host.dataDirectory, push, isJob: false, gets: getsOf }, own),
       backups,
       metrics.service(),
     ],
     isBusy: () => backups.isBusy(),
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar ends"));
-      await Promise.all([wal.close(signal), Promise.race([gets.close(), untilAborted(signal)]), refreshing, beginning]);
+      const closing = [gets.close(), sourceGets?.close()].map((each) => Promise.race([each, untilAborted(signal)]));
+      await Promise.all([wal.close(signal), ...closing, refreshing, beginning, expiring]);
     },
   });
 };

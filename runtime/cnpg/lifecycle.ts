@@ -1,7 +1,7 @@
 /** The operator's hook: puts the sidecar into pods of instances and into jobs that recover, and leaves every other object as it is. */
 import type { Context } from "../base/context";
 import { lifecycleCapabilities, patchAnswer } from "./answers";
-import { findOwnParameters, findSourceParameters, isObject, at, type JsonObject, parseObject, textAt } from "./cluster";
+import { at, findOwnParameters, findReplicaParameters, findSourceParameters, isObject, type JsonObject, parseObject, textAt } from "./cluster";
 import type { LifecycleRequest } from "./messages";
 import type { PluginService } from "./server";
 import { sidecarPatch, stableJson, type SidecarWish } from "./sidecarPatch";
@@ -43,11 +43,14 @@ function findWish(
     const role = labelOf(at(object, "spec", "template"), "/jobRole") ?? labelOf(object, "/jobRole");
     const parameters = findSourceParameters(cluster);
     if (role === undefined || !RECOVERY_ROLES.includes(role) || parameters === null) return null;
-    return { mainName: role, wish: { mode: "restore", parameters, image } };
+    return { mainName: role, wish: { mode: "restore", parameters, source: null, image } };
   }
+  if (textAt(object, "kind") !== "Pod" || labelOf(object, "/podRole") !== "instance") return null;
   const parameters = findOwnParameters(cluster);
-  if (textAt(object, "kind") !== "Pod" || parameters === null || labelOf(object, "/podRole") !== "instance") return null;
-  return { mainName: "postgres", wish: { mode: "instance", parameters, image } };
+  const source = findReplicaParameters(cluster);
+  if (parameters !== null) return { mainName: "postgres", wish: { mode: "instance", parameters, source, image } };
+  // It has no archive of its own: it only reads the other one.
+  return source === null ? null : { mainName: "postgres", wish: { mode: "follow", parameters: source, source: null, image } };
 }
 
 /** By the end of the label's name: forks of the operator have another domain. */

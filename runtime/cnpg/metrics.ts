@@ -2,9 +2,9 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { LaneStatus } from "../operations/pushQueue";
-import type { RepoResult } from "../base/parallel";
+import { perRepo, type RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
-import { listBackups, newestFullOf } from "../operations/destinations";
+import { findNewestWal, listBackups, newestFullOf, type StoredWal } from "../operations/destinations";
 import type { Repository } from "../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "./answers";
 import type { MetricDefinition, MetricSample } from "./messages";
@@ -16,6 +16,8 @@ export interface MetricParts {
 }
 
 const REFRESH_MS = 60_000;
+/** Every so many refreshes: a listing costs more than a file, and money in some stores. */
+const WAL_TURNS = 5;
 const LABELS = ["repo"];
 const DEFINITIONS: readonly MetricDefinition[] = [
   { name: "pgbackstop_repository_up", help: "1 when the repository was read within the last minutes", labels: LABELS },
@@ -23,6 +25,11 @@ const DEFINITIONS: readonly MetricDefinition[] = [
   { name: "pgbackstop_wal_owed_files", help: "WAL files that PostgreSQL was told are safe and the repository lacks", labels: LABELS },
   { name: "pgbackstop_backups", help: "backups that can be restored from the repository", labels: LABELS },
   { name: "pgbackstop_first_recoverability_time_seconds", help: "end of the oldest backup: recovery reaches back to it", labels: LABELS },
+  {
+    name: "pgbackstop_last_recoverability_time_seconds",
+    help: "when the newest WAL segment was stored: recovery reaches up to it",
+    labels: LABELS,
+  },
   { name: "pgbackstop_last_backup_time_seconds", help: "end of the newest backup", labels: LABELS },
   { name: "pgbackstop_last_full_backup_time_seconds", help: "end of the newest full backup", labels: LABELS },
 ];
@@ -30,6 +37,7 @@ const DEFINITIONS: readonly MetricDefinition[] = [
 export class MetricSource {
   readonly #parts: MetricParts;
   #backups: readonly RepoResult<readonly BackupInfoEntry[]>[] = [];
+  #wal: readonly RepoResult<StoredWal | null>[] = [];
 
   constructor(parts: MetricParts) {
     this.#parts = parts;
@@ -41,18 +49,21 @@ export class MetricSource {
       methods: {
         GetCapabilities: () => callCapabilities(["METRICS"]),
         Define: () => metricDefinitions(DEFINITIONS),
-        Collect: () => metricSamples(DEFINITIONS, [...this.#laneSamples(), ...this.#backups.flatMap(backupSamples)]),
+        Collect: () =>
+          metricSamples(DEFINITIONS, [...this.#laneSamples(), ...this.#backups.flatMap(backupSamples), ...this.#wal.flatMap(walSamples)]),
       },
     };
   }
 
   /** Runs until `signal` aborts; never throws. */
   async refreshForever(ctx: Context, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      this.#backups = await listBackups(this.#parts.repos).catch((error: unknown) => {
-        ctx.log.debug(`metrics: ${toBackupError(error).message}`);
-        return [];
-      });
+    const unknown = (error: unknown): [] => {
+      ctx.log.debug(`metrics: ${toBackupError(error).message}`);
+      return [];
+    };
+    for (let turn = 0; !signal.aborted; turn++) {
+      this.#backups = await listBackups(this.#parts.repos).catch(unknown);
+      if (turn % WAL_TURNS === 0) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }
@@ -82,4 +93,9 @@ function backupSamples(result: RepoResult<readonly BackupInfoEntry[]>): MetricSa
         ]),
     ...(newestFull === null ? [] : [{ name: "pgbackstop_last_full_backup_time_seconds", value: newestFull.stoppedAtS, labels }]),
   ];
+}
+
+function walSamples(result: RepoResult<StoredWal | null>): MetricSample[] {
+  if (!result.ok || result.value === null) return [];
+  return [{ name: "pgbackstop_last_recoverability_time_seconds", value: result.value.storedAtS, labels: [`repo${result.repoKey}`] }];
 }

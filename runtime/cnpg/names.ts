@@ -16,11 +16,20 @@ export const PLACES = {
   include: "/pgbackstop/conf.d",
   secrets: "/pgbackstop/secrets",
   claims: "/pgbackstop/claims",
+  /** Beside an instance of a replica cluster: `config`, `conf.d` and `secrets` of what it follows. */
+  source: "/pgbackstop/source",
   /** On the operator's side: the plugin's certificate with its key, and the one that the operator shows. */
   server: "/pgbackstop/server",
   client: "/pgbackstop/client",
   /** Gone with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
+} as const;
+
+/** The same three of what a replica cluster follows, beside an instance; a recovery job has them where others have their own. */
+export const SOURCE_PLACES = {
+  config: `${PLACES.source}/config`,
+  include: `${PLACES.source}/conf.d`,
+  secrets: `${PLACES.source}/secrets`,
 } as const;
 
 /** What containers of the plugin run: the program is unpacked where nothing else can write, and takes the shell's place. */

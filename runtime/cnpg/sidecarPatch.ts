@@ -7,7 +7,7 @@
  */
 import { fail } from "../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "./cluster";
-import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, START } from "./names";
+import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, SOURCE_PLACES, START } from "./names";
 import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 
 export interface PatchOperation {
@@ -17,9 +17,12 @@ export interface PatchOperation {
 }
 
 export interface SidecarWish {
-  readonly mode: "instance" | "restore";
+  /** `restore` beside a recovery job; `follow` beside an instance that archives nowhere and reads another cluster's archive. */
+  readonly mode: "instance" | "restore" | "follow";
   /** Of the repositories that the mode works with. */
   readonly parameters: Parameters;
+  /** Of the archive that an instance may follow beside its own; null for most clusters. */
+  readonly source: Parameters | null;
   /** Where the cluster names none. */
   readonly image: string | undefined;
 }
@@ -37,11 +40,17 @@ export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: 
   const mainContainer = listAt(pod, "containers")[main];
   if (!isObject(pod) || !isObject(mainContainer)) throw fail("format", `the ${isJob ? "job" : "pod"} has no container '${mainName}'`);
   const name = textAt(cluster, "metadata", "name") ?? "";
-  const parameters = readParameters(wish.parameters, { clusterName: name, image: wish.image });
+  const defaults = { clusterName: name, image: wish.image };
+  const parameters = readParameters(wish.parameters, defaults);
+  const source = wish.source === null ? null : readParameters(wish.source, defaults);
+  const claims = [...new Set([...parameters.claims, ...(source?.claims ?? [])])].sort();
 
-  const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...ownVolumes(parameters)];
+  const files = [...filesOf("pgbackstop", parameters, PLACES), ...(source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PLACES))];
+  const places = [...ownPlaces(parameters.bundle), ...files, ...claims.map(claimPlace)];
+  const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...places.map(({ volume }) => volume)];
   const socketMount = { name: PLUGINS_VOLUME, mountPath: SOCKET_DIRECTORY };
-  const sidecar = sidecarOf(cluster, mainContainer, parameters, wish.mode);
+  const mounts = [socketMount, ...places.map(({ mount }) => mount)];
+  const sidecar = sidecarOf(cluster, mainContainer, mounts, { parameters, source, mode: wish.mode });
   return [
     ...putAll(`${path}/volumes`, at(pod, "volumes"), volumes, "name"),
     ...putAll(`${path}/containers/${main}/volumeMounts`, at(mainContainer, "volumeMounts"), [socketMount], "mountPath"),
@@ -70,43 +79,60 @@ function putAll(path: string, list: Json | undefined, wanted: readonly JsonObjec
   });
 }
 
-function ownVolumes(parameters: PluginParameters): JsonObject[] {
-  const { bundle, configMap, secrets, secretConf, claims } = parameters;
+/** A volume and where the sidecar sees it. */
+interface MountedVolume {
+  readonly volume: JsonObject;
+  readonly mount: JsonObject;
+}
+
+function mounted(name: string, volume: JsonObject, mountPath: string, readOnly = true): MountedVolume {
+  return { volume: { name, ...volume }, mount: { name, mountPath, ...(readOnly ? { readOnly } : {}) } };
+}
+
+function ownPlaces(bundle: string): MountedVolume[] {
   return [
-    { name: "pgbackstop-run", emptyDir: {} },
-    { name: "pgbackstop-bundle", configMap: { name: bundle } },
-    { name: "pgbackstop-config", configMap: { name: configMap } },
-    ...secrets.map(secretVolume),
-    ...(secretConf === undefined ? [] : [{ name: "pgbackstop-conf", secret: { secretName: secretConf } }]),
-    ...claims.map((claim, index) => ({ name: `pgbackstop-claim-${index}`, persistentVolumeClaim: { claimName: claim } })),
+    mounted("pgbackstop-run", { emptyDir: {} }, PLACES.run, false),
+    mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PLACES.bundle),
   ];
+}
+
+interface FilePlaces {
+  readonly config: string;
+  readonly include: string;
+  readonly secrets: string;
+}
+
+/** Configuration and keys of one set of repositories. */
+function filesOf(prefix: string, { configMap, secretConf, secrets }: PluginParameters, places: FilePlaces): MountedVolume[] {
+  return [
+    mounted(`${prefix}-config`, { configMap: { name: configMap } }, places.config),
+    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret), `${places.secrets}/${secret.repo}`)),
+    ...(secretConf === undefined ? [] : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, places.include)]),
+  ];
+}
+
+function claimPlace(claim: string, index: number): MountedVolume {
+  return mounted(`pgbackstop-claim-${index}`, { persistentVolumeClaim: { claimName: claim } }, `${PLACES.claims}/${claim}`, false);
 }
 
 /** Keys of several Secrets become files of one directory. */
 function secretVolume(secret: RepoSecret): JsonObject {
-  const name = `pgbackstop-${secret.repo}`;
-  if (secret.files === undefined) return { name, secret: { secretName: secret.name } };
+  if (secret.files === undefined) return { secret: { secretName: secret.name } };
   const names = [...new Set(secret.files.map((file) => file.name))].sort();
   const sources = names.map((each) => ({
     secret: { name: each, items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })) },
   }));
-  return { name, projected: { sources } };
+  return { projected: { sources } };
 }
 
-function ownMounts({ secrets, secretConf, claims }: PluginParameters): JsonObject[] {
-  return [
-    { name: PLUGINS_VOLUME, mountPath: SOCKET_DIRECTORY },
-    { name: "pgbackstop-run", mountPath: PLACES.run },
-    { name: "pgbackstop-bundle", mountPath: PLACES.bundle, readOnly: true },
-    { name: "pgbackstop-config", mountPath: PLACES.config, readOnly: true },
-    ...secrets.map(({ repo }) => ({ name: `pgbackstop-${repo}`, mountPath: `${PLACES.secrets}/${repo}`, readOnly: true })),
-    ...(secretConf === undefined ? [] : [{ name: "pgbackstop-conf", mountPath: PLACES.include, readOnly: true }]),
-    ...claims.map((claim, index) => ({ name: `pgbackstop-claim-${index}`, mountPath: `${PLACES.claims}/${claim}` })),
-  ];
+interface SidecarParts {
+  readonly parameters: PluginParameters;
+  readonly source: PluginParameters | null;
+  readonly mode: SidecarWish["mode"];
 }
 
-function sidecarOf(cluster: JsonObject, main: JsonObject, parameters: PluginParameters, mode: SidecarWish["mode"]): JsonObject {
-  const own = ownMounts(parameters);
+function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObject[], parts: SidecarParts): JsonObject {
+  const { parameters } = parts;
   const ownPaths = new Set(own.map((mount) => textAt(mount, "mountPath")));
   const mounts = listAt(main, "volumeMounts")
     .filter((mount) => !ownPaths.has(textAt(mount, "mountPath")))
@@ -121,7 +147,7 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, parameters: PluginPara
     ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
     restartPolicy: "Always",
     command: ["/bin/sh", "-c", START, "sh"],
-    args: argumentsOf(main, parameters, mode, mounts),
+    args: argumentsOf(main, mounts, parts),
     env: [...env, { name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }],
     volumeMounts: [...mounts, ...own],
     startupProbe: {
@@ -146,10 +172,11 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, parameters: PluginPara
 }
 
 const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
+const SOURCE_WATCHED = [SOURCE_PLACES.config, SOURCE_PLACES.include, SOURCE_PLACES.secrets];
 const OWN_VARIABLES = ["PGBACKSTOP_SECRETS"];
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
 
-function argumentsOf(main: JsonObject, { stanza }: PluginParameters, mode: SidecarWish["mode"], mounts: readonly Json[]): string[] {
+function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, parameters, source }: SidecarParts): string[] {
   const variable = (name: string): string | undefined =>
     textAt(
       listAt(main, "env").find((entry) => textAt(entry, "name") === name),
@@ -158,13 +185,14 @@ function argumentsOf(main: JsonObject, { stanza }: PluginParameters, mode: Sidec
   // What repositories lack must outlive the pod: on the volume of the WAL itself, where there is one.
   const durable = mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT) ? WAL_MOUNT : "/var/lib/postgresql/data";
   const session =
-    mode === "restore"
-      ? []
-      : ["--pg1-user=postgres", `--pg1-socket-path=${variable("PGHOST") ?? "/controller/run"}`, `--pg1-port=${variable("PGPORT") ?? "5432"}`];
+    mode === "instance"
+      ? ["--pg1-user=postgres", `--pg1-socket-path=${variable("PGHOST") ?? "/controller/run"}`, `--pg1-port=${variable("PGPORT") ?? "5432"}`]
+      : [];
+  const watched = [...WATCHED, ...(source === null ? [] : SOURCE_WATCHED)];
   return [
     `--config=${PLACES.config}/pgbackrest.conf`,
     `--config-include-path=${PLACES.include}`,
-    `--stanza=${stanza}`,
+    `--stanza=${parameters.stanza}`,
     `--pg1-path=${variable("PGDATA") ?? DATA_DIRECTORY}`,
     ...session,
     `--lock-path=${PLACES.run}/lock`,
@@ -172,8 +200,9 @@ function argumentsOf(main: JsonObject, { stanza }: PluginParameters, mode: Sidec
     "--log-level-console=info",
     "--log-level-file=off",
     `--plugin-heartbeat=${HEARTBEAT_FILE}`,
-    ...(mode === "restore" ? [] : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...WATCHED.map((path) => `--plugin-watch=${path}`)]),
-    mode === "restore" ? "cnpg-restore" : "cnpg-instance",
+    ...(source === null ? [] : [`--plugin-source-stanza=${source.stanza}`]),
+    ...(mode === "restore" ? [] : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...watched.map((path) => `--plugin-watch=${path}`)]),
+    mode === "instance" ? "cnpg-instance" : "cnpg-restore",
   ];
 }
 

@@ -18,12 +18,15 @@ import { NotFound, type PluginService } from "./server";
 
 export interface WalParts {
   readonly dataDirectory: string;
-  /** Null beside a recovery job: it archives nothing. */
+  /** Null where nothing is archived. */
   readonly push: {
     readonly wal: Pick<WalService, "push" | "walDirectory">;
     prepare(request: WalArchiveRequest, walName: string): Promise<void>;
   } | null;
-  readonly gets: Pick<GetService, "get">;
+  /** True beside a recovery job; a standby asks again by itself. */
+  readonly isJob: boolean;
+  /** Where the file of a request comes from. */
+  gets(request: WalRestoreRequest): Pick<GetService, "get">;
 }
 
 /** Of a standby's question. The instance manager gives up after more. */
@@ -45,7 +48,7 @@ export function walService(parts: WalParts, ctx: Context): PluginService {
 }
 
 async function archive({ dataDirectory, push }: WalParts, request: WalArchiveRequest, ctx: Context): Promise<object> {
-  if (push === null) throw fail("featureNotSupported", "a recovery job archives no WAL");
+  if (push === null) throw fail("featureNotSupported", "nothing is archived from here");
   const path = pathIn(dataDirectory, request.source_file_name);
   const walName = path.slice(path.lastIndexOf("/") + 1);
   if (dirname(path) !== push.wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${push.wal.walDirectory}'`);
@@ -70,9 +73,9 @@ async function restore(parts: WalParts, request: WalRestoreRequest, signal: Abor
   const destination = pathIn(parts.dataDirectory, request.destination_file_name);
   // Under a name of its own until it is whole and still wanted: the caller may ask for another file at the same place meanwhile.
   const fetched = `${destination}.pgbackstop-${Buffer.from(ctx.random.bytes(4)).toString("hex")}`;
-  const isJob = parts.push === null;
+  const { isJob } = parts;
   const wish = { ahead: request.mode !== "MODE_REWIND", timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS };
-  const get = parts.gets.get(walName, fetched, wish);
+  const get = parts.gets(request).get(walName, fetched, wish);
   try {
     const isFound = await before(get, isJob ? RECOVERY_DOUBT_MS : STANDBY_ANSWER_MS, signal, walName, ctx);
     if (!isFound) throw new NotFound(`${walName} is in no repository`);

@@ -45,6 +45,11 @@ export interface CommandHost {
    * writes to standard error goes to `told` too.
    */
   runSelf(words: readonly string[], signal: AbortSignal, told?: (text: string) => void): Promise<number>;
+  /**
+   * This process with a configuration of other repositories, for who serves two. It has threads of its own, and is closed with this one.
+   * @throws what reading a configuration throws
+   */
+  other(configuration: OtherConfiguration): CommandHost;
   /** Words that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */
@@ -55,6 +60,15 @@ export interface CommandHost {
   print(text: string): void;
   /** The same for bytes; resolves when more may come. */
   printBytes(bytes: Uint8Array): Promise<void>;
+}
+
+export interface OtherConfiguration {
+  /** As on a command line. */
+  readonly words: readonly string[];
+  /** Directory of its secrets, as `PGBACKSTOP_SECRETS` names it; the environment's own words are not for these repositories. */
+  readonly secretsPath: string;
+  /** Directories that its files name, by where they are here. */
+  readonly moved: Readonly<Record<string, string>>;
 }
 
 /** A command runs and tells the exit code. */

@@ -228,6 +228,7 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
       heartbeatFile: values.text("plugin-heartbeat"),
       instance: values.text("plugin-instance") ?? "",
       watchPaths: values.list("plugin-watch"),
+      sourceStanza: values.text("plugin-source-stanza"),
       listen: values.text("plugin-listen") ?? "",
       serverPath: values.text("plugin-server-path") ?? "",
       clientPath: values.text("plugin-client-path") ?? "",

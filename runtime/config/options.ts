@@ -166,8 +166,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
       own: true,
     },
   ),
-  acted("plugin-instance", "string", "command-line", ["cnpg-instance"], "name of the pod, kept with its backups", { own: true }),
-  acted("plugin-watch", "list", "command-line", ["cnpg-instance"], "directories whose change ends the process, to be started again", { own: true }),
+  acted("plugin-instance", "string", "command-line", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", { own: true }),
+  acted("plugin-watch", "list", "command-line", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, to be started again", {
+    own: true,
+  }),
+  acted("plugin-source-stanza", "string", "command-line", ["cnpg-instance"], "name of the cluster that a replica cluster follows", { own: true }),
   acted("plugin-listen", "string", "command-line", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     own: true,
     default: "0.0.0.0:9090",

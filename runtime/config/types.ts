@@ -164,8 +164,10 @@ export interface PluginConfig {
   readonly socket: string;
   /** Written while the plugin answers on its socket; undefined writes none. */
   readonly heartbeatFile: string | undefined;
-  /** Name of the pod. */
+  /** Name of the pod; empty beside a recovery job. */
   readonly instance: string;
+  /** What a replica cluster follows, in the repositories of its source; undefined for others. */
+  readonly sourceStanza: string | undefined;
   /** Directories of the configuration: when their content changes the process ends, to be started again. */
   readonly watchPaths: readonly string[];
   /** `address:port` of the operator's side. */

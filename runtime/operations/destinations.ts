@@ -22,7 +22,12 @@ export interface StoredFull {
 
 export interface Destination {
   readonly newestFull: StoredFull | null;
-  readonly newestWal: { readonly name: string; readonly storedAtS: number } | null;
+  readonly newestWal: StoredWal | null;
+}
+
+export interface StoredWal {
+  readonly name: string;
+  readonly storedAtS: number;
 }
 
 /** Every repository answers for itself. One without the stanza has nothing. */
@@ -91,8 +96,8 @@ async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
   }
 }
 
-/** Of the present archive id: its directories from the last one on, until one holds a segment. */
-async function findNewestWal(repo: Repository): Promise<Destination["newestWal"]> {
+/** Of the present archive id: its directories from the last one on, until one holds a segment. Null where there is none, or no stanza. */
+export async function findNewestWal(repo: Repository): Promise<StoredWal | null> {
   const archiveId = await findArchiveId(repo);
   if (archiveId === null) return null;
   for (const directory of (await segmentDirectories(repo, archiveId)).reverse()) {

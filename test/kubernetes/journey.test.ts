@@ -203,6 +203,37 @@ describe("a stack of the components", async () => {
     expect(status.pluginMetadata?.["type"]).toBe("full");
   });
 
+  test("is followed by a replica cluster through the archive alone, which is backed up and promoted without a new pod", async () => {
+    const follower = (enabled: boolean): CnpgRestore =>
+      new CnpgRestore("follower", {
+        ...common("/follower"),
+        ...volumes,
+        source: { stanza: "orders", repositories: places("/orders"), from: ["repo2"] },
+        replica: { enabled },
+      });
+    await lab.kubectl.apply(await renderedObjects(() => void follower(true)));
+    await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
+    expect(await sql("follower-1", "select pg_is_in_recovery()")).toBe("t");
+    await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(10001, 12000) g");
+    const before = await sql("orders-1", sum);
+    const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
+    await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 120_000 }).toBe(before);
+    // It archives what it follows, into places of its own.
+    await expect.poll(() => segmentsOf(second, "follower"), { timeout: 120_000 }).toContain(last);
+    const status = await firstBackup("follower");
+    expect(status.error).toBeUndefined();
+    expect(status.pluginMetadata?.["type"]).toBe("full");
+
+    const pods = await podsOf("follower");
+    await lab.kubectl.apply(await renderedObjects(() => void follower(false)));
+    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 120_000 }).toBe("f");
+    await sql("follower-1", "insert into goods values (20001, 'after the promotion')");
+    const next = await sql("follower-1", "select pg_walfile_name(pg_switch_wal())");
+    expect(next.slice(0, 8)).not.toBe(last.slice(0, 8));
+    await expect.poll(() => segmentsOf(second, "follower"), { timeout: 120_000 }).toContain(next);
+    expect(await podsOf("follower")).toEqual(pods);
+  });
+
   test("gives a running Cluster of others its archive and a first backup", async () => {
     const cluster = {
       apiVersion: "postgresql.cnpg.io/v1",

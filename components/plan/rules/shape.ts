@@ -2,6 +2,7 @@
 import { PLACES } from "../../../runtime/cnpg/names";
 import type { BootstrapSettings, RecoveryTargetSettings } from "../clusterSettings";
 import type { ResolvedCluster, ResolvedSource } from "../clusterFile";
+import type { ClusterShape } from "../clusterShape";
 import { DEFAULTS } from "../defaults";
 import { findEngine } from "../engines";
 import { type Finding, finding } from "../findings";
@@ -103,7 +104,7 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   if (recovery !== undefined && (initdb !== undefined || bootstrap.import !== undefined)) {
     found.push(finding("PB114", "bootstrap", "a cluster is restored, or made anew, and both are asked for", "leave one of them out"));
   }
-  found.push(...checkImport(bootstrap));
+  found.push(...checkImport(bootstrap), ...checkReplica(shape));
   if (recovery === undefined) return found;
   found.push(...checkTarget(recovery.target ?? {}));
   const names = source?.plan.repositories.map(({ name }) => name) ?? [];
@@ -128,6 +129,18 @@ function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null): Findi
     const fact = `${locationOf(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
     return [finding("PB114", `repositories.${repository.name}`, fact, "choose another path or stanza: backups of the old cluster stay as they are")];
   });
+}
+
+function checkReplica({ bootstrap: { recovery }, replica }: ClusterShape): Finding[] {
+  if (replica === undefined) return [];
+  const wayOut = "name in bootstrap.recovery the stanza and repositories of the cluster that it follows";
+  if (recovery === undefined)
+    return [finding("PB114", "replica", "a replica cluster begins with the archive that it follows, and none is named", wayOut)];
+  if (recovery.repositories === undefined || Object.keys(recovery.repositories).length === 0)
+    return [finding("PB114", "replica", "a snapshot alone cannot be followed", wayOut)];
+  if (!replica.enabled || recovery.target === undefined) return [];
+  const fact = "a replica cluster has no end: a target would promote it there";
+  return [finding("PB114", "bootstrap.recovery.target", fact, "leave target out")];
 }
 
 function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[] {

@@ -48,6 +48,23 @@ const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expec
   ],
   ["from a repository that is none", { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } }, ["PB114 bootstrap.recovery.from"]],
   ["from nowhere", { bootstrap: { recovery: { stanza: "orders", repositories: {} } } }, ["PB114 bootstrap.recovery.repositories"]],
+  ["a replica cluster", { bootstrap: { recovery: RECOVERY }, replica: {} }, []],
+  ["a replica cluster of nothing", { replica: {} }, ["PB114 replica"]],
+  [
+    "a replica cluster of a snapshot",
+    { bootstrap: { recovery: { stanza: "o", repositories: {}, snapshot: { storage: "s" } } }, replica: {} },
+    ["PB114 replica"],
+  ],
+  [
+    "a replica cluster that ends at a moment",
+    { bootstrap: { recovery: { ...RECOVERY, target: { lsn: "0/3" } } }, replica: {} },
+    ["PB114 bootstrap.recovery.target"],
+  ],
+  [
+    "a promoted one that had begun at a moment",
+    { bootstrap: { recovery: { ...RECOVERY, target: { lsn: "0/3" } } }, replica: { enabled: false } },
+    [],
+  ],
   ["a restore to a moment", { bootstrap: { recovery: { ...RECOVERY, from: ["repo2"], target: { time: "2026-11-20T06:40:59+01" } } } }, []],
   [
     "into the archive that it comes from",

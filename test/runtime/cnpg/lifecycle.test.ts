@@ -12,6 +12,7 @@ const RECOVERY = {
     { name: "origin", plugin: { name: "pgbackstop", parameters: { ...PARAMETERS, stanza: "origin" } } },
   ],
 };
+const OWN = [{ name: "pgbackstop", enabled: true, isWALArchiver: true, parameters: PARAMETERS }];
 
 function hook(object: JsonObject, of: JsonObject = cluster(), type = "TYPE_EVALUATE"): string {
   const service = lifecycleService("node@sha256:0123", testContext());
@@ -54,6 +55,23 @@ describe("the lifecycle hook", () => {
   test("leaves a recovery alone whose source is another plugin's", () => {
     const foreign = { ...RECOVERY, externalClusters: [{ name: "origin", plugin: { name: "barman-cloud.cloudnative-pg.io" } }] };
     expect(hook(job("full-recovery"), cluster(foreign), "TYPE_CREATE")).toBe("");
+  });
+
+  test("brings the source of a replica cluster, also after it was promoted, so that no pod is made anew just then", () => {
+    const following = (enabled: boolean): JsonObject =>
+      cluster({ ...(cluster()["spec"] as JsonObject), ...RECOVERY, plugins: OWN, replica: { enabled, source: "origin" } });
+    const patch = hook(pod(), following(true));
+    expect(patch).toContain("--plugin-source-stanza=origin");
+    expect(patch).toContain("--stanza=orders");
+    expect(hook(pod(), following(false))).toBe(patch);
+  });
+
+  test("lets instances of a replica cluster without an archive of its own read, and nothing else", () => {
+    const patch = hook(pod(), cluster({ ...RECOVERY, replica: { enabled: true, source: "origin" } }));
+    expect(patch).toContain("cnpg-restore");
+    expect(patch).toContain("--plugin-instance=orders-1");
+    expect(patch).toContain("--stanza=origin");
+    expect(patch).not.toContain("pg1-user");
   });
 
   test("refuses to let a pod be made without what it was asked for", () => {

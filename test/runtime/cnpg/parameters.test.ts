@@ -17,6 +17,7 @@ test("keys of several Secrets become files of one directory, in whatever order t
     stableJson(
       sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
         mode: "instance",
+        source: null,
         image: undefined,
         parameters: { ...REQUIRED, repo1SecretKeys: order.join(","), repo2Secret: "r2" },
       }),

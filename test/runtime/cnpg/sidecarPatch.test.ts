@@ -4,7 +4,7 @@ import { sidecarPatch, type SidecarWish, stableJson } from "../../../runtime/cnp
 import { seededRandom } from "../../harness/context";
 import { applyPatch, cluster, job, PARAMETERS, pod } from "./support";
 
-const WISH: SidecarWish = { mode: "instance", parameters: PARAMETERS, image: "node@sha256:0123" };
+const WISH: SidecarWish = { mode: "instance", parameters: PARAMETERS, source: null, image: "node@sha256:0123" };
 const patchOf = (object: JsonObject = pod(), wish: SidecarWish = WISH, mainName = "postgres") => sidecarPatch(cluster(), object, mainName, wish);
 const sidecarIn = (object: JsonObject): Json | undefined =>
   listAt(object, "spec", "initContainers").find((container) => textAt(container, "name") === "plugin-pgbackstop");
@@ -130,6 +130,30 @@ describe("the patch of a pod", () => {
     const { initContainers: _, ...spec } = at(pod(), "spec") as JsonObject;
     const [operation] = patchOf({ ...pod(), spec }).filter(({ path }) => path.startsWith("/spec/initContainers"));
     expect(operation).toMatchObject({ op: "add", path: "/spec/initContainers", value: [{ name: "plugin-pgbackstop" }] });
+  });
+
+  test("brings what a replica cluster follows beside what it has, and adds nothing but that", () => {
+    const source = { ...PARAMETERS, configMap: "orders-source", stanza: "origin", claims: "vault,other", secretConf: "more" };
+    const without = sidecarIn(applyPatch(pod(), patchOf()));
+    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, source })));
+    const more = (...path: string[]): Json[] =>
+      listAt(sidecar, ...path).filter((each) => !listAt(without, ...path).some((other) => stableJson(other) === stableJson(each)));
+    expect(more("volumeMounts").map((mount) => textAt(mount, "mountPath"))).toEqual([
+      "/pgbackstop/source/config",
+      "/pgbackstop/source/secrets/repo1",
+      "/pgbackstop/source/secrets/repo2",
+      "/pgbackstop/source/conf.d",
+      "/pgbackstop/claims/other",
+      "/pgbackstop/claims/vault",
+    ]);
+    expect(more("args")).toEqual([
+      "--plugin-source-stanza=origin",
+      "--plugin-watch=/pgbackstop/source/config",
+      "--plugin-watch=/pgbackstop/source/conf.d",
+      "--plugin-watch=/pgbackstop/source/secrets",
+    ]);
+    const names = listAt(sidecar, "volumeMounts").map((mount) => textAt(mount, "mountPath"));
+    expect(new Set(names).size).toBe(names.length);
   });
 
   test("passes resources on as they were written", () => {

@@ -7,7 +7,7 @@ import { type WalParts, walService } from "../../../runtime/cnpg/wal";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 import { temporaryFolder, walName } from "../repository/support";
 
-type Get = WalParts["gets"]["get"];
+type Get = ReturnType<WalParts["gets"]>["get"];
 
 let dataDirectory: string;
 let ctx: TestContext<HeldClock>;
@@ -25,7 +25,7 @@ function restore(
   more: { readonly mode?: string; readonly job?: boolean; readonly path?: string; readonly name?: string; readonly signal?: AbortSignal } = {},
 ) {
   const push = more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
-  const service = walService({ dataDirectory, push, gets: { get } }, ctx);
+  const service = walService({ dataDirectory, push, isJob: more.job === true, gets: () => ({ get }) }, ctx);
   const request = { source_wal_name: more.name ?? walName(1), destination_file_name: more.path ?? "pg_wal/RECOVERYXLOG", mode: more.mode };
   return Promise.resolve(service.methods["Restore"]?.(request as never, more.signal ?? new AbortController().signal));
 }
@@ -105,7 +105,7 @@ describe("a restore", () => {
 
 describe("an archive", () => {
   const archive = (push: WalParts["push"], path: string) => {
-    const service = walService({ dataDirectory, push, gets: { get: never } }, ctx);
+    const service = walService({ dataDirectory, push, isJob: false, gets: never }, ctx);
     return Promise.resolve(service.methods["Archive"]?.({ source_file_name: path } as never, new AbortController().signal));
   };
   const pushing = (answer: object, order: string[] = []): WalParts["push"] => ({

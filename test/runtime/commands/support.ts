@@ -49,6 +49,9 @@ export function host(parts: HostParts): TestHost {
     listenFd: null,
     startBackground: () => void printed.push("background"),
     runSelf: async () => 0,
+    other: () => {
+      throw new Error("no other configuration is asked for here");
+    },
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     repositories: () => repos,

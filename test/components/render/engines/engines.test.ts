@@ -8,6 +8,19 @@ import { BUCKET, R2 } from "../../plans";
 
 const PLAIN = { ...BUCKET, at: { ...BUCKET.at, encrypted: false } };
 
+test("a replica cluster follows what it begins with", () => {
+  const recovery = { stanza: "old", repositories: { repo1: BUCKET } };
+  const specOf = (replica: object | undefined): unknown => {
+    const over = { bootstrap: { recovery }, ...(replica === undefined ? {} : { replica }) };
+    const { source } = resolved(over);
+    if (source === null) throw new Error("no source");
+    return (objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")["spec"] as { replica?: unknown }).replica;
+  };
+  expect(specOf(undefined)).toBeUndefined();
+  expect(specOf({ minApplyDelay: "4h" })).toEqual({ enabled: true, source: "source", minApplyDelay: "4h" });
+  expect(specOf({ enabled: false, promotionToken: "token" })).toEqual({ enabled: false, source: "source", promotionToken: "token" });
+});
+
 test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each an hour apart on the primary", () => {
   const objects = renderCluster(context({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * 0" } } }), null);
   expect(objectOf(objects, "stanza")).toMatchObject({

@@ -1,0 +1,52 @@
+import { expect, test } from "vitest";
+import { MetricSource } from "../../../runtime/cnpg/metrics";
+import type { Repository } from "../../../runtime/repository/repository";
+import { HeldClock, testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { entryOf, makeStanza } from "../../harness/madeRepository";
+import { MemoryStorage } from "../../harness/storages";
+import { repository } from "../repository/support";
+
+interface Sample {
+  readonly fq_name: string;
+  readonly value: number;
+  readonly variable_labels: readonly string[];
+}
+
+const RANGE = ["000000010000000000000003", "000000010000000000000004"] as const;
+
+async function collected(source: MetricSource): Promise<Record<string, number>> {
+  const answer = (await source.service().methods["Collect"]?.({} as never, new AbortController().signal)) as { metrics: Sample[] };
+  return Object.fromEntries(answer.metrics.map(({ fq_name, value, variable_labels }) => [`${fq_name} ${variable_labels.join()}`, value]));
+}
+
+test("tell of each repository by itself how far back and how far forward it can recover", async () => {
+  const ctx = testContext({ clock: new HeldClock() });
+  const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  const repos: Repository[] = storages.map((storage, index) => repository(index + 1, { storage }));
+  const [first, second] = repos;
+  if (first === undefined || second === undefined) throw new Error("no repositories");
+  const backups = ["20261118-064059F", "20261119-064059F"].map((label) => ({ label, wal: RANGE }));
+  await makeStanza(first, { versions: ["18"], backups, wal: { "18-1": RANGE } });
+  await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
+  const [oldest, newest] = backups.map((backup) => entryOf(backup).stoppedAtS);
+
+  const source = new MetricSource({ repos, lanes: () => [{ repoKey: 2, waitingCount: 3, error: null, debtCount: 1 }] });
+  const ending = new AbortController();
+  const refreshing = source.refreshForever(ctx, ending.signal);
+  await ctx.clock.advance(1);
+  const values = await collected(source);
+  expect(values).toMatchObject({
+    "pgbackstop_repository_up repo1": 1,
+    "pgbackstop_backups repo1": 2,
+    "pgbackstop_first_recoverability_time_seconds repo1": oldest,
+    "pgbackstop_last_backup_time_seconds repo1": newest,
+    "pgbackstop_wal_waiting_files repo2": 3,
+    "pgbackstop_wal_owed_files repo2": 1,
+    "pgbackstop_backups repo2": 0,
+  });
+  expect(values["pgbackstop_last_recoverability_time_seconds repo1"]).toBeGreaterThan(0);
+  expect(values["pgbackstop_last_recoverability_time_seconds repo2"]).toBeUndefined();
+  ending.abort();
+  await refreshing;
+});
