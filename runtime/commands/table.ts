@@ -14,6 +14,7 @@ import { manifestCommand } from "./manifest";
 import { pgSettingsCommand } from "./pgSettings";
 import { repoGetCommand, repoLsCommand } from "./repoFiles";
 import { restoreCommand } from "./restore";
+import { statusCommand } from "./status";
 import { stanzaCreateCommand } from "./stanzaCreate";
 import { stanzaDeleteCommand } from "./stanzaDelete";
 import { stanzaUpgradeCommand } from "./stanzaUpgrade";
@@ -42,6 +43,7 @@ export const COMMAND_TABLE: Readonly<
   "stanza-delete": stanzaDeleteCommand,
   "stanza-upgrade": stanzaUpgradeCommand,
   start: startCommand,
+  status: statusCommand,
   stop: stopCommand,
   sync: syncCommand,
   verify: verifyCommand,

@@ -30,6 +30,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "stanza-delete": { doc: "remove everything that a repository holds of a stanza" },
   "stanza-upgrade": { doc: "tell the repositories that the cluster was upgraded" },
   start: { doc: "allow again what stop has forbidden" },
+  status: { doc: "show on one screen where the backups stand and what needs attention" },
   stop: { doc: "forbid what writes, until start" },
   sync: { doc: "copy backups and their WAL from one repository into another" },
   verify: { doc: "verify what is in the repositories" },

@@ -263,7 +263,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     { default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
   acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
-  acted("output", "enum", "command-line", ["doctor", "info", "manifest", "repo-ls", "verify", "version"], "form of the answer", {
+  acted("output", "enum", "command-line", ["doctor", "info", "manifest", "repo-ls", "status", "verify", "version"], "form of the answer", {
     default: "text",
     allowed: ["text", "json"],
     forCommand: { verify: { allowed: ["none", "text", "json"] } },

@@ -34,6 +34,7 @@ export const COMMANDS = [
   "stanza-delete",
   "stanza-upgrade",
   "start",
+  "status",
   "stop",
   "sync",
   "verify",

@@ -121,13 +121,14 @@ async function findArchiveId(repo: Repository): Promise<string | null> {
   }
 }
 
-function timeText(seconds: number): string {
+export function timeText(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
 }
 
 /** In the largest unit that leaves no doubt: `9 days`, `30 hours`. */
-function durationText(seconds: number): string {
+export function durationText(seconds: number): string {
   if (seconds >= 2 * 86_400) return `${Math.floor(seconds / 86_400)} days`;
   if (seconds >= 2 * 3600) return `${Math.floor(seconds / 3600)} hours`;
-  return `${Math.floor(seconds / 60)} minutes`;
+  if (seconds >= 2 * 60) return `${Math.floor(seconds / 60)} minutes`;
+  return `${Math.floor(seconds)} seconds`;
 }

@@ -138,6 +138,11 @@ describe("a stack of the components", async () => {
     expect(info.stderr).toBe("");
     expect(info.stdout).toContain("status: ok");
     expect(info.stdout).toMatch(/repo1: none\n\s+repo2: aes-256-cbc/);
+    const status = await command("status");
+    expect(status.stdout).toMatch(
+      /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/,
+    );
+    expect(status.exitCode).toBe(0);
     expect(await command("verify", "--repo=2")).toMatchObject({ exitCode: 0 });
     const check = await command("check");
     expect(`${check.stdout}${check.stderr}`).not.toContain("ERROR");

@@ -1,0 +1,33 @@
+/** `status`: one screen; exit 0 when no repository needs attention, else 104. What is wrong was printed: an error line would spoil the JSON. */
+import { ERRORS } from "../base/errors";
+import { renderJson } from "../format/json";
+import type { LockState } from "../local/lockState";
+import { progressOf } from "../operations/info";
+import { collectStatus, statusJson, type StatusInput, statusText } from "../operations/status";
+import { waitingWal } from "../postgres/archiveStatus";
+import type { Command } from "./host";
+
+export const statusCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const debt = host.debt();
+  const [pg] = config.pgs;
+  const report = await collectStatus({
+    stanza: config.stanza ?? "",
+    repos: host.repositories(),
+    owed: (repoKey) => debt.list(repoKey),
+    dropped: (repoKey) => debt.listDropped(repoKey),
+    expectFull: (repoKey) => config.settings.repos[repoKey]?.expectFullWithinS,
+    // On a backup host there is none.
+    waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
+    running: [...runningOf("backup", host.lockState("backup")), ...runningOf("restore", host.lockState("restore"))],
+    nowS: Math.floor(ctx.clock.nowMs() / 1000),
+  });
+  host.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
+  return report.repos.some(({ troubles }) => troubles.length > 0) ? ERRORS.command : 0;
+};
+
+function runningOf(what: "backup" | "restore", lock: LockState): StatusInput["running"] {
+  if (!lock.held) return [];
+  const { sizeBytes, sizeCompleteBytes } = progressOf(lock);
+  return [{ what, percent: sizeBytes === 0 ? null : Math.floor((sizeCompleteBytes / sizeBytes) * 100) }];
+}

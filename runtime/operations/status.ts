@@ -1,0 +1,177 @@
+/**
+ * `status`: where a database's backups stand, on one screen: of each repository its newest backups, how far back and how far forward it can
+ * recover, and what is owed to it; what waits in `pg_wal`; what runs now; and what of it needs attention.
+ */
+import { type BackupError, fail } from "../base/errors";
+import { perRepo } from "../base/parallel";
+import type { BackupInfoEntry } from "../format/backupInfo";
+import type { JsonValue } from "../format/json";
+import { loadBackupInfo } from "../repository/infoStore";
+import type { Repository } from "../repository/repository";
+import {
+  durationText,
+  findNewestWal,
+  type FullExpectation,
+  fullError,
+  newestFullOf,
+  type StoredFull,
+  type StoredWal,
+  timeText,
+} from "./destinations";
+
+const BEHIND_S = 300;
+
+export interface StatusInput {
+  readonly stanza: string;
+  readonly repos: readonly Repository[];
+  /** Names of WAL files that the repository owes. */
+  owed(repoKey: number): readonly string[];
+  /** Names of WAL files that no repository holds, by a decision. */
+  dropped(repoKey: number): readonly string[];
+  expectFull(repoKey: number): FullExpectation | undefined;
+  /** Files that are ready in `pg_wal`, with the time when the oldest of them was; null where there is none to look at. */
+  readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** What runs on this host. */
+  readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
+  readonly nowS: number;
+}
+
+export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "running" | "nowS"> {
+  readonly repos: readonly RepoStatus[];
+}
+
+export interface RepoStatus {
+  readonly key: number;
+  /** `s3://bucket/prefix`, `/mnt/nas/backups` */
+  readonly place: string;
+  readonly backupCount: number;
+  readonly newest: (StoredFull & { readonly type: string }) | null;
+  readonly newestFull: StoredFull | null;
+  /** When the oldest backup ended. */
+  readonly recoverableFromS: number | null;
+  readonly newestWal: StoredWal | null;
+  readonly owedCount: number;
+  readonly droppedCount: number;
+  /** What needs attention, the worst first; empty when all is well. */
+  readonly troubles: readonly BackupError[];
+}
+
+/** Every repository answers for itself; one that cannot be read is a trouble of its own. Never throws for a repository. */
+export async function collectStatus(input: StatusInput): Promise<StatusReport> {
+  const results = await perRepo(input.repos, async (repo) => ({
+    backups: (await loadBackupInfo(repo)).backups,
+    newestWal: await findNewestWal(repo),
+  }));
+  const newestWal = results.reduce<StoredWal | null>((newest, result) => {
+    const own = result.ok ? result.value.newestWal : null;
+    return own !== null && (newest === null || own.name > newest.name) ? own : newest;
+  }, null);
+  const repos = results.map((result, index): RepoStatus => {
+    const key = result.repoKey;
+    const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
+    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount };
+    if (!result.ok) {
+      const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
+      return { ...common, ...nothing, troubles: [result.error] };
+    }
+    const { backups } = result.value;
+    const status = { ...common, ...backupsOf(backups), newestWal: result.value.newestWal };
+    return { ...status, troubles: troublesOf(status, input, newestWal) };
+  });
+  const { nowS, running, stanza, waiting } = input;
+  return { stanza, repos, waiting, running, nowS };
+}
+
+function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
+  const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
+  const last = byEnd.at(-1);
+  return {
+    backupCount: backups.length,
+    newest: last === undefined ? null : { label: last.label, type: last.type, stoppedAtS: last.stoppedAtS },
+    newestFull: newestFullOf(backups),
+    recoverableFromS: byEnd[0]?.stoppedAtS ?? null,
+  };
+}
+
+function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newestWal: StoredWal | null): BackupError[] {
+  const { key, newestFull, owedCount, droppedCount } = repo;
+  const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
+  const found: BackupError[] = full === null ? [] : [full];
+  if (droppedCount > 0) {
+    const fact = `${droppedCount} WAL file(s) were dropped: nothing between them and the next backup can be restored`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "take a new backup: pgbackstop backup --type=full" }));
+  }
+  if (owedCount > 0) {
+    const fact = `${owedCount} WAL file(s) were acknowledged and are not here yet`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "they follow by themselves; pgbackstop heal copies them now." }));
+  }
+  if (owedCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
+    const fact = `another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}, here the newest WAL is ${repo.newestWal?.name ?? "none"}`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "the log of the archiver says why." }));
+  }
+  return found;
+}
+
+/** Repositories are never quite together: what one has had for minutes the other one should have too. */
+function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
+  return own === null || (own.name < newest.name && own.storedAtS < newest.storedAtS - BEHIND_S);
+}
+
+/** For a terminal. */
+export function statusText(report: StatusReport): string {
+  const { nowS, repos, running, stanza, waiting } = report;
+  const troubled = repos.filter(({ troubles }) => troubles.length > 0).length;
+  const verb = troubled === 1 ? "needs" : "need";
+  const title = troubled === 0 ? "all is well" : `${troubled} of ${repos.length} repositories ${verb} attention`;
+  const lines = [`${stanza}: ${title}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
+  const age = (atS: number | null): string => (atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`);
+  if (waiting !== null) lines.push(row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""));
+  for (const { percent, what } of running) lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
+  return `${lines.join("\n")}\n`;
+}
+
+function repoLines(repo: RepoStatus, nowS: number): string[] {
+  const ago = (atS: number): string => `${durationText(Math.max(0, nowS - atS))} ago`;
+  const { backupCount, newest, newestFull, newestWal, owedCount, recoverableFromS } = repo;
+  const lines = [`  repo${repo.key}  ${repo.place}`];
+  if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
+  if (newestFull !== null && newestFull.label !== newest?.label) lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
+  if (recoverableFromS !== null) {
+    const end = newestWal === null ? "no WAL behind them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
+    lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
+  }
+  if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
+  for (const { hints, message, name } of repo.troubles)
+    lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
+  return lines;
+}
+
+function row(name: string, text: string, indent = "  "): string {
+  return `${indent}  ${name.padEnd(15)}${text}`;
+}
+
+/** `{"version":1,"stanza","ok","repos":[…],"waiting","running"}`; times are seconds since 1970. */
+export function statusJson({ repos, running, stanza, waiting }: StatusReport): JsonValue {
+  const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
+  return {
+    ok: repos.every(({ troubles }) => troubles.length === 0),
+    repos: repos.map((repo): JsonValue => {
+      return {
+        backups: repo.backupCount,
+        dropped: repo.droppedCount,
+        full: stored(repo.newestFull),
+        key: repo.key,
+        newest: repo.newest === null ? null : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
+        owed: repo.owedCount,
+        place: repo.place,
+        recoverableFrom: repo.recoverableFromS,
+        troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),
+        wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
+      };
+    }),
+    running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
+    stanza,
+    version: 1,
+    waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
+  };
+}

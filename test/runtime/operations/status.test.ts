@@ -1,0 +1,112 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { collectStatus, statusJson, type StatusInput, statusText } from "../../../runtime/operations/status";
+import type { Repository } from "../../../runtime/repository/repository";
+import { FaultyStorage } from "../../harness/faults";
+import { makeStanza } from "../../harness/madeRepository";
+import { MemoryStorage } from "../../harness/storages";
+import { repository } from "../repository/support";
+
+const FULL = {
+  label: "20261118-030000F",
+  stoppedAtS: Date.UTC(2026, 10, 18, 3, 2) / 1000,
+  wal: ["000000010000000000000003", "000000010000000000000004"],
+} as const;
+const INCR = { ...FULL, label: "20261118-030000F_20261119-030000I", prior: FULL.label, stoppedAtS: Date.UTC(2026, 10, 19, 3, 1) / 1000 } as const;
+const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
+
+let storages: FaultyStorage[];
+let repos: Repository[];
+beforeEach(() => {
+  storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  repos = storages.map((storage, index) => repository(index + 1, { storage }));
+});
+
+const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
+  stanza: "demo",
+  repos,
+  owed: () => [],
+  dropped: () => [],
+  expectFull: () => undefined,
+  waiting: { count: 0, oldestAtS: null },
+  running: [],
+  nowS: NOW_S,
+  ...more,
+});
+const textOf = async (more: Partial<StatusInput> = {}): Promise<string> => statusText(await collectStatus(inputOf(more)));
+/** Times of a store are those of the test's run. */
+const masked = (text: string): string => text.replaceAll(/to \d{4}-[^)]*\)/g, "to …");
+
+describe("the screen", () => {
+  test("of two repositories that hold the same", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
+    expect(masked(await textOf())).toBe(
+      [
+        "demo: all is well",
+        "  repo1  memory1",
+        "    newest backup  20261118-030000F_20261119-030000I (incr), 27 hours ago",
+        "    newest full    20261118-030000F, 2 days ago",
+        "    recoverable    from 2026-11-18T03:02:00Z to …, 2 backup(s)",
+        "  repo2  memory2",
+        "    newest backup  20261118-030000F_20261119-030000I (incr), 27 hours ago",
+        "    newest full    20261118-030000F, 2 days ago",
+        "    recoverable    from 2026-11-18T03:02:00Z to …, 2 backup(s)",
+        "  waiting WAL    none",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("says what needs attention where it is, and what runs", async () => {
+    const [first, second] = repos;
+    if (first === undefined || second === undefined) throw new Error("no repositories");
+    await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
+    const more: Partial<StatusInput> = {
+      owed: (repoKey) => (repoKey === 2 ? ["000000010000000000000004"] : []),
+      expectFull: () => 86_400,
+      waiting: { count: 3, oldestAtS: NOW_S - 40 },
+      running: [{ what: "backup", percent: 43 }],
+    };
+    expect(masked(await textOf(more))).toBe(
+      [
+        "demo: 2 of 2 repositories need attention",
+        "  repo1  memory1",
+        "    newest backup  20261118-030000F (full), 2 days ago",
+        "    recoverable    from 2026-11-18T03:02:00Z to …, 1 backup(s)",
+        "    ! [BackupSetInvalidError] the newest full backup '20261118-030000F' is 2 days old, expected is one at least every 24 hours",
+        "      HINT: pgbackstop backup --type=full --repo=1 takes one; pgbackstop sync copies one from another repository.",
+        "      HINT: see the log of the scheduled backups for why they failed.",
+        "  repo2  memory2",
+        "    owed WAL       1 file(s)",
+        "    ! [BackupSetInvalidError] there is no full backup: nothing can be restored from here",
+        "      HINT: pgbackstop backup --type=full --repo=2 takes one; pgbackstop sync copies one from another repository.",
+        "    ! [FileMissingError] 1 WAL file(s) were acknowledged and are not here yet",
+        "      HINT: they follow by themselves; pgbackstop heal copies them now.",
+        "  waiting WAL    3 file(s), the oldest for 40 seconds",
+        "  backup now     43 % done",
+        "",
+      ].join("\n"),
+    );
+    const json = statusJson(await collectStatus(inputOf(more))) as { ok: boolean; repos: { troubles: unknown[] }[] };
+    expect(json.ok).toBe(false);
+    expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
+  });
+
+  test("goes on with the other repository where one cannot be read", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    storages[1]?.breakDown(fail("fileOpen", "the disk is away"));
+    const text = await textOf();
+    expect(text).toContain("demo: 1 of 2 repositories needs attention");
+    expect(text).toMatch(/repo1 {2}memory1\n {4}newest backup/);
+    expect(text).toMatch(/repo2 {2}memory2\n {4}! \[/);
+  });
+
+  test("sees a repository that stays behind the other one, though its backups are there", async () => {
+    const [first, second] = repos;
+    if (first === undefined || second === undefined) throw new Error("no repositories");
+    await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": [...FULL.wal, "000000010000000000000005"] } });
+    await makeStanza(second, { versions: ["18"], backups: [FULL], wal: {} });
+    expect(await textOf()).toContain("another repository has had 000000010000000000000005 since");
+  });
+});
