@@ -15,6 +15,7 @@ export {
   BackupTarget,
   type BootstrapArgs,
   type ClusterBackupArgs,
+  type ClusterLikeArgs,
   type ClusterDrillArgs,
   ClusterEngine,
   type ClusterOverrides,

@@ -351,11 +351,8 @@ export interface ClusterOverrides {
   cluster?: pulumi.Inputs;
 }
 
-export interface CnpgClusterArgs extends ClusterBackupArgs {
-  /** Name of the Cluster. Left out, the name of this component. */
-  clusterName?: string;
-  /** @default 1 */
-  instances?: number;
+/** What a copy of a cluster needs to start at all: the same programs and libraries, and volumes of the same kinds. */
+export interface ClusterLikeArgs {
   /** Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). @default 18 */
   postgresVersion?: number;
   /** Another image, best by digest; its tag begins with the major version. */
@@ -370,6 +367,13 @@ export interface CnpgClusterArgs extends ClusterBackupArgs {
   parameters?: { [name: string]: pulumi.Input<string> };
   sharedPreloadLibraries?: string[];
   extensions?: { [name: string]: ExtensionArgs };
+}
+
+export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
+  /** Name of the Cluster. Left out, the name of this component. */
+  clusterName?: string;
+  /** @default 1 */
+  instances?: number;
   roles?: { [name: string]: RoleArgs };
   /** Left out: an empty cluster with database and owner `app`. */
   bootstrap?: BootstrapArgs;

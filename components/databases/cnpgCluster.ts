@@ -18,7 +18,7 @@ import {
   openRepositories,
   openSettings,
 } from "./clusterParts";
-import type { ClusterAccess, CnpgClusterArgs } from "./cnpgArgs";
+import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
 /**
  * A cluster of CloudNativePG, its configuration of backups, its schedules, poolers and monitor.
@@ -41,6 +41,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly clusterName: pulumi.Output<string>;
   /** For `BackupNow`. Waits for the cluster. */
   public readonly access: ClusterAccess;
+  /** For copies of it (`CnpgRestore`, replica clusters): `{ ...orders.like, source: { ...orders.source, target } }`. Where its backups are. */
+  public readonly source: RecoveryArgs;
+  /** The same: image, extensions, libraries, parameters and volumes, without which its data do not start. */
+  public readonly like: ClusterLikeArgs;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
   /** JSON text of the topology of copies, for comparisons. */
@@ -77,6 +81,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
     this.access = clusterAccess(checked, args.namespace, this.clusterName);
+    this.source = { stanza: known.plan.stanza, repositories: args.repositories, ...(args.engine === undefined ? {} : { engine: args.engine }) };
+    this.like = likeOf(args);
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
@@ -91,6 +97,14 @@ export class CnpgCluster extends pulumi.ComponentResource {
       scheduleNames: this.scheduleNames,
     });
   }
+}
+
+function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {
+  const { extensions, image, imageCatalog, parameters, postgresVersion, sharedPreloadLibraries } = args;
+  const { storageClass, storageGiB, tablespaces, walStorage } = args;
+  const programs = { extensions, image, imageCatalog, parameters, postgresVersion, sharedPreloadLibraries };
+  const given = Object.entries({ ...programs, storageClass, tablespaces, walStorage }).filter(([, value]) => value !== undefined);
+  return { ...(Object.fromEntries(given) as Partial<ClusterLikeArgs>), storageGiB };
 }
 
 /** The arguments without what is secret. */

@@ -12,13 +12,13 @@ export interface CnpgRestoreArgs extends CnpgClusterArgs {
 /**
  * A new cluster from the backups of another one: to the end of its archive or to a moment, from any of its repositories or from a named one.
  *
- * Give it the image, extensions and libraries of the cluster that it comes from. Its own repositories are places of their own: it writes a
- * timeline of its own, and never into the source. Everything else is as with `CnpgCluster`.
+ * It needs the image, extensions and libraries of the cluster that it comes from: `like` of a `CnpgCluster` has them, `source` where its backups are.
+ * Its own repositories are places of their own: it writes a timeline of its own, and never into the source. Everything else is as with `CnpgCluster`.
  *
  * ```ts
  * new CnpgRestore("orders-restored", {
- *   namespace: "orders", plugin: plugin.ref, storageGiB: 50,
- *   source: { stanza: "orders", repositories: { repo1: { at: b2.target }, repo2: { at: r2.target } }, from: ["repo2"], target: { time: "2026-11-20T06:40:59Z" } },
+ *   namespace: "orders", plugin: plugin.ref, ...orders.like,
+ *   source: { ...orders.source, from: ["repo2"], target: { time: "2026-11-20T06:40:59Z" } },
  *   repositories: { repo1: { at: other.target, keepDays: 14 } }, schedules: { full: { cron: "0 3 * * 0" } },
  * });
  * ```

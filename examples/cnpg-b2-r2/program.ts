@@ -47,7 +47,8 @@ export function program(settings: ClusterSettings): ClusterOutputs {
   const keysOf = (item_: string, short: string) => ({
     accessKeyId: item(item_, `${short}-access-key-id`),
     secretAccessKey: item(item_, `${short}-secret-access-key`),
-    passphrase: item(item_, `${short}-passphrase`),
+    // Objects of kind Repository have no field for it.
+    ...(settings.stanzaKind === "Repository" ? {} : { passphrase: item(item_, `${short}-passphrase`) }),
   });
   const keys = new SharedExternalSecret("cnpg-secret", {
     namespace: NAMESPACE,

@@ -188,12 +188,10 @@ describe("a stack of the components", async () => {
     const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
     await expect.poll(() => segmentsOf(second, "orders"), { timeout: 120_000 }).toContain(last);
 
-    const restored = (): CnpgRestore =>
-      new CnpgRestore("restored", {
-        ...common("/restored"),
-        ...volumes,
-        source: { stanza: "orders", repositories: places("/orders"), from: ["repo2"], target: { time } },
-      });
+    const restored = (): CnpgRestore => {
+      const { like, source } = orders();
+      return new CnpgRestore("restored", { ...common("/restored"), ...like, source: { ...source, from: ["repo2"], target: { time } } });
+    };
     await lab.kubectl.apply(await renderedObjects(() => void restored()));
     await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
     expect(await sql("restored-1", sum)).toBe(before);

@@ -182,7 +182,7 @@ function checkTarget(target: RecoveryTargetSettings): Finding[] {
 }
 
 /** What a pod can reach, and what an engine has a field for. */
-function checkPlaces({ plan }: ResolvedCluster): Finding[] {
+function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
   return plan.repositories.flatMap((repository): Finding[] => {
     const path = `repositories.${repository.name}`;
     if (plan.engine !== "runtime" && repository.kind !== "s3") {
@@ -197,6 +197,10 @@ function checkPlaces({ plan }: ResolvedCluster): Finding[] {
     }
     if (repository.kind === "sftp") {
       return [finding("PB044", `${path}.at`, "this version brings no SFTP key into a pod", "use a bucket, or a claim")];
+    }
+    if (plan.engine === "pgbackrest" && shape.stanzaKind === "Repository" && repository.encrypted) {
+      const fact = "objects of kind Repository have no field for a passphrase: backups would be stored in the clear";
+      return [finding("PB045", `${path}.at`, fact, "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out")];
     }
     if (plan.engine === "barman-cloud" && repository.keepFullCount !== undefined) {
       return [finding("PB044", `${path}.keepFullCount`, "the Barman Cloud plugin keeps by days only", "set keepDays")];

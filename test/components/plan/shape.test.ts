@@ -85,6 +85,11 @@ const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expec
   ["a directory of a container", { repositories: { repo1: NAS, repo2: R2 } }, ["PB044 repositories.repo1.at.path"]],
   ["a claim", { repositories: { repo1: LOCAL, repo2: R2 } }, []],
   [
+    "a passphrase for objects of Dalibo's plugin that have no field for it",
+    { engine: "pgbackrest", stanzaKind: "Repository", repositories: { repo1: BUCKET, repo2: R2 }, schedules: { full: { cron: "0 3 * * *" } } },
+    ["PB045 repositories.repo1.at", "PB045 repositories.repo2.at"],
+  ],
+  [
     "Barman by count",
     {
       engine: "barman-cloud",
