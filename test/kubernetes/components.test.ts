@@ -105,7 +105,15 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
     void new CnpgCluster("dalibo", { ...common({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * *" } } }), storageGiB: 5 }),
   "Dalibo's plugin before its version 0.0.1": () =>
     void new CnpgCluster("older", {
-      ...common({ engine: "pgbackrest", stanzaKind: "Repository", schedules: { full: { cron: "0 3 * * *" } } }),
+      ...common({
+        engine: "pgbackrest",
+        stanzaKind: "Repository",
+        repositories: {
+          repo1: { at: bucket("one", { cipher: false }).target, keepDays: 14 },
+          repo2: { at: bucket("two", { cipher: false }).target, keepFullCount: 4 },
+        },
+        schedules: { full: { cron: "0 3 * * *" } },
+      }),
       storageGiB: 5,
     }),
   "Barman's plugin": () =>
