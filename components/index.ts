@@ -38,6 +38,7 @@ export {
   type ResourcesArgs,
   type RoleArgs,
   type SnapshotArgs,
+  SnapshotOwner,
   type SnapshotSourceArgs,
   StanzaKind,
   type TablespaceArgs,

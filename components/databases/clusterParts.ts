@@ -9,6 +9,7 @@ import { logWarnings, throwErrors, withoutSecretValues } from "../internal/valid
 import { checkClusterFile, type ClusterFile, type ResolvedCluster, resolveClusterFile } from "../plan/clusterFile";
 import type { RepositorySecrets } from "../plan/clusterShape";
 import { findingText } from "../plan/findings";
+import { expiresSnapshots } from "../plan/snapshotRetention";
 import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes";
 import { bundleConfigMap } from "../render/kubernetesBundle";
@@ -153,6 +154,14 @@ export function deployRuntime(place: Omit<SecretPlace, "cluster">, owner: string
 /** For engines that need none of it. */
 const NO_NAMES = { configMap: "", image: "" } as const;
 export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
+
+/** The runtime of a cluster, where its instances, its recovery or the removal of its snapshots run it. */
+export function runtimeOf(place: SecretPlace, { plan, shape, source }: ResolvedCluster, follow: boolean): RuntimeInputs {
+  const isInPods = plan.engine === "runtime" || source?.plan.engine === "runtime";
+  if (!isInPods && !expiresSnapshots(plan, shape.snapshots)) return NO_RUNTIME;
+  // Where nothing but a job runs it, a newer one restarts nothing.
+  return deployRuntime(place, place.cluster, follow || !isInPods);
+}
 
 /** What objects are made of beside the plan: what the namespace already has. */
 export interface RenderInputs {

@@ -26,6 +26,10 @@ export type BackupTarget = (typeof BackupTarget)[keyof typeof BackupTarget];
 export const OwnerReference = { None: "none", Self: "self", Cluster: "cluster" } as const;
 export type OwnerReference = (typeof OwnerReference)[keyof typeof OwnerReference];
 
+/** What VolumeSnapshots are removed with, beside their retention. */
+export const SnapshotOwner = { None: "none", Cluster: "cluster", Backup: "backup" } as const;
+export type SnapshotOwner = (typeof SnapshotOwner)[keyof typeof SnapshotOwner];
+
 /** The kind by which Dalibo's plugin knows its configuration. */
 export const StanzaKind = {
   Stanza: "Stanza",
@@ -97,7 +101,10 @@ export interface ResourcesArgs {
   memoryLimit?: string;
 }
 
-/** Snapshots of the cluster's volumes, beside an engine or as the engine. They lie in the storage of the cluster, and nothing removes them. */
+/**
+ * Snapshots of the cluster's volumes, beside an engine or as the engine. They lie in the storage of the cluster. CloudNativePG removes none:
+ * `keepDays` and `keepCount` do, once a day, by a CronJob with an account of its own.
+ */
 export interface SnapshotArgs {
   /** A VolumeSnapshotClass. */
   className?: pulumi.Input<string>;
@@ -110,9 +117,13 @@ export interface SnapshotArgs {
    */
   online?: boolean;
   /** @default "none" */
-  ownerReference?: OwnerReference;
+  ownerReference?: SnapshotOwner;
   /** Five fields, UTC; only beside another engine. */
   cron?: string;
+  /** Days for which every snapshot stays, whole numbers from 1. With neither of these two all stay (PB120). @example 7 */
+  keepDays?: number;
+  /** So many of the newest complete ones stay, whatever their age. @default 1 with `keepDays` @example 3 */
+  keepCount?: number;
   /**
    * Allows cold snapshots (`online: false`) that stop the primary, or the only instance.
    * @default false

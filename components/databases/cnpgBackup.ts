@@ -4,7 +4,7 @@ import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology";
 import { renderAttachment } from "../render/kubernetes";
-import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, deployRuntime, NO_RUNTIME, openSettings } from "./clusterParts";
+import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openSettings, runtimeOf } from "./clusterParts";
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
@@ -62,7 +62,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const { cluster } = known.plan;
     const place = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const secrets = deliverSecrets(place, args.repositories);
-    const runtime = known.plan.engine === "runtime" ? deployRuntime(place, cluster, args.followRuntime ?? false) : NO_RUNTIME;
+    const runtime = runtimeOf(place, known, args.followRuntime ?? false);
     const objects = declareObjects(
       place,
       checked,

@@ -8,23 +8,14 @@ import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes";
 import type { RenderedObject } from "../render/kubernetesObjects";
 import { recoverySource } from "../render/kubernetesSource";
-import {
-  checkedCluster,
-  clusterAccess,
-  declareObjects,
-  deliverSecrets,
-  deployRuntime,
-  NO_RUNTIME,
-  openRepositories,
-  openSettings,
-} from "./clusterParts";
+import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openRepositories, openSettings, runtimeOf } from "./clusterParts";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
 /**
  * A cluster of CloudNativePG, its configuration of backups, its schedules, poolers and monitor.
  *
- * Creates a `Cluster`, for engine "runtime" two ConfigMaps, a Secret for each repository whose keys are given, and a `ScheduledBackup` for each
- * schedule. The Cluster is protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
+ * Creates a `Cluster`, for engine "runtime" two ConfigMaps, a Secret for each repository whose keys are given, a `ScheduledBackup` for each
+ * schedule, and a `CronJob` with its account where snapshots have a retention. The Cluster is protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
  * Passwords that CloudNativePG keeps in Secrets (superuser, application) are in no backup.
  *
  * ```ts
@@ -71,7 +62,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
       { ...place, name: renderedName(name, "source"), cluster: `${cluster}-source` },
       recovery?.repositories ?? {},
     );
-    const runtime = usesRuntime(known) ? deployRuntime(place, cluster, args.followRuntime ?? false) : NO_RUNTIME;
+    const runtime = runtimeOf(place, known, args.followRuntime ?? false);
     const objects = declareObjects(place, checked, { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name }, renderAll, (role, made) => ({
       // A Cluster finds what it names; a schedule begins when the Cluster is there.
       dependsOn: role === "cluster" ? [...made.values()] : role.startsWith("schedule-") || role.startsWith("pooler-") ? clusterOf(made) : [],
@@ -113,10 +104,6 @@ function clusterSettings(args: CnpgClusterArgs): object {
   if (recovery === undefined) return openSettings(args);
   const open = { ...recovery, repositories: openRepositories(recovery.repositories) };
   return { ...openSettings(args), bootstrap: { ...args.bootstrap, recovery: open } };
-}
-
-function usesRuntime({ plan, source }: ResolvedCluster): boolean {
-  return plan.engine === "runtime" || source?.plan.engine === "runtime";
 }
 
 function renderAll({ source }: ResolvedCluster, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {

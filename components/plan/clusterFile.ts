@@ -10,6 +10,7 @@ import { resolveCluster } from "./resolve";
 import { checkCluster } from "./rules";
 import { checkShape } from "./rules/shape";
 import type { ClusterSettings, ScheduleSettings } from "./settings";
+import { snapshotPlanOf } from "./snapshotRetention";
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
@@ -37,12 +38,14 @@ export interface ResolvedSource {
 export function resolveClusterFile(name: string, file: ClusterFile): ResolvedCluster {
   const { clusterName, schedules, snapshots, ...settings } = file;
   const backupTarget = settings.backupTarget ?? targetOf(settings.engine);
-  const plan = resolveCluster(name, {
+  const database = resolveCluster(name, {
     ...settings,
     cluster: clusterName,
     schedules,
     ...(backupTarget === undefined ? {} : { backupTarget }),
   });
+  const volumeSnapshots = snapshotPlanOf(database.engine, snapshots);
+  const plan = volumeSnapshots === null ? database : { ...database, volumeSnapshots };
   const recovery = settings.bootstrap?.recovery;
   return {
     plan,
@@ -54,7 +57,7 @@ export function resolveClusterFile(name: string, file: ClusterFile): ResolvedClu
 
 /** Findings of all severities, in the order of the arguments. @param attached to a Cluster that others made */
 export function checkClusterFile(resolved: ResolvedCluster, attached: boolean): Finding[] {
-  return [...checkCluster(resolved.plan), ...checkShape(resolved, attached)];
+  return checkCluster(resolved.plan, checkShape(resolved, attached));
 }
 
 function resolveSource(plan: ClusterPlan, { engine, from, repositories, stanza }: RecoverySettings): ResolvedSource {

@@ -161,6 +161,8 @@ export interface SnapshotSettings {
   readonly ownerReference?: string | undefined;
   /** Snapshots on a schedule of their own, beside an engine that archives. */
   readonly cron?: string | undefined;
+  readonly keepDays?: number | undefined;
+  readonly keepCount?: number | undefined;
   /** A cold snapshot of the primary, or of a cluster with one instance, stops the database. */
   readonly acceptDowntime?: boolean | undefined;
 }

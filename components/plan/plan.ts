@@ -1,5 +1,6 @@
 /** Complete plans of databases: every default filled in, nothing secret. What rules judge, topologies show and render/ writes. */
 import type { Schedule } from "./schedule";
+import type { SnapshotPlan } from "./snapshotRetention";
 
 /** Where copies lie, and what they are lost together with. */
 export interface PlacePlan {
@@ -168,4 +169,6 @@ export interface ClusterPlan extends DatabasePlan {
   readonly operatorVersion: string | undefined;
   readonly backupTarget: string;
   readonly serviceNames: readonly string[];
+  /** Of its volumes; left out where none are taken. */
+  readonly volumeSnapshots?: SnapshotPlan;
 }

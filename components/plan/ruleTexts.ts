@@ -220,6 +220,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "whoever reads the repository of the files reads the backups",
     "`existingSecret`, by the names of its keys",
   ),
+  PB120: rule(
+    "volume snapshots without a retention, or a retention without snapshots",
+    "CloudNativePG removes none: they fill the storage, or its bill",
+    "`snapshots.keepDays` or `snapshots.keepCount`",
+  ),
 };
 
 /** Null for a code that nobody has described. */

@@ -31,9 +31,9 @@ export function checkHost(plan: HostPlan): Finding[] {
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);
 }
 
-/** The same for a cluster of CloudNativePG. */
-export function checkCluster(plan: ClusterPlan): Finding[] {
-  return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan), ...checkAcknowledgeWeaker(plan)]);
+/** The same for a cluster of CloudNativePG. @param others that were found already and may be silenced like these */
+export function checkCluster(plan: ClusterPlan, others: readonly Finding[] = []): Finding[] {
+  return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan), ...checkAcknowledgeWeaker(plan), ...others]);
 }
 
 /** What every database is asked. */

@@ -9,6 +9,7 @@ import { worstCaseRpo } from "./objectives";
 import type { BucketFacts, DatabasePlan, DrillPlan, RepositoryPlan } from "./plan";
 import type { ClusterPlan, HostPlan } from "./plan";
 import type { Schedule } from "./schedule";
+import type { SnapshotPlan } from "./snapshotRetention";
 import { isUnknown } from "./unknown";
 
 export interface DatabaseNode {
@@ -26,6 +27,8 @@ export interface DatabaseNode {
   readonly instances?: number;
   /** Snapshots beside the backups (`zfs`): fast to go back to, but on the same disks and for no moment in between. */
   readonly snapshots?: readonly string[];
+  /** Clusters: snapshots of their volumes, in the storage of the cluster. Neither `keepDays` nor `keepCount`: all stay. */
+  readonly volumeSnapshots?: Partial<SnapshotPlan>;
 }
 
 export interface RepositoryNode {
@@ -131,7 +134,10 @@ export function locationOf(repository: RepositoryPlan): string {
 
 function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
   const common = { name: plan.name, kind: plan.kind, engine: plan.engine, ...given({ engineVersion: plan.engineVersion }), stanza: plan.stanza };
-  if (plan.kind === "cnpg") return { ...common, namespace: plan.namespace, cluster: plan.cluster, instances: plan.instances };
+  if (plan.kind === "cnpg") {
+    const { cluster, instances, namespace, volumeSnapshots } = plan;
+    return { ...common, namespace, cluster, instances, ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }) };
+  }
   return {
     ...common,
     reachedBy: plan.connections[0] ?? "nothing",

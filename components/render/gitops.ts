@@ -8,6 +8,7 @@ import type { RepositorySecrets } from "../plan/clusterShape";
 import { type Finding, finding } from "../plan/findings";
 import { NODE_IMAGE } from "../plan/images";
 import { checkPlugin } from "../plan/rules/plugin";
+import { expiresSnapshots } from "../plan/snapshotRetention";
 import type { RepositorySettings, TargetSettings } from "../plan/settings";
 import type { EngineContext } from "./engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./kubernetesBundle";
@@ -101,7 +102,7 @@ function clusterOf(path: string, name: string, file: FileCluster, attached: bool
   };
   const from = source === null ? null : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
-  const isRuntime = plan.engine === "runtime" || source?.plan.engine === "runtime";
+  const isRuntime = plan.engine === "runtime" || source?.plan.engine === "runtime" || expiresSnapshots(plan, shape.snapshots);
   return { manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
 }
 

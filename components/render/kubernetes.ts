@@ -12,6 +12,7 @@ import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "./engin
 import { renderPgbackrestPlugin } from "./engines/pgbackrestPlugin";
 import { renderRuntime } from "./engines/runtime";
 import { renderSnapshots } from "./engines/volumeSnapshot";
+import { renderExpiry } from "./kubernetesExpiry";
 import { canonical, given, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./kubernetesObjects";
 import { toSixFields } from "./kubernetesSchedule";
 
@@ -50,6 +51,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
     ...(source?.objects ?? []),
     { role: "cluster", manifest: clusterManifest(context, parts, source) },
     ...parts.runs.map((run) => scheduledBackup(context, run)),
+    ...renderExpiry(context),
     ...context.shape.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
     ...(context.shape.podMonitor ? [podMonitor(context)] : []),
   ].map(canonical);
@@ -74,7 +76,9 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
   };
   // Instances restart now, and a Backup would end with them: the sidecar takes the first one by itself.
   const runs = plan.engine === "runtime" ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
-  return [...parts.objects, { role: "attachment", manifest }, ...runs.map((run) => scheduledBackup(context, run))].map(canonical);
+  return [...parts.objects, { role: "attachment", manifest }, ...runs.map((run) => scheduledBackup(context, run)), ...renderExpiry(context)].map(
+    canonical,
+  );
 }
 
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {

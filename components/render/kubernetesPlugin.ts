@@ -3,12 +3,11 @@
  * reaches one of its replicas. While none answers, no cluster that names the plugin is reconciled, and none fails over. Pure; Secrets with
  * certificates are named here and made elsewhere.
  */
-import { PLACES, PLUGIN_NAME, START } from "../../runtime/cnpg/names";
+import { PLACES, PLUGIN_NAME } from "../../runtime/cnpg/names";
+import { programContainer, PROGRAM_SECURITY, programVolumes } from "./kubernetesContainer";
 import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 
 export const PLUGIN_PORT = 9090;
-/** Neither root nor an account of the image. */
-const USER = 10001;
 export interface PluginPlan {
   /** Of the operator. */
   readonly namespace: string;
@@ -139,52 +138,43 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
     serviceAccountName: plan.serviceName,
     automountServiceAccountToken: false,
     enableServiceLinks: false,
-    securityContext: { runAsNonRoot: true, runAsUser: USER, runAsGroup: USER, fsGroup: USER, seccompProfile: { type: "RuntimeDefault" } },
+    securityContext: PROGRAM_SECURITY,
     // On two nodes where there are two.
     topologySpreadConstraints: [
       { maxSkew: 1, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway", labelSelector: { matchLabels: selector } },
     ],
     containers: [
       {
-        name: "plugin",
-        image: plan.image,
-        command: ["/bin/sh", "-c", START, "sh"],
-        args: [
-          `--plugin-server-path=${PLACES.server}`,
-          `--plugin-client-path=${PLACES.client}`,
-          `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
-          `--plugin-image=${plan.image}`,
-          "--log-level-console=info",
-          "--log-level-file=off",
-          "cnpg-operator",
-        ],
+        ...programContainer({
+          name: "plugin",
+          image: plan.image,
+          args: [
+            `--plugin-server-path=${PLACES.server}`,
+            `--plugin-client-path=${PLACES.client}`,
+            `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
+            `--plugin-image=${plan.image}`,
+            "--log-level-console=info",
+            "--log-level-file=off",
+            "cnpg-operator",
+          ],
+          cpu: plan.cpu,
+          memory: plan.memory,
+          volumeMounts: [
+            { name: "server", mountPath: PLACES.server, readOnly: true },
+            { name: "client", mountPath: PLACES.client, readOnly: true },
+          ],
+        }),
         ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
         readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 5 },
         livenessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10, failureThreshold: 3 },
-        resources: { requests: { cpu: plan.cpu, memory: plan.memory }, limits: { memory: plan.memory } },
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          privileged: false,
-          readOnlyRootFilesystem: true,
-          runAsNonRoot: true,
-          capabilities: { drop: ["ALL"] },
-        },
-        volumeMounts: [
-          { name: "bundle", mountPath: PLACES.bundle, readOnly: true },
-          { name: "server", mountPath: PLACES.server, readOnly: true },
-          { name: "client", mountPath: PLACES.client, readOnly: true },
-          { name: "run", mountPath: PLACES.run },
-        ],
       },
     ],
-    volumes: [
-      { name: "bundle", configMap: { name: plan.configMap } },
+    volumes: programVolumes(plan.configMap, [
       // Readable for the group of the pod alone.
       { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
       // The operator's key is none of the plugin's business.
       { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] } },
-      { name: "run", emptyDir: {} },
-    ],
+    ]),
     terminationGracePeriodSeconds: 30,
   };
 }

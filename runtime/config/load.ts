@@ -195,6 +195,7 @@ type General = Pick<
   | "archivePushQueueSizeBytesMax"
   | "agentSocket"
   | "plugin"
+  | "snapshots"
   | "dbTimeoutMs"
   | "ioTimeoutMs"
   | "bufferSizeBytes"
@@ -233,6 +234,15 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
       serverPath: values.text("plugin-server-path") ?? "",
       clientPath: values.text("plugin-client-path") ?? "",
       image: values.text("plugin-image"),
+    },
+    snapshots: {
+      host: values.text("kubernetes-host") ?? "",
+      port: values.number("kubernetes-port") ?? 0,
+      accountPath: values.text("kubernetes-account-path") ?? "",
+      cluster: values.text("snapshot-cluster") ?? "",
+      schedules: values.list("snapshot-schedule"),
+      keepDays: values.number("snapshot-keep-days"),
+      keepCount: values.number("snapshot-keep-count"),
     },
     dbTimeoutMs: dbTimeoutOf(resolved, values),
     ioTimeoutMs: values.number("io-timeout") ?? 0,

@@ -72,7 +72,7 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "cnpg-operator", "pg-settings", "start", "stop");
+const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "pg-settings", "start", "stop");
 const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
 const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
 const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
@@ -94,6 +94,8 @@ const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "st
 const SESSION: readonly CommandName[] = ["backup", "check", "cnpg-instance", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
+/** As stock has it for `retention-full`. */
+const RETENTION_RANGE = ["1", "9999999"] as const;
 
 const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"];
 const OBJECT_STORES = ["azure", "gcs", "s3"];
@@ -184,9 +186,33 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "/pgbackstop/client",
   }),
   acted("plugin-image", "string", "command-line", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", { own: true }),
+  acted("kubernetes-host", "string", "command-line", ["cnpg-expire"], "host of the API server of Kubernetes", {
+    own: true,
+    default: "kubernetes.default.svc",
+  }),
+  acted("kubernetes-port", "integer", "command-line", ["cnpg-expire"], "port of the API server of Kubernetes", {
+    own: true,
+    default: "443",
+    range: ["1", "65535"],
+  }),
+  acted("kubernetes-account-path", "path", "command-line", ["cnpg-expire"], "directory of the account's token, ca.crt and namespace", {
+    own: true,
+    default: "/var/run/secrets/kubernetes.io/serviceaccount",
+  }),
+  acted("snapshot-cluster", "string", "command-line", ["cnpg-expire"], "name of the Cluster", { own: true }),
+  acted("snapshot-schedule", "list", "command-line", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { own: true }),
+  acted("snapshot-keep-days", "integer", "command-line", ["cnpg-expire"], "days for which every snapshot is kept", {
+    own: true,
+    range: RETENTION_RANGE,
+  }),
+  acted("snapshot-keep-count", "integer", "command-line", ["cnpg-expire"], "how many of the newest snapshots are kept whatever their age", {
+    own: true,
+    range: RETENTION_RANGE,
+  }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
     forCommand: {
+      "cnpg-expire": { required: false },
       "cnpg-operator": { required: false },
       doctor: { required: false },
       info: { required: false },
@@ -279,7 +305,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
       negate: true,
     },
   ),
-  acted("dry-run", "boolean", "command-line", ["expire", "sync"], "show what would be done and change nothing", { default: "n" }),
+  acted("dry-run", "boolean", "command-line", ["cnpg-expire", "expire", "sync"], "show what would be done and change nothing", { default: "n" }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
     default: "n",
   }),

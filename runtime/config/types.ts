@@ -17,6 +17,7 @@ export const COMMANDS = [
   "archive-push",
   "backup",
   "check",
+  "cnpg-expire",
   "cnpg-instance",
   "cnpg-operator",
   "cnpg-restore",
@@ -180,6 +181,19 @@ export interface PluginConfig {
   readonly image: string | undefined;
 }
 
+/** `cnpg-expire`: whose volume snapshots are removed, what stays, and where the API server of Kubernetes is. */
+export interface SnapshotsConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Directory of the account: `token`, `ca.crt`, `namespace`. */
+  readonly accountPath: string;
+  readonly cluster: string;
+  /** ScheduledBackups whose snapshots these are. */
+  readonly schedules: readonly string[];
+  readonly keepDays: number | undefined;
+  readonly keepCount: number | undefined;
+}
+
 export interface Config {
   readonly command: CommandName;
   /** `async` for the background process of `archive-async`: `archive-push:async`. */
@@ -209,6 +223,7 @@ export interface Config {
   /** Unix socket of the agent. */
   readonly agentSocket: string;
   readonly plugin: PluginConfig;
+  readonly snapshots: SnapshotsConfig;
   readonly dbTimeoutMs: number;
   readonly ioTimeoutMs: number;
   readonly bufferSizeBytes: number;

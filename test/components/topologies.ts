@@ -69,10 +69,14 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
     silence: fc.constantFrom({}, { PB042: "soon" }, { PB042: "later", PB009: "no NAS yet" }),
     sizing: fc.constant({ databaseGiB: 100, walGiBPerDay: 2 }),
     snapshots: optional([{ zfs: {} }]),
+    volumeSnapshots: fc.option(fc.record({ online: fc.boolean(), cron: optional(CRONS), keepDays: optional(DAYS), keepCount: optional([1, 3]) }), {
+      nil: undefined,
+    }),
   })
-  .map(({ repositories, ...over }) => {
+  .map(({ repositories, volumeSnapshots, ...over }) => {
     const given = Object.fromEntries(Object.entries(repositories).flatMap(([name, each]) => (each === undefined ? [] : [[name, each] as const])));
-    return topology({ ...over, repositories: given });
+    const made = topology({ ...over, repositories: given });
+    return volumeSnapshots === undefined ? made : { ...made, databases: made.databases.map((database) => ({ ...database, volumeSnapshots })) };
   });
 
 /** The same with one leaf that is not known, by the place of the leaf. */

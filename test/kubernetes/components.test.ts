@@ -53,7 +53,7 @@ const WIDE: Partial<CnpgClusterArgs> = {
   poolers: { rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500" } } },
   monitoring: { podMonitor: true, customQueries: [{ name: "queries", key: "q.yaml" }], disableDefaultQueries: true },
   resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
-  snapshots: { className: "csi", online: true, cron: "0 5 * * *", tablespaceClassNames: { hot: "csi" } },
+  snapshots: { className: "csi", online: true, cron: "0 5 * * *", tablespaceClassNames: { hot: "csi" }, ownerReference: "backup", keepDays: 7 },
   objectives: { rpoSeconds: 60 },
   labels: { team: "db" },
   annotations: { "example.net/team": "db" },

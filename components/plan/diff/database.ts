@@ -6,6 +6,7 @@ import type { Flow, Topology } from "../topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";
+import { diffSnapshots } from "./snapshots";
 
 const COPY_WORDS = {
   copies: "copies of the data, the database itself included",
@@ -21,6 +22,7 @@ export function diffDatabase(to: Collector, before: Topology, after: Topology): 
   diffCopies(to, before, after);
   diffNode(to, before, after);
   diffRepositories(to, before, after);
+  diffSnapshots(to, before.databases[0]?.volumeSnapshots, after.databases[0]?.volumeSnapshots);
   diffWal(to, before, after);
   diffPromises(to, before, after);
   diffSchedules(to, before, after);

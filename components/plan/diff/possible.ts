@@ -12,7 +12,10 @@ const OTHER = "\u0001";
 const MANY_DAYS = 10_000;
 /** Once a year: no schedule is rarer. */
 const RARE_CRON = "0 0 1 1 *";
+/** Every minute: no schedule is more frequent. */
+const OFTEN_CRON = "* * * * *";
 const SHOWN_MAX = 6;
+const MANY_SNAPSHOTS = { online: true, cron: OFTEN_CRON, keepDays: MANY_DAYS, keepCount: MANY_DAYS };
 /** What is not there any more, and so stands in no topology. */
 const REMOVAL = /^(repositories|schedules|drills)\.([^.=]+)=removed$/;
 
@@ -80,7 +83,7 @@ function unlike(topology: Topology): Topology[] {
     {
       ...topology,
       ...reaching([]),
-      databases: databases.map((database) => ({ ...database, stanza: OTHER, engine })),
+      databases: databases.map((database) => ({ ...database, stanza: OTHER, engine, volumeSnapshots: MANY_SNAPSHOTS })),
       silenced: [],
       repositories: repositories.map((repository) => ({ ...elsewhere(repository), ...keptLonger(repository) })),
     },

@@ -12,6 +12,7 @@ import { parseCron } from "../schedule";
 import { locationOf } from "../topology";
 import { isUnknown } from "../unknown";
 import { isOlder } from "../versions";
+import { checkVolumeSnapshots } from "./volumeSnapshots";
 
 /** CloudNativePG's own limit: names of pods and Services are made of it. */
 const CLUSTER_NAME_LENGTH_MAX = 50;
@@ -38,6 +39,7 @@ export function checkShape(resolved: ResolvedCluster, attached: boolean): Findin
     ...checkPlaces(resolved),
     ...checkSchedules(resolved),
     ...checkSnapshots(resolved),
+    ...checkVolumeSnapshots(resolved),
   ];
 }
 
@@ -106,7 +108,7 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   }
   found.push(...checkImport(bootstrap), ...checkReplica(shape));
   if (recovery === undefined) return found;
-  found.push(...checkTarget(recovery.target ?? {}));
+  found.push(...checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined));
   const names = source?.plan.repositories.map(({ name }) => name) ?? [];
   for (const name of recovery.from ?? []) {
     if (names.includes(name)) continue;
@@ -166,13 +168,16 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
   return found;
 }
 
-function checkTarget(target: RecoveryTargetSettings): Finding[] {
+function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Finding[] {
   const { immediate, lsn, restorePoint, time, xid } = target;
   const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   const path = "bootstrap.recovery.target";
   if (given.length > 1) return [finding("PB114", path, `${given.join(" and ")} are given: recovery stops at one place`, "leave one of them")];
   const [only = ""] = given;
-  if (["immediate", "restorePoint", "xid"].includes(only) && target.backup === undefined) {
+  if (fromSnapshot && target.backup !== undefined) {
+    return [finding("PB114", `${path}.backup`, "the snapshot is what it begins with: the operator refuses another backup beside it", "leave it out")];
+  }
+  if (!fromSnapshot && ["immediate", "restorePoint", "xid"].includes(only) && target.backup === undefined) {
     return [finding("PB114", `${path}.${only}`, "which backup comes before it cannot be known", "set target.backup to the label of one")];
   }
   if (time !== undefined && !isUnknown(time) && !/(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) {
@@ -232,7 +237,7 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
 }
 
 /** Cold snapshots shut the instance down; what lies in the storage of the cluster is lost with it. */
-function checkSnapshots({ plan, shape }: ResolvedCluster): Finding[] {
+function checkSnapshots({ plan, schedules, shape }: ResolvedCluster): Finding[] {
   const { snapshots } = shape;
   const found: Finding[] = [];
   const isEngine = plan.engine === "volumeSnapshot";
@@ -249,7 +254,8 @@ function checkSnapshots({ plan, shape }: ResolvedCluster): Finding[] {
   if (isEngine && cron !== undefined) {
     found.push(finding("PB115", "snapshots.cron", "with engine volumeSnapshot the schedules say when", "use schedules.full"));
   }
-  const stopsDatabase = online === false && (plan.backupTarget === "primary" || (!isUnknown(plan.instances) && plan.instances < 2));
+  const isOfPrimary = plan.backupTarget === "primary" || (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
+  const stopsDatabase = online === false && (isOfPrimary || (!isUnknown(plan.instances) && plan.instances < 2));
   if (!stopsDatabase) return found;
   const fact = `a cold snapshot of ${plan.instances < 2 ? "the only instance" : "the primary"} shuts the database down for as long as it takes`;
   if (snapshots.acceptDowntime === true) found.push(finding("PB093", "snapshots.online", fact, ""));

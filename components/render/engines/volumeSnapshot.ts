@@ -1,7 +1,8 @@
 /**
- * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them; it
- * removes none, which is the retention of the storage class or of whoever prunes. Hot unless told otherwise.
+ * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them, and
+ * removes none: that is kubernetesExpiry.ts. Hot unless told otherwise.
  */
+import { SNAPSHOT_SCHEDULE } from "../../plan/snapshotRetention";
 import { given, sorted } from "../kubernetesObjects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
 
@@ -29,5 +30,5 @@ function runsOf(context: EngineContext, online: boolean): BackupRun[] {
   }
   const cron = shape.snapshots?.cron;
   if (cron === undefined) return [];
-  return [{ ...scheduleShapeOf(context, "snapshot"), ...run, suffix: "snapshot", cron }];
+  return [{ ...scheduleShapeOf(context, SNAPSHOT_SCHEDULE), ...run, suffix: SNAPSHOT_SCHEDULE, cron }];
 }

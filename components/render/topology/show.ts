@@ -4,7 +4,8 @@ import { monthlyCost } from "../../plan/diff";
 import { valueText } from "../../plan/diff/change";
 import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
 import { scheduleText } from "../../plan/diff/database";
-import { retentionText } from "../../plan/diff/repositories";
+import { count, retentionText } from "../../plan/diff/repositories";
+import type { SnapshotPlan } from "../../plan/snapshotRetention";
 import type { Topology } from "../../plan/topology";
 import { cell, costText } from "./markdown";
 
@@ -18,7 +19,7 @@ export function renderShown(set: TopologySet): string {
 }
 
 function database(topology: Topology): string {
-  const { drills, objectives, repositories, schedules } = topology;
+  const { databases, drills, objectives, repositories, schedules } = topology;
   const rpo = objectives.worstCaseRpoSeconds === undefined ? "not limited" : `${valueText(objectives.worstCaseRpoSeconds)} s`;
   const facts = [
     `copies-places-off-site: **${copyCountsText(countCopies(topology))}**`,
@@ -26,6 +27,9 @@ function database(topology: Topology): string {
     `estimated cost a month: ${costText(monthlyCost(topology))}`,
     ...schedules.map(
       (schedule) => `${cell(schedule.name)}: ${cell(scheduleText(schedule))} to ${schedule.repoKeys.map((key) => `repo${key}`).join(", ")}`,
+    ),
+    ...databases.flatMap(({ volumeSnapshots }) =>
+      volumeSnapshots === undefined ? [] : [`volume snapshots: ${cell(snapshotsText(volumeSnapshots))}`],
     ),
     ...drills.map((drill) => `drill ${cell(drill.name)}: ${cell(scheduleText(drill))} from ${cell(drill.from)}`),
   ];
@@ -41,4 +45,13 @@ function database(topology: Topology): string {
     ...rows,
   ];
   return `${facts.map((fact) => `- ${fact}`).join("\n")}\n\n${table.join("\n")}\n`;
+}
+
+function snapshotsText({ cron, keepCount, keepDays, online }: Partial<SnapshotPlan>): string {
+  const kept = [...(keepDays === undefined ? [] : [count(keepDays, "day")]), ...(keepCount === undefined ? [] : [`the newest ${keepCount}`])];
+  return [
+    ...(cron === undefined ? [] : [cron]),
+    online === false ? "cold" : "hot",
+    kept.length === 0 ? "nobody removes them" : `kept: ${kept.join(" and ")}`,
+  ].join(", ");
 }

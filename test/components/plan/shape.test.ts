@@ -15,6 +15,9 @@ function codes(over: Partial<ClusterFile>, attached = false): string[] {
 const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" } };
 const RECOVERY = { stanza: "orders-old", repositories: { repo1: BUCKET, repo2: R2 } };
 
+const COLD = { online: false, cron: "0 5 * * *", keepDays: 7 };
+const ALONE: Partial<ClusterFile> = { engine: "volumeSnapshot", repositories: {}, drills: undefined, schedules: { full: { cron: "0 3 * * *" } } };
+
 const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
@@ -105,10 +108,43 @@ const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expec
     ["PB044 schedules.full.jitterSeconds", "PB044 schedules.full.deadlineSeconds"],
   ],
   ["a suspended schedule", { schedules: { full: { cron: "0 3 * * 0", suspend: true } } }, ["PB092 schedules.full.suspend"]],
-  ["a cold snapshot of the only instance", { instances: 1, snapshots: { online: false, cron: "0 5 * * *" } }, ["PB115 snapshots.online"]],
-  ["the same, accepted", { instances: 1, snapshots: { online: false, cron: "0 5 * * *", acceptDowntime: true } }, ["PB093 snapshots.online"]],
-  ["a cold snapshot of a standby", { snapshots: { online: false, cron: "0 5 * * *" } }, []],
-  ["a schedule of snapshots that is none", { snapshots: { cron: "0 0 5 * * *" } }, ["PB011 snapshots.cron"]],
+  ["a cold snapshot of the only instance", { instances: 1, snapshots: { ...COLD, acceptDowntime: false } }, ["PB115 snapshots.online"]],
+  ["the same, accepted", { instances: 1, snapshots: { ...COLD, acceptDowntime: true } }, ["PB093 snapshots.online"]],
+  ["a cold snapshot of a standby", { snapshots: COLD }, []],
+  ["a cold snapshot of the primary", { backupTarget: "primary", snapshots: COLD }, ["PB115 snapshots.online"]],
+  [
+    "a cold snapshot of the primary by its schedule",
+    { ...ALONE, schedules: { full: { cron: "0 3 * * *", target: "primary" } }, snapshots: { online: false, keepDays: 7 } },
+    ["PB095 engine", "PB115 snapshots.online"],
+  ],
+  ["a schedule of snapshots that is none", { snapshots: { cron: "0 0 5 * * *", keepDays: 7 } }, ["PB011 snapshots.cron"]],
+  ["snapshots that nobody removes", { snapshots: { cron: "0 5 * * *" } }, ["PB120 snapshots"]],
+  ["the same, meant", { snapshots: { cron: "0 5 * * *" }, silence: { PB120: "the storage removes them" } }, []],
+  ["snapshots alone that nobody removes", ALONE, ["PB095 engine", "PB120 snapshots"]],
+  ["a retention of nothing", { snapshots: { keepCount: 3 } }, ["PB120 snapshots.keepCount"]],
+  [
+    "a retention that keeps nothing",
+    { snapshots: { cron: "0 5 * * *", keepDays: 0, keepCount: 1.5 } },
+    ["PB005 snapshots.keepDays", "PB005 snapshots.keepCount"],
+  ],
+  ["a name that fills the labels of snapshots", { clusterName: "o".repeat(39), snapshots: { cron: "0 5 * * *", keepDays: 7 } }, []],
+  ["a name that is too long for them", { clusterName: "o".repeat(40), snapshots: { cron: "0 5 * * *", keepDays: 7 } }, ["PB110 clusterName"]],
+  ["to the end of a snapshot", { bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s" }, target: { immediate: true } } } }, []],
+  [
+    "from a snapshot and a backup",
+    { bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s" }, target: { immediate: true, backup: "20261120-064059F" } } } },
+    ["PB114 bootstrap.recovery.target.backup"],
+  ],
+  [
+    "from a snapshot of WAL without a volume for it",
+    { bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s", walStorage: "s-wal" } } } },
+    ["PB114 bootstrap.recovery.snapshot.walStorage"],
+  ],
+  [
+    "from a snapshot with WAL by Dalibo's plugin",
+    { bootstrap: { recovery: { ...RECOVERY, engine: "pgbackrest", snapshot: { storage: "s" } } } },
+    ["PB044 bootstrap.recovery.snapshot"],
+  ],
 ];
 
 describe("a cluster", () => {
@@ -118,15 +154,12 @@ describe("a cluster", () => {
 });
 
 test("snapshots alone restore no moment between them", () => {
-  expect(
-    codes({
-      engine: "volumeSnapshot",
-      repositories: {},
-      drills: undefined,
-      schedules: { full: { cron: "0 3 * * *" } },
-      snapshots: { cron: "0 5 * * *" },
-    }),
-  ).toEqual(["PB095 engine", "PB115 snapshots.cron"]);
+  expect(codes({ ...ALONE, snapshots: { cron: "0 5 * * *", keepDays: 7 } })).toEqual(["PB095 engine", "PB115 snapshots.cron"]);
+});
+
+test("what only clusters are told can be silenced with a reason, and a reason for nothing is told", () => {
+  expect(codes({ ...ALONE, silence: { PB095: "a copy of production, made anew each night", PB120: "pruned by the storage" } })).toEqual([]);
+  expect(codes({ silence: { PB095: "a copy" } })).toEqual(["PB025 silence.PB095"]);
 });
 
 test("attaching to a running cluster wants an operator that restarts its primary in place", () => {

@@ -15,6 +15,8 @@ import { loopbackPlace } from "./place";
 export interface ApiServer {
   readonly kubectl: Kubectl;
   readonly url: string;
+  /** Of the authority that signed its certificate. */
+  readonly caFile: string;
   /** Kept after the end, until the next one of the same name. */
   readonly logFolder: string;
   /** Makes custom resources known, by published definitions or doubles of such; ready when the server serves them. */
@@ -33,10 +35,11 @@ export async function startApiServer(parts: ApiServerParts, name = "api-server")
   };
   const forget = onEnd(stop);
   try {
-    const { kubectl, url } = await startControlPlane(parts, place, runFolder);
+    const { caFile, kubectl, url } = await startControlPlane(parts, place, runFolder);
     return {
       kubectl,
       url,
+      caFile,
       logFolder,
       define: (sources, doubles = []) => define(kubectl, parts, sources, doubles),
       stop: async () => {

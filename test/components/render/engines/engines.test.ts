@@ -105,6 +105,43 @@ test("snapshots alone, and beside an archiver", () => {
   expect(objectOf(beside, "cluster")["spec"]).toMatchObject({ plugins: [{ name: "pgbackstop" }], backup: { volumeSnapshot: { className: "csi" } } });
 });
 
+test("snapshots with a retention are removed once a day, alone and beside an archiver", () => {
+  const objects = renderCluster(context({ snapshots: { cron: "0 5 * * *", keepDays: 7, keepCount: 3 } }), null);
+  const names = objects
+    .filter(({ role }) => role.startsWith("expiry"))
+    .map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`);
+  expect(names).toEqual([
+    "expiry-account ServiceAccount orders-expire",
+    "expiry-role Role orders-expire",
+    "expiry-binding RoleBinding orders-expire",
+    "expiry CronJob orders-expire",
+  ]);
+  expect(objectOf(objects, "expiry-role")["rules"]).toEqual([
+    { apiGroups: ["postgresql.cnpg.io"], resources: ["backups"], verbs: ["list", "delete"] },
+    { apiGroups: ["snapshot.storage.k8s.io"], resources: ["volumesnapshots"], verbs: ["list", "delete"] },
+  ]);
+  const text = JSON.stringify(objectOf(objects, "expiry"));
+  expect(text).toContain('"timeZone":"Etc/UTC"');
+  expect(text).toContain('"--snapshot-schedule=orders-snapshot","--snapshot-keep-days=7","--snapshot-keep-count=3"');
+  expect(text).toContain('"configMap":{"name":"orders-runtime-0123456789ab"}');
+  const alone = { engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } } };
+  const of = (over: Parameters<typeof context>[0]): string =>
+    JSON.stringify(renderCluster(context(over), null).find(({ role }) => role === "expiry")?.manifest ?? null);
+  expect(of({ ...alone, snapshots: { keepCount: 2 } })).toContain('"--snapshot-schedule=orders-full","--snapshot-keep-count=2"');
+  expect(of({ ...alone, snapshots: { className: "csi" } })).toBe("null");
+  expect(of({ snapshots: { keepDays: 7 } })).toBe("null");
+  expect(renderAttachment(context({ snapshots: { cron: "0 5 * * *", keepDays: 7 } })).map(({ role }) => role)).toContain("expiry");
+});
+
+test("jobs of many clusters do not begin in one minute", () => {
+  const minutes = Array.from({ length: 60 }, (_, index) => {
+    const objects = renderCluster(context({ clusterName: `orders-${index}`, snapshots: { cron: "0 5 * * *", keepDays: 7 } }), null);
+    return (objectOf(objects, "expiry")["spec"] as { schedule: string }).schedule;
+  });
+  expect(new Set(minutes).size).toBeGreaterThan(20);
+  for (const schedule of minutes) expect(schedule).toMatch(/^([0-5]?\d) 4 \* \* \*$/);
+});
+
 test.each([
   ["runtime", { configMap: "orders-source-pgbackstop", stanza: "old" }, "source-config"],
   ["pgbackrest", { stanzaRef: "orders-source" }, "source-stanza"],

@@ -1,0 +1,66 @@
+/** Volume snapshots of a cluster: how long they stay, for nobody but this package removes them, and beginning with one. Pure. */
+import type { ResolvedCluster } from "../clusterFile";
+import type { SnapshotSettings } from "../clusterSettings";
+import { type Finding, finding } from "../findings";
+import { snapshotScheduleNames } from "../snapshotRetention";
+
+const RETENTION_MAX = 9_999_999;
+/** The operator writes names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
+const LABEL_LENGTH_MAX = 63;
+const TIME_LENGTH = "-20261120064059".length;
+
+/** Findings in the order of the arguments. */
+export function checkVolumeSnapshots(resolved: ResolvedCluster): Finding[] {
+  const { plan, shape } = resolved;
+  const snapshots = shape.snapshots ?? {};
+  const schedules = snapshotScheduleNames(plan, shape.snapshots);
+  return [
+    ...checkNames(plan.cluster, schedules),
+    ...checkRecovery(resolved),
+    ...checkValues(snapshots),
+    ...checkPresence(snapshots, schedules.length > 0),
+  ];
+}
+
+function checkRecovery({ shape, source }: ResolvedCluster): Finding[] {
+  const snapshot = shape.bootstrap.recovery?.snapshot;
+  if (snapshot === undefined) return [];
+  const path = "bootstrap.recovery.snapshot";
+  const found: Finding[] = [];
+  if (source?.plan.engine === "pgbackrest" && source.plan.repositories.length > 0) {
+    const fact = "Dalibo's plugin is not there when a recovery begins with a snapshot: it would wait for WAL that nobody brings";
+    found.push(finding("PB044", path, fact, 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot'));
+  }
+  if (snapshot.walStorage !== undefined && shape.walStorage === undefined) {
+    found.push(finding("PB114", `${path}.walStorage`, "the cluster has no volume for WAL to put it on: the operator refuses it", "set walStorage"));
+  }
+  return found;
+}
+
+function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
+  const longest = Math.max(0, ...schedules.map((name) => name.length)) + TIME_LENGTH;
+  if (schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
+  const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they go into labels, which take ${LABEL_LENGTH_MAX}`;
+  return [finding("PB110", "clusterName", fact, `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`)];
+}
+
+function checkValues({ keepCount, keepDays }: SnapshotSettings): Finding[] {
+  return Object.entries({ keepDays, keepCount }).flatMap(([name, value]) => {
+    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= RETENTION_MAX)) return [];
+    const fact = `${value} would keep nothing or cannot be kept: 1 to ${RETENTION_MAX} can`;
+    return [finding("PB005", `snapshots.${name}`, fact, "set at least 1, or leave it out")];
+  });
+}
+
+function checkPresence({ keepCount, keepDays }: SnapshotSettings, areTaken: boolean): Finding[] {
+  const isKept = keepDays === undefined && keepCount === undefined;
+  if (areTaken && isKept) {
+    const fact = "CloudNativePG removes no snapshot, and nobody else does: they fill the storage, or its bill";
+    return [finding("PB120", "snapshots", fact, "set snapshots.keepDays or snapshots.keepCount")];
+  }
+  if (!areTaken && !isKept) {
+    const fact = "no schedule takes snapshots: there is nothing to keep or to remove";
+    return [finding("PB120", `snapshots.${keepDays === undefined ? "keepCount" : "keepDays"}`, fact, "set snapshots.cron, or leave it out")];
+  }
+  return [];
+}

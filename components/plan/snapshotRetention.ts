@@ -1,0 +1,39 @@
+/** Volume snapshots of a cluster: which schedules take them, and what is said of how long they stay. Pure. */
+import type { SnapshotSettings } from "./clusterSettings";
+
+/** In topologies. */
+export interface SnapshotPlan {
+  readonly online: boolean;
+  /** Beside another engine; with engine `volumeSnapshot` the schedules say when. */
+  readonly cron: string | undefined;
+  readonly keepDays: number | undefined;
+  readonly keepCount: number | undefined;
+}
+
+/** Behind the cluster's name: of the schedule that snapshots have beside another engine. */
+export const SNAPSHOT_SCHEDULE = "snapshot";
+
+interface Snapshooter {
+  readonly engine: string;
+  readonly cluster: string;
+  readonly schedules: readonly { readonly name: string }[];
+}
+
+/** Null for a cluster without snapshots. */
+export function snapshotPlanOf(engine: string, settings: SnapshotSettings | undefined): SnapshotPlan | null {
+  if (settings === undefined && engine !== "volumeSnapshot") return null;
+  const { cron, keepCount, keepDays, online = true } = settings ?? {};
+  return { online, cron, keepDays, keepCount };
+}
+
+/** Names of the ScheduledBackups that take snapshots. */
+export function snapshotScheduleNames({ cluster, engine, schedules }: Snapshooter, settings: SnapshotSettings | undefined): string[] {
+  if (engine === "volumeSnapshot") return schedules.map(({ name }) => `${cluster}-${name}`);
+  return settings?.cron === undefined ? [] : [`${cluster}-${SNAPSHOT_SCHEDULE}`];
+}
+
+/** True where somebody removes them. */
+export function expiresSnapshots(plan: Snapshooter, settings: SnapshotSettings | undefined): boolean {
+  const hasRetention = settings?.keepDays !== undefined || settings?.keepCount !== undefined;
+  return hasRetention && snapshotScheduleNames(plan, settings).length > 0;
+}

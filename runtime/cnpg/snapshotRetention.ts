@@ -1,0 +1,62 @@
+/**
+ * Which snapshot backups of a cluster may go, and why. Pure: times are milliseconds since 1970.
+ *
+ * CloudNativePG takes one VolumeSnapshot for each volume of an instance (data, WAL, each tablespace). Together with the Backup that asked for
+ * them they are one group: it goes as a whole or not at all.
+ */
+
+/** `whole` can be restored from; `unusable` failed, or lacks a volume; `running` is not finished. */
+export type GroupState = "whole" | "unusable" | "running";
+
+export interface SnapshotGroup {
+  /** Of the Backup, also of one that is gone. */
+  readonly name: string;
+  readonly state: GroupState;
+  /** When it ended; of one that never did, when it began. */
+  readonly atMs: number;
+}
+
+/** At least one of them. */
+export interface SnapshotKeep {
+  /** Nothing that is younger goes. */
+  readonly keepDays: number | undefined;
+  /** So many of the newest whole groups stay, whatever their age. Left out, one. */
+  readonly keepCount: number | undefined;
+}
+
+export interface Verdict<Group extends SnapshotGroup> {
+  readonly group: Group;
+  readonly remove: boolean;
+  /** Words after the name and a colon. */
+  readonly reason: string;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * Newest first. Nothing goes while no group is whole: what is left of an unusable one may be all that there is.
+ * @param nowMs a clock that is behind keeps more, one that is ahead removes too early
+ */
+export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Group[], keep: SnapshotKeep, nowMs: number): Verdict<Group>[] {
+  const ordered = groups.toSorted((left, right) => right.atMs - left.atMs || (left.name < right.name ? 1 : -1));
+  const wholes = ordered.filter(({ state }) => state === "whole");
+  const keepCount = Math.max(1, keep.keepCount ?? 1);
+  const isYoung = ({ atMs }: Group): boolean => keep.keepDays !== undefined && nowMs - atMs < keep.keepDays * DAY_MS;
+  const newest = new Set(wholes.slice(0, keepCount));
+  const oldestKeptMs = wholes[Math.min(keepCount, wholes.length) - 1]?.atMs ?? Number.NEGATIVE_INFINITY;
+  const days = `${keep.keepDays} day${keep.keepDays === 1 ? "" : "s"}`;
+  const newestText = keepCount === 1 ? "the newest" : `one of the newest ${keepCount}`;
+
+  return ordered.map((group): Verdict<Group> => {
+    const told = (remove: boolean, reason: string): Verdict<Group> => ({ group, remove, reason });
+    if (group.state === "running") return told(false, "not finished");
+    if (isYoung(group)) return told(false, `younger than ${days}`);
+    const isOver = keep.keepDays === undefined ? "" : `older than ${days}, and `;
+    if (group.state === "whole") return newest.has(group) ? told(false, newestText) : told(true, `${isOver}not ${newestText}`);
+    if (wholes.length === 0) return told(false, "nothing can be restored from it, and there is no other");
+    // Without days, what failed is looked at for as long as backups that are older than it are kept.
+    if (keep.keepDays === undefined && group.atMs >= oldestKeptMs)
+      return told(false, "nothing can be restored from it, and it is newer than what is kept");
+    return told(true, `${isOver}nothing can be restored from it`);
+  });
+}

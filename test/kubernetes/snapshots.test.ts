@@ -1,0 +1,274 @@
+/**
+ * Old volume snapshots are removed by a real kube-apiserver's rules: the objects that components declare are taken strictly, the account's Role
+ * suffices for the program and allows nothing else, and a Job of the CronJob does it in the lab. Backups and VolumeSnapshots are written as
+ * CloudNativePG writes them (`harness/kubernetes/snapshotObjects.ts`): there is no storage here that takes any.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgBackup } from "../../components/databases/cnpgBackup";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { run, type RunResult } from "../../tools/parts/process";
+import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import type { Kubectl, KubernetesObject } from "../harness/kubernetes/kubectl";
+import { type Lab, startLab } from "../harness/kubernetes/lab";
+import { apiServerParts, labParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+import { type TakenSnapshot, takenSnapshot } from "../harness/kubernetes/snapshotObjects";
+import { findRuntime, type RuntimeProgram } from "../harness/runtimeCli";
+
+const BACKUPS = "backups.postgresql.cnpg.io";
+const SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io";
+const SILENCE = { PB095: "only snapshots here", PB003: "one copy", PB007: "a test", PB009: "one copy", PB030: "one copy", PB042: "no drill" };
+const DAY_MS = 86_400_000;
+
+/** A cluster with nothing but snapshots: all that it needs is in `snapshots`. */
+function orders(snapshots: CnpgClusterArgs["snapshots"]): void {
+  new CnpgCluster("orders", {
+    namespace: "default",
+    engine: "volumeSnapshot",
+    storageGiB: 1,
+    walStorage: { sizeGiB: 1 },
+    repositories: {},
+    schedules: { full: { cron: "0 3 * * *" } },
+    snapshots: { className: "csi", ...snapshots },
+    silence: SILENCE,
+  });
+}
+
+function daysAgo(days: number): string {
+  return new Date(Date.now() - days * DAY_MS).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** Stores them as the operator would have: a status has a way of its own, and the server gives uids. */
+async function store(kubectl: Kubectl, taken: TakenSnapshot): Promise<string> {
+  const { backup } = takenSnapshot(taken);
+  const [stored] = await kubectl.apply([without(backup, "uid", "creationTimestamp")]);
+  const patch = JSON.stringify({ status: backup["status"] });
+  await kubectl.runOk(["patch", BACKUPS, backup.metadata.name, "--subresource=status", "--type=merge", "-p", patch]);
+  const { snapshots } = takenSnapshot({ ...taken, uid: String(stored?.metadata["uid"]) });
+  await kubectl.apply(snapshots.map((snapshot) => without(snapshot, "uid", "creationTimestamp")));
+  return backup.metadata.name;
+}
+
+function without(object: KubernetesObject, ...fields: readonly string[]): KubernetesObject {
+  const { status: _status, ...rest } = object;
+  const metadata = Object.fromEntries(Object.entries(object.metadata).filter(([name]) => !fields.includes(name)));
+  return { ...rest, metadata } as KubernetesObject;
+}
+
+async function namesOf(kubectl: Kubectl, kind: string): Promise<string[]> {
+  return (await kubectl.list(kind, "default")).map(({ metadata }) => metadata.name).sort();
+}
+
+function containerOf(objects: readonly object[]): { readonly args: readonly string[] } {
+  const cron = objects.find((object) => (object as KubernetesObject).kind === "CronJob") as KubernetesObject | undefined;
+  const spec = cron?.["spec"] as { jobTemplate: { spec: { template: { spec: { containers: [{ args: string[] }] } } } } };
+  return spec.jobTemplate.spec.template.spec.containers[0];
+}
+
+describe("a real API server", async () => {
+  const parts = await apiServerParts("removal of old snapshots");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let server: ApiServer;
+  let program: RuntimeProgram;
+  let account: string;
+  let objects: readonly object[];
+  beforeAll(async () => {
+    program = await findRuntime();
+    server = await startApiServer(parts, "snapshots");
+    await server.define(["cnpg", "snapshots"]);
+    objects = await renderedObjects(() => orders({ keepDays: 7, keepCount: 2 }));
+    await server.kubectl.apply(objects);
+    account = mkdtempSync(join(tmpdir(), "pgbk-account-"));
+    writeFileSync(join(account, "token"), await server.kubectl.runOk(["create", "token", "orders-expire"]), { mode: 0o600 });
+    writeFileSync(join(account, "ca.crt"), readFileSync(server.caFile));
+    writeFileSync(join(account, "namespace"), "default");
+  });
+  afterAll(async () => {
+    await server?.stop();
+    rmSync(account ?? "", { recursive: true, force: true });
+  });
+
+  /** The words of the CronJob, with the address that a pod would get and the account that it would find. */
+  const expire = (...more: readonly string[]): Promise<RunResult> => {
+    const { hostname, port } = new URL(server.url);
+    const words = containerOf(objects).args.map((word) =>
+      word.replace("$(KUBERNETES_SERVICE_HOST)", hostname).replace("$(KUBERNETES_SERVICE_PORT)", port),
+    );
+    return run(program.node, [program.file, `--kubernetes-account-path=${account}`, ...more, ...words], { timeoutMs: 60_000 });
+  };
+  const may = async (...words: readonly string[]): Promise<boolean> =>
+    (await server.kubectl.run(["auth", "can-i", ...words, "--as=system:serviceaccount:default:orders-expire"])).stdout.trim() === "yes";
+
+  test("takes what components declare, alone, beside an archiver, and beside a Cluster of others, and no field that nobody knows", async () => {
+    const at = (): CnpgClusterArgs["repositories"] => ({
+      repo1: {
+        at: new S3CompatibleRepository("one", {
+          endpoint: "s3.example.net",
+          region: "eu",
+          bucket: { existing: { name: "orders-pg", credentials: { accessKeyId: "id", secretAccessKey: "secret" } } },
+        }).target,
+        keepDays: 14,
+      },
+    });
+    const common = { namespace: "default", schedules: { full: { cron: "0 3 * * 0" } }, silence: SILENCE };
+    const snapshots = { cron: "0 5 * * *", keepCount: 3 };
+    const programs = [
+      () => void new CnpgCluster("beside", { ...common, storageGiB: 1, repositories: at(), snapshots: { ...snapshots, ownerReference: "backup" } }),
+      () => void new CnpgBackup("legacy", { ...common, clusterName: "legacy", operatorVersion: "1.30.0", repositories: at(), snapshots }),
+    ];
+    for (const declare of programs) {
+      const declared = await renderedObjects(declare);
+      expect(declared.map((object) => (object as KubernetesObject).kind)).toEqual(
+        expect.arrayContaining(["ServiceAccount", "Role", "RoleBinding", "CronJob"]),
+      );
+      const plain = declared.filter(
+        (object) => (object as KubernetesObject).kind !== "Cluster" || !JSON.stringify(object).includes("patchFieldManager"),
+      );
+      expect(await server.kubectl.refusal(plain)).toBe("");
+    }
+    for (const object of objects) {
+      const { kind, spec } = object as KubernetesObject & { spec?: { jobTemplate: object } };
+      if (kind !== "CronJob" || spec === undefined) continue;
+      expect(await server.kubectl.refusal([{ ...object, spec: { ...spec, timezone: "UTC" } }])).toContain("spec.timezone");
+      expect(await server.kubectl.refusal([{ ...object, spec: { ...spec, timeZone: "Europe/Nowhere" } }])).toContain("timeZone");
+    }
+  });
+
+  test("gives its account the right to list and delete these two kinds in this namespace, and nothing else", async () => {
+    for (const kind of [BACKUPS, SNAPSHOTS]) {
+      expect([kind, await may("list", kind), await may("delete", kind)]).toEqual([kind, true, true]);
+      for (const verb of ["create", "update", "patch", "watch", "deletecollection"])
+        expect([kind, verb, await may(verb, kind)]).toEqual([kind, verb, false]);
+      for (const verb of ["list", "delete"]) expect([kind, verb, await may(verb, kind, "-n", "kube-system")]).toEqual([kind, verb, false]);
+    }
+    for (const kind of [
+      "secrets",
+      "pods",
+      "configmaps",
+      "persistentvolumeclaims",
+      "clusters.postgresql.cnpg.io",
+      "volumesnapshotcontents.snapshot.storage.k8s.io",
+    ]) {
+      for (const verb of ["get", "list", "delete", "create"]) expect([kind, verb, await may(verb, kind)]).toEqual([kind, verb, false]);
+    }
+  });
+
+  test("has only those removed that may go, with all their volumes, and each is told why", async () => {
+    const { kubectl } = server;
+    const schedule = "orders-full";
+    const stored = (days: number, over: Partial<TakenSnapshot> = {}): Promise<string> =>
+      store(kubectl, { schedule, at: daysAgo(days), volumes: ["wal"], ...over });
+    const kept = [await stored(0.5, { phase: "running" }), await stored(1), await stored(8)];
+    const gone = [await stored(9), await stored(10, { phase: "failed" })];
+    const owned = await stored(20, { owner: "backup" });
+    const others = [await stored(30, { schedule: "invoices-full", cluster: "invoices" }), await stored(30, { schedule: "by-hand" })];
+    const all = [await namesOf(kubectl, BACKUPS), await namesOf(kubectl, SNAPSHOTS)];
+
+    const dry = await expire("--dry-run");
+    expect(dry.exitCode, dry.stdout).toBe(0);
+    expect(dry.stdout).toContain(
+      `[DRY-RUN] remove ${gone[0]} (the Backup, ${gone[0]}, ${gone[0]}-wal): older than 7 days, and not one of the newest 2`,
+    );
+    expect([await namesOf(kubectl, BACKUPS), await namesOf(kubectl, SNAPSHOTS)]).toEqual(all);
+
+    const real = await expire();
+    expect(real.exitCode, real.stdout).toBe(0);
+    expect(real.stdout).toContain(`keep ${kept[1]}: younger than 7 days`);
+    expect(real.stdout).toContain(`keep ${kept[2]}: one of the newest 2`);
+    expect(real.stdout).toContain("3 kept, 3 removed");
+    expect(await namesOf(kubectl, BACKUPS)).toEqual([...kept, ...others].sort());
+    // No garbage collector runs here: what the Backup owned is left to it.
+    const volumes = [...kept, ...others, owned].flatMap((name) => [name, `${name}-wal`]);
+    expect(await namesOf(kubectl, SNAPSHOTS)).toEqual(volumes.sort());
+    expect(real.stdout).not.toContain(readFileSync(join(account, "token"), "utf8"));
+  });
+
+  test("tells a right that is missing, and goes on with the rest when it is there again", async () => {
+    const { kubectl } = server;
+    await kubectl.runOk([
+      "patch",
+      "role",
+      "orders-expire",
+      "--type=json",
+      "-p",
+      JSON.stringify([{ op: "replace", path: "/rules/1/verbs", value: ["list"] }]),
+    ]);
+    const name = await store(kubectl, { schedule: "orders-full", at: daysAgo(40), volumes: ["tbs-hot", "wal"] });
+    const refused = await expire();
+    expect(refused.exitCode).toBe(104);
+    expect(refused.stdout).toMatch(new RegExp(`ERROR: \\[105\\]: ${name}: unable to delete volumesnapshots ${name}: 403 .*cannot delete resource`));
+    expect(await namesOf(kubectl, BACKUPS)).not.toContain(name);
+    expect((await namesOf(kubectl, SNAPSHOTS)).filter((each) => each.startsWith(name))).toHaveLength(3);
+    await kubectl.apply(
+      objects.filter((object) => (object as KubernetesObject).kind === "Role"),
+      { force: true },
+    );
+    // The Backup is gone: its snapshots are known by their labels.
+    const again = await expire();
+    expect(again.exitCode, again.stdout).toBe(0);
+    expect((await namesOf(kubectl, SNAPSHOTS)).filter((each) => each.startsWith(name))).toEqual([]);
+  });
+
+  test("is read page by page", async () => {
+    const { kubectl } = server;
+    const taken = Array.from({ length: 60 }, (_, index) => takenSnapshot({ schedule: "orders-full", at: daysAgo(100 + index) }));
+    await kubectl.apply(taken.flatMap(({ snapshots }) => snapshots.map((snapshot) => without(snapshot, "uid", "creationTimestamp"))));
+    const result = await expire();
+    expect(result.stdout).toMatch(/3 kept, 6[0-2] removed/);
+    expect((await namesOf(kubectl, SNAPSHOTS)).filter((name) => taken.some(({ backup }) => backup.metadata.name === name))).toEqual([]);
+  });
+
+  test("that is away, or another one, ends it with the reason", async () => {
+    const words = ["--snapshot-cluster=orders", "--snapshot-schedule=orders-full", "--snapshot-keep-days=7", "--log-level-file=off", "cnpg-expire"];
+    const call = (...more: readonly string[]): Promise<RunResult> => run(program.node, [program.file, ...more, ...words], { timeoutMs: 60_000 });
+    const { hostname, port } = new URL(server.url);
+    const away = await call(`--kubernetes-account-path=${account}`, "--kubernetes-host=127.0.0.1", "--kubernetes-port=1");
+    expect([away.exitCode, away.stdout]).toEqual([49, expect.stringContaining("unable to reach the API server at 127.0.0.1:1")]);
+    const nobody = await call("--kubernetes-account-path=/nowhere", `--kubernetes-host=${hostname}`, `--kubernetes-port=${port}`);
+    expect([nobody.exitCode, nobody.stdout]).toEqual([41, expect.stringContaining("automountServiceAccountToken")]);
+    const stranger = join(account, "stranger");
+    mkdirSync(stranger);
+    for (const [name, text] of Object.entries({ token: "not a token", "ca.crt": readFileSync(server.caFile), namespace: "default" })) {
+      writeFileSync(join(stranger, name), text);
+    }
+    const refused = await call(`--kubernetes-account-path=${stranger}`, `--kubernetes-host=${hostname}`, `--kubernetes-port=${port}`);
+    expect([refused.exitCode, refused.stdout]).toEqual([105, expect.stringContaining("unable to list volumesnapshots: 401")]);
+  });
+});
+
+describe("a Job of the CronJob", async () => {
+  const parts = await labParts("removal of old snapshots by a Job");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await startLab(parts, { name: "snapshots", operator: false });
+    const definitions = [parts.manifests.definitions.cnpg, parts.manifests.definitions.snapshots];
+    await lab.kubectl.applyFiles(...definitions);
+    await lab.kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"]);
+  });
+  afterAll(() => lab?.stop());
+
+  test("runs the program from its ConfigMap in the stock image of Node, and the garbage collector takes what Backups own", async () => {
+    const { kubectl } = lab;
+    await kubectl.apply(await renderedObjects(() => orders({ keepCount: 1, ownerReference: "backup" })));
+    const names: string[] = [];
+    for (const days of [1, 2, 3]) {
+      names.push(await store(kubectl, { schedule: "orders-full", at: daysAgo(days), volumes: ["wal"], owner: days === 3 ? "none" : "backup" }));
+    }
+    await kubectl.runOk(["create", "job", "--from=cronjob/orders-expire", "now"]);
+    await kubectl.waitForCondition("jobs", "now", "Complete", { timeoutMs: 120_000 });
+    expect(await namesOf(kubectl, BACKUPS)).toEqual([names[0]]);
+    await expect.poll(() => namesOf(kubectl, SNAPSHOTS), { timeout: 90_000 }).toEqual([names[0], `${names[0]}-wal`]);
+  });
+});
