@@ -7,6 +7,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "./parts/barmanCloud";
 import { build } from "./parts/build";
 import { projectFolder } from "./parts/cache";
 import { buildVersitygw, findVersitygw } from "./parts/goTools";
@@ -18,7 +19,6 @@ import {
   findLabParts,
   findPodObstacle,
   KUBERNETES_PROGRAMS,
-  type KubernetesProgram,
 } from "./parts/kubernetesPrograms";
 import { findStockPgbackrest, STOCK_VERSIONS } from "./parts/pgbackrest";
 import { ensurePostgres, findPostgres } from "./parts/postgres";
@@ -176,16 +176,29 @@ async function startBuilds({ versitygw, pulumi, kubernetes }: BackgroundBuilds, 
 }
 
 async function findKubernetes(): Promise<true | null> {
-  return (await wantedPrograms()).every((name) => findKubernetesProgram(name) !== null) ? true : null;
+  return (await wantedBuilds()).every(({ find }) => find() !== null) ? true : null;
 }
 
 async function buildKubernetes(note: (text: string) => void): Promise<void> {
-  for (const name of await wantedPrograms()) await buildKubernetesProgram(name, (text) => note(`${name}: ${text}`));
+  for (const { name, make } of await wantedBuilds()) await make((text) => note(`${name}: ${text}`));
+}
+
+interface WantedBuild {
+  readonly name: string;
+  readonly find: () => string | null;
+  readonly make: (note: (text: string) => void) => Promise<string>;
 }
 
 /** Where no pods can run the API server alone is of use. */
-async function wantedPrograms(): Promise<readonly KubernetesProgram[]> {
-  return (await findPodObstacle()) === null ? KUBERNETES_PROGRAMS : ["kube-apiserver"];
+async function wantedBuilds(): Promise<readonly WantedBuild[]> {
+  const canRunPods = (await findPodObstacle()) === null;
+  const programs = KUBERNETES_PROGRAMS.map((name) => ({
+    name,
+    find: () => findKubernetesProgram(name),
+    make: (note: (text: string) => void) => buildKubernetesProgram(name, note),
+  }));
+  const barman = { name: "Barman's plugin", find: findBarmanPlugin, make: buildBarmanPlugin };
+  return canRunPods ? [...programs, barman] : programs.filter(({ name }) => name === "kube-apiserver");
 }
 
 interface Ready extends BackgroundBuilds {
@@ -252,6 +265,8 @@ async function makeKubernetesReady(ready: Ready): Promise<string | null> {
   if ("missing" in apiServer) return late ?? apiServer.missing;
   const lab = await findLabParts();
   if ("missing" in lab) ready.progress.loud(`tests with pods of Kubernetes are skipped: ${late ?? lab.missing}`);
+  const barman = await findBarmanParts();
+  if (!("missing" in lab) && "missing" in barman) ready.progress.loud(`tests with Barman's plugin are skipped: ${late ?? barman.missing}`);
   return null;
 }
 

@@ -14,16 +14,20 @@ export interface DebianPrograms {
   /** Name in the cache; the version of the first package is added. */
   readonly entry: string;
   readonly suite: string;
-  /** Packages to unpack; the libraries that they need come along, other dependencies do not. */
+  /** Packages to unpack; the libraries that they need (and Python) come along, other dependencies do not. */
   readonly packages: readonly string[];
   /** Programs to make runnable on this machine, relative to the root of the unpacked tree; none: the tree is for a chroot. */
   readonly programs: readonly string[];
   /** Files to leave out. */
   readonly drop?: readonly string[];
+  /** Done with the unpacked tree before it is kept; it is not at its place yet. */
+  readonly finish?: (folder: string) => Promise<void>;
 }
 
 export type Unpacked = { readonly folder: string; readonly version: string } | { readonly missing: string };
 
+/** What comes along with the packages: libraries, and the interpreter of programs in Python, whose package has its version in its name. */
+const NEEDED = /^(lib|zlib1g$|python3\.\d+-minimal$)/;
 /** Libraries too large for what is run here; what wants them is dropped or does without. */
 const SKIPPED = /^(libllvm|libz3|libperl|libclang|libsystemd-shared)/;
 const KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
@@ -118,6 +122,7 @@ async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, 
   await unpackClosure(apt, wanted.packages, archives, scratch);
   if (wanted.programs.length > 0) await pointToLibraries(apt, wanted, scratch, finalFolder);
   for (const path of [archives, ...(wanted.drop ?? []).map((file) => join(scratch, file))]) rmSync(path, { recursive: true, force: true });
+  await wanted.finish?.(scratch);
 }
 
 /** Gives the programs the tree's own loader and libraries, by their place in `finalFolder`. */
@@ -144,7 +149,7 @@ async function unpackClosure(apt: PrivateApt, packages: readonly string[], archi
   mkdirSync(target, { recursive: true });
   const listed = await runOk("apt-get", ["-qq", "-c", apt.configFile, "install", "--no-install-recommends", "--print-uris", ...packages]);
   const names = [...listed.matchAll(/^'[^']+' ([^_ ]+)_/gm)].map((match) => match[1] ?? "");
-  const needed = names.filter((name) => packages.includes(name) || name === "zlib1g" || (name.startsWith("lib") && !SKIPPED.test(name)));
+  const needed = names.filter((name) => packages.includes(name) || (NEEDED.test(name) && !SKIPPED.test(name)));
   await runOk("apt-get", ["-qq", "-c", apt.configFile, "download", ...needed], { cwd: archives });
   for (const file of readdirSync(archives)) await runOk("dpkg-deb", ["-x", join(archives, file), target]);
 }

@@ -1,10 +1,11 @@
 /**
- * Manifests that other projects publish, out of their Go modules: the operator of CloudNativePG with its definitions of custom resources
- * (CRDs), and the definitions of Barman's plugin, of the External Secrets Operator, of snapshots and of Prometheus.
+ * Manifests that other projects publish, out of their Go modules: the operator of CloudNativePG and Barman's plugin with their definitions of
+ * custom resources (CRDs), and the definitions of the External Secrets Operator, of snapshots and of Prometheus.
  *
  * They are fetched by Go's own client in exact versions, checked against their sums, and kept in the cache; nothing of them is in this
  * project. Dalibo's plugin is in no module that the module proxy has: its definitions cannot be had this way.
  */
+import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,8 @@ import { run } from "./process";
 export interface Manifests {
   /** The operator with everything it needs, as its project publishes it. */
   readonly operator: string;
+  /** Barman's plugin, likewise; its certificates are cert-manager's. */
+  readonly barmanPlugin: string;
   /** Folders with one file for each definition. */
   readonly definitions: Readonly<Record<DefinitionSource, string>>;
 }
@@ -33,6 +36,8 @@ interface Source {
 
 const CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg";
 const FOLDER = "tools/kubernetes";
+/** Of its program too. */
+export const BARMAN_PLUGIN = { module: "github.com/cloudnative-pg/plugin-barman-cloud", version: "v0.14.0" } as const;
 
 const SOURCES = {
   cnpg: () => {
@@ -41,10 +46,9 @@ const SOURCES = {
     return { module: CLOUDNATIVE_PG, version, sum: sumOf(CLOUDNATIVE_PG, version), files };
   },
   "barman-cloud": () => ({
-    module: "github.com/cloudnative-pg/plugin-barman-cloud",
-    version: "v0.14.0",
+    ...BARMAN_PLUGIN,
     sum: "h1:kpTo7egntRIM15hvo0xtOj07wyjj23jcz/Co0KfzC7s=",
-    files: { "config/crd/bases": "definitions" },
+    files: { "config/crd/bases": "definitions", "manifest.yaml": "plugin.yaml" },
   }),
   "external-secrets": () => ({
     module: "github.com/external-secrets/external-secrets",
@@ -77,6 +81,7 @@ const SOURCES = {
 export async function findManifests(): Promise<Manifests | { readonly missing: string }> {
   try {
     const cnpg = await ensureSource("cnpg");
+    const barman = await ensureSource("barman-cloud");
     const definitionsOf = async (name: DefinitionSource): Promise<string> => join(await ensureSource(name), "definitions");
     const definitions = {
       cnpg: await definitionsOf("cnpg"),
@@ -85,16 +90,24 @@ export async function findManifests(): Promise<Manifests | { readonly missing: s
       prometheus: await definitionsOf("prometheus"),
       snapshots: await definitionsOf("snapshots"),
     };
-    return { operator: join(cnpg, "operator.yaml"), definitions };
+    return { operator: join(cnpg, "operator.yaml"), barmanPlugin: join(barman, "plugin.yaml"), definitions };
   } catch (error) {
     return { missing: `manifests of Kubernetes: ${error instanceof Error ? error.message : String(error)}` };
   }
 }
 
+/** Folder of a module's files in Go's own cache. */
+export function moduleFolder(name: DefinitionSource): Promise<string> {
+  const { module, version, sum }: Source = SOURCES[name]();
+  return download(module, version, sum);
+}
+
 function ensureSource(name: DefinitionSource): Promise<string> {
-  const { module, version, sum, files }: Source = SOURCES[name]();
-  return cached(join(cacheFolder(), `manifests-${name}-${version.replace(/^v/, "")}`), async (scratch) => {
-    const folder = await download(module, version, sum);
+  const { module, version, files }: Source = SOURCES[name]();
+  // Other files of the same version are another entry.
+  const key = createHash("sha256").update(JSON.stringify(files)).digest("hex").slice(0, 8);
+  return cached(join(cacheFolder(), `manifests-${name}-${version.replace(/^v/, "")}-${key}`), async (scratch) => {
+    const folder = await moduleFolder(name);
     mkdirSync(scratch, { recursive: true });
     for (const [from, to] of Object.entries(files)) {
       if (!existsSync(join(folder, from))) throw new Error(`${module} ${version} has no ${from}`);

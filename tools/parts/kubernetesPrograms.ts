@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fetchBarmanPrograms } from "./barmanCloud";
 import { cacheFolder, projectFolder } from "./cache";
 import { unpackDebian } from "./debian";
 import { buildGoProgram, type GoBuild, pinnedVersion } from "./goTools";
@@ -116,6 +117,7 @@ export async function fetchKubernetesParts(): Promise<void> {
   await debianProgram("etcd-server", "etcd");
   await debianProgram("kubectl", "kubectl");
   await findPodRoot();
+  await fetchBarmanPrograms();
 }
 
 /** The files of every pod: unpacked, not installed; no script of a package has run. */

@@ -1,6 +1,7 @@
 /** What the pods of a lab see by the names of their images: nothing is pulled. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { BarmanParts } from "../../../tools/parts/barmanCloud";
 import { POD_POSTGRES_MAJOR, type LabParts } from "../../../tools/parts/kubernetesPrograms";
 import type { ImageDouble } from "./procklet/config";
 
@@ -17,15 +18,7 @@ const ACCOUNTS = {
 
 /** Writes the account files of the images into `folder` and says what pods see. */
 export function imageDoubles({ manager }: LabParts, folder: string): readonly ImageDouble[] {
-  const accounts = (image: keyof typeof ACCOUNTS): { source: string; target: string }[] => {
-    const { name, id } = ACCOUNTS[image];
-    const texts = { passwd: `root:x:0:0:root:/root:/bin/bash\n${name}:x:${id}:${id}::/tmp:/bin/bash\n`, group: `root:x:0:\n${name}:x:${id}:\n` };
-    mkdirSync(join(folder, image), { recursive: true });
-    return Object.entries(texts).map(([file, text]) => {
-      writeFileSync(join(folder, image, file), text);
-      return { source: join(folder, image, file), target: `/etc/${file}` };
-    });
-  };
+  const accounts = (image: keyof typeof ACCOUNTS): ImageDouble["mounts"] => accountFiles(ACCOUNTS[image], join(folder, image));
   return [
     {
       name: "(^|/)cloudnative-pg/cloudnative-pg[:@]",
@@ -47,4 +40,28 @@ export function imageDoubles({ manager }: LabParts, folder: string): readonly Im
       uid: 0,
     },
   ];
+}
+
+/** The two images of Barman's plugin, likewise: its program, and in the sidecar the programs that it runs. */
+export function barmanImages({ manager, programs, tree }: BarmanParts, folder: string): readonly ImageDouble[] {
+  const program = { mounts: [{ source: manager, target: "/manager" }], path: STANDARD_PATH, entrypoint: ["/manager"], uid: 65_532 };
+  return [
+    { ...program, name: "(^|/)plugin-barman-cloud(-testing)?[:@]" },
+    {
+      ...program,
+      name: "(^|/)plugin-barman-cloud-sidecar(-testing)?[:@]",
+      mounts: [...program.mounts, ...accountFiles(ACCOUNTS.postgresql, folder), { source: tree, target: tree }],
+      path: `${programs}:${STANDARD_PATH}`,
+      uid: 26,
+    },
+  ];
+}
+
+function accountFiles({ name, id }: { readonly name: string; readonly id: number }, folder: string): ImageDouble["mounts"] {
+  const texts = { passwd: `root:x:0:0:root:/root:/bin/bash\n${name}:x:${id}:${id}::/tmp:/bin/bash\n`, group: `root:x:0:\n${name}:x:${id}:\n` };
+  mkdirSync(folder, { recursive: true });
+  return Object.entries(texts).map(([file, text]) => {
+    writeFileSync(join(folder, file), text);
+    return { source: join(folder, file), target: `/etc/${file}` };
+  });
 }

@@ -1,4 +1,5 @@
 /** The parts of Kubernetes that a group of tests needs, or one loud line that says what is missing. */
+import { type BarmanParts, findBarmanParts } from "../../../tools/parts/barmanCloud";
 import { type ApiServerParts, findApiServerParts, findLabParts, type LabParts } from "../../../tools/parts/kubernetesPrograms";
 import { loud } from "../interopParts";
 
@@ -12,4 +13,12 @@ export async function apiServerParts(title: string): Promise<ApiServerParts | nu
 export async function labParts(title: string): Promise<LabParts | null> {
   const found = await findLabParts();
   return "missing" in found ? loud(title, found.missing) : found;
+}
+
+/** For `startLab` and Barman's plugin in it, likewise. */
+export async function barmanLabParts(title: string): Promise<{ readonly lab: LabParts; readonly barman: BarmanParts } | null> {
+  const lab = await labParts(title);
+  if (lab === null) return null;
+  const barman = await findBarmanParts();
+  return "missing" in barman ? loud(title, barman.missing) : { lab, barman };
 }

@@ -23,15 +23,38 @@ export async function installPlugin(kubectl: Kubectl): Promise<void> {
 
 /** New certificates of both sides: applied, they replace those that are there. */
 export async function certificates(): Promise<object[]> {
-  return [await certificate(PLUGIN_SERVICE, "serverAuth"), await certificate(`${PLUGIN_SERVICE}-client`, "clientAuth")];
+  const [server, client] = [PLUGIN_SERVICE, `${PLUGIN_SERVICE}-client`];
+  return [
+    await certificate({ commonName: server, secretName: server, usage: "serverAuth" }),
+    await certificate({ commonName: client, secretName: client, usage: "clientAuth" }),
+  ];
 }
 
-/** Self-signed and no authority: the operator takes the server's certificate itself for the root. */
-async function certificate(name: string, usage: string): Promise<object> {
+interface Leaf {
+  /** Its name for others too. */
+  readonly commonName: string;
+  readonly secretName: string;
+  readonly usage: "serverAuth" | "clientAuth";
+}
+
+/** A Secret for the operator's namespace. Self-signed and no authority: the operator takes the server's certificate itself for the root. */
+export async function certificate({ commonName, secretName, usage }: Leaf): Promise<object> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-leaf-"));
   try {
-    const extensions = [`subjectAltName=DNS:${name}`, "basicConstraints=critical,CA:FALSE", `extendedKeyUsage=${usage}`];
-    const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", `/CN=${name}`];
+    const extensions = [`subjectAltName=DNS:${commonName}`, "basicConstraints=critical,CA:FALSE", `extendedKeyUsage=${usage}`];
+    const words = [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "30",
+      "-subj",
+      `/CN=${commonName}`,
+    ];
     const files = ["-keyout", join(folder, "key"), "-out", join(folder, "crt")];
     const made = await run("openssl", [...words, ...files, ...extensions.flatMap((text) => ["-addext", text])]);
     if (made.exitCode !== 0) throw new Error(`openssl: ${made.stderr}`);
@@ -39,7 +62,7 @@ async function certificate(name: string, usage: string): Promise<object> {
     return {
       apiVersion: "v1",
       kind: "Secret",
-      metadata: { name, namespace: OPERATOR_NAMESPACE, labels: { "cnpg.io/reload": "true" } },
+      metadata: { name: secretName, namespace: OPERATOR_NAMESPACE, labels: { "cnpg.io/reload": "true" } },
       type: "kubernetes.io/tls",
       data: { "tls.crt": text("crt"), "tls.key": text("key") },
     };

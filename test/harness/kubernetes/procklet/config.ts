@@ -8,6 +8,8 @@ export interface ImageDouble {
   /** Files and folders of this machine, read only. */
   readonly mounts: readonly { readonly source: string; readonly target: string }[];
   readonly path: string;
+  /** Before the arguments of a container that names no command. */
+  readonly entrypoint?: readonly string[];
   /** Of whom nothing else is said. */
   readonly uid: number;
 }

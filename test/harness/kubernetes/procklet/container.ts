@@ -105,7 +105,7 @@ function identityOf(pod: Pod, { securityContext: own = {} }: ContainerSpec, imag
 /** Writes the script that becomes the container, its mounts and its settings. */
 function writeEntry(pod: Pod, spec: ContainerSpec, image: ImageDouble, { uid, gid, env }: Identity & Pick<Container, "env">, folder: string): void {
   const expand = (text: string): string => text.replace(/\$\(([\w.-]+)\)/g, (whole, name: string) => env[name] ?? whole);
-  const command = [...(spec.command ?? []), ...(spec.args ?? [])].map(expand);
+  const command = [...(spec.command ?? image.entrypoint ?? []), ...(spec.args ?? [])].map(expand);
   const lines = [
     ...Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}`),
     `cd ${quote(spec.workingDir ?? "/")}`,
