@@ -2,25 +2,31 @@
  * Engine "barman-cloud" with the real plugin, and the way from it to the engine of this package: docs/kubernetes.md, "Moving to another
  * engine", on a cluster of two instances that is written to all the time. WAL of Barman's store and of ours is looked at as files.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { runOk } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { s3Kind } from "../harness/interopParts";
 import { installBarman } from "../harness/kubernetes/barman";
 import { barmanImages } from "../harness/kubernetes/images";
-import type { KubernetesObject } from "../harness/kubernetes/kubectl";
-import { type Lab, startLab } from "../harness/kubernetes/lab";
+import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
+import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 
 const CLUSTERS = "clusters.postgresql.cnpg.io";
 const BACKUPS = "backups.postgresql.cnpg.io";
+
+/** Of the cluster that moves. */
+const ARCHIVE_TIMEOUT_S = 5;
 
 interface BackupObject extends KubernetesObject {
   readonly spec: { readonly cluster: { readonly name: string } };
@@ -70,6 +76,10 @@ describe("a cluster with Barman's plugin", async () => {
     ca: { name: `${server.bucket}-ca`, key: "ca.crt" },
   });
   const barmanPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo1: place(old, path, 30) });
+  const silence = (engine: CnpgClusterArgs["engine"]): Record<string, string> =>
+    engine === "runtime"
+      ? { PB007: "no encryption here", PB030: "no off-site copy here", PB042: "no drill here" }
+      : { PB003: "one place, to begin with", PB042: "no drill here" };
   const common = (over: Partial<CnpgClusterArgs>): CnpgClusterArgs => ({
     namespace: "default",
     engine: "barman-cloud",
@@ -78,8 +88,8 @@ describe("a cluster with Barman's plugin", async () => {
     schedules: { full: { cron: "0 3 * * 0" } },
     storageGiB: 1,
     parameters: { shared_buffers: "32MB" },
-    archiveTimeoutSeconds: 5,
-    silence: { PB003: "one place, to begin with", PB007: "no drill here", PB030: "no off-site copy here", PB042: "no encryption here" },
+    archiveTimeoutSeconds: ARCHIVE_TIMEOUT_S,
+    silence: silence(over.engine),
     ...over,
   });
   const orders = (over: Partial<CnpgClusterArgs> = {}): void => {
@@ -126,9 +136,162 @@ describe("a cluster with Barman's plugin", async () => {
     const before = await sql("orders-1", sum);
     const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
     await expect.poll(barmanSegments, { timeout: 120_000 }).toContain(last);
-    const source = { stanza: "orders", repositories: barmanPlaces("/barman") };
-    await apply(() => void new CnpgRestore("restored", { ...common({ repositories: barmanPlaces("/restored") }), source }));
+    await apply(() => {
+      const source = { stanza: "orders", repositories: barmanPlaces("/barman") };
+      void new CnpgRestore("restored", { ...common({ repositories: barmanPlaces("/restored") }), source });
+    });
     await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
     expect(await sql("restored-1", sum)).toBe(before);
   });
+
+  describe("moves to the engine of this package while it is written to", () => {
+    /** Keys that Barman's place does not have: its Secret stays as it is while instances still use it. */
+    const ourPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo2: place(first, path, 14), repo3: place(second, path, 14) });
+    const segmentsOf = (server: S3Server, path = "ours"): string[] =>
+      readdirSync(join(server.bucketPath, path, "archive"), { recursive: true, encoding: "utf8" })
+        .flatMap((name) => /\/([0-9A-F]{24})-[0-9a-f]{40}/.exec(name)?.[1] ?? [])
+        .sort();
+    const fullBackupsOf = (server: S3Server): string[] =>
+      readdirSync(join(server.bucketPath, "ours", "backup", "orders")).filter((name) =>
+        existsSync(join(server.bucketPath, "ours", "backup", "orders", name, "backup.manifest")),
+      );
+    /** Commits that the server has confirmed, one row each. */
+    const acknowledged: number[] = [];
+    let oldBackup = "";
+    let lastOfBarman = "";
+    /** A moment when the new archive has WAL and no backup yet, and what was confirmed before it. */
+    let window: { readonly time: string; readonly acknowledged: readonly number[] } = { time: "", acknowledged: [] };
+    let stopLoad = async (): Promise<void> => {};
+    const primary = async (): Promise<string> =>
+      (await lab.kubectl.find<{ status: { currentPrimary: string } }>(CLUSTERS, "orders"))?.status.currentPrimary ?? "";
+    const salesOf = async (pod: string): Promise<number[]> =>
+      (await sql(pod, "select string_agg(id::text, ',' order by id) from sales")).split(",").map(Number);
+    afterAll(() => stopLoad());
+
+    test("is written to", async () => {
+      oldBackup = (await endedBackup("orders")).beginWal ?? "";
+      await sql("orders-1", "create table sales (id int primary key)");
+      let ended = false;
+      const writing = (async () => {
+        let pod = "orders-1";
+        for (let id = 1; !ended; id++) {
+          const isDone = await sql(pod, `insert into sales values (${id})`).then(
+            () => true,
+            () => false,
+          );
+          if (isDone) acknowledged.push(id);
+          else pod = await primary();
+        }
+      })();
+      stopLoad = async () => {
+        ended = true;
+        await writing;
+      };
+      await expect.poll(() => acknowledged.length, { timeout: 60_000 }).toBeGreaterThan(10);
+    });
+
+    test("to two repositories, with no segment lost between the two archives", async () => {
+      await apply(() => void new CnpgPlugin("pgbackstop", { operatorNamespace: OPERATOR_NAMESPACE }));
+      await lab.kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+      const before = (await renderedObjects(() => orders())) as KubernetesObject[];
+      const after = await apply(() => orders({ engine: "runtime", repositories: ourPlaces("/ours") }));
+      // As an update does at its end, while instances are still replaced.
+      const nameOf = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.name}`;
+      const gone = before.map(nameOf).filter((name) => !after.map(nameOf).includes(name));
+      expect(gone.sort()).toEqual(["ObjectStore/orders-store", "Secret/orders-repo1"]);
+      await lab.kubectl.runOk(["delete", "-n", "default", ...gone]);
+
+      await expect.poll(() => readdirSync(first.bucketPath), { timeout: 180_000 }).toContain("ours");
+      await expect.poll(() => segmentsOf(first).length, { timeout: 60_000 }).toBeGreaterThan(1);
+      lastOfBarman = barmanSegments().at(-1) ?? "";
+      await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+      await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
+      const pods = await lab.kubectl.list<{ metadata: { name: string }; spec: { initContainers: { name: string }[] } }>("pods", "default");
+      const sidecars = pods
+        .filter(({ metadata }) => /^orders-\d+$/.test(metadata.name))
+        .map(({ spec }) => spec.initContainers.map(({ name }) => name).filter((name) => name.startsWith("plugin-")));
+      expect(sidecars).toEqual([["plugin-pgbackstop"], ["plugin-pgbackstop"]]);
+      expect(gapsIn([...barmanSegments(), ...segmentsOf(first)], oldBackup)).toEqual([]);
+      await expect.poll(() => gapsIn([...barmanSegments(), ...segmentsOf(second)], oldBackup), { timeout: 60_000 }).toEqual([]);
+      expect(fullBackupsOf(first)).toEqual([]);
+
+      const known = [...acknowledged];
+      const now = `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+      window = { time: await sql(await primary(), now), acknowledged: known };
+    });
+
+    test("where the first full backups come by themselves", async () => {
+      for (const server of [first, second]) await expect.poll(() => fullBackupsOf(server), { timeout: 240_000 }).toHaveLength(1);
+      // Barman has got nothing any more, and nothing of it was removed.
+      expect(barmanSegments().at(-1)).toBe(lastOfBarman);
+      expect(barmanSegments()).toContain(oldBackup);
+    });
+
+    test("and every acknowledged commit is recovered from either of them", async () => {
+      await stopLoad();
+      const pod = await primary();
+      const last = await sql(pod, "select pg_walfile_name(pg_switch_wal())");
+      for (const server of [first, second]) await expect.poll(() => segmentsOf(server), { timeout: 120_000 }).toContain(last);
+      expect(gapsIn([...barmanSegments(), ...segmentsOf(first)], oldBackup)).toEqual([]);
+      await apply(() => {
+        const source = { stanza: "orders", repositories: ourPlaces("/ours"), from: ["repo3"] };
+        void new CnpgRestore("moved", { ...common({ engine: "runtime", repositories: ourPlaces("/moved") }), source });
+      });
+      await lab.kubectl.waitForCondition(CLUSTERS, "moved", "Ready");
+      expect(await sql("moved-1", sum)).toBe(await sql(pod, sum));
+      const ids = await salesOf("moved-1");
+      expect(acknowledged.filter((id) => !ids.includes(id))).toEqual([]);
+    });
+
+    test("and so is every one between the switch and the first full backup: from the old backup, with the WAL of both", async () => {
+      const pod = await primary();
+      const missing = segmentsOf(first).filter((name) => name > lastOfBarman);
+      for (const name of missing) {
+        const file = `/pgbackstop/run/${name}`;
+        const get = `/pgbackstop/run/pgbackstop archive-get ${name} ${file} >&2 && gzip -c ${file} | base64 && rm ${file}`;
+        const got = await lab.kubectl.exec(pod, "plugin-pgbackstop", ["sh", "-c", get]);
+        expect(got.exitCode, got.stderr).toBe(0);
+        writeFileSync(join(folder, name), gunzipSync(Buffer.from(got.stdout, "base64")));
+        const to = ["--endpoint-url", `https://${old.endpoint}`, "--cloud-provider", "aws-s3", `s3://${old.bucket}/barman`, "orders"];
+        const env = { AWS_ACCESS_KEY_ID: old.accessKey, AWS_SECRET_ACCESS_KEY: old.secretKey, AWS_CA_BUNDLE: old.caFile };
+        const path = `${parts.barman.programs}:${process.env.PATH ?? ""}`;
+        await runOk(join(parts.barman.programs, "barman-cloud-wal-archive"), [...to, join(folder, name)], { env: { ...env, PATH: path } });
+      }
+      await apply(() => {
+        const from = { engine: "barman-cloud", stanza: "orders", repositories: barmanPlaces("/barman") } as const;
+        const source = { ...from, target: { time: window.time } };
+        void new CnpgRestore("between", { ...common({ engine: "runtime", repositories: ourPlaces("/between") }), source });
+      });
+      await lab.kubectl.waitForCondition(CLUSTERS, "between", "Ready");
+      const ids = await salesOf("between-1");
+      expect(window.acknowledged.filter((id) => !ids.includes(id))).toEqual([]);
+      expect(ids.at(-1)).toBeLessThan(acknowledged.at(-1) ?? 0);
+    });
+
+    test("and back, with a full backup by Barman at once", async () => {
+      const held = new Set(segmentsOf(first));
+      await apply(() => orders());
+      const isBarmans = async (): Promise<boolean> => barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);
+      await expect.poll(isBarmans, { timeout: 240_000 }).toBe(true);
+      await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+      const found = await lab.kubectl.find(CLUSTERS, "orders");
+      expect(conditionOf(found ?? {}, "ContinuousArchiving")?.status).toBe("True");
+      const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { name: "back", namespace: "default" } };
+      const spec = { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io" } };
+      await lab.kubectl.apply([{ ...backup, spec }]);
+      const isOver = ({ status }: BackupObject): boolean => /^(completed|failed)$/.test(status?.phase ?? "");
+      const { status } = await lab.kubectl.waitUntil<BackupObject>({ kind: BACKUPS, name: "back" }, isOver);
+      expect(status?.error).toBeUndefined();
+      expect(gapsIn([...barmanSegments(), ...segmentsOf(first)], oldBackup)).toEqual([]);
+    });
+  });
 });
+
+/** What lacks between `from` and the newest segment, whatever their timelines: segments of 16 MiB, 256 in one log. */
+function gapsIn(segments: readonly string[], from: string): string[] {
+  const numberOf = (name: string): number => Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
+  const there = new Set(segments.map(numberOf));
+  const found: string[] = [];
+  for (let number = numberOf(from); number <= Math.max(...there); number++) if (!there.has(number)) found.push(number.toString(16));
+  return found;
+}

@@ -90,12 +90,12 @@ function credentialsOf({ keyType }: S3Plan, keys: SecretKeysSettings): object {
   return given({ accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey, sessionToken: keys.sessionToken, region: keys.region });
 }
 
+/** No variable says where the bucket's name goes: Amazon's library puts it into the path of every endpoint that is given. */
 function environmentOf(s3: S3Plan): { readonly name: string; readonly value: string }[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   const checksums = row === null || WITHOUT_CHECKSUMS.includes(row.id) || !row.hosted;
   return [
     { name: "AWS_DEFAULT_REGION", value: s3.region },
     ...(checksums ? CHECKSUM_VARIABLES.map((name) => ({ name, value: "when_required" })) : []),
-    ...(s3.uriStyle === "path" ? [{ name: "AWS_S3_FORCE_PATH_STYLE", value: "true" }] : []),
   ];
 }

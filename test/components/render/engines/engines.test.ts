@@ -86,7 +86,6 @@ test("Barman's plugin at B2: checksums off, region and retention said", () => {
         { name: "AWS_DEFAULT_REGION", value: "eu-central-003" },
         { name: "AWS_REQUEST_CHECKSUM_CALCULATION", value: "when_required" },
         { name: "AWS_RESPONSE_CHECKSUM_VALIDATION", value: "when_required" },
-        { name: "AWS_S3_FORCE_PATH_STYLE", value: "true" },
       ],
     },
   });
