@@ -36,6 +36,8 @@ export interface MadeStanza {
   readonly wal: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Of the segments that the made histories speak of. */
+export const MADE_WAL_SIZE_BYTES = 16 * 1024 * 1024;
 const SYSTEM_ID = 7_710_141_224_171_239_387n;
 const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 

@@ -8,9 +8,9 @@ import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/faults";
-import { type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/storages";
-import { repository, WAL_SIZE_BYTES, walName } from "../../repository/support";
+import { repository, walName } from "../../repository/support";
 
 const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false };
 const FULL = "20260101-000000F";
@@ -38,7 +38,7 @@ async function source(): Promise<Repository> {
 const target = (storage = new MemoryStorage()): Repository => repository(2, { storage, pass: "second", compress: { type: "gz", level: 6 } });
 
 async function problemsOf(repo: Repository): Promise<readonly string[]> {
-  const verdict = await verify(repo, inlinePool(new Map([[repo.key, repo]]), testContext(), 2), WAL_SIZE_BYTES, testContext());
+  const verdict = await verify(repo, inlinePool(new Map([[repo.key, repo]]), testContext(), 2), MADE_WAL_SIZE_BYTES, testContext());
   // The made segments are empty: of another size than real ones, and with the checksum of nothing.
   return verdict.problems.filter((line) => !line.startsWith("invalid size 'archive/"));
 }
