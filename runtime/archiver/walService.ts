@@ -35,6 +35,7 @@ export interface Pushed {
 export class WalService {
   readonly #host: CommandHost;
   readonly #ctx: Context;
+  readonly #mayGoAhead: (walName: string) => boolean;
   readonly #debt: DebtStore;
   readonly #lock: ArchiveLock;
   readonly #stop = new AbortController();
@@ -43,9 +44,11 @@ export class WalService {
   #checkedAtMs = Number.NEGATIVE_INFINITY;
   #present: { readonly cluster: ClusterIdentity; readonly queue: PushQueue } | null = null;
 
-  constructor(host: CommandHost, ctx: Context) {
+  /** `mayGoAhead`: which files that are ready may be pushed before PostgreSQL asks for them; default all. */
+  constructor(host: CommandHost, ctx: Context, mayGoAhead: (walName: string) => boolean = () => true) {
     this.#host = host;
     this.#ctx = ctx;
+    this.#mayGoAhead = mayGoAhead;
     this.#debt = host.debt();
     const repos = host.repositories();
     const keys = repos.map((repo) => repo.key);
@@ -160,7 +163,7 @@ export class WalService {
     let told: BackupError | null = null;
     while (!signal.aborted) {
       try {
-        await (await this.#open()).queue.look();
+        await (await this.#open()).queue.look(this.#mayGoAhead);
         told = null;
       } catch (thrown) {
         const error = toBackupError(thrown);

@@ -29,6 +29,31 @@ export async function isCheckWanted(asked: boolean | undefined, cluster: JsonObj
   );
 }
 
+/**
+ * Which timelines may be archived: those of which PostgreSQL has asked for a file, and the check has passed. A cluster that was just recovered has
+ * files that wait before its PostgreSQL has started; sent ahead, they would be in the archive of another one before anybody has looked.
+ */
+export class Timelines {
+  readonly #allowed = new Set<string>();
+
+  allow(walName: string): void {
+    this.#allowed.add(timelineOf(walName));
+  }
+
+  isAllowed(walName: string): boolean {
+    return this.#allowed.has(timelineOf(walName)) && !isHistory(walName);
+  }
+}
+
+/** Every promotion begins with one. */
+export function isHistory(walName: string): boolean {
+  return walName.endsWith(".history");
+}
+
+function timelineOf(walName: string): string {
+  return walName.slice(0, 8);
+}
+
 export interface OwnTimeline {
   readonly cluster: ClusterIdentity;
   readonly walDirectory: string;
@@ -38,7 +63,7 @@ export interface OwnTimeline {
 
 /** A repository that cannot be read is no reason to refuse: pushes judge it. @throws archiveDuplicate (45) */
 export async function requireOwnTimeline(repos: readonly Repository[], own: OwnTimeline, ctx: Context): Promise<void> {
-  const history = `${own.walName.slice(0, 8)}.history`;
+  const history = `${timelineOf(own.walName)}.history`;
   const local = await readFile(`${own.walDirectory}/${history}`, "utf8").catch(() => null);
   // The first timeline has no history: a system identifier of its own is all that there is.
   if (local === null) return;

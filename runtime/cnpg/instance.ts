@@ -7,7 +7,7 @@ import { fail } from "../base/errors";
 import type { Command } from "../commands/host";
 import { backupService } from "./backup";
 import { parseObject } from "./cluster";
-import { isCheckWanted, requireOwnTimeline } from "./emptyArchive";
+import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
 import { FirstBackups } from "./firstBackup";
 import { identityService } from "./identity";
 import type { WalArchiveRequest, WalRestoreRequest } from "./messages";
@@ -22,7 +22,8 @@ export const instanceCommand: Command = async (host) => {
   const { config, ctx } = host;
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = host.repositories();
-  const wal = new WalService(host, own);
+  const timelines = new Timelines();
+  const wal = new WalService(host, own, (walName) => timelines.isAllowed(walName));
   const gets = new GetService(host, own);
   const { instance: instanceId, sourceStanza } = config.plugin;
   const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
@@ -34,9 +35,12 @@ export const instanceCommand: Command = async (host) => {
   const refreshing = metrics.refreshForever(own, ending.signal);
   const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {
     await stanzas.prepare();
-    if (!(await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) return;
-    const { pgVersion: version, systemId } = await host.loadControl();
-    await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
+    // Each promotion is looked at: a second cluster in this archive shows when both take one timeline.
+    if (isHistory(walName) || (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) {
+      const { pgVersion: version, systemId } = await host.loadControl();
+      await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
+    }
+    timelines.allow(walName);
   };
   const push = { wal, prepare };
   const isStandby = async (): Promise<boolean> =>

@@ -133,9 +133,9 @@ export class PushQueue implements WalClaims {
     this.#workers = this.#lanes.flatMap((lane) => Array.from({ length: processMax }, () => this.#work(lane)));
   }
 
-  /** Takes note of what is ready now. Reads one directory. */
-  async look(): Promise<void> {
-    this.setReady(await listReady(this.#options.walDirectory, LIMITS.queueFiles));
+  /** Takes note of what is ready now and may go before anybody asks for it. Reads one directory. */
+  async look(mayGoAhead: (walName: string) => boolean = () => true): Promise<void> {
+    this.setReady((await listReady(this.#options.walDirectory, LIMITS.queueFiles)).filter(mayGoAhead));
   }
 
   /** Exactly these files are ready; others are forgotten unless somebody asks for them or writes them. */

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { isCheckWanted, requireOwnTimeline } from "../../../runtime/cnpg/emptyArchive";
+import { isCheckWanted, requireOwnTimeline, Timelines } from "../../../runtime/cnpg/emptyArchive";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
@@ -52,6 +52,16 @@ describe("whose archive it is", () => {
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await check();
   });
+});
+
+test("nothing goes ahead of a timeline before a file of it was asked for, and no history at all", () => {
+  const timelines = new Timelines();
+  expect(timelines.isAllowed("000000020000000000000005")).toBe(false);
+  timelines.allow("00000002.history");
+  expect(timelines.isAllowed("000000020000000000000005")).toBe(true);
+  expect(timelines.isAllowed("000000010000000000000005.partial")).toBe(false);
+  timelines.allow("000000030000000000000005");
+  expect(timelines.isAllowed("00000003.history")).toBe(false);
 });
 
 describe("the check is wanted", () => {

@@ -73,6 +73,14 @@ describe("a push queue", () => {
     expect(locked).toBe(0);
   });
 
+  it("goes ahead with what it may, and takes the rest when it is asked for", async () => {
+    await queue.look((name) => name !== walName(2) && name !== walName(3));
+    for (const repo of repos) await eventually("what may go is stored", async () => (await readable(repo)).length === 2);
+    expect(await readable(repos[0])).toEqual(names(1, 4));
+    expect(await request(2)).toMatchObject({ accepted: true });
+    expect(await readable(repos[0])).toEqual(names(1, 2, 4));
+  });
+
   it("answers for a file that was not looked at before", async () => {
     expect((await request(3)).results).toEqual([
       { repoKey: 1, ok: true, value: "pushed" },
