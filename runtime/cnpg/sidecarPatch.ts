@@ -45,7 +45,9 @@ export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: 
   const source = wish.source === null ? null : readParameters(wish.source, defaults);
   const claims = [...new Set([...parameters.claims, ...(source?.claims ?? [])])].sort();
 
-  const files = [...filesOf("pgbackstop", parameters, PLACES), ...(source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PLACES))];
+  const isOptional = wish.mode !== "restore";
+  const sourceFiles = source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PLACES, isOptional);
+  const files = [...filesOf("pgbackstop", parameters, PLACES, isOptional), ...sourceFiles];
   const places = [...ownPlaces(parameters.bundle), ...files, ...claims.map(claimPlace)];
   const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...places.map(({ volume }) => volume)];
   const socketMount = { name: PLUGINS_VOLUME, mountPath: SOCKET_DIRECTORY };
@@ -103,10 +105,11 @@ interface FilePlaces {
 }
 
 /** Configuration and keys of one set of repositories. */
-function filesOf(prefix: string, { configMap, secretConf, secrets }: PluginParameters, places: FilePlaces): MountedVolume[] {
+function filesOf(prefix: string, parameters: PluginParameters, places: FilePlaces, isOptional: boolean): MountedVolume[] {
+  const { configMap, secretConf, secrets } = parameters;
   return [
     mounted(`${prefix}-config`, { configMap: { name: configMap } }, places.config),
-    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret), `${places.secrets}/${secret.repo}`)),
+    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${places.secrets}/${secret.repo}`)),
     ...(secretConf === undefined ? [] : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, places.include)]),
   ];
 }
@@ -115,12 +118,16 @@ function claimPlace(claim: string, index: number): MountedVolume {
   return mounted(`pgbackstop-claim-${index}`, { persistentVolumeClaim: { claimName: claim } }, `${PLACES.claims}/${claim}`, false);
 }
 
-/** Keys of several Secrets become files of one directory. */
-function secretVolume(secret: RepoSecret): JsonObject {
-  if (secret.files === undefined) return { secret: { secretName: secret.name } };
+/**
+ * Keys of several Secrets become files of one directory. Beside an instance a missing one is that repository's error, told by the sidecar, and
+ * does not keep the database from starting; a recovery cannot begin without, and waits for it.
+ */
+function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
+  const optional = isOptional ? { optional: true } : {};
+  if (secret.files === undefined) return { secret: { secretName: secret.name, ...optional } };
   const names = [...new Set(secret.files.map((file) => file.name))].sort();
   const sources = names.map((each) => ({
-    secret: { name: each, items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })) },
+    secret: { name: each, items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })), ...optional },
   }));
   return { projected: { sources } };
 }

@@ -37,13 +37,23 @@ test("keys of several Secrets become files of one directory, in whatever order t
               { key: "AWS_ACCESS_KEY_ID", path: "ACCESS_KEY_ID" },
               { key: "AWS_SECRET_ACCESS_KEY", path: "ACCESS_SECRET_KEY" },
             ],
+            optional: true,
           },
         },
-        { secret: { name: "orders", items: [{ key: "pass", path: "ENCRYPTION_PASS" }] } },
+        { secret: { name: "orders", items: [{ key: "pass", path: "ENCRYPTION_PASS" }], optional: true } },
       ],
     },
   });
-  expect(volumes.find(({ name }) => name === "pgbackstop-repo2")).toEqual({ name: "pgbackstop-repo2", secret: { secretName: "r2" } });
+  expect(volumes.find(({ name }) => name === "pgbackstop-repo2")).toEqual({ name: "pgbackstop-repo2", secret: { secretName: "r2", optional: true } });
+});
+
+test("a Secret that is missing keeps a recovery waiting, and no instance from starting", () => {
+  const volumeOf = (mode: "instance" | "restore"): unknown =>
+    sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", { mode, image: undefined, parameters: { ...REQUIRED, repo2Secret: "r2" } })
+      .map(({ value }) => value as { name?: string; secret?: object })
+      .find(({ name }) => name === "pgbackstop-repo2")?.secret;
+  expect(volumeOf("instance")).toEqual({ secretName: "r2", optional: true });
+  expect(volumeOf("restore")).toEqual({ secretName: "r2" });
 });
 
 test.each([
