@@ -37,8 +37,9 @@ export async function serveSidecar(host: CommandHost, { services, isBusy, close 
     () => {},
   );
   await Promise.race([untilAborted(ctx.signal), changed]);
-  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), close(enough)]));
+  // The socket goes first: nobody is to be told that it is gone.
   ending.abort();
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), close(enough)]));
   await beat;
   return 0;
 }
