@@ -310,6 +310,12 @@ export interface RecoveryArgs {
   repositories: { [key: string]: ClusterRepositoryArgs };
   /** Keys of the repositories to restore from, and no other. Left out, all. @example ["repo2"] */
   from?: string[];
+  /**
+   * True goes on in the archive that it is restored from, for a cluster that gets another name: only when the one before is gone for good
+   * (docs/kubernetes.md, "Renaming a cluster").
+   * @default false
+   */
+  continueArchive?: boolean;
   target?: RecoveryTargetArgs;
   database?: string;
   owner?: string;

@@ -89,6 +89,8 @@ export interface RecoverySettings {
   readonly repositories: ClusterSettings["repositories"];
   /** Those to restore from, and no other; left out, all. */
   readonly from?: readonly string[] | undefined;
+  /** The cluster goes on in the archive that it is restored from. */
+  readonly continueArchive?: boolean | undefined;
   readonly target?: RecoveryTargetSettings | undefined;
   readonly database?: string | undefined;
   readonly owner?: string | undefined;

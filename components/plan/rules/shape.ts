@@ -114,23 +114,38 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
     if (names.includes(name)) continue;
     found.push(finding("PB114", "bootstrap.recovery.from", `${name} is none of its repositories`, `one of ${names.join(", ")}`));
   }
-  found.push(...checkOverwrite(plan, source));
+  found.push(...checkOverwrite(plan, source, recovery.continueArchive ?? false));
   if (names.length === 0 && recovery.snapshot === undefined) {
     found.push(finding("PB114", "bootstrap.recovery.repositories", "there is nothing to restore from", "name a repository, or a snapshot"));
   }
   return found;
 }
 
-/** A restored cluster begins a timeline of its own: in the archive of the cluster that still runs, both would be lost. */
-function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null): Finding[] {
-  if (source === null || source.plan.stanza !== plan.stanza) return [];
-  const placeOf = (repository: RepositoryPlan): string => `${repository.s3?.endpoint ?? ""} ${locationOf(repository)}`;
-  return plan.repositories.flatMap((repository) => {
-    const same = source.plan.repositories.find((other) => placeOf(other) === placeOf(repository));
-    if (same === undefined || isUnknown(placeOf(repository))) return [];
-    const fact = `${locationOf(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
-    return [finding("PB114", `repositories.${repository.name}`, fact, "choose another path or stanza: backups of the old cluster stay as they are")];
-  });
+/** A restored cluster begins a timeline of its own: in the archive of a cluster that still runs, both would be lost. One that takes its place goes on there. */
+function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null, isContinued: boolean): Finding[] {
+  const shared =
+    source === null || source.plan.stanza !== plan.stanza ? [] : plan.repositories.filter((repository) => isAmong(repository, source.plan));
+  if (!isContinued) {
+    return shared.map((repository) => {
+      const fact = `${locationOf(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
+      const hint = "choose another path or stanza: backups of the old cluster stay as they are; set continueArchive only when it is gone for good";
+      return finding("PB114", `repositories.${repository.name}`, fact, hint);
+    });
+  }
+  if (shared.length > 0 || plan.repositories.some((repository) => isUnknown(placeOf(repository)))) return [];
+  const fact = `no repository with stanza "${plan.stanza}" is one that it is restored from`;
+  return [
+    finding("PB114", "bootstrap.recovery.continueArchive", fact, "set stanza and repositories to those of the cluster before, or leave it out"),
+  ];
+}
+
+function isAmong(repository: RepositoryPlan, { repositories }: ClusterPlan): boolean {
+  const place = placeOf(repository);
+  return !isUnknown(place) && repositories.some((other) => placeOf(other) === place);
+}
+
+function placeOf(repository: RepositoryPlan): string {
+  return `${repository.s3?.endpoint ?? ""} ${locationOf(repository)}`;
 }
 
 function checkReplica({ bootstrap: { recovery }, replica }: ClusterShape): Finding[] {

@@ -74,6 +74,16 @@ const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expec
     { bootstrap: { recovery: { stanza: "orders", repositories: { repo1: R2 } } } },
     ["PB114 repositories.repo2"],
   ],
+  [
+    "on in the archive that it comes from, under another name",
+    { bootstrap: { recovery: { stanza: "orders", repositories: { repo1: R2 }, continueArchive: true } } },
+    [],
+  ],
+  [
+    "on in an archive that it does not come from",
+    { bootstrap: { recovery: { ...RECOVERY, continueArchive: true } } },
+    ["PB114 bootstrap.recovery.continueArchive"],
+  ],
   ["an import of no kind", { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } }, ["PB114 bootstrap.import.type"]],
   [
     "a microservice of two databases",
