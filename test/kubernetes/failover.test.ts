@@ -1,9 +1,10 @@
 /**
  * Failovers under write load, with the real operator and PostgreSQL: a primary whose node loses power, once with its disk and while no
  * repository can be reached, once with synchronous replication. A client notes every commit that was acknowledged; a new cluster out of the second
- * repository alone must have them, but for those that never left the dead primary.
+ * repository alone must have them, but for those that never left the dead primary. Then two ends of a sidecar: in order while a repository
+ * does not answer, and by its liveness probe.
  */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -64,6 +65,13 @@ describe("a failover under write load", async () => {
     const promoted = primaryOf(await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => primaryOf(object) !== dead));
     await expect.poll(() => stack.sql(promoted, "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("f");
     return promoted;
+  };
+  const uidOf = async (pod: string): Promise<unknown> => (await stack.lab.kubectl.find<{ metadata: { uid: string } }>("pods", pod))?.metadata.uid;
+  /** When a segment of `restored` was there as a whole. */
+  const storedAtMs = (server: S3Server, segment: string): number => {
+    const archive = join(server.bucketPath, "restored", "archive");
+    const file = readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) => path.includes(`/${segment}-`));
+    return statSync(join(archive, file ?? segment)).mtimeMs;
   };
   const verifyBoth = async (): Promise<void> => {
     for (const key of ["1", "2"]) {
@@ -147,6 +155,11 @@ describe("a failover under write load", async () => {
       () =>
         void new CnpgRestore("restored", {
           ...stack.common("/restored"),
+          // Its last segment is ended by nothing but the shutdown, which one repository is enough for.
+          archiveTimeoutSeconds: 300,
+          objectives: { rpoSeconds: 600 },
+          acknowledge: { mode: "any" },
+          silence: { ...stack.common("/restored").silence, PB021: "one is enough to let PostgreSQL end" },
           storageGiB: 1,
           parameters: { shared_buffers: "32MB" },
           source: { stanza: "orders", repositories: stack.places("/orders"), from: ["repo2"] },
@@ -181,5 +194,46 @@ describe("a failover under write load", async () => {
       const labels = readdirSync(join(stack.first.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
       expect(verified.stdout.match(/status: valid/g)?.length).toBe(labels.length);
     }
+  });
+
+  test("a pod that is deleted in order ends when both repositories have its last segment", async () => {
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "restored", "ContinuousArchiving");
+    expect(await stack.firstBackup("restored")).toBeUndefined();
+    await stack.sql("restored-1", "insert into load values (0)");
+    const last = await segmentNow("restored-1");
+    const before = await uidOf("restored-1");
+    stack.first.pause();
+    await stack.lab.kubectl.runOk(["delete", "pod", "restored-1", "-n", "default", "--wait=false"]);
+    const log = (): string => readFileSync(join(stack.lab.logFolder, "pods", "default_restored-1_plugin-pgbackstop.log"), "utf8");
+    await expect.poll(log, { timeout: 180_000 }).toContain("terminated on signal [SIGTERM]: ending");
+    // PostgreSQL has ended with repo2's answer; repo1 hangs, and with it the sidecar.
+    expect(log()).toContain(`archived ${last}`);
+    expect(stack.segmentsOf(stack.second, "restored")).toContain(last);
+    expect(stack.segmentsOf(stack.first, "restored")).not.toContain(last);
+    expect(log()).not.toContain("cnpg-instance command end");
+    expect(await uidOf("restored-1")).toBe(before);
+    stack.first.resume();
+    await expect.poll(log, { timeout: 180_000 }).toContain("cnpg-instance command end: completed successfully");
+    const endedAtMs = Date.parse(`${/^(\S+ \S+) .*cnpg-instance command end/m.exec(log())?.[1]}Z`);
+    expect(storedAtMs(stack.first, last)).toBeLessThanOrEqual(endedAtMs);
+    await expect.poll(() => stack.sql("restored-1", "select count(*) from load where id = 0").catch(String), { timeout: 180_000 }).toBe("1");
+  });
+
+  test("a sidecar that hangs is started again, and what waited meanwhile is archived", async () => {
+    const restarts = async (): Promise<number> => {
+      const pod = await stack.lab.kubectl.find<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>("pods", "restored-1");
+      return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;
+    };
+    const before = await restarts();
+    await stack.lab.signal("restored-1", "plugin-pgbackstop", "SIGSTOP");
+    const waiting: string[] = [];
+    for (let id = -1; id > -4; id--) {
+      await stack.sql("restored-1", `insert into load values (${id})`);
+      waiting.push(await stack.sql("restored-1", "select pg_walfile_name(pg_switch_wal())"));
+    }
+    await expect.poll(restarts, { timeout: 180_000 }).toBeGreaterThan(before);
+    for (const segment of waiting) await stack.awaitSegment("restored", segment);
+    expect(await stack.verb("restored-1", "verify", "--repo=1")).toMatchObject({ exitCode: 0 });
+    expect(await stack.verb("restored-1", "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 });

@@ -20,8 +20,12 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
     "shop",
     "prod",
   );
-  program();
-  await pulumi.runtime.disconnect();
+  try {
+    program();
+  } finally {
+    // What was declared before an error is still on its way.
+    await pulumi.runtime.disconnect();
+  }
   return found;
 }
 

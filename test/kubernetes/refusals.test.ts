@@ -1,0 +1,206 @@
+/**
+ * What is wrong is told at the earliest place that can know it, in words that say what to do: with the real API server, operator and
+ * PostgreSQL, and with the way out where there is one. And a cluster that gets another name and keeps its archive.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { CLUSTERS, type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
+import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
+import { OPERATOR_NAMESPACE } from "../harness/kubernetes/lab";
+import { labParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+
+interface ClusterObject extends KubernetesObject {
+  readonly spec: { readonly plugins: readonly object[]; readonly backup: object };
+}
+
+const OTHER_ARCHIVER = { name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "store" } };
+
+describe("what is refused", async () => {
+  const parts = await labParts("refusals in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let stack: ComponentLab;
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "refusals", { pluginNamespace: "default" });
+  });
+  afterAll(async () => {
+    await stack?.stop();
+  });
+
+  const one = (name: string, over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
+    new CnpgCluster(name, { ...stack.common(`/${name}`), ...small, ...over });
+  const small = { storageGiB: 1, parameters: { shared_buffers: "32MB" } };
+  /** Of the second cluster's archive, with another way into the first repository. */
+  const withFirst = (name: string, keys: object): ClusterBackupArgs["repositories"] => {
+    const { repo1, repo2 } = stack.places(`/${name}`);
+    if (repo1 === undefined || repo2 === undefined) throw new Error("two repositories are expected");
+    const { bucket, port, region } = stack.first;
+    const place = { endpoint: "first.default.svc", port, region, uriStyle: "path", path: `/${name}` } as const;
+    const at = new S3CompatibleRepository(name, { ...place, bucket: { existing: { name: bucket, ...keys } } });
+    return { repo1: { ...repo1, at: at.target }, repo2 };
+  };
+  const objectsOf = async (
+    name: string,
+  ): Promise<{ readonly cluster: ClusterObject; readonly schedule: KubernetesObject & { readonly spec: object } }> => {
+    const objects = (await renderedObjects(() => void one(name))) as KubernetesObject[];
+    const find = (kind: string): never => objects.find((object) => object.kind === kind) as never;
+    return { cluster: find("Cluster"), schedule: find("ScheduledBackup") };
+  };
+  const refusalOf = (object: object, spec: object): Promise<string> =>
+    stack.lab.kubectl.refusal([{ ...object, spec: { ...(object as { spec: object }).spec, ...spec } }]);
+  const archivingOf = async (name: string, words: string): Promise<string> => {
+    const isTold = (object: object): boolean => (conditionOf(object, "ContinuousArchiving")?.message ?? "").includes(words);
+    const cluster = await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, isTold);
+    return conditionOf(cluster, "ContinuousArchiving")?.message ?? "";
+  };
+  const isArchiving = (name: string): Promise<unknown> => stack.lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
+  const remove = (name: string): Promise<unknown> => stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
+
+  test("a plugin in another namespace than the operator's is told by the Cluster, which goes on once it is moved", async () => {
+    await stack.declare(() => one("orders"));
+    const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
+    const cluster = await stack.lab.kubectl.waitUntil<{ status?: { phase?: string; phaseReason?: string } }>(
+      { kind: CLUSTERS, name: "orders" },
+      ({ status }) => status?.phase === unknown,
+    );
+    expect(cluster.status?.phaseReason).toBe(
+      "Unknown plugin: 'pgbackstop'. This may be caused by the plugin not being loaded correctly by the operator. Check the operator and plugin logs for errors",
+    );
+    await stack.movePlugin("default", OPERATOR_NAMESPACE);
+    await isArchiving("orders");
+  });
+
+  test("two archivers are refused by the API server", async () => {
+    const { cluster } = await objectsOf("two");
+    expect(await refusalOf(cluster, { plugins: [...cluster.spec.plugins, OTHER_ARCHIVER] })).toBe(
+      'The Cluster "two" is invalid: spec.plugins: Invalid value: ["pgbackstop","barman-cloud.cloudnative-pg.io"]: Cannot enable more than one WAL archiver plugin',
+    );
+    const inTree = { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } };
+    expect(await refusalOf(cluster, { backup: { ...cluster.spec.backup, barmanObjectStore: inTree } })).toContain(
+      'The Cluster "two" is invalid: spec.plugins: Invalid value: ["pgbackstop"]: Cannot enable a WAL archiver plugin when barmanObjectStore is configured',
+    );
+  });
+
+  test("schedules have five fields here and six there, and are told where they have others", async () => {
+    const { schedule } = await objectsOf("two");
+    expect(await refusalOf(schedule, {})).toBe("");
+    expect(await refusalOf(schedule, { schedule: "0 3 * * 0" })).toBe(
+      'The ScheduledBackup "two-full" is invalid: spec.schedule: Invalid value: "0 3 * * 0": Beginning of range (0) below minimum (1): 0',
+    );
+    // Taken, and read as every hour at minute 3.
+    expect(await refusalOf(schedule, { schedule: "0 3 * * *" })).toMatch(/^Warning: Schedule parameter may not have the right number of arguments/);
+    await expect(renderedObjects(() => void one("two", { schedules: { full: { cron: "0 0 3 * * 0" } } }))).rejects.toThrow(
+      'PB011 schedules.full.cron: "0 0 3 * * 0" has 6 fields, not the five of minute, hour, day of month, month, day of week; write five fields: without the seconds "0 3 * * 0"; the sixth that CloudNativePG wants is added when it is rendered',
+    );
+  });
+
+  test("a wrong key is told by the Cluster's condition, with the option to look at", async () => {
+    const { accessKey } = stack.first;
+    await stack.declare(() =>
+      one("wrongkey", { repositories: withFirst("wrongkey", { credentials: { accessKeyId: accessKey, secretAccessKey: "wrong" } }) }),
+    );
+    const told = await archivingOf("wrongkey", "repo1: [AccessError]");
+    expect(told).toMatch(/\[403\] SignatureDoesNotMatch/);
+    expect(told).toMatch(/\nHINT: The secret does not belong to the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/);
+    // The other one has it already.
+    expect(stack.segmentsOf(stack.second, "wrongkey")).toContain("000000010000000000000001");
+    await remove("wrongkey");
+  });
+
+  test("a Secret that is missing is told by the Cluster's condition, and keeps no database from starting", async () => {
+    const existingSecret = { name: "nobody", accessKeyIdKey: "id", secretAccessKeyKey: "key" };
+    await stack.declare(() => one("nosecret", { repositories: withFirst("nosecret", { existingSecret }) }));
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "nosecret", "Ready");
+    const told = await archivingOf("nosecret", "repo1: [");
+    expect(told).toContain("OptionRequiredError: cnpg-instance command requires option: repo1-s3-key");
+    const { accessKey, secretKey } = stack.first;
+    await stack.lab.kubectl.apply([
+      { apiVersion: "v1", kind: "Secret", metadata: { name: "nobody", namespace: "default" }, stringData: { id: accessKey, key: secretKey } },
+    ]);
+  });
+
+  describe("two clusters in one archive", () => {
+    const copy = (name: string, over: Partial<CnpgClusterArgs>, time?: string): CnpgRestore =>
+      new CnpgRestore(name, {
+        ...stack.common("/copies"),
+        ...small,
+        ...over,
+        source: { stanza: "orders", repositories: stack.places("/orders"), ...(time === undefined ? {} : { target: { time } }) },
+      });
+
+    test("of two that were recovered from one archive the second one is refused where the first one took the timeline", async () => {
+      expect(await stack.firstBackup("orders")).toBeUndefined();
+      await stack.sql("orders-1", "create table goods as select generate_series(1, 1000) as id");
+      await stack.sql("orders-1", "select pg_sleep(1.1)");
+      const time = await stack.sql("orders-1", `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
+      await stack.sql("orders-1", "select pg_sleep(1.1)");
+      await stack.sql("orders-1", "insert into goods values (1001)");
+      const check = await stack.verb("orders-1", "check");
+      expect(`${check.stdout}${check.stderr}`).not.toContain("ERROR");
+      await stack.declare(() => copy("copy", { stanza: "copies" }));
+      await isArchiving("copy");
+      await stack.declare(() => copy("twin", { stanza: "copies" }, time));
+      const before = stack.segmentsOf(stack.second, "copies");
+      expect(await archivingOf("twin", "00000002.history")).toMatch(
+        /repo[12] already holds 00000002\.history of another recovery of stanza 'copies'\nHINT: two clusters that were recovered from one archive must not archive there both\.\nHINT: give this cluster a stanza of its own: the plugin parameter 'stanza' in spec\.plugins\.$/,
+      );
+      // Nothing of it went ahead of that answer: the archive is the first one's alone.
+      const own = new Set((await stack.sql("copy-1", "select name from pg_ls_waldir()")).split("\n"));
+      expect(stack.segmentsOf(stack.second, "copies").filter((name) => !before.includes(name) && !own.has(name))).toEqual([]);
+      expect((await stack.verb("copy-1", "verify", "--repo=2")).exitCode).toBe(0);
+      await remove("copy");
+      await remove("twin");
+    });
+
+    test("a restore into the archive that it comes from is refused in the preview", async () => {
+      const again = renderedObjects(() => void copy("again", { ...stack.common("/orders"), stanza: "orders" }));
+      await expect(again).rejects.toThrow(
+        /PB114 repositories\.repo1: .*orders with stanza "orders" is the archive that it is restored from; choose another path or stanza: backups of the old cluster stay as they are; set continueArchive only when it is gone for good/,
+      );
+    });
+  });
+
+  test("a Secret that was missing is taken when it is there", async () => {
+    await isArchiving("nosecret");
+    expect(stack.segmentsOf(stack.first, "nosecret")).toContain("000000010000000000000001");
+    await remove("nosecret");
+  });
+
+  test("a cluster that gets another name goes on in its archive on a new timeline", async () => {
+    const annotate = (word: string): Promise<string> =>
+      stack.lab.kubectl.runOk(["annotate", CLUSTERS, "orders", "-n", "default", "--overwrite", `cnpg.io/hibernation=${word}`]);
+    await stack.sql("orders-1", "insert into goods values (1002)");
+    expect((await stack.verb("orders-1", "check")).exitCode).toBe(0);
+    await annotate("on");
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "cnpg.io/hibernation");
+    const shop = (): CnpgRestore =>
+      new CnpgRestore("shop", {
+        ...stack.common("/orders"),
+        ...small,
+        stanza: "orders",
+        source: { stanza: "orders", repositories: stack.places("/orders"), continueArchive: true },
+      });
+    await stack.declare(shop);
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "shop", "Ready");
+    expect(await stack.sql("shop-1", "select count(*), max(id) from goods")).toBe("1002|1002");
+    await isArchiving("shop");
+    expect(await stack.firstBackup("shop")).toBeUndefined();
+    await remove("orders");
+    // One stanza: the backups before and after, and a way through all of it.
+    const info = await stack.verb("shop-1", "info", "--repo=2");
+    expect(info.stdout.match(/full backup: /g)?.length).toBe(2);
+    expect(info.stdout).toMatch(/wal archive min\/max \(18\): 0{7}1[0-9A-F]{16}\/0{7}2[0-9A-F]{16}/);
+    for (const key of ["1", "2"]) expect(await stack.verb("shop-1", "verify", `--repo=${key}`)).toMatchObject({ exitCode: 0 });
+    // Applied again, as every update does, it stays as it is.
+    const generation = async (): Promise<unknown> => (await stack.lab.kubectl.find(CLUSTERS, "shop"))?.metadata["generation"];
+    const was = await generation();
+    await stack.declare(shop);
+    expect(await generation()).toBe(was);
+  });
+});
