@@ -49,7 +49,12 @@ test("keys of several Secrets become files of one directory, in whatever order t
 
 test("a Secret that is missing keeps a recovery waiting, and no instance from starting", () => {
   const volumeOf = (mode: "instance" | "restore"): unknown =>
-    sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", { mode, image: undefined, parameters: { ...REQUIRED, repo2Secret: "r2" } })
+    sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
+      mode,
+      source: null,
+      image: undefined,
+      parameters: { ...REQUIRED, repo2Secret: "r2" },
+    })
       .map(({ value }) => value as { name?: string; secret?: object })
       .find(({ name }) => name === "pgbackstop-repo2")?.secret;
   expect(volumeOf("instance")).toEqual({ secretName: "r2", optional: true });
