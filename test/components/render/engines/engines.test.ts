@@ -6,6 +6,11 @@ import { readParameters } from "../../../../runtime/cnpg/parameters";
 import { context, objectOf, resolved } from "../../clusters";
 import { BUCKET, R2 } from "../../plans";
 
+interface StanzaView {
+  readonly name: string;
+  readonly s3Repositories: readonly { bucket: string; endpoint: string; repoPath: string; cipherConfig?: { type: string } }[];
+}
+
 const PLAIN = { ...BUCKET, at: { ...BUCKET.at, encrypted: false } };
 
 test("a replica cluster follows what it begins with", () => {
@@ -62,6 +67,22 @@ test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each 
     plugins: [{ parameters: { stanzaRef: "orders-stanza" } }],
     backup: { target: "primary" },
   });
+});
+
+test("Dalibo's plugin and the engine of this package write to the same places under the same names", () => {
+  const schedules = { full: { cron: "0 3 * * 0" } };
+  const stanza = objectOf(renderCluster(context({ engine: "pgbackrest", schedules }), null), "stanza")["spec"] as { stanzaConfiguration: StanzaView };
+  const ours = renderCluster(context({ schedules }), null);
+  const { "pgbackrest.conf": conf } = objectOf(ours, "config")["data"] as Record<string, string>;
+  const { name, s3Repositories } = stanza.stanzaConfiguration;
+  expect(s3Repositories).toHaveLength(2);
+  for (const [index, { bucket, cipherConfig, endpoint, repoPath }] of s3Repositories.entries()) {
+    const repo = `repo${index + 1}`;
+    const lines = [`${repo}-s3-bucket=${bucket}`, `${repo}-s3-endpoint=${endpoint}`, `${repo}-path=${repoPath}`];
+    expect(conf?.split("\n")).toEqual(expect.arrayContaining(lines));
+    expect(conf?.includes(`${repo}-cipher-type=${cipherConfig?.type}`)).toBe(cipherConfig !== undefined);
+  }
+  expect(objectOf(ours, "cluster")["spec"]).toMatchObject({ plugins: [{ parameters: { stanza: name } }] });
 });
 
 test("Barman's plugin at B2: checksums off, region and retention said", () => {
