@@ -16,7 +16,7 @@ export interface MetricParts {
 }
 
 const REFRESH_MS = 60_000;
-/** Every so many refreshes: a listing costs more than a file, and money in some stores. */
+/** Every so many refreshes, once every repository has some: a listing costs more than a file, and money in some stores. */
 const WAL_TURNS = 5;
 const LABELS = ["repo"];
 const DEFINITIONS: readonly MetricDefinition[] = [
@@ -63,7 +63,8 @@ export class MetricSource {
     };
     for (let turn = 0; !signal.aborted; turn++) {
       this.#backups = await listBackups(this.#parts.repos).catch(unknown);
-      if (turn % WAL_TURNS === 0) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
+      const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
+      if (turn % WAL_TURNS === 0 || !isKnown) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }

@@ -177,6 +177,24 @@ describe("a stack of the components", async () => {
     expect(status?.pluginMetadata?.["type"]).toBe("incr");
   });
 
+  test("tells the recovery window of each repository on CloudNativePG's own endpoint", async () => {
+    const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
+    const window = async (): Promise<Record<string, number>> => {
+      const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
+      const lines = stdout.matchAll(/^pgbackstop_(first|last)_recoverability_time_seconds\{[^}]*repo="(repo[12])"[^}]*\} (\S+)$/gm);
+      return Object.fromEntries([...lines].map(([, end, repo, value]) => [`${end} ${repo}`, Number(value)]));
+    };
+    await expect
+      .poll(async () => Object.keys(await window()).sort(), { timeout: 180_000 })
+      .toEqual(["first repo1", "first repo2", "last repo1", "last repo2"]);
+    const ends = await window();
+    const nowS = Date.now() / 1000;
+    for (const repo of ["repo1", "repo2"]) {
+      expect(nowS - (ends[`first ${repo}`] ?? 0)).toBeLessThan(1800);
+      expect(nowS - (ends[`last ${repo}`] ?? 0)).toBeLessThan(600);
+    }
+  });
+
   test("is restored to a time from the named repository, with its tablespace and WAL on volumes of their own", async () => {
     await sql("orders-1", "create table goods (id int primary key, name text) tablespace hot");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
