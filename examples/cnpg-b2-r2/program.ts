@@ -39,16 +39,12 @@ const NAMESPACE = "database";
 
 /** Declares everything; what it returns are the stack's outputs. */
 export function program(settings: ClusterSettings): ClusterOutputs {
-  const item = (name: string, secretKey: string) => ({
-    key: name,
-    property: `PGBACKREST_${secretKey.toUpperCase().replaceAll("-", "_")}`,
-    secretKey,
-  });
-  const keysOf = (item_: string, short: string) => ({
-    accessKeyId: item(item_, `${short}-access-key-id`),
-    secretAccessKey: item(item_, `${short}-secret-access-key`),
+  const item = (key: string, field: string, secretKey: string) => ({ key, property: `${key.toUpperCase()}_PGBACKREST_${field}`, secretKey });
+  const keysOf = (key: string, short: string) => ({
+    accessKeyId: item(key, "ACCESS_KEY", `${short}-access-key-id`),
+    secretAccessKey: item(key, "SECRET_ACCESS_KEY", `${short}-secret-access-key`),
     // Objects of kind Repository have no field for it.
-    ...(settings.stanzaKind === "Repository" ? {} : { passphrase: item(item_, `${short}-passphrase`) }),
+    ...(settings.stanzaKind === "Repository" ? {} : { passphrase: item(key, "PASSPHRASE", `${short}-passphrase`) }),
   });
   const keys = new SharedExternalSecret("cnpg-secret", {
     namespace: NAMESPACE,

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { findPostgresImage } from "../../components/plan/images";
 import { checkManifests } from "../../components/plan/rules/manifests";
 import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/program";
 import type { ClusterOutputs, ClusterSettings } from "../../examples/cnpg-b2-r2/program";
@@ -15,6 +16,7 @@ import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
 import { KUBERNETES } from "../harness/providerSchemas";
+import { type Difference, differencesOf, publishedObjects } from "../harness/published";
 import { textOf, type Values } from "../harness/providerValues";
 
 let place: ProgramFolder;
@@ -49,6 +51,124 @@ const SETTINGS: ClusterSettings = {
   buckets: { immich: "nerdz-postgres-immich", others: "nerdz-postgres-cluster" },
   immichImage: "ghcr.io/tensorchord/cloudnative-vectorchord:18-1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 };
+
+/** A field, what was published, what is made in its place, and why. */
+type Correction = readonly [fields: readonly string[], published: unknown, ours: unknown, why: string];
+
+function asDifferences(corrections: readonly Correction[]): Record<string, Difference> {
+  return Object.fromEntries(corrections.flatMap(([fields, published, ours]) => fields.map((field) => [field, [published, ours] as const])));
+}
+
+/** The object that stands in the place of a published one. */
+function placed(objects: ReadonlyMap<string, Values>, renamed: Readonly<Record<string, string>>): { ours: (kind: string, name: string) => Values } {
+  return {
+    ours: (kind, name) => {
+      const found = objects.get(`${kind} ${renamed[name] ?? name}`);
+      if (found === undefined) throw new Error(`no ${kind} for ${name} among ${[...objects.keys()].join(", ")}`);
+      return found;
+    },
+  };
+}
+
+const IMMICH_WORDS = {
+  "immich-cnpg-secret": "cnpg-secret",
+  immich18: "postgres18-immich",
+  "${IMMICH_PG_BACKUP_B2_BUCKET}": SETTINGS.buckets.immich,
+  "${IMMICH_PG_BACKUP_R2_BUCKET}": SETTINGS.buckets.immich,
+  "${CLOUDFLARE_ACCOUNT_ID}": SETTINGS.accountId,
+};
+const RENAMED: Readonly<Record<string, string>> = {
+  "postgres18-immich-repository": "postgres18-immich-stanza",
+  "postgres18-cluster-repository": "postgres18-cluster-stanza",
+  "postgres18-immich-daily-b2": "postgres18-immich-full-repo1",
+  "postgres18-immich-daily-r2": "postgres18-immich-full-repo2",
+};
+
+const REPOSITORIES = ["immich", "cluster"].map((short) => `Repository postgres18-${short}-repository`);
+const DAILY = ["b2", "r2"].map((short) => `ScheduledBackup postgres18-immich-daily-${short}`);
+const MAIN = "Cluster postgres18-cluster";
+const KEYS = "ExternalSecret cnpg-secret";
+const EACH_PLACE = REPOSITORIES.flatMap((name) => [0, 1].map((index) => `${name} spec.repoConfiguration.s3Repositories.${index}`));
+const MANAGED = "metadata.labels.app.kubernetes.io/managed-by";
+
+/** All that differs from `test/vectors/published/cnpg-b2-r2.yaml`. */
+const DALIBO_CORRECTIONS: readonly Correction[] = [
+  ...Object.entries(RENAMED).map(([there, here]): Correction => {
+    const kind = there.endsWith("-repository") ? "Repository" : "ScheduledBackup";
+    return [[`${kind} ${there} metadata.name`], there, here, "named after the cluster, the kind and the repository"];
+  }),
+  [[`${MAIN} spec.plugins.pgbackrest.dalibo.com.parameters.repositoryRef`], "postgres18-cluster-repository", "postgres18-cluster-stanza", "the same"],
+  [[...REPOSITORIES, ...DAILY, MAIN, "Pooler postgres18-cluster-pooler"].map((name) => `${name} ${MANAGED}`), undefined, "pgbackstop", "who made it"],
+  [[`${DAILY[0]} spec.schedule`], "0 3 * * *", "0 0 3 * * *", "PB070: five fields ran every hour"],
+  [[`${DAILY[1]} spec.schedule`], "0 4 * * *", "0 0 4 * * *", "PB070: five fields ran every hour"],
+  [DAILY.map((name) => `${name} spec.pluginConfiguration.parameters.backupType`), undefined, "full", "said, and not left to the plugin"],
+  [
+    REPOSITORIES.map((name) => `${name} spec.repoConfiguration.archive.pushQueueMax`),
+    "1GiB",
+    undefined,
+    "PB079: WAL was thrown away for both buckets",
+  ],
+  [EACH_PLACE.map((where) => `${where}.verifyTLS`), undefined, true, "PB088: certificates are checked"],
+  [EACH_PLACE.map((where) => `${where}.uriStyle`), undefined, "path", "as both vendors take it whatever the bucket is called"],
+  [[`${MAIN} spec.plugins.pgbackrest.dalibo.com.isWALArchiver`], undefined, true, "PB074: without its sidecar WAL counted as archived"],
+  [[`${MAIN} spec.backup.target`], undefined, "primary", "PB050: what asks for no target gets the primary too"],
+  [[`${MAIN} spec.enableSuperuserAccess`], undefined, false, "CloudNativePG's default, said"],
+  [
+    [`${MAIN} spec.imageName`],
+    "ghcr.io/cloudnative-pg/postgresql:18@sha256:7f374e054e46fdefd64b52904e32362949703a75c05302dca8ffa1eb78d41891",
+    findPostgresImage(18)?.image,
+    "the same major version; which minor one it is can be read",
+  ],
+  [[`${KEYS} apiVersion`], "external-secrets.io/v1beta1", "external-secrets.io/v1", "PB087: the old version is gone"],
+  ...["b2", "r2"].flatMap((short): Correction[] => {
+    const [key, entry] = [short === "b2" ? "backblaze" : "cloudflare", `${KEYS} spec.data.${short}-passphrase`];
+    return [
+      [[`${entry}.secretKey`], undefined, `${short}-passphrase`, "PB007: for an engine that encrypts"],
+      [[`${entry}.remoteRef.key`], undefined, key, "PB007"],
+      [[`${entry}.remoteRef.property`], undefined, `${key.toUpperCase()}_PGBACKREST_PASSPHRASE`, "PB007"],
+    ];
+  }),
+  [[`${KEYS} spec.refreshInterval`], undefined, "1h", "the operator's default, said"],
+  [[`${KEYS} spec.refreshPolicy`], undefined, "Periodic", "the operator's default, said"],
+  [[`${KEYS} spec.target.creationPolicy`], undefined, "Owner", "the operator's default, said"],
+  [[`${KEYS} spec.target.deletionPolicy`], undefined, "Retain", "the operator's default, said"],
+  [[`${KEYS} spec.target.template.metadata.labels.cnpg.io/reload`], undefined, "true", "CloudNativePG reads new keys"],
+];
+
+const STORE = "ObjectStore app-minio-store";
+const OF_STORE = `${STORE} spec.instanceSidecarConfiguration.env`;
+const APP = "Cluster unnamed";
+const NIGHTLY = "ScheduledBackup app-db-backup";
+
+/** All that differs from `test/vectors/published/cnpg-barman-minio.yaml`, whose Cluster is a fragment without a name. */
+const MINIO_CORRECTIONS: readonly Correction[] = [
+  [[`${STORE} metadata.name`], "app-minio-store", "app-db-store", "named after the cluster"],
+  [[`${APP} spec.plugins.barman-cloud.cloudnative-pg.io.parameters.barmanObjectName`], "app-minio-store", "app-db-store", "the same"],
+  [[`${NIGHTLY} metadata.name`], "app-db-backup", "app-db-full", "named after the kind of backup"],
+  [[STORE, APP, NIGHTLY].map((name) => `${name} ${MANAGED}`), undefined, "pgbackstop", "who made it"],
+  [[`${NIGHTLY} spec.schedule`], "0 3 * * *", "0 0 3 * * *", "PB070: five fields ran every hour"],
+  [[`${NIGHTLY} spec.immediate`], undefined, false, "CloudNativePG's default, said"],
+  [[`${NIGHTLY} spec.target`, `${APP} spec.backup.target`], undefined, "prefer-standby", "CloudNativePG's default, said"],
+  [[`${STORE} spec.retentionPolicy`], undefined, "30d", "PB006: kept for ever"],
+  [[`${STORE} spec.configuration.wal.compression`], undefined, "zstd", "WAL was stored as it is"],
+  [[`${STORE} spec.configuration.s3Credentials.region.name`], undefined, "longhorn-minio-credentials", "in the Secret, and nobody named it"],
+  [[`${STORE} spec.configuration.s3Credentials.region.key`], undefined, "AWS_REGION", "in the Secret, and nobody named it"],
+  ...Object.entries({
+    AWS_DEFAULT_REGION: ["us-west-1", "for programs that ask for it beside the Secret"],
+    AWS_REQUEST_CHECKSUM_CALCULATION: ["when_required", "PB077: what S3-compatible servers have refused"],
+    AWS_RESPONSE_CHECKSUM_VALIDATION: ["when_required", "PB077"],
+    AWS_S3_FORCE_PATH_STYLE: ["true", "in the Secret, from which nobody took it"],
+  }).flatMap(([name, [value, why = ""]]): Correction[] => [
+    [[`${OF_STORE}.${name}.name`], undefined, name, why],
+    [[`${OF_STORE}.${name}.value`], undefined, value, why],
+  ]),
+  [[`${APP} metadata.name`], undefined, "app-db", "the fragment has none"],
+  [[`${APP} metadata.namespace`], undefined, "app", "the fragment has none"],
+  [[`${APP} spec.instances`], undefined, 1, "the fragment has none"],
+  [[`${APP} spec.storage.size`], undefined, "10Gi", "the fragment has none"],
+  [[`${APP} spec.imageName`], undefined, findPostgresImage(18)?.image, "the fragment has none"],
+  [[`${APP} spec.enableSuperuserAccess`], undefined, false, "CloudNativePG's default, said"],
+];
 
 test("B2 and R2 with Dalibo's plugin: what was published, without its mistakes", async () => {
   const { program } = await loadExample<{ program: (settings: ClusterSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
@@ -100,6 +220,8 @@ test("B2 and R2 with Dalibo's plugin: what was published, without its mistakes",
     postgresql: { parameters: { max_connections: "200", shared_buffers: "256MB", wal_keep_size: "2GB" } },
     bootstrap: { initdb: { database: "postgres", owner: "postgres" } },
   });
+  const { ours } = placed(objects, RENAMED);
+  expect(differencesOf(publishedObjects("cnpg-b2-r2", IMMICH_WORDS), ours)).toEqual(asDifferences(DALIBO_CORRECTIONS));
   // What is left is said of the old kind alone, which has no field for a passphrase.
   expect(new Set(checkManifests([...objects.values()]).map(({ code }) => code))).toEqual(new Set(["PB007", "PB089"]));
 });
@@ -145,6 +267,9 @@ test("Barman over MinIO: what was published, without its mistakes", async () => 
     target: "prefer-standby",
     immediate: false,
   });
+  const { ours } = placed(objects, { "app-minio-store": "app-db-store", "app-db-backup": "app-db-full", unnamed: "app-db" });
+  const words = { "<app>": "app", "<namespace>": "app", "<cluster-name>": "app-db" };
+  expect(differencesOf(publishedObjects("cnpg-barman-minio", words), ours)).toEqual(asDifferences(MINIO_CORRECTIONS));
   // One bucket, and it is MinIO's own to encrypt.
   expect(checkManifests([...objects.values()]).filter(({ severity }) => severity === "error")).toEqual([]);
 });

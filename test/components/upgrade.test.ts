@@ -1,0 +1,187 @@
+/**
+ * A newer package over what an older one made: the objects of every engine, and the pods that the plugin makes of the runtime's, stay byte for
+ * byte what they were, so that nothing is rolled until `followRuntime` asks for it. `test/vectors/kubernetes/v0.1.0.json` is what was made.
+ *
+ * The newer package is simulated: another version number, another bundle, another image of Node, and this code. That the engine keeps the old
+ * ConfigMap's name and data is simulated too (its state is given back as recorded); `test/engine/cnpg.test.ts` shows it on the real engine, with
+ * a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1` records anew, which is right only while a version is not released.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { CnpgBackup } from "../../components/databases/cnpgBackup";
+import { type ClusterBackupArgs, ClusterEngine } from "../../components/databases/cnpgArgs";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { type Json, type JsonObject, findOwnParameters } from "../../runtime/cnpg/cluster";
+import { sidecarPatch, stableJson } from "../../runtime/cnpg/sidecarPatch";
+import { projectFolder } from "../../tools/parts/cache";
+import { plain, type Value } from "../harness/providerValues";
+import { pod } from "../runtime/cnpg/support";
+
+const FILE = join(projectFolder(), "test", "vectors", "kubernetes", "v0.1.0.json");
+
+interface Package {
+  readonly version: string;
+  readonly digest: string;
+  readonly image: string;
+}
+const OLD: Package = { version: "0.1.0", digest: "0".repeat(64), image: "docker.io/library/node:24.0.0-slim@sha256:older" };
+const NEW: Package = { version: "9.9.9", digest: "1".repeat(64), image: "docker.io/library/node:26.0.0-slim@sha256:newer" };
+const now = vi.hoisted(() => ({ version: "", digest: "", image: "" }));
+
+vi.mock("../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => now.digest,
+  runtimeBundleGzip: () => `gzip of ${now.digest}`,
+}));
+vi.mock("../../runtime/version", () => ({
+  get VERSION() {
+    return now.version;
+  },
+}));
+vi.mock("../../components/plan/images", async (original) => ({
+  ...(await original<object>()),
+  get NODE_IMAGE() {
+    return now.image;
+  },
+}));
+
+const SILENCE = Object.fromEntries(["PB003", "PB006", "PB007", "PB009", "PB030", "PB042", "PB078", "PB095"].map((code) => [code, "a test"]));
+
+function place(name: string, encrypted = true): S3CompatibleRepository["target"] {
+  return new S3CompatibleRepository(name, {
+    endpoint: "s3.eu-central-003.backblazeb2.com",
+    region: "eu-central-003",
+    path: `/${name}`,
+    bucket: { existing: { name: "orders-pg", existingSecret: { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" } } },
+    ...(encrypted ? { cipher: { passphrase: "only for this test" } } : {}),
+  }).target;
+}
+
+function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
+  return {
+    namespace: "orders",
+    repositories: { repo1: { at: place("one"), keepDays: 14 }, repo2: { at: place("two"), keepFullCount: 4 } },
+    schedules: { full: { cron: "0 3 * * 0" } },
+    silence: SILENCE,
+    ...over,
+  };
+}
+
+type Follow = Pick<ClusterBackupArgs, "followRuntime">;
+/** By what it is. */
+const PROGRAMS: Readonly<Record<string, (follow: Follow) => void>> = {
+  plugin: (follow) => void new CnpgPlugin("pgbackstop", { ...follow }),
+  runtime: (follow) =>
+    void new CnpgCluster("orders", { ...common(), ...follow, instances: 3, postgresVersion: 18, storageGiB: 50, walStorage: { sizeGiB: 5 } }),
+  "runtime with snapshots": (follow) =>
+    void new CnpgCluster("orders", { ...common(), ...follow, storageGiB: 50, snapshots: { cron: "0 5 * * *", keepDays: 7 } }),
+  attached: (follow) => void new CnpgBackup("orders", { ...common(), ...follow, clusterName: "orders", operatorVersion: "1.30.0" }),
+  pgbackrest: () => void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.Pgbackrest }), storageGiB: 50 }),
+  "barman-cloud": () =>
+    void new CnpgCluster("orders", {
+      ...common({ engine: ClusterEngine.BarmanCloud, repositories: { repo1: { at: place("one", false), keepDays: 30 } } }),
+      storageGiB: 50,
+    }),
+  volumeSnapshot: () => void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {} }), storageGiB: 50 }),
+};
+const FOLLOWING = ["plugin", "runtime", "runtime with snapshots", "attached"];
+
+type Recorded = Readonly<Record<string, readonly JsonObject[]>>;
+
+/** What `program` declares, without Secrets and the ConfigMap of the runtime. @param state of the latter, as the engine keeps it */
+async function declared(by: Package, program: () => void, state: Package | null): Promise<readonly JsonObject[]> {
+  Object.assign(now, by);
+  const found: JsonObject[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ inputs, name, type }) => {
+        const isRuntime = type.endsWith("v1:ConfigMap") && name.endsWith("-runtime");
+        const object = plain(inputs as Value) as JsonObject & { readonly metadata: { readonly name: string } };
+        if (type.startsWith("kubernetes:") && !isRuntime && !type.endsWith(":Secret")) found.push(object);
+        if (!isRuntime || state === null) return { id: name, state: type.endsWith(":SelfSignedCertificate") ? certificate() : (inputs as object) };
+        const kept = { metadata: { ...object.metadata, name: nameOf(object.metadata.name, state) }, data: { image: state.image } };
+        return { id: name, state: { ...(inputs as object), ...kept } };
+      },
+    },
+    "shop",
+    "prod",
+  );
+  program();
+  await pulumi.runtime.disconnect();
+  return found;
+}
+
+function nameOf(name: string, { digest }: Package): string {
+  return `${name.slice(0, -12)}${digest.slice(0, 12)}`;
+}
+
+function certificate(): object {
+  return { certPem: "cert", keyPem: "key", previousCertPem: "", notAfter: "2036-01-01T00:00:00Z" };
+}
+
+/** What the operator is told to make of an instance's pod. */
+function patchOf(objects: readonly JsonObject[] | undefined): string {
+  const cluster = objects?.find(({ kind }) => kind === "Cluster");
+  const parameters = cluster === undefined ? null : findOwnParameters(cluster);
+  if (cluster === undefined || parameters === null) throw new Error("no cluster with the plugin");
+  return stableJson(sidecarPatch(cluster, pod(), "postgres", { mode: "instance", parameters, image: "of the plugin" }));
+}
+
+/** As if the newer package had made them. */
+function asNew(text: string): string {
+  return text.replaceAll(OLD.digest.slice(0, 12), NEW.digest.slice(0, 12)).replaceAll(OLD.image, NEW.image);
+}
+
+describe("over what 0.1.0 made", () => {
+  let recorded: { readonly objects: Recorded; readonly patch: Json };
+  beforeAll(async () => {
+    if (process.env["PGBACKSTOP_WRITE_VECTORS"] === "1") {
+      const objects: Record<string, readonly JsonObject[]> = {};
+      for (const [name, program] of Object.entries(PROGRAMS)) objects[name] = await declared(OLD, () => program({}), null);
+      writeFileSync(FILE, `${JSON.stringify({ objects, patch: JSON.parse(patchOf(objects["runtime"])) as Json }, null, 1)}\n`);
+    }
+    recorded = JSON.parse(readFileSync(FILE, "utf8")) as typeof recorded;
+  });
+
+  test("everything is recorded", () => {
+    expect(Object.keys(recorded.objects)).toEqual(Object.keys(PROGRAMS));
+    expect(Object.values(recorded.objects).flat().length).toBeGreaterThan(25);
+  });
+
+  test.each(Object.keys(PROGRAMS))("a newer package changes no object of %s unasked", async (name) => {
+    const objects = await declared(NEW, () => PROGRAMS[name]?.({}), OLD);
+    expect(JSON.stringify(objects, null, 1)).toBe(JSON.stringify(recorded.objects[name], null, 1));
+  });
+
+  test("a newer plugin makes the same pod of the same Cluster", () => {
+    Object.assign(now, NEW);
+    expect(patchOf(recorded.objects["runtime"])).toBe(stableJson(recorded.patch));
+  });
+
+  test.each(FOLLOWING)("asked for, %s gets the newer runtime and nothing else", async (name) => {
+    const objects = await declared(NEW, () => PROGRAMS[name]?.({ followRuntime: true }), null);
+    const text = JSON.stringify(recorded.objects[name]);
+    expect(asNew(text)).not.toBe(text);
+    expect(JSON.stringify(objects)).toBe(asNew(text));
+  });
+
+  test("where nothing but a job runs it, the job follows by itself, which restarts nothing", async () => {
+    const snapshots = { keepDays: 7 };
+    const program = (): void =>
+      void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {}, snapshots }), storageGiB: 50 });
+    const [older, newer] = [await declared(OLD, program, null), await declared(NEW, program, null)];
+    const changed = newer.filter((object, index) => JSON.stringify(object) !== JSON.stringify(older[index]));
+    expect(changed.map(({ kind }) => kind)).toEqual(["CronJob"]);
+    expect(JSON.stringify(newer)).toBe(asNew(JSON.stringify(older)));
+  });
+
+  test("and with it the pod gets another bundle and another image, and nothing else", async () => {
+    const objects = await declared(NEW, () => PROGRAMS["runtime"]?.({ followRuntime: true }), null);
+    expect(patchOf(objects)).toBe(asNew(stableJson(recorded.patch)));
+    expect(patchOf(objects)).not.toBe(stableJson(recorded.patch));
+  });
+});
