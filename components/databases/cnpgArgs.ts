@@ -175,7 +175,7 @@ export interface ClusterBackupArgs {
   snapshots?: SnapshotArgs;
   /** @default "Stanza" */
   stanzaKind?: StanzaKind;
-  /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 256Mi */
+  /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
   sidecar?: ResourcesArgs;
   /**
    * True takes the runtime of the installed package with the next update, which restarts the instances one after the other; false stays with

@@ -23,7 +23,7 @@ import type { ClusterPlan } from "./plan";
 /** Major version that a cluster gets when nothing else is said. A changed default is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
 /** Memory of the sidecar: what a backup of any size needs with one worker, and room for the page cache of what it writes. */
-const SIDECAR_MEMORY = "256Mi";
+const SIDECAR_MEMORY = "384Mi";
 const SIDECAR_CPU = "100m";
 
 export interface PoolerShape {

@@ -144,7 +144,7 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
   const mounts = listAt(main, "volumeMounts")
     .filter((mount) => !ownPaths.has(textAt(mount, "mountPath")))
     .toSorted((left, right) => ((textAt(left, "mountPath") ?? "") < (textAt(right, "mountPath") ?? "") ? -1 : 1));
-  const env = listAt(main, "env").filter((entry) => !OWN_VARIABLES.includes(textAt(entry, "name") ?? ""));
+  const env = listAt(main, "env").filter((entry) => !OWN_VARIABLES.some(({ name }) => name === textAt(entry, "name")));
   const pullPolicy = textAt(cluster, "spec", "imagePullPolicy");
   const { requests, limits } = parameters;
   const resources = { ...(isEmpty(requests) ? {} : { requests }), ...(isEmpty(limits) ? {} : { limits }) };
@@ -155,7 +155,7 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
     restartPolicy: "Always",
     command: ["/bin/sh", "-c", START, "sh"],
     args: argumentsOf(main, mounts, parts),
-    env: [...env, { name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }],
+    env: [...env, ...OWN_VARIABLES],
     volumeMounts: [...mounts, ...own],
     startupProbe: {
       exec: { command: ["test", "-S", `${SOCKET_DIRECTORY}/${PLUGIN_NAME}`] },
@@ -180,7 +180,17 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
 
 const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
 const SOURCE_WATCHED = [SOURCE_PLACES.config, SOURCE_PLACES.include, SOURCE_PLACES.secrets];
-const OWN_VARIABLES = ["PGBACKSTOP_SECRETS"];
+/**
+ * Beside the directory of secrets, what keeps the program and its backups small: bytes pass through buffers outside of V8's heap, whose young part
+ * would grow to 48 MiB in each thread, and glibc keeps what was freed once for each of its arenas.
+ */
+const OWN_VARIABLES = [
+  { name: "MALLOC_ARENA_MAX", value: "2" },
+  { name: "MALLOC_MMAP_THRESHOLD_", value: "1048576" },
+  { name: "MALLOC_TRIM_THRESHOLD_", value: "1048576" },
+  { name: "NODE_OPTIONS", value: "--max-semi-space-size=4" },
+  { name: "PGBACKSTOP_SECRETS", value: PLACES.secrets },
+];
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
 
 function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, parameters, source }: SidecarParts): string[] {

@@ -128,7 +128,7 @@ function patchOf(objects: readonly JsonObject[] | undefined): string {
   const cluster = objects?.find(({ kind }) => kind === "Cluster");
   const parameters = cluster === undefined ? null : findOwnParameters(cluster);
   if (cluster === undefined || parameters === null) throw new Error("no cluster with the plugin");
-  return stableJson(sidecarPatch(cluster, pod(), "postgres", { mode: "instance", parameters, image: "of the plugin" }));
+  return stableJson(sidecarPatch(cluster, pod(), "postgres", { mode: "instance", source: null, parameters, image: "of the plugin" }));
 }
 
 /** As if the newer package had made them. */

@@ -34,8 +34,8 @@ test("a cluster with two repositories: the whole of it", () => {
             configMap: "orders-pgbackstop",
             cpuRequest: "100m",
             image: "docker.io/library/node:24-slim@sha256:0123",
-            memoryLimit: "256Mi",
-            memoryRequest: "256Mi",
+            memoryLimit: "384Mi",
+            memoryRequest: "384Mi",
             repo1Secret: "orders-repo1",
             repo2SecretKeys:
               "ACCESS_KEY_ID=cnpg-secret/r2-access-key-id,ACCESS_SECRET_KEY=cnpg-secret/r2-secret-access-key,ENCRYPTION_PASS=orders-repo2/ENCRYPTION_PASS",

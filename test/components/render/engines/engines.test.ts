@@ -200,7 +200,7 @@ test("the plugin takes every parameter that is rendered for it", () => {
   expect(plugins).toHaveLength(2);
   for (const plugin of plugins) {
     const read = readParameters(plugin?.parameters ?? {}, { clusterName: "", image: undefined });
-    expect(read).toMatchObject({ bundle: "orders-runtime-0123456789ab", limits: { memory: "256Mi" }, requests: { cpu: "100m", memory: "256Mi" } });
+    expect(read).toMatchObject({ bundle: "orders-runtime-0123456789ab", limits: { memory: "384Mi" }, requests: { cpu: "100m", memory: "384Mi" } });
   }
   expect(readParameters(plugins[0]?.parameters ?? {}, { clusterName: "", image: undefined })).toMatchObject({
     stanza: "orders",

@@ -1,0 +1,101 @@
+/**
+ * How much memory a sidecar needs while it takes a backup: its own process and that of the backup, in proportional memory, looked at ten times a
+ * second. `PGBACKSTOP_LONG=1` backs up 2 GB; otherwise it is 200 MB, which shows that it can be measured.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CLUSTERS, type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
+import type { KubernetesObject } from "../harness/kubernetes/kubectl";
+import { labParts } from "../harness/kubernetes/parts";
+
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+const ROWS = LONG ? 7_000_000 : 700_000;
+const SIZE_MIB_MAX = 256;
+const BACKUPS = "backups.postgresql.cnpg.io";
+
+interface BackupObject extends KubernetesObject {
+  readonly status?: { readonly phase?: string; readonly error?: string };
+}
+
+describe("a sidecar's memory", async () => {
+  const parts = await labParts("the memory of a sidecar in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let stack: ComponentLab;
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "memory");
+  });
+  afterAll(() => stack?.stop());
+
+  test("stays below its limit while a backup goes into both repositories", async () => {
+    const name = "big";
+    await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), storageGiB: 10, parameters: { max_wal_size: "4GB" } }));
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
+    expect(await stack.firstBackup(name)).toBeUndefined();
+    const pod = `${name}-1`;
+    await stack.sql(pod, `create table filler as select g as id, repeat(md5(g::text), 8) as text from generate_series(1, ${ROWS}) g`);
+    const segment = await stack.sql(pod, "select pg_walfile_name(pg_switch_wal())");
+    await stack.awaitSegment(name, segment);
+
+    const peak = watchMemory(name);
+    const object = {
+      apiVersion: "postgresql.cnpg.io/v1",
+      kind: "Backup",
+      metadata: { name: `${name}-full`, namespace: "default" },
+      spec: {
+        cluster: { name },
+        method: "plugin",
+        pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } },
+      },
+    };
+    await stack.lab.kubectl.apply([object]);
+    const ended = ({ status }: BackupObject): boolean => /^(completed|failed)$/.test(status?.phase ?? "");
+    const { status } = await stack.lab.kubectl.waitUntil<BackupObject>({ kind: BACKUPS, name: object.metadata.name }, ended);
+    const sizeMiB = peak.stop();
+    expect(status?.error).toBeUndefined();
+    process.stdout.write(`    sidecar and backup: ${sizeMiB.toFixed(0)} MiB at most\n`);
+    expect(sizeMiB).toBeGreaterThan(30);
+    expect(sizeMiB).toBeLessThan(SIZE_MIB_MAX);
+  });
+});
+
+/** Of everything that runs the runtime for a cluster. */
+function watchMemory(stanza: string): { stop(): number } {
+  let peakKib = 0;
+  const timer = setInterval(() => {
+    const kib = processesOf(stanza).reduce((sum, pid) => sum + proportionalKib(pid), 0);
+    peakKib = Math.max(peakKib, kib);
+  }, 100);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      return peakKib / 1024;
+    },
+  };
+}
+
+function processesOf(stanza: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      const words = read(`/proc/${pid}/cmdline`).split("\0");
+      return words.includes(`--stanza=${stanza}`) && words.some((word) => word.endsWith("/runtime.cjs"));
+    });
+}
+
+function proportionalKib(pid: number): number {
+  return Number(/^Pss:\s+(\d+) kB/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
+}
+
+/** Empty for a process that has ended. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
