@@ -12,7 +12,7 @@ import { cacheFolder, projectFolder } from "./cache";
 import { unpackDebian } from "./debian";
 import { buildGoProgram, type GoBuild, pinnedVersion } from "./goTools";
 import { findManifests, type Manifests } from "./kubernetesManifests";
-import { findOnPath, run } from "./process";
+import { findNamespaceObstacle } from "./namespaces";
 
 /** In the order in which they are built: the first one alone is enough for tests of objects. */
 export const KUBERNETES_PROGRAMS = ["kube-apiserver", "manager", "kube-controller-manager"] as const;
@@ -70,8 +70,6 @@ const POD_PACKAGES = [
   "tzdata",
   "util-linux",
 ];
-/** What stands in for a container runtime. */
-const POD_TOOLS = ["unshare", "nsenter", "setpriv", "ip", "mount", "chroot", "bash"];
 
 /** A built program, or null. */
 export function findKubernetesProgram(name: KubernetesProgram): string | null {
@@ -133,23 +131,8 @@ async function debianProgram(packageName: string, program: string): Promise<stri
 }
 
 /** Why this process cannot have pods on this machine (namespaces, mounts), or null. */
-export async function findPodObstacle(): Promise<string | null> {
-  if (process.platform !== "linux" || process.arch !== "x64") return `pods run on Linux on x64 only, not on ${process.platform} on ${process.arch}`;
-  if (process.getuid?.() !== 0) return "pods need root (namespaces, mounts)";
-  for (const tool of POD_TOOLS) if ((await findOnPath(tool)) === null) return `pods need ${tool}, which is not on PATH`;
-  const script = [
-    "set -e",
-    'folder="$(mktemp -d)"',
-    // Mounts go with the namespace, the folder does not.
-    'trap \'umount -R "$folder"; rmdir "$folder"\' EXIT',
-    'mount -t tmpfs tmpfs "$folder"',
-    'mkdir "$folder/upper" "$folder/work" "$folder/root"',
-    'mount -t overlay overlay -o "lowerdir=/usr,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"',
-    "ip link add pgbtest type bridge",
-    "chroot --userspec=26:26 --groups=26 / true",
-  ].join("\n");
-  const result = await run("unshare", ["--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script]);
-  return result.exitCode === 0 ? null : `this machine does not allow namespaces and mounts: ${result.stderr.trim().split("\n")[0] ?? ""}`;
+export function findPodObstacle(): Promise<string | null> {
+  return findNamespaceObstacle("pods need");
 }
 
 function notBuilt(name: KubernetesProgram): Missing {

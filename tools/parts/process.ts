@@ -6,7 +6,7 @@
  * only this process, which then decides the order.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import type { OsUser } from "./users";
 
@@ -163,6 +163,22 @@ export function runInherited(command: string, args: readonly string[], options: 
 export async function findOnPath(name: string): Promise<string | null> {
   const result = await run("/bin/sh", ["-c", 'command -v -- "$1"', "sh", name]);
   return result.exitCode === 0 ? result.stdout.trim() : null;
+}
+
+/** Processes that a process has started, and those below; from top to bottom. */
+export function descendantsOf(pid: number): number[] {
+  const parents = readdirSync("/proc").flatMap((name): [number, number][] => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const fields = readFileSync(`/proc/${name}/stat`, "utf8").split(") ").at(-1)?.split(" ");
+      return [[Number(name), Number(fields?.[1])]];
+    } catch {
+      return [];
+    }
+  });
+  const found = [pid];
+  for (const parent of found) found.push(...parents.filter(([child, of]) => of === parent && !found.includes(child)).map(([child]) => child));
+  return found.slice(1);
 }
 
 /** Waits without blocking the event loop. */

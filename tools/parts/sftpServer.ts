@@ -5,10 +5,10 @@
  * Each connection is cut when the server is stopped; data, keys and port stay for the next start.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { unpackDebian } from "./debian";
-import { findOnPath, runOk, type Started, start, waitFor } from "./process";
+import { descendantsOf, findOnPath, runOk, type Started, start, waitFor } from "./process";
 import { accepts, freePort } from "./s3Server";
 import { giveTo, makeUserFolder, type OsUser, serverUser } from "./users";
 
@@ -127,23 +127,23 @@ export class SftpServer {
     const started = this.#process;
     this.#process = null;
     if (started === null) return;
-    const children = this.#descendants(started.pid);
+    const children = descendantsOf(started.pid);
     await started.stop("SIGKILL");
     for (const pid of children) killQuietly(pid);
   }
 
   /** Cuts every connection; new ones are welcome. */
   cut(): void {
-    if (this.#process !== null) for (const pid of this.#descendants(this.#process.pid)) killQuietly(pid);
+    if (this.#process !== null) for (const pid of descendantsOf(this.#process.pid)) killQuietly(pid);
   }
 
   /** Lets connections hang without an answer until `resume`. */
   pause(): void {
-    if (this.#process !== null) for (const pid of [this.#process.pid, ...this.#descendants(this.#process.pid)]) process.kill(pid, "SIGSTOP");
+    if (this.#process !== null) for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGSTOP");
   }
 
   resume(): void {
-    if (this.#process !== null) for (const pid of [this.#process.pid, ...this.#descendants(this.#process.pid)]) process.kill(pid, "SIGCONT");
+    if (this.#process !== null) for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGCONT");
   }
 
   /** Options of a pgBackRest repository on this server, without the `repoN-` in front and the path. */
@@ -159,22 +159,6 @@ export class SftpServer {
       "sftp-host-fingerprint": this.fingerprint(this.hostKeyTypes.includes("ecdsa") ? "ecdsa" : undefined),
       "sftp-private-key-file": keyFile,
     };
-  }
-
-  /** Processes that a process has started, and those below. */
-  #descendants(pid: number): number[] {
-    const parents = readdirSync("/proc").flatMap((name): [number, number][] => {
-      if (!/^\d+$/.test(name)) return [];
-      try {
-        const fields = readFileSync(`/proc/${name}/stat`, "utf8").split(") ").at(-1)?.split(" ");
-        return [[Number(name), Number(fields?.[1])]];
-      } catch {
-        return [];
-      }
-    });
-    const found = [pid];
-    for (const parent of found) found.push(...parents.filter(([child, of]) => of === parent && !found.includes(child)).map(([child]) => child));
-    return found.slice(1);
   }
 
   #writeConfig(): void {

@@ -7,10 +7,10 @@ import { join } from "node:path";
 import type { DefinitionSource } from "../../../tools/parts/kubernetesManifests";
 import type { ApiServerParts } from "../../../tools/parts/kubernetesPrograms";
 import { onEnd } from "../../../tools/parts/process";
+import { makeLogFolder } from "../logs";
+import { loopbackPlace } from "../place";
 import { startControlPlane } from "./controlPlane";
 import type { Kubectl } from "./kubectl";
-import { makeLogFolder } from "./logs";
-import { loopbackPlace } from "./place";
 
 export interface ApiServer {
   readonly kubectl: Kubectl;
@@ -27,7 +27,7 @@ export interface ApiServer {
 /** @param name of the folder of logs @throws Error with the end of the logs when it does not become ready */
 export async function startApiServer(parts: ApiServerParts, name = "api-server"): Promise<ApiServer> {
   const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
-  const logFolder = makeLogFolder(name);
+  const logFolder = makeLogFolder("kubernetes", name);
   const place = loopbackPlace(logFolder);
   const stop = async (): Promise<void> => {
     await place.stop();

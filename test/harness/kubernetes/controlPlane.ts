@@ -6,8 +6,8 @@ import { makeCertificates } from "../../../tools/parts/certificates";
 import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetesPrograms";
 import { sleep, type Started } from "../../../tools/parts/process";
 import { freePort } from "../../../tools/parts/s3Server";
+import type { Place } from "../place";
 import { Kubectl } from "./kubectl";
-import type { Place } from "./place";
 
 export interface ControlPlane {
   readonly kubectl: Kubectl;

@@ -4,19 +4,19 @@
  * the network and the storage; README.md says what that means.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build as bundle } from "esbuild";
 import { projectFolder } from "../../../tools/parts/cache";
 import { pinnedVersion } from "../../../tools/parts/goTools";
 import type { LabParts } from "../../../tools/parts/kubernetesPrograms";
-import { onEnd, waitFor } from "../../../tools/parts/process";
+import { onEnd } from "../../../tools/parts/process";
+import { bundleProgram, forwardIn } from "../forward";
+import { makeLogFolder } from "../logs";
+import { namespacePlace, NODE_ADDRESS, type Place } from "../place";
 import { type ControlPlane, startControlPlane, startControllers } from "./controlPlane";
 import { imageDoubles } from "./images";
 import type { Kubectl } from "./kubectl";
-import { makeLogFolder } from "./logs";
-import { namespacePlace, NODE_ADDRESS, type Place } from "./place";
 import type { ImageDouble, ProckletConfig } from "./procklet/config";
 
 export interface LabOptions {
@@ -57,7 +57,7 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
   const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
   // Pods run as accounts of their own and reach their volumes below it.
   chmodSync(runFolder, 0o755);
-  const logFolder = makeLogFolder(options.name ?? "lab");
+  const logFolder = makeLogFolder("kubernetes", options.name ?? "lab");
   const servers: Server[] = [];
   let place: Place | null = null;
   const stop = async (): Promise<void> => {
@@ -77,7 +77,7 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
       logFolder,
       hostFolder: join(runFolder, "host"),
       expose: async (name, port, namespace = "default") => {
-        servers.push(await forward(plane, runFolder, port));
+        servers.push(await forwardIn(plane.place, runFolder, port));
         await plane.kubectl.apply(serviceOf(name, namespace, port));
         return `${name}.${namespace}.svc`;
       },
@@ -116,7 +116,7 @@ async function startProcklet(plane: ControlPlane, parts: LabParts, runFolder: st
   };
   const configFile = join(runFolder, "procklet.json");
   writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
-  const program = await bundleProgram(join("procklet", "procklet"), runFolder);
+  const program = await bundleProgram("kubernetes/procklet/procklet.ts", runFolder);
   await plane.place.start("procklet", process.execPath, ["--enable-source-maps", program, configFile]);
 }
 
@@ -130,41 +130,10 @@ function folder(): string {
   return join(projectFolder(), "test", "harness", "kubernetes");
 }
 
-/** A program of this folder as one file that Node runs. */
-async function bundleProgram(name: string, runFolder: string): Promise<string> {
-  const outfile = join(runFolder, "programs", `${name.split("/").at(-1) ?? name}.cjs`);
-  const common = { bundle: true, platform: "node", target: "node22", format: "cjs", logLevel: "warning", sourcemap: "inline" } as const;
-  await bundle({ ...common, entryPoints: [join(folder(), `${name}.ts`)], outfile });
-  return outfile;
-}
-
 async function installOperator(kubectl: Kubectl, { manifests }: LabParts): Promise<void> {
   await kubectl.applyFiles(manifests.operator);
   const flags = [`--timeout=${OPERATOR_MS / 1000}s`, "-n", OPERATOR_NAMESPACE];
   await kubectl.runOk(["rollout", "status", `deployment/${OPERATOR}`, ...flags], { timeoutMs: OPERATOR_MS + 10_000 });
-}
-
-/** Leads a port of the node to the same port of this machine's loopback. */
-async function forward({ place }: ControlPlane, runFolder: string, port: number): Promise<Server> {
-  const socketPath = join(runFolder, `forward-${port}`);
-  const server = createServer((inner) => {
-    const outer = connect(port, "127.0.0.1");
-    inner.on("error", () => outer.destroy());
-    outer.on("error", () => inner.destroy());
-    inner.pipe(outer).pipe(inner);
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(socketPath, resolve);
-  });
-  const program = await bundleProgram("forwarder", runFolder);
-  const forwarder = await place.start(`forward-${port}`, process.execPath, [program, NODE_ADDRESS, `${port}`, socketPath]);
-  await waitFor(`the way to port ${port}`, 120_000, async () => {
-    if (!forwarder.isRunning()) throw new Error(`port ${port} cannot be forwarded: ${forwarder.log()}`);
-    const result = await place.run("bash", ["-c", `exec 3<>/dev/tcp/${NODE_ADDRESS}/${port}`]);
-    return result.exitCode === 0 ? true : null;
-  });
-  return server;
 }
 
 function serviceOf(name: string, namespace: string, port: number): readonly object[] {

@@ -6,7 +6,7 @@
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { run, type RunOptions, type RunResult, start, type Started, waitFor } from "../../../tools/parts/process";
+import { run, type RunOptions, type RunResult, start, type Started, waitFor } from "../../tools/parts/process";
 
 export interface Place {
   /** Address of the servers in it. */
