@@ -7,7 +7,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cached, cacheFolder, sharedCacheFolder } from "./cache";
+import { cached, cacheFolder, sharedCacheFolder, withLock } from "./cache";
 import { findOnPath, run, runOk } from "./process";
 
 export interface DebianPrograms {
@@ -18,6 +18,8 @@ export interface DebianPrograms {
   readonly packages: readonly string[];
   /** Programs to make runnable on this machine, relative to the root of the unpacked tree; none: the tree is for a chroot. */
   readonly programs: readonly string[];
+  /** Folders with libraries below the one for libraries of this machine's kind. */
+  readonly libraryFolders?: readonly string[];
   /** Files to leave out. */
   readonly drop?: readonly string[];
   /** Done with the unpacked tree before it is kept; it is not at its place yet. */
@@ -39,21 +41,36 @@ export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
   if (present !== null) return present;
   for (const tool of ["apt-get", "apt-cache", "dpkg-deb"])
     if ((await findOnPath(tool)) === null) return { missing: `needs ${tool}, which is not on PATH` };
-  const keyring = KEYRINGS.find((file) => existsSync(file));
-  if (keyring === undefined) return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
-  const mirror = await debianMirror();
-  if (mirror === null) return { missing: "no mirror of Debian in this machine's apt sources (apt-get update may help)" };
+  const source = await debianSource(wanted.suite);
+  if ("missing" in source) return source;
   try {
-    const apt = await prepareApt(wanted.suite, mirror, keyring);
-    const version = await candidateVersion(apt, wanted.packages[0] ?? "");
-    const folder = join(sharedCacheFolder(), `${wanted.entry}-${version}`);
-    await cached(folder, (scratch) => unpack(apt, wanted, scratch, folder));
-    return { folder, version };
+    // apt lets only one use its lists at a time.
+    return await withLock(
+      join(cacheFolder(), `apt-${wanted.suite}.lock`),
+      async () => findEntry(wanted.entry) ?? (await fetchEntry(wanted, source.line)),
+    );
   } catch (error) {
     return {
       missing: `unable to unpack Debian's ${wanted.packages.join(", ")} (${wanted.suite}): ${error instanceof Error ? error.message : String(error)}`,
     };
   }
+}
+
+async function fetchEntry(wanted: DebianPrograms, source: string): Promise<Unpacked> {
+  const apt = await prepareApt(wanted.suite, source);
+  const version = await candidateVersion(apt, wanted.packages[0] ?? "");
+  const folder = join(sharedCacheFolder(), `${wanted.entry}-${version}`);
+  await cached(folder, (scratch) => unpack(apt, wanted, scratch, folder));
+  return { folder, version };
+}
+
+/** The line of a `sources.list` for a suite from this machine's own mirror, or what this machine lacks. */
+export async function debianSource(suite: string): Promise<{ readonly line: string } | { readonly missing: string }> {
+  const keyring = KEYRINGS.find((file) => existsSync(file));
+  if (keyring === undefined) return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
+  const mirror = await debianMirror();
+  if (mirror === null) return { missing: "no mirror of Debian in this machine's apt sources (apt-get update may help)" };
+  return { line: `deb [signed-by=${keyring}] ${mirror} ${suite} main` };
 }
 
 /** The newest version of an entry that is in the cache. */
@@ -81,11 +98,11 @@ interface PrivateApt {
 }
 
 /** An apt whose sources, lists, cache and status are its own. */
-async function prepareApt(suite: string, mirror: string, keyring: string): Promise<PrivateApt> {
+async function prepareApt(suite: string, source: string): Promise<PrivateApt> {
   const folder = join(cacheFolder(), `apt-${suite}`);
   for (const path of ["lists/partial", "cache/archives/partial", "trusted.gpg.d"]) mkdirSync(join(folder, path), { recursive: true });
   writeFileSync(join(folder, "status"), "");
-  writeFileSync(join(folder, "sources.list"), `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
+  writeFileSync(join(folder, "sources.list"), `${source}\n`);
   const settings = {
     "Dir::Etc::SourceList": join(folder, "sources.list"),
     "Dir::Etc::SourceParts": "/dev/null",
@@ -135,7 +152,7 @@ async function pointToLibraries(apt: PrivateApt, wanted: DebianPrograms, scratch
   if (toolLoader !== undefined) patchelf.unshift(toolLoader, "--library-path", libraryPath(tree));
   const loader = LOADERS.find((path) => existsSync(join(scratch, path)));
   if (loader === undefined) throw new Error("the packages hold no dynamic loader for this machine");
-  const rpath = libraryPath(scratch).replaceAll(scratch, finalFolder);
+  const rpath = libraryPath(scratch, wanted.libraryFolders).replaceAll(scratch, finalFolder);
   const [command = "", ...args] = patchelf;
   for (const program of wanted.programs) {
     await runOk(command, [...args, "--set-interpreter", join(finalFolder, loader), "--force-rpath", "--set-rpath", rpath, join(scratch, program)]);
@@ -154,10 +171,10 @@ async function unpackClosure(apt: PrivateApt, packages: readonly string[], archi
   for (const file of readdirSync(archives)) await runOk("dpkg-deb", ["-x", join(archives, file), target]);
 }
 
-function libraryPath(tree: string): string {
+function libraryPath(tree: string, below: readonly string[] = []): string {
   const triple = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
   return ["usr/lib", "lib"]
-    .map((folder) => join(tree, folder, triple))
+    .flatMap((folder) => ["", ...below].map((name) => join(tree, folder, triple, name)))
     .filter((folder) => existsSync(folder))
     .join(":");
 }
