@@ -10,6 +10,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "./parts/barmanCloud";
 import { build } from "./parts/build";
 import { projectFolder } from "./parts/cache";
+import { findHostParts, HOST_SYSTEMS } from "./parts/debianHost";
 import { buildVersitygw, findVersitygw } from "./parts/goTools";
 import {
   buildKubernetesProgram,
@@ -90,12 +91,13 @@ async function main(): Promise<number> {
   const pulumi: BackgroundBuild = { name: "pulumi", state: "pending", note: "" };
   const kubernetes: BackgroundBuild = { name: "Kubernetes", state: "pending", note: "" };
   const parts = fetchParts(needs);
-  // Not at the same time: both use apt's lists of the same suite.
-  const kubernetesParts = needs("kubernetes") ? parts.then(fetchKubernetesParts).catch(() => undefined) : parts;
+  // One after the other: they would wait for each other's use of apt anyway.
+  const hostParts = parts.then(async () => void (needs("hosts") && (await findHostParts(HOST_SYSTEMS)))).catch(() => undefined);
+  const kubernetesParts = needs("kubernetes") ? hostParts.then(fetchKubernetesParts).catch(() => undefined) : hostParts;
   void startBuilds({ versitygw, pulumi, kubernetes }, args.all, needs);
   for (const tier of args.tiers) {
     const tierStartedAtMs = performance.now();
-    const missing = await makeReady(tier, { progress, parts, kubernetesParts, versitygw, pulumi, kubernetes, built, startedAtMs });
+    const missing = await makeReady(tier, { progress, parts, hostParts, kubernetesParts, versitygw, pulumi, kubernetes, built, startedAtMs });
     const counts = missing === null ? await runTier(tier, args) : { passed: 0, failed: 0, skipped: countFiles(tier), failures: [] };
     if (missing !== null && counts.skipped > 0) progress.loud(`tier ${tier.name} (${counts.skipped} files) is skipped: ${missing}`);
     results.push({ name: tier.name, ...counts, seconds: seconds(tierStartedAtMs), about: tier.about });
@@ -205,6 +207,7 @@ interface Ready extends BackgroundBuilds {
   readonly progress: Progress;
   /** Ends when nobody fetches parts in the background any more. */
   readonly parts: Promise<void>;
+  readonly hostParts: Promise<void>;
   readonly kubernetesParts: Promise<void>;
   readonly built: boolean;
   /** On the clock of performance.now(). */
@@ -216,6 +219,7 @@ async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
   if (tier.name === "unit" || countFiles(tier) === 0) return null;
   if (!ready.built) return "dist/ could not be built";
   if (tier.name === "kubernetes") return makeKubernetesReady(ready);
+  if (tier.name === "hosts") return makeHostsReady(ready);
   try {
     await ready.progress.step("parts fetched beside the unit tests", () => ready.parts);
     await ready.progress.step("PostgreSQL", async (note) => {
@@ -255,6 +259,12 @@ async function makeDataReady(ready: Ready): Promise<void> {
   });
   const missing = await waitForBuild(ready.versitygw, ready);
   if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
+}
+
+async function makeHostsReady({ progress, hostParts }: Ready): Promise<string | null> {
+  await progress.step("trees of Debian hosts", () => hostParts);
+  const found = await findHostParts(HOST_SYSTEMS);
+  return "missing" in found ? found.missing : null;
 }
 
 /** The API server alone is enough for some of the tier; it is built first. */

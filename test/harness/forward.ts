@@ -1,5 +1,9 @@
-/** Ways into the network of a {@link Place}: a program on the far side (`forwarder.ts`) and a socket in the file system, which both sides see. */
-import { connect, createServer, type Server } from "node:net";
+/**
+ * Ways between this process and the network of a {@link Place}: a program on the far side (`forwarder.ts`) and a socket in the file system,
+ * which both sides see.
+ */
+import { existsSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
 import { projectFolder } from "../../tools/parts/cache";
@@ -26,6 +30,26 @@ export async function forwardIn(place: Place, runFolder: string, port: number): 
   return server;
 }
 
+/**
+ * Leads a free port of this machine's loopback to a port in the place. A connection is taken even when nobody answers there; it is then
+ * closed, or hangs, as that one does.
+ */
+export async function forwardOut(
+  place: Place,
+  runFolder: string,
+  to: { readonly address: string; readonly port: number },
+): Promise<{ readonly server: Server; readonly port: number }> {
+  const socketPath = join(runFolder, `out-${to.address}-${to.port}`);
+  const name = `forward-${to.address}-${to.port}`;
+  const forwarder = await place.start(name, process.execPath, [await forwarderProgram(runFolder), socketPath, `${to.address}:${to.port}`]);
+  await waitFor(`the way to ${to.address}`, WAY_MS, async () => {
+    if (!forwarder.isRunning()) throw new Error(`${to.address} cannot be reached: ${forwarder.log()}`);
+    return existsSync(socketPath) ? true : null;
+  });
+  const server = await listen(0, () => connect(socketPath));
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
 /** A program of the harness as one file that Node runs. */
 export async function bundleProgram(source: string, runFolder: string): Promise<string> {
   const outfile = join(runFolder, "programs", `${source.split("/").at(-1)?.replace(/\.ts$/, "") ?? source}.cjs`);
@@ -43,7 +67,7 @@ function forwarderProgram(runFolder: string): Promise<string> {
   return made;
 }
 
-async function listen(socketPath: string, target: () => ReturnType<typeof connect>): Promise<Server> {
+async function listen(at: string | number, target: () => ReturnType<typeof connect>): Promise<Server> {
   const server = createServer((inner) => {
     const outer = target();
     inner.on("error", () => outer.destroy());
@@ -52,7 +76,8 @@ async function listen(socketPath: string, target: () => ReturnType<typeof connec
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(socketPath, resolve);
+    if (typeof at === "string") server.listen(at, resolve);
+    else server.listen(at, "127.0.0.1", resolve);
   });
   return server;
 }

@@ -11,6 +11,8 @@ import { run, type RunOptions, type RunResult, start, type Started, waitFor } fr
 export interface Place {
   /** Address of the servers in it. */
   readonly address: string;
+  /** A process in it: `/proc/PID/root` shows its mounts. */
+  readonly pid: number;
   /** Logs of everything, one file for each. */
   readonly logFolder: string;
   run(command: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -33,6 +35,7 @@ export function loopbackPlace(logFolder: string): Place {
   const started: Started[] = [];
   return {
     address: "127.0.0.1",
+    pid: process.pid,
     logFolder,
     run,
     async start(name, command, args, env = {}) {
@@ -76,6 +79,7 @@ export async function namespacePlace(runFolder: string, logFolder: string): Prom
   ];
   return {
     address: NODE_ADDRESS,
+    pid: Number(inside),
     logFolder,
     run: (command, args, options) => run(...enter(command, args), options),
     start: (name, command, args, env = {}) => start(...enter(command, args), { logFile: join(logFolder, `${name}.log`), env, stopSignal: "SIGKILL" }),

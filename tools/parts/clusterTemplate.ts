@@ -30,10 +30,12 @@ export async function makeDataDirectory(binaries: PostgresBinaries, user: OsUser
     await runOk(join(binaries.folder, "initdb"), ["-D", folder, ...initdbArgs], { user, cwd: folder });
   });
   await runOk("cp", ["-a", join(template, "data"), dataPath], { user, cwd: "/" });
-  giveSystemId(dataPath, (BigInt(Math.floor(Date.now() / 1000)) << 32n) | BigInt(randomBytes(4).readUInt32LE()));
+  renewSystemId(dataPath);
 }
 
-function giveSystemId(dataPath: string, systemId: bigint): void {
+/** Makes a copy of a stopped cluster one of its own. */
+export function renewSystemId(dataPath: string): void {
+  const systemId = (BigInt(Math.floor(Date.now() / 1000)) << 32n) | BigInt(randomBytes(4).readUInt32LE());
   change(join(dataPath, "global", "pg_control"), CONTROL_SIZE_BYTES, (bytes) => {
     // Where the checksum stands differs from version to version: it is the first place that fits.
     const crcOffset = findChecksum(bytes);

@@ -1,6 +1,6 @@
 /** The tiers of tests: which folders they are, what they need, how they run. One table for vitest.config.ts, `npm test` and the tidy test. */
 export interface Tier {
-  readonly name: "unit" | "data" | "engine" | "package" | "kubernetes";
+  readonly name: "unit" | "data" | "engine" | "package" | "hosts" | "kubernetes";
   readonly folders: readonly string[];
   /** Files beside each other in time; absent: as many as there are processors. */
   readonly filesAtOnce?: number;
@@ -45,6 +45,14 @@ export const TIERS: readonly Tier[] = [
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
     needsPulumi: true,
+  },
+  {
+    name: "hosts",
+    folders: ["test/hosts"],
+    filesAtOnce: 1,
+    testTimeoutMs: 600_000,
+    about: "Debian 12 and 13 with systemd and sshd, booted",
+    needsPulumi: false,
   },
   {
     name: "kubernetes",
