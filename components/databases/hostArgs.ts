@@ -29,13 +29,47 @@ export type Acknowledge = (typeof Acknowledge)[keyof typeof Acknowledge];
 /** The machine that the program itself runs on. */
 export interface LocalConnection {}
 
+/**
+ * A host behind SSH. It must show a key that is named here or in a file of known hosts: there is no first time that is believed. The login is
+ * root, or becomes root by sudo without a password. Its shell may be any.
+ */
+export interface SshConnection {
+  /** Name or address. */
+  host: pulumi.Input<string>;
+  /** @default 22 */
+  port?: pulumi.Input<number>;
+  /** @default "root" */
+  user?: string;
+  /** @default true where `user` is not root */
+  sudo?: boolean;
+  /** Keys as `ssh-keyscan` prints them, or fingerprints as `ssh-keygen -l` does. @example ["ssh-ed25519 AAAAC3…"] */
+  hostKeys?: pulumi.Input<string>[];
+  /**
+   * Files of known hosts on the machine that runs the program, hashed names too; read where `hostKeys` is left out.
+   * @default ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
+   */
+  knownHostsFiles?: string[];
+  /** As ssh-keygen writes it. Kept as a secret of the stack. */
+  privateKey?: pulumi.Input<string>;
+  /** Instead, a file of the machine that runs the program: nothing of it is kept. Left out too, the agent of `SSH_AUTH_SOCK` signs in. */
+  privateKeyFile?: string;
+  /** Of an encrypted key. Kept as a secret of the stack. */
+  passphrase?: pulumi.Input<string>;
+  /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
+  agent?: string;
+  /** The host through which this one is reached. */
+  jump?: SshConnection;
+}
+
 /** How the host is reached: exactly one of the fields. */
 export interface HostConnection {
   local?: LocalConnection;
+  ssh?: SshConnection;
 }
 
 /** What one-shot actions need to act on a host: `access` of a PostgresHost. No secret. */
 export interface HostAccess {
+  /** Without anything that signs in: a host behind SSH is not reached by it yet. */
   connection: HostConnection;
   /** Account of PostgreSQL. */
   user: pulumi.Input<string>;
@@ -221,7 +255,7 @@ export interface PostgresHostArgs {
   acknowledgeWeaker?: { [change: string]: string };
   directories?: HostDirectories;
   /**
-   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program.
+   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH `/usr/local/bin/node`.
    * @example "/usr/bin/node"
    */
   nodePath?: string;

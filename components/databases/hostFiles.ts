@@ -55,7 +55,7 @@ export function lateInputs(plan: HostPlan): LateInputs {
 }
 
 /** Inputs that are plain: everything else but the files. */
-export interface PlainInputs extends Pick<HostInputs, "connection" | "settings"> {
+export interface PlainInputs extends Pick<HostInputs, "settings"> {
   readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> };
 }
 
@@ -63,7 +63,6 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs 
   const { directories } = plan;
   const paths = hostPaths(directories);
   return {
-    connection: { local: {} },
     desired: {
       stanza: plan.stanza,
       server: { user: plan.user, mayRestart: plan.allowRestart, restartCommand: plan.restartCommand },

@@ -15,6 +15,7 @@ import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
+import { connectionInputs, openConnection } from "./hostConnection";
 import { cipherLocation, lateInputs, listLateFiles, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
@@ -58,7 +59,8 @@ export class PostgresHost extends pulumi.ComponentResource {
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = openSettings(args);
     const { value, later } = splitKnown(settings);
-    const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, process.execPath);
+    const resolve = (values: unknown): HostPlan =>
+      resolveHost(name, values as HostSettings, args.connection.ssh === undefined ? process.execPath : NODE_PATH);
     const known = resolve(value);
     const findings = checkHost(known);
     throwErrors(`PostgresHost ${name}`, findings);
@@ -96,7 +98,11 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.firstBackup = host.status.firstBackup;
     this.destinations = host.status.destinations;
     // Known in every preview, and only after the host is as declared.
-    this.access = { connection: args.connection, user: known.user, runtimeArgv: host.urn.apply(() => runtimeArgv(known)) };
+    this.access = {
+      connection: args.connection.local === undefined ? {} : { local: {} },
+      user: known.user,
+      runtimeArgv: host.urn.apply(() => runtimeArgv(known)),
+    };
     this.registerOutputs({
       stanza: this.stanza,
       topology: this.topology,
@@ -115,6 +121,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       childName(name, "host"),
       {
         ...plain,
+        ...connectionInputs(args.connection),
         dataDirectory: derive((plan) => lateInputs(plan).dataDirectory),
         desired: {
           ...plain.desired,
@@ -131,6 +138,9 @@ export class PostgresHost extends pulumi.ComponentResource {
     );
   }
 }
+
+/** Of a host behind SSH, unless `nodePath` says another. */
+const NODE_PATH = "/usr/local/bin/node";
 
 /** What follows from the plan: at once where all of it is known, since every output costs a preview a millisecond; otherwise later. */
 type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
@@ -163,7 +173,7 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
 function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: openPart(repository.at) }]);
-  return { ...args, repositories: Object.fromEntries(repositories) as object };
+  return { ...args, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
 }
 
 function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {

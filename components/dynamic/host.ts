@@ -4,12 +4,14 @@
  *
  * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
  */
+import { readFile } from "node:fs/promises";
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
 import type { Connection } from "../host/connection";
 import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost, type Tell } from "../host/converge";
 import { lackingFull } from "../host/destinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
 import { connectLocally } from "../host/localConnection";
+import { loadTarget, type SignInInput, type SshInput } from "../host/ssh/target";
 import { TIMER_AT_WORK } from "../host/units";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 
@@ -22,8 +24,10 @@ export interface FileInput {
   readonly secret: boolean;
 }
 
+/** Exactly one of the two. */
 export interface ConnectionInput {
   readonly local?: object;
+  readonly ssh?: SshInput;
 }
 
 /** The program on the host. */
@@ -70,6 +74,8 @@ export interface HostInputs {
   /** By the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
   readonly settings: Readonly<Record<string, string>>;
+  /** What signs in to the host, then to those on the way to it. Secret. */
+  readonly signIn?: readonly SignInInput[];
 }
 
 interface KeptIdentity extends HostIdentity {
@@ -91,6 +97,8 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   /** Files, settings and timers as the last update left them: what a refresh compares with. */
   appliedFacts: Record<string, string>;
   drift: string[];
+  /** A refresh and a removal are told nothing else. Secret. */
+  keptSignIn: readonly SignInInput[];
   /** Location of each repository that ever was here to the fingerprint of its passphrase. */
   cipherFingerprints: Record<string, string>;
 }
@@ -115,7 +123,7 @@ export async function diff(
   for (const line of olds.drift ?? []) tell(`changed by hand: ${line}`);
   const replaces = [
     ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
-    ...(olds.identity !== undefined && !isEqual(olds.identity.connection, news.connection) ? ["connection"] : []),
+    ...(olds.identity !== undefined && hostOf(olds.identity.connection) !== hostOf(news.connection) ? ["connection"] : []),
     // A host that archives no longer, or from now on, gets its settings back, or ours, by being made anew.
     ...(olds.identity !== undefined && isEmpty(olds.identity.settings) !== isEmpty(news.settings) ? ["settings"] : []),
   ];
@@ -152,17 +160,20 @@ export async function update(_id: string, olds: Partial<HostOutputs>, news: Host
 export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ id: string; props: HostOutputs }> {
   if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, it takes over what it finds");
   const { identity } = props;
-  const after = await withConnection(identity.connection, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, tell));
+  const way = { connection: identity.connection, signIn: props.keptSignIn };
+  const after = await withConnection(way, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, tell));
   const appliedFacts = props.appliedFacts ?? {};
   const drift = driftOf(appliedFacts, allFacts(after));
   for (const line of drift) tell(`changed by hand: ${line}`);
-  return { id, props: outputsOf(identity, after, appliedFacts, drift, props.cipherFingerprints ?? {}) };
+  const kept = { cipherFingerprints: props.cipherFingerprints ?? {}, keptSignIn: props.keptSignIn ?? [] };
+  return { id, props: outputsOf(identity, after, appliedFacts, drift, kept) };
 }
 
 export async function remove(_id: string, props: Partial<HostOutputs>): Promise<void> {
   const { identity } = props;
   if (identity === undefined) return;
-  await withConnection(identity.connection, (connection) => removeHost(connection, identity, outcomeOf(props), tell));
+  const way = { connection: identity.connection, signIn: props.keptSignIn };
+  await withConnection(way, (connection) => removeHost(connection, identity, outcomeOf(props), tell));
 }
 
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
@@ -186,12 +197,12 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   };
   try {
     const before = olds === null ? null : outcomeOf(olds);
-    const outcome = await withConnection(inputs.connection, (connection) => convergeHost(connection, desired, before, tell));
-    return outputsOf(identity, outcome, allFacts(outcome), [], fingerprintsOf(inputs, olds, outcome));
+    const outcome = await withConnection(inputs, (connection) => convergeHost(connection, desired, before, tell));
+    return outputsOf(identity, outcome, allFacts(outcome), [], keptOf(inputs, olds, outcome));
   } catch (error) {
     if (error instanceof PartlyApplied) {
-      const fingerprints = fingerprintsOf(inputs, olds, error.outcome);
-      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, allFacts(error.outcome), [], fingerprints), error.message);
+      const kept = keptOf(inputs, olds, error.outcome);
+      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, allFacts(error.outcome), [], kept), error.message);
     }
     throw error;
   }
@@ -226,7 +237,18 @@ class InitializationFailed extends Error {
 }
 
 function idOf(inputs: HostInputs): string {
-  return `${Object.keys(inputs.connection).join("")}/${inputs.desired.stanza}`;
+  return `${hostOf(inputs.connection)}/${inputs.desired.stanza}`;
+}
+
+/** `local`, `ssh:db.example.com`: by another port, login or key it is the same host. */
+function hostOf({ ssh }: ConnectionInput): string {
+  return ssh === undefined ? "local" : `ssh:${ssh.host}`;
+}
+
+type Kept = Pick<HostOutputs, "cipherFingerprints" | "keptSignIn">;
+
+function keptOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, outcome: HostOutcome): Kept {
+  return { cipherFingerprints: fingerprintsOf(inputs, olds, outcome), keptSignIn: inputs.signIn ?? [] };
 }
 
 function identityOf(inputs: HostInputs): KeptIdentity {
@@ -277,13 +299,7 @@ function allFacts(outcome: HostOutcome): Record<string, string> {
   return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.timerFacts };
 }
 
-function outputsOf(
-  identity: KeptIdentity,
-  outcome: HostOutcome,
-  appliedFacts: Record<string, string>,
-  drift: string[],
-  cipherFingerprints: Record<string, string>,
-): HostOutputs {
+function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: Record<string, string>, drift: string[], kept: Kept): HostOutputs {
   const isSecret = (path: string): boolean => identity.secretPaths.includes(path);
   const { pendingRestart, timersEnabled, firstBackup, destinations, ...others } = outcome;
   const entries = Object.entries(outcome.fileFacts);
@@ -295,7 +311,7 @@ function outputsOf(
     secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),
     appliedFacts,
     drift,
-    cipherFingerprints,
+    ...kept,
   };
 }
 
@@ -336,14 +352,26 @@ function canonical(value: unknown): string {
   );
 }
 
-async function withConnection<T>(input: ConnectionInput, work: (connection: Connection) => Promise<T>): Promise<T> {
-  if (input.local === undefined) throw new Error(`there is no such connection: ${Object.keys(input).join(", ")}`);
-  const connection = connectLocally();
+interface Way {
+  readonly connection: ConnectionInput;
+  readonly signIn?: readonly SignInInput[] | undefined;
+}
+
+async function withConnection<T>(way: Way, work: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await connect(way);
   try {
     return await work(connection);
   } finally {
     await connection.close();
   }
+}
+
+async function connect({ connection, signIn = [] }: Way): Promise<Connection> {
+  if (connection.ssh === undefined) return connectLocally();
+  // Only who has such a host waits for the library.
+  const { connectOverSsh } = await import("../host/ssh/connection.js");
+  const access = { agent: process.env["SSH_AUTH_SOCK"], readText: (path: string) => readFile(path, "utf8") };
+  return connectOverSsh(await loadTarget(connection.ssh, signIn, access));
 }
 
 /** Lines on standard output of the provider are shown by the engine as they come. */

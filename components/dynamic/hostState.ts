@@ -13,13 +13,14 @@ export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput
 export interface HostStateArgs extends HostStatePlainArgs {
   readonly files: Readonly<Record<string, FileArgs>>;
   readonly ciphers: Readonly<Record<string, CipherArgs>>;
+  readonly signIn?: pulumi.Input<NonNullable<HostInputs["signIn"]>>;
   readonly desired: Omit<DesiredInput, "directories"> & {
     readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
   };
 }
 /** A location and a passphrase that may have to wait for other resources; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
-type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired">]: pulumi.Input<HostInputs[K]> };
+type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired" | "signIn">]: pulumi.Input<HostInputs[K]> };
 
 type HostModule = typeof import("./host");
 
@@ -33,7 +34,7 @@ const provider: pulumi.dynamic.ResourceProvider<HostInputs, HostOutputs> = {
 };
 
 /** Outputs whose values may tell something about a secret. */
-const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings", "cipherFingerprints"];
+const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings", "cipherFingerprints", "keptSignIn"];
 
 /** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
 export class HostState extends pulumi.dynamic.Resource {

@@ -135,7 +135,7 @@ export interface HostSettings extends DatabaseSettings {
   readonly socketDirectory?: string | undefined;
   readonly databaseUser?: string | undefined;
   readonly user?: string | undefined;
-  readonly connection: { readonly local?: object | undefined };
+  readonly connection: { readonly local?: object | undefined; readonly ssh?: object | undefined };
   readonly directories?: DirectorySettings | undefined;
   readonly nodePath?: string | undefined;
   readonly processMax?: number | undefined;

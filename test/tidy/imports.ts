@@ -133,6 +133,12 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components", "runtime/base", "runtime/cnpg/names", "runtime/config", "runtime/format", "runtime/storage/s3/quirks"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
+  // Hosts show the same keys, whether they keep a repository or PostgreSQL.
+  {
+    prefix: "components/host/ssh",
+    mayImport: ["components", "runtime/storage/sftp/hostKey", "runtime/storage/sftp/privateKey"],
+    packages: ["ssh2"],
+  },
   // Files of GitOps are YAML.
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.

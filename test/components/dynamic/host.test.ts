@@ -58,6 +58,7 @@ const outputs: HostOutputs = {
   stanzaMade: true,
   ready: true,
   drift: [],
+  keptSignIn: [],
   cipherFingerprints: {},
 };
 

@@ -1,0 +1,49 @@
+/** The connection of a host to the inputs of its resource: what a state shows, and what signs in, apart. */
+import * as pulumi from "@pulumi/pulumi";
+import type { ConnectionInput } from "../dynamic/host";
+import type { SignInInput, SshInput } from "../host/ssh/target";
+import type { HostConnection, SshConnection } from "./hostArgs";
+
+const PORT = 22;
+const ROOT = "root";
+const KNOWN_HOSTS_FILES = ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"];
+
+export interface ConnectionInputs {
+  readonly connection: pulumi.Input<ConnectionInput>;
+  readonly signIn?: pulumi.Output<SignInInput[]>;
+}
+
+export function connectionInputs({ ssh }: HostConnection): ConnectionInputs {
+  if (ssh === undefined) return { connection: { local: {} } };
+  const signIn = pulumi.secret(pulumi.all(signInOf(ssh)));
+  return { connection: pulumi.output(sshOf(ssh)).apply((input): ConnectionInput => ({ ssh: input })), signIn };
+}
+
+/** Without what is secret. */
+export function openConnection({ local, ssh }: HostConnection): object {
+  return { ...(local === undefined ? {} : { local }), ...(ssh === undefined ? {} : { ssh: sshOf(ssh) }) };
+}
+
+type SshLater = { readonly [K in keyof Omit<SshInput, "jump">]: pulumi.Input<SshInput[K]> } & { readonly jump?: SshLater };
+
+function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyFile, sudo, user = ROOT }: SshConnection): SshLater {
+  return {
+    host,
+    port: port ?? PORT,
+    user,
+    sudo: sudo ?? user !== ROOT,
+    hostKeys: pulumi.all(hostKeys ?? []),
+    knownHostsFiles: knownHostsFiles ?? KNOWN_HOSTS_FILES,
+    ...(privateKeyFile === undefined ? {} : { privateKeyFile }),
+    ...(agent === undefined ? {} : { agent }),
+    ...(jump === undefined ? {} : { jump: sshOf(jump) }),
+  };
+}
+
+/** Of the host, then of those on the way to it. */
+function signInOf({ jump, passphrase, privateKey }: SshConnection): pulumi.Output<SignInInput>[] {
+  const own = pulumi.all([privateKey, passphrase]).apply(([key, words]): SignInInput => {
+    return { ...(key === undefined ? {} : { privateKey: key }), ...(words === undefined ? {} : { passphrase: words }) };
+  });
+  return [own, ...(jump === undefined ? [] : signInOf(jump))];
+}

@@ -1,0 +1,159 @@
+/**
+ * A host behind SSH: one connection for all commands, whose other end has proved that it has the expected key.
+ *
+ * A command is started by the login's shell as `sh` with a fixed environment, without a terminal; as root through `sudo -n` where the login is
+ * somebody else. Secrets go over standard input only: command lines are seen by everybody on the host. `timeout` of coreutils ends what takes too
+ * long, because a signal over SSH reaches neither sudo's child nor older servers.
+ */
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import type { Client, ClientChannel } from "ssh2";
+import { shellWord } from "../../render/commandLine";
+import { type Account, argvAs, type Connection, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
+import { openSshClient } from "./client";
+import type { SshTarget } from "./target";
+
+const TIMEOUT_MS = 120_000;
+const KILL_AFTER_S = 10;
+/** Far more than any command prints that is not a mistake. */
+const OUTPUT_CHARS_MAX = 16 * 1024 * 1024;
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
+const ROOT: Account = { name: "root", uid: 0, gid: 0 };
+/** What a shell says of a program that is not there, or may not be run. */
+const NOT_STARTED = [126, 127];
+
+/**
+ * Connects and signs in. @throws Error with the fact and a way out: no answer, another host key, no right to sign in, no sudo without password
+ */
+export async function connectOverSsh(target: SshTarget): Promise<Connection> {
+  const clients: Client[] = [];
+  const end = async (): Promise<void> => {
+    for (const client of clients.reverse()) client.end();
+  };
+  try {
+    const client = await openSshClient(target, clients, (path) => readFile(path, "utf8"));
+    const shell = new SshShell(client, target);
+    const login = await loginOf(shell, target);
+    return {
+      name: target.host,
+      login,
+      exec: (argv, options = {}) => shell.execute(argvAs(login, options.account, argv), options),
+      hold: (argv) => shell.hold(argv),
+      close: end,
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+/** The account that commands run as. @throws Error where sudo asks for a password, or is not there */
+async function loginOf(shell: SshShell, { host, sudo, user }: SshTarget): Promise<Account> {
+  if (user === ROOT.name) return ROOT;
+  const result = await shell.execute(["/bin/sh", "-c", "id -u; id -g"], {});
+  if (sudo && result.exitCode !== 0) {
+    throw new Error(
+      `${user} cannot become root on ${host} by sudo without a password (${result.stderr.trim()}): allow it there with a file in /etc/sudoers.d ` +
+        `("${user} ALL=(ALL) NOPASSWD: ALL"), or set user: "root"`,
+    );
+  }
+  const [uid = "", gid = ""] = result.stdout.split("\n");
+  return { name: sudo ? ROOT.name : user, uid: Number(uid), gid: Number(gid) };
+}
+
+class SshShell {
+  readonly #client: Client;
+  readonly #target: SshTarget;
+  #lost: Error | null = null;
+
+  constructor(client: Client, target: SshTarget) {
+    this.#client = client;
+    this.#target = target;
+    client.on("error", (error) => {
+      this.#lost ??= error;
+    });
+    client.on("close", () => {
+      this.#lost ??= new Error("it was closed by the host");
+    });
+  }
+
+  async execute(argv: readonly string[], { onLine, stdin, timeoutMs = TIMEOUT_MS }: ExecOptions): Promise<ExecResult> {
+    const output = { stdout: "", stderr: "" };
+    let tooMuch = false;
+    const exitCode = await this.#run(argv, timeoutMs, (channel) => {
+      const collect = (name: "stdout" | "stderr") => (text: string) => {
+        if (output[name].length + text.length <= OUTPUT_CHARS_MAX) output[name] += text;
+        else {
+          tooMuch = true;
+          channel.close();
+        }
+      };
+      channel.setEncoding("utf8").on("data", collect("stdout"));
+      channel.stderr.setEncoding("utf8").on("data", collect("stderr"));
+      if (onLine !== undefined) createInterface({ input: channel }).on("line", onLine);
+      channel.end(stdin ?? "");
+    });
+    if (tooMuch) throw new Error(`${argv[0]} printed more than ${OUTPUT_CHARS_MAX} characters`);
+    if (NOT_STARTED.includes(exitCode) && output.stderr.includes(`${argv[0]}`))
+      throw new Error(`unable to start ${argv[0]}: ${output.stderr.trim()}`);
+    return { exitCode, ...output };
+  }
+
+  hold(argv: readonly string[]): Promise<HeldCommand> {
+    return new Promise((resolve, reject) => {
+      let said = "";
+      const exited = this.#run(argv, null, (channel) => {
+        channel.stderr.setEncoding("utf8").on("data", (text: string) => {
+          said = (said + text).slice(-2000);
+        });
+        channel.once("data", () => {
+          const release = async (): Promise<void> => {
+            channel.end();
+            await exited;
+          };
+          resolve({ release });
+        });
+      });
+      exited.then((exitCode) => {
+        reject(new Error(`${argv[0]} ended with exit code ${exitCode}${said === "" ? "" : `: ${said.trim()}`}`));
+      }, reject);
+    });
+  }
+
+  /**
+   * The exit code. `attach` listens before anything of the command can arrive: its output and its end may come in the packet that says it began.
+   * @throws Error when the connection went before the program's end was told
+   */
+  #run(argv: readonly string[], timeoutMs: number | null, attach: (channel: ClientChannel) => void): Promise<number> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost !== null) return reject(this.#lostError(argv));
+      this.#client.exec(commandLine(argv, this.#target, timeoutMs), (error, channel) => {
+        if (error !== undefined) return reject(new Error(`unable to start ${argv[0]} on ${this.#target.host}: ${error.message}`, { cause: error }));
+        let exitCode: number | null = null;
+        channel.on("exit", (code: number | null, signal?: string) => {
+          exitCode = code ?? 128 + (SIGNALS[signal ?? ""] ?? 0);
+        });
+        channel.on("close", () => (exitCode === null ? reject(this.#lostError(argv)) : resolve(exitCode)));
+        // A program that does not read its input to the end closes it: its exit code says what happened.
+        channel.on("error", () => undefined);
+        attach(channel);
+      });
+    });
+  }
+
+  #lostError(argv: readonly string[]): Error {
+    const reason = this.#lost?.message ?? "no exit code came back";
+    return new Error(`the connection to ${this.#target.host} was lost while ${argv[0]} ran (${reason}): run the update again, it goes on from there`);
+  }
+}
+
+/** Numbers of what ends programs (POSIX), by the names that SSH has for them (RFC 4254). */
+const SIGNALS: Readonly<Record<string, number>> = { HUP: 1, INT: 2, QUIT: 3, ABRT: 6, KILL: 9, SEGV: 11, PIPE: 13, ALRM: 14, TERM: 15 };
+
+/** One line for the login's shell, whatever shell that is. */
+function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeoutMs: number | null): string {
+  const limited = timeoutMs === null ? argv : ["timeout", "--preserve-status", `--kill-after=${KILL_AFTER_S}`, `${timeoutMs / 1000}`, ...argv];
+  const raised = sudo && user !== ROOT.name ? ["sudo", "-n", "--", ...limited] : limited;
+  const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellWord).join(" ")}`;
+  return `/bin/sh -c ${shellWord(script)}`;
+}

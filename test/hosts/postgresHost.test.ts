@@ -1,0 +1,160 @@
+/**
+ * `PostgresHost` over SSH on the real engine: a Debian with its own PostgreSQL, a login that becomes root by sudo, and everything that an update
+ * lays down there. Both repositories are directories of the host: other places are other tests'.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { SshConnection } from "../../components/databases/hostArgs";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { failureOf, stateTexts } from "../harness/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { hostParts } from "../harness/hosts/parts";
+
+const DATA = "/var/lib/postgresql/17/main";
+
+describe("a host behind SSH", async () => {
+  const parts = await hostParts("PostgresHost over SSH", ["trixie"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  let host: DebianHost;
+  let place: ProgramFolder;
+  /** Everything that the engine printed. */
+  const printed: string[] = [];
+  beforeAll(async () => {
+    host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), { cli, passphrase: "state passphrase of the test" });
+  });
+  afterAll(async () => {
+    await host?.stop();
+    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  const reach = (over: Partial<SshConnection> = {}): SshConnection => ({
+    ...host.ssh,
+    user: "deploy",
+    hostKeys: [...host.hostKeys],
+    privateKey: host.keys.deploy,
+    ...over,
+  });
+  const program = (ssh: SshConnection, keepDays = 7): PostgresHost => {
+    const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
+    return new PostgresHost("db", {
+      connection: { ssh },
+      dataDirectory: DATA,
+      stanza: "main",
+      repositories: { repo1: { at: at("/srv/first"), keepDays }, repo2: { at: at("/srv/second"), keepDays: 60 } },
+      schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+      allowRestart: true,
+      restartCommand: ["systemctl", "restart", "postgresql@17-main"],
+      archiveTimeoutSeconds: 60,
+    });
+  };
+  const open = (ssh: SshConnection, keepDays?: number): Promise<Stack> =>
+    openStack(place, "over-ssh", async () => {
+      const { destinations, firstBackup, pendingRestart, timersEnabled } = program(ssh, keepDays);
+      return { destinations, firstBackup, pendingRestart, timersEnabled };
+    });
+  const up = async (stack: Stack): Promise<{ outputs: Record<string, unknown>; changes: object; text: string }> => {
+    const { outputs, stdout, summary } = await stack.up();
+    printed.push(stdout);
+    const values = Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
+    return { outputs: values, changes: summary.resourceChanges ?? {}, text: stdout };
+  };
+  const files = (): Promise<string> =>
+    host.runOk([
+      "sh",
+      "-c",
+      "find /etc/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop* -type f -exec stat -c '%n %i %Y %a %U' {} + 2>/dev/null | sort",
+    ]);
+
+  test.each([
+    ["whose key is another one", () => ({ hostKeys: [`SHA256:${"A".repeat(43)}`] }), "has another key than expected: it showed "],
+    ["whose key nobody knows", () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }), "is not known (/nowhere do not name it; it showed "],
+    [
+      "where the login may not become root",
+      () => ({ user: "nosudo", privateKey: host.keys.nosudo }),
+      "nosudo cannot become root on 127.0.0.1 by sudo without a password",
+    ],
+    ["where the login is unknown", () => ({ user: "stranger" }), "does not let stranger sign in"],
+  ])("%s is refused, and nothing is written there", async (_title, over, words) => {
+    const stack = await open(reach(over()));
+    const failure = await failureOf(stack.up(), printed);
+    expect(failure).toContain(words);
+    expect(await files()).toBe("");
+    await stack.destroy();
+  });
+
+  test("gets configuration, timers and a first backup in both repositories by one update", async () => {
+    const { outputs } = await up(await open(reach()));
+    expect(outputs).toMatchObject({ firstBackup: "taken", pendingRestart: false, timersEnabled: true });
+    expect(String(outputs["destinations"]).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
+    expect(await host.runOk(["systemctl", "list-timers", "--no-legend", "--all"])).toContain("pgbackstop-main-full.timer");
+    expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "show archive_mode"])).toBe("on\n");
+  });
+
+  test("has nothing written a second time", async () => {
+    const before = await files();
+    const { changes } = await up(await open(reach()));
+    expect(Object.keys(changes)).toEqual(["same"]);
+    expect(await files()).toBe(before);
+  });
+
+  test("is previewed to the line, and changed in that file alone", async () => {
+    const stack = await open(reach(), 9);
+    const { stdout } = await stack.preview({ diff: true });
+    printed.push(stdout);
+    expect(stdout).toMatch(/repo1-retention-full=(7|9)/);
+    const before = (await files()).split("\n");
+    await up(stack);
+    const changed = (await files()).split("\n").filter((line) => !before.includes(line));
+    expect(changed.map((line) => line.split(" ")[0])).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
+  });
+
+  test("is seen by a refresh where somebody changed it, and mended", async () => {
+    await host.runOk(["sh", "-c", "echo '# by hand' >> /etc/pgbackstop/pgbackrest.conf"]);
+    const stack = await open(reach(), 9);
+    const { stdout } = await stack.refresh();
+    printed.push(stdout);
+    expect(stdout).toContain("changed by hand: /etc/pgbackstop/pgbackrest.conf: content changed");
+    await up(stack);
+    expect(await host.runOk(["tail", "-n", "1", "/etc/pgbackstop/pgbackrest.conf"])).not.toContain("by hand");
+  });
+
+  test("is reached by another login and key without being made anew", async () => {
+    const key = join(place.folder, "root-key");
+    writeFileSync(key, host.keys.root, { mode: 0o600 });
+    const { privateKey: _key, ...others } = reach();
+    const { changes } = await up(await open({ ...others, user: "root", privateKeyFile: key }, 9));
+    expect(changes).toMatchObject({ update: 1 });
+    expect(changes).not.toHaveProperty("replace");
+  });
+
+  test("keeps its repositories and a working PostgreSQL when it is destroyed", async () => {
+    const stack = await open(reach(), 9);
+    await up(stack);
+    const { stdout } = await stack.destroy();
+    printed.push(stdout);
+    expect(
+      (await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g)?.length,
+    ).toBeGreaterThanOrEqual(2);
+    expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"])).toBe("1\n");
+    expect(await files()).toBe("");
+  });
+
+  test("has its login's key in nothing that was printed, kept or left there", async () => {
+    const line = host.keys.deploy.split("\n")[2] ?? "";
+    expect(line.length).toBeGreaterThan(30);
+    expect([...printed, ...stateTexts(place.folder)].filter((text) => text.includes(line))).toEqual([]);
+    expect((await host.run(["grep", "-rlF", line, "/etc", "/usr/local", "/var/lib", "/tmp"])).stdout).toBe("");
+  });
+});
