@@ -252,7 +252,9 @@ describe("a stack of the components", async () => {
     // In the same pod PostgreSQL starts once more: only a replica cluster has archive_mode = always.
     const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
     await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 60_000 }).toContain("20001");
-    const next = await sql("follower-1", "select pg_walfile_name(pg_switch_wal())");
+    let next = "";
+    const switched = async (): Promise<string> => (next = await sql("follower-1", "select pg_walfile_name(pg_switch_wal())").catch(() => ""));
+    await expect.poll(switched, { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
     expect(next.slice(0, 8)).not.toBe(last.slice(0, 8));
     await expect.poll(() => segmentsOf(second, "follower"), { timeout: 120_000 }).toContain(next);
     expect(await podsOf("follower")).toEqual(pods);
