@@ -120,14 +120,6 @@ const DALIBO_CORRECTIONS: readonly Correction[] = [
     "the same major version; which minor one it is can be read",
   ],
   [[`${KEYS} apiVersion`], "external-secrets.io/v1beta1", "external-secrets.io/v1", "PB087: the old version is gone"],
-  ...["b2", "r2"].flatMap((short): Correction[] => {
-    const [key, entry] = [short === "b2" ? "backblaze" : "cloudflare", `${KEYS} spec.data.${short}-passphrase`];
-    return [
-      [[`${entry}.secretKey`], undefined, `${short}-passphrase`, "PB007: for an engine that encrypts"],
-      [[`${entry}.remoteRef.key`], undefined, key, "PB007"],
-      [[`${entry}.remoteRef.property`], undefined, `${key.toUpperCase()}_PGBACKREST_PASSPHRASE`, "PB007"],
-    ];
-  }),
   [[`${KEYS} spec.refreshInterval`], undefined, "1h", "the operator's default, said"],
   [[`${KEYS} spec.refreshPolicy`], undefined, "Periodic", "the operator's default, said"],
   [[`${KEYS} spec.target.creationPolicy`], undefined, "Owner", "the operator's default, said"],
@@ -157,7 +149,6 @@ const MINIO_CORRECTIONS: readonly Correction[] = [
     AWS_DEFAULT_REGION: ["us-west-1", "for programs that ask for it beside the Secret"],
     AWS_REQUEST_CHECKSUM_CALCULATION: ["when_required", "PB077: what S3-compatible servers have refused"],
     AWS_RESPONSE_CHECKSUM_VALIDATION: ["when_required", "PB077"],
-    AWS_S3_FORCE_PATH_STYLE: ["true", "in the Secret, from which nobody took it"],
   }).flatMap(([name, [value, why = ""]]): Correction[] => [
     [[`${OF_STORE}.${name}.name`], undefined, name, why],
     [[`${OF_STORE}.${name}.value`], undefined, value, why],
