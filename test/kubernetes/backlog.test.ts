@@ -1,0 +1,113 @@
+/**
+ * 300 segments that waited for an S3 server which was away, until the last one is stored: Barman's sidecar and ours, one after the other, into the
+ * same server. Each segment holds 1 MiB of text. A measurement, not a promise: `PGBACKSTOP_LONG=1` runs it and prints segments per second.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { S3Server } from "../../tools/parts/s3Server";
+import { s3Kind } from "../harness/interopParts";
+import { installBarman } from "../harness/kubernetes/barman";
+import { CLUSTERS } from "../harness/kubernetes/componentLab";
+import { barmanImages } from "../harness/kubernetes/images";
+import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
+import { barmanLabParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+const SEGMENTS = 300;
+
+describe.skipIf(!LONG)("a backlog of WAL", async () => {
+  const parts = LONG ? await barmanLabParts("a backlog of WAL in the lab") : null;
+  if (parts === null) {
+    test.skip("only with PGBACKSTOP_LONG=1, and with all parts", () => undefined);
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "pgb-backlog-"));
+  let lab: Lab;
+  let server: S3Server;
+  /** Segments per second by engine. */
+  const rates: Record<string, number> = {};
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind(), bucket: "store", moreNames: ["store.default.svc"] });
+    lab = await startLab(parts.lab, { name: "backlog", images: barmanImages(parts.barman, folder) });
+    await lab.expose("store", server.port);
+    const metadata = { name: "store-ca", namespace: "default" };
+    await lab.kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata, stringData: { "ca.crt": readFileSync(server.caFile, "utf8") } }]);
+    await installBarman(lab, parts.barman);
+    await lab.kubectl.apply(await renderedObjects(() => void new CnpgPlugin("pgbackstop", { operatorNamespace: OPERATOR_NAMESPACE })));
+    await lab.kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+  });
+  afterAll(async () => {
+    await lab?.stop();
+    await server?.remove();
+    rmSync(folder, { recursive: true, force: true });
+    process.stdout.write(
+      `    segments per second: ${Object.entries(rates)
+        .map(([engine, rate]) => `${engine} ${rate.toFixed(1)}`)
+        .join(", ")}\n`,
+    );
+  });
+
+  const stored = (name: string): string[] =>
+    readdirSync(join(server.bucketPath, name), { recursive: true, encoding: "utf8" }).flatMap(
+      (path) => /\/([0-9A-F]{24})(?:-[0-9a-f]{40})?(?:\.\w+)?$/.exec(path)?.[1] ?? [],
+    );
+
+  test.each(["barman-cloud", "runtime"] as const)("is sent by engine %s when the server is back", async (engine) => {
+    const name = engine === "runtime" ? "ours" : "barman";
+    await lab.kubectl.apply(
+      await renderedObjects(
+        () =>
+          new CnpgCluster(name, {
+            namespace: "default",
+            engine,
+            operatorVersion: "1.30.0",
+            storageGiB: 10,
+            parameters: { shared_buffers: "32MB", max_wal_size: "8GB" },
+            archiveTimeoutSeconds: 3600,
+            repositories: {
+              repo1: {
+                at: new S3CompatibleRepository(`${name}-store`, {
+                  endpoint: "store.default.svc",
+                  port: server.port,
+                  region: server.region,
+                  uriStyle: "path",
+                  path: `/${name}`,
+                  bucket: { existing: { name: "store", credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
+                }).target,
+                keepDays: 7,
+                ca: { name: "store-ca", key: "ca.crt" },
+              },
+            },
+            schedules: { full: { cron: "0 3 * * 0", immediate: false } },
+            silence: { PB003: "one place to measure", PB042: "no drill here" },
+          }),
+      ),
+    );
+    await lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
+    await lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
+    await server.stop();
+    const fill = "select pg_logical_emit_message(false, 'fill', string_agg(md5(i::text || random()), '')) from generate_series(1, 32768) i";
+    const names: string[] = [];
+    for (let segment = 0; segment < SEGMENTS; segment += 20) {
+      const batch = Array.from({ length: 20 }, () => ["-c", fill, "-c", "select pg_walfile_name(pg_switch_wal())"]).flat();
+      const result = await lab.kubectl.exec(`${name}-1`, "postgres", ["psql", "-XAtqd", "app", ...batch]);
+      names.push(...result.stdout.split("\n").filter((line) => /^[0-9A-F]{24}$/.test(line)));
+    }
+    expect(names).toHaveLength(SEGMENTS);
+    const before = new Set(stored(name));
+    await server.start();
+    const isBegun = (): boolean => stored(name).some((segment) => !before.has(segment));
+    await expect.poll(isBegun, { timeout: 180_000, interval: 100 }).toBe(true);
+    const beganAtMs = performance.now();
+    await expect.poll(() => new Set([...before, ...stored(name)]).size - before.size >= SEGMENTS, { timeout: 600_000, interval: 250 }).toBe(true);
+    rates[engine] = SEGMENTS / ((performance.now() - beganAtMs) / 1000);
+    expect(stored(name)).toEqual(expect.arrayContaining(names));
+  });
+});
