@@ -14,6 +14,9 @@ export interface ExecOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** Of every way to a host: how long a command may take, how long it may then end in order, and more output than any that is no mistake. */
+export const EXEC_LIMITS = { timeoutMs: 120_000, killAfterMs: 10_000, outputCharsMax: 16 * 1024 * 1024 } as const;
+
 export interface ExecResult {
   /** 128 + signal number when a signal ended the program, as in a shell. */
   readonly exitCode: number;

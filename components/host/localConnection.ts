@@ -2,12 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants, userInfo } from "node:os";
 import { createInterface } from "node:readline";
-import { type Account, argvAs, type Connection, type ExecOptions, type ExecResult, type HeldCommand } from "./connection";
+import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "./connection";
 
-const TIMEOUT_MS = 120_000;
-const KILL_AFTER_MS = 10_000;
-/** Far more than any command prints that is not a mistake. */
-const OUTPUT_CHARS_MAX = 16 * 1024 * 1024;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** The machine that this program runs on. */
@@ -46,10 +42,10 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     const child = start(argv, running);
     const output = { stdout: "", stderr: "" };
     let tooMuch = false;
-    const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    const timers = [setTimeout(() => child.kill("SIGTERM"), timeoutMs), setTimeout(() => child.kill("SIGKILL"), timeoutMs + KILL_AFTER_MS)];
+    const timeoutMs = options.timeoutMs ?? EXEC_LIMITS.timeoutMs;
+    const timers = [setTimeout(() => child.kill("SIGTERM"), timeoutMs), setTimeout(() => child.kill("SIGKILL"), timeoutMs + EXEC_LIMITS.killAfterMs)];
     const collect = (name: "stdout" | "stderr") => (text: string) => {
-      if (output[name].length + text.length > OUTPUT_CHARS_MAX) {
+      if (output[name].length + text.length > EXEC_LIMITS.outputCharsMax) {
         tooMuch = true;
         child.kill("SIGTERM");
       } else {
@@ -67,7 +63,7 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     child.on("close", (code, signal) => {
       for (const timer of timers) clearTimeout(timer);
       running.delete(child);
-      if (tooMuch) reject(new Error(`${argv[0]} printed more than ${OUTPUT_CHARS_MAX} characters`));
+      if (tooMuch) reject(new Error(`${argv[0]} printed more than ${EXEC_LIMITS.outputCharsMax} characters`));
       else resolve({ exitCode: code ?? 128 + (signal === null ? 0 : constants.signals[signal]), ...output });
     });
     child.stdin?.end(options.stdin ?? "");

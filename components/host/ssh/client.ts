@@ -136,7 +136,7 @@ function wrongHostKey({ host, hostKeys, knownHostsFiles, port }: SshTarget, know
     const files = knownHostsFiles.join(", ");
     return new Error(
       `the key of ${host} is not known (${files} do not name it; it showed ${shown}): compare it with what the host's owner tells you, ` +
-        `and set hostKey to it (ssh-keyscan -p ${port} ${host} prints it)`,
+        `and set hostKeys to it (ssh-keyscan -p ${port} ${host} prints it)`,
     );
   }
   const expected = [

@@ -9,14 +9,10 @@ import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Client, ClientChannel } from "ssh2";
 import { shellWord } from "../../render/commandLine";
-import { type Account, argvAs, type Connection, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
+import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
 import { openSshClient } from "./client";
 import type { SshTarget } from "./target";
 
-const TIMEOUT_MS = 120_000;
-const KILL_AFTER_S = 10;
-/** Far more than any command prints that is not a mistake. */
-const OUTPUT_CHARS_MAX = 16 * 1024 * 1024;
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
 const ROOT: Account = { name: "root", uid: 0, gid: 0 };
 /** What a shell says of a program that is not there, or may not be run. */
@@ -77,12 +73,12 @@ class SshShell {
     });
   }
 
-  async execute(argv: readonly string[], { onLine, stdin, timeoutMs = TIMEOUT_MS }: ExecOptions): Promise<ExecResult> {
+  async execute(argv: readonly string[], { onLine, stdin, timeoutMs = EXEC_LIMITS.timeoutMs }: ExecOptions): Promise<ExecResult> {
     const output = { stdout: "", stderr: "" };
     let tooMuch = false;
     const exitCode = await this.#run(argv, timeoutMs, (channel) => {
       const collect = (name: "stdout" | "stderr") => (text: string) => {
-        if (output[name].length + text.length <= OUTPUT_CHARS_MAX) output[name] += text;
+        if (output[name].length + text.length <= EXEC_LIMITS.outputCharsMax) output[name] += text;
         else {
           tooMuch = true;
           channel.close();
@@ -93,7 +89,7 @@ class SshShell {
       if (onLine !== undefined) createInterface({ input: channel }).on("line", onLine);
       channel.end(stdin ?? "");
     });
-    if (tooMuch) throw new Error(`${argv[0]} printed more than ${OUTPUT_CHARS_MAX} characters`);
+    if (tooMuch) throw new Error(`${argv[0]} printed more than ${EXEC_LIMITS.outputCharsMax} characters`);
     if (NOT_STARTED.includes(exitCode) && output.stderr.includes(`${argv[0]}`))
       throw new Error(`unable to start ${argv[0]}: ${output.stderr.trim()}`);
     return { exitCode, ...output };
@@ -152,7 +148,8 @@ const SIGNALS: Readonly<Record<string, number>> = { HUP: 1, INT: 2, QUIT: 3, ABR
 
 /** One line for the login's shell, whatever shell that is. */
 function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeoutMs: number | null): string {
-  const limited = timeoutMs === null ? argv : ["timeout", "--preserve-status", `--kill-after=${KILL_AFTER_S}`, `${timeoutMs / 1000}`, ...argv];
+  const limited =
+    timeoutMs === null ? argv : ["timeout", "--preserve-status", `--kill-after=${EXEC_LIMITS.killAfterMs / 1000}`, `${timeoutMs / 1000}`, ...argv];
   const raised = sudo && user !== ROOT.name ? ["sudo", "-n", "--", ...limited] : limited;
   const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellWord).join(" ")}`;
   return `/bin/sh -c ${shellWord(script)}`;
