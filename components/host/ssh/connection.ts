@@ -76,7 +76,7 @@ class SshShell {
   async execute(argv: readonly string[], { onLine, stdin, timeoutMs = EXEC_LIMITS.timeoutMs }: ExecOptions): Promise<ExecResult> {
     const output = { stdout: "", stderr: "" };
     let tooMuch = false;
-    const exitCode = await this.#run(argv, timeoutMs, (channel) => {
+    const ended = this.#run(argv, timeoutMs, (channel) => {
       const collect = (name: "stdout" | "stderr") => (text: string) => {
         if (output[name].length + text.length <= EXEC_LIMITS.outputCharsMax) output[name] += text;
         else {
@@ -89,7 +89,12 @@ class SshShell {
       if (onLine !== undefined) createInterface({ input: channel }).on("line", onLine);
       channel.end(stdin ?? "");
     });
-    if (tooMuch) throw new Error(`${argv[0]} printed more than ${EXEC_LIMITS.outputCharsMax} characters`);
+    const exitCode = await ended.catch((error: unknown) => {
+      // The channel was closed from here: that no exit code came is no sign of a lost connection.
+      if (tooMuch) return null;
+      throw error;
+    });
+    if (tooMuch || exitCode === null) throw new Error(`${argv[0]} printed more than ${EXEC_LIMITS.outputCharsMax} characters`);
     if (NOT_STARTED.includes(exitCode) && output.stderr.includes(`${argv[0]}`))
       throw new Error(`unable to start ${argv[0]}: ${output.stderr.trim()}`);
     return { exitCode, ...output };
