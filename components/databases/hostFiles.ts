@@ -3,26 +3,18 @@ import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
 import { runtimeArgv } from "../render/commandLine";
-import { renderPgbackrestConf } from "../render/pgbackrestConf";
-import { postgresSettings } from "../render/postgresSettings";
+import { hostFilesOf, hostParts } from "../render/hostParts";
 import { hostPaths, type RenderedFile } from "../render/renderedFile";
-import { renderSettingsFile } from "../render/settingsFile";
-import { renderServices, renderTimers, timerNames } from "../render/systemd";
+import type { Unit } from "../render/units/unit";
 
 /** Files that follow from plain arguments alone: known in every preview. */
 export function renderPlainFiles(plan: HostPlan): RenderedFile[] {
-  return [{ path: hostPaths(plan.directories).settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan) }, ...renderTimers(plan)];
+  return hostFilesOf(plan).filter(({ late }) => !late);
 }
 
-/** Files that need values of other resources. */
+/** Files that need values of other resources; their paths, modes and owners are known even when texts are not. */
 export function renderLateFiles(plan: HostPlan): RenderedFile[] {
-  return [{ path: hostPaths(plan.directories).conf, mode: "0644", owner: "admin", text: renderPgbackrestConf(plan) }, ...renderServices(plan)];
-}
-
-/** Paths, modes and owners of {@link renderLateFiles}: known even when texts are not. */
-export function listLateFiles(plan: HostPlan): Pick<RenderedFile, "path" | "mode" | "owner">[] {
-  const services = timerNames(plan).map((timer) => `${plan.directories.units}/${timer.replace(/timer$/, "service")}`);
-  return [hostPaths(plan.directories).conf, ...services].map((path) => ({ path, mode: "0644", owner: "admin" }));
+  return hostFilesOf(plan).filter(({ late }) => late);
 }
 
 /** Where a repository is, for as long as its backups are there: what a passphrase belongs to. */
@@ -62,6 +54,7 @@ export interface PlainInputs extends Pick<HostInputs, "settings"> {
 export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs {
   const { directories } = plan;
   const paths = hostPaths(directories);
+  const { settings, units } = hostParts(plan);
   return {
     desired: {
       stanza: plan.stanza,
@@ -73,12 +66,17 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs 
           { path: directories.config, mode: "0755", owner: "admin" },
           { path: paths.includeDirectory, mode: "0700", owner: "database" },
           { path: directories.lib, mode: "0755", owner: "admin" },
-          ...(plan.schedules.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
+          ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
         ],
       },
       runtime: { nodePath: plan.nodePath, path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
-      backups: { timers: timerNames(plan), takeFirst: plan.firstBackup },
+      units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
+      backups: { takeFirst: plan.firstBackup },
     },
-    settings: plan.restoreOnly ? {} : postgresSettings(plan),
+    settings: plan.restoreOnly ? {} : settings,
   };
+}
+
+function namesWhere(units: readonly Unit[], field: "enabled" | "restarted"): string[] {
+  return units.filter((unit) => unit[field]).map(({ name }) => name);
 }

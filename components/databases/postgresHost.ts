@@ -16,7 +16,7 @@ import { runtimeArgv, shellWord } from "../render/commandLine";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, openConnection } from "./hostConnection";
-import { cipherLocation, lateInputs, listLateFiles, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
+import { cipherLocation, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -158,7 +158,7 @@ function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 /** Paths, modes and owners are known at once; only texts may have to wait, and only texts are secret. */
 function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, FileArgs> {
   const plain = renderPlainFiles(known).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs]);
-  const late = listLateFiles(known).map(({ path, mode, owner }) => {
+  const late = renderLateFiles(known).map(({ path, mode, owner }) => {
     const text = derive((plan) => loadFile(renderLateFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });

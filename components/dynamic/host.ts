@@ -12,7 +12,7 @@ import { lackingFull } from "../host/destinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
 import { connectLocally } from "../host/localConnection";
 import { loadTarget, type SignInInput, type SshInput } from "../host/ssh/target";
-import { TIMER_AT_WORK } from "../host/units";
+import { UNIT_AT_WORK, type UnitNames } from "../host/units";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 
 export interface FileInput {
@@ -61,7 +61,8 @@ export interface DesiredInput {
   readonly server: ServerInput;
   readonly directories: DirectoriesInput;
   readonly runtime: RuntimeInput;
-  readonly backups: { readonly timers: readonly string[]; readonly takeFirst: boolean };
+  readonly units: UnitNames;
+  readonly backups: { readonly takeFirst: boolean };
 }
 
 /** Few properties, and what belongs together in one of them: each costs a preview several promises and the stacks that the SDK takes for them. */
@@ -94,7 +95,7 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   status: HostStatus;
   identity: KeptIdentity;
   secretFileFacts: Record<string, string>;
-  /** Files, settings and timers as the last update left them: what a refresh compares with. */
+  /** Files, settings and units as the last update left them: what a refresh compares with. */
   appliedFacts: Record<string, string>;
   drift: string[];
   /** A refresh and a removal are told nothing else. Secret. */
@@ -130,16 +131,16 @@ export async function diff(
   return { changes: replaces.length > 0 || differences(olds, news).length > 0, replaces, deleteBeforeReplace: true };
 }
 
-/** Everything by which a host, as last found, is not what `news` wants; the names of files, settings and timers, and what else. */
+/** Everything by which a host, as last found, is not what `news` wants; the names of files, settings and units, and what else. */
 export function differences(olds: Partial<HostOutputs>, news: HostInputs): string[] {
   const found = { ...olds.fileFacts, ...olds.secretFileFacts };
   const wanted = wantedFacts(news);
-  const { backups } = news.desired;
+  const { backups, units } = news.desired;
   const paths = new Set([...Object.keys(found), ...Object.keys(wanted)]);
   return [
     ...[...paths].filter((path) => found[path] !== wanted[path]),
     ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
-    ...(olds.status?.timersEnabled === true ? backups.timers.filter((timer) => olds.timerFacts?.[timer] !== TIMER_AT_WORK) : []),
+    ...(olds.status?.timersEnabled === true ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK) : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...(olds.ready === true ? [] : ["ready"]),
@@ -253,7 +254,7 @@ function keptOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, outcome: 
 
 function identityOf(inputs: HostInputs): KeptIdentity {
   const entries = Object.entries(inputs.files);
-  const { backups, directories, runtime, server, stanza } = inputs.desired;
+  const { directories, runtime, server, stanza, units } = inputs.desired;
   return {
     connection: inputs.connection,
     stanza,
@@ -261,7 +262,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     dataDirectory: inputs.dataDirectory,
     directories: { config: directories.config, units: directories.units },
     runtimeArgv: runtime.argv,
-    timers: backups.timers,
+    units,
     settings: inputs.settings,
     allowRestart: server.mayRestart,
     restartCommand: server.restartCommand,
@@ -282,7 +283,7 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
   return {
     fileFacts: { ...outputs.fileFacts, ...outputs.secretFileFacts },
     settingFacts: outputs.settingFacts ?? {},
-    timerFacts: outputs.timerFacts ?? {},
+    unitFacts: outputs.unitFacts ?? {},
     timersEnabled: outputs.status?.timersEnabled ?? false,
     pendingRestart: outputs.status?.pendingRestart ?? false,
     previousSettings: outputs.previousSettings ?? {},
@@ -296,7 +297,7 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
 }
 
 function allFacts(outcome: HostOutcome): Record<string, string> {
-  return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.timerFacts };
+  return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.unitFacts };
 }
 
 function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: Record<string, string>, drift: string[], kept: Kept): HostOutputs {
@@ -315,7 +316,7 @@ function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: R
   };
 }
 
-/** Names what is not as the last update left it: path, setting or timer, then how. */
+/** Names what is not as the last update left it: path, setting or unit, then how. */
 function driftOf(applied: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
   return Object.keys(now)
     .filter((name) => applied[name] !== undefined && applied[name] !== now[name])

@@ -1,6 +1,6 @@
 /**
  * Brings a host to its desired state, reads its true state, and takes everything back. The order of an update: directories, files and
- * runtime, PostgreSQL's settings, a restart only where allowed, stanza, check, first backup, timers. Repositories are never removed.
+ * runtime, PostgreSQL's settings, a restart only where allowed, stanza, check, first backup, units. Repositories are never removed.
  *
  * Everything can be repeated; what is as desired already is not touched. A failure keeps what was reached so far ({@link PartlyApplied}),
  * above all the settings that PostgreSQL had before.
@@ -21,7 +21,18 @@ import {
 import { type LiveSettings, type PreviousSettings, readPreviousSettings, readSettings, waitForServer, writeSettings } from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./destinations";
 import { checkArchiving, checkNode, createStanza, readDestinations, type RuntimeOnHost, takeFullBackup } from "./runtime";
-import { disableTimers, enableTimers, isSystemdRunning, readTimers, reloadUnits } from "./units";
+import {
+  disableUnits,
+  enableUnits,
+  isSystemdRunning,
+  isUnitPath,
+  readUnits,
+  reloadUnits,
+  servingUnits,
+  startServing,
+  timersOf,
+  type UnitNames,
+} from "./units";
 
 /** What is needed to reach a host and to know which things on it are ours; kept in the state, so that reading and removing work alone. */
 export interface HostIdentity {
@@ -31,7 +42,7 @@ export interface HostIdentity {
   readonly dataDirectory: string;
   readonly directories: { readonly config: string; readonly units: string };
   readonly runtimeArgv: readonly string[];
-  readonly timers: readonly string[];
+  readonly units: UnitNames;
   /** PostgreSQL settings as declared; none on a host that only restores: there nothing is written into a repository, and no server is asked. */
   readonly settings: Readonly<Record<string, string>>;
   readonly allowRestart: boolean;
@@ -55,7 +66,7 @@ export interface HostOutcome {
   /** Path to its state as one line of text (files.ts). */
   fileFacts: Record<string, string>;
   settingFacts: Record<string, string>;
-  timerFacts: Record<string, string>;
+  unitFacts: Record<string, string>;
   timersEnabled: boolean;
   pendingRestart: boolean;
   previousSettings: PreviousSettings;
@@ -115,7 +126,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
   });
 }
 
-/** The true state: files, settings, timers. PostgreSQL that does not answer leaves the settings unknown. */
+/** The true state: files, settings, units. PostgreSQL that does not answer leaves the settings unknown. */
 export async function readHost(
   connection: Connection,
   identity: HostIdentity,
@@ -133,7 +144,7 @@ export async function readHost(
     outcome.settingFacts = Object.fromEntries(Object.keys(identity.settings).map((name) => [name, "cannot be read"]));
   }
   outcome.timersEnabled = await isSystemdRunning(connection, identity.directories.units);
-  outcome.timerFacts = outcome.timersEnabled ? await readTimers(connection, identity.timers) : {};
+  outcome.unitFacts = outcome.timersEnabled ? await readUnits(connection, identity.units.enabled) : {};
   try {
     outcome.destinations = renderDestinations(await readDestinations(runtimeOf(connection, identity, accounts.database, tell)));
   } catch (error) {
@@ -146,14 +157,15 @@ export async function readHost(
 /** Path of each file to the role that shall own it. */
 export type Owners = Readonly<Record<string, OwnerRole>>;
 
-/** Takes back what {@link convergeHost} did: timers, settings, files, empty directories; never a repository, spool or log. */
+/** Takes back what {@link convergeHost} did: units, settings, files, empty directories; never a repository, spool or log. */
 export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, tell: Tell): Promise<void> {
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {
     const systemd = await isSystemdRunning(connection, identity.directories.units);
-    if (systemd) await disableTimers(connection, identity.timers);
+    if (systemd) await disableUnits(connection, timersOf(identity.units));
     await restoreSettings(connection, identity, before, accounts.database, tell);
+    if (systemd) await disableUnits(connection, servingUnits(identity.units));
     await removeFiles(connection, withCompiled(Object.keys(before.fileFacts), identity));
     if (systemd) await reloadUnits(connection);
     const kept = await removeDirectories(connection, before.madeDirectories);
@@ -171,6 +183,9 @@ async function applyAll(connection: Connection, desired: DesiredHost, outcome: H
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
 
   const changed = await applyFiles(connection, desired, outcome, accounts, tell);
+  // Before the settings name its socket.
+  const systemd = await isSystemdRunning(connection, desired.directories.units);
+  if (systemd) await startServing(connection, desired.units, changed);
   const runtime = runtimeOf(connection, desired, accounts.database, tell);
   if (!archives(desired)) {
     outcome.firstBackup = "off";
@@ -181,14 +196,14 @@ async function applyAll(connection: Connection, desired: DesiredHost, outcome: H
   const settingsChanged = await applySettings(connection, runtime, desired, outcome, tell);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
-  if (!wasReady || settingsChanged || isLacking || changed.some((path) => !/\.(service|timer)$/.test(path))) {
+  if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {
     tell("creating the stanza");
     await createStanza(runtime);
     outcome.stanzaMade = true;
     if (!outcome.pendingRestart) await applyFirstRun(runtime, desired, outcome, tell);
   }
   outcome.stanzaMade = true;
-  await applyTimers(connection, desired, outcome, changed, tell);
+  await applyUnits(connection, desired, outcome, changed, tell);
   await proveDestinations(runtime, desired, outcome, tell);
   outcome.ready = !outcome.pendingRestart;
 }
@@ -212,8 +227,8 @@ function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "ru
 async function applyFiles(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<string[]> {
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
-  const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
-  if (staleTimers.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableTimers(connection, staleTimers);
+  const staleUnits = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  if (staleUnits.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableUnits(connection, staleUnits);
   await removeFiles(connection, withCompiled(stale, desired));
   // Noted before writing: whatever happens from here on, these paths are ours to remove.
   outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
@@ -336,23 +351,17 @@ async function tellDestinations(runtime: RuntimeOnHost, outcome: HostOutcome, te
   }
 }
 
-async function applyTimers(
-  connection: Connection,
-  desired: DesiredHost,
-  outcome: HostOutcome,
-  changed: readonly string[],
-  tell: Tell,
-): Promise<void> {
+async function applyUnits(connection: Connection, desired: DesiredHost, outcome: HostOutcome, changed: readonly string[], tell: Tell): Promise<void> {
   outcome.timersEnabled = await isSystemdRunning(connection, desired.directories.units);
   if (!outcome.timersEnabled) {
-    outcome.timerFacts = {};
-    if (desired.timers.length > 0 && changed.length > 0) {
+    outcome.unitFacts = {};
+    if (desired.units.enabled.length > 0 && changed.length > 0) {
       tell(`WARN: timers are written to ${desired.directories.units} but not enabled: systemd is not running there`);
     }
     return;
   }
-  await enableTimers(connection, desired.timers, changed);
-  outcome.timerFacts = { ...(await readTimers(connection, desired.timers)) };
+  await enableUnits(connection, timersOf(desired.units), changed);
+  outcome.unitFacts = { ...(await readUnits(connection, desired.units.enabled)) };
 }
 
 async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, tell: Tell): Promise<void> {
@@ -451,7 +460,7 @@ function emptyOutcome(): HostOutcome {
   return {
     fileFacts: {},
     settingFacts: {},
-    timerFacts: {},
+    unitFacts: {},
     timersEnabled: false,
     pendingRestart: false,
     previousSettings: {},

@@ -1,55 +1,93 @@
-/** systemd on a host: timers enabled and running, where systemd itself is running and reads the folder that the units are in. */
+/** systemd on a host: timers and sockets enabled and running, where systemd itself is running and reads the folder that the units are in. */
 import { type Connection, run, runScript } from "./connection";
 
 /** Folders of administrators that systemd loads units from. */
 const UNIT_DIRECTORIES = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"];
 
-/** True when timers in `unitsDirectory` can be enabled now. */
+/** Which units an update brings to systemd, by their names. */
+export interface UnitNames {
+  /** Enabled, started and looked after: timers and sockets. */
+  readonly enabled: readonly string[];
+  /** Services that, while they run, hold the program and its configuration in memory. */
+  readonly restarted: readonly string[];
+}
+
+/** True when units in `unitsDirectory` can be enabled now. */
 export async function isSystemdRunning(connection: Connection, unitsDirectory: string): Promise<boolean> {
   if (!UNIT_DIRECTORIES.includes(unitsDirectory)) return false;
   return (await connection.exec(["test", "-d", "/run/systemd/system"])).exitCode === 0;
 }
 
-/** `enabled active` and its like for each timer; `missing` for one that systemd does not know. */
-export async function readTimers(connection: Connection, timers: readonly string[]): Promise<Readonly<Record<string, string>>> {
-  const script = 'for unit; do systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit" | tr "\\n" " "; echo; done';
-  if (timers.length === 0) return {};
-  const { stdout } = await runScript(connection, "read the state of the timers", script, timers);
-  const lines = stdout.split("\n");
-  return Object.fromEntries(timers.map((timer, index) => [timer, timerText(lines[index] ?? "")]));
+export function isUnitPath(path: string): boolean {
+  return /\.(service|socket|timer)$/.test(path);
 }
 
-function timerText(line: string): string {
+/** `enabled active` and its like for each unit; `missing` for one that systemd does not know. */
+export async function readUnits(connection: Connection, units: readonly string[]): Promise<Readonly<Record<string, string>>> {
+  const script = 'for unit; do systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit" | tr "\\n" " "; echo; done';
+  if (units.length === 0) return {};
+  const { stdout } = await runScript(connection, "read the state of the units", script, units);
+  const lines = stdout.split("\n");
+  return Object.fromEntries(units.map((unit, index) => [unit, unitText(lines[index] ?? "")]));
+}
+
+function unitText(line: string): string {
   const properties = new Map(line.split(" ").map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
   if (properties.get("LoadState") === "not-found") return "missing";
   return `${properties.get("UnitFileState") || "disabled"} ${properties.get("ActiveState") || "inactive"}`;
 }
 
-/** What {@link readTimers} says of a timer that does its work. */
-export const TIMER_AT_WORK = "enabled active";
+/** What {@link readUnits} says of a timer or socket that does its work. */
+export const UNIT_AT_WORK = "enabled active";
 
-/** Loads changed units, enables and starts every timer; one whose file changed is started anew. */
-export async function enableTimers(connection: Connection, timers: readonly string[], changedPaths: readonly string[]): Promise<void> {
-  const changed = changedPaths.filter((path) => /\.(service|timer)$/.test(path));
-  if (changed.length > 0) await run(connection, "reload systemd", ["systemctl", "daemon-reload"]);
-  const state = await readTimers(connection, timers);
-  for (const timer of timers) {
-    if (state[timer] !== TIMER_AT_WORK) await run(connection, `enable ${timer}`, ["systemctl", "enable", "--now", "--", timer]);
-    else if (changed.some((path) => path.endsWith(`/${timer}`))) await run(connection, `restart ${timer}`, ["systemctl", "restart", "--", timer]);
-  }
-}
-
-/** Stops and disables timers; unknown ones are fine. */
-export async function disableTimers(connection: Connection, timers: readonly string[]): Promise<void> {
-  const state = await readTimers(connection, timers);
-  for (const timer of timers) {
-    if (state[timer] !== "missing" && state[timer] !== "disabled inactive") {
-      await run(connection, `disable ${timer}`, ["systemctl", "disable", "--now", "--", timer]);
+/**
+ * Restarts services that hold in memory what changed, and enables their sockets: from then on whoever calls is served. A socket whose own file
+ * changed is made anew, for which its service has to stop: who calls in that moment is refused and calls again.
+ */
+export async function startServing(connection: Connection, units: UnitNames, changedPaths: readonly string[]): Promise<void> {
+  const sockets = units.enabled.filter((unit) => unit.endsWith(".socket"));
+  if (units.restarted.length === 0 || changedPaths.length === 0) return enableUnits(connection, sockets, []);
+  if (changedPaths.some(isUnitPath)) await reloadUnits(connection);
+  for (const service of units.restarted) {
+    const hasNewSocket = changedPaths.some((path) => path.endsWith(`/${service.replace(/service$/, "socket")}`));
+    if (hasNewSocket || changedPaths.some((path) => !isUnitPath(path) || path.endsWith(`/${service}`))) {
+      await run(connection, `restart ${service}`, ["systemctl", hasNewSocket ? "stop" : "try-restart", "--", service]);
     }
   }
+  await enableUnits(connection, sockets, changedPaths);
 }
 
-/** After unit files were removed. */
+/** Loads changed units, enables and starts every one of `units`; one whose file changed is started anew. */
+export async function enableUnits(connection: Connection, units: readonly string[], changedPaths: readonly string[]): Promise<void> {
+  const changed = changedPaths.filter(isUnitPath);
+  if (changed.length > 0) await reloadUnits(connection);
+  const state = await readUnits(connection, units);
+  for (const unit of units) {
+    if (state[unit] !== UNIT_AT_WORK) await run(connection, `enable ${unit}`, ["systemctl", "enable", "--now", "--", unit]);
+    else if (changed.some((path) => path.endsWith(`/${unit}`))) await run(connection, `restart ${unit}`, ["systemctl", "restart", "--", unit]);
+  }
+}
+
+/** What an archive command still needs: to be stopped only when PostgreSQL has another one. Sockets first: they would start their services again. */
+export function servingUnits({ enabled, restarted }: UnitNames): readonly string[] {
+  return [...enabled.filter((unit) => !unit.endsWith(".timer")), ...restarted];
+}
+
+export function timersOf({ enabled }: UnitNames): readonly string[] {
+  return enabled.filter((unit) => unit.endsWith(".timer"));
+}
+
+/** Disables units and stops them; unknown ones are fine. A backup that runs (its service is `activating` all the while) is let finish. */
+export async function disableUnits(connection: Connection, units: readonly string[]): Promise<void> {
+  const state = await readUnits(connection, units);
+  for (const unit of units) {
+    const [file, active] = (state[unit] ?? "missing").split(" ");
+    if (file === "enabled") await run(connection, `disable ${unit}`, ["systemctl", "disable", "--now", "--", unit]);
+    else if (active === "active") await run(connection, `stop ${unit}`, ["systemctl", "stop", "--", unit]);
+  }
+}
+
+/** After unit files were written or removed. */
 export async function reloadUnits(connection: Connection): Promise<void> {
   await run(connection, "reload systemd", ["systemctl", "daemon-reload"]);
 }

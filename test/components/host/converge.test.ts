@@ -19,7 +19,7 @@ const refusal = (mounts: readonly string[]): Promise<string> => {
     dataDirectory: "/data",
     directories: { config: join(folder, "config"), units: join(folder, "units") },
     runtimeArgv: [],
-    timers: [],
+    units: { enabled: [], restarted: [] },
     settings: {},
     allowRestart: false,
     restartCommand: [],

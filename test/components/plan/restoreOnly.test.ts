@@ -37,7 +37,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
 
 test("a host that only restores gets no setting, timer, backup or directory of a repository", () => {
   const inputs = plainInputs(plan(restoring(NAS)), "ab");
-  expect(inputs).toMatchObject({ settings: {}, desired: { backups: { timers: [], takeFirst: false } } });
+  expect(inputs).toMatchObject({ settings: {}, desired: { units: { enabled: [], restarted: [] }, backups: { takeFirst: false } } });
   const kept = lateInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
   expect(kept).not.toContain("/mnt/nas/pgbackrest");
   expect(lateInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");

@@ -8,7 +8,7 @@ import type { SftpSettings, TargetSettings } from "../../../components/plan/sett
 import { topologyOf } from "../../../components/plan/topology";
 import { unknownMarker } from "../../../components/plan/unknown";
 import { renderPgbackrestConf } from "../../../components/render/pgbackrestConf";
-import { renderServices } from "../../../components/render/systemd";
+import { backupUnits } from "../../../components/render/units/backup";
 import { SftpRepository, type SftpRepositoryArgs } from "../../../components/repositories/sftpRepository";
 import { load, MAIN_FILE } from "../../runtime/config/support";
 import { NAS, plan } from "../plans";
@@ -99,9 +99,9 @@ test("pgbackrest.conf says the same to stock and to the runtime, without a secre
 });
 
 test("the unit of a backup waits for no mount and writes to no directory of it", () => {
-  const texts = renderServices(boxPlan()).map((file) => file.text);
-  expect(texts).toHaveLength(1);
-  expect(texts[0]).not.toContain("/srv/orders");
+  const texts = backupUnits(boxPlan()).map((unit) => unit.text);
+  expect(texts).toHaveLength(2);
+  expect(texts.join("\n")).not.toContain("/srv/orders");
 });
 
 describe("the component", () => {

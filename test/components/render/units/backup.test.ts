@@ -3,17 +3,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
-import { renderServices, renderTimers, timerNames } from "../../../components/render/systemd";
-import type { RenderedFile } from "../../../components/render/renderedFile";
-import { plan } from "../plans";
+import { unitsOf } from "../../../../components/render/hostParts";
+import { backupUnits } from "../../../../components/render/units/backup";
+import { type Unit, unitFile } from "../../../../components/render/units/unit";
+import { plan } from "../../plans";
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 if (!hasSystemd) console.warn("\n*** systemd-analyze is not on PATH: the units are not verified by systemd itself ***\n");
 
-const renderUnits = (of: ReturnType<typeof plan>): RenderedFile[] => [...renderServices(of), ...renderTimers(of)];
+const filesOf = (units: readonly Unit[]) => units.map((unit) => unitFile("/etc/systemd/system", unit));
 
 test("a schedule for one repository names it, one for all names none", () => {
-  const services = renderServices(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 4 * * *", repositories: ["repo2"] } } }));
+  const services = backupUnits(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 4 * * *", repositories: ["repo2"] } } })).filter(
+    ({ enabled }) => !enabled,
+  );
   expect(services.map(({ text }) => /backup .*$/m.exec(text.slice(text.indexOf("ExecStart")))?.[0])).toEqual([
     "backup --type=full",
     "backup --type=incr --repo=2",
@@ -21,7 +24,7 @@ test("a schedule for one repository names it, one for all names none", () => {
 });
 
 test("a schedule is a service and a timer", () => {
-  const units = renderUnits(plan({ schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } }));
+  const units = filesOf(backupUnits(plan({ schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } })));
   expect(units.map((unit) => [unit.path, unit.mode, unit.owner])).toEqual([
     ["/etc/systemd/system/pgbackstop-main-full.service", "0644", "admin"],
     ["/etc/systemd/system/pgbackstop-main-full.timer", "0644", "admin"],
@@ -77,24 +80,27 @@ test("a schedule is a service and a timer", () => {
     WantedBy=timers.target
     "
   `);
-  expect(timerNames(plan())).toEqual(["pgbackstop-main-full.timer"]);
+  expect(backupUnits(plan()).map(({ name, late, enabled }) => [name, late, enabled])).toEqual([
+    ["pgbackstop-main-full.service", true, false],
+    ["pgbackstop-main-full.timer", false, true],
+  ]);
 });
 
 test("homes stay visible when something lies there, and only then", () => {
-  const text = (over: object): string => renderUnits(plan(over))[0]?.text ?? "";
+  const text = (over: object): string => backupUnits(plan(over))[0]?.text ?? "";
   expect(text({})).toContain("ProtectHome=yes");
   expect(text({ dataDirectory: "/home/me/data" })).not.toContain("ProtectHome");
   expect(text({ nodePath: "/root/node/bin/node" })).not.toContain("ProtectHome");
 });
 
 test("no schedule, no unit", () => {
-  expect(renderUnits(plan({ schedules: undefined }))).toEqual([]);
+  expect(backupUnits(plan({ schedules: undefined }))).toEqual([]);
 });
 
 test.runIf(hasSystemd)("systemd accepts both units without a word", () => {
   const folder = mkdtempSync(join(tmpdir(), "pgb-units-"));
   try {
-    const units = renderUnits(plan({ nodePath: process.execPath, directories: { log: "/var/log/my logs" }, user: "root_owner" }));
+    const units = filesOf(unitsOf(plan({ nodePath: process.execPath, directories: { log: "/var/log/my logs" }, user: "root_owner" })));
     const paths = units.map((unit) => {
       const path = join(folder, basename(unit.path));
       writeFileSync(path, unit.text);

@@ -1,0 +1,22 @@
+/** What every engine of a host is asked, and what it answers: parts that hostParts.ts puts together. Pure. */
+import type { HostPlan } from "../../plan/plan";
+import type { RenderedFile } from "../renderedFile";
+import type { Unit } from "../units/unit";
+
+/** A file whose text holds no secret; path, mode and owner follow from plain arguments alone. */
+export interface HostFile extends RenderedFile {
+  /** True where the text may have to wait for values of other resources. */
+  readonly late: boolean;
+}
+
+/** What an engine lays down on a host beside the secrets and the runtime, which every engine has there. */
+export interface HostParts {
+  /** Without the units. */
+  readonly files: readonly HostFile[];
+  readonly units: readonly Unit[];
+  /** PostgreSQL's settings by name, as the server shows them. They follow from plain arguments alone. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** @throws Error for a plan that rules refuse */
+export type HostEngine = (plan: HostPlan) => HostParts;

@@ -1,0 +1,59 @@
+/**
+ * What every service of ours may not do. Works from systemd 247 (Debian 11) on.
+ *
+ * The hardening is what passed on a booted Debian with a unit that reads the data directory, talks to PostgreSQL's socket and runs
+ * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because the locks in /tmp/pgbackrest must be
+ * the same as stock's and PostgreSQL's socket may lie in /tmp.
+ */
+import type { HostPlan } from "../../plan/plan";
+import { systemdWord } from "../commandLine";
+
+/** Directories that ProtectHome hides. */
+const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
+
+const HARDENING = [
+  "NoNewPrivileges=yes",
+  "CapabilityBoundingSet=",
+  "LockPersonality=yes",
+  "PrivateDevices=yes",
+  "ProtectClock=yes",
+  "ProtectControlGroups=yes",
+  "ProtectHostname=yes",
+  "ProtectKernelLogs=yes",
+  "ProtectKernelModules=yes",
+  "ProtectKernelTunables=yes",
+  "ProtectSystem=strict",
+  "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+  "RestrictNamespaces=yes",
+  "RestrictRealtime=yes",
+  "RestrictSUIDSGID=yes",
+  "SystemCallArchitectures=native",
+  "SystemCallFilter=@system-service",
+  "UMask=0027",
+];
+
+/** Lines of `[Service]` for a program that reads the cluster and writes into the repositories. */
+export function hardening(plan: HostPlan): string[] {
+  const paths = writablePaths(plan).map((path) => systemdWord(`-${path}`));
+  return [...HARDENING, ...(usesHome(plan) ? [] : ["ProtectHome=yes"]), `ReadWritePaths=${paths.join(" ")}`];
+}
+
+/** What the unit writes to. The parent of the lock directory, because that directory itself is gone after each boot. */
+function writablePaths(plan: HostPlan): string[] {
+  const { lock, log, spool } = plan.directories;
+  const repositories = plan.repositories.filter((repository) => repository.kind === "posix").map((repository) => repository.path);
+  return [...new Set([parentOf(lock), log, spool, ...repositories])];
+}
+
+/** True when the service must see something below a home directory. */
+function usesHome(plan: HostPlan): boolean {
+  const { directories } = plan;
+  const paths = [plan.dataDirectory, plan.socketDirectory ?? "/", plan.nodePath, directories.config, directories.lib, ...writablePaths(plan)];
+  return [...paths, ...plan.repositories.map((repository) => repository.s3?.caFile ?? "/")].some((path) =>
+    HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
+  );
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
