@@ -1,0 +1,121 @@
+/**
+ * The history of drills: a file for each, `pgbackstop/<stanza>/drills/<id>.json`, in every repository that can be written, and below the spool
+ * path of this machine.
+ *
+ * In a repository it lies beside `archive` and `backup`, where stock pgBackRest never looks (test/interop/drill.test.ts runs its commands over
+ * it); it is encrypted like the info files, with the repository's own passphrase. A key that can only read is no reason for a drill to fail.
+ */
+import { mkdir, readdir, readFile as readLocal, rm } from "node:fs/promises";
+import { textOf, utf8 } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { mapParallel, perRepo } from "../../base/parallel";
+import { atomicWrite } from "../../local/atomicWrite";
+import { isMissing } from "../../local/systemError";
+import { readFile, type Repository, writeFile } from "../../repository/repository";
+import { DRILL_ID, type DrillRecord, parseDrill, renderDrill } from "./record";
+
+/** Kept in each place: two years of weekly drills. */
+const KEPT_MAX = 104;
+const READS_AT_ONCE = 8;
+
+/** Directory of a repository's history, relative to the repository. */
+export function drillsPath(stanza: string): string {
+  return `pgbackstop/${stanza}/drills`;
+}
+
+/** This machine's directory of the same files. */
+export function localDrillsPath(spoolPath: string, stanza: string): string {
+  return `${spoolPath}/${drillsPath(stanza)}`;
+}
+
+/**
+ * Drills that this machine has made, oldest first; none where there is no such directory. A file that cannot be read is left out.
+ * Reads local files only, so that metrics and status may ask at any time.
+ */
+export async function loadLocalDrills(spoolPath: string, stanza: string): Promise<DrillRecord[]> {
+  const directory = localDrillsPath(spoolPath, stanza);
+  const records: DrillRecord[] = [];
+  for (const id of idsIn(await listLocal(directory))) {
+    const text = await readLocal(`${directory}/${id}.json`, "utf8").catch(() => null);
+    if (text !== null) records.push(...recordsOf(text, id));
+  }
+  return records;
+}
+
+/** Drills of any machine that the repositories know of, oldest first, each once; what cannot be read is told and left out. */
+export async function loadDrillHistory(repos: readonly Repository[], ctx: Context): Promise<DrillRecord[]> {
+  const found = new Map<string, DrillRecord>();
+  for (const result of await perRepo(repos, loadRepoDrills)) {
+    if (result.ok) for (const record of result.value) found.set(record.id, record);
+    else ctx.log.warn(`repo${result.repoKey}: the history of drills cannot be read: [${result.error.name}] ${result.error.message}`);
+  }
+  return sorted([...found.values()]);
+}
+
+async function loadRepoDrills(repo: Repository): Promise<DrillRecord[]> {
+  const ids = await listRepo(repo);
+  const loaded = await mapParallel(ids, READS_AT_ONCE, async (id) =>
+    recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${id}.json`, repo.cipherPass)), id),
+  );
+  return loaded.flat();
+}
+
+/** Writes the record everywhere and lets the oldest ones go. Where that is not possible a warning says so: the drill has been made. */
+export async function saveDrill(repos: readonly Repository[], spoolPath: string, record: DrillRecord, ctx: Context): Promise<void> {
+  const bytes = utf8(renderDrill(record));
+  const results = await perRepo(repos, async (repo) => {
+    await writeFile(repo, `${drillsPath(repo.stanza)}/${record.id}.json`, bytes, repo.cipherPass, ctx);
+    for (const id of superseded(await listRepo(repo))) await repo.storage.remove(`${drillsPath(repo.stanza)}/${id}.json`);
+  });
+  for (const result of results)
+    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill is not in its history: [${result.error.name}] ${result.error.message}`);
+  try {
+    const directory = localDrillsPath(spoolPath, record.stanza);
+    await mkdir(directory, { recursive: true });
+    await atomicWrite(`${directory}/${record.id}.json`, bytes);
+    for (const id of superseded(idsIn(await listLocal(directory)))) await rm(`${directory}/${id}.json`, { force: true });
+  } catch (error) {
+    ctx.log.warn(`the drill is not in this machine's history: ${toBackupError(error).message}`);
+  }
+}
+
+async function listRepo(repo: Repository): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { path } of repo.storage.list(drillsPath(repo.stanza))) names.push(path.slice(path.lastIndexOf("/") + 1));
+  return idsIn(names);
+}
+
+async function listLocal(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function idsIn(names: readonly string[]): string[] {
+  return names
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => name.slice(0, -".json".length))
+    .filter((id) => DRILL_ID.test(id))
+    .sort();
+}
+
+function superseded(ids: readonly string[]): readonly string[] {
+  return ids.slice(0, Math.max(0, ids.length - KEPT_MAX));
+}
+
+/** None for a file of somebody else's making. */
+function recordsOf(text: string, name: string): DrillRecord[] {
+  try {
+    return [parseDrill(text, name)];
+  } catch {
+    return [];
+  }
+}
+
+function sorted(records: readonly DrillRecord[]): DrillRecord[] {
+  return records.toSorted((left, right) => (left.id < right.id ? -1 : 1));
+}

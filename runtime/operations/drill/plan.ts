@@ -1,0 +1,129 @@
+/**
+ * What the next drill restores: pure, from the history and from what the repositories hold.
+ *
+ * Every repository comes in its turn, and in each of them every way to pick a backup, so that after `repositories × picks` drills each pair
+ * has been tried. A drill that failed has had its turn too: a repository that is broken must not keep the others from being looked at.
+ *
+ * - `newest`: the newest backup, recovered to the end of the archive: what a disaster would ask for. Tells RTO and RPO.
+ * - `oldest`: the oldest backup that is kept, until it is consistent.
+ * - `random`: any backup, until it is consistent.
+ * - `moment`: any position in the WAL behind the end of a backup. A position, not a time of day: that it is reached is then certain.
+ */
+import { type BackupError, fail } from "../../base/errors";
+import type { BackupInfoEntry } from "../../format/backupInfo";
+import { formatLsn, lsnOfSegment, parseLsn } from "../../format/walSegment";
+import { DRILL_PICKS, type DrillPick, type DrillRecord } from "./record";
+
+/** The part of a record that turns depend on. */
+export type Turn = Pick<DrillRecord, "id" | "repo" | "pick">;
+
+export interface TurnRequest {
+  readonly repoKeys: readonly number[];
+  readonly history: readonly Turn[];
+  /** Set by the user. */
+  readonly repoKey?: number | undefined;
+  readonly pick?: DrillPick | undefined;
+}
+
+/** Whose turn it is: what was drilled longest ago, never drilled first; then by key and by the order of {@link DRILL_PICKS}. */
+export function planTurn({ history, pick, repoKey, repoKeys }: TurnRequest): Pick<DrillRecord, "repo" | "pick"> {
+  const repo = repoKey ?? longestAgo(repoKeys, (key) => lastOf(history.filter((turn) => turn.repo === key)));
+  const own = history.filter((turn) => turn.repo === repo);
+  return { repo, pick: pick ?? longestAgo(DRILL_PICKS, (each) => lastOf(own.filter((turn) => turn.pick === each))) };
+}
+
+/** "" when there is none. */
+function lastOf(turns: readonly Turn[]): string {
+  return turns.reduce((last, { id }) => (id > last ? id : last), "");
+}
+
+function longestAgo<T>(values: readonly T[], lastOfValue: (value: T) => string): T {
+  const [first, ...rest] = values.map((value) => ({ value, last: lastOfValue(value) }));
+  if (first === undefined) throw fail("assert", "a drill needs a repository to choose from");
+  return rest.reduce((best, each) => (each.last < best.last ? each : best), first).value;
+}
+
+export interface PickRequest {
+  readonly repoKey: number;
+  readonly pick: DrillPick;
+  readonly backups: readonly BackupInfoEntry[];
+  /** Newest segment in the repository's present archive. */
+  readonly newestWal: string | null;
+  readonly walSegmentSizeBytes: number;
+  /** `--set` */
+  readonly set?: string | undefined;
+  /** From 0 to below 1, drawn twice. */
+  readonly random: readonly [number, number];
+}
+
+export interface Picked {
+  readonly backup: BackupInfoEntry;
+  /** `default` is the end of the archive. */
+  readonly type: "default" | "immediate" | "lsn";
+  readonly target?: string;
+  /** Differs from what was asked for where that is not possible. */
+  readonly note?: string;
+}
+
+/** @throws backupSetInvalid (75) when there is nothing to restore */
+export function pickBackup(request: PickRequest): Picked {
+  const { backups, pick, repoKey, set } = request;
+  const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS || (left.label < right.label ? -1 : 1));
+  const [oldest, newest] = [byEnd[0], byEnd.at(-1)];
+  if (oldest === undefined || newest === undefined) throw nothing(repoKey);
+  if (set !== undefined) {
+    const backup = byEnd.find(({ label }) => label === set);
+    if (backup === undefined) throw fail("backupSetInvalid", `backup ${set} is not in repo${repoKey}`, { repoKey, hint: "info lists them." });
+    return pick === "newest" ? toEnd(backup) : { backup, type: "immediate" };
+  }
+  switch (pick) {
+    case "newest":
+      return toEnd(newest);
+    case "oldest":
+      return immediate(oldest);
+    case "random":
+      return immediate(drawn(byEnd, request.random[0]) ?? newest);
+    case "moment":
+      return pickMoment(byEnd, newest, request);
+  }
+}
+
+function nothing(repoKey: number): BackupError {
+  return fail("backupSetInvalid", `repo${repoKey} holds no backup: nothing can be restored from here`, {
+    repoKey,
+    hint: `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`,
+  });
+}
+
+/** Of a server that was down there is nothing to recover. */
+function toEnd(backup: BackupInfoEntry): Picked {
+  return { backup, type: "default" };
+}
+
+function immediate(backup: BackupInfoEntry): Picked {
+  return backup.optionOnline ? { backup, type: "immediate" } : toEnd(backup);
+}
+
+function drawn<T>(values: readonly T[], random: number): T | undefined {
+  return values[Math.min(values.length - 1, Math.floor(random * values.length))];
+}
+
+/**
+ * The newest segment is there, so recovery to any position before its begin ends at that position. Backups of other timelines are left out:
+ * the same position may lie on each.
+ */
+function pickMoment(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, request: PickRequest): Picked {
+  const { newestWal, random, walSegmentSizeBytes } = request;
+  const ends = byEnd.flatMap((backup) => {
+    const isSame = newestWal !== null && backup.archiveStart?.slice(0, 8) === newestWal.slice(0, 8) && backup.dbId === newest.dbId;
+    return isSame && backup.lsnStop !== undefined ? [{ backup, lsn: parseLsn(backup.lsnStop) }] : [];
+  });
+  const last = newestWal === null ? 0n : lsnOfSegment(newestWal, walSegmentSizeBytes);
+  const usable = ends.filter(({ lsn }) => lsn < last);
+  const first = usable.reduce<bigint | null>((least, { lsn }) => (least === null || lsn < least ? lsn : least), null);
+  if (first === null) return { ...immediate(newest), note: "there is no WAL behind the end of a backup: the newest one until it is consistent" };
+  const target = first + BigInt(Math.floor(Number(last - first) * random[1]));
+  const before = usable.filter(({ lsn }) => lsn <= target);
+  const best = before.reduce((nearest, each) => (each.lsn > nearest.lsn ? each : nearest), before[0] as (typeof before)[number]);
+  return { backup: best.backup, type: "lsn", target: formatLsn(target) };
+}

@@ -1,0 +1,108 @@
+/**
+ * What is written down of a fire drill: one JSON document, the same on standard output, in the repositories and on this machine. Pure.
+ *
+ * Its version is 1; fields are only added, so that readers ignore what they do not know. Times of day are seconds since 1970 UTC.
+ */
+import { fail } from "../../base/errors";
+
+/** Which backup a drill takes, and how far it recovers. */
+export const DRILL_PICKS = ["newest", "oldest", "random", "moment"] as const;
+export type DrillPick = (typeof DRILL_PICKS)[number];
+
+/** `heartbeat`: a row of the clock; `commit`: the last transaction that was replayed; `backup`: when the backup ended, as nothing was replayed. */
+export type RpoMethod = "heartbeat" | "commit" | "backup";
+
+export interface DrillCheck {
+  /** `amcheck`, `dump`, `assertion:orders` */
+  readonly name: string;
+  readonly verdict: "ok" | "failed" | "skipped";
+  readonly elapsedMs: number;
+  readonly text: string;
+}
+
+export interface DrillFailure {
+  /** A phase or a check: `restore`, `recovery`, `amcheck`, `objective:rto`. */
+  readonly where: string;
+  /** pgBackRest's name of the error: `ChecksumError`. */
+  readonly error: string;
+  readonly code: number;
+  readonly message: string;
+}
+
+export interface DrillRecord {
+  readonly version: 1;
+  /** Ascending with the time of the start: `20261121-051347Z-1a2b3c4d`. */
+  readonly id: string;
+  readonly stanza: string;
+  /** Key of the repository that was drilled. */
+  readonly repo: number;
+  readonly pick: DrillPick;
+  readonly level: "quick" | "standard" | "thorough";
+  /** Null when none could be chosen. */
+  readonly backup: { readonly label: string; readonly type: string; readonly stoppedAtS: number } | null;
+  /** Where recovery ended by intent: `lsn 0/3000060`; null for the end of the archive, or when nothing was chosen. */
+  readonly target: string | null;
+  readonly startedAtS: number;
+  readonly endedAtS: number;
+  readonly ok: boolean;
+  readonly failures: readonly DrillFailure[];
+  /** From the start of the command to the first connection; null when there was none. */
+  readonly rtoMs: number | null;
+  /** In their order: `choose`, `restore`, `recovery`, `checks`, `delete`; the first three add up to `rtoMs`. */
+  readonly phases: readonly { readonly name: string; readonly elapsedMs: number }[];
+  /** Null where recovery ended earlier by intent, or failed. */
+  readonly rpo: {
+    readonly seconds: number;
+    readonly method: RpoMethod;
+    /** WAL that production had written at the start and the drill did not get back; null without a running production. */
+    readonly lostWalBytes: number | null;
+  } | null;
+  /** Of the restored files. */
+  readonly restoredBytes: number;
+  readonly checks: readonly DrillCheck[];
+  readonly objectives: DrillObjectives;
+}
+
+/** Promises that a drill holds what it measures against. */
+export interface DrillObjectives {
+  readonly rtoSeconds?: number;
+  readonly rpoSeconds?: number;
+  /** Of the newest backup in the drilled repository. */
+  readonly backupAgeSeconds?: number;
+}
+
+export function renderDrill(record: DrillRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/** @throws jsonFormat for what is no record; a newer version is read as far as it is known */
+export function parseDrill(text: string, name: string): DrillRecord {
+  const wrong = (what: string, cause?: unknown): Error => fail("jsonFormat", `'${name}' is no record of a drill: ${what}`, { path: name, cause });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw wrong("it is not valid JSON", error);
+  }
+  if (typeof value !== "object" || value === null) throw wrong("it is no object");
+  const record = value as Partial<DrillRecord>;
+  const isWhole =
+    typeof record.version === "number" &&
+    typeof record.id === "string" &&
+    typeof record.repo === "number" &&
+    typeof record.startedAtS === "number" &&
+    typeof record.ok === "boolean" &&
+    DRILL_PICKS.some((pick) => pick === record.pick) &&
+    [record.failures, record.phases, record.checks].every(Array.isArray);
+  if (!isWhole) throw wrong("fields are missing");
+  return record as DrillRecord;
+}
+
+/** `20261121-051347Z-1a2b3c4d`: names of this form sort by time. */
+export function drillId(atMs: number, random: Uint8Array): string {
+  const time = new Date(atMs).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  return `${time.replace("T", "-")}-${Buffer.from(random.subarray(0, 4)).toString("hex")}`;
+}
+
+/** What {@link drillId} makes. */
+export const DRILL_ID = /^\d{8}-\d{6}Z-[0-9a-f]{8}$/;

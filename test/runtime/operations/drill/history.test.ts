@@ -1,0 +1,73 @@
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { collect, textOf, utf8 } from "../../../../runtime/base/bytes";
+import { drillsPath, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
+import { testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/storages";
+import { repository, temporaryFolder } from "../../repository/support";
+import { record } from "./support";
+
+const ID = (no: number): string => `20261121-${String(100000 + no)}Z-00000000`;
+
+describe("the history of drills", () => {
+  test("is in every repository and on this machine, encrypted where the repository is", async () => {
+    const [plain, secret] = [repository(1), repository(2, { pass: "secret" })];
+    const spool = temporaryFolder();
+    const made = record(ID(1));
+    await saveDrill([plain, secret], spool, made, testContext());
+    for (const repo of [plain, secret]) expect(await loadDrillHistory([repo], testContext())).toEqual([made]);
+    expect(await loadLocalDrills(spool, "demo")).toEqual([made]);
+    const stored = await collect(await secret.storage.read(`${drillsPath("demo")}/${ID(1)}.json`), 1 << 20);
+    expect(textOf(stored)).not.toContain("newest");
+    expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual([]);
+  });
+
+  test("is joined, each drill once and in its order", async () => {
+    const repos = [repository(1), repository(2)];
+    const spool = temporaryFolder();
+    await saveDrill(repos, spool, record(ID(2)), testContext());
+    await saveDrill(repos.slice(1), spool, record(ID(1)), testContext());
+    await saveDrill(repos.slice(0, 1), spool, record(ID(3)), testContext());
+    expect((await loadDrillHistory(repos, testContext())).map(({ id }) => id)).toEqual([ID(1), ID(2), ID(3)]);
+  });
+
+  test("a repository that cannot be read or written is told, and the others have it", async () => {
+    const log: string[] = [];
+    const ctx = testContext();
+    const told = { ...ctx, log: { ...ctx.log, warn: (text: string) => void log.push(text) } };
+    class Closed extends MemoryStorage {
+      override async put(): Promise<void> {
+        throw new Error("the key may only read");
+      }
+    }
+    const repos = [repository(1), repository(2, { storage: new Closed({ name: "closed" }) })];
+    const spool = temporaryFolder();
+    await saveDrill(repos, spool, record(ID(1)), told);
+    expect(log).toEqual([expect.stringContaining("repo2: the drill is not in its history")]);
+    expect(await loadDrillHistory(repos, ctx)).toHaveLength(1);
+  });
+
+  test("keeps 104 in each place, and leaves other files alone", async () => {
+    const repo = repository(1);
+    const spool = temporaryFolder();
+    mkdirSync(localDrillsPath(spool, "demo"), { recursive: true });
+    writeFileSync(join(localDrillsPath(spool, "demo"), "notes.json"), "mine");
+    await repo.storage.put(`${drillsPath("demo")}/notes.json`, utf8("mine"));
+    for (let no = 1; no <= 106; no++) await saveDrill([repo], spool, record(ID(no)), testContext());
+    const ids = (await loadDrillHistory([repo], testContext())).map(({ id }) => id);
+    expect([ids.length, ids[0], ids.at(-1)]).toEqual([104, ID(3), ID(106)]);
+    expect((await loadLocalDrills(spool, "demo")).length).toBe(104);
+    expect(readdirSync(localDrillsPath(spool, "demo"))).toContain("notes.json");
+    expect(await repo.storage.stat(`${drillsPath("demo")}/notes.json`)).not.toBeNull();
+  });
+
+  test("a file that is no record is passed over", async () => {
+    const spool = temporaryFolder();
+    mkdirSync(localDrillsPath(spool, "demo"), { recursive: true });
+    for (const [no, text] of ["{", "[]", "{}", '{"version":1}'].entries())
+      writeFileSync(join(localDrillsPath(spool, "demo"), `${ID(no)}.json`), text);
+    expect(await loadLocalDrills(spool, "demo")).toEqual([]);
+    expect(await loadLocalDrills(temporaryFolder(), "demo")).toEqual([]);
+  });
+});

@@ -1,0 +1,131 @@
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { BackupInfoEntry } from "../../../../runtime/format/backupInfo";
+import { formatLsn, lsnOfSegment, parseLsn } from "../../../../runtime/format/walSegment";
+import { type PickRequest, pickBackup, planTurn, type Turn } from "../../../../runtime/operations/drill/plan";
+import { DRILL_PICKS } from "../../../../runtime/operations/drill/record";
+import { backupEntry } from "./support";
+
+const MIB = 1024 * 1024;
+
+/** What `count` drills in a row take, after a history. */
+function turns(count: number, repoKeys: readonly number[], history: readonly Turn[] = []): Turn[] {
+  const made: Turn[] = [];
+  for (let index = 0; index < count; index++)
+    made.push({ ...planTurn({ repoKeys, history: [...history, ...made] }), id: `20261121-${String(100000 + index)}Z-00000000` });
+  return made;
+}
+
+describe("whose turn it is", () => {
+  test("every repository, and in each of them every way to pick a backup, before anything comes again", () => {
+    const keys = fc.uniqueArray(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(keys, fc.integer({ min: 0, max: 30 }), (repoKeys, before) => {
+        const cycle = repoKeys.length * DRILL_PICKS.length;
+        const made = turns(before + cycle, repoKeys).slice(before);
+        expect(new Set(made.map(({ pick, repo }) => `${repo} ${pick}`)).size).toBe(cycle);
+        for (let index = 0; index + repoKeys.length <= made.length; index++)
+          expect(new Set(made.slice(index, index + repoKeys.length).map(({ repo }) => repo)).size).toBe(repoKeys.length);
+      }),
+    );
+  });
+
+  test("a new repository comes first, whatever was drilled before", () => {
+    const history = turns(9, [1, 2]);
+    expect(planTurn({ repoKeys: [1, 2, 3], history })).toEqual({ repo: 3, pick: "newest" });
+  });
+
+  test("what the user names is taken, and counts", () => {
+    expect(planTurn({ repoKeys: [1, 2], history: [], repoKey: 2, pick: "oldest" })).toEqual({ repo: 2, pick: "oldest" });
+    const history = [{ id: "20261121-100000Z-00000000", repo: 2, pick: "newest" }] as const;
+    expect(planTurn({ repoKeys: [1, 2], history, repoKey: 2 })).toEqual({ repo: 2, pick: "oldest" });
+    expect(planTurn({ repoKeys: [1, 2], history })).toEqual({ repo: 1, pick: "newest" });
+  });
+
+  test("the order of the history does not matter", () => {
+    const history = turns(7, [1, 2]);
+    fc.assert(
+      fc.property(fc.shuffledSubarray(history, { minLength: history.length }), (shuffled) => {
+        expect(planTurn({ repoKeys: [1, 2], history: shuffled })).toEqual(planTurn({ repoKeys: [1, 2], history }));
+      }),
+    );
+  });
+});
+
+describe("which backup", () => {
+  const backups = [
+    backupEntry("20261101-020000F", { lsnStop: "0/3000100" }),
+    backupEntry("20261108-020000F", { lsnStop: "0/7000100" }),
+    backupEntry("20261115-020000F", { lsnStop: "0/9000100" }),
+  ];
+  const request = (more: Partial<PickRequest>): PickRequest => {
+    const base = { repoKey: 1, pick: "newest", backups, newestWal: "0000000100000000000000C0", walSegmentSizeBytes: MIB, random: [0, 0] } as const;
+    return { ...base, ...more };
+  };
+  const picked = (more: Partial<PickRequest>): string => {
+    const { backup, target, type } = pickBackup(request(more));
+    return `${backup.label} ${type}${target === undefined ? "" : ` ${target}`}`;
+  };
+
+  test("the newest to the end of the archive, others until they are consistent", () => {
+    expect(picked({})).toBe("20261115-020000F default");
+    expect(picked({ pick: "oldest" })).toBe("20261101-020000F immediate");
+    expect(picked({ pick: "random", random: [0.5, 0] })).toBe("20261108-020000F immediate");
+    expect(picked({ pick: "random", random: [0.999999, 0] })).toBe("20261115-020000F immediate");
+    expect(picked({ pick: "oldest", set: "20261108-020000F" })).toBe("20261108-020000F immediate");
+    expect(picked({ set: "20261108-020000F" })).toBe("20261108-020000F default");
+  });
+
+  test("by the time when they ended, not by their labels", () => {
+    const late = backupEntry("20261031-020000F", { stoppedAtS: (backups[2] as BackupInfoEntry).stoppedAtS + 1 });
+    expect(picked({ backups: [late, ...backups] })).toBe("20261031-020000F default");
+  });
+
+  test("a moment lies behind the backup that is taken for it, and before the newest segment", () => {
+    const fraction = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+    const last = lsnOfSegment("0000000100000000000000C0", MIB);
+    fc.assert(
+      fc.property(fraction, fraction, (first, second) => {
+        const { backup, target = "", type } = pickBackup(request({ pick: "moment", random: [first, second] }));
+        expect(type).toBe("lsn");
+        expect(parseLsn(target)).toBeGreaterThanOrEqual(parseLsn(backup.lsnStop ?? ""));
+        expect(parseLsn(target)).toBeLessThan(last);
+        const better = backups.filter(
+          ({ lsnStop = "" }) => parseLsn(lsnStop) <= parseLsn(target) && parseLsn(lsnStop) > parseLsn(backup.lsnStop ?? ""),
+        );
+        expect(better).toEqual([]);
+      }),
+    );
+    expect(picked({ pick: "moment" })).toBe(`20261101-020000F lsn ${formatLsn(parseLsn("0/3000100"))}`);
+  });
+
+  test("backups of another timeline or cluster are not for a moment", () => {
+    const other = backupEntry("20261120-020000F", { archiveStart: "000000020000000000000005", lsnStop: "0/500100" });
+    const older = backupEntry("20261002-020000F", { dbId: 1, lsnStop: "0/100" });
+    expect(
+      picked({
+        pick: "moment",
+        backups: [other, ...backups.map((entry) => ({ ...entry, dbId: 2 })), older].map((entry) => ({ ...entry, dbId: entry === older ? 1 : 2 })),
+      }),
+    ).toBe("20261101-020000F lsn 0/3000100");
+  });
+
+  test("without WAL behind a backup there is no moment, and a note says so", () => {
+    for (const newestWal of [null, "000000010000000000000003", "000000020000000000000090"]) {
+      const { note, type } = pickBackup(request({ pick: "moment", newestWal, walSegmentSizeBytes: MIB }));
+      expect(type).toBe("immediate");
+      expect(note).toContain("no WAL behind the end of a backup");
+    }
+  });
+
+  test("a backup of a server that was down recovers nothing", () => {
+    expect(picked({ pick: "oldest", backups: [backupEntry("20261101-020000F", { optionOnline: false, archiveStart: null })] })).toBe(
+      "20261101-020000F default",
+    );
+  });
+
+  test("nothing to restore is an error", () => {
+    expect(() => pickBackup(request({ backups: [] }))).toThrow("repo1 holds no backup");
+    expect(() => pickBackup(request({ set: "20260101-000000F" }))).toThrow("backup 20260101-000000F is not in repo1");
+  });
+});
