@@ -234,6 +234,12 @@ export function declareObjects(
   return made;
 }
 
+/** Names of the ScheduledBackups among what was declared, those of snapshots too. */
+export function scheduleNamesOf(cluster: string, made: ReadonlyMap<string, pulumi.Resource>): string[] {
+  const prefix = "schedule-";
+  return [...made.keys()].flatMap((role) => (role.startsWith(prefix) ? [`${cluster}-${role.slice(prefix.length)}`] : []));
+}
+
 function renderWith(render: RenderObjects, resolved: ResolvedCluster, inputs: PlainInputs, isOutline: boolean): RenderedObject[] {
   const context = contextOf(resolved, inputs, isOutline);
   return render(resolved, context, { ...context, secrets: inputs.sourceSecrets });

@@ -178,6 +178,11 @@ export interface ClusterBackupArgs {
   /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
   sidecar?: ResourcesArgs;
   /**
+   * Files that a sidecar of engine "runtime" works on at once: more use more processors and memory (docs/kubernetes.md).
+   * @default 1
+   */
+  processMax?: number;
+  /**
    * True takes the runtime of the installed package with the next update, which restarts the instances one after the other; false stays with
    * the one that the cluster has.
    * @default false

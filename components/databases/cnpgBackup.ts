@@ -4,7 +4,7 @@ import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology";
 import { renderAttachment } from "../render/kubernetes";
-import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openSettings, runtimeOf } from "./clusterParts";
+import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openSettings, runtimeOf, scheduleNamesOf } from "./clusterParts";
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
@@ -78,7 +78,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
-    this.scheduleNames = pulumi.output(known.plan.schedules.map((schedule) => `${cluster}-${schedule.name}`));
+    this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
     this.registerOutputs({
       clusterName: this.clusterName,
       stanza: this.stanza,

@@ -8,7 +8,16 @@ import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes";
 import type { RenderedObject } from "../render/kubernetesObjects";
 import { recoverySource } from "../render/kubernetesSource";
-import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openRepositories, openSettings, runtimeOf } from "./clusterParts";
+import {
+  checkedCluster,
+  clusterAccess,
+  declareObjects,
+  deliverSecrets,
+  openRepositories,
+  openSettings,
+  runtimeOf,
+  scheduleNamesOf,
+} from "./clusterParts";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
 /**
@@ -78,7 +87,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
     this.writeHost = pulumi.interpolate`${this.clusterName}-rw.${args.namespace}.svc`;
-    this.scheduleNames = pulumi.output([...objects.keys()].flatMap((role) => (role.startsWith("schedule-") ? [`${cluster}-${role.slice(9)}`] : [])));
+    this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
     this.registerOutputs({
       clusterName: this.clusterName,
       stanza: this.stanza,

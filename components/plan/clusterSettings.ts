@@ -196,6 +196,7 @@ export interface ClusterShapeSettings {
   readonly monitoring?: MonitoringSettings | undefined;
   readonly resources?: ResourcesSettings | undefined;
   readonly sidecar?: ResourcesSettings | undefined;
+  readonly processMax?: number | undefined;
   readonly superuserAccess?: boolean | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly annotations?: Readonly<Record<string, string>> | undefined;

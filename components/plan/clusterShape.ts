@@ -55,6 +55,8 @@ export interface ClusterShape {
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
   readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
+  /** Workers of a sidecar; undefined where nothing was said. */
+  readonly processMax: number | undefined;
   readonly superuserAccess: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -86,6 +88,7 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
     resources: settings.resources ?? {},
     sidecar: { image: NODE_IMAGE, memory: sidecar.memory ?? SIDECAR_MEMORY, cpu: sidecar.cpu ?? SIDECAR_CPU },
+    processMax: settings.processMax,
     superuserAccess: settings.superuserAccess ?? false,
     labels: settings.labels ?? {},
     annotations: settings.annotations ?? {},

@@ -13,6 +13,8 @@ export interface EngineRow {
   readonly onePass: boolean;
   readonly backupTypes: readonly ("full" | "diff" | "incr")[];
   readonly kinds: readonly ("posix" | "s3" | "sftp")[];
+  /** Whose layout of files it writes; two of one format read each other's backups. Null where there are no files. */
+  readonly format: "pgBackRest" | "Barman Cloud" | null;
   /** Encrypts before anything leaves the database's machine. */
   readonly encrypts: boolean;
   readonly fromStandby: boolean;
@@ -35,6 +37,7 @@ export const ENGINES: readonly EngineRow[] = [
     onePass: true,
     backupTypes: ALL_TYPES,
     kinds: ["posix", "s3", "sftp"],
+    format: "pgBackRest",
     encrypts: true,
     fromStandby: true,
     retention: true,
@@ -50,6 +53,7 @@ export const ENGINES: readonly EngineRow[] = [
     onePass: false,
     backupTypes: ALL_TYPES,
     kinds: ["posix", "s3", "sftp"],
+    format: "pgBackRest",
     encrypts: true,
     fromStandby: false,
     retention: true,
@@ -65,6 +69,7 @@ export const ENGINES: readonly EngineRow[] = [
     onePass: true,
     backupTypes: ["full"],
     kinds: ["s3"],
+    format: "Barman Cloud",
     encrypts: false,
     fromStandby: true,
     retention: true,
@@ -80,6 +85,7 @@ export const ENGINES: readonly EngineRow[] = [
     onePass: true,
     backupTypes: ["full"],
     kinds: [],
+    format: null,
     encrypts: false,
     fromStandby: true,
     retention: false,

@@ -124,6 +124,7 @@ export const FINDINGS = {
   PB114: "error",
   PB115: "error",
   PB116: "error",
+  PB117: "warning",
   PB120: "warning",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;

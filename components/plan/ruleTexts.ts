@@ -220,6 +220,7 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "whoever reads the repository of the files reads the backups",
     "`existingSecret`, by the names of its keys",
   ),
+  PB117: rule("the bucket in the host name, for an engine that puts it into the path", "the setting has no effect", "leave `uriStyle` out"),
   PB120: rule(
     "volume snapshots without a retention, or a retention without snapshots",
     "CloudNativePG removes none: they fill the storage, or its bill",

@@ -2,7 +2,7 @@
  * The entries of `acknowledgeWeaker` that can ever fit a topology: the keys of all changes to something weaker that could lead to it. Found by
  * comparing it with itself and with topologies that are not like it, so that the paths are those of the comparison and no second list. Pure.
  */
-import { ENGINES } from "../engines";
+import { ENGINES, findEngine } from "../engines";
 import type { RepositoryNode, Topology } from "../topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { diffDatabase } from "./database";
@@ -73,6 +73,8 @@ function unlike(topology: Topology): Topology[] {
   const { databases, flows, repositories, schedules } = topology;
   const all = repositories.map(({ key }) => key);
   const engine = ENGINES.find((row) => row.id !== databases[0]?.engine)?.id ?? OTHER;
+  const { format: ownFormat = null } = findEngine(databases[0]?.engine ?? "") ?? {};
+  const reader = ENGINES.find(({ format }) => format !== null && format !== ownFormat)?.id ?? OTHER;
   const reaching = (toRepoKeys: readonly number[], cron?: string): Pick<Topology, "flows" | "schedules"> => ({
     flows: flows.map((flow) => ({ ...flow, toRepoKeys })),
     schedules: schedules.map((schedule) => ({ ...schedule, repoKeys: toRepoKeys, cron: cron ?? schedule.cron })),
@@ -88,6 +90,7 @@ function unlike(topology: Topology): Topology[] {
       repositories: repositories.map((repository) => ({ ...elsewhere(repository), ...keptLonger(repository) })),
     },
     { ...topology, ...reaching(all, RARE_CRON) },
+    { ...topology, databases: databases.map((database) => ({ ...database, engine: reader })) },
     { ...topology, repositories: repositories.map((repository): RepositoryNode => ({ ...repository, ...keptOtherwise(repository) })) },
     {
       ...topology,

@@ -1,4 +1,5 @@
 /** What changes in the repositories of one database: which there are, where they are, how long they keep, and what protects them. Pure. */
+import { findEngine } from "../engines";
 import { textRunsPerDay } from "../schedule";
 import type { RepositoryNode, Topology } from "../topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
@@ -50,8 +51,11 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
   const { name } = now;
   if (old.location !== now.location && !isHidden(old.location) && !isHidden(now.location)) {
     const text = `${name} begins anew at ${now.location}: what ${old.location} holds is no longer looked after`;
-    to.add(`${path}.location`, old.location, now.location, "weakened", text);
-  } else to.plain(`${path}.location`, old.location, now.location, () => "");
+    to.add(`${path}.location`, old.location, now.location, "weakened", `${text}${movedText(name, before, after)}`);
+  } else {
+    to.plain(`${path}.location`, old.location, now.location, () => "");
+    diffFormat(to, path, [old, before], [now, after]);
+  }
   to.plain(`${path}.provider`, old.provider, now.provider, (value) => `${name} is kept by ${valueText(value)}`);
   if (old.provider === now.provider) {
     to.plain(`${path}.failureDomain`, old.failureDomain, now.failureDomain, (value) => `${name} is lost together with ${valueText(value)}`);
@@ -71,6 +75,21 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
   to.plain(`${path}.compress`, compress(old), compress(now), (value) => `${name} is compressed with ${valueText(value)}`);
   diffRetention(to, path, [old, before], [now, after]);
   diffBucket(to, path, old, now);
+}
+
+/** The Secret of a cluster's repository is named after its key, and is changed before the last pod of the old engine is gone. */
+function movedText(name: string, before: Topology, after: Topology): string {
+  const [[old], [now]] = [before.databases, after.databases];
+  if (old?.kind !== "cnpg" || now?.kind !== "cnpg" || old.engine === now.engine) return "";
+  return `; pods of engine ${old.engine} read the keys of ${name} until they are replaced: give the new place a key that the old one does not have`;
+}
+
+/** The same place in the layout of another program: what lies there is not read, and nobody removes it any more. */
+function diffFormat(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
+  const [was = null, is = null] = [before, after].map(({ databases: [database] }) => findEngine(database?.engine ?? "")?.format);
+  if (was === null || is === null || was === is || old.location !== now.location || isHidden(now.location)) return;
+  const text = `${now.name} begins anew where it is, in the format of ${is}: what ${was} wrote there is no longer looked after, and fills the same place`;
+  to.add(`${path}.format`, was, is, "weakened", text);
 }
 
 function diffRetention(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {

@@ -22,12 +22,12 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
 ];
 
 /** Findings in the order of the repositories. */
-export function checkProviders({ repositories }: DatabasePlan): Finding[] {
+export function checkProviders({ engine, repositories }: DatabasePlan): Finding[] {
   return repositories.flatMap((repository) => {
     const { s3 } = repository;
     if (s3 === undefined || isUnknown(s3.endpoint)) return [];
     const path = `repositories.${repository.name}.at`;
-    return [...checkService(s3, path), ...checkAddress(s3, path), ...checkBucket(s3, path)];
+    return [...checkService(s3, path), ...checkAddress(s3, path), ...checkStyle(s3, path, engine), ...checkBucket(s3, path)];
   });
 }
 
@@ -57,11 +57,25 @@ function checkAddress(s3: S3Plan, path: string): Finding[] {
     const fact = `${s3.endpoint} belongs to ${hostedBy.title}, quirks say ${row.title}`;
     found.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint tells"));
   }
-  if (s3.uriStyle === "host" && row.uriStyle === "path" && row.id !== "generic") {
+  return found;
+}
+
+/** Where the bucket's name goes. */
+function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
+  const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
+  if (row === null || s3.uriStyle !== "host") return [];
+  if (engine === "barman-cloud") {
+    // Where it is what everybody does there, nobody asked for it.
+    if (row.uriStyle === "host") return [];
+    const fact = `the Barman Cloud plugin has no setting for uriStyle "host": it asks ${s3.endpoint} with the bucket in the path`;
+    return [finding("PB117", `${path}.s3.uriStyle`, fact, 'leave uriStyle out, or use engine "runtime" where the server knows host names only')];
+  }
+  const found: Finding[] = [];
+  if (row.uriStyle === "path" && row.id !== "generic") {
     const fact = `${row.title} is addressed with the bucket in the path: with uriStyle "host", ${s3.bucket}.${s3.endpoint} must resolve and be in its certificate`;
     found.push(finding("PB056", `${path}.s3.uriStyle`, fact, "leave uriStyle out"));
   }
-  if (s3.uriStyle === "host" && !isUnknown(s3.bucket) && s3.bucket.includes(".")) {
+  if (!isUnknown(s3.bucket) && s3.bucket.includes(".")) {
     const fact = `the dots of bucket "${s3.bucket}" are levels of a host name that no wildcard certificate covers`;
     found.push(finding("PB057", `${path}.s3.uriStyle`, fact, 'set uriStyle: "path", or choose a bucket without dots'));
   }

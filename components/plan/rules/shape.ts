@@ -12,6 +12,7 @@ import { parseCron } from "../schedule";
 import { locationOf } from "../topology";
 import { isUnknown } from "../unknown";
 import { isOlder } from "../versions";
+import { isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
 /** CloudNativePG's own limit: names of pods and Services are made of it. */
@@ -38,6 +39,7 @@ export function checkShape(resolved: ResolvedCluster, attached: boolean): Findin
     ...checkBootstrap(resolved),
     ...checkPlaces(resolved),
     ...checkSchedules(resolved),
+    ...checkWorkers(resolved),
     ...checkSnapshots(resolved),
     ...checkVolumeSnapshots(resolved),
   ];
@@ -249,6 +251,14 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
     }
     return found;
   });
+}
+
+function checkWorkers({ plan, shape: { processMax }, source }: ResolvedCluster): Finding[] {
+  if (processMax === undefined || isUnknown(processMax)) return [];
+  if (plan.engine !== "runtime" && source?.plan.engine !== "runtime") {
+    return [finding("PB044", "processMax", `engine ${plan.engine} has no workers that are set here`, 'leave it out, or use engine "runtime"')];
+  }
+  return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];
 }
 
 /** Cold snapshots shut the instance down; what lies in the storage of the cluster is lost with it. */

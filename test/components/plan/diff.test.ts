@@ -7,7 +7,8 @@ import type { Change } from "../../../components/plan/diff/change";
 import { countCopies } from "../../../components/plan/diff/copyCounts";
 import { fitsPossible, possibleKeys } from "../../../components/plan/diff/possible";
 import type { HostSettings } from "../../../components/plan/settings";
-import type { Topology } from "../../../components/plan/topology";
+import { type Topology, topologyOf } from "../../../components/plan/topology";
+import { resolved } from "../clusters";
 import { BUCKET, NAS, plan, R2 } from "../plans";
 import { anyTopology, topology, withUnknown } from "../topologies";
 
@@ -126,6 +127,23 @@ describe("weakened, and strengthened the other way round", () => {
     expect(sorted(changed(after, before))).toEqual(sorted(back));
   });
 
+  test("another engine in the same place begins anew when it writes another format", () => {
+    const barman = { engine: "barman-cloud" };
+    const began = "weakened repositories.repo2.format: pgBackRest → Barman Cloud";
+    expect(changed({}, barman)).toContain(began);
+    expect(changed(barman, {})).toContain("weakened repositories.repo2.format: Barman Cloud → pgBackRest");
+    expect(changed({ engine: "pgbackrest" }, {}).join("\n")).not.toContain("format");
+  });
+
+  test("another place under the same key, while a cluster's engine moves, says what its old pods read", () => {
+    const of = (engine: string, over: Partial<typeof BUCKET.at>): Topology =>
+      topologyOf(resolved({ engine, repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, ...over } } } }).plan);
+    const textOf = (before: Topology, after: Topology): string =>
+      diff(before, after).changes.find(({ path }) => path === "repositories.repo1.location")?.text ?? "";
+    expect(textOf(of("barman-cloud", {}), of("runtime", { path: "/anew" }))).toMatch(/pods of engine barman-cloud read the keys of repo1 until/);
+    expect(textOf(of("runtime", {}), of("runtime", { path: "/anew" }))).toMatch(/is no longer looked after$/);
+  });
+
   test("a database that goes, and one that comes", () => {
     const one = new Map([["ledger", topology()]]);
     expect(brief(diffTopologies(one, new Map()))).toEqual(["weakened database: 3-2-1 → removed"]);
@@ -213,7 +231,7 @@ describe("acknowledgement", () => {
 });
 
 describe("over any two topologies", () => {
-  const BEGINS_ANEW = /^stanza$|\.location$/;
+  const BEGINS_ANEW = /^stanza$|\.location$|\.format$/;
   const opposite = (change: Change): string =>
     change.effect === "weakened" ? "strengthened" : change.effect === "strengthened" ? "weakened" : "neutral";
 

@@ -253,6 +253,16 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
     ["PB078 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr"],
   ],
   [
+    "a style of addresses that Barman does not have",
+    { engine: "barman-cloud", repositories: { repo1: inHostName("s3.example.net") }, schedules: { full: FULL }, drills: undefined },
+    ["PB117 repositories.repo1.at.s3.uriStyle", "PB003 repositories", "PB042 drills"],
+  ],
+  [
+    "the same, where nobody asked for it",
+    { engine: "barman-cloud", repositories: { repo1: inHostName("s3.eu-central-1.amazonaws.com") }, schedules: { full: FULL }, drills: undefined },
+    ["PB078 repositories.repo1.at", "PB003 repositories", "PB042 drills"],
+  ],
+  [
     "snapshots with repositories",
     { engine: "volumeSnapshot", schedules: { full: FULL } },
     [
@@ -305,3 +315,10 @@ test("every code is found by some case of the tests of the components", () => {
   const text = paths.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
   expect(Object.keys(FINDINGS).filter((code) => !text.includes(`"${code} `) && !text.includes(`${code}: "`))).toEqual([]);
 });
+
+/** An unencrypted bucket behind that endpoint, by its name in front of it. */
+function inHostName(endpoint: string): typeof BUCKET {
+  const { s3 } = BUCKET.at;
+  if (s3 === undefined) throw new Error("no bucket");
+  return { ...BUCKET, at: { ...BUCKET.at, encrypted: false, s3: { ...s3, endpoint, region: "eu-central-1", quirks: undefined, uriStyle: "host" } } };
+}

@@ -72,6 +72,9 @@ test("the configuration is that of a host, at the places of a pod", () => {
     expect(conf).toContain(`${line}\n`);
   expect(conf).toContain("spool-path=/var/lib/postgresql/data/pgbackstop\n");
   expect(JSON.parse(data["pgbackstop.json"] ?? "")).toMatchObject({ version: 1, acknowledge: "all" });
+  expect(conf).toContain("process-max=1\n");
+  const two = objectOf(renderCluster(context({ processMax: 2 }), null), "config")["data"] as Record<string, string>;
+  expect(two["pgbackrest.conf"]).toContain("process-max=2\n");
   const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<string, string>;
   expect(separate["pgbackrest.conf"]).toContain("spool-path=/var/lib/postgresql/wal/pgbackstop\n");
 });

@@ -1,0 +1,39 @@
+/** What attaching backups to a Cluster of others gives to a program. */
+import { expect, test, vi } from "vitest";
+import { CnpgBackup } from "../../../components/databases/cnpgBackup";
+import { CnpgCluster } from "../../../components/databases/cnpgCluster";
+import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
+import { renderedObjects } from "../../harness/kubernetes/rendered";
+import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
+
+vi.mock("../../../components/internal/runtimeBundle", () => ({ runtimeBundleSha256: () => "0".repeat(64), runtimeBundleGzip: () => "gzip" }));
+
+const SNAPSHOTS = { cron: "0 5 * * *", keepDays: 7 };
+
+function common(): ConstructorParameters<typeof CnpgBackup>[1] {
+  const { target } = new S3CompatibleRepository("store", {
+    endpoint: "s3.example.net",
+    region: "eu",
+    bucket: { existing: { name: "orders-pg", existingSecret: { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" } } },
+  });
+  return {
+    namespace: "db",
+    clusterName: "orders",
+    operatorVersion: "1.30.0",
+    repositories: { repo1: { at: target, keepDays: 14 } },
+    schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+    silence: { PB003: "a test", PB007: "a test", PB042: "a test" },
+    snapshots: SNAPSHOTS,
+  };
+}
+
+test.each([
+  ["CnpgBackup", () => new CnpgBackup("orders", common())],
+  ["CnpgCluster", () => new CnpgCluster("orders", { ...common(), storageGiB: 1 })],
+])("%s names every ScheduledBackup that it makes, that of snapshots too", async (_name, make) => {
+  let names: readonly string[] = [];
+  const objects = (await renderedObjects(() => void make().scheduleNames.apply((found) => (names = found)))) as KubernetesObject[];
+  const made = objects.filter(({ kind }) => kind === "ScheduledBackup").map(({ metadata }) => metadata.name);
+  expect(made).toContain("orders-snapshot");
+  expect([...names].sort()).toEqual(made.sort());
+});
