@@ -37,7 +37,7 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
 /** Commands whose standard output is their result, often JSON. */
-const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["doctor", "info", "manifest", "pg-settings", "repo-get", "repo-ls", "status"]);
+const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["doctor", "info", "manifest", "metrics", "pg-settings", "repo-get", "repo-ls", "status"]);
 
 async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;

@@ -264,9 +264,9 @@ export class ProcessHost implements CommandHost {
     for (const lock of this.#locks) lock.release();
   }
 
-  /** A person waits for `info` and `status`: a repository that does not answer soon is shown as such. */
+  /** A person waits for `info` and `status`, a scrape for `metrics`: a repository that does not answer soon is shown as such. */
   get #ioTimeoutMs(): number {
-    return ["info", "status"].includes(this.config.command) ? Math.min(this.config.ioTimeoutMs, INFO_TIMEOUT_MS) : this.config.ioTimeoutMs;
+    return ["info", "metrics", "status"].includes(this.config.command) ? Math.min(this.config.ioTimeoutMs, INFO_TIMEOUT_MS) : this.config.ioTimeoutMs;
   }
 
   #reposByKey(): ReadonlyMap<number, Repository> {

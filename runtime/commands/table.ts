@@ -11,6 +11,7 @@ import { healCommand } from "./heal";
 import type { Command } from "./host";
 import { infoCommand } from "./info";
 import { manifestCommand } from "./manifest";
+import { metricsCommand } from "./metrics";
 import { pgSettingsCommand } from "./pgSettings";
 import { repoGetCommand, repoLsCommand } from "./repoFiles";
 import { restoreCommand } from "./restore";
@@ -35,6 +36,7 @@ export const COMMAND_TABLE: Readonly<
   heal: healCommand,
   info: infoCommand,
   manifest: manifestCommand,
+  metrics: metricsCommand,
   "pg-settings": pgSettingsCommand,
   "repo-get": repoGetCommand,
   "repo-ls": repoLsCommand,

@@ -196,6 +196,7 @@ type General = Pick<
   | "agentSocket"
   | "plugin"
   | "snapshots"
+  | "monitoring"
   | "dbTimeoutMs"
   | "ioTimeoutMs"
   | "bufferSizeBytes"
@@ -244,6 +245,7 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
       keepDays: values.number("snapshot-keep-days"),
       keepCount: values.number("snapshot-keep-count"),
     },
+    monitoring: { outputFile: values.text("output-file"), walGaps: values.flag("wal-gaps") },
     dbTimeoutMs: dbTimeoutOf(resolved, values),
     ioTimeoutMs: values.number("io-timeout") ?? 0,
     bufferSizeBytes: values.number("buffer-size") ?? 0,

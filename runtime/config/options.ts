@@ -294,6 +294,12 @@ const COMMAND_LINE: readonly OptionRow[] = [
     allowed: ["text", "json"],
     forCommand: { verify: { allowed: ["none", "text", "json"] } },
   }),
+  acted("output-file", "path", "command-line", ["metrics"], "file to write, replaced in one step, instead of standard output", { own: true }),
+  acted("wal-gaps", "boolean", "command-line", ["metrics"], "list the whole WAL archive of each repository and count what is missing", {
+    own: true,
+    default: "y",
+    negate: true,
+  }),
   acted(
     "online",
     "boolean",
@@ -474,10 +480,10 @@ const RESTORE: readonly OptionRow[] = [
 ];
 
 const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", [...PG, "manifest", "verify"], "data directory", {
+  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "verify"], "data directory", {
     group: "pg",
     required: true,
-    forCommand: { "archive-push": { required: false }, manifest: { required: false }, verify: { required: false } },
+    forCommand: { "archive-push": { required: false }, manifest: { required: false }, metrics: { required: false }, verify: { required: false } },
     aliases: ["db-path", "db?-path"],
   }),
   acted("pg-database", "string", "stanza", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),

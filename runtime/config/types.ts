@@ -27,6 +27,7 @@ export const COMMANDS = [
   "help",
   "info",
   "manifest",
+  "metrics",
   "pg-settings",
   "repo-get",
   "repo-ls",
@@ -194,6 +195,14 @@ export interface SnapshotsConfig {
   readonly keepCount: number | undefined;
 }
 
+/** What metrics and notifications add to a configuration. */
+export interface MonitoringConfig {
+  /** Undefined prints. */
+  readonly outputFile: string | undefined;
+  /** Whether metrics list the whole archive. */
+  readonly walGaps: boolean;
+}
+
 export interface Config {
   readonly command: CommandName;
   /** `async` for the background process of `archive-async`: `archive-push:async`. */
@@ -224,6 +233,7 @@ export interface Config {
   readonly agentSocket: string;
   readonly plugin: PluginConfig;
   readonly snapshots: SnapshotsConfig;
+  readonly monitoring: MonitoringConfig;
   readonly dbTimeoutMs: number;
   readonly ioTimeoutMs: number;
   readonly bufferSizeBytes: number;

@@ -103,7 +103,7 @@ export async function verify(
           archiveId: archiveIdOf(entry),
           pass: archiveInfo.cipherPass ?? null,
           needed,
-          newest: await findNewest(repo, archiveIdOf(entry), newest, archiveInfo.cipherPass ?? null),
+          newest: await findNewestTimeline(repo, archiveIdOf(entry), newest, archiveInfo.cipherPass ?? null),
           walSegmentSizeBytes,
         },
         problems,
@@ -175,8 +175,8 @@ interface ArchiveInput {
   readonly walSegmentSizeBytes: number;
 }
 
-/** Null without a history, and for one that cannot be read: that is told by whoever reads them all. */
-async function findNewest(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
+/** The timeline of a history file; null without a name, and for one that cannot be read: that is told by whoever reads them all. */
+export async function findNewestTimeline(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
   try {
     const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
     return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
@@ -208,10 +208,20 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
     );
   });
   const whole = names.filter((name) => !name.endsWith(".partial"));
-  const onTheWay = newest === null ? [] : pathRanges(needed, whole, newest, walSegmentSizeBytes);
-  const gaps = findGaps(whole, [...needed, ...onTheWay], walSegmentSizeBytes);
+  const gaps = gapsOf(whole, needed, newest, walSegmentSizeBytes);
   for (const [from, to] of gaps) problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   return { archiveId, counts: tally.counts(), gaps };
+}
+
+/** What {@link findGaps} finds, also on the way to the newest timeline. Pure. */
+export function gapsOf(
+  names: readonly string[],
+  needed: readonly WalRange[],
+  newest: NewestTimeline | null,
+  walSegmentSizeBytes: number,
+): readonly WalRange[] {
+  const onTheWay = newest === null ? [] : pathRanges(needed, names, newest, walSegmentSizeBytes);
+  return findGaps(names, [...needed, ...onTheWay], walSegmentSizeBytes);
 }
 
 /** First and last segment that a backup needs to become consistent. */
@@ -267,7 +277,7 @@ function timelineOf(name: string): number {
 }
 
 /** Of every backup of one history id that was taken online. */
-function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
+export function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
   return entries.flatMap((entry) =>
     entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null ? [[entry.archiveStart, entry.archiveStop] as const] : [],
   );

@@ -75,10 +75,10 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime/base", "runtime/format", "runtime/local", "runtime/repository", "runtime/postgres", "runtime/storage/storage"],
     mayImportTypes: ["runtime/config/types"],
   },
-  { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format"] },
+  { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format", "runtime/local"] },
   {
     prefix: "runtime/commands",
-    mayImport: [...COMMAND_ROOMS, "runtime/format/json"],
+    mayImport: [...COMMAND_ROOMS, "runtime/format/json", "runtime/format/info", "runtime/version"],
     mayImportTypes: ["runtime/storage/storage", "runtime/format"],
   },
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.

@@ -1,0 +1,143 @@
+/** Our own samples: what each repository holds by itself, and what the host knows. Pure. */
+import type { BackupInfoEntry } from "../format/backupInfo";
+import type { LockState } from "../local/lockState";
+import type { RunRecord } from "../local/runRecords";
+import type { StoredWal } from "../operations/destinations";
+import { segmentsBetween, type WalSurvey } from "../operations/walSurvey";
+import type { Sample } from "./definitions";
+
+/** What is known of one repository. */
+export interface RepoFacts {
+  readonly key: number;
+  /** Null when it could not be read. */
+  readonly backups: readonly BackupInfoEntry[] | null;
+  /** Null when there is none, or it is not known. */
+  readonly newestWal: StoredWal | null;
+  readonly debtCount: number;
+}
+
+export interface RepoHostFacts {
+  readonly key: number;
+  /** Null when it was not made, or failed. */
+  readonly survey: WalSurvey | null;
+  readonly droppedCount: number;
+  readonly fullExpectedS: number | null;
+}
+
+export interface HostFacts {
+  readonly repos: readonly RepoHostFacts[];
+  /** Null where there is no server's directory. */
+  readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  readonly locks: { readonly backup: LockState; readonly restore: LockState };
+  readonly isStopped: boolean;
+  readonly runs: readonly RunRecord[];
+  readonly configHash: string;
+  readonly version: string;
+  readonly nowS: number;
+}
+
+const TYPES = ["full", "diff", "incr"] as const;
+
+/** Of every repository by itself, and how far it is behind the one that is furthest. */
+export function repositorySamples(stanza: string, repos: readonly RepoFacts[], walSegmentSizeBytes: number): Sample[] {
+  const newest = repos.reduce<StoredWal | null>(
+    (best, { newestWal }) => (newestWal !== null && (best === null || newestWal.name > best.name) ? newestWal : best),
+    null,
+  );
+  return repos.flatMap((repo): Sample[] => {
+    const labels = { stanza, repo_key: String(repo.key) };
+    const { backups, debtCount, newestWal } = repo;
+    return [
+      { name: "pgbackstop_repo_up", labels, value: backups === null ? 0 : 1 },
+      { name: "pgbackstop_repo_wal_debt_files", labels, value: debtCount },
+      ...(backups === null ? [] : backupSamples(labels, backups)),
+      ...(newestWal === null || newest === null
+        ? []
+        : [
+            { name: "pgbackstop_repo_wal_last_archived_timestamp_seconds", labels, value: newestWal.storedAtS },
+            { name: "pgbackstop_repo_wal_lag_segments", labels, value: segmentsBetween(newestWal.name, newest.name, walSegmentSizeBytes) },
+            {
+              name: "pgbackstop_repo_wal_lag_seconds",
+              labels,
+              value: newestWal.name === newest.name ? 0 : Math.max(0, newest.storedAtS - newestWal.storedAtS),
+            },
+            ...(backups === null || backups.length === 0
+              ? []
+              : [{ name: "pgbackstop_recovery_window_end_timestamp_seconds", labels, value: newestWal.storedAtS }]),
+          ]),
+    ];
+  });
+}
+
+function backupSamples(labels: Sample["labels"], backups: readonly BackupInfoEntry[]): Sample[] {
+  const ends = backups.map(({ stoppedAtS }) => stoppedAtS);
+  return [
+    ...TYPES.map((type): Sample => {
+      return {
+        name: "pgbackstop_repo_backups",
+        labels: { ...labels, backup_type: type },
+        value: backups.filter((entry) => entry.type === type).length,
+      };
+    }),
+    ...TYPES.flatMap((type, rank): Sample[] => {
+      const counted = backups.filter((entry) => TYPES.indexOf(entry.type) <= rank).map(({ stoppedAtS }) => stoppedAtS);
+      if (counted.length === 0) return [];
+      return [{ name: "pgbackstop_repo_last_backup_timestamp_seconds", labels: { ...labels, backup_type: type }, value: largest(counted) }];
+    }),
+    { name: "pgbackstop_repo_backup_bytes", labels, value: backups.reduce((sum, { repoSizeDeltaBytes }) => sum + repoSizeDeltaBytes, 0) },
+    ...(ends.length === 0 ? [] : [{ name: "pgbackstop_recovery_window_start_timestamp_seconds", labels, value: -largest(ends.map((end) => -end)) }]),
+  ];
+}
+
+function largest(values: readonly number[]): number {
+  return values.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
+}
+
+/** What only a process on the host can tell. */
+export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
+  const { configHash, isStopped, locks, nowS, repos, runs, version, waiting } = facts;
+  return [
+    ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
+    ...(waiting === null ? [] : [{ name: "pgbackstop_wal_waiting_files", labels: { stanza }, value: waiting.count }]),
+    ...(waiting === null || waiting.oldestAtS === null
+      ? []
+      : [{ name: "pgbackstop_wal_waiting_oldest_timestamp_seconds", labels: { stanza }, value: waiting.oldestAtS }]),
+    ...(["backup", "restore"] as const).map((command): Sample => {
+      return { name: "pgbackstop_lock_held", labels: { stanza, command }, value: locks[command].held ? 1 : 0 };
+    }),
+    { name: "pgbackstop_stopped", labels: { stanza }, value: isStopped ? 1 : 0 },
+    ...runs.flatMap((run) => runSamples(stanza, run)),
+    { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },
+    { name: "pgbackstop_config_info", labels: { stanza, hash: configHash }, value: 1 },
+    { name: "pgbackstop_build_info", labels: { version }, value: 1 },
+  ];
+}
+
+function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, survey }: RepoHostFacts): Sample[] {
+  const labels = { stanza, repo_key: String(key) };
+  return [
+    { name: "pgbackstop_repo_wal_dropped_files", labels, value: droppedCount },
+    ...(survey === null
+      ? []
+      : [
+          { name: "pgbackstop_repo_wal_bytes", labels, value: survey.sizeBytes },
+          { name: "pgbackstop_repo_wal_gap_segments", labels, value: survey.gapCount },
+        ]),
+    ...(fullExpectedS === null ? [] : [{ name: "pgbackstop_repo_full_expected_seconds", labels, value: fullExpectedS }]),
+  ];
+}
+
+/** Of `verify` each repository's verdict besides. */
+function runSamples(stanza: string, run: RunRecord): Sample[] {
+  const labels = { stanza, command: run.command };
+  const verdicts = run.command === "verify" ? Object.entries(run.repos ?? {}) : [];
+  return [
+    { name: "pgbackstop_run_exit_code", labels, value: run.exitCode },
+    { name: "pgbackstop_run_timestamp_seconds", labels, value: run.endedAtS },
+    ...(run.succeededAtS === null ? [] : [{ name: "pgbackstop_run_success_timestamp_seconds", labels, value: run.succeededAtS }]),
+    ...verdicts.flatMap(([key, verdict]): Sample[] => [
+      { name: "pgbackstop_verify_ok", labels: { stanza, repo_key: key }, value: verdict.ok ? 1 : 0 },
+      { name: "pgbackstop_verify_timestamp_seconds", labels: { stanza, repo_key: key }, value: verdict.endedAtS },
+    ]),
+  ];
+}
