@@ -289,6 +289,7 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     previousSettings: outputs.previousSettings ?? {},
     madeDirectories: outputs.madeDirectories ?? [],
     serverVersion: outputs.serverVersion ?? 0,
+    versions: outputs.versions ?? {},
     firstBackup: outputs.status?.firstBackup ?? "waiting",
     destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,

@@ -5,22 +5,36 @@
  * Everything can be repeated; what is as desired already is not touched. A failure keeps what was reached so far ({@link PartlyApplied}),
  * above all the settings that PostgreSQL had before.
  */
-import { type Account, type Connection, loadAccount, run, runScript } from "./connection";
+import { type Account, type Connection, loadAccount, run } from "./connection";
 import {
   type Accounts,
   type DesiredDirectory,
   type DesiredFile,
+  desiredText,
   factText,
   makeDirectories,
   type OwnerRole,
   readFacts,
   removeDirectories,
   removeFiles,
+  sha256Hex,
   writeFiles,
 } from "./files";
-import { type LiveSettings, type PreviousSettings, readPreviousSettings, readSettings, waitForServer, writeSettings } from "./postgresSettings";
+import {
+  isPending,
+  type LiveSettings,
+  type PreviousSettings,
+  readPreviousSettings,
+  readSettings,
+  settingFactsOf,
+  settingNow,
+  waitForServer,
+  writeSettings,
+} from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./destinations";
-import { checkArchiving, checkNode, createStanza, readDestinations, type RuntimeOnHost, takeFullBackup } from "./runtime";
+import { destinationLines, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
+import { checkArchiving, createStanza, readDestinations, type RuntimeOnHost, takeFullBackup, VERB_TIMEOUT_MS } from "./runtime";
+import { type HostFacts, readState } from "./state";
 import {
   disableUnits,
   enableUnits,
@@ -72,6 +86,8 @@ export interface HostOutcome {
   previousSettings: PreviousSettings;
   madeDirectories: string[];
   serverVersion: number;
+  /** Packages, Node.js and the distribution to their versions, as last read. */
+  versions: Record<string, string>;
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
   /** JSON text: what each repository holds (destinations.ts); empty while nobody has read it. */
@@ -96,18 +112,22 @@ export class PartlyApplied extends Error {
 }
 
 const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
-const MOUNT_SCRIPT = `
-path=$1
-while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
-stat -c %m -- "$path"`;
-/** What PostgreSQL shows for archive_command while archive_mode is off. */
-const DISABLED = "(disabled)";
 
 /** Converges the host. @throws Error before anything was changed, PartlyApplied after that */
 export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, tell: Tell): Promise<HostOutcome> {
-  const accounts = await loadAccounts(connection, desired.user);
-  await checkNode(connection, desired.nodePath, accounts.database);
-  await checkMounts(connection, desired.mounts);
+  const looked = lookedAt(desired, ownersOf(desired.files), desired);
+  const wasReady = before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
+  const facts = await readState(connection, queryOf(looked, wasReady), VERB_TIMEOUT_MS);
+  const accounts = accountsOf(connection, desired.user, facts);
+  requireUsable(looked, facts, connection.name);
+  if (wasReady) {
+    const finding = findingOf(looked, facts, connection.login, connection.name);
+    const files = Object.fromEntries(desired.files.map((file) => [file.path, desiredText(file, sha256Hex(file.content))]));
+    if (isAsDesired(looked, finding, facts, { files, expectsFull: desired.firstBackup })) {
+      for (const line of destinationLines(finding.found.destinations)) tell(line);
+      return { ...structuredClone(before), ...finding.found };
+    }
+  }
   const madeForLock = await makeDirectories(
     connection,
     desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),
@@ -126,7 +146,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
   });
 }
 
-/** The true state: files, settings, units. PostgreSQL that does not answer leaves the settings unknown. */
+/** The true state. What PostgreSQL or the repositories do not answer is left unknown. */
 export async function readHost(
   connection: Connection,
   identity: HostIdentity,
@@ -134,24 +154,40 @@ export async function readHost(
   owners: Owners,
   tell: Tell,
 ): Promise<HostOutcome> {
-  const accounts = await loadAccounts(connection, identity.user);
-  const outcome = structuredClone(before);
-  outcome.fileFacts = await readFileFacts(connection, owners, accounts);
-  try {
-    if (archives(identity)) await refreshSettings(connection, runtimeOf(connection, identity, accounts.database, tell), identity, outcome);
-  } catch (error) {
-    tell(`the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-    outcome.settingFacts = Object.fromEntries(Object.keys(identity.settings).map((name) => [name, "cannot be read"]));
-  }
-  outcome.timersEnabled = await isSystemdRunning(connection, identity.directories.units);
-  outcome.unitFacts = outcome.timersEnabled ? await readUnits(connection, identity.units.enabled) : {};
-  try {
-    outcome.destinations = renderDestinations(await readDestinations(runtimeOf(connection, identity, accounts.database, tell)));
-  } catch (error) {
-    tell(`the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-    outcome.destinations = "";
-  }
-  return outcome;
+  const looked = lookedAt(identity, owners);
+  const facts = await readState(connection, queryOf(looked), VERB_TIMEOUT_MS);
+  const { found, said } = findingOf(looked, facts, connection.login, connection.name);
+  for (const line of said) tell(line);
+  return { ...structuredClone(before), ...found };
+}
+
+function lookedAt(
+  identity: HostIdentity,
+  owners: Owners,
+  more: Partial<Pick<DesiredHost, "directoriesToMake" | "directoriesToKeep" | "mounts">> = {},
+): Looked {
+  const { directoriesToKeep = [], directoriesToMake = [], mounts = [] } = more;
+  const written = directoriesToKeep.map(({ path }) => path);
+  return {
+    user: identity.user,
+    dataDirectory: identity.dataDirectory,
+    unitsDirectory: identity.directories.units,
+    runtimeArgv: identity.runtimeArgv,
+    units: identity.units.enabled,
+    settings: identity.settings,
+    owners,
+    directories: [...directoriesToMake.map(({ path }) => path), ...written],
+    mounts,
+    written,
+  };
+}
+
+function ownersOf(files: readonly DesiredFile[]): Owners {
+  return Object.fromEntries(files.map((file) => [file.path, file.owner]));
+}
+
+function isEmptyDifference(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((item) => right.includes(item));
 }
 
 /** Path of each file to the role that shall own it. */
@@ -399,28 +435,18 @@ async function refreshSettings(connection: Connection, runtime: RuntimeOnHost, i
   const inFile = await readPreviousSettings(connection, runtime.account, identity.dataDirectory, names);
   outcome.serverVersion = live.serverVersion;
   outcome.pendingRestart = isPending(live, names);
-  outcome.settingFacts = Object.fromEntries(
-    names.map((name) => {
-      const value = settingNow(name, live, inFile);
-      // A command of somebody else may hold a password: it is not repeated in the state.
-      return [name, value === identity.settings[name] || name === "archive_mode" ? value : "another value"];
-    }),
-  );
-}
-
-/** The value in force, or the one that a restart will bring into force. */
-function settingNow(name: string, live: LiveSettings, inFile: PreviousSettings): string {
-  const value = live.values[name] ?? "";
-  return live.pendingRestart.includes(name) || value === DISABLED ? (inFile[name] ?? value) : value;
-}
-
-function isPending(live: LiveSettings, names: readonly string[]): boolean {
-  return live.pendingRestart.some((name) => names.includes(name));
+  outcome.settingFacts = settingFactsOf(identity.settings, live, inFile);
 }
 
 async function readFileFacts(connection: Connection, owners: Owners, accounts: Accounts): Promise<Record<string, string>> {
   const facts = await readFacts(connection, Object.keys(owners));
   return Object.fromEntries([...facts].map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]));
+}
+
+/** @throws Error when there is no account of PostgreSQL */
+function accountsOf(connection: Connection, user: string, { account }: HostFacts): Accounts {
+  if (account === null) throw new Error(`there is no account ${user} on ${connection.name}: set user to the account that PostgreSQL runs as`);
+  return { admin: connection.login, database: user === connection.login.name ? connection.login : account };
 }
 
 async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {
@@ -448,14 +474,6 @@ async function withLock<T>(connection: Connection, directory: string, work: () =
   }
 }
 
-async function checkMounts(connection: Connection, mounts: readonly string[]): Promise<void> {
-  for (const path of mounts) {
-    const { stdout } = await runScript(connection, `find the file system of ${path}`, MOUNT_SCRIPT, [path]);
-    if (stdout.trim() === "/")
-      throw new Error(`nothing is mounted at or above ${path} on ${connection.name}: mount it first, or set requireMount to false`);
-  }
-}
-
 function emptyOutcome(): HostOutcome {
   return {
     fileFacts: {},
@@ -466,6 +484,7 @@ function emptyOutcome(): HostOutcome {
     previousSettings: {},
     madeDirectories: [],
     serverVersion: 0,
+    versions: {},
     firstBackup: "waiting",
     destinations: "",
     stanzaMade: false,

@@ -166,7 +166,7 @@ function isAsDesired(fact: FileFact, file: DesiredFile, sha256: string, accounts
   return fact.kind === "file" && fact.sha256 === sha256 && fact.mode === file.mode && fact.uid === account.uid && fact.gid === account.gid;
 }
 
-function parseFact(line: string, path: string): FileFact {
+export function parseFact(line: string, path: string): FileFact {
   const match = /^(missing|file|directory|link|other) ([0-7]+) ([0-9]+) ([0-9]+) ([0-9a-f]{64}|-)$/.exec(line);
   if (match === null) throw new Error(`unable to read the state of ${path}: "${line}"`);
   const [, kind, mode = "", uid, gid, sha256 = ""] = match;

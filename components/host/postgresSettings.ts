@@ -3,11 +3,14 @@
  * that it can be put back.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Account, type Connection, run } from "./connection";
-import { parseJsonOutput, type RuntimeOnHost, runQuietly } from "./runtime";
+import { type Account, CommandFailed, type Connection, type ExecResult, run } from "./connection";
+import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtime";
 
 /** Pauses between tries while PostgreSQL starts; their sum is the patience, about a minute. */
 const START_PAUSES_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];
+
+/** What PostgreSQL shows for archive_command while archive_mode is off. */
+const DISABLED = "(disabled)";
 
 export interface LiveSettings {
   readonly serverVersion: number;
@@ -23,6 +26,17 @@ export type PreviousSettings = Readonly<Record<string, string | null>>;
 /** @throws CommandFailed when PostgreSQL cannot be asked */
 export async function readSettings(runtime: RuntimeOnHost): Promise<LiveSettings> {
   return parseSettings((await runQuietly(runtime, ["pg-settings"])).stdout);
+}
+
+/** The command line that {@link parseSettingsAnswer} reads. */
+export function settingsArgv(argv: readonly string[]): string[] {
+  return [...argv, ...QUIET, "pg-settings"];
+}
+
+/** @throws CommandFailed when PostgreSQL could not be asked */
+export function parseSettingsAnswer(result: ExecResult): LiveSettings {
+  if (result.exitCode !== 0) throw new CommandFailed("run pg-settings", result);
+  return parseSettings(result.stdout);
 }
 
 /** Sets values for good (ALTER SYSTEM and reload); null puts a setting back to what the other files say. @throws CommandFailed */
@@ -48,10 +62,40 @@ export async function readPreviousSettings(
   dataDirectory: string,
   names: readonly string[],
 ): Promise<PreviousSettings> {
-  const path = `${dataDirectory}/postgresql.auto.conf`;
+  const path = autoConfPath(dataDirectory);
   const { stdout } = await run(connection, `read ${path}`, ["cat", "--", path], { account });
-  const values = parseAutoConf(stdout);
+  return previousSettings(stdout, names);
+}
+
+export function autoConfPath(dataDirectory: string): string {
+  return `${dataDirectory}/postgresql.auto.conf`;
+}
+
+/** What the text of `postgresql.auto.conf` says of `names`. */
+export function previousSettings(text: string, names: readonly string[]): PreviousSettings {
+  const values = parseAutoConf(text);
   return Object.fromEntries(names.map((name) => [name, values.get(name) ?? null]));
+}
+
+/** The value in force, or the one that a restart will bring into force. */
+export function settingNow(name: string, live: LiveSettings, inFile: PreviousSettings): string {
+  const value = live.values[name] ?? "";
+  return live.pendingRestart.includes(name) || value === DISABLED ? (inFile[name] ?? value) : value;
+}
+
+export function isPending(live: LiveSettings, names: readonly string[]): boolean {
+  return live.pendingRestart.some((name) => names.includes(name));
+}
+
+/** For the state: a value as wanted, or that there is another one. */
+export function settingFactsOf(wanted: Readonly<Record<string, string>>, live: LiveSettings, inFile: PreviousSettings): Record<string, string> {
+  return Object.fromEntries(
+    Object.keys(wanted).map((name) => {
+      const value = settingNow(name, live, inFile);
+      // A command of somebody else may hold a password: it is not repeated in the state.
+      return [name, value === wanted[name] || name === "archive_mode" ? value : "another value"];
+    }),
+  );
 }
 
 /** Names and values of a file that ALTER SYSTEM writes: `name = 'value'`, quotes doubled, backslash escapes; the last one counts. */

@@ -1,10 +1,13 @@
 /** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
-import { type Account, CommandFailed, type Connection } from "./connection";
+import { type Account, CommandFailed, type Connection, type ExecResult } from "./connection";
 import { type Destination, parseDestinations } from "./destinations";
 
 /** Oldest Node.js with zstd in its standard library. */
 const NODE_VERSION_MIN = [22, 15] as const;
-const VERB_TIMEOUT_MS = 10 * 60_000;
+/** Of every verb but backups: repositories may be far away, or not answer. */
+export const VERB_TIMEOUT_MS = 10 * 60_000;
+/** Nothing but the document on standard output. */
+export const QUIET = ["--log-level-console=off", "--log-level-stderr=error"] as const;
 const BACKUP_TIMEOUT_MS = 7 * 24 * 3600_000;
 
 export interface RuntimeOnHost {
@@ -15,20 +18,16 @@ export interface RuntimeOnHost {
   readonly onLine: (line: string) => void;
 }
 
-/** @throws Error when the account cannot run Node.js there, or when it is too old */
-export async function checkNode(connection: Connection, nodePath: string, account: Account): Promise<void> {
-  const wanted = NODE_VERSION_MIN.join(".");
-  const hint = `set nodePath to a Node.js of version ${wanted} or newer that ${account.name} may run`;
-  const result = await connection.exec([nodePath, "--version"], { account }).catch((error: unknown) => String(error));
-  if (typeof result === "string" || result.exitCode !== 0) {
-    const said = typeof result === "string" ? result : result.stderr.trim();
-    throw new Error(`${account.name} cannot run ${nodePath} on ${connection.name}${said === "" ? "" : ` (${said})`}: ${hint}`);
+/** What is wrong with the Node.js that answered `--version` so; null when it is good enough. */
+export function findNodeFault(answer: ExecResult): string | null {
+  if (answer.exitCode !== 0) {
+    const said = answer.stderr.trim();
+    return `cannot be run${said === "" ? "" : ` (${said})`}`;
   }
-  const match = /^v([0-9]+)\.([0-9]+)\./.exec(result.stdout);
+  const match = /^v([0-9]+)\.([0-9]+)\./.exec(answer.stdout);
   const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
-  if (match === null || major < NODE_VERSION_MIN[0] || (major === NODE_VERSION_MIN[0] && minor < NODE_VERSION_MIN[1])) {
-    throw new Error(`${nodePath} is ${result.stdout.trim()} but the runtime needs at least v${wanted}: ${hint}`);
-  }
+  const isOld = match === null || major < NODE_VERSION_MIN[0] || (major === NODE_VERSION_MIN[0] && minor < NODE_VERSION_MIN[1]);
+  return isOld ? `is ${answer.stdout.trim()} but the runtime needs at least v${NODE_VERSION_MIN.join(".")}` : null;
 }
 
 /** Makes the stanza in every repository; nothing where it exists. @throws CommandFailed */
@@ -50,8 +49,16 @@ export async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): 
 /** What each repository holds, read from the repositories. One that cannot be read says so itself. @throws CommandFailed, Error */
 export async function readDestinations(runtime: RuntimeOnHost): Promise<Destination[]> {
   const { connection, account, argv } = runtime;
-  const words = ["--log-level-console=off", "--log-level-stderr=error", "info", "--output=json", "--detail-level=destinations"];
-  const result = await connection.exec([...argv, ...words], { account, timeoutMs: VERB_TIMEOUT_MS });
+  return parseDestinationsAnswer(await connection.exec(destinationsArgv(argv), { account, timeoutMs: VERB_TIMEOUT_MS }));
+}
+
+/** The command line that {@link parseDestinationsAnswer} reads. */
+export function destinationsArgv(argv: readonly string[]): string[] {
+  return [...argv, ...QUIET, "info", "--output=json", "--detail-level=destinations"];
+}
+
+/** @throws CommandFailed, Error */
+export function parseDestinationsAnswer(result: ExecResult): Destination[] {
   // Repositories that cannot be read are in the document and in the exit code.
   if (result.exitCode !== 0 && !result.stdout.includes('"repo"')) throw new CommandFailed("read the repositories", result);
   return parseDestinations(parseJsonOutput("read the repositories", result.stdout));
@@ -60,10 +67,7 @@ export async function readDestinations(runtime: RuntimeOnHost): Promise<Destinat
 /** Runs a verb that prints a document; its log lines stay out of it. */
 export async function runQuietly(runtime: RuntimeOnHost, words: readonly string[]): Promise<{ readonly stdout: string }> {
   const { connection, account, argv } = runtime;
-  const result = await connection.exec([...argv, "--log-level-console=off", "--log-level-stderr=error", ...words], {
-    account,
-    timeoutMs: VERB_TIMEOUT_MS,
-  });
+  const result = await connection.exec([...argv, ...QUIET, ...words], { account, timeoutMs: VERB_TIMEOUT_MS });
   if (result.exitCode !== 0) throw new CommandFailed(`run ${words[0]}`, result);
   return result;
 }

@@ -12,9 +12,14 @@ export interface UnitNames {
   readonly restarted: readonly string[];
 }
 
+/** True where systemd, if it runs, loads units from `unitsDirectory`. */
+export function isUnitDirectory(unitsDirectory: string): boolean {
+  return UNIT_DIRECTORIES.includes(unitsDirectory);
+}
+
 /** True when units in `unitsDirectory` can be enabled now. */
 export async function isSystemdRunning(connection: Connection, unitsDirectory: string): Promise<boolean> {
-  if (!UNIT_DIRECTORIES.includes(unitsDirectory)) return false;
+  if (!isUnitDirectory(unitsDirectory)) return false;
   return (await connection.exec(["test", "-d", "/run/systemd/system"])).exitCode === 0;
 }
 
@@ -31,7 +36,7 @@ export async function readUnits(connection: Connection, units: readonly string[]
   return Object.fromEntries(units.map((unit, index) => [unit, unitText(lines[index] ?? "")]));
 }
 
-function unitText(line: string): string {
+export function unitText(line: string): string {
   const properties = new Map(line.split(" ").map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
   if (properties.get("LoadState") === "not-found") return "missing";
   return `${properties.get("UnitFileState") || "disabled"} ${properties.get("ActiveState") || "inactive"}`;

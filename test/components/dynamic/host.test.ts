@@ -50,6 +50,7 @@ const outputs: HostOutputs = {
   previousSettings: {},
   madeDirectories: [],
   serverVersion: 180004,
+  versions: { node: "v24.16.0" },
   status: {
     timersEnabled: true,
     pendingRestart: false,

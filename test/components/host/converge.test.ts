@@ -18,7 +18,7 @@ const refusal = (mounts: readonly string[]): Promise<string> => {
     user: userInfo().username,
     dataDirectory: "/data",
     directories: { config: join(folder, "config"), units: join(folder, "units") },
-    runtimeArgv: [],
+    runtimeArgv: [process.execPath],
     units: { enabled: [], restarted: [] },
     settings: {},
     allowRestart: false,

@@ -1,0 +1,183 @@
+/**
+ * The true state of a host in one command: files, mounts, units, packages, its distribution, and what PostgreSQL and the repositories say. A POSIX
+ * script prints one record a line; {@link parseState} reads them, and takes nothing that is not whole. Slow questions (programs that have to start)
+ * are asked beside the others. The script reads only.
+ *
+ * Needs what {@link readFacts} needs, and base64; where there is no systemd, dpkg or findmnt, their records are left out.
+ */
+import type { Account, Connection, ExecResult } from "./connection";
+import { runScript } from "./connection";
+import { type FileFact, parseFact } from "./files";
+import { unitText } from "./units";
+
+/** What is asked. */
+export interface StateQuery {
+  /** Account of PostgreSQL, as which the questions of `ask` are asked; it need not be there yet. */
+  readonly user: string;
+  /** Files and directories. */
+  readonly paths: readonly string[];
+  /** Paths, there or not, whose file system is told. */
+  readonly mounts: readonly string[];
+  readonly units: readonly string[];
+  readonly dataDirectory: string;
+  /** By name: a line for a shell. */
+  readonly ask: Readonly<Record<string, string>>;
+}
+
+export interface HostFacts {
+  /** Null where there is no such account. */
+  readonly account: Account | null;
+  readonly paths: ReadonlyMap<string, FileFact>;
+  readonly mounts: ReadonlyMap<string, MountFact>;
+  /** `enabled active` and its like; empty where systemd is not running. */
+  readonly units: Readonly<Record<string, string>>;
+  readonly hasSystemd: boolean;
+  /** Installed packages to their versions: PostgreSQL's, pgBackRest's and Node's. */
+  readonly packages: Readonly<Record<string, string>>;
+  /** `x86_64`, `aarch64`: what `uname -m` says. */
+  readonly machine: string;
+  /** Text of `/etc/os-release`; empty where there is none. */
+  readonly osRelease: string;
+  /** Major version of the cluster in the data directory; null where there is none. */
+  readonly clusterVersion: string | null;
+  readonly answers: ReadonlyMap<string, ExecResult>;
+}
+
+export interface MountFact {
+  /** Where the file system is mounted: `/` where nothing else is. */
+  readonly at: string;
+  /** `ext4`; empty where nobody can tell. */
+  readonly type: string;
+  readonly readOnly: boolean;
+}
+
+/** $1 account, $2 data directory, then three words for each question: kind, name, value. */
+const STATE_SCRIPT = `
+user=$1; data=$2; shift 2
+export LC_ALL=C
+own=$(id -u)
+uid=$(id -u -- "$user" 2>/dev/null) || uid=-
+gid=$(id -g -- "$user" 2>/dev/null) || gid=-
+printf 'account %s %s\\n' "$uid" "$gid"
+as_user() {
+  if [ "$uid" = - ]; then echo "there is no account $user" >&2; return 126; fi
+  if [ "$uid" = "$own" ]; then "$@"; else setpriv --reuid="$uid" --regid="$gid" --init-groups -- "$@"; fi
+}
+ask() {
+  { said=$( { { as_user /bin/sh -c "$2" </dev/null 3>&-; printf 'code %s %s\\n' "$1" "$?" >&3; } |
+    base64 -w 3000 | while read -r line; do printf 'out %s %s\\n' "$1" "$line" >&3; done; } 2>&1 ); } 3>&1
+  printf '%s' "$said" | tail -c 8000 | base64 -w 3000 | while read -r line; do printf 'err %s %s\\n' "$1" "$line"; done
+}
+units=
+while [ $# -gt 0 ]; do
+  path=$3
+  case $1 in
+  ask) ask "$2" "$3" & ;;
+  unit) units="$units $3" ;;
+  path)
+    if [ -L "$path" ]; then printf 'path %s link 0 0 0 -\\n' "$2"
+    elif [ -d "$path" ]; then printf 'path %s directory %s -\\n' "$2" "$(stat -c '%a %u %g' -- "$path")"
+    elif [ -f "$path" ]; then
+      sum=$(sha256sum < "$path") || sum=-
+      printf 'path %s file %s %s\\n' "$2" "$(stat -c '%a %u %g' -- "$path")" "\${sum%% *}"
+    elif [ -e "$path" ]; then printf 'path %s other 0 0 0 -\\n' "$2"
+    else printf 'path %s missing 0 0 0 -\\n' "$2"
+    fi ;;
+  mount)
+    while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
+    at=$(stat -c %m -- "$path")
+    kind=$(findmnt -rn -o FSTYPE,OPTIONS --mountpoint "$at" 2>/dev/null | tail -n 1)
+    printf 'mount %s %s %s\\n' "$2" "\${kind:-- -}" "$at" ;;
+  esac
+  shift 3
+done
+# From here on one writes alone: only short lines are safe from each other.
+wait
+printf 'machine %s\\n' "$(uname -m)"
+[ -r /etc/os-release ] && sed 's/^/os /' /etc/os-release
+[ -r "$data/PG_VERSION" ] && sed 's/^/cluster /' "$data/PG_VERSION"
+if [ -d /run/systemd/system ]; then
+  echo systemd
+  [ -z "$units" ] || systemctl show -p LoadState -p UnitFileState -p ActiveState -- $units | sed 's/^/unit /'
+fi
+dpkg-query -W -f='package \${db:Status-Status} \${Package} \${Version}\\n' 'postgresql-[0-9]*' postgresql-common pgbackrest nodejs 2>/dev/null
+echo end`;
+
+/** Asks everything at once. @throws CommandFailed, Error for an answer that is not whole */
+export async function readState(connection: Connection, query: StateQuery, timeoutMs?: number): Promise<HostFacts> {
+  const words = [
+    ...Object.entries(query.ask).flatMap(([name, line]) => ["ask", name, line]),
+    ...query.units.flatMap((unit) => ["unit", unit, unit]),
+    ...query.paths.flatMap((path, index) => ["path", String(index), path]),
+    ...query.mounts.flatMap((path, index) => ["mount", String(index), path]),
+  ];
+  const args = [query.user, query.dataDirectory, ...words];
+  const { stdout } = await runScript(connection, "read the state of the host", STATE_SCRIPT, args, timeoutMs === undefined ? {} : { timeoutMs });
+  return parseState(query, stdout);
+}
+
+/** What the script printed. @throws Error when a record that was asked for is not there, or not whole */
+export function parseState(query: StateQuery, stdout: string): HostFacts {
+  const lines = stdout.split("\n");
+  // Whatever cut it off: less than everything is nothing.
+  if (lines.at(-2) !== "end") throw new Error("unable to read the state of the host: its answer ends too early");
+  const rows = (kind: string): string[] => lines.filter((line) => line.startsWith(`${kind} `)).map((line) => line.slice(kind.length + 1));
+  const hasSystemd = lines.includes("systemd");
+  return {
+    account: parseAccount(query.user, rows("account")[0] ?? ""),
+    paths: new Map(query.paths.map((path, index) => [path, parseFact(rowOf(rows("path"), String(index), path), path)])),
+    mounts: new Map(query.mounts.map((path, index) => [path, parseMount(rowOf(rows("mount"), String(index), path), path)])),
+    units: hasSystemd ? parseUnits(query.units, lines) : {},
+    hasSystemd,
+    packages: Object.fromEntries(
+      rows("package")
+        .map((row) => row.split(" "))
+        .filter(([status]) => status === "installed")
+        .map(([, name = "", version = ""]) => [name, version]),
+    ),
+    machine: rows("machine")[0] ?? "",
+    osRelease: rows("os").join("\n"),
+    clusterVersion: rows("cluster")[0]?.trim() ?? null,
+    answers: new Map(Object.keys(query.ask).map((name) => [name, parseAnswer(name, rows)])),
+  };
+}
+
+function rowOf(rows: readonly string[], name: string, what: string): string {
+  const row = rows.find((line) => line.startsWith(`${name} `));
+  if (row === undefined) throw new Error(`unable to read the state of ${what}: there is no record of it`);
+  return row.slice(name.length + 1);
+}
+
+function parseAccount(name: string, row: string): Account | null {
+  const match = /^([0-9]+) ([0-9]+)$/.exec(row);
+  return match === null ? null : { name, uid: Number(match[1]), gid: Number(match[2]) };
+}
+
+function parseMount(row: string, path: string): MountFact {
+  const match = /^(\S+) (\S+) (\/.*)$/.exec(row);
+  if (match === null) throw new Error(`unable to find the file system of ${path}: "${row}"`);
+  const [, type = "", options = "", at = ""] = match;
+  return { at, type: type === "-" ? "" : type, readOnly: options.split(",").includes("ro") };
+}
+
+/** Blocks of lines in the order that was asked for, with an empty line between. */
+function parseUnits(units: readonly string[], lines: readonly string[]): Record<string, string> {
+  if (units.length === 0) return {};
+  const text = lines
+    .filter((line) => line.startsWith("unit ") || line === "unit")
+    .map((line) => line.slice(5))
+    .join("\n");
+  const blocks = text.split(/\n\n+/);
+  if (blocks.length !== units.length) throw new Error(`unable to read the state of the units: ${blocks.length} answers to ${units.length} questions`);
+  return Object.fromEntries(units.map((unit, index) => [unit, unitText((blocks[index] ?? "").replaceAll("\n", " "))]));
+}
+
+function parseAnswer(name: string, rows: (kind: string) => string[]): ExecResult {
+  const textOf = (kind: string): string =>
+    rows(kind)
+      .filter((row) => row.startsWith(`${name} `))
+      .map((row) => Buffer.from(row.slice(name.length + 1), "base64").toString("latin1"))
+      .join("");
+  const decode = (kind: string): string => Buffer.from(textOf(kind), "latin1").toString("utf8");
+  return { exitCode: Number(rowOf(rows("code"), name, name)), stdout: decode("out"), stderr: decode("err") };
+}
