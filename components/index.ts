@@ -64,6 +64,7 @@ export {
   type ObjectivesArgs,
   type PostgresHostArgs,
   type SizingArgs,
+  type SshConnection,
 } from "./databases/hostArgs";
 export { PostgresHost } from "./databases/postgresHost";
 export { B2ApplicationKey, type B2ApplicationKeyArgs } from "./dynamic/b2ApplicationKey";

@@ -1,12 +1,13 @@
 /** A backup that is taken once, as part of an update. */
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { childName, renderedName, typeToken } from "../internal/children";
-import { type DeclaredResource, declareKubernetes, declareLocalCommand } from "../internal/declared";
 import type { ClusterAccess } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
+import { connectionInputs } from "../databases/hostConnection";
+import { HostAction } from "../dynamic/hostAction";
+import { childName, renderedName, typeToken } from "../internal/children";
+import { type DeclaredResource, declareKubernetes } from "../internal/declared";
 import { findRepoKey } from "../plan/defaults";
-import { backupScript } from "../render/actions";
 import { backupManifest } from "../render/kubernetes";
 
 /** Kinds of backup. */
@@ -45,9 +46,9 @@ export interface BackupNowArgs {
 /**
  * Takes a backup when it is created, and again whenever a trigger changes: before a migration, after an upgrade.
  *
- * On a host it is a command of `@pulumi/command` that runs the host's own runtime as PostgreSQL's account; in Kubernetes it is a `Backup` of
- * CloudNativePG. The update waits for it, and fails with it. Neither its command line nor its output holds a secret. Destroying it removes
- * nothing: the backup stays for as long as the retention keeps it.
+ * On a host, local or behind SSH, it runs the host's own runtime over the connection that the host was declared with; in Kubernetes it is a
+ * `Backup` of CloudNativePG. The update shows its progress, waits for it, and fails with it. Neither its command line nor its output holds a
+ * secret. Destroying it removes nothing: the backup stays for as long as the retention keeps it.
  *
  * `new BackupNow("before-v2", { host: db.access, triggers: [schemaVersion] }, { dependsOn: [stopWrites] });`
  */
@@ -75,15 +76,23 @@ interface Place {
 }
 
 function onHost({ name, parent, type, triggers }: Place, host: HostAccess, repositories: readonly string[]): pulumi.Output<string> {
-  const repoKeys = repositories.map((key) => findRepoKey(key) ?? 0);
-  const create = pulumi.all([host.user, host.runtimeArgv]).apply(([user, argv]) => backupScript(user, argv, type, repoKeys));
-  const command = declareLocalCommand(
+  const { connection, signIn } = connectionInputs(host.connection);
+  const words = ["--log-level-console=info", "backup", `--type=${type}`];
+  const runs = repositories.length === 0 ? [words] : repositories.map((key) => [...words, `--repo=${findRepoKey(key) ?? 0}`]);
+  const action = new HostAction(
     childName(name, "command"),
-    // Only these replace it: a new path of the runtime takes no backup.
-    { create, triggers, interpreter: ["/bin/sh", "-c"] },
-    { parent, ignoreChanges: ["create"] },
+    {
+      connection,
+      ...(signIn === undefined ? {} : { signIn }),
+      user: host.user,
+      argv: host.runtimeArgv,
+      runs,
+      what: `take the ${type} backup`,
+      triggers: pulumi.all([...triggers]),
+    },
+    { parent },
   );
-  return command.stdout.apply((text) => [...text.matchAll(/new backup label = ([0-9A-Z_-]+)/g)].at(-1)?.[1] ?? "");
+  return action.label;
 }
 
 type BackupResource = DeclaredResource & { readonly status: pulumi.Output<{ readonly backupId?: string } | undefined> };
@@ -121,9 +130,6 @@ function checkArguments(name: string, { cluster, host, type = BackupKind.Full, r
     throw new pulumi.InputPropertyError({ propertyPath, reason: `BackupNow ${name}: ${reason}` });
   };
   if ((host === undefined) === (cluster === undefined)) wrong("host", "give either the access of a host or that of a cluster");
-  if (host !== undefined && host.connection.local === undefined) {
-    wrong("host", "the host is not reached locally: there is no way to run a command there yet");
-  }
   if (!Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is none of full, diff, incr`);
   if (cluster !== undefined && cluster.backups[type] === undefined) {
     wrong("type", `the engine of the cluster takes no ${type} backups: ${Object.keys(cluster.backups).join(", ")}`);

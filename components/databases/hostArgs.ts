@@ -67,11 +67,11 @@ export interface HostConnection {
   ssh?: SshConnection;
 }
 
-/** What one-shot actions need to act on a host: `access` of a PostgresHost. No secret. */
+/** What one-shot actions need to act on a host: `access` of a PostgresHost. What signs in is secret. */
 export interface HostAccess {
-  /** Without anything that signs in: a host behind SSH is not reached by it yet. */
+  /** How the host is reached, with the keys that the host was declared with. */
   connection: HostConnection;
-  /** Account of PostgreSQL. */
+  /** Account that `runtimeArgv` is started as. */
   user: pulumi.Input<string>;
   /** The runtime's program and the options that every verb shares. Waits for the host. */
   runtimeArgv: pulumi.Input<string[]>;

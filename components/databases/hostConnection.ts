@@ -1,6 +1,6 @@
 /** The connection of a host to the inputs of its resource: what a state shows, and what signs in, apart. */
 import * as pulumi from "@pulumi/pulumi";
-import type { ConnectionInput } from "../dynamic/host";
+import type { ConnectionInput } from "../dynamic/reach";
 import type { SignInInput, SshInput } from "../host/ssh/target";
 import type { HostConnection, SshConnection } from "./hostArgs";
 
@@ -17,6 +17,20 @@ export function connectionInputs({ ssh }: HostConnection): ConnectionInputs {
   if (ssh === undefined) return { connection: { local: {} } };
   const signIn = pulumi.secret(pulumi.all(signInOf(ssh)));
   return { connection: pulumi.output(sshOf(ssh)).apply((input): ConnectionInput => ({ ssh: input })), signIn };
+}
+
+/** The same way, with what signs in marked as secret: for those who act on a host later. */
+export function secretConnection({ local, ssh }: HostConnection): HostConnection {
+  return { ...(local === undefined ? {} : { local: {} }), ...(ssh === undefined ? {} : { ssh: secretSsh(ssh) }) };
+}
+
+function secretSsh({ jump, passphrase, privateKey, ...open }: SshConnection): SshConnection {
+  return {
+    ...open,
+    ...(privateKey === undefined ? {} : { privateKey: pulumi.secret(privateKey) }),
+    ...(passphrase === undefined ? {} : { passphrase: pulumi.secret(passphrase) }),
+    ...(jump === undefined ? {} : { jump: secretSsh(jump) }),
+  };
 }
 
 /** Without what is secret. */

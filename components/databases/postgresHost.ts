@@ -15,7 +15,7 @@ import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
-import { connectionInputs, openConnection } from "./hostConnection";
+import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
 import { cipherLocation, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
@@ -99,7 +99,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.destinations = host.status.destinations;
     // Known in every preview, and only after the host is as declared.
     this.access = {
-      connection: args.connection.local === undefined ? {} : { local: {} },
+      connection: secretConnection(args.connection),
       user: known.user,
       runtimeArgv: host.urn.apply(() => runtimeArgv(known)),
     };

@@ -4,16 +4,14 @@
  *
  * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
  */
-import { readFile } from "node:fs/promises";
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
-import type { Connection } from "../host/connection";
-import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost, type Tell } from "../host/converge";
+import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
 import { lackingFull } from "../host/destinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
-import { connectLocally } from "../host/localConnection";
-import { loadTarget, type SignInInput, type SshInput } from "../host/ssh/target";
+import type { SignInInput } from "../host/ssh/target";
 import { UNIT_AT_WORK, type UnitNames } from "../host/units";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 
 export interface FileInput {
   /** Four octal digits. */
@@ -22,12 +20,6 @@ export interface FileInput {
   readonly text: string;
   /** True for files whose text is secret: their digests are kept as secrets too. */
   readonly secret: boolean;
-}
-
-/** Exactly one of the two. */
-export interface ConnectionInput {
-  readonly local?: object;
-  readonly ssh?: SshInput;
 }
 
 /** The program on the host. */
@@ -241,11 +233,6 @@ function idOf(inputs: HostInputs): string {
   return `${hostOf(inputs.connection)}/${inputs.desired.stanza}`;
 }
 
-/** `local`, `ssh:db.example.com`: by another port, login or key it is the same host. */
-function hostOf({ ssh }: ConnectionInput): string {
-  return ssh === undefined ? "local" : `ssh:${ssh.host}`;
-}
-
 type Kept = Pick<HostOutputs, "cipherFingerprints" | "keptSignIn">;
 
 function keptOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, outcome: HostOutcome): Kept {
@@ -353,30 +340,3 @@ function canonical(value: unknown): string {
       : item,
   );
 }
-
-interface Way {
-  readonly connection: ConnectionInput;
-  readonly signIn?: readonly SignInInput[] | undefined;
-}
-
-async function withConnection<T>(way: Way, work: (connection: Connection) => Promise<T>): Promise<T> {
-  const connection = await connect(way);
-  try {
-    return await work(connection);
-  } finally {
-    await connection.close();
-  }
-}
-
-async function connect({ connection, signIn = [] }: Way): Promise<Connection> {
-  if (connection.ssh === undefined) return connectLocally();
-  // Only who has such a host waits for the library.
-  const { connectOverSsh } = await import("../host/ssh/connection.js");
-  const access = { agent: process.env["SSH_AUTH_SOCK"], readText: (path: string) => readFile(path, "utf8") };
-  return connectOverSsh(await loadTarget(connection.ssh, signIn, access));
-}
-
-/** Lines on standard output of the provider are shown by the engine as they come. */
-const tell: Tell = (line) => {
-  process.stdout.write(`${line}\n`);
-};

@@ -1,12 +1,12 @@
 /**
- * Resources of other providers, declared by their type token: what the classes of `@pulumi/kubernetes` and `@pulumi/command` do, without
- * loading these packages (Kubernetes alone costs a second). The plugin is of the version that the program has installed; without one, of the
+ * Resources of other providers, declared by their type token: what the classes of `@pulumi/kubernetes` do, without
+ * loading that package (it costs a second). The plugin is of the version that the program has installed; without one, of the
  * version that this package was tested with. Providers given by `provider` or `providers` count as usual.
  */
 import * as pulumi from "@pulumi/pulumi";
 
 /** Packages of providers, with the version to fall back to. */
-const PLUGINS = { "@pulumi/kubernetes": "4.34.1", "@pulumi/command": "1.2.1" } as const;
+const PLUGINS = { "@pulumi/kubernetes": "4.34.1" } as const;
 
 /** An object as Kubernetes has it; `kind` and `apiVersion` decide the type token. */
 export interface KubernetesObject {
@@ -41,22 +41,6 @@ export function declareKubernetesPatch(
   const annotations = { "pulumi.com/patchFieldManager": "pgbackstop", ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}) };
   const patch = { ...object, metadata: { ...object.metadata, annotations } };
   return new DeclaredResource(`kubernetes:${object.apiVersion}:${object.kind}Patch`, name, patch, pulumi.mergeOptions(own, opts));
-}
-
-/** `command:local:Command`; `outputs` are its properties that are read. */
-export function declareLocalCommand(
-  name: string,
-  inputs: pulumi.Inputs,
-  opts: pulumi.CustomResourceOptions,
-): DeclaredResource & { readonly stdout: pulumi.Output<string> } {
-  const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/command") };
-  const made = new DeclaredResource(
-    "command:local:Command",
-    name,
-    { stdout: undefined, stderr: undefined, ...inputs },
-    pulumi.mergeOptions(own, opts),
-  );
-  return made as DeclaredResource & { readonly stdout: pulumi.Output<string> };
 }
 
 function pluginVersion(packageName: keyof typeof PLUGINS): string {

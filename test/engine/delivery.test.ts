@@ -1,9 +1,7 @@
 /**
- * Keys on their way into Kubernetes, and one-shot backups, on the real engine with doubles of the providers of Kubernetes and of commands.
- * The double of commands runs what it gets.
+ * Keys on their way into Kubernetes, on the real engine with a double of its provider, and one-shot backups of this machine.
  */
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -15,44 +13,32 @@ import { SharedExternalSecret } from "../../components/credentials/sharedExterna
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { stateTexts } from "../harness/engineTexts";
+import { failureOf, stateTexts } from "../harness/engineTexts";
 import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { COMMAND, KUBERNETES } from "../harness/providerSchemas";
+import { KUBERNETES } from "../harness/providerSchemas";
 import { textOf } from "../harness/providerValues";
 
 const SECRET = "kubernetes:core/v1:Secret";
 const EXTERNAL = "kubernetes:external-secrets.io/v1:ExternalSecret";
-const LOCAL_COMMAND = "command:local:Command";
 const MARKERS = { accessKeyId: "marker-access-key-id-41", secretAccessKey: "marker-secret-access-key-42", passphrase: "marker-passphrase-43" };
+
+const TRIGGER = "marker-of-a-trigger-91";
 
 let place: ProgramFolder;
 let kubernetes: ProviderDouble;
-let command: ProviderDouble;
 const printed: string[] = [];
-const scripts: string[] = [];
 
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  command = await ProviderDouble.start(COMMAND, { live: { [LOCAL_COMMAND]: { create: runCommand, delete: async () => undefined } } });
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), { cli, passphrase: "only for this test" });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes, command]) } };
+  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
   kubernetes?.stop();
-  command?.stop();
   rmSync(place?.folder ?? "", { recursive: true, force: true });
 });
-
-async function runCommand(inputs: Parameters<typeof textOf>[0] & object): Promise<{ id: string; outputs: { stdout: string; stderr: string } }> {
-  const script = textOf((inputs as { create?: string }).create);
-  scripts.push(script);
-  const stdout = await new Promise<string>((resolve, reject) => {
-    execFile("/bin/sh", ["-c", script], (error, out, err) => (error === null ? resolve(out) : reject(new Error(`${error.message}: ${err}`))));
-  });
-  return { id: `command-${scripts.length}`, outputs: { stdout, stderr: "" } };
-}
 
 function openSecrets(secretAccessKey = MARKERS.secretAccessKey): Promise<Stack> {
   return openStack(place, "secrets", async () => {
@@ -147,45 +133,65 @@ test("no key and no passphrase is in what was printed or in the state", () => {
 });
 
 test("choices that are none, two, or of nothing are refused before anything is changed", async () => {
-  const failureOf = async (args: ConstructorParameters<typeof RepositorySecret>[1]): Promise<string> => {
+  const refusalOf = async (args: ConstructorParameters<typeof RepositorySecret>[1]): Promise<string> => {
     const stack = await openStack(place, "wrong", async () => void new RepositorySecret("Wrong_Name", args));
     return stack.preview().then(
       () => "no error",
       (error: unknown) => String(error),
     );
   };
-  expect(await failureOf({ namespace: "orders" })).toContain("none of create, existing and external is given");
+  expect(await refusalOf({ namespace: "orders" })).toContain("none of create, existing and external is given");
   const from = { name: "nas", path: "/mnt/nas" };
-  expect(await failureOf({ namespace: "orders", secretName: "fine", create: { from } })).toContain(
+  expect(await refusalOf({ namespace: "orders", secretName: "fine", create: { from } })).toContain(
     "nothing of nas can be put into a Secret: it is no bucket",
   );
-  expect(await failureOf({ namespace: "orders", create: { from } })).toContain('"Wrong_Name" is no name of a Secret');
+  expect(await refusalOf({ namespace: "orders", create: { from } })).toContain('"Wrong_Name" is no name of a Secret');
 });
 
 test("a one-shot backup runs once, again when a trigger changes, and not when the command is spelt otherwise", async () => {
   const runtime = join(place.folder, "runtime.sh");
-  writeFileSync(runtime, '#!/bin/sh\necho "$@"\necho "P00   INFO: new backup label = 20261120-06530$(cat "$0.count" 2>/dev/null || echo 0)F"\n', {
-    mode: 0o755,
-  });
+  const count = `${runtime}.count`;
+  const calls = `${runtime}.calls`;
+  const lines = [
+    "#!/bin/sh",
+    `echo "$@" >> ${calls}`,
+    `[ "$(cat ${count} 2>/dev/null)" != broken ] || { echo "ERROR: [055]: raised from here"; exit 55; }`,
+    `echo "P00   INFO: new backup label = 20261120-06530$(cat ${count} 2>/dev/null || echo 0)F"`,
+  ];
+  writeFileSync(runtime, `${lines.join("\n")}\n`, { mode: 0o755 });
+  const called = (): string[] => (existsSync(calls) ? readFileSync(calls, "utf8").trim().split("\n") : []);
   const open = (args: Partial<BackupNowArgs>, word = "--stanza=main"): Promise<Stack> =>
     openStack(place, "now", async () => {
       const host = { connection: { local: {} }, user: userInfo().username, runtimeArgv: pulumi.output([runtime, word]) };
-      return { label: new BackupNow("now", { host, ...args }).label };
+      const triggers = args.triggers === undefined ? {} : { triggers: [...args.triggers, pulumi.secret(TRIGGER)] };
+      return { label: new BackupNow("now", { host, ...args, ...triggers }).label };
     });
   const shown = await (await open({})).preview({ diff: true });
-  expect(shown.stdout).toContain('create     : "set -eu');
-  expect(shown.stdout).toContain('type        : "full"');
-  expect(scripts).toEqual([]);
-  const { outputs } = await (await open({})).up();
-  expect(outputs["label"]).toEqual({ value: "20261120-065300F", secret: false });
+  expect(shown.stdout).toContain('"--type=full"');
+  expect(called()).toEqual([]);
+  const first = await (await open({})).up();
+  expect(first.outputs["label"]).toEqual({ value: "20261120-065300F", secret: false });
+  expect(first.stdout).toContain("new backup label = 20261120-065300F");
+  expect(called()).toEqual(["--stanza=main --log-level-console=info backup --type=full"]);
   expect((await (await open({}, "--stanza=other")).up()).summary.resourceChanges).toEqual({ same: 3 });
-  expect(scripts).toHaveLength(1);
+  expect(called()).toHaveLength(1);
 
-  writeFileSync(`${runtime}.count`, "1");
-  const again = await (await open({ triggers: ["v2"], repositories: ["repo2"] })).up();
-  expect(again.outputs["label"]?.value).toBe("20261120-065301F");
-  expect(again.summary.resourceChanges).toMatchObject({ replace: 1 });
-  expect(scripts).toHaveLength(2);
-  await (await open({ triggers: ["v2"], repositories: ["repo2"] })).destroy();
-  expect(command.all()).toEqual([]);
+  const again = { triggers: ["v2"], repositories: ["repo2", "repo3"] };
+  writeFileSync(count, "broken");
+  expect(await failureOf((await open(again)).up(), printed)).toMatch(
+    /unable to take the full backup on this machine: exit code 55[^]*raised from here/,
+  );
+  writeFileSync(count, "1");
+  const mended = await (await open(again)).up();
+  expect(mended.outputs["label"]?.value).toBe("20261120-065301F");
+  expect(mended.summary.resourceChanges).toMatchObject({ replace: 1 });
+  // The first run of the broken one, then one for each repository.
+  expect(
+    called()
+      .slice(1)
+      .map((line) => line.split(" ").at(-1)),
+  ).toEqual(["--repo=2", "--repo=2", "--repo=3"]);
+  expect(stateTexts(place.folder).join("\n")).not.toContain(TRIGGER);
+  await (await open(again)).destroy();
+  expect(called()).toHaveLength(4);
 });

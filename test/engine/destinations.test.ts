@@ -2,7 +2,6 @@
  * Proof per destination on the real engine: a second bucket that gets WAL but no full backup cannot be overlooked, is mended by an update, and
  * keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup was only in B2."
  */
-import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -12,46 +11,22 @@ import type * as Package from "../../components/index";
 import { run } from "../../tools/parts/process";
 import { openStack } from "../../tools/parts/pulumiEngine";
 import { failureOf, stateTexts } from "../harness/engineTexts";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { COMMAND } from "../harness/providerSchemas";
-import { textOf } from "../harness/providerValues";
 import { LocalHost } from "./localHost";
 
 const PASSPHRASE = "marker: a passphrase that was made elsewhere";
 const OTHER = "marker: another passphrase that opens nothing";
-const LOCAL_COMMAND = "command:local:Command";
 
 let host: LocalHost;
-let command: ProviderDouble;
 let pgbackstop: typeof Package;
 const printed: string[] = [];
 
 beforeAll(async () => {
   host = await LocalHost.create();
-  command = await ProviderDouble.start(COMMAND, {
-    live: {
-      [LOCAL_COMMAND]: {
-        create: async (inputs) => {
-          const script = textOf(inputs["create"]);
-          printed.push(script);
-          return { id: "command-1", outputs: { stdout: await shell(script), stderr: "" } };
-        },
-        delete: async () => undefined,
-      },
-    },
-  });
   pgbackstop = createRequire(join(host.place.folder, "program.cjs"))("pgbackstop") as typeof Package;
 });
 afterAll(async () => {
-  command?.stop();
   await host?.remove();
 });
-
-function shell(script: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile("/bin/sh", ["-c", script], (error, out, err) => (error === null ? resolve(out) : reject(new Error(`${error.message}: ${err}`))));
-  });
-}
 
 interface Wanted {
   readonly second?: boolean;
@@ -64,8 +39,7 @@ interface Wanted {
 function open({ second = true, firstBackup = true, passphrase = PASSPHRASE, keyName = "key", backupNow = false }: Wanted): Promise<Stack> {
   const { BackupNow, CipherPassphrase, PosixRepository, PostgresHost, S3CompatibleRepository, UriStyle } = pgbackstop;
   const { bucket, dataDirectory, host: own } = host.settings();
-  const env = { ...host.place.env, ...engineEnvironment([command]) };
-  return openStack({ ...host.place, env }, "destinations", async () => {
+  return openStack(host.place, "destinations", async () => {
     const key = new CipherPassphrase(keyName, { existing: passphrase }, { protect: false });
     const nas = new PosixRepository("nas", { path: host.nasPath });
     const { accessKeyId, caFile = "", endpoint, name, port = 443, region, secretAccessKey } = bucket;

@@ -164,20 +164,6 @@ export const KUBERNETES: ProviderSchema = {
   },
 };
 
-/** Commands on the machine of the program; a change of `triggers` runs `create` anew. */
-export const COMMAND: ProviderSchema = {
-  name: "command",
-  version: "1.2.1",
-  resources: {
-    "command:local:Command": {
-      required: [],
-      optional: ["create", "update", "delete", "triggers", "environment", "stdin", "dir", "interpreter", "logging", "addPreviousOutputInEnv"],
-      replaces: ["triggers"],
-      computed: { stdout: () => "", stderr: () => "" },
-    },
-  },
-};
-
 /** Objects that are a `spec`. */
 function ofSpec(): ResourceSchema {
   return { required: ["spec"], optional: ["apiVersion", "kind", "metadata"], id: objectId };

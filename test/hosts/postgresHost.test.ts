@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BackupNow } from "../../components/actions/backupNow";
 import type { SshConnection } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
@@ -137,6 +138,25 @@ describe("a host behind SSH", async () => {
     const { changes } = await up(await open({ ...others, user: "root", privateKeyFile: key }, 9));
     expect(changes).toMatchObject({ update: 1 });
     expect(changes).not.toHaveProperty("replace");
+  });
+
+  test("gets a backup when an update asks for one, with its progress shown, and the reason when there is none", async () => {
+    const now = (trigger: string, repositories: string[]): Promise<Stack> =>
+      openStack(place, "over-ssh", async () => {
+        const db = program(reach(), 9);
+        return { label: new BackupNow("now", { host: db.access, type: "incr", repositories, triggers: [trigger] }).label };
+      });
+    const taken = await up(await now("v1", ["repo2"]));
+    const label = String(taken.outputs["label"]);
+    expect(label).toMatch(/^\d{8}-\d{6}F_\d{8}-\d{6}I$/);
+    expect(taken.text).toContain(`new backup label = ${label}`);
+    expect(await host.runOk(["ls", "/srv/second/backup/main"])).toContain(label);
+    expect(await host.runOk(["ls", "/srv/first/backup/main"])).not.toContain(label);
+    expect((await up(await now("v1", ["repo1"]))).changes).not.toHaveProperty("replace");
+    expect(await failureOf((await now("v2", ["repo9"])).up(), printed)).toMatch(
+      /unable to take the incr backup on 127.0.0.1: exit code 32[^]*key '9' is not valid/,
+    );
+    await up(await now("v3", ["repo1"]));
   });
 
   test("keeps its repositories and a working PostgreSQL when it is destroyed", async () => {

@@ -1,0 +1,64 @@
+/**
+ * The methods of {@link HostAction}, called by the engine in the process of the dynamic provider: commands that run once on a host, over the
+ * connection that its update takes too. Nothing is written there by us, so there is nothing to read or to remove.
+ */
+import { createHash } from "node:crypto";
+import { type Account, CommandFailed, type Connection, loadAccount } from "../host/connection";
+import type { SignInInput } from "../host/ssh/target";
+import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
+
+export interface ActionInputs {
+  readonly connection: ConnectionInput;
+  /** What signs in to the host, then to those on the way to it. Secret. */
+  readonly signIn?: readonly SignInInput[];
+  /** Account that the program is started as. */
+  readonly user: string;
+  /** The program and the options that every run shares. */
+  readonly argv: readonly string[];
+  /** Further words of each run, one run after the other; the first that fails ends it. */
+  readonly runs: readonly (readonly string[])[];
+  /** For messages: `take a backup`. */
+  readonly what: string;
+  /** Another value makes it run again. */
+  readonly triggers: readonly string[];
+}
+
+export interface ActionState {
+  /** Label of the last backup that the runs told of; empty when they told of none. */
+  readonly label: string;
+  /** Digest of the triggers of the last run. Secret, because a trigger may be. */
+  readonly ranFor: string;
+}
+
+const TIMEOUT_MS = 7 * 24 * 3600_000;
+const LABEL = /new backup label = ([0-9A-Z_-]+)/;
+
+/** Runs, and waits for the end. @throws CommandFailed with the end of what the command said */
+export async function actionCreate(inputs: ActionInputs): Promise<{ id: string; outs: ActionState }> {
+  const label = await withConnection(inputs, async (connection) => runAll(connection, inputs, await loadAccount(connection, inputs.user)));
+  return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { label, ranFor: digestOf(inputs) } };
+}
+
+/** Only triggers count: another path, key or kind of backup is for the next run. */
+export async function actionDiff(_id: string, olds: Partial<ActionState>, news: ActionInputs): Promise<{ changes: boolean; replaces: string[] }> {
+  const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
+  return { changes, replaces: changes ? ["triggers"] : [] };
+}
+
+async function runAll(connection: Connection, { argv, runs, what }: ActionInputs, account: Account): Promise<string> {
+  let label = "";
+  const onLine = (line: string): void => {
+    label = LABEL.exec(line)?.[1] ?? label;
+    // The options of the run: long, and the same as in the files.
+    if (!line.includes(" command begin ")) tell(line);
+  };
+  for (const words of runs) {
+    const result = await connection.exec([...argv, ...words], { account, timeoutMs: TIMEOUT_MS, onLine });
+    if (result.exitCode !== 0) throw new CommandFailed(`${what} on ${connection.name}`, result);
+  }
+  return label;
+}
+
+function digestOf({ triggers }: Pick<ActionInputs, "triggers">): string {
+  return createHash("sha256").update(JSON.stringify(triggers)).digest("hex");
+}
