@@ -79,6 +79,7 @@ export {
   B2Repository,
   type B2RepositoryArgs,
 } from "./repositories/b2Repository";
+export { Runbook, type RunbookArgs } from "./monitoring/runbook";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
 export {
   type R2BucketChoice,

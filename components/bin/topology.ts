@@ -10,12 +10,16 @@ import { renderMarkdown } from "../render/topology/markdown";
 import { renderPage } from "../render/topology/page";
 import { bandsOf, renderPicture } from "../render/topology/picture";
 import { renderShown } from "../render/topology/show";
+import { runbookOf } from "../plan/runbook";
+import { DEFAULT_PEOPLE, renderRunbook } from "../render/runbook/markdown";
+import { renderRunbookPage } from "../render/runbook/page";
 
 const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them
 
   pgbackstop topology diff PREVIEW             what a preview changes
   pgbackstop topology diff BEFORE AFTER        what is different between two files
   pgbackstop topology show FILE                what there is
+  pgbackstop topology runbook FILE             what to do when data are lost, with the commands of each host and cluster (markdown, html)
 
 Files are told apart by their shape; - is stdin:
   pulumi preview --json > preview.json
@@ -41,7 +45,7 @@ type Format = (typeof FORMATS)[number];
 class UsageError extends Error {}
 
 interface Order {
-  readonly verb: "diff" | "show";
+  readonly verb: "diff" | "show" | "runbook";
   readonly files: readonly string[];
   readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
 }
@@ -57,13 +61,15 @@ export function topologyMain(argv: readonly string[]): number {
   }
   try {
     const order = readWords(argv);
-    return order.verb === "show" ? show(order) : diff(order);
+    return VERBS[order.verb](order);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof StackFileError)) throw error;
     process.stderr.write(`pgbackstop topology: ${error.message}\n`);
     return 2;
   }
 }
+
+const VERBS: Readonly<Record<Order["verb"], (order: Order) => number>> = { diff, show, runbook };
 
 function show({ files, outputs }: Order): number {
   const { after, findings } = readFile(files[0] ?? "-");
@@ -73,6 +79,25 @@ function show({ files, outputs }: Order): number {
     json: () => renderTopologyDocument(after),
     html: () => renderPage({ bands, diff: diffTopologies(after, after), findings, compares: false }),
     svg: () => renderPicture(bands),
+  });
+  return 0;
+}
+
+function runbook({ files, outputs }: Order): number {
+  const { after } = readFile(files[0] ?? "-");
+  const books = [...after]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .flatMap(([, topology]) => (topology === null ? [] : (runbookOf(topology) ?? [])));
+  if (books.length === 0)
+    throw new UsageError(`${nameOf(files[0] ?? "-")} has no database whose topology is known: there is nothing to write a runbook of`);
+  const none = (): never => {
+    throw new UsageError("a runbook is written as markdown or html");
+  };
+  write(outputs, {
+    markdown: () => renderRunbook(books, DEFAULT_PEOPLE),
+    html: () => renderRunbookPage(books, DEFAULT_PEOPLE),
+    json: none,
+    svg: none,
   });
   return 0;
 }
@@ -160,10 +185,11 @@ function readWords(argv: readonly string[]): Order {
   }
   if (isPending) outputs.push({ format, file: null });
   const [verb = "", ...rest] = files;
-  if (verb !== "diff" && verb !== "show") throw new UsageError(`'${verb}' is neither diff nor show: see pgbackstop topology --help`);
-  const most = verb === "show" ? 1 : 2;
+  if (verb !== "diff" && verb !== "show" && verb !== "runbook")
+    throw new UsageError(`'${verb}' is none of diff, show, runbook: see pgbackstop topology --help`);
+  const most = verb === "diff" ? 2 : 1;
   if (rest.length < 1 || rest.length > most)
-    throw new UsageError(`topology ${verb} takes ${verb === "show" ? "one file" : "one file or two"}, found ${rest.length}`);
+    throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${rest.length}`);
   if (rest.filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
   return { verb, files: rest, outputs };
 }

@@ -11,6 +11,7 @@ const COMPONENTS = [
   "PostgresHost",
   "R2Repository",
   "RepositorySecret",
+  "Runbook",
   "S3CompatibleRepository",
   "S3Repository",
   "SftpRepository",

@@ -1,0 +1,72 @@
+/**
+ * What to do when data are lost, out of a topology: who does what, which scenario it is, and the commands of each, for that host or cluster. As
+ * true as the topology that it is made of, which holds no secret: neither does this. Pure data; render/runbook writes it down.
+ *
+ * Words in angle brackets are what only the incident can tell: `<TIME>`, `<LABEL>`.
+ */
+import { clusterScenarios } from "./runbook/cluster";
+import { hostScenarios } from "./runbook/host";
+import { byReach } from "./runbook/order";
+import type { RepositoryNode, Topology } from "./topology";
+import { isUnknown } from "./unknown";
+
+export interface RunbookStep {
+  readonly text: string;
+  /** One line each, for a shell; of a program where `language` says so. */
+  readonly commands: readonly string[];
+  /** @default "sh" */
+  readonly language?: "sh" | "ts";
+}
+
+export interface RunbookScenario {
+  /** `latest`, `time`, `repository-2`: stable, for links. */
+  readonly id: string;
+  readonly title: string;
+  /** How one knows that it is this one. */
+  readonly when: string;
+  readonly steps: readonly RunbookStep[];
+}
+
+/** One question, and where its answers lead. */
+export interface RunbookQuestion {
+  readonly question: string;
+  readonly answers: readonly { readonly answer: string; readonly scenario: string }[];
+}
+
+export interface DatabaseRunbook {
+  readonly name: string;
+  /** `PostgreSQL on a host, data in /var/lib/postgresql/17/main, stanza main`. */
+  readonly what: string;
+  /** What is promised, what the configuration can keep, and where to see what was measured. */
+  readonly objectives: readonly string[];
+  /** In the order in which a restore should try them. */
+  readonly repositories: readonly RepositoryNode[];
+  readonly decisions: readonly RunbookQuestion[];
+  readonly scenarios: readonly RunbookScenario[];
+  /** Where each key and each passphrase is; never what it is. */
+  readonly keys: readonly string[];
+}
+
+/** @returns null for a topology without a database, or one of which not enough is known yet */
+export function runbookOf(topology: Topology): DatabaseRunbook | null {
+  const [database] = topology.databases;
+  if (database === undefined || [database.name, database.stanza, database.namespace, database.cluster].some(isUnknown)) return null;
+  const repositories = byReach(topology);
+  const own = database.kind === "host" ? hostScenarios(database, repositories) : clusterScenarios(database, repositories);
+  return { name: database.name, objectives: objectivesOf(topology), repositories, ...own };
+}
+
+function objectivesOf({ drills, objectives }: Topology): string[] {
+  const { pitrDays, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
+  return [
+    rpoSeconds === undefined ? "RPO: none is declared" : `RPO declared: commits of at most ${rpoSeconds} s may be lost`,
+    worstCaseRpoSeconds === undefined
+      ? "RPO by configuration: not limited (no archive_timeout)"
+      : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (archive_timeout, one push and one retry)`,
+    rtoMinutes === undefined ? "RTO: none is declared" : `RTO declared: ${rtoMinutes} minutes`,
+    ...(pitrDays === undefined ? [] : [`any moment of the last ${pitrDays} days is to be restorable from every repository`]),
+    drills.length === 0
+      ? "nothing is drilled: what a restore takes is not known"
+      : `drilled: ${drills.map(({ cron, from, name }) => `${name} (${cron}, from ${from})`).join("; ")}`,
+  ];
+}

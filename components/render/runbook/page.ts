@@ -1,0 +1,126 @@
+/**
+ * A runbook as one HTML page that needs nothing else: no network, no script. Meant to be printed: on paper each step has a box to tick, links
+ * show where they lead, and no scenario begins at the end of a page. Pure.
+ */
+import { valueText } from "../../plan/diff/change";
+import { retentionText } from "../../plan/diff/repositories";
+import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook";
+import { escapeText } from "../topology/picture";
+import { anchor, ROLES, type RunbookPeople } from "./markdown";
+
+/** The whole document. */
+export function renderRunbookPage(databases: readonly DatabaseRunbook[], people: RunbookPeople): string {
+  const links = databases.map(({ name }) => `<a href="#${anchor(name)}">${escapeText(name)}</a>`);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Recovery runbook: ${escapeText(databases.map(({ name }) => name).join(", "))}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<main>
+<h1>Recovery runbook</h1>
+<p>Made from the declared topology: after each <code>pulumi up</code> it is what is there. Words in angle brackets are yours to fill in.</p>
+${databases.length > 1 ? `<p class="contents">${links.join(" · ")}</p>` : ""}
+${peopleSection(people)}
+${databases.map(databaseSection).join("\n")}
+</main>
+</body>
+</html>
+`;
+}
+
+function peopleSection({ externalMinutes, internalMinutes, roles }: RunbookPeople): string {
+  const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
+  const rows = names.map((name) => {
+    const who = roles[name];
+    return row("th", [name], [ROLES[name] ?? "", who ?? ""], who === undefined ? "blank" : "");
+  });
+  return `<section><h2>Who</h2>
+${table(["role", "does", "who"], rows)}
+<p>Until it is over, those inside are told how it stands every <strong>${internalMinutes} minutes</strong>, those outside every <strong>${externalMinutes} minutes</strong>.</p>
+</section>`;
+}
+
+function databaseSection(database: DatabaseRunbook): string {
+  const { decisions, keys, name, objectives, repositories, scenarios, what } = database;
+  const titles = new Map(scenarios.map(({ id, title }) => [id, title]));
+  const questions = decisions.map(({ answers, question }) => {
+    const lines = answers.map(
+      ({ answer, scenario }) =>
+        `<li>${escapeText(answer)} → <a href="#${anchor(`${name} ${scenario}`)}">${escapeText(titles.get(scenario) ?? scenario)}</a></li>`,
+    );
+    return `<li>${escapeText(question)}<ul>${lines.join("")}</ul></li>`;
+  });
+  const rows = repositories.map((repository) => {
+    const { encrypted, failureDomain, location, offSite } = repository;
+    const far = offSite === true ? "yes" : offSite === false ? "no" : "not told";
+    return row("th", [repository.name], [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
+  });
+  return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
+<p>${escapeText(what)}.</p>
+<h3>What is promised</h3>
+${list(objectives)}
+<h3>Where copies are, the first to try first</h3>
+${table(["", "where", "lost together with", "off-site", "encrypted", "retention"], rows)}
+<h3>Which one is it?</h3>
+<ol class="tree">${questions.join("\n")}</ol>
+${scenarios.map((scenario) => scenarioSection(name, scenario)).join("\n")}
+<h3>Keys and passphrases</h3>
+${list(keys.length === 0 ? ["none are needed"] : keys)}
+</section>`;
+}
+
+function scenarioSection(name: string, { id, steps, title, when }: RunbookScenario): string {
+  return `<section class="scenario" id="${anchor(`${name} ${id}`)}"><h3>${escapeText(title)}</h3>
+<p>${escapeText(when)}</p>
+<ol class="steps">${steps.map(stepItem).join("\n")}</ol></section>`;
+}
+
+function stepItem({ commands, text }: RunbookStep): string {
+  return `<li>${escapeText(text)}${commands.length === 0 ? "" : `<pre>${escapeText(commands.join("\n"))}</pre>`}</li>`;
+}
+
+function table(heads: readonly string[], rows: readonly string[]): string {
+  return `<div class="wide"><table><thead><tr>${heads.map((head) => `<th scope="col">${escapeText(head)}</th>`).join("")}</tr></thead><tbody>
+${rows.join("\n")}
+</tbody></table></div>`;
+}
+
+function row(tag: "th", [first = ""]: readonly string[], rest: readonly string[], lastClass = ""): string {
+  const cells = rest.map(
+    (text, index) => `<td${lastClass !== "" && index === rest.length - 1 ? ` class="${lastClass}"` : ""}>${escapeText(text)}</td>`,
+  );
+  return `<tr><${tag} scope="row">${escapeText(first)}</${tag}>${cells.join("")}</tr>`;
+}
+
+function list(lines: readonly string[]): string {
+  return `<ul>${lines.map((line) => `<li>${escapeText(line)}</li>`).join("\n")}</ul>`;
+}
+
+const STYLE = `:root{color-scheme:light dark;--ground:#fff;--ink:#1b1f24;--dim:#57606a;--line:#d0d7de;--code:#f3f5f7}
+@media (prefers-color-scheme:dark){:root{--ground:#14181d;--ink:#e6e9ec;--dim:#9aa4ae;--line:#39424c;--code:#1f262d}}
+body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"Liberation Sans","DejaVu Sans",sans-serif}
+main{max-width:860px;margin:0 auto;padding:24px 20px}
+h1{font-size:26px;margin:0 0 8px}
+h2{font-size:20px;margin:36px 0 10px;border-bottom:2px solid var(--line);padding-bottom:4px}
+h3{font-size:16px;margin:26px 0 6px}
+a{color:inherit}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-size:14px;margin:8px 0}
+th,td{text-align:left;vertical-align:top;padding:5px 10px 5px 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+thead th{color:var(--dim);font-weight:600;overflow-wrap:normal}
+tbody th{white-space:nowrap}
+td.blank{min-width:180px}
+ol.tree>li,ol.steps>li{margin:8px 0}
+ol.steps{padding-left:26px}
+pre{background:var(--code);border:1px solid var(--line);border-radius:4px;padding:8px 10px;margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.45 ui-monospace,"DejaVu Sans Mono","Liberation Mono",monospace}
+code{font:13px ui-monospace,"DejaVu Sans Mono","Liberation Mono",monospace}
+@media print{:root{--ground:#fff;--ink:#000;--dim:#333;--line:#999;--code:#fff}
+main{padding:0;max-width:none}body{font-size:11pt}
+.database{break-before:page}.scenario,tr,pre,li{break-inside:avoid}h2,h3{break-after:avoid}
+ol.steps>li{list-style:none}ol.steps>li::before{content:"☐ ";margin-left:-22px}}
+`;
