@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { appendFileSync, readdirSync, readFileSync, stat, statSync } from "node:fs";
-import { availableParallelism, userInfo } from "node:os";
+import { availableParallelism, hostname, userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "./base/clock";
 import type { Context } from "./base/context";
@@ -17,6 +17,7 @@ import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import { type CommandName, type Config, SERVING_COMMANDS } from "./config/types";
+import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
 import { openRepositories, ProcessHost } from "./processHost";
 import { VERSION } from "./version";
@@ -33,9 +34,22 @@ const SERVING_ABORT_GRACE_MS = 10 * 60_000;
 const STIR_MS = 1000;
 /** The first descriptor that systemd hands over (sd_listen_fds). */
 const LISTEN_FD = 3;
+/** What systemd tells a process of its unit, and of the unit that it was started for (systemd.exec, "Environment Variables in Spawned Processes"). */
+const SYSTEMD_NAMES = [
+  "CREDENTIALS_DIRECTORY",
+  "EXIT_STATUS",
+  "INVOCATION_ID",
+  "MONITOR_EXIT_STATUS",
+  "MONITOR_INVOCATION_ID",
+  "MONITOR_SERVICE_RESULT",
+  "MONITOR_UNIT",
+  "SERVICE_RESULT",
+];
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
+/** Scheduled ones: how their last run ended is written down for metrics. */
+const REMEMBERED_COMMANDS: ReadonlySet<string> = new Set(["backup", "drill", "expire", "heal", "sync", "verify"]);
 /** Commands whose standard output is their result, often JSON. */
 const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["doctor", "info", "manifest", "metrics", "pg-settings", "repo-get", "repo-ls", "status"]);
 
@@ -92,15 +106,26 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   try {
     const code = await command(host);
     await host.close();
+    await rememberRun(config, code, log);
     frame(`${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`);
     return code;
   } catch (thrown) {
     const error = abort.signal.aborted ? toBackupError(abort.signal.reason, "term") : asBackupError(thrown);
     log.error(error);
     await host.close().catch((closing: unknown) => log.debug(`while closing: ${toBackupError(closing).message}`));
+    await rememberRun(config, exitCodeOf(error), log);
     frame(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
     return exitCodeOf(error);
   }
+}
+
+/** For metrics: a run that cannot be written down has ended as it has. */
+async function rememberRun({ command, dryRun, spoolPath, stanza }: Config, exitCode: number, log: Log): Promise<void> {
+  if (!REMEMBERED_COMMANDS.has(command) || stanza === undefined || dryRun) return;
+  const endedAtS = Math.floor(systemClock.nowMs() / 1000);
+  await saveRun(spoolPath, stanza, { command, endedAtS, exitCode }).catch((error: unknown) =>
+    log.debug(`the end of this run was not written down: ${toBackupError(error).message}`),
+  );
 }
 
 function asBackupError(thrown: unknown): BackupError {
@@ -190,6 +215,8 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     osUserName: osUserName(),
     workingDirectory: process.cwd(),
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
+    hostName: hostname(),
+    systemdEnvironment: Object.fromEntries(SYSTEMD_NAMES.map((name) => [name, process.env[name]])),
     ownCommand: [process.execPath, programFile],
     args: process.argv.slice(2),
     programFile: __filename,

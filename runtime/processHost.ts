@@ -13,6 +13,7 @@ import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
 import { type LockState, readLockState } from "./local/lockState";
 import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
+import { type Environment, showUnit } from "./local/systemdUnit";
 import { loadUserNames, type UserNames } from "./local/users";
 import type { ServerCandidate } from "./operations/backup/servers";
 import { inlinePool, type Job, type JobPool, runJob } from "./operations/jobs";
@@ -31,6 +32,8 @@ export interface ProcessFacts {
   readonly osUserName: string;
   readonly workingDirectory: string;
   readonly listenFd: number | null;
+  readonly hostName: string;
+  readonly systemdEnvironment: Environment;
   readonly ownCommand: readonly string[];
   /** Words after the program. */
   readonly args: readonly string[];
@@ -103,6 +106,10 @@ export class ProcessHost implements CommandHost {
 
   get listenFd(): number | null {
     return this.#facts.listenFd;
+  }
+
+  get machine(): CommandHost["machine"] {
+    return { hostName: this.#facts.hostName, environment: this.#facts.systemdEnvironment, showUnit };
   }
 
   startBackground(): void {

@@ -134,6 +134,12 @@ export function stockErrorName(kind: ErrorKind): string {
   return `${kind.charAt(0).toUpperCase()}${kind.slice(1)}Error`;
 }
 
+/** pgBackRest's type name of an exit code; null for one that no error has. */
+export function nameOfCode(code: number): string | null {
+  const found = Object.entries(ERRORS).find(([, number]) => number === code);
+  return found === undefined ? null : stockErrorName(found[0] as ErrorKind);
+}
+
 /** For our own mistakes only (exit 25): a condition that no input can make false. */
 export function assert(condition: unknown, text: string): asserts condition {
   if (!condition) throw new BackupError("assert", text, { hint: "This is a defect of pgbackstop: please report it with the stack." });

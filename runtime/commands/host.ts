@@ -5,6 +5,7 @@ import type { PgControl } from "../format/pgControl";
 import type { DebtStore } from "../local/debt";
 import type { LockFile, LockKind } from "../local/lockFile";
 import type { LockState } from "../local/lockState";
+import type { Environment, UnitFacts } from "../local/systemdUnit";
 import type { UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/servers";
 import type { JobPool } from "../operations/jobs";
@@ -50,6 +51,8 @@ export interface CommandHost {
    * @throws what reading a configuration throws
    */
   other(configuration: OtherConfiguration): CommandHost;
+  /** The machine and its service manager. */
+  readonly machine: Machine;
   /** Words that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */
@@ -60,6 +63,14 @@ export interface CommandHost {
   print(text: string): void;
   /** The same for bytes; resolves when more may come. */
   printBytes(bytes: Uint8Array): Promise<void>;
+}
+
+export interface Machine {
+  readonly hostName: string;
+  /** What systemd tells its processes, and nothing else. */
+  readonly environment: Environment;
+  /** What systemd knows of another unit; null when it knows nothing, or is not there. */
+  showUnit(unit: string): Promise<UnitFacts | null>;
 }
 
 export interface OtherConfiguration {

@@ -15,6 +15,7 @@ import { DEFINITIONS } from "../metrics/definitions";
 import { exporterSamples } from "../metrics/exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
+import { loadLocalDrills } from "../operations/drill/history";
 import { findNewestWal } from "../operations/destinations";
 import { collectInfo } from "../operations/info";
 import { surveyWal } from "../operations/walSurvey";
@@ -72,6 +73,7 @@ export async function metricsText(host: CommandHost): Promise<string> {
       locks,
       isStopped: hasStopFile(config.lockPath, stanza) || hasStopFile(config.lockPath, undefined),
       runs: await loadRuns(config.spoolPath, stanza),
+      drills: await loadLocalDrills(config.spoolPath, stanza),
       configHash: hashOf(config),
       version: VERSION,
       nowS,

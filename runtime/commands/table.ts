@@ -12,6 +12,7 @@ import type { Command } from "./host";
 import { infoCommand } from "./info";
 import { manifestCommand } from "./manifest";
 import { metricsCommand } from "./metrics";
+import { notifyCommand } from "./notify";
 import { pgSettingsCommand } from "./pgSettings";
 import { repoGetCommand, repoLsCommand } from "./repoFiles";
 import { restoreCommand } from "./restore";
@@ -37,6 +38,7 @@ export const COMMAND_TABLE: Readonly<
   info: infoCommand,
   manifest: manifestCommand,
   metrics: metricsCommand,
+  notify: notifyCommand,
   "pg-settings": pgSettingsCommand,
   "repo-get": repoGetCommand,
   "repo-ls": repoLsCommand,

@@ -1,5 +1,5 @@
 /** `verify`: reads everything in every repository (or in `--repo`). Unlike stock the exit code tells: 26 when anything is wrong. */
-import { type BackupError, fail } from "../base/errors";
+import { type BackupError, ERRORS, fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import { differingNames } from "../operations/namedWal";
 import { combinedError } from "../operations/results";
@@ -7,7 +7,8 @@ import { type Verdict, verify } from "../operations/verify";
 import type { VerifyCounts } from "../operations/verify/tally";
 import { type JsonValue, renderJson } from "../format/json";
 import { toBackupError } from "../base/errors";
-import type { Command } from "./host";
+import { saveRun } from "../local/runRecords";
+import type { Command, CommandHost } from "./host";
 
 /** WAL segment size when no cluster is there to ask. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
@@ -44,6 +45,7 @@ export const verifyCommand: Command = async (host) => {
     );
     host.print(text.join(""));
   }
+  if (config.set === undefined) await rememberVerdicts(host, results);
   const error = combinedError("verify", results);
   if (error !== null) throw error;
   const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoKey}`);
@@ -54,6 +56,16 @@ export const verifyCommand: Command = async (host) => {
   }
   return 0;
 };
+
+/** For metrics; the run itself is written down at its end. A look at one set says nothing of the others. */
+async function rememberVerdicts({ config, ctx }: CommandHost, results: readonly RepoResult<Verdict>[]): Promise<void> {
+  const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
+  const repos = Object.fromEntries(results.map((result) => [String(result.repoKey), { ok: result.ok && result.value.ok, endedAtS }]));
+  const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;
+  await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch((error: unknown) =>
+    ctx.log.debug(`the verdicts were not written down: ${toBackupError(error).message}`),
+  );
+}
 
 /** Histories and backup labels carry no checksum: repositories that hold different ones are both in doubt. */
 function compareNamed(results: RepoResult<Verdict>[]): void {

@@ -24,6 +24,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   info: { doc: "show backups and WAL in the repositories" },
   manifest: { doc: "show what a backup consists of" },
   metrics: { doc: "print for Prometheus where the backups stand, or write it into a file for the textfile collector" },
+  notify: { doc: "tell people and services what has happened to a unit, or how a fire drill went" },
   "pg-settings": { doc: "show or set settings of the PostgreSQL server", params: "[NAME=VALUE …]" },
   "repo-get": { doc: "print a file of a repository", params: "FILE" },
   "repo-ls": { doc: "list files of a repository", params: "[PATH]" },

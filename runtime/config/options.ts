@@ -72,7 +72,7 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "pg-settings", "start", "stop");
+const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "start", "stop");
 const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
 const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
 const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
@@ -300,6 +300,13 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "y",
     negate: true,
   }),
+  acted("event", "enum", "command-line", ["notify"], "what has happened", {
+    own: true,
+    required: true,
+    allowed: ["start", "success", "failure", "drill", "test"],
+  }),
+  acted("unit", "string", "command-line", ["notify"], "name of the systemd unit that it happened to", { own: true }),
+  acted("notify-file", "path", "command-line", ["notify"], "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", { own: true }),
   acted(
     "online",
     "boolean",

@@ -28,6 +28,7 @@ export const COMMANDS = [
   "info",
   "manifest",
   "metrics",
+  "notify",
   "pg-settings",
   "repo-get",
   "repo-ls",
@@ -201,6 +202,11 @@ export interface MonitoringConfig {
   readonly outputFile: string | undefined;
   /** Whether metrics list the whole archive. */
   readonly walGaps: boolean;
+  /** What is told; `failure` for other commands, which tell nothing. */
+  readonly event: "start" | "success" | "failure" | "drill" | "test";
+  readonly unit: string | undefined;
+  /** Undefined is `notify.json` in systemd's directory of credentials. */
+  readonly notifyFile: string | undefined;
 }
 
 export interface Config {

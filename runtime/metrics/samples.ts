@@ -3,6 +3,7 @@ import type { BackupInfoEntry } from "../format/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
 import type { StoredWal } from "../operations/destinations";
+import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/walSurvey";
 import type { Sample } from "./definitions";
 
@@ -31,6 +32,8 @@ export interface HostFacts {
   readonly locks: { readonly backup: LockState; readonly restore: LockState };
   readonly isStopped: boolean;
   readonly runs: readonly RunRecord[];
+  /** Oldest first. */
+  readonly drills: readonly DrillRecord[];
   readonly configHash: string;
   readonly version: string;
   readonly nowS: number;
@@ -95,7 +98,7 @@ function largest(values: readonly number[]): number {
 
 /** What only a process on the host can tell. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
-  const { configHash, isStopped, locks, nowS, repos, runs, version, waiting } = facts;
+  const { configHash, drills, isStopped, locks, nowS, repos, runs, version, waiting } = facts;
   return [
     ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
     ...(waiting === null ? [] : [{ name: "pgbackstop_wal_waiting_files", labels: { stanza }, value: waiting.count }]),
@@ -107,6 +110,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     }),
     { name: "pgbackstop_stopped", labels: { stanza }, value: isStopped ? 1 : 0 },
     ...runs.flatMap((run) => runSamples(stanza, run)),
+    ...drillSamples(stanza, drills),
     { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },
     { name: "pgbackstop_config_info", labels: { stanza, hash: configHash }, value: 1 },
     { name: "pgbackstop_build_info", labels: { version }, value: 1 },
@@ -140,4 +144,29 @@ function runSamples(stanza: string, run: RunRecord): Sample[] {
       { name: "pgbackstop_verify_timestamp_seconds", labels: { stanza, repo_key: key }, value: verdict.endedAtS },
     ]),
   ];
+}
+
+/** Of each repository the last drill; one that passed is remembered behind later ones that did not. */
+function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sample[] {
+  const keys = [...new Set(drills.map(({ repo }) => repo))].sort((left, right) => left - right);
+  return keys.flatMap((key): Sample[] => {
+    const labels = { stanza, repo_key: String(key) };
+    const own = drills.filter(({ repo }) => repo === key);
+    const last = own.at(-1);
+    const passed = own.findLast(({ ok }) => ok);
+    if (last === undefined) return [];
+    const phases = new Map(last.phases.map(({ elapsedMs, name }) => [name, elapsedMs]));
+    return [
+      { name: "pgbackstop_drill_ok", labels, value: last.ok ? 1 : 0 },
+      { name: "pgbackstop_drill_timestamp_seconds", labels, value: last.endedAtS },
+      ...(passed === undefined ? [] : [{ name: "pgbackstop_drill_success_timestamp_seconds", labels, value: passed.endedAtS }]),
+      ...(last.rtoMs === null ? [] : [{ name: "pgbackstop_drill_rto_seconds", labels, value: last.rtoMs / 1000 }]),
+      ...(last.rpo === null
+        ? []
+        : [{ name: "pgbackstop_drill_rpo_seconds", labels: { ...labels, method: last.rpo.method }, value: last.rpo.seconds }]),
+      ...[...phases].map(
+        ([phase, elapsedMs]): Sample => ({ name: "pgbackstop_drill_phase_seconds", labels: { ...labels, phase }, value: elapsedMs / 1000 }),
+      ),
+    ];
+  });
 }

@@ -6,7 +6,7 @@ import { NOT_TAKEN } from "../../tools/optionsDoc";
 import { stockOrSkip } from "../harness/parts";
 
 /** Ours alone. */
-const OWN = new Set(["agent", "cnpg-expire", "cnpg-instance", "cnpg-operator", "cnpg-restore", "doctor", "heal", "metrics", "pg-settings", "status", "sync"]);
+const OWN = new Set(["agent", "cnpg-expire", "cnpg-instance", "cnpg-operator", "cnpg-restore", "doctor", "heal", "metrics", "notify", "pg-settings", "status", "sync"]);
 /** They have no options but themselves. */
 const TALK = new Set(["help", "version"]);
 

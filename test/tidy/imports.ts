@@ -38,6 +38,7 @@ const COMMAND_ROOMS = [
   "runtime/config",
   "runtime/operations",
   "runtime/metrics",
+  "runtime/notify",
   "runtime/repository",
   "runtime/postgres",
   "runtime/local",
@@ -76,6 +77,8 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/config/types"],
   },
   { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format", "runtime/local"] },
+  // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret of theirs.
+  { prefix: "runtime/notify", mayImport: ["runtime/base"], mayImportTypes: ["runtime/local"] },
   {
     prefix: "runtime/commands",
     mayImport: [...COMMAND_ROOMS, "runtime/format/json", "runtime/format/info", "runtime/version"],

@@ -13,6 +13,7 @@ import { FaultyStorage } from "../../harness/faults";
 import { entryOf, makeStanza } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder } from "../repository/support";
+import { record } from "../operations/drill/support";
 import { host } from "./support";
 
 const FULL = { label: "20261118-030000F", stoppedAtS: 1_795_000_000, wal: ["000000010000000000000003", "000000010000000000000004"] } as const;
@@ -129,6 +130,28 @@ describe("the host", () => {
       [of("verify_ok", 2)]: 0,
     });
     expect(values['pgbackstop_wal_waiting_oldest_timestamp_seconds{stanza="demo"}']).toBeGreaterThan(0);
+  });
+
+  test("tells of each repository its last drill, and the last that passed", async () => {
+    const directory = join(folder, "spool", "pgbackstop", "demo", "drills");
+    mkdirSync(directory, { recursive: true });
+    const drills = [
+      record("20261101-020000Z-00000001", { repo: 2, endedAtS: 1000 }),
+      record("20261108-020000Z-00000002", { repo: 2, endedAtS: 2000, ok: false, rtoMs: null, rpo: null }),
+      record("20261109-020000Z-00000003", { repo: 1, endedAtS: 3000 }),
+    ];
+    for (const drill of drills) writeFileSync(join(directory, `${drill.id}.json`), JSON.stringify(drill));
+    const { values } = await scrape();
+    expect(values).toMatchObject({
+      [of("drill_ok", 1)]: 1,
+      [of("drill_rto_seconds", 1)]: 30,
+      'pgbackstop_drill_rpo_seconds{stanza="demo",repo_key="1",method="commit"}': 12,
+      'pgbackstop_drill_phase_seconds{stanza="demo",repo_key="1",phase="restore"}': 20,
+      [of("drill_ok", 2)]: 0,
+      [of("drill_timestamp_seconds", 2)]: 2000,
+      [of("drill_success_timestamp_seconds", 2)]: 1000,
+    });
+    expect(values[of("drill_rto_seconds", 2)]).toBeUndefined();
   });
 
   test("the hash of the configuration follows what decides, and no secret", async () => {

@@ -52,6 +52,7 @@ export function host(parts: HostParts): TestHost {
     other: () => {
       throw new Error("no other configuration is asked for here");
     },
+    machine: { hostName: "db1", environment: {}, showUnit: async () => null },
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     repositories: () => repos,

@@ -1,0 +1,73 @@
+/**
+ * `notify`: tells people and services what has happened to a unit, or how a fire drill went; systemd's `OnFailure` starts it.
+ *
+ * Each target is tried by itself. The exit code says what arrived: 0 for all of them, 104 when some did not, and it is nobody's business but this
+ * command's: units call it so that no backup fails with it. Lines of the log are not sent, they may hold anything; what is sent says how to read them.
+ */
+import { fail } from "../base/errors";
+import type { Config } from "../config/types";
+import { monitoredUnit, ownUnit } from "../local/systemdUnit";
+import { deliver } from "../notify/deliver";
+import { notificationOf, type NotificationInput } from "../notify/message";
+import { type NotifyTarget, parseTargets } from "../notify/targets";
+import { loadLocalDrills } from "../operations/drill/history";
+import type { DrillRecord } from "../operations/drill/record";
+import type { Command, CommandHost } from "./host";
+
+export const notifyCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const { event, unit } = config.monitoring;
+  const targets = await loadTargets(host);
+  const { environment, hostName } = host.machine;
+  const monitored = monitoredUnit(environment);
+  const name = unit ?? monitored?.unit ?? "";
+  const notification = notificationOf({
+    event,
+    stanza: config.stanza ?? "",
+    host: hostName,
+    unit: name,
+    // With `OnFailure`'s own process as the unit this one belongs to, only the manager knows the other one.
+    facts: monitored?.facts ?? (event === "failure" ? await host.machine.showUnit(name) : ownUnit(environment)),
+    drill: event === "drill" ? await newestDrill(config) : null,
+    atMs: ctx.clock.nowMs(),
+  });
+  const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
+  for (const { error, target } of deliveries) if (error === null) ctx.log.info(`${target}: told '${notification.title}'`);
+  const failed = deliveries.flatMap(({ error, target }) => (error === null ? [] : [`${target}: [${error.name}] ${error.message}`]));
+  if (deliveries.length === 0) ctx.log.info(`no target asks for '${event}'${name === "" ? "" : ` of ${name}`}`);
+  if (failed.length === 0) return 0;
+  throw fail("command", `${failed.length} of ${deliveries.length} notification(s) did not arrive:\n${failed.join("\n")}`, {
+    hint: "pgbackstop notify --event=test tries every target.",
+  });
+};
+
+/** @throws fileMissing (55), config (27), optionRequired (37) without a place to look at */
+async function loadTargets(host: CommandHost): Promise<readonly NotifyTarget[]> {
+  const credentialsDirectory = host.machine.environment["CREDENTIALS_DIRECTORY"];
+  const path = host.config.monitoring.notifyFile ?? (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
+  if (path === undefined) {
+    throw fail("optionRequired", "notify command requires option: notify-file", {
+      hint: "a unit with LoadCredential=notify.json needs none: its file is found by itself.",
+    });
+  }
+  const bytes = await host.readFile(path);
+  if (bytes === null) throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example of it." });
+  return parseTargets(Buffer.from(bytes).toString("utf8"), path);
+}
+
+async function newestDrill({ spoolPath, stanza }: Config): Promise<NotificationInput["drill"]> {
+  const record = (await loadLocalDrills(spoolPath, stanza ?? "")).at(-1);
+  return record === undefined
+    ? null
+    : { ok: record.ok, title: `fire drill of repo${record.repo} ${record.ok ? "passed" : "failed"}`, lines: drillLines(record) };
+}
+
+function drillLines({ backup, failures, id, rpo, rtoMs }: DrillRecord): string[] {
+  return [
+    `drill: ${id}`,
+    ...(backup === null ? [] : [`backup: ${backup.label} (${backup.type})`]),
+    ...(rtoMs === null ? [] : [`time to the first connection: ${Math.round(rtoMs / 1000)} s`]),
+    ...(rpo === null ? [] : [`lost: ${Math.round(rpo.seconds)} s (by ${rpo.method})`]),
+    ...failures.map(({ code, error, where }) => `failed: ${where}, ${error} (${code})`),
+  ];
+}

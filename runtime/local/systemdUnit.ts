@@ -1,0 +1,50 @@
+/**
+ * What systemd knows of a unit that has ended: from the environment of the unit that `OnFailure` has started (systemd 251 and later), else by
+ * asking `systemctl show`.
+ */
+import { execFile } from "node:child_process";
+
+export interface UnitFacts {
+  /** `success`, `exit-code`, `timeout`, `signal`, `oom-kill` … */
+  readonly result: string;
+  /** Exit code or the name of a signal; empty when it is not known. */
+  readonly status: string;
+  /** 32 hexadecimal digits; empty when it is not known. */
+  readonly invocationId: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const TIMEOUT_MS = 5000;
+const UNIT_NAME = /^[A-Za-z0-9:_.\\@-]{1,255}$/;
+
+/** Of the unit whose end has started this process; null in any other process. */
+export function monitoredUnit(env: Environment): { readonly unit: string; readonly facts: UnitFacts } | null {
+  const result = env["MONITOR_SERVICE_RESULT"];
+  if (result === undefined || result === "") return null;
+  const facts = { result, status: env["MONITOR_EXIT_STATUS"] ?? "", invocationId: env["MONITOR_INVOCATION_ID"] ?? "" };
+  return { unit: env["MONITOR_UNIT"] ?? "", facts };
+}
+
+/** Of the unit that this process itself belongs to, in its ExecStartPre, ExecStartPost or ExecStopPost. */
+export function ownUnit(env: Environment): UnitFacts | null {
+  const invocationId = env["INVOCATION_ID"];
+  if (invocationId === undefined) return null;
+  return { result: env["SERVICE_RESULT"] ?? "success", status: env["EXIT_STATUS"] ?? "", invocationId };
+}
+
+/** Null where there is no systemd, or no such unit. */
+export function showUnit(unit: string): Promise<UnitFacts | null> {
+  if (!UNIT_NAME.test(unit)) return Promise.resolve(null);
+  const words = ["show", "--property=LoadState,Result,ExecMainStatus,InvocationID", "--", unit];
+  return new Promise((resolve) => {
+    execFile("systemctl", words, { timeout: TIMEOUT_MS }, (error, stdout) => resolve(error === null ? parseShown(stdout) : null));
+  });
+}
+
+/** `Result=exit-code` and the like, a line each. */
+export function parseShown(text: string): UnitFacts | null {
+  const fields = new Map(text.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)] as const));
+  if (fields.get("LoadState") !== "loaded") return null;
+  return { result: fields.get("Result") ?? "", status: fields.get("ExecMainStatus") ?? "", invocationId: fields.get("InvocationID") ?? "" };
+}

@@ -1,0 +1,104 @@
+/**
+ * Delivers one notification to every target that wants it, each by itself: what one refuses the others get all the same. Three tries of ten
+ * seconds; no error names a secret, whatever a server or a library says.
+ */
+import { withTimeTo } from "../base/clock";
+import type { Context } from "../base/context";
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import { retry } from "../base/retry";
+import type { Secret } from "../base/secret";
+import type { Notification } from "./message";
+import { plainText, requestOf } from "./requests";
+import { sendLetter } from "./smtp";
+import type { NotifyTarget } from "./targets";
+import { post } from "./web";
+
+export interface DeliverParts {
+  /** Null when the file is not there. */
+  readFile(path: string): Promise<Uint8Array | null>;
+}
+
+export interface Delivery {
+  /** `slack`, or what the file calls it. */
+  readonly target: string;
+  /** Null when it arrived. */
+  readonly error: BackupError | null;
+}
+
+const ATTEMPT_MS = 10_000;
+const POLICY = { attempts: 3, firstDelayMs: 1000, delayMsMax: 4000 };
+/** Shorter ones would blot out ordinary words. */
+const SECRET_CHARS_MIN = 4;
+const STARS = "******";
+
+/** Targets that want this event of this unit. Pure. */
+export function interested(targets: readonly NotifyTarget[], { event, unit }: Notification): readonly NotifyTarget[] {
+  return targets.filter(({ events, units }) => events.includes(event) && (units.length === 0 || event === "test" || units.includes(unit)));
+}
+
+/** Never throws for a target. */
+export function deliver(targets: readonly NotifyTarget[], notification: Notification, parts: DeliverParts, ctx: Context): Promise<Delivery[]> {
+  return Promise.all(
+    interested(targets, notification).map(async (target): Promise<Delivery> => {
+      try {
+        const ca = target.caFile === undefined ? null : await authorityOf(target.caFile, parts);
+        await retry(POLICY, ctx.clock, ctx.signal, () =>
+          withTimeTo(ATTEMPT_MS, ctx.clock, (late) => send(target, notification, ca, AbortSignal.any([late, ctx.signal]), ctx)),
+        );
+        return { target: target.name, error: null };
+      } catch (error) {
+        return { target: target.name, error: withoutSecrets(target, toBackupError(error)) };
+      }
+    }),
+  );
+}
+
+async function authorityOf(path: string, { readFile }: DeliverParts): Promise<Uint8Array> {
+  const bytes = await readFile(path);
+  if (bytes === null) throw fail("fileMissing", `missing file '${path}' of caFile`, { path });
+  return bytes;
+}
+
+function send(target: NotifyTarget, notification: Notification, ca: Uint8Array | null, signal: AbortSignal, ctx: Context): Promise<void> {
+  if (target.type !== "email") return post(requestOf(target, notification), ca, signal);
+  const id = `${notification.atMs}-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`;
+  const { atMs, host, title } = notification;
+  return sendLetter(target, { subject: title, text: plainText(notification), atMs, id, host }, ca, signal);
+}
+
+/** Without the cause: it may quote what was sent. */
+function withoutSecrets(target: NotifyTarget, error: BackupError): BackupError {
+  const text = secretsOf(target).reduce((line, secret) => line.replaceAll(secret, STARS), error.message);
+  return fail(error.kind, `${placeOf(target)}: ${text}`, error.hints.length === 0 ? {} : { hint: error.hints });
+}
+
+/** Whatever opens a door: the address with all its parts, passwords, and the forms in which they are sent. */
+function secretsOf(target: NotifyTarget): string[] {
+  const shown = ({ user = "" }: NotifyTarget, secret: Secret | undefined): string[] => {
+    if (secret === undefined) return [];
+    const value = secret.reveal();
+    return [value, ...[value, `\0${user}\0${value}`, `${user}:${value}`].map((text) => Buffer.from(text).toString("base64"))];
+  };
+  if (target.type === "email") return longest(shown(target, target.password));
+  const address = new URL(target.url.reveal());
+  const parts = [
+    address.href,
+    `${address.pathname}${address.search}`,
+    address.password,
+    ...address.pathname.split("/"),
+    ...address.searchParams.values(),
+  ];
+  return longest([target.url.reveal(), ...parts, ...[target.token, target.password, target.hmacSecret].flatMap((secret) => shown(target, secret))]);
+}
+
+/** The longest first: what holds another one goes before it. */
+function longest(texts: readonly string[]): string[] {
+  return texts.filter((text) => text.length >= SECRET_CHARS_MIN).sort((left, right) => right.length - left.length);
+}
+
+/** `https://hooks.slack.com/…`: where, and no more. */
+function placeOf(target: NotifyTarget): string {
+  if (target.type === "email") return `${target.host}:${target.port}`;
+  const { host, protocol } = new URL(target.url.reveal());
+  return `${protocol}//${host}/…`;
+}

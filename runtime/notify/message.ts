@@ -1,0 +1,68 @@
+/** What is told, in words and in fields; the same for every target. Pure. */
+import { nameOfCode } from "../base/errors";
+import type { UnitFacts } from "../local/systemdUnit";
+import type { NotifyEvent } from "./targets";
+
+export interface Notification {
+  readonly event: NotifyEvent;
+  readonly ok: boolean;
+  readonly stanza: string;
+  readonly host: string;
+  /** Empty when none was named. */
+  readonly unit: string;
+  readonly facts: UnitFacts | null;
+  readonly title: string;
+  /** Without secrets and without lines of a log: those may hold anything. */
+  readonly lines: readonly string[];
+  readonly atMs: number;
+}
+
+export interface NotificationInput {
+  readonly event: NotifyEvent;
+  readonly stanza: string;
+  readonly host: string;
+  readonly unit: string;
+  readonly facts: UnitFacts | null;
+  /** Of a drill: whether it passed, and what it found. */
+  readonly drill: { readonly ok: boolean; readonly title: string; readonly lines: readonly string[] } | null;
+  readonly atMs: number;
+}
+
+export function notificationOf(input: NotificationInput): Notification {
+  const { drill, event, facts, host, stanza, unit } = input;
+  const what = unit === "" ? "pgbackstop" : unit;
+  const base = { event, stanza, host, unit, facts, atMs: input.atMs };
+  switch (event) {
+    case "failure":
+      return { ...base, ok: false, title: `${what} failed on ${host}`, lines: failureLines(input) };
+    case "drill":
+      if (drill === null)
+        return { ...base, ok: false, title: `fire drill on ${host}: no record of it`, lines: [`stanza: ${stanza}`, ...failureLines(input)] };
+      return { ...base, ok: drill.ok, title: `${drill.title} on ${host}`, lines: [`stanza: ${stanza}`, ...drill.lines] };
+    case "start":
+      return { ...base, ok: true, title: `${what} has started on ${host}`, lines: [`stanza: ${stanza}`] };
+    case "success":
+      return { ...base, ok: true, title: `${what} has ended well on ${host}`, lines: [`stanza: ${stanza}`] };
+    case "test":
+      return {
+        ...base,
+        ok: true,
+        title: `test message of pgbackstop on ${host}`,
+        lines: [`stanza: ${stanza}`, "notifications of failures will come this way"],
+      };
+  }
+}
+
+/** The lines of the log are not among them: they may hold what must not leave the host. They are named instead. */
+function failureLines({ facts, stanza, unit }: NotificationInput): string[] {
+  const code = facts === null || !/^\d+$/.test(facts.status) ? null : Number(facts.status);
+  const name = code === null ? null : nameOfCode(code);
+  const status = facts === null || facts.status === "" ? "" : `, status ${facts.status}${name === null ? "" : ` (${name})`}`;
+  const only = facts === null || facts.invocationId === "" ? "" : ` _SYSTEMD_INVOCATION_ID=${facts.invocationId}`;
+  return [
+    `stanza: ${stanza}`,
+    ...(facts === null ? [] : [`result: ${facts.result}${status}`]),
+    ...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]),
+    `state: pgbackstop status --stanza=${stanza}`,
+  ];
+}

@@ -1,0 +1,109 @@
+/** The request that each service wants for a notification, as its documentation has it. Pure. */
+import { createHmac } from "node:crypto";
+import type { Notification } from "./message";
+import type { WebTarget } from "./targets";
+
+export interface WebRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** healthchecks.io takes up to 100 kB. */
+const BODY_CHARS_MAX = 10_000;
+/** How long an alert stays when nobody says that it is over. */
+const ALERT_MS = 24 * 3600_000;
+const JSON_TYPE = { "content-type": "application/json" };
+const ALERT_NAMES: Readonly<Record<Notification["event"], string>> = {
+  start: "PgbackstopUnitFailed",
+  success: "PgbackstopUnitFailed",
+  failure: "PgbackstopUnitFailed",
+  drill: "PgbackstopDrillFailed",
+  test: "PgbackstopTest",
+};
+
+export function requestOf(target: WebTarget, notification: Notification): WebRequest {
+  const url = target.url.reveal();
+  const authorization = authorizationOf(target);
+  const auth = authorization === null ? {} : { authorization };
+  switch (target.type) {
+    case "slack":
+      return { url, headers: JSON_TYPE, body: JSON.stringify({ text: slackText(notification) }) };
+    case "ntfy":
+      return { url, headers: { ...JSON_TYPE, ...auth }, body: JSON.stringify(ntfyMessage(target.topic, notification)) };
+    case "healthchecks":
+      return { url: pingUrl(url, notification), headers: { "content-type": "text/plain; charset=utf-8" }, body: plainText(notification) };
+    case "alertmanager":
+      return {
+        url: `${url.replace(/\/+$/, "")}/api/v2/alerts`,
+        headers: { ...JSON_TYPE, ...auth },
+        body: JSON.stringify([alertOf(notification)]),
+      };
+    case "webhook": {
+      const body = JSON.stringify(fieldsOf(notification));
+      return { url, headers: { ...JSON_TYPE, ...auth, ...signature(target, notification, body) }, body };
+    }
+  }
+}
+
+export function plainText({ lines, title }: Notification): string {
+  return `${[title, ...lines].join("\n")}\n`.slice(0, BODY_CHARS_MAX);
+}
+
+function authorizationOf({ password, token, user }: WebTarget): string | null {
+  if (token !== undefined) return `Bearer ${token.reveal()}`;
+  if (user === undefined) return null;
+  return `Basic ${Buffer.from(`${user}:${password?.reveal() ?? ""}`).toString("base64")}`;
+}
+
+/** Slack takes three characters for its own. */
+function slackText({ lines, ok, title }: Notification): string {
+  const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return [`${ok ? ":white_check_mark:" : ":rotating_light:"} *${escaped(title)}*`, ...lines.map(escaped)].join("\n").slice(0, BODY_CHARS_MAX);
+}
+
+/** To the root of the server, as JSON: a header could hold ASCII only. */
+function ntfyMessage(topic: string, { event, lines, ok, title }: Notification): object {
+  const priority = ok ? (event === "test" ? 3 : 2) : 4;
+  return { topic, title, message: lines.join("\n").slice(0, 4000), priority, tags: [ok ? "white_check_mark" : "rotating_light"] };
+}
+
+/** One run's start and end belong together by `rid`, which is the invocation's id. */
+function pingUrl(url: string, { event, facts, ok }: Notification): string {
+  const place = event === "start" ? "/start" : event === "test" ? "/log" : ok ? "" : "/fail";
+  const [address = "", query] = url.split("?");
+  const id = facts?.invocationId ?? "";
+  const rid = /^[0-9a-f]{32}$/.test(id) ? `rid=${id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}` : "";
+  const words = [query ?? "", event === "test" ? "" : rid].filter((word) => word !== "");
+  return `${address.replace(/\/+$/, "")}${place}${words.length === 0 ? "" : `?${words.join("&")}`}`;
+}
+
+/** What has ended well ends the alert of the same labels. */
+function alertOf({ atMs, event, host, lines, ok, stanza, title, unit }: Notification): object {
+  const isOver = ok && event !== "test";
+  return {
+    labels: {
+      alertname: ALERT_NAMES[event],
+      instance: host,
+      severity: event === "test" ? "info" : "critical",
+      stanza,
+      ...(unit === "" ? {} : { unit }),
+    },
+    annotations: { summary: title, description: lines.join("\n") },
+    startsAt: new Date(isOver ? atMs - 1000 : atMs).toISOString(),
+    endsAt: new Date(isOver ? atMs : atMs + (event === "test" ? 60_000 : ALERT_MS)).toISOString(),
+  };
+}
+
+/** Version 1; fields are only added. */
+function fieldsOf({ atMs, event, facts, host, lines, ok, stanza, title, unit }: Notification): object {
+  return { version: 1, event, ok, stanza, host, unit, unitFacts: facts, at: new Date(atMs).toISOString(), title, lines };
+}
+
+/** HMAC-SHA-256 of `<timestamp>.<body>`: who receives it can refuse what is forged or repeated. */
+function signature({ hmacSecret }: WebTarget, { atMs }: Notification, body: string): Record<string, string> {
+  if (hmacSecret === undefined) return {};
+  const timestamp = String(Math.floor(atMs / 1000));
+  const digest = createHmac("sha256", hmacSecret.reveal()).update(`${timestamp}.${body}`).digest("hex");
+  return { "x-pgbackstop-timestamp": timestamp, "x-pgbackstop-signature": `sha256=${digest}` };
+}

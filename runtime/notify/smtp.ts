@@ -1,0 +1,205 @@
+/**
+ * A letter by SMTP submission: EHLO, STARTTLS or TLS from the start, AUTH PLAIN or LOGIN, one message, QUIT (RFC 5321, 3207, 4954).
+ *
+ * Own and small, because sending one plain text is all that is needed, and every library for it brings a multiple of that into a program that
+ * has to fit into a ConfigMap. What protects the password: nothing is sent before the connection is encrypted when `starttls` was asked for,
+ * a server that does not offer it is refused, and what came in before it is thrown away with the connection.
+ */
+import { connect, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { type BackupError, fail } from "../base/errors";
+import type { EmailTarget } from "./targets";
+
+export interface Letter {
+  readonly subject: string;
+  readonly text: string;
+  readonly atMs: number;
+  /** Of the Message-ID: unique, of letters, digits and hyphens. */
+  readonly id: string;
+  /** Name of this host, for EHLO. */
+  readonly host: string;
+}
+
+interface Reply {
+  readonly code: number;
+  readonly lines: readonly string[];
+}
+
+const REPLY_CHARS_MAX = 64 * 1024;
+
+/** @throws hostConnect (49) without a connection, service (101) for a refusal, access (105) for a wrong password */
+export async function sendLetter(target: EmailTarget, letter: Letter, ca: Uint8Array | null, signal: AbortSignal): Promise<void> {
+  const name = /^[A-Za-z0-9.-]+$/.test(letter.host) ? letter.host : "localhost";
+  let line = new Line(await open(target, ca, signal), signal);
+  try {
+    await line.expect(220);
+    let offers = await line.hello(name);
+    if (target.security === "starttls") {
+      if (!offers.some((offer) => /^STARTTLS$/i.test(offer))) throw fail("service", "the server does not offer STARTTLS");
+      await line.ask("STARTTLS", 220);
+      line = await line.encrypt(target.host, ca);
+      offers = await line.hello(name);
+    }
+    if (target.user !== undefined) await authenticate(line, target, offers);
+    await line.ask(`MAIL FROM:<${target.from}>`, 250);
+    for (const address of target.to) await line.ask(`RCPT TO:<${address}>`, 250, 251);
+    await line.ask("DATA", 354);
+    await line.ask(`${messageText(target, letter)}\r\n.`, 250);
+    // The letter is accepted: how the server takes leave does not matter.
+    await line.ask("QUIT", 221).catch(() => {});
+  } finally {
+    line.close();
+  }
+}
+
+function open({ host, port, security }: EmailTarget, ca: Uint8Array | null, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = security === "tls" ? connectTls({ host, port, ...identityOf(host, ca) }) : connect({ host, port });
+    const refuse = (error: Error): void => reject(fail("hostConnect", signal.aborted ? "no connection in time" : error.message, { retryable: true }));
+    socket.once("error", refuse);
+    signal.addEventListener("abort", () => socket.destroy(new Error("no connection in time")), { once: true });
+    socket.once(security === "tls" ? "secureConnect" : "connect", () => {
+      socket.off("error", refuse);
+      resolve(socket);
+    });
+  });
+}
+
+/** An address is no name to ask for (RFC 6066); its certificate is compared with `host` all the same. */
+function identityOf(host: string, ca: Uint8Array | null): { readonly servername?: string; readonly ca?: Buffer } {
+  return { ...(isIP(host) === 0 ? { servername: host } : {}), ...(ca === null ? {} : { ca: Buffer.from(ca) }) };
+}
+
+async function authenticate(line: Line, { password, user = "" }: EmailTarget, offers: readonly string[]): Promise<void> {
+  const base64 = (text: string): string => Buffer.from(text, "utf8").toString("base64");
+  const ways =
+    offers
+      .find((offer) => /^AUTH[ =]/i.test(offer))
+      ?.toUpperCase()
+      .split(/[ =]/) ?? [];
+  const secret = password?.reveal() ?? "";
+  if (ways.includes("PLAIN")) return line.ask(`AUTH PLAIN ${base64(`\0${user}\0${secret}`)}`, 235);
+  if (!ways.includes("LOGIN")) throw fail("service", `the server offers no AUTH PLAIN or LOGIN${ways.length === 0 ? "" : `, but ${ways.join(" ")}`}`);
+  await line.ask("AUTH LOGIN", 334);
+  await line.ask(base64(user), 334);
+  return line.ask(base64(secret), 235);
+}
+
+/** The dialogue over one socket: a line out, a reply in. */
+class Line {
+  readonly #socket: Socket;
+  readonly #signal: AbortSignal;
+  #text = "";
+  #failure: BackupError | null = null;
+  #wake: (() => void) | null = null;
+
+  constructor(socket: Socket, signal: AbortSignal) {
+    this.#socket = socket;
+    this.#signal = signal;
+    const end = (why: string): void => {
+      this.#failure ??= fail("hostConnect", signal.aborted ? "no answer in time" : why, { retryable: true });
+      this.#wake?.();
+    };
+    signal.addEventListener("abort", () => end("ended"), { once: true });
+    socket.setEncoding("utf8");
+    socket.on("error", (error) => end(error.message));
+    socket.on("close", () => end("the server closed the connection"));
+    socket.on("data", (chunk) => {
+      this.#text += String(chunk);
+      if (this.#text.length > REPLY_CHARS_MAX) end(`a reply of more than ${REPLY_CHARS_MAX} characters`);
+      this.#wake?.();
+    });
+  }
+
+  async hello(name: string): Promise<readonly string[]> {
+    this.#socket.write(`EHLO ${name}\r\n`);
+    return (await this.expect(250)).lines.slice(1);
+  }
+
+  async ask(command: string, ...codes: readonly number[]): Promise<void> {
+    this.#socket.write(`${command}\r\n`);
+    await this.expect(...codes);
+  }
+
+  /** @throws service (101) for another code; 4xx may be tried again */
+  async expect(...codes: readonly number[]): Promise<Reply> {
+    const reply = await this.#reply();
+    if (codes.includes(reply.code)) return reply;
+    const said = reply.lines.join(" ").slice(0, 200);
+    const kind = [530, 534, 535].includes(reply.code) ? "access" : "service";
+    throw fail(kind, `the server answered ${reply.code} ${said}`, { retryable: reply.code >= 400 && reply.code < 500 });
+  }
+
+  /** What came unencrypted behind the reply to STARTTLS could be anybody's. */
+  async encrypt(host: string, ca: Uint8Array | null): Promise<Line> {
+    if (this.#text !== "") throw fail("protocol", "the server sent more than its answer before the encryption began");
+    this.#socket.removeAllListeners("data");
+    const secure = connectTls({ socket: this.#socket, host, ...identityOf(host, ca) });
+    await new Promise<void>((resolve, reject) => {
+      const refuse = (error: Error): void => reject(fail("hostConnect", `encryption with the server failed: ${error.message}`));
+      secure.once("error", refuse);
+      this.#signal.addEventListener("abort", () => secure.destroy(new Error("no answer in time")), { once: true });
+      secure.once("secureConnect", () => {
+        secure.off("error", refuse);
+        resolve();
+      });
+    });
+    return new Line(secure, this.#signal);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** `250-first`, `250 last` */
+  async #reply(): Promise<Reply> {
+    for (;;) {
+      const match = /^(?:\d{3}-[^\n]*\n)*(\d{3})(?: [^\n]*)?\r?\n/.exec(this.#text);
+      if (match !== null) {
+        this.#text = this.#text.slice(match[0].length);
+        const lines = match[0].split(/\r?\n/).slice(0, -1);
+        return { code: Number(match[1]), lines: lines.map((line) => line.slice(4)) };
+      }
+      if (this.#failure !== null) throw this.#failure;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = null;
+    }
+  }
+}
+
+/** Headers in ASCII, the text in base64: no line of it begins with a full stop. */
+function messageText({ from, to }: EmailTarget, { atMs, id, subject, text }: Letter): string {
+  const body = Buffer.from(text.replaceAll(/\r?\n/g, "\r\n"), "utf8").toString("base64");
+  return [
+    `From: <${from}>`,
+    `To: ${to.map((address) => `<${address}>`).join(", ")}`,
+    `Subject: ${headerText(subject)}`,
+    `Date: ${new Date(atMs).toUTCString().replace("GMT", "+0000")}`,
+    `Message-ID: <${id}@${from.slice(from.indexOf("@") + 1)}>`,
+    "Auto-Submitted: auto-generated",
+    "MIME-Version: 1.0",
+    "Content-Type: text/plain; charset=utf-8",
+    "Content-Transfer-Encoding: base64",
+    "",
+    ...(body.match(/.{1,76}/g) ?? []),
+  ].join("\r\n");
+}
+
+/** RFC 2047 where ASCII does not do; without line ends whatever it holds. */
+function headerText(text: string): string {
+  const line = text.replaceAll(/[\0-\x1f]+/g, " ");
+  if (/^[\x20-\x7e]{0,200}$/.test(line)) return line;
+  const words: string[] = [];
+  // An encoded word holds 75 characters at most, and whole characters.
+  let word = "";
+  for (const character of line) {
+    if (Buffer.byteLength(word + character) > 45) {
+      words.push(word);
+      word = "";
+    }
+    word += character;
+  }
+  return [...words, word].map((part) => `=?utf-8?B?${Buffer.from(part).toString("base64")}?=`).join("\r\n ");
+}

@@ -1,0 +1,205 @@
+/**
+ * Who is told: the file `notify.json`, which is a secret as a whole, because a webhook's address is all that one needs to use it.
+ *
+ *     {"version":1,"targets":[
+ *       {"type":"slack","url":"https://hooks.slack.com/services/…"},
+ *       {"type":"ntfy","url":"https://ntfy.sh","topic":"backups","token":"tk_…"},
+ *       {"type":"healthchecks","url":"https://hc-ping.com/<uuid>","units":["pgbackstop-main-full.service"]},
+ *       {"type":"alertmanager","url":"http://127.0.0.1:9093"},
+ *       {"type":"webhook","url":"https://…","hmacSecret":"…"},
+ *       {"type":"email","host":"mail.example","security":"starttls","user":"…","password":"…","from":"db1@example","to":["ops@example"]}]}
+ *
+ * Strict: an unknown field or a wrong value is a config error (27) that names the field and what is allowed, and never the value. Pure.
+ */
+import { type BackupError, fail } from "../base/errors";
+import { Secret } from "../base/secret";
+
+export const EVENTS = ["start", "success", "failure", "drill", "test"] as const;
+export type NotifyEvent = (typeof EVENTS)[number];
+
+interface CommonTarget {
+  /** For the log: `slack`, or what the file calls it. */
+  readonly name: string;
+  readonly events: readonly NotifyEvent[];
+  /** Only of these units; empty is of all. */
+  readonly units: readonly string[];
+  /** Authorities besides those of the system. */
+  readonly caFile: string | undefined;
+}
+
+export interface WebTarget extends CommonTarget {
+  readonly type: "slack" | "ntfy" | "healthchecks" | "alertmanager" | "webhook";
+  readonly url: Secret;
+  readonly token: Secret | undefined;
+  readonly user: string | undefined;
+  readonly password: Secret | undefined;
+  /** Of ntfy. */
+  readonly topic: string;
+  /** Of a webhook. */
+  readonly hmacSecret: Secret | undefined;
+}
+
+export interface EmailTarget extends CommonTarget {
+  readonly type: "email";
+  readonly host: string;
+  readonly port: number;
+  readonly security: "starttls" | "tls" | "none";
+  readonly user: string | undefined;
+  readonly password: Secret | undefined;
+  readonly from: string;
+  readonly to: readonly string[];
+}
+
+export type NotifyTarget = WebTarget | EmailTarget;
+
+const TYPES = ["slack", "ntfy", "healthchecks", "alertmanager", "webhook", "email"] as const;
+const COMMON = ["type", "name", "events", "units", "caFile"];
+const WEB_FIELDS: Readonly<Record<WebTarget["type"], readonly string[]>> = {
+  slack: ["url"],
+  ntfy: ["url", "topic", "token", "user", "password"],
+  healthchecks: ["url"],
+  alertmanager: ["url", "token", "user", "password"],
+  webhook: ["url", "hmacSecret", "token"],
+};
+/** What a kind of target is there for: a check that waits for signs of life wants them, an alert wants its end. */
+const DEFAULT_EVENTS: Readonly<Record<NotifyTarget["type"], readonly NotifyEvent[]>> = {
+  slack: ["failure", "drill", "test"],
+  ntfy: ["failure", "drill", "test"],
+  email: ["failure", "drill", "test"],
+  healthchecks: ["start", "success", "failure", "test"],
+  alertmanager: ["success", "failure", "drill", "test"],
+  webhook: ["start", "success", "failure", "drill", "test"],
+};
+const EMAIL_FIELDS = ["host", "port", "security", "user", "password", "from", "to"];
+const EMAIL_PORTS = { starttls: 587, tls: 465, none: 25 } as const;
+const TARGETS_MAX = 32;
+const ADDRESS = /^[^\s<>@,;:"\\]+@[^\s<>@,;:"\\]+$/;
+const LOOPBACK = ["localhost", "127.0.0.1", "::1"];
+
+/** @throws config (27) */
+export function parseTargets(text: string, fileName: string): readonly NotifyTarget[] {
+  return new Reader(fileName).file(text);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+class Reader {
+  readonly #fileName: string;
+
+  constructor(fileName: string) {
+    this.#fileName = fileName;
+  }
+
+  file(text: string): readonly NotifyTarget[] {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      // What JSON.parse says quotes the text.
+      throw this.#fail("is not valid JSON");
+    }
+    const fields = this.#object("", value, ["version", "targets"]);
+    if (fields["version"] !== undefined && fields["version"] !== 1) throw this.#wrong("version", "1");
+    const { targets } = fields;
+    if (!Array.isArray(targets) || targets.length > TARGETS_MAX) throw this.#wrong("targets", `a list of at most ${TARGETS_MAX} targets`);
+    return targets.map((target: unknown, index) => this.#target(`targets[${index}]`, target));
+  }
+
+  #target(place: string, value: unknown): NotifyTarget {
+    const type = TYPES.find((name) => typeof value === "object" && value !== null && "type" in value && value.type === name);
+    if (type === undefined) throw this.#wrong(`${place}.type`, TYPES.join(", "));
+    if (type === "email") return this.#email(place, this.#object(place, value, [...COMMON, ...EMAIL_FIELDS]));
+    return this.#web(place, type, this.#object(place, value, [...COMMON, ...WEB_FIELDS[type]]));
+  }
+
+  #common(place: string, type: NotifyTarget["type"], fields: Fields): CommonTarget {
+    const events = fields["events"] === undefined ? DEFAULT_EVENTS[type] : this.#events(`${place}.events`, fields["events"]);
+    const units = fields["units"] === undefined ? [] : this.#texts(`${place}.units`, fields["units"]);
+    return { name: this.#find(place, fields, "name") ?? type, events, units, caFile: this.#find(place, fields, "caFile") };
+  }
+
+  #web(place: string, type: WebTarget["type"], fields: Fields): WebTarget {
+    const url = this.#text(place, fields, "url");
+    if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol)) throw this.#wrong(`${place}.url`, "an http or https address");
+    const secret = (name: string): Secret | undefined => {
+      const found = this.#find(place, fields, name);
+      return found === undefined ? undefined : new Secret(found);
+    };
+    return {
+      ...this.#common(place, type, fields),
+      type,
+      url: new Secret(url),
+      token: secret("token"),
+      user: this.#find(place, fields, "user"),
+      password: secret("password"),
+      topic: type === "ntfy" ? this.#text(place, fields, "topic") : "",
+      hmacSecret: secret("hmacSecret"),
+    };
+  }
+
+  #email(place: string, fields: Fields): EmailTarget {
+    const security = (["starttls", "tls", "none"] as const).find((name) => name === (fields["security"] ?? "starttls"));
+    if (security === undefined) throw this.#wrong(`${place}.security`, "starttls, tls or none");
+    const port = fields["port"] ?? EMAIL_PORTS[security];
+    if (typeof port !== "number" || !Number.isSafeInteger(port) || port < 1 || port > 65_535) throw this.#wrong(`${place}.port`, "1 to 65535");
+    const host = this.#text(place, fields, "host");
+    const user = this.#find(place, fields, "user");
+    const password = this.#find(place, fields, "password");
+    if ((user === undefined) !== (password === undefined)) throw this.#wrong(`${place}.user`, "given together with password");
+    if (user !== undefined && security === "none" && !LOOPBACK.includes(host)) {
+      throw this.#wrong(`${place}.security`, "starttls or tls where a password is sent");
+    }
+    const from = this.#text(place, fields, "from");
+    const to = this.#texts(`${place}.to`, fields["to"]);
+    if (![from, ...to].every((address) => ADDRESS.test(address)) || to.length === 0)
+      throw this.#wrong(`${place}.to`, "addresses, as from: name@host");
+    const secret = password === undefined ? undefined : new Secret(password);
+    return { ...this.#common(place, "email", fields), type: "email", host, port, security, user, password: secret, from, to };
+  }
+
+  #events(field: string, value: unknown): readonly NotifyEvent[] {
+    const names = this.#texts(field, value);
+    return names.map((name) => {
+      const event = EVENTS.find((candidate) => candidate === name);
+      if (event === undefined) throw this.#wrong(field, `of ${EVENTS.join(", ")}`);
+      return event;
+    });
+  }
+
+  #texts(field: string, value: unknown): readonly string[] {
+    if (!Array.isArray(value) || value.some((text: unknown) => typeof text !== "string" || text === "" || /[\0-\x1f]/.test(text))) {
+      throw this.#wrong(field, "a list of texts on one line each");
+    }
+    return value as readonly string[];
+  }
+
+  #find(place: string, fields: Fields, name: string): string | undefined {
+    return fields[name] === undefined ? undefined : this.#text(place, fields, name);
+  }
+
+  #text(place: string, fields: Fields, name: string): string {
+    const value = fields[name];
+    if (typeof value !== "string" || value === "" || /[\0-\x1f]/.test(value)) throw this.#wrong(`${place}.${name}`, "a text on one line");
+    return value;
+  }
+
+  #object(place: string, value: unknown, allowed: readonly string[]): Fields {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(place, "an object");
+    for (const name of Object.keys(value)) {
+      // The name itself may be a value in a wrong place.
+      if (!allowed.includes(name)) throw this.#fail(`has an unknown field${place === "" ? "" : ` in ${place}`}; allowed are ${allowed.join(", ")}`);
+    }
+    return { ...value };
+  }
+
+  #wrong(field: string, allowed: string): BackupError {
+    return this.#fail(`${field === "" ? "" : `field '${field}' `}must be ${allowed}`);
+  }
+
+  #fail(what: string): BackupError {
+    return fail("config", `notify file '${this.#fileName}' ${what}`, {
+      path: this.#fileName,
+      hint: "docs/monitoring.md has an example of each target.",
+    });
+  }
+}

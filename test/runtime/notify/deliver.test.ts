@@ -1,0 +1,283 @@
+import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Clock, systemClock } from "../../../runtime/base/clock";
+import { deliver, type Delivery } from "../../../runtime/notify/deliver";
+import { type Notification, notificationOf, type NotificationInput } from "../../../runtime/notify/message";
+import { parseTargets } from "../../../runtime/notify/targets";
+import { type CertificateFiles, makeCertificates } from "../../../tools/parts/certificates";
+import { TEST_TIME_MS, testContext } from "../../harness/context";
+import { type SmtpPlan, startSmtpServer, startWebServer, type WebServer } from "../../harness/messageServers";
+import { temporaryFolder } from "../repository/support";
+
+const UNIT = "pgbackstop-main-full.service";
+const INVOCATION = "0123456789abcdef0123456789abcdef";
+const FAILURE: NotificationInput = {
+  event: "failure",
+  stanza: "main",
+  host: "db1",
+  unit: UNIT,
+  facts: { result: "exit-code", status: "50", invocationId: INVOCATION },
+  drill: null,
+  atMs: TEST_TIME_MS,
+};
+
+/** Pauses between tries take no time; a try has 300 ms instead of ten seconds. */
+const sleeps: number[] = [];
+const clock: Clock = {
+  ...systemClock,
+  sleep: (durationMs, signal) => {
+    if (durationMs < 10_000) sleeps.push(durationMs);
+    return systemClock.sleep(durationMs < 10_000 ? 0 : 300, signal);
+  },
+};
+const context = () => testContext({ clock });
+
+let web: WebServer;
+beforeEach(async () => {
+  sleeps.length = 0;
+  web = await startWebServer();
+});
+afterEach(() => web.close());
+
+const tell = (
+  target: object,
+  input: Partial<NotificationInput> = {},
+  readFile = async (): Promise<Uint8Array | null> => null,
+): Promise<Delivery[]> => {
+  const targets = parseTargets(JSON.stringify({ version: 1, targets: [target] }), "notify.json");
+  return deliver(targets, notificationOf({ ...FAILURE, ...input }), { readFile }, context());
+};
+const json = (index = 0): Record<string, unknown> => JSON.parse(web.requests[index]?.body ?? "null");
+
+describe("each service gets what its documentation asks for", () => {
+  test("Slack: a text, with its three characters escaped", async () => {
+    expect(await tell({ type: "slack", url: `${web.origin}/services/T/B/secret` }, { unit: "a<b>&c" })).toEqual([{ target: "slack", error: null }]);
+    expect(web.requests[0]).toMatchObject({ method: "POST", path: "/services/T/B/secret", headers: { "content-type": "application/json" } });
+    expect(json()["text"]).toContain("*a&lt;b&gt;&amp;c failed on db1*");
+    expect(json()["text"]).toContain("result: exit-code, status 50 (LockAcquireError)");
+  });
+
+  test("ntfy: JSON to the root of the server, with a token", async () => {
+    await tell({ type: "ntfy", url: web.origin, topic: "backups", token: "tk_secret" });
+    expect(web.requests[0]).toMatchObject({ path: "/", headers: { authorization: "Bearer tk_secret" } });
+    expect(json()).toMatchObject({ topic: "backups", title: `${UNIT} failed on db1`, priority: 4, tags: ["rotating_light"] });
+    await tell({ type: "ntfy", url: web.origin, topic: "backups", user: "me", password: "word" }, { event: "test" });
+    expect(web.requests[1]?.headers.authorization).toBe(`Basic ${Buffer.from("me:word").toString("base64")}`);
+    expect(json(1)).toMatchObject({ priority: 3 });
+  });
+
+  test("healthchecks.io: start, end and failure of one run belong together, a test is a line of its log", async () => {
+    const target = { type: "healthchecks", url: `${web.origin}/ping/uuid` };
+    for (const event of ["start", "success", "failure", "test"] as const) await tell(target, { event });
+    const rid = "rid=01234567-89ab-cdef-0123-456789abcdef";
+    expect(web.requests.map(({ path }) => path)).toEqual([
+      `/ping/uuid/start?${rid}`,
+      `/ping/uuid?${rid}`,
+      `/ping/uuid/fail?${rid}`,
+      "/ping/uuid/log",
+    ]);
+    expect(web.requests[2]?.body).toContain(`journalctl _SYSTEMD_INVOCATION_ID=${INVOCATION}`);
+  });
+
+  test("Alertmanager: a failure begins an alert that a success of the same unit ends", async () => {
+    const target = { type: "alertmanager", url: `${web.origin}/` };
+    await tell(target);
+    await tell(target, { event: "success", atMs: TEST_TIME_MS + 60_000 });
+    expect(web.requests.map(({ path }) => path)).toEqual(["/api/v2/alerts", "/api/v2/alerts"]);
+    const [[begun], [ended]] = web.requests.map(({ body }) => JSON.parse(body)) as [[Record<string, string>], [Record<string, string>]];
+    expect(begun["labels"]).toEqual({ alertname: "PgbackstopUnitFailed", instance: "db1", severity: "critical", stanza: "main", unit: UNIT });
+    expect(ended["labels"]).toEqual(begun["labels"]);
+    expect(Date.parse(begun["endsAt"] ?? "") - TEST_TIME_MS).toBe(24 * 3600_000);
+    expect(Date.parse(ended["endsAt"] ?? "")).toBe(TEST_TIME_MS + 60_000);
+  });
+
+  test("a webhook: fields, and a signature over the time and the body", async () => {
+    await tell({ type: "webhook", url: `${web.origin}/hook`, hmacSecret: "shared" });
+    const [request] = web.requests;
+    const timestamp = request?.headers["x-pgbackstop-timestamp"];
+    expect(timestamp).toBe(String(TEST_TIME_MS / 1000));
+    const digest = createHmac("sha256", "shared")
+      .update(`${String(timestamp)}.${request?.body}`)
+      .digest("hex");
+    expect(request?.headers["x-pgbackstop-signature"]).toBe(`sha256=${digest}`);
+    expect(json()).toMatchObject({ version: 1, event: "failure", ok: false, stanza: "main", unit: UNIT, unitFacts: { status: "50" } });
+  });
+});
+
+describe("what goes wrong", () => {
+  test("is tried three times, with pauses, and told without the address", async () => {
+    web.planned.push({ status: 500 }, { status: 429 }, { status: 503, body: "cannot route /services/T/B/geheim" });
+    const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/T/B/geheim` });
+    expect(web.requests).toHaveLength(3);
+    expect(sleeps).toEqual([1000, 2000]);
+    expect(delivery?.error).toMatchObject({ kind: "service", message: `${web.origin}/…: answer 503: cannot route ******` });
+  });
+
+  test("a refusal is not tried again", async () => {
+    web.planned.push({ status: 403, body: "invalid_token" });
+    const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/x` });
+    expect(web.requests).toHaveLength(1);
+    expect(delivery?.error?.message).toContain("answer 403: invalid_token");
+  });
+
+  test("a redirect is not followed", async () => {
+    web.planned.push({ status: 302, headers: { location: `${web.origin}/elsewhere` } });
+    const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/x` });
+    expect(web.requests.map(({ path }) => path)).toEqual(["/services/x"]);
+    expect(delivery?.error?.message).toContain("answer 302");
+  });
+
+  test("a server that never answers is given up each time", async () => {
+    web.planned.push("hang", "hang");
+    expect(await tell({ type: "slack", url: `${web.origin}/services/x` })).toEqual([{ target: "slack", error: null }]);
+    expect(web.requests).toHaveLength(3);
+  });
+
+  test("one target leaves the others alone", async () => {
+    const targets = parseTargets(
+      JSON.stringify({
+        targets: [
+          { type: "slack", name: "dead", url: "http://127.0.0.1:1/x" },
+          { type: "slack", url: `${web.origin}/x` },
+        ],
+      }),
+      "notify.json",
+    );
+    const deliveries = await deliver(targets, notificationOf(FAILURE), { readFile: async () => null }, context());
+    expect(deliveries.map(({ error, target }) => `${target} ${error?.kind ?? "ok"}`)).toEqual(["dead hostConnect", "slack ok"]);
+  });
+
+  test("only those are told that ask for the event and the unit; a test goes to each unit's target", async () => {
+    const target = { type: "healthchecks", url: `${web.origin}/ping`, units: ["other.service"] };
+    expect(await tell(target)).toEqual([]);
+    expect(await tell(target, { event: "test" })).toHaveLength(1);
+    expect(await tell({ type: "slack", url: web.origin }, { event: "success" })).toEqual([]);
+    expect(await tell({ type: "slack", url: web.origin, events: ["success"] }, { event: "success" })).toHaveLength(1);
+  });
+});
+
+describe("over TLS", () => {
+  test("a server whose authority is named is trusted, another one is not", async () => {
+    const files = makeCertificates(`${temporaryFolder()}/c`);
+    const secure = await startWebServer(files);
+    try {
+      const target = { type: "webhook", url: `${secure.origin}/hook`, caFile: files.caFile };
+      expect(await tell(target, {}, async () => readFileSync(files.caFile))).toEqual([{ target: "webhook", error: null }]);
+      const [refused] = await tell(target, {}, async () => readFileSync(files.otherCaFile));
+      expect(refused?.error?.kind).toBe("hostConnect");
+      expect(secure.requests).toHaveLength(1);
+    } finally {
+      await secure.close();
+    }
+  });
+});
+
+describe("email", () => {
+  let files: CertificateFiles;
+  let ca: Uint8Array;
+  beforeEach(() => {
+    files = makeCertificates(`${temporaryFolder()}/certificates`);
+    ca = readFileSync(files.caFile);
+  });
+
+  async function mail(plan: Omit<SmtpPlan, "certificates">, more: object = {}, input: Partial<NotificationInput> = {}, authority = ca) {
+    const server = await startSmtpServer({ ...plan, certificates: files });
+    const target = {
+      type: "email",
+      host: "127.0.0.1",
+      port: server.port,
+      security: plan.security,
+      from: "db1@example.org",
+      to: ["ops@example.org", "boss@example.org"],
+      caFile: "ca",
+      ...more,
+    };
+    try {
+      const [delivery] = await tell(target, input, async () => authority);
+      return { ...server, error: delivery?.error ?? null };
+    } finally {
+      await server.close();
+    }
+  }
+  const LOGIN = { user: "me", password: "sesam-öffne-dich" };
+
+  test("with STARTTLS and a password, to everybody, in one letter", async () => {
+    const { error, letters } = await mail({ security: "starttls", auth: "PLAIN" }, LOGIN);
+    expect(error).toBeNull();
+    expect(letters).toHaveLength(1);
+    expect(letters[0]).toMatchObject({
+      isEncrypted: true,
+      login: "me:sesam-öffne-dich",
+      from: "db1@example.org",
+      to: ["ops@example.org", "boss@example.org"],
+    });
+    expect(letters[0]?.headers.get("Subject")).toBe(`${UNIT} failed on db1`);
+    expect(letters[0]?.headers.get("Date")).toBe("Fri, 20 Nov 2026 06:40:59 +0000");
+    expect(letters[0]?.text).toContain("result: exit-code, status 50 (LockAcquireError)\r\n");
+  });
+
+  test("with TLS from the start, and AUTH LOGIN", async () => {
+    const { error, letters } = await mail({ security: "tls", auth: "LOGIN" }, LOGIN);
+    expect(error).toBeNull();
+    expect(letters[0]).toMatchObject({ isEncrypted: true, login: "me:sesam-öffne-dich" });
+  });
+
+  test("a host's name with other characters is encoded, in words that a header may hold", async () => {
+    const { letters } = await mail({ security: "none" }, {}, { host: "datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen" });
+    const subject = letters[0]?.headers.get("Subject") ?? "";
+    const words = subject.split(" ");
+    expect(words.every((word) => /^=\?utf-8\?B\?[A-Za-z0-9+/=]+\?=$/.test(word) && word.length <= 75)).toBe(true);
+    const text = words.map((word) => Buffer.from(word.slice(10, -2), "base64").toString("utf8")).join("");
+    expect(text).toContain("datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen");
+  });
+
+  test("a server without STARTTLS never sees the password", async () => {
+    const server = await startSmtpServer({ security: "none", auth: "PLAIN" });
+    const target = { type: "email", host: "127.0.0.1", port: server.port, from: "a@b", to: ["c@d"], ...LOGIN };
+    const [delivery] = await tell(target);
+    await server.close();
+    expect(delivery?.error?.message).toContain("does not offer STARTTLS");
+    expect(server.commands).toEqual(["EHLO"]);
+  });
+
+  test("what is sent behind the reply to STARTTLS ends the connection", async () => {
+    const { error, letters } = await mail({ security: "starttls", behindStartTls: "250-injected\r\n250 AUTH PLAIN\r\n" }, LOGIN);
+    expect(error?.kind).toBe("protocol");
+    expect(letters).toHaveLength(0);
+  });
+
+  test("another authority's certificate is refused before the password is sent", async () => {
+    const { commands, error } = await mail({ security: "starttls", auth: "PLAIN" }, LOGIN, {}, readFileSync(files.otherCaFile));
+    expect(error?.kind).toBe("hostConnect");
+    expect(commands).not.toContain("AUTH");
+  });
+
+  test("a wrong password is told by its code, without the password, and not tried again", async () => {
+    const { commands, error } = await mail({ security: "tls", auth: "PLAIN", password: "another" }, LOGIN);
+    expect(error).toMatchObject({ kind: "access" });
+    expect(error?.message).toContain("535 5.7.8 wrong password");
+    expect(error?.message).not.toContain("sesam");
+    expect(commands.filter((command) => command === "AUTH")).toHaveLength(1);
+  });
+
+  test("a server that has no time yet gets the letter at the next try", async () => {
+    const { error, letters } = await mail({ security: "none", refusals: [["RCPT", "450 try later"]] });
+    expect(error).toBeNull();
+    expect(letters).toHaveLength(1);
+  });
+
+  test("a login that the server does not know is told", async () => {
+    expect((await mail({ security: "tls", auth: "NTLM" }, LOGIN)).error?.message).toContain("offers no AUTH PLAIN or LOGIN");
+  });
+});
+
+test("a drill tells what it found", () => {
+  const drill = { ok: false, title: "fire drill of repo2 failed", lines: ["failed: amcheck, DbQueryError (57)"] };
+  const told: Notification = notificationOf({ ...FAILURE, event: "drill", drill });
+  expect(told).toMatchObject({
+    ok: false,
+    title: "fire drill of repo2 failed on db1",
+    lines: ["stanza: main", "failed: amcheck, DbQueryError (57)"],
+  });
+});
