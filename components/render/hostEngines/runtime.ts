@@ -12,7 +12,16 @@ export function runtimeParts(plan: HostPlan): HostParts {
   return {
     files: [
       { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan), late: false },
-      { path: paths.conf, mode: "0644", owner: "admin", text: renderPgbackrestConf(plan), late: true },
+      {
+        path: paths.conf,
+        mode: "0644",
+        owner: "admin",
+        late: true,
+        // Only when it is asked for: while a value is not known, nothing of this file can be written.
+        get text() {
+          return renderPgbackrestConf(plan);
+        },
+      },
     ],
     units: backupUnits(plan),
     settings: postgresSettings(plan),

@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { unknownMarker } from "../../../components/plan/unknown";
+import { BUCKET, plan } from "../plans";
+
+test("files are listed while values that they need are not known yet: a bucket that is being made, the key of a host that is", () => {
+  const bucket = { ...BUCKET, at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, bucket: unknownMarker(0), endpoint: unknownMarker(1), region: "eu" } } };
+  const vault = {
+    keepDays: 7,
+    at: {
+      name: "vault",
+      kind: "sftp",
+      path: "/repository",
+      encrypted: true,
+      sftp: { host: "10.0.0.9", user: "orders", hostKey: unknownMarker(2) },
+    },
+  };
+  const made = plan({ repositories: { repo1: bucket, repo2: vault } });
+  expect(renderPlainFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackstop.json");
+  expect(renderLateFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackrest.conf");
+});
