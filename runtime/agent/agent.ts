@@ -13,6 +13,7 @@ import type { Command, CommandHost } from "../commands/host";
 import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
 import { repoErrorLine } from "../operations/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
+import { serveMetrics } from "./metricsServer";
 
 /** How long requests and files under way may take once the agent is told to end. */
 const DRAIN_MS = 8000;
@@ -33,10 +34,11 @@ export const agentCommand: Command = async (host) => {
   const gets = new GetService(host, own);
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
   const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, gets }, workingDirectory, words), ctx);
+  const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
-    Promise.all([socket.close(enough), wal.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
+    Promise.all([page?.close(), socket.close(enough), wal.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
   );
   return 0;
 };

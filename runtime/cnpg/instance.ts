@@ -30,7 +30,11 @@ export const instanceCommand: Command = async (host) => {
   const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
     sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
   const stanzas = new StanzaKeeper(repos, () => host.loadControl(), own);
-  const metrics = new MetricSource({ repos, lanes: () => wal.status() });
+  const metrics = new MetricSource({
+    repos,
+    lanes: () => wal.status(),
+    walSegmentSizeBytes: async () => (await host.loadControl()).walSegmentSizeBytes,
+  });
   const ending = new AbortController();
   const refreshing = metrics.refreshForever(own, ending.signal);
   const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {

@@ -247,6 +247,7 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
     },
     monitoring: {
       outputFile: values.text("output-file"),
+      listen: values.text("metrics-listen"),
       walGaps: values.flag("wal-gaps"),
       event: (values.text("event") ?? "failure") as Config["monitoring"]["event"],
       unit: values.text("unit"),

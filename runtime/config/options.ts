@@ -295,7 +295,10 @@ const COMMAND_LINE: readonly OptionRow[] = [
     forCommand: { verify: { allowed: ["none", "text", "json"] } },
   }),
   acted("output-file", "path", "command-line", ["metrics"], "file to write, replaced in one step, instead of standard output", { own: true }),
-  acted("wal-gaps", "boolean", "command-line", ["metrics"], "list the whole WAL archive of each repository and count what is missing", {
+  acted("metrics-listen", "string", "command-line", ["agent"], "address and port to serve /metrics and /healthz on, as 127.0.0.1:9854", {
+    own: true,
+  }),
+  acted("wal-gaps", "boolean", "command-line", ["agent", "metrics"], "list the whole WAL archive of each repository and count what is missing", {
     own: true,
     default: "y",
     negate: true,

@@ -200,6 +200,8 @@ export interface SnapshotsConfig {
 export interface MonitoringConfig {
   /** Undefined prints. */
   readonly outputFile: string | undefined;
+  /** `address:port` of the agent's metrics; undefined serves none. */
+  readonly listen: string | undefined;
   /** Whether metrics list the whole archive. */
   readonly walGaps: boolean;
   /** What is told; `failure` for other commands, which tell nothing. */

@@ -138,6 +138,7 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     help: "Time between the moments when the newest WAL segment here and the newest one in any repository were stored",
     labels: REPO,
   },
+  { name: "pgbackstop_repo_wal_waiting_files", help: "WAL files that are ready and not yet in the repository", labels: REPO },
   { name: "pgbackstop_repo_wal_debt_files", help: "WAL files that PostgreSQL was told are safe and that the repository lacks", labels: REPO },
 ];
 

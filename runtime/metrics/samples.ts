@@ -17,6 +17,12 @@ export interface RepoFacts {
   readonly debtCount: number;
 }
 
+/** How the queue of one repository stands, as who serves WAL knows it. */
+export interface LaneFacts {
+  readonly repoKey: number;
+  readonly waitingCount: number;
+}
+
 export interface RepoHostFacts {
   readonly key: number;
   /** Null when it was not made, or failed. */
@@ -69,6 +75,13 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
               : [{ name: "pgbackstop_recovery_window_end_timestamp_seconds", labels, value: newestWal.storedAtS }]),
           ]),
     ];
+  });
+}
+
+/** Of queues, at this moment. */
+export function laneSamples(stanza: string, lanes: readonly LaneFacts[]): Sample[] {
+  return lanes.map(({ repoKey, waitingCount }): Sample => {
+    return { name: "pgbackstop_repo_wal_waiting_files", labels: { stanza, repo_key: String(repoKey) }, value: waitingCount };
   });
 }
 

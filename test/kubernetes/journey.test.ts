@@ -181,17 +181,15 @@ describe("a stack of the components", async () => {
     const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
     const window = async (): Promise<Record<string, number>> => {
       const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
-      const lines = stdout.matchAll(/^pgbackstop_(first|last)_recoverability_time_seconds\{[^}]*repo="(repo[12])"[^}]*\} (\S+)$/gm);
-      return Object.fromEntries([...lines].map(([, end, repo, value]) => [`${end} ${repo}`, Number(value)]));
+      const lines = stdout.matchAll(/^pgbackstop_recovery_window_(start|end)_timestamp_seconds\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm);
+      return Object.fromEntries([...lines].map(([, end, repoKey, value]) => [`${end} ${repoKey}`, Number(value)]));
     };
-    await expect
-      .poll(async () => Object.keys(await window()).sort(), { timeout: 180_000 })
-      .toEqual(["first repo1", "first repo2", "last repo1", "last repo2"]);
+    await expect.poll(async () => Object.keys(await window()).sort(), { timeout: 180_000 }).toEqual(["end 1", "end 2", "start 1", "start 2"]);
     const ends = await window();
     const nowS = Date.now() / 1000;
-    for (const repo of ["repo1", "repo2"]) {
-      expect(nowS - (ends[`first ${repo}`] ?? 0)).toBeLessThan(1800);
-      expect(nowS - (ends[`last ${repo}`] ?? 0)).toBeLessThan(600);
+    for (const repoKey of ["1", "2"]) {
+      expect(nowS - (ends[`start ${repoKey}`] ?? 0)).toBeLessThan(1800);
+      expect(nowS - (ends[`end ${repoKey}`] ?? 0)).toBeLessThan(600);
     }
   });
 

@@ -77,11 +77,16 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/config/types"],
   },
   { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format", "runtime/local"] },
+  {
+    prefix: "runtime/metrics/gather",
+    mayImport: ["runtime/base", "runtime/metrics", "runtime/operations", "runtime/local", "runtime/postgres", "runtime/format/info", "runtime/version"],
+    mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
+  },
   // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret of theirs.
   { prefix: "runtime/notify", mayImport: ["runtime/base"], mayImportTypes: ["runtime/local"] },
   {
     prefix: "runtime/commands",
-    mayImport: [...COMMAND_ROOMS, "runtime/format/json", "runtime/format/info", "runtime/version"],
+    mayImport: [...COMMAND_ROOMS, "runtime/format/json"],
     mayImportTypes: ["runtime/storage/storage", "runtime/format"],
   },
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.

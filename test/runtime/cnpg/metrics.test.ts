@@ -31,22 +31,26 @@ test("tell of each repository by itself how far back and how far forward it can 
   await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
   const [oldest, newest] = backups.map((backup) => entryOf(backup).stoppedAtS);
 
-  const source = new MetricSource({ repos, lanes: () => [{ repoKey: 2, waitingCount: 3, error: null, debtCount: 1 }] });
+  const source = new MetricSource({
+    repos,
+    lanes: () => [{ repoKey: 2, waitingCount: 3, error: null, debtCount: 1 }],
+    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+  });
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
   await ctx.clock.advance(1);
   const values = await collected(source);
   expect(values).toMatchObject({
-    "pgbackstop_repository_up repo1": 1,
-    "pgbackstop_backups repo1": 2,
-    "pgbackstop_first_recoverability_time_seconds repo1": oldest,
-    "pgbackstop_last_backup_time_seconds repo1": newest,
-    "pgbackstop_wal_waiting_files repo2": 3,
-    "pgbackstop_wal_owed_files repo2": 1,
-    "pgbackstop_backups repo2": 0,
+    "pgbackstop_repo_up demo,1": 1,
+    "pgbackstop_repo_backups demo,1,full": 2,
+    "pgbackstop_recovery_window_start_timestamp_seconds demo,1": oldest,
+    "pgbackstop_repo_last_backup_timestamp_seconds demo,1,full": newest,
+    "pgbackstop_repo_wal_waiting_files demo,2": 3,
+    "pgbackstop_repo_wal_debt_files demo,2": 1,
+    "pgbackstop_repo_backups demo,2,full": 0,
   });
-  expect(values["pgbackstop_last_recoverability_time_seconds repo1"]).toBeGreaterThan(0);
-  expect(values["pgbackstop_last_recoverability_time_seconds repo2"]).toBeUndefined();
+  expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
+  expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
   ending.abort();
   await refreshing;
 });

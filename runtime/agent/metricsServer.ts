@@ -1,0 +1,94 @@
+/**
+ * `/metrics` and `/healthz` over HTTP, for a Prometheus that asks: what was gathered in the last minute, so that a scrape costs nothing and waits
+ * for no repository. `pgbackstop_collected_timestamp_seconds` tells its age. `/healthz` answers as long as the process does; what is wrong with
+ * repositories is the metrics' to say. Metrics hold no secret, and the address is the operator's choice: 127.0.0.1 keeps them on the host.
+ */
+import { createServer, type ServerResponse } from "node:http";
+import type { Context } from "../base/context";
+import { fail, toBackupError } from "../base/errors";
+import type { CommandHost } from "../commands/host";
+import { DEFINITIONS, type Sample } from "../metrics/definitions";
+import { gatherSamples, WalSurveys } from "../metrics/gather";
+import { type LaneFacts, laneSamples } from "../metrics/samples";
+import { renderMetrics } from "../metrics/text";
+
+export interface MetricsServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const REFRESH_MS = 60_000;
+/** Of refreshes between two looks at whole archives. */
+const SURVEY_TURNS = 10;
+const CONNECTIONS_MAX = 16;
+const REQUEST_TIMEOUT_MS = 5000;
+const HEADER_BYTES_MAX = 8 * 1024;
+
+/** `listen` is `address:port`. @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot be listened on */
+export async function serveMetrics(listen: string, host: CommandHost, lanes: () => readonly LaneFacts[], ctx: Context): Promise<MetricsServer> {
+  const place = placeOf(listen);
+  const ending = new AbortController();
+  let samples: readonly Sample[] | null = null;
+  const refreshing = refreshForever(host, ending.signal, ctx, (found) => {
+    samples = found;
+  });
+  const text = (): string | null =>
+    samples === null ? null : renderMetrics(DEFINITIONS, [...samples, ...laneSamples(host.config.stanza ?? "", lanes())]);
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS });
+  server.maxConnections = CONNECTIONS_MAX;
+  server.on("request", ({ method = "", url = "" }, response) => answer(method, url.split("?")[0] ?? "", text, response));
+  const end = async (): Promise<void> => {
+    ending.abort();
+    await refreshing;
+  };
+  try {
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(place.port, place.address, resolve));
+  } catch (error) {
+    await end();
+    const hint = "another process may have the port; metrics-listen names another one.";
+    throw fail("fileOpen", `unable to listen on '${listen}': ${toBackupError(error).message}`, { hint });
+  }
+  server.on("error", (error) => ctx.log.warn(`metrics on '${listen}': ${error.message}`));
+  const bound = server.address();
+  return {
+    port: typeof bound === "object" && bound !== null ? bound.port : place.port,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await Promise.all([closed, end()]);
+    },
+  };
+}
+
+async function refreshForever(host: CommandHost, signal: AbortSignal, ctx: Context, found: (samples: readonly Sample[]) => void): Promise<void> {
+  const surveys = new WalSurveys(SURVEY_TURNS);
+  while (!signal.aborted) {
+    try {
+      found(await gatherSamples(host, surveys));
+    } catch (error) {
+      ctx.log.warn(`metrics cannot be gathered: ${toBackupError(error).message}`);
+    }
+    await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
+  }
+}
+
+function answer(method: string, path: string, metrics: () => string | null, response: ServerResponse): void {
+  const send = (status: number, text: string, type = "text/plain; charset=utf-8"): void => {
+    const bytes = Buffer.from(text, "utf8");
+    response.writeHead(status, { "content-type": type, "content-length": bytes.length }).end(method === "HEAD" ? undefined : bytes);
+  };
+  if (method !== "GET" && method !== "HEAD") return send(405, "only GET\n");
+  if (path === "/healthz") return send(200, "ok\n");
+  if (path !== "/metrics") return send(404, "there are /metrics and /healthz\n");
+  const text = metrics();
+  if (text === null) return send(503, "not gathered yet\n");
+  send(200, text, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+function placeOf(listen: string): { readonly address: string; readonly port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(listen);
+  const address = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (address !== undefined && port <= 65_535) return { address, port };
+  throw fail("optionInvalidValue", `'${listen}' is not valid for 'metrics-listen' option`, { hint: "an address and a port, as 127.0.0.1:9854." });
+}

@@ -1,0 +1,101 @@
+/** Gathers what is told of one host: the only file of this room that reads anything. */
+import { createHash } from "node:crypto";
+import { toBackupError } from "../base/errors";
+import type { CommandHost } from "../commands/host";
+import type { Config } from "../config/types";
+import { BACKREST_VERSION } from "../format/info";
+import { loadRuns } from "../local/runRecords";
+import { hasStopFile } from "../local/stopFile";
+import { loadLocalDrills } from "../operations/drill/history";
+import { findNewestWal } from "../operations/destinations";
+import { collectInfo } from "../operations/info";
+import { surveyWal, type WalSurvey } from "../operations/walSurvey";
+import { waitingWal } from "../postgres/archiveStatus";
+import { VERSION } from "../version";
+import type { Sample } from "./definitions";
+import { exporterSamples } from "./exporter";
+import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
+
+/** WAL segment size when no cluster is there to ask. */
+const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+/** Everything that is served of one host, gathered now. */
+export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
+  const { config, ctx } = host;
+  const stanza = config.stanza ?? "";
+  const [pg] = config.pgs;
+  const nowS = Math.floor(ctx.clock.nowMs() / 1000);
+  const walSegmentSizeBytes = await host
+    .loadControl()
+    .then((control) => control.walSegmentSizeBytes)
+    .catch(() => WAL_SEGMENT_SIZE_BYTES);
+  const locks = { backup: host.lockState("backup"), restore: host.lockState("restore") };
+  const repos = host.repositories();
+  const report = await collectInfo(repos, host.debt(), { stanza, set: undefined, type: undefined, locks }, ctx);
+  const facts = await Promise.all(
+    report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
+      const { debtCount, droppedCount, error, info, key } = row;
+      const expected = config.settings.repos[key]?.expectFullWithinS;
+      const known = { key, debtCount, droppedCount, fullExpectedS: typeof expected === "number" ? expected : null };
+      const repo = repos[index];
+      if (error !== null || repo === undefined) {
+        ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
+        return { ...known, backups: null, newestWal: null, survey: null };
+      }
+      const newestWal = await orNull(host, key, () => findNewestWal(repo));
+      const survey = config.monitoring.walGaps
+        ? await surveys.of(key, () => orNull(host, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes)))
+        : null;
+      return { ...known, backups: info?.backups ?? [], newestWal, survey };
+    }),
+  );
+  return [
+    ...exporterSamples({ report, backrestVersion: BACKREST_VERSION, nowS }),
+    ...repositorySamples(stanza, facts, walSegmentSizeBytes),
+    ...hostSamples(stanza, {
+      repos: facts,
+      waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
+      locks,
+      isStopped: hasStopFile(config.lockPath, stanza) || hasStopFile(config.lockPath, undefined),
+      runs: await loadRuns(config.spoolPath, stanza),
+      drills: await loadLocalDrills(config.spoolPath, stanza),
+      configHash: hashOf(config),
+      version: VERSION,
+      nowS,
+    }),
+  ];
+}
+
+/** What one repository cannot tell is missing, and told in the log. */
+async function orNull<T>(host: CommandHost, repoKey: number, work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    host.ctx.log.warn(`repo${repoKey}: WAL cannot be looked at: ${toBackupError(error).message}`);
+    return null;
+  }
+}
+
+/** Of what decides where backups go and how long they stay; secrets show as stars in JSON and count for nothing. */
+function hashOf({ pgs, repos, settings }: Config): string {
+  return createHash("sha256").update(JSON.stringify({ pgs, repos, settings })).digest("hex").slice(0, 16);
+}
+
+/** A look at a whole archive costs more than all else together, and money in some stores: who gathers again and again does it every few turns. */
+export class WalSurveys {
+  readonly #everyTurns: number;
+  readonly #known = new Map<number, { readonly survey: WalSurvey; turnsLeft: number }>();
+
+  constructor(everyTurns: number) {
+    this.#everyTurns = everyTurns;
+  }
+
+  async of(repoKey: number, look: () => Promise<WalSurvey | null>): Promise<WalSurvey | null> {
+    const known = this.#known.get(repoKey);
+    if (known !== undefined && --known.turnsLeft > 0) return known.survey;
+    const survey = await look();
+    if (survey === null) this.#known.delete(repoKey);
+    else this.#known.set(repoKey, { survey, turnsLeft: this.#everyTurns });
+    return survey;
+  }
+}

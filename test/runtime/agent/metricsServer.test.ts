@@ -1,0 +1,93 @@
+import { connect } from "node:net";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type MetricsServer, serveMetrics } from "../../../runtime/agent/metricsServer";
+import type { Repository } from "../../../runtime/repository/repository";
+import { fail } from "../../../runtime/base/errors";
+import { eventually, HeldClock, testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { makeStanza } from "../../harness/madeRepository";
+import { MemoryStorage } from "../../harness/storages";
+import { host } from "../commands/support";
+import { repository, temporaryFolder } from "../repository/support";
+
+const RANGE = ["000000010000000000000003", "000000010000000000000004"] as const;
+const SIXTEEN_MIB = 16 * 1024 * 1024;
+
+let clock: HeldClock;
+let storage: FaultyStorage;
+let repo: Repository;
+let served: MetricsServer | null = null;
+beforeEach(async () => {
+  clock = new HeldClock();
+  storage = new FaultyStorage(new MemoryStorage());
+  repo = repository(1, { storage });
+  await makeStanza(repo, { versions: ["18"], backups: [{ label: "20261118-030000F", wal: RANGE }], wal: { "18-1": RANGE } });
+});
+afterEach(async () => {
+  await served?.close();
+  served = null;
+});
+
+async function serve(listen = "127.0.0.1:0"): Promise<string> {
+  const ctx = testContext({ clock });
+  const folder = temporaryFolder();
+  const base = host({ argv: ["agent"], repos: [repo], ctx, folder });
+  const own = {
+    ...base,
+    config: { ...base.config, spoolPath: `${folder}/spool` },
+    loadControl: async () => ({ ...(await base.loadControl()), walSegmentSizeBytes: SIXTEEN_MIB }),
+  };
+  served = await serveMetrics(listen, own, () => [{ repoKey: 1, waitingCount: 7 }], ctx);
+  return `http://127.0.0.1:${served.port}`;
+}
+async function scrape(origin: string): Promise<string> {
+  await eventually("metrics were gathered", async () => (await fetch(`${origin}/metrics`)).status === 200);
+  const answer = await fetch(`${origin}/metrics`);
+  expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+  return answer.text();
+}
+
+describe("the agent's metrics", () => {
+  test("tell what was gathered, and the queues of this moment", async () => {
+    const text = await scrape(await serve());
+    expect(text).toContain('pgbackstop_repo_up{stanza="demo",repo_key="1"} 1\n');
+    expect(text).toContain('pgbackstop_repo_wal_waiting_files{stanza="demo",repo_key="1"} 7\n');
+    expect(text).toContain('pgbackrest_stanza_status{stanza="demo"} 0\n');
+  });
+
+  test("a scrape reads no repository, and a minute later they are read again", async () => {
+    const origin = await serve();
+    await scrape(origin);
+    storage.breakDown(fail("access", "refused"));
+    expect(await scrape(origin)).toContain('pgbackstop_repo_up{stanza="demo",repo_key="1"} 1\n');
+    await clock.advance(60_000);
+    await eventually("the repository is down", async () => (await scrape(origin)).includes('pgbackstop_repo_up{stanza="demo",repo_key="1"} 0\n'));
+  });
+
+  test("healthz answers, other paths and methods are refused", async () => {
+    const origin = await serve();
+    expect(await (await fetch(`${origin}/healthz`)).text()).toBe("ok\n");
+    expect((await fetch(`${origin}/`)).status).toBe(404);
+    expect((await fetch(`${origin}/metrics`, { method: "POST", body: "x" })).status).toBe(405);
+    expect(await (await fetch(`${origin}/metrics`, { method: "HEAD" })).text()).toBe("");
+  });
+
+  test("takes no more than sixteen connections at a time", async () => {
+    const origin = await serve();
+    const sockets = Array.from({ length: 20 }, () => connect(Number(new URL(origin).port), "127.0.0.1").on("error", () => {}));
+    try {
+      await eventually("the surplus is closed", () => sockets.filter((socket) => socket.destroyed || socket.readableEnded).length === 4);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+    }
+  });
+
+  test("a port that is taken and an address that is none are told", async () => {
+    const origin = await serve();
+    const first = served;
+    await expect(serve(new URL(origin).host)).rejects.toMatchObject({ kind: "fileOpen" });
+    await expect(serve("9854")).rejects.toMatchObject({ kind: "optionInvalidValue" });
+    await expect(serve("127.0.0.1:99999")).rejects.toMatchObject({ kind: "optionInvalidValue" });
+    served = first;
+  });
+});

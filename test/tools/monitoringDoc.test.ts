@@ -1,0 +1,31 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { DEFINITIONS } from "../../runtime/metrics/definitions";
+import { parseTargets } from "../../runtime/notify/targets";
+import { projectFolder } from "../../tools/parts/cache";
+
+const text = readFileSync(join(projectFolder(), "docs", "monitoring.md"), "utf8");
+
+test("every metric of ours is told, and none that is not there", () => {
+  const own = DEFINITIONS.map(({ name }) => name).filter((name) => name.startsWith("pgbackstop_"));
+  const told = new Set([...text.matchAll(/`(pgbackstop_[a-z_]+)/g)].map(([, name]) => name));
+  expect(told).toEqual(new Set(own));
+});
+
+test("the labels of its table are those of the metrics", () => {
+  const rows = text.split("\n").filter((line) => line.startsWith("| `pgbackstop_"));
+  for (const row of rows) {
+    const [, names = "", labels = ""] = row.split("|");
+    const own = [...labels.matchAll(/`([a-z_]+)`/g)].map(([, label]) => label).filter((label) => label !== "stanza");
+    for (const [, name] of names.matchAll(/`(pgbackstop_[a-z_]+)`/g)) {
+      expect([name, DEFINITIONS.find((definition) => definition.name === name)?.labels.filter((label) => label !== "stanza")]).toEqual([name, own]);
+    }
+  }
+  expect(rows.length).toBeGreaterThan(20);
+});
+
+test("its file of targets is one", () => {
+  const json = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
+  expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual(["healthchecks", "slack", "ntfy", "alertmanager", "webhook", "email"]);
+});
