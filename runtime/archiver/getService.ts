@@ -17,6 +17,8 @@ export interface GetWish {
   readonly ahead?: boolean;
   /** How long a doubt is asked about again; default `archive-timeout`. */
   readonly timeoutMs?: number;
+  /** As in {@link ArchiveGetOptions}. */
+  readonly mayLackStanza?: boolean;
 }
 
 export class GetService {
@@ -46,7 +48,7 @@ export class GetService {
     }
     return archiveGetInTime(
       this.#host.repositories(),
-      { walName, destination, cluster, fetch: this.#fetch },
+      { walName, destination, cluster, fetch: this.#fetch, mayLackStanza: wish.mayLackStanza ?? false },
       wish.timeoutMs ?? config.archiveTimeoutMs,
       this.#ctx,
     );

@@ -104,6 +104,7 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
 function refusalOf(thrown: unknown, ctx: Context): grpc.ServerErrorResponse {
   // Asked for every few seconds by a standby that waits: no error.
   if (thrown instanceof NotFound) return Object.assign(new Error(thrown.message), { code: grpc.status.NOT_FOUND, details: thrown.message });
+  if (thrown instanceof NotYet) return Object.assign(new Error(thrown.message), { code: grpc.status.UNAVAILABLE, details: thrown.message });
   const error = toBackupError(thrown);
   ctx.log.error(error);
   const details = [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n");
@@ -112,6 +113,9 @@ function refusalOf(thrown: unknown, ctx: Context): grpc.ServerErrorResponse {
 
 /** The answer to a call for something that certainly is not there: the one error that PostgreSQL may take for the end of the archive. */
 export class NotFound extends Error {}
+
+/** The answer to a call that comes too early, as everybody knows: an error for who asks, and none in the log. */
+export class NotYet extends Error {}
 
 /** What the caller can expect of trying again, as CloudNativePG's own plugin tells it. */
 const STATUS: Partial<Readonly<Record<ErrorKind, grpc.status>>> = {

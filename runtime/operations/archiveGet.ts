@@ -26,6 +26,8 @@ export interface ArchiveGetOptions {
   readonly cluster: ClusterIdentity;
   /** Copies one candidate to the destination; default {@link fetchTo}. */
   readonly fetch?: (candidate: Candidate, destination: string) => Promise<void>;
+  /** True while a repository without a stanza is to be expected: no warning for it. */
+  readonly mayLackStanza?: boolean;
 }
 
 /** One stored copy of a WAL file. */
@@ -59,7 +61,12 @@ const RETRY_MS_MAX = 10_000;
 export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
   const answers = await askAll(repos, options, ctx);
   const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
-  for (const answer of answers) if (!answer.ok) ctx.log.warn(repoErrorLine(answer.repoKey, answer.error));
+  for (const answer of answers) {
+    if (answer.ok) continue;
+    const line = repoErrorLine(answer.repoKey, answer.error);
+    if (options.mayLackStanza === true && isStanzaMissing(answer.error)) ctx.log.debug(line);
+    else ctx.log.warn(line);
+  }
   requireOneContent(candidates, options.walName);
 
   const damaged: string[] = [];
@@ -107,7 +114,10 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
     [`unable to tell whether ${walName} is in the archive`, ...lines].join("\n"),
     {
       hint: [...new Set(own), "PostgreSQL must not take this for the end of the archive."],
-      cause: new Unreadable(doubts.map(({ repoKey }) => repoKey)),
+      cause: new Unreadable(
+        doubts.map(({ repoKey }) => repoKey),
+        doubts.every(({ error }) => isStanzaMissing(error)),
+      ),
       retryable: !isForGood,
     },
   );
@@ -116,16 +126,27 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
 /** Why it could not be told whether a file is there. */
 class Unreadable extends Error {
   readonly repoKeys: readonly number[];
+  readonly lacksStanza: boolean;
 
-  constructor(repoKeys: readonly number[]) {
+  constructor(repoKeys: readonly number[], lacksStanza: boolean) {
     super(`repositories that could not be read: ${repoKeys.join(", ")}`);
     this.repoKeys = repoKeys;
+    this.lacksStanza = lacksStanza;
   }
+}
+
+function isStanzaMissing(error: BackupError): boolean {
+  return isError(error, "fileMissing");
 }
 
 /** The repositories that {@link archiveGet} could not read when it could not tell; null for every other error: there the file exists. */
 export function unreadableKeys(error: BackupError): readonly number[] | null {
   return error.cause instanceof Unreadable ? error.cause.repoKeys : null;
+}
+
+/** True where {@link archiveGet} could not tell only because repositories have no archive.info: nobody has made the stanza there, or it is gone. */
+export function lacksStanza(error: unknown): boolean {
+  return isError(error) && error.cause instanceof Unreadable && error.cause.lacksStanza;
 }
 
 /** How long the other repositories may still take once one of them has offered a copy. */

@@ -2,10 +2,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { NotFound } from "../../../runtime/cnpg/server";
+import { NotFound, NotYet } from "../../../runtime/cnpg/server";
 import { type WalParts, walService } from "../../../runtime/cnpg/wal";
+import { archiveGet } from "../../../runtime/operations/archiveGet";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
-import { temporaryFolder, walName } from "../repository/support";
+import { MemoryStorage } from "../../harness/storages";
+import { CLUSTER, repository, temporaryFolder, walName } from "../repository/support";
 
 type Get = ReturnType<WalParts["gets"]>["get"];
 
@@ -85,6 +87,70 @@ describe("a restore", () => {
     arrive();
     await expect.poll(files).toEqual([]);
     expect(existsSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"))).toBe(false);
+  });
+
+  describe("beside a standby while no repository answers", () => {
+    /** Questions to one sidecar: each pending until `settle` is called with its number. */
+    const asking = () => {
+      const settles: ((found: boolean) => void)[] = [];
+      const get: Get = () => new Promise((resolve) => void settles.push(resolve));
+      const service = walService({ dataDirectory, push: null, isJob: false, gets: () => ({ get }) }, ctx);
+      const ask = (): Promise<unknown> => {
+        const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
+        return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal)).catch((error: unknown) => error);
+      };
+      const secondsOf = async (): Promise<number> => {
+        const beganAtMs = ctx.clock.monotonicMs();
+        let isOver = false;
+        const answer = ask().finally(() => (isOver = true));
+        for (let turn = 0; turn < 30 && !isOver; turn++) await ctx.clock.advance(500);
+        expect(await answer).toMatchObject({ kind: "archiveTimeout", retryable: true });
+        return (ctx.clock.monotonicMs() - beganAtMs) / 1000;
+      };
+      return { settles, secondsOf };
+    };
+
+    test("the first question is waited for, those that follow only a moment: a promotion asks for several", async () => {
+      const { secondsOf } = asking();
+      expect([await secondsOf(), await secondsOf(), await secondsOf()]).toEqual([10, 2, 2]);
+    });
+
+    test("an answer that came too late counts: the next question gets its whole time", async () => {
+      const { secondsOf, settles } = asking();
+      expect(await secondsOf()).toBe(10);
+      settles[0]?.(false);
+      await ctx.clock.advance(0);
+      expect(await secondsOf()).toBe(10);
+    });
+  });
+
+  describe("before somebody has made the stanza", () => {
+    /** Of a sidecar with one repository without anything in it. */
+    const asking = () => {
+      const repos = [repository(1, { storage: new MemoryStorage({ name: "memory1" }) })];
+      const get: Get = (name, destination, wish) =>
+        archiveGet(repos, { walName: name, destination, cluster: CLUSTER, mayLackStanza: wish?.mayLackStanza ?? false }, ctx);
+      return (isJob: boolean) => walService({ dataDirectory, push: null, isJob, gets: () => ({ get }) }, ctx);
+    };
+    const ask = (service: ReturnType<ReturnType<typeof asking>>): Promise<unknown> => {
+      const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
+      return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal));
+    };
+    const told = (): string[] => ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
+
+    test("a standby says so once, and asks again", async () => {
+      const service = asking()(false);
+      for (let turn = 0; turn < 3; turn++) await expect(ask(service)).rejects.toBeInstanceOf(NotYet);
+      expect(told()).toEqual(["info the archive is not there yet: the primary makes it with its first WAL"]);
+    });
+
+    test("a stanza that is still missing after minutes is an error, and so it is at once for a recovery", async () => {
+      const service = asking()(false);
+      await ctx.clock.advance(11 * 60_000);
+      await expect(ask(service)).rejects.toMatchObject({ kind: "repoInvalid", retryable: true });
+      expect(told().join("\n")).toContain("archive.info");
+      await expect(ask(asking()(true))).rejects.toMatchObject({ kind: "repoInvalid" });
+    });
   });
 
   test("ends with its caller", async () => {
