@@ -178,7 +178,7 @@ export interface ClusterBackupArgs {
   /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
   sidecar?: ResourcesArgs;
   /**
-   * Files that a sidecar of engine "runtime" works on at once: more use more processors and memory (docs/kubernetes.md).
+   * Files that a sidecar of engine "runtime" works on at once: with each more, its memory is 160Mi more unless `sidecar` says it.
    * @default 1
    */
   processMax?: number;

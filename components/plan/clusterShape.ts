@@ -23,7 +23,11 @@ import type { ClusterPlan } from "./plan";
 /** Major version that a cluster gets when nothing else is said. A changed default is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
 /** Memory of the sidecar: what a backup of any size needs with one worker, and room for the page cache of what it writes. */
-const SIDECAR_MEMORY = "384Mi";
+const SIDECAR_MEMORY_MIB = 384;
+/** Measured with 2 GB: 249 MiB with one worker, 378 with two (test/kubernetes/memory.test.ts). */
+const WORKER_MEMORY_MIB = 160;
+/** One worker leaves the processors to PostgreSQL, which shares the node with the sidecar. */
+const PROCESS_MAX = 1;
 const SIDECAR_CPU = "100m";
 
 export interface PoolerShape {
@@ -55,8 +59,8 @@ export interface ClusterShape {
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
   readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
-  /** Workers of a sidecar; undefined where nothing was said. */
-  readonly processMax: number | undefined;
+  /** Workers of a sidecar. */
+  readonly processMax: number;
   readonly superuserAccess: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -68,7 +72,7 @@ export interface ClusterShape {
 /** The complete shape of the cluster of `plan`. */
 export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings): ClusterShape {
   const postgresVersion = plan.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
-  const { imageCatalog, monitoring = {}, sidecar = {} } = settings;
+  const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
   return {
     postgresVersion,
     image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
@@ -87,8 +91,8 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     customQueries: monitoring.customQueries ?? [],
     disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
     resources: settings.resources ?? {},
-    sidecar: { image: NODE_IMAGE, memory: sidecar.memory ?? SIDECAR_MEMORY, cpu: sidecar.cpu ?? SIDECAR_CPU },
-    processMax: settings.processMax,
+    sidecar: { image: NODE_IMAGE, memory: sidecar.memory ?? sidecarMemory(processMax), cpu: sidecar.cpu ?? SIDECAR_CPU },
+    processMax,
     superuserAccess: settings.superuserAccess ?? false,
     labels: settings.labels ?? {},
     annotations: settings.annotations ?? {},
@@ -96,6 +100,10 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
   };
+}
+
+function sidecarMemory(processMax: number): string {
+  return `${SIDECAR_MEMORY_MIB + WORKER_MEMORY_MIB * (processMax - 1)}Mi`;
 }
 
 /** What the schedules of a cluster are beyond their times, by the kind of backup. */

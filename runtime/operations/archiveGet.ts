@@ -126,12 +126,13 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
 /** Why it could not be told whether a file is there. */
 class Unreadable extends Error {
   readonly repoKeys: readonly number[];
-  readonly lacksStanza: boolean;
+  /** True when each of them lacks its archive.info. */
+  readonly isForStanza: boolean;
 
-  constructor(repoKeys: readonly number[], lacksStanza: boolean) {
+  constructor(repoKeys: readonly number[], isForStanza: boolean) {
     super(`repositories that could not be read: ${repoKeys.join(", ")}`);
     this.repoKeys = repoKeys;
-    this.lacksStanza = lacksStanza;
+    this.isForStanza = isForStanza;
   }
 }
 
@@ -146,7 +147,7 @@ export function unreadableKeys(error: BackupError): readonly number[] | null {
 
 /** True where {@link archiveGet} could not tell only because repositories have no archive.info: nobody has made the stanza there, or it is gone. */
 export function lacksStanza(error: unknown): boolean {
-  return isError(error) && error.cause instanceof Unreadable && error.cause.lacksStanza;
+  return isError(error) && error.cause instanceof Unreadable && error.cause.isForStanza;
 }
 
 /** How long the other repositories may still take once one of them has offered a copy. */

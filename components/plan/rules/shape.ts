@@ -254,8 +254,7 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
 }
 
 function checkWorkers({ plan, shape: { processMax }, source }: ResolvedCluster): Finding[] {
-  if (processMax === undefined || isUnknown(processMax)) return [];
-  if (plan.engine !== "runtime" && source?.plan.engine !== "runtime") {
+  if (processMax !== 1 && plan.engine !== "runtime" && source?.plan.engine !== "runtime") {
     return [finding("PB044", "processMax", `engine ${plan.engine} has no workers that are set here`, 'leave it out, or use engine "runtime"')];
   }
   return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];

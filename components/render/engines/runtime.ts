@@ -21,9 +21,6 @@ const PGDATA = "/var/lib/postgresql/data/pgdata";
 const SPOOL_BESIDE_DATA = "/var/lib/postgresql/data/pgbackstop";
 const SPOOL_BESIDE_WAL = "/var/lib/postgresql/wal/pgbackstop";
 
-/** Workers of a sidecar: one leaves the processors to PostgreSQL, which shares the pod's node with it. */
-const PROCESS_MAX = 1;
-
 /** Names under which the plugin looks for what a Secret holds. */
 const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> = {
   accessKeyId: SECRET_KEYS.accessKeyId,
@@ -69,7 +66,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     port: DEFAULTS.port,
     socketDirectory: "/controller/run",
     databaseUser: "postgres",
-    processMax: shape.processMax ?? PROCESS_MAX,
+    processMax: shape.processMax,
     directories: {
       config: PLACES.config,
       lib: PLACES.bundle,

@@ -75,6 +75,11 @@ test("the configuration is that of a host, at the places of a pod", () => {
   expect(conf).toContain("process-max=1\n");
   const two = objectOf(renderCluster(context({ processMax: 2 }), null), "config")["data"] as Record<string, string>;
   expect(two["pgbackrest.conf"]).toContain("process-max=2\n");
+  const memoryOf = (over: Partial<ClusterFile>): unknown => {
+    const { plugins } = objectOf(renderCluster(context(over), null), "cluster")["spec"] as { plugins: { parameters: Record<string, string> }[] };
+    return plugins[0]?.parameters["memoryLimit"];
+  };
+  expect([memoryOf({}), memoryOf({ processMax: 2 }), memoryOf({ processMax: 2, sidecar: { memory: "1Gi" } })]).toEqual(["384Mi", "544Mi", "1Gi"]);
   const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<string, string>;
   expect(separate["pgbackrest.conf"]).toContain("spool-path=/var/lib/postgresql/wal/pgbackstop\n");
 });
