@@ -53,6 +53,8 @@ export interface GitopsResult {
 /** Words that stand before a secret, wherever they are. */
 const SECRET_FIELDS = ["credentials", "cipher", "passphrase", "privateKey", "privateKeyPassphrase", "secretAccessKey"];
 
+const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret with the names of its keys";
+
 /** @param bundle null leaves out the ConfigMaps with the program, and names them */
 export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
   const secrets = secretsIn(file, "");
@@ -134,12 +136,12 @@ function secretsOf(repositories: Repositories): RepositorySecrets {
   );
 }
 
-function secretsIn(value: unknown, path: string): Finding[] {
+/** What is secret in a file, wherever it is. @param wayOut where the secrets belong */
+export function secretsIn(value: unknown, path: string, wayOut = KUBERNETES_SECRETS): Finding[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, item]) => {
     const own = path === "" ? name : `${path}.${name}`;
-    if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own);
-    const hint = "remove it, and name the Secret that holds it: at.s3.existingSecret with the names of its keys";
-    return [finding("PB116", own, "a file for GitOps holds no secrets", hint)];
+    if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own, wayOut);
+    return [finding("PB116", own, "a file for GitOps holds no secrets", `remove it, and ${wayOut}`)];
   });
 }

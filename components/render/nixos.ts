@@ -1,0 +1,164 @@
+/**
+ * A host's plan as a module of NixOS, where nobody else writes below /etc or tells systemd of units: the files, units, directories and settings
+ * that an update over SSH lays down elsewhere, out of the same lists. No secret: units are handed theirs from paths that sops-nix, agenix or
+ * others fill. Pure.
+ *
+ * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
+ */
+import { type Finding, finding } from "../plan/findings";
+import type { HostPlan } from "../plan/plan";
+import { runtimeArgv, systemdWord } from "./commandLine";
+import type { HostFile } from "./hostEngines/engine";
+import { hostParts } from "./hostParts";
+import { hostPaths } from "./renderedFile";
+import { hardening } from "./units/hardening";
+import { type Unit, UNIT_HEAD, unitName, unitText } from "./units/unit";
+
+export interface NixosOptions {
+  /** Where the secrets lie on the host, by the names that LoadCredential= gives them. */
+  readonly secretsDirectory: string;
+  /** True puts Node.js into the system's packages. */
+  readonly installNode: boolean;
+}
+
+/** Where things lie on NixOS, unless the file says otherwise: below /etc, which its own generations write. */
+export const NIXOS_DIRECTORIES = { config: "/etc/pgbackstop", lib: "/etc/pgbackstop/lib", bin: "/etc/pgbackstop/bin" } as const;
+export const NIXOS_NODE_PATH = "/run/current-system/sw/bin/node";
+export const NIXOS_SECRETS = "/run/secrets/pgbackstop";
+
+const ETC = "/etc/";
+const PERL = "#!/usr/bin/perl";
+
+/** What cannot be on NixOS: files that its generations do not write. */
+export function checkNixos(plan: HostPlan): Finding[] {
+  return filePaths(plan)
+    .filter((path) => !path.startsWith(ETC))
+    .map((path) =>
+      finding(
+        "PB014",
+        "directories",
+        `${path} is not below /etc: a module of NixOS writes nothing elsewhere`,
+        `set directories.config, directories.lib and directories.bin below /etc, or leave them out`,
+      ),
+    );
+}
+
+/** The text of the module. @throws Error for a plan that rules refuse */
+export function renderNixos(plan: HostPlan, { installNode, secretsDirectory }: NixosOptions): string {
+  const { files, settings, units } = hostParts(plan);
+  const all = [...(plan.restoreOnly ? [] : [stanzaUnit(plan)]), ...units];
+  return [
+    "# Written by `pgbackstop render --format=nixos`: render it anew instead of changing it.",
+    `# Stanza ${plan.stanza}. runtime.cjs, the program, lies beside this file. Secrets come from ${secretsDirectory}:`,
+    ...secretComments(all, secretsDirectory),
+    "{ config, lib, pkgs, ... }:",
+    "",
+    "{",
+    ...(installNode ? ["  environment.systemPackages = [ pkgs.nodejs_24 ];", ""] : []),
+    "  environment.etc = {",
+    `    ${nixString(relative(hostPaths(plan.directories).runtime))}.source = ./runtime.cjs;`,
+    ...files.flatMap((file) => etcFile(plan, file)),
+    "  };",
+    "",
+    "  systemd.units = {",
+    ...all.flatMap((unit) => unitLines(unit, secretsDirectory)),
+    "  };",
+    "",
+    "  systemd.tmpfiles.rules = [",
+    ...directoriesOf(plan).map((path) => `    ${nixString(`d ${tmpfilesWord(path)} 0750 ${plan.user} ${plan.user} -`)}`),
+    "  ];",
+    ...(plan.restoreOnly || Object.keys(settings).length === 0
+      ? []
+      : ["", "  services.postgresql.settings = {", ...Object.entries(settings).map(([name, value]) => `    ${name} = ${nixString(value)};`), "  };"]),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** Makes the stanza in every repository at each start: where it exists, nothing happens. */
+function stanzaUnit(plan: HostPlan): Unit {
+  const text = unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop stanza ${plan.stanza} in every repository`,
+    "After=network-online.target remote-fs.target postgresql.service",
+    "Wants=network-online.target",
+    "",
+    "[Service]",
+    "Type=oneshot",
+    `User=${plan.user}`,
+    `ExecStart=${[...runtimeArgv(plan), "stanza-create"].map(systemdWord).join(" ")}`,
+    ...hardening(plan),
+    "",
+    "[Install]",
+    "WantedBy=multi-user.target",
+  ]);
+  return { name: `${unitName(plan.stanza, "stanza")}.service`, text, late: false, enabled: true, restarted: false };
+}
+
+function filePaths(plan: HostPlan): string[] {
+  return [hostPaths(plan.directories).runtime, ...hostParts(plan).files.map(({ path }) => path)];
+}
+
+function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile): string[] {
+  return [
+    `    ${nixString(relative(path))} = {`,
+    `      mode = ${nixString(mode)};`,
+    ...(owner === "database" ? [`      user = ${nixString(user)};`, `      group = ${nixString(user)};`] : []),
+    // There is no perl at its usual place.
+    `      text = ${nixText(text, text.startsWith(PERL) ? ["#!${pkgs.perl}/bin/perl", PERL] : null)};`,
+    "    };",
+  ];
+}
+
+function unitLines({ enabled, name, text }: Unit, secretsDirectory: string): string[] {
+  const wanted = [...text.matchAll(/^WantedBy=(.+)$/gm)].flatMap(([, targets = ""]) => targets.split(/\s+/));
+  return [
+    `    ${nixString(name)} = {`,
+    // NixOS enables nothing by an [Install] section.
+    ...(enabled ? [`      wantedBy = [ ${wanted.map(nixString).join(" ")} ];`] : []),
+    `      text = ${nixText(withSecrets(text, secretsDirectory), null)};`,
+    "    };",
+  ];
+}
+
+/** `LoadCredential=repo2.conf:/etc/…/repo2.conf` from where the secrets lie on NixOS. */
+function withSecrets(text: string, secretsDirectory: string): string {
+  return text.replace(/^(LoadCredential=([^:\n]+)):.*$/gm, (_line, head: string, id: string) => `${head}:${secretsDirectory}/${id}`);
+}
+
+function secretComments(units: readonly Unit[], secretsDirectory: string): string[] {
+  const ids = new Set(units.flatMap(({ text }) => [...text.matchAll(/^LoadCredential=([^:\n]+):/gm)].map(([, id = ""]) => id)));
+  return ids.size === 0 ? ["#   none are needed"] : [...ids].sort().map((id) => `#   ${secretsDirectory}/${id}`);
+}
+
+function directoriesOf(plan: HostPlan): string[] {
+  const repositories = plan.repositories.filter(({ kind, requireMount }) => kind === "posix" && !requireMount).map(({ path }) => path);
+  return [plan.directories.spool, plan.directories.log, ...(plan.restoreOnly ? [] : repositories)];
+}
+
+/** A word of tmpfiles.d(5), where `%` begins a specifier. */
+function tmpfilesWord(path: string): string {
+  const literal = path.replaceAll("%", "%%");
+  return literal.includes(" ") ? `"${literal}"` : literal;
+}
+
+function relative(path: string): string {
+  return path.startsWith(ETC) ? path.slice(ETC.length) : path;
+}
+
+/** One text in double quotes; `${` and the rest of Nix's own signs taken literally. */
+function nixString(text: string): string {
+  return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("${", "\\${").replaceAll("\n", "\\n")}"`;
+}
+
+/**
+ * Lines between two pairs of single quotes, indented; Nix takes the common indentation away.
+ * @param head a first line that is Nix already, and the text that it stands for
+ */
+function nixText(text: string, head: readonly [nix: string, literal: string] | null): string {
+  const body = head === null ? text : text.slice(head[1].length);
+  const escaped = body.replaceAll("''", "'''").replaceAll("${", "''${");
+  const lines = `${head === null ? "" : head[0]}${escaped}`.split("\n");
+  return ["''", ...lines.slice(0, -1).map((line) => (line === "" ? "" : `        ${line}`)), `        ${lines.at(-1) ?? ""}''`].join("\n");
+}

@@ -1,0 +1,58 @@
+/** The module that `pgbackstop render --format=nixos` writes, read by Nix itself: every text must come out as the plan has it. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { hostParts } from "../../components/render/hostParts";
+import { NIXOS_DIRECTORIES, renderNixos } from "../../components/render/nixos";
+import { findNix } from "../../tools/parts/nix";
+import { BUCKET, plan } from "../components/plans";
+import { loud } from "../harness/interopParts";
+
+interface Module {
+  readonly etc: Readonly<Record<string, { readonly mode?: string; readonly text?: string; readonly source: string }>>;
+  readonly units: Readonly<Record<string, { readonly text: string; readonly wantedBy?: readonly string[] }>>;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly rules: readonly string[];
+}
+
+const EVALUATE = `{ file }:
+let module = import file { config = {}; lib = {}; pkgs = { nodejs_24 = "node"; perl = "/perl"; }; };
+in builtins.toJSON {
+  etc = builtins.mapAttrs (name: value: value // { source = toString (value.source or ""); }) module.environment.etc;
+  units = module.systemd.units;
+  settings = module.services.postgresql.settings;
+  rules = module.systemd.tmpfiles.rules;
+}`;
+
+test("every text of a module is what an update over SSH writes", async (context) => {
+  const nix = await findNix();
+  if ("missing" in nix) {
+    loud("a module of NixOS", nix.missing);
+    return context.skip();
+  }
+  // Signs that mean something to Nix: they must come out as they went in.
+  const socketDirectory = "/run/it is ~postgres";
+  const made = plan({ socketDirectory, repositories: { repo1: BUCKET }, directories: { ...NIXOS_DIRECTORIES, spool: "/var/spool/a b" } });
+  const folder = mkdtempSync(join(tmpdir(), "pgb-nix-"));
+  try {
+    writeFileSync(join(folder, "module.nix"), renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: true }));
+    writeFileSync(join(folder, "evaluate.nix"), EVALUATE);
+    const module = JSON.parse(await nix.evaluate(join(folder, "evaluate.nix"), { file: join(folder, "module.nix") }, folder)) as Module;
+    const { files, settings, units } = hostParts(made);
+    for (const { mode, path, text } of files) {
+      const shown = module.etc[path.slice("/etc/".length)];
+      expect(shown?.mode).toBe(mode);
+      expect(shown?.text).toBe(text.replace(/^#!\/usr\/bin\/perl/, "#!/perl/bin/perl"));
+    }
+    expect(module.etc["pgbackstop/lib/runtime.cjs"]?.source).toBe(join(folder, "runtime.cjs"));
+    for (const { enabled, name, text } of units) {
+      expect(module.units[name]?.text).toBe(text.replace(/^(LoadCredential=([^:]+)):.*$/gm, "$1:/run/secrets/pg/$2"));
+      expect((module.units[name]?.wantedBy ?? []).length > 0).toBe(enabled);
+    }
+    expect(module.settings).toEqual(settings);
+    expect(module.rules).toContain('d "/var/spool/a b" 0750 postgres postgres -');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
