@@ -50,8 +50,20 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const EXIT_CODE_MAX = 125;
 /** Scheduled ones: how their last run ended is written down for metrics. */
 const REMEMBERED_COMMANDS: ReadonlySet<string> = new Set(["backup", "drill", "expire", "heal", "sync", "verify"]);
+/** Configuration and credentials: not for programs that we start. */
+const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
 /** Commands whose standard output is their result, often JSON. */
-const PRINTING_COMMANDS: ReadonlySet<string> = new Set(["doctor", "info", "manifest", "metrics", "pg-settings", "repo-get", "repo-ls", "status"]);
+const PRINTING_COMMANDS: ReadonlySet<string> = new Set([
+  "doctor",
+  "info",
+  "manifest",
+  "metrics",
+  "pg-settings",
+  "recover-step",
+  "repo-get",
+  "repo-ls",
+  "status",
+]);
 
 async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;
@@ -84,6 +96,10 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
       return (await import("./cnpg/instance.js")).instanceCommand;
     case "cnpg-operator":
       return (await import("./cnpg/operator.js")).operatorCommand;
+    case "recover":
+      return (await import("./commands/recover.js")).recoverCommand;
+    case "recover-step":
+      return (await import("./commands/recoverStep.js")).recoverStepCommand;
     case "cnpg-restore":
       return (await import("./cnpg/restore.js")).restoreJobCommand;
     default:
@@ -236,6 +252,10 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
         return false;
       }
     },
+    environment: process.env,
+    plainEnvironment: Object.fromEntries(Object.entries(process.env).filter(([name]) => !OWN_VARIABLES.test(name))),
+    isInteractive: process.stdin.isTTY && process.stdout.isTTY,
+    ask,
     print,
     loadOther,
     printBytes: (bytes) =>
@@ -266,6 +286,17 @@ function osUserName(): string {
     return userInfo().username;
   } catch {
     return String(process.geteuid?.() ?? 0);
+  }
+}
+
+/** Null when the input ends instead. */
+async function ask(question: string, signal: AbortSignal): Promise<string | null> {
+  const { createInterface } = await import("node:readline/promises");
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return await Promise.race([lines.question(question, { signal }), new Promise<null>((resolve) => lines.once("close", () => resolve(null)))]);
+  } finally {
+    lines.close();
   }
 }
 

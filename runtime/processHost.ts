@@ -14,6 +14,7 @@ import { type LockState, readLockState } from "./local/lockState";
 import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
 import { type Environment, showUnit } from "./local/systemdUnit";
+import { type ProgramEnd, runProgram } from "./local/program";
 import { loadUserNames, type UserNames } from "./local/users";
 import type { ServerCandidate } from "./operations/backup/servers";
 import { inlinePool, type Job, type JobPool, runJob } from "./operations/jobs";
@@ -43,6 +44,12 @@ export interface ProcessFacts {
   isAlive(pid: number): boolean;
   /** Sends SIGTERM; false when there is no such process. */
   terminate(pid: number): boolean;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Without what is ours: it may hold secrets. */
+  readonly plainEnvironment: Readonly<Record<string, string | undefined>>;
+  /** Both standard input and output are a terminal. */
+  readonly isInteractive: boolean;
+  ask(question: string, signal: AbortSignal): Promise<string | null>;
   print(text: string): void;
   printBytes(bytes: Uint8Array): Promise<void>;
   /** Reads it; warnings go to the log. */
@@ -138,6 +145,18 @@ export class ProcessHost implements CommandHost {
     });
   }
 
+  program(words: readonly string[], { isOwn = false, ...run }: Parameters<CommandHost["program"]>[1]): Promise<ProgramEnd> {
+    return runProgram(words, { ...run, clock: this.ctx.clock, cwd: "/", env: isOwn ? this.#facts.environment : this.#facts.plainEnvironment });
+  }
+
+  get isInteractive(): boolean {
+    return this.#facts.isInteractive;
+  }
+
+  ask(question: string): Promise<string | null> {
+    return this.isInteractive ? this.#facts.ask(question, this.ctx.signal) : Promise.resolve(null);
+  }
+
   other(configuration: OtherConfiguration): CommandHost {
     const host = new ProcessHost(this.#facts.loadOther(configuration, this.ctx.log), this.ctx, this.#facts);
     this.#others.push(host);
@@ -161,6 +180,12 @@ export class ProcessHost implements CommandHost {
     return this.#sessionWith(pg);
   }
 
+  newSession(): Promise<Session> {
+    const [pg] = this.config.pgs;
+    assert(pg !== undefined, "a session needs pg1-path");
+    return this.#openSession(pg);
+  }
+
   servers(): readonly ServerCandidate[] {
     return this.config.pgs.map((pg) => ({ key: pg.key, dataDirectory: trimmed(pg.path), connect: () => this.#sessionWith(pg) }));
   }
@@ -168,8 +193,14 @@ export class ProcessHost implements CommandHost {
   async #sessionWith(pg: PgConfig): Promise<Session> {
     const found = this.#sessions.get(pg.key);
     if (found !== undefined) return found;
+    const session = await this.#openSession(pg);
+    this.#sessions.set(pg.key, session);
+    return session;
+  }
+
+  #openSession(pg: PgConfig): Promise<Session> {
     const running = runningAt(trimmed(pg.path));
-    const session = await Session.open({
+    return Session.open({
       host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
       port: pg.port,
       user: pg.user ?? this.#facts.osUserName,
@@ -177,8 +208,6 @@ export class ProcessHost implements CommandHost {
       queryTimeoutMs: this.config.dbTimeoutMs,
       applicationName: `pgBackRest [${this.config.command}]`,
     });
-    this.#sessions.set(pg.key, session);
-    return session;
   }
 
   pool(): JobPool {

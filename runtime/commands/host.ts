@@ -6,6 +6,7 @@ import type { DebtStore } from "../local/debt";
 import type { LockFile, LockKind } from "../local/lockFile";
 import type { LockState } from "../local/lockState";
 import type { Environment, UnitFacts } from "../local/systemdUnit";
+import type { ProgramEnd, ProgramRun } from "../local/program";
 import type { UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/servers";
 import type { JobPool } from "../operations/jobs";
@@ -19,6 +20,8 @@ export interface CommandHost {
   repositories(): readonly Repository[];
   /** The session with the server of pg1; opened on first use. */
   session(): Promise<Session>;
+  /** Another session with it, that the caller closes: a server that is started anew knows nothing of the old one. */
+  newSession(): Promise<Session>;
   /** Every configured cluster, connected to when it is asked for. */
   servers(): readonly ServerCandidate[];
   pool(): JobPool;
@@ -53,6 +56,15 @@ export interface CommandHost {
   other(configuration: OtherConfiguration): CommandHost;
   /** The machine and its service manager. */
   readonly machine: Machine;
+  /**
+   * Runs another program to its end, in the root directory. Nothing of our configuration is in its environment, unless it is this program again
+   * (`isOwn`). @throws execute (102) when it cannot be started
+   */
+  program(words: readonly string[], options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean }): Promise<ProgramEnd>;
+  /** Somebody sits before the terminal. */
+  readonly isInteractive: boolean;
+  /** What they answer; null when nobody can be asked. */
+  ask(question: string): Promise<string | null>;
   /** Words that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** A file's bytes, null when it is not there. */

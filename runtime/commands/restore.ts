@@ -1,7 +1,7 @@
 /** `restore`: into pg1-path, from `--repo` or the first repository that has a fitting backup; the others stand in for damaged copies. */
 import { shellWord } from "../operations/restore/recovery";
 import { restore } from "../operations/restore/restore";
-import type { Command } from "./host";
+import type { Command, CommandHost } from "./host";
 
 export const restoreCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -39,7 +39,7 @@ export const restoreCommand: Command = async (host) => {
         targetExclusive: config.targetExclusive,
         targetTimeline: config.targetTimeline,
         archiveMode: config.archiveMode,
-        restoreCommand: restoreCommandLine(host),
+        restoreCommand: archiveGetLine(host),
         options: config.recoveryOptions,
       },
     },
@@ -50,7 +50,7 @@ export const restoreCommand: Command = async (host) => {
 };
 
 /** What PostgreSQL calls for each segment: this program, the same repositories, the restored directory. No secret is in it. */
-function restoreCommandLine(host: Parameters<Command>[0]): string {
+export function archiveGetLine(host: CommandHost): string {
   const { config } = host;
   const options = new Set([
     ...config.carriedOptions,

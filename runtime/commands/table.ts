@@ -25,7 +25,13 @@ import { syncCommand } from "./sync";
 import { verifyCommand } from "./verify";
 
 export const COMMAND_TABLE: Readonly<
-  Record<Exclude<CommandName, "agent" | "cnpg-expire" | "cnpg-instance" | "cnpg-operator" | "cnpg-restore" | "help" | "version">, Command>
+  Record<
+    Exclude<
+      CommandName,
+      "agent" | "cnpg-expire" | "cnpg-instance" | "cnpg-operator" | "cnpg-restore" | "help" | "recover" | "recover-step" | "version"
+    >,
+    Command
+  >
 > = {
   annotate: annotateCommand,
   "archive-get": archiveGetCommand,

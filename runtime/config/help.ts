@@ -26,6 +26,8 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   metrics: { doc: "print for Prometheus where the backups stand, or write it into a file for the textfile collector" },
   notify: { doc: "tell people and services what has happened to a unit, or how a fire drill went" },
   "pg-settings": { doc: "show or set settings of the PostgreSQL server", params: "[NAME=VALUE …]" },
+  recover: { doc: "bring this host's cluster back from a backup: plan, stop, keep the old data, restore, start, check" },
+  "recover-step": { doc: "a step of recover, as PostgreSQL's account; for recover only", params: "STEP" },
   "repo-get": { doc: "print a file of a repository", params: "FILE" },
   "repo-ls": { doc: "list files of a repository", params: "[PATH]" },
   restore: { doc: "restore the cluster from a backup" },

@@ -105,7 +105,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
   const values = new ResolvedValues(resolved);
   const compress = compressOf(values);
   const backup = resolved.command === "backup";
-  const restore = resolved.command === "restore";
+  const restore = ["recover", "recover-step", "restore"].includes(resolved.command);
   const set = values.text("set");
   return {
     command: resolved.command,
@@ -166,10 +166,15 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     verbose: values.flag("verbose"),
     fullCheck: values.flag("full-check"),
     samplePercent: values.number("sample"),
+    recover: recoverOf(values),
     cmd: values.text("cmd"),
     carriedOptions: carriedOptionsOf(resolved, SERVING_COMMANDS.includes(resolved.command) ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
+}
+
+function recoverOf(values: ResolvedValues): Config["recover"] {
+  return { yes: values.flag("yes"), undo: values.flag("undo"), finishWal: values.flag("finish-wal"), launcher: values.text("launcher") };
 }
 
 /** What some repositories lack. @throws optionRequired when none that the command would use is left */

@@ -72,7 +72,7 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "start", "stop");
+const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "start", "stop");
 const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
 const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
 const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
@@ -85,13 +85,24 @@ const PG: readonly CommandName[] = [
   "check",
   "heal",
   "pg-settings",
+  "recover",
+  "recover-step",
   "restore",
   "stanza-create",
   "stanza-delete",
   "stanza-upgrade",
 ];
 const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
-const SESSION: readonly CommandName[] = ["backup", "check", "cnpg-instance", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
+const SESSION: readonly CommandName[] = [
+  "backup",
+  "check",
+  "cnpg-instance",
+  "pg-settings",
+  "recover-step",
+  "stanza-create",
+  "stanza-delete",
+  "stanza-upgrade",
+];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
 /** As stock has it for `retention-full`. */
@@ -100,6 +111,8 @@ const RETENTION_RANGE = ["1", "9999999"] as const;
 const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"];
 const OBJECT_STORES = ["azure", "gcs", "s3"];
 const TARGET_TYPES = ["lsn", "name", "time", "xid"];
+const RECOVER: readonly CommandName[] = ["recover", "recover-step", "restore"];
+const RECOVER_TYPES = ["default", "immediate", "name", "time", "lsn", "xid"];
 const CONFIG_PATH = "/etc/pgbackrest";
 const LOCAL_ONLY = "run the command on that host";
 
@@ -235,6 +248,8 @@ const COMMAND_LINE: readonly OptionRow[] = [
       "heal",
       "info",
       "manifest",
+      "recover",
+      "recover-step",
       "repo-get",
       "repo-ls",
       "restore",
@@ -246,38 +261,52 @@ const COMMAND_LINE: readonly OptionRow[] = [
       range: ["1", "256"],
     },
   ),
-  acted("set", "string", "command-line", ["annotate", "expire", "info", "manifest", "restore", "sync", "verify"], "label of the backup", {
-    forCommand: {
-      annotate: { required: true },
-      manifest: { default: "latest" },
-      info: { depend: { option: "stanza" } },
-      restore: { default: "latest" },
+  acted(
+    "set",
+    "string",
+    "command-line",
+    ["annotate", "expire", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
+    "label of the backup",
+    {
+      forCommand: {
+        annotate: { required: true },
+        manifest: { default: "latest" },
+        info: { depend: { option: "stanza" } },
+        recover: { default: "latest" },
+        "recover-step": { default: "latest" },
+        restore: { default: "latest" },
+      },
     },
-  }),
-  acted("type", "enum", "command-line", ["backup", "info", "restore"], "kind of backup, or where recovery ends", {
+  ),
+  acted("type", "enum", "command-line", ["backup", "info", "recover", "recover-step", "restore"], "kind of backup, or where recovery ends", {
     forCommand: {
       info: { allowed: ["full", "diff", "incr"] },
       backup: { default: "incr", allowed: ["full", "diff", "incr"] },
+      recover: { default: "default", allowed: RECOVER_TYPES },
+      "recover-step": { default: "default", allowed: RECOVER_TYPES },
       restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
     },
   }),
   acted("server-files", "path", "command-line", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
     own: true,
   }),
-  acted("target", "string", "command-line", ["restore"], "where recovery ends: a time, name, LSN or transaction", {
+  acted("target", "string", "command-line", RECOVER, "where recovery ends: a time, name, LSN or transaction", {
     required: true,
     ...on("type", ...TARGET_TYPES),
   }),
-  acted("target-action", "enum", "command-line", ["restore"], "what PostgreSQL does when it has reached the target", {
+  acted("target-action", "enum", "command-line", RECOVER, "what PostgreSQL does when it has reached the target", {
     default: "pause",
     allowed: ["pause", "promote", "shutdown"],
+    forCommand: {
+      recover: { default: "promote", allowed: ["pause", "promote"], ...on("type", "immediate", ...TARGET_TYPES) },
+    },
     ...on("type", "immediate", ...TARGET_TYPES),
   }),
-  acted("target-exclusive", "boolean", "command-line", ["restore"], "stop just before the target instead of just after it", {
+  acted("target-exclusive", "boolean", "command-line", RECOVER, "stop just before the target instead of just after it", {
     default: "n",
     ...on("type", "lsn", "time", "xid"),
   }),
-  acted("target-timeline", "string", "command-line", ["restore"], "timeline to recover along: a number, current or latest", {
+  acted("target-timeline", "string", "command-line", RECOVER, "timeline to recover along: a number, current or latest", {
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
   acted(
@@ -321,7 +350,17 @@ const COMMAND_LINE: readonly OptionRow[] = [
       negate: true,
     },
   ),
-  acted("dry-run", "boolean", "command-line", ["cnpg-expire", "expire", "sync"], "show what would be done and change nothing", { default: "n" }),
+  acted("dry-run", "boolean", "command-line", ["cnpg-expire", "expire", "recover", "sync"], "show what would be done and change nothing", {
+    default: "n",
+  }),
+  acted("yes", "boolean", "command-line", ["recover"], "go on without asking", { own: true, default: "n" }),
+  acted("undo", "boolean", "command-line", ["recover"], "put the old data back", { own: true, default: "n" }),
+  acted("finish-wal", "boolean", "command-line", ["recover"], "archive the server's last WAL before it is stopped", {
+    own: true,
+    default: "y",
+    negate: true,
+  }),
+  acted("launcher", "path", "command-line", ["recover"], "program that runs this one as PostgreSQL's account, with its keys", { own: true }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
     default: "n",
   }),
@@ -352,7 +391,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
 ];
 
 const GENERAL: readonly OptionRow[] = [
-  acted("archive-timeout", "time", "global", ["archive-get", "backup", "check", ...PUSH], "how long to wait for a WAL segment", {
+  acted("archive-timeout", "time", "global", ["archive-get", "backup", "check", "recover-step", ...PUSH], "how long to wait for a WAL segment", {
     default: "1m",
     range: ["100ms", "1d"],
   }),
@@ -360,7 +399,7 @@ const GENERAL: readonly OptionRow[] = [
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted("cmd", "string", "global", COPY, "program that restore_command shall call; by default this one"),
+  acted("cmd", "string", "global", [...COPY, "recover"], "program that restore_command shall call; by default this one"),
   acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
   acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
     default: "gz",

@@ -31,6 +31,8 @@ export interface SettingsFile {
   readonly archiveCommandWord?: string;
   /** True where the sidecar of a cluster takes the first full backup of a repository by itself. Default false. */
   readonly firstBackup?: boolean;
+  /** Words of the commands that stop and start the server, for `recover` and `rollback`; absent finds them out. */
+  readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
@@ -60,9 +62,10 @@ export function renderSettings(settings: SettingsFile): string {
   const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`) : mode;
   const word = checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? {} : { archiveCommandWord: checked.archiveCommandWord };
   const first = checked.firstBackup === true ? { firstBackup: true } : {};
+  const postgres = checked.postgres === undefined ? {} : { postgres: checked.postgres };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
-  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...postgres, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 /** Range of a level of compression. @throws nothing; null when the type has no level. */
@@ -84,7 +87,7 @@ class Reader {
   }
 
   settings(value: unknown): Settings {
-    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "firstBackup", "repos"]);
+    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "firstBackup", "postgres", "repos"]);
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
@@ -95,6 +98,7 @@ class Reader {
       acknowledge: this.#acknowledge(fields.acknowledge),
       archiveCommandWord: this.#word(fields.archiveCommandWord),
       ...(firstBackup === true ? { firstBackup } : {}),
+      ...(fields.postgres === undefined ? {} : { postgres: this.#postgres(fields.postgres) }),
       repos,
     };
   }
@@ -107,6 +111,17 @@ class Reader {
     const keys = value.map((name: unknown) => this.#repoKey("acknowledge", name));
     if (new Set(keys).size !== keys.length) throw this.#wrong("acknowledge", value, "each repository once");
     return { mode: "named", repoKeys: keys.toSorted((left, right) => left - right) };
+  }
+
+  #postgres(value: unknown): NonNullable<Settings["postgres"]> {
+    const fields = this.#object("postgres", value, ["stop", "start"]);
+    const words = (name: "stop" | "start"): readonly string[] => {
+      const list = fields[name];
+      const isWords = Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === "string" && word !== "");
+      if (!isWords) throw this.#wrong(`postgres.${name}`, list, 'a list of words such as ["systemctl","stop","postgresql"]');
+      return list as string[];
+    };
+    return { stop: words("stop"), start: words("start") };
   }
 
   #word(value: unknown): string {

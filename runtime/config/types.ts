@@ -30,6 +30,8 @@ export const COMMANDS = [
   "metrics",
   "notify",
   "pg-settings",
+  "recover",
+  "recover-step",
   "repo-get",
   "repo-ls",
   "restore",
@@ -152,6 +154,8 @@ export interface Settings {
   readonly archiveCommandWord: string;
   /** True where the sidecar of a cluster takes the first full backup of a repository by itself. */
   readonly firstBackup?: true;
+  /** How the server is stopped and started; absent finds it out. */
+  readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Per repository key. */
   readonly repos: Readonly<Record<number, RepoSettings>>;
 }
@@ -209,6 +213,16 @@ export interface MonitoringConfig {
   readonly unit: string | undefined;
   /** Undefined is `notify.json` in systemd's directory of credentials. */
   readonly notifyFile: string | undefined;
+}
+
+/** Of recover and rollback. */
+export interface RecoverConfig {
+  /** Nobody is asked. */
+  readonly yes: boolean;
+  readonly undo: boolean;
+  readonly finishWal: boolean;
+  /** Program that runs this one as PostgreSQL's account, with its keys. */
+  readonly launcher: string | undefined;
 }
 
 export interface Config {
@@ -293,6 +307,7 @@ export interface Config {
   readonly recoveryOptions: Readonly<Record<string, string>>;
 
   readonly dryRun: boolean;
+  readonly recover: RecoverConfig;
   readonly oldest: boolean;
   /** Of sync. */
   readonly fromRepoKey: number | undefined;

@@ -6,7 +6,22 @@ import { NOT_TAKEN } from "../../tools/optionsDoc";
 import { stockOrSkip } from "../harness/parts";
 
 /** Ours alone. */
-const OWN = new Set(["agent", "cnpg-expire", "cnpg-instance", "cnpg-operator", "cnpg-restore", "doctor", "heal", "metrics", "notify", "pg-settings", "status", "sync"]);
+const OWN = new Set([
+  "agent",
+  "cnpg-expire",
+  "cnpg-instance",
+  "cnpg-operator",
+  "cnpg-restore",
+  "doctor",
+  "heal",
+  "metrics",
+  "notify",
+  "pg-settings",
+  "recover",
+  "recover-step",
+  "status",
+  "sync",
+]);
 /** They have no options but themselves. */
 const TALK = new Set(["help", "version"]);
 

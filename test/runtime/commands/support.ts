@@ -72,5 +72,9 @@ export function host(parts: HostParts): TestHost {
     requireStarted: () => {},
     readFile: async () => null,
     print: (text) => void printed.push(text),
+    newSession: () => Promise.reject(new Error("no server here")),
+    program: () => Promise.reject(new Error("no program here")),
+    isInteractive: false,
+    ask: async () => null,
   };
 }

@@ -1,0 +1,83 @@
+/** Other programs of this machine, run to their end: how PostgreSQL is stopped and started, and file systems are asked. Never through a shell. */
+import { spawn } from "node:child_process";
+import type { Clock } from "../base/clock";
+import { fail } from "../base/errors";
+import { systemCodeOf } from "./systemError";
+
+export interface ProgramRun {
+  /** Ends the program with SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Given whole lines of both outputs as they come, or only of standard error; absent only keeps them. */
+  readonly told?: (line: string) => void;
+  readonly toldError?: (line: string) => void;
+  readonly cwd?: string;
+}
+
+export interface ProgramEnd {
+  /** 128 and the number of the signal, as a shell tells it, when one ended it. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const OUTPUT_SIZE_MAX = 16 * 1024 * 1024;
+const LEFT_BEHIND_MS = 1000;
+const SIGNALLED = 128 + 15;
+
+/**
+ * Ends when the program does, whatever it has left behind that still holds its outputs (a server started by pg_ctl does).
+ * @throws execute (102) when it cannot be started
+ */
+export function runProgram(words: readonly string[], { clock, cwd, env, signal, told, toldError }: ProgramRun): Promise<ProgramEnd> {
+  const [program = "", ...args] = words;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { env: { ...env }, stdio: ["ignore", "pipe", "pipe"], ...(cwd === undefined ? {} : { cwd }) });
+    const outputs = { stdout: new Output(told), stderr: new Output(toldError ?? told) };
+    child.stdout.setEncoding("utf8").on("data", (text: string) => outputs.stdout.add(text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => outputs.stderr.add(text));
+    const end = (): void => void child.kill("SIGTERM");
+    if (signal.aborted) end();
+    signal.addEventListener("abort", end, { once: true });
+    child.on("error", (error) => {
+      signal.removeEventListener("abort", end);
+      const hint = systemCodeOf(error) === "ENOENT" ? { hint: `is '${program}' installed, and in PATH?` } : {};
+      reject(fail("execute", `unable to start '${program}': ${error.message}`, { cause: error, ...hint }));
+    });
+    const closed = new AbortController();
+    child.on("close", () => closed.abort());
+    child.on("exit", async (code) => {
+      signal.removeEventListener("abort", end);
+      // Both outputs end with it, unless it has left somebody behind.
+      await clock.sleep(LEFT_BEHIND_MS, closed.signal).catch(() => undefined);
+      child.stdout.destroy();
+      child.stderr.destroy();
+      resolve({ exitCode: code ?? SIGNALLED, stdout: outputs.stdout.end(), stderr: outputs.stderr.end() });
+    });
+  });
+}
+
+/** Lines to whoever listens, and the text. */
+class Output {
+  readonly #told: ((line: string) => void) | undefined;
+  #text = "";
+  #line = "";
+
+  constructor(told: ((line: string) => void) | undefined) {
+    this.#told = told;
+  }
+
+  add(text: string): void {
+    if (this.#text.length < OUTPUT_SIZE_MAX) this.#text += text;
+    const lines = `${this.#line}${text}`.split("\n");
+    this.#line = lines.pop() ?? "";
+    for (const line of lines) this.#told?.(line);
+  }
+
+  end(): string {
+    if (this.#line !== "") this.#told?.(this.#line);
+    return this.#text;
+  }
+}

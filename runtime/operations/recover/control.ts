@@ -1,0 +1,65 @@
+/** How the server of a data directory is stopped and started: as the settings file says, else as it was started. Pure. */
+import { dirname } from "node:path";
+import { fail } from "../../base/errors";
+import type { HostFacts } from "./hostFacts";
+
+export interface ServerControl {
+  /** For the plan: `systemctl`, `pg_ctl`. */
+  readonly stop: readonly string[];
+  readonly start: readonly string[];
+  /** Has to run as PostgreSQL's account. */
+  readonly asAccount: boolean;
+}
+
+/** As the settings file has them. */
+export interface ServerCommands {
+  readonly stop?: readonly string[];
+  readonly start?: readonly string[];
+}
+
+/**
+ * @throws pgRunning (38) under a manager that would start the server by itself; optionRequired (37) when nobody knows how it is started
+ */
+export function serverControl(facts: HostFacts, commands: ServerCommands, logFile: string): ServerControl {
+  const { stop, start } = commands;
+  if (stop !== undefined && start !== undefined) return { stop, start, asAccount: false };
+  const unit = facts.server?.unit ?? null;
+  if (unit !== null && /patroni|repmgrd|pg_autoctl/.test(unit)) {
+    throw fail("pgRunning", `the server is run by '${unit}', which would start it again, or fail over, while it is recovered`, {
+      hint: [
+        "recover a member of a cluster by its manager: patronictl pause, then see docs/hosts.md.",
+        'name commands in the settings file that keep the manager out: "postgres":{"stop":["…"],"start":["…"]}.',
+      ],
+    });
+  }
+  const known = facts.hasSystemd ? (unit ?? facts.units[0] ?? null) : null;
+  if (known !== null) return { stop: ["systemctl", "stop", known], start: ["systemctl", "start", known], asAccount: false };
+  if (facts.debianCluster !== null) return debianControl(facts.debianCluster);
+  return pgControl(facts, logFile);
+}
+
+function debianControl({ major, name }: { readonly major: string; readonly name: string }): ServerControl {
+  const words = (verb: string, ...more: string[]): string[] => ["pg_ctlcluster", "--skip-systemctl-redirect", major, name, verb, ...more];
+  return { stop: words("stop", "-m", "fast"), start: words("start"), asAccount: false };
+}
+
+/** Longer than any recovery: pg_ctl ends earlier when the server does. */
+const START_SECONDS = "604800";
+
+function pgControl(facts: HostFacts, logFile: string): ServerControl {
+  const [, program, options] = /^(\S+)\s*([^\n]*)/.exec(facts.startedWith ?? "") ?? [];
+  if (program === undefined || !program.startsWith("/")) {
+    throw fail("optionRequired", `nobody knows how the server of '${facts.configuredDirectory}' is stopped and started`, {
+      hint: 'tell it in the settings file: "postgres":{"stop":["systemctl","stop","postgresql"],"start":["systemctl","start","postgresql"]}.',
+    });
+  }
+  const tool = `${dirname(program)}/pg_ctl`;
+  const directory = facts.configuredDirectory;
+  // As pg_ctl itself does it for a restart: the options are quoted already.
+  const given = options === undefined || options === "" ? [] : ["-o", options];
+  return {
+    stop: [tool, "stop", "-D", directory, "-m", "fast", "-w", "-t", "3600"],
+    start: [tool, "start", "-D", directory, "-l", logFile, "-w", "-t", START_SECONDS, ...given],
+    asAccount: true,
+  };
+}

@@ -1,0 +1,170 @@
+/** What `recover` and `rollback` must know of this host before they touch anything: the directories, who runs the server, and how much room there is. */
+import { readdir, readFile, readlink, realpath, stat, statfs } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import type { PgControl } from "../../format/pgControl";
+import { parseWalName } from "../../format/walSegment";
+import { isMissing, systemError } from "../../local/systemError";
+import { loadControlFile } from "../../postgres/controlFile";
+import { tablespaceDirectory } from "../../postgres/versions";
+
+export interface HostFacts {
+  /** pg1-path as configured, and the directory that it is after links. */
+  readonly configuredDirectory: string;
+  readonly dataDirectory: string;
+  /** Null when there is none. */
+  readonly owner: Owner | null;
+  /** Null when it cannot be read: the directory is damaged or empty. */
+  readonly control: PgControl | null;
+  /** Places where a file system is mounted. */
+  readonly mounts: readonly string[];
+  /** Directories of this cluster in the locations of its tablespaces. */
+  readonly tablespaces: readonly string[];
+  /** Where `pg_wal` leads to when it is a link. */
+  readonly walDirectory: string | null;
+  /** When its newest WAL was written, seconds since 1970; null without any. */
+  readonly walWrittenAtS: number | null;
+  readonly server: ServerFacts | null;
+  /** Text of postmaster.opts: how the server was started last. */
+  readonly startedWith: string | null;
+  /** What could start and stop it. */
+  readonly hasSystemd: boolean;
+  /** Units of systemd that are known here, of those that usually run a server. */
+  readonly units: readonly string[];
+  /** Of Debian's postgresql-common, when this directory is one of its clusters. */
+  readonly debianCluster: { readonly major: string; readonly name: string } | null;
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+export interface ServerFacts {
+  readonly pid: number;
+  /** `postgresql@17-main.service`; null when systemd did not start it. */
+  readonly unit: string | null;
+}
+
+export async function loadHostFacts(configuredDirectory: string, ctx: Context): Promise<HostFacts> {
+  const dataDirectory = await realpath(configuredDirectory).catch(() => configuredDirectory);
+  const info = await statOrNull(dataDirectory);
+  const control = info === null ? null : ((await loadControlFile(dataDirectory, ctx).catch(() => null))?.control ?? null);
+  const walLink = await readlink(`${dataDirectory}/pg_wal`).catch(() => null);
+  const hasSystemd = (await statOrNull("/run/systemd/system")) !== null;
+  const debianCluster = await findDebianCluster(dataDirectory, configuredDirectory);
+  return {
+    configuredDirectory,
+    dataDirectory,
+    owner: info === null ? null : { uid: info.uid, gid: info.gid, mode: info.mode & 0o7777 },
+    control,
+    mounts: await loadMounts(),
+    tablespaces: control === null ? [] : await findTablespaces(dataDirectory, control),
+    walDirectory: walLink === null ? null : await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink)),
+    walWrittenAtS: await newestWalAtS(`${dataDirectory}/pg_wal`),
+    server: await findServer(dataDirectory),
+    startedWith: await readOrNull(`${dataDirectory}/postmaster.opts`),
+    hasSystemd,
+    units: hasSystemd ? await findUnits(debianCluster) : [],
+    debianCluster,
+  };
+}
+
+/** Bytes that are free for everybody in the file system of a path, or of the nearest directory above it. */
+export async function freeBytesAt(path: string): Promise<{ readonly device: number; readonly freeBytes: number }> {
+  for (let place = path; ; place = dirname(place)) {
+    const info = await statOrNull(place);
+    if (info === null && place !== dirname(place)) continue;
+    const { bavail, bsize } = await statfs(place);
+    return { device: info?.dev ?? 0, freeBytes: bavail * bsize };
+  }
+}
+
+async function newestWalAtS(walDirectory: string): Promise<number | null> {
+  let newestMs = 0;
+  for (const name of await readdir(walDirectory).catch(() => [] as string[]))
+    if (parseWalName(name)?.kind === "segment") newestMs = Math.max(newestMs, (await statOrNull(`${walDirectory}/${name}`))?.mtimeMs ?? 0);
+  return newestMs === 0 ? null : Math.floor(newestMs / 1000);
+}
+
+async function findTablespaces(dataDirectory: string, control: PgControl): Promise<string[]> {
+  const found: string[] = [];
+  for (const oid of await readdir(`${dataDirectory}/pg_tblspc`).catch(() => [] as string[])) {
+    const location = await realpath(`${dataDirectory}/pg_tblspc/${oid}`).catch(() => null);
+    const directory = location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
+    if (directory !== null && (await statOrNull(directory)) !== null) found.push(directory);
+  }
+  return found.sort();
+}
+
+/** The process that postmaster.pid names, when it lives and works in this directory. */
+export async function findServer(dataDirectory: string): Promise<ServerFacts | null> {
+  const text = await readOrNull(`${dataDirectory}/postmaster.pid`);
+  // Negative for a single-user server.
+  const pid = Math.abs(Number(text?.split("\n")[0]?.trim()));
+  if (!(pid > 0)) return null;
+  const name = await readOrNull(`/proc/${pid}/comm`);
+  if (name === null || !/postgres|postmaster/.test(name)) return null;
+  const directory = await readlink(`/proc/${pid}/cwd`).catch(() => dataDirectory);
+  if (directory !== dataDirectory) return null;
+  const groups = (await readOrNull(`/proc/${pid}/cgroup`)) ?? "";
+  const unit = /([^/\n]+\.service)(?:\/[^/\n]+)?$/m.exec(groups)?.[1] ?? null;
+  return { pid, unit };
+}
+
+async function findUnits(cluster: HostFacts["debianCluster"]): Promise<string[]> {
+  const usual = ["/etc/systemd/system", "/run/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"];
+  const found = new Set<string>();
+  for (const directory of usual) {
+    const names = await readdir(directory).catch(() => [] as string[]);
+    if (cluster !== null && names.includes("postgresql@.service")) found.add(`postgresql@${cluster.major}-${cluster.name}.service`);
+    // Debian's unit of this name only stands for all its clusters.
+    if (cluster === null && names.includes("postgresql.service") && !names.includes("postgresql@.service")) found.add("postgresql.service");
+  }
+  return [...found];
+}
+
+async function findDebianCluster(...directories: readonly string[]): Promise<HostFacts["debianCluster"]> {
+  for (const directory of directories) {
+    const [, major, name] = /^\/var\/lib\/postgresql\/(\d+)\/([^/]+)$/.exec(directory) ?? [];
+    if (major === undefined || name === undefined) continue;
+    if ((await statOrNull(`/etc/postgresql/${major}/${name}/postgresql.conf`)) !== null) return { major, name };
+  }
+  return null;
+}
+
+/** Fifth field of each line, with blanks and the like written in octal ("proc_pid_mountinfo" of the manual). */
+async function loadMounts(): Promise<string[]> {
+  const text = (await readOrNull("/proc/self/mountinfo")) ?? "";
+  const octal = /\\([0-7]{3})/g;
+  return text.split("\n").flatMap((line) => {
+    const place = line.split(" ")[4];
+    return place === undefined ? [] : [place.replaceAll(octal, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))];
+  });
+}
+
+async function readOrNull(path: string): Promise<string | null> {
+  return readFile(path, "utf8").catch(() => null);
+}
+
+async function statOrNull(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw systemError("fileOpen", `look at '${path}'`, path, error);
+  }
+}
+
+/** Who PostgreSQL runs as: the owner of its directory, else the account `postgres`. @throws userMissing (89) */
+export function accountOf(facts: HostFacts, findUid: (name: string) => number | null, findGid: (name: string) => number | null): Owner {
+  if (facts.owner !== null && facts.owner.uid !== 0) return facts.owner;
+  const [uid, gid] = [findUid("postgres"), findGid("postgres")];
+  if (uid !== null && gid !== null) return { uid, gid, mode: 0o700 };
+  throw fail("userMissing", `nobody knows who PostgreSQL runs as: '${facts.dataDirectory}' is not there, and there is no account 'postgres'`, {
+    hint: "make the directory, empty, with the owner that the server runs as, and run this again.",
+  });
+}

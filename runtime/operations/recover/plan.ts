@@ -1,0 +1,245 @@
+/**
+ * The plan of `recover`: what is moved where, what is restored, and what speaks against it. Pure: everything that can be refused is refused here,
+ * while the server still runs.
+ */
+import { formatSize } from "../../base/units";
+import { fail } from "../../base/errors";
+import { parseLsn } from "../../format/walSegment";
+import { timeText } from "../destinations";
+import { parseTargetTime } from "../restore/select";
+import type { ServerControl } from "./control";
+import type { HostFacts } from "./hostFacts";
+import type { RecoverSource } from "./source";
+
+export interface RecoverRequest {
+  readonly stanza: string;
+  readonly type: string;
+  readonly target: string | undefined;
+  readonly targetAction: string;
+  readonly targetExclusive: boolean;
+  readonly targetTimeline: string | undefined;
+  /** `--repo` and `--set` as they were given. */
+  readonly repoKey: number | undefined;
+  readonly set: string | undefined;
+}
+
+/** What answers at pg1's socket. */
+export interface LiveServer {
+  readonly dataDirectory: string;
+  readonly inRecovery: boolean;
+  readonly archiveMode: string;
+  /** Position of the next record; null in recovery. */
+  readonly lsn: string | null;
+}
+
+export interface PlanInput {
+  readonly request: RecoverRequest;
+  readonly facts: HostFacts;
+  readonly source: RecoverSource;
+  readonly live: LiveServer | null;
+  readonly control: ServerControl;
+  /** Free room where each target of the source will be, in the order of its targets. */
+  readonly room: readonly { readonly device: number; readonly freeBytes: number }[];
+  /** A backup or restore of this stanza that runs on this host. */
+  readonly running: string | null;
+  readonly nowS: number;
+  /** `20261121-053000`, for the names of what is kept. */
+  readonly stamp: string;
+}
+
+/** A directory that gets another name, in its own parent. */
+export interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface RecoverPlan {
+  readonly moves: readonly Move[];
+  /** Words behind `restore`. */
+  readonly restoreWords: readonly string[];
+  /** The server runs: its last WAL is archived before it is stopped. */
+  readonly finishWal: boolean;
+  /** It does not run and need not be stopped. */
+  readonly isStopped: boolean;
+  readonly warnings: readonly string[];
+}
+
+/** Room that must be left beside what is restored: WAL that is fetched, and what the server writes when it starts. */
+const ROOM_FACTOR = 1.05;
+const ROOM_EXTRA_BYTES = 64 * 1024 * 1024;
+/** A clock that is a little ahead is no target in the future. */
+const CLOCK_SLACK_S = 1;
+
+/** @throws what `recover` refuses, each with a way out */
+export function planRecover(input: PlanInput): RecoverPlan {
+  const { facts, live, request, source, stamp } = input;
+  requireOwnServer(input);
+  if (input.running !== null)
+    throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, { hint: "wait for its end, or end it." });
+  requireSameCluster(facts, source);
+  requireMovable(facts);
+  const warnings = requireReachable(input);
+  requireRoom(input);
+  const aside = (path: string): Move => ({ from: path, to: `${path}.before-recover-${stamp}` });
+  const moves = [...facts.tablespaces, ...(facts.walDirectory === null ? [] : [facts.walDirectory])].map(aside);
+  // Last: as long as it is there it says what belongs to it.
+  if (facts.owner !== null) moves.push(aside(facts.dataDirectory));
+  return {
+    moves,
+    restoreWords: restoreWords(input),
+    finishWal: live !== null && live.archiveMode !== "off",
+    isStopped: facts.server === null,
+    warnings,
+  };
+}
+
+function restoreWords({ facts, request, source }: PlanInput): string[] {
+  const { target, targetAction, targetExclusive, targetTimeline, type } = request;
+  return [
+    // A directory that was begun is gone on with.
+    "--delta",
+    `--set=${source.label}`,
+    `--type=${type}`,
+    ...(target === undefined ? [] : [`--target=${target}`]),
+    ...(type === "default" ? [] : [`--target-action=${targetAction}`]),
+    ...(targetExclusive ? ["--target-exclusive"] : []),
+    ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
+    ...(facts.walDirectory === null ? [] : [`--link-map=pg_wal=${facts.walDirectory}`]),
+  ];
+}
+
+/** @throws pgRunning (38) */
+function requireOwnServer({ facts, live }: PlanInput): void {
+  if (live === null) {
+    if (facts.server === null) return;
+    throw fail("pgRunning", `the server of '${facts.dataDirectory}' runs (pid ${facts.server.pid}), but nobody can ask it`, {
+      hint: "do pg1-port, pg1-socket-path and pg1-user fit it? When it hangs, stop it first: without a server this goes on.",
+    });
+  }
+  if (facts.server === null || ![facts.dataDirectory, facts.configuredDirectory].includes(live.dataDirectory)) {
+    throw fail("pgRunning", `a server of '${live.dataDirectory}' answers where that of '${facts.configuredDirectory}' should`, {
+      hint: "correct pg1-path, pg1-port and pg1-socket-path, or stop that server: two cannot have one address.",
+    });
+  }
+  if (live.inRecovery) {
+    throw fail("pgRunning", `the server of '${facts.dataDirectory}' is a standby or still recovers: recovered, it would be a second primary`, {
+      hint: [
+        "recover the primary, and build this standby anew from it: pgbackstop restore --type=standby --delta.",
+        "to make this one the primary, promote it: pg_ctl promote.",
+      ],
+    });
+  }
+}
+
+/** @throws dbMismatch (58) */
+function requireSameCluster({ control, dataDirectory }: HostFacts, source: RecoverSource): void {
+  if (control === null || String(control.systemId) === source.systemId) return;
+  const own = `'${dataDirectory}' belongs to system-id ${control.systemId}`;
+  throw fail("dbMismatch", `${own}, backup ${source.label} to ${source.systemId}: they are not of one cluster`, {
+    hint: "is this the right stanza and pg1-path? To replace the one by the other, move the directory away yourself.",
+  });
+}
+
+/** A rename needs no room, but a mount point has no name of its own. @throws fileMove (74) */
+function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: HostFacts): void {
+  for (const path of [dataDirectory, ...(walDirectory === null ? [] : [walDirectory]), ...tablespaces]) {
+    const mount = mounts.find((place) => place === path || place.startsWith(`${path}/`));
+    if (mount === undefined) continue;
+    throw fail("fileMove", `'${mount}' is a mount point: the old data cannot be kept by giving '${path}' another name`, {
+      hint: [
+        "let the data directory be a directory below the mount point (pg1-path, data_directory); or",
+        "stop the server, keep a copy or a snapshot of that file system, and overwrite it: pgbackstop restore --delta, then start the server.",
+      ],
+    });
+  }
+}
+
+/** What is known to end before its target is refused; what cannot be known is a warning. @throws optionInvalidValue (32), backupSetInvalid (75) */
+function requireReachable({ facts, live, nowS, request, source }: PlanInput): string[] {
+  const { target, type } = request;
+  const { wal, walStop } = source;
+  if (wal !== null && walStop !== null && (wal.last === null || wal.last.slice(8) < walStop.slice(8))) {
+    throw fail("backupSetInvalid", `backup ${source.label} needs WAL up to ${walStop}, and ${wal.missing ?? "what follows it"} is in no repository`, {
+      hint: "choose an older backup with --set, or another repository with --repo.",
+    });
+  }
+  const refused = (end: string): Error =>
+    fail("optionInvalidValue", `target '${target}' lies behind the end of the WAL: ${end}`, {
+      hint: "PostgreSQL would refuse to open there. Choose an earlier target, or recover to the end: without --type and --target.",
+    });
+  if (type === "time" && target !== undefined) {
+    const endS = live === null ? Math.max(source.newestWalStoredAtS ?? 0, facts.walWrittenAtS ?? 0) : nowS + CLOCK_SLACK_S;
+    if (parseTargetTime(target) > endS) throw refused(live === null ? `its newest is of ${timeText(endS)}` : `now it is ${timeText(nowS)}`);
+  }
+  if (type === "lsn" && target !== undefined && live?.lsn != null && parseLsn(target) > parseLsn(live.lsn))
+    throw refused(`the server is at ${live.lsn}`);
+  const warnings: string[] = [];
+  if (wal?.missing != null) warnings.push(`WAL segment ${wal.missing} is in no repository, and later ones are: the recovery ends before it`);
+  if (type === "name" || type === "xid") warnings.push(`whether the WAL holds ${type} '${target}' shows only when it is replayed`);
+  if (live === null && facts.owner !== null)
+    warnings.push("the server is down: what it wrote after the newest archived segment is taken from its pg_wal as far as that is whole");
+  return warnings;
+}
+
+/** @throws fileWrite (64) */
+function requireRoom({ room, source }: PlanInput): void {
+  const needed = new Map<number, { neededBytes: number; freeBytes: number; path: string }>();
+  for (const [index, target] of source.targets.entries()) {
+    const at = room[index];
+    if (at === undefined) continue;
+    const known = needed.get(at.device) ?? { neededBytes: ROOM_EXTRA_BYTES, freeBytes: at.freeBytes, path: target.path };
+    known.neededBytes += target.sizeBytes * ROOM_FACTOR;
+    needed.set(at.device, known);
+  }
+  for (const { freeBytes, neededBytes, path } of needed.values()) {
+    if (freeBytes >= neededBytes) continue;
+    const fact = `the restored data need ${formatSize(Math.ceil(neededBytes))} beside the old ones, ${formatSize(freeBytes)} are free`;
+    throw fail("fileWrite", `there is no room for '${path}': ${fact}`, {
+      path,
+      hint: [
+        "free or add space; old safety copies (*.before-recover-*) may be what takes it.",
+        "or give up the old data: stop the server, and restore over them with pgbackstop restore --delta.",
+      ],
+    });
+  }
+}
+
+/** For a terminal. */
+export function planText(plan: RecoverPlan, { control, facts, request, source }: PlanInput): string {
+  const { wal } = source;
+  const sizeBytes = source.targets.reduce((sum, target) => sum + target.sizeBytes, 0);
+  const replayed =
+    wal === null || wal.last === null
+      ? "no WAL"
+      : `WAL ${wal.first} to ${wal.last}, ${wal.segmentCount} segment(s), ${formatSize(wal.sizeRepoBytes)}, and what follows until the server stops`;
+  const steps = [
+    ...(plan.finishWal ? ["archive the server's last WAL, so that nothing of it is missing (nothing is stopped when that fails)"] : []),
+    plan.isStopped ? "the server is down already" : `stop it: ${control.stop.join(" ")}`,
+    plan.moves.length === 0
+      ? "there are no old data to keep"
+      : ["keep the old data under another name:", ...plan.moves.map(({ from, to }) => `     ${from}\n       -> ${to}`)].join("\n"),
+    `restore backup ${source.label} to ${facts.dataDirectory}: ${formatSize(sizeBytes)}, ${source.fileCount} file(s)`,
+    `start it: ${control.start.join(" ")}`,
+    "wait until it is open, on a new timeline, and check that its WAL arrives in every repository",
+  ];
+  return [
+    `Recovery of stanza ${request.stanza} in ${facts.dataDirectory}`,
+    "",
+    `  from     repo${source.repoKey} ${source.place}`,
+    `  backup   ${source.label} of ${timeText(source.stoppedAtS)}`,
+    `  replays  ${replayed}`,
+    `  until    ${untilText(request)}`,
+    ...plan.warnings.map((warning) => `  !        ${warning}`),
+    "",
+    ...steps.map((step, index) => `  ${index + 1}. ${step}`),
+    "",
+    "  The old data are never removed. To go back at any time: pgbackstop recover --undo",
+    "",
+  ].join("\n");
+}
+
+function untilText({ target, targetAction, targetExclusive, type }: RecoverRequest): string {
+  if (type === "default") return "the end of the WAL";
+  if (type === "immediate") return `the backup is consistent, then ${targetAction}`;
+  return `${targetExclusive ? "just before " : ""}${type} ${target}, then ${targetAction}`;
+}

@@ -1,0 +1,199 @@
+/**
+ * `recover`, once its plan is agreed to: stop, keep the old data, restore, start, wait, check; and the way back. Each phase is in the journal before
+ * it begins and can be done again, so a run that was killed at any moment is gone on with or undone by the next one.
+ */
+import type { Context } from "../../base/context";
+import { type BackupError, fail } from "../../base/errors";
+import type { ProgramEnd } from "../../local/program";
+import { readFile } from "node:fs/promises";
+import { findServer } from "./hostFacts";
+import { type Journal, type Phase, PHASES, removeJournal, serverLogPath, writeJournal } from "./journal";
+import { moveAside, moveBack, prepare } from "./moves";
+import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
+import { keepOldWal } from "./oldWal";
+import type { Opened } from "./steps";
+
+export interface RecoverTools {
+  /** Another program, as this process or as PostgreSQL's account. */
+  program(words: readonly string[], asAccount: boolean): Promise<ProgramEnd>;
+  /** This program as PostgreSQL's account; its log goes to ours. */
+  self(words: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
+  /** For the shell, ending in `archive-get %f "%p"`. */
+  readonly archiveGet: string;
+}
+
+export interface SelfEnd extends ProgramEnd {
+  /** What it ended with. */
+  readonly error?: BackupError;
+}
+
+export interface Recovered {
+  readonly opened: Opened;
+  /** Of `check`; 0 when WAL arrives everywhere. */
+  readonly checkCode: number;
+}
+
+const DOWN_POLL_MS = 250;
+const DOWN_MS = 60_000;
+const WATCH_MS = 1000;
+/** A server that is being restarted by its manager is away for a moment. */
+const ABSENT_MAX = 3;
+
+/** Goes on from where the journal is. @throws what the steps throw; the journal then says which one */
+export async function goOn(begun: Journal, tools: RecoverTools, ctx: Context): Promise<Recovered> {
+  let journal = begun;
+  const enter = async (phase: Phase): Promise<boolean> => {
+    if (PHASES.indexOf(phase) < PHASES.indexOf(begun.phase)) return false;
+    journal = { ...journal, phase };
+    await writeJournal(journal);
+    if (ctx.signal.aborted) throw ctx.signal.reason;
+    ctx.log.info(`recover: ${PHASE_TEXTS[phase]}`);
+    return true;
+  };
+  if (await enter("stop")) await stopServer(journal, tools, ctx);
+  if (await enter("move")) {
+    await requireDown(journal.dataDirectory);
+    await moveAside(journal.moves);
+  }
+  if (await enter("restore")) {
+    await prepare(journal);
+    const restored = await tools.self(["restore", ...journal.restoreWords], ctx.signal);
+    if (restored.exitCode !== 0) throw unfinished(errorOf("restore", restored));
+    await addOldWal(journal, ctx);
+  }
+  await enter("start");
+  const opened = await startServer(journal, tools, ctx);
+  const checkCode = opened.paused ? 0 : (await tools.self(["check", "--no-full-check"], ctx.signal)).exitCode;
+  await enter("done");
+  return { opened, checkCode };
+}
+
+const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
+  stop: "stopping the server",
+  move: "giving the old data another name",
+  restore: "restoring",
+  start: "starting the server",
+  done: "done",
+  undo: "putting the old data back",
+};
+
+/**
+ * Puts the old data back, whatever was done, and starts the server on them: on a timeline of its own when the recovered one may have been
+ * archived. Tells where what had come in their place is kept.
+ */
+export async function undo(
+  begun: Journal,
+  tools: RecoverTools,
+  ctx: Context,
+): Promise<{ readonly kept: readonly string[]; readonly opened: Opened }> {
+  const hasStarted = begun.hasStarted ?? PHASES.indexOf(begun.phase) >= PHASES.indexOf("start");
+  const journal: Journal = { ...begun, phase: "undo", hasStarted };
+  await writeJournal(journal);
+  ctx.log.info(`recover: ${PHASE_TEXTS.undo}`);
+  if ((await findServer(journal.dataDirectory)) !== null) await stopServer(journal, tools, ctx);
+  await requireDown(journal.dataDirectory);
+  const kept = await moveBack(journal.moves, journal.stamp);
+  if (hasStarted) await askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account);
+  const opened = await startServer(journal, tools, ctx);
+  if (hasStarted) await forgetNewTimeline(journal.dataDirectory, journal.account);
+  await removeJournal(journal.dataDirectory);
+  return { kept, opened };
+}
+
+type Served = Pick<Journal, "control" | "dataDirectory">;
+
+export async function stopServer({ control, dataDirectory }: Served, tools: Pick<RecoverTools, "program">, ctx: Context): Promise<void> {
+  if ((await findServer(dataDirectory)) === null) return;
+  const { exitCode, stderr } = await tools.program(control.stop, control.asAccount);
+  const endMs = ctx.clock.monotonicMs() + DOWN_MS;
+  for (;;) {
+    if ((await findServer(dataDirectory)) === null) return;
+    if (exitCode !== 0 || ctx.clock.monotonicMs() > endMs) {
+      throw fail("pgRunning", `the server did not stop: '${control.stop.join(" ")}' ended with exit code ${exitCode}\n${stderr.trim()}`, {
+        hint: "nothing was moved. Stop it by other means and run this again, or name the command in the settings file (postgres.stop).",
+      });
+    }
+    await ctx.clock.sleep(DOWN_POLL_MS, ctx.signal);
+  }
+}
+
+/** Between two looks somebody may have started it. @throws pgRunning (38) */
+async function requireDown(dataDirectory: string): Promise<void> {
+  const server = await findServer(dataDirectory);
+  if (server === null) return;
+  throw fail("pgRunning", `the server of '${dataDirectory}' runs again (pid ${server.pid}): somebody has started it`, {
+    hint: "stop what starts it, and run this again.",
+  });
+}
+
+/** Starts the server, unless it runs, and waits until it is open; what it says when it fails is told. */
+export async function startServer({ control, dataDirectory }: Served, tools: Pick<RecoverTools, "program" | "self">, ctx: Context): Promise<Opened> {
+  const enough = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, enough.signal]);
+  const waiting = tools.self(["recover-step", "wait"], signal);
+  try {
+    if ((await findServer(dataDirectory)) === null) {
+      const started = tools.program(control.start, control.asAccount);
+      const first = await Promise.race([started, waiting.then(() => null)]);
+      const { exitCode, stderr, stdout } = first ?? (await started);
+      if (exitCode !== 0) throw await startError(control.start, dataDirectory, `exit code ${exitCode}\n${`${stdout}\n${stderr}`.trim()}`);
+    }
+    const gone = watch(dataDirectory, signal, ctx);
+    const ended = await Promise.race([waiting, gone.then(() => null)]);
+    if (ended === null) throw await startError(control.start, dataDirectory, "it was started and has ended");
+    requireOk("recover-step wait", ended);
+    return JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as Opened;
+  } finally {
+    enough.abort(fail("term", "the server is open, or has failed"));
+    await waiting.catch(() => undefined);
+  }
+}
+
+/** Resolves when the server is gone; never when `signal` aborts first. */
+async function watch(dataDirectory: string, signal: AbortSignal, ctx: Context): Promise<void> {
+  for (let absent = 0; absent < ABSENT_MAX; ) {
+    if (
+      await ctx.clock.sleep(WATCH_MS, signal).then(
+        () => false,
+        () => true,
+      )
+    )
+      return new Promise(() => undefined);
+    absent = (await findServer(dataDirectory)) === null ? absent + 1 : 0;
+  }
+}
+
+async function startError(command: readonly string[], dataDirectory: string, how: string): Promise<Error> {
+  const log = await readFile(serverLogPath(dataDirectory), "utf8").catch(() => "");
+  const lines = log.trim().split("\n").slice(-LOG_LINES);
+  return fail("pgRunning", [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"), {
+    hint: [
+      "its log says why. When the cause is gone, run recover again: it goes on here.",
+      "pgbackstop recover --undo puts the old data back; after it another target can be chosen.",
+    ],
+  });
+}
+
+const LOG_LINES = 12;
+
+/** @throws what it has ended with */
+export function requireOk(what: string, ended: SelfEnd): SelfEnd {
+  if (ended.exitCode !== 0) throw errorOf(what, ended);
+  return ended;
+}
+
+function errorOf(what: string, { error, exitCode, stderr, stdout }: SelfEnd): BackupError {
+  return error ?? fail("execute", `${what} ended with exit code ${exitCode}\n${`${stdout}\n${stderr}`.trim()}`);
+}
+
+/** The old data are under another name now. */
+function unfinished(error: BackupError): BackupError {
+  const hint = "run recover again to go on, or recover --undo to put the old data back.";
+  return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });
+}
+
+async function addOldWal({ account, dataDirectory, oldWal }: Journal, ctx: Context): Promise<void> {
+  if (oldWal === null) return;
+  const names = await keepOldWal(oldWal, `${dataDirectory}/pg_wal`, account);
+  if (names.length > 0) ctx.log.info(`${names.length} WAL segment(s) of the old data follow the archived ones: ${names[0]} to ${names.at(-1)}`);
+}

@@ -1,0 +1,102 @@
+/**
+ * What a recovery would be made from: the backup that `restore` would choose, what it holds, and the WAL behind it. Reads the repositories and
+ * writes nothing. Plain data, for it is passed on as JSON: `recover` runs as root, and only PostgreSQL's account may be able to read a repository.
+ */
+import type { Context } from "../../base/context";
+import { perRepo } from "../../base/parallel";
+import type { Manifest } from "../../format/manifest";
+import { parseWalName } from "../../format/walSegment";
+import type { Repository } from "../../repository/repository";
+import { isSegment, listWal } from "../../repository/walStore";
+import { archiveIdOf } from "../../format/archiveInfo";
+import { findNewestWal } from "../destinations";
+import { type ChooseOptions, openSources } from "../restore/choose";
+import { loadTimelines } from "../restore/timelines";
+import { loadBackupInfo } from "../../repository/infoStore";
+import { type WalWay, walWay } from "./way";
+
+/** Where nothing tells another size. */
+export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+export interface RecoverSource {
+  readonly repoKey: number;
+  /** `s3://bucket/prefix`, `/mnt/nas/backups` */
+  readonly place: string;
+  readonly label: string;
+  readonly stoppedAtS: number;
+  readonly pgVersion: string;
+  readonly systemId: string;
+  /** Of the restored data directory and of each tablespace, by where the backup says that it was. */
+  readonly targets: readonly SourceTarget[];
+  readonly fileCount: number;
+  /** The segment that the backup needs last to be consistent; null for a backup of a stopped server, which needs none. */
+  readonly walStop: string | null;
+  readonly wal: WalWay | null;
+  /** When a repository got its newest WAL; null when there is none. */
+  readonly newestWalStoredAtS: number | null;
+}
+
+export interface SourceTarget {
+  /** `pg_data`, `pg_tblspc/16384` */
+  readonly name: string;
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+export async function findRecoverSource(
+  repos: readonly Repository[],
+  options: ChooseOptions & { readonly walSegmentSizeBytes: number },
+  ctx: Context,
+): Promise<RecoverSource> {
+  const sources = await openSources(repos, options, ctx);
+  const { manifest, repo } = sources;
+  const newest = await perRepo(repos, findNewestWal);
+  const storedAtS = Math.max(0, ...newest.map((result) => (result.ok ? (result.value?.storedAtS ?? 0) : 0)));
+  return {
+    repoKey: repo.key,
+    place: repo.storage.name,
+    label: manifest.label,
+    stoppedAtS: manifest.stoppedAtS,
+    pgVersion: manifest.pg.version,
+    systemId: String(manifest.pg.systemId),
+    targets: targetsOf(manifest),
+    fileCount: manifest.files.length,
+    walStop: manifest.archiveStop ?? null,
+    wal: manifest.archiveStart === undefined ? null : await findWay(repos, manifest, options, ctx),
+    newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
+  };
+}
+
+function targetsOf(manifest: Manifest): SourceTarget[] {
+  const targets = manifest.targets.filter((target) => target.name === "pg_data" || target.tablespaceId !== undefined);
+  const sizes = new Map(targets.map((target) => [target.name, 0]));
+  for (const { name, sizeBytes } of manifest.files) {
+    const owner = targets.find((target) => target.name !== "pg_data" && name.startsWith(`${target.name}/`))?.name ?? "pg_data";
+    sizes.set(owner, (sizes.get(owner) ?? 0) + sizeBytes);
+  }
+  return targets.map(({ name, path }) => ({ name, path, sizeBytes: sizes.get(name) ?? 0 }));
+}
+
+/** Of all repositories together: what one lacks another one gives. */
+async function findWay(
+  repos: readonly Repository[],
+  manifest: Manifest,
+  options: ChooseOptions & { readonly walSegmentSizeBytes: number },
+  ctx: Context,
+): Promise<WalWay> {
+  const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
+  const first = manifest.archiveStart ?? "";
+  const stored = new Map<string, number>();
+  const results = await perRepo(repos, async (repo) => {
+    const info = await loadBackupInfo(repo);
+    for await (const wal of listWal(repo, archiveId))
+      if (isSegment(wal.name) && parseWalName(wal.name)?.kind === "segment") stored.set(wal.name, wal.sizeRepoBytes);
+    return { repo, info };
+  });
+  for (const result of results) if (!result.ok) ctx.log.warn(`repo${result.repoKey}: its WAL cannot be listed: ${result.error.message}`);
+  const readable = results.flatMap((result) => (result.ok ? [result.value] : []));
+  const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
+  const ancestors = timeline?.ancestors ?? null;
+  const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
+  return walWay(first, stored, followed, options.walSegmentSizeBytes);
+}

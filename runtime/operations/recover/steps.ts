@@ -1,0 +1,91 @@
+/** The steps of a recovery that need the server's own account: asking it, ending its WAL, and waiting until it is open. */
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import type { Session } from "../../postgres/session";
+import type { LiveServer } from "./plan";
+
+const POLL_MS = 250;
+const TOLD_MS = 5000;
+
+/** Null when nothing answers. */
+export async function findLiveServer(open: () => Promise<Session>): Promise<LiveServer | null> {
+  try {
+    const session = await open();
+    const { archiveMode, dataDirectory, inRecovery } = await session.facts();
+    const lsn = inRecovery ? null : ((await session.query("select pg_catalog.pg_current_wal_insert_lsn()::text as lsn")).rows[0]?.lsn ?? null);
+    return { dataDirectory, inRecovery, archiveMode, lsn };
+  } catch (error) {
+    if (isError(error, "dbConnect")) return null;
+    throw error;
+  }
+}
+
+/**
+ * Writes one more transaction, so that a time up to now is reached by a recovery (it ends at the first commit that is later), and waits until the
+ * archive has it. @throws archiveTimeout (82)
+ */
+export async function finishWal(session: Session, timeoutMs: number, ctx: Context): Promise<void> {
+  await session.query("select pg_catalog.txid_current()");
+  const name = await session.switchWal("pgbackstop recover");
+  const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
+  for (;;) {
+    const { rows } = await session.query("select last_archived_wal as archived, last_failed_wal as failed from pg_catalog.pg_stat_archiver");
+    const archived = String(rows[0]?.archived ?? "").slice(0, name.length);
+    if (archived >= name && /^[0-9A-F]{24}$/.test(archived)) return;
+    if (ctx.clock.monotonicMs() >= deadlineMs) {
+      const failed = rows[0]?.failed === null ? "" : `, ${String(rows[0]?.failed)} failed`;
+      throw fail("archiveTimeout", `the server's last WAL (${name}) was not archived within ${timeoutMs}ms; the newest is ${archived}${failed}`, {
+        hint: [
+          "pgbackstop check and the server's log say why; nothing was stopped.",
+          "with --no-finish-wal it is recovered without: for the end of the WAL, what is missing is taken from its pg_wal.",
+        ],
+      });
+    }
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+export interface Opened {
+  /** True when it waits at its target until somebody lets it go on. */
+  readonly paused: boolean;
+  readonly timeline: number;
+}
+
+/** Waits until the server has ended its recovery, or pauses at its target. Without a bound: the caller ends it when the server does. */
+export async function waitUntilOpen(open: () => Promise<Session>, ctx: Context): Promise<Opened> {
+  let toldAtMs = ctx.clock.monotonicMs();
+  for (;;) {
+    const found = await lookAt(open);
+    if (typeof found === "object") return found;
+    if (ctx.clock.monotonicMs() - toldAtMs >= TOLD_MS) {
+      toldAtMs = ctx.clock.monotonicMs();
+      ctx.log.info(found);
+    }
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+/** A text says how far it is. */
+async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
+  let session: Session | undefined;
+  try {
+    session = await open();
+    const { rows } = await session.query(
+      "select pg_catalog.pg_is_in_recovery() as recovers, pg_catalog.pg_last_wal_replay_lsn()::text as lsn, " +
+        "pg_catalog.pg_last_xact_replay_timestamp()::text as time, (select timeline_id from pg_catalog.pg_control_checkpoint()) as timeline",
+    );
+    const row = rows[0];
+    if (row?.recovers !== true) {
+      const { rows: names } = await session.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal");
+      return { paused: false, timeline: Number.parseInt(String(names[0]?.wal).slice(0, 8), 16) };
+    }
+    const paused = (await session.query("select pg_catalog.pg_is_wal_replay_paused() as paused")).rows[0]?.paused === true;
+    if (paused) return { paused, timeline: Number(row.timeline) };
+    return `replayed up to ${String(row.lsn)}${row.time === null ? "" : `, transactions of ${String(row.time)}`}`;
+  } catch (error) {
+    if (isError(error, "dbConnect", "dbQuery")) return `the server does not answer yet: ${toBackupError(error).message.split("\n")[0] ?? ""}`;
+    throw error;
+  } finally {
+    await session?.close();
+  }
+}

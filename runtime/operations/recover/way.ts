@@ -1,0 +1,58 @@
+/**
+ * Which WAL a recovery will replay: from a backup's first segment on, along the timelines to the one that is followed, as far as no segment is
+ * missing. PostgreSQL takes a segment that is nowhere for the end of the archive and opens the database there. Pure.
+ */
+import type { TimelineAncestor } from "../../format/timeline";
+import { nextSegment, parseWalName, segmentOfLsn } from "../../format/walSegment";
+
+export interface WalWay {
+  /** The segment that the backup needs first. */
+  readonly first: string;
+  /** The last one that is there without a gap before it; null when even the first is missing. */
+  readonly last: string | null;
+  readonly segmentCount: number;
+  readonly sizeRepoBytes: number;
+  /** The first segment that is missing although later ones of the way are there; null without a gap. */
+  readonly missing: string | null;
+}
+
+export interface FollowedTimeline {
+  readonly timeline: number;
+  /** Oldest first. */
+  readonly ancestors: readonly TimelineAncestor[];
+}
+
+/** More than 16 TiB of WAL behind a backup is somebody else's problem. */
+const SEGMENTS_MAX = 1_048_576;
+
+/** @param stored sizes in the repository by segment name */
+export function walWay(first: string, stored: ReadonlyMap<string, number>, followed: FollowedTimeline | null, walSegmentSizeBytes: number): WalWay {
+  let [last, segmentCount, sizeRepoBytes]: [string | null, number, number] = [null, 0, 0];
+  let name = first;
+  for (; segmentCount < SEGMENTS_MAX; segmentCount++) {
+    name = onWay(name, followed, walSegmentSizeBytes);
+    const sizeBytes = stored.get(name);
+    if (sizeBytes === undefined) break;
+    last = name;
+    sizeRepoBytes += sizeBytes;
+    name = nextSegment(name, walSegmentSizeBytes);
+  }
+  const goal = followed?.timeline ?? parseWalName(first)?.timeline;
+  const isLater = [...stored.keys()].some((other) => parseWalName(other)?.timeline === goal && other.slice(8) > name.slice(8));
+  return { first, last, segmentCount, sizeRepoBytes, missing: isLater ? name : null };
+}
+
+/** The segment of the same position on the timeline that the way is on there: the point of a promotion lies in the new timeline's first one. */
+function onWay(name: string, followed: FollowedTimeline | null, walSegmentSizeBytes: number): string {
+  if (followed === null) return name;
+  const own = Number.parseInt(name.slice(0, 8), 16);
+  const place = followed.ancestors.findIndex(({ timeline }) => timeline === own);
+  if (place === -1) return name;
+  let timeline = own;
+  for (const [index, ancestor] of followed.ancestors.entries()) {
+    if (index < place) continue;
+    const next = followed.ancestors[index + 1]?.timeline ?? followed.timeline;
+    if (name.slice(8) >= segmentOfLsn(0, ancestor.lsn, walSegmentSizeBytes).slice(8)) timeline = next;
+  }
+  return `${timeline.toString(16).toUpperCase().padStart(8, "0")}${name.slice(8)}`;
+}

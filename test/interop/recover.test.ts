@@ -1,0 +1,118 @@
+/**
+ * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named set), row for row, with the
+ * old data kept; refusals before anything is stopped; and a run that is killed at each step, then gone on with or undone.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loud } from "../harness/interopParts";
+import { requireOk, TestBed } from "../harness/testBed";
+import { findPostgres } from "../../tools/parts/postgres";
+import { run, type RunResult, sleep } from "../../tools/parts/process";
+import { TestCluster } from "../../tools/parts/testCluster";
+
+describe("recover", async () => {
+  const found = await findPostgres(17);
+  if ("missing" in found) {
+    loud("recover", found.missing);
+    test.skip("PostgreSQL is missing", () => undefined);
+    return;
+  }
+  const { binaries } = found;
+  let bed: TestBed;
+  let sql: TestCluster["sql"];
+  let first = "";
+  let goodTime = "";
+
+  beforeAll(async () => {
+    bed = await TestBed.create({ binaries, repos: [{ compressType: "lz4" }, { compressType: "lz4", encrypted: true }] });
+    sql = bed.cluster.sql.bind(bed.cluster);
+    // Started by pg_ctl, as nobody's child: the test's own server would be missed when somebody else stops it.
+    await pgCtl(bed, ["start"]);
+    await bed.oursOk(["stanza-create"]);
+    await sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
+    await sql("CREATE TABLE kept (id int PRIMARY KEY) TABLESPACE space");
+    await sql("INSERT INTO kept SELECT generate_series(1, 1000)");
+    first = labelOf(await bed.oursOk(["backup", "--type=full"]));
+    await sql("INSERT INTO kept VALUES (2001)");
+    await sleep(1100);
+    goodTime = await bed.cluster.value("SELECT clock_timestamp()::text");
+    await sleep(50);
+    await sql("DELETE FROM kept WHERE id <= 500");
+    await bed.oursOk(["backup", "--type=full"]);
+    await sql("INSERT INTO kept VALUES (2002)");
+  });
+  afterAll(async () => {
+    await pgCtl(bed, ["stop", "-m", "immediate"]).catch(() => undefined);
+    await bed?.remove();
+  });
+
+  const state = async (): Promise<string> => bed.cluster.value("SELECT count(*) || ' ' || coalesce(max(id), 0) FROM kept");
+  const kept = (): string[] => readdirSync(dirname(bed.cluster.dataPath)).filter((name) => name.startsWith(`${basename(bed.cluster.dataPath)}.`));
+
+  test("refuses what cannot be reached, and what nobody has agreed to, before anything is stopped", async () => {
+    const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
+    const cases: [string[], number, RegExp][] = [
+      [[], 37, /nobody can be asked: nothing was changed[\s\S]*--yes goes on without asking/],
+      [["--yes", "--type=time", "--target=2001-01-01 00:00:00+00"], 75, /no backup set found to restore/],
+      [["--yes", "--type=time", "--target=2101-01-01 00:00:00+00"], 32, /lies behind the end of the WAL: now it is/],
+      [["--yes", "--type=lsn", "--target=FF/0"], 32, /lies behind the end of the WAL: the server is at/],
+      [["--yes", "--set=20200101-000000F"], 75, /backup set 20200101-000000F is not valid/],
+      [["--undo", "--yes"], 55, /there is no recovery to undo/],
+    ];
+    for (const [args, code, text] of cases) {
+      const { exitCode, stdout } = await bed.ours(["recover", ...args]);
+      expect({ args, exitCode, stdout }).toMatchObject({ args, exitCode: code, stdout: expect.stringMatching(text) });
+    }
+    expect(readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8")).toBe(pid);
+    expect(kept()).toEqual([]);
+  });
+
+  test("shows the plan and does nothing with --dry-run", async () => {
+    const { stdout } = await bed.oursOk(["recover", "--dry-run", "--type=time", `--target=${goodTime}`]);
+    expect(stdout).toContain(`backup   ${first} of`);
+    expect(stdout).toMatch(/stop it: \S+pg_ctl stop/);
+    expect(stdout).toMatch(/data\n {7}-> \S+\.before-recover-\d{8}-\d{6}\n/);
+    expect(kept()).toEqual([]);
+  });
+
+  test("the end of the WAL: not a row is missing, and the old data are kept", async () => {
+    const before = await bed.cluster.tableChecksums();
+    await sql("INSERT INTO kept VALUES (2003)");
+    const { stdout } = await bed.oursOk(["recover", "--yes"]);
+    expect(stdout).toMatch(/is open, on timeline 2\./);
+    expect(await state()).toBe("503 2003");
+    expect((await bed.cluster.tableChecksums()).size).toBe(before.size);
+    expect(kept().some((name) => name.includes(".before-recover-"))).toBe(true);
+    expect(existsSync(join(bed.folder, "tablespace"))).toBe(true);
+  });
+
+  test("a point in time, though nothing was written after it but what is given up", async () => {
+    const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${goodTime}`]);
+    expect(stdout).toMatch(/is open, on timeline 3\./);
+    expect(await state()).toBe("1001 2001");
+    await bed.archiveAll();
+  });
+
+  test("undone, the old data are back, on a timeline that nobody has had", async () => {
+    const { stdout } = await bed.oursOk(["recover", "--undo", "--yes"]);
+    expect(stdout).toMatch(/is open with the old data, on timeline 4\./);
+    expect(await state()).toBe("503 2003");
+    await sql("INSERT INTO kept VALUES (2004)");
+    await bed.archiveAll();
+    await bed.oursOk(["check"]);
+    expect(readFileSync(join(bed.cluster.dataPath, "postgresql.auto.conf"), "utf8")).not.toContain("a new timeline");
+  });
+});
+
+function labelOf(result: RunResult): string {
+  return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
+}
+
+async function pgCtl(bed: TestBed, words: readonly string[]): Promise<RunResult> {
+  const { cluster } = bed;
+  const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
+  const start = words[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
+  const all = [...words, "-D", cluster.dataPath, "-w", ...start];
+  return requireOk(`pg_ctl ${words.join(" ")}`, await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }));
+}
