@@ -105,7 +105,6 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
   const values = new ResolvedValues(resolved);
   const compress = compressOf(values);
   const backup = resolved.command === "backup";
-  const restore = ["recover", "recover-step", "restore"].includes(resolved.command);
   const set = values.text("set");
   return {
     command: resolved.command,
@@ -129,8 +128,8 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     expireAuto: values.flag("expire-auto"),
     exclude: values.list("exclude"),
     annotations: values.hash("annotation"),
-    restoreType: ((restore ? values.text("type") : undefined) ?? "default") as Config["restoreType"],
-    restoreTypeIsDefault: restore && resolved.find("type")?.entry === undefined,
+    restoreType: ((isRestore(resolved) ? values.text("type") : undefined) ?? "default") as Config["restoreType"],
+    restoreTypeIsDefault: isRestore(resolved) && resolved.find("type")?.entry === undefined,
     target: values.text("target"),
     targetAction: values.text("target-action") as Config["targetAction"],
     targetExclusive: values.flag("target-exclusive"),
@@ -171,6 +170,10 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     carriedOptions: carriedOptionsOf(resolved, SERVING_COMMANDS.includes(resolved.command) ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
+}
+
+function isRestore({ command }: Resolved): boolean {
+  return ["recover", "recover-step", "restore"].includes(command);
 }
 
 function recoverOf(values: ResolvedValues): Config["recover"] {

@@ -33,7 +33,7 @@ describe("the settings file", () => {
     ["null", "must be an object, not null"],
     [
       '{"acknowlege":"all"}',
-      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "firstBackup", "repos"',
+      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "firstBackup", "postgres", "repos"',
     ],
     ['{"version":2}', "field 'version' must be 1, not 2"],
     ['{"acknowledge":"some"}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"'],
