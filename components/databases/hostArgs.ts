@@ -93,6 +93,11 @@ export interface HostRepositoryArgs {
   keepFullCount?: pulumi.Input<number>;
   /** Keep what a restore to any moment of the last so many days needs. Not together with `keepFullCount`. */
   keepDays?: pulumi.Input<number>;
+  /**
+   * Keep this many differential backups, with the incremental ones that need them; older moments of kept full backups stay restorable by their
+   * WAL. Left out, a differential backup goes with its full one.
+   */
+  keepDiffCount?: pulumi.Input<number>;
   compress?: CompressArgs;
   /** Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for object stores. */
   bundle?: boolean;
@@ -187,7 +192,7 @@ export interface AcknowledgeArgs {
 
 /** Where things lie on the host. */
 export interface HostDirectories {
-  /** @default "/etc/pgbackstop" */
+  /** Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks by itself. */
   config?: string;
   /** @default "/usr/local/lib/pgbackstop" */
   lib?: string;
@@ -224,8 +229,17 @@ export interface PostgresHostArgs {
    * @default "main"
    */
   stanza?: string;
-  /** @default "runtime" */
+  /**
+   * With "pgbackrest" the host's own pgBackRest archives, backs up, expires and restores; the runtime is there to read (settings,
+   * `destinations`, metrics, verify). Repositories stay as they are when it changes.
+   * @default "runtime"
+   */
   engine?: Engine;
+  /**
+   * Version of stock pgBackRest on the host, so that previews know its faults. Left out, the update asks the program itself.
+   * @example "2.55.1"
+   */
+  engineVersion?: string;
   /**
    * By key: `repo1`, `repo2`, and so on. A key is part of every option name and of what is on the host: keep it when others come and go.
    * @example { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: r2.target, keepDays: 60 } }
@@ -259,6 +273,11 @@ export interface PostgresHostArgs {
    * @example "/usr/bin/node"
    */
   nodePath?: string;
+  /**
+   * Stock pgBackRest on the host; only with engine "pgbackrest".
+   * @default "/usr/bin/pgbackrest"
+   */
+  pgbackrestPath?: string;
   /**
    * Files that are worked on at once.
    * @default 2

@@ -3,6 +3,8 @@ import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
 import { runtimeArgv } from "../render/commandLine";
+import { stockArgv } from "../render/stockCommand";
+import { stockLimits } from "../plan/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
 import { hostPaths, type RenderedFile } from "../render/renderedFile";
 import type { Unit } from "../render/units/unit";
@@ -46,6 +48,11 @@ export function lateInputs(plan: HostPlan): LateInputs {
   };
 }
 
+/** True where stock pgBackRest is the engine. */
+export function isStock({ engine }: Pick<HostPlan, "engine">): boolean {
+  return engine === "pgbackrest";
+}
+
 /** Inputs that are plain: everything else but the files. */
 export interface PlainInputs extends Pick<HostInputs, "settings"> {
   readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> };
@@ -64,12 +71,15 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs 
         units: directories.units,
         make: [
           { path: directories.config, mode: "0755", owner: "admin" },
-          { path: paths.includeDirectory, mode: "0700", owner: "database" },
+          isStock(plan)
+            ? { path: paths.includeDirectory, mode: "0750", owner: "shared" }
+            : { path: paths.includeDirectory, mode: "0700", owner: "database" },
           { path: directories.lib, mode: "0755", owner: "admin" },
           ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
         ],
       },
       runtime: { nodePath: plan.nodePath, path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
+      ...(isStock(plan) ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
       units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
       backups: { takeFirst: plan.firstBackup },
     },

@@ -13,10 +13,11 @@ import { type Finding, findingText } from "../plan/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology";
 import { runtimeArgv, shellWord } from "../render/commandLine";
+import { stockEachArgv, stockRestoreArgv } from "../render/stockCommand";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
-import { cipherLocation, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
+import { cipherLocation, isStock, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -91,7 +92,9 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
     // What was restored from a reader's key must not try to archive with it.
-    const restoreWords = [...runtimeArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
+    const restoreWords = isStock(known)
+      ? stockRestoreArgv(known, restoreOnly)
+      : [...runtimeArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
     this.restoreCommand = pulumi.output(restoreWords.map(shellWord).join(" "));
     this.pendingRestart = host.status.pendingRestart;
     this.timersEnabled = host.status.timersEnabled;
@@ -101,7 +104,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.access = {
       connection: secretConnection(args.connection),
       user: known.user,
-      runtimeArgv: host.urn.apply(() => runtimeArgv(known)),
+      runtimeArgv: host.urn.apply(() => (isStock(known) ? stockEachArgv(known, keysOf(known)) : runtimeArgv(known))),
     };
     this.registerOutputs({
       stanza: this.stanza,
@@ -162,10 +165,11 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
     const text = derive((plan) => loadFile(renderLateFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
+  const rights: Pick<FileArgs, "mode" | "owner"> = isStock(known) ? { mode: "0640", owner: "shared" } : { mode: "0600", owner: "database" };
   const closed = known.repositories.flatMap((repository) => {
     const target = args.repositories[repository.name]?.at;
     const files = target === undefined ? [] : secretFiles(known.directories, repository.name, target);
-    return files.map(({ path, text }) => [path, { mode: "0600", owner: "database", text, secret: true }] as [string, FileArgs]);
+    return files.map(({ path, text }) => [path, { ...rights, text, secret: true }] as [string, FileArgs]);
   });
   return Object.fromEntries([...plain, ...late, ...closed]);
 }
@@ -186,4 +190,8 @@ function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
     ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
     ...(sftp === undefined ? {} : { sftp: server }),
   };
+}
+
+function keysOf({ repositories }: HostPlan): number[] {
+  return repositories.map(({ key }) => key);
 }

@@ -8,6 +8,7 @@ import { type CipherInput, passphraseFaults, rememberPassphrases } from "../cred
 import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
 import { lackingFull } from "../host/destinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
+import type { StockOnHost } from "../host/stock";
 import type { SignInInput } from "../host/ssh/target";
 import { UNIT_AT_WORK, type UnitNames } from "../host/units";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -53,6 +54,8 @@ export interface DesiredInput {
   readonly server: ServerInput;
   readonly directories: DirectoriesInput;
   readonly runtime: RuntimeInput;
+  /** Left out where the runtime is the engine. */
+  readonly stock?: StockOnHost;
   readonly units: UnitNames;
   readonly backups: { readonly takeFirst: boolean };
 }
@@ -172,13 +175,14 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  const { backups, directories, runtime } = inputs.desired;
+  const { backups, directories, runtime, stock } = inputs.desired;
   if (runtime.sha256 !== runtimeBundleSha256()) {
     throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
   }
   const desired = {
     ...identity,
     nodePath: runtime.nodePath,
+    ...(stock === undefined ? {} : { stock }),
     files: [
       ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
       { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },

@@ -8,6 +8,7 @@
 import { type Account, type Connection, loadAccount, run } from "./connection";
 import {
   type Accounts,
+  accountsFor,
   type DesiredDirectory,
   type DesiredFile,
   desiredText,
@@ -33,7 +34,8 @@ import {
 } from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./destinations";
 import { destinationLines, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
-import { checkArchiving, createStanza, readDestinations, type RuntimeOnHost, takeFullBackup, VERB_TIMEOUT_MS } from "./runtime";
+import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtime";
+import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import { type HostFacts, readState } from "./state";
 import {
   disableUnits,
@@ -65,6 +67,8 @@ export interface HostIdentity {
 
 export interface DesiredHost extends HostIdentity {
   readonly nodePath: string;
+  /** Left out where the runtime is the engine. */
+  readonly stock?: StockOnHost;
   readonly files: readonly DesiredFile[];
   /** Ours to make and, once empty, to remove. */
   readonly directoriesToMake: readonly DesiredDirectory[];
@@ -74,6 +78,9 @@ export interface DesiredHost extends HostIdentity {
   readonly mounts: readonly string[];
   readonly firstBackup: boolean;
 }
+
+/** With the version of stock that is there; null where the runtime is the engine. */
+type CheckedHost = DesiredHost & { readonly stockVersion: string | null };
 
 /** What is known of a host after it was converged or read. */
 export interface HostOutcome {
@@ -128,6 +135,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
       return { ...structuredClone(before), ...finding.found };
     }
   }
+  const stockVersion = desired.stock === undefined ? null : await checkStock(connection, desired.stock, accounts.database, tell);
   const madeForLock = await makeDirectories(
     connection,
     desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),
@@ -137,7 +145,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
     const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
     outcome.madeDirectories.push(...madeForLock);
     try {
-      await applyAll(connection, desired, outcome, accounts, tell);
+      await applyAll(connection, { ...desired, stockVersion }, outcome, accounts, tell);
       return outcome;
     } catch (error) {
       outcome.ready = false;
@@ -210,7 +218,7 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
 }
 
-async function applyAll(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<void> {
+async function applyAll(connection: Connection, desired: CheckedHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<void> {
   const wasReady = outcome.ready;
   outcome.ready = false;
   outcome.stanzaMade = false;
@@ -218,25 +226,28 @@ async function applyAll(connection: Connection, desired: DesiredHost, outcome: H
   outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
 
-  const changed = await applyFiles(connection, desired, outcome, accounts, tell);
+  const { changed, left } = await applyFiles(connection, desired, outcome, accounts, tell);
   // Before the settings name its socket.
   const systemd = await isSystemdRunning(connection, desired.directories.units);
   if (systemd) await startServing(connection, desired.units, changed);
   const runtime = runtimeOf(connection, desired, accounts.database, tell);
   if (!archives(desired)) {
+    await removeStale(connection, desired, outcome, left, tell);
     outcome.firstBackup = "off";
     await tellDestinations(runtime, outcome, tell);
     outcome.ready = true;
     return;
   }
   const settingsChanged = await applySettings(connection, runtime, desired, outcome, tell);
+  await removeStale(connection, desired, outcome, left, tell);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
   if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {
+    const verbs = desired.stock === undefined ? runtimeVerbs(runtime) : stockVerbs(runtime, desired.stock);
     tell("creating the stanza");
-    await createStanza(runtime);
+    await verbs.createStanza();
     outcome.stanzaMade = true;
-    if (!outcome.pendingRestart) await applyFirstRun(runtime, desired, outcome, tell);
+    if (!outcome.pendingRestart) await applyFirstRun(runtime, verbs, desired, outcome, tell);
   }
   outcome.stanzaMade = true;
   await applyUnits(connection, desired, outcome, changed, tell);
@@ -259,29 +270,49 @@ function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "ru
   return paths.flatMap((path) => (path === program ? [path, `${path}.compiled`] : [path]));
 }
 
-/** Writes what differs, removes what is no longer declared. Returns the changed paths. */
-async function applyFiles(connection: Connection, desired: DesiredHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<string[]> {
+/**
+ * Writes what differs, removes what is no longer declared. `left` is what goes after the settings: an engine that came before archives by it
+ * until then.
+ */
+async function applyFiles(
+  connection: Connection,
+  desired: DesiredHost,
+  outcome: HostOutcome,
+  accounts: Accounts,
+  tell: Tell,
+): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
-  const staleUnits = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
-  if (staleUnits.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableUnits(connection, staleUnits);
-  await removeFiles(connection, withCompiled(stale, desired));
+  // Secrets of a repository that is gone would bring it back, under the configuration that is about to be written.
+  const early = stale.filter((path) => path.endsWith(".timer") || path.startsWith(`${desired.directories.config}/`));
+  const left = stale.filter((path) => !early.includes(path));
+  await removeStale(connection, desired, outcome, early, tell);
   // Noted before writing: whatever happens from here on, these paths are ours to remove.
   outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
   const written = await writeFiles(connection, desired.files, accounts);
-  for (const path of stale) tell(`removed ${path}`);
   for (const path of written) tell(`wrote ${path}`);
   // Who runs it later cannot write beside it; without what this leaves there it starts more slowly, which is no error.
   if (written.includes(programOf(desired))) await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
-  outcome.fileFacts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
-  return [...stale, ...written];
+  const facts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
+  outcome.fileFacts = { ...Object.fromEntries(left.map((path) => [path, outcome.fileFacts[path] ?? "missing"])), ...facts };
+  return { changed: [...stale, ...written], left };
+}
+
+/** Stops what is among them, and removes them. */
+async function removeStale(connection: Connection, desired: DesiredHost, outcome: HostOutcome, stale: readonly string[], tell: Tell): Promise<void> {
+  if (stale.length === 0) return;
+  const units = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableUnits(connection, units);
+  await removeFiles(connection, withCompiled(stale, desired));
+  for (const path of stale) tell(`removed ${path}`);
+  outcome.fileFacts = Object.fromEntries(Object.entries(outcome.fileFacts).filter(([path]) => !stale.includes(path)));
 }
 
 /** Sets what differs and restarts where that is needed and allowed. Returns true when something was changed or is now in force. */
 async function applySettings(
   connection: Connection,
   runtime: RuntimeOnHost,
-  desired: DesiredHost,
+  desired: CheckedHost,
   outcome: HostOutcome,
   tell: Tell,
 ): Promise<boolean> {
@@ -297,6 +328,7 @@ async function applySettings(
   const waited = outcome.pendingRestart;
   let live = await readSettings(runtime);
   await checkServer(connection, desired, live);
+  if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
   if (different.length > 0) {
     for (const name of different) tell(`setting ${name} = ${desired.settings[name]}`);
@@ -334,9 +366,9 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
   if (library !== "") throw new Error(`archive_library is ${library}: it takes the place of archive_command; reset it first`);
 }
 
-async function applyFirstRun(runtime: RuntimeOnHost, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+async function applyFirstRun(runtime: RuntimeOnHost, verbs: EngineVerbs, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
   tell("checking that WAL arrives in the repositories");
-  await checkArchiving(runtime);
+  await verbs.checkArchiving();
   if (!desired.firstBackup) {
     outcome.firstBackup = "off";
     return;
@@ -348,16 +380,12 @@ async function applyFirstRun(runtime: RuntimeOnHost, desired: DesiredHost, outco
     return;
   }
   outcome.firstBackup = "waiting";
-  if (destinations.every(({ newestFull }) => newestFull === null)) {
-    tell("taking the first backup");
-    await takeFullBackup(runtime);
-  } else {
-    // One of them is new, or lost what it had: WAL alone restores nothing.
-    for (const repoKey of lacking) {
-      tell(`taking a full backup for repo${repoKey}, which has none`);
-      await takeFullBackup(runtime, repoKey);
-    }
-  }
+  const isAll = destinations.every(({ newestFull }) => newestFull === null);
+  if (isAll) tell("taking the first backup");
+  // One of them is new, or lost what it had: WAL alone restores nothing.
+  else
+    tell(`taking a full backup for ${lacking.map((repoKey) => `repo${repoKey}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`);
+  await verbs.takeFull(lacking, isAll);
   outcome.firstBackup = "taken";
 }
 
@@ -446,11 +474,11 @@ async function readFileFacts(connection: Connection, owners: Owners, accounts: A
 /** @throws Error when there is no account of PostgreSQL */
 function accountsOf(connection: Connection, user: string, { account }: HostFacts): Accounts {
   if (account === null) throw new Error(`there is no account ${user} on ${connection.name}: set user to the account that PostgreSQL runs as`);
-  return { admin: connection.login, database: user === connection.login.name ? connection.login : account };
+  return accountsFor(connection.login, user === connection.login.name ? connection.login : account);
 }
 
 async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {
-  return { admin: connection.login, database: await loadAccount(connection, user) };
+  return accountsFor(connection.login, await loadAccount(connection, user));
 }
 
 function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, tell: Tell): RuntimeOnHost {

@@ -13,9 +13,14 @@ export interface DesiredFile {
   readonly content: string | Uint8Array;
 }
 
-/** `admin`: the account that the host is reached with; `database`: the one of PostgreSQL. */
-export type OwnerRole = "admin" | "database";
+/** `admin`: the account that the host is reached with; `database`: the one of PostgreSQL; `shared`: the first with the group of the second. */
+export type OwnerRole = "admin" | "database" | "shared";
 export type Accounts = Readonly<Record<OwnerRole, Account>>;
+
+/** The accounts of all roles. */
+export function accountsFor(admin: Account, database: Account): Accounts {
+  return { admin, database, shared: { ...admin, gid: database.gid } };
+}
 
 export interface FileFact {
   readonly kind: "missing" | "file" | "directory" | "link" | "other";
@@ -174,7 +179,9 @@ export function parseFact(line: string, path: string): FileFact {
 }
 
 function ownerText(fact: FileFact, expected: OwnerRole, accounts: Accounts): string {
-  const role = [expected, "admin" as const, "database" as const].find((name) => accounts[name].uid === fact.uid && accounts[name].gid === fact.gid);
+  const role = [expected, "admin" as const, "database" as const, "shared" as const].find(
+    (name) => accounts[name].uid === fact.uid && accounts[name].gid === fact.gid,
+  );
   return role ?? ownerNumbers(fact);
 }
 

@@ -1,7 +1,7 @@
 /** What a host was found to be, from one reading of its state: which questions to ask, and what the answers say. Pure. */
 import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./destinations";
 import type { Account } from "./connection";
-import { type Accounts, factText, type OwnerRole } from "./files";
+import { type Accounts, accountsFor, factText, type OwnerRole } from "./files";
 import { autoConfPath, isPending, parseSettingsAnswer, previousSettings, settingFactsOf, settingsArgv } from "./postgresSettings";
 import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtime";
 import type { HostFacts, StateQuery } from "./state";
@@ -70,7 +70,7 @@ export function findingOf(looked: Looked, facts: HostFacts, login: Account, host
   if (facts.account === null) {
     throw new Error(`there is no account ${looked.user} on ${hostName}: set user to the account that PostgreSQL runs as`);
   }
-  const accounts: Accounts = { admin: login, database: looked.user === login.name ? login : facts.account };
+  const accounts = accountsFor(login, looked.user === login.name ? login : facts.account);
   const said: string[] = [];
   const owners = Object.entries(looked.owners);
   const timersEnabled = facts.hasSystemd && isUnitDirectory(looked.unitsDirectory);

@@ -8,7 +8,7 @@ const NODE_VERSION_MIN = [22, 15] as const;
 export const VERB_TIMEOUT_MS = 10 * 60_000;
 /** Nothing but the document on standard output. */
 export const QUIET = ["--log-level-console=off", "--log-level-stderr=error"] as const;
-const BACKUP_TIMEOUT_MS = 7 * 24 * 3600_000;
+export const BACKUP_TIMEOUT_MS = 7 * 24 * 3600_000;
 
 export interface RuntimeOnHost {
   readonly connection: Connection;
@@ -16,6 +16,28 @@ export interface RuntimeOnHost {
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
   readonly onLine: (line: string) => void;
+}
+
+/** What an update asks of the engine of a host. */
+export interface EngineVerbs {
+  /** Makes the stanza in every repository; nothing where it exists. */
+  createStanza(): Promise<void>;
+  /** Proves that a WAL segment arrives in every repository; full backups may still be missing. */
+  checkArchiving(): Promise<void>;
+  /** A full backup into each of these. */
+  takeFull(repoKeys: readonly number[], isAll: boolean): Promise<void>;
+}
+
+/** The runtime's verbs. */
+export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
+  return {
+    createStanza: () => createStanza(runtime),
+    checkArchiving: () => checkArchiving(runtime),
+    takeFull: async (repoKeys, isAll) => {
+      if (isAll) return takeFullBackup(runtime);
+      for (const repoKey of repoKeys) await takeFullBackup(runtime, repoKey);
+    },
+  };
 }
 
 /** What is wrong with the Node.js that answered `--version` so; null when it is good enough. */
@@ -36,12 +58,12 @@ export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
 }
 
 /** Proves that a WAL segment arrives in every repository; full backups may still be missing. @throws CommandFailed */
-export async function checkArchiving(runtime: RuntimeOnHost): Promise<void> {
+async function checkArchiving(runtime: RuntimeOnHost): Promise<void> {
   await runVerb(runtime, "check the archiving", ["check", "--no-full-check"], VERB_TIMEOUT_MS);
 }
 
 /** A full backup into every repository, in one pass, or into one of them. @throws CommandFailed */
-export async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): Promise<void> {
+async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): Promise<void> {
   const words = ["backup", "--type=full", ...(repoKey === undefined ? [] : [`--repo=${repoKey}`])];
   await runVerb(runtime, "take the first backup", words, BACKUP_TIMEOUT_MS);
 }
@@ -82,7 +104,8 @@ export function parseJsonOutput(what: string, stdout: string): unknown {
   }
 }
 
-async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
+/** Runs a verb and passes its log lines on. @throws CommandFailed */
+export async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
   const { connection, account, argv, onLine } = runtime;
   const tell = (line: string): void => {
     // The options of the run: long, and the same as in the files.

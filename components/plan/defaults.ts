@@ -29,6 +29,9 @@ export const DEFAULTS = {
   compressedTo: 0.35,
   /** Share of the database that a day changes, where nobody says. */
   changedShare: 0.02,
+  pgbackrestPath: "/usr/bin/pgbackrest",
+  /** Where stock looks when nothing is said: its commands need no options then. */
+  stockConfig: "/etc/pgbackrest",
   directories: {
     config: "/etc/pgbackstop",
     lib: "/usr/local/lib/pgbackstop",

@@ -126,6 +126,7 @@ export const FINDINGS = {
   PB116: "error",
   PB117: "warning",
   PB120: "warning",
+  PB121: "note",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

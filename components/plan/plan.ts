@@ -68,6 +68,8 @@ export interface RepositoryPlan {
   readonly readOnly: boolean;
   readonly keepFullCount: number | undefined;
   readonly keepDays: number | undefined;
+  /** Differential backups kept; undefined keeps those of every kept full backup. */
+  readonly keepDiffCount: number | undefined;
   readonly compressType: string;
   readonly compressLevel: number;
   /** Small files share objects. */
@@ -149,6 +151,8 @@ export interface HostPlan extends DatabasePlan {
   readonly connections: readonly string[];
   readonly directories: Directories;
   readonly nodePath: string;
+  /** Stock pgBackRest, where that is the engine. */
+  readonly pgbackrestPath: string;
   readonly processMax: number;
   /** Restores and writes nothing. */
   readonly restoreOnly: boolean;

@@ -35,8 +35,9 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     databaseUser: settings.databaseUser,
     user: settings.user ?? DEFAULTS.user,
     connections: namesOf(settings.connection),
-    directories: resolveDirectories(settings.directories ?? {}),
+    directories: resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest"),
     nodePath: settings.nodePath ?? defaultNodePath,
+    pgbackrestPath: settings.pgbackrestPath ?? DEFAULTS.pgbackrestPath,
     processMax: settings.processMax ?? DEFAULTS.processMax,
     restoreOnly: settings.restoreOnly ?? false,
     firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && settings.restoreOnly !== true),
@@ -107,6 +108,7 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
     readOnly: at.readOnly ?? false,
     keepFullCount: settings.keepFullCount,
     keepDays: settings.keepDays,
+    keepDiffCount: settings.keepDiffCount,
     compressType,
     compressLevel: settings.compress?.level ?? defaultLevel(compressType),
     // Object stores ask money and time for each object, SFTP servers time.
@@ -192,9 +194,9 @@ function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {
   };
 }
 
-function resolveDirectories(settings: DirectorySettings): Directories {
+function resolveDirectories(settings: DirectorySettings, isStock: boolean): Directories {
   return {
-    config: settings.config ?? DEFAULTS.directories.config,
+    config: settings.config ?? (isStock ? DEFAULTS.stockConfig : DEFAULTS.directories.config),
     lib: settings.lib ?? DEFAULTS.directories.lib,
     units: settings.units ?? DEFAULTS.directories.units,
     lock: settings.lock ?? DEFAULTS.directories.lock,

@@ -221,6 +221,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "`existingSecret`, by the names of its keys",
   ),
   PB117: rule("the bucket in the host name, for an engine that puts it into the path", "the setting has no effect", "leave `uriStyle` out"),
+  PB121: rule(
+    "stock pgBackRest with several repositories",
+    "a segment is archived when all of them have it: one that is away stops the backups of the others, and WAL fills the disk",
+    "engine `runtime`, or an alert on pg_wal",
+  ),
   PB120: rule(
     "volume snapshots without a retention, or a retention without snapshots",
     "CloudNativePG removes none: they fill the storage, or its bill",

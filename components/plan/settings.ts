@@ -59,6 +59,7 @@ export interface BucketFactsSettings {
 export interface RepositorySettings {
   readonly at: TargetSettings;
   readonly keepFullCount?: number | undefined;
+  readonly keepDiffCount?: number | undefined;
   readonly keepDays?: number | undefined;
   readonly compress?: { readonly type?: string | undefined; readonly level?: number | undefined } | undefined;
   readonly bundle?: boolean | undefined;
@@ -138,6 +139,7 @@ export interface HostSettings extends DatabaseSettings {
   readonly connection: { readonly local?: object | undefined; readonly ssh?: object | undefined };
   readonly directories?: DirectorySettings | undefined;
   readonly nodePath?: string | undefined;
+  readonly pgbackrestPath?: string | undefined;
   readonly processMax?: number | undefined;
   readonly restoreOnly?: boolean | undefined;
   readonly firstBackup?: boolean | undefined;

@@ -29,6 +29,7 @@ export function systemdWord(word: string): string {
   return /^[A-Za-z0-9_@+=:,.%$/-]+$/.test(literal) ? literal : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
-function doublePercent(text: string): string {
+/** `%` begins a placeholder in archive_command and in units. */
+export function doublePercent(text: string): string {
   return text.replaceAll("%", "%%");
 }

@@ -98,9 +98,13 @@ function repositoryOptions(directories: Directories, repository: RepositoryPlan)
   ];
 }
 
-function retentionOptions({ keepFullCount, keepDays }: RepositoryPlan, option: (name: string, value: Option["value"]) => Option): Option[] {
-  if (keepDays !== undefined) return [option("retention-full", keepDays), option("retention-full-type", "time")];
-  return keepFullCount === undefined ? [] : [option("retention-full", keepFullCount), option("retention-full-type", "count")];
+function retentionOptions(
+  { keepDiffCount, keepFullCount, keepDays }: RepositoryPlan,
+  option: (name: string, value: Option["value"]) => Option,
+): Option[] {
+  const diff = keepDiffCount === undefined ? [] : [option("retention-diff", keepDiffCount)];
+  if (keepDays !== undefined) return [...diff, option("retention-full", keepDays), option("retention-full-type", "time")];
+  return keepFullCount === undefined ? diff : [...diff, option("retention-full", keepFullCount), option("retention-full-type", "count")];
 }
 
 function optional(name: string, value: string | undefined): Option[] {

@@ -4,12 +4,15 @@ export interface RenderedFile {
   readonly path: string;
   /** Four octal digits: `0644`. */
   readonly mode: string;
-  /** `admin` is root, or the account that the host is reached with when that is not root; `database` is the account of PostgreSQL. */
+  /**
+   * `admin` is root, or the account that the host is reached with when that is not root; `database` is the account of PostgreSQL; `shared` is
+   * admin's, with the group of PostgreSQL's account.
+   */
   readonly owner: FileOwner;
   readonly text: string;
 }
 
-export type FileOwner = "admin" | "database";
+export type FileOwner = "admin" | "database" | "shared";
 
 /** Where each file of a host lies. */
 export interface HostPaths {

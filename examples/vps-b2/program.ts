@@ -37,7 +37,10 @@ export function program(settings: B2Settings): B2Outputs {
     dataDirectory: "/var/lib/postgresql/17/main",
     stanza: "pg-cluster",
     processMax: 4,
-    repositories: { repo1: { at: near.target, keepFullCount: 2 }, repo2: { at: b2.target, keepFullCount: 4 } },
+    repositories: {
+      repo1: { at: near.target, keepFullCount: 2, keepDiffCount: 7 },
+      repo2: { at: b2.target, keepFullCount: 4, keepDiffCount: 14 },
+    },
     schedules: {
       full: { cron: "0 2 * * 0" },
       diff: { cron: "0 2 * * 1-6" },

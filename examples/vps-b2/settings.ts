@@ -8,9 +8,10 @@ export const PUBLISHED: HostSettings = {
   connection: { local: {} },
   dataDirectory: "/var/lib/postgresql/17/main",
   stanza: "pg-cluster",
+  engine: "pgbackrest",
   repositories: {
     // "Local-on-backup-host repo", in a configuration that runs on the database's host: the directory is on the database's own disks.
-    repo1: { at: { name: "local", kind: "posix", path: "/var/lib/pgbackrest", encrypted: false }, keepFullCount: 2 },
+    repo1: { at: { name: "local", kind: "posix", path: "/var/lib/pgbackrest", encrypted: false }, keepFullCount: 2, keepDiffCount: 7 },
     repo2: {
       at: {
         name: "b2",
@@ -20,6 +21,7 @@ export const PUBLISHED: HostSettings = {
         s3: { bucket: "acme-pg-backups", endpoint: "s3.us-east-005.backblazeb2.com", region: "us-east-005" },
       },
       keepFullCount: 4,
+      keepDiffCount: 14,
     },
   },
   schedules: {

@@ -40,8 +40,8 @@ export function program(settings: NasR2Settings): NasR2Outputs {
     connection: { local: {} },
     dataDirectory: "/var/lib/postgresql/16/main",
     repositories: {
-      repo1: { at: nas.target, keepDays: 7, compress: LZ4 },
-      repo2: { at: r2.target, keepDays: 30, compress: LZ4 },
+      repo1: { at: nas.target, keepDays: 7, keepDiffCount: 4, compress: LZ4 },
+      repo2: { at: r2.target, keepDays: 30, keepDiffCount: 14, compress: LZ4 },
     },
     schedules: {
       full: { cron: "0 2 * * *", timeZone: TIME_ZONE },

@@ -8,11 +8,13 @@ export const PUBLISHED: HostSettings = {
   connection: { local: {} },
   dataDirectory: "/var/lib/postgresql/16/main",
   stanza: "main",
+  engine: "pgbackrest",
   repositories: {
     // repo1-path=/mnt/nas-backup/pgbackrest: nothing demands that the NAS is mounted.
     repo1: {
       at: { name: "nas", kind: "posix", path: "/mnt/nas-backup/pgbackrest", encrypted: false },
       keepFullCount: 7,
+      keepDiffCount: 4,
       compress: { type: "lz4", level: 3 },
     },
     // No repo2-cipher-type: whoever can read the bucket can read the database.
@@ -25,6 +27,7 @@ export const PUBLISHED: HostSettings = {
         s3: { bucket: "nix-homelab-prod-servers", endpoint: "21ee32956d11b5baf662d186bd0b4ab4.r2.cloudflarestorage.com", region: "auto" },
       },
       keepFullCount: 30,
+      keepDiffCount: 14,
       compress: { type: "lz4", level: 3 },
     },
   },

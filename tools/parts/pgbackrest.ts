@@ -25,6 +25,8 @@ export interface StockRunOptions {
 export interface StockPgbackrest {
   /** The program, in a place that a server's account can reach. */
   readonly path: string;
+  /** Where it lies with its libraries: whoever runs it elsewhere needs all of it, at this place. */
+  readonly folder: string;
   /** What it says of itself: `2.45`, `2.60.0`. */
   readonly version: string;
   /** Runs it; a wrong exit code is for the caller to judge. PGBACKREST_ variables of this process are not passed on. */
@@ -45,12 +47,13 @@ export async function findStockPgbackrest(version: StockVersion): Promise<{ read
   if ("missing" in unpacked) return { missing: `stock pgbackrest ${version}: ${unpacked.missing}` };
   const path = join(unpacked.folder, program);
   const told = (await runOk(path, ["version"], { env: cleanEnvironment() })).trim();
-  return { pgbackrest: stockPgbackrest(path, told.replace(/^pgBackRest /, "")) };
+  return { pgbackrest: stockPgbackrest(unpacked.folder, path, told.replace(/^pgBackRest /, "")) };
 }
 
-function stockPgbackrest(path: string, version: string): StockPgbackrest {
+function stockPgbackrest(folder: string, path: string, version: string): StockPgbackrest {
   return {
     path,
+    folder,
     version,
     run: (args, options = {}) => run(path, args, { ...options, env: { ...cleanEnvironment(), ...options.env } }),
     runOk: (args, options = {}) => runOk(path, args, { ...options, env: { ...cleanEnvironment(), ...options.env } }),

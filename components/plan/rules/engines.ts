@@ -4,14 +4,15 @@ import { type Finding, finding } from "../findings";
 import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../plan";
 import { firstMeeting, parseCron, shiftCron } from "../schedule";
 import { isUnknown } from "../unknown";
-import { compareVersions, isOlder } from "../versions";
+import { isInRange, stockLimits } from "../stockVersions";
+import { compareVersions } from "../versions";
 
 /** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
 export const OFFSET_MINUTES = 60;
 
 /** Engines that can be installed by this version of the package. */
 const INSTALLABLE: Readonly<Record<DatabasePlan["kind"], readonly string[]>> = {
-  host: ["runtime"],
+  host: ["runtime", "pgbackrest"],
   cnpg: ["runtime", "pgbackrest", "barman-cloud", "volumeSnapshot"],
 };
 
@@ -27,9 +28,10 @@ export function checkEngine(plan: DatabasePlan): Finding[] {
     ...checkDestinations(plan, row),
     ...plan.repositories.flatMap((repository) => checkFeatures(repository, row)),
     ...checkTypes(plan, row),
-    ...checkRunsPerRepository(plan, row),
+    // On a host one unit takes them one after the other.
+    ...(plan.kind === "cnpg" ? checkRunsPerRepository(plan, row) : []),
     ...checkAcknowledgement(plan, row),
-    ...(plan.engine === "pgbackrest" ? checkStockVersion(plan) : []),
+    ...(plan.engine === "pgbackrest" ? [...checkStockVersion(plan), ...(plan.kind === "host" ? checkStockOnHost(plan) : [])] : []),
   ];
 }
 
@@ -145,67 +147,33 @@ function checkAcknowledgement({ acknowledge }: DatabasePlan, row: EngineRow): Fi
   return [finding("PB044", "acknowledge.mode", fact, 'leave acknowledge out, or use engine "runtime"')];
 }
 
-interface VersionRule {
-  readonly applies: (version: string, repository: RepositoryPlan) => boolean;
-  readonly fact: string;
-  readonly hint: string;
-  readonly code: "PB048" | "PB049";
-}
-
-/** Known faults and first versions of features, by repository. Sources: pgBackRest's release notes and issues of these numbers. */
-const STOCK_RULES: readonly VersionRule[] = [
-  {
-    code: "PB048",
-    applies: (version, { blockIncremental }) => blockIncremental && isOlder(version, "2.46"),
-    fact: "block increments came with 2.46",
-    hint: "leave blockIncremental out, or use a newer version",
-  },
-  {
-    code: "PB048",
-    applies: (version, { s3 }) => s3?.keyType === "pod-id" && isOlder(version, "2.58"),
-    fact: "key type pod-id came with 2.58",
-    hint: 'use keyType "web-id", or a newer version',
-  },
-  {
-    code: "PB048",
-    applies: (version, { s3 }) => s3?.keyType === "web-id" && isOlder(version, "2.38"),
-    fact: "key type web-id came with 2.38",
-    hint: "use access keys, or a newer version",
-  },
-  {
-    code: "PB048",
-    applies: (version, { s3 }) => (s3?.facts.immutableDays ?? 0) > 0 && !isOlder(version, "2.55") && isOlder(version, "2.56"),
-    fact: "2.55 sends no Content-MD5, which object lock demands: every upload fails",
-    hint: "use 2.56 or newer",
-  },
-  {
-    code: "PB049",
-    applies: (version, { s3 }) => s3 !== undefined && !isOlder(version, "2.58") && isOlder(version, "2.59.1"),
-    fact: "uploads in parts can hang for ever (pgbackrest#2818)",
-    hint: "use 2.59.1 or newer",
-  },
-  {
-    code: "PB049",
-    applies: (version, { s3 }) => s3 !== undefined && isOlder(version, "2.58"),
-    fact: "a stored file above 10,000 parts of the chunk size ends the backup (pgbackrest#2679)",
-    hint: "use 2.58 or newer, or keep files below 150 GiB with chunks of 16 MiB",
-  },
-  {
-    code: "PB049",
-    applies: (version, { s3 }) => s3?.facts.versioning === true && (compareVersions(version, "2.59.1") ?? 1) <= 0,
-    fact: "a state before an attack cannot be read (repo-target-time) where a prefix holds more than 1,000 versions (pgbackrest#2854)",
-    hint: "restore with this package's runtime, or use a version after 2.59.1",
-  },
-];
-
 function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Finding[] {
   if (engineVersion === undefined) return [];
   if (compareVersions(engineVersion, "2.45") === null) {
     return [finding("PB048", "engineVersion", `"${engineVersion}" is no version of pgBackRest`, 'write for instance "2.60.0"')];
   }
-  return repositories.flatMap((repository) =>
-    STOCK_RULES.filter((rule) => rule.applies(engineVersion, repository)).map((rule) =>
-      finding(rule.code, `repositories.${repository.name}`, `with pgBackRest ${engineVersion} ${rule.fact}`, rule.hint),
+  return stockLimits(repositories)
+    .filter((limit) => isInRange(limit, engineVersion))
+    .map(({ code, path, fact, hint }) => finding(code, path, `with pgBackRest ${engineVersion} ${fact}`, hint));
+}
+
+/** What stock has one of for all repositories. */
+function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
+  const [first, ...others] = repositories;
+  if (first === undefined || others.length === 0) return [];
+  const different = others.find(({ compressType, compressLevel }) => compressType !== first.compressType || compressLevel !== first.compressLevel);
+  const found: Finding[] = [];
+  if (different !== undefined) {
+    const fact = `stock pgBackRest compresses alike for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
+    found.push(finding("PB044", `repositories.${different.name}.compress`, fact, `write the same as in ${first.name}, or use engine "runtime"`));
+  }
+  found.push(
+    finding(
+      "PB121",
+      "engine",
+      `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is away WAL piles up in pg_wal, and backups into the others end with [082]`,
+      'watch pg_wal, or use engine "runtime", which keeps the others current',
     ),
   );
+  return found;
 }

@@ -58,6 +58,7 @@ function checkPaths(plan: HostPlan): Finding[] {
     ["dataDirectory", plan.dataDirectory],
     ["socketDirectory", plan.socketDirectory],
     ["nodePath", plan.nodePath],
+    ["pgbackrestPath", plan.pgbackrestPath],
     ...Object.entries(plan.directories).map(([name, path]): [string, string] => [`directories.${name}`, path]),
     ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
       [`repositories.${repository.name}.at.path`, repository.path],

@@ -83,23 +83,18 @@ function checkCompression({ compressType, compressLevel }: RepositoryPlan, path:
     : [finding("PB015", `${path}.level`, `${compressLevel} is outside ${least} to ${most} of ${type}`, "")];
 }
 
-function checkRetention({ keepFullCount, keepDays }: RepositoryPlan, path: string): Finding[] {
+function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPlan, path: string): Finding[] {
   if (keepFullCount !== undefined && keepDays !== undefined) {
     return [finding("PB004", path, "keepFullCount and keepDays are both set: pgBackRest keeps by one of them", "remove one")];
   }
   if (keepFullCount === undefined && keepDays === undefined) {
     return [finding("PB006", path, "neither keepFullCount nor keepDays is set: backups are kept until the repository is full", "set one of them")];
   }
-  const [name, value] = keepFullCount === undefined ? ["keepDays", keepDays] : ["keepFullCount", keepFullCount];
-  if (value === undefined || isUnknown(value) || isWithin(value, 1, RETENTION_MAX)) return [];
-  return [
-    finding(
-      "PB005",
-      `${path}.${name}`,
-      `${value} would keep nothing or cannot be kept: 1 to ${RETENTION_MAX} can`,
-      "set at least 1, or leave it out to keep everything",
-    ),
-  ];
+  return Object.entries({ keepFullCount, keepDays, keepDiffCount }).flatMap(([name, value]) => {
+    if (value === undefined || isUnknown(value) || isWithin(value, 1, RETENTION_MAX)) return [];
+    const fact = `${value} would keep nothing or cannot be kept: 1 to ${RETENTION_MAX} can`;
+    return [finding("PB005", `${path}.${name}`, fact, "set at least 1, or leave it out to keep everything")];
+  });
 }
 
 function checkS3({ s3, path: prefix }: RepositoryPlan, path: string): Finding[] {

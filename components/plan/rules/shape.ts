@@ -227,6 +227,9 @@ function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
     if (plan.engine === "barman-cloud" && repository.keepFullCount !== undefined) {
       return [finding("PB044", `${path}.keepFullCount`, "the Barman Cloud plugin keeps by days only", "set keepDays")];
     }
+    if (plan.engine === "barman-cloud" && repository.keepDiffCount !== undefined) {
+      return [finding("PB044", `${path}.keepDiffCount`, "the Barman Cloud plugin takes no differential backups", "leave it out")];
+    }
     return [];
   });
 }

@@ -68,7 +68,11 @@ function referenceOf({ shape }: EngineContext, name: string): Record<string, str
   return shape.stanzaKind === "Repository" ? { repositoryRef: name } : { stanzaRef: name };
 }
 
-function repositoryOf({ encrypted, keepDays, keepFullCount, path, s3 }: RepositoryPlan, keys: SecretKeysSettings, isOld: boolean): object {
+function repositoryOf(
+  { encrypted, keepDays, keepDiffCount, keepFullCount, path, s3 }: RepositoryPlan,
+  keys: SecretKeysSettings,
+  isOld: boolean,
+): object {
   if (s3 === undefined) throw new Error("this plugin writes to buckets only");
   const retention = keepDays === undefined ? keepFullCount : keepDays;
   return given({
@@ -79,7 +83,8 @@ function repositoryOf({ encrypted, keepDays, keepFullCount, path, s3 }: Reposito
     uriStyle: s3.uriStyle,
     // Off in version 0.0.3 when nothing is said.
     verifyTLS: true,
-    retentionPolicy: retention === undefined ? undefined : { full: retention, fullType: keepDays === undefined ? "count" : "time" },
+    retentionPolicy:
+      retention === undefined ? undefined : given({ full: retention, fullType: keepDays === undefined ? "count" : "time", diff: keepDiffCount }),
     secretRef:
       keys.accessKeyId === undefined || keys.secretAccessKey === undefined
         ? undefined

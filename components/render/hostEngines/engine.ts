@@ -5,7 +5,7 @@ import type { Unit } from "../units/unit";
 
 /** A file whose text holds no secret; path, mode and owner follow from plain arguments alone. */
 export interface HostFile extends RenderedFile {
-  /** True where the text may have to wait for values of other resources. */
+  /** True where the text may have to wait for values of other resources: until then nobody may look at it, and a getter makes it. */
   readonly late: boolean;
 }
 

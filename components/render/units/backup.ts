@@ -5,20 +5,26 @@ import { runtimeArgv, systemdWord } from "../commandLine";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
-/** The units of every schedule, in the plan's order. @throws Error for a schedule that rules refuse */
-export function backupUnits(plan: HostPlan): Unit[] {
+/**
+ * The units of every schedule, in the plan's order.
+ * @param command program and arguments that take the backup; the runtime's where nothing is said
+ * @throws Error for a schedule that rules refuse
+ */
+export function backupUnits(
+  plan: HostPlan,
+  command: (schedule: Schedule) => readonly string[] = (schedule) => runtimeCommand(plan, schedule),
+): Unit[] {
   return plan.schedules.flatMap((schedule) => {
     const name = unitName(plan.stanza, schedule.name);
     return [
-      { name: `${name}.service`, text: renderService(plan, schedule), late: true, enabled: false, restarted: false },
+      { name: `${name}.service`, text: renderService(plan, schedule, command(schedule)), late: true, enabled: false, restarted: false },
       { name: `${name}.timer`, text: renderTimer(plan, schedule), late: false, enabled: true, restarted: false },
     ];
   });
 }
 
 /** A oneshot service that takes one backup into all repositories. */
-function renderService(plan: HostPlan, schedule: Schedule): string {
-  const command = [...runtimeArgv(plan), "backup", `--type=${schedule.type}`, ...repoWords(plan, schedule)];
+function renderService(plan: HostPlan, schedule: Schedule, command: readonly string[]): string {
   return unitText([
     UNIT_HEAD,
     "[Unit]",
@@ -40,8 +46,9 @@ function renderService(plan: HostPlan, schedule: Schedule): string {
 }
 
 /** One repository is named, all of them are the default; rules/schedules.ts refuses what lies between. */
-function repoWords(plan: HostPlan, { repoKeys }: Schedule): string[] {
-  return repoKeys.length < plan.repositories.length ? repoKeys.map((key) => `--repo=${key}`) : [];
+function runtimeCommand(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
+  const named = repoKeys.length < plan.repositories.length ? repoKeys.map((key) => `--repo=${key}`) : [];
+  return [...runtimeArgv(plan), "backup", `--type=${type}`, ...named];
 }
 
 /** The timer: each line of the schedule with its zone, the same delay every time, missed runs made up for. */

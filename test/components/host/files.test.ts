@@ -18,6 +18,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Connection } from "../../../components/host/connection";
 import {
   type Accounts,
+  accountsFor,
   desiredText,
   factText,
   makeDirectories,
@@ -36,7 +37,7 @@ let accounts: Accounts;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "pgb-files-"));
   connection = connectLocally();
-  accounts = { admin: connection.login, database: connection.login };
+  accounts = accountsFor(connection.login, connection.login);
 });
 afterEach(async () => {
   await connection.close();

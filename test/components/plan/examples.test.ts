@@ -23,6 +23,7 @@ function cluster(settings: ClusterSettings): { codes: string[]; text: string } {
 test("a homelab with NAS and R2, as published", () => {
   expect(host(vpsNasR2.PUBLISHED)).toEqual({
     codes: [
+      "PB121 engine",
       "PB007 repositories.repo2.at",
       "PB027 schedules.incr.cron",
       "PB027 schedules.incr.cron",
@@ -38,6 +39,7 @@ test("a homelab with NAS and R2, as published", () => {
 test("a tutorial's VPS with B2, as published", () => {
   expect(host(vpsB2.PUBLISHED)).toEqual({
     codes: [
+      "PB121 engine",
       "PB027 schedules.incr.cron",
       "PB027 schedules.incr.cron",
       "PB039 archiveTimeoutSeconds",

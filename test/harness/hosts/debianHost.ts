@@ -22,6 +22,8 @@ export interface HostOptions {
   readonly network?: HostNetwork;
   /** Default true: the Node that runs this is `/usr/local/bin/node`. */
   readonly node?: boolean;
+  /** Files and folders of this machine that it sees, read-only: its path to this machine's. */
+  readonly shown?: Readonly<Record<string, string>>;
 }
 
 export interface DebianHost extends HostIdentity {
@@ -115,7 +117,7 @@ class Machine {
   /** Its first process, as this process sees it. */
   #leader = 0;
 
-  private constructor(nspawn: string, network: HostNetwork, { name, node }: HostOptions) {
+  private constructor(nspawn: string, network: HostNetwork, { name, node, shown = {} }: HostOptions) {
     const { address, number } = network.nextAddress();
     this.address = address;
     const { identity, files } = makeIdentity();
@@ -140,6 +142,7 @@ class Machine {
       "--timezone=off",
       "--console=pipe",
       ...(node === false ? [] : [`--bind-ro=${process.execPath}:/usr/local/bin/node`]),
+      ...Object.entries(shown).map(([there, here]) => `--bind-ro=${here}:${there}`),
     ];
   }
 

@@ -1,0 +1,69 @@
+/**
+ * The engine `pgbackrest` on a host: the host's own pgBackRest writes (archives, backs up, expires) and restores; the runtime of this package
+ * is there to read. Both read the same configuration, at the place where stock looks by itself, so that stock's commands need no options.
+ *
+ * archive_command runs in PostgreSQL's own unit, which no credential of systemd reaches: configuration and secrets are root's, and readable
+ * for the group of PostgreSQL's account.
+ */
+import type { HostPlan } from "../../plan/plan";
+import type { Schedule } from "../../plan/schedule";
+import { postgresSettings } from "../postgresSettings";
+import { renderPgbackrestConf } from "../pgbackrestConf";
+import { hostPaths } from "../renderedFile";
+import { renderSettingsFile } from "../settingsFile";
+import { stockArchiveCommand, stockEachArgv, stockEachPath } from "../stockCommand";
+import { backupUnits } from "../units/backup";
+import { UNIT_HEAD } from "../units/unit";
+import type { HostParts } from "./engine";
+
+/**
+ * Stock takes backups into one repository a run, the first where none is named, and its `expire` ends at the first repository that fails. One
+ * after the other, whatever happened to those before; the result is the first failure.
+ */
+const EACH = `#!/bin/sh
+${UNIT_HEAD}
+# usage: pgbackrest-each KEY[,KEY...] PROGRAM [OPTION...] VERB [OPTION...]
+# Runs a verb of stock pgBackRest for one repository after the other. One that fails keeps no other from its turn; the exit code is that of
+# the first that failed. With an option --repo it runs once, for that one.
+keys=$1
+shift
+for word; do
+  case $word in --repo=*) exec "$@" ;; esac
+done
+result=0
+for key in $(printf '%s' "$keys" | tr ',' ' '); do
+  "$@" "--repo=$key"
+  code=$?
+  if [ "$code" -ne 0 ]; then
+    echo "pgbackrest-each: repo$key: exit code $code" >&2
+    [ "$result" -ne 0 ] || result=$code
+  fi
+done
+exit "$result"
+`;
+
+/** @throws Error for a plan that rules refuse */
+export function stockParts(plan: HostPlan): HostParts {
+  const paths = hostPaths(plan.directories);
+  return {
+    files: [
+      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan), late: false },
+      { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, late: false },
+      {
+        path: paths.conf,
+        mode: "0640",
+        owner: "shared",
+        get text() {
+          return renderPgbackrestConf(plan);
+        },
+        late: true,
+      },
+    ],
+    units: backupUnits(plan, (schedule) => backupWords(plan, schedule)),
+    settings: { ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) },
+  };
+}
+
+function backupWords(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
+  return [...stockEachArgv(plan, repoKeys), "--log-level-console=info", `--type=${type}`, "backup"];
+}

@@ -1,0 +1,39 @@
+/** Command lines of stock pgBackRest on a host. Pure. */
+import { DEFAULTS } from "../plan/defaults";
+import type { HostPlan } from "../plan/plan";
+import { doublePercent, shellWord } from "./commandLine";
+import { hostPaths } from "./renderedFile";
+
+type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
+
+/** Program and options that every verb shares; where the configuration is in stock's own place, no more than the stanza. */
+export function stockArgv(plan: Placed): string[] {
+  const paths = hostPaths(plan.directories);
+  const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
+  const places = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${paths.includeDirectory}`];
+  return [plan.pgbackrestPath, ...places, `--stanza=${plan.stanza}`];
+}
+
+/** PostgreSQL's archive_command, as pgBackRest's documentation has it; a program that is on every PATH goes by its name. */
+export function stockArchiveCommand(plan: Placed): string {
+  const [program, ...options] = stockArgv(plan);
+  const words = [program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? ""), ...options, "archive-push"];
+  return `${words.map(shellWord).map(doublePercent).join(" ")} %p`;
+}
+
+/** Where the script lies that runs a verb for one repository after the other. */
+export function stockEachPath({ directories }: Pick<Placed, "directories">): string {
+  return `${directories.lib}/pgbackrest-each`;
+}
+
+/** {@link stockArgv} for several repositories, one after the other. */
+export function stockEachArgv(plan: Placed, repoKeys: readonly number[]): string[] {
+  return [stockEachPath(plan), repoKeys.join(","), ...stockArgv(plan)];
+}
+
+/** A command line that restores the newest state. @param restoreOnly what was restored from a reader's key must not try to archive with it */
+export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
+  const [program, ...options] = stockArgv(plan);
+  const name = program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? "");
+  return [name, ...options, "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
+}

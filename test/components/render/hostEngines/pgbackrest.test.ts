@@ -1,0 +1,69 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { hostParts } from "../../../../components/render/hostParts";
+import { stockParts } from "../../../../components/render/hostEngines/pgbackrest";
+import { BUCKET, plan } from "../../plans";
+
+const STOCK = { engine: "pgbackrest" } as const;
+
+test("configuration and secrets are root's, readable for PostgreSQL, where stock looks by itself", () => {
+  const { files } = hostParts(plan(STOCK));
+  expect(files.map(({ path, mode, owner }) => `${path} ${mode} ${owner}`)).toEqual([
+    "/etc/pgbackrest/pgbackstop.json 0644 admin",
+    "/usr/local/lib/pgbackstop/pgbackrest-each 0755 admin",
+    "/etc/pgbackrest/pgbackrest.conf 0640 shared",
+  ]);
+});
+
+test("PostgreSQL archives as pgBackRest's documentation has it", () => {
+  expect(stockParts(plan(STOCK)).settings).toEqual({
+    archive_mode: "on",
+    archive_command: "pgbackrest --stanza=main archive-push %p",
+    archive_timeout: "1min",
+  });
+  const elsewhere = plan({ ...STOCK, directories: { config: "/etc/50% off" }, pgbackrestPath: "/opt/pgbackrest/bin/pgbackrest" });
+  expect(stockParts(elsewhere).settings["archive_command"]).toBe(
+    "/opt/pgbackrest/bin/pgbackrest '--config=/etc/50%% off/pgbackrest.conf' '--config-include-path=/etc/50%% off/conf.d' --stanza=main archive-push %p",
+  );
+});
+
+test("a backup goes into each repository that its schedule names", () => {
+  const { units } = stockParts(plan({ ...STOCK, schedules: { full: { cron: "0 2 * * 0" }, diff: { cron: "0 4 * * *", repositories: ["repo2"] } } }));
+  const commands = units.map(({ text }) => /^ExecStart=(.*)$/m.exec(text)?.[1]).filter((command) => command !== undefined);
+  const each = "/usr/local/lib/pgbackstop/pgbackrest-each";
+  const stock = "/usr/bin/pgbackrest --stanza=main --log-level-console=info";
+  expect(commands).toEqual([`${each} 1,2 ${stock} --type=full backup`, `${each} 2 ${stock} --type=diff backup`]);
+});
+
+/** Runs the script with a program in the place of stock that notes its arguments and fails for repo1 with 41. */
+function runEach(keys: string, ...words: string[]): { status: number | null; calls: string[]; stderr: string } {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-each-"));
+  try {
+    const [each, program] = [join(folder, "each"), join(folder, "program")];
+    const text =
+      stockParts(plan({ ...STOCK, repositories: { repo1: BUCKET } })).files.find(({ path }) => path.endsWith("pgbackrest-each"))?.text ?? "";
+    writeFileSync(each, text);
+    writeFileSync(program, '#!/bin/sh\necho "$*"\ncase "$*" in *--repo=1) exit 41 ;; *--repo=3) exit 82 ;; esac\n');
+    for (const path of [each, program]) chmodSync(path, 0o755);
+    const { status, stdout, stderr } = spawnSync(each, [keys, program, ...words], { encoding: "utf8" });
+    return { status, calls: stdout.trim().split("\n"), stderr };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("one repository that fails keeps no other from its turn, and the exit code tells of the first", () => {
+  expect(runEach("1,2,3", "backup")).toEqual({
+    status: 41,
+    calls: ["backup --repo=1", "backup --repo=2", "backup --repo=3"],
+    stderr: "pgbackrest-each: repo1: exit code 41\npgbackrest-each: repo3: exit code 82\n",
+  });
+  expect(runEach("2", "backup")).toEqual({ status: 0, calls: ["backup --repo=2"], stderr: "" });
+});
+
+test("a repository that is named is the only one", () => {
+  expect(runEach("1,2", "--type=full", "backup", "--repo=2")).toEqual({ status: 0, calls: ["--type=full backup --repo=2"], stderr: "" });
+});

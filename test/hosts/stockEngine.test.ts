@@ -1,0 +1,265 @@
+/**
+ * Stock pgBackRest as the engine of a host, on the real engine over SSH: Debian 12 with its PostgreSQL 15 and its pgBackRest 2.45. One update
+ * from nothing to a backup in each repository; what operators type, as they type it; then the host moves to the runtime and back while
+ * PostgreSQL is written to, and loses nothing.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
+import type { Engine, PostgresHostArgs } from "../../components/databases/hostArgs";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
+import { waitFor } from "../../tools/parts/process";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { failureOf } from "../harness/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { hostParts } from "../harness/hosts/parts";
+
+const DATA = "/var/lib/postgresql/15/main";
+const PLACES = ["/srv/first", "/srv/second"] as const;
+/** As Debian's package brings it: the update's own configuration comes before it. */
+const OF_THE_PACKAGE = "[global]\\nrepo1-path=/var/lib/pgbackrest\\n\\n#[main]\\n#pg1-path=/var/lib/postgresql/15/main\\n";
+
+describe("stock pgBackRest as the engine of a host", async () => {
+  const parts = await hostParts("stock pgBackRest on a host", ["bookworm"]);
+  const cli = await findPulumiCli();
+  const found = await findStockPgbackrest("2.45");
+  if (parts === null || cli === null || "missing" in found) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  const { pgbackrest: stock } = found;
+  let host: DebianHost;
+  let place: ProgramFolder;
+  beforeAll(async () => {
+    const shown = { [stock.folder]: stock.folder, "/usr/bin/pgbackrest": stock.path };
+    host = await startDebianHost(parts, { suite: "bookworm", name: "stock", shown });
+    await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...PLACES]);
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), { cli, passphrase: "state passphrase of the test" });
+  });
+  afterAll(async () => {
+    await host?.stop();
+    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  const open = (engine: Engine, over: Partial<PostgresHostArgs> = {}): Promise<Stack> =>
+    openStack(place, "stock", async () => {
+      const key = new CipherPassphrase("key", {}, { protect: false });
+      const first = new PosixRepository("first", { path: PLACES[0] });
+      const second = new PosixRepository("second", { path: PLACES[1], cipher: key.ref });
+      const { destinations, firstBackup, restoreCommand } = new PostgresHost("db", {
+        connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
+        dataDirectory: DATA,
+        engine,
+        repositories: { repo1: { at: first.target, keepFullCount: 2, keepDiffCount: 3 }, repo2: { at: second.target, keepDays: 30 } },
+        // Far enough away never to begin by themselves here.
+        schedules: { full: { cron: "0 3 29 2 *" }, incr: { cron: "30 3 29 2 *" } },
+        allowRestart: true,
+        restartCommand: ["systemctl", "restart", "postgresql@15-main"],
+        archiveTimeoutSeconds: 60,
+        ...over,
+      });
+      return { destinations, firstBackup, restoreCommand };
+    });
+  const up = async (stack: Stack): Promise<{ outputs: Record<string, unknown>; changes: object; text: string }> => {
+    const { outputs, stdout, summary } = await stack.up();
+    return {
+      outputs: Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown])),
+      changes: summary.resourceChanges ?? {},
+      text: stdout,
+    };
+  };
+  const shell = (line: string): Promise<string> => host.runOk(["sh", "-c", line]);
+  const sql = async (query: string): Promise<string> => (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atqc", query])).trim();
+  const asPostgres = (...words: string[]): Promise<string> => host.runOk(["sudo", "-u", "postgres", ...words]);
+  const files = (): Promise<string> =>
+    shell(
+      "find /etc/pgbackrest /etc/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop* -type f -exec stat -c '%n %i %Y %a %U %G' {} + 2>/dev/null | sort",
+    );
+  /** Labels in a repository, oldest first. */
+  const labels = async (key: 1 | 2): Promise<string[]> =>
+    (await shell(`ls ${PLACES[key - 1] ?? ""}/backup/main`))
+      .split("\n")
+      .filter((name) => /^\d{8}-\d{6}F/.test(name))
+      .sort();
+
+  /** Names of segments in a repository, in order. */
+  const segments = async (key: 1 | 2): Promise<string[]> => {
+    const paths = await shell(`find ${PLACES[key - 1] ?? ""}/archive/main -type f`);
+    return [...new Set(paths.match(/[0-9A-F]{24}(?=-)/g) ?? [])].sort();
+  };
+
+  test("a version that cannot do what is declared is refused before anything is there", async () => {
+    const blocks = { at: { name: "first", kind: "posix", path: PLACES[0] }, keepDays: 7, bundle: true, blockIncremental: true };
+    const stack = await open("pgbackrest", { repositories: { repo1: blocks } });
+    expect(await failureOf(stack.up())).toContain("PB048 repositories.repo1: with pgBackRest 2.45 block increments came with 2.46");
+    expect(await files()).toBe("");
+    await stack.destroy();
+  });
+
+  test("one update brings configuration, archiving, timers and a first backup into each repository", async () => {
+    const { outputs, text } = await up(await open("pgbackrest"));
+    expect(outputs).toMatchObject({ firstBackup: "taken", restoreCommand: "pgbackrest --stanza=main --delta restore" });
+    expect(text).toContain("taking the first backup");
+    const destinations = JSON.parse(String(outputs["destinations"])) as { newestFull: { label: string } | null; newestWal: object | null }[];
+    expect(destinations.map(({ newestFull, newestWal }) => [newestFull !== null, newestWal !== null])).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+    expect([(await labels(1)).length, (await labels(2)).length]).toEqual([1, 1]);
+    expect(await sql("show archive_command")).toBe("pgbackrest --stanza=main archive-push %p");
+    expect(await shell("stat -c '%a %U:%G %n' /etc/pgbackrest/pgbackrest.conf /etc/pgbackrest/conf.d /etc/pgbackrest/conf.d/*")).toBe(
+      [
+        "640 root:postgres /etc/pgbackrest/pgbackrest.conf",
+        "750 root:postgres /etc/pgbackrest/conf.d",
+        "640 root:postgres /etc/pgbackrest/conf.d/repo2-credentials.conf",
+        "",
+      ].join("\n"),
+    );
+    expect((await host.run(["runuser", "-u", "deploy", "--", "cat", "/etc/pgbackrest/conf.d/repo2-credentials.conf"])).exitCode).toBe(1);
+    expect(await shell("systemctl list-timers --no-legend --all")).toMatch(/pgbackstop-main-full\.timer/);
+    expect((await host.run(["systemd-analyze", "verify", "/etc/systemd/system/pgbackstop-main-full.service"])).stderr).toBe("");
+  });
+
+  test("a second update writes nothing", async () => {
+    const before = await files();
+    const { changes } = await up(await open("pgbackrest"));
+    expect(Object.keys(changes)).toEqual(["same"]);
+    expect(await files()).toBe(before);
+  });
+
+  test("what was changed by hand is seen and mended", async () => {
+    await shell("sed -i s/archive-push/archive-puhs/ /etc/pgbackrest/pgbackrest.conf; chmod 644 /etc/pgbackrest/conf.d/repo2-credentials.conf");
+    const stack = await open("pgbackrest");
+    const { stdout } = await stack.refresh();
+    expect(stdout).toContain("/etc/pgbackrest/conf.d/repo2-credentials.conf: mode 0640 → 0644");
+    await up(stack);
+    expect(await shell("stat -c %a /etc/pgbackrest/conf.d/repo2-credentials.conf")).toBe("640\n");
+  });
+
+  test("what operators type needs no options: info, check, verify, a backup by its unit", async () => {
+    expect(await asPostgres("pgbackrest", "--stanza=main", "info")).toMatch(/status: ok[\s\S]*repo1[\s\S]*repo2/);
+    expect(JSON.parse(await asPostgres("pgbackrest", "--stanza=main", "--output=json", "info"))).toHaveLength(1);
+    await asPostgres("pgbackrest", "--stanza=main", "--repo=2", "info");
+    await asPostgres("pgbackrest", "--stanza=main", "check");
+    await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
+    expect([(await labels(1)).at(-1), (await labels(2)).at(-1)].map((label) => label?.at(-1))).toEqual(["I", "I"]);
+  });
+
+  test("a repository that fails keeps the other from no backup, and the unit tells", async () => {
+    await shell(`chmod 000 ${PLACES[0]}/backup/main`);
+    const before = await labels(2);
+    const { exitCode } = await host.run(["systemctl", "start", "pgbackstop-main-incr.service"]);
+    await shell(`chmod 750 ${PLACES[0]}/backup/main`);
+    expect(exitCode).not.toBe(0);
+    expect((await labels(2)).length).toBe(before.length + 1);
+    expect(await shell("journalctl -u pgbackstop-main-incr --no-pager | grep pgbackrest-each")).toMatch(/repo1: exit code \d+/);
+    await host.runOk(["systemctl", "reset-failed"]);
+  });
+
+  test("the published way back: the directory is put aside, then restored from the nearest repository", async () => {
+    await sql("create table precious as select generate_series(1, 1000) as id");
+    await asPostgres("pgbackrest", "--stanza=main", "check");
+    await host.runOk(["systemctl", "stop", "postgresql@15-main"]);
+    await host.runOk(["mv", DATA, `${DATA}.old`]);
+    // Left out of the published text: stock does not make the directory.
+    expect((await host.run(["sudo", "-u", "postgres", "pgbackrest", "--stanza=main", "--repo=1", "restore"])).stdout).toContain("[073]");
+    await host.runOk(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", DATA]);
+    await asPostgres("pgbackrest", "--stanza=main", "--repo=1", "restore");
+    await host.runOk(["systemctl", "start", "postgresql@15-main"]);
+    await waitFor("the end of the recovery", 60_000, async () => ((await sql("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null));
+    expect(await sql("select count(*) from precious")).toBe("1000");
+    await shell(`rm -rf ${DATA}.old`);
+  });
+
+  test("moves to the runtime and back while PostgreSQL is written to: no segment and no row is lost, and each goes on with the other's backups", async () => {
+    await up(await open("pgbackrest"));
+    await sql("create table load (id bigint primary key, filler text)");
+    const failedBefore = await sql("select failed_count from pg_stat_archiver");
+    const full = await labels(1);
+    await shell(
+      'systemd-run --quiet --unit=load -p User=postgres sh -c \'i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); psql -qXc "insert into load select $i * 1000 + n, repeat(md5(n::text), 40) from generate_series(1, 900) n" || exit 1; [ $((i % 4)) -ne 0 ] || psql -qXc "select pg_switch_wal()" >/dev/null; echo $i > /var/lib/postgresql/done; done\'',
+    );
+    const written = async (): Promise<number> => Number(await shell("cat /var/lib/postgresql/done 2>/dev/null || echo 0"));
+    const moreWritten = async (): Promise<void> => {
+      const before = await written();
+      await waitFor("more rows", 120_000, async () => ((await written()) > before + 3 ? true : null));
+    };
+    await moreWritten();
+
+    const { changes } = await up(await open("runtime"));
+    expect(changes).toMatchObject({ update: 1 });
+    expect(await sql("show archive_command")).not.toContain("/usr/bin/pgbackrest");
+    expect(await shell("ls /etc/pgbackrest /etc/pgbackrest/conf.d")).not.toMatch(/\.conf$/m);
+    await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
+    await moreWritten();
+
+    await up(await open("pgbackrest"));
+    expect(await sql("show archive_command")).toBe("pgbackrest --stanza=main archive-push %p");
+    const units = await shell("systemctl list-units --all --no-legend --plain 'pgbackstop-main-*' | cut -d' ' -f1");
+    expect(units.split("\n").filter((unit) => /\.(timer|socket)$/.test(unit))).toEqual(["pgbackstop-main-full.timer", "pgbackstop-main-incr.timer"]);
+    await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
+    await moreWritten();
+
+    await shell("touch /tmp/enough; while systemctl -q is-active load; do sleep 0.2; done");
+    const rows = await sql("select count(*) from load");
+    expect(Number(rows)).toBe((await written()) * 900);
+    const last = await sql("select pg_walfile_name(pg_switch_wal())");
+    await waitFor("the last segment", 120_000, async () =>
+      (await sql("select last_archived_wal >= '" + last + "' from pg_stat_archiver")) === "t" ? true : null,
+    );
+    expect(await sql("select failed_count from pg_stat_archiver")).toBe(failedBefore);
+
+    for (const key of [1, 2] as const) {
+      // The runtime's and then stock's: both are increments of what was there.
+      expect((await labels(key)).slice(-2).every((label) => label.endsWith("I"))).toBe(true);
+      const stored = await segments(key);
+      expect(stored.at(-1) ?? "").toBe(last);
+      expect(gapsIn(stored)).toEqual([]);
+      expect(await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, "--output=text", "verify")).toMatch(/^status: ok$/m);
+      expect(await restoredRows(key)).toBe(rows);
+    }
+    expect((await labels(1)).filter((label) => full.includes(label))).toEqual(full);
+  });
+
+  /** Rows of a restore of the newest state by stock, on a server of its own. */
+  async function restoredRows(key: 1 | 2): Promise<string> {
+    const target = `/var/lib/postgresql/restored-${key}`;
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0700", target]);
+    await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, `--pg1-path=${target}`, "--archive-mode=off", "restore");
+    const program = (words: string): string => `runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D ${target} -w -t 120 ${words}`;
+    const places = "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/15/main/pg_hba.conf";
+    await shell(
+      `${program(`-l /tmp/restored-${key}.log -o '${places} -c data_directory=${target} -c port=5500 -c external_pid_file='`)} start >/dev/null`,
+    );
+    const query = (text: string): Promise<string> => shell(`runuser -u postgres -- psql -p 5500 -Atqc '${text}'`).then((answer) => answer.trim());
+    await waitFor("the end of the recovery", 120_000, async () => ((await query("select pg_is_in_recovery()")) === "f" ? true : null));
+    const rows = await query("select count(*) from load");
+    await shell(`${program("-m immediate")} stop >/dev/null; rm -rf ${target}`);
+    return rows;
+  }
+
+  test("a destroy leaves both repositories, PostgreSQL, and the program", async () => {
+    const stack = await open("pgbackrest");
+    await stack.destroy();
+    expect(await files()).toBe("");
+    expect(await sql("select 1")).toBe("1");
+    expect([(await labels(1)).length > 2, (await labels(2)).length > 2]).toEqual([true, true]);
+    expect(await shell("pgbackrest version")).toBe("pgBackRest 2.45\n");
+  });
+});
+
+/** Segments that are missing between the first and the last of each timeline. */
+function gapsIn(names: readonly string[]): string[] {
+  const order = (name: string): number => Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
+  return names.filter((name, index) => {
+    const next = names[index + 1];
+    return next !== undefined && next.startsWith(name.slice(0, 8)) && order(next) !== order(name) + 1;
+  });
+}
