@@ -5,8 +5,11 @@ import { fail, isError, toBackupError } from "../base/errors";
 import { stockSpool } from "../local/spool";
 import { archivePush, UNKNOWN_CLUSTER } from "../operations/archivePush";
 import { dropWhenFull } from "../operations/dropWal";
+import { settleInherited } from "../operations/inheritedWal";
+import { openLocalWal } from "../operations/localWal";
 import type { ClusterIdentity } from "../operations/identity";
 import { PushQueue } from "../operations/pushQueue";
+import { listReady } from "../postgres/archiveStatus";
 import { repoErrorLine } from "../operations/results";
 import { pushSpool, pushThroughSpool } from "../operations/spoolPush";
 import type { Command, CommandHost } from "./host";
@@ -44,6 +47,8 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
     },
   );
   const debt = host.debt();
+  let isLocked: boolean | undefined;
+  const mayWrite = (): boolean => (isLocked ??= lockArchive(host, ctx));
   const outcome = await archivePush(
     host.repositories(),
     debt,
@@ -55,7 +60,7 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
       timeoutMs: config.archiveTimeoutMs,
-      mayPushAhead: () => lockArchive(host, ctx),
+      mayPushAhead: mayWrite,
     },
     ctx,
   );
@@ -64,11 +69,22 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
     if ((await dropWhenFull(outcome.results, debt, options, ctx)) === null) throw outcome.error;
     return 0;
   }
+  if (walName.endsWith(".history") && cluster !== null) await sendInherited(host, { walDirectory, walName }, mayWrite);
   for (const result of outcome.results)
     if (!result.ok)
       ctx.log.warn(`${repoErrorLine(result.repoKey, result.error)}\n${walName} is owed to repo${result.repoKey}: run heal when it is back`);
   ctx.log.info(`pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`);
   return 0;
+}
+
+/** A history is archived when a server was promoted: nobody hands over what it was sent before that. */
+async function sendInherited(host: CommandHost, { walDirectory, walName }: WalPath, mayWrite: () => boolean): Promise<void> {
+  const { config, ctx } = host;
+  const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
+  const cluster = { version, systemId };
+  const local = openLocalWal(walDirectory, cluster, config.archiveHeaderCheck);
+  const place = { repos: host.repositories(), debt: host.debt(), cluster, walDirectory, walSegmentSizeBytes };
+  await settleInherited(walName, { ...place, local, timeoutMs: config.archiveTimeoutMs, mayWrite }, ctx);
 }
 
 async function pushAsync(host: CommandHost, { walName }: WalPath): Promise<number> {
@@ -100,8 +116,10 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
       drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
         dropWhenFull(results, debt, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
     };
+    const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) => name.endsWith(".history"));
     await pushSpool(spool, queue, options, ctx);
     await queue.close(AbortSignal.abort());
+    for (const walName of histories) await sendInherited(host, { walDirectory, walName }, () => true);
     return 0;
   } catch (thrown) {
     const error = toBackupError(thrown);

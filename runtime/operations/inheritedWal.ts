@@ -14,6 +14,7 @@ import { archiveIdOf } from "../format/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../format/timeline";
 import { lsnOfSegment, parseWalName } from "../format/walSegment";
 import type { DebtStore } from "../local/debt";
+import { type LocalWal, payDebts } from "./heal";
 import { archiveIdsOf, type ClusterIdentity } from "./identity";
 import { segmentsIn } from "./walRange";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
@@ -41,7 +42,7 @@ export async function oweInherited(historyName: string, parts: InheritedParts, c
   const ancestors = parseHistory(await readFile(`${walDirectory}/${historyName}`, "utf8"));
   const names = (await readdir(walDirectory)).filter((name) => isInherited(name, ancestors, walSegmentSizeBytes)).sort();
   if (names.length === 0) return;
-  const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), ctx));
+  const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
   for (const result of looked) {
     if (!result.ok) ctx.log.debug(`repo${result.repoKey}: its archive cannot be compared: ${toBackupError(result.error).message}`);
     const lacked = result.ok ? result.value : names;
@@ -51,6 +52,31 @@ export async function oweInherited(historyName: string, parts: InheritedParts, c
     ctx.log.info(
       `repo${result.repoKey} ${doubt} ${lacked.length} WAL file(s) that this server was sent before it was promoted: it gets them from here`,
     );
+  }
+}
+
+/**
+ * {@link oweInherited}, and pays at once what `repos` owe of it, for a command behind which nobody works on: PostgreSQL keeps such WAL until its next
+ * checkpoints only. What cannot be paid within `timeoutMs` stays recorded, for `heal`. Never throws: the history itself is archived whatever happens here.
+ * @param mayWrite asked before anything is written beside what PostgreSQL asked for: false where another process archives
+ */
+export async function settleInherited(
+  historyName: string,
+  parts: InheritedParts & { readonly local: LocalWal; readonly timeoutMs: number; mayWrite(): boolean },
+  ctx: Context,
+): Promise<void> {
+  const { cluster, debt, local, repos, timeoutMs } = parts;
+  const told = (error: unknown): void => ctx.log.warn(`what ${historyName} inherits: ${toBackupError(error).message}`);
+  await oweInherited(historyName, parts, ctx).catch(told);
+  const owing = repos.filter((repo) => debt.list(repo.key, cluster).length > 0);
+  if (owing.length === 0 || !parts.mayWrite()) return;
+  // Out of pg_wal alone: another repository that hangs would be asked whether it has the file.
+  const paid = perRepo(owing, (repo) => payDebts(repo, [repo], cluster, { debt, local, claims: null, mayLetGo: false }, ctx));
+  const results = await withinTime(paid, timeoutMs, ctx).catch(told);
+  for (const result of results ?? []) if (!result.ok) told(result.error);
+  for (const repo of owing) {
+    const names = debt.list(repo.key, cluster);
+    if (names.length > 0) ctx.log.warn(`${repo.name} is still owed ${names.length} WAL file(s): run heal before PostgreSQL removes them from pg_wal`);
   }
 }
 
@@ -76,10 +102,10 @@ async function lackedBy(repo: Repository, names: readonly string[], cluster: Clu
   return needed.filter((name) => !stored.has(name));
 }
 
-async function withinTime<T>(promise: Promise<T>, { clock, signal }: Context): Promise<T> {
+async function withinTime<T>(promise: Promise<T>, timeoutMs: number, { clock, signal }: Context): Promise<T> {
   const done = new AbortController();
-  const late = clock.sleep(LOOK_MS, AbortSignal.any([signal, done.signal])).then((): never => {
-    throw fail("archiveTimeout", `no answer within ${LOOK_MS}ms`);
+  const late = clock.sleep(timeoutMs, AbortSignal.any([signal, done.signal])).then((): never => {
+    throw fail("archiveTimeout", `no answer within ${timeoutMs}ms`);
   });
   try {
     return await Promise.race([promise, late]);

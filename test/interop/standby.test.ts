@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findParts } from "../harness/interopParts";
+import { findStoredSegment } from "../harness/segments";
 import { TestBed } from "../harness/testBed";
 import { sleep } from "../../tools/parts/process";
 import type { TestCluster } from "../../tools/parts/testCluster";
@@ -130,5 +131,30 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     for (const key of [1, 2])
       expect(idle.stdout).toMatch(new RegExp(`repo${key}: \\[ArchiveTimeoutError\\] WAL segment [0-9A-F]{24} was not archived to repo${key}`));
     expect(idle.stdout).toContain("pg_switch_wal()");
+  });
+
+  // The last one: it takes the primary away.
+  test("that takes the place of a dead primary archives what that one had not, with the plain command", async () => {
+    const config = host("promoted", [standby]);
+    await bed.oursOk(["backup", "--type=full"]);
+    await bed.archiveAll();
+    await bed.cluster.alterSystem({ archive_command: "false" });
+    const inherited: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      await bed.cluster.sql("INSERT INTO readings (body) SELECT md5(g::text) FROM generate_series(1, 50) g");
+      inherited.push(await bed.cluster.switchWal());
+    }
+    await bed.cluster.sql("INSERT INTO readings (body) VALUES ('the last one')");
+    await bed.cluster.waitForStandby(standby);
+    await bed.cluster.stop("immediate");
+    for (const name of inherited) expect([1, 2].map((key) => findStoredSegment(bed, key, name))).toEqual([null, null]);
+
+    const command = [bed.runtime.node, ...bed.oursCommand(["archive-push"], config), "%p"].join(" ");
+    await standby.alterSystem({ archive_command: `${command} # pgbackrest` });
+    await standby.sql("SELECT pg_promote()");
+    const last = await standby.switchWal();
+    const isThere = (name: string): boolean => [1, 2].every((key) => findStoredSegment(bed, key, name) !== null);
+    await expect.poll(() => [...inherited, last].filter((name) => !isThere(name)), { timeout: 60_000 }).toEqual([]);
+    for (const key of [1, 2]) expect((await bed.ours(["verify", `--repo=${key}`], { config })).exitCode).toBe(0);
   });
 });

@@ -1,20 +1,22 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { oweInherited } from "../../../runtime/operations/inheritedWal";
+import { oweInherited, settleInherited } from "../../../runtime/operations/inheritedWal";
 import { fail } from "../../../runtime/base/errors";
 import { parseBackupInfo } from "../../../runtime/format/backupInfo";
 import { formatLsn } from "../../../runtime/format/walSegment";
 import { type DebtStore, openDebt } from "../../../runtime/local/debt";
+import { openLocalWal } from "../../../runtime/operations/localWal";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
+import { listWal } from "../../../runtime/repository/walStore";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { vectorText } from "../format/vectors";
 import { store } from "./archive";
-import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../repository/support";
+import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walBytes, walName } from "../repository/support";
 
 const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
 const HISTORY = "00000003.history";
@@ -83,5 +85,61 @@ describe("what a promoted server inherits", () => {
     expect(owed(1)).toEqual([walName(5)]);
     expect(owed(2)).toEqual([]);
     end.abort();
+  });
+});
+
+describe("a command behind which nobody works on", () => {
+  const settle = (mayWrite = true): Promise<void> => {
+    const parts = { repos, debt, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES };
+    const local = openLocalWal(walDirectory, CLUSTER, true);
+    return ctx.clock.until(settleInherited(HISTORY, { ...parts, local, timeoutMs: 60_000, mayWrite: () => mayWrite }, ctx));
+  };
+  const write = (...numbers: readonly number[]): void => {
+    for (const number of numbers) writeFileSync(join(walDirectory, walName(number)), walBytes(number));
+  };
+  const stored = async (index: number): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const wal of listWal(repos[index] as Repository, "15-1")) names.push(wal.name);
+    return names.sort();
+  };
+
+  it("sends at once what a repository lacks, and owes nothing any more", async () => {
+    await store(repos[1] as Repository, 4);
+    await promote();
+    write(3, 4, 5);
+    await settle();
+    expect(await stored(0)).toEqual([walName(3), walName(4), walName(5)]);
+    expect(await stored(1)).toEqual([walName(3), walName(4), walName(5)]);
+    expect([...owed(1), ...owed(2)]).toEqual([]);
+  });
+
+  it("leaves to others what it may not write, or what one repository does not take, and says so", async () => {
+    await promote();
+    write(4);
+    await settle(false);
+    expect([owed(1), owed(2), await stored(1)]).toEqual([[walName(4)], [walName(4)], []]);
+    storages[0]?.breakDown(fail("hostConnect", "no route"));
+    await settle();
+    expect([owed(1), owed(2)]).toEqual([[walName(4)], []]);
+    expect(await stored(1)).toEqual([walName(4)]);
+    expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toContain(
+      "repo1 is still owed 1 WAL file(s): run heal before PostgreSQL removes them from pg_wal",
+    );
+  });
+
+  it("does not wait longer than it may for a repository that hangs", async () => {
+    const end = new AbortController();
+    await promote();
+    write(4);
+    for (let call = 0; call < 10; call++) storages[0]?.plan("read", { kind: "hang", signal: end.signal });
+    await settle();
+    expect(owed(1)).toEqual([walName(4)]);
+    expect(await stored(1)).toEqual([walName(4)]);
+    end.abort();
+  });
+
+  it("never fails the history itself", async () => {
+    await settle();
+    expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(`what ${HISTORY} inherits: `))).toBe(true);
   });
 });
