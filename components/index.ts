@@ -59,6 +59,8 @@ export {
   type HostAccess,
   type HostConnection,
   type HostDirectories,
+  type HostNodeArgs,
+  type HostPostgresArgs,
   type HostRepositoryArgs,
   type LocalConnection,
   type ObjectivesArgs,

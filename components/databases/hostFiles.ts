@@ -1,11 +1,13 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
 import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
+import type { NodeInput } from "../host/nodeChoice";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
 import { runtimeArgv } from "../render/commandLine";
 import { stockArgv } from "../render/stockCommand";
 import { stockLimits } from "../plan/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
+import { isUnknown } from "../plan/unknown";
 import { hostPaths, type RenderedFile } from "../render/renderedFile";
 import type { Unit } from "../render/units/unit";
 
@@ -58,14 +60,19 @@ export interface PlainInputs extends Pick<HostInputs, "settings"> {
   readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> };
 }
 
-export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs {
+export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeInput): PlainInputs {
   const { directories } = plan;
   const paths = hostPaths(directories);
   const { settings, units } = hostParts(plan);
   return {
     desired: {
       stanza: plan.stanza,
-      server: { user: plan.user, mayRestart: plan.allowRestart, restartCommand: plan.restartCommand },
+      server: {
+        user: plan.user,
+        mayRestart: plan.allowRestart,
+        restartCommand: plan.restartCommand,
+        ...(plan.postgres === undefined || isUnknown(plan.port) ? {} : { postgres: { ...plan.postgres, port: plan.port } }),
+      },
       directories: {
         config: directories.config,
         units: directories.units,
@@ -78,7 +85,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string): PlainInputs 
           ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
         ],
       },
-      runtime: { nodePath: plan.nodePath, path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
+      runtime: { ...(node === undefined ? {} : { node }), path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
       ...(isStock(plan) ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
       units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
       backups: { takeFirst: plan.firstBackup },

@@ -2,6 +2,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { secretFiles } from "../credentials/secretFiles";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
+import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
+import { DEFAULTS } from "../plan/defaults";
 import { childName, typeToken } from "../internal/children";
 import { fillKnown, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -60,10 +62,10 @@ export class PostgresHost extends pulumi.ComponentResource {
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = openSettings(args);
     const { value, later } = splitKnown(settings);
-    const resolve = (values: unknown): HostPlan =>
-      resolveHost(name, values as HostSettings, args.connection.ssh === undefined ? process.execPath : NODE_PATH);
+    const node = nodeFor(args);
+    const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, node.path);
     const known = resolve(value);
-    const findings = checkHost(known);
+    const findings = [...node.findings, ...checkHost(known)];
     throwErrors(`PostgresHost ${name}`, findings);
     const check = (values: unknown, open: unknown): { resolved: HostPlan; late: Finding[] } => {
       const resolved = resolve(values);
@@ -86,7 +88,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       ),
     );
 
-    const host = this.createHost(name, args, known, derive);
+    const host = this.createHost(name, args, known, derive, node.input);
 
     this.stanza = pulumi.output(known.stanza);
     this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
@@ -118,8 +120,8 @@ export class PostgresHost extends pulumi.ComponentResource {
     });
   }
 
-  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive): HostState {
-    const plain = plainInputs(known, runtimeBundleSha256());
+  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive, node: NodeInput | undefined): HostState {
+    const plain = plainInputs(known, runtimeBundleSha256(), node);
     return new HostState(
       childName(name, "host"),
       {
@@ -142,8 +144,11 @@ export class PostgresHost extends pulumi.ComponentResource {
   }
 }
 
-/** Of a host behind SSH, unless `nodePath` says another. */
-const NODE_PATH = "/usr/local/bin/node";
+/** On this machine the one that runs this program will do. */
+function nodeFor(args: PostgresHostArgs): NodeChoice {
+  if (args.connection.ssh === undefined && args.node === undefined) return { path: args.nodePath ?? process.execPath, findings: [] };
+  return chooseNode(args, args.directories?.lib ?? DEFAULTS.directories.lib);
+}
 
 /** What follows from the plan: at once where all of it is known, since every output costs a preview a millisecond; otherwise later. */
 type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;

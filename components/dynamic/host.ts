@@ -5,7 +5,9 @@
  * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
-import { convergeHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
+import { convergeHost, type DesiredHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
+import type { NodeInput, NodePlace } from "../host/nodeChoice";
+import type { PostgresInput } from "../host/postgresInstall";
 import { lackingFull } from "../host/destinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
 import type { StockOnHost } from "../host/stock";
@@ -25,7 +27,8 @@ export interface FileInput {
 
 /** The program on the host. */
 export interface RuntimeInput {
-  readonly nodePath: string;
+  /** How Node.js gets there; left out where one of the host's is used. */
+  readonly node?: NodeInput;
   readonly path: string;
   readonly sha256: string;
   /** Program and options that every verb shares. */
@@ -44,6 +47,8 @@ export interface DirectoriesInput {
 export interface ServerInput {
   /** Account of PostgreSQL. */
   readonly user: string;
+  /** Which PostgreSQL shall be there; left out, whatever is there. */
+  readonly postgres?: PostgresInput;
   readonly mayRestart: boolean;
   readonly restartCommand: readonly string[];
 }
@@ -78,6 +83,7 @@ interface KeptIdentity extends HostIdentity {
   readonly connection: ConnectionInput;
   /** Path of each file to the role that owns it. */
   readonly owners: Readonly<Record<string, OwnerRole>>;
+  readonly postgresVersion?: number;
   /** Paths of the files whose text is secret. */
   readonly secretPaths: readonly string[];
 }
@@ -99,6 +105,8 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   cipherFingerprints: Record<string, string>;
 }
 
+/** Among the facts, which otherwise are of paths, settings and units. */
+const NODE_FACT = "Node.js";
 const RUNTIME_MODE = "0644";
 
 /** Takes the inputs as they are: the component has checked them. */
@@ -138,6 +146,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
     ...(olds.status?.timersEnabled === true ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK) : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
+    ...((olds.nodeFact ?? "") === (olds.appliedFacts?.[NODE_FACT] ?? "") ? [] : [NODE_FACT]),
     ...(olds.ready === true ? [] : ["ready"]),
     ...(backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
     ...(backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
@@ -175,23 +184,7 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  const { backups, directories, runtime, stock } = inputs.desired;
-  if (runtime.sha256 !== runtimeBundleSha256()) {
-    throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
-  }
-  const desired = {
-    ...identity,
-    nodePath: runtime.nodePath,
-    ...(stock === undefined ? {} : { stock }),
-    files: [
-      ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
-      { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
-    ],
-    directoriesToMake: directories.make,
-    directoriesToKeep: directories.keep,
-    mounts: directories.mounts,
-    firstBackup: backups.takeFirst,
-  };
+  const desired = desiredOf(inputs, identity);
   try {
     const before = olds === null ? null : outcomeOf(olds);
     const outcome = await withConnection(inputs, (connection) => convergeHost(connection, desired, before, tell));
@@ -203,6 +196,28 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
     }
     throw error;
   }
+}
+
+/** Everything that an update brings. @throws Error when the program that it brings is not the one of the preview */
+export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityOf(inputs)): DesiredHost {
+  const { backups, directories, runtime, server, stock } = inputs.desired;
+  if (runtime.sha256 !== runtimeBundleSha256()) {
+    throw new Error("runtime.cjs of this package changed between preview and update: run the update again");
+  }
+  return {
+    ...identity,
+    ...(runtime.node === undefined ? {} : { bringsNode: runtime.node }),
+    ...(stock === undefined ? {} : { stock }),
+    ...(server.postgres === undefined ? {} : { postgres: server.postgres }),
+    files: [
+      ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
+      { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
+    ],
+    directoriesToMake: directories.make,
+    directoriesToKeep: directories.keep,
+    mounts: directories.mounts,
+    firstBackup: backups.takeFirst,
+  };
 }
 
 /** Before anything is written. In a refresh `news` is what the state has. @throws Error */
@@ -257,9 +272,17 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     settings: inputs.settings,
     allowRestart: server.mayRestart,
     restartCommand: server.restartCommand,
+    ...(runtime.node === undefined ? {} : { node: nodePlaceOf(runtime.node) }),
+    // Another version must not pass as no change.
+    ...(server.postgres === undefined ? {} : { postgresVersion: server.postgres.version }),
     owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [runtime.path]: "admin" },
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
+}
+
+/** Where it is, without how it got there: that may be another way on another machine. */
+function nodePlaceOf({ file, look, path }: NodeInput): NodePlace {
+  return { file, look, path };
 }
 
 function wantedFacts({ files: wanted, desired: { runtime } }: HostInputs): Record<string, string> {
@@ -281,6 +304,8 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     madeDirectories: outputs.madeDirectories ?? [],
     serverVersion: outputs.serverVersion ?? 0,
     versions: outputs.versions ?? {},
+    nodeFact: outputs.nodeFact ?? "",
+    nodePaths: outputs.nodePaths ?? [],
     firstBackup: outputs.status?.firstBackup ?? "waiting",
     destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,
@@ -289,7 +314,8 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
 }
 
 function allFacts(outcome: HostOutcome): Record<string, string> {
-  return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.unitFacts };
+  const node = outcome.nodeFact === "" ? {} : { [NODE_FACT]: outcome.nodeFact };
+  return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.unitFacts, ...node };
 }
 
 function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: Record<string, string>, drift: string[], kept: Kept): HostOutputs {

@@ -22,6 +22,7 @@ import {
   writeFiles,
 } from "./files";
 import {
+  askServer,
   isPending,
   type LiveSettings,
   type PreviousSettings,
@@ -36,7 +37,10 @@ import { destinationText, lackingFull, renderDestinations } from "./destinations
 import { destinationLines, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
 import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtime";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
-import { type HostFacts, readState } from "./state";
+import type { NodePlace } from "./nodeChoice";
+import { requireVersion } from "./postgresInstall";
+import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./programs";
+import { readState } from "./state";
 import {
   disableUnits,
   enableUnits,
@@ -63,10 +67,11 @@ export interface HostIdentity {
   readonly settings: Readonly<Record<string, string>>;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];
+  /** Where a Node.js of ours is; left out where it is none of ours. */
+  readonly node?: NodePlace;
 }
 
-export interface DesiredHost extends HostIdentity {
-  readonly nodePath: string;
+export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Left out where the runtime is the engine. */
   readonly stock?: StockOnHost;
   readonly files: readonly DesiredFile[];
@@ -95,6 +100,10 @@ export interface HostOutcome {
   serverVersion: number;
   /** Packages, Node.js and the distribution to their versions, as last read. */
   versions: Record<string, string>;
+  /** What is at the place of our Node.js (node.ts); empty where it is none of ours. */
+  nodeFact: string;
+  /** Paths of it that are ours to remove. */
+  nodePaths: string[];
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
   /** JSON text: what each repository holds (destinations.ts); empty while nobody has read it. */
@@ -125,27 +134,32 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
   const looked = lookedAt(desired, ownersOf(desired.files), desired);
   const wasReady = before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
   const facts = await readState(connection, queryOf(looked, wasReady), VERB_TIMEOUT_MS);
-  const accounts = accountsOf(connection, desired.user, facts);
+  if (desired.postgres?.install !== true) accountsIn(facts, desired.user, connection);
   requireUsable(looked, facts, connection.name);
-  if (wasReady) {
-    const finding = findingOf(looked, facts, connection.login, connection.name);
+  requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
+  if (wasReady && findNodeNeed(connection, desired, looked, facts, before.nodeFact) === null) {
+    const finding = findingOf(looked, facts, accountsIn(facts, desired.user, connection));
     const files = Object.fromEntries(desired.files.map((file) => [file.path, desiredText(file, sha256Hex(file.content))]));
     if (isAsDesired(looked, finding, facts, { files, expectsFull: desired.firstBackup })) {
       for (const line of destinationLines(finding.found.destinations)) tell(line);
       return { ...structuredClone(before), ...finding.found };
     }
   }
-  const stockVersion = desired.stock === undefined ? null : await checkStock(connection, desired.stock, accounts.database, tell);
+  const checkEngine = async (account: Account | null): Promise<string | null> =>
+    desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, tell);
+  const stockVersion = await checkEngine(facts.account);
   const madeForLock = await makeDirectories(
     connection,
     desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),
-    accounts,
+    accountsFor(connection.login, connection.login),
   );
   return withLock(connection, desired.directories.config, async () => {
     const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
-    outcome.madeDirectories.push(...madeForLock);
+    outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     try {
-      await applyAll(connection, { ...desired, stockVersion }, outcome, accounts, tell);
+      const accounts = await bringPrograms(connection, desired, looked, outcome, tell);
+      await applyAll(connection, { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) }, outcome, accounts, tell);
+      await removeOldNodes(connection, desired, outcome);
       return outcome;
     } catch (error) {
       outcome.ready = false;
@@ -164,7 +178,7 @@ export async function readHost(
 ): Promise<HostOutcome> {
   const looked = lookedAt(identity, owners);
   const facts = await readState(connection, queryOf(looked), VERB_TIMEOUT_MS);
-  const { found, said } = findingOf(looked, facts, connection.login, connection.name);
+  const { found, said } = findingOf(looked, facts, accountsIn(facts, identity.user, connection));
   for (const line of said) tell(line);
   return { ...structuredClone(before), ...found };
 }
@@ -184,6 +198,7 @@ function lookedAt(
     units: identity.units.enabled,
     settings: identity.settings,
     owners,
+    node: identity.node,
     directories: [...directoriesToMake.map(({ path }) => path), ...written],
     mounts,
     written,
@@ -210,7 +225,7 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
     if (systemd) await disableUnits(connection, timersOf(identity.units));
     await restoreSettings(connection, identity, before, accounts.database, tell);
     if (systemd) await disableUnits(connection, servingUnits(identity.units));
-    await removeFiles(connection, withCompiled(Object.keys(before.fileFacts), identity));
+    await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
     if (systemd) await reloadUnits(connection);
     const kept = await removeDirectories(connection, before.madeDirectories);
     if (kept.length > 0) tell(`not empty and therefore kept: ${kept.join(", ")}`);
@@ -226,7 +241,9 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
   outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
 
-  const { changed, left } = await applyFiles(connection, desired, outcome, accounts, tell);
+  const { changed: written, left } = await applyFiles(connection, desired, outcome, accounts, tell);
+  // What an update that did not get to its end wrote, nobody may have read yet.
+  const changed = wasReady ? written : [...new Set([...written, ...desired.files.map(({ path }) => path)])];
   // Before the settings name its socket.
   const systemd = await isSystemdRunning(connection, desired.directories.units);
   if (systemd) await startServing(connection, desired.units, changed);
@@ -326,7 +343,7 @@ async function applySettings(
     }
   }
   const waited = outcome.pendingRestart;
-  let live = await readSettings(runtime);
+  let live = await askServer(runtime, desired.dataDirectory);
   await checkServer(connection, desired, live);
   if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
@@ -471,12 +488,6 @@ async function readFileFacts(connection: Connection, owners: Owners, accounts: A
   return Object.fromEntries([...facts].map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]));
 }
 
-/** @throws Error when there is no account of PostgreSQL */
-function accountsOf(connection: Connection, user: string, { account }: HostFacts): Accounts {
-  if (account === null) throw new Error(`there is no account ${user} on ${connection.name}: set user to the account that PostgreSQL runs as`);
-  return accountsFor(connection.login, user === connection.login.name ? connection.login : account);
-}
-
 async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {
   return accountsFor(connection.login, await loadAccount(connection, user));
 }
@@ -513,6 +524,8 @@ function emptyOutcome(): HostOutcome {
     madeDirectories: [],
     serverVersion: 0,
     versions: {},
+    nodeFact: "",
+    nodePaths: [],
     firstBackup: "waiting",
     destinations: "",
     stanzaMade: false,

@@ -1,15 +1,18 @@
 /** What a host was found to be, from one reading of its state: which questions to ask, and what the answers say. Pure. */
 import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./destinations";
-import type { Account } from "./connection";
-import { type Accounts, accountsFor, factText, type OwnerRole } from "./files";
+import { type Accounts, factText, type OwnerRole } from "./files";
 import { autoConfPath, isPending, parseSettingsAnswer, previousSettings, settingFactsOf, settingsArgv } from "./postgresSettings";
 import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtime";
 import type { HostFacts, StateQuery } from "./state";
+import type { NodePlace } from "./nodeChoice";
+import { nodeFactOf, nodeLinkLine } from "./node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./units";
 import { shellWord } from "../render/commandLine";
 
 /** What is looked at. */
 export interface Looked {
+  /** Where a Node.js of ours is; left out where it is none of ours. */
+  readonly node?: NodePlace | undefined;
   /** Account of PostgreSQL. */
   readonly user: string;
   readonly dataDirectory: string;
@@ -39,6 +42,8 @@ export interface Found {
   readonly destinations: string;
   /** Packages, Node.js and the distribution to their versions. */
   readonly versions: Record<string, string>;
+  /** What is at the place of our Node.js, with what is wrong with it; empty where there is none of ours. */
+  readonly nodeFact: string;
 }
 
 /** What cannot be read leaves its part empty, or as a value that is none, and a line in `said`. */
@@ -54,23 +59,19 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
   return {
     user: looked.user,
     dataDirectory: looked.dataDirectory,
-    paths: [...Object.keys(looked.owners), ...looked.directories],
+    paths: [...Object.keys(looked.owners), ...looked.directories, ...(looked.node === undefined ? [] : [looked.node.path])],
     mounts: [...new Set([...looked.mounts, ...looked.written])],
     units: looked.units,
     ask: {
       node: line([runtimeArgv[0] ?? "", "--version"]),
+      ...(looked.node === undefined ? {} : { nodeLink: nodeLinkLine(looked.node.path) }),
       ...(repositories ? { destinations: line(destinationsArgv(runtimeArgv)) } : {}),
       ...(asksServer(looked) ? { settings: line(settingsArgv(runtimeArgv)), autoConf: line(["cat", "--", autoConfPath(looked.dataDirectory)]) } : {}),
     },
   };
 }
 
-/** @throws Error when there is no account of PostgreSQL */
-export function findingOf(looked: Looked, facts: HostFacts, login: Account, hostName: string): Finding {
-  if (facts.account === null) {
-    throw new Error(`there is no account ${looked.user} on ${hostName}: set user to the account that PostgreSQL runs as`);
-  }
-  const accounts = accountsFor(login, looked.user === login.name ? login : facts.account);
+export function findingOf(looked: Looked, facts: HostFacts, accounts: Accounts): Finding {
   const said: string[] = [];
   const owners = Object.entries(looked.owners);
   const timersEnabled = facts.hasSystemd && isUnitDirectory(looked.unitsDirectory);
@@ -81,8 +82,17 @@ export function findingOf(looked: Looked, facts: HostFacts, login: Account, host
     ...settingsOf(looked, facts, said),
     destinations: destinationsOf(facts, said),
     versions: versionsOf(facts),
+    nodeFact: nodeFactIn(looked, facts, accounts),
   };
   return { found, said };
+}
+
+/** What is at the place of our Node.js. */
+export function nodeFactIn({ node }: Looked, facts: HostFacts, accounts: Accounts): string {
+  if (node === undefined) return "";
+  const answer = facts.answers.get("node");
+  const fault = answer === undefined ? null : findNodeFault(answer);
+  return `${nodeFactOf(node, facts, accounts)}${fault === null ? "" : `, which ${fault}`}`;
 }
 
 /** True when nothing is left to do: every part that an update brings is there and as `wanted`. */
@@ -104,11 +114,10 @@ export function isAsDesired(
 }
 
 /** Refuses what an update would fail with, or damage, later on. @throws Error */
-export function requireUsable(looked: Looked, { answers, mounts }: HostFacts, hostName: string): void {
-  const nodePath = looked.runtimeArgv[0] ?? "";
-  const node = answers.get("node");
-  const fault = node === undefined ? "was not asked for" : findNodeFault(node);
-  if (fault !== null) throw new Error(`${nodePath} ${fault} by ${looked.user} on ${hostName}: set nodePath to one that can, or node to bring one`);
+export function requireUsable(looked: Looked, facts: HostFacts, hostName: string): void {
+  const { mounts } = facts;
+  // Where the account is yet to be made, it is asked again then.
+  if (looked.node === undefined && facts.account !== null) requireNode(looked, facts, hostName);
   for (const path of looked.mounts) {
     if (mounts.get(path)?.at === "/")
       throw new Error(`nothing is mounted at or above ${path} on ${hostName}: mount it first, or set requireMount to false`);
@@ -118,6 +127,14 @@ export function requireUsable(looked: Looked, { answers, mounts }: HostFacts, ho
     if (mount?.readOnly === true)
       throw new Error(`${path} lies on ${mount.at}, which is mounted read-only on ${hostName}: mount it for writing (mount -o remount,rw)`);
   }
+}
+
+/** @throws Error when the account of PostgreSQL cannot run Node.js there, or when it is too old */
+export function requireNode({ runtimeArgv, user }: Looked, { answers }: HostFacts, hostName: string): void {
+  const answer = answers.get("node");
+  const fault = answer === undefined ? null : findNodeFault(answer);
+  const [path = ""] = runtimeArgv;
+  if (fault !== null) throw new Error(`${path} ${fault} on ${hostName} as ${user}: set nodePath to one that can be, or node to bring one`);
 }
 
 /** Lines about what the repositories hold, those that need attention marked. */
@@ -167,7 +184,7 @@ function destinationsOf(facts: HostFacts, said: string[]): string {
   }
 }
 
-function versionsOf({ answers, osRelease, packages }: HostFacts): Record<string, string> {
+export function versionsOf({ answers, osRelease, packages }: HostFacts): Record<string, string> {
   const node = answers.get("node");
   const system = /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1];
   return {

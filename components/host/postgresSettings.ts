@@ -3,7 +3,7 @@
  * that it can be put back.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Account, CommandFailed, type Connection, type ExecResult, run } from "./connection";
+import { type Account, CommandFailed, type Connection, type ExecResult, run, runScript } from "./connection";
 import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtime";
 
 /** Pauses between tries while PostgreSQL starts; their sum is the patience, about a minute. */
@@ -43,6 +43,31 @@ export function parseSettingsAnswer(result: ExecResult): LiveSettings {
 export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSettings): Promise<LiveSettings> {
   const words = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
   return parseSettings((await runQuietly(runtime, ["pg-settings", ...words])).stdout);
+}
+
+/** $1 data directory. */
+const SERVER_SCRIPT = `
+if [ ! -r "$1/PG_VERSION" ]; then echo none
+elif [ -r "$1/postmaster.pid" ] && kill -0 "$(head -n 1 "$1/postmaster.pid")" 2>/dev/null; then echo running
+else echo stopped
+fi`;
+
+/** {@link readSettings}, with the reason and the way out where there is no answer. @throws Error, CommandFailed */
+export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): Promise<LiveSettings> {
+  const { account, connection } = runtime;
+  try {
+    return await readSettings(runtime);
+  } catch (error) {
+    const { stdout } = await runScript(connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account });
+    const told = stdout.trim();
+    const fact =
+      told === "none"
+        ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to where PostgreSQL keeps its data, or postgres to have one made`
+        : told === "stopped"
+          ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
+          : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;
+    throw new Error(`${fact}\n${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 /** Asks until PostgreSQL answers after a restart. @throws CommandFailed of the last try */

@@ -153,6 +153,8 @@ export interface HostPlan extends DatabasePlan {
   readonly nodePath: string;
   /** Stock pgBackRest, where that is the engine. */
   readonly pgbackrestPath: string;
+  /** Undefined where nobody said which PostgreSQL shall be there. */
+  readonly postgres: { readonly version: number; readonly install: boolean } | undefined;
   readonly processMax: number;
   /** Restores and writes nothing. */
   readonly restoreOnly: boolean;

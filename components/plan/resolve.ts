@@ -38,6 +38,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     directories: resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest"),
     nodePath: settings.nodePath ?? defaultNodePath,
     pgbackrestPath: settings.pgbackrestPath ?? DEFAULTS.pgbackrestPath,
+    postgres: settings.postgres === undefined ? undefined : { version: settings.postgres.version, install: settings.postgres.install ?? false },
     processMax: settings.processMax ?? DEFAULTS.processMax,
     restoreOnly: settings.restoreOnly ?? false,
     firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && settings.restoreOnly !== true),

@@ -140,6 +140,7 @@ export interface HostSettings extends DatabaseSettings {
   readonly directories?: DirectorySettings | undefined;
   readonly nodePath?: string | undefined;
   readonly pgbackrestPath?: string | undefined;
+  readonly postgres?: { readonly version: number; readonly install?: boolean | undefined } | undefined;
   readonly processMax?: number | undefined;
   readonly restoreOnly?: boolean | undefined;
   readonly firstBackup?: boolean | undefined;

@@ -40,6 +40,12 @@ function checkIdentity(plan: HostPlan): Finding[] {
   }
   if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) found.push(finding("PB014", "port", `${plan.port} is no port: 1 to 65535`, ""));
   if (!isWithin(plan.processMax, 1, 999)) found.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
+  if (plan.postgres !== undefined && !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))) {
+    found.push(finding("PB014", "postgres.version", `${plan.postgres.version} is no major version of PostgreSQL`, "a whole number, such as 17"));
+  }
+  if (plan.postgres?.install === true && isUnknown(plan.port)) {
+    found.push(finding("PB014", "port", "the port of a cluster that is to be made must be known in the preview", "a number"));
+  }
   if (plan.allowRestart && plan.restartCommand.length === 0) {
     found.push(
       finding(

@@ -10,7 +10,7 @@ const inputs: HostInputs = {
     stanza: "main",
     server: { user: "postgres", mayRestart: false, restartCommand: [] },
     directories: { config: "/etc/x", units: "/etc/systemd/system", make: [], keep: [], mounts: [] },
-    runtime: { nodePath: "/usr/bin/node", path: "/lib/runtime.cjs", sha256: "ab", argv: ["/usr/bin/node"] },
+    runtime: { path: "/lib/runtime.cjs", sha256: "ab", argv: ["/usr/bin/node"] },
     units: { enabled: ["pgbackstop-main-full.timer"], restarted: [] },
     backups: { takeFirst: true },
   },
@@ -51,6 +51,8 @@ const outputs: HostOutputs = {
   madeDirectories: [],
   serverVersion: 180004,
   versions: { node: "v24.16.0" },
+  nodeFact: "",
+  nodePaths: [],
   status: {
     timersEnabled: true,
     pendingRestart: false,
@@ -91,6 +93,13 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   ["timers without systemd", { status: { ...outputs.status, timersEnabled: false }, unitFacts: {} }, {}, []],
   ["a restart that is due", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
+  [
+    "another major version of PostgreSQL",
+    {},
+    { desired: { ...inputs.desired, server: { ...inputs.desired.server, postgres: { version: 18, install: true, port: 5432 } } } },
+    ["identity"],
+  ],
+  ["a Node.js that was changed by hand", { nodeFact: "link to /tmp/node", appliedFacts: { "Node.js": "link to /usr/bin/node" } }, {}, ["Node.js"]],
   ["a restart that is allowed now", {}, { desired: { ...inputs.desired, server: { ...inputs.desired.server, mayRestart: true } } }, ["identity"]],
   ["a repository that lost its full backups", { status: { ...outputs.status, destinations: EMPTY } }, {}, ["destinations"]],
   [

@@ -23,7 +23,7 @@ const refusal = (mounts: readonly string[]): Promise<string> => {
     settings: {},
     allowRestart: false,
     restartCommand: [],
-    nodePath: process.execPath,
+
     files: [],
     directoriesToMake: [{ path: join(folder, "config"), mode: "0755", owner: "admin" }],
     directoriesToKeep: [],

@@ -1,0 +1,99 @@
+/** Which Node.js a host runs, and how it gets there: from the arguments, before anybody has looked at the host. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { type Finding, finding } from "../plan/findings";
+import { NODE_RELEASE_NAME, type NodeDownload, nodeReleases } from "./nodeRelease";
+
+/** Arguments about it. */
+export interface NodeSettings {
+  /** Of a host that has one: nothing is brought. */
+  readonly nodePath?: string | undefined;
+  readonly node?: { readonly upload?: string | undefined; readonly url?: string | undefined; readonly sha256?: string | undefined } | undefined;
+}
+
+/** Where it is. */
+export interface NodePlace {
+  /** What is run: a file of ours, or a link. */
+  readonly path: string;
+  /** Programs of the host, one of which `path` becomes a link to when it is good enough; empty: `path` is the file. */
+  readonly look: readonly string[];
+  /** The file of ours. */
+  readonly file: string;
+}
+
+/** How a Node.js is brought. Plain data: a part of the resource's inputs. */
+export interface NodeInput extends NodePlace {
+  /** From the machine that runs the program. */
+  readonly upload?: NodeUpload;
+  /** By `uname -m`; `any` where one address was given. */
+  readonly download?: Readonly<Record<string, NodeDownload>>;
+}
+
+export interface NodeUpload {
+  readonly from: string;
+  readonly sha256: string;
+  /** What `uname -m` says on hosts that can run it. */
+  readonly machine: string;
+}
+
+export interface NodeChoice {
+  readonly path: string;
+  /** Left out where nothing is brought. */
+  readonly input?: NodeInput;
+  readonly findings: readonly Finding[];
+}
+
+const LOOK = ["/usr/local/bin/node", "/usr/bin/node", "/run/current-system/sw/bin/node"];
+/** e_machine of a program (ELF). */
+const MACHINES: Readonly<Record<number, string>> = { 62: "x86_64", 183: "aarch64" };
+
+/**
+ * Of a host behind SSH. The path says what the file holds, so that another content is another path and nothing is ever overwritten while it runs.
+ * Reads the file that is to be sent.
+ */
+export function chooseNode({ node, nodePath }: NodeSettings, lib: string): NodeChoice {
+  if (nodePath !== undefined) {
+    return { path: nodePath, findings: node === undefined ? [] : [wrong("node", "nodePath names one that is there", "give one of the two")] };
+  }
+  const { sha256, upload, url } = node ?? {};
+  if (node === undefined) {
+    const file = `${lib}/${NODE_RELEASE_NAME}`;
+    return { path: `${lib}/node`, input: { path: `${lib}/node`, look: LOOK, file, download: nodeReleases() }, findings: [] };
+  }
+  if (upload !== undefined && url === undefined && sha256 === undefined) return chooseUpload(upload, lib);
+  if (upload === undefined && url !== undefined && sha256 !== undefined) {
+    const findings = [
+      ...(/^https?:\/\/\S+$/.test(url) ? [] : [wrong("node.url", `"${url}" is no address`, "https://…")]),
+      ...(/^[0-9a-f]{64}$/.test(sha256)
+        ? []
+        : [wrong("node.sha256", "it is no SHA-256", "64 hexadecimal digits: what sha256sum says of the download")]),
+    ];
+    const path = `${lib}/node-${sha256.slice(0, 12)}`;
+    return { path, input: { path, look: [], file: path, download: { any: { url, sha256 } } }, findings };
+  }
+  return { path: `${lib}/node`, findings: [wrong("node", "it does not say where to get Node.js", "upload alone, or url with sha256")] };
+}
+
+function chooseUpload(from: string, lib: string): NodeChoice {
+  try {
+    const bytes = readFileSync(from);
+    const isProgram = bytes.length > 20 && bytes.readUInt32BE(0) === 0x7f454c46;
+    const machine = isProgram ? MACHINES[bytes.readUInt16LE(18)] : undefined;
+    if (machine === undefined) {
+      return {
+        path: `${lib}/node`,
+        findings: [wrong("node.upload", `${from} is no program for Linux on x64 or arm64`, "bin/node of a Linux build")],
+      };
+    }
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const path = `${lib}/node-${sha256.slice(0, 12)}`;
+    return { path, input: { path, look: [], file: path, upload: { from, sha256, machine } }, findings: [] };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { path: `${lib}/node`, findings: [wrong("node.upload", `it cannot be read: ${reason}`, "a file of the machine that runs this program")] };
+  }
+}
+
+function wrong(path: string, fact: string, wayOut: string): Finding {
+  return finding("PB014", path, fact, wayOut);
+}

@@ -1,0 +1,148 @@
+/**
+ * PostgreSQL on a host that has none: packages by apt, from the distribution or from apt.postgresql.org, and one cluster in the data directory,
+ * with checksums, started and started again at each boot. What is there already is taken as it is: a cluster is never touched, and nothing that
+ * was installed is removed by anybody.
+ *
+ * A run that was killed is gone on with: a note beside the configuration says that the cluster in the directory is still being made.
+ */
+import { type Connection, runScript } from "./connection";
+import { distributionOf, type PackageSource, sourceOf } from "./distribution";
+import type { HostFacts } from "./state";
+
+/** Which PostgreSQL a host shall have. */
+export interface PostgresInput {
+  /** Major version. */
+  readonly version: number;
+  /** Brings it where there is none. */
+  readonly install: boolean;
+  readonly port: number;
+}
+
+/** What is needed to know beside it. */
+export interface ClusterPlace {
+  readonly user: string;
+  readonly dataDirectory: string;
+  /** Directory of our configuration, where the note lies. */
+  readonly config: string;
+}
+
+const PACKAGES_TIMEOUT_MS = 45 * 60_000;
+const CLUSTER_TIMEOUT_MS = 10 * 60_000;
+/** What Debian's packages run the server as. */
+const PACKAGE_USER = "postgres";
+/** Debian's name of the cluster. */
+const CLUSTER = "main";
+
+/**
+ * $1 major version, $2 `distribution` or `pgdg`, $3 code name. postgresql-common is the distribution's, and brings the key of the other archive: what
+ * signs that is trusted because the distribution does. No cluster is made by the packages: that would be one at a place of their choice.
+ */
+const PACKAGES_SCRIPT = `
+set -eu
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
+get() { apt-get -qq -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Install-Recommends=false "$@" </dev/null; }
+tries=0
+update() { until apt-get -qq update; do tries=$((tries + 1)); [ "$tries" -lt 20 ] || exit 100; sleep 3; done; }
+made=/etc/postgresql-common/createcluster.d/pgbackstop.conf
+# An archive that could not be used is not left to trouble every later update of packages.
+end() { code=$?; [ "$code" = 0 ] || rm -f "$list"; rm -f "$made"; exit "$code"; }
+list=
+trap end EXIT
+dpkg --configure -a
+update
+get install postgresql-common
+if [ "$2" = pgdg ]; then
+  key=
+  for file in asc gpg; do [ ! -r "/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file" ] || key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file; done
+  [ -n "$key" ] || { echo "postgresql-common brought no key of apt.postgresql.org" >&2; exit 1; }
+  list=/etc/apt/sources.list.d/pgbackstop-pgdg.sources
+  printf 'Types: deb\\nURIs: https://apt.postgresql.org/pub/repos/apt\\nSuites: %s-pgdg\\nComponents: main\\nSigned-By: %s\\n' "$3" "$key" > "$list"
+  get install ca-certificates
+  update
+fi
+mkdir -p /etc/postgresql-common/createcluster.d
+echo 'create_main_cluster = false' > "$made"
+get install "postgresql-$1"`;
+
+/**
+ * $1 major version, $2 data directory, $3 port, $4 note. archive_mode is on before the first start, as ALTER SYSTEM would write it: nobody has to
+ * restart a server that is minutes old, and taking it back resets it.
+ */
+const CLUSTER_SCRIPT = `
+set -eu
+export LC_ALL=C.UTF-8 LANG=C.UTF-8
+fail() { echo "$*" >&2; exit 1; }
+if [ -e "$4" ]; then
+  read -r state directory < "$4"
+  [ "$directory" = "$2" ] || fail "$4 tells of a cluster in $directory that was never finished: remove that and the note"
+  if [ "$state" = creating ]; then
+    [ ! -d "$2" ] || find "$2" -mindepth 1 -delete
+    rm -rf -- "/etc/postgresql/$1/${CLUSTER}"
+  fi
+elif [ -n "$(ls -A -- "$2" 2>/dev/null)" ]; then fail "$2 is not empty, and holds no cluster: name another dataDirectory"
+elif [ -e "/etc/postgresql/$1/${CLUSTER}" ]; then
+  fail "there is a cluster $1/${CLUSTER} in $(pg_conftool -s "$1" ${CLUSTER} show data_directory) already: set dataDirectory to it"
+fi
+note() { printf '%s %s\\n' "$1" "$2" > "$3.new"; sync "$3.new"; mv -f -- "$3.new" "$3"; }
+if [ ! -e "$4" ] || [ "$state" = creating ]; then
+  note creating "$2" "$4"
+  pg_createcluster --datadir="$2" --port="$3" "$1" ${CLUSTER} -- --data-checksums
+  note created "$2" "$4"
+fi
+grep -q '^archive_mode' "$2/postgresql.auto.conf" || echo "archive_mode = 'on'" >> "$2/postgresql.auto.conf"
+sync "$2/postgresql.auto.conf"
+if [ -d /run/systemd/system ]; then systemctl start "postgresql@$1-${CLUSTER}"; else pg_ctlcluster "$1" ${CLUSTER} start; fi
+tries=0
+until pg_lsclusters -h | grep -q "^$1 *${CLUSTER} .* online "; do tries=$((tries + 1)); [ "$tries" -lt 60 ] || fail "the new cluster does not start: see its log"; sleep 1; done
+rm -f -- "$4"`;
+
+/** @throws Error where the cluster that is there is of another version, or there is none and nobody may bring one */
+export function requireVersion(wanted: PostgresInput | undefined, dataDirectory: string, { clusterVersion }: HostFacts, hostName: string): void {
+  if (wanted === undefined || clusterVersion === null || clusterVersion === String(wanted.version)) return;
+  throw new Error(
+    `${dataDirectory} on ${hostName} holds a cluster of PostgreSQL ${clusterVersion}, and ${wanted.version} is wanted: set postgres.version to ` +
+      `${clusterVersion}, or name another dataDirectory; moving to another major version is pg_upgrade's work`,
+  );
+}
+
+/**
+ * Installs what is missing and makes the cluster, where that is wanted and there is none. True when it did something.
+ * @throws Error for a distribution or version that is not known, CommandFailed with what apt or initdb said
+ */
+export async function bringPostgres(
+  connection: Connection,
+  wanted: PostgresInput | undefined,
+  place: ClusterPlace,
+  facts: HostFacts,
+  tell: (line: string) => void,
+): Promise<boolean> {
+  if (wanted?.install !== true) return false;
+  const note = notePath(place.config);
+  const isUnfinished = (await connection.exec(["test", "-e", note])).exitCode === 0;
+  if (facts.clusterVersion !== null && !isUnfinished) return false;
+  const distribution = distributionOf(facts.osRelease);
+  const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
+  if (connection.login.uid !== 0) throw new Error(`PostgreSQL is installed by root, and the login on ${connection.name} is ${connection.login.name}`);
+  if (place.user !== PACKAGE_USER) {
+    throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${place.user}: leave user out, or install PostgreSQL yourself`);
+  }
+  if (facts.packages[`postgresql-${wanted.version}`] === undefined) {
+    tell(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
+    await runScript(connection, `install PostgreSQL ${wanted.version}`, PACKAGES_SCRIPT, [String(wanted.version), source, distribution.codename], {
+      timeoutMs: PACKAGES_TIMEOUT_MS,
+    });
+  }
+  tell(`making a cluster of PostgreSQL ${wanted.version} in ${place.dataDirectory}`);
+  await runScript(
+    connection,
+    `make a cluster in ${place.dataDirectory}`,
+    CLUSTER_SCRIPT,
+    [String(wanted.version), place.dataDirectory, String(wanted.port), note],
+    { timeoutMs: CLUSTER_TIMEOUT_MS },
+  );
+  return true;
+}
+
+function notePath(config: string): string {
+  return `${config}/postgresql.unfinished`;
+}

@@ -1,0 +1,77 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { desiredText, sha256Hex } from "../../../components/host/files";
+import { findNeed } from "../../../components/host/node";
+import { chooseNode } from "../../../components/host/nodeChoice";
+
+const LIB = "/lib/ours";
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "pgb-choice-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The head of a program (ELF) for a kind of machine. */
+const program = (machine: number): string => {
+  const bytes = Buffer.alloc(64);
+  bytes.writeUInt32BE(0x7f454c46, 0);
+  bytes.writeUInt16LE(machine, 18);
+  const path = join(folder, `program-${machine}`);
+  writeFileSync(path, bytes);
+  return path;
+};
+const good = { exitCode: 0, stdout: "v24.16.0\n", stderr: "" };
+
+test("nothing said: a link, to the host's own or to a release whose sum is known for both kinds of machine", () => {
+  const { findings, input, path } = chooseNode({}, LIB);
+  expect([findings, path, input?.file, input?.look]).toEqual([
+    [],
+    "/lib/ours/node",
+    "/lib/ours/node-24.16.0",
+    expect.arrayContaining(["/usr/bin/node"]),
+  ]);
+  expect(Object.entries(input?.download ?? {}).map(([machine, { url }]) => [machine, url.slice(-24)])).toEqual([
+    ["x86_64", "v24.16.0-linux-x64.tar.gz".slice(-24)],
+    ["aarch64", "v24.16.0-linux-arm64.tar.gz".slice(-24)],
+  ]);
+});
+
+test("another content is another path; a path of the host's is left alone", () => {
+  const upload = program(62);
+  const { input, path } = chooseNode({ node: { upload } }, LIB);
+  expect(path).toMatch(/^\/lib\/ours\/node-[0-9a-f]{12}$/);
+  expect(input?.upload).toMatchObject({ from: upload, machine: "x86_64" });
+  expect(chooseNode({ node: { upload: program(183) } }, LIB).input?.upload?.machine).toBe("aarch64");
+  const sha256 = sha256Hex("tarball");
+  expect(chooseNode({ node: { url: "https://mirror.example/node.tar.gz", sha256 } }, LIB).path).toBe(`/lib/ours/node-${sha256.slice(0, 12)}`);
+  expect(chooseNode({ nodePath: "/opt/node" }, LIB)).toEqual({ path: "/opt/node", findings: [] });
+});
+
+test.each([
+  [{ nodePath: "/opt/node", node: { upload: "/x" } }, "nodePath names one that is there"],
+  [{ node: {} }, "it does not say where to get Node.js"],
+  [{ node: { url: "https://mirror.example/node.tar.gz" } }, "it does not say where to get Node.js"],
+  [{ node: { url: "mirror", sha256: "0".repeat(64) } }, '"mirror" is no address'],
+  [{ node: { url: "https://mirror.example/n", sha256: "abc" } }, "it is no SHA-256"],
+  [{ node: { upload: "/no/such/file" } }, "it cannot be read: ENOENT"],
+  [{ node: { upload: __filename } }, "is no program for Linux on x64 or arm64"],
+])("%j is refused", (settings, words) => {
+  expect(chooseNode(settings, LIB).findings.map(({ message }) => message)).toEqual([expect.stringContaining(words)]);
+});
+
+test("one that is there is brought again only for a reason", () => {
+  const { input } = chooseNode({ node: { upload: program(62) } }, LIB);
+  if (input?.upload === undefined) throw new Error("nothing is sent");
+  const fact = desiredText({ mode: "0755", owner: "admin" }, input.upload.sha256);
+  expect(findNeed(input, good, fact, undefined)).toBeNull();
+  expect(findNeed(input, good, "missing", fact)).toBe("there is none");
+  expect(findNeed(input, good, fact.replace("0755", "0777"), fact)).toBe("it is another one");
+  expect(findNeed(input, { ...good, stdout: "v22.14.0\n" }, fact, fact)).toBe("is v22.14.0 but the runtime needs at least v22.15");
+  expect(findNeed(input, { exitCode: 126, stdout: "", stderr: "Exec format error" }, fact, fact)).toBe("cannot be run (Exec format error)");
+  const { input: fetched } = chooseNode({}, LIB);
+  if (fetched === undefined) throw new Error("nothing is fetched");
+  expect(findNeed(fetched, good, "link to /usr/bin/node", "")).toBeNull();
+  expect(findNeed(fetched, good, "link to /tmp/node", "link to /usr/bin/node")).toBe("it was changed by hand");
+});

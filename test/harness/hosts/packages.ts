@@ -1,0 +1,63 @@
+/**
+ * Debian's packages for hosts that have no way out: a proxy on this machine's loopback, which keeps what can never change (packages, indexes by
+ * their hash) in the cache, and asks the mirror for the rest. Where the mirror does not answer, what was kept last is given.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { cacheFolder } from "../../../tools/parts/cache";
+import type { DebianHost } from "./debianHost";
+
+export interface PackageProxy {
+  /** Lets apt of a host use it. */
+  allow(host: DebianHost): Promise<void>;
+  stop(): void;
+}
+
+const MIRROR = "deb.debian.org";
+const ANSWER_MS = 120_000;
+
+export async function startPackageProxy(): Promise<PackageProxy> {
+  const folder = join(cacheFolder(), "packages");
+  mkdirSync(folder, { recursive: true });
+  const server = createServer((request, response) => {
+    const url = request.url ?? "";
+    if (!url.startsWith(`http://${MIRROR}/`)) {
+      response.writeHead(403).end();
+      return;
+    }
+    answer(url, join(folder, createHash("sha256").update(url).digest("hex"))).then(
+      (bytes) => (bytes === null ? response.writeHead(404).end() : response.writeHead(200, { "content-length": bytes.length }).end(bytes)),
+      () => response.writeHead(502).end(),
+    );
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    allow: async (host) => {
+      const address = await host.network.expose(port);
+      const text = `Acquire::http::Proxy::${MIRROR} "http://${address}:${port}";\n`;
+      await host.runOk(["tee", "/etc/apt/apt.conf.d/90proxy"], { input: text });
+    },
+    stop: () => server.close(),
+  };
+}
+
+async function answer(url: string, file: string): Promise<Buffer | null> {
+  const isFixed = /\/(by-hash|pool)\//.test(url);
+  if (isFixed && existsSync(file)) return readFileSync(file);
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) });
+    if (response.status === 404) return null;
+    if (!response.ok) throw new Error(`${url}: ${response.status}`);
+    const bytes = Buffer.from(await response.arrayBuffer());
+    writeFileSync(`${file}.new`, bytes);
+    renameSync(`${file}.new`, file);
+    return bytes;
+  } catch (error) {
+    if (existsSync(file)) return readFileSync(file);
+    throw error;
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * From a Debian with nothing but systemd and sshd to a first backup in both repositories by one update: PostgreSQL from Debian's own archive, through a
+ * proxy that keeps its packages, and Node.js over the connection. Then Node.js by the host itself, from a server of the test's; nodejs.org and
+ * apt.postgresql.org cannot be reached here.
+ */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { PostgresHostArgs } from "../../components/databases/hostArgs";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import type { Connection } from "../../components/host/connection";
+import { bringNode } from "../../components/host/node";
+import { chooseNode, type NodeInput } from "../../components/host/nodeChoice";
+import { bringPostgres } from "../../components/host/postgresInstall";
+import { connectOverSsh } from "../../components/host/ssh/connection";
+import { readState } from "../../components/host/state";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { hostParts } from "../harness/hosts/parts";
+import { type PackageProxy, startPackageProxy } from "../harness/hosts/packages";
+
+const DATA = "/srv/pg/17";
+const LIB = "/usr/local/lib/pgbackstop";
+
+describe("a bare host", async () => {
+  const parts = await hostParts("a bare host", ["trixie-bare"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  let host: DebianHost;
+  let packages: PackageProxy;
+  let place: ProgramFolder;
+  let connection: Connection;
+  const said: string[] = [];
+  const tell = (line: string): void => void said.push(line);
+  beforeAll(async () => {
+    host = await startDebianHost(parts, { suite: "trixie-bare", name: "bare", node: false });
+    packages = await startPackageProxy();
+    await packages.allow(host);
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), { cli, passphrase: "state passphrase of the test" });
+    const way = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
+    connection = await connectOverSsh({ ...way, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
+  });
+  afterAll(async () => {
+    await connection?.close();
+    packages?.stop();
+    await host?.stop();
+    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> =>
+    openStack(place, "bare", async () => {
+      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
+      const db = new PostgresHost("db", {
+        connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
+        dataDirectory: DATA,
+        repositories: { repo1: { at: at("/srv/first"), keepDays: 7 }, repo2: { at: at("/srv/second"), keepDays: 60 } },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        node: { upload: process.execPath },
+        postgres: { version: 17, install: true },
+        ...over,
+      });
+      return { firstBackup: db.firstBackup, destinations: db.destinations, pendingRestart: db.pendingRestart };
+    });
+  const psql = (sql: string): Promise<string> => host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);
+  const traces = (): Promise<string> =>
+    host.runOk(["sh", "-c", `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`]);
+
+  describe("gets Node.js", () => {
+    const folder = mkdtempSync(join(tmpdir(), "pgb-node-"));
+    let server: Server;
+    let address: string;
+    const served = new Map<string, Buffer>();
+    beforeAll(async () => {
+      server = createServer((request, response) => {
+        const body = served.get(request.url ?? "");
+        response.writeHead(body === undefined ? 404 : 200, { "content-length": body?.length ?? 0 }).end(body);
+      });
+      await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+      const { port } = server.address() as AddressInfo;
+      address = `http://${await host.network.expose(port)}:${port}`;
+      await host.runOk(["mkdir", "-p", LIB]);
+    });
+    afterAll(() => {
+      server?.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    /** A program that says that it is a Node, packed as nodejs.org packs its own. */
+    const pack = (version: string): Buffer => {
+      const name = `node-${version}-linux-x64`;
+      mkdirSync(join(folder, name, "bin"), { recursive: true });
+      writeFileSync(join(folder, name, "bin/node"), `#!/bin/sh\necho ${version}\n`, { mode: 0o755 });
+      execFileSync("tar", ["-czf", join(folder, `${name}.tar.gz`), "-C", folder, name]);
+      return readFileSync(join(folder, `${name}.tar.gz`));
+    };
+    const sumOf = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+    const chosen = (node: PostgresHostArgs["node"]): NodeInput => {
+      const { findings, input } = chooseNode({ node }, LIB);
+      if (input === undefined) throw new Error(findings.map(({ message }) => message).join(", "));
+      return input;
+    };
+    const bring = (input: NodeInput): Promise<string[]> => bringNode(connection, input, "x86_64", connection.login, tell);
+    const left = (): Promise<string> => host.runOk(["ls", "-A", LIB]);
+
+    test("by itself, by the programs that it has, and only the one that was meant", async () => {
+      const tarball = pack("v24.16.0");
+      served.set("/node.tar.gz", tarball);
+      const url = `${address}/node.tar.gz`;
+      const good = chosen({ url, sha256: sumOf(tarball) });
+      await expect(bring(chosen({ url, sha256: "0".repeat(64) }))).rejects.toThrow(/(hash|Hash|SHA-256)[\s\S]*send one over the connection/);
+      await expect(bring(chosen({ url: `${address}/none`, sha256: "0".repeat(64) }))).rejects.toThrow(/404[\s\S]*node: \{ upload/);
+      expect(await left()).toBe("");
+      expect(await bring(good)).toEqual([good.path]);
+      expect(await host.runOk([good.path, "--version"])).toBe("v24.16.0\n");
+      expect(await host.runOk(["stat", "-c", "%a %U", good.path])).toBe("755 root\n");
+      await host.runOk(["rm", good.path]);
+    });
+
+    test("as a link to one that is there and good enough; otherwise nodejs.org's, which the message names when it cannot be had", async () => {
+      const { input } = chooseNode({}, LIB);
+      if (input === undefined) throw new Error("nothing is brought");
+      await expect(bring(input)).rejects.toThrow(/bring Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/);
+      await expect(bringNode(connection, input, "riscv64", connection.login, tell)).rejects.toThrow("there is no Node.js to fetch for riscv64");
+      await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v18.19.0\\n' > /usr/local/bin/node; chmod 755 /usr/local/bin/node"]);
+      await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v22.15.1\\n' > /usr/bin/node; chmod 755 /usr/bin/node"]);
+      expect(await bring(input)).toEqual([`${LIB}/node`]);
+      expect(await host.runOk(["readlink", `${LIB}/node`])).toBe("/usr/bin/node\n");
+      await host.runOk(["rm", "/usr/bin/node", "/usr/local/bin/node", `${LIB}/node`]);
+    });
+
+    test("over the connection, whole or not at all, and for its own kind of machine", async () => {
+      const input = chosen({ upload: process.execPath });
+      await expect(bringNode(connection, input, "aarch64", connection.login, tell)).rejects.toThrow(
+        "is a Node.js for x86_64, but 127.0.0.1 is aarch64",
+      );
+      const [path, upload] = [`${LIB}/node-cut`, input.upload];
+      if (upload === undefined) throw new Error("nothing is sent");
+      await expect(bring({ path, look: [], file: path, upload: { ...upload, sha256: "1".repeat(64) } })).rejects.toThrow(
+        "has another SHA-256 than 1111",
+      );
+      expect(await left()).toBe("");
+    });
+  });
+
+  test("of a distribution that nobody knows is told what is known, and nothing is installed", async () => {
+    const facts = await readState(connection, { user: "postgres", paths: [], mounts: [], units: [], dataDirectory: DATA, ask: {} });
+    const stranger = { ...facts, osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n' };
+    const config = { user: "postgres", dataDirectory: DATA, config: "/etc/pgbackstop" };
+    await expect(bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, tell)).rejects.toThrow(
+      "127.0.0.1 is Fedora Linux 42 (Server Edition), on which PostgreSQL is not installed: Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported",
+    );
+    expect((await host.run(["id", "postgres"])).exitCode).toBe(1);
+  });
+
+  test("has backups in both repositories after one update, and nothing to do in the next", async () => {
+    await host.runOk(["rmdir", LIB]);
+    const stack = await open();
+    const { outputs, stdout } = await stack.up();
+    expect(stdout).toContain("installing PostgreSQL 17 from Debian GNU/Linux 13 (trixie)");
+    expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
+    expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
+    expect(await psql("show data_checksums")).toBe("on\n");
+    expect(await psql("show data_directory")).toBe(`${DATA}\n`);
+    expect(await host.runOk(["sh", "-c", "ls /etc/apt/sources.list.d /etc/postgresql-common/createcluster.d /etc/pgbackstop"])).not.toMatch(
+      /pgdg|unfinished|pgbackstop\.conf/,
+    );
+    const before = await traces();
+    const { summary } = await stack.up({ refresh: true });
+    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
+    expect(await traces()).toBe(before);
+  });
+
+  test("is refused another major version than it has", async () => {
+    const stack = await open({ postgres: { version: 18, install: true } });
+    await expect(stack.up()).rejects.toThrow(`${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, and 18 is wanted: set postgres.version to 17`);
+  });
+
+  test("whose Node.js was changed by hand gets it back", async () => {
+    const path = (await host.runOk(["sh", "-c", `echo ${LIB}/node-*`])).trim();
+    await host.runOk(["sh", "-c", `printf '#!/bin/sh\\necho v24.16.0\\n' > ${path}`]);
+    const stack = await open();
+    const { stdout } = await stack.refresh();
+    expect(stdout).toContain("changed by hand: Node.js: ");
+    await stack.up();
+    expect(await host.runOk([path, "-p", "1 + 1"])).toBe("2\n");
+  });
+
+  test("keeps its PostgreSQL and the repositories when it is destroyed, and goes on after a reboot", async () => {
+    const stack = await open();
+    await stack.destroy();
+    expect(await traces()).toBe("");
+    await host.reboot();
+    expect(await psql("show archive_mode")).toBe("off\n");
+    expect((await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g)).toHaveLength(2);
+  });
+});
