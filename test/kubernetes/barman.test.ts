@@ -2,36 +2,27 @@
  * Engine "barman-cloud" with the real plugin, and the way from it to the engine of this package: docs/kubernetes.md, "Moving to another
  * engine", on a cluster of two instances that is written to all the time. WAL of Barman's store and of ours is looked at as files.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
-import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
-import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { runOk } from "../../tools/parts/process";
-import { S3Server } from "../../tools/parts/s3Server";
-import { s3Kind } from "../harness/interopParts";
+import type { S3Server } from "../../tools/parts/s3Server";
 import { installBarman } from "../harness/kubernetes/barman";
+import { backupResult, CLUSTERS, endedBackup, installPlugin, sqlIn } from "../harness/kubernetes/clusterCalls";
 import { barmanImages } from "../harness/kubernetes/images";
 import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
-
-const CLUSTERS = "clusters.postgresql.cnpg.io";
-const BACKUPS = "backups.postgresql.cnpg.io";
+import { createStores, exposeStores, placeIn, segmentsOf } from "../harness/kubernetes/stores";
 
 /** Of the cluster that moves. */
 const ARCHIVE_TIMEOUT_S = 5;
-
-interface BackupObject extends KubernetesObject {
-  readonly spec: { readonly cluster: { readonly name: string } };
-  readonly status?: { readonly phase?: string; readonly error?: string; readonly beginWal?: string };
-}
 
 describe("a cluster with Barman's plugin", async () => {
   const parts = await barmanLabParts("Barman's plugin in the lab");
@@ -46,15 +37,9 @@ describe("a cluster with Barman's plugin", async () => {
   let second: S3Server;
 
   beforeAll(async () => {
-    const kind = await s3Kind();
-    const serverOf = (name: string): Promise<S3Server> => S3Server.create({ kind, bucket: name, moreNames: [`${name}.default.svc`] });
-    [old, first, second] = await Promise.all([serverOf("old"), serverOf("first"), serverOf("second")]);
+    [old, first, second] = (await createStores("old", "first", "second")) as [S3Server, S3Server, S3Server];
     lab = await startLab(parts.lab, { name: "barman", images: barmanImages(parts.barman, folder) });
-    for (const server of [old, first, second]) {
-      await lab.expose(server.bucket, server.port);
-      const metadata = { name: `${server.bucket}-ca`, namespace: "default" };
-      await lab.kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata, stringData: { "ca.crt": readFileSync(server.caFile, "utf8") } }]);
-    }
+    await exposeStores(lab, [old, first, second]);
     await installBarman(lab, parts.barman);
   });
   afterAll(async () => {
@@ -63,19 +48,7 @@ describe("a cluster with Barman's plugin", async () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const place = (server: S3Server, path: string, keepDays: number): CnpgClusterArgs["repositories"][string] => ({
-    at: new S3CompatibleRepository(`${server.bucket}${path.replaceAll("/", "-")}`, {
-      endpoint: `${server.bucket}.default.svc`,
-      port: server.port,
-      region: server.region,
-      uriStyle: "path",
-      path,
-      bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
-    }).target,
-    keepDays,
-    ca: { name: `${server.bucket}-ca`, key: "ca.crt" },
-  });
-  const barmanPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo1: place(old, path, 30) });
+  const barmanPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo1: placeIn(old, path, 30) });
   const silence = (engine: CnpgClusterArgs["engine"]): Record<string, string> =>
     engine === "runtime"
       ? { PB007: "no encryption here", PB030: "no off-site copy here", PB042: "no drill here" }
@@ -101,19 +74,7 @@ describe("a cluster with Barman's plugin", async () => {
     return objects;
   };
 
-  const sql = async (pod: string, text: string): Promise<string> => {
-    const result = await lab.kubectl.exec(pod, "postgres", ["psql", "-XAtd", "app", "-c", text]);
-    if (result.exitCode !== 0) throw new Error(result.stderr);
-    return result.stdout.trim();
-  };
-  const endedBackup = async (cluster: string): Promise<NonNullable<BackupObject["status"]>> => {
-    const ended = async (): Promise<BackupObject | undefined> =>
-      (await lab.kubectl.list<BackupObject>(BACKUPS, "default")).find(
-        ({ spec, status }) => spec.cluster.name === cluster && /^(completed|failed)$/.test(status?.phase ?? ""),
-      );
-    await expect.poll(ended, { timeout: 180_000 }).toBeDefined();
-    return (await ended())?.status ?? {};
-  };
+  const sql = (pod: string, text: string): Promise<string> => sqlIn(lab, pod, text);
   const barmanSegments = (): string[] =>
     readdirSync(join(old.bucketPath, "barman", "orders", "wals"), { recursive: true, encoding: "utf8" })
       .flatMap((path) => /\/([0-9A-F]{24})(?:\.\w+)?$/.exec(path)?.[1] ?? [])
@@ -124,7 +85,7 @@ describe("a cluster with Barman's plugin", async () => {
     await apply(() => orders());
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
-    const status = await endedBackup("orders");
+    const status = await endedBackup(lab, "orders");
     expect(status.error).toBeUndefined();
     expect(status.phase).toBe("completed");
     expect(barmanSegments()).toContain(status.beginWal);
@@ -146,11 +107,8 @@ describe("a cluster with Barman's plugin", async () => {
 
   describe("moves to the engine of this package while it is written to", () => {
     /** Keys that Barman's place does not have: its Secret stays as it is while instances still use it. */
-    const ourPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo2: place(first, path, 14), repo3: place(second, path, 14) });
-    const segmentsOf = (server: S3Server, path = "ours"): string[] =>
-      readdirSync(join(server.bucketPath, path, "archive"), { recursive: true, encoding: "utf8" })
-        .flatMap((name) => /\/([0-9A-F]{24})-[0-9a-f]{40}/.exec(name)?.[1] ?? [])
-        .sort();
+    const ourPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo2: placeIn(first, path, 14), repo3: placeIn(second, path, 14) });
+    const segmentsHeld = (server: S3Server): string[] => segmentsOf(server, "ours");
     const fullBackupsOf = (server: S3Server): string[] =>
       readdirSync(join(server.bucketPath, "ours", "backup", "orders")).filter((name) =>
         existsSync(join(server.bucketPath, "ours", "backup", "orders", name, "backup.manifest")),
@@ -169,7 +127,7 @@ describe("a cluster with Barman's plugin", async () => {
     afterAll(() => stopLoad());
 
     test("is written to", async () => {
-      oldBackup = (await endedBackup("orders")).beginWal ?? "";
+      oldBackup = (await endedBackup(lab, "orders")).beginWal ?? "";
       await sql("orders-1", "create table sales (id int primary key)");
       let ended = false;
       const writing = (async () => {
@@ -191,8 +149,7 @@ describe("a cluster with Barman's plugin", async () => {
     });
 
     test("to two repositories, with no segment lost between the two archives", async () => {
-      await apply(() => void new CnpgPlugin("pgbackstop", { operatorNamespace: OPERATOR_NAMESPACE }));
-      await lab.kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+      await installPlugin(lab, OPERATOR_NAMESPACE);
       const before = (await renderedObjects(() => orders())) as KubernetesObject[];
       const after = await apply(() => orders({ engine: "runtime", repositories: ourPlaces("/ours") }));
       // As an update does at its end, while instances are still replaced.
@@ -202,7 +159,7 @@ describe("a cluster with Barman's plugin", async () => {
       await lab.kubectl.runOk(["delete", "-n", "default", ...gone]);
 
       await expect.poll(() => readdirSync(first.bucketPath), { timeout: 180_000 }).toContain("ours");
-      await expect.poll(() => segmentsOf(first).length, { timeout: 60_000 }).toBeGreaterThan(1);
+      await expect.poll(() => segmentsHeld(first).length, { timeout: 60_000 }).toBeGreaterThan(1);
       lastOfBarman = barmanSegments().at(-1) ?? "";
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
@@ -211,8 +168,8 @@ describe("a cluster with Barman's plugin", async () => {
         .filter(({ metadata }) => /^orders-\d+$/.test(metadata.name))
         .map(({ spec }) => spec.initContainers.map(({ name }) => name).filter((name) => name.startsWith("plugin-")));
       expect(sidecars).toEqual([["plugin-pgbackstop"], ["plugin-pgbackstop"]]);
-      expect(gapsIn([...barmanSegments(), ...segmentsOf(first)], oldBackup)).toEqual([]);
-      await expect.poll(() => gapsIn([...barmanSegments(), ...segmentsOf(second)], oldBackup), { timeout: 60_000 }).toEqual([]);
+      expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
+      await expect.poll(() => gapsIn([...barmanSegments(), ...segmentsHeld(second)], oldBackup), { timeout: 60_000 }).toEqual([]);
       expect(fullBackupsOf(first)).toEqual([]);
 
       const known = [...acknowledged];
@@ -231,8 +188,8 @@ describe("a cluster with Barman's plugin", async () => {
       await stopLoad();
       const pod = await primary();
       const last = await sql(pod, "select pg_walfile_name(pg_switch_wal())");
-      for (const server of [first, second]) await expect.poll(() => segmentsOf(server), { timeout: 120_000 }).toContain(last);
-      expect(gapsIn([...barmanSegments(), ...segmentsOf(first)], oldBackup)).toEqual([]);
+      for (const server of [first, second]) await expect.poll(() => segmentsHeld(server), { timeout: 120_000 }).toContain(last);
+      expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
       await apply(() => {
         const source = { stanza: "orders", repositories: ourPlaces("/ours"), from: ["repo3"] };
         void new CnpgRestore("moved", { ...common({ engine: "runtime", repositories: ourPlaces("/moved") }), source });
@@ -245,7 +202,7 @@ describe("a cluster with Barman's plugin", async () => {
 
     test("and so is every one between the switch and the first full backup: from the old backup, with the WAL of both", async () => {
       const pod = await primary();
-      const missing = segmentsOf(first).filter((name) => name > lastOfBarman);
+      const missing = segmentsHeld(first).filter((name) => name > lastOfBarman);
       for (const name of missing) {
         const file = `/pgbackstop/run/${name}`;
         const get = `/pgbackstop/run/pgbackstop archive-get ${name} ${file} >&2 && gzip -c ${file} | base64 && rm ${file}`;
@@ -269,7 +226,7 @@ describe("a cluster with Barman's plugin", async () => {
     });
 
     test("and back, with a full backup by Barman at once", async () => {
-      const held = new Set(segmentsOf(first));
+      const held = new Set(segmentsHeld(first));
       await apply(() => orders());
       const isBarmans = async (): Promise<boolean> => barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);
       await expect.poll(isBarmans, { timeout: 240_000 }).toBe(true);
@@ -279,10 +236,8 @@ describe("a cluster with Barman's plugin", async () => {
       const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { name: "back", namespace: "default" } };
       const spec = { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io" } };
       await lab.kubectl.apply([{ ...backup, spec }]);
-      const isOver = ({ status }: BackupObject): boolean => /^(completed|failed)$/.test(status?.phase ?? "");
-      const { status } = await lab.kubectl.waitUntil<BackupObject>({ kind: BACKUPS, name: "back" }, isOver);
-      expect(status?.error).toBeUndefined();
-      expect(gapsIn([...barmanSegments(), ...segmentsOf(first)], oldBackup)).toEqual([]);
+      expect((await backupResult(lab, "back")).error).toBeUndefined();
+      expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
     });
   });
 });

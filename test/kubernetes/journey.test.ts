@@ -2,33 +2,21 @@
  * A user's stack in a Kubernetes with the real operator and PostgreSQL: what the components declare is applied as it is, from the plugin to a
  * restored cluster, with WAL and a tablespace on volumes of their own. A Cluster that others made gets its backups while it runs.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { BackupNow } from "../../components/actions/backupNow";
 import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
-import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
-import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import type { RunResult } from "../../tools/parts/process";
-import { S3Server } from "../../tools/parts/s3Server";
-import { s3Kind } from "../harness/interopParts";
+import { BACKUPS, backupResult, CLUSTERS } from "../harness/kubernetes/clusterCalls";
+import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
 import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
-import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
+import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
-
-const CLUSTERS = "clusters.postgresql.cnpg.io";
-const BACKUPS = "backups.postgresql.cnpg.io";
-const SILENCE = { PB007: "no drill here", PB030: "no off-site copy here" };
-
-interface BackupObject extends KubernetesObject {
-  readonly spec: { readonly cluster: { readonly name: string } };
-  readonly status?: { readonly phase?: string; readonly error?: string; readonly pluginMetadata?: Readonly<Record<string, string>> };
-}
+import { segmentsOf } from "../harness/kubernetes/stores";
 
 describe("a stack of the components", async () => {
   const parts = await labParts("the components' objects in the lab");
@@ -36,56 +24,15 @@ describe("a stack of the components", async () => {
     test.skip("a part is missing", () => undefined);
     return;
   }
+  let stack: ComponentLab;
   let lab: Lab;
-  let first: S3Server;
-  let second: S3Server;
 
   beforeAll(async () => {
-    const kind = await s3Kind();
-    const serverOf = (name: string): Promise<S3Server> => S3Server.create({ kind, bucket: name, moreNames: [`${name}.default.svc`] });
-    [first, second] = await Promise.all([serverOf("first"), serverOf("second")]);
-    lab = await startLab(parts, { name: "journey" });
-    await lab.expose("first", first.port);
-    await lab.expose("second", second.port);
-    const ca = (name: string, server: S3Server): object => ({
-      apiVersion: "v1",
-      kind: "Secret",
-      metadata: { name: `${name}-ca`, namespace: "default" },
-      stringData: { "ca.crt": readFileSync(server.caFile, "utf8") },
-    });
-    await lab.kubectl.apply([ca("first", first), ca("second", second)]);
-    await lab.kubectl.apply(await renderedObjects(() => void new CnpgPlugin("pgbackstop", { operatorNamespace: OPERATOR_NAMESPACE })));
-    await lab.kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+    stack = await startComponentLab(parts, "journey");
+    lab = stack.lab;
   });
-  afterAll(async () => {
-    await lab?.stop();
-    await first?.remove();
-    await second?.remove();
-  });
+  afterAll(() => stack?.stop());
 
-  const bucket = (name: string, server: S3Server, path: string, passphrase?: string): S3CompatibleRepository =>
-    new S3CompatibleRepository(`${name}${path.replaceAll("/", "-")}`, {
-      endpoint: `${name}.default.svc`,
-      port: server.port,
-      region: server.region,
-      uriStyle: "path",
-      path,
-      bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
-      ...(passphrase === undefined ? {} : { cipher: { passphrase } }),
-    });
-  const places = (path: string): ClusterBackupArgs["repositories"] => ({
-    repo1: { at: bucket("first", first, path).target, keepDays: 14, ca: { name: "first-ca", key: "ca.crt" } },
-    repo2: { at: bucket("second", second, path, "a passphrase of the second one").target, keepDays: 90, ca: { name: "second-ca", key: "ca.crt" } },
-  });
-  const common = (path: string): ClusterBackupArgs => ({
-    namespace: "default",
-    operatorVersion: "1.30.0",
-    repositories: places(path),
-    schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
-    objectives: { rpoSeconds: 90 },
-    archiveTimeoutSeconds: 5,
-    silence: { ...SILENCE, PB042: "no encryption in the first one" },
-  });
   const volumes: Pick<CnpgClusterArgs, "storageGiB" | "walStorage" | "tablespaces" | "parameters"> = {
     storageGiB: 1,
     walStorage: { sizeGiB: 1 },
@@ -93,37 +40,20 @@ describe("a stack of the components", async () => {
     parameters: { shared_buffers: "32MB" },
   };
   const orders = (over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
-    new CnpgCluster("orders", { ...common("/orders"), ...volumes, instances: 2, ...over });
+    new CnpgCluster("orders", { ...stack.common("/orders"), ...volumes, instances: 2, ...over });
 
-  const sql = async (pod: string, text: string, database = "app"): Promise<string> => {
-    const result = await lab.kubectl.exec(pod, "postgres", ["psql", "-XAtd", database, "-c", text]);
-    if (result.exitCode !== 0) throw new Error(result.stderr);
-    return result.stdout.trim();
-  };
-  /** The first backup of a cluster that has ended. */
-  const firstBackup = async (cluster: string): Promise<NonNullable<BackupObject["status"]>> => {
-    const ended = async (): Promise<BackupObject | undefined> =>
-      (await lab.kubectl.list<BackupObject>(BACKUPS, "default")).find(
-        ({ spec, status }) => spec.cluster.name === cluster && /^(completed|failed)$/.test(status?.phase ?? ""),
-      );
-    await expect.poll(ended, { timeout: 180_000 }).toBeDefined();
-    return (await ended())?.status ?? {};
-  };
+  const sql = (pod: string, text: string): Promise<string> => stack.sql(pod, text);
   const podsOf = async (cluster: string): Promise<string[]> => {
     const pods = await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string>; uid: string } }>("pods", "default");
     return pods.filter(({ metadata }) => metadata.labels?.["cnpg.io/cluster"] === cluster).map(({ metadata }) => `${metadata.name} ${metadata.uid}`);
   };
-  const segmentsOf = (server: S3Server, path: string): string[] =>
-    readdirSync(join(server.bucketPath, path, "archive"), { recursive: true, encoding: "utf8" }).flatMap(
-      (name) => /([0-9A-F]{24})-[0-9a-f]{40}/.exec(name)?.[1] ?? [],
-    );
   const sum = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
 
   test("comes up, archives into both repositories and takes its first backup at once", async () => {
-    await lab.kubectl.apply(await renderedObjects(() => void orders()));
+    await stack.declare(() => orders());
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
-    const status = await firstBackup("orders");
+    const status = await stack.firstBackup("orders");
     expect(status.error).toBeUndefined();
     expect(status.pluginMetadata?.["type"]).toBe("full");
     expect(status.pluginMetadata?.["repo1"]).toMatch(/^\d{8}-\d{6}F$/);
@@ -132,8 +62,7 @@ describe("a stack of the components", async () => {
   });
 
   test("answers on the command line of its sidecar", async () => {
-    const command = (...words: string[]): Promise<RunResult> =>
-      lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", ...words]);
+    const command = (...words: string[]): Promise<RunResult> => stack.verb("orders-1", ...words);
     const info = await command("info");
     expect(info.stderr).toBe("");
     expect(info.stdout).toContain("status: ok");
@@ -157,7 +86,7 @@ describe("a stack of the components", async () => {
     await lab.kubectl.apply(again);
     expect(await generation()).toBe(was);
     const kept7Days = (): ClusterBackupArgs["repositories"] =>
-      Object.fromEntries(Object.entries(places("/orders")).map(([key, place]) => [key, { ...place, keepDays: 7 }]));
+      Object.fromEntries(Object.entries(stack.places("/orders")).map(([key, place]) => [key, { ...place, keepDays: 7 }]));
     const other = (await renderedObjects(() => void orders({ repositories: kept7Days() }))) as KubernetesObject[];
     const changed = other.filter((object, index) => JSON.stringify(object) !== JSON.stringify(again[index])).map(({ kind }) => kind);
     expect(changed).toEqual(["ConfigMap"]);
@@ -171,10 +100,9 @@ describe("a stack of the components", async () => {
     const backups = ((await renderedObjects(() => void program())) as KubernetesObject[]).filter(({ kind }) => kind === "Backup");
     expect(backups.map(({ metadata }) => metadata.name)).toEqual([expect.stringMatching(/^orders-before-v2-backup-[0-9a-f]{8}$/)]);
     await lab.kubectl.apply(backups);
-    const isOver = ({ status }: BackupObject): boolean => /^(completed|failed)$/.test(status?.phase ?? "");
-    const { status } = await lab.kubectl.waitUntil<BackupObject>({ kind: BACKUPS, name: backups[0]?.metadata.name ?? "" }, isOver);
-    expect(status?.error).toBeUndefined();
-    expect(status?.pluginMetadata?.["type"]).toBe("incr");
+    const status = await backupResult(lab, backups[0]?.metadata.name ?? "");
+    expect(status.error).toBeUndefined();
+    expect(status.pluginMetadata?.["type"]).toBe("incr");
   });
 
   test("tells the recovery window of each repository on CloudNativePG's own endpoint", async () => {
@@ -202,13 +130,13 @@ describe("a stack of the components", async () => {
     await sql("orders-1", "select pg_sleep(1.1)");
     await sql("orders-1", "delete from goods where id > 100");
     const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
-    await expect.poll(() => segmentsOf(second, "orders"), { timeout: 120_000 }).toContain(last);
+    await expect.poll(() => segmentsOf(stack.second, "orders"), { timeout: 120_000 }).toContain(last);
 
     const restored = (): CnpgRestore => {
       const { like, source } = orders();
-      return new CnpgRestore("restored", { ...common("/restored"), ...like, source: { ...source, from: ["repo2"], target: { time } } });
+      return new CnpgRestore("restored", { ...stack.common("/restored"), ...like, source: { ...source, from: ["repo2"], target: { time } } });
     };
-    await lab.kubectl.apply(await renderedObjects(() => void restored()));
+    await stack.declare(() => restored());
     await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
     expect(await sql("restored-1", sum)).toBe(before);
     expect(await sql("restored-1", "select spcname from pg_tablespace t join pg_class c on c.reltablespace = t.oid where relname = 'goods'")).toBe(
@@ -217,7 +145,7 @@ describe("a stack of the components", async () => {
     expect((await lab.kubectl.exec("restored-1", "postgres", ["sh", "-c", "readlink -f $PGDATA/pg_wal"])).stdout).toContain(
       "/var/lib/postgresql/wal",
     );
-    const status = await firstBackup("restored");
+    const status = await stack.firstBackup("restored");
     expect(status.error).toBeUndefined();
     expect(status.pluginMetadata?.["type"]).toBe("full");
   });
@@ -225,12 +153,12 @@ describe("a stack of the components", async () => {
   test("is followed by a replica cluster through the archive alone, which is backed up and promoted without a new pod", async () => {
     const follower = (enabled: boolean): CnpgRestore =>
       new CnpgRestore("follower", {
-        ...common("/follower"),
+        ...stack.common("/follower"),
         ...volumes,
-        source: { stanza: "orders", repositories: places("/orders"), from: ["repo2"] },
+        source: { stanza: "orders", repositories: stack.places("/orders"), from: ["repo2"] },
         replica: { enabled },
       });
-    await lab.kubectl.apply(await renderedObjects(() => void follower(true)));
+    await stack.declare(() => follower(true));
     await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
     // CloudNativePG restarts a new instance once more when it has its settings.
     await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 60_000 }).toBe("t");
@@ -239,13 +167,13 @@ describe("a stack of the components", async () => {
     const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
     await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 120_000 }).toBe(before);
     // It archives what it follows, into places of its own.
-    await expect.poll(() => segmentsOf(second, "follower"), { timeout: 120_000 }).toContain(last);
-    const status = await firstBackup("follower");
+    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 120_000 }).toContain(last);
+    const status = await stack.firstBackup("follower");
     expect(status.error).toBeUndefined();
     expect(status.pluginMetadata?.["type"]).toBe("full");
 
     const pods = await podsOf("follower");
-    await lab.kubectl.apply(await renderedObjects(() => void follower(false)));
+    await stack.declare(() => follower(false));
     await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 120_000 }).toBe("f");
     // In the same pod PostgreSQL starts once more: only a replica cluster has archive_mode = always.
     const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
@@ -254,7 +182,7 @@ describe("a stack of the components", async () => {
     const switched = async (): Promise<string> => (next = await sql("follower-1", "select pg_walfile_name(pg_switch_wal())").catch(() => ""));
     await expect.poll(switched, { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
     expect(next.slice(0, 8)).not.toBe(last.slice(0, 8));
-    await expect.poll(() => segmentsOf(second, "follower"), { timeout: 120_000 }).toContain(next);
+    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 120_000 }).toContain(next);
     expect(await podsOf("follower")).toEqual(pods);
   });
 
@@ -275,12 +203,9 @@ describe("a stack of the components", async () => {
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "Ready");
     await sql("legacy-1", "create table goods as select g as id, md5(g::text) as name from generate_series(1, 100) g");
 
-    const attached = (): CnpgBackup => new CnpgBackup("legacy", { ...common("/legacy"), clusterName: "legacy" });
+    const attached = (): CnpgBackup => new CnpgBackup("legacy", { ...stack.common("/legacy"), clusterName: "legacy" });
     await lab.kubectl.apply(await renderedObjects(() => void attached()), { fieldManager: "pulumi", force: true });
-    const info = async (): Promise<string> => {
-      const { stdout } = await lab.kubectl.exec("legacy-1", "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", "info"]);
-      return stdout;
-    };
+    const info = async (): Promise<string> => (await stack.verb("legacy-1", "info")).stdout;
     // By the sidecar itself, a minute after it began.
     await expect.poll(info, { timeout: 180_000 }).toContain("full backup");
     expect(await info()).toMatch(/repo1: [^]*full backup: (\d{8}-\d{6}F)/);
@@ -288,17 +213,16 @@ describe("a stack of the components", async () => {
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "ContinuousArchiving");
     expect(await lab.kubectl.list(BACKUPS, "default").then((all) => all.filter(({ metadata }) => metadata.name.startsWith("legacy")))).toEqual([]);
     expect(await sql("legacy-1", "select count(*) from goods")).toBe("100");
-    expect(segmentsOf(first, "legacy").length).toBeGreaterThan(0);
-    expect(segmentsOf(second, "legacy").length).toBeGreaterThan(0);
+    expect(segmentsOf(stack.first, "legacy").length).toBeGreaterThan(0);
+    expect(segmentsOf(stack.second, "legacy").length).toBeGreaterThan(0);
   });
 
   test("sleeps with its last WAL in every repository, and wakes", async () => {
     await sql("legacy-1", "insert into goods values (1000000, 'the last one')");
     const last = await sql("legacy-1", "select pg_walfile_name(pg_current_wal_lsn())");
-    const check = await lab.kubectl.exec("legacy-1", "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", "check"]);
-    expect(check.exitCode).toBe(0);
-    expect(segmentsOf(first, "legacy")).toContain(last);
-    expect(segmentsOf(second, "legacy")).toContain(last);
+    expect((await stack.verb("legacy-1", "check")).exitCode).toBe(0);
+    expect(segmentsOf(stack.first, "legacy")).toContain(last);
+    expect(segmentsOf(stack.second, "legacy")).toContain(last);
     const annotate = (word: string): Promise<string> =>
       lab.kubectl.runOk(["annotate", CLUSTERS, "legacy", "-n", "default", "--overwrite", `cnpg.io/hibernation=${word}`]);
     await annotate("on");
@@ -317,18 +241,18 @@ describe("a stack of the components", async () => {
       return conditionOf(cluster, "ContinuousArchiving")?.message ?? (cluster as { status?: { phaseReason?: string } }).status?.phaseReason ?? "";
     };
     const one = (name: string, over: Partial<CnpgClusterArgs> = {}): void => {
-      void new CnpgCluster(name, { ...common(`/${name}`), storageGiB: 1, parameters: { shared_buffers: "32MB" }, ...over });
+      void new CnpgCluster(name, { ...stack.common(`/${name}`), storageGiB: 1, parameters: { shared_buffers: "32MB" }, ...over });
     };
     const clusterOf = (objects: readonly object[]): KubernetesObject =>
       (objects as KubernetesObject[]).find(({ kind }) => kind === "Cluster") as KubernetesObject;
 
     test("a bucket that is not there is named in the Cluster's condition", async () => {
       const missing = (): ClusterBackupArgs["repositories"] => {
-        const { repo1, repo2 } = places("/nowhere");
+        const { repo1, repo2 } = stack.places("/nowhere");
         if (repo1?.at.s3 === undefined || repo2 === undefined) throw new Error("no bucket");
         return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
       };
-      await lab.kubectl.apply(await renderedObjects(() => one("nowhere", { repositories: missing() })));
+      await stack.declare(() => one("nowhere", { repositories: missing() }));
       expect(await message("nowhere", "bucket 'missing' does not exist")).toContain("Check repo1-s3-bucket");
     });
 

@@ -2,12 +2,9 @@
  * A network for hosts, in namespaces of its own: a bridge whose end is the test's side. Hosts on one network see each other, those on two
  * do not, and any two networks may use the same addresses.
  */
-import { rmSync } from "node:fs";
-import type { Server } from "node:net";
-import { onEnd } from "../../../tools/parts/process";
-import { forwardIn, forwardOut } from "../forward";
+import { startOnGround } from "../ground";
 import { makeLogFolder } from "../logs";
-import { namespacePlace, type Place } from "../place";
+import type { Place } from "../place";
 import { makeRunFolder, removeLeftovers } from "./leftovers";
 
 export interface HostNetwork {
@@ -31,46 +28,24 @@ export async function startHostNetwork(name: string): Promise<HostNetwork> {
   removeLeftovers();
   const runFolder = makeRunFolder();
   const logFolder = makeLogFolder("hosts", name);
-  const servers: Server[] = [];
   let hostCount = 0;
-  let place: Place | null = null;
-  const stop = async (): Promise<void> => {
-    for (const server of servers) server.close();
-    await place?.stop();
-    rmSync(runFolder, { recursive: true, force: true, maxRetries: 5 });
-  };
-  const forget = onEnd(stop);
-  try {
-    const made = await namespacePlace(runFolder, logFolder);
-    place = made;
+  return startOnGround(runFolder, logFolder, async ({ expose, place, reach }) => {
     // systemd-nspawn keeps notes there by the names of hosts.
-    const result = await made.run("mount", ["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]);
+    const result = await place.run("mount", ["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]);
     if (result.exitCode !== 0) throw new Error(`/run cannot be covered: ${result.stderr.trim()}`);
     return {
-      place: made,
+      place,
       runFolder,
       logFolder,
       nextAddress: () => {
         hostCount += 1;
-        return { address: made.address.replace(/\d+$/, String(hostCount + 1)), number: hostCount };
+        return { address: place.address.replace(/\d+$/, String(hostCount + 1)), number: hostCount };
       },
-      expose: async (port) => {
-        servers.push(await forwardIn(made, runFolder, port));
-        return made.address;
+      expose: async (port: number) => {
+        await expose(port);
+        return place.address;
       },
-      reach: async (address, port) => {
-        const way = await forwardOut(made, runFolder, { address, port });
-        servers.push(way.server);
-        return way.port;
-      },
-      stop: async () => {
-        forget();
-        await stop();
-      },
+      reach,
     };
-  } catch (error) {
-    forget();
-    await stop();
-    throw error;
-  }
+  });
 }

@@ -3,17 +3,16 @@
  * kube-controller-manager, operator, instance manager and PostgreSQL. The kubelet is a double (`procklet/`), and with it the scheduler,
  * the network and the storage; README.md says what that means.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import type { Server } from "node:net";
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
 import { pinnedVersion } from "../../../tools/parts/goTools";
 import type { LabParts } from "../../../tools/parts/kubernetesPrograms";
-import { onEnd } from "../../../tools/parts/process";
-import { bundleProgram, forwardIn } from "../forward";
+import { bundleProgram } from "../forward";
+import { startOnGround } from "../ground";
 import { makeLogFolder } from "../logs";
-import { namespacePlace, NODE_ADDRESS, type Place } from "../place";
+import { NODE_ADDRESS } from "../place";
 import { type ControlPlane, startControlPlane, startControllers } from "./controlPlane";
 import { imageDoubles } from "./images";
 import type { Kubectl } from "./kubectl";
@@ -58,42 +57,30 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
   // Pods run as accounts of their own and reach their volumes below it.
   chmodSync(runFolder, 0o755);
   const logFolder = makeLogFolder("kubernetes", options.name ?? "lab");
-  const servers: Server[] = [];
-  let place: Place | null = null;
-  const stop = async (): Promise<void> => {
-    for (const server of servers) server.close();
-    await place?.stop();
-    rmSync(runFolder, { recursive: true, force: true, maxRetries: 5 });
-  };
-  const forget = onEnd(stop);
   try {
-    place = await namespacePlace(runFolder, logFolder);
-    const plane = await startControlPlane(parts, place, runFolder);
-    await startControllers(plane, parts);
-    await startProcklet(plane, parts, runFolder, options.images ?? []);
-    if (options.operator !== false) await installOperator(plane.kubectl, parts);
-    return {
-      kubectl: plane.kubectl,
-      logFolder,
-      hostFolder: join(runFolder, "host"),
-      expose: async (name, port, namespace = "default") => {
-        servers.push(await forwardIn(plane.place, runFolder, port));
-        await plane.kubectl.apply(serviceOf(name, namespace, port));
-        return `${name}.${namespace}.svc`;
-      },
-      signal: async (pod, container, name) => void (await askNode(plane.kubectl, `signal/default/${pod}/${container}?name=${name}`)),
-      crash: async (pod) => {
-        await askNode(plane.kubectl, `crash/default/${pod}`);
-        await plane.kubectl.runOk(["delete", "pod", pod, "-n", "default", "--grace-period=0", "--force", "--wait=false"]);
-      },
-      stop: async () => {
-        forget();
-        await stop();
-      },
-    };
+    return await startOnGround(runFolder, logFolder, async ({ expose, place }) => {
+      const plane = await startControlPlane(parts, place, runFolder);
+      await startControllers(plane, parts);
+      await startProcklet(plane, parts, runFolder, options.images ?? []);
+      if (options.operator !== false) await installOperator(plane.kubectl, parts);
+      return {
+        kubectl: plane.kubectl,
+        logFolder,
+        hostFolder: join(runFolder, "host"),
+        expose: async (name: string, port: number, namespace = "default") => {
+          await expose(port);
+          await plane.kubectl.apply(serviceOf(name, namespace, port));
+          return `${name}.${namespace}.svc`;
+        },
+        signal: async (pod: string, container: string, name: NodeJS.Signals) =>
+          void (await askNode(plane.kubectl, `signal/default/${pod}/${container}?name=${name}`)),
+        crash: async (pod: string) => {
+          await askNode(plane.kubectl, `crash/default/${pod}`);
+          await plane.kubectl.runOk(["delete", "pod", pod, "-n", "default", "--grace-period=0", "--force", "--wait=false"]);
+        },
+      };
+    });
   } catch (error) {
-    forget();
-    await stop();
     throw new Error(`the lab did not start: ${error instanceof Error ? error.message : String(error)}\nlogs: ${logFolder}`, { cause: error });
   }
 }

@@ -1,0 +1,55 @@
+/** What labs and networks of hosts stand on: namespaces of their own with a folder, and ways in and out, all gone when they end or did not begin. */
+import { rmSync } from "node:fs";
+import type { Server } from "node:net";
+import { onEnd } from "../../tools/parts/process";
+import { forwardIn, forwardOut } from "./forward";
+import { namespacePlace, type Place } from "./place";
+
+interface Ground {
+  readonly place: Place;
+  /** Makes a server on this machine's loopback one at {@link Place.address}, at its own port. */
+  expose(port: number): Promise<void>;
+  /** A port of this machine's loopback that leads to one in there. */
+  reach(address: string, port: number): Promise<number>;
+}
+
+/**
+ * @param runFolder is removed at the end
+ * @returns what `begin` makes on it, with its end: every process in the namespaces is killed at once
+ * @throws what making namespaces and `begin` throw
+ */
+export async function startOnGround<T extends object>(
+  runFolder: string,
+  logFolder: string,
+  begin: (ground: Ground) => Promise<T>,
+): Promise<T & { stop(): Promise<void> }> {
+  const servers: Server[] = [];
+  let place: Place | null = null;
+  const remove = async (): Promise<void> => {
+    for (const server of servers) server.close();
+    await place?.stop();
+    rmSync(runFolder, { recursive: true, force: true, maxRetries: 5 });
+  };
+  const forget = onEnd(remove);
+  const stop = async (): Promise<void> => {
+    forget();
+    await remove();
+  };
+  try {
+    const made = await namespacePlace(runFolder, logFolder);
+    place = made;
+    const ground: Ground = {
+      place: made,
+      expose: async (port) => void servers.push(await forwardIn(made, runFolder, port)),
+      reach: async (address, port) => {
+        const way = await forwardOut(made, runFolder, { address, port });
+        servers.push(way.server);
+        return way.port;
+      },
+    };
+    return { ...(await begin(ground)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

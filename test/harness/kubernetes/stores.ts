@@ -1,0 +1,49 @@
+/** S3 servers that a lab's pods reach as Services, and repositories in them, each with the authority of its server as a Secret. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
+import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
+import { S3Server } from "../../../tools/parts/s3Server";
+import { s3Kind } from "../interopParts";
+import type { Lab } from "./lab";
+
+/** Each with one bucket of its own name, which is that of its Service too. */
+export async function createStores(...names: readonly string[]): Promise<S3Server[]> {
+  const kind = await s3Kind();
+  return Promise.all(names.map((bucket) => S3Server.create({ kind, bucket, moreNames: [`${bucket}.default.svc`] })));
+}
+
+/** Makes them Services, and the Secrets `<name>-ca`. */
+export async function exposeStores(lab: Lab, stores: readonly S3Server[]): Promise<void> {
+  for (const { bucket, port } of stores) await lab.expose(bucket, port);
+  await lab.kubectl.apply(
+    stores.map(({ bucket, caFile }) => ({
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: `${bucket}-ca`, namespace: "default" },
+      stringData: { "ca.crt": readFileSync(caFile, "utf8") },
+    })),
+  );
+}
+
+/** A repository below `path` for a cluster; encrypted with a passphrase. */
+export function placeIn(server: S3Server, path: string, keepDays: number, passphrase?: string): ClusterBackupArgs["repositories"][string] {
+  const { accessKey, bucket, port, region, secretKey } = server;
+  const repository = new S3CompatibleRepository(`${bucket}${path.replaceAll("/", "-")}`, {
+    endpoint: `${bucket}.default.svc`,
+    port,
+    region,
+    uriStyle: "path",
+    path,
+    bucket: { existing: { name: bucket, credentials: { accessKeyId: accessKey, secretAccessKey: secretKey } } },
+    ...(passphrase === undefined ? {} : { cipher: { passphrase } }),
+  });
+  return { at: repository.target, keepDays, ca: { name: `${bucket}-ca`, key: "ca.crt" } };
+}
+
+/** Names of whole segments that ours has stored below `path`, ascending. */
+export function segmentsOf(server: S3Server, path: string): string[] {
+  return readdirSync(join(server.bucketPath, path, "archive"), { recursive: true, encoding: "utf8" })
+    .flatMap((file) => /([0-9A-F]{24})-[0-9a-f]{40}/.exec(file)?.[1] ?? [])
+    .sort();
+}
