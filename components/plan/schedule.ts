@@ -239,6 +239,37 @@ export function longestGapDays(cron: Cron): number | null {
   return longest;
 }
 
+/**
+ * The longest time, in minutes, between two runs of whichever of these schedules; null when they hardly ever run. Schedules of different time zones
+ * are looked at apart, and the best of them counts: what meets where changes with the clocks.
+ */
+export function longestGapMinutes(schedules: readonly Pick<Schedule, "cron" | "timeZone">[]): number | null {
+  const zones = [...new Set(schedules.map(({ timeZone }) => timeZone))];
+  const gaps = zones.map((zone) => longestGapOfZone(schedules.filter(({ timeZone }) => timeZone === zone)));
+  return gaps.reduce((best, gap) => (gap !== null && (best === null || gap < best) ? gap : best), null);
+}
+
+function longestGapOfZone(schedules: readonly Pick<Schedule, "cron">[]): number | null {
+  const crons = schedules.flatMap(({ cron }) => {
+    const parsed = parseCron(cron);
+    return parsed.ok ? [parsed.cron] : [];
+  });
+  const first = Date.UTC(2001, 0, 1);
+  let last: number | null = null;
+  let longest: number | null = null;
+  for (let day = 0; day < RATE_DAYS; day++) {
+    const date = new Date(first + day * 86_400_000);
+    const running = crons.filter((cron) => runsOn(cron, date));
+    const times = running.flatMap((cron) => cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute)));
+    for (const time of ascending(times)) {
+      const at = day * 1440 + time;
+      if (last !== null) longest = Math.max(longest ?? 0, at - last);
+      last = at;
+    }
+  }
+  return longest;
+}
+
 /** The same of a text; 0 for one that is no schedule, which another rule names. */
 export function textRunsPerDay(text: string): number {
   const parsed = parseCron(text);

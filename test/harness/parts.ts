@@ -7,6 +7,7 @@ import type { TestContext } from "vitest";
 import { findVersitygw } from "../../tools/parts/goTools";
 import { findStockPgbackrest, type StockPgbackrest, type StockVersion } from "../../tools/parts/pgbackrest";
 import { findPostgres, type PostgresBinaries } from "../../tools/parts/postgres";
+import { ensurePromtool } from "../../tools/parts/promtool";
 import { S3Server, type S3ServerOptions } from "../../tools/parts/s3Server";
 
 /** Stock pgBackRest of a version; the test is skipped when this machine cannot have it. */
@@ -25,4 +26,10 @@ export async function postgresOrSkip(test: TestContext, major: number): Promise<
 export async function s3ServerOrSkip(test: TestContext, options: S3ServerOptions): Promise<S3Server> {
   if (options.kind === "versitygw" && (await findVersitygw()) === null) return test.skip("versitygw is not built: npm test -- --all builds it");
   return S3Server.create(options);
+}
+
+/** Prometheus' tool; the test is skipped when this machine cannot have it. */
+export async function promtoolOrSkip(test: TestContext): Promise<string> {
+  const found = await ensurePromtool();
+  return "missing" in found ? test.skip(found.missing) : found.promtool;
 }

@@ -1,0 +1,404 @@
+/**
+ * Prometheus rules out of a topology: thresholds follow from the declared schedules and objectives, for each repository by itself. Every rule
+ * about a number has a twin for the number that is gone: an alert on a series that has vanished never fires. Pure data; render/alerts writes it down.
+ *
+ * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
+ */
+import { longestGapMinutes } from "./schedule";
+import type { DatabaseNode, RepositoryNode, Topology } from "./topology";
+import { isUnknown } from "./unknown";
+
+export interface AlertOptions {
+  /** Further matchers of every series, `instance="db1:9100"`: needed where two hosts have stanzas of one name. */
+  readonly selector?: string;
+  /** Labels of every alert. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Where the troubleshooting guide is; the alert's name in lower case is added behind `#`. */
+  readonly runbookUrl?: string;
+  /** Bytes that one repository may take. @default half as much again as is estimated where a topology has `sizing` */
+  readonly repositoryBytesMax?: number;
+}
+
+export interface AlertRule {
+  readonly alert: string;
+  readonly expr: string;
+  /** `10m` */
+  readonly for: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface AlertGroup {
+  readonly name: string;
+  readonly rules: readonly AlertRule[];
+}
+
+/** A run may begin late and take long by so much, or by its own jitter and half an hour. */
+const GRACE_S = 3600;
+const DURATION_S = 1800;
+/** Drills are rare and take long: a day, or a tenth of their interval. */
+const DRILL_GRACE_S = 86_400;
+/** How long WAL may wait where nothing was promised. */
+const WAL_WAIT_S = 900;
+const TYPES = ["full", "diff", "incr"] as const;
+const OVER_ESTIMATE = 1.5;
+
+type Severity = "critical" | "warning" | "info";
+
+/** Null for what has no metrics of ours: engines other than the runtime in clusters, and topologies that are not known yet. */
+export function alertGroupOf(topology: Topology, options: AlertOptions = {}): AlertGroup | null {
+  const [database] = topology.databases;
+  if (database === undefined || [database.name, database.stanza, database.namespace].some(isUnknown)) return null;
+  if (database.kind === "cnpg" && database.engine !== "runtime") return null;
+  const writer = new Writer(database, options);
+  return {
+    name: `pgbackstop-${database.name}`,
+    rules: [
+      ...(database.kind === "host" ? hostRules(writer, topology) : []),
+      ...topology.repositories.flatMap((repository) => repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository)),
+      ...topology.drills.flatMap((drill) => drillRules(writer, topology, drill)),
+      ...objectiveRules(writer, topology),
+    ],
+  };
+}
+
+/** Makes rules of one database: its matchers, labels and the twin of each series. */
+class Writer {
+  readonly database: DatabaseNode;
+  readonly #options: AlertOptions;
+  readonly #matchers: string;
+  readonly #about: Readonly<Record<string, string>>;
+
+  constructor(database: DatabaseNode, options: AlertOptions, about: Readonly<Record<string, string>> = {}) {
+    this.database = database;
+    this.#options = options;
+    this.#about = about;
+    const own = { stanza: database.stanza, ...(database.kind === "cnpg" ? { namespace: database.namespace ?? "" } : {}) };
+    this.#matchers = [...Object.entries(own).map(([name, value]) => matcher(name, value)), ...(options.selector ? [options.selector] : [])].join(",");
+  }
+
+  get options(): AlertOptions {
+    return this.#options;
+  }
+
+  /** Rules that carry these labels, also where their series are gone. */
+  about(labels: Readonly<Record<string, string>>): Writer {
+    return new Writer(this.database, this.#options, labels);
+  }
+
+  /** The series, of a cluster the best of its pods. */
+  series(metric: string, best: "max" | "min" = "max"): string {
+    const text = this.raw(metric);
+    return this.database.kind === "cnpg" ? `${best} without (pod, instance, endpoint, container, job) (${text})` : text;
+  }
+
+  raw(metric: string): string {
+    return `${metric}{${[this.#matchers, ...Object.entries(this.#about).map(([name, value]) => matcher(name, value))].join(",")}}`;
+  }
+
+  rule(alert: string, severity: Severity, wait: string, expr: string, summary: string, description: string): AlertRule {
+    const { labels = {}, runbookUrl } = this.#options;
+    const { name, stanza } = this.database;
+    const own = isAbsence(expr) ? { stanza } : {};
+    return {
+      alert,
+      expr,
+      for: wait,
+      labels: { severity, database: name, ...own, ...this.#about, ...labels },
+      annotations: {
+        summary: `${name}: ${summary}`,
+        description,
+        ...(runbookUrl === undefined ? {} : { runbook_url: `${runbookUrl}#${alert.toLowerCase()}` }),
+      },
+    };
+  }
+}
+
+function isAbsence(expr: string): boolean {
+  return expr.startsWith("absent(");
+}
+
+function matcher(name: string, value: string): string {
+  return `${name}=${JSON.stringify(value)}`;
+}
+
+function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
+  const waitS = Math.max(objectives.worstCaseRpoSeconds ?? 0, objectives.rpoSeconds ?? 0, WAL_WAIT_S);
+  const collected = "pgbackstop_collected_timestamp_seconds";
+  return [
+    writer.rule(
+      "PgbackstopMetricsStale",
+      "critical",
+      "5m",
+      `time() - ${writer.series(collected)} > 900`,
+      "its metrics are old",
+      "The timer of pgbackstop metrics, or the agent, has stopped: nothing of what is told is about now.",
+    ),
+    writer.rule(
+      "PgbackstopMetricsMissing",
+      "critical",
+      "15m",
+      `absent(${writer.raw(collected)})`,
+      "its metrics are gone",
+      "Neither the agent nor the textfile collector tells anything of this stanza: the host, the agent or the exporter is down.",
+    ),
+    writer.rule(
+      "PgbackstopWalNotArchived",
+      "critical",
+      "5m",
+      `time() - ${writer.series("pgbackstop_wal_waiting_oldest_timestamp_seconds")} > ${waitS}`,
+      `WAL waits for longer than ${durationWords(waitS)}`,
+      "archive_command fails or hangs, the agent is dead, or no repository that must hold WAL takes it. What was written since is on this host only.",
+    ),
+    writer.rule(
+      "PgbackstopStopped",
+      "warning",
+      "1h",
+      `${writer.series("pgbackstop_stopped")} == 1`,
+      "pgbackstop is stopped",
+      "Somebody ran pgbackstop stop: no backup and no WAL is written until pgbackstop start.",
+    ),
+    writer.rule(
+      "PgbackstopRunFailed",
+      "warning",
+      "10m",
+      `${writer.series("pgbackstop_run_exit_code")} != 0`,
+      "the last run of {{ $labels.command }} failed with {{ $value }}",
+      "journalctl of its unit says why; pgbackstop status shows what it means for each repository.",
+    ),
+  ];
+}
+
+function repositoryRules(writer: Writer, topology: Topology, repository: RepositoryNode): AlertRule[] {
+  const repo = `repo${repository.key}`;
+  const isHost = writer.database.kind === "host";
+  const lagS = Math.max(topology.objectives.rpoSeconds ?? 0, WAL_WAIT_S);
+  const up = "pgbackstop_repo_up";
+  return [
+    writer.rule(
+      "PgbackstopRepositoryUnreadable",
+      "critical",
+      "15m",
+      `${writer.series(up, "min")} == 0`,
+      `${repo} cannot be read`,
+      `${repository.name}: away, full of errors, or the key no longer fits. pgbackstop status --stanza=${writer.database.stanza} tells the error.`,
+    ),
+    writer.rule(
+      "PgbackstopRepositoryUntold",
+      "critical",
+      "30m",
+      `absent(${writer.raw(up)})`,
+      `nothing is told of ${repo}`,
+      `${repository.name} is declared, and no metrics speak of it: it is not in the configuration that runs, or the metrics are gone.`,
+    ),
+    ...TYPES.flatMap((type) => ageRules(writer, topology, repository, type)),
+    writer.rule(
+      "PgbackstopRepositoryBehind",
+      "critical",
+      "10m",
+      `${writer.series("pgbackstop_repo_wal_lag_seconds")} > ${lagS}`,
+      `${repo} is behind the other repositories`,
+      `Its newest WAL is more than ${durationWords(lagS)} older than that of another repository: alone it would lose so much.`,
+    ),
+    writer.rule(
+      "PgbackstopWalOwed",
+      "warning",
+      "30m",
+      `${writer.series("pgbackstop_repo_wal_debt_files")} > 0`,
+      `{{ $value }} WAL file(s) are owed to ${repo}`,
+      "PostgreSQL was told that they are safe, because another repository holds them; they are copied as soon as this one takes them.",
+    ),
+    ...(isHost ? hostRepositoryRules(writer, repository) : waitingRules(writer, repo)),
+    ...sizeRules(writer, repository),
+  ];
+}
+
+/** Clusters have no pg_wal that a metric of ours looks into: the queue of each repository is told instead. */
+function waitingRules(writer: Writer, repo: string): AlertRule[] {
+  return [
+    writer.rule(
+      "PgbackstopWalNotArchived",
+      "critical",
+      "15m",
+      `${writer.series("pgbackstop_repo_wal_waiting_files")} > 2`,
+      `{{ $value }} WAL files wait for ${repo}`,
+      "The repository does not take WAL as fast as it is made, or not at all.",
+    ),
+  ];
+}
+
+function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule[] {
+  const repo = `repo${key}`;
+  return [
+    writer.rule(
+      "PgbackstopWalGap",
+      "critical",
+      "15m",
+      `${writer.series("pgbackstop_repo_wal_gap_segments")} > 0`,
+      `{{ $value }} WAL segment(s) are missing in ${repo}`,
+      "No restore can pass the gap. pgbackstop heal copies them where another repository has them; else take a new backup at once.",
+    ),
+    writer.rule(
+      "PgbackstopWalDropped",
+      "critical",
+      "0m",
+      `${writer.series("pgbackstop_repo_wal_dropped_files")} > 0`,
+      `{{ $value }} WAL file(s) were dropped`,
+      "archive-push-queue-max was reached: nothing between them and the next backup can be restored.",
+    ),
+    writer.rule(
+      "PgbackstopPageErrors",
+      "critical",
+      "0m",
+      `max by (stanza, repo_key, instance) (${writer.raw("pgbackrest_backup_error_status")}) > 0`,
+      `a backup in ${repo} has pages with wrong checksums`,
+      "The data directory itself is damaged: look at the disk before older backups expire.",
+    ),
+    writer.rule(
+      "PgbackstopVerifyFailed",
+      "critical",
+      "0m",
+      `${writer.series("pgbackstop_verify_ok")} == 0`,
+      `verify found errors in ${repo}`,
+      `pgbackstop verify --repo=${key} names them; sync and heal copy what is whole elsewhere.`,
+    ),
+  ];
+}
+
+/** Where no schedule makes backups of this type there is nothing to be late, and the answer is null. */
+export function backupAgeLimit(
+  topology: Topology,
+  repoKey: number,
+  type: (typeof TYPES)[number],
+): { readonly limitS: number; readonly gapMinutes: number } | null {
+  const counted = topology.schedules.filter((schedule) => schedule.repoKeys.includes(repoKey) && TYPES.indexOf(schedule.type) <= TYPES.indexOf(type));
+  if (!counted.some((schedule) => schedule.type === type)) return null;
+  const gapMinutes = longestGapMinutes(counted);
+  if (gapMinutes === null) return null;
+  const jitterS = Math.max(...counted.map(({ jitterSeconds }) => jitterSeconds));
+  const clocksS = counted.every(({ timeZone }) => timeZone === "UTC") ? 0 : GRACE_S;
+  return { gapMinutes, limitS: gapMinutes * 60 + Math.max(GRACE_S, jitterS + DURATION_S) + clocksS };
+}
+
+function ageRules(writer: Writer, topology: Topology, { key }: RepositoryNode, type: (typeof TYPES)[number]): AlertRule[] {
+  const limit = backupAgeLimit(topology, key, type);
+  if (limit === null) return [];
+  const { gapMinutes, limitS } = limit;
+  const own = writer.about({ repo_key: String(key), backup_type: type });
+  const metric = "pgbackstop_repo_last_backup_timestamp_seconds";
+  const severity = type === "full" ? "critical" : "warning";
+  return [
+    own.rule(
+      "PgbackstopBackupTooOld",
+      severity,
+      "10m",
+      `time() - ${own.series(metric)} > ${limitS}`,
+      `the newest ${type} backup in repo${key} is older than ${durationWords(limitS)}`,
+      `Its schedules never leave more than ${durationWords(gapMinutes * 60)} between two: a run has failed, was skipped or is stuck.`,
+    ),
+    own.rule(
+      "PgbackstopBackupMissing",
+      severity,
+      "30m",
+      `absent(${own.raw(metric)})`,
+      `there is no ${type} backup in repo${key}`,
+      "Either there is none, or the repository cannot be read: nothing can be restored from here.",
+    ),
+  ];
+}
+
+function sizeRules(writer: Writer, { cost, key }: RepositoryNode): AlertRule[] {
+  const estimated = cost === undefined || !Number.isFinite(cost.storedGb) ? undefined : Math.round(cost.storedGb * OVER_ESTIMATE * 1e9);
+  const bytesMax = writer.options.repositoryBytesMax ?? estimated;
+  if (bytesMax === undefined) return [];
+  const wal = writer.database.kind === "host" ? ` + ${writer.series("pgbackstop_repo_wal_bytes")}` : "";
+  return [
+    writer.rule(
+      "PgbackstopRepositoryLarge",
+      "info",
+      "1h",
+      `${writer.series("pgbackstop_repo_backup_bytes")}${wal} > ${bytesMax}`,
+      `repo${key} takes {{ $value | humanize1024 }}B`,
+      "More than was expected: retention may not expire, or the database has grown.",
+    ),
+  ];
+}
+
+function drillRules(writer: Writer, topology: Topology, drill: Topology["drills"][number]): AlertRule[] {
+  const gapMinutes = longestGapMinutes([drill]);
+  if (gapMinutes === null) return [];
+  const repository = topology.repositories.find(({ name }) => name === drill.from);
+  const own = writer.about(repository === undefined ? {} : { repo_key: String(repository.key) });
+  const where = repository === undefined ? "" : ` of repo${repository.key}`;
+  const limitS = gapMinutes * 60 + Math.max(DRILL_GRACE_S, Math.round(gapMinutes * 6));
+  const metric = "pgbackstop_drill_success_timestamp_seconds";
+  return [
+    own.rule(
+      "PgbackstopDrillTooOld",
+      "warning",
+      "1h",
+      `time() - ${own.series(metric)} > ${limitS}`,
+      `no fire drill${where} has passed for ${durationWords(limitS)}`,
+      "A backup that was never restored is a hope: pgbackstop drill makes one now.",
+    ),
+    own.rule(
+      "PgbackstopDrillMissing",
+      "warning",
+      `${Math.ceil(limitS / 3600)}h`,
+      `absent(${own.raw(metric)})`,
+      `no fire drill${where} has ever passed`,
+      "Its schedule is declared, and its result is nowhere.",
+    ),
+    own.rule(
+      "PgbackstopDrillFailed",
+      "critical",
+      "0m",
+      `${own.series("pgbackstop_drill_ok")} == 0`,
+      "the fire drill of repo{{ $labels.repo_key }} failed",
+      "What was declared to be restorable was not: the record of the drill says where it ended.",
+    ),
+  ];
+}
+
+/** Measured by drills; promises without a drill are nobody's measure. */
+function objectiveRules(writer: Writer, { drills, objectives }: Topology): AlertRule[] {
+  if (drills.length === 0) return [];
+  const { rpoSeconds, rtoMinutes } = objectives;
+  return [
+    ...(rtoMinutes === undefined
+      ? []
+      : [
+          writer.rule(
+            "PgbackstopRtoMissed",
+            "warning",
+            "0m",
+            `${writer.series("pgbackstop_drill_rto_seconds")} > ${rtoMinutes * 60}`,
+            `the last restore of repo{{ $labels.repo_key }} took {{ $value | humanizeDuration }}`,
+            `${rtoMinutes} minutes were promised.`,
+          ),
+        ]),
+    ...(rpoSeconds === undefined
+      ? []
+      : [
+          writer.rule(
+            "PgbackstopRpoMissed",
+            "warning",
+            "0m",
+            `${writer.series("pgbackstop_drill_rpo_seconds")} > ${rpoSeconds}`,
+            `the last restore of repo{{ $labels.repo_key }} lost {{ $value | humanizeDuration }}`,
+            `${rpoSeconds} seconds were promised.`,
+          ),
+        ]),
+  ];
+}
+
+/** `25 hours`, `90 minutes`, `8 days`: exact. */
+function durationWords(seconds: number): string {
+  const units: readonly [number, string][] = [
+    [86_400, "day"],
+    [3600, "hour"],
+    [60, "minute"],
+  ];
+  const [size, name] = units.find(([unit]) => seconds >= 2 * unit && seconds % unit === 0) ?? [1, "second"];
+  return `${seconds / size} ${name}${seconds === size ? "" : "s"}`;
+}

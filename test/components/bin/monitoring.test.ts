@@ -1,0 +1,62 @@
+/** `pgbackstop alerts` and `pgbackstop dashboard`: files in, text out. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { monitoringMain } from "../../../components/bin/monitoring";
+import { renderTopology } from "../../../components/plan/topology";
+import { temporaryFolder } from "../../runtime/repository/support";
+import { topology } from "../topologies";
+
+let folder: string;
+let file: string;
+const said: string[] = [];
+beforeEach(() => {
+  folder = temporaryFolder();
+  file = join(folder, "topology.json");
+  writeFileSync(file, renderTopology(topology()));
+  said.length = 0;
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => said.push(String(text)) > 0);
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(String(text)) > 0);
+});
+afterEach(() => vi.restoreAllMocks());
+
+test("rules are written as a file, and as an object with its place and labels", () => {
+  expect(monitoringMain("alerts", [file, "--size-limit-gb=100", `--output=${folder}/rules.yml`])).toBe(0);
+  expect(readFileSync(join(folder, "rules.yml"), "utf8")).toMatch(/^groups:\n {2}- name: "pgbackstop-ledger"\n[\s\S]*> 100000000000"/);
+  expect(monitoringMain("alerts", [file, "--format=kubernetes", "--namespace=watch", "--label=release=prometheus"])).toBe(0);
+  expect(said.join("")).toMatch(
+    /^apiVersion: monitoring\.coreos\.com\/v1\nkind: PrometheusRule\n[\s\S]*namespace: "watch"\n {2}labels:\n {4}"release": "prometheus"/,
+  );
+});
+
+test("a dashboard has its title", () => {
+  expect(monitoringMain("dashboard", [file, "--title=Ledger"])).toBe(0);
+  expect((JSON.parse(said.join("")) as { title: string }).title).toBe("Ledger");
+});
+
+test("a database whose engine has no metrics of ours is told", () => {
+  const [database] = topology().databases;
+  writeFileSync(
+    file,
+    renderTopology({ ...topology(), databases: database === undefined ? [] : [{ ...database, kind: "cnpg", engine: "barman-cloud" }] }),
+  );
+  expect(monitoringMain("alerts", [file])).toBe(0);
+  expect(said.join("")).toContain("warning: ledger: its engine has no metrics");
+  expect(said.join("")).toContain("groups: []");
+});
+
+test.each([
+  [["x", "y"], "takes one file"],
+  [["--nonsense=1", "x"], "unknown option"],
+  [["/none.json"], "unable to read /none.json"],
+  [["FILE", "--size-limit-gb=-1"], "--size-limit-gb takes a number above 0"],
+  [["FILE", "--format=toml"], "--format takes file or kubernetes"],
+])("words that are wrong are told: %j", (argv, text) => {
+  expect(
+    monitoringMain(
+      "alerts",
+      argv.map((word) => (word === "FILE" ? file : word)),
+    ),
+  ).toBe(2);
+  expect(said.join("")).toContain(text);
+});
