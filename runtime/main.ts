@@ -55,6 +55,7 @@ const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|
 /** Commands whose standard output is their result, often JSON. */
 const PRINTING_COMMANDS: ReadonlySet<string> = new Set([
   "doctor",
+  "drill",
   "info",
   "manifest",
   "metrics",
@@ -226,6 +227,8 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
   return {
     pid: process.pid,
     execId: `${process.pid}-${randomBytes(4).toString("hex")}`,
+    // Node's monotonic clock begins with the process.
+    beganMs: 0,
     uid: process.geteuid?.() ?? 1,
     gid: process.getegid?.() ?? 1,
     osUserName: osUserName(),

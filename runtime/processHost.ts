@@ -28,6 +28,8 @@ import { workerPool } from "./workers/pool";
 export interface ProcessFacts {
   readonly pid: number;
   readonly execId: string;
+  /** When the process began, by the monotonic clock. */
+  readonly beganMs: number;
   readonly uid: number;
   readonly gid: number;
   readonly osUserName: string;
@@ -180,10 +182,10 @@ export class ProcessHost implements CommandHost {
     return this.#sessionWith(pg);
   }
 
-  newSession(): Promise<Session> {
+  newSession(database?: string): Promise<Session> {
     const [pg] = this.config.pgs;
-    assert(pg !== undefined, "a session needs pg1-path");
-    return this.#openSession(pg);
+    if (pg === undefined) return Promise.reject(fail("dbConnect", "there is no pg1-path: no server is known"));
+    return this.#openSession(pg, database ?? pg.database);
   }
 
   servers(): readonly ServerCandidate[] {
@@ -193,18 +195,18 @@ export class ProcessHost implements CommandHost {
   async #sessionWith(pg: PgConfig): Promise<Session> {
     const found = this.#sessions.get(pg.key);
     if (found !== undefined) return found;
-    const session = await this.#openSession(pg);
+    const session = await this.#openSession(pg, pg.database);
     this.#sessions.set(pg.key, session);
     return session;
   }
 
-  #openSession(pg: PgConfig): Promise<Session> {
+  #openSession(pg: PgConfig, database: string): Promise<Session> {
     const running = runningAt(trimmed(pg.path));
     return Session.open({
       host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
       port: pg.port,
       user: pg.user ?? this.#facts.osUserName,
-      database: pg.database,
+      database,
       queryTimeoutMs: this.config.dbTimeoutMs,
       applicationName: `pgBackRest [${this.config.command}]`,
     });
@@ -287,8 +289,8 @@ export class ProcessHost implements CommandHost {
   }
 
   get process(): CommandHost["process"] {
-    const { pid, execId, terminate } = this.#facts;
-    return { pid, execId, terminate };
+    const { pid, execId, beganMs, terminate } = this.#facts;
+    return { pid, execId, beganMs, terminate };
   }
 
   async close(): Promise<void> {
@@ -311,7 +313,8 @@ export class ProcessHost implements CommandHost {
 
   #repoConfigs(): readonly RepoConfig[] {
     const { repos, repoKey } = this.config;
-    if (repoKey === undefined) return repos;
+    // A drill restores from one, and writes its history into all.
+    if (repoKey === undefined || this.config.command === "drill") return repos;
     const chosen = repos.filter((repo) => repo.key === repoKey);
     if (chosen.length === 0) {
       throw fail("optionInvalidValue", `'${repoKey}' is not allowed for 'repo' option: it is not configured`, {

@@ -20,8 +20,11 @@ export interface CommandHost {
   repositories(): readonly Repository[];
   /** The session with the server of pg1; opened on first use. */
   session(): Promise<Session>;
-  /** Another session with it, that the caller closes: a server that is started anew knows nothing of the old one. */
-  newSession(): Promise<Session>;
+  /**
+   * Another session with that server, that the caller closes: for one of its databases (default: the configured one), or because a server that is
+   * started anew knows nothing of the old one.
+   */
+  newSession(database?: string): Promise<Session>;
   /** Every configured cluster, connected to when it is asked for. */
   servers(): readonly ServerCandidate[];
   pool(): JobPool;
@@ -70,7 +73,13 @@ export interface CommandHost {
   /** A file's bytes, null when it is not there. */
   readFile(path: string): Promise<Uint8Array | null>;
   /** This process, and a way to end another one; false when there is none of that id. */
-  readonly process: { readonly pid: number; readonly execId: string; terminate(pid: number): boolean };
+  readonly process: {
+    readonly pid: number;
+    readonly execId: string;
+    /** When it began, by the monotonic clock. */
+    readonly beganMs: number;
+    terminate(pid: number): boolean;
+  };
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
   /** The same for bytes; resolves when more may come. */

@@ -6,6 +6,7 @@ import { archivePushCommand } from "./archivePush";
 import { backupCommand } from "./backup";
 import { checkCommand } from "./check";
 import { doctorCommand } from "./doctor";
+import { drillCommand } from "./drill";
 import { expireCommand } from "./expire";
 import { healCommand } from "./heal";
 import type { Command } from "./host";
@@ -39,6 +40,7 @@ export const COMMAND_TABLE: Readonly<
   backup: backupCommand,
   check: checkCommand,
   doctor: doctorCommand,
+  drill: drillCommand,
   expire: expireCommand,
   heal: healCommand,
   info: infoCommand,

@@ -18,6 +18,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "cnpg-operator": { doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods" },
   "cnpg-restore": { doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL" },
   doctor: { doc: "try what each repository and its key can do, in a directory of its own that is removed afterwards" },
+  drill: { doc: "restore a backup beside production, check and time it, and remove it again" },
   expire: { doc: "remove backups and WAL that retention no longer asks for" },
   heal: { doc: "copy to each repository the WAL that it lacks" },
   help: { doc: "this text", params: "[COMMAND [OPTION]]" },

@@ -162,9 +162,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     archiveExpireBefore: values.text("archive-expire-before"),
     checksumPageError: values.flag("checksum-page-error"),
     output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
-    verbose: values.flag("verbose"),
-    fullCheck: values.flag("full-check"),
-    samplePercent: values.number("sample"),
+    ...proofsOf(values),
     recover: recoverOf(values),
     cmd: values.text("cmd"),
     carriedOptions: carriedOptionsOf(resolved, SERVING_COMMANDS.includes(resolved.command) ? "backup" : "archive-get"),
@@ -178,6 +176,23 @@ function isRestore({ command }: Resolved): boolean {
 
 function recoverOf(values: ResolvedValues): Config["recover"] {
   return { yes: values.flag("yes"), undo: values.flag("undo"), finishWal: values.flag("finish-wal"), launcher: values.text("launcher") };
+}
+
+/** Of the verbs that show whether backups are good. */
+function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "fullCheck" | "samplePercent" | "verbose"> {
+  return {
+    verbose: values.flag("verbose"),
+    fullCheck: values.flag("full-check"),
+    samplePercent: values.number("sample"),
+    drill: {
+      path: values.text("drill-path"),
+      binPath: values.text("bin-path"),
+      pick: values.text("pick") as Config["drill"]["pick"],
+      level: (values.text("level") ?? "thorough") as Config["drill"]["level"],
+      maxMinutes: values.number("max-minutes") ?? 0,
+      maxBytes: values.number("max-bytes"),
+    },
+  };
 }
 
 /** What some repositories lack. @throws optionRequired when none that the command would use is left */

@@ -73,7 +73,7 @@ const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
 const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "start", "stop");
-const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "heal", "restore", "verify", "sync"];
+const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "drill", "heal", "restore", "verify", "sync"];
 const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
 const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
 const ARCHIVE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "heal"];
@@ -83,6 +83,7 @@ const PG: readonly CommandName[] = [
   "archive-push",
   "backup",
   "check",
+  "drill",
   "heal",
   "pg-settings",
   "recover",
@@ -97,6 +98,7 @@ const SESSION: readonly CommandName[] = [
   "backup",
   "check",
   "cnpg-instance",
+  "drill",
   "pg-settings",
   "recover-step",
   "stanza-create",
@@ -244,6 +246,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
       "archive-get",
       "backup",
       "doctor",
+      "drill",
       "expire",
       "heal",
       "info",
@@ -265,7 +268,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "set",
     "string",
     "command-line",
-    ["annotate", "expire", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
+    ["annotate", "drill", "expire", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
     "label of the backup",
     {
       forCommand: {
@@ -318,7 +321,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     { default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
   acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
-  acted("output", "enum", "command-line", ["doctor", "info", "manifest", "repo-ls", "status", "verify", "version"], "form of the answer", {
+  acted("output", "enum", "command-line", ["doctor", "drill", "info", "manifest", "repo-ls", "status", "verify", "version"], "form of the answer", {
     default: "text",
     allowed: ["text", "json"],
     forCommand: { verify: { allowed: ["none", "text", "json"] } },
@@ -383,6 +386,26 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", { own: true, required: true, range: ["1", "256"] }),
   acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", { own: true, required: true, range: ["1", "256"] }),
   acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", { own: true, default: "n" }),
+  acted("bin-path", "path", "command-line", ["drill"], "directory of PostgreSQL's programs, instead of the usual places", { own: true }),
+  acted("drill-path", "path", "command-line", ["drill"], "directory to restore below; by default pg1-path with -drill behind it", { own: true }),
+  acted("pick", "enum", "command-line", ["drill"], "which backup, and how far; by default each in its turn", {
+    own: true,
+    allowed: ["newest", "oldest", "random", "moment"],
+  }),
+  acted("level", "enum", "command-line", ["drill"], "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
+    own: true,
+    default: "thorough",
+    allowed: ["quick", "standard", "thorough"],
+  }),
+  acted("max-minutes", "integer", "command-line", ["drill"], "a drill that takes longer fails", {
+    own: true,
+    default: "1440",
+    range: ["1", "10080"],
+  }),
+  acted("max-bytes", "size", "command-line", ["drill"], "a drill that would restore or fetch more is not begun", {
+    own: true,
+    range: ["1MiB", "1PiB"],
+  }),
   acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file"),
   acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", { default: "n" }),
   acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { default: "n" }),
@@ -532,7 +555,13 @@ const POSTGRES: readonly OptionRow[] = [
   acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "verify"], "data directory", {
     group: "pg",
     required: true,
-    forCommand: { "archive-push": { required: false }, manifest: { required: false }, metrics: { required: false }, verify: { required: false } },
+    forCommand: {
+      "archive-push": { required: false },
+      drill: { required: false },
+      manifest: { required: false },
+      metrics: { required: false },
+      verify: { required: false },
+    },
     aliases: ["db-path", "db?-path"],
   }),
   acted("pg-database", "string", "stanza", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),

@@ -9,7 +9,7 @@
 import { type BackupError, fail } from "../base/errors";
 import { rowOf } from "./optionName";
 import { OPTION_KEY_MAX } from "./options";
-import { COMPRESS_TYPES, type CompressType, type Settings } from "./types";
+import { COMPRESS_TYPES, type CompressType, type DrillSettings, type Settings } from "./types";
 
 /** Name of the file beside pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
@@ -33,6 +33,8 @@ export interface SettingsFile {
   readonly firstBackup?: boolean;
   /** Words of the commands that stop and start the server, for `recover` and `rollback`; absent finds them out. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
+  /** What fire drills measure against. */
+  readonly drill?: Partial<DrillSettings>;
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
@@ -65,7 +67,8 @@ export function renderSettings(settings: SettingsFile): string {
   const postgres = checked.postgres === undefined ? {} : { postgres: checked.postgres };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
-  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...postgres, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  const drill = checked.drill === undefined ? {} : { drill: checked.drill };
+  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...drill, ...postgres, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 /** Range of a level of compression. @throws nothing; null when the type has no level. */
@@ -87,7 +90,7 @@ class Reader {
   }
 
   settings(value: unknown): Settings {
-    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "firstBackup", "postgres", "repos"]);
+    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "repos"]);
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
@@ -99,8 +102,46 @@ class Reader {
       archiveCommandWord: this.#word(fields.archiveCommandWord),
       ...(firstBackup === true ? { firstBackup } : {}),
       ...(fields.postgres === undefined ? {} : { postgres: this.#postgres(fields.postgres) }),
+      ...(fields.drill === undefined ? {} : { drill: this.#drill(fields.drill) }),
       repos,
     };
+  }
+
+  #drill(value: unknown): DrillSettings {
+    const fields = this.#object("drill", value, ["objectives", "heartbeat", "assertions"]);
+    const objectives = this.#object("drill.objectives", fields.objectives ?? {}, ["rtoSeconds", "rpoSeconds", "backupAgeSeconds"]);
+    for (const [name, promised] of Object.entries(objectives))
+      if (!(typeof promised === "number" && Number.isSafeInteger(promised) && promised > 0))
+        throw this.#wrong(`drill.objectives.${name}`, promised, "a whole number of seconds");
+    const { assertions = [], heartbeat } = fields;
+    if (!Array.isArray(assertions)) throw this.#wrong("drill.assertions", assertions, "a list of statements");
+    const list = assertions.map((each: unknown, index) => {
+      const { database, name, sql } = this.#statement(`drill.assertions[${index}]`, each, ["name", "database", "sql"]);
+      if (name === undefined) throw this.#wrong(`drill.assertions[${index}].name`, name, "a text on one line");
+      return { name, ...(database === undefined ? {} : { database }), sql };
+    });
+    return {
+      objectives,
+      ...(heartbeat === undefined ? {} : { heartbeat: this.#statement("drill.heartbeat", heartbeat, ["database", "sql"]) }),
+      assertions: list,
+    };
+  }
+
+  #statement(
+    field: string,
+    value: unknown,
+    allowed: readonly string[],
+  ): { readonly name?: string; readonly database?: string; readonly sql: string } {
+    const fields = this.#object(field, value, allowed);
+    const found: Record<string, string> = {};
+    for (const name of allowed) {
+      const text = fields[name];
+      if (text === undefined && name !== "sql") continue;
+      if (typeof text !== "string" || text.trim() === "" || (name !== "sql" && /[\0-\x1f]/.test(text)))
+        throw this.#wrong(`${field}.${name}`, text, name === "sql" ? "a statement" : "a text on one line");
+      found[name] = text;
+    }
+    return { sql: "", ...found };
   }
 
   #acknowledge(value: unknown): Settings["acknowledge"] {

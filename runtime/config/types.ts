@@ -22,6 +22,7 @@ export const COMMANDS = [
   "cnpg-operator",
   "cnpg-restore",
   "doctor",
+  "drill",
   "expire",
   "heal",
   "help",
@@ -158,6 +159,23 @@ export interface Settings {
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Per repository key. */
   readonly repos: Readonly<Record<number, RepoSettings>>;
+  /** What fire drills measure against. */
+  readonly drill?: DrillSettings;
+}
+
+export interface DrillSettings {
+  readonly objectives: {
+    /** From the start of a restore to the first connection. */
+    readonly rtoSeconds?: number;
+    /** What may be lost. */
+    readonly rpoSeconds?: number;
+    /** Of the newest backup of the drilled repository. */
+    readonly backupAgeSeconds?: number;
+  };
+  /** A statement that gives the time of production's newest heartbeat, one row of one value. */
+  readonly heartbeat?: { readonly database?: string; readonly sql: string };
+  /** Statements whose every value must be true in a restored cluster. */
+  readonly assertions: readonly { readonly name: string; readonly database?: string; readonly sql: string }[];
 }
 
 export interface RepoSettings {
@@ -165,6 +183,19 @@ export interface RepoSettings {
   readonly compressLevel?: number;
   readonly s3Quirks?: string;
   readonly expectFullWithinS?: number | "ever";
+}
+
+/** How a fire drill is made. */
+export interface DrillConfig {
+  /** Directory to restore below; undefined is beside the data directory of pg1. */
+  readonly path: string | undefined;
+  /** Directory of PostgreSQL's programs; undefined looks in the usual places. */
+  readonly binPath: string | undefined;
+  /** Undefined takes its turn. */
+  readonly pick: "newest" | "oldest" | "random" | "moment" | undefined;
+  readonly level: "quick" | "standard" | "thorough";
+  readonly maxMinutes: number;
+  readonly maxBytes: number | undefined;
 }
 
 /** `plugin-…`: where the plugin of CloudNativePG listens and what it gives to the pods. */
@@ -330,6 +361,7 @@ export interface Config {
   readonly verbose: boolean;
   /** `--full-check` of check. */
   readonly fullCheck: boolean;
+  readonly drill: DrillConfig;
   /** `--sample` of verify. */
   readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */

@@ -95,3 +95,8 @@ function segment(name: string): string {
   assert(name !== "" && name !== "." && name !== ".." && !name.includes("/"), `'${name}' is not a file name`);
   return name;
 }
+
+/** Where the history of fire drills lies, beside what is kept with the backups: stock looks at `archive` and `backup` only. */
+export function drillsPath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/drills`;
+}

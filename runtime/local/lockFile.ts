@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { assert, fail } from "../base/errors";
 import { systemError } from "./systemError";
 
-export type LockKind = "backup" | "archive" | "restore";
+export type LockKind = "backup" | "archive" | "drill" | "restore";
 
 export interface LockRequest {
   readonly lockPath: string;

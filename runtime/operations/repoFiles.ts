@@ -70,6 +70,7 @@ export async function openRepoFile(repo: Repository, path: string, raw: boolean)
 
 async function passFor(repo: Repository, path: string): Promise<string | null> {
   const [area, stanza, first = "", ...rest] = path.split("/");
+  if (area === "pgbackstop" && first === "drills" && rest.length === 1) return repo.cipherPass;
   if (stanza === undefined || first === "" || (area !== "archive" && area !== "backup")) {
     throw fail("optionInvalidValue", `unable to determine cipher passphrase for '${path}'`, { hint: "--raw gives the bytes as they are stored." });
   }

@@ -13,6 +13,7 @@ const OWN = new Set([
   "cnpg-operator",
   "cnpg-restore",
   "doctor",
+  "drill",
   "heal",
   "metrics",
   "notify",

@@ -1,5 +1,5 @@
 /**
- * The history of drills: a file for each, `pgbackstop/<stanza>/drills/<id>.json`, in every repository that can be written, and below the spool
+ * The history of drills: a file for each, `pgbackstop/<stanza>/drills/<id>-repo<N>-<pick>.json`, in every repository that can be written, and below the spool
  * path of this machine.
  *
  * In a repository it lies beside `archive` and `backup`, where stock pgBackRest never looks (test/interop/drill.test.ts runs its commands over
@@ -8,23 +8,20 @@
 import { mkdir, readdir, readFile as readLocal, rm } from "node:fs/promises";
 import { textOf, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { toBackupError } from "../../base/errors";
+import { isError, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
+import { drillsPath } from "../../format/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
 import { isMissing } from "../../local/systemError";
 import { readFile, type Repository, writeFile } from "../../repository/repository";
-import { DRILL_ID, type DrillRecord, parseDrill, renderDrill } from "./record";
+import type { Turn } from "./plan";
+import { drillFileName, type DrillRecord, parseDrill, parseDrillFileName, renderDrill } from "./record";
 
 /** Kept in each place: two years of weekly drills. */
 const KEPT_MAX = 104;
 const READS_AT_ONCE = 8;
 
-/** Directory of a repository's history, relative to the repository. */
-export function drillsPath(stanza: string): string {
-  return `pgbackstop/${stanza}/drills`;
-}
-
-/** This machine's directory of the same files. */
+/** This machine's directory of the same files as those of a repository's `drillsPath`. */
 export function localDrillsPath(spoolPath: string, stanza: string): string {
   return `${spoolPath}/${drillsPath(stanza)}`;
 }
@@ -36,9 +33,9 @@ export function localDrillsPath(spoolPath: string, stanza: string): string {
 export async function loadLocalDrills(spoolPath: string, stanza: string): Promise<DrillRecord[]> {
   const directory = localDrillsPath(spoolPath, stanza);
   const records: DrillRecord[] = [];
-  for (const id of idsIn(await listLocal(directory))) {
-    const text = await readLocal(`${directory}/${id}.json`, "utf8").catch(() => null);
-    if (text !== null) records.push(...recordsOf(text, id));
+  for (const name of recordsIn(await listLocal(directory))) {
+    const text = await readLocal(`${directory}/${name}`, "utf8").catch(() => null);
+    if (text !== null) records.push(...recordsOf(text, name));
   }
   return records;
 }
@@ -53,11 +50,27 @@ export async function loadDrillHistory(repos: readonly Repository[], ctx: Contex
   return sorted([...found.values()]);
 }
 
+/** Whose turn it has been, by the names of the files alone. A repository that does not answer is told and left out. */
+export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
+  const turns = new Map<string, Turn>();
+  for (const result of await perRepo(repos, listRepo)) {
+    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the history of drills cannot be read: [${result.error.name}] ${result.error.message}`);
+    else for (const turn of result.value.flatMap((name) => parseDrillFileName(name) ?? [])) turns.set(turn.id, turn);
+  }
+  return [...turns.values()];
+}
+
 async function loadRepoDrills(repo: Repository): Promise<DrillRecord[]> {
-  const ids = await listRepo(repo);
-  const loaded = await mapParallel(ids, READS_AT_ONCE, async (id) =>
-    recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${id}.json`, repo.cipherPass)), id),
-  );
+  const names = await listRepo(repo);
+  const loaded = await mapParallel(names, READS_AT_ONCE, async (name) => {
+    try {
+      return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);
+    } catch (error) {
+      // Written with another passphrase, or removed meanwhile by another machine.
+      if (isError(error, "crypto", "fileMissing")) return [];
+      throw error;
+    }
+  });
   return loaded.flat();
 }
 
@@ -65,16 +78,16 @@ async function loadRepoDrills(repo: Repository): Promise<DrillRecord[]> {
 export async function saveDrill(repos: readonly Repository[], spoolPath: string, record: DrillRecord, ctx: Context): Promise<void> {
   const bytes = utf8(renderDrill(record));
   const results = await perRepo(repos, async (repo) => {
-    await writeFile(repo, `${drillsPath(repo.stanza)}/${record.id}.json`, bytes, repo.cipherPass, ctx);
-    for (const id of superseded(await listRepo(repo))) await repo.storage.remove(`${drillsPath(repo.stanza)}/${id}.json`);
+    await writeFile(repo, `${drillsPath(repo.stanza)}/${drillFileName(record)}`, bytes, repo.cipherPass, ctx);
+    for (const name of superseded(await listRepo(repo))) await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
   });
   for (const result of results)
     if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill is not in its history: [${result.error.name}] ${result.error.message}`);
   try {
     const directory = localDrillsPath(spoolPath, record.stanza);
     await mkdir(directory, { recursive: true });
-    await atomicWrite(`${directory}/${record.id}.json`, bytes);
-    for (const id of superseded(idsIn(await listLocal(directory)))) await rm(`${directory}/${id}.json`, { force: true });
+    await atomicWrite(`${directory}/${drillFileName(record)}`, bytes);
+    for (const name of superseded(recordsIn(await listLocal(directory)))) await rm(`${directory}/${name}`, { force: true });
   } catch (error) {
     ctx.log.warn(`the drill is not in this machine's history: ${toBackupError(error).message}`);
   }
@@ -83,7 +96,7 @@ export async function saveDrill(repos: readonly Repository[], spoolPath: string,
 async function listRepo(repo: Repository): Promise<string[]> {
   const names: string[] = [];
   for await (const { path } of repo.storage.list(drillsPath(repo.stanza))) names.push(path.slice(path.lastIndexOf("/") + 1));
-  return idsIn(names);
+  return recordsIn(names);
 }
 
 async function listLocal(directory: string): Promise<string[]> {
@@ -95,16 +108,13 @@ async function listLocal(directory: string): Promise<string[]> {
   }
 }
 
-function idsIn(names: readonly string[]): string[] {
-  return names
-    .filter((name) => name.endsWith(".json"))
-    .map((name) => name.slice(0, -".json".length))
-    .filter((id) => DRILL_ID.test(id))
-    .sort();
+/** Names of records, oldest first. */
+function recordsIn(names: readonly string[]): string[] {
+  return names.filter((name) => parseDrillFileName(name) !== null).sort();
 }
 
-function superseded(ids: readonly string[]): readonly string[] {
-  return ids.slice(0, Math.max(0, ids.length - KEPT_MAX));
+function superseded(names: readonly string[]): readonly string[] {
+  return names.slice(0, Math.max(0, names.length - KEPT_MAX));
 }
 
 /** None for a file of somebody else's making. */

@@ -15,7 +15,7 @@ export type RpoMethod = "heartbeat" | "commit" | "backup";
 export interface DrillCheck {
   /** `amcheck`, `dump`, `assertion:orders` */
   readonly name: string;
-  readonly verdict: "ok" | "failed" | "skipped";
+  readonly verdict: "ok" | "failed" | "skipped" | "warning";
   readonly elapsedMs: number;
   readonly text: string;
 }
@@ -104,5 +104,14 @@ export function drillId(atMs: number, random: Uint8Array): string {
   return `${time.replace("T", "-")}-${Buffer.from(random.subarray(0, 4)).toString("hex")}`;
 }
 
-/** What {@link drillId} makes. */
-export const DRILL_ID = /^\d{8}-\d{6}Z-[0-9a-f]{8}$/;
+/** Name of a record's file: whose turn it was can be told without reading it. */
+export function drillFileName({ id, pick, repo }: Pick<DrillRecord, "id" | "pick" | "repo">): string {
+  return `${id}-repo${repo}-${pick}.json`;
+}
+
+/** Null for what {@link drillFileName} does not make. */
+export function parseDrillFileName(name: string): Pick<DrillRecord, "id" | "pick" | "repo"> | null {
+  const [, id, repo, word] = /^(\d{8}-\d{6}Z-[0-9a-f]{8})-repo([1-9]\d{0,2})-([a-z]+)\.json$/.exec(name) ?? [];
+  const pick = DRILL_PICKS.find((each) => each === word);
+  return id === undefined || pick === undefined ? null : { id, repo: Number(repo), pick };
+}

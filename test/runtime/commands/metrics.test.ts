@@ -7,6 +7,7 @@ import { metricsCommand } from "../../../runtime/commands/metrics";
 import { openDebt } from "../../../runtime/local/debt";
 import { saveRun } from "../../../runtime/local/runRecords";
 import { DEFINITIONS } from "../../../runtime/metrics/definitions";
+import { drillFileName } from "../../../runtime/operations/drill/record";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
@@ -140,7 +141,7 @@ describe("the host", () => {
       record("20261108-020000Z-00000002", { repo: 2, endedAtS: 2000, ok: false, rtoMs: null, rpo: null }),
       record("20261109-020000Z-00000003", { repo: 1, endedAtS: 3000 }),
     ];
-    for (const drill of drills) writeFileSync(join(directory, `${drill.id}.json`), JSON.stringify(drill));
+    for (const drill of drills) writeFileSync(join(directory, drillFileName(drill)), JSON.stringify(drill));
     const { values } = await scrape();
     expect(values).toMatchObject({
       [of("drill_ok", 1)]: 1,

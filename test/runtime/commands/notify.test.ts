@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { notifyCommand } from "../../../runtime/commands/notify";
 import type { Environment, UnitFacts } from "../../../runtime/local/systemdUnit";
 import { systemClock } from "../../../runtime/base/clock";
+import { drillFileName } from "../../../runtime/operations/drill/record";
 import { testContext } from "../../harness/context";
 import { startWebServer, type WebServer } from "../../harness/messageServers";
 import { temporaryFolder } from "../repository/support";
@@ -53,7 +54,7 @@ test("a drill is told by its newest record", async () => {
   mkdirSync(drills, { recursive: true });
   const failures = [{ where: "amcheck", error: "DbQueryError", code: 57, message: "secret words of a table" }];
   const made = record("20261121-051347Z-1a2b3c4d", { ok: false, failures });
-  writeFileSync(join(drills, `${made.id}.json`), JSON.stringify(made));
+  writeFileSync(join(drills, drillFileName(made)), JSON.stringify(made));
   expect(await run(["--event=drill"])).toBe(0);
   expect(told()).toMatchObject({ ok: false, title: `fire drill of repo${made.repo} failed on db1` });
   expect(told()["lines"]).toContain("failed: amcheck, DbQueryError (57)");

@@ -67,7 +67,7 @@ export function host(parts: HostParts): TestHost {
       return [];
     },
     lockState: (kind) => ({ held: kind === "restore", repos: [] }),
-    process: { pid: 1, execId: "1-00000000", terminate: () => false },
+    process: { pid: 1, execId: "1-00000000", beganMs: 0, terminate: () => false },
     printBytes: async (bytes) => void printed.push(Buffer.from(bytes).toString("utf8")),
     requireStarted: () => {},
     readFile: async () => null,

@@ -26,6 +26,16 @@ describe("the settings file", () => {
     expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoKeys: [] });
   });
 
+  test("reads what drills measure against, and writes it again", () => {
+    const drill = {
+      objectives: { rtoSeconds: 1800, rpoSeconds: 60 },
+      heartbeat: { sql: "SELECT max(at) FROM beat" },
+      assertions: [{ name: "orders", database: "shop", sql: "SELECT count(*) > 0\nFROM orders" }],
+    };
+    expect(parseSettings(renderSettings({ drill }), FILE).drill).toEqual(drill);
+    expect(parseSettings('{"drill":{}}', FILE).drill).toEqual({ objectives: {}, assertions: [] });
+  });
+
   test.each([
     ["", "is not valid JSON"],
     ['{"a"', "is not valid JSON at position 4"],
@@ -33,8 +43,13 @@ describe("the settings file", () => {
     ["null", "must be an object, not null"],
     [
       '{"acknowlege":"all"}',
-      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "firstBackup", "postgres", "repos"',
+      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "repos"',
     ],
+    ['{"drill":{"rto":1}}', 'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions"'],
+    ['{"drill":{"objectives":{"rtoSeconds":0}}}', "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0"],
+    ['{"drill":{"heartbeat":{"database":"a"}}}', "field 'drill.heartbeat.sql' must be a statement, not nothing"],
+    ['{"drill":{"assertions":{}}}', "field 'drill.assertions' must be a list of statements, not {}"],
+    ['{"drill":{"assertions":[{"sql":"SELECT true"}]}}', "field 'drill.assertions[0].name' must be a text on one line, not nothing"],
     ['{"version":2}', "field 'version' must be 1, not 2"],
     ['{"acknowledge":"some"}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"'],
     ['{"firstBackup":"yes"}', "field 'firstBackup' must be true or false, not \"yes\""],

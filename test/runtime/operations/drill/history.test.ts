@@ -2,7 +2,8 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { collect, textOf, utf8 } from "../../../../runtime/base/bytes";
-import { drillsPath, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
+import { drillsPath } from "../../../../runtime/format/repoPath";
+import { listTurns, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, temporaryFolder } from "../../repository/support";
@@ -18,7 +19,7 @@ describe("the history of drills", () => {
     await saveDrill([plain, secret], spool, made, testContext());
     for (const repo of [plain, secret]) expect(await loadDrillHistory([repo], testContext())).toEqual([made]);
     expect(await loadLocalDrills(spool, "demo")).toEqual([made]);
-    const stored = await collect(await secret.storage.read(`${drillsPath("demo")}/${ID(1)}.json`), 1 << 20);
+    const stored = await collect(await secret.storage.read(`${drillsPath("demo")}/${ID(1)}-repo1-newest.json`), 1 << 20);
     expect(textOf(stored)).not.toContain("newest");
     expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual([]);
   });
@@ -30,6 +31,9 @@ describe("the history of drills", () => {
     await saveDrill(repos.slice(1), spool, record(ID(1)), testContext());
     await saveDrill(repos.slice(0, 1), spool, record(ID(3)), testContext());
     expect((await loadDrillHistory(repos, testContext())).map(({ id }) => id)).toEqual([ID(1), ID(2), ID(3)]);
+    const turns = await listTurns(repos, testContext());
+    expect(new Map(turns.map((turn) => [turn.id, turn])).get(ID(1))).toEqual({ id: ID(1), repo: 1, pick: "newest" });
+    expect(turns).toHaveLength(3);
   });
 
   test("a repository that cannot be read or written is told, and the others have it", async () => {
@@ -66,7 +70,7 @@ describe("the history of drills", () => {
     const spool = temporaryFolder();
     mkdirSync(localDrillsPath(spool, "demo"), { recursive: true });
     for (const [no, text] of ["{", "[]", "{}", '{"version":1}'].entries())
-      writeFileSync(join(localDrillsPath(spool, "demo"), `${ID(no)}.json`), text);
+      writeFileSync(join(localDrillsPath(spool, "demo"), `${ID(no)}-repo1-newest.json`), text);
     expect(await loadLocalDrills(spool, "demo")).toEqual([]);
     expect(await loadLocalDrills(temporaryFolder(), "demo")).toEqual([]);
   });

@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/backupInfo";
-import { formatLsn, lsnOfSegment, parseLsn } from "../../../../runtime/format/walSegment";
-import { type PickRequest, pickBackup, planTurn, type Turn } from "../../../../runtime/operations/drill/plan";
+import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/walSegment";
+import { type PickRequest, pickBackup, planTurn, segmentSizeOf, type Turn } from "../../../../runtime/operations/drill/plan";
 import { DRILL_PICKS } from "../../../../runtime/operations/drill/record";
 import { backupEntry } from "./support";
 
@@ -128,4 +128,17 @@ describe("which backup", () => {
     expect(() => pickBackup(request({ backups: [] }))).toThrow("repo1 holds no backup");
     expect(() => pickBackup(request({ set: "20260101-000000F" }))).toThrow("backup 20260101-000000F is not in repo1");
   });
+});
+
+test("the size of segments is what start positions and names agree on", () => {
+  const sizes = fc.integer({ min: 20, max: 30 }).map((power) => 2 ** power);
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 0, max: 2 ** 20 }), fc.integer({ min: 1, max: 4095 }), (size, high, low) => {
+      const lsn = BigInt(high) * 2n ** 32n + 2n ** 31n + BigInt(low);
+      const entry = backupEntry("20261101-020000F", { lsnStart: formatLsn(lsn), archiveStart: segmentOfLsn(1, lsn, size) });
+      expect(segmentSizeOf([entry])).toBe(size);
+    }),
+  );
+  expect(segmentSizeOf([])).toBeNull();
+  expect(segmentSizeOf([backupEntry("20261101-020000F", { lsnStart: "0/28", archiveStart: "000000010000000000000009" })])).toBeNull();
 });

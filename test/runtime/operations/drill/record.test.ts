@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { DRILL_ID, drillId, parseDrill, renderDrill } from "../../../../runtime/operations/drill/record";
+import { drillFileName, drillId, parseDrillFileName, parseDrill, renderDrill } from "../../../../runtime/operations/drill/record";
 import { record } from "./support";
 
 test("a record is read as it was written, with the fields of a newer version", () => {
@@ -11,10 +11,20 @@ test("a record is read as it was written, with the fields of a newer version", (
 test("names sort by time", () => {
   const ids = [0, 1000, 86_400_000, 1e12].map((afterMs) => drillId(Date.UTC(2026, 10, 21, 5, 13, 47) + afterMs, Uint8Array.of(1, 2, 3, 255)));
   expect(ids[0]).toBe("20261121-051347Z-010203ff");
-  expect(ids.every((id) => DRILL_ID.test(id))).toBe(true);
+  for (const id of ids) expect(parseDrillFileName(drillFileName({ id, repo: 256, pick: "moment" }))).toEqual({ id, repo: 256, pick: "moment" });
   expect(ids.toSorted()).toEqual(ids);
 });
 
 test("what is no record is refused with its name", () => {
   for (const text of ["{", "null", "[]", '{"version":1}']) expect(() => parseDrill(text, "a.json")).toThrow("'a.json' is no record of a drill");
+});
+
+test("other files are no records", () => {
+  for (const name of [
+    "notes.json",
+    "20261121-051347Z-010203ff.json",
+    "20261121-051347Z-010203ff-repo1-best.json",
+    "20261121-051347Z-010203ff-repo0-newest.json",
+  ])
+    expect(parseDrillFileName(name)).toBeNull();
 });

@@ -1,0 +1,226 @@
+/**
+ * What a drill looks at in the recovered cluster, from cheap to thorough. Each check answers for itself: one that fails does not keep the others
+ * from being made.
+ *
+ * - `quick`: recovery came as far as it should, collations, production's tables, the user's assertions, and the control file afterwards.
+ * - `standard`: also amcheck over every index and heap (`heapallindexed`: an index that misses rows is found), and page checksums of the
+ *   stopped cluster.
+ * - `thorough`: also a dump of every database to nowhere, which reads every row and every large value.
+ */
+import type { Context } from "../../base/context";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import type { PgControl } from "../../format/pgControl";
+import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/walSegment";
+import type { Programs } from "../../postgres/programs";
+import type { Session } from "../../postgres/session";
+import type { SideServer } from "../../postgres/sideServer";
+import { parseControlData } from "./neutral";
+import type { Picked } from "./plan";
+import type { ClusterCounts } from "./production";
+import { countCluster } from "./production";
+import type { DrillCheck } from "./record";
+
+export type DrillLevel = "quick" | "standard" | "thorough";
+
+/** A statement of the user's that must hold in a restored database: every value of every row that it gives is true. */
+export interface DrillAssertion {
+  readonly name: string;
+  /** Default: that of the configuration. */
+  readonly database?: string;
+  readonly sql: string;
+}
+
+export interface CheckScene {
+  readonly server: SideServer;
+  /** With the database of the configuration. */
+  readonly session: Session;
+  readonly programs: Programs;
+  readonly dataDirectory: string;
+  /** Directory of the socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly level: DrillLevel;
+  readonly assertions: readonly DrillAssertion[];
+  readonly picked: Picked;
+  readonly control: PgControl;
+  /** Last segment that recovery could get; null without one, or of another cluster. */
+  readonly newestWal: string | null;
+  /** Of production when the drill began; null where nobody could be asked, or recovery ended earlier by intent. */
+  readonly production: ClusterCounts | null;
+  readonly lostWalBytes: number | null;
+}
+
+export interface CheckResult {
+  readonly check: DrillCheck;
+  /** Of a check that failed. */
+  readonly error: BackupError | null;
+}
+
+/** The text of what was found; an error of it fails the check. */
+type Look = (scene: CheckScene, ctx: Context) => Promise<Outcome>;
+interface Outcome {
+  readonly verdict: "ok" | "skipped" | "warning";
+  readonly text: string;
+}
+
+const ok = (text: string): Outcome => ({ verdict: "ok", text });
+const skipped = (text: string): Outcome => ({ verdict: "skipped", text });
+
+/** The checks of the running cluster. @throws only when `ctx.signal` aborts */
+export async function checkRunning(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
+  const results: CheckResult[] = [];
+  const look = async (name: string, work: Look): Promise<void> => void results.push(await timed(name, () => work(scene, ctx), ctx));
+  await look("recovery", checkRecovery);
+  await look("collations", checkCollations);
+  await look("production", checkProduction);
+  for (const assertion of scene.assertions) await look(`assertion:${assertion.name}`, () => checkAssertion(assertion, scene));
+  if (scene.level === "quick") return results;
+  await look("amcheck", checkIndexes);
+  if (scene.level === "thorough") await look("dump", checkDump);
+  return results;
+}
+
+/** The checks of the cluster after it was shut down. */
+export async function checkStopped(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
+  const results = [await timed("control", () => checkControl(scene, ctx), ctx)];
+  if (scene.level !== "quick") results.push(await timed("checksums", () => checkSums(scene, ctx), ctx));
+  return results;
+}
+
+async function timed(name: string, work: () => Promise<Outcome>, ctx: Context): Promise<CheckResult> {
+  const beganMs = ctx.clock.monotonicMs();
+  const elapsed = (): number => Math.round(ctx.clock.monotonicMs() - beganMs);
+  try {
+    const { text, verdict } = await work();
+    ctx.log.info(`drill: ${name}: ${verdict}: ${text}`);
+    return { check: { name, verdict, elapsedMs: elapsed(), text }, error: null };
+  } catch (thrown) {
+    if (ctx.signal.aborted) throw ctx.signal.reason;
+    const error = toBackupError(thrown);
+    ctx.log.info(`drill: ${name}: failed: ${error.message}`);
+    return { check: { name, verdict: "failed", elapsedMs: elapsed(), text: error.message }, error };
+  }
+}
+
+/** PostgreSQL ends a recovery to the end of the archive at the first segment that it cannot get, without a word. */
+async function checkRecovery({ control, newestWal, picked, session }: CheckScene): Promise<Outcome> {
+  const { rows } = await session.query("select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn");
+  const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
+  if (recovering) throw fail("runtime", "the server is still in recovery");
+  if (lsn === null) return ok("nothing to recover: the backup was taken of a stopped server");
+  const reached = parseLsn(lsn);
+  const wanted = picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, control);
+  if (wanted === null || reached >= wanted) return ok(`reached ${lsn}${picked.type === "default" ? ", the end of the archive" : ""}`);
+  const timeline = Number.parseInt(newestWal?.slice(0, 8) ?? "1", 16);
+  const missing = segmentOfLsn(timeline, reached, control.walSegmentSizeBytes);
+  throw fail(
+    "archiveTimeout",
+    `recovery ended at ${lsn}, before ${formatLsn(wanted)}: segment ${missing} or the one after it is missing or damaged although the archive goes on to ${newestWal ?? "an unknown segment"}`,
+    {
+      hint: "pgbackstop verify names the gap; pgbackstop heal fills it from another repository; a new backup makes what follows usable again.",
+    },
+  );
+}
+
+/** A recovery that gets into the newest segment had all of them. */
+function endOf(picked: Picked, newestWal: string | null, control: PgControl): bigint | null {
+  return picked.type === "default" && newestWal !== null ? lsnOfSegment(newestWal, control.walSegmentSizeBytes) : null;
+}
+
+/** An index over text is in the order of the C library that made it. */
+async function checkCollations({ control, session }: CheckScene): Promise<Outcome> {
+  if (Number(control.pgVersion) < 15) return skipped("PostgreSQL tells the version of a database's collation since 15");
+  const { rows } = await session.query(
+    "select datname, datcollversion as made, pg_database_collation_actual_version(oid) as here from pg_database where datcollversion <> pg_database_collation_actual_version(oid)",
+  );
+  if (rows.length === 0) return ok("as where the backup was taken");
+  const names = rows.map(({ datname, here, made }) => `${String(datname)} (${String(made)}, here ${String(here)})`).join(", ");
+  return { verdict: "warning", text: `of another version of the C library: ${names}; indexes over text must be rebuilt where this is restored` };
+}
+
+async function checkProduction({ lostWalBytes, production, server, session }: CheckScene): Promise<Outcome> {
+  if (production === null) return skipped("not compared: production was not asked, or recovery ended earlier by intent");
+  const found = await countCluster(session, (database) => server.connect(database));
+  const differences = [...new Set([...production.keys(), ...found.keys()])].sort().flatMap((database) => {
+    const [theirs, ours] = [production.get(database), found.get(database)];
+    if (theirs === undefined || ours === undefined) return [`database ${database} is ${ours === undefined ? "not restored" : "not in production"}`];
+    return theirs.tables === ours.tables && theirs.indexes === ours.indexes
+      ? []
+      : [`database ${database} has ${ours.tables} tables and ${ours.indexes} indexes, production ${theirs.tables} and ${theirs.indexes}`];
+  });
+  const tables = [...found.values()].reduce((sum, each) => sum + each.tables, 0);
+  if (differences.length === 0) return ok(`${found.size} databases and ${tables} tables as in production`);
+  const text = differences.join("; ");
+  if (lostWalBytes === 0) throw fail("dbMismatch", text);
+  return { verdict: "warning", text: `${text}: may have been made in what the archive did not have yet` };
+}
+
+async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: CheckScene): Promise<Outcome> {
+  const own = await server.connect(database);
+  try {
+    // The user's words, as the user's own session would read them.
+    await own.query("reset search_path");
+    const { rows } = await own.query(sql);
+    if (rows.length === 0) throw fail("dbQuery", `assertion '${name}' gives no row`);
+    const wrong = rows.filter((row) => !Object.values(row as object).every((value) => value === true));
+    if (wrong.length > 0) throw fail("dbQuery", `assertion '${name}' does not hold: ${wrong.length} of ${rows.length} rows are not true`);
+    return ok(`${rows.length} rows hold`);
+  } finally {
+    await own.close();
+  }
+}
+
+const DETAIL_LINES_MAX = 5;
+
+async function checkIndexes(scene: CheckScene, ctx: Context): Promise<Outcome> {
+  if (!(await scene.programs.has("pg_amcheck"))) return skipped("pg_amcheck is not installed: it comes with PostgreSQL 14");
+  const { rows } = await scene.session.query("select 1 from pg_available_extensions where name = 'amcheck'");
+  if (rows.length === 0) return skipped("the extension amcheck is not installed");
+  const args = ["--all", "--install-missing", "--heapallindexed", "--parent-check", ...connection(scene)];
+  const { code, stderr, stdout } = await scene.programs.run("pg_amcheck", args, { signal: ctx.signal });
+  if (code === 0) return ok("every index has every row of its table, and every table is sound");
+  // Corruption is told on standard output, trouble with the look at it on standard error.
+  throw fail("checksum", [`pg_amcheck found corruption (exit code ${code})`, ...firstLines(`${stdout}\n${stderr}`)].join("\n"), {
+    hint: "look at production with pg_amcheck too: a backup of a damaged database is damaged; a damaged index is rebuilt by REINDEX.",
+  });
+}
+
+async function checkDump(scene: CheckScene, ctx: Context): Promise<Outcome> {
+  if (!(await scene.programs.has("pg_dump"))) return skipped("pg_dump is not installed");
+  const { rows } = await scene.session.query("select datname from pg_database where datallowconn and not datistemplate order by datname");
+  const databases = rows.map(({ datname }) => String(datname));
+  for (const database of databases) {
+    const name = `dbname='${database.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+    const args = ["--format=custom", "--compress=0", ...connection(scene), `--dbname=${name}`];
+    // To standard output, which goes nowhere: pg_dump would fsync a file, and /dev/null refuses that.
+    const { code, stderr } = await scene.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
+    if (code !== 0) throw fail("dbQuery", [`pg_dump of database ${database} failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
+  }
+  return ok(`${databases.length} databases read to their last row`);
+}
+
+async function checkControl({ dataDirectory, programs }: CheckScene, ctx: Context): Promise<Outcome> {
+  const { code, stderr, stdout } = await programs.run("pg_controldata", [dataDirectory], { signal: ctx.signal });
+  if (code !== 0) throw fail("fileInvalid", [`pg_controldata failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
+  const { state } = parseControlData(stdout);
+  if (state !== "shut down") throw fail("fileInvalid", `the control file says '${state}' after a clean shutdown`);
+  return ok(state);
+}
+
+async function checkSums({ control, dataDirectory, programs }: CheckScene, ctx: Context): Promise<Outcome> {
+  if (!control.dataChecksums) return skipped("the cluster has no page checksums");
+  if (!(await programs.has("pg_checksums"))) return skipped("pg_checksums is not installed");
+  const { code, stderr, stdout } = await programs.run("pg_checksums", ["--check", "-D", dataDirectory], { signal: ctx.signal });
+  if (code !== 0) throw fail("checksum", [`pg_checksums found damage (exit code ${code})`, ...firstLines(`${stderr}\n${stdout}`)].join("\n"));
+  return ok("every page has its checksum");
+}
+
+function connection({ host, port, user }: CheckScene): string[] {
+  return [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password"];
+}
+
+function firstLines(text: string): string[] {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  return [...lines.slice(0, DETAIL_LINES_MAX), ...(lines.length > DETAIL_LINES_MAX ? [`and ${lines.length - DETAIL_LINES_MAX} more lines`] : [])];
+}

@@ -1,0 +1,383 @@
+/**
+ * `drill`: a fire drill. One repository and one backup are restored beside production into a directory of our own, a neutral server recovers
+ * them, what comes back is checked and timed, and all of it is removed again. Production is asked a few questions and never touched.
+ *
+ * Only the drilled repository gives files and WAL: nothing of another one may hide what it lacks. Errors of the drill itself end in its
+ * record; only what keeps a drill from being made (another one runs, no rights) is thrown.
+ */
+import { statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import { withTimeTo } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import { currentHistory } from "../../format/archiveInfo";
+import type { BackupInfo } from "../../format/backupInfo";
+import { lsnOfSegment } from "../../format/walSegment";
+import { isMissing, systemError } from "../../local/systemError";
+import type { UserNames } from "../../local/users";
+import type { Session } from "../../postgres/session";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { findNewestWal } from "../destinations";
+import type { JobPool } from "../jobs";
+import type { Owner } from "../restore/owners";
+import type { RecoveryRequest } from "../restore/recovery";
+import { restore } from "../restore/restore";
+import { type CheckResult, type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
+import { listTurns } from "./history";
+import { type Heartbeat, measureRpo } from "./measure";
+import { boundedRestoreCommand } from "./neutral";
+import { type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
+import { askProduction, type ProductionFacts } from "./production";
+import { type DrillCheck, type DrillFailure, drillId, type DrillObjectives, type DrillPick, type DrillRecord } from "./record";
+import { makeScratch, removeScratch, type Scratch } from "./scratch";
+import { type PreparedServer, prepareServer } from "./server";
+
+export interface DrillOptions {
+  readonly stanza: string;
+  /** Directory for drills of this machine. */
+  readonly path: string;
+  readonly binPath: string | undefined;
+  readonly repoKey: number | undefined;
+  readonly pick: DrillPick | undefined;
+  readonly set: string | undefined;
+  readonly level: DrillLevel;
+  readonly objectives: DrillObjectives;
+  readonly heartbeat: Heartbeat | undefined;
+  readonly assertions: readonly DrillAssertion[];
+  /** The drill fails when it takes longer. */
+  readonly maxMinutes: number;
+  /** It is not begun when more would be restored or fetched. */
+  readonly maxBytes: number | undefined;
+  /** Role and database to connect as. */
+  readonly user: string;
+  readonly database: string;
+  /** {@link Context.clock}'s monotonic time when the program was started. */
+  readonly beganMs: number;
+}
+
+export interface DrillDeps {
+  readonly repos: readonly Repository[];
+  readonly pool: JobPool;
+  readonly users: UserNames;
+  readonly self: Owner;
+  /** For a repository and a data directory. */
+  restoreCommand(repoKey: number, dataDirectory: string): string;
+  /** A session with production that the caller closes. */
+  openProduction(database?: string): Promise<Session>;
+}
+
+/** Room for WAL, beside the files: what a small drill needs, whatever its backup's size. */
+const WAL_ROOM_BYTES = 512 * 1024 * 1024;
+const MINUTE_MS = 60_000;
+
+export async function drill(deps: DrillDeps, options: DrillOptions, ctx: Context): Promise<DrillRecord> {
+  const run = new Drill(deps, options, ctx);
+  await withTimeTo(options.maxMinutes * MINUTE_MS, ctx.clock, (enough) => run.make(enough));
+  return run.record();
+}
+
+interface Chosen {
+  readonly repo: Repository;
+  readonly info: BackupInfo;
+  readonly picked: Picked;
+  /** That recovery may use; null without one, or where it is not of the backup's cluster. */
+  readonly newestWal: string | null;
+}
+
+class Drill {
+  readonly #deps: DrillDeps;
+  readonly #options: DrillOptions;
+  readonly #ctx: Context;
+  readonly #id: string;
+  readonly #beganAtMs: number;
+  readonly #failures: DrillFailure[] = [];
+  readonly #checks: DrillCheck[] = [];
+  readonly #phases: { name: string; elapsedMs: number }[] = [];
+  #phase = "choose";
+  #phaseBeganMs: number;
+  #turn: Pick<DrillRecord, "repo" | "pick"> = { repo: 0, pick: "newest" };
+  #picked: Picked | null = null;
+  #rtoMs: number | null = null;
+  #rpo: DrillRecord["rpo"] = null;
+  #restoredBytes = 0;
+  #newestAgeS: number | null = null;
+
+  constructor(deps: DrillDeps, options: DrillOptions, ctx: Context) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#ctx = ctx;
+    // The disaster is taken to come when the program is started.
+    this.#beganAtMs = ctx.clock.nowMs() - (ctx.clock.monotonicMs() - options.beganMs);
+    this.#id = drillId(this.#beganAtMs, ctx.random.bytes(4));
+    this.#phaseBeganMs = options.beganMs;
+  }
+
+  /** Never throws: what goes wrong is in the record. */
+  async make(enough: AbortSignal): Promise<void> {
+    const ctx = { ...this.#ctx, signal: AbortSignal.any([this.#ctx.signal, enough]) };
+    let scratch: Scratch | null = null;
+    let server: PreparedServer | null = null;
+    try {
+      const chosen = await this.#choose(ctx);
+      // Beside the restore: a real one would not wait for it.
+      const asked = this.#askProduction(chosen, ctx).catch(() => null);
+      scratch = await makeScratch(this.#options.path, this.#options.stanza, this.#id, PORT);
+      this.#next("restore");
+      await this.#restore(chosen, scratch, ctx);
+      const production = await asked;
+      this.#next("recovery");
+      server = await this.#prepare(chosen, scratch, production, ctx);
+      const session = await server.server.connectFirst(ctx);
+      this.#rtoMs = Math.round(ctx.clock.monotonicMs() - this.#options.beganMs);
+      this.#next("checks");
+      try {
+        await this.#check(chosen, server, session, production, ctx);
+      } finally {
+        await session.close();
+      }
+    } catch (error) {
+      this.#fail(this.#phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error));
+    }
+    this.#next("delete");
+    await this.#remove(scratch, server);
+    this.#next("end");
+    this.#judge();
+  }
+
+  record(): DrillRecord {
+    const { level, objectives, stanza } = this.#options;
+    const picked = this.#picked;
+    return {
+      version: 1,
+      id: this.#id,
+      stanza,
+      ...this.#turn,
+      level,
+      backup: picked === null ? null : { label: picked.backup.label, type: picked.backup.type, stoppedAtS: picked.backup.stoppedAtS },
+      target: picked === null || picked.type === "default" ? null : picked.type === "lsn" ? `lsn ${picked.target ?? ""}` : picked.type,
+      startedAtS: Math.floor(this.#beganAtMs / 1000),
+      endedAtS: Math.floor(this.#ctx.clock.nowMs() / 1000),
+      ok: this.#failures.length === 0,
+      failures: this.#failures,
+      rtoMs: this.#rtoMs,
+      phases: this.#phases,
+      rpo: this.#rpo,
+      restoredBytes: this.#restoredBytes,
+      checks: this.#checks,
+      objectives,
+    };
+  }
+
+  async #choose(ctx: Context): Promise<Chosen> {
+    const { pick, repoKey, set } = this.#options;
+    const { repos } = this.#deps;
+    const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
+    this.#turn = planTurn({ repoKeys: repos.map(({ key }) => key), history, repoKey, pick });
+    const repo = repos.find(({ key }) => key === this.#turn.repo);
+    if (repo === undefined) throw fail("optionInvalidValue", `'${this.#turn.repo}' is not allowed for 'repo' option: it is not configured`);
+    ctx.log.info(`drill ${this.#id}: ${repo.name}, ${set ?? `${this.#turn.pick} backup`}`);
+    const info = await loadBackupInfo(repo);
+    const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
+    this.#newestAgeS = ended.length === 0 ? null : Math.max(0, this.#beganAtMs / 1000 - Math.max(...ended));
+    const newest = (await findNewestWal(repo))?.name ?? null;
+    const size = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
+    const random = [this.#draw(), this.#draw()] as const;
+    const request = { repoKey: repo.key, pick: this.#turn.pick, backups: info.backups, newestWal: newest, walSegmentSizeBytes: size, set, random };
+    const picked = pickBackup(request);
+    this.#picked = picked;
+    if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
+    const isCurrent = picked.backup.dbId === currentHistory(info).id;
+    const chosen = { repo, info, picked, newestWal: isCurrent ? newest : null };
+    await guardCost(chosen, size, this.#options);
+    return chosen;
+  }
+
+  /** From 0 to below 1. */
+  #draw(): number {
+    return Buffer.from(this.#ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
+  }
+
+  /** Only a cluster of the same identity is what was backed up. */
+  async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
+    const found = await askProduction((database) => this.#deps.openProduction(database), ctx);
+    const own = info.history.find(({ id }) => id === picked.backup.dbId);
+    return found !== null && found.systemId === own?.systemId ? found : null;
+  }
+
+  async #restore({ picked, repo }: Chosen, scratch: Scratch, ctx: Context): Promise<void> {
+    const { pool, self, users } = this.#deps;
+    const outcome = await restore(
+      [repo],
+      { pool, users },
+      {
+        dataDirectory: scratch.dataDirectory,
+        tablespaceMap: {},
+        tablespaceMapAll: scratch.tablespaces,
+        linkMap: {},
+        linkAll: false,
+        set: picked.backup.label,
+        delta: false,
+        force: false,
+        databaseInclude: [],
+        databaseExclude: [],
+        checksumPageError: true,
+        typeIsDefault: picked.type === "default",
+        spoolPath: scratch.spool,
+        self,
+        recovery: recoveryOf(picked, ""),
+      },
+      ctx,
+    );
+    this.#restoredBytes = outcome.sizeBytes;
+  }
+
+  #prepare(chosen: Chosen, scratch: Scratch, production: ProductionFacts | null, ctx: Context): Promise<PreparedServer> {
+    const { binPath, database, user } = this.#options;
+    const { info, newestWal, picked, repo } = chosen;
+    const command = boundedRestoreCommand(this.#deps.restoreCommand(repo.key, scratch.dataDirectory), newestWal);
+    const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
+    const recovery = recoveryOf(picked, command);
+    return prepareServer({ scratch, version, binPath, user, database, recovery, preload: production?.preload, port: PORT }, ctx);
+  }
+
+  async #check(chosen: Chosen, prepared: PreparedServer, session: Session, production: ProductionFacts | null, ctx: Context): Promise<void> {
+    const { newestWal, picked } = chosen;
+    const { assertions, heartbeat, level, user } = this.#options;
+    const { server } = prepared;
+    if (picked.type === "default") {
+      const connect = (database?: string): Promise<Session> => server.connect(database);
+      const rpo = { faultAtS: this.#beganAtMs / 1000, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, session, connect };
+      try {
+        this.#rpo = await measureRpo(rpo);
+      } catch (error) {
+        // The heartbeat's statement: the other checks are worth making all the same.
+        if (ctx.signal.aborted) throw error;
+        this.#fail("rpo", toBackupError(error));
+      }
+    }
+    const scene: CheckScene = {
+      server,
+      session,
+      programs: prepared.programs,
+      dataDirectory: prepared.dataDirectory,
+      host: prepared.socketDirectory,
+      port: PORT,
+      user,
+      level,
+      assertions,
+      picked,
+      control: prepared.control,
+      newestWal,
+      production: picked.type === "default" ? (production?.counts ?? null) : null,
+      lostWalBytes: this.#rpo?.lostWalBytes ?? null,
+    };
+    this.#keep(await checkRunning(scene, ctx));
+    await session.close();
+    await server.stop(ctx);
+    this.#keep(await checkStopped(scene, ctx));
+  }
+
+  #keep(results: readonly CheckResult[]): void {
+    for (const { check, error } of results) {
+      this.#checks.push(check);
+      if (error !== null) this.#fail(check.name, error);
+    }
+  }
+
+  /** Whatever happened before, and although the command may have been told to end. */
+  async #remove(scratch: Scratch | null, prepared: PreparedServer | null): Promise<void> {
+    try {
+      await prepared?.server.end(this.#ctx);
+      if (scratch !== null) await removeScratch(scratch.path);
+    } catch (error) {
+      this.#fail("delete", toBackupError(error, "pathRemove"));
+    }
+  }
+
+  #judge(): void {
+    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#options.objectives;
+    const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {
+      if (found === null || promised === undefined || found <= promised) return;
+      this.#fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} is above the promised ${seconds(promised)}`));
+    };
+    miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
+    miss("rpo", this.#rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.#rpo?.method ?? ""})`);
+    miss("backupAge", this.#newestAgeS, backupAgeSeconds, `repo${this.#turn.repo}: age of the newest backup`);
+  }
+
+  #fail(where: string, error: BackupError): void {
+    this.#failures.push({ where, error: error.name, code: error.exitCode, message: error.message });
+  }
+
+  #next(phase: string): void {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    this.#phases.push({ name: this.#phase, elapsedMs: Math.round(nowMs - this.#phaseBeganMs) });
+    this.#phase = phase;
+    this.#phaseBeganMs = nowMs;
+  }
+
+  #tooLong(): BackupError {
+    return fail("runtime", `the drill took longer than ${this.#options.maxMinutes} minutes`, { hint: "give it more with --max-minutes." });
+  }
+}
+
+/** In a directory that nobody else can enter any port will do; this one looks like no production's. */
+const PORT = 54329;
+const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
+  return {
+    type: picked.type,
+    target: picked.target,
+    targetAction: "promote",
+    targetExclusive: false,
+    targetTimeline: undefined,
+    archiveMode: "off",
+    restoreCommand,
+    options: {},
+  };
+}
+
+function seconds(value: number): string {
+  return `${Number(value.toFixed(1))} s`;
+}
+
+/** Bytes and room, before anything is fetched. @throws runtime */
+async function guardCost({ newestWal, picked }: Chosen, segmentSizeBytes: number, { maxBytes, path }: DrillOptions): Promise<void> {
+  const { archiveStart, repoSizeBytes, sizeBytes } = picked.backup;
+  const segments =
+    archiveStart === null ? 0 : countSegments(archiveStart, picked.type === "immediate" ? picked.backup.archiveStop : newestWal, segmentSizeBytes);
+  const fetched = repoSizeBytes + segments * segmentSizeBytes;
+  if (maxBytes !== undefined && Math.max(fetched, sizeBytes) > maxBytes) {
+    const what = `the drill would restore ${formatSize(sizeBytes)} and fetch up to ${formatSize(fetched)}, allowed are ${formatSize(maxBytes)}`;
+    throw fail("runtime", what, { hint: "allow more with --max-bytes, or name a smaller backup with --set." });
+  }
+  const needed = Math.ceil(sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
+  const free = await freeBytes(path);
+  if (free >= needed) return;
+  throw fail("runtime", `'${path}' has room for ${formatSize(free)}, the drill needs ${formatSize(needed)}`, {
+    hint: "name another directory with --drill-path.",
+  });
+}
+
+const ROOM_FACTOR = 1.1;
+
+function countSegments(first: string, last: string | null, sizeBytes: number): number {
+  if (last === null) return 0;
+  const count = (lsnOfSegment(last, sizeBytes) - lsnOfSegment(first, sizeBytes)) / BigInt(sizeBytes) + 1n;
+  return count > 0n ? Number(count) : 0;
+}
+
+/** Of the nearest directory that is there. */
+async function freeBytes(path: string): Promise<number> {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      const { bavail, bsize } = await statfs(at);
+      return bavail * bsize;
+    } catch (error) {
+      if (!isMissing(error) || at === dirname(at)) throw systemError("fileInfo", `get free space of '${at}'`, at, error);
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** How much would have been lost if the disaster had come when the drill began, and by which method that is known. */
+import { parseLsn } from "../../format/walSegment";
+import type { Session } from "../../postgres/session";
+import type { ProductionFacts } from "./production";
+import type { DrillRecord } from "./record";
+
+/** A statement that gives the time of the newest beat: one row of one value. */
+export interface Heartbeat {
+  readonly database?: string | undefined;
+  readonly sql: string;
+}
+
+export interface RpoRequest {
+  readonly faultAtS: number;
+  readonly backupStoppedAtS: number;
+  readonly production: ProductionFacts | null;
+  readonly heartbeat: Heartbeat | undefined;
+  readonly session: Session;
+  /** To the restored cluster; the caller closes it. */
+  connect(database?: string): Promise<Session>;
+}
+
+/**
+ * A heartbeat is exact to its pause. Without one the last commit that came back stands for it, which makes the loss of an idle database
+ * look larger than it is, unless production can tell that it has committed nothing since.
+ */
+export async function measureRpo(request: RpoRequest): Promise<NonNullable<DrillRecord["rpo"]>> {
+  const { faultAtS, production, session } = request;
+  const { rows } = await session.query(
+    "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as commit, pg_last_wal_replay_lsn()::text as lsn",
+  );
+  const { commit, lsn } = rows[0] as { commit: number | null; lsn: string | null };
+  const lostWalBytes = production === null || lsn === null ? null : Number(bigMax(0n, production.lsn - parseLsn(lsn)));
+  const since = (atS: number): number => Math.max(0, Math.round((faultAtS - atS) * 1000) / 1000);
+  const beatAtS = await findBeat(request);
+  if (beatAtS !== null) return { seconds: since(beatAtS), method: "heartbeat", lostWalBytes };
+  const last = production?.lastCommitAtS ?? null;
+  if (commit === null)
+    return { seconds: last !== null && last <= request.backupStoppedAtS ? 0 : since(request.backupStoppedAtS), method: "backup", lostWalBytes };
+  return { seconds: last !== null && last <= commit + CLOCK_GRAIN_S ? 0 : since(commit), method: "commit", lostWalBytes };
+}
+
+/** Times of commits have microseconds; a double of seconds since 1970 does not hold all of them. */
+const CLOCK_GRAIN_S = 0.00001;
+
+async function findBeat({ connect, heartbeat }: RpoRequest): Promise<number | null> {
+  if (heartbeat === undefined) return null;
+  const own = await connect(heartbeat.database);
+  try {
+    await own.query("reset search_path");
+    const { rows } = await own.query(`select extract(epoch from beat::timestamptz)::float8 as at from (${heartbeat.sql}) as heart (beat)`);
+    return (rows[0] as { at: number | null } | undefined)?.at ?? null;
+  } finally {
+    await own.close();
+  }
+}
+
+function bigMax(left: bigint, right: bigint): bigint {
+  return left > right ? left : right;
+}

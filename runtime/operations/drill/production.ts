@@ -1,0 +1,60 @@
+/** What production says of itself when a drill begins, to compare with what comes back; and the same counts of the restored cluster. */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { parseLsn } from "../../format/walSegment";
+import type { Session } from "../../postgres/session";
+
+/** By database. */
+export type ClusterCounts = ReadonlyMap<string, { readonly tables: number; readonly indexes: number }>;
+
+export interface ProductionFacts {
+  readonly systemId: bigint;
+  readonly lsn: bigint;
+  /** Seconds since 1970 of its last commit; null where it does not track them, or there is none. */
+  readonly lastCommitAtS: number | null;
+  /** Value of `shared_preload_libraries`. */
+  readonly preload: string;
+  readonly counts: ClusterCounts;
+}
+
+/** Null, and a line in the log, where there is no server to ask: a drill on another machine has none. */
+export async function askProduction(open: (database?: string) => Promise<Session>, ctx: Context): Promise<ProductionFacts | null> {
+  let session: Session | undefined;
+  try {
+    session = await open();
+    const { rows } = await session.query(
+      "select system_identifier::text as id, current_setting('shared_preload_libraries') as preload, current_setting('track_commit_timestamp') as tracks, " +
+        "(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as lsn from pg_control_system()",
+    );
+    const { id, lsn, preload, tracks } = rows[0] as { id: string; lsn: string; preload: string; tracks: string };
+    const last = tracks === "on" ? await session.query("select extract(epoch from timestamp)::float8 as at from pg_last_committed_xact()") : null;
+    const lastCommitAtS = (last?.rows[0] as { at: number | null } | undefined)?.at ?? null;
+    const counts = await countCluster(session, open);
+    return { systemId: BigInt(id), lsn: parseLsn(lsn), lastCommitAtS, preload, counts };
+  } catch (error) {
+    if (ctx.signal.aborted) throw error;
+    ctx.log.info(`drill: production cannot be asked, nothing is compared with it: ${toBackupError(error).message}`);
+    return null;
+  } finally {
+    await session?.close();
+  }
+}
+
+/** Tables and indexes of every database, without temporary ones and PostgreSQL's own. */
+export async function countCluster(session: Session, open: (database: string) => Promise<Session>): Promise<ClusterCounts> {
+  const { rows } = await session.query("select datname from pg_database where datallowconn and not datistemplate order by datname");
+  const counts = new Map<string, { tables: number; indexes: number }>();
+  for (const { datname } of rows as { datname: string }[]) {
+    const own = await open(datname);
+    try {
+      const counted = await own.query(
+        "select count(*) filter (where relkind in ('r', 'p', 'm'))::int as tables, count(*) filter (where relkind in ('i', 'I'))::int as indexes " +
+          "from pg_class where relpersistence <> 't' and relnamespace not in (select oid from pg_namespace where nspname ~ '^pg_' or nspname = 'information_schema')",
+      );
+      counts.set(datname, counted.rows[0] as { tables: number; indexes: number });
+    } finally {
+      await own.close();
+    }
+  }
+  return counts;
+}

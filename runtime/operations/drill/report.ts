@@ -1,0 +1,44 @@
+/** A drill's record for a terminal. Pure. */
+import { durationText } from "../destinations";
+import type { DrillRecord } from "./record";
+
+export function drillText(record: DrillRecord): string {
+  const { backup, checks, failures, id, objectives, ok, phases, pick, repo, restoredBytes, rpo, rtoMs, startedAtS, stanza, target } = record;
+  const lines = [`${stanza}: drill ${id} of repo${repo}: ${ok ? "passed" : "FAILED"}`];
+  if (backup !== null) {
+    const end = target === null ? "to the end of the archive" : target === "immediate" ? "until it is consistent" : `to ${target}`;
+    lines.push(
+      row("backup", `${backup.label} (${backup.type}), ended ${durationText(Math.max(0, startedAtS - backup.stoppedAtS))} before; ${pick}, ${end}`),
+    );
+  }
+  const spent = phases.map(({ elapsedMs, name }) => `${name} ${seconds(elapsedMs)}`).join(", ");
+  lines.push(
+    row("RTO", rtoMs === null ? `none: no connection was accepted (${spent})` : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`),
+  );
+  if (rpo !== null) {
+    const wal = rpo.lostWalBytes === null ? "" : `; ${rpo.lostWalBytes} bytes of WAL had not arrived`;
+    lines.push(row("RPO", `${rpo.seconds} s by ${METHODS[rpo.method]}${promised(objectives.rpoSeconds)}${wal}`));
+  }
+  if (restoredBytes > 0) lines.push(row("restored", `${restoredBytes} bytes`));
+  for (const { elapsedMs, name, text, verdict } of checks) {
+    const [first = ""] = text.split("\n");
+    lines.push(row(verdict, `${name}, ${seconds(elapsedMs)}: ${first}`));
+  }
+  for (const { code, error, message, where } of failures)
+    lines.push(`  ! ${where}: [${error}] [${String(code).padStart(3, "0")}] ${message.replaceAll("\n", "\n    ")}`);
+  return `${lines.join("\n")}\n`;
+}
+
+const METHODS = { backup: "the end of the backup", commit: "the last commit", heartbeat: "heartbeat" } as const;
+
+function promised(value: number | undefined): string {
+  return value === undefined ? "" : `, promised ${value} s`;
+}
+
+function seconds(elapsedMs: number): string {
+  return `${(elapsedMs / 1000).toFixed(1)} s`;
+}
+
+function row(name: string, text: string): string {
+  return `  ${name.padEnd(9)} ${text}`;
+}

@@ -1,0 +1,100 @@
+/** Makes a server of restored files that can do no harm, and starts it. */
+import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { formatLocalSeconds } from "../../base/clock";
+import { utf8 } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import type { PgControl } from "../../format/pgControl";
+import { atomicWrite } from "../../local/atomicWrite";
+import { loadControlFile } from "../../postgres/controlFile";
+import { findPrograms, type Programs } from "../../postgres/programs";
+import { SideServer } from "../../postgres/sideServer";
+import { readConfig } from "../configFiles";
+import { type RecoveryRequest, recoveryFiles } from "../restore/recovery";
+import { type ControlLimits, HBA_TEXT, librariesIn, neutralSettings, parseControlData, preloadIn } from "./neutral";
+import type { Scratch } from "./scratch";
+
+export interface ServerRequest {
+  readonly scratch: Scratch;
+  /** Major version of the backup's cluster. */
+  readonly version: string;
+  readonly binPath: string | undefined;
+  readonly user: string;
+  readonly database: string;
+  readonly recovery: RecoveryRequest;
+  /** Production's value of `shared_preload_libraries`; undefined looks into the restored configuration. */
+  readonly preload: string | undefined;
+  readonly port: number;
+}
+
+export interface PreparedServer {
+  readonly server: SideServer;
+  readonly programs: Programs;
+  readonly control: PgControl;
+  readonly dataDirectory: string;
+  readonly socketDirectory: string;
+}
+
+/** No question of a drill takes longer than a day; the drill's own bound is shorter. */
+const QUERY_TIMEOUT_MS = 86_400_000;
+
+/** @throws fileMissing without PostgreSQL's programs of that version */
+export async function prepareServer(request: ServerRequest, ctx: Context): Promise<PreparedServer> {
+  const { binPath, port, scratch, version } = request;
+  const { dataDirectory, path } = scratch;
+  const programs = await findPrograms(version, binPath, ctx.signal);
+  const { control } = await loadControlFile(dataDirectory, ctx);
+  const limits = await readLimits(programs, dataDirectory, ctx);
+  const preload = await usableLibraries(request.preload ?? (await restoredPreload(dataDirectory)), programs, ctx);
+  const neutral = neutralSettings({ major: Number(version), path, port, limits, preload });
+  const recovery = recoveryFiles(request.recovery, "", formatLocalSeconds(ctx.clock.nowMs())).autoConf ?? "";
+  // What came with the backup is replaced as a whole: production's settings are not for here.
+  await atomicWrite(`${dataDirectory}/postgresql.auto.conf`, utf8(`${neutral}${recovery}`), { mode: 0o600 });
+  await rm(`${dataDirectory}/standby.signal`, { force: true });
+  const configFile = `${path}/postgresql.conf`;
+  for (const [name, text] of [
+    [configFile, ""],
+    [`${path}/hba.conf`, HBA_TEXT],
+    [`${path}/ident.conf`, ""],
+  ] as const)
+    await writeFile(name, text, { mode: 0o600 });
+  // Excluded from backups, and PostgreSQL makes not all of them again.
+  await mkdir(`${dataDirectory}/pg_wal/archive_status`, { recursive: true, mode: 0o700 });
+  const options = { programs, dataDirectory, configFile, socketDirectory: path, port, logFile: scratch.logFile, queryTimeoutMs: QUERY_TIMEOUT_MS };
+  const server = SideServer.start({ ...options, user: request.user, database: request.database });
+  return { server, programs, control, dataDirectory, socketDirectory: path };
+}
+
+async function readLimits(programs: Programs, dataDirectory: string, ctx: Context): Promise<ControlLimits> {
+  const { code, stderr, stdout } = await programs.run("pg_controldata", [dataDirectory], { signal: ctx.signal });
+  if (code !== 0) throw fail("fileInvalid", `pg_controldata failed (exit code ${code}): ${stderr.trim()}`);
+  return parseControlData(stdout);
+}
+
+async function restoredPreload(dataDirectory: string): Promise<string> {
+  const files = await readConfig(`${dataDirectory}/postgresql.conf`, "settings");
+  const auto = await readFile(`${dataDirectory}/postgresql.auto.conf`, "utf8").catch(() => "");
+  return preloadIn([...files.map(({ content }) => Buffer.from(content).toString("utf8")), auto]);
+}
+
+/** A server does not start with a library that is not there; its data may be read without it. */
+async function usableLibraries(value: string, programs: Programs, ctx: Context): Promise<string[]> {
+  const usable: string[] = [];
+  for (const name of librariesIn(value)) {
+    const plain = name.replace(/^\$libdir\//, "");
+    const places = plain.includes("/")
+      ? [plain, `${plain}.so`]
+      : [`${programs.directory}/../lib/${plain}.so`, `${programs.directory}/../lib/postgresql/${plain}.so`];
+    const found = await Promise.all(
+      places.map((place) =>
+        access(place).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    if (found.includes(true)) usable.push(name);
+    else ctx.log.info(`drill: library ${name} of shared_preload_libraries is not installed here: the server starts without it`);
+  }
+  return usable;
+}

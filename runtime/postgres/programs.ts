@@ -1,0 +1,99 @@
+/**
+ * PostgreSQL's own programs on this machine: where those of a version are, and running one to its end.
+ *
+ * Looked for where Debian (`/usr/lib/postgresql/<version>/bin`), the packages of postgresql.org for Red Hat (`/usr/pgsql-<version>/bin`), SUSE
+ * and an installation from source put them; another place is named by an option.
+ */
+import { spawn } from "node:child_process";
+import { access, constants } from "node:fs/promises";
+import { fail } from "../base/errors";
+
+export interface ProgramResult {
+  readonly code: number;
+  readonly stdout: string;
+  /** The end of it. */
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly signal: AbortSignal;
+  /** False lets standard output go to nowhere. Default true. */
+  readonly keepsOutput?: boolean;
+}
+
+const OUTPUT_SIZE_MAX = 256 * 1024;
+
+/** A directory of programs of one major version. */
+export class Programs {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  async has(name: string): Promise<boolean> {
+    return isExecutable(`${this.directory}/${name}`);
+  }
+
+  /** Runs a program in the C locale; another exit code than 0 is the caller's to judge. @throws execute; the signal's reason when it aborts */
+  run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
+    return runProgram(`${this.directory}/${name}`, args, options);
+  }
+}
+
+/**
+ * Programs of a major version ("15").
+ * @throws fileMissing with every place that was looked at
+ */
+export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
+  const places =
+    binPath === undefined
+      ? [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`, "/usr/local/pgsql/bin"]
+      : [binPath];
+  const seen: string[] = [];
+  for (const place of places) {
+    if (!(await isExecutable(`${place}/postgres`))) continue;
+    const { stdout } = await runProgram(`${place}/postgres`, ["--version"], { signal });
+    if (new RegExp(`\\(PostgreSQL\\) ${major}(?!\\d)`).test(stdout)) return new Programs(place);
+    seen.push(`${place} is of '${stdout.trim()}'`);
+  }
+  throw fail("fileMissing", [`there are no programs of PostgreSQL ${major}: looked in ${places.join(", ")}`, ...seen].join("\n"), {
+    hint: `install PostgreSQL ${major}'s server package here, or name its directory with --bin-path.`,
+  });
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function runProgram(program: string, args: readonly string[], { keepsOutput = true, signal }: RunOptions): Promise<ProgramResult> {
+  return new Promise((resolve, reject) => {
+    // Without the user's locale: what these programs say is read.
+    const child = spawn("/usr/bin/env", ["LC_ALL=C", program, ...args], { stdio: ["ignore", keepsOutput ? "pipe" : "ignore", "pipe"] });
+    let [stdout, stderr] = ["", ""];
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      if (stdout.length < OUTPUT_SIZE_MAX) stdout += text;
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      stderr = (stderr + text).slice(-OUTPUT_SIZE_MAX);
+    });
+    const end = (): void => void child.kill("SIGTERM");
+    if (signal.aborted) end();
+    signal.addEventListener("abort", end, { once: true });
+    child.on("error", (error) => {
+      signal.removeEventListener("abort", end);
+      reject(fail("execute", `unable to start '${program}': ${error.message}`, { cause: error }));
+    });
+    child.on("close", (code, killedBy) => {
+      signal.removeEventListener("abort", end);
+      if (signal.aborted) reject(signal.reason);
+      else if (code === null) reject(fail("execute", `'${program}' was ended by ${killedBy ?? "a signal"}`));
+      else resolve({ code, stdout, stderr });
+    });
+  });
+}

@@ -1,0 +1,253 @@
+/**
+ * Fire drills over real parts: a healthy one tells RTO and RPO as a stopwatch outside does, each planted fault is found, and nothing but what is
+ * ours is ever removed. Faults are planted in copies of a repository, so that one bed serves all of them.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client } from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DrillRecord } from "../../runtime/operations/drill/record";
+import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
+import { findPostgres } from "../../tools/parts/postgres";
+import { runOk, sleep, start, waitFor } from "../../tools/parts/process";
+import { giveTo } from "../../tools/parts/users";
+import { loud } from "../harness/interopParts";
+import { TestBed } from "../harness/testBed";
+
+const MAJOR = Number(process.env["PGBACKSTOP_DRILL_MAJOR"] ?? 15);
+const HEARTBEAT = "SELECT max(at) FROM beat";
+
+describe("fire drills", async () => {
+  const found = await findPostgres(MAJOR);
+  if ("missing" in found) {
+    loud("fire drills", found.missing);
+    test.skip("PostgreSQL is missing", () => undefined);
+    return;
+  }
+  let bed: TestBed;
+  let committedMs = 0;
+
+  const drillPath = (): string => join(bed.folder, "drill");
+  const words = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${found.binaries.folder}`, ...args];
+  const drill = async (args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
+    const { exitCode, stdout } = await bed.ours(words(["--output=json", ...args]), config === undefined ? {} : { config });
+    return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
+  };
+  /** A configuration whose repo1 is a copy of the bed's, for a fault to be planted in. */
+  const copyOfRepo1 = async (name: string): Promise<{ readonly config: string; readonly path: string }> => {
+    const path = join(bed.folder, name);
+    await runOk("cp", ["-a", bed.repoPath(1), path]);
+    return { path, config: bed.variant(name, { global: { "repo1-path": path } }) };
+  };
+  const verdictOf = (record: DrillRecord, name: string): string | undefined => record.checks.find((check) => check.name === name)?.verdict;
+  const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
+
+  beforeAll(async () => {
+    bed = await TestBed.create({ binaries: found.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
+    await bed.cluster.sql("CREATE DATABASE shop");
+    await bed.cluster.sql("CREATE TABLE beat (at timestamptz)");
+    await bed.cluster.sql("CREATE TABLE orders (id int PRIMARY KEY, filler text) TABLESPACE space", [], "shop");
+    await bed.cluster.sql("INSERT INTO orders SELECT i, repeat('x', 200) FROM generate_series(1, 20000) i", [], "shop");
+    await bed.oursOk(["backup", "--type=full"]);
+    await bed.cluster.sql("INSERT INTO orders SELECT i, repeat('y', 200) FROM generate_series(20001, 60000) i", [], "shop");
+    await bed.archiveAll();
+    await bed.cluster.sql("INSERT INTO beat VALUES (now() - interval '100 s')");
+    await bed.cluster.sql("INSERT INTO orders VALUES (0, 'the last one')", [], "shop");
+    committedMs = Date.now();
+    await bed.archiveAll();
+    // What nobody has archived yet is lost with the machine.
+    await bed.cluster.sql("INSERT INTO orders VALUES (-1, 'too late')", [], "shop");
+  }, 300_000);
+  afterAll(async () => {
+    await bed?.remove();
+  });
+
+  test("a healthy one tells RTO and RPO as a stopwatch outside does, and leaves nothing behind", async () => {
+    const spooled = join(bed.folder, "spool/archive/main/in/000000010000000000000001");
+    mkdirSync(join(spooled, ".."), { recursive: true });
+    writeFileSync(spooled, "production's");
+    // Long enough for a tenth of it to be more than what a look at the clock costs.
+    await sleep(Math.max(0, committedMs + 5000 - Date.now()));
+    const beganMs = performance.now();
+    const faultMs = Date.now();
+    const [{ code, record }, stopwatchMs] = await Promise.all([drill(["--repo=1", "--pick=newest"]), firstConnectionMs(drillPath(), beganMs)]);
+    expect(record.failures).toEqual([]);
+    expect([code, record.ok, record.repo, record.pick, record.target]).toEqual([0, true, 1, "newest", null]);
+    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs} ms`).toBe(true);
+    const lostMs = faultMs - committedMs;
+    expect(isWithinTenth((record.rpo?.seconds ?? 0) * 1000, lostMs), `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`).toBe(true);
+    expect(record.rpo?.method).toBe("commit");
+    expect(record.rpo?.lostWalBytes).toBeGreaterThan(0);
+    for (const name of ["recovery", "production", "amcheck", "dump", "control", "checksums"])
+      expect([name, verdictOf(record, name)]).toEqual([name, "ok"]);
+    const [choose, restore, recovery] = record.phases.map(({ elapsedMs }) => elapsedMs) as [number, number, number];
+    expect(Math.abs(choose + restore + recovery - (record.rtoMs ?? 0))).toBeLessThan(10);
+    expect(leftOvers()).toEqual([]);
+    expect(readFileSync(spooled, "utf8")).toBe("production's");
+    expect(await bed.cluster.value("SELECT count(*) FROM orders", [], "shop")).toBe("60002");
+  }, 120_000);
+
+  test("repositories and backups come in their turn, also from the encrypted one, with assertions and a heartbeat", async () => {
+    const assertions = [{ name: "orders", database: "shop", sql: "SELECT count(*) = 60001, bool_and(id >= 0) FROM orders" }];
+    const config = bed.variant("asserted", { settings: { drill: { heartbeat: { sql: HEARTBEAT }, assertions } } });
+    const second = await drill(["--level=quick"], config);
+    expect(second.record.failures).toEqual([]);
+    expect([second.record.repo, second.record.pick, verdictOf(second.record, "assertion:orders")]).toEqual([2, "newest", "ok"]);
+    expect(second.record.rpo?.method).toBe("heartbeat");
+    expect(second.record.rpo?.seconds).toBeGreaterThan(100);
+    expect(verdictOf(second.record, "dump")).toBeUndefined();
+    const third = await drill(["--level=quick"]);
+    expect([third.code, third.record.repo, third.record.pick, third.record.target, third.record.rpo]).toEqual([0, 1, "oldest", "immediate", null]);
+    const moment = await drill(["--level=quick", "--pick=moment", "--repo=2"]);
+    expect([moment.code, moment.record.failures]).toEqual([0, []]);
+    expect(moment.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
+  }, 120_000);
+
+  test("an assertion that does not hold and every objective that is missed are failures, in words and by the exit code", async () => {
+    const drillSettings = {
+      objectives: { rtoSeconds: 1, rpoSeconds: 1, backupAgeSeconds: 1 },
+      assertions: [{ name: "all there", database: "shop", sql: "SELECT count(*) = 60002 FROM orders" }],
+    };
+    const config = bed.variant("promised", { settings: { drill: drillSettings } });
+    const { exitCode, stdout } = await bed.ours(words(["--repo=1", "--pick=newest", "--level=quick"]), { config });
+    expect(exitCode).toBe(57);
+    expect(stdout).toMatch(/^main: drill \S+ of repo1: FAILED$/m);
+    for (const name of ["rto", "rpo", "backupAge"])
+      expect(stdout).toMatch(new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* is above the promised 1 s$`, "m"));
+    expect(stdout).toContain("assertion 'all there' does not hold");
+  }, 120_000);
+
+  test("a corrupted block in a file of the repository, which another repository must not hide", async () => {
+    const { config, path } = await copyOfRepo1("corrupt");
+    const files = (await runOk("find", [join(path, "backup"), "-name", "*.lz4", "-size", "+40k"])).trim().split("\n");
+    for (const file of files) {
+      const bytes = readFileSync(file);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0xff;
+      writeFileSync(file, bytes);
+    }
+    const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=quick"], config);
+    expect(record.failures).toEqual([expect.objectContaining({ where: "restore" })]);
+    expect([26, 29]).toContain(code);
+    expect(record.rtoMs).toBeNull();
+    expect(leftOvers()).toEqual([]);
+  }, 120_000);
+
+  test("a missing WAL segment, at which recovery ends without a word", async () => {
+    const { config, path } = await copyOfRepo1("gap");
+    const segments = (await runOk("find", [join(path, "archive/main"), "-regex", ".*/[0-9A-F]*-[0-9a-f]*\\.lz4"])).trim().split("\n").sort();
+    const missing = segments.at(-2) ?? "";
+    rmSync(missing);
+    const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=quick"], config);
+    expect(code).toBe(82);
+    expect(record.failures).toEqual([expect.objectContaining({ where: "recovery" })]);
+    expect(record.failures[0]?.message).toContain(/\/([0-9A-F]{24})-/.exec(missing)?.[1]);
+  }, 120_000);
+
+  test("a wrong passphrase", async () => {
+    const config = bed.variant("wrong", { global: { "repo2-cipher-pass": "not this one" } });
+    const { code, record } = await drill(["--repo=2", "--level=quick"], config);
+    expect(code).toBe(95);
+    expect(record.failures).toEqual([expect.objectContaining({ where: "choose", error: "CryptoError" })]);
+  });
+
+  test("a repository that can be read and holds nothing", async () => {
+    const path = join(bed.folder, "empty");
+    mkdirSync(path);
+    giveTo(path, bed.cluster.user);
+    const config = bed.variant("empty", { global: { "repo1-path": path } });
+    expect((await drill(["--repo=1", "--level=quick"], config)).code).toBe(55);
+    await bed.oursOk(["stanza-create"], { config });
+    const { code, record } = await drill(["--repo=1", "--level=quick"], config);
+    expect([code, record.failures[0]?.message]).toEqual([75, "repo1 holds no backup: nothing can be restored from here"]);
+  }, 60_000);
+
+  test("too many bytes and too little time", async () => {
+    const large = await drill(["--repo=1", "--max-bytes=1MiB"]);
+    expect([large.code, large.record.failures[0]?.message]).toEqual([122, expect.stringContaining("allowed are 1MB")]);
+  });
+
+  test("what a killed drill left is ended and removed by the next one, and nothing else is", async () => {
+    const foreign = ["main-deadbeef", "main-0badcafe", "mine"].map((name) => join(drillPath(), name));
+    for (const path of foreign) {
+      mkdirSync(path);
+      writeFileSync(join(path, "precious"), "");
+      giveTo(path, bed.cluster.user);
+    }
+    // Somebody else's marker is not ours.
+    writeFileSync(join(drillPath(), "main-0badcafe/pgbackstop-drill.json"), JSON.stringify({ stanza: "main", directory: "main-11111111" }));
+    const command = bed.oursCommand(words(["--repo=1", "--pick=newest", "--level=quick"]));
+    const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
+    const left = await waitFor(
+      "the server of a drill",
+      60_000,
+      async () => leftOvers().find((name) => existsSync(join(drillPath(), name, "data/postmaster.pid"))) ?? null,
+    );
+    await killed.stop("SIGKILL", 10_000);
+    const server = Number(readFileSync(join(drillPath(), left, "data/postmaster.pid"), "utf8").split("\n")[0]);
+    expect(existsSync(`/proc/${server}`)).toBe(true);
+    const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=quick"]);
+    expect([code, record.failures]).toEqual([0, []]);
+    expect(existsSync(`/proc/${server}`)).toBe(false);
+    expect(existsSync(join(drillPath(), left))).toBe(false);
+    for (const path of foreign) expect(existsSync(join(path, "precious"))).toBe(true);
+    for (const path of foreign) rmSync(path, { recursive: true });
+  }, 120_000);
+
+  test.each(["2.45", "2.60"] as const)("stock %s does not mind the history", async (version) => {
+    const stock = await findStockPgbackrest(version);
+    if ("missing" in stock) return void loud(`the history of drills beside stock ${version}`, stock.missing);
+    const { pgbackrest } = stock;
+    const history = (key: number): string[] => readdirSync(join(bed.repoPath(key), "pgbackstop/main/drills"));
+    const before = [history(1), history(2)];
+    expect(Math.min(...before.map(({ length }) => length))).toBeGreaterThan(3);
+    expect((await bed.stockOk(pgbackrest, ["info"])).stdout).not.toContain("drills");
+    for (const repo of [1, 2]) {
+      const verified = await bed.stockOk(pgbackrest, ["verify", `--repo=${repo}`]);
+      expect(verified.stdout + verified.stderr).not.toMatch(/ERROR|drills/);
+      await bed.stockOk(pgbackrest, ["expire", `--repo=${repo}`, `--repo${repo}-retention-full=1`]);
+      expect((await bed.stockOk(pgbackrest, ["repo-ls", `--repo=${repo}`])).stdout).toMatch(/^archive\nbackup\npgbackstop$/m);
+    }
+    expect([history(1), history(2)]).toEqual(before);
+  });
+
+  test("an index that misses rows", async () => {
+    const index = "indexrelid = 'orders_pkey'::regclass";
+    await bed.cluster.sql(`UPDATE pg_index SET indisready = false, indisvalid = false WHERE ${index}`, [], "shop");
+    await bed.cluster.sql("INSERT INTO orders VALUES (1000000, 'in no index')", [], "shop");
+    await bed.cluster.sql(`UPDATE pg_index SET indisready = true, indisvalid = true WHERE ${index}`, [], "shop");
+    await bed.oursOk(["backup", "--type=incr"]);
+    const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=standard"]);
+    expect(code).toBe(26);
+    expect(record.failures).toEqual([expect.objectContaining({ where: "amcheck" })]);
+    expect(record.failures[0]?.message).toContain("orders_pkey");
+  }, 120_000);
+});
+
+/** A tenth, or what a busy machine's scheduler takes from either clock. */
+function isWithinTenth(told: number, measured: number): boolean {
+  return Math.abs(told - measured) <= Math.max(measured / 10, 300);
+}
+
+/** Knocks at the socket of whatever drill runs until it is let in; milliseconds since `beganMs`. */
+async function firstConnectionMs(path: string, beganMs: number): Promise<number> {
+  for (let tries = 0; tries < 6000; tries++) {
+    const name = existsSync(path) ? readdirSync(path).find((each) => existsSync(join(path, each, ".s.PGSQL.54329"))) : undefined;
+    if (name !== undefined) {
+      const client = new Client({ host: join(path, name), port: 54329, user: "postgres", database: "postgres" });
+      client.on("error", () => {});
+      try {
+        await client.connect();
+        const elapsedMs = performance.now() - beganMs;
+        await client.end();
+        return elapsedMs;
+      } catch {
+        await client.end().catch(() => {});
+      }
+    }
+    await sleep(20);
+  }
+  throw new Error("no drill let anybody in");
+}
