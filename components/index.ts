@@ -61,12 +61,18 @@ export {
   type HostDirectories,
   type HostNodeArgs,
   type HostPostgresArgs,
+  type HostNotifyArgs,
   type HostRepositoryArgs,
   type LocalConnection,
+  type MaintenanceArgs,
+  type MaintenanceTaskArgs,
+  type NotifyTargetArgs,
+  NotifyType,
   type ObjectivesArgs,
   type PostgresHostArgs,
   type SizingArgs,
   type SshConnection,
+  type VerifyTaskArgs,
 } from "./databases/hostArgs";
 export { PostgresHost } from "./databases/postgresHost";
 export { B2ApplicationKey, type B2ApplicationKeyArgs } from "./dynamic/b2ApplicationKey";

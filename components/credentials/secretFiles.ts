@@ -4,7 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { renderConf } from "../../runtime/config/render";
-import { credentialsPath, sftpKeyPath } from "../render/renderedFile";
+import { credentialsPath, type SecretPlace, sftpKeyPath } from "../render/renderedFile";
 import type { RepositoryTarget } from "../repositories/target";
 
 export interface SecretFile {
@@ -13,27 +13,19 @@ export interface SecretFile {
 }
 
 /** The files with secrets of one repository; none when it has none. */
-export function secretFiles(
-  directories: { readonly config: string; readonly lib: string },
-  repositoryName: string,
-  target: RepositoryTarget,
-): SecretFile[] {
-  const credentials = findCredentials(directories, repositoryName, target);
+export function secretFiles(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile[] {
+  const credentials = findCredentials(place, repositoryName, target);
   const key = target.sftp?.privateKey;
   return [
     ...(credentials === null ? [] : [credentials]),
     // Without the end of its last line a key cannot be read everywhere.
     ...(key === undefined
       ? []
-      : [{ path: sftpKeyPath(directories, repositoryName), text: pulumi.secret(pulumi.output(key).apply((text) => `${text.trimEnd()}\n`)) }]),
+      : [{ path: sftpKeyPath(place, repositoryName), text: pulumi.secret(pulumi.output(key).apply((text) => `${text.trimEnd()}\n`)) }]),
   ];
 }
 
-function findCredentials(
-  directories: { readonly config: string; readonly lib: string },
-  repositoryName: string,
-  target: RepositoryTarget,
-): SecretFile | null {
+function findCredentials(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile | null {
   const secrets = Object.entries(secretOptions(target)).filter((entry): entry is [string, pulumi.Input<string>] => entry[1] !== undefined);
   if (secrets.length === 0) return null;
   const text = pulumi
@@ -41,10 +33,10 @@ function findCredentials(
     .apply((options) =>
       renderConf(
         [{ name: "global", options }],
-        "Written by pgbackstop: secrets of one repository. Keep it readable for the account of PostgreSQL only.",
+        `Written by pgbackstop: secrets of one repository. Keep it readable for ${place.agent ? "root" : "the account of PostgreSQL"} only.`,
       ),
     );
-  return { path: credentialsPath(directories, repositoryName), text: pulumi.secret(text) };
+  return { path: credentialsPath(place, repositoryName), text: pulumi.secret(text) };
 }
 
 function secretOptions(target: RepositoryTarget): Record<string, pulumi.Input<string> | undefined> {

@@ -71,9 +71,9 @@ export interface HostConnection {
 export interface HostAccess {
   /** How the host is reached, with the keys that the host was declared with. */
   connection: HostConnection;
-  /** Account that `runtimeArgv` is started as. */
+  /** Account that `runtimeArgv` is started as: root where there is an agent, else that of PostgreSQL. */
   user: pulumi.Input<string>;
-  /** The runtime's program and the options that every verb shares. Waits for the host. */
+  /** Program and options that every verb shares. Waits for the host. */
   runtimeArgv: pulumi.Input<string[]>;
 }
 
@@ -148,6 +148,89 @@ export interface BackupSchedules {
   incr?: BackupScheduleArgs;
 }
 
+/** Work between backups, as a service and a timer of systemd. */
+export interface MaintenanceTaskArgs {
+  /** Left out: true where systemd loads the units of this host (`directories.units`), and where anything else of the task is given. */
+  enabled?: boolean;
+  /** Five fields, as of backups. Left out, the task's own time. */
+  cron?: string;
+  /** @default "UTC" */
+  timeZone?: string;
+  /** Each run begins up to this many seconds later, always by the same amount on one host. Left out, the task's own. */
+  jitterSeconds?: number;
+  /** A run that takes longer is stopped. Left out, the task's own. */
+  deadlineSeconds?: number;
+}
+
+/** A verification reads what is stored; object stores may ask money for that. */
+export interface VerifyTaskArgs extends MaintenanceTaskArgs {
+  /**
+   * Per cent of the backups' files whose content is read, other ones each time; that all of them are there, with their sizes, is always looked at.
+   * @default 10
+   */
+  samplePercent?: number;
+}
+
+/** What keeps backups good. Each runs with the keys of the repositories, which it gets from systemd where there is an agent. */
+export interface MaintenanceArgs {
+  /** Removes what the retention no longer keeps, as every backup does too: for repositories whose backups fail. Daily, 6:40. */
+  expire?: MaintenanceTaskArgs;
+  /** Looks whether what is stored can be restored. Saturdays, 7:20. */
+  verify?: VerifyTaskArgs;
+  /** Copies WAL that one repository lacks from another one. Hourly. */
+  heal?: MaintenanceTaskArgs;
+  /** Writes `directories.metrics`/pgbackstop-STANZA.prom. Every five minutes. */
+  metrics?: MaintenanceTaskArgs;
+}
+
+/** Kinds of who is told. */
+export const NotifyType = {
+  Slack: "slack",
+  Ntfy: "ntfy",
+  Healthchecks: "healthchecks",
+  Alertmanager: "alertmanager",
+  Webhook: "webhook",
+  Email: "email",
+} as const;
+export type NotifyType = (typeof NotifyType)[keyof typeof NotifyType];
+
+/** Who is told. The fields of each type are those of the verb `notify`; all of it is kept as a secret. */
+export interface NotifyTargetArgs {
+  type: NotifyType;
+  /** For the log. Left out, the type. */
+  name?: string;
+  /** Of everything but a mailbox. */
+  url?: pulumi.Input<string>;
+  /** Of ntfy. */
+  topic?: pulumi.Input<string>;
+  token?: pulumi.Input<string>;
+  user?: pulumi.Input<string>;
+  password?: pulumi.Input<string>;
+  /** Signs what a webhook gets. */
+  hmacSecret?: pulumi.Input<string>;
+  /** Of a mailbox: its server. */
+  host?: pulumi.Input<string>;
+  port?: pulumi.Input<number>;
+  /** Of a mailbox: `starttls`, `tls` or `none`. */
+  security?: string;
+  from?: pulumi.Input<string>;
+  to?: pulumi.Input<string>[];
+  /** File on the host with authorities besides those of the system. */
+  caFile?: string;
+  /** Only of these units. Left out, of all. @example ["pgbackstop-main-full.service"] */
+  units?: string[];
+}
+
+/** Whom to tell when a unit fails: one of the fields. */
+export interface HostNotifyArgs {
+  targets?: NotifyTargetArgs[];
+  /**
+   * A file that is on the host already, in the form that the verb `notify` reads.
+   * @example "/run/secrets/notify.json"
+   */
+  existingFile?: string;
+}
+
 /** What the backups have to achieve: previews compare it with what is declared. */
 export interface ObjectivesArgs {
   /**
@@ -198,6 +281,13 @@ export interface HostDirectories {
   lib?: string;
   /** Anywhere but a folder of systemd, units are written and not enabled. @default "/etc/systemd/system" */
   units?: string;
+  /**
+   * Of the textfile collector of Prometheus' node exporter. One that is there has to be writable for `user`.
+   * @default "/var/lib/node_exporter/textfile_collector"
+   */
+  metrics?: string;
+  /** Of the command `pgbackstop`, where there is an agent. @default "/usr/local/bin" */
+  bin?: string;
   /** Stock's own, so that its backups and ours exclude each other. @default "/tmp/pgbackrest" */
   lock?: string;
   /** @default "/var/spool/pgbackrest" */
@@ -271,6 +361,9 @@ export interface PostgresHostArgs {
    */
   repositories: { [key: string]: HostRepositoryArgs };
   schedules?: BackupSchedules;
+  maintenance?: MaintenanceArgs;
+  /** Left out, a unit that fails says so in the journal only. */
+  notify?: HostNotifyArgs;
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
   objectives?: ObjectivesArgs;
@@ -293,6 +386,12 @@ export interface PostgresHostArgs {
    */
   acknowledgeWeaker?: { [change: string]: string };
   directories?: HostDirectories;
+  /**
+   * True: an agent holds the repositories' keys and passphrases and serves PostgreSQL through a socket; systemd hands them to it and to backups, and
+   * only root can read them. Needs systemd on the host, and perl. False: everything runs as `user`, which reads them from files of its own.
+   * Left out: true for engine "runtime" where `directories.units` is a folder of systemd, but for `restoreOnly`.
+   */
+  agent?: boolean;
   /**
    * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see `node`.
    * @example "/usr/bin/node"

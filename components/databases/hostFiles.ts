@@ -3,12 +3,12 @@ import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host
 import type { NodeInput } from "../host/nodeChoice";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
-import { runtimeArgv } from "../render/commandLine";
+import { launcherPath, runtimeArgv } from "../render/commandLine";
 import { stockArgv } from "../render/stockCommand";
 import { stockLimits } from "../plan/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
 import { isUnknown } from "../plan/unknown";
-import { hostPaths, type RenderedFile } from "../render/renderedFile";
+import { hostPaths, type RenderedFile, secretsDirectory } from "../render/renderedFile";
 import type { Unit } from "../render/units/unit";
 
 /** Files that follow from plain arguments alone: known in every preview. */
@@ -43,9 +43,13 @@ export function lateInputs(plan: HostPlan): LateInputs {
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
   const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
   const kept = [plan.directories.spool, plan.directories.log, ...made];
+  const shown = plan.maintenance.some(({ name }) => name === "metrics") ? [plan.directories.metrics] : [];
   return {
     dataDirectory: plan.dataDirectory,
-    keep: kept.map((path) => ({ path, mode: "0750", owner: "database" })),
+    keep: [
+      ...kept.map((path) => ({ path, mode: "0750", owner: "database" as const })),
+      ...shown.map((path) => ({ path, mode: "0755", owner: "database" as const })),
+    ],
     mounts: repositories.filter((repository) => repository.requireMount).map((repository) => repository.path),
   };
 }
@@ -79,13 +83,20 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         make: [
           { path: directories.config, mode: "0755", owner: "admin" },
           isStock(plan)
-            ? { path: paths.includeDirectory, mode: "0750", owner: "shared" }
-            : { path: paths.includeDirectory, mode: "0700", owner: "database" },
+            ? { path: secretsDirectory(plan), mode: "0750", owner: "shared" }
+            : { path: secretsDirectory(plan), mode: "0700", owner: plan.agent ? "admin" : "database" },
           { path: directories.lib, mode: "0755", owner: "admin" },
+          ...(plan.agent ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
           ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
         ],
       },
-      runtime: { ...(node === undefined ? {} : { node }), path: paths.runtime, sha256: runtimeSha256, argv: runtimeArgv(plan) },
+      runtime: {
+        ...(node === undefined ? {} : { node }),
+        path: paths.runtime,
+        sha256: runtimeSha256,
+        argv: runtimeArgv(plan),
+        ...(plan.agent ? { launcher: launcherPath(plan) } : {}),
+      },
       ...(isStock(plan) ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
       units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
       backups: { takeFirst: plan.firstBackup },

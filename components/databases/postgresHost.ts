@@ -1,12 +1,13 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
 import * as pulumi from "@pulumi/pulumi";
+import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/secretFiles";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
 import { DEFAULTS } from "../plan/defaults";
 import { childName, typeToken } from "../internal/children";
 import { fillKnown, splitKnown, withoutSecrets } from "../internal/inputs";
-import { runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/plan";
 import { resolveHost } from "../plan/resolve";
@@ -14,7 +15,8 @@ import type { HostSettings } from "../plan/settings";
 import { type Finding, findingText } from "../plan/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology";
-import { runtimeArgv, shellWord } from "../render/commandLine";
+import { shellWord, verbArgv } from "../render/commandLine";
+import { hostPaths, notifyPath } from "../render/renderedFile";
 import { stockEachArgv, stockRestoreArgv } from "../render/stockCommand";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
@@ -43,7 +45,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly topology: pulumi.Output<string>;
   /** Keys of the repositories, ascending. */
   public readonly repositoryNames: pulumi.Output<string[]>;
-  /** A command line that restores the newest state; run it as `user` with PostgreSQL stopped. */
+  /** A command line that restores the newest state; run it with PostgreSQL stopped: as root where there is an agent, else as `user`. */
   public readonly restoreCommand: pulumi.Output<string>;
   /** True while PostgreSQL has to be restarted before it archives. */
   public readonly pendingRestart: pulumi.Output<boolean>;
@@ -96,7 +98,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     // What was restored from a reader's key must not try to archive with it.
     const restoreWords = isStock(known)
       ? stockRestoreArgv(known, restoreOnly)
-      : [...runtimeArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
+      : [...verbArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
     this.restoreCommand = pulumi.output(restoreWords.map(shellWord).join(" "));
     this.pendingRestart = host.status.pendingRestart;
     this.timersEnabled = host.status.timersEnabled;
@@ -105,8 +107,8 @@ export class PostgresHost extends pulumi.ComponentResource {
     // Known in every preview, and only after the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),
-      user: known.user,
-      runtimeArgv: host.urn.apply(() => (isStock(known) ? stockEachArgv(known, keysOf(known)) : runtimeArgv(known))),
+      user: known.agent ? "root" : known.user,
+      runtimeArgv: host.urn.apply(() => (isStock(known) ? stockEachArgv(known, keysOf(known)) : verbArgv(known))),
     };
     this.registerOutputs({
       stanza: this.stanza,
@@ -170,30 +172,40 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
     const text = derive((plan) => loadFile(renderLateFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
-  const rights: Pick<FileArgs, "mode" | "owner"> = isStock(known) ? { mode: "0640", owner: "shared" } : { mode: "0600", owner: "database" };
+  const rights: Pick<FileArgs, "mode" | "owner"> = isStock(known)
+    ? { mode: "0640", owner: "shared" }
+    : { mode: "0600", owner: known.agent ? "admin" : "database" };
   const closed = known.repositories.flatMap((repository) => {
     const target = args.repositories[repository.name]?.at;
-    const files = target === undefined ? [] : secretFiles(known.directories, repository.name, target);
+    const files = target === undefined ? [] : secretFiles(known, repository.name, target);
     return files.map(({ path, text }) => [path, { ...rights, text, secret: true }] as [string, FileArgs]);
   });
-  return Object.fromEntries([...plain, ...late, ...closed]);
+  const targets = args.notify?.targets;
+  const told: [string, FileArgs][] = targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
+  const client: [string, FileArgs] = [
+    hostPaths(known.directories).client,
+    { mode: "0755", owner: "admin", text: known.agent ? loadArchiveClient() : "", secret: false },
+  ];
+  return Object.fromEntries([...plain, ...late, ...(known.agent ? [client] : []), ...closed, ...told]);
 }
 
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
 function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: openPart(repository.at) }]);
-  return { ...args, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
+  const { targets: _targets, ...notify } = args.notify ?? { targets: undefined };
+  const told = args.notify === undefined ? {} : { notify };
+  return { ...args, ...told, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
 }
 
 function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
   const { credentials, existingSecret, ...bucket } = s3 ?? { credentials: undefined, existingSecret: undefined };
-  const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp ?? { privateKey: undefined };
+  const { privateKey: _key, privateKeyPassphrase, ...server } = sftp ?? { privateKey: undefined, privateKeyPassphrase: undefined };
   return {
     ...target,
     kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
     encrypted: cipher !== undefined,
     ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
-    ...(sftp === undefined ? {} : { sftp: server }),
+    ...(sftp === undefined ? {} : { sftp: { ...server, hasKeyPassphrase: privateKeyPassphrase !== undefined } }),
   };
 }
 

@@ -33,6 +33,8 @@ export interface RuntimeInput {
   readonly sha256: string;
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
+  /** The command that lends the secrets to a verb; left out where PostgreSQL's account reads them itself. */
+  readonly launcher?: string;
 }
 
 export interface DirectoriesInput {
@@ -268,6 +270,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     dataDirectory: inputs.dataDirectory,
     directories: { config: directories.config, units: directories.units },
     runtimeArgv: runtime.argv,
+    ...(runtime.launcher === undefined ? {} : { launcher: runtime.launcher }),
     units,
     settings: inputs.settings,
     allowRestart: server.mayRestart,

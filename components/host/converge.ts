@@ -42,6 +42,7 @@ import { requireVersion } from "./postgresInstall";
 import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./programs";
 import { readState } from "./state";
 import {
+  checkAgent,
   disableUnits,
   enableUnits,
   isSystemdRunning,
@@ -62,6 +63,8 @@ export interface HostIdentity {
   readonly dataDirectory: string;
   readonly directories: { readonly config: string; readonly units: string };
   readonly runtimeArgv: readonly string[];
+  /** The command that lends the secrets to a verb; left out where PostgreSQL's account reads them itself. */
+  readonly launcher?: string;
   readonly units: UnitNames;
   /** PostgreSQL settings as declared; none on a host that only restores: there nothing is written into a repository, and no server is asked. */
   readonly settings: Readonly<Record<string, string>>;
@@ -148,6 +151,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
   const checkEngine = async (account: Account | null): Promise<string | null> =>
     desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, tell);
   const stockVersion = await checkEngine(facts.account);
+  if (desired.launcher !== undefined) await checkAgent(connection, desired.directories.units);
   const madeForLock = await makeDirectories(
     connection,
     desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),
@@ -195,6 +199,7 @@ function lookedAt(
     dataDirectory: identity.dataDirectory,
     unitsDirectory: identity.directories.units,
     runtimeArgv: identity.runtimeArgv,
+    launcher: identity.launcher,
     units: identity.units.enabled,
     settings: identity.settings,
     owners,
@@ -493,7 +498,8 @@ async function loadAccounts(connection: Connection, user: string): Promise<Accou
 }
 
 function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, tell: Tell): RuntimeOnHost {
-  return { connection, account, argv: identity.runtimeArgv, onLine: tell };
+  const { launcher, runtimeArgv } = identity;
+  return { connection, account, argv: runtimeArgv, ...(launcher === undefined ? {} : { launcher }), onLine: tell };
 }
 
 /** The lock is on the configuration's directory itself and ends with the connection: nothing to clean up after a crash. */

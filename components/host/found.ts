@@ -18,6 +18,8 @@ export interface Looked {
   readonly dataDirectory: string;
   readonly unitsDirectory: string;
   readonly runtimeArgv: readonly string[];
+  /** The command that lends the secrets to a verb; undefined where PostgreSQL's account reads them itself. */
+  readonly launcher?: string | undefined;
   /** Timers and sockets. */
   readonly units: readonly string[];
   /** As declared; none: no server is asked. */
@@ -55,7 +57,7 @@ export interface Finding {
 /** @param repositories false leaves out what they hold: they may be far away */
 export function queryOf(looked: Looked, repositories = true): StateQuery {
   const line = (argv: readonly string[]): string => `exec ${argv.map(shellWord).join(" ")}`;
-  const { runtimeArgv } = looked;
+  const { launcher, runtimeArgv } = looked;
   return {
     user: looked.user,
     dataDirectory: looked.dataDirectory,
@@ -65,9 +67,10 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
     ask: {
       node: line([runtimeArgv[0] ?? "", "--version"]),
       ...(looked.node === undefined ? {} : { nodeLink: nodeLinkLine(looked.node.path) }),
-      ...(repositories ? { destinations: line(destinationsArgv(runtimeArgv)) } : {}),
+      ...(repositories && launcher === undefined ? { destinations: line(destinationsArgv(runtimeArgv)) } : {}),
       ...(asksServer(looked) ? { settings: line(settingsArgv(runtimeArgv)), autoConf: line(["cat", "--", autoConfPath(looked.dataDirectory)]) } : {}),
     },
+    askAsAdmin: repositories && launcher !== undefined ? { destinations: line(destinationsArgv([launcher])) } : {},
   };
 }
 

@@ -1,5 +1,5 @@
 /** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
-import { type Account, CommandFailed, type Connection, type ExecResult } from "./connection";
+import { type Account, CommandFailed, type Connection, type ExecOptions, type ExecResult } from "./connection";
 import { type Destination, parseDestinations } from "./destinations";
 
 /** Oldest Node.js with zstd in its standard library. */
@@ -15,6 +15,8 @@ export interface RuntimeOnHost {
   readonly account: Account;
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
+  /** Runs a verb with the secrets, as the account that the host is reached with; left out where `account` reads them itself. */
+  readonly launcher?: string;
   readonly onLine: (line: string) => void;
 }
 
@@ -70,13 +72,16 @@ async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): Promise
 
 /** What each repository holds, read from the repositories. One that cannot be read says so itself. @throws CommandFailed, Error */
 export async function readDestinations(runtime: RuntimeOnHost): Promise<Destination[]> {
-  const { connection, account, argv } = runtime;
-  return parseDestinationsAnswer(await connection.exec(destinationsArgv(argv), { account, timeoutMs: VERB_TIMEOUT_MS }));
+  return parseDestinationsAnswer(await execWithSecrets(runtime, destinationsWords(), { timeoutMs: VERB_TIMEOUT_MS }));
 }
 
-/** The command line that {@link parseDestinationsAnswer} reads. */
+/** The command line that {@link parseDestinationsAnswer} reads. @param argv with the secrets */
 export function destinationsArgv(argv: readonly string[]): string[] {
-  return [...argv, ...QUIET, "info", "--output=json", "--detail-level=destinations"];
+  return [...argv, ...destinationsWords()];
+}
+
+function destinationsWords(): string[] {
+  return [...QUIET, "info", "--output=json", "--detail-level=destinations"];
 }
 
 /** @throws CommandFailed, Error */
@@ -86,7 +91,7 @@ export function parseDestinationsAnswer(result: ExecResult): Destination[] {
   return parseDestinations(parseJsonOutput("read the repositories", result.stdout));
 }
 
-/** Runs a verb that prints a document; its log lines stay out of it. */
+/** Runs a verb that needs no secret and prints a document; its log lines stay out of it. */
 export async function runQuietly(runtime: RuntimeOnHost, words: readonly string[]): Promise<{ readonly stdout: string }> {
   const { connection, account, argv } = runtime;
   const result = await connection.exec([...argv, ...QUIET, ...words], { account, timeoutMs: VERB_TIMEOUT_MS });
@@ -104,13 +109,21 @@ export function parseJsonOutput(what: string, stdout: string): unknown {
   }
 }
 
+function execWithSecrets(
+  { account, argv, connection, launcher }: RuntimeOnHost,
+  words: readonly string[],
+  options: ExecOptions,
+): Promise<ExecResult> {
+  return launcher === undefined ? connection.exec([...argv, ...words], { ...options, account }) : connection.exec([launcher, ...words], options);
+}
+
 /** Runs a verb and passes its log lines on. @throws CommandFailed */
 export async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
-  const { connection, account, argv, onLine } = runtime;
+  const { onLine } = runtime;
   const tell = (line: string): void => {
     // The options of the run: long, and the same as in the files.
     if (!line.includes(" command begin ")) onLine(line);
   };
-  const result = await connection.exec([...argv, "--log-level-console=info", ...words], { account, timeoutMs, onLine: tell });
+  const result = await execWithSecrets(runtime, ["--log-level-console=info", ...words], { timeoutMs, onLine: tell });
   if (result.exitCode !== 0) throw new CommandFailed(what, result);
 }

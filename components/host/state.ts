@@ -22,6 +22,8 @@ export interface StateQuery {
   readonly dataDirectory: string;
   /** By name: a line for a shell. */
   readonly ask: Readonly<Record<string, string>>;
+  /** The same, asked as the account that the host is reached with. */
+  readonly askAsAdmin?: Readonly<Record<string, string>>;
 }
 
 export interface HostFacts {
@@ -63,8 +65,9 @@ as_user() {
   if [ "$uid" = - ]; then echo "there is no account $user" >&2; return 126; fi
   if [ "$uid" = "$own" ]; then "$@"; else setpriv --reuid="$uid" --regid="$gid" --init-groups -- "$@"; fi
 }
+as_admin() { "$@"; }
 ask() {
-  { said=$( { { as_user /bin/sh -c "$2" </dev/null 3>&-; printf 'code %s %s\\n' "$1" "$?" >&3; } |
+  { said=$( { { "$3" /bin/sh -c "$2" </dev/null 3>&-; printf 'code %s %s\\n' "$1" "$?" >&3; } |
     base64 -w 3000 | while read -r line; do printf 'out %s %s\\n' "$1" "$line" >&3; done; } 2>&1 ); } 3>&1
   printf '%s' "$said" | tail -c 8000 | base64 -w 3000 | while read -r line; do printf 'err %s %s\\n' "$1" "$line"; done
 }
@@ -72,7 +75,8 @@ units=
 while [ $# -gt 0 ]; do
   path=$3
   case $1 in
-  ask) ask "$2" "$3" & ;;
+  ask) ask "$2" "$3" as_user & ;;
+  ask-as-admin) ask "$2" "$3" as_admin & ;;
   unit) units="$units $3" ;;
   path)
     if [ -L "$path" ]; then printf 'path %s link 0 0 0 -\\n' "$2"
@@ -107,6 +111,7 @@ echo end`;
 export async function readState(connection: Connection, query: StateQuery, timeoutMs?: number): Promise<HostFacts> {
   const words = [
     ...Object.entries(query.ask).flatMap(([name, line]) => ["ask", name, line]),
+    ...Object.entries(query.askAsAdmin ?? {}).flatMap(([name, line]) => ["ask-as-admin", name, line]),
     ...query.units.flatMap((unit) => ["unit", unit, unit]),
     ...query.paths.flatMap((path, index) => ["path", String(index), path]),
     ...query.mounts.flatMap((path, index) => ["mount", String(index), path]),
@@ -138,7 +143,7 @@ export function parseState(query: StateQuery, stdout: string): HostFacts {
     machine: rows("machine")[0] ?? "",
     osRelease: rows("os").join("\n"),
     clusterVersion: rows("cluster")[0]?.trim() ?? null,
-    answers: new Map(Object.keys(query.ask).map((name) => [name, parseAnswer(name, rows)])),
+    answers: new Map([...Object.keys(query.ask), ...Object.keys(query.askAsAdmin ?? {})].map((name) => [name, parseAnswer(name, rows)])),
   };
 }
 

@@ -1,8 +1,6 @@
 /** systemd on a host: timers and sockets enabled and running, where systemd itself is running and reads the folder that the units are in. */
+import { SYSTEMD_DIRECTORIES } from "../plan/defaults";
 import { type Connection, run, runScript } from "./connection";
-
-/** Folders of administrators that systemd loads units from. */
-const UNIT_DIRECTORIES = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"];
 
 /** Which units an update brings to systemd, by their names. */
 export interface UnitNames {
@@ -14,13 +12,24 @@ export interface UnitNames {
 
 /** True where systemd, if it runs, loads units from `unitsDirectory`. */
 export function isUnitDirectory(unitsDirectory: string): boolean {
-  return UNIT_DIRECTORIES.includes(unitsDirectory);
+  return SYSTEMD_DIRECTORIES.includes(unitsDirectory);
 }
 
 /** True when units in `unitsDirectory` can be enabled now. */
 export async function isSystemdRunning(connection: Connection, unitsDirectory: string): Promise<boolean> {
   if (!isUnitDirectory(unitsDirectory)) return false;
   return (await connection.exec(["test", "-d", "/run/systemd/system"])).exitCode === 0;
+}
+
+/** What an agent needs of a host, before anything is changed there. @throws Error */
+export async function checkAgent(connection: Connection, unitsDirectory: string): Promise<void> {
+  const way = "or set agent to false: then PostgreSQL's account reads the keys itself";
+  if (!(await isSystemdRunning(connection, unitsDirectory))) {
+    throw new Error(`systemd is not running on ${connection.name}, and it has to hand the keys of the repositories to the agent: boot it, ${way}`);
+  }
+  if ((await connection.exec(["test", "-x", "/usr/bin/perl"])).exitCode !== 0) {
+    throw new Error(`there is no /usr/bin/perl on ${connection.name}, by which PostgreSQL asks the agent: install it (perl-base is enough), ${way}`);
+  }
 }
 
 export function isUnitPath(path: string): boolean {

@@ -1,7 +1,7 @@
 /** The runtime as one file, `dist/runtime.cjs` of this package: what is installed on hosts. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 
 /** Seen from the compiled `dist/components/internal` and from the source. */
@@ -12,6 +12,11 @@ export function runtimeBundlePath(): string {
   const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
   if (path === undefined) throw new Error(`there is no runtime.cjs in this package (looked from ${__dirname}): build it with npm run build`);
   return path;
+}
+
+/** The text of the program that asks the agent. @throws Error when the package was not built */
+export function loadArchiveClient(): string {
+  return readFileSync(join(dirname(runtimeBundlePath()), "pgbackrest-client"), "utf8");
 }
 
 /** The bytes of the bundle. @throws Error when the package was not built */

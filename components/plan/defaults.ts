@@ -32,16 +32,29 @@ export const DEFAULTS = {
   pgbackrestPath: "/usr/bin/pgbackrest",
   /** Where stock looks when nothing is said: its commands need no options then. */
   stockConfig: "/etc/pgbackrest",
+  /** Spread over the hour and the week; the days and hours in which people look at what they find. */
+  maintenance: {
+    expire: { cron: "40 6 * * *", jitterSeconds: 600, deadlineSeconds: 6 * 3600 },
+    verify: { cron: "20 7 * * 6", jitterSeconds: 3600, deadlineSeconds: 24 * 3600 },
+    heal: { cron: "50 * * * *", jitterSeconds: 300, deadlineSeconds: 6 * 3600 },
+    metrics: { cron: "*/5 * * * *", jitterSeconds: 60, deadlineSeconds: 240 },
+  },
+  verifySamplePercent: 10,
   directories: {
     config: "/etc/pgbackstop",
     lib: "/usr/local/lib/pgbackstop",
     units: "/etc/systemd/system",
+    bin: "/usr/local/bin",
+    metrics: "/var/lib/node_exporter/textfile_collector",
     // Stock's own paths: locks must collide with those of a stock pgbackrest on the same host.
     lock: "/tmp/pgbackrest",
     spool: "/var/spool/pgbackrest",
     log: "/var/log/pgbackrest",
   },
 } as const;
+
+/** Folders of administrators that systemd loads units from. */
+export const SYSTEMD_DIRECTORIES: readonly string[] = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"];
 
 /** Kinds of compression that the runtime writes. */
 export const COMPRESS_TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];

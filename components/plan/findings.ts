@@ -117,6 +117,7 @@ export const FINDINGS = {
   PB099: "error",
   PB100: "error",
   PB101: "warning",
+  PB102: "error",
   PB110: "error",
   PB111: "error",
   PB112: "error",

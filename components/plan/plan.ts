@@ -1,5 +1,5 @@
 /** Complete plans of databases: every default filled in, nothing secret. What rules judge, topologies show and render/ writes. */
-import type { Schedule } from "./schedule";
+import type { RunTime, Schedule } from "./schedule";
 import type { SnapshotPlan } from "./snapshotRetention";
 
 /** Where copies lie, and what they are lost together with. */
@@ -38,6 +38,8 @@ export interface SftpPlan {
   readonly user: string;
   /** Which of `hostKey` and `hostFingerprint` were given; exactly one is right. */
   readonly hostKeyFields: readonly string[];
+  /** True when the private key is encrypted with a passphrase of its own. */
+  readonly hasKeyPassphrase: boolean;
   /** SHA-256 of the host's key in hexadecimal digits, as stock wants it; what was given, when it cannot be read. */
   readonly fingerprint: string;
 }
@@ -134,9 +136,20 @@ export interface Directories {
   readonly config: string;
   readonly lib: string;
   readonly units: string;
+  /** Of the command `pgbackstop`. */
+  readonly bin: string;
+  /** Of the textfile collector of Prometheus' node exporter. */
+  readonly metrics: string;
   readonly lock: string;
   readonly spool: string;
   readonly log: string;
+}
+
+/** What runs on a host between backups. */
+export interface TaskPlan extends RunTime {
+  readonly name: "expire" | "verify" | "heal" | "metrics";
+  /** Of a verification: how much of the repositories' data is read; undefined is all of it. */
+  readonly samplePercent?: number | undefined;
 }
 
 export interface HostPlan extends DatabasePlan {
@@ -150,6 +163,16 @@ export interface HostPlan extends DatabasePlan {
   /** Names of the connection alternatives that were given; exactly one is right. */
   readonly connections: readonly string[];
   readonly directories: Directories;
+  /**
+   * True where systemd hands the secrets to units, an agent serves PostgreSQL through a socket, and PostgreSQL's account can read none of them;
+   * false where everything runs as that account, with the secrets in files of its own.
+   */
+  readonly agent: boolean;
+  readonly maintenance: readonly TaskPlan[];
+  /** True where somebody is told of what fails. */
+  readonly notifies: boolean;
+  /** File of whom to tell that is on the host already. */
+  readonly notifyFile: string | undefined;
   readonly nodePath: string;
   /** Stock pgBackRest, where that is the engine. */
   readonly pgbackrestPath: string;

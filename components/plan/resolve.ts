@@ -4,10 +4,22 @@
  * Values that other resources have yet to produce come as the markers of unknown.ts and are carried through. What is wrong with the
  * values is not said here but by rules/; resolving never throws.
  */
-import { DEFAULTS, defaultLevel, findRepoKey } from "./defaults";
+import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
 import { archiveTimeoutFor } from "./objectives";
 import { placeOf } from "./places";
-import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, DrillPlan, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing } from "./plan";
+import type {
+  AcknowledgePlan,
+  ClusterPlan,
+  DatabasePlan,
+  Directories,
+  DrillPlan,
+  HostPlan,
+  RepositoryPlan,
+  S3Plan,
+  SftpPlan,
+  Sizing,
+  TaskPlan,
+} from "./plan";
 import { BACKUP_TYPES, type Schedule } from "./schedule";
 import { fingerprintFor } from "./hostKey";
 import type {
@@ -17,6 +29,7 @@ import type {
   DirectorySettings,
   DrillSettings,
   HostSettings,
+  MaintenanceSettings,
   RepositorySettings,
   S3Settings,
   SftpSettings,
@@ -26,8 +39,12 @@ import { findQuirks } from "../../runtime/storage/s3/quirks";
 
 /** The complete plan of the host `name`. `defaultNodePath` is the Node.js of this program, for a host reached locally. */
 export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
+  const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
+  const directories = resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest");
+  const restoreOnly = settings.restoreOnly ?? false;
+  const agent = settings.agent ?? (database.engine === "runtime" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
   return {
-    ...resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined),
+    ...database,
     kind: "host",
     dataDirectory: settings.dataDirectory,
     port: settings.port ?? DEFAULTS.port,
@@ -35,13 +52,17 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     databaseUser: settings.databaseUser,
     user: settings.user ?? DEFAULTS.user,
     connections: namesOf(settings.connection),
-    directories: resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest"),
+    directories,
+    maintenance: resolveMaintenance(settings.maintenance ?? {}, agent),
+    notifies: settings.notify !== undefined,
+    notifyFile: settings.notify?.existingFile,
+    agent,
     nodePath: settings.nodePath ?? defaultNodePath,
     pgbackrestPath: settings.pgbackrestPath ?? DEFAULTS.pgbackrestPath,
     postgres: settings.postgres === undefined ? undefined : { version: settings.postgres.version, install: settings.postgres.install ?? false },
     processMax: settings.processMax ?? DEFAULTS.processMax,
-    restoreOnly: settings.restoreOnly ?? false,
-    firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && settings.restoreOnly !== true),
+    restoreOnly,
+    firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
     allowRestart: settings.allowRestart ?? DEFAULTS.allowRestart,
     restartCommand: settings.restartCommand ?? [],
     snapshots: namesOf(settings.snapshots ?? {}),
@@ -139,6 +160,7 @@ function resolveSftp(sftp: SftpSettings): SftpPlan {
     host: sftp.host,
     port: sftp.port ?? DEFAULTS.sftpPort,
     user: sftp.user,
+    hasKeyPassphrase: sftp.hasKeyPassphrase ?? false,
     hostKeyFields: namesOf({ hostKey: sftp.hostKey, hostFingerprint: sftp.hostFingerprint }),
     fingerprint: fingerprintFor(sftp),
   };
@@ -175,6 +197,25 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
   });
 }
 
+/** Left out, tasks run where systemd runs them: units that are only written into a folder are the user's to start. */
+function resolveMaintenance(settings: MaintenanceSettings, isManaged: boolean): TaskPlan[] {
+  return (["expire", "verify", "heal", "metrics"] as const).flatMap((name): TaskPlan[] => {
+    const task = settings[name];
+    if (!(task?.enabled ?? (task !== undefined || isManaged))) return [];
+    const row = DEFAULTS.maintenance[name];
+    return [
+      {
+        name,
+        cron: task?.cron ?? row.cron,
+        timeZone: task?.timeZone ?? DEFAULTS.timeZone,
+        jitterSeconds: task?.jitterSeconds ?? row.jitterSeconds,
+        deadlineSeconds: task?.deadlineSeconds ?? row.deadlineSeconds,
+        ...(name === "verify" ? { samplePercent: task?.samplePercent ?? DEFAULTS.verifySamplePercent } : {}),
+      },
+    ];
+  });
+}
+
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {
   const repositories = settings?.repositories ?? [];
   return { mode: settings?.mode ?? DEFAULTS.acknowledge, repositories, repoKeys: repositories.map((name) => findRepoKey(name) ?? 0) };
@@ -200,6 +241,8 @@ function resolveDirectories(settings: DirectorySettings, isStock: boolean): Dire
     config: settings.config ?? (isStock ? DEFAULTS.stockConfig : DEFAULTS.directories.config),
     lib: settings.lib ?? DEFAULTS.directories.lib,
     units: settings.units ?? DEFAULTS.directories.units,
+    bin: settings.bin ?? DEFAULTS.directories.bin,
+    metrics: settings.metrics ?? DEFAULTS.directories.metrics,
     lock: settings.lock ?? DEFAULTS.directories.lock,
     spool: settings.spool ?? DEFAULTS.directories.spool,
     log: settings.log ?? DEFAULTS.directories.log,

@@ -200,6 +200,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "without `restoreOnly`, or without what is about backups",
   ),
   PB101: rule("keys that write, where a host only restores", "who takes that host could destroy the backups", "`readerTarget` of the repository"),
+  PB102: rule(
+    "an agent where there can be none",
+    "nothing would start it, or it would have nothing to do",
+    "without `agent`, or what the message names",
+  ),
   PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
   PB110: rule("a name that Kubernetes refuses", "names of pods and Services are made of it", "lower-case letters, digits and hyphens"),
   PB111: rule(

@@ -9,20 +9,24 @@
 export const BACKUP_TYPES = ["full", "diff", "incr"] as const;
 export type BackupType = (typeof BACKUP_TYPES)[number];
 
-/** When which kind of backup runs, and into which repositories. */
-export interface Schedule {
+/** When something runs. */
+export interface RunTime {
   readonly name: string;
   readonly cron: string;
   /** IANA name, or UTC. */
   readonly timeZone: string;
-  readonly type: BackupType;
-  readonly repoKeys: readonly number[];
-  /** The same by name, as they were written. */
-  readonly repositories: readonly string[];
   /** Runs start up to this much later, by the same amount each time. */
   readonly jitterSeconds: number;
   /** A run that takes longer is stopped. */
   readonly deadlineSeconds: number;
+}
+
+/** When which kind of backup runs, and into which repositories. */
+export interface Schedule extends RunTime {
+  readonly type: BackupType;
+  readonly repoKeys: readonly number[];
+  /** The same by name, as they were written. */
+  readonly repositories: readonly string[];
 }
 
 /** Allowed values, ascending; day of week 0 (Sunday) to 6. */
@@ -94,7 +98,7 @@ export function parseCron(text: string): { readonly ok: true; readonly cron: Cro
 }
 
 /** The cron of a schedule that was checked before. @throws Error for a text that {@link parseCron} refuses */
-export function loadCron(schedule: Schedule): Cron {
+export function loadCron(schedule: Pick<RunTime, "name" | "cron">): Cron {
   const parsed = parseCron(schedule.cron);
   if (!parsed.ok) throw new Error(`schedule ${schedule.name}: ${parsed.reason}`);
   return parsed.cron;

@@ -43,6 +43,8 @@ export interface SftpSettings {
   /** `ssh-ed25519 AAAA…` */
   readonly hostKey?: string | undefined;
   readonly hostFingerprint?: string | undefined;
+  /** True when the private key has a passphrase; neither ever comes here. */
+  readonly hasKeyPassphrase?: boolean | undefined;
 }
 
 /** What is known of a bucket beyond its address. */
@@ -125,9 +127,27 @@ export interface DirectorySettings {
   readonly config?: string | undefined;
   readonly lib?: string | undefined;
   readonly units?: string | undefined;
+  readonly bin?: string | undefined;
+  readonly metrics?: string | undefined;
   readonly lock?: string | undefined;
   readonly spool?: string | undefined;
   readonly log?: string | undefined;
+}
+
+export interface TaskSettings {
+  readonly enabled?: boolean | undefined;
+  readonly cron?: string | undefined;
+  readonly timeZone?: string | undefined;
+  readonly jitterSeconds?: number | undefined;
+  readonly deadlineSeconds?: number | undefined;
+  readonly samplePercent?: number | undefined;
+}
+
+export interface MaintenanceSettings {
+  readonly expire?: TaskSettings | undefined;
+  readonly verify?: TaskSettings | undefined;
+  readonly heal?: TaskSettings | undefined;
+  readonly metrics?: TaskSettings | undefined;
 }
 
 export interface HostSettings extends DatabaseSettings {
@@ -138,6 +158,10 @@ export interface HostSettings extends DatabaseSettings {
   readonly user?: string | undefined;
   readonly connection: { readonly local?: object | undefined; readonly ssh?: object | undefined };
   readonly directories?: DirectorySettings | undefined;
+  readonly agent?: boolean | undefined;
+  readonly maintenance?: MaintenanceSettings | undefined;
+  /** Whom to tell is secret and never comes here. */
+  readonly notify?: { readonly existingFile?: string | undefined } | undefined;
   readonly nodePath?: string | undefined;
   readonly pgbackrestPath?: string | undefined;
   readonly postgres?: { readonly version: number; readonly install?: boolean | undefined } | undefined;

@@ -1,21 +1,47 @@
 /** The runtime's command line on a host, and its words as PostgreSQL's shell and systemd want them. Pure. */
 import type { HostPlan } from "../plan/plan";
-import { hostPaths } from "./renderedFile";
+import { hostPaths, secretsDirectory } from "./renderedFile";
 
-type Placed = Pick<HostPlan, "directories" | "nodePath" | "stanza">;
+type Placed = Pick<HostPlan, "agent" | "directories" | "nodePath" | "stanza">;
 
 /**
  * Program and options that every verb shares. The configuration is named by file and include directory, not by `--config-path`, because
- * stock's `check` and `backup` demand that archive_command contains the text `pgbackrest`.
+ * stock's `check` and `backup` demand that archive_command contains the text `pgbackrest`. Without the secrets where units are handed those.
  */
 export function runtimeArgv(plan: Placed): string[] {
   const paths = hostPaths(plan.directories);
-  return [plan.nodePath, paths.runtime, `--config=${paths.conf}`, `--config-include-path=${paths.includeDirectory}`, `--stanza=${plan.stanza}`];
+  const secrets = plan.agent ? [] : [`--config-include-path=${secretsDirectory(plan)}`];
+  return [plan.nodePath, paths.runtime, `--config=${paths.conf}`, ...secrets, `--stanza=${plan.stanza}`];
+}
+
+/** The command that lends the secrets to a verb while it runs. */
+export function launcherPath({ directories }: Pick<HostPlan, "directories">): string {
+  return `${directories.bin}/pgbackstop`;
+}
+
+/** What a verb that needs the secrets begins with. To be run as root where there is an agent, else as PostgreSQL's account. */
+export function verbArgv(plan: Placed): string[] {
+  return plan.agent ? [launcherPath(plan)] : runtimeArgv(plan);
+}
+
+/** Where the agent of a stanza listens. */
+export function agentSocket({ stanza }: Pick<HostPlan, "stanza">): string {
+  return `/run/pgbackstop/${stanza}.sock`;
 }
 
 /** PostgreSQL's archive_command: a text for `sh -c` in which `%p` is the segment's path and `%%` a percent sign. */
 export function archiveCommand(plan: Placed): string {
+  if (plan.agent) return `${clientWords(plan)} archive-push %p`;
   return `${runtimeArgv(plan).map(shellWord).map(doublePercent).join(" ")} archive-push "%p"`;
+}
+
+/** The restore_command of a cluster that was restored where an agent is. */
+export function restoreCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {
+  return `${clientWords(plan)} archive-get %f %p`;
+}
+
+function clientWords(plan: Pick<HostPlan, "directories" | "stanza">): string {
+  return [hostPaths(plan.directories).client, agentSocket(plan)].map(shellWord).map(doublePercent).join(" ");
 }
 
 /** One word for a POSIX shell. */

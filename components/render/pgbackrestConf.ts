@@ -4,25 +4,27 @@
  */
 import { type ConfSection, renderConf } from "../../runtime/config/render";
 import { DEFAULTS } from "../plan/defaults";
-import type { Directories, HostPlan, RepositoryPlan } from "../plan/plan";
-import { sftpKeyPath } from "./renderedFile";
+import type { HostPlan, RepositoryPlan } from "../plan/plan";
+import { restoreCommand } from "./commandLine";
+import { type SecretPlace, secretsDirectory, sftpKeyPath } from "./renderedFile";
 
 /** What the table of providers advises for all of them. */
 const UPLOAD_CHUNK = "16MiB";
 
 type Option = ConfSection["options"][number];
 
-const COMMENT = "Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.";
+const COMMENT = "Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in";
 
 /** What the file says, wherever PostgreSQL runs. */
 export type ConfPlan = Pick<
   HostPlan,
-  "stanza" | "repositories" | "directories" | "processMax" | "dataDirectory" | "port" | "socketDirectory" | "databaseUser"
+  "agent" | "stanza" | "repositories" | "directories" | "processMax" | "dataDirectory" | "port" | "socketDirectory" | "databaseUser"
 >;
 
 /** The whole text. @throws BackupError when an option cannot be written */
 export function renderPgbackrestConf(plan: ConfPlan): string {
-  return renderConf(confSections(plan), COMMENT);
+  const directory = secretsDirectory(plan);
+  return renderConf(confSections(plan), `${COMMENT} ${directory.slice(directory.lastIndexOf("/") + 1)}.`);
 }
 
 /** The same as structure: `[global]` with the repositories, the stanza's own section with its PostgreSQL. */
@@ -33,7 +35,7 @@ export function confSections(plan: ConfPlan): ConfSection[] {
     {
       name: "global",
       options: [
-        ...plan.repositories.flatMap((repository) => repositoryOptions(directories, repository)),
+        ...plan.repositories.flatMap((repository) => repositoryOptions(plan, repository)),
         // One compression for all in pgBackRest; the settings file has what differs per repository.
         ...(first === undefined ? [] : compressOptions(first)),
         { name: "lock-path", value: directories.lock },
@@ -43,6 +45,8 @@ export function confSections(plan: ConfPlan): ConfSection[] {
         { name: "start-fast", value: true },
       ],
     },
+    // What was restored here asks the agent for its WAL, which has the keys.
+    ...(plan.agent ? [{ name: "global:restore", options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }] }] : []),
     {
       name: plan.stanza,
       options: [
@@ -60,7 +64,7 @@ function compressOptions(repository: RepositoryPlan): Option[] {
   return repository.compressType === "none" ? [type] : [type, { name: "compress-level", value: repository.compressLevel }];
 }
 
-function repositoryOptions(directories: Directories, repository: RepositoryPlan): Option[] {
+function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Option[] {
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
   const { s3, sftp } = repository;
@@ -93,7 +97,7 @@ function repositoryOptions(directories: Directories, repository: RepositoryPlan)
           option("sftp-host-key-hash-type", "sha256"),
           option("sftp-host-key-check-type", "fingerprint"),
           option("sftp-host-fingerprint", sftp.fingerprint),
-          option("sftp-private-key-file", sftpKeyPath(directories, prefix)),
+          option("sftp-private-key-file", sftpKeyPath(place, prefix)),
         ]),
   ];
 }

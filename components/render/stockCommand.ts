@@ -2,7 +2,7 @@
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
 import { doublePercent, shellWord } from "./commandLine";
-import { hostPaths } from "./renderedFile";
+import { hostPaths, secretsDirectory } from "./renderedFile";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 
@@ -10,7 +10,7 @@ type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 export function stockArgv(plan: Placed): string[] {
   const paths = hostPaths(plan.directories);
   const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
-  const places = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${paths.includeDirectory}`];
+  const places = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
   return [plan.pgbackrestPath, ...places, `--stanza=${plan.stanza}`];
 }
 

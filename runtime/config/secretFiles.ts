@@ -1,6 +1,7 @@
 /**
- * Secrets that are files, one per value, as Kubernetes mounts a Secret: `<directory>/repo1/ACCESS_SECRET_KEY`. The directory is named by
- * `PGBACKSTOP_SECRETS`; what lies there counts as if the environment had said it, without being in any environment. Pure.
+ * Secrets that are files, one per value: as Kubernetes mounts a Secret, `<PGBACKSTOP_SECRETS>/repo1/ACCESS_SECRET_KEY`, and as systemd hands
+ * credentials to a unit, `<CREDENTIALS_DIRECTORY>/repo1-s3-key-secret`. What lies there counts as if the environment had said it, without being in
+ * any environment. Pure.
  */
 
 /** File name by the option that it is for, without `PGBACKREST_REPO1_`. */
@@ -10,6 +11,11 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ACCESS_SESSION_TOKEN: "S3_TOKEN",
   ENCRYPTION_PASS: "CIPHER_PASS",
 };
+
+/** Names of a unit's credentials that stand for the option of that name. */
+const CREDENTIAL = /^repo\d+-(cipher-pass|s3-key|s3-key-secret|s3-token|sftp-private-key-passphrase)$/;
+/** The same for an option whose value is a file: the credential itself. */
+const CREDENTIAL_FILE = /^repo\d+-sftp-private-key-file$/;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -21,8 +27,11 @@ interface SecretAccess {
 
 /** What the environment says goes before what a file says. */
 export function withSecretFiles(env: Environment, access: SecretAccess): Environment {
-  const directory = env["PGBACKSTOP_SECRETS"];
-  if (directory === undefined || directory === "") return env;
+  return { ...fromCredentials(env["CREDENTIALS_DIRECTORY"], access), ...fromSecret(env["PGBACKSTOP_SECRETS"], access), ...env };
+}
+
+function fromSecret(directory: string | undefined, access: SecretAccess): Record<string, string> {
+  if (directory === undefined || directory === "") return {};
   const found: Record<string, string> = {};
   for (const repo of access.listDirectory(directory).filter((name) => /^repo\d+$/.test(name))) {
     for (const [file, option] of Object.entries(OPTIONS)) {
@@ -30,5 +39,16 @@ export function withSecretFiles(env: Environment, access: SecretAccess): Environ
       if (text !== undefined && text !== "") found[`PGBACKREST_${repo.toUpperCase()}_${option}`] = text;
     }
   }
-  return { ...found, ...env };
+  return found;
+}
+
+function fromCredentials(directory: string | undefined, access: SecretAccess): Record<string, string> {
+  if (directory === undefined || directory === "") return {};
+  const found: Record<string, string> = {};
+  for (const name of access.listDirectory(directory)) {
+    const path = `${directory}/${name}`;
+    const value = CREDENTIAL_FILE.test(name) ? path : CREDENTIAL.test(name) ? access.readFile(path)?.replace(/\r?\n$/, "") : undefined;
+    if (value !== undefined && value !== "") found[`PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}`] = value;
+  }
+  return found;
 }

@@ -1,7 +1,9 @@
 /** A host's own arguments: names, accounts, paths, ports. Pure. */
 import { type Finding, finding } from "../findings";
-import type { HostPlan } from "../plan";
+import { SYSTEMD_DIRECTORIES } from "../defaults";
+import type { HostPlan, TaskPlan } from "../plan";
 import { isUnknown } from "../unknown";
+import { checkTime } from "./schedules";
 import { isWithin } from "./values";
 
 /** Paths appear in ini files, shell words of PostgreSQL's archive_command (where `%` begins a placeholder) and unit files. */
@@ -9,7 +11,29 @@ const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
 
 /** Findings in the order of the arguments. */
 export function checkHostArguments(plan: HostPlan): Finding[] {
-  return [...checkIdentity(plan), ...checkPaths(plan)];
+  return [...checkIdentity(plan), ...checkPaths(plan), ...checkAgent(plan), ...plan.maintenance.flatMap(checkTask)];
+}
+
+function checkAgent({ agent, directories, engine, restoreOnly }: HostPlan): Finding[] {
+  if (!agent) return [];
+  const fact =
+    engine !== "runtime"
+      ? `engine "${engine}" has no agent`
+      : restoreOnly
+        ? "a host with restoreOnly archives nothing, and an agent does nothing else"
+        : SYSTEMD_DIRECTORIES.includes(directories.units)
+          ? null
+          : `systemd loads no units from ${directories.units}, and the agent is one`;
+  return fact === null
+    ? []
+    : [finding("PB102", "agent", fact, `leave agent out${restoreOnly ? "" : ', or use engine "runtime" with units in /etc/systemd/system'}`)];
+}
+
+function checkTask(task: TaskPlan): Finding[] {
+  const path = `maintenance.${task.name}`;
+  const { samplePercent = 100 } = task;
+  const sample = isWithin(samplePercent, 1, 100) ? [] : [finding("PB014", `${path}.samplePercent`, `${samplePercent} is outside 1 to 100`, "")];
+  return [...checkTime(task, path), ...sample];
 }
 
 function checkIdentity(plan: HostPlan): Finding[] {
@@ -65,6 +89,7 @@ function checkPaths(plan: HostPlan): Finding[] {
     ["socketDirectory", plan.socketDirectory],
     ["nodePath", plan.nodePath],
     ["pgbackrestPath", plan.pgbackrestPath],
+    ["notify.existingFile", plan.notifyFile],
     ...Object.entries(plan.directories).map(([name, path]): [string, string] => [`directories.${name}`, path]),
     ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
       [`repositories.${repository.name}.at.path`, repository.path],

@@ -3,7 +3,7 @@ import { repositoriesWithFulls } from "../copies";
 import { findRepoKey } from "../defaults";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan } from "../plan";
-import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type Schedule } from "../schedule";
+import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type RunTime, type Schedule } from "../schedule";
 import { isWithin } from "./values";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -25,8 +25,8 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
   return [...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
 }
 
-function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
-  const path = `schedules.${schedule.name}`;
+/** What anything that runs at certain times is asked. @param path of the argument */
+export function checkTime(schedule: RunTime, path: string): Finding[] {
   const found: Finding[] = [];
   const parsed = parseCron(schedule.cron);
   if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
@@ -38,6 +38,12 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   if (!isWithin(schedule.deadlineSeconds, 60, 604800)) {
     found.push(finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, ""));
   }
+  return found;
+}
+
+function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
+  const path = `schedules.${schedule.name}`;
+  const found = checkTime(schedule, path);
   const names = plan.repositories.map((repository) => repository.name);
   const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoKey(name) === null || !names.includes(name)));
   if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {

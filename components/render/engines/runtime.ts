@@ -56,6 +56,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
   const { plan, secrets, shape } = context;
   const firstBackup = plan.schedules.some((schedule) => scheduleShapeOf(context, schedule.name).immediate);
   const view = {
+    agent: false,
     stanza: plan.stanza,
     repositories: plan.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
     schedules: plan.schedules,
@@ -71,6 +72,8 @@ export function configObject(context: EngineContext, name: string): RenderedObje
       config: PLACES.config,
       lib: PLACES.bundle,
       units: "",
+      bin: "",
+      metrics: "",
       // On a volume that outlives the pod: what repositories are owed is remembered there.
       spool: shape.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
       lock: `${PLACES.run}/lock`,

@@ -13,6 +13,8 @@ import { hostPaths } from "../renderedFile";
 import { renderSettingsFile } from "../settingsFile";
 import { stockArchiveCommand, stockEachArgv, stockEachPath } from "../stockCommand";
 import { backupUnits } from "../units/backup";
+import { failedUnits } from "../units/failed";
+import { maintenanceUnits } from "../units/maintenance";
 import { UNIT_HEAD } from "../units/unit";
 import type { HostParts } from "./engine";
 
@@ -59,7 +61,7 @@ export function stockParts(plan: HostPlan): HostParts {
         late: true,
       },
     ],
-    units: backupUnits(plan, (schedule) => backupWords(plan, schedule)),
+    units: [...backupUnits(plan, (schedule) => backupWords(plan, schedule)), ...maintenanceUnits(plan), ...failedUnits(plan)],
     settings: { ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) },
   };
 }

@@ -1,14 +1,19 @@
 /** The engine `runtime` on a host: its configuration, PostgreSQL's settings, and the units that start it. */
 import type { HostPlan } from "../../plan/plan";
+import { launcherFile } from "../launcher";
 import { renderPgbackrestConf } from "../pgbackrestConf";
 import { postgresSettings } from "../postgresSettings";
 import { hostPaths } from "../renderedFile";
 import { renderSettingsFile } from "../settingsFile";
+import { agentUnits } from "../units/agent";
 import { backupUnits } from "../units/backup";
+import { failedUnits } from "../units/failed";
+import { maintenanceUnits } from "../units/maintenance";
 import type { HostParts } from "./engine";
 
 export function runtimeParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
+  const launcher = launcherFile(plan);
   return {
     files: [
       { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan), late: false },
@@ -22,8 +27,9 @@ export function runtimeParts(plan: HostPlan): HostParts {
           return renderPgbackrestConf(plan);
         },
       },
+      ...(launcher === null ? [] : [launcher]),
     ],
-    units: backupUnits(plan),
+    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...failedUnits(plan)],
     settings: postgresSettings(plan),
   };
 }

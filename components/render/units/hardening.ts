@@ -3,7 +3,7 @@
  *
  * The hardening is what passed on a booted Debian with a unit that reads the data directory, talks to PostgreSQL's socket and runs
  * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because the locks in /tmp/pgbackrest must be
- * the same as stock's and PostgreSQL's socket may lie in /tmp.
+ * the same as stock's and PostgreSQL's socket may lie in /tmp. RemoveIPC stays off, because it would take PostgreSQL's shared memory away.
  */
 import type { HostPlan } from "../../plan/plan";
 import { systemdWord } from "../commandLine";
@@ -16,13 +16,14 @@ const HARDENING = [
   "CapabilityBoundingSet=",
   "LockPersonality=yes",
   "PrivateDevices=yes",
+  "PrivateMounts=yes",
   "ProtectClock=yes",
   "ProtectControlGroups=yes",
   "ProtectHostname=yes",
   "ProtectKernelLogs=yes",
   "ProtectKernelModules=yes",
   "ProtectKernelTunables=yes",
-  "ProtectSystem=strict",
+  "ProtectProc=invisible",
   "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
   "RestrictNamespaces=yes",
   "RestrictRealtime=yes",
@@ -32,10 +33,23 @@ const HARDENING = [
   "UMask=0027",
 ];
 
+interface Needs {
+  /** Writes into the data directory too. */
+  readonly writesData?: boolean;
+  /** Writes there, too. */
+  readonly writes?: readonly string[];
+  /** Runs for as long as the host does. */
+  readonly staysUp?: boolean;
+}
+
 /** Lines of `[Service]` for a program that reads the cluster and writes into the repositories. */
-export function hardening(plan: HostPlan): string[] {
-  const paths = writablePaths(plan).map((path) => systemdWord(`-${path}`));
-  return [...HARDENING, ...(usesHome(plan) ? [] : ["ProtectHome=yes"]), `ReadWritePaths=${paths.join(" ")}`];
+export function hardening(plan: HostPlan, { writesData = false, writes = [], staysUp = false }: Needs = {}): string[] {
+  const home = usesHome(plan) ? [] : ["ProtectHome=yes"];
+  // Each writable path is a mount of its own in the unit. One that stays up would hold a NAS or a disk that was unmounted, and go on writing to it.
+  const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
+  if (holds) return [...HARDENING, "ProtectSystem=full", ...home];
+  const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) => systemdWord(`-${path}`));
+  return [...HARDENING, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }
 
 /** What the unit writes to. The parent of the lock directory, because that directory itself is gone after each boot. */

@@ -89,6 +89,12 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["no schedule", { schedules: undefined }, ["PB012 schedules"]],
   ["a stanza with a blank", { stanza: "my db" }, ["PB013 stanza"]],
   ["a relative path", { dataDirectory: "data" }, ["PB014 dataDirectory"]],
+  ["an agent that nothing would start", { agent: true, directories: { units: "/srv/units" } }, ["PB102 agent"]],
+  [
+    "maintenance at no time",
+    { maintenance: { heal: { cron: "hourly" }, verify: { samplePercent: 0, timeZone: "Mars" } } },
+    ["PB011 maintenance.verify.timeZone", "PB014 maintenance.verify.samplePercent", "PB011 maintenance.heal.cron"],
+  ],
   ["a path that ends in a slash", { directories: { log: "/var/log/" } }, ["PB014 directories.log"]],
   ["a path with ..", { socketDirectory: "/run/../tmp" }, ["PB014 socketDirectory"]],
   ["a path with a percent sign", repository({}, { path: "/mnt/100%" }), ["PB014 repositories.repo1.at.path"]],

@@ -5,12 +5,14 @@ import { archiveCommand, shellWord, systemdWord } from "../../../components/rend
 import { plan } from "../plans";
 
 test("archive_command names pgbackrest, or stock's check and backup refuse", () => {
-  expect(archiveCommand(plan())).toBe(
+  expect(archiveCommand(plan())).toBe("/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p");
+  expect(archiveCommand(plan({ agent: false }))).toBe(
     '/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --config-include-path=/etc/pgbackstop/conf.d --stanza=main archive-push "%p"',
   );
-  const elsewhere = archiveCommand(plan({ directories: { config: "/srv/my backups", lib: "/opt/x" } }));
+  const elsewhere = archiveCommand(plan({ agent: false, directories: { config: "/srv/my backups", lib: "/opt/x" } }));
   expect(elsewhere).toContain("'--config=/srv/my backups/pgbackrest.conf'");
   expect(elsewhere).toContain("pgbackrest");
+  expect(archiveCommand(plan({ directories: { lib: "/opt/my x" } }))).toBe("'/opt/my x/pgbackrest-client' /run/pgbackstop/main.sock archive-push %p");
 });
 
 test("a shell gives each word back as it was", () => {

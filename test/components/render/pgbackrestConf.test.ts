@@ -17,7 +17,7 @@ const SECRETS = "[global]\nrepo2-cipher-pass=marker-pass\nrepo2-s3-key=marker-ke
 
 test("the configuration of a NAS and a bucket", () => {
   expect(renderPgbackrestConf(plan())).toMatchInlineSnapshot(`
-    "# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.
+    "# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in credentials.
 
     [global]
     repo1-type=posix
@@ -43,6 +43,9 @@ test("the configuration of a NAS and a bucket", () => {
     process-max=2
     spool-path=/var/spool/pgbackrest
     start-fast=y
+
+    [global:restore]
+    recovery-option=restore_command=/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p
 
     [main]
     pg1-path=/var/lib/postgresql/18/main

@@ -94,7 +94,7 @@ test("pgbackrest.conf says the same to stock and to the runtime, without a secre
     port: 2222,
     user: "orders",
     hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: SHA256 },
-    privateKeyFile: "/etc/pgbackstop/conf.d/repo2-sftp.key",
+    privateKeyFile: "/etc/pgbackstop/credentials/repo2-sftp.key",
   });
 });
 
@@ -122,7 +122,7 @@ describe("the component", () => {
   test("hands its keys on as secrets, one as a file of its own", async () => {
     const { target, location } = make({ privateKeyPassphrase: "markerPhrase", cipher: { passphrase: "markerPass" } });
     expect(await known(location)).toBe("sftp://u@h/srv/orders");
-    const files = secretFiles(DIRECTORIES, "repo2", target);
+    const files = secretFiles({ directories: DIRECTORIES, agent: false }, "repo2", target);
     expect(files.map((file) => file.path)).toEqual(["/etc/pgbackstop/conf.d/repo2-credentials.conf", "/etc/pgbackstop/conf.d/repo2-sftp.key"]);
     const texts = await Promise.all(files.map((file) => known(file.text)));
     expect(texts[0]).toContain("repo2-cipher-pass=markerPass\nrepo2-sftp-private-key-passphrase=markerPhrase\n");
@@ -133,6 +133,8 @@ describe("the component", () => {
   });
 
   test("needs no credentials file without passphrase and cipher", () => {
-    expect(secretFiles(DIRECTORIES, "repo2", make().target).map((file) => file.path)).toEqual(["/etc/pgbackstop/conf.d/repo2-sftp.key"]);
+    expect(secretFiles({ directories: DIRECTORIES, agent: false }, "repo2", make().target).map((file) => file.path)).toEqual([
+      "/etc/pgbackstop/conf.d/repo2-sftp.key",
+    ]);
   });
 });

@@ -22,6 +22,18 @@ describe("secrets that are files", () => {
     });
   });
 
+  test("are a unit's credentials, named like the option that they are for; a key file counts by its path", () => {
+    const names = ["repo1.conf", "repo2-s3-key", "repo2-sftp-private-key-file", "repo2-path", "repo3-cipher-pass"];
+    const texts: Readonly<Record<string, string>> = { "/run/credentials/u/repo2-s3-key": "AKIA\n", "/run/credentials/u/repo3-cipher-pass": "pass\n" };
+    const handed = { readFile: (path: string) => texts[path] ?? null, listDirectory: () => names };
+    const env = { CREDENTIALS_DIRECTORY: "/run/credentials/u", PGBACKREST_REPO3_CIPHER_PASS: "mine" };
+    expect(withSecretFiles(env, handed)).toEqual({
+      ...env,
+      PGBACKREST_REPO2_S3_KEY: "AKIA",
+      PGBACKREST_REPO2_SFTP_PRIVATE_KEY_FILE: "/run/credentials/u/repo2-sftp-private-key-file",
+    });
+  });
+
   test("go behind what the environment says, and are looked for only where it names a directory", () => {
     const env = { PGBACKSTOP_SECRETS: "/secrets", PGBACKREST_REPO1_S3_KEY: "mine" };
     expect(withSecretFiles(env, access)["PGBACKREST_REPO1_S3_KEY"]).toBe("mine");

@@ -32,7 +32,8 @@ test("PostgreSQL archives as pgBackRest's documentation has it", () => {
 
 test("a backup goes into each repository that its schedule names", () => {
   const { units } = stockParts(plan({ ...STOCK, schedules: { full: { cron: "0 2 * * 0" }, diff: { cron: "0 4 * * *", repositories: ["repo2"] } } }));
-  const commands = units.map(({ text }) => /^ExecStart=(.*)$/m.exec(text)?.[1]).filter((command) => command !== undefined);
+  const backups = units.filter(({ name }) => /-(full|diff)\.service$/.test(name));
+  const commands = backups.map(({ text }) => /^ExecStart=(.*)$/m.exec(text)?.[1]);
   const each = "/usr/local/lib/pgbackstop/pgbackrest-each";
   const stock = "/usr/bin/pgbackrest --stanza=main --log-level-console=info";
   expect(commands).toEqual([`${each} 1,2 ${stock} --type=full backup`, `${each} 2 ${stock} --type=diff backup`]);

@@ -24,7 +24,9 @@ test("a schedule for one repository names it, one for all names none", () => {
 });
 
 test("a schedule is a service and a timer", () => {
-  const units = filesOf(backupUnits(plan({ schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } })));
+  const units = filesOf(
+    backupUnits(plan({ agent: false, schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } })),
+  );
   expect(units.map((unit) => [unit.path, unit.mode, unit.owner])).toEqual([
     ["/etc/systemd/system/pgbackstop-main-full.service", "0644", "admin"],
     ["/etc/systemd/system/pgbackstop-main-full.timer", "0644", "admin"],
@@ -35,6 +37,7 @@ test("a schedule is a service and a timer", () => {
     Description=pgbackstop full backup of stanza main
     After=network-online.target remote-fs.target postgresql.service
     Wants=network-online.target
+    OnFailure=pgbackstop-main-failed@%n.service
 
     [Service]
     Type=oneshot
@@ -47,13 +50,14 @@ test("a schedule is a service and a timer", () => {
     CapabilityBoundingSet=
     LockPersonality=yes
     PrivateDevices=yes
+    PrivateMounts=yes
     ProtectClock=yes
     ProtectControlGroups=yes
     ProtectHostname=yes
     ProtectKernelLogs=yes
     ProtectKernelModules=yes
     ProtectKernelTunables=yes
-    ProtectSystem=strict
+    ProtectProc=invisible
     RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
     RestrictNamespaces=yes
     RestrictRealtime=yes
@@ -61,6 +65,7 @@ test("a schedule is a service and a timer", () => {
     SystemCallArchitectures=native
     SystemCallFilter=@system-service
     UMask=0027
+    ProtectSystem=strict
     ProtectHome=yes
     ReadWritePaths=-/tmp -/var/log/pgbackrest -/var/spool/pgbackrest -/mnt/nas/pgbackrest
 

@@ -1,0 +1,43 @@
+/**
+ * Which secrets systemd hands to the units of a host: names of credentials and the files that they come from, never their content. Files
+ * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
+ * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
+ */
+import type { HostPlan } from "../plan/plan";
+import { runtimeArgv, systemdWord } from "./commandLine";
+import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
+
+interface HostCredential {
+  readonly id: string;
+  readonly path: string;
+}
+
+/** In the order of the repositories; none without an agent. */
+export function hostCredentials(plan: HostPlan): HostCredential[] {
+  if (!plan.agent) return [];
+  return plan.repositories.flatMap(({ name, encrypted, s3, sftp }) => [
+    ...(encrypted || s3?.hasKeys === true || sftp?.hasKeyPassphrase === true ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
+    ...(sftp === undefined ? [] : [{ id: `${name}-sftp-private-key-file`, path: sftpKeyPath(plan, name) }]),
+  ]);
+}
+
+/** Lines of `[Service]` that hand them over. */
+export function credentialLines(plan: HostPlan): string[] {
+  return hostCredentials(plan).map(({ id, path }) => `LoadCredential=${id}:${path.replaceAll("%", "%%")}`);
+}
+
+/** The same for whom to tell of failures. */
+export function notifyLines(plan: HostPlan): string[] {
+  return plan.agent ? [`LoadCredential=notify.json:${(plan.notifyFile ?? notifyPath(plan)).replaceAll("%", "%%")}`] : [];
+}
+
+/** The verb that tells them. */
+export function notifyWords(plan: HostPlan): string[] {
+  return ["notify", "--event=failure", ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
+}
+
+/** Program and options for an `ExecStart=`: with the secrets, wherever they are. */
+export function unitCommand(plan: HostPlan, words: readonly string[]): string {
+  const given = hostCredentials(plan).length === 0 ? [] : ["--config-include-path=${CREDENTIALS_DIRECTORY}"];
+  return [...runtimeArgv(plan).map(systemdWord), ...given, ...words.map(systemdWord)].join(" ");
+}

@@ -1,0 +1,66 @@
+/**
+ * The command `pgbackstop` of a host with an agent. Root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
+ * the repositories for as long as they run; nobody else ever has them. Pure.
+ */
+import type { HostPlan } from "../plan/plan";
+import { launcherPath, runtimeArgv, shellWord } from "./commandLine";
+import { hostCredentials } from "./credentials";
+import type { HostFile } from "./hostEngines/engine";
+import { UNIT_HEAD } from "./units/unit";
+
+/** Verbs that stop and start PostgreSQL and move its directory. */
+const VERBS_OF_ROOT = "recover | rollback";
+
+/** Null where there is no agent: there every verb is run as PostgreSQL's account. */
+export function launcherFile(plan: HostPlan): HostFile | null {
+  if (!plan.agent) return null;
+  return { path: launcherPath(plan), mode: "0755", owner: "admin", text: launcherText(plan), late: true };
+}
+
+function launcherText(plan: HostPlan): string {
+  const credentials = hostCredentials(plan).map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
+  const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
+  const program = runtimeArgv(plan).map(shellWord).join(" ");
+  return `#!/bin/sh
+${UNIT_HEAD}
+# Runs a verb of the backup program for stanza ${plan.stanza} with the keys of its repositories, which only root can read: as a unit of systemd,
+# as PostgreSQL's account. Exit code, standard streams and signals are the verb's.
+set -u
+verb=
+for word; do
+  case $word in -*) ;; *) verb=$word; break ;; esac
+done
+case $verb in '' | help | version) exec ${program} "$@" ;; esac
+if [ "$(id -u)" != 0 ]; then
+  echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
+  exit 41
+fi
+case $verb in ${VERBS_OF_ROOT}) user=root ;; *) user=${shellWord(plan.user)} ;; esac
+# systemd reads variables out of command lines: a dollar sign is doubled.
+count=$#
+while [ "$count" -gt 0 ]; do
+  word=$1
+  shift
+  case $word in *'$'*) word=$(printf '%s.' "$word" | sed 's/\\$/$$/g') && word=\${word%.} ;; esac
+  set -- "$@" "$word"
+  count=$((count - 1))
+done
+streams=--pipe
+if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then streams=--pty; fi
+unit=${shellWord(`pgbackstop-${plan.stanza}-run`)}-$$
+# With the descriptor of the caller: what runs in the background reads nothing otherwise.
+exec 3<&0
+systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
+  ${[...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
+pid=$!
+trap 'systemctl stop --no-block "$unit.service"' HUP INT TERM
+code=0
+wait "$pid" || code=$?
+# A signal ends the waiting, not what is waited for.
+while kill -0 "$pid" 2>/dev/null; do
+  code=0
+  wait "$pid" || code=$?
+done
+exit "$code"
+`;
+}

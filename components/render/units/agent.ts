@@ -1,0 +1,62 @@
+/**
+ * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues what PostgreSQL asks
+ * meanwhile. Neither ever gives up, because a socket that did would refuse every segment from then on until somebody looked.
+ */
+import type { HostPlan } from "../../plan/plan";
+import { agentSocket } from "../commandLine";
+import { credentialLines, unitCommand } from "../credentials";
+import { hardening } from "./hardening";
+import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+
+/** None where there is no agent. */
+export function agentUnits(plan: HostPlan): Unit[] {
+  if (!plan.agent) return [];
+  const name = unitName(plan.stanza, "agent");
+  return [
+    { name: `${name}.service`, text: renderService(plan), late: true, enabled: false, restarted: true },
+    { name: `${name}.socket`, text: renderSocket(plan), late: false, enabled: true, restarted: false },
+  ];
+}
+
+function renderService(plan: HostPlan): string {
+  return unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop agent of stanza ${plan.stanza}`,
+    "After=network-online.target remote-fs.target",
+    "Wants=network-online.target",
+    // Stopped after it: its last segment is archived.
+    "Before=postgresql.service",
+    "StartLimitIntervalSec=0",
+    "",
+    "[Service]",
+    "Type=exec",
+    `User=${plan.user}`,
+    `ExecStart=${unitCommand(plan, ["agent"])}`,
+    ...credentialLines(plan),
+    "Restart=always",
+    "RestartSec=1",
+    // It finishes what is under way for eight seconds.
+    "TimeoutStopSec=20",
+    ...hardening(plan, { writesData: true, staysUp: true }),
+  ]);
+}
+
+function renderSocket(plan: HostPlan): string {
+  return unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop socket of stanza ${plan.stanza}: PostgreSQL's archive commands`,
+    "Before=postgresql.service",
+    "",
+    "[Socket]",
+    `ListenStream=${agentSocket(plan).replaceAll("%", "%%")}`,
+    `SocketUser=${plan.user}`,
+    "SocketMode=0600",
+    "RemoveOnStop=yes",
+    "TriggerLimitIntervalSec=0",
+    "",
+    "[Install]",
+    "WantedBy=sockets.target",
+  ]);
+}

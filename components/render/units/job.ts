@@ -1,0 +1,75 @@
+/** A piece of work at certain times: a oneshot service and its timer. */
+import type { HostPlan } from "../../plan/plan";
+import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule";
+import { credentialLines } from "../credentials";
+import { onFailureLines } from "./failed";
+import { hardening } from "./hardening";
+import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+
+interface Job {
+  /** Of `ExecStart=`. */
+  readonly command: string;
+  /** `full backup`. */
+  readonly title: string;
+  readonly time: RunTime;
+  readonly writesData?: boolean;
+  /** Written besides the repositories. */
+  readonly writes?: readonly string[];
+  /** True where a run that finds a backup at work is none to worry about: the next one does what it would have done. */
+  readonly mayYield?: boolean;
+}
+
+/** Exit code of a verb that finds the lock taken. */
+const LOCK_TAKEN = 50;
+
+/** Both units. @throws Error for a time that rules refuse */
+export function jobUnits(plan: HostPlan, job: Job): Unit[] {
+  const name = unitName(plan.stanza, job.time.name);
+  return [
+    { name: `${name}.service`, text: renderService(plan, job), late: true, enabled: false, restarted: false },
+    { name: `${name}.timer`, text: renderTimer(plan, job), late: false, enabled: true, restarted: false },
+  ];
+}
+
+function renderService(plan: HostPlan, { command, mayYield = false, time, title, writes = [], writesData = false }: Job): string {
+  return unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop ${title} of stanza ${plan.stanza}`,
+    // Runs that are made up for after a boot wait for network mounts. Not RequiresMountsFor=: while a NAS is away it would keep the backup
+    // from the other repositories too. Its own repository fails by itself, because its info files are not in the bare mount point.
+    "After=network-online.target remote-fs.target postgresql.service",
+    "Wants=network-online.target",
+    ...onFailureLines(plan),
+    "",
+    "[Service]",
+    "Type=oneshot",
+    `User=${plan.user}`,
+    `ExecStart=${command}`,
+    ...credentialLines(plan),
+    `TimeoutStartSec=${time.deadlineSeconds}`,
+    ...(mayYield ? [`SuccessExitStatus=${LOCK_TAKEN}`] : []),
+    "Nice=10",
+    "IOSchedulingClass=idle",
+    ...hardening(plan, { writesData, writes }),
+  ]);
+}
+
+/** The timer: each line of the schedule with its zone, the same delay every time, missed runs made up for. */
+function renderTimer(plan: HostPlan, { time, title }: Job): string {
+  return unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop ${title} of stanza ${plan.stanza}: ${time.cron} ${time.timeZone}`.replaceAll("%", "%%"),
+    "",
+    "[Timer]",
+    ...toOnCalendar(loadCron(time), time.timeZone).map((calendar) => `OnCalendar=${calendar}`),
+    `RandomizedDelaySec=${time.jitterSeconds}`,
+    "FixedRandomDelay=yes",
+    "AccuracySec=1s",
+    "Persistent=yes",
+    "",
+    "[Install]",
+    "WantedBy=timers.target",
+  ]);
+}

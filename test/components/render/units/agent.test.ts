@@ -1,0 +1,60 @@
+import { expect, test } from "vitest";
+import { agentUnits } from "../../../../components/render/units/agent";
+import { BUCKET, NAS, plan } from "../../plans";
+
+const text = (ending: string, over: Parameters<typeof plan>[0] = {}): string =>
+  agentUnits(plan(over)).find(({ name }) => name.endsWith(ending))?.text ?? "";
+
+test("the agent gets the secrets from systemd, and is started by its socket", () => {
+  const units = agentUnits(plan());
+  expect(units.map(({ name, late, enabled, restarted }) => [name, late, enabled, restarted])).toEqual([
+    ["pgbackstop-main-agent.service", true, false, true],
+    ["pgbackstop-main-agent.socket", false, true, false],
+  ]);
+  const service = text(".service").split("\n");
+  expect(service).toContain(
+    "ExecStart=/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --stanza=main --config-include-path=${CREDENTIALS_DIRECTORY} agent",
+  );
+  expect(service).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
+  expect(text(".socket")).toMatchInlineSnapshot(`
+    "# Written by pgbackstop: changes made here by hand are undone by the next update.
+    [Unit]
+    Description=pgbackstop socket of stanza main: PostgreSQL's archive commands
+    Before=postgresql.service
+
+    [Socket]
+    ListenStream=/run/pgbackstop/main.sock
+    SocketUser=postgres
+    SocketMode=0600
+    RemoveOnStop=yes
+    TriggerLimitIntervalSec=0
+
+    [Install]
+    WantedBy=sockets.target
+    "
+  `);
+});
+
+test("neither ever gives up: a socket that did would refuse every segment from then on", () => {
+  expect(text(".service")).toContain("StartLimitIntervalSec=0\n");
+  expect(text(".service")).toContain("Restart=always\n");
+  expect(text(".socket")).toContain("TriggerLimitIntervalSec=0\n");
+});
+
+test("an agent holds no mount of a repository, or an unmounted NAS would be written to", () => {
+  expect(text(".service")).not.toContain("/mnt/nas");
+  expect(text(".service")).toContain("ProtectSystem=full\n");
+  const buckets = text(".service", { repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/second" } } } });
+  expect(buckets).toContain("ProtectSystem=strict\n");
+  expect(buckets).toContain("ReadWritePaths=-/tmp -/var/log/pgbackrest -/var/spool/pgbackrest -/var/lib/postgresql/18/main\n");
+});
+
+test("a repository without secrets hands none over, and without any there is no folder of them", () => {
+  const service = text(".service", { repositories: { repo1: NAS } });
+  expect(service).not.toContain("LoadCredential");
+  expect(service).not.toContain("CREDENTIALS_DIRECTORY");
+});
+
+test("there are none where PostgreSQL's account reads the secrets itself", () => {
+  expect(agentUnits(plan({ agent: false }))).toEqual([]);
+});

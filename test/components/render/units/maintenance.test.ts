@@ -1,0 +1,60 @@
+import { expect, test } from "vitest";
+import { unitsOf } from "../../../../components/render/hostParts";
+import { failedUnits } from "../../../../components/render/units/failed";
+import { maintenanceUnits } from "../../../../components/render/units/maintenance";
+import { plan } from "../../plans";
+
+type Over = Parameters<typeof plan>[0];
+const text = (name: string, over: Over = {}): string => unitsOf(plan(over)).find((unit) => unit.name === name)?.text ?? "";
+const lineOf = (of: string, word: string): string => of.split("\n").find((line) => line.startsWith(word)) ?? "";
+
+test("where systemd runs them, expiry, verification, repair and metrics have their times", () => {
+  const timers = maintenanceUnits(plan()).filter(({ enabled }) => enabled);
+  expect(timers.map((unit) => [unit.name, ...unit.text.split("\n").filter((line) => /^(OnCalendar|RandomizedDelaySec)=/.test(line))])).toEqual([
+    ["pgbackstop-main-expire.timer", "OnCalendar=*-*-* 06:40:00 UTC", "RandomizedDelaySec=600"],
+    ["pgbackstop-main-verify.timer", "OnCalendar=Sat *-*-* 07:20:00 UTC", "RandomizedDelaySec=3600"],
+    ["pgbackstop-main-heal.timer", "OnCalendar=*-*-* *:50:00 UTC", "RandomizedDelaySec=300"],
+    ["pgbackstop-main-metrics.timer", expect.stringMatching(/^OnCalendar=\*-\*-\* \*:00.*55:00 UTC$/) as string, "RandomizedDelaySec=60"],
+  ]);
+  for (const { text: timer } of timers) expect(timer).toMatch(/FixedRandomDelay=yes\n[^]*Persistent=yes\n/);
+});
+
+test("each does its own, with the keys and within its time", () => {
+  const expire = text("pgbackstop-main-expire.service");
+  expect(lineOf(expire, "ExecStart=")).toMatch(/--config-include-path=\$\{CREDENTIALS_DIRECTORY\} expire$/);
+  expect(lineOf(expire, "LoadCredential=")).toBe("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
+  expect(lineOf(expire, "TimeoutStartSec=")).toBe("TimeoutStartSec=21600");
+  expect(lineOf(expire, "SuccessExitStatus=")).toBe("SuccessExitStatus=50");
+  expect(lineOf(text("pgbackstop-main-verify.service"), "ExecStart=")).toMatch(/ verify --sample=10$/);
+  expect(lineOf(text("pgbackstop-main-verify.service", { maintenance: { verify: { samplePercent: 100 } } }), "ExecStart=")).toMatch(/ verify$/);
+  const metrics = text("pgbackstop-main-metrics.service");
+  expect(lineOf(metrics, "ExecStart=")).toMatch(/ metrics --output-file=\/var\/lib\/node_exporter\/textfile_collector\/pgbackstop-main.prom$/);
+  expect(lineOf(metrics, "ReadWritePaths=")).toMatch(/ -\/var\/lib\/node_exporter\/textfile_collector$/);
+});
+
+test("one can be left out, or be all that there is where nothing else was asked for", () => {
+  const names = (over: Over): string[] => maintenanceUnits(plan(over)).flatMap(({ enabled, name }) => (enabled ? [name] : []));
+  expect(names({ maintenance: { expire: { enabled: false }, metrics: { enabled: false }, verify: { enabled: false } } })).toEqual([
+    "pgbackstop-main-heal.timer",
+  ]);
+  expect(names({ directories: { units: "/srv/units" } })).toEqual([]);
+  expect(names({ directories: { units: "/srv/units" }, maintenance: { heal: { cron: "5 * * * *" } } })).toEqual(["pgbackstop-main-heal.timer"]);
+});
+
+test("what fails says so in the journal, and to whom the plan names", () => {
+  const lines = (over: Over = {}): string[] => (failedUnits(plan(over))[0]?.text ?? "").split("\n").filter((line) => /^(ExecStart|LoadC)/.test(line));
+  const journal = 'ExecStart=/bin/echo "<3>%i failed: journalctl -u %i says why"';
+  expect(lines()).toEqual([journal]);
+  const program = "ExecStart=/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf";
+  expect(lines({ notify: {} })).toEqual([
+    journal,
+    `${program} --stanza=main notify --event=failure --unit=%i`,
+    "LoadCredential=notify.json:/etc/pgbackstop/credentials/notify.json",
+  ]);
+  expect(lines({ notify: { existingFile: "/run/secrets/notify.json" } })[2]).toBe("LoadCredential=notify.json:/run/secrets/notify.json");
+  expect(lines({ agent: false, notify: {} })[1]).toBe(
+    `${program} --config-include-path=/etc/pgbackstop/conf.d --stanza=main notify --event=failure --notify-file=/etc/pgbackstop/conf.d/notify.json --unit=%i`,
+  );
+  expect(lineOf(text("pgbackstop-main-heal.service"), "OnFailure=")).toBe("OnFailure=pgbackstop-main-failed@%n.service");
+  expect(lines({ directories: { units: "/srv/units" } })).toEqual([]);
+});

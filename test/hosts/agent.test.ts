@@ -1,0 +1,300 @@
+/**
+ * What `PostgresHost` lays down, at work on a booted Debian 12: units, secrets, the agent and the launcher. One repository is a directory of the
+ * host, the other one an S3 server behind its network cable.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
+import { waitFor } from "../../tools/parts/process";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { S3Server } from "../../tools/parts/s3Server";
+import { stateTexts } from "../harness/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { hostParts } from "../harness/hosts/parts";
+import { runOverSsh } from "../harness/hosts/ssh";
+import { s3Kind } from "../harness/interopParts";
+import { holdsSecret } from "../harness/secrets";
+
+const DATA = "/var/lib/postgresql/15/main";
+const SERVER_NAME = "s3.test";
+const AGENT = "pgbackstop-main-agent";
+const CLUSTER_UNIT = "postgresql@15-main";
+/** WAL segments that are written while the bucket is away. */
+const BACKLOG = 24;
+
+describe("what is laid down on a host", async () => {
+  const parts = await hostParts("the agent on a host", ["bookworm"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  const passphrase = `marker-${randomBytes(24).toString("hex")}`;
+  let host: DebianHost;
+  let server: S3Server;
+  let place: ProgramFolder;
+  let secrets: readonly string[];
+  const printed: string[] = [];
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
+    secrets = [passphrase, server.accessKey, server.secretKey];
+    host = await startDebianHost(parts, { suite: "bookworm", name: "agent" });
+    const address = await host.network.expose(server.port);
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first"]);
+    await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
+      input: readFileSync(server.caFile),
+    });
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), { cli, passphrase: "state passphrase of the test" });
+  });
+  afterAll(async () => {
+    await host?.stop();
+    await server?.remove();
+    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  const open = (keepDays = 7): Promise<Stack> =>
+    openStack(place, "agent", async () => {
+      const bucket = new S3CompatibleRepository("bucket", {
+        bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
+        endpoint: SERVER_NAME,
+        port: server.port,
+        region: server.region,
+        uriStyle: "path",
+        caFile: "/etc/ssl/s3-ca.pem",
+        path: "/agent",
+        cipher: { passphrase },
+      });
+      const db = new PostgresHost("db", {
+        connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
+        dataDirectory: DATA,
+        repositories: {
+          repo1: { at: new PosixRepository("first", { path: "/srv/first" }).target, keepDays },
+          repo2: { at: bucket.target, keepDays: 60 },
+        },
+        schedules: { full: { cron: "0 3 * * 0", timeZone: "Europe/Berlin" } },
+        allowRestart: true,
+        restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
+        archiveTimeoutSeconds: 60,
+      });
+      return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand };
+    });
+  const up = async (keepDays?: number): Promise<Record<string, unknown>> => {
+    const stack = await open(keepDays);
+    const { outputs, stdout } = await stack.up();
+    printed.push(stdout);
+    return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
+  };
+  const sql = async (text: string): Promise<string> =>
+    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })).trim();
+  const shell = (text: string): Promise<string> => host.runOk(["sh", "-c", text]);
+  const waitForArchive = (): Promise<true> =>
+    waitFor("the archive", 120_000, async () => ((await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true));
+  /** One segment each, with rows that a restore has to bring back. */
+  const writeSegments = (count: number): Promise<string> =>
+    sql(`${"INSERT INTO ledger DEFAULT VALUES; SELECT pg_switch_wal() IS NULL;\n".repeat(count)}`);
+  const rowCount = async (): Promise<number> => Number(await sql("SELECT count(*) FROM ledger"));
+
+  test("one update brings the agent, its socket and the first backups", async () => {
+    const outputs = await up();
+    expect(outputs).toMatchObject({ firstBackup: "taken", restoreCommand: "/usr/local/bin/pgbackstop --delta restore" });
+    expect((await shell(`systemctl is-active ${AGENT}.socket ${AGENT}.service`)).trim()).toBe("active\nactive");
+    expect(await sql("SHOW archive_command")).toBe("/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p");
+    expect(await shell("stat -c '%U %a' /run/pgbackstop/main.sock")).toBe("postgres 600\n");
+    await sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())");
+  });
+
+  test("root alone can read the secrets, in the one place where they lie", async () => {
+    expect(await shell("stat -c '%U:%G %a %n' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*")).toBe(
+      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
+    );
+    for (const account of ["deploy", "nosudo", "postgres"]) {
+      const read = await host.run([
+        "runuser",
+        "-u",
+        account,
+        "--",
+        "sh",
+        "-c",
+        "cat /etc/pgbackstop/credentials/repo2.conf; ls /etc/pgbackstop/credentials",
+      ]);
+      expect([read.exitCode === 0, holdsSecret(read.stdout, secrets)]).toEqual([false, false]);
+    }
+    for (const account of ["deploy", "nosudo"] as const) {
+      const read = await host.run(["runuser", "-u", account, "--", "sh", "-c", "cat /run/credentials/*/*; cat /proc/*/environ"]);
+      expect(holdsSecret(read.stdout, secrets)).toBe(false);
+      const refused = await runOverSsh(host, account, "/usr/local/bin/pgbackstop info");
+      expect(refused).toMatchObject({ exitCode: 41, stdout: "" });
+    }
+    const places = {
+      "command lines": "cat /proc/[0-9]*/cmdline",
+      environments: "cat /proc/[0-9]*/environ",
+      journal: "journalctl --no-pager -o verbose",
+      units: `systemctl cat 'pgbackstop-*'; systemctl show '${AGENT}*'`,
+      files: "cat /usr/local/bin/pgbackstop /etc/pgbackstop/*.conf /etc/pgbackstop/*.json /var/log/pgbackrest/* /var/log/postgresql/* 2>/dev/null",
+      server: `cat ${DATA}/postgresql.auto.conf; find /tmp /var/spool /run/pgbackstop -type f -exec cat {} +`,
+    };
+    for (const [name, command] of Object.entries(places)) {
+      const { stdout } = await host.run(["sh", "-c", command]);
+      expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
+    }
+    // It is found where it is: the search can find.
+    expect(holdsSecret(await shell("cat /etc/pgbackstop/credentials/repo2.conf"), [passphrase])).toBe(true);
+    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+  });
+
+  test("systemd has nothing to say about the units, and finds each of them well closed", async () => {
+    const names = (await shell("cd /etc/systemd/system; ls -d pgbackstop-*")).trim().split("\n");
+    const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
+    expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
+    for (const name of names.filter((unit) => unit.endsWith(".service"))) {
+      const said = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(said.stdout)?.[1];
+      console.log(`${host.suite} ${name}: ${score}`);
+      expect([name, Number(score) <= 2]).toEqual([name, true]);
+    }
+    const calendars = (await shell("sed -n 's/^OnCalendar=//p' /etc/systemd/system/pgbackstop-*.timer")).trim().split("\n");
+    for (const calendar of calendars) await host.runOk(["systemd-analyze", "calendar", calendar]);
+    expect(calendars.length).toBeGreaterThan(0);
+  });
+
+  test("root's command has the keys while it runs: words, streams and exit codes are the verb's", async () => {
+    const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as { repo: unknown[] }[];
+    expect(info[0]?.repo).toHaveLength(2);
+    expect(await runOverSsh(host, "deploy", "sudo -n pgbackstop check --no-full-check")).toMatchObject({ exitCode: 0 });
+    expect((await host.run(["/usr/local/bin/pgbackstop", "restore"])).exitCode).toBe(38);
+    expect(await shell("ls /run/credentials")).not.toContain("pgbackstop-main-run");
+  });
+
+  test("a timer takes its backup", async () => {
+    const before = (await shell("ls -d /srv/first/backup/main/*F | wc -l")).trim();
+    await shell(
+      `mkdir -p /run/systemd/system/pgbackstop-main-full.timer.d
+       printf '[Timer]\\nOnCalendar=\\nOnCalendar=*-*-* *:*:0/2\\n' > /run/systemd/system/pgbackstop-main-full.timer.d/short.conf
+       systemctl daemon-reload; systemctl restart pgbackstop-main-full.timer`,
+    );
+    await waitFor("the timer", 60_000, async () => ((await shell("ls -d /srv/first/backup/main/*F | wc -l")).trim() === before ? null : true));
+    await shell("rm -r /run/systemd/system/pgbackstop-main-full.timer.d; systemctl daemon-reload; systemctl restart pgbackstop-main-full.timer");
+    await waitFor("its end", 60_000, async () =>
+      (await host.run(["systemctl", "is-active", "pgbackstop-main-full.service"])).stdout === "inactive\n" ? true : null,
+    );
+    expect((await shell("systemctl show -p Result --value pgbackstop-main-full.service")).trim()).toBe("success");
+  });
+
+  test("an agent that is killed under load, again and again, loses nothing and fails nothing for good", async () => {
+    const writing = writeSegments(12);
+    for (let round = 0; round < 3; round++) {
+      await host.runOk(["systemctl", "kill", "--signal=KILL", `${AGENT}.service`]);
+      await waitFor("the agent", 30_000, async () => ((await host.run(["systemctl", "is-active", `${AGENT}.service`])).exitCode === 0 ? true : null));
+    }
+    await writing;
+    await waitForArchive();
+    expect(await host.runOk(["/usr/local/bin/pgbackstop", "verify"])).not.toContain("missing");
+  });
+
+  test("a change restarts it behind its socket: no archive call fails", async () => {
+    await sql("SELECT pg_stat_reset_shared('archiver')");
+    const pid = await shell(`systemctl show -p MainPID --value ${AGENT}.service`);
+    let done = false;
+    const changed = up(9).finally(() => {
+      done = true;
+    });
+    while (!done) await writeSegments(1);
+    await changed;
+    await waitForArchive();
+    expect(await shell(`systemctl show -p MainPID --value ${AGENT}.service`)).not.toBe(pid);
+    expect(await sql("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
+  });
+
+  test("a reboot brings all of it back, without anybody", async () => {
+    await writeSegments(2);
+    await host.reboot();
+    await waitFor("PostgreSQL", 60_000, async () =>
+      (await host.run(["runuser", "-u", "postgres", "--", "psql", "-c", "select 1"])).exitCode === 0 ? true : null,
+    );
+    await writeSegments(2);
+    await waitForArchive();
+    expect((await shell(`systemctl is-enabled ${AGENT}.socket pgbackstop-main-full.timer; systemctl --failed --no-legend`)).trim()).toBe(
+      "enabled\nenabled",
+    );
+  });
+
+  test("WAL that is written while the bucket is away waits, and arrives by itself afterwards", async () => {
+    await host.cutNetwork();
+    await writeSegments(BACKLOG);
+    const waiting = (await shell(`ls ${DATA}/pg_wal/archive_status`)).match(/\.ready/g)?.length ?? 0;
+    expect(waiting).toBeGreaterThanOrEqual(BACKLOG - 2);
+    const beganAt = performance.now();
+    await host.restoreNetwork();
+    await waitForArchive();
+    console.log(`${waiting} segments caught up in ${Math.round(performance.now() - beganAt)} ms after the cable was back`);
+    const verified = await host.run(["/usr/local/bin/pgbackstop", "--log-level-console=info", "verify"]);
+    expect([verified.exitCode, verified.stdout.includes("missing")]).toEqual([0, false]);
+  });
+
+  test("stock reads the bucket and finds nothing wrong", async (context) => {
+    const stock = await findStockPgbackrest("2.60");
+    if ("missing" in stock) return context.skip(stock.missing);
+    const file = join(place.folder, "stock.conf");
+    const options = {
+      "repo1-type": "s3",
+      "repo1-path": "/agent",
+      "repo1-s3-bucket": server.bucket,
+      "repo1-s3-endpoint": server.host,
+      "repo1-storage-port": server.port,
+      "repo1-s3-region": server.region,
+      "repo1-s3-uri-style": "path",
+      "repo1-s3-key": server.accessKey,
+      "repo1-s3-key-secret": server.secretKey,
+      "repo1-storage-ca-file": server.caFile,
+      "repo1-cipher-type": "aes-256-cbc",
+      "repo1-cipher-pass": passphrase,
+      "lock-path": join(place.folder, "lock"),
+    };
+    writeFileSync(
+      file,
+      `[global]\n${Object.entries(options)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join("")}`,
+    );
+    const words = [`--config=${file}`, "--allow-root", "--stanza=main", "--log-level-file=off", "--log-level-console=info"];
+    const said = await stock.pgbackrest.runOk([...words, "--output=text", "--verbose", "verify"]);
+    expect(said).toMatch(/status: ok/);
+    expect(said).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
+  });
+
+  test("what is restored here gets its WAL through the agent, every row of it", async () => {
+    const rows = await rowCount();
+    await waitForArchive();
+    await host.runOk(["systemctl", "stop", CLUSTER_UNIT]);
+    await host.runOk(["/usr/local/bin/pgbackstop", "--delta", "--repo=2", "restore"]);
+    expect(await shell(`grep ^restore_command ${DATA}/postgresql.auto.conf`)).toContain(
+      "pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p",
+    );
+    await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
+    await waitFor("the end of the recovery", 120_000, async () => ((await sql("SELECT pg_is_in_recovery()")) === "f" ? true : null));
+    expect(await rowCount()).toBe(rows);
+    await writeSegments(1);
+    await waitForArchive();
+  });
+
+  test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {
+    const stack = await open(9);
+    const { stdout } = await stack.destroy();
+    printed.push(stdout);
+    expect(await sql("SHOW archive_command")).not.toContain("pgbackstop");
+    const left = await shell(
+      "ls -d /etc/pgbackstop /usr/local/bin/pgbackstop /etc/systemd/system/pgbackstop* /run/pgbackstop/main.sock 2>/dev/null || true",
+    );
+    expect(left).toBe("");
+    expect(await shell("ls /srv/first/backup/main")).toContain("backup.info");
+    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+  });
+});
