@@ -316,7 +316,8 @@ function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
 
 function repoKeyOf(resolved: Resolved, values: ResolvedValues): number | undefined {
   const key = values.number("repo");
-  if (key === undefined || resolved.repoKeys.includes(key)) return key;
+  // Who opens no repository hands the key on to who does.
+  if (key === undefined || resolved.repoKeys.length === 0 || resolved.repoKeys.includes(key)) return key;
   throw fail("optionInvalidValue", `key '${key}' is not valid for 'repo' option`, {
     hint: `configured are ${resolved.repoKeys.map((repoKey) => `repo${repoKey}`).join(", ")}.`,
   });
