@@ -10,12 +10,14 @@ const COMPONENTS = [
   "PosixRepository",
   "PostgresHost",
   "R2Repository",
+  "RepositoryHost",
   "RepositorySecret",
   "Runbook",
   "S3CompatibleRepository",
   "S3Repository",
   "SftpRepository",
   "SharedExternalSecret",
+  "StandbyHost",
 ];
 
 test("the SDK's analyzer can describe every component, so that other languages can use them", () => {

@@ -1,0 +1,238 @@
+/** A host that keeps the repositories of others, over SFTP. */
+import * as pulumi from "@pulumi/pulumi";
+import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
+import type { DesiredRepositoryHost } from "../host/repositoryHost";
+import { childName, renderedName, typeToken } from "../internal/children";
+import { DEFAULTS } from "../plan/defaults";
+import {
+  REPOSITORY_HOST_PATHS,
+  REPOSITORY_INSIDE,
+  type RepositoryAccount,
+  renderAuthorizedKeys,
+  renderSealFiles,
+  renderSshdConfig,
+  type SealedRepository,
+  sealTimers,
+} from "../render/repositoryHost";
+import { secretCipher } from "../repositories/common";
+import type { CipherRef, RepositoryTarget } from "../repositories/target";
+import type { HostConnection } from "./hostArgs";
+import { connectionInputs } from "./hostConnection";
+
+const DIRECTORY = "/srv/pgbackstop";
+const IMMUTABLE_DAYS_MAX = 3650;
+
+/** A database that stores its backups there. */
+export interface RepositoryClientArgs {
+  /**
+   * Secret. The private key that the database signs in with, as ssh-keygen writes it. Left out, one is made and kept as a secret of the stack.
+   */
+  privateKey?: pulumi.Input<string>;
+  /** Secret. Of an encrypted `privateKey`. */
+  privateKeyPassphrase?: pulumi.Input<string>;
+  /** More keys that may sign in to the same account, as lines of `authorized_keys` have them. @example ["ssh-ed25519 AAAAC3…"] */
+  publicKeys?: pulumi.Input<string>[];
+  /**
+   * Account on the backup host.
+   * @default "pgbackstop-" and the client's name
+   */
+  user?: string;
+  /**
+   * True makes a second account that reads the same repository and may change nothing: `readerTargets`.
+   * @default false
+   */
+  reader?: boolean;
+  /**
+   * What was stored cannot be changed or removed by the client's own account for so many days, not even with its key in the wrong hands: a timer of
+   * the backup host gives complete files to root every ten minutes. What keeps backups for less long cannot remove them in time.
+   * @example 14
+   */
+  immutableDays?: number;
+  /** Client-side encryption: the backup host sees neither contents nor keys. Leaving it out is a warning. */
+  cipher?: CipherRef;
+}
+
+export interface RepositoryHostArgs {
+  /** The login is root, or becomes root by sudo without a password. */
+  connection: HostConnection;
+  /**
+   * By name: letters, digits and hyphens. Each has an account and a directory of its own, and sees nothing of the others.
+   * @example { orders: {}, ledger: { immutableDays: 14 } }
+   */
+  clients: { [client: string]: RepositoryClientArgs };
+  /**
+   * Where the repositories lie: `<directory>/<client>/repository`. It and all above it belong to root.
+   * @default "/srv/pgbackstop"
+   */
+  directory?: string;
+  /**
+   * True refuses to write while nothing is mounted at or above `directory`.
+   * @default false
+   */
+  requireMount?: boolean;
+  /** By which the databases reach the host, when it is not the name or address of `connection`. */
+  address?: pulumi.Input<string>;
+  /** Port of sshd, as the databases reach it; left out, that of `connection`. */
+  port?: pulumi.Input<number>;
+  /** True where the loss of the databases' site leaves the host. Left out, nobody knows. */
+  offSite?: boolean;
+}
+
+/**
+ * A small server that keeps backups of others over SFTP: for each client an account without shell, terminal and forwarding, in a directory that it
+ * cannot leave. sshd's configuration is tried before it counts, and put back when the administrator could not sign in with it.
+ *
+ * Destroying it takes every client's key and leaves the backups, with the accounts that own them.
+ *
+ * ```ts
+ * const vault = new RepositoryHost("vault", { connection: { ssh: { host: "203.0.113.9", hostKeys } }, clients: { orders: { cipher: key.ref } } });
+ * new PostgresHost("orders", { ..., repositories: { repo1: { at: vault.targets["orders"]!, keepDays: 30 } } });
+ * ```
+ */
+export class RepositoryHost extends pulumi.ComponentResource {
+  /** By client, for a database: `repositories: { repo1: { at: vault.targets["orders"] } }`. */
+  public readonly targets: { [client: string]: RepositoryTarget };
+  /** The same with accounts that only read, of the clients with `reader`. */
+  public readonly readerTargets: { [client: string]: RepositoryTarget };
+  /** The public key by which the databases know the host: read over the connection whose other end was proved. */
+  public readonly hostKey: pulumi.Output<string>;
+
+  constructor(name: string, args: RepositoryHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    checkArguments(name, args);
+    const directory = args.directory ?? DIRECTORY;
+    const clients = Object.entries(args.clients).map(([client, settings]) => clientOf(directory, client, settings));
+    super(typeToken("RepositoryHost"), name, { directory, clients: clients.map(({ client }) => client) }, opts);
+
+    const signers = clients.flatMap(({ accounts, client, settings }) =>
+      accounts.map((account) => ({ account, client, settings, key: this.createKey(name, account, settings) })),
+    );
+    const { connection, signIn } = connectionInputs(args.connection);
+    const keys = signers.map(({ account, key, settings }) =>
+      pulumi.all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))]).apply((lines) => ({ name: account.name, lines })),
+    );
+    const desired = pulumi.all(keys).apply((known) => desiredOf(args, directory, clients, known));
+    const host = new RepositoryHostResource(
+      childName(name, "host"),
+      { connection, desired, ...(signIn === undefined ? {} : { signIn }) },
+      { parent: this },
+    );
+
+    this.hostKey = host.hostKey;
+    const place = {
+      host: args.address ?? args.connection.ssh?.host ?? "",
+      port: args.port ?? args.connection.ssh?.port ?? DEFAULTS.sftpPort,
+      hostKey: host.hostKey,
+    };
+    const targetsOf = (readOnly: boolean): Record<string, RepositoryTarget> => {
+      const entries = signers
+        .filter(({ account }) => account.readOnly === readOnly)
+        .map(({ account, client, key, settings }): [string, RepositoryTarget] => [
+          client,
+          {
+            name: renderedName(name, client),
+            path: REPOSITORY_INSIDE,
+            ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
+            ...(readOnly ? { readOnly } : {}),
+            sftp: {
+              ...place,
+              user: account.name,
+              privateKey: pulumi.secret(key.privateKey),
+              ...(settings.privateKeyPassphrase === undefined || readOnly
+                ? {}
+                : { privateKeyPassphrase: pulumi.secret(settings.privateKeyPassphrase) }),
+            },
+            ...secretCipher(settings.cipher),
+          },
+        ]);
+      return Object.fromEntries(entries);
+    };
+    this.targets = targetsOf(false);
+    this.readerTargets = targetsOf(true);
+    this.registerOutputs({ hostKey: this.hostKey });
+  }
+
+  private createKey(name: string, account: RepositoryAccount, { privateKey, privateKeyPassphrase }: RepositoryClientArgs): SshKey {
+    const given =
+      account.readOnly || privateKey === undefined
+        ? {}
+        : {
+            existing: pulumi.secret(privateKey),
+            ...(privateKeyPassphrase === undefined ? {} : { passphrase: pulumi.secret(privateKeyPassphrase) }),
+          };
+    return new SshKey(renderedName(name, account.name), { comment: account.name, ...given }, { parent: this });
+  }
+}
+
+interface Client {
+  readonly client: string;
+  readonly settings: RepositoryClientArgs;
+  /** The writer first. */
+  readonly accounts: readonly RepositoryAccount[];
+  readonly repository: string;
+}
+
+function clientOf(directory: string, client: string, settings: RepositoryClientArgs): Client {
+  const name = settings.user ?? `pgbackstop-${client}`;
+  const root = `${directory}/${client}`;
+  const writer = { name, group: name, root, readOnly: false };
+  return {
+    client,
+    settings,
+    accounts: settings.reader === true ? [writer, { ...writer, name: `${name}-r`, readOnly: true }] : [writer],
+    repository: `${root}${REPOSITORY_INSIDE}`,
+  };
+}
+
+function desiredOf(
+  args: RepositoryHostArgs,
+  directory: string,
+  clients: readonly Client[],
+  keys: readonly { readonly name: string; readonly lines: readonly string[] }[],
+): DesiredRepositoryHost {
+  const accounts = clients.flatMap((client) => client.accounts);
+  const sealed = clients.flatMap(({ accounts: [writer], client, repository, settings }): SealedRepository[] =>
+    settings.immutableDays === undefined || writer === undefined
+      ? []
+      : [{ client, account: writer.name, directory: repository, days: settings.immutableDays }],
+  );
+  const keyFiles = keys.map(({ lines, name }) => ({
+    path: `${REPOSITORY_HOST_PATHS.keys}/${name}`,
+    mode: "0644",
+    text: renderAuthorizedKeys(lines),
+  }));
+  return {
+    accounts,
+    repositories: Object.fromEntries(clients.map(({ accounts: [writer], repository }) => [writer?.name ?? "", repository])),
+    sealed,
+    sshdConfig: renderSshdConfig(accounts),
+    files: Object.fromEntries([...keyFiles, ...renderSealFiles(sealed)].map(({ mode, path, text }) => [path, { mode, text }])),
+    timers: sealTimers(sealed),
+    admin: args.connection.ssh === undefined ? "" : (args.connection.ssh.user ?? "root"),
+    mount: args.requireMount === true ? directory : "",
+  };
+}
+
+function checkArguments(name: string, { address, clients, connection, directory = DIRECTORY }: RepositoryHostArgs): void {
+  const wrong: { readonly propertyPath: string; readonly reason: string }[] = [];
+  const add = (propertyPath: string, reason: string): void => void wrong.push({ propertyPath, reason });
+  if ((connection.ssh === undefined) === (connection.local === undefined)) add("connection", "set either ssh or local");
+  if (connection.ssh === undefined && address === undefined) add("address", "the databases reach no host without a name: set its name or address");
+  if (!/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
+    add("directory", `"${directory}" cannot be used: an absolute path of letters, digits and _ . - is needed, because sshd's configuration has it`);
+  }
+  if (Object.keys(clients).length === 0) add("clients", "nobody stores backups there: name one");
+  for (const [client, { immutableDays, reader, user = `pgbackstop-${client}` }] of Object.entries(clients)) {
+    if (!/^[a-z][a-z0-9-]{0,18}$/.test(client)) {
+      add(`clients.${client}`, `"${client}" is no name of a client: 1 to 19 small letters, digits and hyphens, a letter first`);
+    }
+    if (!/^[a-z_][a-z0-9_-]*$/.test(user) || user.length > (reader === true ? 30 : 32) || user === "root") {
+      add(`clients.${client}.user`, `"${user}" is no account that can be made: set another one, of small letters, digits and hyphens`);
+    }
+    if (immutableDays !== undefined && (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)) {
+      add(`clients.${client}.immutableDays`, `${immutableDays} is no number of days from 1 to ${IMMUTABLE_DAYS_MAX}`);
+    }
+  }
+  if (wrong.length === 0) return;
+  const list = wrong.map(({ propertyPath, reason }) => `  ${propertyPath}: ${reason}`).join("\n");
+  throw new pulumi.InputPropertiesError({ message: `RepositoryHost ${name}: the arguments cannot be used\n${list}`, errors: wrong });
+}

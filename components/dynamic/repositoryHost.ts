@@ -1,0 +1,134 @@
+/** The methods of the resources behind {@link RepositoryHost}, called by the engine in the process of the dynamic provider. */
+import { isDeepStrictEqual } from "node:util";
+import {
+  convergeRepositoryHost,
+  type DesiredRepositoryHost,
+  readHostKeys,
+  readRepositoryHost,
+  removeRepositoryHost,
+  wantedFacts,
+} from "../host/repositoryHost";
+import type { SignInInput } from "../host/ssh/target";
+import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
+
+export interface RepositoryHostInputs {
+  readonly connection: ConnectionInput;
+  /** What signs in to the host, then to those on the way to it. Secret. */
+  readonly signIn?: readonly SignInInput[];
+  readonly desired: DesiredRepositoryHost;
+}
+
+export interface RepositoryHostState {
+  /** The key by which clients know the host: that of ECDSA where there is one, which stock pgBackRest asks for first. */
+  readonly hostKey: string;
+  /** What was found on the host last, by names. */
+  readonly facts: Record<string, string>;
+  /** A refresh and a removal are told nothing else. */
+  readonly kept: { readonly connection: ConnectionInput; readonly desired: DesiredRepositoryHost };
+  /** Secret. */
+  readonly keptSignIn: readonly SignInInput[];
+}
+
+type Way = Pick<RepositoryHostInputs, "connection" | "signIn">;
+
+export async function repositoryHostCreate(inputs: RepositoryHostInputs): Promise<{ id: string; outs: RepositoryHostState }> {
+  return { id: `${hostOf(inputs.connection)}/repositories`, outs: await apply(inputs, {}) };
+}
+
+export async function repositoryHostUpdate(
+  _id: string,
+  olds: Partial<RepositoryHostState>,
+  news: RepositoryHostInputs,
+): Promise<{ outs: RepositoryHostState }> {
+  return { outs: await apply(news, olds.facts ?? {}) };
+}
+
+/** What was found last against what is wanted; another host is another resource, and the old one keeps its backups. */
+export async function repositoryHostDiff(
+  _id: string,
+  olds: Partial<RepositoryHostState>,
+  news: RepositoryHostInputs,
+): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
+  const replaces = olds.kept !== undefined && hostOf(olds.kept.connection) !== hostOf(news.connection) ? ["connection"] : [];
+  const wayChanged = !isDeepStrictEqual([olds.kept?.connection, olds.keptSignIn ?? []], [news.connection, news.signIn ?? []]);
+  const changes = replaces.length > 0 || wayChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
+  return { changes, replaces, deleteBeforeReplace: true };
+}
+
+/** The true state; what is not as it should be is told. */
+export async function repositoryHostRead(id: string, props?: Partial<RepositoryHostState>): Promise<{ id: string; props: RepositoryHostState }> {
+  const { kept, keptSignIn = [] } = props ?? {};
+  if (kept === undefined) throw new Error("a backup host cannot be imported: declare it, it takes over what it finds");
+  const { facts, hostKey } = await withConnection({ connection: kept.connection, signIn: keptSignIn }, async (connection) => ({
+    facts: await readRepositoryHost(connection, kept.desired),
+    hostKey: chooseKey(await readHostKeys(connection)),
+  }));
+  for (const name of differences(facts, wantedFacts(kept.desired))) tell(`changed by hand: ${name}: ${facts[name] ?? "missing"}`);
+  return { id, props: { hostKey, facts, kept, keptSignIn } };
+}
+
+export async function repositoryHostRemove(_id: string, props: Partial<RepositoryHostState>): Promise<void> {
+  const { facts = {}, kept, keptSignIn = [] } = props;
+  if (kept === undefined) return;
+  const way: Way = { connection: kept.connection, signIn: keptSignIn };
+  await withConnection(way, (connection) => removeRepositoryHost(connection, kept.desired, facts, () => signInAgain(way), tell));
+}
+
+async function apply(inputs: RepositoryHostInputs, before: Readonly<Record<string, string>>): Promise<RepositoryHostState> {
+  const { connection: way, desired, signIn = [] } = inputs;
+  return withConnection(inputs, async (connection) => {
+    await convergeRepositoryHost(connection, desired, before, () => signInAgain(inputs), tell);
+    const facts = await readRepositoryHost(connection, desired);
+    const wrong = differences(facts, wantedFacts(desired));
+    if (wrong.length > 0)
+      throw new Error(`not as declared after the update: ${wrong.map((name) => `${name}: ${facts[name] ?? "missing"}`).join("; ")}`);
+    return { hostKey: chooseKey(await readHostKeys(connection)), facts, kept: { connection: way, desired }, keptSignIn: signIn };
+  });
+}
+
+async function signInAgain(way: Way): Promise<void> {
+  await withConnection(way, async (connection) => void (await connection.exec(["true"])));
+}
+
+function differences(found: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): string[] {
+  return [...new Set([...Object.keys(found), ...Object.keys(wanted)])].filter((name) => found[name] !== wanted[name]).sort();
+}
+
+function chooseKey(keys: readonly string[]): string {
+  const key = ["ecdsa-", "ssh-ed25519", "ssh-rsa"].map((kind) => keys.find((text) => text.startsWith(kind))).find((text) => text !== undefined);
+  if (key === undefined) throw new Error(`the host has no key that clients could know it by: sshd has ${keys.join(", ") || "none"}`);
+  return key;
+}
+
+export interface KeyInputs {
+  /** Left out, a pair is made. Secret. */
+  readonly existing?: string;
+  /** Of `existing`. Secret. */
+  readonly passphrase?: string;
+  readonly comment: string;
+}
+
+export interface KeyState {
+  /** Secret. */
+  readonly privateKey: string;
+  readonly publicKey: string;
+}
+
+export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: KeyState }> {
+  const outs = await pairOf(inputs);
+  return { id: outs.publicKey.slice(-16), outs };
+}
+
+export async function keyDiff(_id: string, olds: Partial<KeyState>, { existing }: KeyInputs): Promise<{ changes: boolean }> {
+  return { changes: existing !== undefined && existing !== olds.privateKey };
+}
+
+export async function keyUpdate(_id: string, _olds: Partial<KeyState>, news: KeyInputs): Promise<{ outs: KeyState }> {
+  return { outs: await pairOf(news) };
+}
+
+async function pairOf({ comment, existing, passphrase }: KeyInputs): Promise<KeyState> {
+  // Only who has such a resource waits for the library.
+  const { makeKeyPair, publicKeyOf } = await import("../host/ssh/keys.js");
+  return existing === undefined ? makeKeyPair(comment) : { privateKey: existing, publicKey: publicKeyOf(existing, passphrase) };
+}

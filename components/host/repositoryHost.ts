@@ -1,0 +1,349 @@
+/**
+ * Brings a backup host to its desired state and reads its true state. The order of an update: accounts, directories, sshd's confinement of the
+ * accounts, and only then their keys: no account ever has keys without it. Repositories are never removed, nor the accounts that own them.
+ *
+ * sshd's configuration is what an administrator signs in by. A new text is tried beside the old one first, put in place by a rename, tried
+ * again, compared in what it means for the administrator's login, and proved by a new connection after sshd took it; whatever fails puts the
+ * old text back.
+ */
+import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/repositoryHost";
+import { type Connection, run, runScript } from "./connection";
+import { type Accounts, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./files";
+import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./units";
+
+export interface DesiredRepositoryHost {
+  /** Readers after the writer of their group. */
+  readonly accounts: readonly RepositoryAccount[];
+  /** Repositories by the account that owns them. */
+  readonly repositories: Readonly<Record<string, string>>;
+  readonly sealed: readonly SealedRepository[];
+  readonly sshdConfig: string;
+  /** Keys, script and units: path to mode and text. */
+  readonly files: Readonly<Record<string, { readonly mode: string; readonly text: string }>>;
+  readonly timers: readonly string[];
+  /** Login by which the administrator comes; empty on this machine. */
+  readonly admin: string;
+  /** Where something must be mounted; empty where nothing must. */
+  readonly mount: string;
+}
+
+/** Opens another connection to the host; fails when that is not possible any more. */
+export type SignInAgain = () => Promise<void>;
+
+type Tell = (line: string) => void;
+
+const SHELL = "/usr/sbin/nologin";
+/** By this comment an account is known as made here. */
+const COMMENT = "pgbackstop repository";
+
+const ACCOUNT_SCRIPT = `
+set -eu
+if line=$(getent passwd "$1"); then
+  case $line in
+    *:"$3":*) ;;
+    *) echo "there is another account $1 on this host: rename the client, or set its user" >&2; exit 1 ;;
+  esac
+  exit 0
+fi
+nologin=$4
+if [ "$1" = "$2" ]; then group=--user-group; else group="--gid=$2"; fi
+# No password fits a star; unlike an exclamation mark it does not lock the account for keys.
+useradd --system --no-create-home --home-dir / --shell "$nologin" "$group" --password '*' --comment "$3" -- "$1"
+echo made`;
+
+/** $1 chroot, $2 repository, $3 account. What exists keeps its owner: it may be root's for some days. */
+const DIRECTORY_SCRIPT = `
+set -eu
+mkdir -p -- "$1"
+chown root:root -- "$1"
+chmod 0755 -- "$1"
+[ -d "$2" ] || install -d -o "$3" -g "$3" -m 0750 -- "$2"`;
+
+/** Every directory above a chroot must be root's, and nobody else's to write: sshd refuses the sign-in otherwise. */
+const ABOVE_SCRIPT = `
+path=$1
+while :; do
+  if [ -e "$path" ]; then
+    case $(stat -c '%u %A' -- "$path") in
+      "0 d"????-??-*) ;;
+      *) echo "$path is not a directory of root's that only root writes: sshd would let nobody in below it" >&2; exit 1 ;;
+    esac
+  fi
+  [ "$path" = / ] && exit 0
+  path=$(dirname -- "$path")
+done`;
+
+const MOUNT_SCRIPT = `
+path=$1
+while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
+stat -c %m -- "$path"`;
+
+const SSHD = `
+set -eu
+sshd=$(command -v sshd || echo /usr/sbin/sshd)
+[ -x "$sshd" ] || { echo "there is no sshd: install openssh-server" >&2; exit 1; }
+mkdir -p -m 0755 /run/sshd
+effective() { "$sshd" -T -C "user=$1,host=localhost,addr=127.0.0.1"; }
+`;
+
+/** $1 path, $2 administrator's login. The text on standard input; without any, the file goes. */
+const SSHD_CONFIG_SCRIPT = `${SSHD}
+main=/etc/ssh/sshd_config
+folder=$(mktemp -d /run/pgbackstop-sshd.XXXXXX)
+trap 'rm -rf -- "$folder"' EXIT
+cat > "$folder/new"
+if [ -s "$folder/new" ]; then
+  { cat -- "$main"; printf '\\nMatch all\\n'; cat "$folder/new"; } > "$folder/together"
+  "$sshd" -t -f "$folder/together"
+fi
+effective "\${2:-root}" > "$folder/before"
+[ ! -e "$1" ] || cp -p -- "$1" "$folder/old"
+place() { # what is put there
+  if [ -s "$1" ]; then
+    mkdir -p -m 0755 -- "$(dirname -- "$2")"
+    install -m 0644 -o root -g root -- "$1" "$2.part"
+    sync "$2.part"
+    mv -fT -- "$2.part" "$2"
+  else
+    rm -f -- "$2"
+  fi
+  sync "$(dirname -- "$2")"
+}
+place "$folder/new" "$1"
+if ! "$sshd" -t || ! effective "\${2:-root}" > "$folder/after" || ! cmp -s "$folder/before" "$folder/after"; then
+  echo "the administrator's own sign-in would have changed: nothing was" >&2
+  diff "$folder/before" "$folder/after" >&2 || true
+  : > "$folder/none"
+  if [ -e "$folder/old" ]; then place "$folder/old" "$1"; else place "$folder/none" "$1"; fi
+  exit 1
+fi`;
+
+const RELOAD_SCRIPT = `
+set -eu
+for unit in ssh.service sshd.service; do
+  if systemctl is-active --quiet "$unit"; then systemctl reload "$unit"; sleep 1; systemctl is-active --quiet "$unit"; exit; fi
+done
+# Started for each connection by a socket: the next one reads the new text.
+for unit in ssh.socket sshd.socket; do
+  if systemctl is-active --quiet "$unit"; then exit 0; fi
+done
+echo "no service of sshd is active" >&2
+exit 1`;
+
+/** Per account one line: what sshd makes of it. */
+const EFFECTIVE_SCRIPT = `${SSHD}
+for name; do
+  effective "$name" | sed -n -e 's/^\\(forcecommand\\|chrootdirectory\\|disableforwarding\\|permittty\\|allowusers\\|allowgroups\\) //p' | tr '\\n' '|'
+  echo
+done`;
+
+const HOST_KEYS_SCRIPT = `${SSHD}
+"$sshd" -T | sed -n 's/^hostkey //p' | while IFS= read -r file; do
+  if [ -r "$file.pub" ]; then cat -- "$file.pub"; elif [ -r "$file" ]; then ssh-keygen -y -f "$file"; fi
+done`;
+
+const STATE_SCRIPT = `
+for name; do
+  case $name in
+    /*) if [ -L "$name" ] || [ ! -d "$name" ]; then echo missing; else stat -c 'directory %a %u:%g' -- "$name"; fi ;;
+    *) getent passwd "$name" | cut -d: -f5-7 | grep . || echo missing ;;
+  esac
+done`;
+
+/** What the host is to be like: the names of {@link readRepositoryHost} with what it reads where all is well. */
+export function wantedFacts(desired: DesiredRepositoryHost): Record<string, string> {
+  const { sshd } = REPOSITORY_HOST_PATHS;
+  const files = { ...desired.files, [sshd]: { mode: "0644", text: desired.sshdConfig } };
+  return Object.fromEntries([
+    ...Object.entries(files).map(([path, { mode, text }]) => [path, desiredText({ mode, owner: "admin" }, sha256Hex(text))]),
+    ...desired.accounts.map(({ name }) => [`account ${name}`, `${COMMENT}:/:${SHELL}`]),
+    ...desired.accounts.map(({ name, readOnly, root }) => [`sshd ${name}`, confinement(root, readOnly)]),
+    ...desired.accounts.map(({ root }) => [`directory ${root}`, "directory 755 0:0"]),
+    ...Object.values(desired.repositories).map((path) => [`directory ${path}`, "directory"]),
+    ...desired.timers.map((timer) => [timer, UNIT_AT_WORK]),
+  ]) as Record<string, string>;
+}
+
+/** The true state, by names. */
+export async function readRepositoryHost(connection: Connection, desired: DesiredRepositoryHost): Promise<Record<string, string>> {
+  const paths = [...Object.keys(desired.files), REPOSITORY_HOST_PATHS.sshd];
+  const files = await readFacts(connection, paths);
+  const names = desired.accounts.map(({ name }) => name);
+  const repositories = Object.values(desired.repositories);
+  const roots = desired.accounts.map(({ root }) => root);
+  const { stdout } = await runScript(connection, "read the accounts", STATE_SCRIPT, [...names, ...roots, ...repositories]);
+  const lines = stdout.split("\n");
+  const effective = await runScript(connection, "ask sshd for its configuration", EFFECTIVE_SCRIPT, names);
+  const confined = effective.stdout.split("\n");
+  return {
+    ...Object.fromEntries([...files].map(([path, fact]) => [path, factText(fact, "admin", accountsOf(connection))])),
+    ...Object.fromEntries(names.map((name, index) => [`account ${name}`, lines[index] ?? ""])),
+    ...Object.fromEntries(names.map((name, index) => [`sshd ${name}`, told(confined[index] ?? "")])),
+    ...Object.fromEntries(roots.map((path, index) => [`directory ${path}`, lines[names.length + index] ?? ""])),
+    // Its owner and mode change while its files are root's.
+    ...Object.fromEntries(
+      repositories.map((path, index) => [`directory ${path}`, (lines[names.length + roots.length + index] ?? "").split(" ")[0] ?? ""]),
+    ),
+    ...(await readUnits(connection, desired.timers)),
+  };
+}
+
+/** Public keys that the host shows, as the verified connection tells them. */
+export async function readHostKeys(connection: Connection): Promise<string[]> {
+  const { stdout } = await runScript(connection, "read the keys of the host", HOST_KEYS_SCRIPT, []);
+  const keys = stdout.split("\n").map((line) => line.split(" ").slice(0, 2).join(" "));
+  return keys.filter((key) => key !== "");
+}
+
+/** @throws Error before anything was changed where the host cannot be one; later ones keep what was reached */
+export async function convergeRepositoryHost(
+  connection: Connection,
+  desired: DesiredRepositoryHost,
+  before: Readonly<Record<string, string>>,
+  signInAgain: SignInAgain,
+  tell: Tell,
+): Promise<void> {
+  if (connection.login.uid !== 0) throw new Error(`accounts are made by root: sign in to ${connection.name} as root, or with sudo`);
+  await checkPlaces(connection, desired);
+  const facts = await readRepositoryHost(connection, desired);
+  for (const { group, name, root } of desired.accounts) {
+    const made = await runScript(connection, `make the account ${name}`, ACCOUNT_SCRIPT, [name, group, COMMENT, SHELL]);
+    if (made.stdout.includes("made")) tell(`made the account ${name}`);
+    const repository = desired.repositories[name];
+    if (repository !== undefined) await runScript(connection, `make the directory ${repository}`, DIRECTORY_SCRIPT, [root, repository, name]);
+  }
+  await applySshd(connection, desired, facts, signInAgain, tell);
+  await releaseUnsealed(connection, desired, tell);
+  const changed = await applyFiles(connection, desired, before, tell);
+  if (desired.timers.length > 0) await enableUnits(connection, desired.timers, changed);
+}
+
+/** Nobody but the administrator signs in afterwards; accounts and backups stay. */
+export async function removeRepositoryHost(
+  connection: Connection,
+  desired: DesiredRepositoryHost,
+  before: Readonly<Record<string, string>>,
+  signInAgain: SignInAgain,
+  tell: Tell,
+): Promise<void> {
+  // Keys first: without the confinement nobody may have one.
+  if (desired.timers.length > 0) await disableUnits(connection, desired.timers);
+  await removeFiles(connection, filesIn(before));
+  await writeSshd(connection, desired, "", signInAgain);
+  if (desired.timers.length > 0) await reloadUnits(connection);
+  const accounts = desired.accounts.map(({ name }) => name).join(", ");
+  tell(`kept: the backups in ${Object.values(desired.repositories).join(", ")}, and the accounts that own them, without keys (${accounts})`);
+}
+
+function accountsOf(connection: Connection): Accounts {
+  return { admin: connection.login, database: connection.login };
+}
+
+/** Absolute paths among the names of facts: the files. */
+function filesIn(facts: Readonly<Record<string, string>>): string[] {
+  return Object.keys(facts).filter((name) => name.startsWith("/") && name !== REPOSITORY_HOST_PATHS.sshd);
+}
+
+async function checkPlaces(connection: Connection, { accounts, mount }: DesiredRepositoryHost): Promise<void> {
+  const first = accounts[0];
+  if (first !== undefined) await runScript(connection, "use the directory", ABOVE_SCRIPT, [first.root.slice(0, first.root.lastIndexOf("/")) || "/"]);
+  if (mount === "") return;
+  const { stdout } = await runScript(connection, `find the file system of ${mount}`, MOUNT_SCRIPT, [mount]);
+  if (stdout.trim() === "/") {
+    throw new Error(`nothing is mounted at or above ${mount} on ${connection.name}: mount it first, or set requireMount to false`);
+  }
+}
+
+async function applySshd(
+  connection: Connection,
+  desired: DesiredRepositoryHost,
+  facts: Readonly<Record<string, string>>,
+  signInAgain: SignInAgain,
+  tell: Tell,
+): Promise<void> {
+  const { sshd } = REPOSITORY_HOST_PATHS;
+  const wanted = wantedFacts(desired);
+  if (facts[sshd] !== wanted[sshd]) {
+    await writeSshd(connection, desired, desired.sshdConfig, signInAgain);
+    tell(`wrote ${sshd}`);
+  }
+  const names = desired.accounts.map(({ name }) => name);
+  const { stdout } = await runScript(connection, "ask sshd for its configuration", EFFECTIVE_SCRIPT, names);
+  const lines = stdout.split("\n");
+  for (const [index, { name, readOnly, root }] of desired.accounts.entries()) {
+    const line = lines[index] ?? "";
+    if (told(line) === confinement(root, readOnly)) continue;
+    const allowed = allowedOnly(line);
+    throw new Error(
+      allowed
+        ? `sshd on ${connection.name} lets only some accounts sign in (AllowUsers or AllowGroups): allow ${name} there too`
+        : `sshd on ${connection.name} does not confine ${name} (${line}): its sshd_config must include ${sshd} before anything else says so`,
+    );
+  }
+}
+
+/** @throws Error when the administrator could not sign in any more; the old text is back then */
+async function writeSshd(connection: Connection, { admin }: DesiredRepositoryHost, text: string, signInAgain: SignInAgain): Promise<void> {
+  const path = REPOSITORY_HOST_PATHS.sshd;
+  const old = await connection.exec(["cat", "--", path]);
+  const put = async (content: string): Promise<void> => {
+    await runScript(connection, `write ${path}`, SSHD_CONFIG_SCRIPT, [path, admin], { stdin: content });
+    await runScript(connection, "reload sshd", RELOAD_SCRIPT, []);
+  };
+  try {
+    await put(text);
+    if (admin !== "") await signInAgain();
+  } catch (error) {
+    if (old.stdout !== text) await put(old.stdout);
+    throw new Error(`sshd's configuration was put back as it was: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+async function applyFiles(
+  connection: Connection,
+  desired: DesiredRepositoryHost,
+  before: Readonly<Record<string, string>>,
+  tell: Tell,
+): Promise<string[]> {
+  const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
+  const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  if (staleTimers.length > 0) await disableUnits(connection, staleTimers);
+  await removeFiles(connection, stale);
+  for (const path of stale) tell(`removed ${path}`);
+  const folders = new Set(Object.keys(desired.files).map((path) => path.slice(0, path.lastIndexOf("/"))));
+  for (const folder of folders) await run(connection, `make the directory ${folder}`, ["install", "-d", "-m", "0755", "--", folder]);
+  const files = Object.entries(desired.files).map(([path, { mode, text }]) => ({ path, mode, owner: "admin" as const, content: text }));
+  const written = await writeFiles(connection, files, accountsOf(connection));
+  for (const path of written) tell(`wrote ${path}`);
+  return [...stale, ...written];
+}
+
+/** Files that were root's for some days, and shall be so no longer, are their account's again. In the confinement that the timer has too. */
+async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, tell: Tell): Promise<void> {
+  for (const [account, directory] of Object.entries(repositories)) {
+    if (sealed.some((repository) => repository.account === account)) continue;
+    const { stdout } = await connection.exec(["stat", "-c", "%u", "--", directory]);
+    if (stdout.trim() !== "0") continue;
+    tell(`giving back to ${account} what was kept from it`);
+    const confined = ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", `ReadWritePaths=${directory}`];
+    const words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", ...confined.map((property) => `--property=${property}`)];
+    await run(connection, "give the files back", [...words, "/bin/sh", "-s", "--", directory, account, "0"], { stdin: SEAL_SCRIPT });
+  }
+}
+
+function confinement(root: string, readOnly: boolean): string {
+  return `${root} ${forceCommand(readOnly)} no yes`;
+}
+
+/** `ROOT COMMAND no yes`, of what {@link EFFECTIVE_SCRIPT} printed in sshd's own order; else what it printed. */
+function told(line: string): string {
+  const words = line.split("|").filter((word) => word !== "");
+  const root = words.find((word) => word.startsWith("/"));
+  const command = words.find((word) => word.startsWith("internal-sftp"));
+  const flags = words.filter((word) => word === "no" || word === "yes").sort();
+  return root === undefined || command === undefined || words.length > 4 ? line : `${root} ${command} ${flags.join(" ")}`;
+}
+
+function allowedOnly(line: string): boolean {
+  return line.split("|").filter((word) => word !== "").length > 4;
+}

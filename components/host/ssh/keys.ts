@@ -1,0 +1,24 @@
+/** Keys that sign in by SSH: made here, or told apart from what somebody gave. */
+import { type ParsedKey, utils } from "ssh2";
+
+export interface KeyPair {
+  /** In OpenSSH's form. */
+  readonly privateKey: string;
+  /** `ssh-ed25519 AAAA…`. */
+  readonly publicKey: string;
+}
+
+/** A new pair, of a kind that OpenSSH, libssh2 (stock pgBackRest) and the runtime take. */
+export function makeKeyPair(comment: string): KeyPair {
+  const made = utils.generateKeyPairSync("ed25519", { comment });
+  return { privateKey: made.private, publicKey: publicKeyOf(made.private, undefined) };
+}
+
+/** The public half. @throws Error for what is no private key, or is locked; its text tells nothing of the key */
+export function publicKeyOf(privateKey: string, passphrase: string | undefined): string {
+  const found: unknown = utils.parseKey(privateKey, passphrase);
+  const key = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
+  if (key instanceof Error) throw new Error(`the private key cannot be used: ${key.message}`);
+  if (!key.isPrivateKey()) throw new Error("the private key cannot be used: it is a public key");
+  return `${key.type} ${key.getPublicSSH().toString("base64")}`;
+}

@@ -1,0 +1,227 @@
+/**
+ * What a backup host gets: the part of sshd's configuration that confines its accounts, their keys, and what gives complete files to root for
+ * some days. Keywords: sshd_config(5) and sftp-server(8) of OpenSSH 8.4 (Debian 11) to 10. Pure; no secret.
+ */
+
+/** An account of a backup host. */
+export interface RepositoryAccount {
+  /** Name of the account. */
+  readonly name: string;
+  /** Group that may read the repository; the writer's own. */
+  readonly group: string;
+  /** The only directory that it sees; root's. */
+  readonly root: string;
+  /** True where every request that changes something is refused. */
+  readonly readOnly: boolean;
+}
+
+/** A repository of a backup host whose files are given to root for some days. */
+export interface SealedRepository {
+  readonly client: string;
+  readonly account: string;
+  readonly directory: string;
+  readonly days: number;
+}
+
+export interface RepositoryHostFile {
+  readonly path: string;
+  readonly mode: string;
+  readonly text: string;
+}
+
+/** Where everything lies; Debian's `sshd_config` includes this directory. */
+export const REPOSITORY_HOST_PATHS = {
+  sshd: "/etc/ssh/sshd_config.d/60-pgbackstop.conf",
+  keys: "/etc/ssh/pgbackstop",
+  sealScript: "/usr/local/lib/pgbackstop/seal-repository",
+  units: "/etc/systemd/system",
+} as const;
+
+/** The directory of the repository, as its account sees it. */
+export const REPOSITORY_INSIDE = "/repository";
+
+const HEAD = "# Written by pgbackstop: changes made here by hand are undone by the next update.";
+const SEAL_UNIT = "pgbackstop-seal";
+
+/** The timers that give files to root, one for each repository. */
+export function sealTimers(sealed: readonly SealedRepository[]): string[] {
+  return sealed.map(({ client }) => `${SEAL_UNIT}-${client}.timer`);
+}
+
+/** One block for each account. What comes first in sshd's configuration wins: nothing that stands elsewhere loosens it. */
+export function renderSshdConfig(accounts: readonly RepositoryAccount[]): string {
+  const blocks = accounts.flatMap(({ name, readOnly, root }) => [
+    `Match User ${name}`,
+    `    ChrootDirectory ${root}`,
+    `    ForceCommand ${forceCommand(readOnly)}`,
+    `    AuthorizedKeysFile ${REPOSITORY_HOST_PATHS.keys}/%u`,
+    "    AuthorizedKeysCommand none",
+    "    AuthenticationMethods publickey",
+    "    PasswordAuthentication no",
+    "    KbdInteractiveAuthentication no",
+    "    DisableForwarding yes",
+    "    AllowTcpForwarding no",
+    "    AllowStreamLocalForwarding no",
+    "    AllowAgentForwarding no",
+    "    X11Forwarding no",
+    "    PermitTunnel no",
+    "    PermitTTY no",
+    "    PermitUserRC no",
+    "",
+  ]);
+  return [HEAD, "", ...blocks, "Match all", ""].join("\n");
+}
+
+/** The word of `ForceCommand`: sshd's own server, which needs no shell and no file below the root. */
+export function forceCommand(readOnly: boolean): string {
+  return readOnly ? "internal-sftp -R" : "internal-sftp";
+}
+
+/** Lines of an account's keys; each allows nothing but what the configuration allows. */
+export function renderAuthorizedKeys(publicKeys: readonly string[]): string {
+  return [HEAD, ...publicKeys.map((key) => `restrict ${key.trim()}`), ""].join("\n");
+}
+
+/** Script, services and timers of the repositories whose files are given to root. */
+export function renderSealFiles(sealed: readonly SealedRepository[]): RepositoryHostFile[] {
+  if (sealed.length === 0) return [];
+  const { sealScript, units } = REPOSITORY_HOST_PATHS;
+  return [
+    { path: sealScript, mode: "0755", text: SEAL_SCRIPT },
+    ...sealed.flatMap((repository) => [
+      { path: `${units}/${SEAL_UNIT}-${repository.client}.service`, mode: "0644", text: sealService(repository) },
+      { path: `${units}/${SEAL_UNIT}-${repository.client}.timer`, mode: "0644", text: sealTimer(repository) },
+    ]),
+  ];
+}
+
+/**
+ * The directory belongs to somebody who may put links into it: only that directory can be written, so that a link leads nowhere else, and no
+ * other repository can be reached.
+ */
+function sealService({ account, client, days, directory }: SealedRepository): string {
+  return [
+    HEAD,
+    "[Unit]",
+    `Description=pgbackstop: keep what ${client} stored from its own account for ${days} days`,
+    `RequiresMountsFor=${directory}`,
+    "",
+    "[Service]",
+    "Type=oneshot",
+    `ExecStart=${REPOSITORY_HOST_PATHS.sealScript} ${directory} ${account} ${days}`,
+    "Nice=10",
+    "IOSchedulingClass=idle",
+    "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_FSETID",
+    "NoNewPrivileges=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "PrivateDevices=yes",
+    "PrivateNetwork=yes",
+    "PrivateTmp=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectProc=invisible",
+    "ProtectSystem=strict",
+    "RestrictAddressFamilies=AF_UNIX",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    `ReadWritePaths=${directory}`,
+    "",
+  ].join("\n");
+}
+
+function sealTimer({ client }: SealedRepository): string {
+  return [
+    HEAD,
+    "[Unit]",
+    `Description=pgbackstop: keep what ${client} stored from its own account`,
+    "",
+    "[Timer]",
+    "OnCalendar=*-*-* *:0/10:00",
+    "RandomizedDelaySec=120",
+    "FixedRandomDelay=yes",
+    "Persistent=yes",
+    "",
+    "[Install]",
+    "WantedBy=timers.target",
+    "",
+  ].join("\n");
+}
+
+/**
+ * Directories become root's and sticky: the account adds files, and removes or replaces its own. Complete files (WAL, the files of backups with
+ * a manifest, copies of manifests) become root's: the account reads them. The info files stay the account's, because each backup writes them.
+ * After the days a file is given back, and `expire` of the database's host may remove it. The time of a file's change cannot be set by the
+ * account (it is the time of the sealing), that of its content can: by that it only gives up the protection of its own new files.
+ */
+export const SEAL_SCRIPT = `#!/bin/sh
+${HEAD}
+# seal-repository DIRECTORY ACCOUNT DAYS: files that ACCOUNT stored are root's for DAYS days; see docs/hosts.md.
+set -eu
+LC_ALL=C
+export LC_ALL
+account=$2
+minutes=$(($3 * 1440))
+cd -P -- "$1"
+
+close_files() { # what find asks of a file
+  find "$@" -type f -user "$account" -mmin "-$minutes" ! -name '*.tmp' -exec chown -h "root:$account" {} + -exec chmod 0440 {} +
+}
+close_folders() {
+  find "$@" -type d '(' ! -user root -o ! -perm 1770 ')' -exec chown -h "root:$account" {} + -exec chmod 1770 {} +
+}
+open_folders() {
+  find "$@" -type d '(' ! -user "$account" -o ! -perm 0750 ')' -exec chown -h "$account:$account" {} + -exec chmod 0750 {} +
+}
+has_closed() { [ -n "$(find "$1" -type f -user root -print -quit)" ]; }
+settle() { if has_closed "$1"; then close_folders "$1"; else open_folders "$1"; fi; }
+
+# No days: everything is the account's again.
+if [ "$minutes" -eq 0 ]; then
+  find . -type f -user root -exec chown -h "$account:$account" {} + -exec chmod 0640 {} +
+  open_folders .
+  exit 0
+fi
+
+# Given back first: its content is older than the days as well, so it is not closed again.
+find . -type f -user root -cmin "+$minutes" -exec chown -h "$account:$account" {} + -exec chmod 0640 {} +
+
+close_folders . -maxdepth 0
+for kind in archive backup; do
+  if [ -d "$kind" ] && [ ! -L "$kind" ]; then close_folders "$kind" -maxdepth 1; fi
+done
+
+for id in archive/*/*/; do
+  id=\${id%/}
+  [ -d "$id" ] && [ ! -L "$id" ] || continue
+  # Not in the minute of its writing.
+  close_files "$id" -mindepth 1 -cmin +0
+  close_folders "$id" -maxdepth 0
+  for folder in "$id"/*/; do
+    if [ -d "\${folder%/}" ] && [ ! -L "\${folder%/}" ]; then settle "\${folder%/}"; fi
+  done
+done
+
+for folder in backup/*/*/; do
+  folder=\${folder%/}
+  [ -d "$folder" ] && [ ! -L "$folder" ] || continue
+  case $folder in
+    */backup.history)
+      close_files "$folder"
+      close_folders "$folder"
+      continue
+      ;;
+  esac
+  # Without a manifest a backup is being taken, or was left: its next try goes on with it, or removes it.
+  if [ -f "$folder/backup.manifest" ]; then close_files "$folder"; fi
+  settle "$folder"
+done
+`;

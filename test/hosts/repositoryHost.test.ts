@@ -1,0 +1,253 @@
+/**
+ * `RepositoryHost` on the real engine: a Debian 12 keeps a repository of the PostgreSQL of a Debian 13 over its own sshd. What its account can and
+ * cannot do there is tried with its key.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { Client, type SFTPWrapper } from "ssh2";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BackupNow } from "../../components/actions/backupNow";
+import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { RepositoryHost } from "../../components/databases/repositoryHost";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { failureOf, stateTexts } from "../harness/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
+import { hostParts } from "../harness/hosts/parts";
+import { runOverSsh } from "../harness/hosts/ssh";
+
+const DATA = "/var/lib/postgresql/17/main";
+const KEPT = "/srv/pgbackstop/orders/repository";
+const ACCOUNT = "pgbackstop-orders";
+
+describe("a backup host", async () => {
+  const parts = await hostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  let network: HostNetwork;
+  let db: DebianHost;
+  let vault: DebianHost;
+  let place: ProgramFolder;
+  let keys: Record<string, string> = {};
+  let restoreCommand = "";
+  const printed: string[] = [];
+  beforeAll(async () => {
+    network = await startHostNetwork("repository-host");
+    vault = await startDebianHost(parts, { suite: "bookworm-bare", name: "vault", network, node: false });
+    db = await startDebianHost(parts, { suite: "trixie", name: "db", network });
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), { cli, passphrase: "state passphrase of the test" });
+  });
+  afterAll(async () => {
+    await db?.stop();
+    await vault?.stop();
+    await network?.stop();
+    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  const reach = (host: DebianHost) => ({
+    ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
+  });
+  const open = (trigger = "", immutableDays = 7): Promise<Stack> =>
+    openStack(place, "vault", async () => {
+      const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
+      const host = new RepositoryHost("vault", {
+        connection: reach(vault),
+        clients: { orders: { cipher, reader: true, ...(immutableDays === 0 ? {} : { immutableDays }) } },
+        address: vault.address,
+        port: 22,
+        offSite: true,
+      });
+      const at = host.targets["orders"];
+      if (at === undefined) throw new Error("there is no target");
+      const database = new PostgresHost("db", {
+        connection: reach(db),
+        dataDirectory: DATA,
+        repositories: { repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 }, repo2: { at, keepDays: 30 } },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        allowRestart: true,
+        restartCommand: ["systemctl", "restart", "postgresql@17-main"],
+      });
+      const now = trigger === "" ? null : new BackupNow("now", { host: database.access, type: "incr", triggers: [trigger] });
+      return {
+        destinations: database.destinations,
+        restoreCommand: database.restoreCommand,
+        hostKey: host.hostKey,
+        writer: at.sftp?.privateKey ?? "",
+        reader: host.readerTargets["orders"]?.sftp?.privateKey ?? "",
+        ...(now === null ? {} : { label: now.label }),
+      };
+    });
+  const up = async (stack: Stack): Promise<{ outputs: Record<string, string>; changes: object; text: string }> => {
+    const { outputs, stdout, summary } = await stack.up();
+    printed.push(stdout);
+    const values = Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, String(value)]));
+    return { outputs: values, changes: summary.resourceChanges ?? {}, text: stdout };
+  };
+  const state = (): Promise<string> =>
+    vault.runOk([
+      "sh",
+      "-c",
+      "find /etc/ssh /etc/systemd/system /usr/local /etc/passwd /etc/shadow -type f -exec stat -c '%n %i %Y %a %U' {} + | sort",
+    ]);
+  const sql = (query: string): Promise<string> => db.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtXc", query]);
+  const signIn = <T>(work: (client: Client) => Promise<T>, reader = false): Promise<T> =>
+    connected(vault, reader ? `${ACCOUNT}-r` : ACCOUNT, keys[reader ? "reader" : "writer"] ?? "", work);
+  /** `done`, or what an SFTP request of the account is refused with. */
+  const tryRequest = (request: (sftp: SFTPWrapper, answer: (error?: Error | null) => void) => void, reader = false): Promise<string> =>
+    signIn(
+      (client) =>
+        new Promise((resolve, reject) =>
+          client.sftp((error, sftp) => {
+            if (error !== undefined) return reject(error);
+            request(sftp, (refused) => resolve(refused?.message ?? "done"));
+          }),
+        ),
+      reader,
+    );
+
+  test("gets an account, and a database's first backup, by one update; the databases know it by its own key", async () => {
+    const { outputs } = await up(await open());
+    expect(String(outputs["destinations"]).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
+    expect(vault.hostKeys).toContain(outputs["hostKey"]);
+    expect(outputs["hostKey"]).toMatch(/^ecdsa-/);
+    keys = { writer: outputs["writer"] ?? "", reader: outputs["reader"] ?? "" };
+    restoreCommand = outputs["restoreCommand"] ?? "";
+    expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
+  });
+
+  test("has nothing written a second time", async () => {
+    const before = await state();
+    expect(Object.keys((await up(await open())).changes)).toEqual(["same"]);
+    expect(await state()).toBe(before);
+  });
+
+  test("gives its account no shell, no terminal, no ports, and nothing outside of its directory", async () => {
+    expect(await signIn((client) => runIn(client, "id"))).not.toContain("uid=");
+    expect(await signIn((client) => refusal((done) => client.shell((error) => done(error))))).toMatch(/PTY|request|Unable/i);
+    expect(await signIn((client) => refusal((done) => client.forwardOut("127.0.0.1", 0, "127.0.0.1", 22, (error) => done(error))))).toMatch(
+      /Prohibited|failed|open/i,
+    );
+    expect(await signIn((client) => refusal((done) => client.forwardIn("127.0.0.1", 2222, (error) => done(error))))).toMatch(/Unable/i);
+    expect(
+      await tryRequest((sftp, done) => sftp.readdir("/../..", (error, list) => done(error ?? new Error(list.map((each) => each.filename).join())))),
+    ).toBe("repository");
+    expect(await tryRequest((sftp, done) => sftp.stat("/etc/passwd", (error) => done(error)))).toContain("No such file");
+    expect(await tryRequest((sftp, done) => sftp.mkdir("/mine", done))).toContain("Permission denied");
+    expect(await tryRequest((sftp, done) => sftp.symlink("/../../etc/passwd", "/repository/link", done))).toBe("done");
+    expect(await tryRequest((sftp, done) => sftp.readFile("/repository/link", (error) => done(error)))).toContain("No such file");
+    expect(await tryRequest((sftp, done) => sftp.unlink("/repository/link", done))).toBe("done");
+  });
+
+  test("lets its reader read and change nothing", async () => {
+    const read = (sftp: SFTPWrapper, done: (error?: Error | null) => void): void =>
+      sftp.readFile("/repository/backup/main/backup.info", (error) => done(error));
+    expect(await tryRequest(read, true)).toBe("done");
+    expect(await tryRequest((sftp, done) => sftp.writeFile("/repository/new", "x", (error) => done(error)), true)).toContain("Permission denied");
+    expect(await tryRequest((sftp, done) => sftp.unlink("/repository/backup/main/backup.info", done), true)).toContain("Permission denied");
+  });
+
+  test("keeps what was stored from the account's own key for the days, and takes new backups meanwhile", async () => {
+    const label = (await vault.runOk(["sh", "-c", `ls ${KEPT}/backup/main | grep 'F$'`])).trim();
+    const manifest = `/repository/backup/main/${label}/backup.manifest`;
+    await vault.runOk(["systemctl", "start", "pgbackstop-seal-orders.service"]);
+    expect(await tryRequest((sftp, done) => sftp.unlink(manifest, done))).toContain("Permission denied");
+    expect(await tryRequest((sftp, done) => sftp.writeFile(manifest, "junk", (error) => done(error)))).toContain("Permission denied");
+    expect(await tryRequest((sftp, done) => sftp.ext_openssh_rename("/repository/backup/main/backup.info", manifest, done))).toContain(
+      "Permission denied",
+    );
+    expect(await tryRequest((sftp, done) => sftp.rename(`/repository/backup/main/${label}`, "/repository/elsewhere", done))).toContain(
+      "Permission denied",
+    );
+    expect(await tryRequest((sftp, done) => sftp.chmod(manifest, 0o777, done))).toContain("Permission denied");
+    await sql("CREATE TABLE kept AS SELECT 'in the vault' AS words");
+    const { outputs } = await up(await open("v1"));
+    expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toContain(outputs["label"]);
+    expect(await vault.runOk(["stat", "-c", "%U", `${KEPT}/backup/main/${label}/backup.manifest`])).toBe("root\n");
+    expect(await vault.runOk(["systemd-analyze", "security", "--no-pager", "pgbackstop-seal-orders.service"])).toMatch(
+      /Overall exposure level.*: [01]\.\d/,
+    );
+  });
+
+  test("is what a database is restored from", async () => {
+    // A server that stops in order archives all that it has.
+    await sql("SELECT pg_switch_wal()");
+    await db.runOk(["systemctl", "stop", "postgresql@17-main"]);
+    await db.runOk(["sh", "-c", `rm -rf ${DATA}/*`]);
+    await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", `cd / && ${restoreCommand.replace(/ restore$/, " --repo=2 restore")}`]);
+    await db.runOk(["systemctl", "start", "postgresql@17-main"]);
+    expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
+  });
+
+  test("gives back what it kept when no days are wanted any more", async () => {
+    const { text } = await up(await open("v1", 0));
+    expect(text).toContain("giving back to pgbackstop-orders");
+    expect(await vault.runOk(["find", KEPT, "-user", "root"])).toBe("");
+  });
+
+  test("is mended where somebody loosened it, and refuses to touch what sshd does not take", async () => {
+    const config = "/etc/ssh/sshd_config.d/60-pgbackstop.conf";
+    await vault.runOk(["sed", "-i", "s/DisableForwarding yes/DisableForwarding no/", config]);
+    const stack = await open("v1");
+    const { stdout } = await stack.refresh();
+    expect(stdout).toContain(`changed by hand: ${config}`);
+    await vault.runOk(["sh", "-c", "echo Nonsense yes > /etc/ssh/sshd_config.d/99-other.conf"]);
+    expect(await failureOf(stack.up(), printed)).toMatch(/Nonsense/);
+    expect(await runOverSsh(vault, "root", "true")).toMatchObject({ exitCode: 0 });
+    await vault.runOk(["rm", "/etc/ssh/sshd_config.d/99-other.conf"]);
+    await up(stack);
+    expect(await vault.runOk(["cat", config])).not.toContain("DisableForwarding no");
+  });
+
+  test("keeps every backup when it is destroyed, and lets nobody in but its administrator", async () => {
+    await (await open("v1")).destroy();
+    expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
+    expect((await vault.run(["sh", "-c", "ls /etc/ssh/sshd_config.d /etc/ssh/pgbackstop /etc/systemd/system | grep pgbackstop"])).stdout).not.toMatch(
+      /60-pgbackstop|pgbackstop-orders|seal/,
+    );
+    await expect(signIn(async () => "in")).rejects.toThrow("authentication");
+    expect(await runOverSsh(vault, "deploy", "sudo -n id -un")).toMatchObject({ stdout: "root\n" });
+    const marker = (keys["writer"] ?? "").split("\n")[2] ?? "";
+    expect(marker.length).toBeGreaterThan(30);
+    expect([...printed, ...stateTexts(place.folder)].filter((text) => text.includes(marker))).toEqual([]);
+  });
+});
+
+function connected<T>(host: DebianHost, username: string, privateKey: string, work: (client: Client) => Promise<T>): Promise<T> {
+  const known = host.hostKeys.map((key) => key.split(" ")[1]);
+  return new Promise((resolve, reject) => {
+    const client = new Client();
+    client.on("error", reject);
+    client.once("ready", () => {
+      work(client)
+        .then(resolve, reject)
+        .finally(() => client.end());
+    });
+    client.connect({ ...host.ssh, username, privateKey, hostVerifier: (key: Buffer) => known.includes(key.toString("base64")) });
+  });
+}
+
+function refusal(ask: (done: (error: Error | undefined) => void) => void): Promise<string> {
+  return new Promise((resolve) => ask((error) => resolve(error?.message ?? "it was allowed")));
+}
+
+/** What a command says within a second; a server for SFTP waits for requests. */
+function runIn(client: Client, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    client.exec(command, (error, channel) => {
+      if (error !== undefined) return resolve(error.message);
+      let said = "";
+      channel.on("data", (bytes: Buffer) => void (said += bytes.toString("latin1")));
+      channel.on("close", () => resolve(said));
+      channel.on("error", reject);
+      setTimeout(() => channel.end(), 1000);
+    });
+  });
+}
