@@ -8,7 +8,7 @@
  */
 import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/repositoryHost";
 import { type Connection, run, runScript } from "./connection";
-import { type Accounts, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./files";
+import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./files";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./units";
 
 export interface DesiredRepositoryHost {
@@ -236,7 +236,7 @@ export async function removeRepositoryHost(
 }
 
 function accountsOf(connection: Connection): Accounts {
-  return { admin: connection.login, database: connection.login };
+  return accountsFor(connection.login, connection.login);
 }
 
 /** Absolute paths among the names of facts: the files. */

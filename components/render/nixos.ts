@@ -31,6 +31,10 @@ const PERL = "#!/usr/bin/perl";
 
 /** What cannot be on NixOS: files that its generations do not write. */
 export function checkNixos(plan: HostPlan): Finding[] {
+  if (plan.engine !== "runtime") {
+    const hint = 'use engine "runtime", or services.pgbackrest of NixOS with one backup job for each repository';
+    return [finding("PB010", "engine", `engine "${plan.engine}" is not rendered for NixOS`, hint)];
+  }
   return filePaths(plan)
     .filter((path) => !path.startsWith(ETC))
     .map((path) =>
@@ -104,7 +108,8 @@ function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile): str
   return [
     `    ${nixString(relative(path))} = {`,
     `      mode = ${nixString(mode)};`,
-    ...(owner === "database" ? [`      user = ${nixString(user)};`, `      group = ${nixString(user)};`] : []),
+    ...(owner === "database" ? [`      user = ${nixString(user)};`] : []),
+    ...(owner === "admin" ? [] : [`      group = ${nixString(user)};`]),
     // There is no perl at its usual place.
     `      text = ${nixText(text, text.startsWith(PERL) ? ["#!${pkgs.perl}/bin/perl", PERL] : null)};`,
     "    };",

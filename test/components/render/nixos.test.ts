@@ -59,4 +59,7 @@ test("a file with a secret, or with a place that NixOS does not write, is refuse
   expect(elsewhere.findings.find(({ severity }) => severity === "error")?.message).toContain(
     "/usr/local/lib/pgbackstop/runtime.cjs is not below /etc",
   );
+  const stock = renderNixosHost("ledger", { ...HOST, engine: "pgbackrest", directories: { lib: "/etc/pgbackstop/lib" } });
+  expect(stock.text).toBeNull();
+  expect(stock.findings.map(({ code }) => code)).toContain("PB010");
 });
