@@ -1,0 +1,348 @@
+/**
+ * Convergence of a real host over SSH at its worst: cut at each of its steps, mistaken about the host, and beside others of its kind; and how long
+ * it takes when nothing is to be done. Without the engine: what that adds is shown by the tests beside this one.
+ */
+import { createServer, type Server, type Socket, connect as connectSocket } from "node:net";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { desiredOf } from "../../components/dynamic/host";
+import { lateInputs, plainInputs, renderLateFiles, renderPlainFiles } from "../../components/databases/hostFiles";
+import type { Connection } from "../../components/host/connection";
+import { convergeHost, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
+import { chooseNode } from "../../components/host/nodeChoice";
+import { connectOverSsh } from "../../components/host/ssh/connection";
+import { runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
+import { resolveHost } from "../../components/plan/resolve";
+import type { HostSettings } from "../../components/plan/settings";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { hostParts } from "../harness/hosts/parts";
+
+const DATA = "/var/lib/postgresql/17/main";
+const LIB = "/usr/local/lib/pgbackstop";
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+/** More steps than any convergence has. */
+const STEPS_MAX = 200;
+
+type Desired = ReturnType<typeof desiredOf>;
+
+describe("a host behind SSH", async () => {
+  const parts = await hostParts("convergence over SSH", ["trixie"]);
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let host: DebianHost;
+  let wire: Wire;
+  const said: string[] = [];
+  const tell = (line: string): void => void said.push(line);
+  beforeAll(async () => {
+    host = await startDebianHost(parts, { suite: "trixie", name: "converge" });
+    await host.runOk(["sh", "-c", "echo 'MaxStartups 100' > /etc/ssh/sshd_config.d/many.conf; systemctl reload ssh"]);
+    wire = await startWire(host.ssh.port);
+  });
+  afterAll(async () => {
+    wire?.server.close();
+    await host?.stop();
+  });
+
+  const reach = (): Promise<Connection> => {
+    const way = { host: "127.0.0.1", port: wire.port, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
+    return connectOverSsh({ ...way, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
+  };
+  const withHost = async <T>(work: (connection: Connection) => Promise<T>): Promise<T> => {
+    const connection = await reach();
+    try {
+      return await work(connection);
+    } finally {
+      await connection.close();
+    }
+  };
+  const declared = (over: Partial<HostSettings> = {}, requireMount = false): Desired => {
+    const at = (path: string, name: string) => ({ at: { name, kind: "posix", path, encrypted: false, requireMount } });
+    const node = chooseNode({}, LIB);
+    const settings: HostSettings = {
+      connection: { ssh: {} },
+      dataDirectory: DATA,
+      repositories: { repo1: { ...at("/srv/first", "first"), keepDays: 7 }, repo2: { ...at("/srv/second", "second"), keepDays: 30 } },
+      schedules: { full: { cron: "0 3 * * 0" } },
+      allowRestart: true,
+      restartCommand: ["systemctl", "restart", "postgresql@17-main"],
+      firstBackup: false,
+      ...over,
+    };
+    const plan = resolveHost("db", settings, node.path);
+    const plain = plainInputs(plan, runtimeBundleSha256(), node.input);
+    const { dataDirectory, ...late } = lateInputs(plan);
+    const files = [...renderPlainFiles(plan), ...renderLateFiles(plan)].map(({ path, mode, owner, text }) => [
+      path,
+      { mode, owner, text, secret: false },
+    ]);
+    return desiredOf({
+      connection: { ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] } },
+      dataDirectory,
+      desired: { ...plain.desired, directories: { ...plain.desired.directories, ...late } },
+      files: Object.fromEntries(files) as never,
+      ciphers: {},
+      settings: plain.settings,
+    });
+  };
+  const converge = (desired: Desired, before: HostOutcome | null = null): Promise<HostOutcome> =>
+    withHost((connection) => convergeHost(connection, desired, before, tell));
+  const traces = (): Promise<string> =>
+    host.runOk([
+      "sh",
+      "-c",
+      `find /etc/pgbackstop ${LIB} /etc/systemd/system /srv/first /srv/second ${DATA}/postgresql.auto.conf -exec stat -c '%n %i %y %z %a %U' {} + 2>/dev/null | sort`,
+    ]);
+  const owners = (desired: Desired) => Object.fromEntries(desired.files.map(({ path, owner }) => [path, owner]));
+  /** As it was before the first update, but for what is never removed. */
+  const reset = async (desired: Desired): Promise<void> => {
+    const facts = Object.fromEntries(desired.files.map(({ path }) => [path, "missing"]));
+    const before = await withHost(async (connection) => readHost(connection, desired, EMPTY, owners(desired), tell));
+    const made = ["/etc/pgbackstop", "/etc/pgbackstop/conf.d", LIB];
+    const previous = { archive_mode: null, archive_command: null };
+    const all = { ...before, fileFacts: facts, madeDirectories: made, nodePaths: [`${LIB}/node`], previousSettings: previous };
+    await withHost((connection) => removeHost(connection, desired, all, tell));
+    await host.runOk(["systemctl", "restart", "postgresql@17-main"]);
+    await host.runOk(["sh", "-c", "umount /srv/second 2>/dev/null; rm -rf /srv/first /srv/second"]);
+  };
+  const failureOf = async (work: Promise<unknown>): Promise<Error> =>
+    work.then(
+      () => new Error("nothing failed"),
+      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+    );
+
+  describe("that is not as somebody thinks", () => {
+    test.each<[string, () => Desired, string | null, string | null, RegExp]>([
+      [
+        "NAS not mounted",
+        () => declared({}, true),
+        null,
+        null,
+        /^nothing is mounted at or above \/srv\/first on 127\.0\.0\.1: mount it first, or set requireMount to false$/,
+      ],
+      [
+        "NAS mounted read-only",
+        () => declared(),
+        "mkdir /srv/first && mount -t tmpfs -o ro,size=1m nas /srv/first",
+        "umount /srv/first && rmdir /srv/first",
+        /^\/srv\/first lies on \/srv\/first, which is mounted read-only on 127\.0\.0\.1: mount it for writing \(mount -o remount,rw\)$/,
+      ],
+      [
+        "no room for the program",
+        () => declared(),
+        `mkdir -p ${LIB} && mount -t tmpfs -o size=256k,mode=755 full ${LIB}`,
+        `umount ${LIB}; rmdir ${LIB}`,
+        /^unable to write \/usr\/local\/lib\/pgbackstop\/runtime\.cjs: exit code 1\n.*No space left on device$/m,
+      ],
+      [
+        "PostgreSQL not running",
+        () => declared(),
+        "systemctl stop postgresql@17-main",
+        "systemctl start postgresql@17-main",
+        /^PostgreSQL of \/var\/lib\/postgresql\/17\/main is not running on 127\.0\.0\.1: start it, and run the update again\n/,
+      ],
+      [
+        "no such role",
+        () => declared({ databaseUser: "nobody_here" }),
+        null,
+        null,
+        /^PostgreSQL of \/var\/lib\/postgresql\/17\/main runs on 127\.0\.0\.1 and does not answer postgres: see port, socketDirectory, databaseUser and pg_hba\.conf\n[\s\S]*nobody_here/,
+      ],
+      [
+        "a role that needs a password which nobody gave",
+        () => declared({ databaseUser: "keeper" }),
+        "runuser -u postgres -- psql -qc \"create role keeper superuser login password 'x'\" && sed -i '1i local all keeper scram-sha-256' /etc/postgresql/17/main/pg_hba.conf && systemctl reload postgresql@17-main",
+        "sed -i 1d /etc/postgresql/17/main/pg_hba.conf && systemctl reload postgresql@17-main",
+        /^PostgreSQL of [\s\S]*password/,
+      ],
+      [
+        "another data directory than the server's",
+        () => declared({ dataDirectory: "/var/lib/postgresql/17/other" }),
+        "install -d -o postgres /var/lib/postgresql/17/other && install -o postgres /dev/null /var/lib/postgresql/17/other/postgresql.auto.conf",
+        null,
+        /^the server that answers has its data in \/var\/lib\/postgresql\/17\/main, not in \/var\/lib\/postgresql\/17\/other: set port, socketDirectory or dataDirectory$/,
+      ],
+      [
+        "no account of that name",
+        () => declared({ user: "postgresql" }),
+        null,
+        null,
+        /^there is no account postgresql on 127\.0\.0\.1: set user to the account that PostgreSQL runs as, or postgres to have it installed$/,
+      ],
+    ])("%s: is told so, and the next update is fine", async (_what, desired, prepare, mend, words) => {
+      if (prepare !== null) await host.runOk(["sh", "-c", prepare]);
+      const failure = await failureOf(converge(desired()));
+      const written = await host.runOk(["sh", "-c", "find /srv -mindepth 2"]);
+      if (mend !== null) await host.runOk(["sh", "-c", mend]);
+      expect(failure.message).toMatch(words);
+      expect(written).toBe("");
+    });
+
+    test("no room in a repository: the update fails, and goes on when there is", async () => {
+      await host.runOk(["sh", "-c", "mkdir -p /srv/second && mount -t tmpfs -o size=4k,mode=755 full /srv/second && chown postgres /srv/second"]);
+      try {
+        const failure = await failureOf(converge(declared()));
+        expect(failure).toBeInstanceOf(PartlyApplied);
+        expect(failure.message).toMatch(/^unable to create the stanza[\s\S]*repo2: .*ENOSPC/);
+        await host.runOk(["mount", "-o", "remount,size=256m", "/srv/second"]);
+        expect(await converge(declared(), (failure as PartlyApplied).outcome)).toMatchObject({ ready: true });
+      } finally {
+        await reset(declared());
+      }
+    });
+  });
+
+  describe("whose connection is cut", () => {
+    /** Runs it until its k-th command has begun, and cuts. Null when it had fewer. */
+    const cutAt = async (k: number, desired: Desired, before: HostOutcome | null): Promise<Error | null> => {
+      const connection = await reach();
+      let begun = 0;
+      const count = <T>(running: Promise<T>): Promise<T> => {
+        begun += 1;
+        if (begun === k) void sleep((k * 37) % 60).then(() => wire.cut());
+        return running;
+      };
+      const cutting: Connection = {
+        ...connection,
+        exec: (argv, options) => count(connection.exec(argv, options)),
+        hold: (argv) => count(connection.hold(argv)),
+      };
+      const failure = await convergeHost(cutting, desired, before, tell).then(
+        () => null,
+        (error: unknown) => error as Error,
+      );
+      await connection.close();
+      return failure;
+    };
+
+    test("step after step: each time that is said, and the next update goes on until it is done", async () => {
+      const desired = declared();
+      let before: HostOutcome | null = null;
+      const failures: Error[] = [];
+      for (let k = 1; k <= STEPS_MAX; k += 2) {
+        const failure = await cutAt(k, desired, before);
+        if (failure === null) break;
+        failures.push(failure);
+        // Every other time the program was killed too, and knows nothing.
+        before = failure instanceof PartlyApplied && failures.length % 2 === 0 ? failure.outcome : null;
+      }
+      console.log(`cut ${failures.length} times in turn`);
+      expect(failures.length).toBeGreaterThan(10);
+      for (const { message } of failures) expect(message).toMatch(/was lost while|unable to start/);
+      await proveConverged(desired, await converge(desired, before));
+    });
+
+    test.runIf(LONG)("at each step of a first update: the second one converges, the third writes nothing", async () => {
+      const desired = declared();
+      let steps = 0;
+      for (let k = 1; k <= STEPS_MAX; k += 1) {
+        await reset(desired);
+        const failure = await cutAt(k, desired, null);
+        if (failure === null) break;
+        steps = k;
+        expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
+        const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
+        await proveConverged(desired, await converge(desired, kept));
+      }
+      console.log(`${steps} steps, each cut once from a fresh host`);
+      expect(steps).toBeGreaterThan(20);
+    });
+
+    const proveConverged = async (desired: Desired, outcome: HostOutcome): Promise<void> => {
+      expect(outcome).toMatchObject({ ready: true, pendingRestart: false, timersEnabled: true });
+      expect(new Set(Object.values(outcome.unitFacts))).toEqual(new Set(["enabled active"]));
+      const before = await traces();
+      expect(await converge(desired, outcome)).toMatchObject({ ready: true });
+      expect(await traces()).toBe(before);
+      expect(await host.runOk(["sh", "-c", `ls -A ${LIB} /etc/pgbackstop /etc/pgbackstop/conf.d`])).not.toMatch(/\.pgbackstop\.|\.node\.|\.new/);
+    };
+  });
+
+  test("two updates at a time: one does it, the other waits for it or says so, and both agree", async () => {
+    await reset(declared());
+    const results = await Promise.allSettled([converge(declared()), converge(declared())]);
+    const failed = results.flatMap((result) => (result.status === "rejected" ? [String(result.reason)] : []));
+    for (const text of failed) expect(text).toContain("another update of /etc/pgbackstop is running on 127.0.0.1: try again when it is done");
+    expect(failed.length).toBeLessThan(2);
+  });
+
+  test("is left as it is within seconds, ten at a time too", async () => {
+    const desired = declared();
+    const outcome = await converge(desired);
+    const once = async (): Promise<[handshakeMs: number, workMs: number]> => {
+      const begin = performance.now();
+      const connection = await reach();
+      const middle = performance.now();
+      await convergeHost(connection, desired, outcome, tell);
+      const end = performance.now();
+      await connection.close();
+      return [middle - begin, end - middle];
+    };
+    await once();
+    const [handshakeMs, workMs] = await once();
+    const begin = performance.now();
+    const cpu = process.cpuUsage();
+    await Promise.all(Array.from({ length: 10 }, once));
+    const allMs = performance.now() - begin;
+    const { system, user } = process.cpuUsage(cpu);
+    const words = [
+      `an unchanged host: ${Math.round(workMs)} ms after ${Math.round(handshakeMs)} ms to sign in`,
+      `ten at a time: ${Math.round(allMs)} ms (${(allMs / (workMs + handshakeMs)).toFixed(1)} times one) with ${Math.round((user + system) / 1000)} ms of this side's processor`,
+    ];
+    for (const line of words) console.log(line);
+    // Loose: the machine has other work.
+    expect(workMs).toBeLessThan(20_000);
+  });
+});
+
+const EMPTY: HostOutcome = {
+  fileFacts: {},
+  settingFacts: {},
+  unitFacts: {},
+  timersEnabled: false,
+  pendingRestart: false,
+  previousSettings: {},
+  madeDirectories: [],
+  serverVersion: 0,
+  versions: {},
+  nodeFact: "",
+  nodePaths: [],
+  firstBackup: "waiting",
+  destinations: "",
+  stanzaMade: false,
+  ready: false,
+};
+
+/** A way to a port that can be cut: every connection through it ends at once, on both sides. */
+interface Wire {
+  readonly server: Server;
+  readonly port: number;
+  cut(): void;
+}
+
+async function startWire(to: number): Promise<Wire> {
+  const open = new Set<Socket>();
+  const server = createServer((inner) => {
+    const outer = connectSocket(to, "127.0.0.1");
+    for (const socket of [inner, outer]) {
+      open.add(socket);
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        open.delete(socket);
+        inner.destroy();
+        outer.destroy();
+      });
+    }
+    inner.pipe(outer).pipe(inner);
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  return {
+    server,
+    port: (server.address() as AddressInfo).port,
+    cut: () => {
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
