@@ -14,13 +14,14 @@ import { giveTo } from "../../tools/parts/users";
 import { loud } from "../harness/interopParts";
 import { TestBed } from "../harness/testBed";
 
-const MAJOR = Number(process.env["PGBACKSTOP_DRILL_MAJOR"] ?? 15);
+/** `PGBACKSTOP_LONG=1` drills another version too. */
+const MAJORS = process.env["PGBACKSTOP_LONG"] === "1" ? [17, 15] : [15];
 const HEARTBEAT = "SELECT max(at) FROM beat";
 
-describe("fire drills", async () => {
-  const found = await findPostgres(MAJOR);
+describe.each(MAJORS)("fire drills, PostgreSQL %i", async (major) => {
+  const found = await findPostgres(major);
   if ("missing" in found) {
-    loud("fire drills", found.missing);
+    loud(`fire drills of PostgreSQL ${major}`, found.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { collect, textOf, utf8 } from "../../../../runtime/base/bytes";
 import { drillsPath } from "../../../../runtime/format/repoPath";
 import { listTurns, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
+import { openRepoFile } from "../../../../runtime/operations/repoFiles";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, temporaryFolder } from "../../repository/support";
@@ -21,6 +22,9 @@ describe("the history of drills", () => {
     expect(await loadLocalDrills(spool, "demo")).toEqual([made]);
     const stored = await collect(await secret.storage.read(`${drillsPath("demo")}/${ID(1)}-repo1-newest.json`), 1 << 20);
     expect(textOf(stored)).not.toContain("newest");
+    // As repo-get shows it.
+    const shown = await collect(await openRepoFile(secret, `${drillsPath("demo")}/${ID(1)}-repo1-newest.json`, false), 1 << 20);
+    expect(JSON.parse(textOf(shown))).toEqual(made);
     expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual([]);
   });
 
