@@ -8,6 +8,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { cacheFolder } from "../../../tools/parts/cache";
+import { debianSource } from "../../../tools/parts/debian";
 import type { DebianHost } from "./debianHost";
 
 export interface PackageProxy {
@@ -16,15 +17,19 @@ export interface PackageProxy {
   stop(): void;
 }
 
-const MIRROR = "deb.debian.org";
 const ANSWER_MS = 120_000;
 
+/** @throws Error when this machine has no mirror of Debian */
 export async function startPackageProxy(): Promise<PackageProxy> {
+  // What the trees were made from, and what is in their sources.
+  const source = await debianSource("trixie");
+  const mirror = "missing" in source ? undefined : /http:\/\/([^/\s]+)\//.exec(source.line)?.[1];
+  if (mirror === undefined) throw new Error("this machine has no mirror of Debian over plain HTTP, which is what a proxy can keep");
   const folder = join(cacheFolder(), "packages");
   mkdirSync(folder, { recursive: true });
   const server = createServer((request, response) => {
     const url = request.url ?? "";
-    if (!url.startsWith(`http://${MIRROR}/`)) {
+    if (!url.startsWith(`http://${mirror}/`)) {
       response.writeHead(403).end();
       return;
     }
@@ -38,7 +43,7 @@ export async function startPackageProxy(): Promise<PackageProxy> {
   return {
     allow: async (host) => {
       const address = await host.network.expose(port);
-      const text = `Acquire::http::Proxy::${MIRROR} "http://${address}:${port}";\n`;
+      const text = `Acquire::http::Proxy::${mirror} "http://${address}:${port}";\n`;
       await host.runOk(["tee", "/etc/apt/apt.conf.d/90proxy"], { input: text });
     },
     stop: () => server.close(),
