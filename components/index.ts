@@ -63,6 +63,7 @@ export {
   type HostPostgresArgs,
   type HostNotifyArgs,
   type HostRepositoryArgs,
+  type HostSecretFiles,
   type LocalConnection,
   type MaintenanceArgs,
   type MaintenanceTaskArgs,

@@ -85,10 +85,31 @@ export interface CompressArgs {
   level?: number;
 }
 
+/**
+ * Secrets that are on the host already, as paths there: written by sops-nix, agenix or somebody else. systemd reads them as root when it starts a
+ * unit; they are neither copied nor changed. Needs an agent.
+ */
+export interface HostSecretFiles {
+  /**
+   * Lines as of pgbackrest.conf: `[global]`, `repo2-s3-key=…`, `repo2-cipher-pass=…`. In the place of all the others.
+   * @example "/run/secrets/r2.conf"
+   */
+  options?: string;
+  accessKeyId?: string;
+  secretAccessKey?: string;
+  sessionToken?: string;
+  /** Of client-side encryption. */
+  passphrase?: string;
+  /** True where `options` has a passphrase (`cipher-pass`). @default false */
+  encrypted?: boolean;
+}
+
 /** One of the places that backups go to, and how long they stay there. */
 export interface HostRepositoryArgs {
   /** `target` of a repository component. */
   at: RepositoryTarget;
+  /** Of hosts only: secrets that are there already, in the place of credentials and cipher of the repository. */
+  secretFiles?: HostSecretFiles;
   /** Keep this many full backups with all WAL that they need. Not together with `keepDays`. */
   keepFullCount?: pulumi.Input<number>;
   /** Keep what a restore to any moment of the last so many days needs. Not together with `keepFullCount`. */

@@ -118,6 +118,7 @@ export const FINDINGS = {
   PB100: "error",
   PB101: "warning",
   PB102: "error",
+  PB103: "error",
   PB110: "error",
   PB111: "error",
   PB112: "error",

@@ -66,6 +66,10 @@ export interface RepositoryPlan {
   readonly sftp: SftpPlan | undefined;
   readonly place: PlacePlan;
   readonly encrypted: boolean;
+  /** True where an update brings secrets of it to the host. */
+  readonly writesSecrets: boolean;
+  /** Secrets that are on the host already: names of credentials to paths; left out where there are none. */
+  readonly secretFiles?: Readonly<Record<string, string>>;
   /** True where the keys only read. */
   readonly readOnly: boolean;
   readonly keepFullCount: number | undefined;

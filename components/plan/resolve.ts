@@ -32,6 +32,7 @@ import type {
   MaintenanceSettings,
   RepositorySettings,
   S3Settings,
+  SecretFilesSettings,
   SftpSettings,
   SizingSettings,
 } from "./settings";
@@ -114,8 +115,20 @@ function resolveDatabase(
   };
 }
 
+/** Credentials that are named like options stand for those (runtime/config/secretFiles.ts). */
+function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
+  const named: Record<string, string | undefined> = {
+    [`${name}-existing.conf`]: files.options,
+    [`${name}-s3-key`]: files.accessKeyId,
+    [`${name}-s3-key-secret`]: files.secretAccessKey,
+    [`${name}-s3-token`]: files.sessionToken,
+    [`${name}-cipher-pass`]: files.passphrase,
+  };
+  return Object.fromEntries(Object.entries(named).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
 function resolveRepository(name: string, settings: RepositorySettings): RepositoryPlan {
-  const { at } = settings;
+  const { at, secretFiles } = settings;
   const compressType = settings.compress?.type ?? DEFAULTS.compressType;
   return {
     key: findRepoKey(name) ?? 0,
@@ -126,7 +139,9 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
     s3: at.s3 === undefined ? undefined : resolveS3(at.s3),
     sftp: at.sftp === undefined ? undefined : resolveSftp(at.sftp),
     place: placeOf(at),
-    encrypted: at.encrypted,
+    encrypted: at.encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
+    writesSecrets: at.encrypted || at.s3?.hasKeys === true || at.sftp?.hasKeyPassphrase === true,
+    ...(secretFiles === undefined ? {} : { secretFiles: secretFilesOf(name, secretFiles) }),
     readOnly: at.readOnly ?? false,
     keepFullCount: settings.keepFullCount,
     keepDays: settings.keepDays,

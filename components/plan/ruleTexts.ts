@@ -205,6 +205,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "nothing would start it, or it would have nothing to do",
     "without `agent`, or what the message names",
   ),
+  PB103: rule(
+    "secrets on the host that nobody can hand over",
+    "systemd hands files to units, and to nothing else",
+    "an agent, or credentials and cipher of the repository",
+  ),
   PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
   PB110: rule("a name that Kubernetes refuses", "names of pods and Services are made of it", "lower-case letters, digits and hyphens"),
   PB111: rule(

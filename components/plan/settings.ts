@@ -58,8 +58,19 @@ export interface BucketFactsSettings {
   readonly expireLiveDays?: number | undefined;
 }
 
+/** Paths on a host. */
+export interface SecretFilesSettings {
+  readonly options?: string | undefined;
+  readonly accessKeyId?: string | undefined;
+  readonly secretAccessKey?: string | undefined;
+  readonly sessionToken?: string | undefined;
+  readonly passphrase?: string | undefined;
+  readonly encrypted?: boolean | undefined;
+}
+
 export interface RepositorySettings {
   readonly at: TargetSettings;
+  readonly secretFiles?: SecretFilesSettings | undefined;
   readonly keepFullCount?: number | undefined;
   readonly keepDiffCount?: number | undefined;
   readonly keepDays?: number | undefined;

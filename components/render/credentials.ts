@@ -15,8 +15,9 @@ interface HostCredential {
 /** In the order of the repositories; none without an agent. */
 export function hostCredentials(plan: HostPlan): HostCredential[] {
   if (!plan.agent) return [];
-  return plan.repositories.flatMap(({ name, encrypted, s3, sftp }) => [
-    ...(encrypted || s3?.hasKeys === true || sftp?.hasKeyPassphrase === true ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
+  return plan.repositories.flatMap(({ name, secretFiles = {}, sftp, writesSecrets }) => [
+    ...(writesSecrets ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
+    ...Object.entries(secretFiles).map(([id, path]) => ({ id, path })),
     ...(sftp === undefined ? [] : [{ id: `${name}-sftp-private-key-file`, path: sftpKeyPath(plan, name) }]),
   ]);
 }

@@ -1,19 +1,42 @@
 /** How requests to buckets are signed: keys where there must be some, roles where they exist, Secrets where Kubernetes is. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings";
-import type { DatabasePlan, S3Plan } from "../plan";
+import type { DatabasePlan, RepositoryPlan, S3Plan } from "../plan";
 import { isUnknown } from "../unknown";
 
 /** Roles that only pods on EKS have. */
 const POD_KEY_TYPES = ["web-id", "pod-id"];
 
 /** Findings in the order of the repositories. */
-export function checkCredentials({ kind, repositories }: DatabasePlan): Finding[] {
-  return repositories.flatMap(({ name, s3 }) => {
-    if (s3 === undefined) return [];
+export function checkCredentials(plan: DatabasePlan): Finding[] {
+  const { kind, repositories } = plan;
+  return repositories.flatMap((repository) => {
+    const { name, s3, secretFiles } = repository;
+    const files = checkSecretFiles(repository, "agent" in plan && plan.agent === true);
+    if (s3 === undefined) return files;
     const path = `repositories.${name}.at.s3`;
-    return [...checkKeys(s3, path), ...checkRole(s3, path, kind), ...checkSecret(s3, path, kind)];
+    return [...files, ...(secretFiles === undefined ? checkKeys(s3, path) : []), ...checkRole(s3, path, kind), ...checkSecret(s3, path, kind)];
   });
+}
+
+function checkSecretFiles({ name, s3, secretFiles, writesSecrets }: RepositoryPlan, hasAgent: boolean): Finding[] {
+  if (secretFiles === undefined) return [];
+  const path = `repositories.${name}.secretFiles`;
+  if (!hasAgent) {
+    const fact = "files on the host are handed over by systemd, to an agent and to units, and there is none here";
+    return [finding("PB103", path, fact, "leave agent out on a host with systemd, or give credentials and cipher")];
+  }
+  const names = Object.keys(secretFiles);
+  if (names.length === 0) return [finding("PB103", path, "no file is named", "name options, or accessKeyId and secretAccessKey")];
+  if (s3?.hasKeys === true) return [finding("PB103", path, "credentials are given too: which of them sign is nobody's guess", "remove one of them")];
+  if (writesSecrets && names.includes(`${name}-cipher-pass`)) {
+    return [
+      finding("PB103", `${path}.passphrase`, "the repository has a cipher too: which of them encrypts is nobody's guess", "remove one of them"),
+    ];
+  }
+  const halves = ["s3-key", "s3-key-secret"].filter((part) => names.includes(`${name}-${part}`));
+  if (halves.length === 1) return [finding("PB103", path, "one of accessKeyId and secretAccessKey is given: both of them sign", "name both")];
+  return [];
 }
 
 function checkKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: string): Finding[] {

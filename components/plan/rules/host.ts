@@ -94,6 +94,7 @@ function checkPaths(plan: HostPlan): Finding[] {
     ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
       [`repositories.${repository.name}.at.path`, repository.path],
       [`repositories.${repository.name}.at.s3.caFile`, repository.s3?.caFile],
+      ...Object.entries(repository.secretFiles ?? {}).map(([, file]): [string, string] => [`repositories.${repository.name}.secretFiles`, file]),
     ]),
   ];
   return paths.flatMap(([argument, path]) => {

@@ -37,3 +37,30 @@ test.each<[string, Partial<S3Settings>, string[]]>([
     expected,
   );
 });
+
+const PLACE = { ...R2.at, encrypted: false };
+const onHost = (secretFiles: object, over: object = {}) =>
+  plan({ repositories: { repo1: NAS, repo2: { ...R2, at: { ...PLACE, ...over }, secretFiles } } });
+
+test.each<[string, object, object, string[]]>([
+  ["a file of options", { options: "/run/secrets/r2.conf", encrypted: true }, {}, []],
+  ["a file for each", { accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key", passphrase: "/run/secrets/pass" }, {}, []],
+  ["half a key", { accessKeyId: "/run/secrets/id" }, {}, ["PB103 repositories.repo2.secretFiles"]],
+  ["nothing", {}, {}, ["PB103 repositories.repo2.secretFiles"]],
+  ["two passphrases", { passphrase: "/run/secrets/pass" }, { encrypted: true }, ["PB103 repositories.repo2.secretFiles.passphrase"]],
+  [
+    "keys too",
+    { options: "/run/secrets/r2.conf", encrypted: true },
+    { s3: { ...R2.at.s3, hasKeys: true } },
+    ["PB103 repositories.repo2.secretFiles"],
+  ],
+  ["a path that is none", { options: "secrets/r2.conf", encrypted: true }, {}, ["PB014 repositories.repo2.secretFiles"]],
+])("secrets on the host: %s", (_what, secretFiles, over, expected) => {
+  const found = checkHost(onHost(secretFiles, over)).filter(({ path }) => path.includes("secretFiles"));
+  expect(found.map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
+});
+
+test("secrets on the host are handed over by systemd alone", () => {
+  const repo2 = { ...R2, at: PLACE, secretFiles: { options: "/run/secrets/r2.conf" } };
+  expect(checkHost(plan({ agent: false, repositories: { repo1: NAS, repo2 } })).map(({ code }) => code)).toContain("PB103");
+});

@@ -55,6 +55,16 @@ test("a repository without secrets hands none over, and without any there is no 
   expect(service).not.toContain("CREDENTIALS_DIRECTORY");
 });
 
+test("secrets that are on the host already are handed over from where they lie", () => {
+  const secretFiles = { options: "/run/secrets/r2.conf", accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key" };
+  const service = text(".service", { repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles } } });
+  expect(service.split("\n").filter((line) => line.startsWith("LoadCredential="))).toEqual([
+    "LoadCredential=repo1-existing.conf:/run/secrets/r2.conf",
+    "LoadCredential=repo1-s3-key:/run/secrets/id",
+    "LoadCredential=repo1-s3-key-secret:/run/secrets/key",
+  ]);
+});
+
 test("there are none where PostgreSQL's account reads the secrets itself", () => {
   expect(agentUnits(plan({ agent: false }))).toEqual([]);
 });
