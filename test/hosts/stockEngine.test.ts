@@ -169,7 +169,8 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await host.runOk(["systemctl", "stop", "postgresql@15-main"]);
     await host.runOk(["mv", DATA, `${DATA}.old`]);
     // Left out of the published text: stock does not make the directory.
-    expect((await host.run(["sudo", "-u", "postgres", "pgbackrest", "--stanza=main", "--repo=1", "restore"])).stdout).toContain("[073]");
+    const missing = await host.run(["sudo", "-u", "postgres", "pgbackrest", "--stanza=main", "--repo=1", "restore"]);
+    expect([missing.exitCode, `${missing.stdout}${missing.stderr}`]).toEqual([73, expect.stringContaining("[073]")]);
     await host.runOk(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", DATA]);
     await asPostgres("pgbackrest", "--stanza=main", "--repo=1", "restore");
     await host.runOk(["systemctl", "start", "postgresql@15-main"]);
