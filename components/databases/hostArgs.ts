@@ -382,6 +382,7 @@ export interface PostgresHostArgs {
    */
   repositories: { [key: string]: HostRepositoryArgs };
   schedules?: BackupSchedules;
+  /** Left out, everything of it where systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which the runtime does beside it. */
   maintenance?: MaintenanceArgs;
   /** Left out, a unit that fails says so in the journal only. */
   notify?: HostNotifyArgs;

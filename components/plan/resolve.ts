@@ -44,6 +44,8 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   const directories = resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest");
   const restoreOnly = settings.restoreOnly ?? false;
   const agent = settings.agent ?? (database.engine === "runtime" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
+  // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
+  const reads = database.engine === "pgbackrest" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
     ...database,
     kind: "host",
@@ -54,7 +56,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     user: settings.user ?? DEFAULTS.user,
     connections: namesOf(settings.connection),
     directories,
-    maintenance: resolveMaintenance(settings.maintenance ?? {}, agent),
+    maintenance: resolveMaintenance(settings.maintenance ?? {}, agent ? ["expire", "verify", "heal", "metrics"] : reads ? ["verify", "metrics"] : []),
     notifies: settings.notify !== undefined,
     notifyFile: settings.notify?.existingFile,
     agent,
@@ -213,10 +215,11 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
 }
 
 /** Left out, tasks run where systemd runs them: units that are only written into a folder are the user's to start. */
-function resolveMaintenance(settings: MaintenanceSettings, isManaged: boolean): TaskPlan[] {
+/** @param usual what is done where nothing is said of it */
+function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskPlan["name"][]): TaskPlan[] {
   return (["expire", "verify", "heal", "metrics"] as const).flatMap((name): TaskPlan[] => {
     const task = settings[name];
-    if (!(task?.enabled ?? (task !== undefined || isManaged))) return [];
+    if (!(task?.enabled ?? (task !== undefined || usual.includes(name)))) return [];
     const row = DEFAULTS.maintenance[name];
     return [
       {

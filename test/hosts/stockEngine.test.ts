@@ -158,6 +158,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect(JSON.parse(await asPostgres("pgbackrest", "--stanza=main", "--output=json", "info"))).toHaveLength(1);
     await asPostgres("pgbackrest", "--stanza=main", "--repo=2", "info");
     await asPostgres("pgbackrest", "--stanza=main", "check");
+    // What the runtime does beside it.
+    for (const task of ["metrics", "verify"]) await host.runOk(["systemctl", "start", `pgbackstop-main-${task}.service`]);
+    expect(await shell("cat /var/lib/node_exporter/textfile_collector/pgbackstop-main.prom")).toMatch(/repo_key="1"[\s\S]*repo_key="2"/);
     await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
     expect([(await labels(1)).at(-1), (await labels(2)).at(-1)].map((label) => label?.at(-1))).toEqual(["I", "I"]);
   });
@@ -209,7 +212,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await up(await open("pgbackrest"));
     expect(await sql("show archive_command")).toBe("pgbackrest --stanza=main archive-push %p");
     const units = await shell("systemctl list-units --all --no-legend --plain 'pgbackstop-main-*' | cut -d' ' -f1");
-    expect(units.split("\n").filter((unit) => /\.(timer|socket)$/.test(unit))).toEqual(["pgbackstop-main-full.timer", "pgbackstop-main-incr.timer"]);
+    expect(units.split("\n").filter((unit) => /\.(timer|socket)$/.test(unit))).toEqual(
+      ["full", "incr", "metrics", "verify"].map((name) => `pgbackstop-main-${name}.timer`),
+    );
     await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
     await moreWritten();
 
