@@ -79,7 +79,15 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format", "runtime/local"] },
   {
     prefix: "runtime/metrics/gather",
-    mayImport: ["runtime/base", "runtime/metrics", "runtime/operations", "runtime/local", "runtime/postgres", "runtime/format/info", "runtime/version"],
+    mayImport: [
+      "runtime/base",
+      "runtime/metrics",
+      "runtime/operations",
+      "runtime/local",
+      "runtime/postgres",
+      "runtime/format/info",
+      "runtime/version",
+    ],
     mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
   },
   // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret of theirs.
