@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { loadArchiveClient, loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { findingText } from "../plan/findings";
 import { type GitopsFile, renderGitops } from "../render/gitops";
 import { type NixosFile, renderNixosHost } from "../render/nixosFile";
@@ -16,8 +16,8 @@ const HELP = `pgbackstop render: the objects of clusters of CloudNativePG with t
 
   --format=yaml|json|nixos           json is a List (default: yaml); nixos is one of the file's hosts
   --host=NAME                        which one, where there are several
-  --output=FILE                      instead of stdout; a module's program, runtime.cjs, is written beside it
-  --without-runtime                  leaves out the ConfigMaps with the program, of a megabyte each, and names them; or runtime.cjs
+  --output=FILE                      instead of stdout; what a module needs (runtime.cjs, pgbackrest-client) is written beside it
+  --without-runtime                  leaves out the ConfigMaps with the program, of a megabyte each, and names them; or what a module needs
   --help                             this text
 
 The file has the arguments of the components, by name (docs/kubernetes.md):
@@ -89,7 +89,11 @@ function renderHost(order: Order): number {
   if (order.output === null) process.stdout.write(text);
   else {
     writeFile(order.output, text);
-    if (order.withRuntime) writeFile(join(dirname(order.output), "runtime.cjs"), loadRuntimeBundle());
+    if (order.withRuntime) {
+      const folder = dirname(order.output);
+      writeFile(join(folder, "runtime.cjs"), loadRuntimeBundle());
+      writeFile(join(folder, "pgbackrest-client"), loadArchiveClient());
+    }
   }
   return 0;
 }

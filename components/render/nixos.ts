@@ -7,7 +7,7 @@
  */
 import { type Finding, finding } from "../plan/findings";
 import type { HostPlan } from "../plan/plan";
-import { runtimeArgv, systemdWord } from "./commandLine";
+import { credentialLines, unitCommand } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { hostParts } from "./hostParts";
 import { hostPaths } from "./renderedFile";
@@ -27,7 +27,7 @@ export const NIXOS_NODE_PATH = "/run/current-system/sw/bin/node";
 export const NIXOS_SECRETS = "/run/secrets/pgbackstop";
 
 const ETC = "/etc/";
-const PERL = "#!/usr/bin/perl";
+const CREDENTIAL = /LoadCredential=([^:\s']+):([^\s'"]+)/g;
 
 /** What cannot be on NixOS: files that its generations do not write. */
 export function checkNixos(plan: HostPlan): Finding[] {
@@ -53,7 +53,7 @@ export function renderNixos(plan: HostPlan, { installNode, secretsDirectory }: N
   const all = [...(plan.restoreOnly ? [] : [stanzaUnit(plan)]), ...units];
   return [
     "# Written by `pgbackstop render --format=nixos`: render it anew instead of changing it.",
-    `# Stanza ${plan.stanza}. runtime.cjs, the program, lies beside this file. Secrets come from ${secretsDirectory}:`,
+    `# Stanza ${plan.stanza}. Beside this file: runtime.cjs, the program${plan.agent ? ", and pgbackrest-client" : ""}. Secrets come from ${secretsDirectory}:`,
     ...secretComments(all, secretsDirectory),
     "{ config, lib, pkgs, ... }:",
     "",
@@ -61,7 +61,8 @@ export function renderNixos(plan: HostPlan, { installNode, secretsDirectory }: N
     ...(installNode ? ["  environment.systemPackages = [ pkgs.nodejs_24 ];", ""] : []),
     "  environment.etc = {",
     `    ${nixString(relative(hostPaths(plan.directories).runtime))}.source = ./runtime.cjs;`,
-    ...files.flatMap((file) => etcFile(plan, file)),
+    ...(plan.agent ? clientFile(plan) : []),
+    ...files.flatMap((file) => etcFile(plan, file, secretsDirectory)),
     "  };",
     "",
     "  systemd.units = {",
@@ -91,7 +92,8 @@ function stanzaUnit(plan: HostPlan): Unit {
     "[Service]",
     "Type=oneshot",
     `User=${plan.user}`,
-    `ExecStart=${[...runtimeArgv(plan), "stanza-create"].map(systemdWord).join(" ")}`,
+    `ExecStart=${unitCommand(plan, ["stanza-create"])}`,
+    ...credentialLines(plan),
     ...hardening(plan),
     "",
     "[Install]",
@@ -104,14 +106,23 @@ function filePaths(plan: HostPlan): string[] {
   return [hostPaths(plan.directories).runtime, ...hostParts(plan).files.map(({ path }) => path)];
 }
 
-function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile): string[] {
+/** What PostgreSQL starts for each segment. There is no perl at its usual place. */
+function clientFile({ directories }: HostPlan): string[] {
+  return [
+    `    ${nixString(relative(hostPaths(directories).client))} = {`,
+    '      mode = "0755";',
+    '      text = builtins.replaceStrings [ "#!/usr/bin/perl" ] [ "#!${pkgs.perl}/bin/perl" ] (builtins.readFile ./pgbackrest-client);',
+    "    };",
+  ];
+}
+
+function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile, secretsDirectory: string): string[] {
   return [
     `    ${nixString(relative(path))} = {`,
     `      mode = ${nixString(mode)};`,
     ...(owner === "database" ? [`      user = ${nixString(user)};`] : []),
     ...(owner === "admin" ? [] : [`      group = ${nixString(user)};`]),
-    // There is no perl at its usual place.
-    `      text = ${nixText(text, text.startsWith(PERL) ? ["#!${pkgs.perl}/bin/perl", PERL] : null)};`,
+    `      text = ${nixText(withSecrets(text, secretsDirectory))};`,
     "    };",
   ];
 }
@@ -122,18 +133,18 @@ function unitLines({ enabled, name, text }: Unit, secretsDirectory: string): str
     `    ${nixString(name)} = {`,
     // NixOS enables nothing by an [Install] section.
     ...(enabled ? [`      wantedBy = [ ${wanted.map(nixString).join(" ")} ];`] : []),
-    `      text = ${nixText(withSecrets(text, secretsDirectory), null)};`,
+    `      text = ${nixText(withSecrets(text, secretsDirectory))};`,
     "    };",
   ];
 }
 
 /** `LoadCredential=repo2.conf:/etc/…/repo2.conf` from where the secrets lie on NixOS. */
 function withSecrets(text: string, secretsDirectory: string): string {
-  return text.replace(/^(LoadCredential=([^:\n]+)):.*$/gm, (_line, head: string, id: string) => `${head}:${secretsDirectory}/${id}`);
+  return text.replace(CREDENTIAL, (_words, id: string) => `LoadCredential=${id}:${secretsDirectory}/${id}`);
 }
 
 function secretComments(units: readonly Unit[], secretsDirectory: string): string[] {
-  const ids = new Set(units.flatMap(({ text }) => [...text.matchAll(/^LoadCredential=([^:\n]+):/gm)].map(([, id = ""]) => id)));
+  const ids = new Set(units.flatMap(({ text }) => [...text.matchAll(CREDENTIAL)].map(([, id = ""]) => id)));
   return ids.size === 0 ? ["#   none are needed"] : [...ids].sort().map((id) => `#   ${secretsDirectory}/${id}`);
 }
 
@@ -157,13 +168,8 @@ function nixString(text: string): string {
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("${", "\\${").replaceAll("\n", "\\n")}"`;
 }
 
-/**
- * Lines between two pairs of single quotes, indented; Nix takes the common indentation away.
- * @param head a first line that is Nix already, and the text that it stands for
- */
-function nixText(text: string, head: readonly [nix: string, literal: string] | null): string {
-  const body = head === null ? text : text.slice(head[1].length);
-  const escaped = body.replaceAll("''", "'''").replaceAll("${", "''${");
-  const lines = `${head === null ? "" : head[0]}${escaped}`.split("\n");
+/** Lines between two pairs of single quotes, indented; Nix takes the common indentation away. */
+function nixText(text: string): string {
+  const lines = text.replaceAll("''", "'''").replaceAll("${", "''${").split("\n");
   return ["''", ...lines.slice(0, -1).map((line) => (line === "" ? "" : `        ${line}`)), `        ${lines.at(-1) ?? ""}''`].join("\n");
 }

@@ -25,6 +25,10 @@ in builtins.toJSON {
   rules = module.systemd.tmpfiles.rules;
 }`;
 
+function withSecrets(text: string): string {
+  return text.replaceAll("/etc/pgbackstop/credentials/", "/run/secrets/pg/");
+}
+
 test("every text of a module is what an update over SSH writes", async (context) => {
   const nix = await findNix();
   if ("missing" in nix) {
@@ -37,19 +41,21 @@ test("every text of a module is what an update over SSH writes", async (context)
   const folder = mkdtempSync(join(tmpdir(), "pgb-nix-"));
   try {
     writeFileSync(join(folder, "module.nix"), renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: true }));
+    writeFileSync(join(folder, "pgbackrest-client"), "#!/usr/bin/perl\nuse Socket;\n");
     writeFileSync(join(folder, "evaluate.nix"), EVALUATE);
     const module = JSON.parse(await nix.evaluate(join(folder, "evaluate.nix"), { file: join(folder, "module.nix") }, folder)) as Module;
     const { files, settings, units } = hostParts(made);
     for (const { mode, path, text } of files) {
       const shown = module.etc[path.slice("/etc/".length)];
       expect(shown?.mode).toBe(mode);
-      expect(shown?.text).toBe(text.replace(/^#!\/usr\/bin\/perl/, "#!/perl/bin/perl"));
+      expect(shown?.text).toBe(withSecrets(text));
     }
     expect(module.etc["pgbackstop/lib/runtime.cjs"]?.source).toBe(join(folder, "runtime.cjs"));
     for (const { enabled, name, text } of units) {
-      expect(module.units[name]?.text).toBe(text.replace(/^(LoadCredential=([^:]+)):.*$/gm, "$1:/run/secrets/pg/$2"));
+      expect(module.units[name]?.text).toBe(withSecrets(text));
       expect((module.units[name]?.wantedBy ?? []).length > 0).toBe(enabled);
     }
+    expect(module.etc["pgbackstop/lib/pgbackrest-client"]?.text).toBe("#!/perl/bin/perl\nuse Socket;\n");
     expect(module.settings).toEqual(settings);
     expect(module.rules).toContain('d "/var/spool/a b" 0750 postgres postgres -');
   } finally {
