@@ -49,7 +49,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "hosts",
     folders: ["test/hosts"],
-    filesAtOnce: 1,
+    filesAtOnce: 2,
     testTimeoutMs: 600_000,
     about: "Debian 12 and 13 with systemd and sshd, booted",
     needsPulumi: false,
