@@ -12,9 +12,10 @@ import type { Connection } from "../../components/host/connection";
 import { convergeHost, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
 import { chooseNode } from "../../components/host/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/connection";
-import { runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
+import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
 import { resolveHost } from "../../components/plan/resolve";
 import type { HostSettings } from "../../components/plan/settings";
+import { hostPaths } from "../../components/render/renderedFile";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
 
@@ -78,11 +79,12 @@ describe("a host behind SSH", async () => {
       path,
       { mode, owner, text, secret: false },
     ]);
+    const client = [hostPaths(plan.directories).client, { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false }];
     return desiredOf({
       connection: { ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] } },
       dataDirectory,
       desired: { ...plain.desired, directories: { ...plain.desired.directories, ...late } },
-      files: Object.fromEntries(files) as never,
+      files: Object.fromEntries([...files, client]) as never,
       ciphers: {},
       settings: plain.settings,
     });
@@ -93,14 +95,14 @@ describe("a host behind SSH", async () => {
     host.runOk([
       "sh",
       "-c",
-      `find /etc/pgbackstop ${LIB} /etc/systemd/system /srv/first /srv/second ${DATA}/postgresql.auto.conf -exec stat -c '%n %i %y %z %a %U' {} + 2>/dev/null | sort`,
+      `find /etc/pgbackstop /usr/local/bin ${LIB} /etc/systemd/system /srv/first /srv/second ${DATA}/postgresql.auto.conf -exec stat -c '%n %i %y %z %a %U' {} + 2>/dev/null | sort`,
     ]);
   const owners = (desired: Desired) => Object.fromEntries(desired.files.map(({ path, owner }) => [path, owner]));
   /** As it was before the first update, but for what is never removed. */
   const reset = async (desired: Desired): Promise<void> => {
     const facts = Object.fromEntries(desired.files.map(({ path }) => [path, "missing"]));
     const before = await withHost(async (connection) => readHost(connection, desired, EMPTY, owners(desired), tell));
-    const made = ["/etc/pgbackstop", "/etc/pgbackstop/conf.d", LIB];
+    const made = desired.directoriesToMake.map(({ path }) => path).filter((path) => path.includes("pgbackstop"));
     const previous = { archive_mode: null, archive_command: null };
     const all = { ...before, fileFacts: facts, madeDirectories: made, nodePaths: [`${LIB}/node`], previousSettings: previous };
     await withHost((connection) => removeHost(connection, desired, all, tell));
@@ -256,7 +258,7 @@ describe("a host behind SSH", async () => {
       const before = await traces();
       expect(await converge(desired, outcome)).toMatchObject({ ready: true });
       expect(await traces()).toBe(before);
-      expect(await host.runOk(["sh", "-c", `ls -A ${LIB} /etc/pgbackstop /etc/pgbackstop/conf.d`])).not.toMatch(/\.pgbackstop\.|\.node\.|\.new/);
+      expect(await host.runOk(["sh", "-c", `find ${LIB} /etc/pgbackstop`])).not.toMatch(/\.pgbackstop\.|\.node\.|\.new/);
     };
   });
 
