@@ -32,6 +32,11 @@ export interface Pushed {
   readonly warnings: readonly string[];
 }
 
+interface Present {
+  readonly cluster: ClusterIdentity;
+  readonly queue: PushQueue;
+}
+
 export class WalService {
   readonly #host: CommandHost;
   readonly #ctx: Context;
@@ -42,7 +47,8 @@ export class WalService {
   readonly #loops: readonly Promise<void>[];
   readonly #inherited = new Set<string>();
   #checkedAtMs = Number.NEGATIVE_INFINITY;
-  #present: { readonly cluster: ClusterIdentity; readonly queue: PushQueue } | null = null;
+  #present: Present | null = null;
+  #opening: Promise<Present> | null = null;
 
   /** `mayGoAhead`: which files that are ready may be pushed before PostgreSQL asks for them; default all. */
   constructor(host: CommandHost, ctx: Context, mayGoAhead: (walName: string) => boolean = () => true) {
@@ -100,7 +106,7 @@ export class WalService {
   }
 
   /** The queue of the cluster as it is now. */
-  async #open(): Promise<{ readonly cluster: ClusterIdentity; readonly queue: PushQueue }> {
+  async #open(): Promise<Present> {
     try {
       this.#host.requireStarted();
     } catch (error) {
@@ -110,8 +116,17 @@ export class WalService {
     const known = this.#present;
     const nowMs = this.#ctx.clock.monotonicMs();
     if (known !== null && nowMs - this.#checkedAtMs < CHECK_MS) return known;
+    // One for all that ask meanwhile: two queues of one cluster would write the same files at once.
+    this.#opening ??= this.#reopen(nowMs).finally(() => {
+      this.#opening = null;
+    });
+    return this.#opening;
+  }
+
+  async #reopen(nowMs: number): Promise<Present> {
     const { pgVersion: version, systemId } = await this.#host.loadControl();
     this.#checkedAtMs = nowMs;
+    const known = this.#present;
     if (known !== null && known.cluster.version === version && known.cluster.systemId === systemId) return known;
     this.#leave();
     const { config } = this.#host;

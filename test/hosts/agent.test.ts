@@ -211,6 +211,8 @@ describe("what is laid down on a host", async () => {
     await waitForArchive();
     expect(await shell(`systemctl show -p MainPID --value ${AGENT}.service`)).not.toBe(pid);
     expect(await sql("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
+    // Two of its queues would take each other's files away.
+    expect(await shell(`journalctl --no-pager -u ${AGENT}.service | grep -c FileMoveError || true`)).toBe("0\n");
   });
 
   test("a reboot brings all of it back, without anybody", async () => {
