@@ -99,6 +99,8 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
       return (await import("./cnpg/operator.js")).operatorCommand;
     case "recover":
       return (await import("./commands/recover.js")).recoverCommand;
+    case "rollback":
+      return (await import("./commands/rollback.js")).rollbackCommand;
     case "recover-step":
       return (await import("./commands/recoverStep.js")).recoverStepCommand;
     case "cnpg-restore":

@@ -11,6 +11,7 @@ import { type Journal, journalPath, readJournal, serverLogPath, writeJournal } f
 import { type LiveServer, planRecover, planText, type PlanInput, type RecoverRequest } from "../operations/recover/plan";
 import { goOn, requireOk, type RecoverTools, undo } from "../operations/recover/recover";
 import type { RecoverSource } from "../operations/recover/source";
+import { agreed, refused } from "./agree";
 import type { Command, CommandHost } from "./host";
 import { toolsOf } from "./recoverTools";
 
@@ -40,6 +41,7 @@ async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHos
     live,
     control,
     room: await Promise.all(source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path))),
+    finishWal: config.recover.finishWal,
     running: (["backup", "restore"] as const).find((kind) => host.lockState(kind).held) ?? null,
     nowS: Math.floor(nowMs / 1000),
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
@@ -48,7 +50,7 @@ async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHos
   host.print(planText(plan, input));
   if (config.dryRun) return 0;
   if (!(await agreed(host, "Recover as planned?"))) return refused(host, "recover");
-  if (plan.finishWal && config.recover.finishWal) {
+  if (plan.finishWal) {
     ctx.log.info("recover: archiving the server's last WAL");
     requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
   }
@@ -152,23 +154,6 @@ async function undoRecovery(host: CommandHost, journal: Journal | null): Promise
   ];
   host.print(`${lines.join("\n")}\n`);
   return 0;
-}
-
-async function agreed(host: CommandHost, question: string): Promise<boolean> {
-  if (host.config.recover.yes) return true;
-  const answer = await host.ask(`${question} [yes/no] `);
-  return answer !== null && /^y(es)?$/i.test(answer.trim());
-}
-
-/** @throws optionRequired (37) where nobody could be asked */
-async function refused(host: CommandHost, verb: string): Promise<number> {
-  if (host.isInteractive) {
-    host.print("Nothing was changed.\n");
-    return 0;
-  }
-  throw fail("optionRequired", `${verb} changes the data directory and nobody can be asked: nothing was changed`, {
-    hint: "read the plan above; --yes goes on without asking, --dry-run only shows the plan.",
-  });
 }
 
 /** Two at once would move each other's directories. @throws lockAcquire (50) */

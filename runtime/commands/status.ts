@@ -5,7 +5,9 @@ import type { LockState } from "../local/lockState";
 import { progressOf } from "../operations/info";
 import { collectStatus, statusJson, type StatusInput, statusText } from "../operations/status";
 import { waitingWal } from "../postgres/archiveStatus";
-import type { Command } from "./host";
+import { type NextRun, parseTimers, timerWords } from "../local/timers";
+import { loadLocalDrills } from "../operations/drill/history";
+import type { Command, CommandHost } from "./host";
 
 export const statusCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -19,12 +21,22 @@ export const statusCommand: Command = async (host) => {
     expectFull: (repoKey) => config.settings.repos[repoKey]?.expectFullWithinS,
     // On a backup host there is none.
     waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
+    next: await loadNextRuns(host),
+    drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
     running: [...runningOf("backup", host.lockState("backup")), ...runningOf("restore", host.lockState("restore"))],
     nowS: Math.floor(ctx.clock.nowMs() / 1000),
   });
   host.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
   return report.repos.some(({ troubles }) => troubles.length > 0) ? ERRORS.command : 0;
 };
+
+/** Null where there is no systemd, or one that prints another form. */
+async function loadNextRuns(host: CommandHost): Promise<readonly NextRun[] | null> {
+  const { config, ctx } = host;
+  const stanza = config.stanza ?? "";
+  const ended = await host.program(["systemctl", ...timerWords(stanza)], { signal: ctx.signal }).catch(() => null);
+  return ended?.exitCode === 0 ? parseTimers(ended.stdout, stanza) : null;
+}
 
 function runningOf(what: "backup" | "restore", lock: LockState): StatusInput["running"] {
   if (!lock.held) return [];

@@ -29,7 +29,7 @@ export const COMMAND_TABLE: Readonly<
   Record<
     Exclude<
       CommandName,
-      "agent" | "cnpg-expire" | "cnpg-instance" | "cnpg-operator" | "cnpg-restore" | "help" | "recover" | "recover-step" | "version"
+      "agent" | "cnpg-expire" | "cnpg-instance" | "cnpg-operator" | "cnpg-restore" | "help" | "recover" | "recover-step" | "rollback" | "version"
     >,
     Command
   >

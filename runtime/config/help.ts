@@ -32,6 +32,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "repo-get": { doc: "print a file of a repository", params: "FILE" },
   "repo-ls": { doc: "list files of a repository", params: "[PATH]" },
   restore: { doc: "restore the cluster from a backup" },
+  rollback: { doc: "bring a cluster on ZFS back to a snapshot of its file system, and keep its archive alive" },
   "stanza-create": { doc: "prepare the repositories for a cluster" },
   "stanza-delete": { doc: "remove everything that a repository holds of a stanza" },
   "stanza-upgrade": { doc: "tell the repositories that the cluster was upgraded" },

@@ -175,7 +175,13 @@ function isRestore({ command }: Resolved): boolean {
 }
 
 function recoverOf(values: ResolvedValues): Config["recover"] {
-  return { yes: values.flag("yes"), undo: values.flag("undo"), finishWal: values.flag("finish-wal"), launcher: values.text("launcher") };
+  return {
+    yes: values.flag("yes"),
+    undo: values.flag("undo"),
+    finishWal: values.flag("finish-wal"),
+    launcher: values.text("launcher"),
+    snapshot: values.text("snapshot"),
+  };
 }
 
 /** Of the verbs that show whether backups are good. */

@@ -72,7 +72,7 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "start", "stop");
+const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "rollback", "start", "stop");
 const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "drill", "heal", "restore", "verify", "sync"];
 const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
 const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
@@ -89,6 +89,7 @@ const PG: readonly CommandName[] = [
   "recover",
   "recover-step",
   "restore",
+  "rollback",
   "stanza-create",
   "stanza-delete",
   "stanza-upgrade",
@@ -353,17 +354,27 @@ const COMMAND_LINE: readonly OptionRow[] = [
       negate: true,
     },
   ),
-  acted("dry-run", "boolean", "command-line", ["cnpg-expire", "expire", "recover", "sync"], "show what would be done and change nothing", {
-    default: "n",
-  }),
-  acted("yes", "boolean", "command-line", ["recover"], "go on without asking", { own: true, default: "n" }),
+  acted(
+    "dry-run",
+    "boolean",
+    "command-line",
+    ["cnpg-expire", "expire", "recover", "rollback", "sync"],
+    "show what would be done and change nothing",
+    {
+      default: "n",
+    },
+  ),
+  acted("snapshot", "string", "command-line", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", { own: true, required: true }),
+  acted("yes", "boolean", "command-line", ["recover", "rollback"], "go on without asking", { own: true, default: "n" }),
   acted("undo", "boolean", "command-line", ["recover"], "put the old data back", { own: true, default: "n" }),
   acted("finish-wal", "boolean", "command-line", ["recover"], "archive the server's last WAL before it is stopped", {
     own: true,
     default: "y",
     negate: true,
   }),
-  acted("launcher", "path", "command-line", ["recover"], "program that runs this one as PostgreSQL's account, with its keys", { own: true }),
+  acted("launcher", "path", "command-line", ["recover", "rollback"], "program that runs this one as PostgreSQL's account, with its keys", {
+    own: true,
+  }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
     default: "n",
   }),
@@ -422,7 +433,7 @@ const GENERAL: readonly OptionRow[] = [
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted("cmd", "string", "global", [...COPY, "recover"], "program that restore_command shall call; by default this one"),
+  acted("cmd", "string", "global", [...COPY, "recover", "rollback"], "program that restore_command shall call; by default this one"),
   acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
   acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
     default: "gz",

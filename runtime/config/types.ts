@@ -36,6 +36,7 @@ export const COMMANDS = [
   "repo-get",
   "repo-ls",
   "restore",
+  "rollback",
   "stanza-create",
   "stanza-delete",
   "stanza-upgrade",
@@ -254,6 +255,8 @@ export interface RecoverConfig {
   readonly finishWal: boolean;
   /** Program that runs this one as PostgreSQL's account, with its keys. */
   readonly launcher: string | undefined;
+  /** Of ZFS, to go back to. */
+  readonly snapshot: string | undefined;
 }
 
 export interface Config {

@@ -6,8 +6,10 @@ import { type BackupError, fail } from "../base/errors";
 import { perRepo } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import type { JsonValue } from "../format/json";
+import type { NextRun } from "../local/timers";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
+import type { DrillRecord } from "./drill/record";
 import {
   durationText,
   findNewestWal,
@@ -31,12 +33,16 @@ export interface StatusInput {
   expectFull(repoKey: number): FullExpectation | undefined;
   /** Files that are ready in `pg_wal`, with the time when the oldest of them was; null where there is none to look at. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** What systemd runs next on this host; null where there is none to ask. */
+  readonly next: readonly NextRun[] | null;
+  /** That this host has made, oldest first. */
+  readonly drills: readonly DrillRecord[];
   /** What runs on this host. */
   readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
   readonly nowS: number;
 }
 
-export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "running" | "nowS"> {
+export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "running" | "next" | "nowS"> {
   readonly repos: readonly RepoStatus[];
 }
 
@@ -52,6 +58,8 @@ export interface RepoStatus {
   readonly newestWal: StoredWal | null;
   readonly owedCount: number;
   readonly droppedCount: number;
+  /** The newest of this repository; null when this host has made none. */
+  readonly drill: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
   readonly troubles: readonly BackupError[];
 }
@@ -69,7 +77,8 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const repos = results.map((result, index): RepoStatus => {
     const key = result.repoKey;
     const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
-    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount };
+    const drill = input.drills.findLast(({ repo }) => repo === key) ?? null;
+    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, drill };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error] };
@@ -78,8 +87,8 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     const status = { ...common, ...backupsOf(backups), newestWal: result.value.newestWal };
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
-  const { nowS, running, stanza, waiting } = input;
-  return { stanza, repos, waiting, running, nowS };
+  const { next, nowS, running, stanza, waiting } = input;
+  return { stanza, repos, waiting, running, next, nowS };
 }
 
 function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
@@ -109,6 +118,10 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
     const fact = `another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}, here the newest WAL is ${repo.newestWal?.name ?? "none"}`;
     found.push(fail("fileMissing", fact, { repoKey: key, hint: "the log of the archiver says why." }));
   }
+  if (repo.drill?.ok === false) {
+    const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
+    found.push(fail("backupSetInvalid", fact, { repoKey: key, hint: `pgbackstop drill --repo=${key} makes another one.` }));
+  }
   return found;
 }
 
@@ -119,15 +132,27 @@ function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
 
 /** For a terminal. */
 export function statusText(report: StatusReport): string {
-  const { nowS, repos, running, stanza, waiting } = report;
+  const { next, nowS, repos, running, stanza, waiting } = report;
   const troubled = repos.filter(({ troubles }) => troubles.length > 0).length;
   const verb = troubled === 1 ? "needs" : "need";
   const title = troubled === 0 ? "all is well" : `${troubled} of ${repos.length} repositories ${verb} attention`;
   const lines = [`${stanza}: ${title}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
   const age = (atS: number | null): string => (atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`);
   if (waiting !== null) lines.push(row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""));
+  if (next !== null && next.length > 0) lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
   for (const { percent, what } of running) lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
   return `${lines.join("\n")}\n`;
+}
+
+/** `full in 3 hours` */
+function nextText({ name, nextAtS }: NextRun, nowS: number): string {
+  if (nextAtS === null) return `${name} not planned`;
+  return nextAtS <= nowS ? `${name} now` : `${name} in ${durationText(nextAtS - nowS)}`;
+}
+
+function drillText({ endedAtS, ok, rtoMs }: DrillRecord, nowS: number): string {
+  const open = rtoMs === null ? "" : `, open after ${durationText(Math.ceil(rtoMs / 1000))}`;
+  return `${ok ? "passed" : "failed"} ${durationText(Math.max(0, nowS - endedAtS))} ago${open}`;
 }
 
 function repoLines(repo: RepoStatus, nowS: number): string[] {
@@ -140,6 +165,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
     const end = newestWal === null ? "no WAL behind them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
   }
+  if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
   for (const { hints, message, name } of repo.troubles)
     lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
@@ -150,14 +176,16 @@ function row(name: string, text: string, indent = "  "): string {
   return `${indent}  ${name.padEnd(15)}${text}`;
 }
 
-/** `{"version":1,"stanza","ok","repos":[…],"waiting","running"}`; times are seconds since 1970. */
-export function statusJson({ repos, running, stanza, waiting }: StatusReport): JsonValue {
+/** `{"version":1,"stanza","ok","repos":[…],"waiting","running","next"}`; times are seconds since 1970. */
+export function statusJson({ next, repos, running, stanza, waiting }: StatusReport): JsonValue {
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
+    next: next === null ? null : next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
     ok: repos.every(({ troubles }) => troubles.length === 0),
     repos: repos.map((repo): JsonValue => {
       return {
         backups: repo.backupCount,
+        drill: repo.drill === null ? null : { ended: repo.drill.endedAtS, id: repo.drill.id, ok: repo.drill.ok, rtoMs: repo.drill.rtoMs },
         dropped: repo.droppedCount,
         full: stored(repo.newestFull),
         key: repo.key,

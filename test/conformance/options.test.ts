@@ -20,6 +20,7 @@ const OWN = new Set([
   "pg-settings",
   "recover",
   "recover-step",
+  "rollback",
   "status",
   "sync",
 ]);

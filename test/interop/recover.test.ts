@@ -2,7 +2,8 @@
  * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named set), row for row, with the
  * old data kept; refusals before anything is stopped; and a run that is killed at each step, then gone on with or undone.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loud } from "../harness/interopParts";
@@ -103,7 +104,65 @@ describe("recover", async () => {
     await bed.oursOk(["check"]);
     expect(readFileSync(join(bed.cluster.dataPath, "postgresql.auto.conf"), "utf8")).not.toContain("a new timeline");
   });
+
+  test("from the second repository alone, though the first one is gone, and a backup that is named", async () => {
+    const aside = `${bed.repoPath(1)}.away`;
+    renameSync(bed.repoPath(1), aside);
+    try {
+      // Nothing is archived while a repository is away, so that the server's last WAL is not waited for: it is in its pg_wal.
+      const { exitCode, stdout } = await bed.ours(["recover", "--yes", "--repo=2", "--no-finish-wal", `--set=${first}`]);
+      expect(stdout).toMatch(new RegExp(`from +repo2 [^]*backup +${first}[^]*is open, on timeline 5[.]`));
+      expect({ exitCode, state: await state() }).toEqual({ exitCode: 104, state: "504 2004" });
+      expect(stdout).toContain("! WAL does not arrive in every repository");
+    } finally {
+      renameSync(aside, bed.repoPath(1));
+    }
+    await bed.oursOk(["heal"]);
+    await bed.oursOk(["check"]);
+  });
+
+  test.each([
+    ["giving the old data another name", 0, ["--yes"]],
+    ["restoring", 400, ["--yes"]],
+    ["starting the server", 200, ["--undo", "--yes"]],
+  ])("killed while %s, the next run goes on, or back", async (step, afterMs, next) => {
+    await sql("INSERT INTO kept SELECT max(id) + 1 FROM kept");
+    const before = await state();
+    await killAt(bed, `recover: ${step}`, afterMs);
+    const refused = await bed.ours(["recover"]);
+    expect({ code: refused.exitCode, text: refused.stdout }).toEqual({
+      code: 37,
+      text: expect.stringMatching(/is not finished [^]*Its next step: [^]*nothing was changed/),
+    });
+    const { exitCode, stdout } = await bed.ours(["recover", ...next]);
+    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(" is open") });
+    expect(await state()).toBe(before);
+    expect(kept().filter((name) => name.includes(".before-recover-")).length).toBeGreaterThan(0);
+  });
 });
+
+/** Runs `recover --yes`, and kills it with all that it has started when it says `text`. */
+async function killAt(bed: TestBed, text: string, afterMs: number): Promise<void> {
+  const { uid, gid } = bed.cluster.user;
+  const account = process.getuid?.() === 0 ? { uid, gid } : {};
+  const child = spawn(bed.runtime.node, bed.oursCommand(["recover", "--yes"]), {
+    ...account,
+    cwd: bed.folder,
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await new Promise<void>((resolve, reject) => {
+    let printed = "";
+    child.stdout.setEncoding("utf8").on("data", (part: string) => {
+      printed += part;
+      if (printed.includes(text)) resolve();
+    });
+    child.on("close", () => reject(new Error(`it ended before it said '${text}'\n${printed}`)));
+  });
+  await sleep(afterMs);
+  process.kill(-(child.pid ?? 0), "SIGKILL");
+  await sleep(300);
+}
 
 function labelOf(result: RunResult): string {
   return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";

@@ -40,6 +40,8 @@ export interface PlanInput {
   readonly control: ServerControl;
   /** Free room where each target of the source will be, in the order of its targets. */
   readonly room: readonly { readonly device: number; readonly freeBytes: number }[];
+  /** The user wants the server's last WAL to be archived. */
+  readonly finishWal: boolean;
   /** A backup or restore of this stanza that runs on this host. */
   readonly running: string | null;
   readonly nowS: number;
@@ -87,7 +89,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
   return {
     moves,
     restoreWords: restoreWords(input),
-    finishWal: live !== null && live.archiveMode !== "off",
+    finishWal: input.finishWal && live !== null && live.archiveMode !== "off",
     isStopped: facts.server === null,
     warnings,
   };

@@ -168,8 +168,8 @@ async function startError(command: readonly string[], dataDirectory: string, how
   const lines = log.trim().split("\n").slice(-LOG_LINES);
   return fail("pgRunning", [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"), {
     hint: [
-      "its log says why. When the cause is gone, run recover again: it goes on here.",
-      "pgbackstop recover --undo puts the old data back; after it another target can be chosen.",
+      "its log says why. When the cause is gone, run the same command again: it goes on here.",
+      "the old data are whole, under the names that the plan shows: recover --undo puts them back, zfs rename those of a rollback.",
     ],
   });
 }

@@ -13,6 +13,20 @@ const FULL = {
   wal: ["000000010000000000000003", "000000010000000000000004"],
 } as const;
 const INCR = { ...FULL, label: "20261118-030000F_20261119-030000I", prior: FULL.label, stoppedAtS: Date.UTC(2026, 10, 19, 3, 1) / 1000 } as const;
+const DRILL = {
+  version: 1,
+  stanza: "demo",
+  pick: "newest",
+  level: "standard",
+  backup: null,
+  target: null,
+  startedAtS: 0,
+  phases: [],
+  rpo: null,
+  restoredBytes: 0,
+  checks: [],
+  objectives: {},
+} as const;
 const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
 
 let storages: FaultyStorage[];
@@ -30,6 +44,8 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   expectFull: () => undefined,
   waiting: { count: 0, oldestAtS: null },
   running: [],
+  next: null,
+  drills: [],
   nowS: NOW_S,
   ...more,
 });
@@ -91,6 +107,38 @@ describe("the screen", () => {
     const json = statusJson(await collectStatus(inputOf(more))) as { ok: boolean; repos: { troubles: unknown[] }[] };
     expect(json.ok).toBe(false);
     expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
+  });
+
+  test("shows what runs next and how the newest drill of each repository ended", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const drill = (repo: number, ok: boolean, agoS: number) => ({
+      ...DRILL,
+      id: `20261120-06405${repo}Z-0000000${repo}`,
+      repo,
+      ok,
+      endedAtS: NOW_S - agoS,
+      rtoMs: ok ? 34_500 : null,
+      failures: ok ? [] : [{ where: "checks", error: "DbQueryError", code: 57, message: "the table orders is empty" }],
+    });
+    const more: Partial<StatusInput> = {
+      next: [
+        { name: "verify", nextAtS: NOW_S + 7200, lastAtS: null },
+        { name: "heal", nextAtS: null, lastAtS: null },
+      ],
+      drills: [drill(1, false, 9000), drill(1, true, 7200), drill(2, false, 600)],
+    };
+    const text = await textOf(more);
+    expect(text).toContain("    last drill     passed 2 hours ago, open after 35 seconds\n");
+    expect(text).toContain("    last drill     failed 10 minutes ago\n");
+    expect(text).toMatch(/demo: 1 of 2[^]*! \[BackupSetInvalidError\] the newest fire drill \(.*\) failed: the table orders is empty/);
+    expect(text).toContain("  next runs      verify in 2 hours, heal not planned\n");
+    expect(statusJson(await collectStatus(inputOf(more)))).toMatchObject({
+      next: [
+        { last: null, name: "verify", next: NOW_S + 7200 },
+        { last: null, name: "heal", next: null },
+      ],
+      repos: [{ drill: { ended: NOW_S - 7200, ok: true, rtoMs: 34_500 } }, { drill: { ok: false, rtoMs: null } }],
+    });
   });
 
   test("goes on with the other repository where one cannot be read", async () => {

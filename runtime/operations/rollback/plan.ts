@@ -1,0 +1,113 @@
+/**
+ * The plan of `rollback`: a cluster on ZFS goes back to a snapshot of its file system. Pure.
+ *
+ * `zfs rollback -r` would destroy every newer snapshot, and the present state with them. Instead the file system gets another name, a clone of the
+ * snapshot takes its place, and is promoted: nothing is destroyed, and snapshots up to that one, with what replicates them, go on under the old name.
+ */
+import { fail } from "../../base/errors";
+import type { HostFacts } from "../recover/hostFacts";
+import { timeText } from "../destinations";
+import type { ServerControl } from "../recover/control";
+import type { Dataset, Snapshot } from "./zfs";
+
+export interface RollbackInput {
+  /** `tank/postgresql@autosnap_2026-11-21_05:00:00_hourly` */
+  readonly snapshot: string;
+  readonly stanza: string;
+  readonly facts: HostFacts;
+  readonly dataset: Dataset;
+  /** Of the data set, oldest first. */
+  readonly snapshots: readonly Snapshot[];
+  /** System-id of the cluster in the snapshot; null when it holds none. */
+  readonly snapshotSystemId: string | null;
+  readonly stamp: string;
+}
+
+export interface RollbackPlan {
+  readonly dataset: string;
+  readonly mountPoint: string;
+  /** What the data set is called afterwards, and where it is. */
+  readonly kept: string;
+  readonly keptMountPoint: string;
+  /** Its present state, before anything is done. */
+  readonly safety: string;
+  /** `autosnap_…` */
+  readonly snapshotName: string;
+  /** Of the clone. */
+  readonly properties: Readonly<Record<string, string>>;
+}
+
+/** @throws what speaks against it, with a way out */
+export function planRollback(input: RollbackInput): RollbackPlan {
+  const { dataset, facts, snapshot, snapshots, snapshotSystemId, stamp } = input;
+  const { mountPoint, name } = dataset;
+  if (!snapshots.some((other) => other.name === snapshot)) {
+    const newest = snapshots.slice(-NAMED_MAX).map((other) => other.name);
+    throw fail("optionInvalidValue", `there is no snapshot '${snapshot}'`, {
+      hint: newest.length === 0 ? `'${name}' has none.` : `the newest of '${name}' are: ${newest.join(", ")}.`,
+    });
+  }
+  const inside = (path: string): boolean => path === mountPoint || path.startsWith(`${mountPoint}/`);
+  const elsewhere = [facts.dataDirectory, ...(facts.walDirectory === null ? [] : [facts.walDirectory]), ...facts.tablespaces].find(
+    (path) => !inside(path),
+  );
+  const mount = facts.mounts.find((path) => path !== mountPoint && path.startsWith(`${mountPoint}/`));
+  if (elsewhere !== undefined || mount !== undefined) {
+    const path = elsewhere ?? mount ?? "";
+    throw fail("featureNotSupported", `'${path}' is not in file system '${name}' (${mountPoint}): its snapshot is not of one moment with the rest`, {
+      hint: "data and WAL of two moments may be no whole cluster. Recover to a time instead: pgbackstop recover --type=time --target=….",
+    });
+  }
+  const own = facts.control === null ? null : String(facts.control.systemId);
+  if (snapshotSystemId === null || (own !== null && own !== snapshotSystemId)) {
+    throw fail(
+      "dbMismatch",
+      `snapshot '${snapshot}' holds ${snapshotSystemId === null ? "no cluster" : "another cluster"} in '${facts.dataDirectory}'`,
+      {
+        hint: "choose a snapshot that was taken when this cluster was there.",
+      },
+    );
+  }
+  const suffix = `before-rollback-${stamp}`;
+  return {
+    dataset: name,
+    mountPoint,
+    kept: `${name}.${suffix}`,
+    keptMountPoint: `${mountPoint}.${suffix}`,
+    safety: `${name}@pgbackstop-${suffix}`,
+    snapshotName: snapshot.slice(snapshot.indexOf("@") + 1),
+    properties: dataset.properties,
+  };
+}
+
+const NAMED_MAX = 5;
+
+/** For a terminal. */
+export function rollbackText(plan: RollbackPlan, { facts, snapshot, snapshots, stanza }: RollbackInput, control: ServerControl): string {
+  const chosen = snapshots.findIndex((other) => other.name === snapshot);
+  const newer = snapshots.slice(chosen + 1).map((other) => other.name);
+  const takenAtS = snapshots[chosen]?.createdAtS ?? 0;
+  return [
+    `Rollback of stanza ${stanza} in ${facts.dataDirectory} to a snapshot of its file system`,
+    "",
+    `  to       ${snapshot} of ${timeText(takenAtS)}`,
+    "  loses    every transaction after it, unless you go back; a time between snapshots needs pgbackstop recover --type=time",
+    `  newer    ${newer.length === 0 ? "no snapshot" : `${newer.length} snapshot(s), which stay with the old data`}`,
+    ...newer.slice(0, NEWER_MAX).map((name) => `             ${name}`),
+    "",
+    `  1. stop it: ${control.stop.join(" ")}`,
+    `  2. keep its present state: zfs snapshot ${plan.safety}`,
+    `  3. zfs rename ${plan.dataset} ${plan.kept}`,
+    `     zfs set mountpoint=${plan.keptMountPoint} ${plan.kept}`,
+    `  4. zfs clone ${plan.kept}@${plan.snapshotName} ${plan.dataset}, at ${plan.mountPoint}`,
+    `     zfs promote ${plan.dataset}`,
+    `  5. start it in recovery, so that it takes a timeline that the archive does not know: ${control.start.join(" ")}`,
+    "  6. check that its WAL arrives in every repository",
+    "",
+    "  Nothing is destroyed (zfs rollback -r would destroy the newer snapshots).",
+    "",
+    "",
+  ].join("\n");
+}
+
+const NEWER_MAX = 10;

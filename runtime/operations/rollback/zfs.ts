@@ -1,0 +1,91 @@
+/** What `zfs` is asked and told, by its own program ("zfs-list", "zfs-clone", "zfs-promote", "zfsprops" of OpenZFS 2.x). `-Hp` is its form for programs. */
+import { fail } from "../../base/errors";
+import type { ProgramEnd } from "../../local/program";
+
+export interface Dataset {
+  readonly name: string;
+  readonly mountPoint: string;
+  /** Those that were set on it, which a clone would not have; without its mount point. */
+  readonly properties: Readonly<Record<string, string>>;
+}
+
+export interface Snapshot {
+  readonly name: string;
+  readonly createdAtS: number;
+}
+
+export type RunZfs = (words: readonly string[]) => Promise<ProgramEnd>;
+
+export class Zfs {
+  readonly #run: RunZfs;
+
+  constructor(run: RunZfs) {
+    this.#run = run;
+  }
+
+  /** @throws execute (102) when there is no such file system, or no ZFS */
+  async dataset(name: string): Promise<Dataset> {
+    const mountPoint = (await this.#ask("get", "-Hp", "-o", "value", "mountpoint", name)).trim();
+    if (!mountPoint.startsWith("/")) {
+      throw fail("featureNotSupported", `'${name}' has mountpoint '${mountPoint}': where it is mounted is not ZFS's to say`, {
+        hint: `set it (zfs set mountpoint=/path ${name}), or recover to a time: pgbackstop recover --type=time --target=….`,
+      });
+    }
+    const local = await this.#ask("get", "-Hp", "-s", "local", "-o", "property,value", "all", name);
+    const rows = local.split("\n").flatMap((line): [string, string][] => {
+      const [property = "", value = ""] = line.split("\t");
+      return property === "" || NOT_CLONED.has(property) ? [] : [[property, value]];
+    });
+    return { name, mountPoint, properties: Object.fromEntries(rows) };
+  }
+
+  /** Of one file system, oldest first. */
+  async snapshots(dataset: string): Promise<Snapshot[]> {
+    const text = await this.#ask("list", "-Hp", "-t", "snapshot", "-o", "name,creation", "-s", "createtxg", "-d", "1", dataset);
+    return text.split("\n").flatMap((line) => {
+      const [name = "", created = ""] = line.split("\t");
+      return name === "" ? [] : [{ name, createdAtS: Number(created) }];
+    });
+  }
+
+  async exists(name: string): Promise<boolean> {
+    return (await this.#run(["list", "-H", "-o", "name", name])).exitCode === 0;
+  }
+
+  /** The snapshot that a clone comes from; null for what is no clone. */
+  async origin(dataset: string): Promise<string | null> {
+    const origin = (await this.#ask("get", "-Hp", "-o", "value", "origin", dataset)).trim();
+    return origin === "-" ? null : origin;
+  }
+
+  async snapshot(name: string): Promise<void> {
+    await this.#ask("snapshot", name);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#ask("rename", from, to);
+  }
+
+  async setMountPoint(dataset: string, path: string): Promise<void> {
+    await this.#ask("set", `mountpoint=${path}`, dataset);
+  }
+
+  async clone(snapshot: string, dataset: string, properties: Readonly<Record<string, string>>): Promise<void> {
+    await this.#ask("clone", ...Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]), snapshot, dataset);
+  }
+
+  async promote(dataset: string): Promise<void> {
+    await this.#ask("promote", dataset);
+  }
+
+  async #ask(...words: readonly string[]): Promise<string> {
+    const { exitCode, stderr, stdout } = await this.#run(words);
+    if (exitCode === 0) return stdout;
+    throw fail("execute", `'zfs ${words.join(" ")}' ended with exit code ${exitCode}: ${stderr.trim()}`, {
+      hint: "run as root, or give the account the right by zfs allow.",
+    });
+  }
+}
+
+/** Set by ourselves, or of the place and not of the data. */
+const NOT_CLONED = new Set(["mountpoint", "canmount", "quota", "reservation", "refreservation"]);
