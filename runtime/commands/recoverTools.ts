@@ -5,7 +5,11 @@ import type { RecoverTools } from "../operations/recover/recover";
 import type { CommandHost } from "./host";
 import { archiveGetLine } from "./restore";
 
-const CONFIG_WORDS = /^--(no-)?(config|config-path|config-include-path|settings)(=|$)/;
+/** What a launcher says itself. */
+const LAUNCHER_WORDS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
+/** Keys that systemd has handed to this process: PostgreSQL's account cannot read them there, and its own are lent to it by the launcher. */
+const LENT_WORD = /^--config-include-path=\/run\/credentials\//;
+const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_WORDS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
 /** As root what the account does goes through the launcher, which has the keys, or else is given to the account as it is. */
@@ -15,12 +19,13 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
   const asAccount = isRoot ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"] : [];
   const carried = config.carriedOptions.filter((word) => !word.startsWith("--repo="));
   const stanza = `--stanza=${config.stanza ?? ""}`;
+  const launcher = config.recover.launcher ?? (carried.some((word) => LENT_WORD.test(word)) ? LAUNCHER : undefined);
   const program: readonly string[] =
-    isRoot && config.recover.launcher !== undefined
-      ? [config.recover.launcher, ...carried.filter((word) => !CONFIG_WORDS.test(word))]
-      : [...asAccount, ...ownCommand, ...carried];
+    isRoot && launcher !== undefined
+      ? [launcher, ...carried.filter((word) => !LAUNCHER_WORDS.test(word))]
+      : [...asAccount, ...ownCommand, ...carried, stanza];
   return {
-    archiveGet: archiveGetLine(host),
+    archiveGet: archiveGetOf(host, [...carried, stanza]),
     program: (words, needsAccount) =>
       host.program([...(needsAccount ? asAccount : []), ...words], { signal: ctx.signal, told: (line) => ctx.log.detail(line) }),
     self: async (words, signal) => {
@@ -28,10 +33,21 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
       const told = (line: string): void => {
         error = tell(line, host) ?? error;
       };
-      const ended = await host.program([...program, stanza, ...words, ...LOG_WORDS], { signal, toldError: told, isOwn: true });
+      const ended = await host.program([...program, ...words, ...LOG_WORDS], { signal, toldError: told, isOwn: true });
       return { ...ended, ...(error === undefined ? {} : { error }) };
     },
   };
+}
+
+/** What the configuration has for a restore (a host's agent answers it), else this program. */
+function archiveGetOf(host: CommandHost, words: readonly string[]): string {
+  try {
+    const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config;
+    return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
+  } catch {
+    // Without any key it cannot be read as a restore's.
+    return archiveGetLine(host);
+  }
 }
 
 interface LogLine {

@@ -10,7 +10,11 @@ import { loud } from "../harness/interopParts";
 import { requireOk, TestBed } from "../harness/testBed";
 import { findPostgres } from "../../tools/parts/postgres";
 import { run, type RunResult, sleep } from "../../tools/parts/process";
+import { isRoot } from "../../tools/parts/users";
 import { TestCluster } from "../../tools/parts/testCluster";
+
+/** Where this process is root, the program is too: what PostgreSQL's account has to do goes through setpriv. */
+const AS_ROOT = isRoot() ? { user: { name: "root", uid: 0, gid: 0, group: "root" } } : {};
 
 describe("recover", async () => {
   const found = await findPostgres(17);
@@ -89,14 +93,14 @@ describe("recover", async () => {
   });
 
   test("a point in time, though nothing was written after it but what is given up", async () => {
-    const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${goodTime}`]);
+    const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${goodTime}`], AS_ROOT);
     expect(stdout).toMatch(/is open, on timeline 3\./);
     expect(await state()).toBe("1001 2001");
     await bed.archiveAll();
   });
 
   test("undone, the old data are back, on a timeline that nobody has had", async () => {
-    const { stdout } = await bed.oursOk(["recover", "--undo", "--yes"]);
+    const { stdout } = await bed.oursOk(["recover", "--undo", "--yes"], AS_ROOT);
     expect(stdout).toMatch(/is open with the old data, on timeline 4\./);
     expect(await state()).toBe("503 2003");
     await sql("INSERT INTO kept VALUES (2004)");

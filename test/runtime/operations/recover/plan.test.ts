@@ -1,0 +1,179 @@
+import { describe, expect, test } from "vitest";
+import { isError } from "../../../../runtime/base/errors";
+import { serverControl } from "../../../../runtime/operations/recover/control";
+import type { HostFacts } from "../../../../runtime/operations/recover/hostFacts";
+import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/plan";
+import { newTimelineSettings, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
+import { walWay } from "../../../../runtime/operations/recover/way";
+
+const DATA = "/var/lib/postgresql/17/main";
+const GIB = 1024 ** 3;
+const FACTS: HostFacts = {
+  configuredDirectory: DATA,
+  dataDirectory: DATA,
+  owner: { uid: 100, gid: 100, mode: 0o700 },
+  control: null,
+  mounts: ["/", "/var/lib/postgresql"],
+  tablespaces: ["/space/one/PG_17_202406281"],
+  walDirectory: "/wal/17",
+  walWrittenAtS: 1000,
+  server: { pid: 7, unit: "postgresql@17-main.service" },
+  startedWith: '/usr/lib/postgresql/17/bin/postgres "-D" "/var/lib/postgresql/17/main" "-c" "config_file=/etc/p.conf"\n',
+  hasSystemd: true,
+  units: [],
+  debianCluster: null,
+};
+const INPUT: PlanInput = {
+  request: {
+    stanza: "main",
+    type: "default",
+    target: undefined,
+    targetAction: "promote",
+    targetExclusive: false,
+    targetTimeline: undefined,
+    repoKey: undefined,
+    set: undefined,
+  },
+  facts: FACTS,
+  source: {
+    repoKey: 1,
+    place: "/mnt/nas",
+    label: "20261120-020015F",
+    stoppedAtS: 500,
+    pgVersion: "17",
+    systemId: "1",
+    targets: [
+      { name: "pg_data", path: DATA, sizeBytes: GIB },
+      { name: "pg_tblspc/16384", path: "/space/one", sizeBytes: GIB },
+    ],
+    fileCount: 2,
+    walStop: "000000010000000000000003",
+    wal: { first: "000000010000000000000002", last: "000000010000000000000009", segmentCount: 8, sizeRepoBytes: 1000, missing: null },
+    newestWalStoredAtS: 900,
+  },
+  live: { dataDirectory: DATA, inRecovery: false, archiveMode: "on", lsn: "0/A000000" },
+  control: { stop: ["systemctl", "stop", "p"], start: ["systemctl", "start", "p"], asAccount: false },
+  room: [
+    { device: 1, freeBytes: 2 * GIB },
+    { device: 2, freeBytes: 2 * GIB },
+  ],
+  finishWal: true,
+  running: null,
+  nowS: 2000,
+  stamp: "20261121-053000",
+};
+const DOWN = { live: null, facts: { ...FACTS, server: null } };
+
+const kindOf = (more: Partial<PlanInput>): string => {
+  try {
+    planRecover({ ...INPUT, ...more });
+    return "planned";
+  } catch (error) {
+    if (!isError(error)) throw error;
+    expect(error.hints.length).toBeGreaterThan(0);
+    return `${error.kind}: ${error.message}`;
+  }
+};
+const target = (type: string, text: string) => ({ ...INPUT.request, type, target: text });
+
+describe("the plan of recover", () => {
+  test("moves everything of the cluster within its own parent, the data directory last", () => {
+    const plan = planRecover(INPUT);
+    expect(plan.moves.map(({ from }) => from)).toEqual(["/space/one/PG_17_202406281", "/wal/17", DATA]);
+    expect(plan.moves.every(({ from, to }) => to === `${from}.before-recover-20261121-053000`)).toBe(true);
+    expect(plan.restoreWords).toEqual(["--delta", "--set=20261120-020015F", "--type=default", "--link-map=pg_wal=/wal/17"]);
+    expect(planText(plan, INPUT)).toContain("replays  WAL 000000010000000000000002 to 000000010000000000000009, 8 segment(s)");
+  });
+
+  test("needs nothing of a host that has lost all", () => {
+    const facts = { ...FACTS, owner: null, server: null, walDirectory: null, tablespaces: [], walWrittenAtS: null };
+    expect(planRecover({ ...INPUT, facts, live: null })).toMatchObject({ moves: [], isStopped: true, finishWal: false, warnings: [] });
+  });
+
+  test.each<[string, Partial<PlanInput>, RegExp]>([
+    ["a mount point", { facts: { ...FACTS, mounts: ["/", DATA] } }, /^fileMove: '\/var.*main' is a mount point/],
+    ["one below it", { facts: { ...FACTS, mounts: [`${DATA}/pg_wal`] } }, /^fileMove: '.*pg_wal' is a mount point/],
+    ["WAL on one", { facts: { ...FACTS, mounts: ["/wal/17"] } }, /^fileMove: '\/wal\/17'/],
+    ["a standby", { live: { dataDirectory: DATA, inRecovery: true, archiveMode: "on", lsn: null } }, /^pgRunning: .*second primary/],
+    [
+      "another server here",
+      { live: { dataDirectory: "/other", inRecovery: false, archiveMode: "on", lsn: "0/1" } },
+      /^pgRunning: a server of '\/other' answers/,
+    ],
+    ["a server that is silent", { live: null }, /^pgRunning: .*nobody can ask it/],
+    ["a running backup", { running: "backup" }, /^lockAcquire/],
+    ["too little room", { room: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: there is no room for/],
+    ["too little for two on one disk", { room: INPUT.room.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
+    ["a time that will come", { request: target("time", "2036-01-01 00:00:00Z") }, /^optionInvalidValue: .*now it is/],
+    [
+      "a time behind the dead server's WAL",
+      { ...DOWN, request: target("time", "1970-01-01 00:20:00Z") },
+      /^optionInvalidValue: .*its newest is of 1970-01-01T00:16:40Z/,
+    ],
+    ["an LSN that will come", { request: target("lsn", "0/B000000") }, /^optionInvalidValue/],
+    ["WAL that the backup needs", { source: { ...INPUT.source, walStop: "00000001000000000000000A" } }, /^backupSetInvalid/],
+  ])("refuses %s", (_, more, text) => {
+    expect(kindOf(more)).toMatch(text);
+  });
+
+  test("lets a dead server be recovered to what its pg_wal has", () => {
+    expect(kindOf({ ...DOWN, request: target("time", "1970-01-01 00:16:00Z") })).toBe("planned");
+  });
+});
+
+describe("who stops and starts it", () => {
+  test("the unit that it runs in, else pg_ctl with its own options", () => {
+    expect(serverControl(FACTS, {}, "/log").start).toEqual(["systemctl", "start", "postgresql@17-main.service"]);
+    expect(serverControl({ ...FACTS, hasSystemd: false }, {}, "/log")).toMatchObject({
+      asAccount: true,
+      start: [
+        "/usr/lib/postgresql/17/bin/pg_ctl",
+        "start",
+        "-D",
+        DATA,
+        "-l",
+        "/log",
+        "-w",
+        "-t",
+        "604800",
+        "-o",
+        `"-D" "${DATA}" "-c" "config_file=/etc/p.conf"`,
+      ],
+    });
+  });
+
+  test("the settings file before all; a manager of its own is left alone", () => {
+    const patroni = { ...FACTS, server: { pid: 7, unit: "patroni.service" } };
+    expect(() => serverControl(patroni, {}, "/log")).toThrow(/run by 'patroni.service'/);
+    expect(serverControl(patroni, { stop: ["a"], start: ["b"] }, "/log")).toEqual({ stop: ["a"], start: ["b"], asAccount: false });
+    expect(() => serverControl({ ...FACTS, hasSystemd: false, startedWith: null }, {}, "/log")).toThrow(/nobody knows how/);
+  });
+});
+
+describe("the way of the WAL", () => {
+  const SEGMENT = 16 * 1024 * 1024;
+  const stored = (...names: string[]) => new Map(names.map((name) => [name.padStart(24, "0"), 10]));
+  const way = (names: Map<string, number>, followed: Parameters<typeof walWay>[2] = null) =>
+    walWay(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, followed, SEGMENT);
+
+  test("ends where a segment is missing, and tells it when later ones are there", () => {
+    const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"];
+    expect(way(stored(...names))).toMatchObject({ last: names[1], segmentCount: 2, sizeRepoBytes: 20, missing: "000000010000000000000004" });
+    expect(way(stored(...names.slice(0, 2)))).toMatchObject({ last: names[1], missing: null });
+    expect(way(stored())).toMatchObject({ last: null, segmentCount: 0, missing: null });
+  });
+
+  test("goes over to the next timeline in the segment of the promotion", () => {
+    const names = ["000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"];
+    const followed = { timeline: 2, ancestors: [{ timeline: 1, lsn: 0x3000060n, reason: "" }] };
+    expect(way(stored(...names), followed)).toMatchObject({ last: names[3], segmentCount: 3, missing: null });
+  });
+});
+
+test("settings for a new timeline are taken out again without a trace", () => {
+  const before = "# kept\nwork_mem = '4MB'\n";
+  const text = newTimelineSettings(`/usr/bin/node x --stanza='a b' archive-get %f "%p"`);
+  expect(text).toContain(`restore_command = 'case "%f" in *.history) /usr/bin/node x --stanza=''a b'' archive-get %f "%p";; *) exit 1;; esac'`);
+  expect(text).toContain("recovery_target_time = ''");
+  expect(withoutNewTimeline(`${before}${text}after = 1\n`)).toBe(`${before}after = 1\n`);
+});
