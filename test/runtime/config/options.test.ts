@@ -79,6 +79,7 @@ function run(row: OptionRow, command: CommandName, value: string | undefined, pl
   if (row.name === "repo-sftp-host-key-hash-type") needed["repo1-sftp-host-fingerprint"] = "f";
   if (["lsn", "name", "time", "xid"].includes(needed.type ?? "")) needed.target = "x";
   if (command === "notify") Object.assign(needed, { event: "failure" });
+  if (command === "rollback") Object.assign(needed, { snapshot: "tank/pg@name" });
   if (command === "sync") Object.assign(needed, { "from-repo": "1", "to-repo": "2" });
   if (command === "annotate") Object.assign(needed, { set: "20260101-000000F", annotation: "note=text" });
   delete needed[nameOf(row)];
