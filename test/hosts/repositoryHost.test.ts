@@ -181,7 +181,8 @@ describe("a backup host", async () => {
     await sql("SELECT pg_switch_wal()");
     await db.runOk(["systemctl", "stop", "postgresql@17-main"]);
     await db.runOk(["sh", "-c", `rm -rf ${DATA}/*`]);
-    await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", `cd / && ${restoreCommand.replace(/ restore$/, " --repo=2 restore")}`]);
+    // Root lends the keys to it.
+    await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=2 restore")]);
     await db.runOk(["systemctl", "start", "postgresql@17-main"]);
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
   });
