@@ -188,7 +188,8 @@ describe("a bare host", async () => {
 
   test("whose Node.js was changed by hand gets it back", async () => {
     const path = (await host.runOk(["sh", "-c", `echo ${LIB}/node-*`])).trim();
-    await host.runOk(["sh", "-c", `printf '#!/bin/sh\\necho v24.16.0\\n' > ${path}`]);
+    // As another file: the agent runs the one that is there.
+    await host.runOk(["sh", "-c", `printf '#!/bin/sh\\necho v24.16.0\\n' > ${path}.new && chmod 755 ${path}.new && mv ${path}.new ${path}`]);
     const stack = await open();
     const { stdout } = await stack.refresh();
     expect(stdout).toContain("changed by hand: Node.js: ");
