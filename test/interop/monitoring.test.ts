@@ -2,9 +2,9 @@
  * The alert rules in Prometheus' own `promtool`: each failure fires what it should, and nothing else; and what `metrics` prints of repositories
  * that stock and we have made is what Prometheus reads, and what stock's `info` says.
  */
-import { writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type AlertGroup, alertGroupOf } from "../../components/plan/alerts";
 import { resolveHost } from "../../components/plan/resolve";
 import { type Topology, topologyOf } from "../../components/plan/topology";
@@ -12,7 +12,10 @@ import { renderAlertFile } from "../../components/render/alerts";
 import { PUBLISHED } from "../../examples/vps-nas-r2/settings";
 import { run } from "../../tools/parts/process";
 import { topology } from "../components/topologies";
+import { findParts } from "../harness/interopParts";
 import { promtoolOrSkip } from "../harness/parts";
+import { fillBed, writeMore } from "../harness/sampleData";
+import { TestBed } from "../harness/testBed";
 import { temporaryFolder } from "../runtime/repository/support";
 
 const DRILLED: Topology = {
@@ -264,4 +267,240 @@ function annotationsOf(
         .replace("{{ $value }}", value),
     ]),
   );
+}
+
+/** Of one scrape: each sample's value by its text. */
+function valuesOf(text: string): Map<string, number> {
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+}
+
+/** Stock's own words for a backup, as far as the exporter tells them. */
+interface StockBackup {
+  readonly annotation?: object;
+  readonly archive: { readonly start: string; readonly stop: string };
+  readonly backrest: { readonly version: string };
+  readonly database: { readonly id: number; readonly "repo-key": number };
+  readonly error: boolean;
+  readonly info: {
+    readonly delta: number;
+    readonly size: number;
+    readonly repository: { readonly delta: number; readonly size?: number; readonly "size-map"?: number; readonly "delta-map"?: number };
+  };
+  readonly label: string;
+  readonly lsn: { readonly start: string; readonly stop: string };
+  readonly prior: string | null;
+  readonly reference: readonly string[] | null;
+  readonly timestamp: { readonly start: number; readonly stop: number };
+  readonly type: string;
+}
+
+/** What the exporter makes of stock's JSON, written down anew from its source (woblerr/pgbackrest_exporter 0.23, "backrest"). */
+function exporterOf(text: string): Map<string, number> {
+  const [stanza] = JSON.parse(text) as [
+    {
+      readonly name: string;
+      readonly status: { readonly code: number };
+      readonly repo: readonly { readonly key: number; readonly cipher: string; readonly status: { readonly code: number } }[];
+      readonly archive: readonly { readonly database: { readonly id: number; readonly "repo-key": number }; readonly min: string | null }[];
+      readonly db: readonly { readonly id: number; readonly "repo-key": number; readonly version: string }[];
+      readonly backup: readonly StockBackup[];
+    },
+  ];
+  const found = new Map<string, number>();
+  const add = (name: string, labels: Record<string, string>, value: number): void => {
+    const pairs = Object.entries(labels).map(([label, word]) => `${label}="${word}"`);
+    found.set(`${name}{${pairs.join(",")}}`, value);
+  };
+  const { name } = stanza;
+  const versionOf = (id: number, key: number): string => stanza.db.find((row) => row.id === id && row["repo-key"] === key)?.version ?? "";
+  add("pgbackrest_stanza_status", { stanza: name }, stanza.status.code);
+  for (const { cipher, key, status } of stanza.repo) add("pgbackrest_repo_status", { cipher, repo_key: String(key), stanza: name }, status.code);
+  for (const { database, min } of stanza.archive) {
+    const labels = {
+      database_id: String(database.id),
+      pg_version: versionOf(database.id, database["repo-key"]),
+      repo_key: String(database["repo-key"]),
+      stanza: name,
+    };
+    add("pgbackrest_wal_archive_status", { ...labels, wal_max: "", wal_min: "" }, min === null ? 0 : 1);
+  }
+  const newest = new Map<string, StockBackup>();
+  for (const backup of stanza.backup) {
+    const { info } = backup;
+    const { repository: stored } = info;
+    const blockIncr = stored["size-map"] !== undefined && stored["delta-map"] !== undefined ? "y" : "n";
+    const labels = {
+      backup_name: backup.label,
+      backup_type: backup.type,
+      block_incr: blockIncr,
+      database_id: String(backup.database.id),
+      repo_key: String(backup.database["repo-key"]),
+      stanza: name,
+    };
+    add("pgbackrest_backup_size_bytes", labels, info.size);
+    add("pgbackrest_backup_delta_bytes", labels, info.delta);
+    add("pgbackrest_backup_repo_size_bytes", labels, stored.size ?? 0);
+    add("pgbackrest_backup_repo_size_map_bytes", labels, stored["size-map"] ?? 0);
+    add("pgbackrest_backup_repo_delta_bytes", labels, stored.delta);
+    add("pgbackrest_backup_repo_delta_map_bytes", labels, stored["delta-map"] ?? 0);
+    add("pgbackrest_backup_error_status", labels, backup.error ? 1 : 0);
+    add("pgbackrest_backup_annotations", labels, Object.keys(backup.annotation ?? {}).length);
+    for (const [kind, end] of [
+      ["full", "F"],
+      ["diff", "D"],
+      ["incr", "I"],
+    ] as const) {
+      add("pgbackrest_backup_references", { ref_backup: kind, ...labels }, (backup.reference ?? []).filter((label) => label.endsWith(end)).length);
+      const isCounted = kind === "incr" || backup.type === "full" || (kind === "diff" && backup.type === "diff");
+      const best = newest.get(kind);
+      if (isCounted && (best === undefined || backup.timestamp.stop > best.timestamp.stop)) newest.set(kind, backup);
+    }
+    const { archive, backrest, lsn, prior } = backup;
+    add(
+      "pgbackrest_backup_info",
+      {
+        backrest_ver: backrest.version,
+        backup_name: backup.label,
+        backup_type: backup.type,
+        block_incr: blockIncr,
+        database_id: labels.database_id,
+        lsn_start: lsn.start,
+        lsn_stop: lsn.stop,
+        pg_version: versionOf(backup.database.id, backup.database["repo-key"]),
+        prior: prior ?? "",
+        repo_key: labels.repo_key,
+        stanza: name,
+        wal_start: archive.start,
+        wal_stop: archive.stop,
+      },
+      1,
+    );
+  }
+  for (const [type, { error, info, timestamp }] of newest) {
+    const { repository: stored } = info;
+    const labels = { backup_type: type, block_incr: stored["size-map"] !== undefined ? "y" : "n", stanza: name };
+    add("pgbackrest_backup_last_duration_seconds", labels, timestamp.stop - timestamp.start);
+    add("pgbackrest_backup_last_size_bytes", labels, info.size);
+    add("pgbackrest_backup_last_repo_delta_bytes", labels, stored.delta);
+    add("pgbackrest_backup_last_error_status", labels, error ? 1 : 0);
+  }
+  return found;
+}
+
+describe("metrics of real repositories", async () => {
+  const parts = await findParts("metrics", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const { binaries, stock } = parts;
+  let bed: TestBed;
+  let nowS = 0;
+  const scrape = async (): Promise<string> => {
+    nowS = Math.floor(Date.now() / 1000);
+    return (await bed.oursOk(["metrics"])).stdout;
+  };
+
+  beforeAll(async () => {
+    bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "gz" }, { encrypted: true, compressType: "zst", options: { bundle: "y", block: "y" } }],
+      global: { "repo1-retention-full": "9", "repo2-retention-full": "9", "process-max": "2" },
+    });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await fillBed(bed, 2000);
+    await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--annotation=made=by stock", "--no-expire-auto"]);
+    await bed.oursOk(["backup", "--type=full", "--repo=2"]);
+    await writeMore(bed);
+    await bed.oursOk(["backup", "--type=incr"]);
+    await writeMore(bed);
+    await bed.stockOk(stock, ["backup", "--type=diff", "--repo=2", "--compress-type=zst", "--no-expire-auto"]);
+    await bed.archiveAll();
+  });
+  afterAll(() => bed?.remove());
+
+  test("say of every backup what the exporter says of stock's info, and Prometheus reads them", async (context) => {
+    const expected = exporterOf((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
+    const text = await scrape();
+    const values = valuesOf(text);
+    const differing = [...expected]
+      .filter(([sample, value]) => values.get(sample) !== value)
+      .map(([sample, value]) => `${sample} ${value} / ${values.get(sample)}`);
+    expect(differing).toEqual([]);
+    expect(expected.size).toBeGreaterThan(50);
+    // Nothing of these names that stock does not know.
+    const families = new Set([...expected.keys()].map((sample) => sample.split("{")[0]));
+    expect([...values.keys()].filter((sample) => families.has(sample.split("{")[0]) && !expected.has(sample))).toEqual([]);
+
+    const promtool = await promtoolOrSkip(context);
+    const checked = await run(promtool, ["check", "metrics"], { input: text });
+    expect(`${checked.stdout}${checked.stderr}`.trim()).toBe("");
+    expect(checked.exitCode).toBe(0);
+  });
+
+  test("recorded in a failure they fire its alert, and none when all is well", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    await bed.oursOk(["verify", "--output=none"]);
+    const well = await scrape();
+    const wellAtS = nowS;
+    // WAL between the backups of the first repository.
+    const directory = join(bed.repoPath(1), "archive", bed.stanza, "18-1", "0000000100000000");
+    const lost = join(
+      directory,
+      readdirSync(directory)
+        .filter((name) => /^[0-9A-F]{24}-/.test(name))
+        .sort()
+        .at(-2) ?? "",
+    );
+    renameSync(lost, `${bed.folder}/lost`);
+    const gap = await scrape();
+    renameSync(`${bed.folder}/lost`, lost);
+    renameSync(bed.repoPath(2), `${bed.repoPath(2)}.away`);
+    // A place without anything in it: readable, and without a backup.
+    writeFileSync(bed.repoPath(2), "no directory");
+    const away = await scrape();
+    rmSync(bed.repoPath(2));
+    renameSync(`${bed.repoPath(2)}.away`, bed.repoPath(2));
+
+    const group = groupOf(topology({ schedules: { full: { cron: "0 2 * * *" }, incr: { cron: "30 * * * *" } } }));
+    expect(await firingIn(promtool, group, well, wellAtS)).toEqual([]);
+    expect(await firingIn(promtool, group, gap, wellAtS)).toEqual(["PgbackstopWalGap 1"]);
+    expect(await firingIn(promtool, group, away, wellAtS)).toEqual(["PgbackstopBackupMissing 2 full", "PgbackstopBackupMissing 2 incr"]);
+  });
+});
+
+/** A recorded scrape as promtool's series: its moments as far from promtool's beginning as they were from the scrape; that of the gathering goes on. */
+function seriesOf(text: string, recordedAtS: number): { readonly series: string; readonly values: string }[] {
+  return [...valuesOf(text)].map(([series, value]) => {
+    if (series.startsWith("pgbackstop_collected")) return { series, values: `0+${STEP * 60}x20` };
+    return { series, values: `${/_timestamp_seconds\{/.test(series) ? value - recordedAtS : value}x20` };
+  });
+}
+
+/** Alerts that fire after 45 minutes of a recorded state; promtool tells them where none is expected. */
+async function firingIn(promtool: string, group: AlertGroup, text: string, recordedAtS: number): Promise<string[]> {
+  const names = [...new Set(group.rules.map(({ alert }) => alert))];
+  const { stdout, stderr } = await promtoolTest(promtool, group, {
+    interval: `${STEP}m`,
+    input_series: seriesOf(text, recordedAtS),
+    alert_rule_test: names.map((alertname) => ({ eval_time: "45m", alertname, exp_alerts: [] })),
+  });
+  const labels = [...`${stdout}${stderr}`.matchAll(/Labels:\{([^}]*)\}/g)].map(([, words]) => words ?? "");
+  const word = (words: string, label: string): string => new RegExp(`${label}="([^"]*)"`).exec(words)?.[1] ?? "";
+  return labels
+    .map((words) => [word(words, "alertname"), word(words, "repo_key"), word(words, "backup_type")].join(" ").trim())
+    .sort((a, b) => (a < b ? -1 : 1));
+}
+
+async function promtoolTest(
+  promtool: string,
+  group: AlertGroup,
+  asked: object,
+): Promise<{ exitCode: number | null; stdout: string; stderr: string }> {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "rules.yml"), renderAlertFile(group.rules.length === 0 ? [] : [group]));
+  writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests: [asked] }));
+  return run(promtool, ["test", "rules", join(folder, "tests.json")]);
 }
