@@ -48,13 +48,18 @@ export function runProgram(words: readonly string[], { clock, cwd, env, signal, 
     });
     const closed = new AbortController();
     child.on("close", () => closed.abort());
-    child.on("exit", async (code) => {
-      signal.removeEventListener("abort", end);
-      // Both outputs end with it, unless it has left somebody behind.
-      await clock.sleep(LEFT_BEHIND_MS, closed.signal).catch(() => undefined);
+    const finish = (code: number | null): void => {
       child.stdout.destroy();
       child.stderr.destroy();
       resolve({ exitCode: code ?? SIGNALLED, stdout: outputs.stdout.end(), stderr: outputs.stderr.end() });
+    };
+    child.on("exit", (code) => {
+      signal.removeEventListener("abort", end);
+      // Both outputs end with it, unless it has left somebody behind.
+      clock.sleep(LEFT_BEHIND_MS, closed.signal).then(
+        () => finish(code),
+        () => finish(code),
+      );
     });
   });
 }

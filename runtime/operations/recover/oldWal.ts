@@ -28,7 +28,11 @@ export async function keepOldWal(old: OldWal, walDirectory: string, account: Own
     await copyFile(`${old.directory}/${name}`, target);
     await chown(target, account.uid, account.gid);
     const handle = await open(target, "r");
-    await handle.sync().finally(() => handle.close());
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
     kept.push(name);
   }
   if (kept.length > 0) await syncDirectory(walDirectory);
