@@ -8,6 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runbookOf } from "../../components/plan/runbook";
+import type { Topology } from "../../components/plan/topology";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
@@ -27,8 +29,9 @@ const DATA = "/var/lib/postgresql/15/main";
 const SERVER_NAME = "s3.test";
 const AGENT = "pgbackstop-main-agent";
 const CLUSTER_UNIT = "postgresql@15-main";
-/** WAL segments that are written while the bucket is away. */
-const BACKLOG = 24;
+/** WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a minute. */
+const BACKLOG = 30;
+const RECOVERIES = ["latest", "time", "repository-2", "set"] as const;
 
 describe("what is laid down on a host", async () => {
   const parts = await hostParts("the agent on a host", ["bookworm"]);
@@ -42,6 +45,7 @@ describe("what is laid down on a host", async () => {
   let server: S3Server;
   let place: ProgramFolder;
   let secrets: readonly string[];
+  let topology: string;
   const printed: string[] = [];
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
@@ -52,6 +56,9 @@ describe("what is laid down on a host", async () => {
     await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
       input: readFileSync(server.caFile),
     });
+    // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
+    await host.runOk(["sh", "-c", `systemctl stop ${CLUSTER_UNIT} && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`]);
+    await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
     place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
@@ -84,7 +91,7 @@ describe("what is laid down on a host", async () => {
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
         archiveTimeoutSeconds: 60,
       });
-      return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand };
+      return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand, topology: db.topology };
     });
   const up = async (keepDays?: number): Promise<Record<string, unknown>> => {
     const stack = await open(keepDays);
@@ -104,6 +111,7 @@ describe("what is laid down on a host", async () => {
 
   test("one update brings the agent, its socket and the first backups", async () => {
     const outputs = await up();
+    topology = String(outputs["topology"]);
     expect(outputs).toMatchObject({ firstBackup: "taken", restoreCommand: "/usr/local/bin/pgbackstop --delta restore" });
     expect((await shell(`systemctl is-active ${AGENT}.socket ${AGENT}.service`)).trim()).toBe("active\nactive");
     expect(await sql("SHOW archive_command")).toBe("/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p");
@@ -285,6 +293,27 @@ describe("what is laid down on a host", async () => {
     expect(await rowCount()).toBe(rows);
     await writeSegments(1);
     await waitForArchive();
+  });
+
+  test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the data that it promises", async (id) => {
+    const book = runbookOf(JSON.parse(topology) as Topology);
+    const scenario = book?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+    await waitForArchive();
+    const rows = await rowCount();
+    const moment = await sql("SELECT now()");
+    const set = (await shell("ls /srv/first/backup/main | grep -E '^[0-9]{8}-[0-9]{6}F$' | tail -n 1")).trim();
+    await sql("SELECT pg_sleep(1.1); DELETE FROM ledger;");
+    await writeSegments(1);
+    for (const command of scenario.steps.flatMap(({ commands }) => commands)) {
+      const words = command.replace("<TIME>", moment).replace("<LABEL>", set);
+      const said = await runOverSsh(host, "deploy", / recover/.test(words) ? `${words} --yes` : words);
+      expect([words, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([words, 0, ""]);
+    }
+    expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
+    expect(await rowCount()).toBe(id === "time" ? rows : 1);
+    // Found again for the next one; without the old directories there would be no way back.
+    if (id !== "time") await sql(`INSERT INTO ledger (at) SELECT now() FROM generate_series(2, ${rows})`);
+    expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
   });
 
   test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {

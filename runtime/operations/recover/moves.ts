@@ -71,6 +71,16 @@ async function renameTo(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
   } catch (error) {
+    // Beside itself a directory has the same device: only an overlay answers so, for what an image brought.
+    if (systemCodeOf(error) === "EXDEV") {
+      throw fail("fileMove", `unable to move '${from}' to '${to}': its file system (overlayfs) cannot rename directories of the lower layer`, {
+        path: from,
+        cause: error,
+        hint:
+          "pgbackstop recover --undo starts the server again. Then stop it, put a copy (cp -a) in the directory's place, start it, and recover again. " +
+          "Better: keep data in a volume.",
+      });
+    }
     throw systemError("fileMove", `move '${from}' to '${to}'`, from, error);
   }
   await syncDirectory(dirname(to));
