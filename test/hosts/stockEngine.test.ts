@@ -233,9 +233,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
       const stored = await segments(key);
       expect(stored).toContain(last);
       expect(gapsIn(stored)).toEqual([]);
-      expect(await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, "--log-level-console=info", "--output=text", "verify")).toMatch(
-        /status: ok\b/,
-      );
+      expect(
+        await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, "--log-level-console=info", "--output=text", "--verbose", "verify"),
+      ).toMatch(/status: ok\b/);
       expect(await restoredRows(key)).toBe(rows);
     }
     expect((await labels(1)).filter((label) => full.includes(label))).toEqual(full);
