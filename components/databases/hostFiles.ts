@@ -86,7 +86,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
             ? { path: secretsDirectory(plan), mode: "0750", owner: "shared" }
             : { path: secretsDirectory(plan), mode: "0700", owner: plan.agent ? "admin" : "database" },
           { path: directories.lib, mode: "0755", owner: "admin" },
-          ...(plan.agent ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
+          ...(plan.agent || plan.engine === "pgbackrest" ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
           ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
         ],
       },

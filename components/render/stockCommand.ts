@@ -1,8 +1,9 @@
 /** Command lines of stock pgBackRest on a host. Pure. */
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
-import { doublePercent, shellWord } from "./commandLine";
+import { doublePercent, runtimeArgv, shellWord } from "./commandLine";
 import { hostPaths, secretsDirectory } from "./renderedFile";
+import { UNIT_HEAD } from "./units/unit";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 
@@ -36,4 +37,35 @@ export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
   const [program, ...options] = stockArgv(plan);
   const name = program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? "");
   return [name, ...options, "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
+}
+
+/**
+ * The command `pgbackstop` beside stock: what operators and the runbook type is the same with either engine. Backups are stock's, into one repository after
+ * the other; everything else is the program of this package, which reads the same configuration. For root, or PostgreSQL's account.
+ */
+export function stockLauncherText(plan: HostPlan): string {
+  const words = (argv: readonly string[]): string => argv.map(shellWord).join(" ");
+  const keys = plan.repositories.map(({ key }) => key);
+  const user = shellWord(plan.user);
+  return `#!/bin/sh
+${UNIT_HEAD}
+# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.
+set -u
+verb=
+for word; do
+  case $word in -*) ;; *) verb=$word; break ;; esac
+done
+case $verb in
+  backup | expire) set -- ${words(stockEachArgv(plan, keys))} "$@" ;;
+  *) set -- ${words(runtimeArgv(plan))} "$@" ;;
+esac
+case $verb in '' | help | version | recover | rollback) exec "$@" ;; esac
+if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
+if [ "$(id -u)" != 0 ]; then
+  echo "pgbackstop: only root and ${plan.user} can read the keys of the repositories: sudo pgbackstop …" >&2
+  exit 41
+fi
+cd /
+exec setpriv --reuid="$(id -u ${user})" --regid="$(id -g ${user})" --init-groups -- "$@"
+`;
 }

@@ -51,6 +51,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
     host = await startDebianHost(parts, { suite: "bookworm", name: "stock", shown });
     await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...PLACES]);
+    // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
+    await host.runOk(["sh", "-c", `systemctl stop postgresql@15-main && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`]);
+    await host.runOk(["systemctl", "start", "postgresql@15-main"]);
     place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
@@ -186,6 +189,18 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await waitFor("the end of the recovery", 60_000, async () => ((await sql("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null));
     expect(await sql("select count(*) from precious")).toBe("1000");
     await shell(`rm -rf ${DATA}.old`);
+  });
+
+  test("the runbook's commands are the same: status, recover from the second repository, check, a full backup by stock into each", async () => {
+    await sql("create table kept as select generate_series(1, 500) as id");
+    await host.runOk(["pgbackstop", "status"]);
+    await host.runOk(["pgbackstop", "recover", "--repo=2", "--yes"]);
+    expect(await sql("select count(*) from kept")).toBe("500");
+    expect(await shell(`grep restore_command ${DATA}/postgresql.auto.conf`)).toContain("archive-get");
+    await host.runOk(["pgbackstop", "check"]);
+    const before = [await labels(1), await labels(2)];
+    await host.runOk(["pgbackstop", "backup", "--type=full"]);
+    expect([(await labels(1)).length, (await labels(2)).length]).toEqual(before.map(({ length }) => length + 1));
   });
 
   test("moves to the runtime and back while PostgreSQL is written to: no segment and no row is lost, and each goes on with the other's backups", async () => {

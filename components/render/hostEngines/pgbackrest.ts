@@ -7,11 +7,12 @@
  */
 import type { HostPlan } from "../../plan/plan";
 import type { Schedule } from "../../plan/schedule";
+import { launcherPath } from "../commandLine";
 import { postgresSettings } from "../postgresSettings";
 import { renderPgbackrestConf } from "../pgbackrestConf";
 import { hostPaths } from "../renderedFile";
 import { renderSettingsFile } from "../settingsFile";
-import { stockArchiveCommand, stockEachArgv, stockEachPath } from "../stockCommand";
+import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../stockCommand";
 import { backupUnits } from "../units/backup";
 import { failedUnits } from "../units/failed";
 import { maintenanceUnits } from "../units/maintenance";
@@ -51,6 +52,7 @@ export function stockParts(plan: HostPlan): HostParts {
     files: [
       { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan), late: false },
       { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, late: false },
+      { path: launcherPath(plan), mode: "0755", owner: "admin", text: stockLauncherText(plan), late: false },
       {
         path: paths.conf,
         mode: "0640",

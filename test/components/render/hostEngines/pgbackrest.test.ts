@@ -14,6 +14,7 @@ test("configuration and secrets are root's, readable for PostgreSQL, where stock
   expect(files.map(({ path, mode, owner }) => `${path} ${mode} ${owner}`)).toEqual([
     "/etc/pgbackrest/pgbackstop.json 0644 admin",
     "/usr/local/lib/pgbackstop/pgbackrest-each 0755 admin",
+    "/usr/local/bin/pgbackstop 0755 admin",
     "/etc/pgbackrest/pgbackrest.conf 0640 shared",
   ]);
 });
@@ -67,4 +68,34 @@ test("one repository that fails keeps no other from its turn, and the exit code 
 
 test("a repository that is named is the only one", () => {
   expect(runEach("1,2", "--type=full", "backup", "--repo=2")).toEqual({ status: 0, calls: ["--type=full backup --repo=2"], stderr: "" });
+});
+
+test("pgbackstop is the same command as with the other engine: backups are stock's, the rest reads, as PostgreSQL's account or not at all", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-launcher-"));
+  try {
+    const program = (name: string, text: string): void => {
+      writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
+      chmodSync(join(folder, name), 0o755);
+    };
+    program("pgbackrest-each", 'echo "each $*"');
+    program("node", 'echo "ours $*"');
+    program("setpriv", 'while [ "$1" != -- ]; do shift; done; shift; echo as-postgres; exec "$@"');
+    const directories = { lib: folder, bin: folder };
+    const made = stockParts(plan({ ...STOCK, directories, nodePath: join(folder, "node") })).files;
+    writeFileSync(join(folder, "launcher"), made.find(({ path }) => path === join(folder, "pgbackstop"))?.text ?? "");
+    const run = (words: readonly string[], uid = "0", name = "root") => {
+      program("id", `case "$*" in -un) echo ${name} ;; -u) echo ${uid} ;; *) echo 105 ;; esac`);
+      return spawnSync("/bin/sh", [join(folder, "launcher"), ...words], {
+        encoding: "utf8",
+        env: { PATH: `${folder}:${process.env["PATH"] ?? ""}` },
+      });
+    };
+    expect(run(["--type=full", "backup"]).stdout).toBe("as-postgres\neach 1,2 /usr/bin/pgbackrest --stanza=main --type=full backup\n");
+    expect(run(["status"]).stdout).toMatch(/^as-postgres\nours .*runtime\.cjs .*--stanza=main status\n$/);
+    expect(run(["recover", "--repo=2"]).stdout).toMatch(/^ours .*recover --repo=2\n$/);
+    expect(run(["status"], "105", "postgres").stdout).toMatch(/^ours /);
+    expect(run(["status"], "1000", "deploy")).toMatchObject({ status: 41, stdout: "" });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
