@@ -178,6 +178,11 @@ function finish(decipher: Decipheriv): Uint8Array {
   try {
     return decipher.final();
   } catch (cause) {
-    throw fail("crypto", "unable to flush: wrong passphrase, or the content is damaged or cut short", { cause, hint: PASS_HINT });
+    throw wrongPassphrase(cause);
   }
+}
+
+/** What a wrong passphrase looks like: bytes that are no padding, or, once in 256 times, a padding with noise before it. */
+export function wrongPassphrase(cause?: unknown): BackupError {
+  return fail("crypto", "unable to flush: wrong passphrase, or the content is damaged or cut short", { cause, hint: PASS_HINT });
 }

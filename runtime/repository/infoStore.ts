@@ -9,6 +9,7 @@ import type { Context } from "../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format/archiveInfo";
 import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/backupInfo";
+import { wrongPassphrase } from "../format/cipher";
 import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repoPath";
 import { type Repository, readFile, writeFile } from "./repository";
 
@@ -65,7 +66,10 @@ async function loadEither<T>(repo: Repository, path: string, parse: (text: strin
   const failures: BackupError[] = [];
   for (const candidate of [path, copyOf(path)]) {
     try {
-      return parse(textOf(await readFile(repo, candidate, repo.cipherPass)), candidate);
+      const text = textOf(await readFile(repo, candidate, repo.cipherPass));
+      // Otherwise one wrong passphrase in 256 would be told as a damaged file, with another exit code.
+      if (repo.cipherPass !== null && !text.startsWith("[")) throw wrongPassphrase();
+      return parse(text, candidate);
     } catch (error) {
       failures.push(toBackupError(error));
     }

@@ -64,6 +64,10 @@ describe("a standby out of a repository", async () => {
     etcd = client.slice("http://".length);
     leader = await startMember("a", bed.cluster.dataPath, {});
     await waitFor("the leader", WAIT_MS, () => answers(leader, "primary"));
+    // Patroni holds the leader's key before its server is promoted.
+    await waitFor("its promotion", WAIT_MS, async () =>
+      (await ask(leader.port, "SELECT pg_is_in_recovery() AS waits"))[0]?.["waits"] === false ? true : null,
+    );
     await ask(leader.port, `INSERT INTO readings (body) SELECT repeat(md5(g::text), 20) FROM generate_series(1, ${ROWS}) g`);
     for (let round = 0; round < 8; round += 1) await ask(leader.port, "SELECT pg_switch_wal()", "INSERT INTO readings (body) VALUES ('more')");
     await ask(leader.port, "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT");

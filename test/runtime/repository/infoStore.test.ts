@@ -135,6 +135,14 @@ describe("info files", () => {
       }
     });
 
+    it("tell of the passphrase even when what comes out is padded as it should be, once in 256", async () => {
+      const storage = await stored("right");
+      for (let round = 0; round < 1500; round++) {
+        const error = await loadArchiveInfo(repository(1, { storage, pass: `wrong-${round}` })).catch((thrown: unknown) => thrown);
+        expect([round, (error as { kind?: string }).kind]).toEqual([round, "crypto"]);
+      }
+    });
+
     it("may be asked for again when the store was only away", async () => {
       const storage = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unreachable", { retryable: true }));
       await expect(loadBackupInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "hostConnect", retryable: true });
