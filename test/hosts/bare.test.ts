@@ -1,6 +1,6 @@
 /**
- * From a Debian with nothing but systemd and sshd to a first backup in both repositories by one update: PostgreSQL from Debian's own archive, through a
- * proxy that keeps its packages, and Node.js over the connection. Then Node.js by the host itself, from a server of the test's; nodejs.org and
+ * From a Debian 12 or 13 with nothing but systemd and sshd to a first backup in both repositories by one update: PostgreSQL from Debian's own archive,
+ * through a proxy that keeps its packages, and Node.js over the connection. Then Node.js by the host itself, from a server of the test's; nodejs.org and
  * apt.postgresql.org cannot be reached here.
  */
 import { execFileSync } from "node:child_process";
@@ -29,6 +29,71 @@ import { type PackageProxy, startPackageProxy } from "../harness/hosts/packages"
 
 const DATA = "/srv/pg/17";
 const LIB = "/usr/local/lib/pgbackstop";
+const STATE_PASSPHRASE = "state passphrase of the test";
+
+/** A program with one host that has nothing but Debian; `over` is declared in the place of what it is otherwise. */
+function openBare(place: ProgramFolder, host: DebianHost, version: number, over: Partial<PostgresHostArgs> = {}): Promise<Stack> {
+  return openStack(place, "bare", async () => {
+    const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
+    const db = new PostgresHost("db", {
+      connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
+      dataDirectory: `/srv/pg/${version}`,
+      repositories: { repo1: { at: at("/srv/first"), keepDays: 7 }, repo2: { at: at("/srv/second"), keepDays: 60 } },
+      schedules: { full: { cron: "0 3 * * 0" } },
+      node: { upload: process.execPath },
+      postgres: { version, install: true },
+      ...over,
+    });
+    return { firstBackup: db.firstBackup, destinations: db.destinations, pendingRestart: db.pendingRestart };
+  });
+}
+
+const psql = (host: DebianHost, sql: string): Promise<string> => host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);
+
+/** Everything that an update may have written, but packages, clusters and repositories. */
+const traces = (host: DebianHost): Promise<string> =>
+  host.runOk(["sh", "-c", `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`]);
+
+/** From nothing to a backup in both repositories by one update, after which another one finds nothing to do. */
+async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number, title: string): Promise<void> {
+  const { outputs, stdout } = await stack.up();
+  expect(stdout).toContain(`installing PostgreSQL ${version} from ${title}`);
+  expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
+  expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
+  expect(await psql(host, "show server_version")).toMatch(new RegExp(`^${version}\\.`));
+  expect(await psql(host, "show data_checksums")).toBe("on\n");
+  expect(await psql(host, "show data_directory")).toBe(`/srv/pg/${version}\n`);
+  expect(await host.runOk(["sh", "-c", "ls /etc/apt/sources.list.d /etc/postgresql-common/createcluster.d /etc/pgbackstop"])).not.toMatch(
+    /pgdg|unfinished|pgbackstop\.conf/,
+  );
+  const before = await traces(host);
+  const { summary } = await stack.up({ refresh: true });
+  expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
+  expect(await traces(host)).toBe(before);
+}
+
+describe("a bare Debian 12", async () => {
+  const parts = await hostParts("a bare Debian 12", ["bookworm-bare"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  test("has backups in both repositories after one update, and nothing to do in the next", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "pgb-bare-"));
+    const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bare12", node: false });
+    const packages = await startPackageProxy();
+    try {
+      await packages.allow(host);
+      const place = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
+      await checkFirstUpdate(await openBare(place, host, 15), host, 15, "Debian GNU/Linux 12 (bookworm)");
+    } finally {
+      packages.stop();
+      await host.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
 
 describe("a bare host", async () => {
   const parts = await hostParts("a bare host", ["trixie-bare"]);
@@ -47,7 +112,7 @@ describe("a bare host", async () => {
     host = await startDebianHost(parts, { suite: "trixie-bare", name: "bare", node: false });
     packages = await startPackageProxy();
     await packages.allow(host);
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), { cli, passphrase: "state passphrase of the test" });
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), { cli, passphrase: STATE_PASSPHRASE });
     const way = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
     connection = await connectOverSsh({ ...way, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
   });
@@ -58,23 +123,7 @@ describe("a bare host", async () => {
     if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
   });
 
-  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> =>
-    openStack(place, "bare", async () => {
-      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
-      const db = new PostgresHost("db", {
-        connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
-        dataDirectory: DATA,
-        repositories: { repo1: { at: at("/srv/first"), keepDays: 7 }, repo2: { at: at("/srv/second"), keepDays: 60 } },
-        schedules: { full: { cron: "0 3 * * 0" } },
-        node: { upload: process.execPath },
-        postgres: { version: 17, install: true },
-        ...over,
-      });
-      return { firstBackup: db.firstBackup, destinations: db.destinations, pendingRestart: db.pendingRestart };
-    });
-  const psql = (sql: string): Promise<string> => host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);
-  const traces = (): Promise<string> =>
-    host.runOk(["sh", "-c", `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`]);
+  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> => openBare(place, host, 17, over);
 
   describe("gets Node.js", () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-node-"));
@@ -165,20 +214,20 @@ describe("a bare host", async () => {
 
   test("has backups in both repositories after one update, and nothing to do in the next", async () => {
     await host.runOk(["rmdir", LIB]);
-    const stack = await open();
-    const { outputs, stdout } = await stack.up();
-    expect(stdout).toContain("installing PostgreSQL 17 from Debian GNU/Linux 13 (trixie)");
-    expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
-    expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
-    expect(await psql("show data_checksums")).toBe("on\n");
-    expect(await psql("show data_directory")).toBe(`${DATA}\n`);
-    expect(await host.runOk(["sh", "-c", "ls /etc/apt/sources.list.d /etc/postgresql-common/createcluster.d /etc/pgbackstop"])).not.toMatch(
-      /pgdg|unfinished|pgbackstop\.conf/,
-    );
-    const before = await traces();
-    const { summary } = await stack.up({ refresh: true });
-    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
-    expect(await traces()).toBe(before);
+    await checkFirstUpdate(await open(), host, 17, "Debian GNU/Linux 13 (trixie)");
+  });
+
+  test("has units of which systemd finds each one well closed", async () => {
+    const names = (await host.runOk(["sh", "-c", "cd /etc/systemd/system; ls -d pgbackstop-*.service"])).trim().split("\n");
+    expect(names.length).toBeGreaterThan(2);
+    const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
+    expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
+    for (const name of names) {
+      const { stdout } = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(stdout)?.[1];
+      console.log(`${host.suite} ${name}: ${score}`);
+      expect([name, Number(score) <= 2]).toEqual([name, true]);
+    }
   });
 
   test("is refused another major version than it has", async () => {
@@ -200,9 +249,9 @@ describe("a bare host", async () => {
   test("keeps its PostgreSQL and the repositories when it is destroyed, and goes on after a reboot", async () => {
     const stack = await open();
     await stack.destroy();
-    expect(await traces()).toBe("");
+    expect(await traces(host)).toBe("");
     await host.reboot();
-    expect(await psql("show archive_mode")).toBe("off\n");
+    expect(await psql(host, "show archive_mode")).toBe("off\n");
     expect((await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g)).toHaveLength(2);
   });
 });
