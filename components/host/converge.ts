@@ -40,6 +40,7 @@ import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./sto
 import type { NodePlace } from "./nodeChoice";
 import { requireVersion } from "./postgresInstall";
 import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./programs";
+import { takeBackRestoreCommand } from "./restoreCommand";
 import { readState } from "./state";
 import {
   checkAgent,
@@ -221,7 +222,7 @@ function isEmptyDifference(left: readonly string[], right: readonly string[]): b
 /** Path of each file to the role that shall own it. */
 export type Owners = Readonly<Record<string, OwnerRole>>;
 
-/** Takes back what {@link convergeHost} did: units, settings, files, empty directories; never a repository, spool or log. */
+/** Takes back what {@link convergeHost} did: units, settings, a standby's restore_command, files, empty directories; never a repository, spool or log. */
 export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, tell: Tell): Promise<void> {
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
@@ -229,6 +230,9 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
     const systemd = await isSystemdRunning(connection, identity.directories.units);
     if (systemd) await disableUnits(connection, timersOf(identity.units));
     await restoreSettings(connection, identity, before, accounts.database, tell);
+    if (!archives(identity)) {
+      await takeBackRestoreCommand(connection, accounts.database, { dataDirectory: identity.dataDirectory, program: programOf(identity) }, tell);
+    }
     if (systemd) await disableUnits(connection, servingUnits(identity.units));
     await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
     if (systemd) await reloadUnits(connection);

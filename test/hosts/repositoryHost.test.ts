@@ -1,6 +1,6 @@
 /**
  * `RepositoryHost` on the real engine: a Debian 12 keeps a repository of the PostgreSQL of a Debian 13 over its own sshd. What its account can and
- * cannot do there is tried with its key.
+ * cannot do there is tried with its key. `StandbyHost` makes a second cluster of that Debian 13 a standby out of this repository, by the reader's key.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,8 +12,10 @@ import { BackupNow } from "../../components/actions/backupNow";
 import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { RepositoryHost } from "../../components/databases/repositoryHost";
+import { StandbyHost } from "../../components/databases/standbyHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { waitFor } from "../../tools/parts/process";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
 import { failureOf, stateTexts } from "../harness/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
@@ -24,6 +26,19 @@ import { runOverSsh } from "../harness/hosts/ssh";
 const DATA = "/var/lib/postgresql/17/main";
 const KEPT = "/srv/pgbackstop/orders/repository";
 const ACCOUNT = "pgbackstop-orders";
+const STANDBY_DATA = "/var/lib/postgresql/17/standby";
+const STANDBY_PORT = 5433;
+const STREAM_MS = 60_000;
+const STANDBY_LOG = "/var/log/postgresql/postgresql-17-standby.log";
+const PASSFILE = "/var/lib/postgresql/standby.pgpass";
+/** Beside the other server's, which is on the same machine. */
+const STANDBY_DIRECTORIES = {
+  config: "/etc/pgbackstop-standby",
+  lib: "/usr/local/lib/pgbackstop-standby",
+  lock: "/tmp/pgbackrest-standby",
+  spool: "/var/spool/pgbackrest-standby",
+  log: "/var/log/pgbackrest-standby",
+};
 
 describe("a backup host", async () => {
   const parts = await hostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
@@ -55,7 +70,7 @@ describe("a backup host", async () => {
   const reach = (host: DebianHost) => ({
     ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
   });
-  const open = (trigger = "", immutableDays = 7): Promise<Stack> =>
+  const open = (trigger = "", immutableDays = 7, standby = false): Promise<Stack> =>
     openStack(place, "vault", async () => {
       const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
       const host = new RepositoryHost("vault", {
@@ -75,13 +90,27 @@ describe("a backup host", async () => {
         allowRestart: true,
         restartCommand: ["systemctl", "restart", "postgresql@17-main"],
       });
+      const reader = host.readerTargets["orders"];
+      if (reader === undefined) throw new Error("there is no target that only reads");
+      const follower = standby
+        ? new StandbyHost("standby", {
+            connection: reach(db),
+            dataDirectory: STANDBY_DATA,
+            repositories: { repo2: { at: reader, keepDays: 30 } },
+            primary: { host: "127.0.0.1", user: "replicator", passfile: PASSFILE, slot: "standby" },
+            directories: STANDBY_DIRECTORIES,
+            // It goes with the component, while the standby asks its archive by it.
+            node: { upload: process.execPath },
+          })
+        : null;
       const now = trigger === "" ? null : new BackupNow("now", { host: database.access, type: "incr", triggers: [trigger] });
       return {
         destinations: database.destinations,
         restoreCommand: database.restoreCommand,
         hostKey: host.hostKey,
         writer: at.sftp?.privateKey ?? "",
-        reader: host.readerTargets["orders"]?.sftp?.privateKey ?? "",
+        reader: reader.sftp?.privateKey ?? "",
+        ...(follower === null ? {} : { standbyCommand: follower.restoreCommand, standbyDestinations: follower.destinations }),
         ...(now === null ? {} : { label: now.label }),
       };
     });
@@ -97,7 +126,15 @@ describe("a backup host", async () => {
       "-c",
       "find /etc/ssh /etc/systemd/system /usr/local /etc/passwd /etc/shadow -type f -exec stat -c '%n %i %Y %a %U' {} + | sort",
     ]);
-  const sql = (query: string): Promise<string> => db.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtXc", query]);
+  const sql = (query: string, port = 5432): Promise<string> =>
+    db.runOk(["runuser", "-u", "postgres", "--", "psql", "-p", String(port), "-AtXc", query]);
+  /** Everything that a StandbyHost may have written, and what it may have changed of the cluster. */
+  const standbyState = (): Promise<string> => {
+    const places = [...Object.values(STANDBY_DIRECTORIES), "/etc/systemd/system", "/etc/postgresql", `${STANDBY_DATA}/postgresql.auto.conf`];
+    return db.runOk(["sh", "-c", `find ${places.join(" ")} -exec stat -c '%n %i %Y %a %U' {} + 2>/dev/null | sort`]);
+  };
+  const isStreaming = (): Promise<true | null> =>
+    sql("SELECT state FROM pg_stat_replication WHERE usename = 'replicator'").then((said) => (said === "streaming\n" ? true : null));
   const signIn = <T>(work: (client: Client) => Promise<T>, reader = false): Promise<T> =>
     connected(vault, reader ? `${ACCOUNT}-r` : ACCOUNT, keys[reader ? "reader" : "writer"] ?? "", work);
   /** `done`, or what an SFTP request of the account is refused with. */
@@ -185,6 +222,56 @@ describe("a backup host", async () => {
     await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=2 restore")]);
     await db.runOk(["systemctl", "start", "postgresql@17-main"]);
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
+  });
+
+  test("is what a standby comes from: configuration and program by one update, its command, and then it streams", async () => {
+    await sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'follows'");
+    await sql("SELECT pg_create_physical_replication_slot('standby')");
+    await db.runOk(["sh", "-c", `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`]);
+    // As an administrator has Debian make the place of a second server; what is in it has to come from the repository.
+    await db.runOk(["pg_createcluster", "17", "standby", "--port", String(STANDBY_PORT)]);
+    await db.runOk(["sh", "-c", `rm -rf ${STANDBY_DATA}/*`]);
+
+    const { outputs } = await up(await open("v1", 7, true));
+    expect(outputs["standbyDestinations"]).toMatch(/"label":"\d{8}-\d{6}F"/);
+    const before = await standbyState();
+    expect(before).toContain(`${STANDBY_DIRECTORIES.lib}/runtime.cjs`);
+    expect(Object.keys((await up(await open("v1", 7, true))).changes)).toEqual(["same"]);
+    expect(await standbyState()).toBe(before);
+    expect(await db.runOk(["ls", "-A", STANDBY_DATA])).toBe("");
+
+    // What the archive has and the primary has no more.
+    await sql("INSERT INTO kept SELECT 'after the backup'");
+    for (let round = 0; round < 2; round += 1)
+      await db.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "SELECT pg_switch_wal()", "-c", "CHECKPOINT"]);
+    await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", outputs["standbyCommand"] ?? ""]);
+    await db.runOk(["systemctl", "start", "postgresql@17-standby"]);
+    await waitFor("streaming", STREAM_MS, isStreaming);
+    expect(await sql("SELECT pg_is_in_recovery()", STANDBY_PORT)).toBe("t\n");
+    const restored = [...(await db.runOk(["cat", STANDBY_LOG])).matchAll(/restored log file "([0-9A-F]{24})" from archive/g)].map(
+      (match) => match[1],
+    );
+    const held = await sql("SELECT name FROM pg_ls_waldir()");
+    expect(restored.filter((name) => name !== undefined && !held.includes(name)).length).toBeGreaterThan(0);
+    expect(await sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'standby'")).toBe("t\n");
+    await sql("INSERT INTO kept SELECT 'over the stream'");
+    await waitFor("the row", STREAM_MS, async () =>
+      (await sql("SELECT words FROM kept", STANDBY_PORT)) === "in the vault\nafter the backup\nover the stream\n" ? true : null,
+    );
+  });
+
+  test("is not what a standby lives by: one whose component is destroyed runs on", async () => {
+    const begun = await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`]);
+    const { changes, text } = await up(await open("v1"));
+    expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
+    expect(text).toContain("took restore_command back");
+    expect((await db.run(["ls", STANDBY_DIRECTORIES.config, STANDBY_DIRECTORIES.lib])).stdout).toBe("");
+    // Without the stream it asks the archive, by a program that is gone: PostgreSQL ends a standby for that.
+    await db.runOk(["systemctl", "restart", "postgresql@17-main"]);
+    await waitFor("streaming", STREAM_MS, isStreaming);
+    await sql("INSERT INTO kept SELECT 'by itself'");
+    await waitFor("the row", STREAM_MS, async () => ((await sql("SELECT words FROM kept", STANDBY_PORT)).endsWith("by itself\n") ? true : null));
+    expect(await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`])).toBe(begun);
   });
 
   test("gives back what it kept when no days are wanted any more", async () => {

@@ -1,0 +1,42 @@
+/**
+ * What a restore wrote for a standby, taken back before the program goes that it names. A shell that does not find a program ends with 127, which
+ * PostgreSQL takes for a reason to stop the standby (RestoreArchivedFile in xlogarchive.c), at the next moment in which it does not stream.
+ */
+import { type Account, type Connection, runScript } from "./connection";
+
+/**
+ * $1 data directory, $2 runtime. Without a session: the server may be stopped, or answer nobody. ALTER SYSTEM writes this file in the same way, one
+ * line for a setting.
+ */
+const SCRIPT = `
+set -eu
+file=$1/postgresql.auto.conf
+if [ -f "$file" ] && grep -F -- "$2" "$file" | grep -q '^restore_command'; then
+  umask 077
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in restore_command*"$2"*) ;; *) printf '%s\\n' "$line" ;; esac
+  done < "$file" > "$file.new"
+  sync "$file.new"
+  mv -f -- "$file.new" "$file"
+  echo taken
+  if [ -r "$1/postmaster.pid" ]; then
+    pid=$(head -n 1 "$1/postmaster.pid")
+    # A number that is left over may be another process by now; a server works in its data directory.
+    if [ ! -d /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$(readlink -f "$1")" ]; then kill -HUP "$pid" || true; fi
+  fi
+fi
+if [ -f "$1/postgresql.conf" ] && grep -F -- "$2" "$1/postgresql.conf" | grep -q '^ *restore_command'; then echo named; fi`;
+
+/** Removes the restore_command that calls `program` from what ALTER SYSTEM writes, and has the server read it. @throws CommandFailed */
+export async function takeBackRestoreCommand(
+  connection: Connection,
+  account: Account,
+  { dataDirectory, program }: { readonly dataDirectory: string; readonly program: string },
+  tell: (line: string) => void,
+): Promise<void> {
+  const { stdout } = await runScript(connection, `take restore_command out of ${dataDirectory}`, SCRIPT, [dataDirectory, program], { account });
+  if (stdout.includes("taken")) tell("took restore_command back: the standby streams, or waits, without an archive");
+  if (stdout.includes("named")) {
+    tell(`WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which goes: take it out there, with Patroni in patroni.yml`);
+  }
+}
