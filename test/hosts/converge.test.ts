@@ -239,6 +239,8 @@ describe("a host behind SSH", async () => {
     test.runIf(LONG)("at each step of a first update: the second one converges, the third writes nothing", async () => {
       const desired = declared();
       let steps = 0;
+      // What was never there cannot be taken back.
+      await converge(desired);
       for (let k = 1; k <= STEPS_MAX; k += 1) {
         await reset(desired);
         const failure = await cutAt(k, desired, null);
