@@ -78,7 +78,8 @@ set -eu
 make() {
   [ -d "$1" ] && return 0
   make "$(dirname -- "$1")"
-  mkdir -m 0755 -- "$1"
+  # Another update may have made it since.
+  mkdir -m 0755 -- "$1" || { [ -d "$1" ] && return 0; exit 1; }
   printf '%s\\n' "$1"
 }
 [ -d "$1" ] && exit 0

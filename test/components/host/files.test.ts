@@ -108,6 +108,16 @@ test("directories are made with their ancestors, told, and removed only when emp
   expect(existsSync(leaf.path)).toBe(false);
 });
 
+test("directories that two updates make in the same moment are there for both", async () => {
+  for (let round = 0; round < 10; round++) {
+    const leaf = { path: join(folder, `${round}`, "a", "b", "c"), mode: "0700", owner: "admin" as const };
+    const made = await Promise.all(Array.from({ length: 6 }, () => makeDirectories(connection, [leaf], accounts)));
+    // Each was made by one of them.
+    expect(made.flat().sort()).toEqual([...new Set(made.flat())].sort());
+    expect(statSync(leaf.path).isDirectory()).toBe(true);
+  }
+});
+
 test("removing files leaves directories and does not mind missing ones", async () => {
   writeFileSync(join(folder, "a"), "");
   mkdirSync(join(folder, "d"));
