@@ -176,6 +176,7 @@ describe("what is laid down on a host", async () => {
   test("root's command has the keys while it runs: words, streams and exit codes are the verb's", async () => {
     const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as { repo: unknown[] }[];
     expect(info[0]?.repo).toHaveLength(2);
+    expect(await host.runOk(["/usr/local/bin/pgbackstop", "status"])).toMatch(/^ +next runs +.*\bfull in /m);
     expect(await runOverSsh(host, "deploy", "sudo -n pgbackstop check --no-full-check")).toMatchObject({ exitCode: 0 });
     expect((await host.run(["/usr/local/bin/pgbackstop", "restore"])).exitCode).toBe(38);
     expect(await shell("ls /run/credentials")).not.toContain("pgbackstop-main-run");
