@@ -68,6 +68,10 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
   const { directories } = plan;
   const paths = hostPaths(directories);
   const { settings, units } = hostParts(plan);
+  const existing = [
+    ...plan.repositories.flatMap(({ secretFiles = {} }) => Object.values(secretFiles)),
+    ...(plan.notifyFile === undefined ? [] : [plan.notifyFile]),
+  ];
   return {
     desired: {
       stanza: plan.stanza,
@@ -96,6 +100,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         sha256: runtimeSha256,
         argv: runtimeArgv(plan),
         ...(plan.agent ? { launcher: launcherPath(plan) } : {}),
+        ...(existing.length === 0 ? {} : { secretFiles: existing }),
       },
       ...(isStock(plan) ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
       units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },

@@ -155,12 +155,14 @@ function nodeFor(args: PostgresHostArgs): NodeChoice {
 /** What follows from the plan: at once where all of it is known, since every output costs a preview a millisecond; otherwise later. */
 type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
 
-/** Which passphrase belongs to which place; empty for a repository without encryption. */
+/** Which passphrase belongs to which place; empty for a repository without encryption. None for those that a file of the host has. */
 function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, CipherArgs> {
-  const rows = known.repositories.map(({ name }): [string, CipherArgs] => {
+  const rows = known.repositories.flatMap(({ encrypted, name }): [string, CipherArgs][] => {
     const cipher = args.repositories[name]?.at.cipher;
+    // In a file of the host: what it is nobody here knows, and what was known of the place stays true.
+    if (cipher === undefined && encrypted) return [];
     const location = derive((plan) => cipherLocation(plan, name));
-    return [name, { location, passphrase: cipher === undefined ? "" : pulumi.secret(cipher.passphrase) }];
+    return [[name, { location, passphrase: cipher === undefined ? "" : pulumi.secret(cipher.passphrase) }]];
   });
   return Object.fromEntries(rows);
 }

@@ -35,6 +35,8 @@ export interface RuntimeInput {
   readonly argv: readonly string[];
   /** The command that lends the secrets to a verb; left out where PostgreSQL's account reads them itself. */
   readonly launcher?: string;
+  /** Paths of secrets that are on the host already; left out where there are none. */
+  readonly secretFiles?: readonly string[];
 }
 
 export interface DirectoriesInput {
@@ -219,6 +221,7 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     directoriesToKeep: directories.keep,
     mounts: directories.mounts,
     firstBackup: backups.takeFirst,
+    ...(runtime.secretFiles === undefined ? {} : { secretFiles: runtime.secretFiles }),
   };
 }
 

@@ -44,6 +44,7 @@ import { takeBackRestoreCommand } from "./restoreCommand";
 import { readState } from "./state";
 import {
   checkAgent,
+  checkSecretFiles,
   disableUnits,
   enableUnits,
   isSystemdRunning,
@@ -86,6 +87,8 @@ export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directo
   /** Directories that must lie on another file system than the root's. */
   readonly mounts: readonly string[];
   readonly firstBackup: boolean;
+  /** Secrets that somebody else keeps on the host: their paths. */
+  readonly secretFiles?: readonly string[];
 }
 
 /** With the version of stock that is there; null where the runtime is the engine. */
@@ -153,6 +156,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
     desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, tell);
   const stockVersion = await checkEngine(facts.account);
   if (desired.launcher !== undefined) await checkAgent(connection, desired.directories.units);
+  await checkSecretFiles(connection, desired.secretFiles ?? []);
   const madeForLock = await makeDirectories(
     connection,
     desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),

@@ -32,6 +32,16 @@ export async function checkAgent(connection: Connection, unitsDirectory: string)
   }
 }
 
+/** Secrets that somebody else brings to the host, before anything is changed there. @throws Error that names those that are missing */
+export async function checkSecretFiles(connection: Connection, paths: readonly string[]): Promise<void> {
+  if (paths.length === 0) return;
+  const script = 'for path; do [ -f "$path" ] || printf "%s\\n" "$path"; done';
+  const { stdout } = await runScript(connection, "look for the secrets of the host", script, paths);
+  const missing = stdout.split("\n").filter((path) => path !== "");
+  if (missing.length === 0) return;
+  throw new Error(`${missing.join(", ")}: not on ${connection.name}, where secretFiles or notify name it; let what writes it there run first`);
+}
+
 export function isUnitPath(path: string): boolean {
   return /\.(service|socket|timer)$/.test(path);
 }

@@ -2,6 +2,7 @@
  * The command `pgbackstop` of a host with an agent. Root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
  * the repositories for as long as they run; nobody else ever has them. Pure.
  */
+import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
 import { launcherPath, runtimeArgv, shellWord } from "./commandLine";
 import { hostCredentials } from "./credentials";
@@ -18,9 +19,13 @@ export function launcherFile(plan: HostPlan): HostFile | null {
 }
 
 function launcherText(plan: HostPlan): string {
-  const credentials = hostCredentials(plan).map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
+  const given = hostCredentials(plan);
+  const credentials = given.map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
   const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
   const program = runtimeArgv(plan).map(shellWord).join(" ");
+  // They look for it at its usual place, where they need it: as PostgreSQL's account the keys are lent by nobody else.
+  const isElsewhere = plan.directories.bin !== DEFAULTS.directories.bin && given.length > 0;
+  const placed = isElsewhere ? `; set -- ${shellWord(`--launcher=${launcherPath(plan)}`)} "$@"` : "";
   return `#!/bin/sh
 ${UNIT_HEAD}
 # Runs a verb of the backup program for stanza ${plan.stanza} with the keys of its repositories, which only root can read: as a unit of systemd,
@@ -35,7 +40,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
   exit 41
 fi
-case $verb in ${VERBS_OF_ROOT}) user=root ;; *) user=${shellWord(plan.user)} ;; esac
+${missingCheck(given.map(({ path }) => path))}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellWord(plan.user)} ;; esac
 # systemd reads variables out of command lines: a dollar sign is doubled.
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -62,5 +67,16 @@ while kill -0 "$pid" 2>/dev/null; do
   wait "$pid" || code=$?
 done
 exit "$code"
+`;
+}
+
+/** systemd says of a file that is not there only that the unit could not be started, and not which file. */
+function missingCheck(paths: readonly string[]): string {
+  if (paths.length === 0) return "";
+  return `for file in ${paths.map(shellWord).join(" ")}; do
+  [ -f "$file" ] && continue
+  echo "pgbackstop: $file is missing, which has the keys of a repository: put it there again" >&2
+  exit 55
+done
 `;
 }

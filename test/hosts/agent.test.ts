@@ -2,14 +2,16 @@
  * What `PostgresHost` lays down, at work on a booted Debian 12: units, secrets, the agent and the launcher. One repository is a directory of the
  * host, the other one an S3 server behind its network cable.
  */
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runbookOf } from "../../components/plan/runbook";
 import type { Topology } from "../../components/plan/topology";
+import { NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
@@ -23,11 +25,16 @@ import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
 import { runOverSsh } from "../harness/hosts/ssh";
 import { s3Kind } from "../harness/interopParts";
+import { type RecordedRequest, startWebServer, type WebServer } from "../harness/messageServers";
 import { holdsSecret } from "../harness/secrets";
 
 const DATA = "/var/lib/postgresql/15/main";
 const SERVER_NAME = "s3.test";
 const AGENT = "pgbackstop-main-agent";
+const VERIFY = "pgbackstop-main-verify.service";
+const NOTICE = `pgbackstop-main-failed@${VERIFY}.service`;
+/** As sops-nix has it: a link to the folder of a generation. */
+const SECRETS = "/run/secrets";
 const CLUSTER_UNIT = "postgresql@15-main";
 /** WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a minute. */
 const BACKLOG = 30;
@@ -41,17 +48,24 @@ describe("what is laid down on a host", async () => {
     return;
   }
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
+  const hookPath = `hook-${randomBytes(12).toString("hex")}`;
+  const hmacSecret = `hmac-${randomBytes(24).toString("hex")}`;
   let host: DebianHost;
   let server: S3Server;
+  let hooks: WebServer;
+  let hookUrl: string;
   let place: ProgramFolder;
   let secrets: readonly string[];
   let topology: string;
   const printed: string[] = [];
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
-    secrets = [passphrase, server.accessKey, server.secretKey];
+    hooks = await startWebServer();
+    secrets = [passphrase, server.accessKey, server.secretKey, hookPath, hmacSecret];
     host = await startDebianHost(parts, { suite: "bookworm", name: "agent" });
     const address = await host.network.expose(server.port);
+    const hookPort = Number(new URL(hooks.origin).port);
+    hookUrl = `http://${await host.network.expose(hookPort)}:${hookPort}/${hookPath}`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first"]);
     await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
       input: readFileSync(server.caFile),
@@ -64,28 +78,40 @@ describe("what is laid down on a host", async () => {
   afterAll(async () => {
     await host?.stop();
     await server?.remove();
+    await hooks?.close();
     if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
   });
 
-  const open = (keepDays = 7): Promise<Stack> =>
+  /** @param isOnHost the secrets of the bucket are, brought there by somebody else */
+  const open = (keepDays = 7, isOnHost = false): Promise<Stack> =>
     openStack(place, "agent", async () => {
       const bucket = new S3CompatibleRepository("bucket", {
-        bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
+        bucket: {
+          existing: {
+            name: server.bucket,
+            ...(isOnHost ? {} : { credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } }),
+          },
+        },
         endpoint: SERVER_NAME,
         port: server.port,
         region: server.region,
         uriStyle: "path",
         caFile: "/etc/ssl/s3-ca.pem",
         path: "/agent",
-        cipher: { passphrase },
+        ...(isOnHost ? {} : { cipher: { passphrase } }),
       });
       const db = new PostgresHost("db", {
         connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
         dataDirectory: DATA,
         repositories: {
           repo1: { at: new PosixRepository("first", { path: "/srv/first" }).target, keepDays },
-          repo2: { at: bucket.target, keepDays: 60 },
+          repo2: {
+            at: bucket.target,
+            keepDays: 60,
+            ...(isOnHost ? { secretFiles: { options: `${SECRETS}/r2.conf`, passphrase: `${SECRETS}/r2-passphrase` } } : {}),
+          },
         },
+        notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), hmacSecret: pulumi.secret(hmacSecret) }] },
         schedules: { full: { cron: "0 3 * * 0", timeZone: "Europe/Berlin" } },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
@@ -93,8 +119,8 @@ describe("what is laid down on a host", async () => {
       });
       return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand, topology: db.topology };
     });
-  const up = async (keepDays?: number): Promise<Record<string, unknown>> => {
-    const stack = await open(keepDays);
+  const up = async (keepDays?: number, isOnHost?: boolean): Promise<Record<string, unknown>> => {
+    const stack = await open(keepDays, isOnHost);
     const { outputs, stdout } = await stack.up();
     printed.push(stdout);
     return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
@@ -107,6 +133,21 @@ describe("what is laid down on a host", async () => {
   /** One segment each, with rows that a restore has to bring back. */
   const writeSegments = (count: number): Promise<string> =>
     sql(`${"INSERT INTO ledger DEFAULT VALUES; SELECT pg_switch_wal() IS NULL;\n".repeat(count)}`);
+  const expectNowhere = async (): Promise<void> => {
+    const places = {
+      "command lines": "cat /proc/[0-9]*/cmdline",
+      environments: "cat /proc/[0-9]*/environ",
+      journal: "journalctl --no-pager -o verbose",
+      units: `systemctl cat 'pgbackstop-*'; systemctl show '${AGENT}*'`,
+      files: "cat /usr/local/bin/pgbackstop /etc/pgbackstop/*.conf /etc/pgbackstop/*.json /var/log/pgbackrest/* /var/log/postgresql/* 2>/dev/null",
+      server: `cat ${DATA}/postgresql.auto.conf; find /tmp /var/spool /run/pgbackstop -type f -exec cat {} +`,
+    };
+    for (const [name, command] of Object.entries(places)) {
+      const { stdout } = await host.run(["sh", "-c", command]);
+      expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
+    }
+    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+  };
   const rowCount = async (): Promise<number> => Number(await sql("SELECT count(*) FROM ledger"));
 
   test("one update brings the agent, its socket and the first backups", async () => {
@@ -121,7 +162,7 @@ describe("what is laid down on a host", async () => {
 
   test("root alone can read the secrets, in the one place where they lie", async () => {
     expect(await shell("stat -c '%U:%G %a %n' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*")).toBe(
-      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
+      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/notify.json\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
     );
     for (const account of ["deploy", "nosudo", "postgres"]) {
       const read = await host.run([
@@ -141,21 +182,9 @@ describe("what is laid down on a host", async () => {
       const refused = await runOverSsh(host, account, "/usr/local/bin/pgbackstop info");
       expect(refused).toMatchObject({ exitCode: 41, stdout: "" });
     }
-    const places = {
-      "command lines": "cat /proc/[0-9]*/cmdline",
-      environments: "cat /proc/[0-9]*/environ",
-      journal: "journalctl --no-pager -o verbose",
-      units: `systemctl cat 'pgbackstop-*'; systemctl show '${AGENT}*'`,
-      files: "cat /usr/local/bin/pgbackstop /etc/pgbackstop/*.conf /etc/pgbackstop/*.json /var/log/pgbackrest/* /var/log/postgresql/* 2>/dev/null",
-      server: `cat ${DATA}/postgresql.auto.conf; find /tmp /var/spool /run/pgbackstop -type f -exec cat {} +`,
-    };
-    for (const [name, command] of Object.entries(places)) {
-      const { stdout } = await host.run(["sh", "-c", command]);
-      expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
-    }
+    await expectNowhere();
     // It is found where it is: the search can find.
     expect(holdsSecret(await shell("cat /etc/pgbackstop/credentials/repo2.conf"), [passphrase])).toBe(true);
-    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
   });
 
   test("systemd has nothing to say about the units, and finds each of them well closed", async () => {
@@ -250,6 +279,96 @@ describe("what is laid down on a host", async () => {
     expect([verified.exitCode, verified.stdout.includes("missing")]).toEqual([0, false]);
   });
 
+  /** @returns what its unit says of a verify that cannot but fail */
+  const failVerify = async (): Promise<string> => {
+    await shell(`mv /srv/first /srv/away; systemctl start ${VERIFY}; mv /srv/away /srv/first`);
+    return shell(`systemctl show -p Result -p ExecMainStatus ${VERIFY}`);
+  };
+  const told = (): RecordedRequest[] => hooks.requests.filter(({ body }) => body.includes(VERIFY));
+
+  test("a unit that fails is told of, signed; that nobody listens changes nothing of it", async () => {
+    const failed = await failVerify();
+    expect(failed).toMatch(/^Result=exit-code\nExecMainStatus=[1-9]\d*\n$/);
+    const { body, headers, method, path } = await waitFor("the notice", 60_000, async () => told()[0] ?? null);
+    expect([method, path]).toEqual(["POST", `/${hookPath}`]);
+    const status = /ExecMainStatus=(\d+)/.exec(failed)?.[1];
+    expect(JSON.parse(body)).toMatchObject({
+      event: "failure",
+      ok: false,
+      stanza: "main",
+      unit: VERIFY,
+      unitFacts: { result: "exit-code", status },
+      title: `${VERIFY} failed on ${host.name}`,
+    });
+    const stamp = String(headers["x-pgbackstop-timestamp"]);
+    expect(Math.abs(Date.now() / 1000 - Number(stamp))).toBeLessThan(60);
+    expect(headers["x-pgbackstop-signature"]).toBe(`sha256=${createHmac("sha256", hmacSecret).update(`${stamp}.${body}`).digest("hex")}`);
+    expect(holdsSecret(body, secrets)).toBe(false);
+    const beganAt = await shell("date '+%s'");
+    expect(told()).toHaveLength(1);
+    await hooks.close();
+    expect(await failVerify()).toBe(failed);
+    await waitFor("its end", 60_000, async () => ((await host.run(["systemctl", "is-active", NOTICE])).stdout === "failed\n" ? true : null));
+    expect((await shell(`systemctl show -p ExecMainStatus --value ${NOTICE}`)).trim()).toBe("104");
+    expect(await shell(`journalctl --no-pager -u ${NOTICE} --since=@${beganAt.trim()}`)).toMatch(/1 of 1 notification\(s\) did not arrive/);
+    await shell(`systemctl reset-failed; systemctl start ${VERIFY}`);
+    await expectNowhere();
+  });
+
+  const backupsInBucket = async (): Promise<number> => {
+    const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as {
+      backup: { database: { "repo-key": number } }[];
+    }[];
+    return info[0]?.backup.filter(({ database }) => database["repo-key"] === 2).length ?? 0;
+  };
+  /** Generations of secrets, each as a whole: the link is what changes. */
+  const bringSecrets = async (generation: number, secretKey: string): Promise<void> => {
+    const folder = `/run/secrets.d/${generation}`;
+    await shell(`install -d -m 0751 ${folder}`);
+    const files = { "r2.conf": `[global]\nrepo2-s3-key=${server.accessKey}\nrepo2-s3-key-secret=${secretKey}\n`, "r2-passphrase": passphrase };
+    for (const [name, text] of Object.entries(files)) {
+      await host.runOk(["sh", "-c", `umask 377; cat > ${folder}/${name}`], { input: text });
+    }
+    await shell(`ln -sfn ${folder} ${SECRETS}`);
+  };
+
+  test("secrets that are on the host already are used where they lie, and are nowhere else", async () => {
+    await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: not on 127.0.0.1`);
+    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\nrepo2.conf\n");
+    await bringSecrets(1, server.secretKey);
+    const before = await backupsInBucket();
+    await up(9, true);
+    // The passphrase is the one that it was: the backups are seen, and no first one is missed.
+    expect(await backupsInBucket()).toBe(before);
+    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\n");
+    expect(await shell(`stat -L -c '%U %a %n' ${SECRETS}/*`)).toBe(`root 400 ${SECRETS}/r2-passphrase\nroot 400 ${SECRETS}/r2.conf\n`);
+    await expectNowhere();
+    expect(await shell(`grep -rlF -e ${passphrase} -e ${server.secretKey} /etc /usr/local /var/log /var/spool /var/lib/node_exporter || true`)).toBe(
+      "",
+    );
+    await writeSegments(2);
+    await waitForArchive();
+    await host.runOk(["systemctl", "start", "pgbackstop-main-full.service"]);
+    expect(await backupsInBucket()).toBe(before + 1);
+  });
+
+  test("another generation of them counts from the agent's next start on; without any the unit says so", async () => {
+    await bringSecrets(2, "of-nobody");
+    await host.runOk(["systemctl", "restart", `${AGENT}.service`]);
+    await writeSegments(1);
+    await waitFor("its refusal", 60_000, async () => (Number(await sql("SELECT failed_count FROM pg_stat_archiver")) > 0 ? true : null));
+    await shell(`rm ${SECRETS}`);
+    expect((await host.run(["systemctl", "restart", `${AGENT}.service`])).exitCode).not.toBe(0);
+    expect((await shell(`systemctl show -p ExecMainStatus --value ${AGENT}.service`)).trim()).toBe("243");
+    expect(await host.run(["/usr/local/bin/pgbackstop", "info"])).toMatchObject({ exitCode: 55, stdout: "" });
+    await bringSecrets(3, server.secretKey);
+    await waitForArchive();
+    const verified = await host.run(["/usr/local/bin/pgbackstop", "--log-level-console=info", "verify"]);
+    expect([verified.exitCode, verified.stdout.includes("missing")]).toEqual([0, false]);
+    await shell(`rm -r /run/secrets.d/1 /run/secrets.d/2`);
+    await expectNowhere();
+  });
+
   test("stock reads the bucket and finds nothing wrong", async (context) => {
     const stock = await findStockPgbackrest("2.60");
     if ("missing" in stock) return context.skip(stock.missing);
@@ -318,7 +437,7 @@ describe("what is laid down on a host", async () => {
   });
 
   test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {
-    const stack = await open(9);
+    const stack = await open(9, true);
     const { stdout } = await stack.destroy();
     printed.push(stdout);
     expect(await sql("SHOW archive_command")).not.toContain("pgbackstop");
