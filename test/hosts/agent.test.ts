@@ -355,6 +355,7 @@ describe("what is laid down on a host", async () => {
   test("another generation of them counts from the agent's next start on; without any the unit says so", async () => {
     await bringSecrets(2, "of-nobody");
     await host.runOk(["systemctl", "restart", `${AGENT}.service`]);
+    await sql("SELECT pg_stat_reset_shared('archiver')");
     await writeSegments(1);
     await waitFor("its refusal", 60_000, async () => (Number(await sql("SELECT failed_count FROM pg_stat_archiver")) > 0 ? true : null));
     await shell(`rm ${SECRETS}`);
