@@ -252,7 +252,7 @@ describe("a host behind SSH", async () => {
       }
       console.log(`${steps} steps, each cut once from a fresh host`);
       expect(steps).toBeGreaterThan(20);
-    });
+    }, 1_800_000);
 
     const proveConverged = async (desired: Desired, outcome: HostOutcome): Promise<void> => {
       expect(outcome).toMatchObject({ ready: true, pendingRestart: false, timersEnabled: true });
