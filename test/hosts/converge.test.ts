@@ -236,23 +236,27 @@ describe("a host behind SSH", async () => {
       await proveConverged(desired, await converge(desired, before));
     });
 
-    test.runIf(LONG)("at each step of a first update: the second one converges, the third writes nothing", async () => {
-      const desired = declared();
-      let steps = 0;
-      // What was never there cannot be taken back.
-      await converge(desired);
-      for (let k = 1; k <= STEPS_MAX; k += 1) {
-        await reset(desired);
-        const failure = await cutAt(k, desired, null);
-        if (failure === null) break;
-        steps = k;
-        expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
-        const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
-        await proveConverged(desired, await converge(desired, kept));
-      }
-      console.log(`${steps} steps, each cut once from a fresh host`);
-      expect(steps).toBeGreaterThan(20);
-    }, 1_800_000);
+    test.runIf(LONG)(
+      "at each step of a first update: the second one converges, the third writes nothing",
+      async () => {
+        const desired = declared();
+        let steps = 0;
+        // What was never there cannot be taken back.
+        await converge(desired);
+        for (let k = 1; k <= STEPS_MAX; k += 1) {
+          await reset(desired);
+          const failure = await cutAt(k, desired, null);
+          if (failure === null) break;
+          steps = k;
+          expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
+          const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
+          await proveConverged(desired, await converge(desired, kept));
+        }
+        console.log(`${steps} steps, each cut once from a fresh host`);
+        expect(steps).toBeGreaterThan(20);
+      },
+      1_800_000,
+    );
 
     const proveConverged = async (desired: Desired, outcome: HostOutcome): Promise<void> => {
       expect(outcome).toMatchObject({ ready: true, pendingRestart: false, timersEnabled: true });
