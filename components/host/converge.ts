@@ -527,7 +527,8 @@ async function withLock<T>(connection: Connection, directory: string, work: () =
   }
 }
 
-function emptyOutcome(): HostOutcome {
+/** Of a host of which nothing is known yet. */
+export function emptyOutcome(): HostOutcome {
   return {
     fileFacts: {},
     settingFacts: {},

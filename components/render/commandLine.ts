@@ -59,3 +59,9 @@ export function systemdWord(word: string): string {
 export function doublePercent(text: string): string {
   return text.replaceAll("%", "%%");
 }
+
+/** Lines of a POSIX shell that find the verb among the words of a command line: the first one that is no option. */
+export const FIND_VERB = `verb=
+for word; do
+  case $word in -*) ;; *) verb=$word; break ;; esac
+done`;

@@ -4,7 +4,7 @@
  */
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
-import { launcherPath, runtimeArgv, shellWord } from "./commandLine";
+import { FIND_VERB, launcherPath, runtimeArgv, shellWord } from "./commandLine";
 import { hostCredentials } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { UNIT_HEAD } from "./units/unit";
@@ -31,10 +31,7 @@ ${UNIT_HEAD}
 # Runs a verb of the backup program for stanza ${plan.stanza} with the keys of its repositories, which only root can read: as a unit of systemd,
 # as PostgreSQL's account. Exit code, standard streams and signals are the verb's.
 set -u
-verb=
-for word; do
-  case $word in -*) ;; *) verb=$word; break ;; esac
-done
+${FIND_VERB}
 case $verb in '' | help | version) exec ${program} "$@" ;; esac
 if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2

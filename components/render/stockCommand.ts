@@ -1,7 +1,7 @@
 /** Command lines of stock pgBackRest on a host. Pure. */
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
-import { doublePercent, runtimeArgv, shellWord } from "./commandLine";
+import { FIND_VERB, doublePercent, runtimeArgv, shellWord } from "./commandLine";
 import { hostPaths, secretsDirectory } from "./renderedFile";
 import { UNIT_HEAD } from "./units/unit";
 
@@ -51,10 +51,7 @@ export function stockLauncherText(plan: HostPlan): string {
 ${UNIT_HEAD}
 # Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.
 set -u
-verb=
-for word; do
-  case $word in -*) ;; *) verb=$word; break ;; esac
-done
+${FIND_VERB}
 case $verb in
   backup | expire) set -- ${words(stockEachArgv(plan, keys))} "$@" ;;
   *) set -- ${words(runtimeArgv(plan))} "$@" ;;

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { desiredOf } from "../../components/dynamic/host";
 import { lateInputs, plainInputs, renderLateFiles, renderPlainFiles } from "../../components/databases/hostFiles";
 import type { Connection } from "../../components/host/connection";
-import { convergeHost, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
+import { convergeHost, emptyOutcome, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
 import { chooseNode } from "../../components/host/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/connection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
@@ -101,7 +101,7 @@ describe("a host behind SSH", async () => {
   /** As it was before the first update, but for what is never removed. */
   const reset = async (desired: Desired): Promise<void> => {
     const facts = Object.fromEntries(desired.files.map(({ path }) => [path, "missing"]));
-    const before = await withHost(async (connection) => readHost(connection, desired, EMPTY, owners(desired), tell));
+    const before = await withHost(async (connection) => readHost(connection, desired, emptyOutcome(), owners(desired), tell));
     const made = desired.directoriesToMake.map(({ path }) => path).filter((path) => path.includes("pgbackstop"));
     const previous = { archive_mode: null, archive_command: null };
     const all = { ...before, fileFacts: facts, madeDirectories: made, nodePaths: [`${LIB}/node`], previousSettings: previous };
@@ -304,24 +304,6 @@ describe("a host behind SSH", async () => {
     expect(workMs).toBeLessThan(20_000);
   });
 });
-
-const EMPTY: HostOutcome = {
-  fileFacts: {},
-  settingFacts: {},
-  unitFacts: {},
-  timersEnabled: false,
-  pendingRestart: false,
-  previousSettings: {},
-  madeDirectories: [],
-  serverVersion: 0,
-  versions: {},
-  nodeFact: "",
-  nodePaths: [],
-  firstBackup: "waiting",
-  destinations: "",
-  stanzaMade: false,
-  ready: false,
-};
 
 /** A way to a port that can be cut: every connection through it ends at once, on both sides. */
 interface Wire {

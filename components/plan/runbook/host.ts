@@ -20,7 +20,7 @@ export function hostScenarios(database: DatabaseNode, repositories: readonly Rep
     namedSet(),
     ...(database.snapshots?.includes("zfs") === true ? [snapshot()] : []),
     hostLost(database),
-    ...repositories.map(repositoryLost),
+    ...repositories.map((repository) => repositoryLost(repository, repositories)),
   ];
   return {
     what: `PostgreSQL on a host (${database.reachedBy ?? "?"}), data in ${String(database.dataDirectory)}, stanza ${database.stanza}, engine ${database.engine}`,
@@ -154,7 +154,7 @@ function hostLost({ name }: DatabaseNode): RunbookScenario {
   };
 }
 
-function repositoryLost(repository: RepositoryNode, _index: number, all: readonly RepositoryNode[]): RunbookScenario {
+function repositoryLost(repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
   const others = all.filter(({ key }) => key !== repository.key);
   const has =
     others.length === 0 ? "No other repository has its backups." : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;

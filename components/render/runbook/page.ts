@@ -37,7 +37,7 @@ function peopleSection({ externalMinutes, internalMinutes, roles }: RunbookPeopl
   const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
   const rows = names.map((name) => {
     const who = roles[name];
-    return row("th", [name], [ROLES[name] ?? "", who ?? ""], who === undefined ? "blank" : "");
+    return row(name, [ROLES[name] ?? "", who ?? ""], who === undefined ? "blank" : "");
   });
   return `<section><h2>Who</h2>
 ${table(["role", "does", "who"], rows)}
@@ -58,7 +58,7 @@ function databaseSection(database: DatabaseRunbook): string {
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, offSite } = repository;
     const far = offSite === true ? "yes" : offSite === false ? "no" : "not told";
-    return row("th", [repository.name], [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
+    return row(repository.name, [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
   });
   return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
 <p>${escapeText(what)}.</p>
@@ -90,11 +90,11 @@ ${rows.join("\n")}
 </tbody></table></div>`;
 }
 
-function row(tag: "th", [first = ""]: readonly string[], rest: readonly string[], lastClass = ""): string {
+function row(first: string, rest: readonly string[], lastClass = ""): string {
   const cells = rest.map(
     (text, index) => `<td${lastClass !== "" && index === rest.length - 1 ? ` class="${lastClass}"` : ""}>${escapeText(text)}</td>`,
   );
-  return `<tr><${tag} scope="row">${escapeText(first)}</${tag}>${cells.join("")}</tr>`;
+  return `<tr><th scope="row">${escapeText(first)}</th>${cells.join("")}</tr>`;
 }
 
 function list(lines: readonly string[]): string {
