@@ -177,6 +177,8 @@ export interface HostPlan extends DatabasePlan {
   readonly notifies: boolean;
   /** File of whom to tell that is on the host already. */
   readonly notifyFile: string | undefined;
+  /** Where all secrets lie, by the names of the credentials, where somebody else puts them there (NixOS). */
+  readonly credentialsDirectory?: string;
   readonly nodePath: string;
   /** Stock pgBackRest, where that is the engine. */
   readonly pgbackrestPath: string;

@@ -12,9 +12,18 @@ interface HostCredential {
   readonly path: string;
 }
 
+/** Where units find whom to tell. */
+export const NOTIFY_CREDENTIAL = "notify.json";
+
 /** In the order of the repositories; none without an agent. */
 export function hostCredentials(plan: HostPlan): HostCredential[] {
   if (!plan.agent) return [];
+  const { credentialsDirectory } = plan;
+  const placed = writtenCredentials(plan);
+  return credentialsDirectory === undefined ? placed : placed.map(({ id }) => ({ id, path: `${credentialsDirectory}/${id}` }));
+}
+
+function writtenCredentials(plan: HostPlan): HostCredential[] {
   return plan.repositories.flatMap(({ name, secretFiles = {}, sftp, writesSecrets }) => [
     ...(writesSecrets ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
     ...Object.entries(secretFiles).map(([id, path]) => ({ id, path })),
@@ -29,7 +38,10 @@ export function credentialLines(plan: HostPlan): string[] {
 
 /** The same for whom to tell of failures. */
 export function notifyLines(plan: HostPlan): string[] {
-  return plan.agent ? [`LoadCredential=notify.json:${(plan.notifyFile ?? notifyPath(plan)).replaceAll("%", "%%")}`] : [];
+  if (!plan.agent) return [];
+  const { credentialsDirectory } = plan;
+  const path = credentialsDirectory === undefined ? (plan.notifyFile ?? notifyPath(plan)) : `${credentialsDirectory}/${NOTIFY_CREDENTIAL}`;
+  return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
 }
 
 /** The verb that tells them. */

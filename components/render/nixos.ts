@@ -7,7 +7,7 @@
  */
 import { type Finding, finding } from "../plan/findings";
 import type { HostPlan } from "../plan/plan";
-import { credentialLines, unitCommand } from "./credentials";
+import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { hostParts } from "./hostParts";
 import { hostPaths } from "./renderedFile";
@@ -27,7 +27,6 @@ export const NIXOS_NODE_PATH = "/run/current-system/sw/bin/node";
 export const NIXOS_SECRETS = "/run/secrets/pgbackstop";
 
 const ETC = "/etc/";
-const CREDENTIAL = /LoadCredential=([^:\s']+):([^\s'"]+)/g;
 
 /** What cannot be on NixOS: files that its generations do not write. */
 export function checkNixos(plan: HostPlan): Finding[] {
@@ -48,13 +47,14 @@ export function checkNixos(plan: HostPlan): Finding[] {
 }
 
 /** The text of the module. @throws Error for a plan that rules refuse */
-export function renderNixos(plan: HostPlan, { installNode, secretsDirectory }: NixosOptions): string {
+export function renderNixos(declared: HostPlan, { installNode, secretsDirectory }: NixosOptions): string {
+  const plan = { ...declared, credentialsDirectory: secretsDirectory };
   const { files, settings, units } = hostParts(plan);
   const all = [...(plan.restoreOnly ? [] : [stanzaUnit(plan)]), ...units];
   return [
     "# Written by `pgbackstop render --format=nixos`: render it anew instead of changing it.",
     `# Stanza ${plan.stanza}. Beside this file: runtime.cjs, the program${plan.agent ? ", and pgbackrest-client" : ""}. Secrets come from ${secretsDirectory}:`,
-    ...secretComments(all, secretsDirectory),
+    ...secretComments(plan, secretsDirectory),
     "{ config, lib, pkgs, ... }:",
     "",
     "{",
@@ -62,11 +62,11 @@ export function renderNixos(plan: HostPlan, { installNode, secretsDirectory }: N
     "  environment.etc = {",
     `    ${nixString(relative(hostPaths(plan.directories).runtime))}.source = ./runtime.cjs;`,
     ...(plan.agent ? clientFile(plan) : []),
-    ...files.flatMap((file) => etcFile(plan, file, secretsDirectory)),
+    ...files.flatMap((file) => etcFile(plan, file)),
     "  };",
     "",
     "  systemd.units = {",
-    ...all.flatMap((unit) => unitLines(unit, secretsDirectory)),
+    ...all.flatMap(unitLines),
     "  };",
     "",
     "  systemd.tmpfiles.rules = [",
@@ -116,36 +116,31 @@ function clientFile({ directories }: HostPlan): string[] {
   ];
 }
 
-function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile, secretsDirectory: string): string[] {
+function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile): string[] {
   return [
     `    ${nixString(relative(path))} = {`,
     `      mode = ${nixString(mode)};`,
     ...(owner === "database" ? [`      user = ${nixString(user)};`] : []),
     ...(owner === "admin" ? [] : [`      group = ${nixString(user)};`]),
-    `      text = ${nixText(withSecrets(text, secretsDirectory))};`,
+    `      text = ${nixText(text)};`,
     "    };",
   ];
 }
 
-function unitLines({ enabled, name, text }: Unit, secretsDirectory: string): string[] {
+function unitLines({ enabled, name, text }: Unit): string[] {
   const wanted = [...text.matchAll(/^WantedBy=(.+)$/gm)].flatMap(([, targets = ""]) => targets.split(/\s+/));
   return [
     `    ${nixString(name)} = {`,
     // NixOS enables nothing by an [Install] section.
     ...(enabled ? [`      wantedBy = [ ${wanted.map(nixString).join(" ")} ];`] : []),
-    `      text = ${nixText(withSecrets(text, secretsDirectory))};`,
+    `      text = ${nixText(text)};`,
     "    };",
   ];
 }
 
-/** `LoadCredential=repo2.conf:/etc/…/repo2.conf` from where the secrets lie on NixOS. */
-function withSecrets(text: string, secretsDirectory: string): string {
-  return text.replace(CREDENTIAL, (_words, id: string) => `LoadCredential=${id}:${secretsDirectory}/${id}`);
-}
-
-function secretComments(units: readonly Unit[], secretsDirectory: string): string[] {
-  const ids = new Set(units.flatMap(({ text }) => [...text.matchAll(CREDENTIAL)].map(([, id = ""]) => id)));
-  return ids.size === 0 ? ["#   none are needed"] : [...ids].sort().map((id) => `#   ${secretsDirectory}/${id}`);
+function secretComments(plan: HostPlan, secretsDirectory: string): string[] {
+  const ids = [...hostCredentials(plan).map(({ id }) => id), ...(plan.notifies ? [NOTIFY_CREDENTIAL] : [])];
+  return ids.length === 0 ? ["#   none are needed"] : ids.sort().map((id) => `#   ${secretsDirectory}/${id}`);
 }
 
 function directoriesOf(plan: HostPlan): string[] {
