@@ -12,12 +12,14 @@ export {
 export { type ExternalSecretArgs, type NewSecret, RepositorySecret, type RepositorySecretArgs } from "./credentials/repositorySecret";
 export { SharedExternalSecret, type SharedExternalSecretArgs } from "./credentials/sharedExternalSecret";
 export {
+  type BackupMonitoringArgs,
   BackupTarget,
   type BootstrapArgs,
   type ClusterBackupArgs,
   type ClusterLikeArgs,
   type ClusterDrillArgs,
   ClusterEngine,
+  type ClusterMonitoringArgs,
   type ClusterOverrides,
   type ClusterRepositoryArgs,
   type ClusterScheduleArgs,
@@ -28,7 +30,6 @@ export {
   type ImportArgs,
   type InitdbArgs,
   type KeyRef,
-  type MonitoringArgs,
   OwnerReference,
   type PluginRef,
   type PoolerArgs,
@@ -90,6 +91,7 @@ export {
   B2Repository,
   type B2RepositoryArgs,
 } from "./repositories/b2Repository";
+export { Monitoring, type MonitoringArgs, type MonitoringObjectsArgs } from "./monitoring/monitoring";
 export { Runbook, type RunbookArgs } from "./monitoring/runbook";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";
 export {

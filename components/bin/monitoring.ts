@@ -3,7 +3,8 @@
  * stdin, needs no engine and no network. Exit codes: 0, 2 for words and files that cannot be read.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { type AlertOptions, alertGroupOf } from "../plan/alerts";
+import { alertGroupOf } from "../plan/alerts";
+import type { AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile, StackFileError } from "../plan/stackFiles";
 import type { Topology } from "../plan/topology";
 import { renderAlertFile, renderPrometheusRule } from "../render/alerts";

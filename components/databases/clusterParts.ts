@@ -198,7 +198,15 @@ export function clusterAccess(checked: CheckedCluster, namespace: pulumi.Input<s
 }
 
 /** Objects whose texts follow from values in ways that no marker can stand for. */
-const LATE_ROLES: readonly string[] = ["config", "stanza", "object-store", "source-config", "source-stanza", "source-object-store"];
+const LATE_ROLES: readonly string[] = [
+  "config",
+  "stanza",
+  "object-store",
+  "source-config",
+  "source-stanza",
+  "source-object-store",
+  "prometheus-rule",
+];
 
 /**
  * Makes a child of every object that `render` gives. Which objects there are follows from what is known; their fields come when they are.

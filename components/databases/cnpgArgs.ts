@@ -173,6 +173,7 @@ export interface ClusterBackupArgs {
   drills?: { [name: string]: ClusterDrillArgs };
   sizing?: SizingArgs;
   snapshots?: SnapshotArgs;
+  monitoring?: BackupMonitoringArgs;
   /** @default "Stanza" */
   stanzaKind?: StanzaKind;
   /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
@@ -360,9 +361,32 @@ export interface PoolerArgs {
   parameters?: { [name: string]: pulumi.Input<string> };
 }
 
-export interface MonitoringArgs {
-  /** Makes a PodMonitor of the Prometheus operator. @default false */
+/** Objects of the Prometheus operator for this cluster. Its custom resource definitions must be there. */
+export interface BackupMonitoringArgs {
+  /**
+   * Makes a PodMonitor: CloudNativePG's port 9187 on every pod, where the sidecars' metrics are too.
+   * @default false
+   */
   podMonitor?: boolean;
+  /**
+   * Makes a PrometheusRule with the alerts of this cluster (docs/monitoring.md); only with engine "runtime". `Monitoring` makes one of several
+   * databases: use one of the two.
+   * @default false
+   */
+  prometheusRule?: boolean;
+  /**
+   * Of both objects: what the `podMonitorSelector` and `ruleSelector` of a Prometheus ask for.
+   * @example { release: "kube-prometheus-stack" }
+   */
+  labels?: { [name: string]: pulumi.Input<string> };
+  /** Of every alert, for the routes of Alertmanager. @example { team: "databases" } */
+  alertLabels?: { [name: string]: string };
+  /** Where your own text about each alert is: its name in lower case is added behind `#`. */
+  runbookUrl?: string;
+}
+
+/** The same, and what CloudNativePG itself is told. */
+export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   /** ConfigMaps with queries. */
   customQueries?: KeyRef[];
   disableDefaultQueries?: boolean;
@@ -402,7 +426,7 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Makes it a replica cluster of what it begins with. */
   replica?: ReplicaArgs;
   poolers?: { [name: string]: PoolerArgs };
-  monitoring?: MonitoringArgs;
+  monitoring?: ClusterMonitoringArgs;
   resources?: ResourcesArgs;
   /** Lets `postgres` log in over the network, with a Secret. @default false */
   superuserAccess?: boolean;

@@ -270,6 +270,12 @@ export interface ObjectivesArgs {
    * @example 14
    */
   pitrDays?: number;
+  /**
+   * One repository shall take no more gigabytes (10⁹ bytes, as providers bill them) than so many, backups and WAL: the alert of `Monitoring`. Left
+   * out: half as much again as is estimated, where there is `sizing`.
+   * @example 100
+   */
+  maxRepositoryGB?: number;
 }
 
 /** Expected amounts, for the estimate of monthly costs. */

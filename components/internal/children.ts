@@ -37,6 +37,8 @@ export const CHILD_ROLES = {
   serverSecret: "server-tls",
   clientSecret: "client-tls",
   guard: "guard",
+  rules: "rules",
+  dashboard: "dashboard",
 } as const;
 
 /** `orders-key-passphrase`. */

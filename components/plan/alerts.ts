@@ -5,45 +5,18 @@
  * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
  */
 import { longestGapMinutes } from "./schedule";
-import type { DatabaseNode, RepositoryNode, Topology } from "./topology";
+import { drillRules, objectiveRules } from "./alerts/drills";
+import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writer } from "./alerts/rule";
+import type { RepositoryNode, Topology } from "./topology";
 import { isUnknown } from "./unknown";
-
-export interface AlertOptions {
-  /** Further matchers of every series, `instance="db1:9100"`: needed where two hosts have stanzas of one name. */
-  readonly selector?: string;
-  /** Labels of every alert. */
-  readonly labels?: Readonly<Record<string, string>>;
-  /** Where the troubleshooting guide is; the alert's name in lower case is added behind `#`. */
-  readonly runbookUrl?: string;
-  /** Bytes that one repository may take. @default half as much again as is estimated where a topology has `sizing` */
-  readonly repositoryBytesMax?: number;
-}
-
-export interface AlertRule {
-  readonly alert: string;
-  readonly expr: string;
-  /** `10m` */
-  readonly for: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-}
-
-export interface AlertGroup {
-  readonly name: string;
-  readonly rules: readonly AlertRule[];
-}
 
 /** A run may begin late and take long by so much, or by its own jitter and half an hour. */
 const GRACE_S = 3600;
 const DURATION_S = 1800;
-/** Drills are rare and take long: a day, or a tenth of their interval. */
-const DRILL_GRACE_S = 86_400;
 /** How long WAL may wait where nothing was promised. */
 const WAL_WAIT_S = 900;
 const TYPES = ["full", "diff", "incr"] as const;
 const OVER_ESTIMATE = 1.5;
-
-type Severity = "critical" | "warning" | "info";
 
 /** Null for what has no metrics of ours: engines other than the runtime in clusters, and topologies that are not known yet. */
 export function alertGroupOf(topology: Topology, options: AlertOptions = {}): AlertGroup | null {
@@ -62,64 +35,16 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
   };
 }
 
-/** Makes rules of one database: its matchers, labels and the twin of each series. */
-class Writer {
-  readonly database: DatabaseNode;
-  readonly #options: AlertOptions;
-  readonly #matchers: string;
-  readonly #about: Readonly<Record<string, string>>;
-
-  constructor(database: DatabaseNode, options: AlertOptions, about: Readonly<Record<string, string>> = {}) {
-    this.database = database;
-    this.#options = options;
-    this.#about = about;
-    const own = { stanza: database.stanza, ...(database.kind === "cnpg" ? { namespace: database.namespace ?? "" } : {}) };
-    this.#matchers = [...Object.entries(own).map(([name, value]) => matcher(name, value)), ...(options.selector ? [options.selector] : [])].join(",");
-  }
-
-  get options(): AlertOptions {
-    return this.#options;
-  }
-
-  /** Rules that carry these labels, also where their series are gone. */
-  about(labels: Readonly<Record<string, string>>): Writer {
-    return new Writer(this.database, this.#options, labels);
-  }
-
-  /** The series, of a cluster the best of its pods. */
-  series(metric: string, best: "max" | "min" = "max"): string {
-    const text = this.raw(metric);
-    return this.database.kind === "cnpg" ? `${best} without (pod, instance, endpoint, container, job) (${text})` : text;
-  }
-
-  raw(metric: string): string {
-    return `${metric}{${[this.#matchers, ...Object.entries(this.#about).map(([name, value]) => matcher(name, value))].join(",")}}`;
-  }
-
-  rule(alert: string, severity: Severity, wait: string, expr: string, summary: string, description: string): AlertRule {
-    const { labels = {}, runbookUrl } = this.#options;
-    const { name, stanza } = this.database;
-    const own = isAbsence(expr) ? { stanza } : {};
-    return {
-      alert,
-      expr,
-      for: wait,
-      labels: { severity, database: name, ...own, ...this.#about, ...labels },
-      annotations: {
-        summary: `${name}: ${summary}`,
-        description,
-        ...(runbookUrl === undefined ? {} : { runbook_url: `${runbookUrl}#${alert.toLowerCase()}` }),
-      },
-    };
-  }
-}
-
-function isAbsence(expr: string): boolean {
-  return expr.startsWith("absent(");
-}
-
-function matcher(name: string, value: string): string {
-  return `${name}=${JSON.stringify(value)}`;
+/** Of several databases; two groups of one name, which a PrometheusRule refuses, get numbers. @param optionsOf by the name of a database */
+export function alertGroupsOf(topologies: readonly Topology[], optionsOf: (database: string) => AlertOptions): AlertGroup[] {
+  const taken = new Map<string, number>();
+  return topologies.flatMap((topology) => {
+    const group = alertGroupOf(topology, optionsOf(topology.databases[0]?.name ?? ""));
+    if (group === null) return [];
+    const count = (taken.get(group.name) ?? 0) + 1;
+    taken.set(group.name, count);
+    return [count === 1 ? group : { ...group, name: `${group.name}-${count}` }];
+  });
 }
 
 function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
@@ -209,7 +134,7 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       "PostgreSQL was told that they are safe, because another repository holds them; they are copied as soon as this one takes them.",
     ),
     ...(isHost ? hostRepositoryRules(writer, repository) : waitingRules(writer, repo)),
-    ...sizeRules(writer, repository),
+    ...sizeRules(writer, topology, repository),
   ];
 }
 
@@ -307,9 +232,11 @@ function ageRules(writer: Writer, topology: Topology, { key }: RepositoryNode, t
   ];
 }
 
-function sizeRules(writer: Writer, { cost, key }: RepositoryNode): AlertRule[] {
+function sizeRules(writer: Writer, { objectives }: Topology, { cost, key }: RepositoryNode): AlertRule[] {
+  const { maxRepositoryGB } = objectives;
+  const declared = maxRepositoryGB === undefined ? undefined : maxRepositoryGB * 1e9;
   const estimated = cost === undefined || !Number.isFinite(cost.storedGb) ? undefined : Math.round(cost.storedGb * OVER_ESTIMATE * 1e9);
-  const bytesMax = writer.options.repositoryBytesMax ?? estimated;
+  const bytesMax = writer.options.repositoryBytesMax ?? declared ?? estimated;
   if (bytesMax === undefined) return [];
   const wal = writer.database.kind === "host" ? ` + ${writer.series("pgbackstop_repo_wal_bytes")}` : "";
   return [
@@ -318,87 +245,8 @@ function sizeRules(writer: Writer, { cost, key }: RepositoryNode): AlertRule[] {
       "info",
       "1h",
       `${writer.series("pgbackstop_repo_backup_bytes")}${wal} > ${bytesMax}`,
-      `repo${key} takes {{ $value | humanize1024 }}B`,
+      `repo${key} takes {{ $value | humanize }}B`,
       "More than was expected: retention may not expire, or the database has grown.",
     ),
   ];
-}
-
-function drillRules(writer: Writer, topology: Topology, drill: Topology["drills"][number]): AlertRule[] {
-  const gapMinutes = longestGapMinutes([drill]);
-  if (gapMinutes === null) return [];
-  const repository = topology.repositories.find(({ name }) => name === drill.from);
-  const own = writer.about(repository === undefined ? {} : { repo_key: String(repository.key) });
-  const where = repository === undefined ? "" : ` of repo${repository.key}`;
-  const limitS = gapMinutes * 60 + Math.max(DRILL_GRACE_S, Math.round(gapMinutes * 6));
-  const metric = "pgbackstop_drill_success_timestamp_seconds";
-  return [
-    own.rule(
-      "PgbackstopDrillTooOld",
-      "warning",
-      "1h",
-      `time() - ${own.series(metric)} > ${limitS}`,
-      `no fire drill${where} has passed for ${durationWords(limitS)}`,
-      "A backup that was never restored is a hope: pgbackstop drill makes one now.",
-    ),
-    own.rule(
-      "PgbackstopDrillMissing",
-      "warning",
-      `${Math.ceil(limitS / 3600)}h`,
-      `absent(${own.raw(metric)})`,
-      `no fire drill${where} has ever passed`,
-      "Its schedule is declared, and its result is nowhere.",
-    ),
-    own.rule(
-      "PgbackstopDrillFailed",
-      "critical",
-      "0m",
-      `${own.series("pgbackstop_drill_ok")} == 0`,
-      "the fire drill of repo{{ $labels.repo_key }} failed",
-      "What was declared to be restorable was not: the record of the drill says where it ended.",
-    ),
-  ];
-}
-
-/** Measured by drills; promises without a drill are nobody's measure. */
-function objectiveRules(writer: Writer, { drills, objectives }: Topology): AlertRule[] {
-  if (drills.length === 0) return [];
-  const { rpoSeconds, rtoMinutes } = objectives;
-  return [
-    ...(rtoMinutes === undefined
-      ? []
-      : [
-          writer.rule(
-            "PgbackstopRtoMissed",
-            "warning",
-            "0m",
-            `${writer.series("pgbackstop_drill_rto_seconds")} > ${rtoMinutes * 60}`,
-            `the last restore of repo{{ $labels.repo_key }} took {{ $value | humanizeDuration }}`,
-            `${rtoMinutes} minutes were promised.`,
-          ),
-        ]),
-    ...(rpoSeconds === undefined
-      ? []
-      : [
-          writer.rule(
-            "PgbackstopRpoMissed",
-            "warning",
-            "0m",
-            `${writer.series("pgbackstop_drill_rpo_seconds")} > ${rpoSeconds}`,
-            `the last restore of repo{{ $labels.repo_key }} lost {{ $value | humanizeDuration }}`,
-            `${rpoSeconds} seconds were promised.`,
-          ),
-        ]),
-  ];
-}
-
-/** `25 hours`, `90 minutes`, `8 days`: exact. */
-function durationWords(seconds: number): string {
-  const units: readonly [number, string][] = [
-    [86_400, "day"],
-    [3600, "hour"],
-    [60, "minute"],
-  ];
-  const [size, name] = units.find(([unit]) => seconds >= 2 * unit && seconds % unit === 0) ?? [1, "second"];
-  return `${seconds / size} ${name}${seconds === size ? "" : "s"}`;
 }

@@ -129,6 +129,10 @@ export interface PoolerSettings {
 
 export interface MonitoringSettings {
   readonly podMonitor?: boolean | undefined;
+  readonly prometheusRule?: boolean | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly alertLabels?: Readonly<Record<string, string>> | undefined;
+  readonly runbookUrl?: string | undefined;
   readonly customQueries?: readonly KeyRefSettings[] | undefined;
   readonly disableDefaultQueries?: boolean | undefined;
 }

@@ -38,6 +38,15 @@ export interface PoolerShape {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
+/** Objects for the Prometheus operator. */
+export interface MonitorShape {
+  readonly podMonitor: boolean;
+  readonly prometheusRule: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly alertLabels: Readonly<Record<string, string>>;
+  readonly runbookUrl: string | undefined;
+}
+
 export interface ClusterShape {
   readonly postgresVersion: number;
   /** Undefined where a catalog decides. */
@@ -54,7 +63,7 @@ export interface ClusterShape {
   /** Follows what it was restored from; `enabled` false has promoted it. */
   readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
   readonly poolers: readonly PoolerShape[];
-  readonly podMonitor: boolean;
+  readonly monitors: MonitorShape;
   readonly customQueries: readonly KeyRefSettings[];
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
@@ -87,7 +96,13 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     bootstrap: settings.bootstrap ?? {},
     replica: settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
     poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
-    podMonitor: monitoring.podMonitor ?? false,
+    monitors: {
+      podMonitor: monitoring.podMonitor ?? false,
+      prometheusRule: monitoring.prometheusRule ?? false,
+      labels: monitoring.labels ?? {},
+      alertLabels: monitoring.alertLabels ?? {},
+      runbookUrl: monitoring.runbookUrl,
+    },
     customQueries: monitoring.customQueries ?? [],
     disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
     resources: settings.resources ?? {},

@@ -89,6 +89,8 @@ export interface Objectives {
   readonly rtoMinutes: number | undefined;
   /** Days back to which any moment must be restorable, in every repository that has a retention. */
   readonly pitrDays: number | undefined;
+  /** So many times 10⁹ bytes one repository may take before somebody looks; undefined leaves it to an estimate. */
+  readonly maxRepositoryGB: number | undefined;
 }
 
 export interface DrillPlan {

@@ -99,7 +99,7 @@ function resolveDatabase(
   const repositories = Object.entries(settings.repositories)
     .map(([repositoryName, repository]) => resolveRepository(repositoryName, repository))
     .sort((left, right) => left.key - right.key || (left.name < right.name ? -1 : 1));
-  const { pitrDays, rpoSeconds, rtoMinutes } = settings.objectives ?? {};
+  const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = settings.objectives ?? {};
   return {
     name,
     stanza,
@@ -109,7 +109,7 @@ function resolveDatabase(
     schedules: resolveSchedules(settings, repositories),
     acknowledge: resolveAcknowledge(settings.acknowledge),
     archiveTimeoutSeconds: settings.archiveTimeoutSeconds ?? archiveTimeoutFor(rpoSeconds) ?? engineTimeoutSeconds,
-    objectives: { rpoSeconds, rtoMinutes, pitrDays },
+    objectives: { rpoSeconds, rtoMinutes, pitrDays, maxRepositoryGB },
     drills: Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
     sizing: resolveSizing(settings.sizing),
     silence: settings.silence ?? {},

@@ -99,6 +99,7 @@ export interface ObjectivesSettings {
   readonly rpoSeconds?: number | undefined;
   readonly rtoMinutes?: number | undefined;
   readonly pitrDays?: number | undefined;
+  readonly maxRepositoryGB?: number | undefined;
 }
 
 export interface DrillSettings {

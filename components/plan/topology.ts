@@ -71,6 +71,8 @@ export interface ObjectivesNode {
   readonly rpoSeconds?: number;
   readonly rtoMinutes?: number;
   readonly pitrDays?: number;
+  /** Gigabytes, 10⁹ bytes each, that one repository may take before somebody looks. */
+  readonly maxRepositoryGB?: number;
   /** Age of the oldest commit that a lost host can cost: archive_timeout, one push and one retry. Absent where nothing limits it. */
   readonly worstCaseRpoSeconds?: number;
 }

@@ -1,5 +1,5 @@
 /** Alert rules as Prometheus reads them from a file, and as the object that its operator in Kubernetes reads. Pure. */
-import type { AlertGroup } from "../plan/alerts";
+import type { AlertGroup } from "../plan/alerts/rule";
 
 /** A rule file. Texts are written as JSON does, which YAML reads alike. */
 export function renderAlertFile(groups: readonly AlertGroup[]): string {

@@ -13,6 +13,7 @@ import { renderPgbackrestPlugin } from "./engines/pgbackrestPlugin";
 import { renderRuntime } from "./engines/runtime";
 import { renderSnapshots } from "./engines/volumeSnapshot";
 import { renderExpiry } from "./kubernetesExpiry";
+import { renderMonitors } from "./kubernetesMonitors";
 import { canonical, given, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./kubernetesObjects";
 import { toSixFields } from "./kubernetesSchedule";
 
@@ -53,7 +54,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...context.shape.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
-    ...(context.shape.podMonitor ? [podMonitor(context)] : []),
+    ...renderMonitors(context),
   ].map(canonical);
 }
 
@@ -76,9 +77,13 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
   };
   // Instances restart now, and a Backup would end with them: the sidecar takes the first one by itself.
   const runs = plan.engine === "runtime" ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
-  return [...parts.objects, { role: "attachment", manifest }, ...runs.map((run) => scheduledBackup(context, run)), ...renderExpiry(context)].map(
-    canonical,
-  );
+  return [
+    ...parts.objects,
+    { role: "attachment", manifest },
+    ...runs.map((run) => scheduledBackup(context, run)),
+    ...renderExpiry(context),
+    ...renderMonitors(context),
+  ].map(canonical);
 }
 
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {
@@ -302,22 +307,6 @@ function poolerManifest({ plan }: EngineContext, pooler: PoolerShape): RenderedO
         instances: pooler.instances,
         type: pooler.type,
         pgbouncer: given({ poolMode: pooler.poolMode, parameters: sorted(pooler.parameters) }),
-      },
-    },
-  };
-}
-
-/** The operator's own is deprecated. Port and labels: CloudNativePG's instance manager. */
-function podMonitor({ plan }: EngineContext): RenderedObject {
-  return {
-    role: "pod-monitor",
-    manifest: {
-      apiVersion: "monitoring.coreos.com/v1",
-      kind: "PodMonitor",
-      metadata: { name: plan.cluster, namespace: plan.namespace, labels: MANAGED_BY },
-      spec: {
-        selector: { matchLabels: { "cnpg.io/cluster": plan.cluster, "cnpg.io/podRole": "instance" } },
-        podMetricsEndpoints: [{ port: "metrics" }],
       },
     },
   };

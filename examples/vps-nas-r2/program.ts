@@ -5,7 +5,7 @@
  * files (PB007), the three schedules never meet (PB027), and `archive_timeout` follows from the promised five minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { CipherPassphrase, CompressType, PosixRepository, PostgresHost, type PostgresHostArgs, R2Repository } from "pgbackstop";
+import { CipherPassphrase, CompressType, Monitoring, PosixRepository, PostgresHost, type PostgresHostArgs, R2Repository } from "pgbackstop";
 
 export interface NasR2Settings {
   readonly accountId: string;
@@ -20,6 +20,10 @@ export interface NasR2Settings {
 export interface NasR2Outputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
+  /** For `rule_files` of the Prometheus that scrapes this machine's node exporter. */
+  readonly rules: pulumi.Output<string>;
+  /** For Grafana. */
+  readonly dashboard: pulumi.Output<string>;
 }
 
 const LZ4 = { type: CompressType.Lz4, level: 3 };
@@ -49,9 +53,10 @@ export function program(settings: NasR2Settings): NasR2Outputs {
       diff: { cron: "15 8,14,20 * * *", timeZone: TIME_ZONE },
       incr: { cron: "30 0,1,3-23 * * *", timeZone: TIME_ZONE },
     },
-    objectives: { rpoSeconds: 300, rtoMinutes: 30 },
+    objectives: { rpoSeconds: 300, rtoMinutes: 30, maxRepositoryGB: 100 },
     silence: { PB042: "restored by hand into a scratch machine on the first of each month" },
     ...settings.host,
   });
-  return { topology: forge.topology, restoreCommand: forge.restoreCommand };
+  const monitoring = new Monitoring("forge-monitoring", { topologies: [forge.topology], alertLabels: { host: "forge" } });
+  return { topology: forge.topology, restoreCommand: forge.restoreCommand, rules: monitoring.rulesFile, dashboard: monitoring.dashboardJson };
 }

@@ -39,7 +39,8 @@ export const PUBLISHED: HostSettings = {
   },
   // "5-minute RPO": archive_timeout alone is five minutes, a push and one retry come on top.
   archiveTimeoutSeconds: 300,
-  objectives: { rpoSeconds: 300, rtoMinutes: 30 },
+  // "Alert if backup repository size is concerning": pgbackrest_repo_size_bytes > 100e9.
+  objectives: { rpoSeconds: 300, rtoMinutes: 30, maxRepositoryGB: 100 },
   processMax: 2,
   // Sanoid: "fast local rollback".
   snapshots: { zfs: {} },

@@ -7,6 +7,7 @@ const COMPONENTS = [
   "B2Repository",
   "BackupNow",
   "CipherPassphrase",
+  "Monitoring",
   "PosixRepository",
   "PostgresHost",
   "R2Repository",

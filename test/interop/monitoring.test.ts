@@ -5,7 +5,8 @@
 import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type AlertGroup, alertGroupOf } from "../../components/plan/alerts";
+import { alertGroupOf } from "../../components/plan/alerts";
+import type { AlertGroup } from "../../components/plan/alerts/rule";
 import { resolveHost } from "../../components/plan/resolve";
 import { type Topology, topologyOf } from "../../components/plan/topology";
 import { renderAlertFile } from "../../components/render/alerts";

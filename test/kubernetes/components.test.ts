@@ -8,7 +8,11 @@ import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { Monitoring } from "../../components/monitoring/monitoring";
+import { resolveHost } from "../../components/plan/resolve";
+import { topologyOf } from "../../components/plan/topology";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { settings } from "../components/plans";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
 import { apiServerParts } from "../harness/kubernetes/parts";
@@ -51,7 +55,15 @@ const WIDE: Partial<CnpgClusterArgs> = {
     },
   },
   poolers: { rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500" } } },
-  monitoring: { podMonitor: true, customQueries: [{ name: "queries", key: "q.yaml" }], disableDefaultQueries: true },
+  monitoring: {
+    podMonitor: true,
+    prometheusRule: true,
+    labels: { release: "kube-prometheus-stack" },
+    alertLabels: { team: "databases" },
+    runbookUrl: "https://wiki.example.net/backups",
+    customQueries: [{ name: "queries", key: "q.yaml" }],
+    disableDefaultQueries: true,
+  },
   resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
   snapshots: { className: "csi", online: true, cron: "0 5 * * *", tablespaceClassNames: { hot: "csi" }, ownerReference: "backup", keepDays: 7 },
   objectives: { rpoSeconds: 60 },
@@ -125,6 +137,19 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
       }),
       storageGiB: 5,
     }),
+  "the monitoring of two clusters and a host": () => {
+    const orders = new CnpgCluster("watched", { ...common(), storageGiB: 5 });
+    const again = new CnpgBackup("watched", { ...common(), clusterName: "other", instances: 2, operatorVersion: "1.30.0" });
+    const host = JSON.stringify(topologyOf(resolveHost("watched", settings(), "/usr/bin/node")));
+    void new Monitoring("backups", {
+      topologies: [orders.topology, again.topology, host],
+      kubernetes: {
+        namespace: "default",
+        ruleLabels: { release: "kube-prometheus-stack" },
+        dashboardAnnotations: { grafana_folder: "PostgreSQL" },
+      },
+    });
+  },
   "snapshots alone": () =>
     void new CnpgCluster("snapshots", {
       ...common({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } }, snapshots: { className: "csi" } }),
@@ -154,8 +179,15 @@ describe("a real API server", async () => {
 
   test("takes what is laid over a Cluster of others, and no field that nobody knows", async () => {
     const objects = await renderedObjects(
-      () => void new CnpgBackup("legacy", { ...common(), clusterName: "legacy", instances: 2, operatorVersion: "1.30.0" }),
+      () =>
+        void new CnpgBackup("legacy", {
+          ...common({ monitoring: { podMonitor: true, prometheusRule: true } }),
+          clusterName: "legacy",
+          instances: 2,
+          operatorVersion: "1.30.0",
+        }),
     );
+    expect(objects.map((object) => (object as { kind: string }).kind)).toEqual(expect.arrayContaining(["PodMonitor", "PrometheusRule"]));
     const cluster = { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster", metadata: { name: "legacy", namespace: "default" } };
     await server.kubectl.apply([{ ...cluster, spec: { instances: 2, storage: { size: "1Gi" } } }]);
     expect(await server.kubectl.refusal(objects)).toBe("");

@@ -126,6 +126,9 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
   to.rank("objectives.pitrDays", old.pitrDays ?? null, now.pitrDays ?? null, longer, (value) =>
     value === null ? "no recovery window is promised" : `the promised recovery window is ${value} days`,
   );
+  to.plain("objectives.maxRepositoryGB", old.maxRepositoryGB ?? null, now.maxRepositoryGB ?? null, (value) =>
+    value === null ? "no size of a repository is promised" : `a repository shall take no more than ${valueText(value)} GB`,
+  );
 }
 
 function diffSchedules(to: Collector, before: Topology, after: Topology): void {

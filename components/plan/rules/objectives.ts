@@ -12,13 +12,14 @@ export function checkObjectives(plan: DatabasePlan): Finding[] {
 
 function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan): Finding[] {
   const found: Finding[] = [];
-  const { pitrDays, rpoSeconds, rtoMinutes } = objectives;
+  const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = objectives;
   const check = (name: string, value: number | undefined, max: number): void => {
     if (value !== undefined && !isWithin(value, 1, max)) found.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
   };
   check("objectives.rpoSeconds", rpoSeconds, 7 * 86400);
   check("objectives.rtoMinutes", rtoMinutes, 30 * 1440);
   check("objectives.pitrDays", pitrDays, 36500);
+  check("objectives.maxRepositoryGB", maxRepositoryGB, 1e9);
   if (archiveTimeoutSeconds !== undefined && !isWithin(archiveTimeoutSeconds, 0, 1073741823)) {
     found.push(
       finding("PB037", "archiveTimeoutSeconds", `${archiveTimeoutSeconds} is outside 0 to 1073741823`, "set whole seconds, for instance 60"),

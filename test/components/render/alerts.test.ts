@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import { describe, expect, test } from "vitest";
 import { PUBLISHED } from "../../../examples/vps-nas-r2/settings";
-import { type AlertGroup, alertGroupOf, type AlertOptions } from "../../../components/plan/alerts";
+import { alertGroupOf, alertGroupsOf } from "../../../components/plan/alerts";
+import type { AlertGroup, AlertOptions } from "../../../components/plan/alerts/rule";
 import { resolveHost } from "../../../components/plan/resolve";
 import type { HostSettings } from "../../../components/plan/settings";
 import { type Topology, topologyOf } from "../../../components/plan/topology";
@@ -25,11 +26,32 @@ const exprs = (group: AlertGroup, alert: string): string[] => group.rules.filter
 
 describe("thresholds", () => {
   test("of the published set-up are the seed's own: 25 hours, 2 hours, 100 GB", () => {
-    const group = groupOf(SEED, { repositoryBytesMax: 100e9 });
+    const group = groupOf(SEED);
     const ages = exprs(group, "PgbackstopBackupTooOld").filter((expr) => expr.includes('repo_key="1"'));
     const limit = (type: string): number => Number(ages.find((expr) => expr.includes(`"${type}"`))?.split(" > ")[1]);
     expect({ full: limit("full") / 3600, diff: limit("diff") / 3600, incr: limit("incr") / 3600 }).toEqual({ full: 25, diff: 7, incr: 2 });
-    expect(exprs(group, "PgbackstopRepositoryLarge")[0]).toMatch(/> 100000000000$/);
+    expect(exprs(group, "PgbackstopRepositoryLarge")).toEqual(
+      ["1", "2"].map((key) => {
+        const of = `{stanza="main",repo_key="${key}"}`;
+        return `pgbackstop_repo_backup_bytes${of} + pgbackstop_repo_wal_bytes${of} > 100000000000`;
+      }),
+    );
+  });
+
+  test("of a size come from the command, from the objective, from the estimate, in this order; without any there is none", () => {
+    const sizing = { databaseGiB: 100, walGiBPerDay: 2 };
+    const limits = (of: Topology, options: AlertOptions = {}): string[] =>
+      exprs(groupOf(of, options), "PgbackstopRepositoryLarge").map((expr) => expr.split(" > ")[1] ?? "");
+    const both = topology({ sizing, objectives: { maxRepositoryGB: 1.5 } });
+    expect(limits(both, { repositoryBytesMax: 7 })).toEqual(["7", "7"]);
+    expect(limits(both)).toEqual(["1500000000", "1500000000"]);
+    expect(limits(topology({ sizing })).every((limit) => Number(limit) > 50e9)).toBe(true);
+    expect(limits(topology())).toEqual([]);
+  });
+
+  test("two databases of one name stay two groups", () => {
+    const names = alertGroupsOf([SEED, SEED, topology()], () => ({})).map(({ name }) => name);
+    expect(names).toEqual(["pgbackstop-forge", "pgbackstop-forge-2", "pgbackstop-ledger"]);
   });
 
   test("follow the schedules: only a repository's own ones count, jitter and the clocks of a zone come on top", () => {

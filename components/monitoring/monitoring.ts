@@ -1,0 +1,132 @@
+/** Alerts and a dashboard of a stack, made of the topologies of its databases. */
+import * as pulumi from "@pulumi/pulumi";
+import { childName, typeToken } from "../internal/children";
+import { declareKubernetes } from "../internal/declared";
+import { alertGroupsOf } from "../plan/alerts";
+import type { AlertGroup, AlertOptions } from "../plan/alerts/rule";
+import { parseStackFile } from "../plan/stackFiles";
+import type { Topology } from "../plan/topology";
+import { prometheusRule, renderAlertFile } from "../render/alerts";
+import { renderDashboard } from "../render/dashboard";
+import { MANAGED_BY } from "../render/kubernetesObjects";
+
+/** Where the objects of a {@link Monitoring} are made. */
+export interface MonitoringObjectsArgs {
+  namespace: pulumi.Input<string>;
+  /** Of the objects. Left out, the name of the component. */
+  name?: string;
+  /**
+   * Makes a PrometheusRule; the definition of the Prometheus operator must be there.
+   * @default true
+   */
+  prometheusRule?: boolean;
+  /**
+   * What the `ruleSelector` of a Prometheus asks for.
+   * @example { release: "kube-prometheus-stack" }
+   */
+  ruleLabels?: { [name: string]: pulumi.Input<string> };
+  /**
+   * Makes a ConfigMap that Grafana's sidecar reads.
+   * @default true
+   */
+  dashboard?: boolean;
+  /**
+   * What the sidecar asks for.
+   * @default { grafana_dashboard: "1" }
+   */
+  dashboardLabels?: { [name: string]: pulumi.Input<string> };
+  /** @example { grafana_folder: "PostgreSQL" } */
+  dashboardAnnotations?: { [name: string]: pulumi.Input<string> };
+}
+
+export interface MonitoringArgs {
+  /**
+   * Output `topology` of each database. Hosts that only restore have none, and get no alerts.
+   * @example [ledger.topology, orders.topology]
+   */
+  topologies: pulumi.Input<string>[];
+  /** Makes objects of Kubernetes. Left out, the outputs are all there is. */
+  kubernetes?: MonitoringObjectsArgs;
+  /**
+   * By the name of a database, further matchers of its series: where two hosts have stanzas of one name.
+   * @example { ledger: 'instance="db1:9100"' }
+   */
+  selectors?: { [database: string]: string };
+  /** Of every alert, for the routes of Alertmanager. @example { team: "databases" } */
+  alertLabels?: { [name: string]: string };
+  /** Where your own text about each alert is: its name in lower case is added behind `#`. */
+  runbookUrl?: string;
+  /** Of the dashboard. @default "PostgreSQL backups" */
+  title?: string;
+}
+
+/**
+ * Alerts whose thresholds follow from the declared schedules and objectives, each with a twin for the number that is gone, and a dashboard; for
+ * hosts and clusters together. Where databases change, alerts do in the same update.
+ *
+ * With `kubernetes` creates a `PrometheusRule` and a `ConfigMap`; without, the outputs are files for a Prometheus and a Grafana elsewhere.
+ *
+ * ```ts
+ * const monitoring = new Monitoring("backups", {
+ *   topologies: [ledger.topology, orders.topology],
+ *   kubernetes: { namespace: "monitoring", ruleLabels: { release: "kube-prometheus-stack" } },
+ * });
+ * export const rules = monitoring.rulesFile;
+ * ```
+ */
+export class Monitoring extends pulumi.ComponentResource {
+  /** A file for `rule_files` of Prometheus. */
+  public readonly rulesFile: pulumi.Output<string>;
+  /** The dashboard, for an import or a folder that Grafana is provisioned from. */
+  public readonly dashboardJson: pulumi.Output<string>;
+
+  constructor(name: string, args: MonitoringArgs, opts?: pulumi.ComponentResourceOptions) {
+    if (args.topologies.length === 0) {
+      throw new pulumi.InputPropertyError({
+        propertyPath: "topologies",
+        reason: `Monitoring ${name}: of no database: give the output topology of each`,
+      });
+    }
+    super(typeToken("Monitoring"), name, {}, opts);
+    const databases = pulumi.all(args.topologies).apply((texts) => texts.flatMap(topologiesOf));
+    const groups = databases.apply((found) => alertGroupsOf(found, (database) => optionsOf(args, database)));
+    this.rulesFile = groups.apply(renderAlertFile);
+    this.dashboardJson = databases.apply((found) => renderDashboard(found, args.title));
+    if (args.kubernetes !== undefined) this.makeObjects(name, args.kubernetes, groups);
+    this.registerOutputs({ rulesFile: this.rulesFile, dashboardJson: this.dashboardJson });
+  }
+
+  private makeObjects(component: string, args: MonitoringObjectsArgs, groups: pulumi.Output<AlertGroup[]>): void {
+    const name = args.name ?? component;
+    if (args.prometheusRule ?? true) {
+      const place = { name, namespace: "", labels: {} };
+      const spec = groups.apply((made) => prometheusRule(made, place).spec);
+      const metadata = { name, namespace: args.namespace, labels: { ...MANAGED_BY, ...args.ruleLabels } };
+      const rule = { apiVersion: "monitoring.coreos.com/v1", kind: "PrometheusRule", metadata, spec };
+      declareKubernetes(childName(component, "rules"), rule, { parent: this });
+    }
+    if (args.dashboard ?? true) {
+      const labels = { ...MANAGED_BY, ...(args.dashboardLabels ?? { grafana_dashboard: "1" }) };
+      const annotations = args.dashboardAnnotations === undefined ? {} : { annotations: args.dashboardAnnotations };
+      const metadata = { name: `${name}-dashboard`, namespace: args.namespace, labels, ...annotations };
+      const data = { [`${name}.json`]: this.dashboardJson };
+      const map = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
+      declareKubernetes(childName(component, "dashboard"), map, { parent: this });
+    }
+  }
+}
+
+function optionsOf({ alertLabels, runbookUrl, selectors }: MonitoringArgs, database: string): AlertOptions {
+  const selector = selectors?.[database];
+  return {
+    ...(selector === undefined ? {} : { selector }),
+    ...(alertLabels === undefined ? {} : { labels: alertLabels }),
+    ...(runbookUrl === undefined ? {} : { runbookUrl }),
+  };
+}
+
+/** None of a host that only restores: its topology is empty. */
+function topologiesOf(text: string): Topology[] {
+  if (text === "") return [];
+  return [...parseStackFile(text).after.values()].flatMap((topology) => (topology === null ? [] : [topology]));
+}

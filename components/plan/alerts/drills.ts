@@ -1,0 +1,75 @@
+/** Alerts about fire drills: missed, failed, and promises that the last one has measured. Pure. */
+import { longestGapMinutes } from "../schedule";
+import type { Topology } from "../topology";
+import { type AlertRule, durationWords, type Writer } from "./rule";
+
+/** Drills are rare and take long: a day, or a tenth of their interval. */
+const DRILL_GRACE_S = 86_400;
+
+export function drillRules(writer: Writer, topology: Topology, drill: Topology["drills"][number]): AlertRule[] {
+  const gapMinutes = longestGapMinutes([drill]);
+  if (gapMinutes === null) return [];
+  const repository = topology.repositories.find(({ name }) => name === drill.from);
+  const own = writer.about(repository === undefined ? {} : { repo_key: String(repository.key) });
+  const where = repository === undefined ? "" : ` of repo${repository.key}`;
+  const limitS = gapMinutes * 60 + Math.max(DRILL_GRACE_S, Math.round(gapMinutes * 6));
+  const metric = "pgbackstop_drill_success_timestamp_seconds";
+  return [
+    own.rule(
+      "PgbackstopDrillTooOld",
+      "warning",
+      "1h",
+      `time() - ${own.series(metric)} > ${limitS}`,
+      `no fire drill${where} has passed for ${durationWords(limitS)}`,
+      "A backup that was never restored is a hope: pgbackstop drill makes one now.",
+    ),
+    own.rule(
+      "PgbackstopDrillMissing",
+      "warning",
+      `${Math.ceil(limitS / 3600)}h`,
+      `absent(${own.raw(metric)})`,
+      `no fire drill${where} has ever passed`,
+      "Its schedule is declared, and its result is nowhere.",
+    ),
+    own.rule(
+      "PgbackstopDrillFailed",
+      "critical",
+      "0m",
+      `${own.series("pgbackstop_drill_ok")} == 0`,
+      "the fire drill of repo{{ $labels.repo_key }} failed",
+      "What was declared to be restorable was not: the record of the drill says where it ended.",
+    ),
+  ];
+}
+
+/** Measured by drills; promises without a drill are nobody's measure. */
+export function objectiveRules(writer: Writer, { drills, objectives }: Topology): AlertRule[] {
+  if (drills.length === 0) return [];
+  const { rpoSeconds, rtoMinutes } = objectives;
+  return [
+    ...(rtoMinutes === undefined
+      ? []
+      : [
+          writer.rule(
+            "PgbackstopRtoMissed",
+            "warning",
+            "0m",
+            `${writer.series("pgbackstop_drill_rto_seconds")} > ${rtoMinutes * 60}`,
+            `the last restore of repo{{ $labels.repo_key }} took {{ $value | humanizeDuration }}`,
+            `${rtoMinutes} minutes were promised.`,
+          ),
+        ]),
+    ...(rpoSeconds === undefined
+      ? []
+      : [
+          writer.rule(
+            "PgbackstopRpoMissed",
+            "warning",
+            "0m",
+            `${writer.series("pgbackstop_drill_rpo_seconds")} > ${rpoSeconds}`,
+            `the last restore of repo{{ $labels.repo_key }} lost {{ $value | humanizeDuration }}`,
+            `${rpoSeconds} seconds were promised.`,
+          ),
+        ]),
+  ];
+}

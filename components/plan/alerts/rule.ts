@@ -1,0 +1,100 @@
+/** What alert rules are made of: matchers, labels and texts of one database. Pure. */
+import type { DatabaseNode } from "../topology";
+
+export interface AlertOptions {
+  /** Further matchers of every series, `instance="db1:9100"`: needed where two hosts have stanzas of one name. */
+  readonly selector?: string;
+  /** Labels of every alert. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Where the troubleshooting guide is; the alert's name in lower case is added behind `#`. */
+  readonly runbookUrl?: string;
+  /** Bytes that one repository may take. @default `objectives.maxRepositoryGB`, else half as much again as is estimated where a topology has `sizing` */
+  readonly repositoryBytesMax?: number;
+}
+
+export interface AlertRule {
+  readonly alert: string;
+  readonly expr: string;
+  /** `10m` */
+  readonly for: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface AlertGroup {
+  readonly name: string;
+  readonly rules: readonly AlertRule[];
+}
+
+type Severity = "critical" | "warning" | "info";
+
+/** Makes rules of one database: its matchers, labels and the twin of each series. */
+export class Writer {
+  readonly database: DatabaseNode;
+  readonly #options: AlertOptions;
+  readonly #matchers: string;
+  readonly #about: Readonly<Record<string, string>>;
+
+  constructor(database: DatabaseNode, options: AlertOptions, about: Readonly<Record<string, string>> = {}) {
+    this.database = database;
+    this.#options = options;
+    this.#about = about;
+    const own = { stanza: database.stanza, ...(database.kind === "cnpg" ? { namespace: database.namespace ?? "" } : {}) };
+    this.#matchers = [...Object.entries(own).map(([name, value]) => matcher(name, value)), ...(options.selector ? [options.selector] : [])].join(",");
+  }
+
+  get options(): AlertOptions {
+    return this.#options;
+  }
+
+  /** Rules that carry these labels, also where their series are gone. */
+  about(labels: Readonly<Record<string, string>>): Writer {
+    return new Writer(this.database, this.#options, labels);
+  }
+
+  /** The series, of a cluster the best of its pods. */
+  series(metric: string, best: "max" | "min" = "max"): string {
+    const text = this.raw(metric);
+    return this.database.kind === "cnpg" ? `${best} without (pod, instance, endpoint, container, job) (${text})` : text;
+  }
+
+  raw(metric: string): string {
+    return `${metric}{${[this.#matchers, ...Object.entries(this.#about).map(([name, value]) => matcher(name, value))].join(",")}}`;
+  }
+
+  rule(alert: string, severity: Severity, wait: string, expr: string, summary: string, description: string): AlertRule {
+    const { labels = {}, runbookUrl } = this.#options;
+    const { name, stanza } = this.database;
+    const own = isAbsence(expr) ? { stanza } : {};
+    return {
+      alert,
+      expr,
+      for: wait,
+      labels: { severity, database: name, ...own, ...this.#about, ...labels },
+      annotations: {
+        summary: `${name}: ${summary}`,
+        description,
+        ...(runbookUrl === undefined ? {} : { runbook_url: `${runbookUrl}#${alert.toLowerCase()}` }),
+      },
+    };
+  }
+}
+
+function isAbsence(expr: string): boolean {
+  return expr.startsWith("absent(");
+}
+
+function matcher(name: string, value: string): string {
+  return `${name}=${JSON.stringify(value)}`;
+}
+
+/** `25 hours`, `90 minutes`, `8 days`: exact. */
+export function durationWords(seconds: number): string {
+  const units: readonly [number, string][] = [
+    [86_400, "day"],
+    [3600, "hour"],
+    [60, "minute"],
+  ];
+  const [size, name] = units.find(([unit]) => seconds >= 2 * unit && seconds % unit === 0) ?? [1, "second"];
+  return `${seconds / size} ${name}${seconds === size ? "" : "s"}`;
+}
