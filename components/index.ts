@@ -17,7 +17,6 @@ export {
   type BootstrapArgs,
   type ClusterBackupArgs,
   type ClusterLikeArgs,
-  type ClusterDrillArgs,
   ClusterEngine,
   type ClusterMonitoringArgs,
   type ClusterOverrides,
@@ -76,6 +75,15 @@ export {
   type SshConnection,
   type VerifyTaskArgs,
 } from "./databases/hostArgs";
+export {
+  type DrillArgs,
+  type DrillAssertionArgs,
+  type DrillChecksArgs,
+  DrillLevel,
+  DrillPick,
+  type DrillStatementArgs,
+  type HostDrillArgs,
+} from "./drills/drillArgs";
 export { PostgresHost } from "./databases/postgresHost";
 export { type RepositoryClientArgs, RepositoryHost, type RepositoryHostArgs } from "./databases/repositoryHost";
 export { type PrimaryArgs, StandbyHost, type StandbyHostArgs } from "./databases/standbyHost";

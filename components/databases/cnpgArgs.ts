@@ -3,6 +3,7 @@
  * that is left out is left to CloudNativePG, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
+import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
 import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, ObjectivesArgs, SizingArgs } from "./hostArgs";
 
 /** What moves the bytes of a cluster. */
@@ -131,17 +132,6 @@ export interface SnapshotArgs {
   acceptDowntime?: boolean;
 }
 
-/** Where drills restore from; for the topology, nothing runs by itself. */
-export interface ClusterDrillArgs {
-  /** Five fields. */
-  cron: string;
-  /** @default "UTC" */
-  timeZone?: string;
-  /** @example "repo2" */
-  from: string;
-  maxMinutes?: number;
-}
-
 /** What `CnpgCluster` and `CnpgBackup` have in common. */
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
@@ -169,8 +159,10 @@ export interface ClusterBackupArgs {
   objectives?: ObjectivesArgs;
   /** PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300 seconds. */
   archiveTimeoutSeconds?: number;
-  /** Drills, by a name of your own. */
-  drills?: { [name: string]: ClusterDrillArgs };
+  /** Drills, by a name of your own: for the topology, nothing runs by itself. */
+  drills?: { [name: string]: DrillArgs };
+  /** What every drill asks. */
+  drillChecks?: DrillChecksArgs;
   sizing?: SizingArgs;
   snapshots?: SnapshotArgs;
   monitoring?: BackupMonitoringArgs;

@@ -1,5 +1,6 @@
 /** Arguments of {@link PostgresHost}. Plain values decide which files and units exist; the rest may come from other resources. */
 import type * as pulumi from "@pulumi/pulumi";
+import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 
 /** What moves the bytes. */
@@ -395,6 +396,10 @@ export interface PostgresHostArgs {
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
   objectives?: ObjectivesArgs;
+  /** Fire drills, by names of your own: lower-case letters, digits and hyphens. @example { monthly: { cron: "0 5 1 * *" } } */
+  drills?: { [name: string]: HostDrillArgs };
+  /** What every drill asks. */
+  drillChecks?: DrillChecksArgs;
   /**
    * PostgreSQL's `archive_timeout`: a segment is sent after so many seconds even when it is not full. Left out, it follows from
    * `objectives.rpoSeconds`; without that it is left as it is on the server.

@@ -4,15 +4,12 @@
  *
  * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
  */
-import { longestGapMinutes } from "./schedule";
+import { ageLimit } from "./expectFull";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writer } from "./alerts/rule";
 import type { RepositoryNode, Topology } from "./topology";
 import { isUnknown } from "./unknown";
 
-/** A run may begin late and take long by so much, or by its own jitter and half an hour. */
-const GRACE_S = 3600;
-const DURATION_S = 1800;
 /** How long WAL may wait where nothing was promised. */
 const WAL_WAIT_S = 900;
 const TYPES = ["full", "diff", "incr"] as const;
@@ -198,11 +195,7 @@ export function backupAgeLimit(
 ): { readonly limitS: number; readonly gapMinutes: number } | null {
   const counted = topology.schedules.filter((schedule) => schedule.repoKeys.includes(repoKey) && TYPES.indexOf(schedule.type) <= TYPES.indexOf(type));
   if (!counted.some((schedule) => schedule.type === type)) return null;
-  const gapMinutes = longestGapMinutes(counted);
-  if (gapMinutes === null) return null;
-  const jitterS = Math.max(...counted.map(({ jitterSeconds }) => jitterSeconds));
-  const clocksS = counted.every(({ timeZone }) => timeZone === "UTC") ? 0 : GRACE_S;
-  return { gapMinutes, limitS: gapMinutes * 60 + Math.max(GRACE_S, jitterS + DURATION_S) + clocksS };
+  return ageLimit(counted);
 }
 
 function ageRules(writer: Writer, topology: Topology, { key }: RepositoryNode, type: (typeof TYPES)[number]): AlertRule[] {

@@ -97,9 +97,33 @@ export interface DrillPlan {
   readonly name: string;
   readonly cron: string;
   readonly timeZone: string;
-  /** `repo2`. */
-  readonly from: string;
+  /** `repo2`; undefined where several come in their turn. */
+  readonly from: string | undefined;
+  /** Those that come in their turn; left out, all. */
+  readonly repositories?: readonly string[];
+  /** How a backup is chosen; left out, every way in its turn. */
+  readonly pick?: string;
+  /** How much is checked; left out, everything. */
+  readonly level?: string;
   readonly maxMinutes: number | undefined;
+  readonly maxGiB?: number;
+  /** Of a host: the directory to restore below; left out, beside the data directory. */
+  readonly path?: string;
+  /** True where a FireDrill makes it on another machine. */
+  readonly elsewhere?: boolean;
+}
+
+export interface DrillStatement {
+  readonly database?: string;
+  readonly sql: string;
+}
+
+/** What every drill of a database asks. */
+export interface DrillChecksPlan {
+  readonly heartbeat: DrillStatement | undefined;
+  readonly assertions: readonly (DrillStatement & { readonly name: string })[];
+  /** Undefined follows from the schedules. */
+  readonly backupAgeHours: number | undefined;
 }
 
 /** Expected amounts, from which costs are estimated. */
@@ -133,6 +157,7 @@ export interface DatabasePlan {
   readonly archiveTimeoutSeconds: number | undefined;
   readonly objectives: Objectives;
   readonly drills: readonly DrillPlan[];
+  readonly drillChecks: DrillChecksPlan;
   readonly sizing: Sizing | undefined;
   readonly silence: Readonly<Record<string, string>>;
   readonly acknowledgeWeaker: Readonly<Record<string, string>>;

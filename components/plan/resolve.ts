@@ -5,21 +5,10 @@
  * values is not said here but by rules/; resolving never throws.
  */
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
+import { resolveDrill, resolveDrillChecks } from "./drills";
 import { archiveTimeoutFor } from "./objectives";
 import { placeOf } from "./places";
-import type {
-  AcknowledgePlan,
-  ClusterPlan,
-  DatabasePlan,
-  Directories,
-  DrillPlan,
-  HostPlan,
-  RepositoryPlan,
-  S3Plan,
-  SftpPlan,
-  Sizing,
-  TaskPlan,
-} from "./plan";
+import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing, TaskPlan } from "./plan";
 import { BACKUP_TYPES, type Schedule } from "./schedule";
 import { fingerprintFor } from "./hostKey";
 import type {
@@ -27,7 +16,6 @@ import type {
   ClusterSettings,
   DatabaseSettings,
   DirectorySettings,
-  DrillSettings,
   HostSettings,
   MaintenanceSettings,
   RepositorySettings,
@@ -111,6 +99,7 @@ function resolveDatabase(
     archiveTimeoutSeconds: settings.archiveTimeoutSeconds ?? archiveTimeoutFor(rpoSeconds) ?? engineTimeoutSeconds,
     objectives: { rpoSeconds, rtoMinutes, pitrDays, maxRepositoryGB },
     drills: Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
+    drillChecks: resolveDrillChecks(settings.drillChecks ?? {}),
     sizing: resolveSizing(settings.sizing),
     silence: settings.silence ?? {},
     acknowledgeWeaker: settings.acknowledgeWeaker ?? {},
@@ -237,10 +226,6 @@ function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskP
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {
   const repositories = settings?.repositories ?? [];
   return { mode: settings?.mode ?? DEFAULTS.acknowledge, repositories, repoKeys: repositories.map((name) => findRepoKey(name) ?? 0) };
-}
-
-function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
-  return { name, cron: drill.cron, timeZone: drill.timeZone ?? DEFAULTS.timeZone, from: drill.from, maxMinutes: drill.maxMinutes };
 }
 
 function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {

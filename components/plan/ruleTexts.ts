@@ -77,9 +77,13 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "archive_timeout, one push and one retry take longer",
     "promise what can be kept, or a synchronous standby",
   ),
-  PB040: rule("a drill from a repository that is not there", "it would restore nothing", "a name from `repositories`"),
-  PB041: rule("a drill that may take longer than promised", "a broken promise would pass", "`maxMinutes` not above `objectives.rtoMinutes`"),
-  PB042: rule("no drill", "whether backups can be restored, and how fast, is not known", "restore every month, and write down how long it took"),
+  PB040: rule("a drill that cannot be made as declared", "it would restore nothing", "the names and words in the message"),
+  PB041: rule("a drill that ends before the promise", "it fails where the promise is kept", "`maxMinutes` well above `objectives.rtoMinutes`"),
+  PB042: rule(
+    "no drill",
+    "whether backups can be restored, and how fast, is not known",
+    "`drills`, or a restore every month whose time is written down",
+  ),
   PB043: rule(
     "more destinations than the engine has",
     "Barman writes to one ObjectStore; `barmanObjectName` in a ScheduledBackup is ignored, and the second bucket stays empty",

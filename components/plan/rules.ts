@@ -8,6 +8,7 @@ import { checkAcknowledge, checkAcknowledgeWeaker } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";
 import { checkCredentials } from "./rules/credentials";
+import { checkDrills } from "./rules/drills";
 import { checkHostArguments } from "./rules/host";
 import { checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
@@ -25,7 +26,7 @@ const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
 export function checkHost(plan: HostPlan): Finding[] {
   if (plan.restoreOnly) {
     const reach = checkReach(plan, plan.dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code));
-    return finish(plan, [...checkHostArguments(plan), ...reach, ...checkRestoreOnly(plan)]);
+    return finish(plan, [...checkHostArguments(plan), ...reach, ...checkDrills(plan), ...checkRestoreOnly(plan)]);
   }
   const own = [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory), ...checkMounts(plan), ...checkSnapshots(plan)];
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);

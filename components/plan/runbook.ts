@@ -4,6 +4,7 @@
  *
  * Words in angle brackets are what only the incident can tell: `<TIME>`, `<LABEL>`.
  */
+import { drillSourceText } from "./drills";
 import { clusterScenarios } from "./runbook/cluster";
 import { hostScenarios } from "./runbook/host";
 import { byReach } from "./runbook/order";
@@ -67,6 +68,6 @@ function objectivesOf({ drills, objectives }: Topology): string[] {
     ...(pitrDays === undefined ? [] : [`any moment of the last ${pitrDays} days is to be restorable from every repository`]),
     drills.length === 0
       ? "nothing is drilled: what a restore takes is not known"
-      : `drilled: ${drills.map(({ cron, from, name }) => `${name} (${cron}, from ${from})`).join("; ")}`,
+      : `drilled: ${drills.map((drill) => `${drill.name} (${drill.cron}, from ${drillSourceText(drill)})`).join("; ")}`,
   ];
 }

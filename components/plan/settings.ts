@@ -105,8 +105,31 @@ export interface ObjectivesSettings {
 export interface DrillSettings {
   readonly cron: string;
   readonly timeZone?: string | undefined;
-  readonly from: string;
+  /** The one repository, `repo2`. */
+  readonly from?: string | undefined;
+  /** Those that come in their turn; left out, and without `from`, all of them. */
+  readonly repositories?: readonly string[] | undefined;
+  readonly pick?: string | undefined;
+  readonly level?: string | undefined;
   readonly maxMinutes?: number | undefined;
+  readonly maxGiB?: number | undefined;
+  /** Directory on a host. */
+  readonly path?: string | undefined;
+  /** True where a FireDrill makes it on another machine. */
+  readonly elsewhere?: boolean | undefined;
+}
+
+export interface DrillStatementSettings {
+  readonly database?: string | undefined;
+  readonly sql: string;
+}
+
+/** What every drill of a database asks, and how it knows what was lost. */
+export interface DrillChecksSettings {
+  readonly heartbeat?: DrillStatementSettings | undefined;
+  readonly assertions?: readonly (DrillStatementSettings & { readonly name: string })[] | undefined;
+  /** Age of the newest backup of the drilled repository; left out, it follows from the schedules. */
+  readonly backupAgeHours?: number | undefined;
 }
 
 export interface SizingSettings {
@@ -128,6 +151,7 @@ export interface DatabaseSettings {
   readonly archiveTimeoutSeconds?: number | undefined;
   readonly objectives?: ObjectivesSettings | undefined;
   readonly drills?: Readonly<Record<string, DrillSettings>> | undefined;
+  readonly drillChecks?: DrillChecksSettings | undefined;
   readonly sizing?: SizingSettings | undefined;
   /** Findings that the user has decided to live with: code to reason. */
   readonly silence?: Readonly<Record<string, string>> | undefined;

@@ -175,10 +175,16 @@ function problemOf({ acknowledged, drills, flows, repositories, schedules, silen
   if (!schedules.every(({ cron, name, repoKeys, type }) => [cron, name, type].every(isText) && keysOf(repoKeys)))
     return "a schedule has no name, cron, type or keys";
   if (!flows.every(({ kind, toRepoKeys }) => isText(kind) && keysOf(toRepoKeys))) return "a flow has no kind or keys";
-  if (!drills.every(({ cron, from, name }) => [cron, from, name].every(isText))) return "a drill has no name, cron or repository";
+  if (!drills.every(({ cron, name }) => isText(cron) && isText(name))) return "a drill has no name or cron";
+  if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has a repository or repositories that are none";
   const entries = acknowledged ?? [];
   if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isRecord(entry) && isText(entry.reason))) return "a reason is missing";
   return null;
+}
+
+/** One, several, or neither: then all of them in turn. */
+function isSource(from: unknown, repositories: unknown): boolean {
+  return (from === undefined || isText(from)) && (repositories === undefined || (Array.isArray(repositories) && repositories.every(isText)));
 }
 
 function isText(value: unknown): value is string {

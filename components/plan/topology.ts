@@ -77,6 +77,12 @@ export interface ObjectivesNode {
   readonly worstCaseRpoSeconds?: number;
 }
 
+/** What every drill asks, by name; the statements are in the program. */
+export interface DrillChecksNode {
+  readonly heartbeat: boolean;
+  readonly assertions: readonly string[];
+}
+
 export interface Topology {
   readonly version: 1;
   readonly databases: readonly DatabaseNode[];
@@ -86,6 +92,8 @@ export interface Topology {
   readonly schedules: readonly Schedule[];
   readonly objectives: ObjectivesNode;
   readonly drills: readonly DrillPlan[];
+  /** Absent where drills ask nothing of the user's. */
+  readonly drillChecks?: DrillChecksNode;
   /** 3-2-1 as it is. */
   readonly copies: Copies;
   /** Findings that the user lives with: code and reason. */
@@ -112,10 +120,16 @@ export function topologyOf(plan: HostPlan | ClusterPlan): Topology {
     schedules: plan.schedules,
     objectives: given({ ...plan.objectives, worstCaseRpoSeconds: worst?.totalSeconds }),
     drills: plan.drills,
+    ...drillChecksNode(plan),
     copies: copiesOf(plan),
     silenced: Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
     ...(acknowledged.length === 0 ? {} : { acknowledged }),
   };
+}
+
+function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePlan): Pick<Topology, "drillChecks"> {
+  if (heartbeat === undefined && assertions.length === 0) return {};
+  return { drillChecks: { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) } };
 }
 
 /** The JSON text of a topology: keys in a fixed order, so that equal topologies are equal texts. */

@@ -18,7 +18,16 @@ import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
 import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
-import { type CompressType, type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS, type Settings } from "./types";
+import {
+  type CompressType,
+  type Config,
+  type DrillLevelName,
+  type DrillPickName,
+  type PgConfig,
+  type RepoConfig,
+  SERVING_COMMANDS,
+  type Settings,
+} from "./types";
 
 export interface LoadInput extends FileAccess {
   /** Words after the program's name. */
@@ -193,10 +202,13 @@ function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "fullCheck" | 
     drill: {
       path: values.text("drill-path"),
       binPath: values.text("bin-path"),
-      pick: values.text("pick") as Config["drill"]["pick"],
-      level: (values.text("level") ?? "thorough") as Config["drill"]["level"],
+      pick: values.text("pick") as DrillPickName | undefined,
+      level: (values.text("level") ?? "thorough") as DrillLevelName,
       maxMinutes: values.number("max-minutes") ?? 0,
       maxBytes: values.number("max-bytes"),
+      given: { level: values.isGiven("level"), maxMinutes: values.isGiven("max-minutes") },
+      name: values.text("name"),
+      now: values.flag("now"),
     },
   };
 }

@@ -417,6 +417,8 @@ const COMMAND_LINE: readonly OptionRow[] = [
     own: true,
     range: ["1MiB", "1PiB"],
   }),
+  acted("name", "string", "command-line", ["drill"], "a drill that is declared in the settings file, as it is declared there", { own: true }),
+  acted("now", "boolean", "command-line", ["drill"], "the drill that is declared, where there is but one", { own: true, default: "n" }),
   acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file"),
   acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", { default: "n" }),
   acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { default: "n" }),

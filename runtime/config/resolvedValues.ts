@@ -49,6 +49,12 @@ export class ResolvedValues {
     return value as Readonly<Record<string, string>>;
   }
 
+  /** False where the default holds. */
+  isGiven(name: string): boolean {
+    const option = this.#resolved.find(name, undefined);
+    return option !== null && option.source !== "default";
+  }
+
   #value(name: string, key: number | undefined): OptionValue | undefined {
     const option = this.#resolved.find(name, key);
     if (option !== null && (option.value !== undefined || option.source !== "default")) return option.value;

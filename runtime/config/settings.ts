@@ -9,7 +9,15 @@
 import { type BackupError, fail } from "../base/errors";
 import { rowOf } from "./optionName";
 import { OPTION_KEY_MAX } from "./options";
-import { COMPRESS_TYPES, type CompressType, type DrillSettings, type Settings } from "./types";
+import {
+  COMPRESS_TYPES,
+  type CompressType,
+  type DeclaredDrill,
+  type DrillLevelName,
+  type DrillPickName,
+  type DrillSettings,
+  type Settings,
+} from "./types";
 
 /** Name of the file beside pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
@@ -21,7 +29,12 @@ export interface SettingsFileRepo {
   readonly s3Quirks?: string;
   /** `check` fails when the newest full backup here is older than so many seconds; `ever` asks only that there is one. Absent asks nothing. */
   readonly expectFullWithinS?: number | "ever";
+  /** A drill fails when the newest backup of any kind here is older than so many seconds. Absent asks nothing. */
+  readonly expectBackupWithinS?: number;
 }
+
+/** A drill as it is declared; the same as of the command line, with `repo1`, `repo2` in the place of keys. */
+export type SettingsFileDrill = Omit<DeclaredDrill, "repoKeys"> & { readonly repos?: readonly string[] };
 
 /** The file's own shape. */
 export interface SettingsFile {
@@ -34,7 +47,7 @@ export interface SettingsFile {
   /** Words of the commands that stop and start the server, for `recover` and `rollback`; absent finds them out. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** What fire drills measure against. */
-  readonly drill?: Partial<DrillSettings>;
+  readonly drill?: Partial<Omit<DrillSettings, "declared">> & { readonly declared?: Readonly<Record<string, SettingsFileDrill>> };
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
@@ -67,8 +80,21 @@ export function renderSettings(settings: SettingsFile): string {
   const postgres = checked.postgres === undefined ? {} : { postgres: checked.postgres };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
-  const drill = checked.drill === undefined ? {} : { drill: checked.drill };
+  const drill = checked.drill === undefined ? {} : { drill: drillText(checked.drill) };
   return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...drill, ...postgres, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+}
+
+function drillText({ assertions, declared, heartbeat, objectives }: DrillSettings): SettingsFile["drill"] {
+  const drills = Object.entries(declared).map(([name, { repoKeys, ...drill }]) => {
+    const repos = repoKeys === undefined ? {} : { repos: repoKeys.map((key) => `repo${key}`) };
+    return [name, { ...repos, ...drill }] as const;
+  });
+  return {
+    ...(Object.keys(objectives).length === 0 ? {} : { objectives }),
+    ...(heartbeat === undefined ? {} : { heartbeat }),
+    ...(assertions.length === 0 ? {} : { assertions }),
+    ...(drills.length === 0 ? {} : { declared: Object.fromEntries(drills) }),
+  };
 }
 
 /** Range of a level of compression. @throws nothing; null when the type has no level. */
@@ -108,7 +134,7 @@ class Reader {
   }
 
   #drill(value: unknown): DrillSettings {
-    const fields = this.#object("drill", value, ["objectives", "heartbeat", "assertions"]);
+    const fields = this.#object("drill", value, ["objectives", "heartbeat", "assertions", "declared"]);
     const objectives = this.#object("drill.objectives", fields.objectives ?? {}, ["rtoSeconds", "rpoSeconds", "backupAgeSeconds"]);
     for (const [name, promised] of Object.entries(objectives))
       if (!(typeof promised === "number" && Number.isSafeInteger(promised) && promised > 0))
@@ -124,7 +150,41 @@ class Reader {
       objectives,
       ...(heartbeat === undefined ? {} : { heartbeat: this.#statement("drill.heartbeat", heartbeat, ["database", "sql"]) }),
       assertions: list,
+      declared: this.#declared(fields.declared ?? {}),
     };
+  }
+
+  #declared(value: unknown): DrillSettings["declared"] {
+    const named = this.#object("drill.declared", value, null);
+    return Object.fromEntries(Object.entries(named).map(([name, each]) => [name, this.#declaredDrill(`drill.declared.${name}`, each)]));
+  }
+
+  #declaredDrill(field: string, value: unknown): DeclaredDrill {
+    const fields = this.#object(field, value, ["repos", "pick", "level", "maxMinutes", "maxBytes", "path"]);
+    const { path, repos } = fields;
+    if (repos !== undefined && (!Array.isArray(repos) || repos.length === 0))
+      throw this.#wrong(`${field}.repos`, repos, 'a list of repositories such as ["repo1"]');
+    if (path !== undefined && (typeof path !== "string" || !path.startsWith("/"))) throw this.#wrong(`${field}.path`, path, "an absolute path");
+    const word = <T extends string>(name: string, option: string): T | undefined => {
+      const { allowed = [] } = rowOf(option);
+      const text = fields[name];
+      if (text !== undefined && !allowed.some((each) => each === text)) throw this.#wrong(`${field}.${name}`, text, oneOf(allowed));
+      return text as T | undefined;
+    };
+    const amount = (name: string): number | undefined => {
+      const number = fields[name];
+      if (number === undefined || (typeof number === "number" && Number.isSafeInteger(number) && number > 0)) return number;
+      throw this.#wrong(`${field}.${name}`, number, "a whole number above 0");
+    };
+    const drill = {
+      repoKeys: (repos as unknown[] | undefined)?.map((name) => this.#repoKey(`${field}.repos`, name)),
+      pick: word<DrillPickName>("pick", "pick"),
+      level: word<DrillLevelName>("level", "level"),
+      maxMinutes: amount("maxMinutes"),
+      maxBytes: amount("maxBytes"),
+      path,
+    };
+    return Object.fromEntries(Object.entries(drill).filter(([, each]) => each !== undefined)) as DeclaredDrill;
   }
 
   #statement(
@@ -172,7 +232,7 @@ class Reader {
   }
 
   #repo(field: string, value: unknown): Settings["repos"][number] {
-    const fields = this.#object(field, value, ["compressType", "compressLevel", "s3Quirks", "expectFullWithinS"]);
+    const fields = this.#object(field, value, ["compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS"]);
     const { compressType, compressLevel, s3Quirks, expectFullWithinS } = fields;
     const type = COMPRESS_TYPES.find((name) => name === compressType);
     if (compressType !== undefined && type === undefined) throw this.#wrong(`${field}.compressType`, compressType, oneOf(COMPRESS_TYPES));
@@ -181,15 +241,19 @@ class Reader {
     if (s3Quirks !== undefined && (typeof s3Quirks !== "string" || !/^[a-z0-9][a-z0-9-]*$/.test(s3Quirks))) {
       throw this.#wrong(`${field}.s3Quirks`, s3Quirks, '"auto" or the name of a provider in lower case');
     }
-    const isAge = typeof expectFullWithinS === "number" && Number.isSafeInteger(expectFullWithinS) && expectFullWithinS > 0;
-    if (expectFullWithinS !== undefined && expectFullWithinS !== "ever" && !isAge) {
+    const isAge = (age: unknown): age is number => typeof age === "number" && Number.isSafeInteger(age) && age > 0;
+    if (expectFullWithinS !== undefined && expectFullWithinS !== "ever" && !isAge(expectFullWithinS)) {
       throw this.#wrong(`${field}.expectFullWithinS`, expectFullWithinS, 'a whole number of seconds or "ever"');
     }
+    const { expectBackupWithinS } = fields;
+    if (expectBackupWithinS !== undefined && !isAge(expectBackupWithinS))
+      throw this.#wrong(`${field}.expectBackupWithinS`, expectBackupWithinS, "a whole number of seconds");
     return {
       ...(type === undefined ? {} : { compressType: type }),
       ...(typeof compressLevel === "number" ? { compressLevel } : {}),
       ...(typeof s3Quirks === "string" ? { s3Quirks } : {}),
-      ...(expectFullWithinS === "ever" || isAge ? { expectFullWithinS } : {}),
+      ...(expectFullWithinS === "ever" || isAge(expectFullWithinS) ? { expectFullWithinS } : {}),
+      ...(isAge(expectBackupWithinS) ? { expectBackupWithinS } : {}),
     };
   }
 

@@ -177,13 +177,31 @@ export interface DrillSettings {
   readonly heartbeat?: { readonly database?: string; readonly sql: string };
   /** Statements whose every value must be true in a restored cluster. */
   readonly assertions: readonly { readonly name: string; readonly database?: string; readonly sql: string }[];
+  /** Drills that were declared, by their names: `drill --name=weekly`. */
+  readonly declared: Readonly<Record<string, DeclaredDrill>>;
 }
+
+/** What a drill is made with, where the command line does not say it. */
+export interface DeclaredDrill {
+  /** Those that come in their turn; absent, all. */
+  readonly repoKeys?: readonly number[];
+  readonly pick?: DrillPickName;
+  readonly level?: DrillLevelName;
+  readonly maxMinutes?: number;
+  readonly maxBytes?: number;
+  readonly path?: string;
+}
+
+export type DrillPickName = "newest" | "oldest" | "random" | "moment";
+export type DrillLevelName = "quick" | "standard" | "thorough";
 
 export interface RepoSettings {
   readonly compressType?: CompressType;
   readonly compressLevel?: number;
   readonly s3Quirks?: string;
   readonly expectFullWithinS?: number | "ever";
+  /** Objective of drills for the newest backup of any kind here. */
+  readonly expectBackupWithinS?: number;
 }
 
 /** How a fire drill is made. */
@@ -193,10 +211,16 @@ export interface DrillConfig {
   /** Directory of PostgreSQL's programs; undefined looks in the usual places. */
   readonly binPath: string | undefined;
   /** Undefined takes its turn. */
-  readonly pick: "newest" | "oldest" | "random" | "moment" | undefined;
-  readonly level: "quick" | "standard" | "thorough";
+  readonly pick: DrillPickName | undefined;
+  readonly level: DrillLevelName;
   readonly maxMinutes: number;
   readonly maxBytes: number | undefined;
+  /** Of `level` and `maxMinutes`: whether the command line says them. What was declared counts where it does not. */
+  readonly given: { readonly level: boolean; readonly maxMinutes: boolean };
+  /** Name of a drill of the settings file. */
+  readonly name: string | undefined;
+  /** The drill of the settings file, where there is but one. */
+  readonly now: boolean;
 }
 
 /** `plugin-…`: where the plugin of CloudNativePG listens and what it gives to the pods. */

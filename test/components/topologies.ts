@@ -63,9 +63,17 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
     archiveTimeoutSeconds: optional([0, 60, 300]),
     objectives: fc.record({ rpoSeconds: optional([60, 300]), rtoMinutes: optional([10, 30]), pitrDays: optional(DAYS) }),
     drills: fc.option(
-      fc.record({ weekly: fc.record({ cron: fc.constantFrom(...CRONS), from: fc.constant("repo1"), maxMinutes: optional([10, 20]) }) }),
+      fc.record({
+        weekly: fc.record({
+          cron: fc.constantFrom(...CRONS),
+          from: optional(["repo1"]),
+          level: optional(["quick", "standard"]),
+          maxMinutes: optional([10, 20]),
+        }),
+      }),
       { nil: undefined },
     ),
+    drillChecks: optional([{ heartbeat: { sql: "SELECT now()" } }, { assertions: [{ name: "a.b=c", sql: "SELECT true" }] }]),
     silence: fc.constantFrom({}, { PB042: "soon" }, { PB042: "later", PB009: "no NAS yet" }),
     sizing: fc.constant({ databaseGiB: 100, walGiBPerDay: 2 }),
     snapshots: optional([{ zfs: {} }]),

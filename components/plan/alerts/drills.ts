@@ -1,4 +1,5 @@
 /** Alerts about fire drills: missed, failed, and promises that the last one has measured. Pure. */
+import { drilledRepositories } from "../drills";
 import { longestGapMinutes } from "../schedule";
 import type { Topology } from "../topology";
 import { type AlertRule, durationWords, type Writer } from "./rule";
@@ -6,12 +7,17 @@ import { type AlertRule, durationWords, type Writer } from "./rule";
 /** Drills are rare and take long: a day, or a tenth of their interval. */
 const DRILL_GRACE_S = 86_400;
 
+/** Each repository by itself: those that come in their turn come the rarer, the more they are. */
 export function drillRules(writer: Writer, topology: Topology, drill: Topology["drills"][number]): AlertRule[] {
   const gapMinutes = longestGapMinutes([drill]);
   if (gapMinutes === null) return [];
-  const repository = topology.repositories.find(({ name }) => name === drill.from);
-  const own = writer.about(repository === undefined ? {} : { repo_key: String(repository.key) });
-  const where = repository === undefined ? "" : ` of repo${repository.key}`;
+  const names = drilledRepositories(drill, topology.repositories);
+  return topology.repositories
+    .filter(({ name }) => names.includes(name))
+    .flatMap(({ key }) => repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, gapMinutes * names.length));
+}
+
+function repositoryRules(own: Writer, repo: string, gapMinutes: number): AlertRule[] {
   const limitS = gapMinutes * 60 + Math.max(DRILL_GRACE_S, Math.round(gapMinutes * 6));
   const metric = "pgbackstop_drill_success_timestamp_seconds";
   return [
@@ -20,7 +26,7 @@ export function drillRules(writer: Writer, topology: Topology, drill: Topology["
       "warning",
       "1h",
       `time() - ${own.series(metric)} > ${limitS}`,
-      `no fire drill${where} has passed for ${durationWords(limitS)}`,
+      `no fire drill of ${repo} has passed for ${durationWords(limitS)}`,
       "A backup that was never restored is a hope: pgbackstop drill makes one now.",
     ),
     own.rule(
@@ -28,7 +34,7 @@ export function drillRules(writer: Writer, topology: Topology, drill: Topology["
       "warning",
       `${Math.ceil(limitS / 3600)}h`,
       `absent(${own.raw(metric)})`,
-      `no fire drill${where} has ever passed`,
+      `no fire drill of ${repo} has ever passed`,
       "Its schedule is declared, and its result is nowhere.",
     ),
     own.rule(

@@ -1,8 +1,10 @@
 /** What changes for one database beside its repositories: copies, engine, promises, schedules, drills, findings lived with. Pure. */
+import { findRepoKey } from "../defaults";
+import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../drills";
 import { type EngineRow, findEngine } from "../engines";
 import type { DrillPlan } from "../plan";
 import { type Schedule, textRunsPerDay } from "../schedule";
-import type { Flow, Topology } from "../topology";
+import type { DrillChecksNode, Flow, Topology } from "../topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";
@@ -26,7 +28,8 @@ export function diffDatabase(to: Collector, before: Topology, after: Topology): 
   diffWal(to, before, after);
   diffPromises(to, before, after);
   diffSchedules(to, before, after);
-  diffDrills(to, before.drills, after.drills);
+  diffDrills(to, before, after);
+  diffDrillChecks(to, before.drillChecks, after.drillChecks);
   diffSilenced(to, before, after);
 }
 
@@ -152,19 +155,30 @@ function diffSchedules(to: Collector, before: Topology, after: Topology): void {
   }
 }
 
-function diffDrills(to: Collector, before: readonly DrillPlan[], after: readonly DrillPlan[]): void {
-  const olds = new Map(before.map((drill) => [drill.name, drill]));
-  const news = new Map(after.map((drill) => [drill.name, drill]));
+function diffDrills(to: Collector, before: Topology, after: Topology): void {
+  const olds = new Map(before.drills.map((drill) => [drill.name, drill]));
+  const news = new Map(after.drills.map((drill) => [drill.name, drill]));
   for (const [name, old] of olds) {
     const now = news.get(name);
     const path = `drills.${name}`;
     if (now === undefined) {
-      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} proves restores from ${old.from} no longer`);
+      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} proves restores from ${sourceText(old)} no longer`);
       continue;
     }
     diffRate(to, `${path}.cron`, `the drill ${name}`, old.cron, now.cron);
     to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `the hours of ${name} are those of ${valueText(value)}`);
-    to.plain(`${path}.from`, old.from, now.from, (value) => `the drill ${name} restores from ${valueText(value)}`);
+    diffSource(to, path, [old, before], [now, after]);
+    to.plain(`${path}.pick`, old.pick ?? null, now.pick ?? null, (value) => `the drill ${name} restores ${pickText(value)}`);
+    const depth = (value: Value): number => DRILL_LEVELS.indexOf(value === null ? "thorough" : String(value));
+    to.rank(`${path}.level`, old.level ?? null, now.level ?? null, depth, (value) =>
+      value === null ? `the drill ${name} checks everything` : `the drill ${name} checks at level ${valueText(value)}`,
+    );
+    to.plain(`${path}.elsewhere`, old.elsewhere ?? false, now.elsewhere ?? false, (value) =>
+      value === true ? `the drill ${name} is made on another machine` : `the drill ${name} is made beside the database`,
+    );
+    to.plain(`${path}.maxGiB`, old.maxGiB ?? null, now.maxGiB ?? null, (value) =>
+      value === null ? `the drill ${name} may restore any amount` : `the drill ${name} may restore ${valueText(value)} GiB`,
+    );
     const limit = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
     to.rank(`${path}.maxMinutes`, old.maxMinutes ?? null, now.maxMinutes ?? null, limit, (value) =>
       value === null ? `the drill ${name} may take any time` : `the drill ${name} may take ${value} minutes`,
@@ -172,9 +186,32 @@ function diffDrills(to: Collector, before: readonly DrillPlan[], after: readonly
   }
   for (const [name, now] of news) {
     if (!olds.has(name))
-      to.add(`drills.${name}`, null, drillText(now), "strengthened", `the drill ${name} restores from ${now.from}: ${drillText(now)}`);
+      to.add(`drills.${name}`, null, drillText(now), "strengthened", `the drill ${name} restores from ${sourceText(now)}: ${drillText(now)}`);
   }
 }
+
+/** From one to another is neither; a repository that is drilled no longer is weaker. */
+function diffSource(to: Collector, path: string, [old, before]: Drilled, [now, after]: Drilled): void {
+  if (old.from !== undefined && now.from !== undefined)
+    return to.plain(`${path}.from`, old.from, now.from, (value) => `the drill ${now.name} restores from ${valueText(value)}`);
+  const keys = (drill: DrillPlan, { repositories }: Topology): number[] =>
+    drilledRepositories(drill, repositories).map((name) => findRepoKey(name) ?? 0);
+  diffKeys(to, `${path}.repositories`, `restores by the drill ${now.name}`, [keys(old, before), before], [keys(now, after), after]);
+}
+
+type Drilled = readonly [drill: DrillPlan, topology: Topology];
+
+function diffDrillChecks(to: Collector, before: DrillChecksNode = NO_CHECKS, after: DrillChecksNode = NO_CHECKS): void {
+  to.rank("drillChecks.heartbeat", before.heartbeat, after.heartbeat, Number, (value) =>
+    value ? "drills know by a heartbeat what would be lost" : "drills know by the last commit only what would be lost",
+  );
+  for (const name of before.assertions)
+    if (!after.assertions.includes(name)) to.add(`drillChecks.${name}`, "asked", "removed", "weakened", `drills do not ask any more whether ${name}`);
+  for (const name of after.assertions)
+    if (!before.assertions.includes(name)) to.add(`drillChecks.${name}`, null, "asked", "strengthened", `drills ask whether ${name}`);
+}
+
+const NO_CHECKS: DrillChecksNode = { heartbeat: false, assertions: [] };
 
 function diffSilenced(to: Collector, before: Topology, after: Topology): void {
   const olds = new Map(before.silenced.map(({ code, reason }) => [code, reason]));
@@ -224,8 +261,17 @@ export function scheduleText({ cron, timeZone }: Pick<Schedule, "cron" | "timeZo
   return `${valueText(cron)} ${valueText(timeZone)}`;
 }
 
-function drillText({ from, ...drill }: DrillPlan): string {
-  return `${scheduleText(drill)} from ${from}`;
+/** `0 5 1 * * UTC from repo1`. */
+export function drillText(drill: DrillPlan): string {
+  return `${scheduleText(drill)} from ${sourceText(drill)}`;
+}
+
+function sourceText(drill: DrillPlan): string {
+  return isHidden(drill.from) ? valueText(drill.from) : drillSourceText(drill);
+}
+
+function pickText(value: Value): string {
+  return value === null ? "every kind of backup in its turn" : valueText(value);
 }
 
 /** `daily`, `every 7 days`, `4 times a day`. */

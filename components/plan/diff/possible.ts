@@ -18,6 +18,7 @@ const SHOWN_MAX = 6;
 const MANY_SNAPSHOTS = { online: true, cron: OFTEN_CRON, keepDays: MANY_DAYS, keepCount: MANY_DAYS };
 /** What is not there any more, and so stands in no topology. */
 const REMOVAL = /^(repositories|schedules|drills)\.([^.=]+)=removed$/;
+const UNASKED = /^drillChecks\.(.+)=removed$/;
 
 export interface PossibleKeys {
   readonly keys: readonly string[];
@@ -48,6 +49,8 @@ export function possibleKeys(topology: Topology): PossibleKeys {
 /** True when `key` can acknowledge a change that leads to the topology. */
 export function fitsPossible(key: string, topology: Topology, { keys, openPaths }: PossibleKeys): boolean {
   if (keys.includes(key) || openPaths.some((path) => key.startsWith(`${path}=`))) return true;
+  const [, assertion] = UNASKED.exec(key) ?? [];
+  if (assertion !== undefined) return topology.drillChecks?.assertions.includes(assertion) !== true;
   const [, list, name] = REMOVAL.exec(key) ?? [];
   if (list === undefined) return false;
   return !(topology[list as "repositories" | "schedules" | "drills"] as readonly { readonly name: string }[]).some((each) => each.name === name);
@@ -70,7 +73,7 @@ function commonLength(left: string, right: string): number {
 
 /** Topologies that differ from this one in all that a comparison looks at under a condition. */
 function unlike(topology: Topology): Topology[] {
-  const { databases, flows, repositories, schedules } = topology;
+  const { databases, drills, flows, repositories, schedules } = topology;
   const all = repositories.map(({ key }) => key);
   const engine = ENGINES.find((row) => row.id !== databases[0]?.engine)?.id ?? OTHER;
   const { format: ownFormat = null } = findEngine(databases[0]?.engine ?? "") ?? {};
@@ -87,6 +90,7 @@ function unlike(topology: Topology): Topology[] {
       ...reaching([]),
       databases: databases.map((database) => ({ ...database, stanza: OTHER, engine, volumeSnapshots: MANY_SNAPSHOTS })),
       silenced: [],
+      drills: drills.map(({ repositories: _some, ...drill }) => ({ ...drill, from: undefined })),
       repositories: repositories.map((repository) => ({ ...elsewhere(repository), ...keptLonger(repository) })),
     },
     { ...topology, ...reaching(all, RARE_CRON) },

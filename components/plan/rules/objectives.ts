@@ -1,13 +1,13 @@
 /** Whether what is declared can keep what is promised. Pure. */
 import { type Finding, finding } from "../findings";
 import { worstCaseRpo } from "../objectives";
-import type { DatabasePlan, DrillPlan } from "../plan";
-import { isTimeZone, parseCron } from "../schedule";
+import type { DatabasePlan } from "../plan";
+import { checkDrills } from "./drills";
 import { isWithin } from "./values";
 
 /** Objectives, `archive_timeout`, and drills. */
 export function checkObjectives(plan: DatabasePlan): Finding[] {
-  return [...checkValues(plan), ...checkRpo(plan), ...plan.drills.flatMap((drill) => checkDrill(drill, plan)), ...checkNoDrill(plan)];
+  return [...checkValues(plan), ...checkRpo(plan), ...checkDrills(plan), ...checkNoDrill(plan)];
 }
 
 function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan): Finding[] {
@@ -51,24 +51,6 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   ];
 }
 
-function checkDrill(drill: DrillPlan, { objectives, repositories }: DatabasePlan): Finding[] {
-  const path = `drills.${drill.name}`;
-  const found: Finding[] = [];
-  const parsed = parseCron(drill.cron);
-  if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00'));
-  if (!isTimeZone(drill.timeZone)) found.push(finding("PB011", `${path}.timeZone`, `"${drill.timeZone}" is no time zone name`, "use UTC"));
-  if (repositories.length > 0 && !repositories.some((repository) => repository.name === drill.from)) {
-    const names = repositories.map(({ name }) => name).join(", ");
-    found.push(finding("PB040", `${path}.from`, `"${drill.from}" is no repository of this database`, `name one of ${names}`));
-  }
-  const { rtoMinutes } = objectives;
-  if (rtoMinutes !== undefined && drill.maxMinutes !== undefined && drill.maxMinutes > rtoMinutes) {
-    const fact = `a drill may take ${drill.maxMinutes} minutes, objectives.rtoMinutes promises ${rtoMinutes}: a drill that breaks the promise would pass`;
-    found.push(finding("PB041", `${path}.maxMinutes`, fact, `set maxMinutes: ${rtoMinutes}`));
-  }
-  return found;
-}
-
 function checkNoDrill({ drills, repositories }: DatabasePlan): Finding[] {
   if (drills.length > 0 || repositories.length === 0) return [];
   return [
@@ -76,7 +58,7 @@ function checkNoDrill({ drills, repositories }: DatabasePlan): Finding[] {
       "PB042",
       "drills",
       "no drill restores these backups: whether they can be restored, and how long it takes, is not known",
-      "restore into an empty directory on another machine every month and write down how long it took",
+      'declare one, for instance drills: { monthly: { cron: "0 5 1 * *" } }',
     ),
   ];
 }

@@ -4,12 +4,11 @@ import type { DatabasePlan, HostPlan } from "../plan";
 
 /** What is about backups has no place on a host that takes none. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {
-  const { acknowledge, allowRestart, archiveTimeoutSeconds, drills, firstBackup, postgres, schedules } = plan;
+  const { acknowledge, allowRestart, archiveTimeoutSeconds, firstBackup, postgres, schedules } = plan;
   const given = Object.entries({
     schedules: schedules.length > 0,
     acknowledge: acknowledge.mode !== "all",
     archiveTimeoutSeconds: archiveTimeoutSeconds !== undefined,
-    drills: drills.length > 0,
     firstBackup,
     allowRestart,
     // A cluster of its own would be in the way of the one that is restored.

@@ -50,7 +50,7 @@ export function stockParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
   return {
     files: [
-      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan), late: false },
+      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), late: false },
       { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, late: false },
       { path: launcherPath(plan), mode: "0755", owner: "admin", text: stockLauncherText(plan), late: false },
       {

@@ -16,7 +16,7 @@ export function runtimeParts(plan: HostPlan): HostParts {
   const launcher = launcherFile(plan);
   return {
     files: [
-      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile(plan), late: false },
+      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), late: false },
       {
         path: paths.conf,
         mode: "0644",

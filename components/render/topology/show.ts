@@ -3,7 +3,7 @@ import type { TopologySet } from "../../plan/diff";
 import { monthlyCost } from "../../plan/diff";
 import { valueText } from "../../plan/diff/change";
 import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
-import { scheduleText } from "../../plan/diff/database";
+import { drillText, scheduleText } from "../../plan/diff/database";
 import { count, retentionText } from "../../plan/diff/repositories";
 import type { SnapshotPlan } from "../../plan/snapshotRetention";
 import type { Topology } from "../../plan/topology";
@@ -31,7 +31,7 @@ function database(topology: Topology): string {
     ...databases.flatMap(({ volumeSnapshots }) =>
       volumeSnapshots === undefined ? [] : [`volume snapshots: ${cell(snapshotsText(volumeSnapshots))}`],
     ),
-    ...drills.map((drill) => `drill ${cell(drill.name)}: ${cell(scheduleText(drill))} from ${cell(drill.from)}`),
+    ...drills.map((drill) => `drill ${cell(drill.name)}: ${cell(drillText(drill))}`),
   ];
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, name, offSite } = repository;

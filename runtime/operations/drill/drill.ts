@@ -40,10 +40,13 @@ export interface DrillOptions {
   readonly path: string;
   readonly binPath: string | undefined;
   readonly repoKey: number | undefined;
+  /** Those that come in their turn; undefined is all. */
+  readonly repoKeys: readonly number[] | undefined;
   readonly pick: DrillPick | undefined;
   readonly set: string | undefined;
   readonly level: DrillLevel;
-  readonly objectives: DrillObjectives;
+  /** For the repository that is drilled. */
+  objectivesOf(repoKey: number): DrillObjectives;
   readonly heartbeat: Heartbeat | undefined;
   readonly assertions: readonly DrillAssertion[];
   /** The drill fails when it takes longer. */
@@ -147,7 +150,7 @@ class Drill {
   }
 
   record(): DrillRecord {
-    const { level, objectives, stanza } = this.#options;
+    const { level, objectivesOf, stanza } = this.#options;
     const picked = this.#picked;
     return {
       version: 1,
@@ -166,15 +169,15 @@ class Drill {
       rpo: this.#rpo,
       restoredBytes: this.#restoredBytes,
       checks: this.#checks,
-      objectives,
+      objectives: objectivesOf(this.#turn.repo),
     };
   }
 
   async #choose(ctx: Context): Promise<Chosen> {
-    const { pick, repoKey, set } = this.#options;
+    const { pick, repoKey, repoKeys, set } = this.#options;
     const { repos } = this.#deps;
     const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
-    this.#turn = planTurn({ repoKeys: repos.map(({ key }) => key), history, repoKey, pick });
+    this.#turn = planTurn({ repoKeys: repoKeys ?? repos.map(({ key }) => key), history, repoKey, pick });
     const repo = repos.find(({ key }) => key === this.#turn.repo);
     if (repo === undefined) throw fail("optionInvalidValue", `'${this.#turn.repo}' is not allowed for 'repo' option: it is not configured`);
     ctx.log.info(`drill ${this.#id}: ${repo.name}, ${set ?? `${this.#turn.pick} backup`}`);
@@ -297,7 +300,7 @@ class Drill {
   }
 
   #judge(): void {
-    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#options.objectives;
+    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#options.objectivesOf(this.#turn.repo);
     const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {
       if (found === null || promised === undefined || found <= promised) return;
       this.#fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} is above the promised ${seconds(promised)}`));

@@ -93,6 +93,35 @@ describe("weakened, and strengthened the other way round", () => {
     ],
     ["a drill is removed", {}, { drills: {} }, ["weakened drills.monthly: 0 5 1 * * UTC from repo1 → removed"]],
     ["a drill is rarer", {}, { drills: { monthly: { cron: "0 5 1 1 *", from: "repo1" } } }, ["weakened drills.monthly.cron: 0 5 1 * * → 0 5 1 1 *"]],
+    [
+      "one repository in the place of all",
+      { drills: { monthly: { cron: "0 5 1 * *" } } },
+      { drills: { monthly: { cron: "0 5 1 * *", from: "repo2" } } },
+      ["weakened drills.monthly.repositories.repo1: true → false"],
+    ],
+    [
+      "all repositories in the place of one",
+      {},
+      { drills: { monthly: { cron: "0 5 1 * *" } } },
+      ["strengthened drills.monthly.repositories.repo2: false → true"],
+    ],
+    [
+      "drills of less",
+      { drills: { monthly: { cron: "0 5 1 * *" } } },
+      { drills: { monthly: { cron: "0 5 1 * *", level: "quick", pick: "newest", maxGiB: 5, elsewhere: true } } },
+      [
+        "neutral drills.monthly.pick: none → newest",
+        "weakened drills.monthly.level: none → quick",
+        "neutral drills.monthly.elsewhere: false → true",
+        "neutral drills.monthly.maxGiB: none → 5",
+      ],
+    ],
+    [
+      "a drill that is asked for less",
+      { drillChecks: { heartbeat: { sql: "SELECT max(at) FROM beat" }, assertions: [{ name: "orders-are-there", sql: "SELECT true" }] } },
+      {},
+      ["weakened drillChecks.heartbeat: true → false", "weakened drillChecks.orders-are-there: asked → removed"],
+    ],
     ["a finding is silenced", {}, { silence: { PB009: "no NAS yet" } }, ["weakened silence.PB009: none → silenced"]],
     ["an engine that can do less", {}, { engine: "pgbackrest" }, ["weakened engine: runtime → pgbackrest"]],
     [

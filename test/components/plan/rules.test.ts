@@ -225,9 +225,50 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["no limit to the age of WAL", { archiveTimeoutSeconds: undefined }, ["PB038 archiveTimeoutSeconds"]],
   ["a promise that archiving cannot keep", { objectives: { rpoSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
   ["a drill from nowhere", { drills: { weekly: { cron: "0 5 * * 6", from: "repo3" } } }, ["PB040 drills.weekly.from"]],
+  ["drills in turn", { drills: { weekly: { cron: "0 5 * * 6" }, some: { cron: "0 5 1 * *", repositories: ["repo1", "repo2"] } } }, []],
+  ["drills from nowhere", { drills: { weekly: { cron: "0 5 * * 6", repositories: ["repo1", "repo3"] } } }, ["PB040 drills.weekly.repositories"]],
+  ["drills from none", { drills: { weekly: { cron: "0 5 * * 6", repositories: [] } } }, ["PB040 drills.weekly.repositories"]],
   [
-    "a drill that may break the promise",
-    { objectives: { rtoMinutes: 20 }, drills: { weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 30 } } },
+    "a drill from one and from several",
+    { drills: { weekly: { cron: "0 5 * * 6", from: "repo1", repositories: ["repo2"] } } },
+    ["PB040 drills.weekly.repositories"],
+  ],
+  ["a drill that no unit can be named after", { drills: { "week/ly": { cron: "0 5 * * 6" } } }, ["PB040 drills.week/ly"]],
+  [
+    "a drill of words that are none",
+    { drills: { weekly: { cron: "0 5 * *", timeZone: "Mars", pick: "best", level: "deep", maxMinutes: 0, maxGiB: -1 } } },
+    [
+      "PB011 drills.weekly.cron",
+      "PB011 drills.weekly.timeZone",
+      "PB040 drills.weekly.pick",
+      "PB040 drills.weekly.level",
+      "PB037 drills.weekly.maxMinutes",
+      "PB037 drills.weekly.maxGiB",
+    ],
+  ],
+  [
+    "drills that ask nothing, or one thing twice",
+    {
+      drillChecks: {
+        backupAgeHours: 0,
+        heartbeat: { sql: " " },
+        assertions: [
+          { name: "orders", database: "a\nb", sql: "SELECT true" },
+          { name: "orders", sql: "SELECT true" },
+        ],
+      },
+    },
+    [
+      "PB037 drillChecks.backupAgeHours",
+      "PB040 drillChecks.heartbeat.sql",
+      "PB040 drillChecks.assertions[0].database",
+      "PB040 drillChecks.assertions",
+    ],
+  ],
+  ["a drill that has time for its checks", { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", maxMinutes: 30 } } }, []],
+  [
+    "a drill that ends before the promise",
+    { objectives: { rtoMinutes: 20 }, drills: { weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 10 } } },
     ["PB041 drills.weekly.maxMinutes"],
   ],
   ["no drill", { drills: undefined }, ["PB042 drills"]],

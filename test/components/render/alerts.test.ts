@@ -72,6 +72,19 @@ describe("thresholds", () => {
     expect(behind(3600)).toMatch(/> 3600$/);
   });
 
+  test("repositories that are drilled in turn have the time of all turns, each by itself", () => {
+    const drills = (over: object): Topology => ({
+      ...SEED,
+      drills: [{ name: "weekly", cron: "0 5 * * 0", timeZone: "UTC", from: undefined, maxMinutes: undefined, ...over }],
+    });
+    const late = (of: Topology): string[] =>
+      exprs(groupOf(of), "PgbackstopDrillTooOld").map((expr) => expr.replace(/.*(repo_key="\d").* > /, "$1 > "));
+    const [one, two] = [7 * 86_400 + 86_400, 14 * 86_400 + 14 * 8_640];
+    expect(late(drills({ from: "repo2" }))).toEqual([`repo_key="2" > ${one}`]);
+    expect(late(drills({ repositories: ["repo1"] }))).toEqual([`repo_key="1" > ${one}`]);
+    expect(late(drills({}))).toEqual([`repo_key="1" > ${two}`, `repo_key="2" > ${two}`]);
+  });
+
   test("nothing is asked of drills where none is declared", () => {
     const names = (of: Topology): string[] => groupOf(of).rules.map(({ alert }) => alert);
     expect(names(SEED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([]);

@@ -26,3 +26,30 @@ test("every repository says its compression, buckets their provider", () => {
 test.each(["all", "any"])("acknowledgement by %s", (mode) => {
   expect(JSON.parse(renderSettingsFile(plan({ acknowledge: { mode } })))).toMatchObject({ acknowledge: mode });
 });
+
+test("what drills measure against follows from promises and schedules", () => {
+  const host = plan({
+    objectives: { rtoMinutes: 30, rpoSeconds: 300 },
+    schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "0 3 * * *", repositories: ["repo1"] } },
+    drills: {
+      monthly: { cron: "0 5 1 * *" },
+      near: { cron: "0 5 * * 6", from: "repo1", maxGiB: 1.5, pick: "newest", path: "/srv/drill" },
+      far: { cron: "0 6 1 * *", elsewhere: true },
+    },
+    drillChecks: { heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" }, assertions: [{ name: "orders", sql: "SELECT true" }] },
+  });
+  const file = JSON.parse(renderSettingsFile({ ...host, drilled: host })) as object;
+  expect(file).toMatchObject({
+    drill: {
+      objectives: { rtoSeconds: 1800, rpoSeconds: 300 },
+      heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" },
+      assertions: [{ name: "orders", sql: "SELECT true" }],
+    },
+    // A day and its hour; a week and its hour.
+    repos: { repo1: { expectBackupWithinS: 25 * 3600 }, repo2: { expectBackupWithinS: (7 * 24 + 1) * 3600 } },
+  });
+  expect((file as { drill: { declared: object } }).drill.declared).toEqual({
+    monthly: {},
+    near: { repos: ["repo1"], pick: "newest", maxBytes: 1.5 * 1024 ** 3, path: "/srv/drill" },
+  });
+});

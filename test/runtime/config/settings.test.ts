@@ -32,8 +32,21 @@ describe("the settings file", () => {
       heartbeat: { sql: "SELECT max(at) FROM beat" },
       assertions: [{ name: "orders", database: "shop", sql: "SELECT count(*) > 0\nFROM orders" }],
     };
-    expect(parseSettings(renderSettings({ drill }), FILE).drill).toEqual(drill);
-    expect(parseSettings('{"drill":{}}', FILE).drill).toEqual({ objectives: {}, assertions: [] });
+    expect(parseSettings(renderSettings({ drill }), FILE).drill).toEqual({ ...drill, declared: {} });
+    expect(parseSettings('{"drill":{}}', FILE).drill).toEqual({ objectives: {}, assertions: [], declared: {} });
+  });
+
+  test("reads drills that are declared, and writes them again", () => {
+    const declared = {
+      monthly: {},
+      weekly: { repos: ["repo2", "repo1"], pick: "newest", level: "quick", maxMinutes: 90, maxBytes: 1024, path: "/srv/drill" },
+    } as const;
+    const { repos: _repos, ...weekly } = declared.weekly;
+    const text = renderSettings({ drill: { declared }, repos: { repo1: { expectBackupWithinS: 90_000 } } });
+    expect(JSON.parse(text)).toMatchObject({ drill: { declared }, repos: { repo1: { expectBackupWithinS: 90_000 } } });
+    const read = parseSettings(text, FILE);
+    expect(read.drill?.declared).toEqual({ monthly: {}, weekly: { ...weekly, repoKeys: [2, 1] } });
+    expect(read.repos[1]).toEqual({ expectBackupWithinS: 90_000 });
   });
 
   test.each([
@@ -45,9 +58,15 @@ describe("the settings file", () => {
       '{"acknowlege":"all"}',
       'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "repos"',
     ],
-    ['{"drill":{"rto":1}}', 'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions"'],
+    ['{"drill":{"rto":1}}', 'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions", "declared"'],
     ['{"drill":{"objectives":{"rtoSeconds":0}}}', "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0"],
     ['{"drill":{"heartbeat":{"database":"a"}}}', "field 'drill.heartbeat.sql' must be a statement, not nothing"],
+    ['{"drill":{"declared":{"a":{"repos":[]}}}}', "field 'drill.declared.a.repos' must be a list of repositories such as [\"repo1\"], not []"],
+    ['{"drill":{"declared":{"a":{"repos":["repo0"]}}}}', 'field \'drill.declared.a.repos\' must be "repo1" to "repo256", not "repo0"'],
+    ['{"drill":{"declared":{"a":{"level":"deep"}}}}', 'field \'drill.declared.a.level\' must be "quick", "standard", "thorough", not "deep"'],
+    ['{"drill":{"declared":{"a":{"maxMinutes":0}}}}', "field 'drill.declared.a.maxMinutes' must be a whole number above 0, not 0"],
+    ['{"drill":{"declared":{"a":{"path":"drill"}}}}', "field 'drill.declared.a.path' must be an absolute path, not \"drill\""],
+    ['{"repos":{"repo1":{"expectBackupWithinS":"ever"}}}', "field 'repos.repo1.expectBackupWithinS' must be a whole number of seconds, not \"ever\""],
     ['{"drill":{"assertions":{}}}', "field 'drill.assertions' must be a list of statements, not {}"],
     ['{"drill":{"assertions":[{"sql":"SELECT true"}]}}', "field 'drill.assertions[0].name' must be a text on one line, not nothing"],
     ['{"version":2}', "field 'version' must be 1, not 2"],
@@ -62,7 +81,7 @@ describe("the settings file", () => {
     ['{"repos":{"repo257":{}}}', 'field \'repos.repo257\' must be "repo1" to "repo256", not "repo257"'],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS"',
+      'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS"',
     ],
     ['{"repos":{"repo1":{"compressType":"xz"}}}', 'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst", "bz2", not "xz"'],
     [

@@ -1,0 +1,82 @@
+/** Arguments of fire drills, wherever they are made. */
+
+/** Which backup a drill restores, and how far. */
+export const DrillPick = {
+  /** The newest, to the end of the archive: the only one that tells what would be lost. */
+  Newest: "newest",
+  /** The oldest that is kept, until it is consistent. */
+  Oldest: "oldest",
+  /** Any, until it is consistent. */
+  Random: "random",
+  /** The last one before a random position in the WAL, to that position. */
+  Moment: "moment",
+} as const;
+export type DrillPick = (typeof DrillPick)[keyof typeof DrillPick];
+
+/** How much a drill checks. */
+export const DrillLevel = {
+  /** That it came back: recovery, collations, production's tables, your assertions, the control file. */
+  Quick: "quick",
+  /** Also every index and table by amcheck, and page checksums. */
+  Standard: "standard",
+  /** Also a dump of every database to nowhere. */
+  Thorough: "thorough",
+} as const;
+export type DrillLevel = (typeof DrillLevel)[keyof typeof DrillLevel];
+
+/** A fire drill: a backup is restored beside the database, recovered, checked, timed, and removed again. Production is never touched. */
+export interface DrillArgs {
+  /** Five fields. @example "0 5 1 * *" */
+  cron: string;
+  /** @default "UTC" */
+  timeZone?: string;
+  /** The one repository that is restored from. Left out, each in its turn. @example "repo2" */
+  from?: string;
+  /** Those that come in their turn; not together with `from`. Left out, all of them. */
+  repositories?: string[];
+  /** Left out, every one in its turn. */
+  pick?: DrillPick;
+  /** @default "thorough" */
+  level?: DrillLevel;
+  /** A drill that takes longer is ended and has failed; its checks come after the restore. @default 1440 */
+  maxMinutes?: number;
+  /** A drill that would restore or fetch more is not begun, and has failed. */
+  maxGiB?: number;
+  /** True where another machine makes it: it is declared here, for the topology and its alerts, and nothing is started. @default false */
+  elsewhere?: boolean;
+}
+
+/** A drill on a host. */
+export interface HostDrillArgs extends DrillArgs {
+  /**
+   * Directory that is restored below; it needs the size of the data directory, a tenth more, and 512 MiB. Left out, `dataDirectory` with `-drill`
+   * behind it: there the disk is fast and large enough for a database of this size.
+   */
+  path?: string;
+}
+
+/** A statement to a restored database. */
+export interface DrillStatementArgs {
+  /** Left out, `postgres`. */
+  database?: string;
+  sql: string;
+}
+
+/** Something that has to be true in a restored database: every value of every row that the statement gives. */
+export interface DrillAssertionArgs {
+  /** What is asserted, on one line. @example "there are orders" */
+  name: string;
+  /** Left out, `postgres`. */
+  database?: string;
+  /** @example "SELECT count(*) > 1000 FROM orders" */
+  sql: string;
+}
+
+/** What every drill of a database asks, beside the objectives. No secret belongs here. */
+export interface DrillChecksArgs {
+  /** Gives the time of the newest beat that production writes somewhere: what would be lost is then exact. Left out, the last commit tells it. */
+  heartbeat?: DrillStatementArgs;
+  assertions?: DrillAssertionArgs[];
+  /** A drill fails when the newest backup in its repository is older. Left out, it follows from the schedules. */
+  backupAgeHours?: number;
+}

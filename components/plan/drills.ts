@@ -1,0 +1,50 @@
+/** Fire drills as they are declared: what their settings mean, and which repositories they restore from. Pure. */
+import { DEFAULTS } from "./defaults";
+import type { DrillChecksPlan, DrillPlan, DrillStatement } from "./plan";
+import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "./settings";
+
+/** Settings of drills as `drill` of the runtime knows them (`--pick`, `--level`). */
+export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment"];
+/** From cheap to thorough. */
+export const DRILL_LEVELS: readonly string[] = ["quick", "standard", "thorough"];
+
+export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
+  const { cron, elsewhere, from, level, maxGiB, maxMinutes, path, pick, repositories, timeZone } = drill;
+  return {
+    name,
+    cron,
+    timeZone: timeZone ?? DEFAULTS.timeZone,
+    from,
+    maxMinutes,
+    ...(repositories === undefined ? {} : { repositories }),
+    ...(pick === undefined ? {} : { pick }),
+    ...(level === undefined ? {} : { level }),
+    ...(maxGiB === undefined ? {} : { maxGiB }),
+    ...(path === undefined ? {} : { path }),
+    ...(elsewhere === true ? { elsewhere } : {}),
+  };
+}
+
+export function resolveDrillChecks({ assertions = [], backupAgeHours, heartbeat }: DrillChecksSettings): DrillChecksPlan {
+  return {
+    heartbeat: heartbeat === undefined ? undefined : statement(heartbeat),
+    assertions: assertions.map(({ name, ...asked }) => ({ name, ...statement(asked) })),
+    backupAgeHours,
+  };
+}
+
+function statement({ database, sql }: DrillStatementSettings): DrillStatement {
+  return { ...(database === undefined ? {} : { database }), sql };
+}
+
+/** Names of the repositories that a drill restores from, those that are there: the one, or each in its turn. */
+export function drilledRepositories(drill: Pick<DrillPlan, "from" | "repositories">, repositories: readonly { readonly name: string }[]): string[] {
+  const wanted = drill.from === undefined ? drill.repositories : [drill.from];
+  return repositories.map(({ name }) => name).filter((name) => wanted === undefined || wanted.includes(name));
+}
+
+/** `repo2`, `repo1 and repo2 in turn`, `every repository in its turn`. */
+export function drillSourceText({ from, repositories }: Pick<DrillPlan, "from" | "repositories">): string {
+  if (from !== undefined) return from;
+  return repositories === undefined ? "every repository in its turn" : `${repositories.join(" and ")} in turn`;
+}

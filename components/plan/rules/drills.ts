@@ -1,0 +1,93 @@
+/** Fire drills: that each can be made as it is declared, and can tell whether the promise is kept. Pure. */
+import { DRILL_LEVELS, DRILL_PICKS } from "../drills";
+import { type Finding, finding } from "../findings";
+import type { DatabasePlan, DrillPlan } from "../plan";
+import { isTimeZone, parseCron } from "../schedule";
+import { isWithin } from "./values";
+
+/** Part of the name of a unit of systemd, and of an object of Kubernetes. */
+const NAME = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+const MINUTES_MAX = 7 * 1440;
+const HOURS_MAX = 100 * 366 * 24;
+const GIB_MAX = 1024 * 1024;
+
+/** Each drill, and what all of them ask. */
+export function checkDrills(plan: DatabasePlan): Finding[] {
+  return [...plan.drills.flatMap((drill) => checkDrill(drill, plan)), ...checkAsked(plan)];
+}
+
+function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
+  const path = `drills.${drill.name}`;
+  return [...checkTime(drill, path), ...checkSource(drill, plan, path), ...checkChoice(drill, path), ...checkBounds(drill, plan, path)];
+}
+
+function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[] {
+  const parsed = parseCron(cron);
+  return [
+    ...(NAME.test(name)
+      ? []
+      : [finding("PB040", path, `"${name}" cannot be part of a unit's name`, "use up to 40 lower-case letters, digits and hyphens")]),
+    ...(parsed.ok ? [] : [finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00')]),
+    ...(isTimeZone(timeZone) ? [] : [finding("PB011", `${path}.timeZone`, `"${timeZone}" is no time zone name`, "use UTC")]),
+  ];
+}
+
+function checkSource({ from, repositories: some }: DrillPlan, { repositories }: DatabasePlan, path: string): Finding[] {
+  if (from !== undefined && some !== undefined)
+    return [finding("PB040", `${path}.repositories`, "from names the one repository, repositories those that come in turn", "leave one of them out")];
+  if (some?.length === 0) return [finding("PB040", `${path}.repositories`, "none is named, so nothing is restored", "leave it out for all of them")];
+  if (repositories.length === 0) return [];
+  const names = repositories.map(({ name }) => name);
+  const missing = (argument: string, wanted: readonly string[]): Finding[] =>
+    wanted
+      .filter((name) => !names.includes(name))
+      .map((name) => finding("PB040", `${path}.${argument}`, `"${name}" is no repository of this database`, `name one of ${names.join(", ")}`));
+  return from === undefined ? missing("repositories", some ?? []) : missing("from", [from]);
+}
+
+function checkChoice({ level, pick }: DrillPlan, path: string): Finding[] {
+  const check = (name: string, value: string | undefined, allowed: readonly string[]): Finding[] =>
+    value === undefined || allowed.includes(value)
+      ? []
+      : [finding("PB040", `${path}.${name}`, `"${value}" is no ${name} of a drill`, `use one of ${allowed.join(", ")}`)];
+  return [...check("pick", pick, DRILL_PICKS), ...check("level", level, DRILL_LEVELS)];
+}
+
+function checkBounds({ maxGiB, maxMinutes }: DrillPlan, { objectives: { rtoMinutes } }: DatabasePlan, path: string): Finding[] {
+  const found: Finding[] = [];
+  if (maxMinutes !== undefined && !(Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX)))
+    found.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
+  if (maxGiB !== undefined && !(maxGiB > 0 && maxGiB <= GIB_MAX))
+    found.push(finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, ""));
+  // A drill measures the time to the first connection, and fails by itself where that is too long. Its checks come after that.
+  if (rtoMinutes !== undefined && maxMinutes !== undefined && maxMinutes < rtoMinutes) {
+    const fact = `a drill is ended after ${maxMinutes} minutes, objectives.rtoMinutes promises ${rtoMinutes}: it fails where the promise is kept`;
+    found.push(finding("PB041", `${path}.maxMinutes`, fact, `set maxMinutes well above ${rtoMinutes}: checks come after the restore`));
+  }
+  return found;
+}
+
+function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: DatabasePlan): Finding[] {
+  const asked = [
+    ...(heartbeat === undefined ? [] : [{ path: "drillChecks.heartbeat", name: "heartbeat", ...heartbeat }]),
+    ...assertions.map((each, index) => ({ path: `drillChecks.assertions[${index}]`, ...each })),
+  ];
+  const twice = assertions.filter(({ name }, index) => assertions.findIndex((each) => each.name === name) !== index);
+  return [
+    ...(backupAgeHours === undefined || (backupAgeHours > 0 && backupAgeHours <= HOURS_MAX)
+      ? []
+      : [finding("PB037", "drillChecks.backupAgeHours", `${backupAgeHours} is outside 0 to ${HOURS_MAX}`, "")]),
+    ...asked.flatMap(({ database, name, path, sql }) => [
+      ...(isLine(name) ? [] : [finding("PB040", `${path}.name`, "it is no text on one line", "say what has to be true")]),
+      ...(database === undefined || isLine(database) ? [] : [finding("PB040", `${path}.database`, "it is no name of a database", "")]),
+      ...(sql.trim() === ""
+        ? [finding("PB040", `${path}.sql`, "there is no statement", 'write for instance "SELECT count(*) > 0 FROM orders"')]
+        : []),
+    ]),
+    ...twice.map(({ name }) => finding("PB040", "drillChecks.assertions", `"${name}" is there twice`, "give each a name of its own")),
+  ];
+}
+
+function isLine(text: string): boolean {
+  return text.trim() !== "" && !/[\0-\x1f]/.test(text);
+}
