@@ -216,6 +216,20 @@ export const NotifyType = {
 } as const;
 export type NotifyType = (typeof NotifyType)[keyof typeof NotifyType];
 
+/** What somebody is told. */
+export const NotifyEvent = {
+  /** A unit has begun. */
+  Start: "start",
+  /** It has ended well. */
+  Success: "success",
+  Failure: "failure",
+  /** A fire drill has ended, with what it found. */
+  Drill: "drill",
+  /** By hand: `pgbackstop notify --event=test`. */
+  Test: "test",
+} as const;
+export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];
+
 /** Who is told. The fields of each type are those of the verb `notify`; all of it is kept as a secret. */
 export interface NotifyTargetArgs {
   type: NotifyType;
@@ -241,9 +255,27 @@ export interface NotifyTargetArgs {
   caFile?: string;
   /** Only of these units. Left out, of all. @example ["pgbackstop-main-full.service"] */
   units?: string[];
+  /**
+   * Left out, what the type is there for: healthchecks gets start, success and failure, a webhook everything, Alertmanager all but start; the
+   * others failures and drills.
+   */
+  events?: NotifyEvent[];
 }
 
-/** Whom to tell when a unit fails: one of the fields. */
+/** Metrics of a host. */
+export interface HostMonitoringArgs {
+  /**
+   * The agent serves `/metrics` and `/healthz` there, without a password: keep it on loopback or behind a firewall. In the place of the file for
+   * the textfile collector, unless `maintenance.metrics` asks for that too: what is told twice counts twice.
+   * @example "127.0.0.1:9854"
+   */
+  listen?: string;
+}
+
+/**
+ * Whom to tell: one of the fields. Failures are told by whatever fails; start and success of backups, expiry, verification, repair and drills, and
+ * the result of drills, where a target wants them. None of that delays or fails the work that it tells of.
+ */
 export interface HostNotifyArgs {
   targets?: NotifyTargetArgs[];
   /**
@@ -393,6 +425,8 @@ export interface PostgresHostArgs {
   maintenance?: MaintenanceArgs;
   /** Left out, a unit that fails says so in the journal only. */
   notify?: HostNotifyArgs;
+  /** Left out, metrics are a file for the textfile collector (`directories.metrics`). */
+  monitoring?: HostMonitoringArgs;
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
   objectives?: ObjectivesArgs;

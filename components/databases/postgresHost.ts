@@ -194,8 +194,9 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
 function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: openPart(repository.at) }]);
-  const { targets: _targets, ...notify } = args.notify ?? { targets: undefined };
-  const told = args.notify === undefined ? {} : { notify };
+  const { existingFile, targets } = args.notify ?? {};
+  const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
+  const told = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
   return { ...args, ...told, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
 }
 

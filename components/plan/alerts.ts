@@ -26,7 +26,7 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
     rules: [
       ...(database.kind === "host" ? hostRules(writer, topology) : []),
       ...topology.repositories.flatMap((repository) => repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository)),
-      ...topology.drills.flatMap((drill) => drillRules(writer, topology, drill)),
+      ...drillRules(writer, topology),
       ...objectiveRules(writer, topology),
     ],
   };

@@ -129,6 +129,8 @@ export const FINDINGS = {
   PB117: "warning",
   PB120: "warning",
   PB121: "note",
+  PB130: "error",
+  PB131: "warning",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;
 

@@ -202,6 +202,10 @@ export interface HostPlan extends DatabasePlan {
   readonly maintenance: readonly TaskPlan[];
   /** True where somebody is told of what fails. */
   readonly notifies: boolean;
+  /** What else is told, and of which units; no units are all. */
+  readonly notices: readonly { readonly events: readonly string[]; readonly units: readonly string[] }[];
+  /** Where the agent serves metrics: `127.0.0.1:9854`. */
+  readonly metricsListen: string | undefined;
   /** File of whom to tell that is on the host already. */
   readonly notifyFile: string | undefined;
   /** Where all secrets lie, by the names of the credentials, where somebody else puts them there (NixOS). */

@@ -18,12 +18,14 @@ import type {
   DirectorySettings,
   HostSettings,
   MaintenanceSettings,
+  NotifySettings,
   RepositorySettings,
   S3Settings,
   SecretFilesSettings,
   SftpSettings,
   SizingSettings,
 } from "./settings";
+import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../runtime/notify/events";
 import { findQuirks } from "../../runtime/storage/s3/quirks";
 
 /** The complete plan of the host `name`. `defaultNodePath` is the Node.js of this program, for a host reached locally. */
@@ -32,6 +34,8 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   const directories = resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest");
   const restoreOnly = settings.restoreOnly ?? false;
   const agent = settings.agent ?? (database.engine === "runtime" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
+  // What the agent serves already would count twice as a file.
+  const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
   // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
   const reads = database.engine === "pgbackrest" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
@@ -44,8 +48,10 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     user: settings.user ?? DEFAULTS.user,
     connections: namesOf(settings.connection),
     directories,
-    maintenance: resolveMaintenance(settings.maintenance ?? {}, agent ? ["expire", "verify", "heal", "metrics"] : reads ? ["verify", "metrics"] : []),
+    maintenance: resolveMaintenance(settings.maintenance ?? {}, agent ? usual : reads ? ["verify", "metrics"] : []),
     notifies: settings.notify !== undefined,
+    notices: resolveNotices(settings.notify ?? {}),
+    metricsListen: settings.monitoring?.listen,
     notifyFile: settings.notify?.existingFile,
     agent,
     nodePath: settings.nodePath ?? defaultNodePath,
@@ -221,6 +227,15 @@ function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskP
       },
     ];
   });
+}
+
+/** What is in a file of the host nobody here knows: units call for all of it, and the verb tells those who want it. */
+function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPlan["notices"] {
+  const given = targets.map(({ events, type, units = [] }) => {
+    const usual = TARGET_TYPES.find((known) => known === type);
+    return { events: events ?? (usual === undefined ? [] : DEFAULT_EVENTS[usual]), units };
+  });
+  return existingFile === undefined ? given : [...given, { events: EVENTS, units: [] }];
 }
 
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {

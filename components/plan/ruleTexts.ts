@@ -240,6 +240,16 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "a segment is archived when all of them have it: one that is away stops the backups of the others, and WAL fills the disk",
     "engine `runtime`, or an alert on pg_wal",
   ),
+  PB130: rule(
+    "metrics over HTTP where there is no agent, or at an address that is none",
+    "the agent serves them, and nothing else stays up",
+    "an agent and an address such as `127.0.0.1:9854`, or the file for the textfile collector",
+  ),
+  PB131: rule(
+    "alerts for an engine without metrics of this package",
+    "no rule could ever fire",
+    "engine `runtime`, or rules about the metrics of CloudNativePG and the engine",
+  ),
   PB120: rule(
     "volume snapshots without a retention, or a retention without snapshots",
     "CloudNativePG removes none: they fill the storage, or its bill",

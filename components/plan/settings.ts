@@ -186,6 +186,16 @@ export interface MaintenanceSettings {
   readonly metrics?: TaskSettings | undefined;
 }
 
+export interface NotifySettings {
+  readonly existingFile?: string | undefined;
+  /** What of the targets is no secret. */
+  readonly targets?: readonly {
+    readonly type: string;
+    readonly events?: readonly string[] | undefined;
+    readonly units?: readonly string[] | undefined;
+  }[];
+}
+
 export interface HostSettings extends DatabaseSettings {
   readonly dataDirectory: string;
   readonly port?: number | undefined;
@@ -197,7 +207,8 @@ export interface HostSettings extends DatabaseSettings {
   readonly agent?: boolean | undefined;
   readonly maintenance?: MaintenanceSettings | undefined;
   /** Whom to tell is secret and never comes here. */
-  readonly notify?: { readonly existingFile?: string | undefined } | undefined;
+  readonly notify?: NotifySettings | undefined;
+  readonly monitoring?: { readonly listen?: string | undefined } | undefined;
   readonly nodePath?: string | undefined;
   readonly pgbackrestPath?: string | undefined;
   readonly postgres?: { readonly version: number; readonly install?: boolean | undefined } | undefined;

@@ -45,8 +45,8 @@ export function notifyLines(plan: HostPlan): string[] {
 }
 
 /** The verb that tells them. */
-export function notifyWords(plan: HostPlan): string[] {
-  return ["notify", "--event=failure", ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
+export function notifyWords(plan: HostPlan, event: string): string[] {
+  return ["notify", `--event=${event}`, ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
 }
 
 /** Program and options for an `ExecStart=`: with the secrets, wherever they are. */

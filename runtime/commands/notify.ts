@@ -26,8 +26,8 @@ export const notifyCommand: Command = async (host) => {
     stanza: config.stanza ?? "",
     host: hostName,
     unit: name,
-    // With `OnFailure`'s own process as the unit this one belongs to, only the manager knows the other one.
-    facts: monitored?.facts ?? (event === "failure" ? await host.machine.showUnit(name) : ownUnit(environment)),
+    // With a unit of its own for this process, only the manager knows the one that is meant.
+    facts: monitored?.facts ?? (name === "" ? null : await host.machine.showUnit(name)) ?? (event === "failure" ? null : ownUnit(environment)),
     drill: event === "drill" ? await newestDrill(config) : null,
     atMs: ctx.clock.nowMs(),
   });

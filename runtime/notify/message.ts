@@ -1,7 +1,7 @@
 /** What is told, in words and in fields; the same for every target. Pure. */
 import { nameOfCode } from "../base/errors";
 import type { UnitFacts } from "../local/systemdUnit";
-import type { NotifyEvent } from "./targets";
+import type { NotifyEvent } from "./events";
 
 export interface Notification {
   readonly event: NotifyEvent;

@@ -13,9 +13,7 @@
  */
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
-
-export const EVENTS = ["start", "success", "failure", "drill", "test"] as const;
-export type NotifyEvent = (typeof EVENTS)[number];
+import { DEFAULT_EVENTS, EVENTS, type NotifyEvent, TARGET_TYPES } from "./events";
 
 interface CommonTarget {
   /** For the log: `slack`, or what the file calls it. */
@@ -52,7 +50,6 @@ export interface EmailTarget extends CommonTarget {
 
 export type NotifyTarget = WebTarget | EmailTarget;
 
-const TYPES = ["slack", "ntfy", "healthchecks", "alertmanager", "webhook", "email"] as const;
 const COMMON = ["type", "name", "events", "units", "caFile"];
 const WEB_FIELDS: Readonly<Record<WebTarget["type"], readonly string[]>> = {
   slack: ["url"],
@@ -60,15 +57,6 @@ const WEB_FIELDS: Readonly<Record<WebTarget["type"], readonly string[]>> = {
   healthchecks: ["url"],
   alertmanager: ["url", "token", "user", "password"],
   webhook: ["url", "hmacSecret", "token"],
-};
-/** What a kind of target is there for: a check that waits for signs of life wants them, an alert wants its end. */
-const DEFAULT_EVENTS: Readonly<Record<NotifyTarget["type"], readonly NotifyEvent[]>> = {
-  slack: ["failure", "drill", "test"],
-  ntfy: ["failure", "drill", "test"],
-  email: ["failure", "drill", "test"],
-  healthchecks: ["start", "success", "failure", "test"],
-  alertmanager: ["success", "failure", "drill", "test"],
-  webhook: ["start", "success", "failure", "drill", "test"],
 };
 const EMAIL_FIELDS = ["host", "port", "security", "user", "password", "from", "to"];
 const EMAIL_PORTS = { starttls: 587, tls: 465, none: 25 } as const;
@@ -106,8 +94,8 @@ class Reader {
   }
 
   #target(place: string, value: unknown): NotifyTarget {
-    const type = TYPES.find((name) => typeof value === "object" && value !== null && "type" in value && value.type === name);
-    if (type === undefined) throw this.#wrong(`${place}.type`, TYPES.join(", "));
+    const type = TARGET_TYPES.find((name) => typeof value === "object" && value !== null && "type" in value && value.type === name);
+    if (type === undefined) throw this.#wrong(`${place}.type`, TARGET_TYPES.join(", "));
     if (type === "email") return this.#email(place, this.#object(place, value, [...COMMON, ...EMAIL_FIELDS]));
     return this.#web(place, type, this.#object(place, value, [...COMMON, ...WEB_FIELDS[type]]));
   }

@@ -5,7 +5,7 @@
  * Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is the same without fsync of directories
  * and without symbolic links, because SMB mounts have neither.
  */
-import { closeSync, type Dirent, openSync, readSync, type Stats } from "node:fs";
+import { closeSync, type Dirent, openSync, readSync, type Stats, statSync } from "node:fs";
 import { type FileHandle, link, lstat, open, readdir, readlink, rename, rm, symlink, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
@@ -67,7 +67,7 @@ export class PosixStorage implements Storage {
     try {
       handle = await open(full, "r");
     } catch (error) {
-      throw openError(path, full, error);
+      throw this.#openError(path, full, error);
     }
     if (range?.sizeBytes !== 0) return this.#readHandle(handle, full, range);
     await handle.close();
@@ -89,7 +89,7 @@ export class PosixStorage implements Storage {
     try {
       fd = openSync(full, "r");
     } catch (error) {
-      throw openError(path, full, error);
+      throw this.#openError(path, full, error);
     }
     let position = range?.offsetBytes ?? 0;
     const end = range?.sizeBytes === undefined ? Number.POSITIVE_INFINITY : position + range.sizeBytes;
@@ -196,7 +196,7 @@ export class PosixStorage implements Storage {
     try {
       return await lstat(full);
     } catch (error) {
-      if (isMissing(error)) return null;
+      if (this.#isAbsent(error)) return null;
       throw systemError("fileInfo", `get info for path/file '${full}'`, full, error);
     }
   }
@@ -259,9 +259,20 @@ export class PosixStorage implements Storage {
     try {
       return await readdir(full, { withFileTypes: true });
     } catch (error) {
-      if (isMissing(error)) return [];
+      if (this.#isAbsent(error)) return [];
       throw systemError("pathOpen", `list file info for path '${full}'`, full, error);
     }
+  }
+
+  #openError(path: string, full: string, error: unknown): BackupError {
+    if (this.#isAbsent(error)) return fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
+    return systemError("fileOpen", `open file '${full}' for read`, full, error);
+  }
+
+  /** A file in the place of the repository itself is no empty repository: whatever lies there, it is not looked into. */
+  #isAbsent(error: unknown): boolean {
+    if (systemCodeOf(error) !== "ENOTDIR") return isMissing(error);
+    return statSync(this.#options.root, { throwIfNoEntry: false })?.isDirectory() === true;
   }
 
   #throwIfAborted(path: string): void {
@@ -286,11 +297,6 @@ async function readChunk(handle: FileHandle, full: string, position: number, end
   } catch (error) {
     return systemError("fileRead", `read '${full}'`, full, error);
   }
-}
-
-function openError(path: string, full: string, error: unknown): BackupError {
-  if (isMissing(error)) return fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
-  return systemError("fileOpen", `open file '${full}' for read`, full, error);
 }
 
 function blamedPath(error: unknown, fallback: string): string {

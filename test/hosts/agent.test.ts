@@ -36,6 +36,7 @@ const NOTICE = `pgbackstop-main-failed@${VERIFY}.service`;
 /** As sops-nix has it: a link to the folder of a generation. */
 const SECRETS = "/run/secrets";
 const CLUSTER_UNIT = "postgresql@15-main";
+const METRICS = "127.0.0.1:9854";
 /** WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a minute. */
 const BACKLOG = 30;
 const RECOVERIES = ["latest", "time", "repository-2", "set"] as const;
@@ -112,6 +113,7 @@ describe("what is laid down on a host", async () => {
           },
         },
         notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), hmacSecret: pulumi.secret(hmacSecret) }] },
+        monitoring: { listen: METRICS },
         schedules: { full: { cron: "0 3 * * 0", timeZone: "Europe/Berlin" } },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
@@ -158,6 +160,17 @@ describe("what is laid down on a host", async () => {
     expect(await sql("SHOW archive_command")).toBe("/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p");
     expect(await shell("stat -c '%U %a' /run/pgbackstop/main.sock")).toBe("postgres 600\n");
     await sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())");
+  });
+
+  test("the agent serves the metrics of both repositories where it was told to, and no file says the same", async () => {
+    const asked = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
+    const text = await waitFor("the metrics", 90_000, async () => {
+      const { stdout } = await host.run(["bash", "-c", asked]);
+      return stdout.includes("200 OK") ? stdout : null;
+    });
+    expect(text.match(/^pgbackstop_repo_up\{.*\} 1$/gm)).toHaveLength(2);
+    expect(holdsSecret(text, secrets)).toBe(false);
+    expect((await host.run(["systemctl", "cat", "pgbackstop-main-metrics.timer"])).exitCode).not.toBe(0);
   });
 
   test("root alone can read the secrets, in the one place where they lie", async () => {
@@ -285,11 +298,26 @@ describe("what is laid down on a host", async () => {
     return shell(`systemctl show -p Result -p ExecMainStatus ${VERIFY}`);
   };
   const told = (): RecordedRequest[] => hooks.requests.filter(({ body }) => body.includes(VERIFY));
+  const eventsOf = (requests: readonly RecordedRequest[]): string[] => requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
+  const failures = (): RecordedRequest[] => told().filter((request) => eventsOf([request])[0] === "failure");
+
+  test("a run is told of when it begins and when it ends, in this order and by one number", async () => {
+    const before = told().length;
+    await shell(`systemctl start ${VERIFY}`);
+    await waitFor("the end", 60_000, async () => (eventsOf(told().slice(before)).includes("success") ? true : null));
+    const notices = told().slice(before);
+    expect(eventsOf(notices)).toEqual(["start", "success"]);
+    const runs = notices.map(({ body }) => (JSON.parse(body) as { unitFacts: { invocationId: string } }).unitFacts.invocationId);
+    expect(runs[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect(runs[1]).toBe(runs[0]);
+    expect(runs[0]).toBe((await shell(`systemctl show -p InvocationID --value ${VERIFY}`)).trim());
+  });
 
   test("a unit that fails is told of, signed; that nobody listens changes nothing of it", async () => {
+    const failuresBefore = failures().length;
     const failed = await failVerify();
     expect(failed).toMatch(/^Result=exit-code\nExecMainStatus=[1-9]\d*\n$/);
-    const { body, headers, method, path } = await waitFor("the notice", 60_000, async () => told()[0] ?? null);
+    const { body, headers, method, path } = await waitFor("the notice", 60_000, async () => failures()[failuresBefore] ?? null);
     expect([method, path]).toEqual(["POST", `/${hookPath}`]);
     const status = /ExecMainStatus=(\d+)/.exec(failed)?.[1];
     expect(JSON.parse(body)).toMatchObject({
@@ -305,7 +333,7 @@ describe("what is laid down on a host", async () => {
     expect(headers["x-pgbackstop-signature"]).toBe(`sha256=${createHmac("sha256", hmacSecret).update(`${stamp}.${body}`).digest("hex")}`);
     expect(holdsSecret(body, secrets)).toBe(false);
     const beganAt = await shell("date '+%s'");
-    expect(told()).toHaveLength(1);
+    expect(failures()).toHaveLength(failuresBefore + 1);
     await hooks.close();
     expect(await failVerify()).toBe(failed);
     await waitFor("its end", 60_000, async () => ((await host.run(["systemctl", "is-active", NOTICE])).stdout === "failed\n" ? true : null));

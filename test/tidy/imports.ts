@@ -132,6 +132,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/format/label",
+      "runtime/notify/events",
       "runtime/storage/s3/quirks",
       "runtime/storage/sftp/hostKey",
     ],

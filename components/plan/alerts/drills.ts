@@ -7,14 +7,17 @@ import { type AlertRule, durationWords, type Writer } from "./rule";
 /** Drills are rare and take long: a day, or a tenth of their interval. */
 const DRILL_GRACE_S = 86_400;
 
-/** Each repository by itself: those that come in their turn come the rarer, the more they are. */
-export function drillRules(writer: Writer, topology: Topology, drill: Topology["drills"][number]): AlertRule[] {
-  const gapMinutes = longestGapMinutes([drill]);
-  if (gapMinutes === null) return [];
-  const names = drilledRepositories(drill, topology.repositories);
-  return topology.repositories
-    .filter(({ name }) => names.includes(name))
-    .flatMap(({ key }) => repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, gapMinutes * names.length));
+/** Each repository by itself: those that come in their turn come the rarer, the more they are. Of several drills the one that comes most often counts. */
+export function drillRules(writer: Writer, topology: Topology): AlertRule[] {
+  const { drills, repositories } = topology;
+  return repositories.flatMap(({ key, name }) => {
+    const gaps = drills.flatMap((drill) => {
+      const names = drilledRepositories(drill, repositories);
+      const gapMinutes = longestGapMinutes([drill]);
+      return gapMinutes === null || !names.includes(name) ? [] : [gapMinutes * names.length];
+    });
+    return gaps.length === 0 ? [] : repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps));
+  });
 }
 
 function repositoryRules(own: Writer, repo: string, gapMinutes: number): AlertRule[] {

@@ -11,7 +11,7 @@ const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
 
 /** Findings in the order of the arguments. */
 export function checkHostArguments(plan: HostPlan): Finding[] {
-  return [...checkIdentity(plan), ...checkPaths(plan), ...checkAgent(plan), ...plan.maintenance.flatMap(checkTask)];
+  return [...checkIdentity(plan), ...checkPaths(plan), ...checkAgent(plan), ...checkListen(plan), ...plan.maintenance.flatMap(checkTask)];
 }
 
 function checkAgent({ agent, directories, engine, restoreOnly }: HostPlan): Finding[] {
@@ -27,6 +27,16 @@ function checkAgent({ agent, directories, engine, restoreOnly }: HostPlan): Find
   return fact === null
     ? []
     : [finding("PB102", "agent", fact, `leave agent out${restoreOnly ? "" : ', or use engine "runtime" with units in /etc/systemd/system'}`)];
+}
+
+/** The form is that of the option `metrics-listen` (runtime/agent/metricsServer.ts). */
+function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
+  if (metricsListen === undefined || isUnknown(metricsListen)) return [];
+  const place = "monitoring.listen";
+  const port = Number(/^(?:\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(metricsListen)?.[1]);
+  if (!(port >= 1 && port <= 65_535)) return [finding("PB130", place, `"${metricsListen}" is no address with a port`, 'write "127.0.0.1:9854"')];
+  if (agent) return [];
+  return [finding("PB130", place, "there is no agent here that could serve metrics", "leave it out: maintenance.metrics writes them as a file")];
 }
 
 function checkTask(task: TaskPlan): Finding[] {

@@ -42,6 +42,7 @@ export function checkShape(resolved: ResolvedCluster, attached: boolean): Findin
     ...checkWorkers(resolved),
     ...checkSnapshots(resolved),
     ...checkVolumeSnapshots(resolved),
+    ...checkMonitors(resolved),
   ];
 }
 
@@ -59,6 +60,12 @@ function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
     found.push(finding("PB110", `poolers.${name}`, `"${name}" cannot be part of an object's name`, "lower-case letters, digits and hyphens"));
   }
   return found;
+}
+
+function checkMonitors({ plan, shape }: ResolvedCluster): Finding[] {
+  if (!shape.monitors.prometheusRule || plan.engine === "runtime") return [];
+  const fact = `engine "${plan.engine}" has no metrics of this package: the PrometheusRule has no rules`;
+  return [finding("PB131", "monitoring.prometheusRule", fact, "leave it out, and write rules about cnpg_collector_… and the engine's own metrics")];
 }
 
 function checkImage({ plan, shape }: ResolvedCluster): Finding[] {

@@ -16,6 +16,7 @@ import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } 
 import { backupUnits } from "../units/backup";
 import { failedUnits } from "../units/failed";
 import { maintenanceUnits } from "../units/maintenance";
+import { toldUnits } from "../units/told";
 import { UNIT_HEAD } from "../units/unit";
 import type { HostParts } from "./engine";
 
@@ -63,7 +64,7 @@ export function stockParts(plan: HostPlan): HostParts {
         late: true,
       },
     ],
-    units: [...backupUnits(plan, (schedule) => backupWords(plan, schedule)), ...maintenanceUnits(plan), ...failedUnits(plan)],
+    units: [...backupUnits(plan, (schedule) => backupWords(plan, schedule)), ...maintenanceUnits(plan), ...failedUnits(plan), ...toldUnits(plan)],
     settings: { ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) },
   };
 }

@@ -9,6 +9,7 @@ import { agentUnits } from "../units/agent";
 import { backupUnits } from "../units/backup";
 import { failedUnits } from "../units/failed";
 import { maintenanceUnits } from "../units/maintenance";
+import { toldUnits } from "../units/told";
 import type { HostParts } from "./engine";
 
 export function runtimeParts(plan: HostPlan): HostParts {
@@ -29,7 +30,7 @@ export function runtimeParts(plan: HostPlan): HostParts {
       },
       ...(launcher === null ? [] : [launcher]),
     ],
-    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...failedUnits(plan)],
+    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...failedUnits(plan), ...toldUnits(plan)],
     settings: postgresSettings(plan),
   };
 }

@@ -32,7 +32,7 @@ function renderService(plan: HostPlan): string {
     "[Service]",
     "Type=exec",
     `User=${plan.user}`,
-    `ExecStart=${unitCommand(plan, ["agent"])}`,
+    `ExecStart=${unitCommand(plan, ["agent", ...(plan.metricsListen === undefined ? [] : [`--metrics-listen=${plan.metricsListen}`])])}`,
     ...credentialLines(plan),
     "Restart=always",
     "RestartSec=1",

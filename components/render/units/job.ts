@@ -4,6 +4,7 @@ import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule";
 import { credentialLines } from "../credentials";
 import { onFailureLines } from "./failed";
 import { hardening } from "./hardening";
+import { toldLines } from "./told";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 interface Job {
@@ -17,6 +18,10 @@ interface Job {
   readonly writes?: readonly string[];
   /** True where a run that finds a backup at work is none to worry about: the next one does what it would have done. */
   readonly mayYield?: boolean;
+  /** True where nobody wants to be told of every run that went well. */
+  readonly isQuiet?: boolean;
+  /** True for a fire drill, whose result is told. */
+  readonly isDrill?: boolean;
 }
 
 /** Exit code of a verb that finds the lock taken. */
@@ -31,7 +36,8 @@ export function jobUnits(plan: HostPlan, job: Job): Unit[] {
   ];
 }
 
-function renderService(plan: HostPlan, { command, mayYield = false, time, title, writes = [], writesData = false }: Job): string {
+function renderService(plan: HostPlan, job: Job): string {
+  const { command, isDrill = false, isQuiet = false, mayYield = false, time, title, writes = [], writesData = false } = job;
   return unitText([
     UNIT_HEAD,
     "[Unit]",
@@ -41,6 +47,7 @@ function renderService(plan: HostPlan, { command, mayYield = false, time, title,
     "After=network-online.target remote-fs.target postgresql.service",
     "Wants=network-online.target",
     ...onFailureLines(plan),
+    ...(isQuiet ? [] : toldLines(plan, `${unitName(plan.stanza, time.name)}.service`, isDrill)),
     "",
     "[Service]",
     "Type=oneshot",

@@ -22,5 +22,10 @@ const JOBS: Readonly<Record<TaskPlan["name"], JobOf>> = {
     title: "verification",
   }),
   heal: () => ({ words: ["heal"], title: "repair of WAL", mayYield: true }),
-  metrics: (plan) => ({ words: ["metrics", `--output-file=${metricsFile(plan)}`], title: "metrics", writes: [plan.directories.metrics] }),
+  metrics: (plan) => ({
+    words: ["metrics", `--output-file=${metricsFile(plan)}`],
+    title: "metrics",
+    writes: [plan.directories.metrics],
+    isQuiet: true,
+  }),
 };

@@ -89,6 +89,10 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["no schedule", { schedules: undefined }, ["PB012 schedules"]],
   ["a stanza with a blank", { stanza: "my db" }, ["PB013 stanza"]],
   ["a relative path", { dataDirectory: "data" }, ["PB014 dataDirectory"]],
+  ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
+  ["metrics at no address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
+  ["metrics at no port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],
+  ["metrics by an agent that is not there", { agent: false, monitoring: { listen: "127.0.0.1:9854" } }, ["PB130 monitoring.listen"]],
   ["an agent that nothing would start", { agent: true, directories: { units: "/srv/units" } }, ["PB102 agent"]],
   [
     "maintenance at no time",

@@ -20,6 +20,12 @@ const ALONE: Partial<ClusterFile> = { engine: "volumeSnapshot", repositories: {}
 
 const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
+  ["alerts of an engine with metrics", { monitoring: { prometheusRule: true } }, []],
+  [
+    "alerts of an engine without any",
+    { ...ALONE, monitoring: { prometheusRule: true } },
+    ["PB095 engine", "PB120 snapshots", "PB131 monitoring.prometheusRule"],
+  ],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
   ["a namespace that is none", { namespace: "Orders" }, ["PB110 namespace"]],

@@ -98,6 +98,18 @@ describe("thresholds", () => {
   });
 });
 
+test("of several drills of a repository the one that comes most often counts, and those in their turn come more rarely", () => {
+  const drills = { weekly: { cron: "0 5 * * 0" }, monthly: { cron: "0 5 1 * *", from: "repo2" } };
+  const group = groupOf(topology({ drills }));
+  const day = 86_400;
+  expect(exprs(group, "PgbackstopDrillTooOld")).toEqual(
+    ["1", "2"].map(
+      (key) => `time() - pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="${key}"} > ${14 * day + Math.round(1.4 * day)}`,
+    ),
+  );
+  expect(exprs(group, "PgbackstopDrillFailed")).toHaveLength(2);
+});
+
 test("every metric of the rules is one of ours, with labels that it has", () => {
   const group = groupOf(DRILLED, { repositoryBytesMax: 1 });
   const labelsOf = new Map(DEFINITIONS.map(({ labels, name }) => [name, labels]));

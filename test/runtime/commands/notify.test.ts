@@ -49,6 +49,13 @@ test("a run's own start and end carry its invocation", async () => {
   expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "cd".repeat(16) } });
 });
 
+test("another run's start and end carry that one's invocation, and not this process's own", async () => {
+  const environment = { INVOCATION_ID: "cd".repeat(16) };
+  const shown = { result: "success", status: "0", invocationId: "ef".repeat(16) };
+  expect(await run(["--event=start", `--unit=${UNIT}`], environment, shown)).toBe(0);
+  expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "ef".repeat(16) } });
+});
+
 test("a drill is told by its newest record", async () => {
   const drills = join(folder, "spool", "pgbackstop", "demo", "drills");
   mkdirSync(drills, { recursive: true });

@@ -127,6 +127,20 @@ test("a directory in the way is an error with both names", async () => {
   });
 });
 
+test("a file in the place of the repository is an error, and no empty repository", async () => {
+  rmSync(root, { recursive: true });
+  writeFileSync(root, "whatever");
+  const storage = open();
+  for (const [kind, asked] of [
+    ["fileInfo", () => storage.stat("backup/main")],
+    ["pathOpen", () => storage.list("backup/main")[Symbol.asyncIterator]().next()],
+    ["pathOpen", () => storage.list("")[Symbol.asyncIterator]().next()],
+    ["fileOpen", () => storage.read("backup/main/backup.info")],
+  ] as const) {
+    expect(await refusal(asked())).toMatchObject({ kind, message: expect.stringContaining("[20] Not a directory") as string });
+  }
+});
+
 describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
   /** Runs `work` with the rights of another user. */
   const asOther = async <T>(work: () => Promise<T>): Promise<T> => {

@@ -35,6 +35,14 @@ test("the agent gets the secrets from systemd, and is started by its socket", ()
   `);
 });
 
+test("metrics are served where the plan says, and not written as a file too unless that is asked for", () => {
+  const listen = { monitoring: { listen: "127.0.0.1:9854" } };
+  expect(text(".service", listen)).toMatch(/ agent --metrics-listen=127\.0\.0\.1:9854\n/);
+  const tasks = (over: Parameters<typeof plan>[0]): string[] => plan(over).maintenance.map(({ name }) => name);
+  expect(tasks(listen)).toEqual(["expire", "verify", "heal"]);
+  expect(tasks({ ...listen, maintenance: { metrics: {} } })).toEqual(["expire", "verify", "heal", "metrics"]);
+});
+
 test("neither ever gives up: a socket that did would refuse every segment from then on", () => {
   expect(text(".service")).toContain("StartLimitIntervalSec=0\n");
   expect(text(".service")).toContain("Restart=always\n");

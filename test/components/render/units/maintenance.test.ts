@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { unitsOf } from "../../../../components/render/hostParts";
 import { failedUnits } from "../../../../components/render/units/failed";
 import { maintenanceUnits } from "../../../../components/render/units/maintenance";
@@ -57,4 +57,44 @@ test("what fails says so in the journal, and to whom the plan names", () => {
   );
   expect(lineOf(text("pgbackstop-main-heal.service"), "OnFailure=")).toBe("OnFailure=pgbackstop-main-failed@%n.service");
   expect(lines({ directories: { units: "/srv/units" } })).toEqual([]);
+});
+
+describe("what is told besides failures", () => {
+  const told = (over: Over): string[] =>
+    unitsOf(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "30 * * * *" } }, ...over })).flatMap((unit) =>
+      unit.text.split("\n").flatMap((line) => {
+        const [, word, value] = /^(Wants|OnSuccess)=(?!network)(.*)$/.exec(line) ?? [];
+        return word === undefined ? [] : [`${unit.name.replace(/^pgbackstop-main-|\.service$/g, "")} ${word} ${value}`];
+      }),
+    );
+  const names = (over: Over): string[] => unitsOf(plan(over)).flatMap(({ name }) => (name.includes("@") ? [name] : []));
+  const ping = { type: "healthchecks", units: ["pgbackstop-main-full.service"] };
+
+  test("is nothing where nobody wants it, and what somebody wants of the units that it is wanted of", () => {
+    expect(told({})).toEqual([]);
+    expect(told({ notify: { targets: [{ type: "slack" }] } })).toEqual([]);
+    expect(names({ notify: { targets: [{ type: "slack" }] } })).toEqual(["pgbackstop-main-failed@.service", "pgbackstop-main-drilled@.service"]);
+    expect(told({ notify: { targets: [ping] } })).toEqual([
+      "full Wants pgbackstop-main-started@%n.service",
+      "full OnSuccess pgbackstop-main-succeeded@%n.service",
+    ]);
+    const all = told({ notify: { targets: [{ type: "alertmanager" }] } });
+    expect(all).toEqual(["full", "incr", "expire", "verify", "heal"].map((name) => `${name} OnSuccess pgbackstop-main-succeeded@%n.service`));
+    expect(told({ notify: { targets: [{ type: "alertmanager", events: ["failure"] }] } })).toEqual([]);
+    expect(told({ notify: { existingFile: "/run/secrets/notify.json" } })).toHaveLength(10);
+    expect(told({ directories: { units: "/srv/units" }, notify: { targets: [ping] } })).toEqual([]);
+  });
+
+  test("is told by units that nothing waits for, and an end never before its beginning", () => {
+    const of = (name: string): string => text(`pgbackstop-main-${name}@.service`, { notify: { targets: [ping] } });
+    expect(lineOf(of("started"), "ExecStart=")).toMatch(/^ExecStart=-\/usr\/bin\/node .* notify --event=start --unit=%i$/);
+    expect(lineOf(of("started"), "After=")).toBe("After=network-online.target");
+    for (const name of ["succeeded", "failed"]) {
+      expect(lineOf(of(name), "After=")).toBe("After=network-online.target pgbackstop-main-started@%i.service");
+    }
+    expect(lineOf(of("succeeded"), "LoadCredential=")).toBe("LoadCredential=notify.json:/etc/pgbackstop/credentials/notify.json");
+    expect(lineOf(of("succeeded"), "TimeoutStartSec=")).toBe("TimeoutStartSec=90");
+    const full = text("pgbackstop-main-full.service", { schedules: { full: { cron: "0 2 * * 0" } }, notify: { targets: [ping] } });
+    expect(full).not.toMatch(/notify\.json|^After=.*started/m);
+  });
 });

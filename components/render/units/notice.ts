@@ -1,0 +1,39 @@
+/** A unit that tells somebody of another one, `…@UNIT.service`: with the file of whom to tell, and none of the keys of the repositories. */
+import type { HostPlan } from "../../plan/plan";
+import { notifyLines, notifyWords, unitCommand } from "../credentials";
+import { hardening } from "./hardening";
+import { type Unit, UNIT_HEAD, unitText } from "./unit";
+
+interface Notice {
+  /** `%i failed`. */
+  readonly title: string;
+  /** Units that are waited for while they run. */
+  readonly after: readonly string[];
+  /** Of `[Service]`. */
+  readonly lines: readonly string[];
+  readonly timeoutSeconds: number;
+}
+
+/** @param name without `@` */
+export function noticeUnit(plan: HostPlan, name: string, { after, lines, timeoutSeconds, title }: Notice): Unit {
+  const text = unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop notice of stanza ${plan.stanza}: ${title}`,
+    `After=${["network-online.target", ...after].join(" ")}`,
+    "Wants=network-online.target",
+    "",
+    "[Service]",
+    "Type=oneshot",
+    `User=${plan.user}`,
+    ...lines,
+    `TimeoutStartSec=${timeoutSeconds}`,
+    ...hardening(plan),
+  ]);
+  return { name: `${name}@.service`, text, late: true, enabled: false, restarted: false };
+}
+
+/** Of `[Service]`: the verb, by `ExecStart=` or `ExecStart=-`, and the file of whom to tell. */
+export function noticeLines(plan: HostPlan, event: string, directive: string): string[] {
+  return [`${directive}${unitCommand({ ...plan, repositories: [] }, notifyWords(plan, event))} --unit=%i`, ...notifyLines(plan)];
+}

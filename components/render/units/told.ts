@@ -1,0 +1,67 @@
+/**
+ * What is told of units besides their failures, where somebody wants it: that one has begun (`pgbackstop-main-started@UNIT.service`), has ended well
+ * (`…-succeeded@…`), and how a fire drill went (`…-drilled@…`). Units of their own, which nothing waits for: a notice that hangs or fails delays no
+ * backup and fails none. systemd 249 or newer starts those of an end; older ones ignore the line.
+ */
+import { SYSTEMD_DIRECTORIES } from "../../plan/defaults";
+import type { HostPlan } from "../../plan/plan";
+import { noticeLines, noticeUnit } from "./notice";
+import { type Unit, unitName } from "./unit";
+
+type Told = "start" | "success" | "drill";
+
+const PURPOSES: Readonly<Record<Told, { readonly name: string; readonly title: string }>> = {
+  start: { name: "started", title: "%i has begun" },
+  success: { name: "succeeded", title: "%i has ended well" },
+  drill: { name: "drilled", title: "result of %i" },
+};
+/** Three tries of ten seconds for each target, all at once. */
+const TIMEOUT_SECONDS = 90;
+
+/** `pgbackstop-main-started@%n.service`. @param instance the unit that is told of */
+function toldUnitName(stanza: string, event: Told, instance: string): string {
+  return `${unitName(stanza, PURPOSES[event].name)}@${instance}.service`;
+}
+
+/** Lines of `[Unit]` of a unit that is told of. @param unit its name with the ending */
+export function toldLines(plan: HostPlan, unit: string, isDrill: boolean): string[] {
+  const wants = (event: Told): boolean => isTold(plan, event, unit);
+  const named = (event: Told): string => toldUnitName(plan.stanza, event, "%n");
+  const drilled = isDrill && wants("drill") ? [named("drill")] : [];
+  const ended = [...(wants("success") ? [named("success")] : []), ...drilled];
+  return [
+    ...(wants("start") ? [`Wants=${named("start")}`] : []),
+    ...(ended.length === 0 ? [] : [`OnSuccess=${ended.join(" ")}`]),
+    // Beside the notice of the failure: lists of systemd add up.
+    ...(drilled.length === 0 ? [] : [`OnFailure=${drilled.join(" ")}`]),
+  ];
+}
+
+/** Of what somebody wants to be told of any unit. */
+export function toldUnits(plan: HostPlan): Unit[] {
+  const wanted = (["start", "success", "drill"] as const).filter(
+    (event) => isLoaded(plan) && plan.notices.some(({ events }) => events.includes(event)),
+  );
+  return wanted.map((event) => {
+    const { name, title } = PURPOSES[event];
+    return noticeUnit(plan, unitName(plan.stanza, name), {
+      title,
+      after: event === "start" ? [] : afterStart(plan),
+      lines: noticeLines(plan, event, "ExecStart=-"),
+      timeoutSeconds: TIMEOUT_SECONDS,
+    });
+  });
+}
+
+/** What an end waits for: told before its beginning it would look like a run that never ends. */
+export function afterStart(plan: HostPlan): string[] {
+  return plan.notices.some(({ events }) => events.includes("start")) ? [toldUnitName(plan.stanza, "start", "%i")] : [];
+}
+
+function isTold(plan: HostPlan, event: Told, unit: string): boolean {
+  return isLoaded(plan) && plan.notices.some(({ events, units }) => events.includes(event) && (units.length === 0 || units.includes(unit)));
+}
+
+function isLoaded({ directories }: HostPlan): boolean {
+  return SYSTEMD_DIRECTORIES.includes(directories.units);
+}
