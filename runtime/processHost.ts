@@ -19,7 +19,8 @@ import { loadUserNames, type UserNames } from "./local/users";
 import type { ServerCandidate } from "./operations/backup/servers";
 import { inlinePool, type Job, type JobPool, runJob } from "./operations/jobs";
 import { loadControlFile } from "./postgres/controlFile";
-import { Session } from "./postgres/session";
+import { Session, type SessionTarget } from "./postgres/session";
+import { WalStream } from "./postgres/walStream";
 import type { Repository } from "./repository/repository";
 import { openStorage } from "./storage/open";
 import { unusableStorage } from "./storage/unusable";
@@ -188,6 +189,12 @@ export class ProcessHost implements CommandHost {
     return this.#openSession(pg, database ?? pg.database);
   }
 
+  walStream(): Promise<WalStream> {
+    const [pg] = this.config.pgs;
+    if (pg === undefined) return Promise.reject(fail("dbConnect", "there is no pg1-path: no server is known"));
+    return WalStream.open(this.#sessionTarget(pg, pg.database), this.ctx.clock);
+  }
+
   servers(): readonly ServerCandidate[] {
     return this.config.pgs.map((pg) => ({ key: pg.key, dataDirectory: trimmed(pg.path), connect: () => this.#sessionWith(pg) }));
   }
@@ -201,15 +208,19 @@ export class ProcessHost implements CommandHost {
   }
 
   #openSession(pg: PgConfig, database: string): Promise<Session> {
+    return Session.open(this.#sessionTarget(pg, database));
+  }
+
+  #sessionTarget(pg: PgConfig, database: string): SessionTarget {
     const running = runningAt(trimmed(pg.path));
-    return Session.open({
+    return {
       host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
       port: pg.port,
       user: pg.user ?? this.#facts.osUserName,
       database,
       queryTimeoutMs: this.config.dbTimeoutMs,
       applicationName: `pgBackRest [${this.config.command}]`,
-    });
+    };
   }
 
   pool(): JobPool {

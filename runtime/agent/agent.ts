@@ -6,11 +6,14 @@
  */
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
+import { StreamService } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
+import { formatLsn } from "../format/walSegment";
 import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
+import { unreadableKeys } from "../operations/archiveGet";
 import { repoErrorLine } from "../operations/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
@@ -23,6 +26,8 @@ const EXIT_CODE_MAX = 125;
 interface Services {
   readonly host: CommandHost;
   readonly wal: WalService;
+  /** Null where full segments are all that is shipped. */
+  readonly stream: StreamService | null;
   readonly gets: GetService;
 }
 
@@ -30,20 +35,22 @@ export const agentCommand: Command = async (host) => {
   const { config, ctx } = host;
   // What is under way when the agent is told to end is finished first: nothing of it sees that signal.
   const own = { ...ctx, signal: new AbortController().signal };
-  const wal = new WalService(host, own);
+  const { stream: streaming } = config.settings;
+  const stream = streaming === undefined ? null : new StreamService(host, own, streaming.intervalSeconds * 1000);
+  const wal = new WalService(host, own, undefined, (repoKey, walName) => stream?.stored(repoKey, walName));
   const gets = new GetService(host, own);
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
-  const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, gets }, workingDirectory, words), ctx);
+  const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, stream, gets }, workingDirectory, words), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
-    Promise.all([page?.close(), socket.close(enough), wal.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
+    Promise.all([page?.close(), socket.close(enough), wal.close(enough), stream?.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
   );
   return 0;
 };
 
-async function answer({ host, wal, gets }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
+async function answer({ host, wal, stream, gets }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
   const [verb, ...params] = words;
   try {
     switch (verb) {
@@ -52,7 +59,7 @@ async function answer({ host, wal, gets }: Services, workingDirectory: string, w
       case "archive-get":
         return await get(host, gets, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
       case "status":
-        return { exitCode: 0, lines: wal.status().map(statusLine) };
+        return { exitCode: 0, lines: wal.status().map((lane) => `${statusLine(lane)}${streamText(lane.repoKey, stream)}`) };
       default:
         throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "it answers archive-push, archive-get and status." });
     }
@@ -78,15 +85,27 @@ function statusLine({ repoKey, waitingCount, debtCount, error }: ReturnType<WalS
   return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
+/** ` streamed=0/3012345` and, while that fails, ` stream-error=049 …` */
+function streamText(repoKey: number, stream: StreamService | null): string {
+  const lane = stream?.status().find((each) => each.repoKey === repoKey);
+  if (stream === null) return "";
+  const at = lane === undefined || lane.lsn === null ? "none" : formatLsn(lane.lsn);
+  const error = lane?.error ?? null;
+  return ` streamed=${at}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
+}
+
 async function get(host: CommandHost, gets: GetService, walName: string, destination: string): Promise<Answer> {
   try {
-    return { exitCode: (await gets.get(walName, destination)) ? 0 : 1, lines: [] };
+    return { exitCode: (await gets.getOrLast(walName, destination)) ? 0 : 1, lines: [] };
   } catch (thrown) {
-    const abort = await abortOfRecovery(toBackupError(thrown), {
+    const error = toBackupError(thrown);
+    const abort = await abortOfRecovery(error, {
       repoKeys: host.repositories().map((repo) => repo.key),
       acknowledge: host.config.settings.acknowledge,
       exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
     });
+    if (abort === null && unreadableKeys(error) !== null && (await gets.last(walName, destination, async () => false)))
+      return { exitCode: 0, lines: [] };
     if (abort === null) throw thrown;
     host.ctx.log.error(abort);
     return { exitCode: RECOVERY_ABORTED, lines: errorLines(abort) };

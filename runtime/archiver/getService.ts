@@ -8,6 +8,7 @@ import type { CommandHost } from "../commands/host";
 import { agentSpool, type Spool } from "../local/spool";
 import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operations/archiveGet";
 import type { ClusterIdentity } from "../operations/identity";
+import { getLast } from "../operations/stream/partial";
 import { Prefetcher } from "../operations/prefetch";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
@@ -52,6 +53,20 @@ export class GetService {
       wish.timeoutMs ?? config.archiveTimeoutMs,
       this.#ctx,
     );
+  }
+
+  /** {@link get}; and for a recovery that has come to the end of the archive, what was streamed of the segment behind it. */
+  async getOrLast(walName: string, destination: string): Promise<boolean> {
+    return (await this.get(walName, destination)) || (await this.last(walName, destination, () => this.get(walName, destination)));
+  }
+
+  /** What was streamed of a segment that no repository has. */
+  async last(walName: string, destination: string, getWhole: () => Promise<boolean>): Promise<boolean> {
+    const { dataDirectory } = this.#host;
+    const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
+    const exists = async (name: string): Promise<boolean> => (await this.#host.readFile(`${dataDirectory}/${name}`)) !== null;
+    const wish = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+    return getLast(this.#host.repositories(), wish, { dataDirectory, exists }, getWhole, this.#ctx);
   }
 
   /** In a thread: this one answers. What is in the queue need not survive a crash of the machine. */

@@ -41,6 +41,7 @@ export class WalService {
   readonly #host: CommandHost;
   readonly #ctx: Context;
   readonly #mayGoAhead: (walName: string) => boolean;
+  readonly #onStored: (repoKey: number, walName: string) => void;
   readonly #debt: DebtStore;
   readonly #lock: ArchiveLock;
   readonly #stop = new AbortController();
@@ -50,11 +51,20 @@ export class WalService {
   #present: Present | null = null;
   #opening: Promise<Present> | null = null;
 
-  /** `mayGoAhead`: which files that are ready may be pushed before PostgreSQL asks for them; default all. */
-  constructor(host: CommandHost, ctx: Context, mayGoAhead: (walName: string) => boolean = () => true) {
+  /**
+   * `mayGoAhead`: which files that are ready may be pushed before PostgreSQL asks for them; default all. `onStored` is told of each file that a
+   * repository has got.
+   */
+  constructor(
+    host: CommandHost,
+    ctx: Context,
+    mayGoAhead: (walName: string) => boolean = () => true,
+    onStored: (repoKey: number, walName: string) => void = () => {},
+  ) {
     this.#host = host;
     this.#ctx = ctx;
     this.#mayGoAhead = mayGoAhead;
+    this.#onStored = onStored;
     this.#debt = host.debt();
     const repos = host.repositories();
     const keys = repos.map((repo) => repo.key);
@@ -138,6 +148,7 @@ export class WalService {
       processMax: config.processMax,
       graceMs: GRACE_MS,
       pack: (job: PackWalJob) => this.#host.pool().run(job),
+      onStored: this.#onStored,
     };
     this.#present = { cluster, queue: new PushQueue(this.#host.repositories(), this.#debt, options, this.#lock, this.#ctx) };
     return this.#present;

@@ -8,9 +8,10 @@
 import { isAbsolute } from "node:path";
 import { fail, isError, toBackupError } from "../base/errors";
 import { stockSpool } from "../local/spool";
-import { archiveGetInTime, type Candidate, fetchTo } from "../operations/archiveGet";
+import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../operations/archiveGet";
 import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../operations/endOfRecovery";
 import { Prefetcher } from "../operations/prefetch";
+import { getLast, type Recovery as LastRecovery } from "../operations/stream/partial";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../operations/spoolGet";
 import type { Command, CommandHost } from "./host";
 
@@ -20,7 +21,9 @@ export const archiveGetCommand: Command = async (host) => {
   try {
     return await get(host);
   } catch (thrown) {
-    const abort = await abortOfRecovery(toBackupError(thrown), recoveryOf(host));
+    const error = toBackupError(thrown);
+    const abort = await abortOfRecovery(error, recoveryOf(host));
+    if (abort === null && unreadableKeys(error) !== null && (await last(host, async () => false))) return 0;
     if (abort === null) throw thrown;
     host.ctx.log.error(abort);
     return RECOVERY_ABORTED;
@@ -28,8 +31,9 @@ export const archiveGetCommand: Command = async (host) => {
 };
 
 /** The recovery that this command serves, as far as the decision about its end needs it. */
-function recoveryOf(host: CommandHost): Recovery {
+function recoveryOf(host: CommandHost): Recovery & LastRecovery {
   return {
+    dataDirectory: host.dataDirectory,
     repoKeys: host.repositories().map((repo) => repo.key),
     acknowledge: host.config.settings.acknowledge,
     exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
@@ -38,15 +42,12 @@ function recoveryOf(host: CommandHost): Recovery {
 
 async function get(host: CommandHost): Promise<number> {
   const { config, ctx } = host;
-  const [walName, destination] = config.params;
-  if (config.params.length !== 2 || walName === undefined || destination === undefined) {
-    throw fail("paramRequired", "WAL segment to get and path to copy it to are required", { hint: "restore_command passes them as %f and %p." });
-  }
+  const { absolute, walName } = paramsOf(host);
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
-  const absolute = isAbsolute(destination) ? destination : `${host.workingDirectory}/${destination}`;
+  const repos = host.repositories();
   const ask = (name: string, path: string): Promise<boolean> =>
-    archiveGetInTime(host.repositories(), { walName: name, destination: path, cluster }, config.archiveTimeoutMs, ctx);
+    archiveGetInTime(repos, { walName: name, destination: path, cluster }, config.archiveTimeoutMs, ctx);
   // Histories and partial segments are single files: nothing follows them.
   if (config.archiveAsync && SEGMENT.test(walName)) {
     const options: SpoolGetOptions = {
@@ -72,7 +73,25 @@ async function get(host: CommandHost): Promise<number> {
     const background = { isRunning: () => host.lockState("archive").held, start: () => host.startBackground() };
     if ((await getThroughSpool(spool, options, background, ctx)) === true) return 0;
   }
-  return (await ask(walName, absolute)) ? 0 : 1;
+  const getWhole = (): Promise<boolean> => ask(walName, absolute);
+  return (await getWhole()) || (await last(host, getWhole)) ? 0 : 1;
+}
+
+/** @throws paramRequired (37) */
+function paramsOf({ config, workingDirectory }: CommandHost): { readonly walName: string; readonly absolute: string } {
+  const [walName, destination] = config.params;
+  if (config.params.length !== 2 || walName === undefined || destination === undefined) {
+    throw fail("paramRequired", "WAL segment to get and path to copy it to are required", { hint: "restore_command passes them as %f and %p." });
+  }
+  return { walName, absolute: isAbsolute(destination) ? destination : `${workingDirectory}/${destination}` };
+}
+
+/** What was streamed of a segment that no repository has. */
+async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promise<boolean> {
+  const { absolute: destination, walName } = paramsOf(host);
+  const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await host.loadControl();
+  const wish = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+  return getLast(host.repositories(), wish, recoveryOf(host), getWhole, host.ctx);
 }
 
 /** False when another process works already. */

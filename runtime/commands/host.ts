@@ -11,6 +11,7 @@ import type { UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/servers";
 import type { JobPool } from "../operations/jobs";
 import type { Session } from "../postgres/session";
+import type { WalStream } from "../postgres/walStream";
 import type { Repository } from "../repository/repository";
 
 export interface CommandHost {
@@ -25,6 +26,8 @@ export interface CommandHost {
    * started anew knows nothing of the old one.
    */
   newSession(database?: string): Promise<Session>;
+  /** Another connection with that server, to receive its WAL; the caller closes it. */
+  walStream(): Promise<WalStream>;
   /** Every configured cluster, connected to when it is asked for. */
   servers(): readonly ServerCandidate[];
   pool(): JobPool;

@@ -48,9 +48,14 @@ export interface SettingsFile {
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** What fire drills measure against. */
   readonly drill?: Partial<Omit<DrillSettings, "declared">> & { readonly declared?: Readonly<Record<string, SettingsFileDrill>> };
+  /** WAL of segments that are not full yet is shipped so often; absent ships full segments only. */
+  readonly stream?: { readonly intervalSeconds: number };
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
+
+/** Longer than that, `archive_timeout` does as much for less. */
+export const STREAM_INTERVAL_S_MAX = 3600;
 
 /** What holds without a file. */
 export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} };
@@ -81,7 +86,8 @@ export function renderSettings(settings: SettingsFile): string {
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
   const drill = checked.drill === undefined ? {} : { drill: drillText(checked.drill) };
-  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...drill, ...postgres, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  const stream = checked.stream === undefined ? {} : { stream: checked.stream };
+  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...drill, ...postgres, ...stream, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 function drillText({ assertions, declared, heartbeat, objectives }: DrillSettings): SettingsFile["drill"] {
@@ -116,7 +122,7 @@ class Reader {
   }
 
   settings(value: unknown): Settings {
-    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "repos"]);
+    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "stream", "repos"]);
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
@@ -129,8 +135,17 @@ class Reader {
       ...(firstBackup === true ? { firstBackup } : {}),
       ...(fields.postgres === undefined ? {} : { postgres: this.#postgres(fields.postgres) }),
       ...(fields.drill === undefined ? {} : { drill: this.#drill(fields.drill) }),
+      ...(fields.stream === undefined ? {} : { stream: this.#stream(fields.stream) }),
       repos,
     };
+  }
+
+  #stream(value: unknown): NonNullable<Settings["stream"]> {
+    const { intervalSeconds } = this.#object("stream", value, ["intervalSeconds"]);
+    const isInterval = typeof intervalSeconds === "number" && Number.isSafeInteger(intervalSeconds);
+    if (!isInterval || intervalSeconds < 1 || intervalSeconds > STREAM_INTERVAL_S_MAX)
+      throw this.#wrong("stream.intervalSeconds", intervalSeconds, `a whole number of seconds from 1 to ${STREAM_INTERVAL_S_MAX}`);
+    return { intervalSeconds };
   }
 
   #drill(value: unknown): DrillSettings {

@@ -162,6 +162,8 @@ export interface Settings {
   readonly repos: Readonly<Record<number, RepoSettings>>;
   /** What fire drills measure against. */
   readonly drill?: DrillSettings;
+  /** How often the agent ships WAL of segments that are not full yet; absent never. */
+  readonly stream?: { readonly intervalSeconds: number };
 }
 
 export interface DrillSettings {

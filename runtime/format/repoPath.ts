@@ -100,3 +100,8 @@ function segment(name: string): string {
 export function drillsPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/drills`;
 }
+
+/** WAL of segments that are not full yet, while an agent streams it. */
+export function streamPath(stanza: string, archiveId: string): string {
+  return `${serverFilesRoot(stanza)}/stream/${segment(archiveId)}`;
+}

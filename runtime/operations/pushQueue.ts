@@ -33,6 +33,8 @@ export interface PushQueueOptions {
   readonly graceMs: number;
   /** Runs the reading and compressing of segments in other threads; absent: in this one. */
   readonly pack?: (job: PackWalJob) => Promise<PackedWal>;
+  /** Told of each file that a repository's archive has now. */
+  readonly onStored?: (repoKey: number, walName: string) => void;
 }
 
 /** What must be held while anything is written; `enter` is called for each file, and throws when it cannot be had. */
@@ -280,6 +282,7 @@ export class PushQueue implements WalClaims {
       state.error = null;
       file.fileId = wal.fileId;
       this.#debt.remove(lane.repo.key, file.name, cluster);
+      this.#options.onStored?.(lane.repo.key, file.name);
       this.#ctx.log.detail(`${lane.repo.name}: ${state.stored} ${file.name}`);
       if (lane.error !== null) this.#ctx.log.info(`${lane.repo.name} takes WAL again`);
       lane.error = null;

@@ -73,6 +73,7 @@ export function host(parts: HostParts): TestHost {
     readFile: async () => null,
     print: (text) => void printed.push(text),
     newSession: () => Promise.reject(new Error("no server here")),
+    walStream: () => Promise.reject(new Error("no server here")),
     program: () => Promise.reject(new Error("no program here")),
     isInteractive: false,
     ask: async () => null,

@@ -1,0 +1,133 @@
+/**
+ * The segment that nobody has archived, as far as an agent has streamed it: what a recovery replays when it has come to the end of the archive.
+ *
+ * Only a recovery that ends there gets it (`recovery.signal` without `standby.signal`): a standby would take it for the whole segment and never ask
+ * again. It is given when every repository has answered that the whole segment is in no archive. Behind its last byte are zeros up to the size of a
+ * segment, as in one that PostgreSQL is writing; recovery ends at the last whole record, and goes on on a new timeline in a copy of its own.
+ */
+import { open, rename, rm } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import { archiveIdOf } from "../../format/archiveInfo";
+import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
+import { formatLsn, lsnOfSegment } from "../../format/walSegment";
+import { isSpecialFile } from "../../local/atomicWrite";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { listChunks, readChunk, type StreamArchive } from "../../repository/streamStore";
+import { archiveIdsOf, type ClusterIdentity } from "../identity";
+import { repoErrorLine } from "../results";
+import { archivesAlways } from "./archiveMode";
+
+const SEGMENT = /^[0-9A-F]{24}$/;
+
+export interface PartialOptions {
+  readonly walName: string;
+  /** Absolute path. */
+  readonly destination: string;
+  readonly cluster: ClusterIdentity;
+  readonly segmentSizeBytes: number;
+}
+
+/** Who asks. */
+export interface Recovery {
+  readonly dataDirectory: string;
+  /** Is there a file of this name in the data directory? */
+  exists(name: string): Promise<boolean>;
+}
+
+interface Found {
+  readonly repo: Repository;
+  readonly archive: StreamArchive;
+  /** Of one session. */
+  readonly chunks: readonly StreamChunk[];
+}
+
+/**
+ * For a segment that is in no archive: {@link getPartial} where the recovery may have it, and once more the archive, for a server that lives may
+ * have archived the whole segment meanwhile. True when either is at the destination. @throws what `getWhole` throws
+ */
+export async function getLast(
+  repos: readonly Repository[],
+  options: PartialOptions,
+  recovery: Recovery,
+  getWhole: () => Promise<boolean>,
+  ctx: Context,
+): Promise<boolean> {
+  if (!SEGMENT.test(options.walName) || !(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return false;
+  // A device or a pipe: nobody's recovery.
+  if (await isSpecialFile(options.destination)) return false;
+  if (!(await getPartial(repos, options, ctx))) return false;
+  if (await getWhole()) return true;
+  if (!(await archivesAlways(recovery.dataDirectory))) return true;
+  ctx.log.warn(`${options.walName} is left out: with archive_mode = always the server would archive it as if it were whole`);
+  await rm(options.destination, { force: true });
+  return false;
+}
+
+/** True when something of the segment was streamed and is at `destination` now. A repository that cannot tell is left out, with a warning. */
+async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
+  const found: Found[] = [];
+  for (const result of await perRepo(repos, (repo) => findSessions(repo, options))) {
+    if (result.ok) found.push(...result.value);
+    else ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoKey, result.error)}`);
+  }
+  for (const each of found.sort(newestFirst)) {
+    const sizeBytes = await write(each, options, ctx);
+    if (sizeBytes === 0) continue;
+    const lsn = lsnOfSegment(options.walName, options.segmentSizeBytes) + BigInt(sizeBytes);
+    ctx.log.info(`found ${options.walName} up to ${formatLsn(lsn)} in the ${each.repo.name}: ${each.archive.archiveId} stream`);
+    return true;
+  }
+  return false;
+}
+
+async function findSessions(repo: Repository, { cluster, walName }: PartialOptions): Promise<Found[]> {
+  const info = await loadArchiveInfo(repo);
+  const found: Found[] = [];
+  for (const id of archiveIdsOf(info, cluster)) {
+    const archive = { archiveId: archiveIdOf(id), pass: info.cipherPass ?? null };
+    for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName))) found.push({ repo, archive, chunks });
+  }
+  return found;
+}
+
+/** A later session has all that an earlier one had; of one session the repository that has got more of it. */
+function newestFirst(left: Found, right: Found): number {
+  const sessionOf = ({ chunks }: Found): string => chunks[0]?.session ?? "";
+  const reachOf = ({ chunks }: Found): number => coverOf(chunks).at(-1)?.end ?? 0;
+  if (sessionOf(left) !== sessionOf(right)) return sessionOf(left) < sessionOf(right) ? 1 : -1;
+  return reachOf(right) - reachOf(left);
+}
+
+/** How many bytes of WAL are at the destination; 0 when none could be read, and then there is no file. */
+async function write({ archive, chunks, repo }: Found, options: PartialOptions, ctx: Context): Promise<number> {
+  const { cluster, destination, segmentSizeBytes } = options;
+  const temporary = `${destination}.pgbackrest.tmp`;
+  let usable = chunks;
+  let sizeBytes = 0;
+  const handle = await open(temporary, "w", 0o600);
+  try {
+    for (let cover = coverOf(usable); cover.length > 0; cover = coverOf(usable).filter(({ begin }) => begin >= sizeBytes)) {
+      const [chunk] = cover;
+      if (chunk === undefined) break;
+      try {
+        const wal = await readChunk(repo, archive, chunk, { systemId: cluster.systemId, segmentSizeBytes });
+        const { bytesWritten } = await handle.write(wal, 0, wal.length, chunk.begin);
+        if (bytesWritten < wal.length) throw fail("fileWrite", `'${temporary}' took ${bytesWritten} of ${wal.length} bytes`);
+        sizeBytes = chunk.end;
+      } catch (error) {
+        // Another piece may reach as far: the merged one was damaged, or removed meanwhile.
+        ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, toBackupError(error))}`);
+        usable = usable.filter((other) => other !== chunk);
+      }
+    }
+    await handle.truncate(segmentSizeBytes);
+  } finally {
+    await handle.close();
+    if (sizeBytes === 0) await rm(temporary, { force: true });
+  }
+  if (sizeBytes > 0) await rename(temporary, destination);
+  return sizeBytes;
+}

@@ -1,0 +1,111 @@
+/**
+ * The newest WAL that was received, in memory, for repositories that ship it each at its own pace. Bounded: what a slow repository has not taken
+ * when there is no more room is let go of, for the server is never held up; that repository goes on with a later segment.
+ */
+import { assert, fail } from "../../base/errors";
+
+const BLOCK_SIZE_BYTES = 1024 * 1024;
+/** Two segments of the usual size. */
+export const WINDOW_SIZE_BYTES_MAX = 32 * BLOCK_SIZE_BYTES;
+
+export class WalWindow {
+  readonly #blocks = new Map<bigint, Buffer>();
+  readonly #waiters = new Set<() => void>();
+  #begin: bigint;
+  #end: bigint;
+  readonly #closing = new AbortController();
+
+  /** Empty, before the byte at `start`. */
+  constructor(start: bigint) {
+    this.#begin = start;
+    this.#end = start;
+  }
+
+  /** Position of the oldest byte that is here. */
+  get begin(): bigint {
+    return this.#begin;
+  }
+
+  /** Position behind the newest byte. */
+  get end(): bigint {
+    return this.#end;
+  }
+
+  /** Nothing more will come. */
+  get closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  /** Aborts when nothing more will come. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Copies the bytes. @throws format when they do not follow what was received before */
+  append(lsn: bigint, wal: Uint8Array): void {
+    if (lsn !== this.#end) throw fail("format", `the server sent WAL of position ${lsn} where that of ${this.#end} was to come`);
+    const blockSize = BigInt(BLOCK_SIZE_BYTES);
+    for (let taken = 0; taken < wal.length; ) {
+      const blockNo = this.#end / blockSize;
+      const offset = Number(this.#end % blockSize);
+      const part = wal.subarray(taken, taken + BLOCK_SIZE_BYTES - offset);
+      let block = this.#blocks.get(blockNo);
+      if (block === undefined) {
+        block = Buffer.allocUnsafeSlow(BLOCK_SIZE_BYTES);
+        this.#blocks.set(blockNo, block);
+        this.#letGo(blockNo);
+      }
+      block.set(part, offset);
+      this.#end += BigInt(part.length);
+      taken += part.length;
+    }
+    this.notify();
+  }
+
+  /** The bytes from `from` on, before `to`. They stay as they are, whatever is let go of. */
+  slice(from: bigint, to: bigint): Uint8Array[] {
+    assert(from >= this.#begin && from <= to && to <= this.#end, `WAL from ${from} to ${to} is not in the window`);
+    const blockSize = BigInt(BLOCK_SIZE_BYTES);
+    const parts: Uint8Array[] = [];
+    for (let at = from; at < to; ) {
+      const offset = Number(at % blockSize);
+      const size = Math.min(BLOCK_SIZE_BYTES - offset, Number(to - at));
+      const block = this.#blocks.get(at / blockSize);
+      assert(block !== undefined, "a block of the window is missing");
+      parts.push(block.subarray(offset, offset + size));
+      at += BigInt(size);
+    }
+    return parts;
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.notify();
+  }
+
+  /** Ends every {@link changed} that waits. */
+  notify(): void {
+    for (const wake of this.#waiters) wake();
+  }
+
+  /** Resolves at the next change, or when `signal` aborts. */
+  changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiters.delete(wake);
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      if (signal.aborted) return resolve();
+      this.#waiters.add(wake);
+      signal.addEventListener("abort", wake, { once: true });
+    });
+  }
+
+  #letGo(newest: bigint): void {
+    const blockSize = BigInt(BLOCK_SIZE_BYTES);
+    const oldest = newest - BigInt(WINDOW_SIZE_BYTES_MAX / BLOCK_SIZE_BYTES) + 1n;
+    for (const blockNo of this.#blocks.keys()) if (blockNo < oldest) this.#blocks.delete(blockNo);
+    if (this.#begin < oldest * blockSize) this.#begin = oldest * blockSize;
+  }
+}

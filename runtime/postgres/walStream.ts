@@ -1,0 +1,197 @@
+/**
+ * WAL as the server sends it to a standby: one connection that asks who the server is, then receives ("Streaming Replication Protocol").
+ *
+ * The connection is a walsender that is bound to a database (`replication=database`), because that one takes SQL too and needs no line of its own
+ * in pg_hba.conf. No slot: what is not archived stays in pg_wal anyway, and a slot that nobody reads would fill it. The answers to the server tell
+ * what was received and never what is flushed: so `synchronous_standby_names = '*'` never waits for a repository, while a server that shuts down
+ * is told at once that it has sent everything.
+ */
+import type { Connection, Submittable } from "pg";
+import type { Clock } from "../base/clock";
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import { formatLsn, parseLsn } from "../format/walSegment";
+import type { SessionTarget } from "./session";
+
+export interface StreamSource {
+  readonly systemId: bigint;
+  readonly timeline: number;
+  /** What the server has on its disk. */
+  readonly flushLsn: bigint;
+  /** A standby: another server writes. */
+  readonly inRecovery: boolean;
+}
+
+/** Called with WAL in its order; the bytes are the caller's until it returns. */
+export type WalSink = (lsn: bigint, wal: Uint8Array) => void;
+
+/** Words of a copy that goes both ways. */
+const WAL_DATA = 0x77;
+const KEEPALIVE = 0x6b;
+const STATUS = 0x72;
+const WAL_HEAD_SIZE_BYTES = 25;
+const STATUS_SIZE_BYTES = 34;
+const STATUS_EVERY_MS = 10_000;
+/** After so long without a word the server is asked for one, and given up after twice that. */
+const SILENCE_MS = 30_000;
+/** 2000-01-01 in milliseconds since 1970: PostgreSQL counts from there. */
+const EPOCH_MS = 946_684_800_000;
+
+interface StreamClient {
+  connect(): Promise<unknown>;
+  query(text: string): Promise<{ readonly rows: readonly Record<string, unknown>[] }>;
+  query<T extends Submittable>(query: T): T;
+  on(event: "error" | "end", listener: () => void): unknown;
+  end(): Promise<void>;
+}
+
+export class WalStream {
+  readonly #client: StreamClient;
+  readonly #clock: Clock;
+
+  private constructor(client: StreamClient, clock: Clock) {
+    this.#client = client;
+    this.#clock = clock;
+  }
+
+  /** @throws dbConnect (56) */
+  static async open(target: SessionTarget, clock: Clock): Promise<WalStream> {
+    const pg = await import("pg");
+    const config = {
+      host: target.host,
+      port: target.port,
+      user: target.user,
+      database: target.database,
+      application_name: target.applicationName,
+      connectionTimeoutMillis: Math.min(target.queryTimeoutMs, 60_000),
+      replication: "database",
+    };
+    const client: StreamClient = new pg.Client(config);
+    // The end of the connection is what counts; the reason is told by whoever waits for something.
+    client.on("error", () => {});
+    try {
+      await client.connect();
+    } catch (error) {
+      throw fail("dbConnect", `unable to connect for streaming to '${target.host}' port ${target.port}: ${toBackupError(error).message}`, {
+        hint: ["does the role have the attribute REPLICATION, or is it a superuser?", "is a place free in max_wal_senders?"],
+        cause: error,
+        retryable: true,
+      });
+    }
+    return new WalStream(client, clock);
+  }
+
+  /** @throws dbQuery (57) */
+  async identify(): Promise<StreamSource> {
+    try {
+      const [system] = (await this.#client.query("IDENTIFY_SYSTEM")).rows;
+      const [state] = (await this.#client.query("SELECT pg_catalog.pg_is_in_recovery() AS in_recovery")).rows;
+      return {
+        systemId: BigInt(String(system?.systemid)),
+        timeline: Number(system?.timeline),
+        flushLsn: parseLsn(String(system?.xlogpos)),
+        inRecovery: state?.in_recovery !== false,
+      };
+    } catch (error) {
+      throw fail("dbQuery", `the server does not tell where its WAL is: ${toBackupError(error).message}`, { cause: error, retryable: true });
+    }
+  }
+
+  /** Receives until the connection ends, which is its only way to: returns why. `signal` ends it too. */
+  async receive(start: { readonly timeline: number; readonly lsn: bigint }, sink: WalSink, signal: AbortSignal): Promise<BackupError> {
+    const ended = new AbortController();
+    const receiver = new Receiver(start, sink, this.#clock, () => ended.abort());
+    this.#client.on("end", () => ended.abort());
+    this.#client.query(receiver);
+    const either = AbortSignal.any([ended.signal, signal]);
+    while (!either.aborted) {
+      await this.#clock.sleep(STATUS_EVERY_MS, either).catch(() => {});
+      if (!either.aborted) receiver.lookAfter(() => ended.abort());
+    }
+    await this.close();
+    return receiver.error ?? fail("dbConnect", signal.aborted ? "streaming was ended" : "the server has ended the stream", { retryable: true });
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => {});
+  }
+}
+
+/** One START_REPLICATION as the library's client runs it; its methods' names are the library's. */
+class Receiver implements Submittable {
+  error: BackupError | null = null;
+  readonly #start: { readonly timeline: number; readonly lsn: bigint };
+  readonly #sink: WalSink;
+  readonly #clock: Clock;
+  readonly #ended: () => void;
+  #connection: CopyConnection | null = null;
+  #received: bigint;
+  #heardAtMs: number;
+
+  constructor(start: { readonly timeline: number; readonly lsn: bigint }, sink: WalSink, clock: Clock, ended: () => void) {
+    this.#start = start;
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#ended = ended;
+    this.#received = start.lsn;
+    this.#heardAtMs = clock.monotonicMs();
+  }
+
+  submit(connection: Connection): void {
+    const copying: CopyConnection = connection as CopyConnection;
+    copying.once("replicationStart", () => {
+      this.#connection = copying;
+    });
+    // Of a timeline that has ended: the server goes on with commands, we begin anew.
+    copying.once("copyDone", () => this.#ended());
+    copying.query(`START_REPLICATION PHYSICAL ${formatLsn(this.#start.lsn)} TIMELINE ${this.#start.timeline}`);
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+    this.#heardAtMs = this.#clock.monotonicMs();
+    if (chunk[0] === WAL_DATA && chunk.length >= WAL_HEAD_SIZE_BYTES) {
+      const wal = chunk.subarray(WAL_HEAD_SIZE_BYTES);
+      const lsn = chunk.readBigUInt64BE(1);
+      this.#sink(lsn, wal);
+      this.#received = lsn + BigInt(wal.length);
+    } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#tell(false);
+  }
+
+  /** Tells the server from time to time that somebody is there; ends what has been silent for too long. */
+  lookAfter(end: () => void): void {
+    const silentMs = this.#clock.monotonicMs() - this.#heardAtMs;
+    if (silentMs > 2 * SILENCE_MS) {
+      this.error ??= fail("dbConnect", `the server has been silent for ${Math.floor(silentMs / 1000)} seconds`, { retryable: true });
+      end();
+    } else this.#tell(silentMs > SILENCE_MS);
+  }
+
+  #tell(wantsAnswer: boolean): void {
+    const status = Buffer.alloc(STATUS_SIZE_BYTES);
+    status.writeUInt8(STATUS, 0);
+    status.writeBigUInt64BE(this.#received, 1);
+    // Flushed and applied stay 0: "not known", so that nobody's commit waits for it.
+    status.writeBigInt64BE(BigInt(Math.floor(this.#clock.nowMs() - EPOCH_MS)) * 1000n, 25);
+    status.writeUInt8(wantsAnswer ? 1 : 0, 33);
+    this.#connection?.sendCopyFromChunk(status);
+  }
+
+  handleError(error: unknown): void {
+    this.error ??= fail("dbQuery", `the server ends the stream: ${toBackupError(error).message}`, { cause: error, retryable: true });
+    this.#ended();
+  }
+
+  handleReadyForQuery(): void {
+    this.#ended();
+  }
+
+  handleCommandComplete(): void {}
+  handleRowDescription(): void {}
+  handleDataRow(): void {}
+  handleEmptyQuery(): void {}
+  handlePortalSuspended(): void {}
+}
+
+/** What the library's types leave out. */
+interface CopyConnection extends Connection {
+  sendCopyFromChunk(bytes: Buffer): void;
+}

@@ -1,0 +1,80 @@
+/**
+ * Pieces of WAL segments that are not full yet in a repository (format/streamChunk). Each is written once under a name of its own and removed when
+ * the full segment is in the archive: a crash at any moment leaves pieces too many, never a wrong one.
+ */
+import { basename } from "node:path";
+import { collect, streamOf } from "../base/bytes";
+import type { Context } from "../base/context";
+import { sha1Hex } from "../base/hash";
+import { compress, decompress } from "../format/compress";
+import { streamPath } from "../format/repoPath";
+import {
+  CHUNK_HEAD_SIZE_BYTES,
+  checkChunk,
+  chunkFileName,
+  expectedHead,
+  joinChunk,
+  parseChunkHead,
+  parseChunkName,
+  type StreamChunk,
+} from "../format/streamChunk";
+import { readFile, type Repository, writeFile } from "./repository";
+
+/** Where pieces are and what opens them. */
+export interface StreamArchive {
+  readonly archiveId: string;
+  readonly pass: string | null;
+}
+
+/** Of which cluster, and how its WAL is cut. */
+export interface StreamOrigin {
+  readonly systemId: bigint;
+  readonly segmentSizeBytes: number;
+}
+
+/** Bytes that compression may add to what cannot be compressed. */
+const OVERHEAD_BYTES = 1024 * 1024;
+
+/** Pieces of one segment, or of all; in no particular order. */
+export async function listChunks(repo: Repository, archiveId: string, segment?: string): Promise<StreamChunk[]> {
+  const chunks: StreamChunk[] = [];
+  const options = segment === undefined ? {} : { namePrefix: `${segment}-` };
+  for await (const { path } of repo.storage.list(streamPath(repo.stanza, archiveId), options)) {
+    const chunk = parseChunkName(basename(path));
+    if (chunk !== null) chunks.push(chunk);
+  }
+  return chunks;
+}
+
+/** Stores the WAL of a piece, compressed and encrypted as the repository's WAL files are. */
+export async function putChunk(
+  repo: Repository,
+  { archiveId, pass }: StreamArchive,
+  chunk: StreamChunk,
+  wal: readonly Uint8Array[],
+  origin: StreamOrigin,
+  ctx: Pick<Context, "random">,
+): Promise<void> {
+  const plain = Buffer.concat(wal);
+  const compressType = repo.compress.type === "bz2" ? "none" : repo.compress.type;
+  const stored = await collect(compress(streamOf(plain), { ...repo.compress, type: compressType }), plain.length + OVERHEAD_BYTES);
+  const head = { ...expectedHead(chunk, origin.segmentSizeBytes), systemId: origin.systemId, sha1: sha1Hex(plain), compressType };
+  await writeFile(repo, pathOf(repo, archiveId, chunk), joinChunk(head, stored), pass, ctx);
+}
+
+/** The WAL of a piece. @throws fileMissing, fileInvalid, checksum, crypto */
+export async function readChunk(repo: Repository, { archiveId, pass }: StreamArchive, chunk: StreamChunk, origin: StreamOrigin): Promise<Uint8Array> {
+  const content = await readFile(repo, pathOf(repo, archiveId, chunk), pass);
+  const head = parseChunkHead(content);
+  const wal = await collect(decompress(streamOf(content.subarray(CHUNK_HEAD_SIZE_BYTES)), head.compressType), chunk.end - chunk.begin);
+  checkChunk(chunk, head, wal, origin.systemId, origin.segmentSizeBytes);
+  return wal;
+}
+
+export async function removeChunk(repo: Repository, archiveId: string, chunk: StreamChunk): Promise<void> {
+  await repo.storage.remove(pathOf(repo, archiveId, chunk));
+}
+
+function pathOf(repo: Repository, archiveId: string, chunk: StreamChunk): string {
+  return `${streamPath(repo.stanza, archiveId)}/${chunkFileName(chunk)}`;
+}

@@ -1,0 +1,248 @@
+/** A lane into a real storage in memory, and what a recovery then gets: never anything but a beginning of what the server wrote. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { sessionName } from "../../../../runtime/format/streamChunk";
+import { segmentOfLsn } from "../../../../runtime/format/walSegment";
+import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { type LaneOptions, StreamLane } from "../../../../runtime/operations/stream/lane";
+import { getLast } from "../../../../runtime/operations/stream/partial";
+import { WalWindow } from "../../../../runtime/operations/stream/window";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { listChunks } from "../../../../runtime/repository/streamStore";
+import { type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
+import { store } from "../archive";
+
+const SIZE = BigInt(WAL_SIZE_BYTES);
+/** The sixth segment. */
+const START = 5n * SIZE;
+const NAME = segmentOfLsn(1, START, WAL_SIZE_BYTES);
+const AFTER = segmentOfLsn(1, START + SIZE, WAL_SIZE_BYTES);
+
+let ctx: TestContext;
+let storage: FaultyStorage;
+let repo: Repository;
+let folder: string;
+let sessions = 0;
+
+beforeEach(async () => {
+  ctx = testContext();
+  storage = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+  repo = repository(1, { storage, compress: { type: "zst", level: 1 }, pass: "first" });
+  folder = temporaryFolder();
+  await stanzaCreate([repo], CONTROL, ctx);
+});
+
+/** What the server would write: each byte tells its position. */
+function wal(from: bigint, sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let index = 0; index < sizeBytes; index++) bytes[index] = Number((from + BigInt(index)) % 251n) + 1;
+  return bytes;
+}
+
+function lane(window: WalWindow, more: Partial<LaneOptions> = {}): StreamLane {
+  const options = { cluster: CLUSTER, timeline: 1, segmentSizeBytes: WAL_SIZE_BYTES, intervalMs: 1000, requireStarted: () => {} };
+  return new StreamLane(repo, window, { ...options, session: sessionName(++sessions), ...more }, ctx);
+}
+
+/** One whole session: the server sends these amounts, one for each ship, then goes away. */
+async function session(window: WalWindow, amounts: readonly number[], shipping = lane(window)): Promise<StreamLane> {
+  const running = shipping.run();
+  for (const amount of amounts) {
+    window.append(window.end, wal(window.end, amount));
+    await settled(() => shipping.status().lsn === window.end || shipping.status().error !== null);
+  }
+  window.close();
+  await running;
+  return shipping;
+}
+
+async function settled(isDone: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 10_000 && !(await isDone()); turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+async function recovered(name: string, signals: readonly string[] = ["recovery.signal"], whole = false): Promise<Buffer | null> {
+  const destination = join(folder, "RECOVERYXLOG");
+  writeFileSync(destination, "nothing");
+  const wish = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+  const recovery = { dataDirectory: folder, exists: async (file: string) => signals.includes(file) };
+  return (await getLast([repo], wish, recovery, async () => whole, ctx)) ? readFileSync(destination) : null;
+}
+
+/** How many of the segment's first bytes are there, with zeros behind them; null for no file, -1 for anything else. */
+function beginningOf(found: Buffer | null, from: bigint): number | null {
+  if (found === null) return null;
+  const sizeBytes = found.findLastIndex((byte) => byte !== 0) + 1;
+  return found.equals(Buffer.concat([wal(from, sizeBytes), Buffer.alloc(WAL_SIZE_BYTES - sizeBytes)])) ? sizeBytes : -1;
+}
+
+const names = async (): Promise<string[]> => (await listChunks(repo, "15-1")).map(({ segment, begin, end }) => `${segment} ${begin}-${end}`).sort();
+
+describe("a repository's lane", () => {
+  it("ships each new piece once, and a recovery gets all of them in one file of a segment's size", async () => {
+    const shipped = await session(new WalWindow(START), [1000, 5000, 1]);
+    expect(await names()).toEqual([`${NAME} 0-1000`, `${NAME} 1000-6000`, `${NAME} 6000-6001`]);
+    expect(shipped.status()).toMatchObject({ repoKey: 1, lsn: START + 6001n, error: null });
+    expect(beginningOf(await recovered(NAME), START)).toBe(6001);
+    expect(ctx.lines.at(-1)?.text).toBe(`found ${NAME} up to 0/501771 in the repo1: 15-1 stream`);
+    expect(await recovered(AFTER)).toBeNull();
+  });
+
+  it("gives nothing to a standby, to nobody's recovery, and for what is no segment", async () => {
+    await session(new WalWindow(START), [1000]);
+    expect(await recovered(NAME, ["recovery.signal", "standby.signal"])).toBeNull();
+    expect(await recovered(NAME, ["standby.signal"])).toBeNull();
+    expect(await recovered(NAME, [])).toBeNull();
+    expect(await recovered("00000002.history")).toBeNull();
+  });
+
+  it("prefers the whole segment that has come into an archive meanwhile", async () => {
+    await session(new WalWindow(START), [1000]);
+    expect((await recovered(NAME, ["recovery.signal"], true))?.length).toBe(WAL_SIZE_BYTES);
+  });
+
+  it("gives nothing to a server that archives always: the archive would get it as a whole segment", async () => {
+    await session(new WalWindow(START), [1000]);
+    writeFileSync(join(folder, "postgresql.conf"), "archive_mode = 'always'\n");
+    expect(await recovered(NAME)).toBeNull();
+    expect(ctx.lines.at(-1)?.text).toContain("archive_mode = always");
+    writeFileSync(join(folder, "postgresql.conf"), "archive_mode = on # always\n");
+    expect(await recovered(NAME)).not.toBeNull();
+  });
+
+  it("takes the pieces of a segment away when it is archived, and not before", async () => {
+    const window = new WalWindow(START);
+    const shipping = lane(window);
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, WAL_SIZE_BYTES + 10));
+    await settled(() => shipping.status().lsn === window.end);
+    expect(await names()).toEqual([`${NAME} 0-${WAL_SIZE_BYTES}`, `${AFTER} 0-10`]);
+    shipping.archived(NAME);
+    window.append(window.end, wal(window.end, 1));
+    await settled(() => shipping.status().lsn === window.end);
+    window.close();
+    await running;
+    expect(await names()).toEqual([`${AFTER} 0-10`, `${AFTER} 10-11`]);
+  });
+
+  it("finds out by itself what somebody else has archived, and what an earlier session left", async () => {
+    await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
+    await store(repo, 5);
+    const window = new WalWindow(START + SIZE);
+    const shipping = lane(window);
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, 20));
+    await settled(() => shipping.status().lsn === window.end);
+    // The manual clock runs while nobody has anything to do.
+    await settled(async () => (await names()).length === 1);
+    window.close();
+    await running;
+    expect(await names()).toEqual([`${AFTER} 0-20`]);
+  });
+
+  it("makes one piece of many", async () => {
+    await session(
+      new WalWindow(START),
+      Array.from({ length: 40 }, () => 100),
+    );
+    const pieces = await names();
+    expect(pieces[0]).toBe(`${NAME} 0-3300`);
+    expect(pieces).toHaveLength(8);
+    expect(beginningOf(await recovered(NAME), START)).toBe(4000);
+  });
+
+  it("tries again what failed, tells it once, and loses nothing", async () => {
+    const error = fail("hostConnect", "no route", { repoKey: 1, retryable: true });
+    storage.plan("put", { kind: "error", error }, { times: 2 });
+    const window = new WalWindow(START);
+    const shipping = lane(window);
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, 300));
+    await settled(() => shipping.status().lsn === window.end);
+    window.close();
+    await running;
+    expect(beginningOf(await recovered(NAME), START)).toBe(300);
+    expect(ctx.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
+    expect(ctx.lines.filter(({ text }) => text === "repo1 takes streamed WAL again")).toHaveLength(1);
+    expect(ctx.clock.sleeps).toEqual(expect.arrayContaining([1000, 2000]));
+    storage.verifyAllFaultsExercised();
+  });
+
+  it("goes on with a whole segment when the window has gone on without it", async () => {
+    const window = new WalWindow(START);
+    for (let index = 0; index < 40; index++) window.append(window.end, wal(window.end, WAL_SIZE_BYTES));
+    window.append(window.end, wal(window.end, 17));
+    const shipping = lane(window);
+    window.close();
+    await shipping.run();
+    const kept = await names();
+    expect(kept.length).toBeGreaterThan(30);
+    const current = segmentOfLsn(1, window.end, WAL_SIZE_BYTES);
+    expect(beginningOf(await recovered(current), window.end - 17n)).toBe(17);
+  });
+
+  it("ships nothing for a stanza that the user has stopped", async () => {
+    const window = new WalWindow(START);
+    window.append(window.end, wal(window.end, 17));
+    window.close();
+    const stopped = (): void => {
+      throw fail("stop", "stop file exists");
+    };
+    const shipping = lane(window, { requireStarted: stopped });
+    await shipping.run();
+    expect(await names()).toEqual([]);
+    expect(shipping.status()).toMatchObject({ lsn: null, atMs: null, error: { kind: "stop" } });
+  });
+
+  it("falls back to an earlier piece, or session, when one is damaged", async () => {
+    await session(new WalWindow(START), [1000, 500]);
+    const [, second] = await listChunks(repo, "15-1");
+    const path = `pgbackstop/demo/stream/15-1/${NAME}-${second?.session}-${second?.begin.toString(16).padStart(8, "0")}-${second?.end.toString(16).padStart(8, "0")}`;
+    await storage.put(path, Buffer.alloc(100));
+    expect(beginningOf(await recovered(NAME), START)).toBe(1000);
+    expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith("streamed WAL: repo1"))).toBe(true);
+  });
+
+  it("whatever dies when: a recovery gets an unbroken beginning, and at least what was acknowledged", async () => {
+    let meaningful = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 4 }), fc.nat(12)), {
+          minLength: 1,
+          maxLength: 3,
+        }),
+        async (lives) => {
+          ctx = testContext();
+          const inner = new MemoryStorage({ name: "memory1" });
+          const clean = repository(1, { storage: inner, pass: "first" });
+          await stanzaCreate([clean], CONTROL, ctx);
+          let flushed = START;
+          let acknowledged = START;
+          for (const [amounts, writes] of lives) {
+            repo = repository(1, { storage: new FaultyStorage(inner).crashAfter(writes), pass: "first" });
+            // The agent or the server was away: the segment begins anew.
+            const window = new WalWindow((flushed / SIZE) * SIZE);
+            const again = Number(flushed - window.begin);
+            const ended = await session(window, again === 0 ? amounts : [again, ...amounts]);
+            flushed = window.end;
+            const { lsn } = ended.status();
+            if (lsn !== null && lsn > acknowledged) acknowledged = lsn;
+          }
+          repo = clean;
+          const last = segmentOfLsn(1, acknowledged - 1n, WAL_SIZE_BYTES);
+          if (acknowledged === START) return;
+          meaningful++;
+          const begin = ((acknowledged - 1n) / SIZE) * SIZE;
+          expect(beginningOf(await recovered(last), begin) ?? 0).toBeGreaterThanOrEqual(Number(acknowledged - begin));
+        },
+      ),
+      { numRuns: 60 },
+    );
+    expect(meaningful).toBeGreaterThan(20);
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { WalWindow, WINDOW_SIZE_BYTES_MAX } from "../../../../runtime/operations/stream/window";
+
+const MIB = 1024 * 1024;
+
+describe("the window of received WAL", () => {
+  it("gives back what came in, across its blocks, and keeps what it gave", () => {
+    const window = new WalWindow(5n * BigInt(MIB) - 3n);
+    window.append(window.end, Buffer.from("abcdef"));
+    const parts = window.slice(window.begin + 1n, window.end);
+    expect(Buffer.concat(parts).toString()).toBe("bcdef");
+    for (let index = 0; index < 2 * WINDOW_SIZE_BYTES_MAX; index += MIB) window.append(window.end, Buffer.alloc(MIB, 7));
+    expect(Buffer.concat(parts).toString()).toBe("bcdef");
+  });
+
+  it("takes only what follows", () => {
+    const window = new WalWindow(100n);
+    window.append(100n, Buffer.alloc(10));
+    expect(() => window.append(111n, Buffer.alloc(1))).toThrow(/was to come/);
+    expect(() => window.append(100n, Buffer.alloc(1))).toThrow(/was to come/);
+    expect(() => window.slice(99n, 110n)).toThrow();
+    expect(() => window.slice(100n, 111n)).toThrow();
+  });
+
+  it("is bounded: the oldest goes, the newest two segments stay", () => {
+    const window = new WalWindow(0n);
+    for (let index = 0; index < 100; index++) window.append(window.end, Buffer.alloc(MIB, index));
+    window.append(window.end, Buffer.from("x"));
+    expect(Number(window.end - window.begin)).toBeLessThanOrEqual(WINDOW_SIZE_BYTES_MAX);
+    expect(Number(window.end - window.begin)).toBeGreaterThan(WINDOW_SIZE_BYTES_MAX - MIB);
+    const whole = Buffer.concat(window.slice(window.begin, window.end));
+    expect(whole[0]).toBe(100 - WINDOW_SIZE_BYTES_MAX / MIB + 1);
+    expect(whole.at(-1)).toBe("x".charCodeAt(0));
+  });
+
+  it("wakes who waits: at more, at its end, and when they lose interest", async () => {
+    const window = new WalWindow(0n);
+    const interest = new AbortController();
+    const first = window.changed(interest.signal);
+    window.append(0n, Buffer.from("x"));
+    await first;
+    const second = window.changed(interest.signal);
+    interest.abort();
+    await second;
+    const third = window.changed(new AbortController().signal);
+    expect(window.closed).toBe(false);
+    window.close();
+    await third;
+    expect(window.closed).toBe(true);
+    expect(window.closing.aborted).toBe(true);
+  });
+});
