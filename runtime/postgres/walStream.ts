@@ -151,7 +151,13 @@ class Receiver implements Submittable {
     if (chunk[0] === WAL_DATA && chunk.length >= WAL_HEAD_SIZE_BYTES) {
       const wal = chunk.subarray(WAL_HEAD_SIZE_BYTES);
       const lsn = chunk.readBigUInt64BE(1);
-      this.#sink(lsn, wal);
+      try {
+        this.#sink(lsn, wal);
+      } catch (error) {
+        // Thrown on, it would end the process: the library calls this from an event.
+        this.error ??= toBackupError(error);
+        return this.#ended();
+      }
       this.#received = lsn + BigInt(wal.length);
     } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#tell(false);
   }

@@ -26,6 +26,12 @@ describe("the settings file", () => {
     expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoKeys: [] });
   });
 
+  test("reads how often WAL is streamed, and writes it again", () => {
+    const stream = { intervalSeconds: 5 };
+    expect(parseSettings(renderSettings({ stream }), FILE).stream).toEqual(stream);
+    expect(parseSettings("{}", FILE).stream).toBeUndefined();
+  });
+
   test("reads what drills measure against, and writes it again", () => {
     const drill = {
       objectives: { rtoSeconds: 1800, rpoSeconds: 60 },
@@ -56,9 +62,13 @@ describe("the settings file", () => {
     ["null", "must be an object, not null"],
     [
       '{"acknowlege":"all"}',
-      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "repos"',
+      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "stream", "repos"',
     ],
     ['{"drill":{"rto":1}}', 'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions", "declared"'],
+    ['{"stream":{}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not nothing"],
+    ['{"stream":{"intervalSeconds":0}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0"],
+    ['{"stream":{"intervalSeconds":0.5}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0.5"],
+    ['{"stream":{"seconds":5}}', "has an unknown field 'stream.seconds'; allowed are \"intervalSeconds\""],
     ['{"drill":{"objectives":{"rtoSeconds":0}}}', "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0"],
     ['{"drill":{"heartbeat":{"database":"a"}}}', "field 'drill.heartbeat.sql' must be a statement, not nothing"],
     ['{"drill":{"declared":{"a":{"repos":[]}}}}', "field 'drill.declared.a.repos' must be a list of repositories such as [\"repo1\"], not []"],
