@@ -64,7 +64,6 @@ describe("streamed WAL", async () => {
   }, 120_000);
 
   afterAll(async () => {
-    if (process.env["DBG"]) process.stdout.write(agent.log().slice(-6000));
     await agent?.stop("SIGKILL");
     await bed?.remove();
     await server?.remove();
