@@ -62,6 +62,7 @@ export {
   type HostMonitoringArgs,
   type HostNodeArgs,
   type HostPostgresArgs,
+  type StreamingArgs,
   type HostNotifyArgs,
   type HostRepositoryArgs,
   type HostSecretFiles,

@@ -326,6 +326,15 @@ export interface SizingArgs {
   compressedTo?: number;
 }
 
+/** WAL is shipped before its segment is full. */
+export interface StreamingArgs {
+  /**
+   * Each repository gets what is new at most so often, and only when there is something: one request each time.
+   * @default 5
+   */
+  intervalSeconds?: number;
+}
+
 /** When PostgreSQL may forget a WAL segment. */
 export interface AcknowledgeArgs {
   mode: Acknowledge;
@@ -440,6 +449,13 @@ export interface PostgresHostArgs {
    * @example 60
    */
   archiveTimeoutSeconds?: number;
+  /**
+   * The agent receives WAL over the replication protocol and ships the segment that PostgreSQL is writing, so that a host lost with its disks
+   * costs seconds of commits; a restore by the runtime replays it, stock's ends at the last whole segment. Needs an agent. Left out, whole segments
+   * are all that is shipped.
+   * @example { intervalSeconds: 5 }
+   */
+  streaming?: StreamingArgs;
   sizing?: SizingArgs;
   /**
    * Warnings and notes of the preview that are acceptable here: code to reason. Errors cannot be silenced.

@@ -24,6 +24,8 @@ export const DEFAULTS = {
   allowRestart: false,
   instances: 1,
   backupTarget: "prefer-standby",
+  /** Seconds between two ships of a segment that is not full. */
+  streamIntervalSeconds: 5,
   /** CloudNativePG's own `archive_timeout` (its operator sets 5min in every cluster). */
   clusterArchiveTimeoutSeconds: 300,
   compressedTo: 0.35,

@@ -155,6 +155,8 @@ export interface DatabasePlan {
   readonly acknowledge: AcknowledgePlan;
   /** PostgreSQL's `archive_timeout`; undefined where it is not managed. */
   readonly archiveTimeoutSeconds: number | undefined;
+  /** Seconds between two ships of a segment that is not full; left out where only whole segments are shipped. */
+  readonly streamIntervalSeconds?: number;
   readonly objectives: Objectives;
   readonly drills: readonly DrillPlan[];
   readonly drillChecks: DrillChecksPlan;

@@ -6,7 +6,7 @@
  */
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
 import { resolveDrill, resolveDrillChecks } from "./drills";
-import { archiveTimeoutFor } from "./objectives";
+import { archiveTimeoutFor, streamedTimeout } from "./objectives";
 import { placeOf } from "./places";
 import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing, TaskPlan } from "./plan";
 import { BACKUP_TYPES, type Schedule } from "./schedule";
@@ -37,9 +37,12 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   // What the agent serves already would count twice as a file.
   const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
   // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
+  const stream = settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
+  const timeout = settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds);
   const reads = database.engine === "pgbackrest" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
     ...database,
+    ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
     kind: "host",
     dataDirectory: settings.dataDirectory,
     port: settings.port ?? DEFAULTS.port,

@@ -250,6 +250,7 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "no rule could ever fire",
     "engine `runtime`, or rules about the metrics of CloudNativePG and the engine",
   ),
+  PB150: rule("streaming where there is no agent", "nobody would receive the WAL", "an agent, or no `streaming`"),
   PB120: rule(
     "volume snapshots without a retention, or a retention without snapshots",
     "CloudNativePG removes none: they fill the storage, or its bill",

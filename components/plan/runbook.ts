@@ -57,13 +57,14 @@ export function runbookOf(topology: Topology): DatabaseRunbook | null {
   return { name: database.name, objectives: objectivesOf(topology), repositories, ...own };
 }
 
-function objectivesOf({ drills, objectives }: Topology): string[] {
+function objectivesOf({ databases, drills, objectives }: Topology): string[] {
   const { pitrDays, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
+  const waits = databases.some(({ streamIntervalSeconds }) => streamIntervalSeconds !== undefined) ? "streamed WAL" : "archive_timeout";
   return [
     rpoSeconds === undefined ? "RPO: none is declared" : `RPO declared: commits of at most ${rpoSeconds} s may be lost`,
     worstCaseRpoSeconds === undefined
       ? "RPO by configuration: not limited (no archive_timeout)"
-      : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (archive_timeout, one push and one retry)`,
+      : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (${waits}, one push and one retry)`,
     rtoMinutes === undefined ? "RTO: none is declared" : `RTO declared: ${rtoMinutes} minutes`,
     ...(pitrDays === undefined ? [] : [`any moment of the last ${pitrDays} days is to be restorable from every repository`]),
     drills.length === 0

@@ -217,6 +217,7 @@ export interface HostSettings extends DatabaseSettings {
   readonly firstBackup?: boolean | undefined;
   readonly allowRestart?: boolean | undefined;
   readonly restartCommand?: readonly string[] | undefined;
+  readonly streaming?: { readonly intervalSeconds?: number | undefined } | undefined;
   /** Snapshots of the file system below the data directory, which are no backups: `zfs`. */
   readonly snapshots?: { readonly zfs?: object | undefined } | undefined;
 }

@@ -27,6 +27,8 @@ export interface DatabaseNode {
   readonly instances?: number;
   /** Snapshots beside the backups (`zfs`): fast to go back to, but on the same disks and for no moment in between. */
   readonly snapshots?: readonly string[];
+  /** Seconds between two ships of WAL whose segment is not full; absent where whole segments are all that is shipped. */
+  readonly streamIntervalSeconds?: number;
   /** Clusters: snapshots of their volumes, in the storage of the cluster. Neither `keepDays` nor `keepCount`: all stay. */
   readonly volumeSnapshots?: Partial<SnapshotPlan>;
 }
@@ -73,7 +75,7 @@ export interface ObjectivesNode {
   readonly pitrDays?: number;
   /** Gigabytes, 10⁹ bytes each, that one repository may take before somebody looks. */
   readonly maxRepositoryGB?: number;
-  /** Age of the oldest commit that a lost host can cost: archive_timeout, one push and one retry. Absent where nothing limits it. */
+  /** Age of the oldest commit that a lost host can cost: archive_timeout (or the interval of streaming), one push and one retry. Absent where nothing limits it. */
   readonly worstCaseRpoSeconds?: number;
 }
 
@@ -158,6 +160,7 @@ function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
     ...common,
     reachedBy: plan.connections[0] ?? "nothing",
     dataDirectory: plan.dataDirectory,
+    ...given({ streamIntervalSeconds: plan.streamIntervalSeconds }),
     ...(plan.snapshots.length === 0 ? {} : { snapshots: plan.snapshots }),
   };
 }

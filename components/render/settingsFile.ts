@@ -6,7 +6,7 @@ import { expectBackupWithin, expectFullWithin } from "../plan/expectFull";
 import type { DrillPlan, HostPlan, RepositoryPlan } from "../plan/plan";
 
 /** What the file says, wherever PostgreSQL runs. */
-type SettingsPlan = Pick<HostPlan, "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
+type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
   /** Left out where no drill reads the file: the sidecar of a cluster does not need to begin anew when they change. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
   /** True where nobody else takes the first backup: in a cluster. */
@@ -25,6 +25,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
+    ...(plan.streamIntervalSeconds === undefined ? {} : { stream: { intervalSeconds: plan.streamIntervalSeconds } }),
     ...(plan.drilled === undefined ? {} : drillOf(plan.drilled)),
     repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)])),
   };

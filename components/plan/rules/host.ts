@@ -1,5 +1,6 @@
 /** A host's own arguments: names, accounts, paths, ports. Pure. */
 import { type Finding, finding } from "../findings";
+import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
 import { SYSTEMD_DIRECTORIES } from "../defaults";
 import type { HostPlan, TaskPlan } from "../plan";
 import { isUnknown } from "../unknown";
@@ -11,7 +12,8 @@ const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
 
 /** Findings in the order of the arguments. */
 export function checkHostArguments(plan: HostPlan): Finding[] {
-  return [...checkIdentity(plan), ...checkPaths(plan), ...checkAgent(plan), ...checkListen(plan), ...plan.maintenance.flatMap(checkTask)];
+  const parts = [checkIdentity(plan), checkPaths(plan), checkAgent(plan), checkListen(plan), checkStreaming(plan)];
+  return [...parts.flat(), ...plan.maintenance.flatMap(checkTask)];
 }
 
 function checkAgent({ agent, directories, engine, restoreOnly }: HostPlan): Finding[] {
@@ -37,6 +39,18 @@ function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
   if (!(port >= 1 && port <= 65_535)) return [finding("PB130", place, `"${metricsListen}" is no address with a port`, 'write "127.0.0.1:9854"')];
   if (agent) return [];
   return [finding("PB130", place, "there is no agent here that could serve metrics", "leave it out: maintenance.metrics writes them as a file")];
+}
+
+function checkStreaming({ agent, streamIntervalSeconds }: HostPlan): Finding[] {
+  if (streamIntervalSeconds === undefined) return [];
+  const found: Finding[] = [];
+  if (!Number.isInteger(streamIntervalSeconds) || !isWithin(streamIntervalSeconds, 1, STREAM_INTERVAL_S_MAX))
+    found.push(finding("PB014", "streaming.intervalSeconds", `${streamIntervalSeconds} is no whole number from 1 to ${STREAM_INTERVAL_S_MAX}`, ""));
+  if (!agent) {
+    const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
+    found.push(finding("PB150", "streaming", "nobody would stream: it is the agent that does, and there is none", hint));
+  }
+  return found;
 }
 
 function checkTask(task: TaskPlan): Finding[] {

@@ -45,8 +45,10 @@ function checkRpo(plan: DatabasePlan): Finding[] {
     finding(
       "PB039",
       "objectives.rpoSeconds",
-      `the worst case is ${worst.totalSeconds} s (archive_timeout ${worst.archiveTimeoutSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), the objective ${rpoSeconds} s`,
-      `accept ${worst.totalSeconds} s, or keep a synchronous standby for what archiving cannot promise`,
+      `the worst case is ${worst.totalSeconds} s (${worst.waitsFor} ${worst.waitSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), the objective ${rpoSeconds} s`,
+      worst.waitsFor === "streaming"
+        ? `accept ${worst.totalSeconds} s, or keep a synchronous standby for what archiving cannot promise`
+        : `accept ${worst.totalSeconds} s, set streaming: {} where there is an agent (seconds), or keep a synchronous standby for what archiving cannot promise`,
     ),
   ];
 }

@@ -1,8 +1,26 @@
 import { expect, test } from "vitest";
-import { archiveTimeoutFor, worstCaseRpo } from "../../../components/plan/objectives";
+import { archiveTimeoutFor, streamedTimeout, worstCaseRpo } from "../../../components/plan/objectives";
 
 test("the worst case is the timeout, one push and one retry", () => {
-  expect(worstCaseRpo({ archiveTimeoutSeconds: 60 })).toEqual({ archiveTimeoutSeconds: 60, pushSeconds: 10, retrySeconds: 60, totalSeconds: 130 });
+  expect(worstCaseRpo({ archiveTimeoutSeconds: 60 })).toEqual({
+    waitSeconds: 60,
+    waitsFor: "archive_timeout",
+    pushSeconds: 10,
+    retrySeconds: 60,
+    totalSeconds: 130,
+  });
+});
+
+test("with streaming it is the interval, one push, and the pause after a failure, whatever the timeout is", () => {
+  expect(worstCaseRpo({ archiveTimeoutSeconds: 300, streamIntervalSeconds: 5 })).toEqual({
+    waitSeconds: 5,
+    waitsFor: "streaming",
+    pushSeconds: 10,
+    retrySeconds: 10,
+    totalSeconds: 25,
+  });
+  expect(worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: 60 })?.totalSeconds).toBe(130);
+  expect([undefined, 10, 300, 3530].map(streamedTimeout)).toEqual([undefined, 300, 300, 3530]);
 });
 
 test("without a timeout nothing limits it", () => {

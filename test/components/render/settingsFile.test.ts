@@ -53,3 +53,9 @@ test("what drills measure against follows from promises and schedules", () => {
     near: { repos: ["repo1"], pick: "newest", maxBytes: 1.5 * 1024 ** 3, path: "/srv/drill" },
   });
 });
+
+test("streaming is for the agent to do, every five seconds where nobody says", () => {
+  expect(JSON.parse(renderSettingsFile(plan({ streaming: {} })))).toMatchObject({ stream: { intervalSeconds: 5 } });
+  expect(parseSettings(renderSettingsFile(plan({ streaming: { intervalSeconds: 60 } })), "pgbackstop.json").stream).toEqual({ intervalSeconds: 60 });
+  expect(JSON.parse(renderSettingsFile(plan({})))).not.toHaveProperty("stream");
+});
