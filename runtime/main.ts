@@ -175,8 +175,10 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
 
 function sinksOf(config: Config): LogSink[] {
   const { logFormat: format, logTimestamp: timestamp } = config;
+  // A line of the log among metrics, which are told above all when something is wrong, would make all of them unreadable.
+  const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined;
   const sinks: LogSink[] = [
-    stream(process.stdout, config.logLevelConsole, format, timestamp),
+    stream(isRead ? process.stderr : process.stdout, config.logLevelConsole, format, timestamp),
     stream(process.stderr, config.logLevelStderr, format, false),
   ];
   if (config.logLevelFile !== "off") sinks.push(fileSink(config, sinks));

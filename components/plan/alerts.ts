@@ -5,6 +5,7 @@
  * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
  */
 import { ageLimit } from "./expectFull";
+import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writer } from "./alerts/rule";
 import type { RepositoryNode, Topology } from "./topology";
@@ -24,7 +25,7 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
   return {
     name: `pgbackstop-${database.name}`,
     rules: [
-      ...(database.kind === "host" ? hostRules(writer, topology) : []),
+      ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer)),
       ...topology.repositories.flatMap((repository) => repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository)),
       ...drillRules(writer, topology),
       ...objectiveRules(writer, topology),

@@ -174,7 +174,7 @@ function statePanels({ ageS }: Limits): readonly Panel[] {
       steps: above(900),
     },
     {
-      title: "Last runs that failed",
+      title: "Exit codes of the last runs",
       kind: "stat",
       unit: "none",
       width: 8,
@@ -229,16 +229,16 @@ function walPanels({ rpoS }: Limits): readonly Panel[] {
 
 const SIZE_PANELS: readonly Panel[] = [
   {
-    title: "Backups",
+    title: "Size of all backups",
     kind: "timeseries",
-    unit: "bytes",
+    unit: "decbytes",
     width: 8,
     targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_repo_backup_bytes{${OF}})`, legend: REPO }],
   },
   {
-    title: "WAL",
+    title: "Size of the WAL",
     kind: "timeseries",
-    unit: "bytes",
+    unit: "decbytes",
     width: 8,
     targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_bytes{${OF}})`, legend: REPO }],
   },
@@ -272,14 +272,14 @@ const SIZE_PANELS: readonly Panel[] = [
 function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
   return [
     {
-      title: "Since the last that passed",
+      title: "Since the last drill that passed",
       kind: "stat",
       unit: "s",
       width: 8,
       targets: [{ expr: `time() - max by (stanza, repo_key) (pgbackstop_drill_success_timestamp_seconds{${OF}})`, legend: REPO }],
     },
     {
-      title: "Time to the first connection",
+      title: "Time to the first connection in the last drill",
       kind: "stat",
       unit: "s",
       width: 8,
@@ -287,7 +287,7 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
       steps: above(rtoS),
     },
     {
-      title: "Lost",
+      title: "Lost in the last drill",
       kind: "stat",
       unit: "s",
       width: 8,
@@ -334,6 +334,7 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
     fieldConfig: {
       defaults: {
         unit,
+        ...(kind === "timeseries" ? { min: 0, custom: { thresholdsStyle: { mode: steps === undefined ? "off" : "dashed" } } } : {}),
         color: { mode: kind === "stat" ? "thresholds" : "palette-classic" },
         thresholds: { mode: "absolute", steps: (steps ?? [[GOOD, null]]).map(([color, value]) => ({ color, value })) },
       },

@@ -2,7 +2,7 @@
  * The alert rules in Prometheus' own `promtool`: each failure fires what it should, and nothing else; and what `metrics` prints of repositories
  * that stock and we have made is what Prometheus reads, and what stock's `info` says.
  */
-import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { alertGroupOf } from "../../components/plan/alerts";
@@ -11,7 +11,9 @@ import { resolveHost } from "../../components/plan/resolve";
 import { type Topology, topologyOf } from "../../components/plan/topology";
 import { renderAlertFile } from "../../components/render/alerts";
 import { PUBLISHED } from "../../examples/vps-nas-r2/settings";
-import { run } from "../../tools/parts/process";
+import { dashboardOf } from "../../components/render/dashboard";
+import { run, runOk, waitFor } from "../../tools/parts/process";
+import { giveTo } from "../../tools/parts/users";
 import { topology } from "../components/topologies";
 import { findParts } from "../harness/interopParts";
 import { promtoolOrSkip } from "../harness/parts";
@@ -30,6 +32,18 @@ function groupOf(of: Topology, options = {}): AlertGroup {
   if (group === null) throw new Error("no rules");
   return group;
 }
+
+/** Of the repositories that are recorded. */
+const DECLARED = topology({
+  schedules: { full: { cron: "0 2 * * *" }, incr: { cron: "30 * * * *" } },
+  drills: { weekly: { cron: "0 5 * * 0", from: "repo1" } },
+});
+const HOUR_S = 3600;
+/** Drills need more of its programs than a package of servers has. */
+const MAJOR = 15;
+
+/** When the alerts of a recorded state are asked for: the longest that one waits is an hour. */
+const LOOK_MINUTES = 95;
 
 /** Minutes between two looks; three days of them. */
 const STEP = 5;
@@ -278,17 +292,35 @@ function valuesOf(text: string): Map<string, number> {
 }
 
 describe("metrics of real repositories", async () => {
-  const parts = await findParts("metrics", 18, "2.60");
+  const parts = await findParts("metrics", MAJOR, "2.60");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
     return;
   }
   const { binaries, stock } = parts;
   let bed: TestBed;
-  let nowS = 0;
-  const scrape = async (): Promise<string> => {
-    nowS = Math.floor(Date.now() / 1000);
-    return (await bed.oursOk(["metrics"])).stdout;
+  let well: Scrape;
+  let waiting: Scrape;
+  let owed: Scrape;
+  const scrape = async (config?: string): Promise<Scrape> => {
+    const atS = Math.floor(Date.now() / 1000);
+    return { atS, text: (await bed.oursOk(["metrics"], config === undefined ? {} : { config })).stdout };
+  };
+  const drill = (config?: string): Promise<unknown> => {
+    const words = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${binaries.folder}`, "--repo=1", "--pick=newest", "--level=quick"];
+    return bed.oursOk(["drill", ...words], config === undefined ? {} : { config });
+  };
+  const ownedFolder = (name: string): string => {
+    const path = join(bed.folder, name);
+    mkdirSync(path);
+    giveTo(path, bed.cluster.user);
+    return path;
+  };
+  /** A configuration with a copy of one repository, for a fault to be planted in, and with what runs have left so far nowhere. */
+  const copyOf = async (key: number, name: string): Promise<{ readonly config: string; readonly path: string }> => {
+    const path = join(bed.folder, name);
+    await runOk("cp", ["-a", bed.repoPath(key), path]);
+    return { path, config: bed.variant(name, { global: { [`repo${key}-path`]: path, "spool-path": ownedFolder(`${name}-spool`) } }) };
   };
 
   beforeAll(async () => {
@@ -307,12 +339,17 @@ describe("metrics of real repositories", async () => {
     await writeMore(bed);
     await bed.stockOk(stock, ["backup", "--type=diff", "--repo=2", "--compress-type=zst", "--no-expire-auto"]);
     await bed.archiveAll();
+    // Behind the last backup, which needs none of it.
+    await writeMore(bed);
+    await bed.archiveAll();
+    await writeMore(bed);
+    await bed.archiveAll();
   });
   afterAll(() => bed?.remove());
 
   test("say of every backup what the exporter says of stock's info, and Prometheus reads them", async (context) => {
     const expected = exporterOf((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
-    const text = await scrape();
+    const { text } = await scrape();
     const values = valuesOf(text);
     const differing = [...expected]
       .filter(([sample, value]) => values.get(sample) !== value)
@@ -329,58 +366,171 @@ describe("metrics of real repositories", async () => {
     expect(checked.exitCode).toBe(0);
   });
 
-  test("recorded in a failure they fire its alert, and none when all is well", async (context) => {
+  test("recorded when all is well they fire nothing, and what is promised and not kept", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.oursOk(["verify", "--output=none"]);
-    const well = await scrape();
-    const wellAtS = nowS;
-    // WAL between the backups of the first repository.
-    const directory = join(bed.repoPath(1), "archive", bed.stanza, "18-1", "0000000100000000");
-    const lost = join(
-      directory,
-      readdirSync(directory)
-        .filter((name) => /^[0-9A-F]{24}-/.test(name))
-        .sort()
-        .at(-2) ?? "",
-    );
-    renameSync(lost, `${bed.folder}/lost`);
-    const gap = await scrape();
-    renameSync(`${bed.folder}/lost`, lost);
-    renameSync(bed.repoPath(2), `${bed.repoPath(2)}.away`);
-    // A place without anything in it: readable, and without a backup.
-    writeFileSync(bed.repoPath(2), "no directory");
-    const away = await scrape();
-    rmSync(bed.repoPath(2));
-    renameSync(`${bed.repoPath(2)}.away`, bed.repoPath(2));
+    // Not archived, and lost with the machine.
+    await bed.cluster.sql("CREATE TABLE too_late AS SELECT 1");
+    await drill();
+    well = await scrape();
+    expect(await firingIn(promtool, well)).toEqual([]);
+    const strict = groupOf({ ...DECLARED, objectives: { ...DECLARED.objectives, rtoMinutes: 0.01, rpoSeconds: 0.01 } });
+    expect(await firingIn(promtool, well, { group: strict })).toEqual(["PgbackstopRpoMissed 1", "PgbackstopRtoMissed 1"]);
+    expect(await firingIn(promtool, well, { laterS: 26 * HOUR_S })).toEqual(both((key) => [`BackupTooOld ${key} full`, `BackupTooOld ${key} incr`]));
+    expect(await firingIn(promtool, well, { laterS: 10 * 24 * HOUR_S })).toContain("PgbackstopDrillTooOld 1");
+  });
 
-    const group = groupOf(topology({ schedules: { full: { cron: "0 2 * * *" }, incr: { cron: "30 * * * *" } } }));
-    expect(await firingIn(promtool, group, well, wellAtS)).toEqual([]);
-    expect(await firingIn(promtool, group, gap, wellAtS)).toEqual(["PgbackstopWalGap 1"]);
-    expect(await firingIn(promtool, group, away, wellAtS)).toEqual(["PgbackstopBackupMissing 2 full", "PgbackstopBackupMissing 2 incr"]);
+  test("recorded and then told no more, or told for ever, they fire", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    expect(await firingIn(promtool, well, { isStill: true })).toEqual(["PgbackstopMetricsStale"]);
+    const gone = both((key) => [`BackupMissing ${key} full`, `BackupMissing ${key} incr`]);
+    const untold = ["PgbackstopRepositoryUntold 1", "PgbackstopRepositoryUntold 2"];
+    expect(await firingIn(promtool, { ...well, text: "" })).toEqual([...gone, "PgbackstopMetricsMissing", ...untold]);
+  });
+
+  test("recorded of a damaged repository they fire, by verify and by a drill", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    const { config, path } = await copyOf(1, "damaged");
+    const files = (await runOk("find", [join(path, "backup"), "-name", "*.gz", "-size", "+40k"])).trim().split("\n");
+    for (const file of files) {
+      const bytes = readFileSync(file);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0xff;
+      writeFileSync(file, bytes);
+    }
+    expect((await bed.ours(["verify", "--output=none"], { config })).exitCode).not.toBe(0);
+    await expect(drill(config)).rejects.toThrow();
+    const failed = ["PgbackstopRunFailed", "PgbackstopRunFailed"];
+    expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopDrillFailed 1", ...failed, "PgbackstopVerifyFailed 1"]);
+  });
+
+  test("recorded of a gap in the WAL, of a wrong passphrase, of an empty and of a lost repository they fire", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    const { config, path } = await copyOf(1, "gap");
+    const directory = join(path, "archive", bed.stanza, `${MAJOR}-1`, "0000000100000000");
+    rmSync(join(directory, segmentsOf(directory).at(-2) ?? ""));
+    expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopWalGap 1"]);
+
+    const missing = ["PgbackstopBackupMissing 2 full", "PgbackstopBackupMissing 2 incr"];
+    const unreadable = [...missing, "PgbackstopRepositoryUnreadable 2"];
+    const locked = bed.variant("locked", { global: { "repo2-cipher-pass": "no longer the one" } });
+    expect(await firingIn(promtool, await scrape(locked))).toEqual(unreadable);
+    // A mount point without its mount.
+    const bare = bed.variant("bare", { global: { "repo2-path": ownedFolder("bare") } });
+    expect(await firingIn(promtool, await scrape(bare))).toEqual(missing);
+    writeFileSync(join(bed.folder, "no-directory"), "");
+    const lost = bed.variant("lost", { global: { "repo2-path": join(bed.folder, "no-directory") } });
+    expect(await firingIn(promtool, await scrape(lost))).toEqual(unreadable);
+  });
+
+  test("recorded while WAL is owed, waits, or reaches one repository only they fire", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    const { config, path } = await copyOf(2, "behind");
+    const directory = join(path, "archive", bed.stanza, `${MAJOR}-1`, "0000000100000000");
+    const stored = segmentsOf(directory);
+    for (const name of stored.slice(-2)) rmSync(join(directory, name));
+    const longAgoS = Date.now() / 1000 - 1200;
+    for (const name of stored.slice(0, -2)) utimesSync(join(directory, name), longAgoS, longAgoS);
+    expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopRepositoryBehind 2"]);
+
+    await bed.cluster.sql("ALTER SYSTEM SET archive_command = '/bin/false'");
+    await bed.cluster.sql("SELECT pg_reload_conf()");
+    await writeMore(bed);
+    const segment = await bed.cluster.value("SELECT pg_walfile_name(pg_switch_wal())");
+    const ready = join(bed.cluster.dataPath, "pg_wal/archive_status", `${segment}.ready`);
+    await waitFor("a segment that waits", 60_000, async () => (existsSync(ready) ? true : null));
+    waiting = await scrape();
+    const global = { "repo2-path": join(bed.folder, "no-directory"), "spool-path": ownedFolder("owed-spool") };
+    const any = bed.variant("owed", { global, settings: { acknowledge: "any" } });
+    await bed.oursOk(["archive-push", join(bed.cluster.dataPath, "pg_wal", segment)], { config: any });
+    owed = await scrape(any);
+    await bed.cluster.sql("ALTER SYSTEM RESET archive_command");
+    await bed.cluster.sql("SELECT pg_reload_conf()");
+    expect(await firingIn(promtool, waiting)).toEqual(["PgbackstopWalNotArchived"]);
+    expect(await firingIn(promtool, owed)).toContain("PgbackstopWalOwed 2");
+  });
+
+  test("recorded when the first repository is fresh and the second one was forgotten for a day they fire of the second", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    await bed.oursOk(["backup", "--type=full", "--repo=1"]);
+    const fresh = await scrape();
+    const forgotten = { laterS: 26 * HOUR_S, since: well };
+    expect(await firingIn(promtool, fresh, forgotten)).toEqual(["PgbackstopBackupTooOld 2 full", "PgbackstopBackupTooOld 2 incr"]);
+  });
+
+  test("recorded they give every panel of the dashboard something to draw", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    const { panels } = dashboardOf([DECLARED]) as { panels: readonly { title: string; targets?: readonly { expr: string }[] }[] };
+    const exprs = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr.replaceAll(/\$(stanza|repo_key)/g, ".*")));
+    const drawn = new Set((await Promise.all([well, waiting, owed].map((each) => answeredIn(promtool, exprs, each)))).flat());
+    // What only queues of an agent and sidecars know.
+    expect(exprs.filter((expr) => !drawn.has(expr) && !expr.includes("pgbackstop_repo_wal_waiting_files"))).toEqual([]);
+    expect(exprs.length).toBeGreaterThan(20);
   });
 });
 
+interface Scrape {
+  readonly text: string;
+  readonly atS: number;
+}
+
+interface Told {
+  readonly group?: AlertGroup;
+  /** So long after the recording, with nothing that has happened since. */
+  readonly laterS?: number;
+  /** What was the same in this recording is that much older; what has changed since is fresh. */
+  readonly since?: Scrape;
+  /** Nothing gathers any more: the same text for ever. */
+  readonly isStill?: boolean;
+}
+
 /** A recorded scrape as promtool's series: its moments as far from promtool's beginning as they were from the scrape; that of the gathering goes on. */
-function seriesOf(text: string, recordedAtS: number): { readonly series: string; readonly values: string }[] {
+function seriesOf({ atS, text }: Scrape, { isStill = false, laterS = 0, since }: Told): { readonly series: string; readonly values: string }[] {
+  const before = since === undefined ? null : valuesOf(since.text);
   return [...valuesOf(text)].map(([series, value]) => {
-    if (series.startsWith("pgbackstop_collected")) return { series, values: `0+${STEP * 60}x20` };
-    return { series, values: `${/_timestamp_seconds\{/.test(series) ? value - recordedAtS : value}x20` };
+    if (series.startsWith("pgbackstop_collected") && !isStill) return { series, values: `0+${STEP * 60}x20` };
+    const isOld = before === null || before.get(series) === value;
+    return { series, values: `${/_timestamp_seconds\{/.test(series) ? value - atS - (isOld ? laterS : 0) : value}x20` };
   });
 }
 
-/** Alerts that fire after 45 minutes of a recorded state; promtool tells them where none is expected. */
-async function firingIn(promtool: string, group: AlertGroup, text: string, recordedAtS: number): Promise<string[]> {
+/** Alerts that fire after an hour and a half of a recorded state, as `name repo_key backup_type`; promtool tells them where none is expected. */
+async function firingIn(promtool: string, scraped: Scrape, told: Told = {}): Promise<string[]> {
+  const { group = groupOf(DECLARED) } = told;
   const names = [...new Set(group.rules.map(({ alert }) => alert))];
-  const { stdout, stderr } = await promtoolTest(promtool, group, {
+  const { exitCode, stderr, stdout } = await promtoolTest(promtool, group, {
     interval: `${STEP}m`,
-    input_series: seriesOf(text, recordedAtS),
-    alert_rule_test: names.map((alertname) => ({ eval_time: "45m", alertname, exp_alerts: [] })),
+    input_series: seriesOf(scraped, told),
+    alert_rule_test: names.map((alertname) => ({ eval_time: `${LOOK_MINUTES}m`, alertname, exp_alerts: [] })),
   });
+  expect(exitCode === 0 || stdout.includes("Labels:") || stderr.includes("Labels:"), `${stdout}${stderr}`).toBe(true);
   const labels = [...`${stdout}${stderr}`.matchAll(/Labels:\{([^}]*)\}/g)].map(([, words]) => words ?? "");
   const word = (words: string, label: string): string => new RegExp(`${label}="([^"]*)"`).exec(words)?.[1] ?? "";
   return labels
     .map((words) => [word(words, "alertname"), word(words, "repo_key"), word(words, "backup_type")].join(" ").trim())
     .sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** Those of the expressions that a recorded state has an answer to; promtool tells it where none is expected. */
+async function answeredIn(promtool: string, exprs: readonly string[], scraped: Scrape): Promise<string[]> {
+  const { stdout, stderr } = await promtoolTest(promtool, groupOf(DECLARED), {
+    interval: `${STEP}m`,
+    input_series: seriesOf(scraped, {}),
+    promql_expr_test: exprs.map((expr) => ({ expr, eval_time: `${LOOK_MINUTES}m`, exp_samples: [] })),
+  });
+  const answered = [...`${stdout}${stderr}`.matchAll(/expr: ("(?:[^"\\]|\\.)*"), time/g)].map(([, expr = ""]) => JSON.parse(expr) as string);
+  expect(`${stdout}${stderr}`).not.toMatch(/parse error/i);
+  return answered;
+}
+
+/** For both repositories, with the beginning of every name of an alert. */
+function both(make: (key: number) => readonly string[]): string[] {
+  return [1, 2].flatMap((key) => make(key).map((text) => `Pgbackstop${text}`)).sort((a, b) => (a < b ? -1 : 1));
+}
+
+function segmentsOf(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((name) => /^[0-9A-F]{24}-/.test(name))
+    .sort();
 }
 
 async function promtoolTest(

@@ -150,6 +150,13 @@ describe("clusters", () => {
       'min without (pod, instance, endpoint, container, job) (pgbackstop_repo_up{stanza="orders",namespace="shop",repo_key="1"}) == 0',
     );
     expect(group.rules.map(({ alert }) => alert)).not.toContain("PgbackstopWalGap");
+    // What a dead sidecar of the primary no longer tells, CloudNativePG does.
+    expect(exprs(group, "PgbackstopWalNotArchived")[0]).toBe(
+      'max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",namespace="shop",pod=~"orders-[0-9]+"}) > 10',
+    );
+    expect(exprs(group, "PgbackstopJobFailed")).toEqual([
+      'max by (namespace, job_name) (kube_job_failed{condition="true",namespace="shop",job_name=~"orders-(expire|drill).*"}) == 1',
+    ]);
   });
 
   test("of other engines have no metrics of ours, and unknown ones wait", () => {

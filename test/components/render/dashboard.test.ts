@@ -47,7 +47,7 @@ test("colours change where the schedules and objectives say so", () => {
     of.find((panel) => panel.title === title)?.fieldConfig?.defaults.thresholds.steps.map(({ value }) => value) ?? [];
   expect(stepsOf("Age of the newest full", panels)).toEqual([null, 25 * 3600, 50 * 3600]);
   expect(stepsOf("Age of the newest incr", panels)).toEqual([null, 2 * 3600, 4 * 3600]);
-  expect(stepsOf("Time to the first connection", panels)).toEqual([null, 1800, 3600]);
+  expect(stepsOf("Time to the first connection in the last drill", panels)).toEqual([null, 1800, 3600]);
   const { panels: plain } = dashboardOf([]) as { readonly panels: readonly Drawn[] };
   expect(stepsOf("Age of the newest full", plain)).toEqual([null, 90_000, 180_000]);
 });

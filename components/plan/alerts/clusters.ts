@@ -1,0 +1,31 @@
+/**
+ * Alerts of clusters that need the metrics of others: CloudNativePG's own about WAL that piles up while the sidecar of the primary is dead, which
+ * those of the standbys cannot know, and kube-state-metrics about jobs. Where nobody tells those metrics nothing fires. Pure.
+ */
+import type { AlertRule, Writer } from "./rule";
+
+/** Ten segments are fifty minutes of a quiet database at CloudNativePG's archive_timeout, and minutes of a busy one. */
+const READY_MAX = 10;
+
+export function clusterRules(writer: Writer): AlertRule[] {
+  const { cluster = "", namespace = "" } = writer.database;
+  const of = `namespace=${JSON.stringify(namespace)}`;
+  return [
+    writer.rule(
+      "PgbackstopWalNotArchived",
+      "critical",
+      "15m",
+      `max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",${of},pod=~"${cluster}-[0-9]+"}) > ${READY_MAX}`,
+      "{{ $value }} WAL files wait in pg_wal",
+      "The sidecar of the primary is dead or hangs, or no repository that must hold WAL takes it. What was written since is on this cluster only.",
+    ),
+    writer.rule(
+      "PgbackstopJobFailed",
+      "warning",
+      "0m",
+      `max by (namespace, job_name) (kube_job_failed{condition="true",${of},job_name=~"${cluster}-(expire|drill).*"}) == 1`,
+      "the job {{ $labels.job_name }} failed",
+      `kubectl -n ${namespace} logs job/{{ $labels.job_name }} says why. It is told until the job is removed.`,
+    ),
+  ];
+}
