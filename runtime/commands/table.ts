@@ -8,6 +8,7 @@ import { checkCommand } from "./check";
 import { doctorCommand } from "./doctor";
 import { drillCommand } from "./drill";
 import { expireCommand } from "./expire";
+import { findCommand } from "./find";
 import { healCommand } from "./heal";
 import type { Command } from "./host";
 import { infoCommand } from "./info";
@@ -42,6 +43,7 @@ export const COMMAND_TABLE: Readonly<
   doctor: doctorCommand,
   drill: drillCommand,
   expire: expireCommand,
+  find: findCommand,
   heal: healCommand,
   info: infoCommand,
   manifest: manifestCommand,

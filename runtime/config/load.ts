@@ -194,7 +194,7 @@ function recoverOf(values: ResolvedValues): Config["recover"] {
 }
 
 /** Of the verbs that show whether backups are good. */
-function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "fullCheck" | "samplePercent" | "verbose"> {
+function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "find" | "fullCheck" | "samplePercent" | "verbose"> {
   return {
     verbose: values.flag("verbose"),
     fullCheck: values.flag("full-check"),
@@ -209,6 +209,15 @@ function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "fullCheck" | 
       given: { level: values.isGiven("level"), maxMinutes: values.isGiven("max-minutes") },
       name: values.text("name"),
       now: values.flag("now"),
+    },
+    find: {
+      from: values.text("from"),
+      to: values.text("to"),
+      table: values.text("table"),
+      database: values.text("database"),
+      kind: values.text("kind") as Config["find"]["kind"],
+      limit: values.number("limit") ?? 0,
+      timeline: values.number("timeline"),
     },
   };
 }

@@ -24,6 +24,7 @@ export const COMMANDS = [
   "doctor",
   "drill",
   "expire",
+  "find",
   "heal",
   "help",
   "info",
@@ -225,6 +226,19 @@ export interface DrillConfig {
   readonly now: boolean;
 }
 
+/** What is looked for in WAL. */
+export interface FindConfig {
+  /** Times as they were written; undefined is the last hour, and now. */
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly table: string | undefined;
+  readonly database: string | undefined;
+  readonly kind: "drop" | "truncate" | "delete" | "update" | undefined;
+  readonly limit: number;
+  /** Undefined is the latest one. */
+  readonly timeline: number | undefined;
+}
+
 /** `plugin-…`: where the plugin of CloudNativePG listens and what it gives to the pods. */
 export interface PluginConfig {
   readonly socket: string;
@@ -391,6 +405,7 @@ export interface Config {
   /** `--full-check` of check. */
   readonly fullCheck: boolean;
   readonly drill: DrillConfig;
+  readonly find: FindConfig;
   /** `--sample` of verify. */
   readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */

@@ -125,6 +125,14 @@ export function decompressLz4Bytes(bytes: Uint8Array, limitBytes: number): Uint8
   return Buffer.concat(parts);
 }
 
+/** One block without a frame around it, as PostgreSQL stores images of pages. @throws format also when it is not of `sizeBytes` */
+export function decompressLz4Block(bytes: Uint8Array, sizeBytes: number): Uint8Array {
+  const target = Buffer.alloc(sizeBytes);
+  const filled = decodeBlock(bytes, 0, bytes.length, target, 0, sizeBytes);
+  if (filled !== sizeBytes) throw damaged(`block has ${filled} bytes instead of ${sizeBytes}`);
+  return target;
+}
+
 /** Makes the pieces of one frame; remembers where four-byte sequences were last seen. */
 class FrameWriter {
   readonly #table: Int32Array;

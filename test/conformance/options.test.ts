@@ -14,6 +14,7 @@ const OWN = new Set([
   "cnpg-restore",
   "doctor",
   "drill",
+  "find",
   "heal",
   "metrics",
   "notify",

@@ -1,0 +1,43 @@
+/** `find`: what was destroyed in a span of time and where a recovery ends just before it; exit 0 also when nothing was found. */
+import { silentLog } from "../base/log";
+import { fail, isError } from "../base/errors";
+import { renderJson } from "../format/json";
+import { find, type FindOptions } from "../operations/find/find";
+import { findJson, findText } from "../operations/find/report";
+import { parseTargetTime } from "../operations/restore/select";
+import type { Command, CommandHost } from "./host";
+
+const HOUR_US = 3_600_000_000n;
+
+export const findCommand: Command = async (host) => {
+  const { config } = host;
+  // A document on standard output must stay one.
+  const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
+  const deps = { repos: host.repositories(), openProduction: (database?: string) => host.newSession(database) };
+  const found = await find(deps, optionsOf(host), ctx);
+  host.print(config.output === "json" ? `${renderJson(findJson(found))}\n` : findText(found));
+  return 0;
+};
+
+/** @throws optionInvalidValue for times that are none, or in the wrong order */
+function optionsOf({ config, ctx }: CommandHost): FindOptions {
+  const { find: own, pgs, repoKey } = config;
+  const toUs = own.to === undefined ? BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n : timeUs("to", own.to);
+  const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from);
+  if (fromUs > toUs) throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
+  const [pg] = pgs;
+  const walDirectory = pg === undefined ? null : `${pg.path.replace(/\/+$/, "")}/pg_wal`;
+  const { database, kind, limit, table, timeline } = own;
+  return { fromUs, toUs, database, kind, limit, table, timeline, repoKey, walDirectory };
+}
+
+function timeUs(option: string, text: string): bigint {
+  try {
+    return BigInt(Math.round(parseTargetTime(text) * 1_000_000));
+  } catch (error) {
+    if (!isError(error, "format")) throw error;
+    throw fail("optionInvalidValue", `'${text}' is not valid for '${option}' option`, {
+      hint: "a time is YYYY-MM-DD HH:MM:SS, with a zone as +00 where it is not the local one.",
+    });
+  }
+}

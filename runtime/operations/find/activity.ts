@@ -1,0 +1,292 @@
+/**
+ * What each transaction does, until WAL tells that it has ended: the rows that it touches by file, and what it changes in the catalogs.
+ *
+ * Subtransactions have numbers of their own; which ones belong to a transaction is told when it commits, and what a rolled back one did is
+ * forgotten. Memory grows with the transactions that run at the same time, not with the WAL.
+ */
+import type { ClassRow, NamedRow } from "../../format/heapPage";
+import { parseRowChange, type RowChange } from "../../format/walHeap";
+import type { WalRecord } from "../../format/walReader";
+import { parseRecord, type RelationFile, RESOURCE_MANAGER } from "../../format/walRecord";
+import { parseTransactionEnd, type TransactionEnd } from "../../format/walTransaction";
+import { type CatalogChange, Catalogs, fileKey } from "./catalogs";
+
+export interface RowCounts {
+  readonly file: RelationFile;
+  inserts: number;
+  updates: number;
+  deletes: number;
+}
+
+export interface ClassChange {
+  readonly database: number;
+  /** Null where the row is not known. */
+  old: ClassRow | null;
+  /** Null when it is gone. */
+  new: ClassRow | null;
+  readonly isNew: boolean;
+  /** Every file that it had meanwhile, by `database/file`. */
+  readonly files: Set<string>;
+  /** A row of it that is known. */
+  readonly row: ClassRow;
+  /** Of its last change. */
+  lsn: bigint;
+}
+
+/** What one transaction, or subtransaction, has done so far. */
+export interface Activity {
+  readonly xid: number;
+  /** Of its first record. */
+  readonly firstLsn: bigint;
+  readonly rows: Map<string, RowCounts>;
+  /** By `database/oid`. */
+  readonly relations: Map<string, ClassChange>;
+  /** Changes of pg_class whose row is not known. */
+  unknownDrops: number;
+  readonly schemas: { readonly database: number; readonly row: NamedRow | null }[];
+  readonly databases: { readonly oid: number; readonly row: NamedRow | null }[];
+  /** Databases whose directory it removed, which no rollback brings back. */
+  readonly removedDatabases: { readonly oid: number; readonly lsn: bigint }[];
+  /** New files that were filled page by page: a table that moves, not one that is emptied. */
+  readonly copied: Set<string>;
+  /** Old files of catalogs that have new ones. */
+  readonly remapped: Set<string>;
+  isPrepared: boolean;
+}
+
+export interface Ended {
+  readonly end: TransactionEnd;
+  /** Of the record that ends it. */
+  readonly lsn: bigint;
+  /** Of all its parts; null when it did nothing that is looked at. */
+  readonly activity: Activity | null;
+  /** Where its first database to be removed was marked as such. */
+  readonly markedLsn: bigint | null;
+}
+
+const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
+const XLOG_FPI = 0xb0;
+const STANDBY_RUNNING_XACTS = 0x10;
+const OLDEST_RUNNING_OFFSET = 16;
+const MAP_UPDATE = 0x00;
+const MAP_HEAD_SIZE_BYTES = 12;
+const INFO_MASK = 0xf0;
+
+export class ActivityTracker {
+  readonly catalogs: Catalogs;
+  readonly #major: number;
+  readonly #running = new Map<number, Activity>();
+  /** Names of prepared transactions: the record that ends one tells it for logical decoding only. */
+  readonly #prepared = new Map<number, string>();
+  #markedLsn: bigint | null = null;
+
+  constructor(major: number) {
+    this.#major = major;
+    this.catalogs = new Catalogs(major);
+  }
+
+  /** A transaction that this record ends; null for all others. @throws format */
+  add(record: WalRecord): Ended | null {
+    switch (record.resourceManager) {
+      case RESOURCE_MANAGER.heap:
+      case RESOURCE_MANAGER.heap2:
+        this.#rows(record);
+        return null;
+      case RESOURCE_MANAGER.transaction:
+        return this.#transaction(record);
+      case RESOURCE_MANAGER.xlog:
+        this.#xlog(record);
+        return null;
+      case RESOURCE_MANAGER.database:
+        this.#database(record);
+        return null;
+      case RESOURCE_MANAGER.relationMap:
+        if ((record.info & INFO_MASK) === MAP_UPDATE) this.#map(record);
+        return null;
+      case RESOURCE_MANAGER.standby:
+        if ((record.info & INFO_MASK) === STANDBY_RUNNING_XACTS) this.#forgetBefore(parseRecord(record, this.#major).main);
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  /** Part of the WAL is missing: what runs may have ended in it, and pages may have changed. */
+  lose(): void {
+    this.#running.clear();
+    this.#markedLsn = null;
+    this.catalogs.forgetPages();
+  }
+
+  #rows(record: WalRecord): void {
+    const content = parseRecord(record, this.#major);
+    const change = parseRowChange(record, content);
+    const told = this.catalogs.apply(content, change);
+    if (told?.catalog === "database" && told.new !== null && told.kind === "inPlace" && this.catalogs.isInvalidDatabase(told.new))
+      this.#markedLsn = record.lsn;
+    if (change === null || record.xid === 0) return;
+    const activity = this.#of(record);
+    count(activity, change);
+    if (told !== null) this.#catalogChange(activity, told, record.lsn);
+  }
+
+  #catalogChange(activity: Activity, told: CatalogChange, lsn: bigint): void {
+    const { database, kind } = told;
+    if (told.catalog === "class") {
+      const [old, now] = [told.old, told.new].map((columns) => (columns === null ? null : this.catalogs.relationOf(columns)));
+      const row = now ?? old ?? null;
+      if (row === null) {
+        if (kind === "delete") activity.unknownDrops++;
+        return;
+      }
+      const files = new Set(
+        [old, now].flatMap((each) => (each === null || each === undefined || each.file === 0 ? [] : [`${database}/${each.file}`])),
+      );
+      noteRelation(activity, { database, old: old ?? null, new: now ?? null, isNew: kind === "insert", files, row, lsn });
+      return;
+    }
+    if (kind !== "delete") return;
+    const row = told.old === null ? null : this.catalogs.namedOf(told.old);
+    if (told.catalog === "namespace") activity.schemas.push({ database, row });
+    else if (row !== null) activity.databases.push({ oid: row.oid, row });
+  }
+
+  #transaction(record: WalRecord): Ended | null {
+    const { main } = parseRecord(record, this.#major);
+    const end = parseTransactionEnd(main, record.info, record.xid, this.#major);
+    if (end === null) return null;
+    if (end.kind === "prepare") {
+      const activity = this.#running.get(end.xid);
+      if (activity !== undefined) activity.isPrepared = true;
+      this.#prepared.set(end.xid, end.preparedAs ?? "");
+      return { end, lsn: record.lsn, activity: null, markedLsn: null };
+    }
+    const named = end.preparedAs === null ? end : { ...end, preparedAs: this.#prepared.get(end.xid) ?? end.preparedAs };
+    this.#prepared.delete(end.xid);
+    const parts = [end.xid, ...end.subtransactions].flatMap((xid) => this.#running.get(xid) ?? []);
+    for (const xid of [end.xid, ...end.subtransactions]) this.#running.delete(xid);
+    if (end.kind === "abort") return { end: named, lsn: record.lsn, activity: null, markedLsn: null };
+    const activity = merged(end.xid, parts);
+    const ended = { end: named, lsn: record.lsn, activity, markedLsn: this.#markedLsn };
+    if (activity !== null && activity.removedDatabases.length > 0) this.#markedLsn = null;
+    return ended;
+  }
+
+  #xlog(record: WalRecord): void {
+    const info = record.info & INFO_MASK;
+    // Whatever ran when the server stopped is over; what was prepared is not.
+    if (info === XLOG_CHECKPOINT_SHUTDOWN) for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
+    const content = parseRecord(record, this.#major);
+    if (content.blocks.length === 0) return;
+    this.catalogs.apply(content, null);
+    if (info === XLOG_FPI && record.xid !== 0) {
+      const activity = this.#of(record);
+      for (const { file, fork } of content.blocks) if (fork === 0) activity.copied.add(fileKey(file));
+    }
+  }
+
+  #database(record: WalRecord): void {
+    // Creation was told apart into two ways in 15.
+    if ((record.info & INFO_MASK) !== (this.#major >= 15 ? 0x20 : 0x10)) return;
+    const { main } = parseRecord(record, this.#major);
+    const oid = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(0, true);
+    if (record.xid !== 0) this.#of(record).removedDatabases.push({ oid, lsn: record.lsn });
+  }
+
+  #map(record: WalRecord): void {
+    const { main } = parseRecord(record, this.#major);
+    const database = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(0, true);
+    const replaced = this.catalogs.setFileMap(database, main.subarray(MAP_HEAD_SIZE_BYTES));
+    if (record.xid !== 0) for (const file of replaced) this.#of(record).remapped.add(`${database}/${file}`);
+  }
+
+  /** After a crash nobody tells that a transaction is over. */
+  #forgetBefore(main: Uint8Array): void {
+    const oldest = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(OLDEST_RUNNING_OFFSET, true);
+    for (const xid of this.#running.keys()) if (isBefore(xid, oldest)) this.#running.delete(xid);
+  }
+
+  #of({ lsn, xid }: WalRecord): Activity {
+    const known = this.#running.get(xid);
+    if (known !== undefined) return known;
+    const activity = emptyActivity(xid, lsn);
+    this.#running.set(xid, activity);
+    return activity;
+  }
+}
+
+/** Numbers of transactions go round. */
+function isBefore(left: number, right: number): boolean {
+  return ((left - right) | 0) < 0;
+}
+
+function emptyActivity(xid: number, firstLsn: bigint): Activity {
+  return {
+    xid,
+    firstLsn,
+    rows: new Map(),
+    relations: new Map(),
+    unknownDrops: 0,
+    schemas: [],
+    databases: [],
+    removedDatabases: [],
+    copied: new Set(),
+    remapped: new Set(),
+    isPrepared: false,
+  };
+}
+
+function count({ rows }: Activity, change: RowChange): void {
+  if (change.kind === "inPlace") return;
+  const { file } = change.kind === "update" ? change.to.block : change.block;
+  const key = fileKey(file);
+  let counts = rows.get(key);
+  if (counts === undefined) {
+    counts = { file, inserts: 0, updates: 0, deletes: 0 };
+    rows.set(key, counts);
+  }
+  if (change.kind === "update") counts.updates++;
+  else if (change.kind === "delete") counts.deletes++;
+  else counts.inserts += change.kind === "inserts" ? change.count : 1;
+}
+
+/** What it was before the transaction, and what it is after it. */
+function noteRelation({ relations }: Activity, change: ClassChange): void {
+  const key = `${change.database}/${change.row.oid}`;
+  const known = relations.get(key);
+  if (known === undefined) {
+    relations.set(key, { ...change });
+    return;
+  }
+  for (const file of change.files) known.files.add(file);
+  if (change.lsn > known.lsn) {
+    known.new = change.new;
+    known.lsn = change.lsn;
+  }
+}
+
+function merged(xid: number, parts: readonly Activity[]): Activity | null {
+  const [first, ...rest] = parts;
+  if (first === undefined) return null;
+  if (rest.length === 0) return first;
+  const lsns = parts.map(({ firstLsn }) => firstLsn);
+  const all = emptyActivity(
+    xid,
+    lsns.reduce((least, lsn) => (lsn < least ? lsn : least)),
+  );
+  for (const part of parts.toSorted((left, right) => (left.firstLsn < right.firstLsn ? -1 : 1))) {
+    for (const [key, counts] of part.rows) {
+      const sum = all.rows.get(key);
+      if (sum === undefined) all.rows.set(key, { ...counts });
+      else for (const name of ["inserts", "updates", "deletes"] as const) sum[name] += counts[name];
+    }
+    for (const change of part.relations.values()) noteRelation(all, change);
+    all.unknownDrops += part.unknownDrops;
+    all.schemas.push(...part.schemas);
+    all.databases.push(...part.databases);
+    all.removedDatabases.push(...part.removedDatabases);
+    for (const key of part.copied) all.copied.add(key);
+    for (const key of part.remapped) all.remapped.add(key);
+  }
+  return all;
+}

@@ -1,0 +1,253 @@
+/**
+ * The WAL of one cluster along one timeline, as several repositories hold it together: each segment from the first that gives its right bytes,
+ * and what is not archived yet from pg_wal, where that lies on this machine.
+ */
+import { readFile } from "node:fs/promises";
+import { collect } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { mapParallel } from "../../base/parallel";
+import { archiveIdOf } from "../../format/archiveInfo";
+import { parseHistory, type TimelineAncestor } from "../../format/timeline";
+import { parseWalHeader, type WalHeader } from "../../format/walHeader";
+import { lsnOfSegment, parseWalName, segmentOfLsn } from "../../format/walSegment";
+import { isMissing } from "../../local/systemError";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { openWal, type StoredWal } from "../../repository/walStore";
+import { readHistory } from "../restore/timelines";
+import { segmentDirectories, segmentsIn } from "../walRange";
+
+interface Holder {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly pass: string | null;
+  readonly directories: ReadonlySet<string>;
+}
+
+export interface Segment {
+  readonly name: string;
+  /** Position of its first byte. */
+  readonly lsn: bigint;
+  /** Empty for one that is only in pg_wal. */
+  readonly copies: readonly { readonly holder: Holder; readonly stored: StoredWal }[];
+}
+
+export type SegmentRead = { readonly bytes: Uint8Array; readonly problem: null } | { readonly bytes: null; readonly problem: string };
+
+export interface ArchiveOptions {
+  /** Undefined follows the latest one. */
+  readonly timeline: number | undefined;
+  /** pg_wal of the running cluster; null where it is not here. */
+  readonly walDirectory: string | null;
+}
+
+const HISTORY_NAME = /^([0-9A-F]{8})\.history$/;
+const DIRECTORIES_AT_ONCE = 8;
+const SEGMENT_SIZE_BYTES_MAX = 1024 * 1024 * 1024;
+
+export class WalArchive {
+  readonly version: string;
+  readonly systemId: bigint;
+  readonly timeline: number;
+  readonly segmentSizeBytes: number;
+  /** Directories on the way of the timeline, ascending. */
+  readonly directories: readonly string[];
+  readonly #holders: readonly Holder[];
+  readonly #ancestors: readonly TimelineAncestor[];
+  readonly #walDirectory: string | null;
+
+  private constructor(header: WalHeader, way: Way, holders: readonly Holder[], walDirectory: string | null) {
+    this.version = header.pgVersion;
+    this.systemId = header.systemId;
+    this.segmentSizeBytes = header.segmentSizeBytes;
+    this.timeline = way.timeline;
+    this.#ancestors = way.ancestors;
+    this.#holders = holders;
+    this.#walDirectory = walDirectory;
+    const all = new Set(holders.flatMap(({ directories }) => [...directories]));
+    this.directories = [...all].filter((name) => this.#isOnWay(name)).sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
+  }
+
+  /** @throws repoInvalid when no repository can be read; fileMissing when none holds any WAL of the timeline */
+  static async open(repos: readonly Repository[], options: ArchiveOptions, ctx: Context): Promise<WalArchive> {
+    const holders: Holder[] = [];
+    const problems: string[] = [];
+    for (const repo of repos) {
+      try {
+        holders.push(await openHolder(repo));
+      } catch (error) {
+        const { message, name } = toBackupError(error);
+        problems.push(`${repo.name}: [${name}] ${message}`);
+        ctx.log.warn(`${repo.name}: [${name}] ${message}`);
+      }
+    }
+    if (holders.length === 0) throw fail("repoInvalid", ["unable to find a valid repository", ...problems].join("\n"));
+    const way = await findWay(holders, options.timeline, ctx);
+    const header = await findHeader(holders, way);
+    return new WalArchive(header, way, holders, options.walDirectory);
+  }
+
+  /** Segments of one directory that lie on the way of the timeline, ascending. */
+  async list(directory: string): Promise<Segment[]> {
+    const found = new Map<string, { holder: Holder; stored: StoredWal }[]>();
+    for (const holder of this.#holders.filter(({ directories }) => directories.has(directory))) {
+      for (const stored of await segmentsIn(holder.repo, holder.archiveId, directory)) {
+        const copies = found.get(stored.name);
+        if (copies === undefined) found.set(stored.name, [{ holder, stored }]);
+        else copies.push({ holder, stored });
+      }
+    }
+    return [...found]
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .flatMap(([name, copies]): Segment[] => {
+        const lsn = lsnOfSegment(name, this.segmentSizeBytes);
+        return this.timelineAt(lsn) === parseWalName(name)?.timeline ? [{ name, lsn, copies }] : [];
+      });
+  }
+
+  async listAll(directories: readonly string[]): Promise<Segment[]> {
+    return (await mapParallel(directories, DIRECTORIES_AT_ONCE, (directory) => this.list(directory))).flat();
+  }
+
+  /** The timeline whose segment holds this position on the way to the last one. */
+  timelineAt(lsn: bigint): number {
+    const size = BigInt(this.segmentSizeBytes);
+    return this.#ancestors.find((ancestor) => lsn / size < ancestor.lsn / size)?.timeline ?? this.timeline;
+  }
+
+  /** True when a backup of this timeline that ends here lies on the way. */
+  isOnWay(timeline: number, lsn: bigint): boolean {
+    if (timeline === this.timeline) return true;
+    const left = this.#ancestors.find((ancestor) => ancestor.timeline === timeline);
+    return left !== undefined && lsn <= left.lsn;
+  }
+
+  after(segment: Segment): Segment {
+    const lsn = segment.lsn + BigInt(this.segmentSizeBytes);
+    return { name: segmentOfLsn(this.timelineAt(lsn), lsn, this.segmentSizeBytes), lsn, copies: [] };
+  }
+
+  before(segment: Segment): Segment {
+    const lsn = segment.lsn - BigInt(this.segmentSizeBytes);
+    return { name: segmentOfLsn(this.timelineAt(lsn), lsn, this.segmentSizeBytes), lsn, copies: [] };
+  }
+
+  /** The whole segment, its checksum compared; a damaged copy is passed over for the next repository's. */
+  async read(segment: Segment): Promise<SegmentRead> {
+    const problems: string[] = [];
+    for (const { holder, stored } of segment.copies) {
+      try {
+        const bytes = await collect(await openWal(holder.repo, holder.archiveId, stored, holder.pass), SEGMENT_SIZE_BYTES_MAX);
+        if (sha1Hex(bytes) !== stored.sha1) throw fail("checksum", `'${stored.fileName}' does not match its checksum`);
+        const { systemId } = parseWalHeader(bytes.subarray(0, 512));
+        if (systemId !== this.systemId) throw fail("archiveMismatch", `'${stored.fileName}' is of system ${systemId}, not ${this.systemId}`);
+        return { bytes, problem: null };
+      } catch (error) {
+        const { message, name } = toBackupError(error);
+        problems.push(`${holder.repo.name}: [${name}] ${message}`);
+      }
+    }
+    return { bytes: null, problem: problems.join("; ") };
+  }
+
+  /** From pg_wal; null when there is no such segment of this cluster. */
+  async readLocal({ lsn, name }: Segment): Promise<Uint8Array | null> {
+    if (this.#walDirectory === null) return null;
+    try {
+      const bytes = await readFile(`${this.#walDirectory}/${name}`);
+      const header = parseWalHeader(bytes.subarray(0, 512));
+      // A file that PostgreSQL will use again has the position that it had before.
+      return header.systemId === this.systemId && header.lsn === lsn ? bytes : null;
+    } catch (error) {
+      if (isMissing(error) || isError(error, "fileInvalid", "versionNotSupported", "format")) return null;
+      throw error;
+    }
+  }
+
+  #isOnWay(directory: string): boolean {
+    const timeline = Number.parseInt(directory.slice(0, 8), 16);
+    if (timeline === this.timeline) return true;
+    return this.#ancestors.some((ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n);
+  }
+}
+
+interface Way {
+  readonly timeline: number;
+  readonly ancestors: readonly TimelineAncestor[];
+}
+
+/** Position first, then timeline: on the way there is one timeline for each position. */
+function logOf(directory: string): string {
+  return `${directory.slice(8)}${directory.slice(0, 8)}`;
+}
+
+async function openHolder(repo: Repository): Promise<Holder> {
+  const info = await loadArchiveInfo(repo);
+  const current = info.history.find(({ id }) => id === info.currentId);
+  if (current === undefined) throw fail("fileInvalid", "archive.info names no current cluster");
+  const archiveId = archiveIdOf(current);
+  const directories = new Set(await segmentDirectories(repo, archiveId));
+  return { repo, archiveId, pass: info.cipherPass ?? null, directories };
+}
+
+/** The latest timeline is the highest that has a history file, or a segment. */
+async function findWay(holders: readonly Holder[], wanted: number | undefined, ctx: Context): Promise<Way> {
+  let highest = 1;
+  for (const { archiveId, directories, repo } of holders) {
+    for (const name of directories) highest = Math.max(highest, Number.parseInt(name.slice(0, 8), 16));
+    for await (const entry of repo.storage.list(`archive/${repo.stanza}/${archiveId}`)) {
+      const match = HISTORY_NAME.exec(entry.path.slice(entry.path.lastIndexOf("/") + 1));
+      if (match !== null) highest = Math.max(highest, Number.parseInt(match[1] as string, 16));
+    }
+  }
+  const timeline = wanted ?? highest;
+  if (timeline === 1) return { timeline, ancestors: [] };
+  const name = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
+  for (const { archiveId, pass, repo } of holders) {
+    try {
+      const text = await readHistory(repo, archiveId, name, async () => pass);
+      if (text !== null) return { timeline, ancestors: parseHistory(text) };
+    } catch (error) {
+      ctx.log.warn(`${repo.name}: unable to read ${name}: ${toBackupError(error).message}`);
+    }
+  }
+  ctx.log.warn(`there is no ${name}: what was before timeline ${timeline} is not looked at`);
+  return { timeline, ancestors: [] };
+}
+
+/** Of the newest segment that can be read. @throws fileMissing when there is none */
+async function findHeader(holders: readonly Holder[], { ancestors, timeline }: Way): Promise<WalHeader> {
+  const own = new Set([timeline, ...ancestors.map((ancestor) => ancestor.timeline)]);
+  let problem = "";
+  for (const holder of holders) {
+    const { archiveId, directories, pass, repo } = holder;
+    const names = [...directories]
+      .filter((name) => own.has(Number.parseInt(name.slice(0, 8), 16)))
+      .sort()
+      .reverse();
+    for (const directory of names) {
+      for (const stored of (await segmentsIn(repo, archiveId, directory)).reverse()) {
+        try {
+          return await headerOf(holder, stored);
+        } catch (error) {
+          problem = `; ${repo.name}: ${toBackupError(error).message}`;
+        }
+        if (pass !== null && /crypto/i.test(problem)) break;
+      }
+    }
+  }
+  throw fail("fileMissing", `no repository holds WAL of timeline ${timeline} that can be read${problem}`);
+}
+
+async function headerOf({ archiveId, pass, repo }: Holder, stored: StoredWal): Promise<WalHeader> {
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of await openWal(repo, archiveId, stored, pass)) {
+    parts.push(chunk);
+    sizeBytes += chunk.length;
+    if (sizeBytes >= 512) break;
+  }
+  return parseWalHeader(Buffer.concat(parts));
+}

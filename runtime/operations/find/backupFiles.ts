@@ -1,0 +1,38 @@
+/** Small files out of a backup in a repository, into memory: catalogs, and the map of their files. */
+import { collect } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { findBlockSource } from "../../format/blockSource";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import { openBlockFile, readBlocks } from "../../repository/blockReader";
+import { type Repository, unpack } from "../../repository/repository";
+import { storedAt } from "../restore/plan";
+
+/** More of a catalog than this does not go into memory. */
+const SIZE_BYTES_MAX = 512 * 1024 * 1024;
+
+/** The file as it was backed up, its checksum compared. @throws checksum, crypto, format, fileMissing, and what reading throws */
+export async function readBackupFile(repo: Repository, manifest: Manifest, file: ManifestFile): Promise<Uint8Array> {
+  if (file.sizeBytes > SIZE_BYTES_MAX) throw fail("fileRead", `'${file.name}' of ${file.sizeBytes} bytes is too large to be looked into`);
+  if (file.sizeBytes === 0) return new Uint8Array(0);
+  const bytes = await readAll(repo, manifest, file);
+  if (sha1Hex(bytes) !== file.sha1) throw fail("checksum", `'${file.name}' of backup ${manifest.label} does not match its checksum`);
+  return bytes;
+}
+
+async function readAll(repo: Repository, manifest: Manifest, file: ManifestFile): Promise<Uint8Array> {
+  const source = findBlockSource(repo.stanza, manifest, file);
+  if (source === null) {
+    const { path, range, ...packing } = storedAt(repo.key, repo.stanza, manifest, file);
+    return collect(unpack(await repo.storage.read(path, range ?? undefined), packing), file.sizeBytes);
+  }
+  const bytes = new Uint8Array(file.sizeBytes);
+  await readBlocks(
+    repo,
+    source,
+    await openBlockFile(repo, source),
+    () => true,
+    (blocks) => bytes.set(blocks.bytes, blocks.block * source.blockSizeBytes),
+  );
+  return bytes;
+}

@@ -1,0 +1,131 @@
+/**
+ * What a transaction destroyed, from what WAL tells of it: pure.
+ *
+ * - A relation that left pg_class was dropped. Tables that PostgreSQL makes for itself to rewrite another one (`pg_temp_<oid>`) are none.
+ * - A table with another file than before was truncated, unless its content came along: it was copied page by page into the new file (another
+ *   tablespace), or the old file went to such a table of PostgreSQL's own (VACUUM FULL, CLUSTER, ALTER TABLE).
+ * - Rows that were deleted and updated are counted by table; those of catalogs and of TOAST are not shown.
+ */
+import type { ClassRow } from "../../format/heapPage";
+import type { RelationFile } from "../../format/walRecord";
+import type { TransactionEnd } from "../../format/walTransaction";
+import type { Activity, ClassChange } from "./activity";
+import { fileKey } from "./catalogs";
+
+export const MARKER_KINDS = ["drop", "truncate", "delete", "update"] as const;
+export type MarkerKind = (typeof MARKER_KINDS)[number];
+
+export interface Marker {
+  readonly kind: MarkerKind;
+  readonly object: "database" | "schema" | "table" | "materialized view" | "foreign table" | "view" | "relation";
+  /** Number of the database that it is in, or that it is. */
+  readonly database: number;
+  /** `schema.table`, or the name of the schema or database; `database/file` in numbers where nobody knows it. */
+  readonly name: string;
+  readonly isResolved: boolean;
+  /** Of delete and update; null for others. */
+  readonly rows: number | null;
+}
+
+/** Who knows names; undefined where nobody does. */
+export interface Names {
+  relation(database: number, file: number): ClassRow | undefined;
+  schema(database: number, oid: number): string | undefined;
+  database(oid: number): string | undefined;
+}
+
+const OBJECTS: Readonly<Record<string, Marker["object"]>> = {
+  r: "table",
+  p: "table",
+  m: "materialized view",
+  f: "foreign table",
+  v: "view",
+};
+/** What PostgreSQL calls a table that replaces another one when it is rewritten ("commands/cluster.c", make_new_heap). */
+const TRANSIENT = /^pg_temp_\d+$/;
+/** Numbers below are PostgreSQL's own ("access/transam.h"). */
+const USER_ID_MIN = 16384;
+const CATALOG_SCHEMA = 11;
+const TOAST_SCHEMA = 99;
+
+export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, "dropped">, names: Names): Marker[] {
+  const told = relationMarkers(activity, dropped, names);
+  const schemas = activity.schemas.map(
+    ({ database, row }): Marker => marker("drop", "schema", database, row?.name ?? `${database}/schema`, row !== null, null),
+  );
+  const removed = new Set([...activity.removedDatabases, ...activity.databases].map(({ oid }) => oid));
+  const databases = [...removed].map((oid): Marker => {
+    const name = names.database(oid) ?? activity.databases.find((each) => each.oid === oid)?.row?.name;
+    return marker("drop", "database", oid, name ?? String(oid), name !== undefined, null);
+  });
+  return [...databases, ...schemas, ...told, ...rowMarkers(activity, names)];
+}
+
+function relationMarkers(activity: Activity, dropped: readonly RelationFile[], names: Names): Marker[] {
+  const found: Marker[] = [];
+  const changes = [...activity.relations.values()];
+  // Catalogs have numbers of PostgreSQL's own, until they are rewritten.
+  const explained = new Set<string>(dropped.flatMap((file) => (file.relation < USER_ID_MIN ? [fileKey(file)] : [])));
+  const transient = new Set(changes.flatMap((change) => (isTransient(change) ? [...change.files] : [])));
+  for (const key of [...activity.remapped, ...changes.flatMap(({ files }) => [...files])]) explained.add(key);
+  for (const change of changes) {
+    const row = change.old ?? change.new;
+    if (change.isNew || row === null || row.isTemporary) continue;
+    const kind = change.new === null ? "drop" : isTruncated(change, activity, transient) ? "truncate" : null;
+    const object = OBJECTS[row.kind];
+    if (kind === null || object === undefined || (kind === "truncate" && object === "view")) continue;
+    found.push(marker(kind, object, change.database, relationName(row, change.database, names), true, null));
+  }
+  for (const file of dropped.filter((each) => !explained.has(fileKey(each)))) {
+    const row = names.relation(file.database, file.relation);
+    if (row !== undefined && (OBJECTS[row.kind] === undefined || row.isTemporary || TRANSIENT.test(row.name))) continue;
+    const name = row === undefined ? fileKey(file) : relationName(row, file.database, names);
+    const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
+    found.push(marker(activity.unknownDrops > 0 ? "drop" : "truncate", object, file.database, name, row !== undefined, null));
+  }
+  return found;
+}
+
+function isTransient({ isNew, row }: ClassChange): boolean {
+  return isNew && TRANSIENT.test(row.name);
+}
+
+function isTruncated({ database, new: now, old }: ClassChange, { copied }: Activity, transient: ReadonlySet<string>): boolean {
+  if (old === null || now === null || old.file === 0 || now.file === 0 || old.file === now.file) return false;
+  const [before, after] = [`${database}/${old.file}`, `${database}/${now.file}`];
+  return !copied.has(after) && !transient.has(before) && !transient.has(after);
+}
+
+function rowMarkers({ rows }: Activity, names: Names): Marker[] {
+  return [...rows.values()].flatMap(({ deletes, file, updates }): Marker[] => {
+    if (file.relation < USER_ID_MIN || deletes + updates === 0) return [];
+    const row = names.relation(file.database, file.relation);
+    if (row !== undefined && (row.schema === CATALOG_SCHEMA || row.schema === TOAST_SCHEMA)) return [];
+    const name = row === undefined ? fileKey(file) : relationName(row, file.database, names);
+    const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
+    return (
+      [
+        ["delete", deletes],
+        ["update", updates],
+      ] as const
+    ).flatMap(([kind, count]) => (count === 0 ? [] : [marker(kind, object, file.database, name, row !== undefined, count)]));
+  });
+}
+
+function relationName(row: ClassRow, database: number, names: Names): string {
+  return `${names.schema(database, row.schema) ?? row.schema}.${row.name}`;
+}
+
+function marker(kind: MarkerKind, object: Marker["object"], database: number, name: string, isResolved: boolean, rows: number | null): Marker {
+  return { kind, object, database, name, isResolved, rows };
+}
+
+/** What is gone as a whole weighs more than any number of rows. */
+export function weightOf(markers: readonly Marker[]): number {
+  return markers.reduce(
+    (sum, { kind, object, rows }) => sum + (rows === null ? WEIGHTS[object === "view" ? "view" : kind] : rows * (kind === "delete" ? 2 : 1)),
+    0,
+  );
+}
+
+const WEIGHTS = { drop: 1e12, truncate: 1e12, view: 1e6, delete: 0, update: 0 } as const;

@@ -1,0 +1,208 @@
+/**
+ * Names that WAL does not tell: of tables whose row of pg_class was not touched. Asked for by database, only where one is missing.
+ *
+ * Production knows what is there now, by its present files; the backup before the incident what was there then. Neither is needed, and what
+ * nobody knows is shown in numbers.
+ */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { mapParallel } from "../../base/parallel";
+import type { ClassRow } from "../../format/heapPage";
+import { rowsOf } from "../../format/heapPage";
+import type { Manifest, ManifestFile } from "../../format/manifest";
+import { PAGE_SIZE_BYTES } from "../../format/walRecord";
+import type { Session } from "../../postgres/session";
+import { loadBackupInfo } from "../../repository/infoStore";
+import { loadManifest } from "../../repository/backupStore";
+import type { Repository } from "../../repository/repository";
+import { readBackupFile } from "./backupFiles";
+import type { Catalogs } from "./catalogs";
+import type { Names } from "./markers";
+
+/** A backup to look for names in. */
+export interface NamesBackup {
+  readonly repo: Repository;
+  readonly label: string;
+}
+
+export interface NamesDeps {
+  /** A session with production, of one of its databases, that the caller closes. */
+  openProduction(database?: string): Promise<Session>;
+  readonly systemId: bigint;
+  readonly backup: NamesBackup | null;
+  readonly catalogs: Catalogs;
+}
+
+interface Known {
+  readonly relations: Map<string, ClassRow>;
+  readonly schemas: Map<string, string>;
+}
+
+const MAPS_AT_ONCE = 8;
+/** Of a cluster that has more, only names that WAL tells are known for the databases behind them: each costs a request. */
+const MAPS_MAX = 256;
+
+export class KnownNames implements Names {
+  readonly #deps: NamesDeps;
+  readonly #ctx: Context;
+  readonly #production: Known = { relations: new Map(), schemas: new Map() };
+  readonly #backup: Known = { relations: new Map(), schemas: new Map() };
+  readonly #databases = new Map<number, string>();
+  readonly #asked = new Set<number>();
+  #manifest: Manifest | null = null;
+  #isProductionThere = true;
+
+  private constructor(deps: NamesDeps, ctx: Context) {
+    this.#deps = deps;
+    this.#ctx = ctx;
+  }
+
+  /** Databases' names, and where pg_class lies in each of them. What cannot be had is told once and done without. */
+  static async open(deps: NamesDeps, ctx: Context): Promise<KnownNames> {
+    const names = new KnownNames(deps, ctx);
+    await names.#askProduction();
+    await names.#openBackup();
+    return names;
+  }
+
+  relation(database: number, file: number): ClassRow | undefined {
+    const key = `${database}/${file}`;
+    return this.#deps.catalogs.findRelation(database, file) ?? this.#production.relations.get(key) ?? this.#backup.relations.get(key);
+  }
+
+  schema(database: number, oid: number): string | undefined {
+    const key = `${database}/${oid}`;
+    return this.#deps.catalogs.findSchema(database, oid) ?? this.#backup.schemas.get(key) ?? this.#production.schemas.get(key) ?? SCHEMAS.get(oid);
+  }
+
+  database(oid: number): string | undefined {
+    return this.#deps.catalogs.findDatabase(oid) ?? this.#databases.get(oid);
+  }
+
+  /** Looks for all names of a database, once; what fails is told and leaves numbers. */
+  async load(database: number): Promise<void> {
+    if (this.#asked.has(database)) return;
+    this.#asked.add(database);
+    await this.#loadProduction(database);
+    await this.#loadBackup(database);
+  }
+
+  async #askProduction(): Promise<void> {
+    await this.#withProduction(undefined, async (session) => {
+      const { rows } = await session.query("select system_identifier::text as id from pg_control_system()");
+      if (BigInt((rows[0] as { id: string }).id) !== this.#deps.systemId) {
+        this.#isProductionThere = false;
+        this.#ctx.log.info("find: the server that runs here is another one: its names are not used");
+        return;
+      }
+      const found = await session.query("select oid::int8::text as oid, datname from pg_database");
+      for (const { datname, oid } of found.rows as { oid: string; datname: string }[]) this.#databases.set(Number(oid), datname);
+    });
+  }
+
+  async #loadProduction(database: number): Promise<void> {
+    const name = this.#databases.get(database);
+    if (!this.#isProductionThere || name === undefined) return;
+    await this.#withProduction(name, async (session) => {
+      const { rows } = await session.query(
+        "select oid::int8::text as oid, relname, relnamespace::int8::text as schema, coalesce(pg_relation_filenode(oid), 0)::int8::text as file, relkind::text as kind, relpersistence = 't' as temporary from pg_class",
+      );
+      for (const row of rows as { oid: string; relname: string; schema: string; file: string; kind: string; temporary: boolean }[]) {
+        const own = { oid: Number(row.oid), name: row.relname, schema: Number(row.schema), file: Number(row.file) };
+        if (own.file !== 0) this.#production.relations.set(`${database}/${own.file}`, { ...own, kind: row.kind, isTemporary: row.temporary });
+      }
+      const schemas = await session.query("select oid::int8::text as oid, nspname from pg_namespace");
+      for (const { nspname, oid } of schemas.rows as { oid: string; nspname: string }[]) this.#production.schemas.set(`${database}/${oid}`, nspname);
+    });
+  }
+
+  async #withProduction(database: string | undefined, work: (session: Session) => Promise<void>): Promise<void> {
+    let session: Session | undefined;
+    try {
+      session = await this.#deps.openProduction(database);
+      await work(session);
+    } catch (error) {
+      if (this.#ctx.signal.aborted) throw error;
+      // Before a disaster's database is back nobody answers: the backup will do.
+      if (session === undefined && database === undefined) this.#isProductionThere = false;
+      this.#ctx.log.info(`find: production cannot be asked for names: ${toBackupError(error).message}`);
+    } finally {
+      await session?.close();
+    }
+  }
+
+  async #openBackup(): Promise<void> {
+    const { backup, catalogs } = this.#deps;
+    if (backup === null) return;
+    try {
+      const { cipherPass } = await loadBackupInfo(backup.repo);
+      const manifest = await loadManifest(backup.repo, backup.label, cipherPass ?? null);
+      this.#manifest = manifest;
+      for (const { id, name } of manifest.databases) if (!this.#databases.has(id)) this.#databases.set(id, name);
+      const maps = manifest.files.flatMap((file) => {
+        const match = /(?:\/base\/|^pg_tblspc\/\d+\/[^/]+\/)(\d+)\/pg_filenode\.map$/.exec(file.name);
+        return match === null ? [] : [{ file, database: Number(match[1]) }];
+      });
+      const shared = manifest.files.find(({ name }) => name === "pg_data/global/pg_filenode.map");
+      const wanted = [...(shared === undefined ? [] : [{ file: shared, database: 0 }]), ...maps].slice(0, MAPS_MAX);
+      await mapParallel(wanted, MAPS_AT_ONCE, async ({ database, file }) => {
+        catalogs.setFileMap(database, await readBackupFile(backup.repo, manifest, file));
+      });
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  async #loadBackup(database: number): Promise<void> {
+    const { catalogs } = this.#deps;
+    const { relations } = catalogs.filesOf(database);
+    try {
+      for (const columns of await this.#rows(database, relations)) {
+        const row = catalogs.relationOf(columns);
+        if (row !== null && row.file !== 0) this.#backup.relations.set(`${database}/${row.file}`, row);
+        if (row !== null && row.oid === NAMESPACE_OID && row.file !== 0) await this.#loadSchemas(database, row.file);
+      }
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  async #loadSchemas(database: number, file: number): Promise<void> {
+    for (const columns of await this.#rows(database, file)) {
+      const row = this.#deps.catalogs.namedOf(columns);
+      if (row !== null) this.#backup.schemas.set(`${database}/${row.oid}`, row.name);
+    }
+  }
+
+  /** Old rows first. */
+  async #rows(database: number, file: number): Promise<Uint8Array[]> {
+    const { backup } = this.#deps;
+    if (backup === null || this.#manifest === null) return [];
+    const rows: { readonly columns: Uint8Array; readonly isOld: boolean }[] = [];
+    for (const each of filesOf(this.#manifest, database, file)) {
+      const bytes = await readBackupFile(backup.repo, this.#manifest, each);
+      for (let at = 0; at + PAGE_SIZE_BYTES <= bytes.length; at += PAGE_SIZE_BYTES) rows.push(...rowsOf(bytes.subarray(at, at + PAGE_SIZE_BYTES)));
+    }
+    return rows.sort((left, right) => Number(right.isOld) - Number(left.isOld)).map(({ columns }) => columns);
+  }
+
+  #tell(error: unknown): void {
+    if (this.#ctx.signal.aborted) throw error;
+    const { backup } = this.#deps;
+    this.#ctx.log.warn(`backup ${backup?.label ?? ""} of ${backup?.repo.name ?? ""} cannot be asked for names: ${toBackupError(error).message}`);
+  }
+}
+
+const NAMESPACE_OID = 2615;
+/** Of every database, whatever it holds ("catalog/pg_namespace.dat"). */
+const SCHEMAS: ReadonlyMap<number, string> = new Map([
+  [11, "pg_catalog"],
+  [99, "pg_toast"],
+  [2200, "public"],
+]);
+
+/** Files of more than a gigabyte go on under the same name with a number. */
+function filesOf({ files }: Manifest, database: number, file: number): ManifestFile[] {
+  const pattern = new RegExp(`^(?:pg_data/base|pg_tblspc/\\d+/[^/]+)/${database}/${file}(\\.\\d+)?$`);
+  return files.filter(({ name }) => pattern.test(name));
+}

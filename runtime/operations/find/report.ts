@@ -1,0 +1,88 @@
+/** What `find` found, as text and as a document: pure. */
+import type { JsonValue } from "../../format/json";
+import { formatLsn } from "../../format/walSegment";
+import { shellWord } from "../restore/recovery";
+import type { Found, FoundTransaction, UnknownSpan } from "./find";
+import { formatTime } from "./targets";
+
+/** Of one transaction; the other ones are in the document. */
+const MARKERS_SHOWN_MAX = 8;
+
+export function findText(found: Found): string {
+  const lines = found.transactions.flatMap(transactionLines);
+  for (const span of found.unknown) lines.push(unknownLine(span));
+  if (found.leftOut > 0) lines.push(`${found.leftOut} more that destroyed less: narrow it with --table, --kind, --from and --to, or raise --limit.`);
+  const last = found.lastUs === null ? "" : `, the last one at ${formatTime(found.lastUs)}`;
+  lines.push(
+    `read WAL of timeline ${found.timeline} from ${formatLsn(found.fromLsn)} to ${formatLsn(found.toLsn)}: ${found.committed} transactions were committed between these times${last}`,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+function transactionLines({ atUs, isArchived, lsn, markers, preparedAs, targets, xid }: FoundTransaction): string[] {
+  const lines = [`${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}`];
+  for (const { databaseName, kind, name, object, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
+    const what = rows === null ? `${kind} ${object}` : `${kind} ${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
+    lines.push(object === "database" ? `    ${what} ${databaseName}` : `    ${what} ${databaseName}: ${name}`);
+  }
+  if (markers.length > MARKERS_SHOWN_MAX) lines.push(`    and ${markers.length - MARKERS_SHOWN_MAX} more`);
+  const [best] = targets;
+  lines.push(
+    best === undefined ? "  no backup ends before it: there is no way back to it" : `  just before it: ${best.args.map(shellWord).join(" ")}`,
+  );
+  if (preparedAs !== null && best?.type === "xid") lines.push(`    it comes back prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
+  if (!isArchived) lines.push("    it is not archived yet: before a recovery, SELECT pg_switch_wal() and see that pgbackstop info knows the segment");
+  lines.push("");
+  return lines;
+}
+
+function sqlText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+function unknownLine({ afterUs, beforeUs, fromSegment, reason, toSegment }: UnknownSpan): string {
+  const times = [afterUs === null ? "" : ` after ${formatTime(afterUs)}`, beforeUs === null ? "" : ` before ${formatTime(beforeUs)}`].join("");
+  return `UNKNOWN: WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): what was committed${times} in it is not shown`;
+}
+
+/** `version` 1; times are texts with microseconds, positions as PostgreSQL writes them. */
+export function findJson(found: Found): JsonValue {
+  return {
+    version: 1,
+    timeline: found.timeline,
+    fromLsn: formatLsn(found.fromLsn),
+    toLsn: formatLsn(found.toLsn),
+    lastAt: timeOrNull(found.lastUs),
+    committed: found.committed,
+    leftOut: found.leftOut,
+    transactions: found.transactions.map((transaction) => ({
+      xid: transaction.xid,
+      at: formatTime(transaction.atUs),
+      lsn: formatLsn(transaction.lsn),
+      firstLsn: formatLsn(transaction.firstLsn),
+      preparedAs: transaction.preparedAs,
+      archived: transaction.isArchived,
+      markers: transaction.markers.map(({ database, databaseName, isResolved, kind, name, object, rows }) => ({
+        kind,
+        object,
+        databaseId: database,
+        database: databaseName,
+        name,
+        resolved: isResolved,
+        rows,
+      })),
+      targets: transaction.targets.map(({ args, set, target, type }) => ({ type, target, set, args: [...args] })),
+    })),
+    unknown: found.unknown.map(({ afterUs, beforeUs, fromSegment, reason, toSegment }) => ({
+      fromSegment,
+      toSegment,
+      reason,
+      after: timeOrNull(afterUs),
+      before: timeOrNull(beforeUs),
+    })),
+  };
+}
+
+function timeOrNull(atUs: bigint | null): string | null {
+  return atUs === null ? null : formatTime(atUs);
+}

@@ -1,0 +1,83 @@
+/**
+ * Where a recovery ends just before a transaction, as options of `recover` and `restore`: pure.
+ *
+ * Its number is exact: with it, recovery stops in front of the record that commits the transaction, and keeps everything that was committed
+ * before that record (PostgreSQL "xlogrecovery.c", recoveryStopsBefore). The position of that record says the same. A time does so only when
+ * nothing before it in WAL was committed at that time or later. The directory of a dropped database is removed before the commit: there only a
+ * position helps, that of the first thing that the transaction did. Neither restore chooses a backup for a number, so one is named.
+ */
+import { formatLsn, parseLsn } from "../../format/walSegment";
+import type { TransactionEnd } from "../../format/walTransaction";
+import type { Activity } from "./activity";
+
+export interface Target {
+  readonly type: "xid" | "lsn" | "time";
+  readonly target: string;
+  readonly set: string | null;
+  /** Options of `recover` and `restore`. */
+  readonly args: readonly string[];
+}
+
+/** The part of a backup's entry that a target depends on. */
+export interface BackupPlace {
+  readonly label: string;
+  readonly repoKey: number;
+  readonly lsnStop: string | undefined;
+  /** Timeline that it was made on. */
+  readonly timeline: number;
+}
+
+export interface TargetFacts {
+  readonly end: TransactionEnd;
+  readonly lsn: bigint;
+  readonly activity: Activity;
+  readonly markedLsn: bigint | null;
+  /** True when nothing before it was committed at its time or later. */
+  readonly isTimeExact: boolean;
+  /** Backups on the way to this transaction. */
+  readonly backups: readonly BackupPlace[];
+  /** Named by the user, or another one than the latest. */
+  readonly timeline: number | null;
+  readonly repoKey: number | undefined;
+}
+
+/** The best one first; none when no backup ends before it. */
+export function targetsOf(facts: TargetFacts): Target[] {
+  const { end, lsn } = facts;
+  const isIrreversible = facts.activity.removedDatabases.length > 0;
+  const stopLsn = isIrreversible ? firstLsn(facts) : lsn;
+  const backup = newestBefore(facts.backups, stopLsn);
+  if (backup === null) return [];
+  const more = [
+    ...(facts.timeline === null ? [] : [`--target-timeline=${facts.timeline}`]),
+    ...(facts.repoKey === undefined ? [] : [`--repo=${facts.repoKey}`]),
+  ];
+  const target = (type: Target["type"], text: string, set: string | null): Target => ({
+    type,
+    target: text,
+    set,
+    args: [`--type=${type}`, `--target=${text}`, "--target-exclusive", ...(set === null ? [] : [`--set=${set}`]), ...more],
+  });
+  const byPosition = target("lsn", formatLsn(stopLsn), null);
+  if (isIrreversible) return [byPosition];
+  const byNumber = target("xid", String(end.xid), backup.label);
+  return [byNumber, byPosition, ...(facts.isTimeExact ? [target("time", formatTime(end.atUs), null)] : [])];
+}
+
+function firstLsn({ activity, markedLsn }: TargetFacts): bigint {
+  return markedLsn !== null && markedLsn < activity.firstLsn ? markedLsn : activity.firstLsn;
+}
+
+function newestBefore(backups: readonly BackupPlace[], lsn: bigint): BackupPlace | null {
+  return backups.reduce<BackupPlace | null>((best, each) => {
+    if (each.lsnStop === undefined || parseLsn(each.lsnStop) > lsn) return best;
+    return best === null || parseLsn(each.lsnStop) > parseLsn(best.lsnStop ?? "0/0") ? each : best;
+  }, null);
+}
+
+/** `2026-11-21 09:12:33.123456+00`, as PostgreSQL reads it. */
+export function formatTime(atUs: bigint): string {
+  const seconds = atUs / 1_000_000n;
+  const text = new Date(Number(seconds) * 1000).toISOString().slice(0, 19).replace("T", " ");
+  return `${text}.${String(atUs % 1_000_000n).padStart(6, "0")}+00`;
+}
