@@ -19,6 +19,8 @@ interface Panel {
   /** Green below the first, then the next colours from each on. */
   readonly steps?: readonly (readonly [color: string, from: number | null])[];
   readonly width: number;
+  /** What is shown for -1, which stands for a number that is not there: a tile that vanished would be missed by nobody. */
+  readonly missing?: { readonly text: string; readonly color: string };
 }
 
 const OF = 'stanza=~"$stanza",repo_key=~"$repo_key"';
@@ -31,9 +33,14 @@ const STAT_HEIGHT = 4;
 const GOOD = "green";
 const WARN = "orange";
 const BAD = "red";
+const NEUTRAL = "text";
 const BAD_ABOVE_0 = [
   [GOOD, null],
   [BAD, 1],
+] as const;
+const GOOD_FROM_1 = [
+  [BAD, null],
+  [GOOD, 1],
 ] as const;
 
 /** @param topologies of which colours follow; none leaves them to the defaults of a day, and to an hour for WAL */
@@ -85,6 +92,7 @@ interface Limits {
   readonly rpoS: number;
   readonly rtoS: number;
   readonly ageS: Readonly<Record<(typeof TYPES)[number], number>>;
+  readonly scheduled: readonly string[];
 }
 
 /** The strictest of the topologies; without any those of a daily backup and of an hour. */
@@ -107,6 +115,7 @@ function limitsOf(topologies: readonly Topology[]): Limits {
       topologies.map(({ objectives: { rtoMinutes } }) => (rtoMinutes === undefined ? null : rtoMinutes * 60)),
       3600,
     ),
+    scheduled: topologies.flatMap(({ schedules }) => schedules.map(({ type }) => type)),
     ageS: { full: ageOf("full"), diff: ageOf("diff"), incr: ageOf("incr") },
   };
 }
@@ -129,7 +138,12 @@ function above(limit: number): NonNullable<Panel["steps"]> {
   ];
 }
 
-function statePanels({ ageS }: Limits): readonly Panel[] {
+/** -1 for each repository that this metric tells of. */
+function missingOf(metric: string): string {
+  return `max by (stanza, repo_key) (${metric}{${OF}}) * 0 - 1`;
+}
+
+function statePanels({ ageS, scheduled }: Limits): readonly Panel[] {
   return [
     {
       title: "Repositories that can be read",
@@ -137,13 +151,11 @@ function statePanels({ ageS }: Limits): readonly Panel[] {
       unit: "bool_yes_no",
       width: 6,
       targets: [{ expr: `min by (stanza, repo_key) (pgbackstop_repo_up{${OF}})`, legend: REPO }],
-      steps: [
-        [BAD, null],
-        [GOOD, 1],
-      ],
+      steps: GOOD_FROM_1,
     },
     ...TYPES.map((type): Panel => {
-      const expr = `time() - max by (stanza, repo_key) (pgbackstop_repo_last_backup_timestamp_seconds{${OF},backup_type="${type}"})`;
+      const age = `time() - max by (stanza, repo_key) (pgbackstop_repo_last_backup_timestamp_seconds{${OF},backup_type="${type}"})`;
+      const expr = `${age} or ${missingOf("pgbackstop_repo_up")}`;
       const description = "A full counts as diff, both count as incr.";
       return {
         title: `Age of the newest ${type}`,
@@ -153,6 +165,7 @@ function statePanels({ ageS }: Limits): readonly Panel[] {
         width: 6,
         targets: [{ expr, legend: REPO }],
         steps: above(ageS[type]),
+        missing: { text: "none", color: scheduled.includes(type) ? BAD : NEUTRAL },
       };
     }),
     {
@@ -163,7 +176,7 @@ function statePanels({ ageS }: Limits): readonly Panel[] {
       targets: [{ expr: `time() - min by (stanza, repo_key) (pgbackstop_recovery_window_start_timestamp_seconds{${OF}})`, legend: REPO }],
     },
     {
-      title: "Age of what is told",
+      title: "Age of the metrics",
       description: "Of hosts; when it grows, nothing here is about now.",
       kind: "stat",
       unit: "s",
@@ -243,7 +256,7 @@ const SIZE_PANELS: readonly Panel[] = [
     targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_bytes{${OF}})`, legend: REPO }],
   },
   {
-    title: "Duration of backups",
+    title: "Longest of the kept backups",
     kind: "timeseries",
     unit: "s",
     width: 8,
@@ -257,11 +270,12 @@ const SIZE_PANELS: readonly Panel[] = [
     targets: [{ expr: `max by (stanza, repo_key, backup_type) (pgbackstop_repo_backups{${OF}})`, legend: `{{backup_type}} ${REPO}` }],
   },
   {
-    title: "Damaged pages and failed verifies",
+    title: "Unreadable, damaged, not verified",
     kind: "timeseries",
     unit: "short",
     width: 12,
     targets: [
+      { expr: `1 - min by (stanza, repo_key) (pgbackstop_repo_up{${OF}})`, legend: `cannot be read ${REPO}` },
       { expr: `sum by (stanza, repo_key) (pgbackrest_backup_error_status{${OF}})`, legend: `backups with damaged pages ${REPO}` },
       { expr: `1 - max by (stanza, repo_key) (pgbackstop_verify_ok{${OF}})`, legend: `verify failed ${REPO}` },
     ],
@@ -270,19 +284,29 @@ const SIZE_PANELS: readonly Panel[] = [
 ];
 
 function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
+  const age = `time() - max by (stanza, repo_key) (pgbackstop_drill_success_timestamp_seconds{${OF}})`;
   return [
+    {
+      title: "The last drill has passed",
+      kind: "stat",
+      unit: "bool_yes_no",
+      width: 6,
+      targets: [{ expr: `min by (stanza, repo_key) (pgbackstop_drill_ok{${OF}})`, legend: REPO }],
+      steps: GOOD_FROM_1,
+    },
     {
       title: "Since the last drill that passed",
       kind: "stat",
       unit: "s",
-      width: 8,
-      targets: [{ expr: `time() - max by (stanza, repo_key) (pgbackstop_drill_success_timestamp_seconds{${OF}})`, legend: REPO }],
+      width: 6,
+      targets: [{ expr: `${age} or ${missingOf("pgbackstop_drill_ok")}`, legend: REPO }],
+      missing: { text: "never", color: BAD },
     },
     {
       title: "Time to the first connection in the last drill",
       kind: "stat",
       unit: "s",
-      width: 8,
+      width: 6,
       targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_drill_rto_seconds{${OF}})`, legend: REPO }],
       steps: above(rtoS),
     },
@@ -290,7 +314,7 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
       title: "Lost in the last drill",
       kind: "stat",
       unit: "s",
-      width: 8,
+      width: 6,
       targets: [{ expr: `max by (stanza, repo_key, method) (pgbackstop_drill_rpo_seconds{${OF}})`, legend: `${REPO} by {{method}}` }],
       steps: above(rpoS),
     },
@@ -305,7 +329,7 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
 }
 
 function panelOf(panel: Panel, id: number, gridPos: object): object {
-  const { description, kind, steps, targets, title, unit } = panel;
+  const { description, kind, missing, steps, targets, title, unit } = panel;
   const stat = {
     colorMode: "background",
     graphMode: "none",
@@ -334,6 +358,8 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
     fieldConfig: {
       defaults: {
         unit,
+        ...(missing === undefined ? {} : { mappings: [{ type: "value", options: { "-1": { ...missing, index: 0 } } }] }),
+        ...(unit === "short" ? { decimals: 0 } : {}),
         ...(kind === "timeseries" ? { min: 0, custom: { thresholdsStyle: { mode: steps === undefined ? "off" : "dashed" } } } : {}),
         color: { mode: kind === "stat" ? "thresholds" : "palette-classic" },
         thresholds: { mode: "absolute", steps: (steps ?? [[GOOD, null]]).map(([color, value]) => ({ color, value })) },

@@ -11,7 +11,12 @@ interface Drawn {
   readonly title: string;
   readonly gridPos: { readonly h: number; readonly w: number; readonly x: number; readonly y: number };
   readonly targets?: readonly { readonly expr: string; readonly legendFormat: string; readonly datasource: object }[];
-  readonly fieldConfig?: { readonly defaults: { readonly thresholds: { readonly steps: readonly { readonly value: number | null }[] } } };
+  readonly fieldConfig?: {
+    readonly defaults: {
+      readonly mappings?: readonly object[];
+      readonly thresholds: { readonly steps: readonly { readonly value: number | null }[] };
+    };
+  };
 }
 
 const SEED = topologyOf(resolveHost("forge", PUBLISHED, "/usr/bin/node"));
@@ -50,6 +55,17 @@ test("colours change where the schedules and objectives say so", () => {
   expect(stepsOf("Time to the first connection in the last drill", panels)).toEqual([null, 1800, 3600]);
   const { panels: plain } = dashboardOf([]) as { readonly panels: readonly Drawn[] };
   expect(stepsOf("Age of the newest full", plain)).toEqual([null, 90_000, 180_000]);
+});
+
+test("a repository without a backup or a drill that passed keeps its tile", () => {
+  const mapped = panels.filter(({ fieldConfig }) => fieldConfig?.defaults.mappings !== undefined);
+  expect(mapped.map(({ title }) => title)).toEqual([
+    "Age of the newest full",
+    "Age of the newest diff",
+    "Age of the newest incr",
+    "Since the last drill that passed",
+  ]);
+  for (const { targets = [] } of mapped) expect(targets[0]?.expr).toMatch(/ or max by \(stanza, repo_key\) \(pgbackstop_\w+\{[^}]*\}\) \* 0 - 1$/);
 });
 
 test("the text is JSON without an identity, so that every Grafana takes it", () => {
