@@ -60,6 +60,7 @@ const PRINTING_COMMANDS: ReadonlySet<string> = new Set([
   "info",
   "manifest",
   "metrics",
+  "migrate",
   "pg-settings",
   "recover-step",
   "repo-get",
@@ -98,6 +99,8 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
       return (await import("./cnpg/instance.js")).instanceCommand;
     case "cnpg-operator":
       return (await import("./cnpg/operator.js")).operatorCommand;
+    case "migrate":
+      return (await import("./commands/migrate.js")).migrateCommand;
     case "recover":
       return (await import("./commands/recover.js")).recoverCommand;
     case "rollback":

@@ -30,7 +30,17 @@ export const COMMAND_TABLE: Readonly<
   Record<
     Exclude<
       CommandName,
-      "agent" | "cnpg-expire" | "cnpg-instance" | "cnpg-operator" | "cnpg-restore" | "help" | "recover" | "recover-step" | "rollback" | "version"
+      | "agent"
+      | "cnpg-expire"
+      | "cnpg-instance"
+      | "cnpg-operator"
+      | "cnpg-restore"
+      | "help"
+      | "migrate"
+      | "recover"
+      | "recover-step"
+      | "rollback"
+      | "version"
     >,
     Command
   >

@@ -26,6 +26,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   info: { doc: "show backups and WAL in the repositories" },
   manifest: { doc: "show what a backup consists of" },
   metrics: { doc: "print for Prometheus where the backups stand, or write it into a file for the textfile collector" },
+  migrate: { doc: "bring databases and roles of another cluster into this one, compared to the last row", params: "plan|copy|verify|release|finish" },
   notify: { doc: "tell people and services what has happened to a unit, or how a fire drill went" },
   "pg-settings": { doc: "show or set settings of the PostgreSQL server", params: "[NAME=VALUE …]" },
   recover: { doc: "bring this host's cluster back from a backup: plan, stop, keep the old data, restore, start, check" },

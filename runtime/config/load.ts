@@ -173,6 +173,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
     ...proofsOf(values),
     recover: recoverOf(values),
+    migrate: migrateOf(values),
     cmd: values.text("cmd"),
     carriedOptions: carriedOptionsOf(resolved, SERVING_COMMANDS.includes(resolved.command) ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
@@ -190,6 +191,21 @@ function recoverOf(values: ResolvedValues): Config["recover"] {
     finishWal: values.flag("finish-wal"),
     launcher: values.text("launcher"),
     snapshot: values.text("snapshot"),
+  };
+}
+
+function migrateOf(values: ResolvedValues): Config["migrate"] {
+  return {
+    fromServer: values.text("from-server"),
+    toServer: values.text("to-server"),
+    fromPasswordFile: values.text("from-password-file"),
+    toPasswordFile: values.text("to-password-file"),
+    passFile: values.text("pass-file"),
+    binPath: values.text("bin-path"),
+    disconnect: values.flag("disconnect"),
+    keepRoles: values.list("keep-role"),
+    rolePasswords: values.flag("role-passwords"),
+    tablespaces: values.flag("tablespaces"),
   };
 }
 

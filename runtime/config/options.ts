@@ -102,6 +102,7 @@ const SESSION: readonly CommandName[] = [
   "cnpg-instance",
   "drill",
   "find",
+  "migrate",
   "pg-settings",
   "recover-step",
   "stanza-create",
@@ -234,6 +235,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
       "cnpg-operator": { required: false },
       doctor: { required: false },
       info: { required: false },
+      migrate: { required: false },
       "repo-get": { required: false },
       "repo-ls": { required: false },
       start: { required: false },
@@ -329,7 +331,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "output",
     "enum",
     "command-line",
-    ["doctor", "drill", "find", "info", "manifest", "repo-ls", "status", "verify", "version"],
+    ["doctor", "drill", "find", "info", "manifest", "migrate", "repo-ls", "status", "verify", "version"],
     "form of the answer",
     {
       default: "text",
@@ -407,7 +409,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", { own: true, required: true, range: ["1", "256"] }),
   acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", { own: true, required: true, range: ["1", "256"] }),
   acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", { own: true, default: "n" }),
-  acted("bin-path", "path", "command-line", ["drill"], "directory of PostgreSQL's programs, instead of the usual places", { own: true }),
+  acted("bin-path", "path", "command-line", ["drill", "migrate"], "directory of PostgreSQL's programs, instead of the usual places", { own: true }),
   acted("drill-path", "path", "command-line", ["drill"], "directory to restore below; by default pg1-path with -drill behind it", { own: true }),
   acted("pick", "enum", "command-line", ["drill"], "which backup, and how far; by default each in its turn", {
     own: true,
@@ -417,6 +419,24 @@ const COMMAND_LINE: readonly OptionRow[] = [
     own: true,
     default: "thorough",
     allowed: ["quick", "standard", "thorough"],
+  }),
+  acted("from-server", "string", "command-line", ["migrate"], "where the old cluster is, as host=old.example.net user=postgres sslmode=verify-full", {
+    own: true,
+  }),
+  acted("to-server", "string", "command-line", ["migrate"], "where the new cluster is, in the same words; by default pg1", { own: true }),
+  acted("from-password-file", "path", "command-line", ["migrate"], "file with the password for the old cluster, and nothing else", { own: true }),
+  acted("to-password-file", "path", "command-line", ["migrate"], "file with the password for the new cluster, and nothing else", { own: true }),
+  acted("pass-file", "path", "command-line", ["migrate"], "file of passwords in PostgreSQL's own form (.pgpass), for both clusters", { own: true }),
+  acted("disconnect", "boolean", "command-line", ["migrate"], "end whoever is connected to the databases of the old cluster", {
+    own: true,
+    default: "n",
+  }),
+  acted("keep-role", "list", "command-line", ["migrate"], "role that stays in the new cluster as it is there", { own: true }),
+  acted("role-passwords", "boolean", "command-line", ["migrate"], "bring the hashes of passwords along", { own: true, default: "y", negate: true }),
+  acted("tablespaces", "boolean", "command-line", ["migrate"], "databases and tables keep their tablespaces", {
+    own: true,
+    default: "y",
+    negate: true,
   }),
   acted("max-minutes", "integer", "command-line", ["drill"], "a drill that takes longer fails", {
     own: true,
@@ -485,7 +505,7 @@ const GENERAL: readonly OptionRow[] = [
   acted("log-path", "path", "global", ALL, "directory of the log files", { default: "/var/log/pgbackrest" }),
   acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", { default: "y" }),
   acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", { default: "y" }),
-  acted("process-max", "integer", "global", COPY, "workers that compress and transfer", { default: "1", range: ["1", "999"] }),
+  acted("process-max", "integer", "global", [...COPY, "migrate"], "workers that compress and transfer", { default: "1", range: ["1", "999"] }),
   acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
   acted("spool-path", "path", "global", REPO, "directory of WAL queues and of what repositories still lack", { default: "/var/spool/pgbackrest" }),
   accepted("allow-root", "boolean", "global", WORK, "run as root", { default: "n", forCommand: { restore: { default: "y" } } }),
@@ -584,12 +604,12 @@ const RESTORE: readonly OptionRow[] = [
   }),
   acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path"),
   acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own"),
-  acted("db-exclude", "list", "global", ["restore"], "databases to leave out: their files come back as zeroes"),
-  acted("db-include", "list", "global", ["restore"], "databases to restore, besides the system databases"),
+  acted("db-exclude", "list", "global", ["migrate", "restore"], "databases to leave out; of restore their files come back as zeroes"),
+  acted("db-include", "list", "global", ["migrate", "restore"], "databases to bring, and no others; of restore besides the system databases"),
 ];
 
 const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "verify"], "data directory", {
+  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "migrate", "verify"], "data directory", {
     group: "pg",
     required: true,
     forCommand: {
@@ -598,6 +618,7 @@ const POSTGRES: readonly OptionRow[] = [
       find: { required: false },
       manifest: { required: false },
       metrics: { required: false },
+      migrate: { required: false },
       verify: { required: false },
     },
     aliases: ["db-path", "db?-path"],

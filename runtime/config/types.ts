@@ -30,6 +30,7 @@ export const COMMANDS = [
   "info",
   "manifest",
   "metrics",
+  "migrate",
   "notify",
   "pg-settings",
   "recover",
@@ -239,6 +240,24 @@ export interface FindConfig {
   readonly timeline: number | undefined;
 }
 
+/** How databases are brought from one cluster into another. */
+export interface MigrateConfig {
+  /** Words of a connection, as libpq takes them; undefined for commands that have no source. */
+  readonly fromServer: string | undefined;
+  /** Undefined is the server of pg1. */
+  readonly toServer: string | undefined;
+  readonly fromPasswordFile: string | undefined;
+  readonly toPasswordFile: string | undefined;
+  /** Of PostgreSQL's own form, for both. */
+  readonly passFile: string | undefined;
+  readonly binPath: string | undefined;
+  /** Whether who is connected to the source is ended. */
+  readonly disconnect: boolean;
+  readonly keepRoles: readonly string[];
+  readonly rolePasswords: boolean;
+  readonly tablespaces: boolean;
+}
+
 /** `plugin-…`: where the plugin of CloudNativePG listens and what it gives to the pods. */
 export interface PluginConfig {
   readonly socket: string;
@@ -406,6 +425,7 @@ export interface Config {
   readonly fullCheck: boolean;
   readonly drill: DrillConfig;
   readonly find: FindConfig;
+  readonly migrate: MigrateConfig;
   /** `--sample` of verify. */
   readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */

@@ -62,6 +62,32 @@ export async function findPrograms(major: string, binPath: string | undefined, s
   });
 }
 
+/**
+ * Where pg_dump and psql of a major version or a newer one are: a client's packages are enough.
+ * @throws fileMissing with every place that was looked at
+ */
+export async function findClientPrograms(
+  major: string,
+  binPath: string | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly dump: string; readonly load: string }> {
+  const places =
+    binPath === undefined
+      ? [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`, "/usr/local/pgsql/bin", "/usr/bin"]
+      : [binPath];
+  const seen: string[] = [];
+  for (const place of places) {
+    const [dump, load] = [`${place}/pg_dump`, `${place}/psql`];
+    if (!(await isExecutable(dump)) || !(await isExecutable(load))) continue;
+    const { stdout } = await runProgram(dump, ["--version"], { signal });
+    if (Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]) >= Number(major)) return { dump, load };
+    seen.push(`${place} is of '${stdout.trim()}'`);
+  }
+  throw fail("fileMissing", [`there are no pg_dump and psql of PostgreSQL ${major} or newer: looked in ${places.join(", ")}`, ...seen].join("\n"), {
+    hint: `install PostgreSQL ${major}'s client package here, or name its directory with --bin-path.`,
+  });
+}
+
 async function isExecutable(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK);

@@ -4,8 +4,9 @@
  * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the advisory lock of stock
  * 2.45–2.57 is a session lock as well. Settings of the session are stock's ("pgbackrest-format" 15).
  */
-import type { Client, QueryResult } from "pg";
+import type { Client, ClientConfig, QueryResult } from "pg";
 import { fail, toBackupError } from "../base/errors";
+import type { Secret } from "../base/secret";
 import { parseLsn, segmentOfLsn } from "../format/walSegment";
 import { atLeast, majorVersion } from "./versions";
 
@@ -23,6 +24,19 @@ export interface SessionTarget {
   readonly database: string;
   readonly queryTimeoutMs: number;
   readonly applicationName: string;
+  readonly password?: Secret;
+  /** Default: none, as over a unix socket. */
+  readonly tls?: SessionTls;
+  /** What may be done when it cannot be reached. Default speaks of pg1. */
+  readonly hints?: readonly string[];
+}
+
+/** As libpq's sslmode says; certificates and key are texts in PEM. */
+export interface SessionTls {
+  readonly mode: "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 export interface ServerFacts {
@@ -67,33 +81,7 @@ export class Session {
 
   /** @throws dbConnect (56) with where it tried and what the server said */
   static async open(target: SessionTarget): Promise<Session> {
-    // Loaded here: archive-push and archive-get never ask the server.
-    const pg = await import("pg");
-    const client = new pg.Client({
-      host: target.host,
-      port: target.port,
-      user: target.user,
-      database: target.database,
-      application_name: target.applicationName,
-      connectionTimeoutMillis: Math.min(target.queryTimeoutMs, 60_000),
-      query_timeout: target.queryTimeoutMs,
-    });
-    // A server that goes away between two queries reports here; the next query fails with its own error.
-    client.on("error", () => {});
-    try {
-      await client.connect();
-    } catch (error) {
-      const where = `host '${target.host}' port ${target.port} database '${target.database}' user '${target.user}'`;
-      throw fail("dbConnect", `unable to connect to ${where}: ${toBackupError(error).message}`, {
-        hint: [
-          "is PostgreSQL running on this host, and do pg1-socket-path and pg1-port point at it?",
-          "may this user connect (pg_hba.conf, pg1-user)?",
-        ],
-        cause: error,
-        retryable: true,
-      });
-    }
-    const session = new Session(client);
+    const session = new Session(await connect(target));
     await session.query("set search_path = 'pg_catalog'");
     await session.query("set client_encoding = 'UTF8'");
     await session.query("set max_parallel_workers_per_gather = 0");
@@ -260,6 +248,58 @@ export class Session {
   async reload(): Promise<void> {
     await this.query("select pg_catalog.pg_reload_conf()");
   }
+}
+
+async function connect(target: SessionTarget): Promise<Client> {
+  // Loaded here: archive-push and archive-get never ask the server.
+  const pg = await import("pg");
+  const { applicationName, database, host, password, port, queryTimeoutMs, tls, user } = target;
+  const attempt = async (ssl: ClientConfig["ssl"]): Promise<Client> => {
+    const client = new pg.Client({
+      host,
+      port,
+      user,
+      database,
+      application_name: applicationName,
+      connectionTimeoutMillis: Math.min(queryTimeoutMs, 60_000),
+      query_timeout: queryTimeoutMs,
+      ...(ssl === undefined ? {} : { ssl }),
+      ...(password === undefined ? {} : { password: password.reveal() }),
+    });
+    // A server that goes away between two queries reports here; the next query fails with its own error.
+    client.on("error", () => {});
+    await client.connect();
+    return client;
+  };
+  try {
+    return await attempt(tls === undefined ? undefined : sslOptions(tls)).catch((error: unknown) => {
+      // Only "prefer" goes on without, and only where the server has said that it cannot.
+      if (tls?.mode !== "prefer" || !toBackupError(error).message.includes("does not support SSL")) throw error;
+      return attempt(false);
+    });
+  } catch (error) {
+    const where = `host '${host}' port ${port} database '${database}' user '${user}'`;
+    throw fail("dbConnect", `unable to connect to ${where}: ${toBackupError(error).message}`, {
+      hint: target.hints ?? [
+        "is PostgreSQL running on this host, and do pg1-socket-path and pg1-port point at it?",
+        "may this user connect (pg_hba.conf, pg1-user)?",
+      ],
+      cause: error,
+      retryable: true,
+    });
+  }
+}
+
+function sslOptions({ ca, cert, key, mode }: SessionTls): ClientConfig["ssl"] {
+  if (mode === "disable") return false;
+  return {
+    rejectUnauthorized: mode.startsWith("verify"),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    // The name counts for verify-full only.
+    ...(mode === "verify-ca" ? { checkServerIdentity: () => undefined } : {}),
+  };
 }
 
 export interface SettingRow {

@@ -17,6 +17,7 @@ const OWN = new Set([
   "find",
   "heal",
   "metrics",
+  "migrate",
   "notify",
   "pg-settings",
   "recover",

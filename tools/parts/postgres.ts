@@ -52,9 +52,12 @@ export async function findPostgres(major: number): Promise<PostgresChoice> {
   const suite = DEBIAN_SUITES[major];
   if (suite === undefined) return { missing: `PostgreSQL ${major}: not on this machine and in no known suite of Debian` };
   const folder = `usr/lib/postgresql/${major}/bin`;
-  const programs = ["initdb", "pg_ctl", "postgres", "pg_basebackup", "pg_controldata", "pg_waldump"].map((name) => `${folder}/${name}`);
+  const programs = ["initdb", "pg_ctl", "postgres", "pg_basebackup", "pg_controldata", "pg_dump", "pg_waldump", "psql"].map(
+    (name) => `${folder}/${name}`,
+  );
   const unpacked = await unpackDebian({
-    entry: `postgresql-${major}`,
+    // The name changes with the programs that are pointed to their libraries.
+    entry: `postgresql-${major}-with-clients`,
     suite,
     packages: [`postgresql-${major}`, `postgresql-client-${major}`],
     programs,

@@ -1,0 +1,165 @@
+/**
+ * `migrate plan|copy|verify|release|finish`: databases and roles of one cluster into another one, compared to the last row, with the old one kept until
+ * the new one is backed up and has been brought back once.
+ */
+import type { Context } from "../base/context";
+import { ERRORS, fail } from "../base/errors";
+import { silentLog } from "../base/log";
+import { Secret } from "../base/secret";
+import type { PgConfig } from "../config/types";
+import { copyDatabases } from "../operations/migrate/copy";
+import { loadFacts } from "../operations/migrate/facts";
+import { judgeFinish } from "../operations/migrate/finish";
+import { gatherPlanInput } from "../operations/migrate/gather";
+import { liftGuard } from "../operations/migrate/guard";
+import { type MigrationOptions, type MigrationPlan, planMigration } from "../operations/migrate/plan";
+import { copyText, finishText, planText, verifyText } from "../operations/migrate/report";
+import { type Servers, withSession } from "../operations/migrate/servers";
+import { verifyMigration } from "../operations/migrate/verify";
+import { type Connection, findPassword, parseConnection } from "../postgres/connection";
+import { findClientPrograms } from "../postgres/programs";
+import type { Command, CommandHost } from "./host";
+
+const STEPS = { copy, finish, plan, release, verify } as const;
+
+export const migrateCommand: Command = async (host) => {
+  const [word = "", ...more] = host.config.params;
+  const step = Object.entries(STEPS).find(([name]) => name === word)?.[1];
+  if (step === undefined || more.length > 0)
+    throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, { hint: "begin with: pgbackstop migrate plan" });
+  // A document on standard output must stay one.
+  const ctx = host.config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
+  return step(host, ctx);
+};
+
+async function plan(host: CommandHost, ctx: Context): Promise<number> {
+  const planned = await makePlan(host, await serversOf(host), ctx);
+  show(host, planned, planText);
+  return planned.refusals.length === 0 ? 0 : ERRORS.dbInvalid;
+}
+
+async function copy(host: CommandHost, ctx: Context): Promise<number> {
+  const servers = await serversOf(host);
+  const planned = await makePlan(host, servers, ctx);
+  if (planned.refusals.length > 0) {
+    show(host, planned, planText);
+    return ERRORS.dbInvalid;
+  }
+  const { binPath, rolePasswords } = host.config.migrate;
+  const major = planned.target.version.split(".")[0] ?? "";
+  const programs = await findClientPrograms(major.replace(/\D.*$/, ""), binPath, ctx.signal);
+  const report = await copyDatabases(servers, planned, { ...optionsOf(host), rolePasswords, programs }, ctx);
+  show(host, report, copyText);
+  return 0;
+}
+
+async function verify(host: CommandHost, ctx: Context): Promise<number> {
+  const servers = await serversOf(host);
+  const { include, exclude, keepRoles, lanes, tablespaces } = optionsOf(host);
+  const { databases } = await withSession(servers, servers.source, undefined, loadFacts);
+  const chosen = databases
+    .map(({ name }) => name)
+    .filter((name) => !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)));
+  const { rolePasswords } = host.config.migrate;
+  const report = await verifyMigration(servers, { databases: chosen, keepRoles, rolePasswords, tablespaces, lanes }, ctx);
+  show(host, report, verifyText);
+  return report.ok ? 0 : ERRORS.dbMismatch;
+}
+
+async function release(host: CommandHost, ctx: Context): Promise<number> {
+  const { readFile, source } = await serversOf(host, "source");
+  const names = await withSession({ readFile, source, target: source }, source, undefined, async (session) =>
+    liftGuard(session, (await loadFacts(session)).databases),
+  );
+  ctx.log.info(`migrate: ${names.length} databases of the source are as they were`);
+  show(host, { version: 1, released: names }, ({ released }) =>
+    released.length === 0
+      ? "nothing of the source was read-only by a migration\n"
+      : `the source takes connections and writes again: ${released.join(", ")}\n`,
+  );
+  return 0;
+}
+
+async function finish(host: CommandHost, ctx: Context): Promise<number> {
+  if (host.config.stanza === undefined)
+    throw fail("optionRequired", "migrate finish requires option: stanza", { hint: "it is the target's: its repositories must hold a backup." });
+  const servers = await serversOf(host, "target");
+  const { databases } = await withSession(servers, servers.target, undefined, loadFacts);
+  const report = await judgeFinish(host.repositories(), databases, ctx);
+  show(host, report, finishText);
+  return report.mayRetireSource ? 0 : ERRORS.backupSetInvalid;
+}
+
+const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
+
+async function makePlan(host: CommandHost, servers: Servers, ctx: Context): Promise<MigrationPlan> {
+  return planMigration(await gatherPlanInput(servers, optionsOf(host), ctx));
+}
+
+function optionsOf({ config }: CommandHost): MigrationOptions {
+  const { disconnect, keepRoles, tablespaces } = config.migrate;
+  return {
+    include: config.databaseInclude,
+    exclude: config.databaseExclude,
+    keepRoles,
+    tablespaces,
+    disconnect,
+    lanes: config.processMax,
+  };
+}
+
+function show<T extends object>(host: CommandHost, report: T, text: (report: T) => string): void {
+  host.print(host.config.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : text(report));
+}
+
+/** Both ends, or the one that a step needs; the other one is then the same. */
+async function serversOf(host: CommandHost, only?: "source" | "target"): Promise<Servers> {
+  const { fromServer, fromPasswordFile, toPasswordFile, toServer } = host.config.migrate;
+  const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);
+  const user = host.users.userName(host.self.uid) ?? "postgres";
+  const open = async (option: string, text: string | undefined, file: string | undefined): Promise<Connection> => {
+    const connection = text === undefined ? ownServer(host, user) : parseConnection(option, text, user);
+    const password =
+      file === undefined ? await passwordOf(host, connection) : await readPassword(host, `${option.replace("-server", "")}-password-file`, file);
+    return password === null ? connection : { ...connection, password };
+  };
+  const target = only === "source" ? undefined : await open("to-server", toServer, toPasswordFile);
+  if (only === "target" && target !== undefined) return { source: target, target, readFile };
+  if (fromServer === undefined)
+    throw fail("optionRequired", "migrate command requires option: from-server", {
+      hint: "it names the old cluster: --from-server='host=old.example.net user=postgres sslmode=verify-full sslrootcert=/etc/ssl/old-ca.pem'",
+    });
+  const source = await open("from-server", fromServer, fromPasswordFile);
+  return { source, target: target ?? source, readFile };
+}
+
+/** The server of pg1. @throws optionRequired */
+function ownServer({ config }: CommandHost, user: string): Connection {
+  const pg: PgConfig | undefined = config.pgs[0];
+  if (pg === undefined)
+    throw fail("optionRequired", "migrate command requires option: to-server", { hint: "there is no pg1-path that could be meant instead." });
+  return { host: pg.socketPath ?? "/var/run/postgresql", port: pg.port, user: pg.user ?? user, database: pg.database, sslMode: "disable" };
+}
+
+async function readPassword(host: CommandHost, option: string, path: string): Promise<Secret> {
+  const bytes = await host.readFile(path);
+  if (bytes === null)
+    throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path, hint: `the option ${option} names this file.` });
+  return new Secret(
+    Buffer.from(bytes)
+      .toString("utf8")
+      .replace(/\r?\n$/, ""),
+  );
+}
+
+async function passwordOf(host: CommandHost, connection: Connection): Promise<Secret | null> {
+  const { passFile } = host.config.migrate;
+  if (passFile === undefined) return null;
+  const bytes = await host.readFile(passFile);
+  if (bytes === null)
+    throw fail("fileMissing", `unable to open missing file '${passFile}' for read`, {
+      path: passFile,
+      hint: "the option pass-file names this file.",
+    });
+  return findPassword(Buffer.from(bytes).toString("utf8"), connection);
+}

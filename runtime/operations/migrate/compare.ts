@@ -1,0 +1,178 @@
+/** What is not the same in two clusters, told by the name of what it is. Pure. */
+import type { Contents } from "./contents";
+import type { ClusterFacts, DatabaseFacts, Grant, Membership, RoleFacts, SettingFacts } from "./facts";
+import type { InventoryLine } from "./inventory";
+import { localeKey, movedMemberships, movedRoles, movedSettings, roleDifferences } from "./plan";
+
+export interface Difference {
+  /** Null is the cluster. */
+  readonly database: string | null;
+  /** `table`, `sequence`, `function`, `role` … */
+  readonly kind: string;
+  readonly name: string;
+  readonly text: string;
+}
+
+/** Kinds whose text a newer server may write otherwise although it means the same: looked at again in the target's own words. */
+export const REWRITTEN_KINDS: ReadonlySet<string> = new Set(["view", "function body"]);
+
+const TEXT_SIZE_MAX = 400;
+
+/** By kind and name; both in any order. */
+export function compareInventories(database: string, source: readonly InventoryLine[], target: readonly InventoryLine[]): Difference[] {
+  const key = ({ kind, name }: InventoryLine): string => `${kind}\0${name}`;
+  const there = new Map(target.map((line) => [key(line), line]));
+  const here = new Map(source.map((line) => [key(line), line]));
+  const found: Difference[] = [];
+  for (const line of source) {
+    const other = there.get(key(line));
+    const { kind, name } = line;
+    if (other === undefined) found.push({ database, kind, name, text: "missing in the target" });
+    else if (other.hash !== line.hash) found.push({ database, kind, name, text: changed(line.definition, other.definition) });
+  }
+  for (const line of target) if (!here.has(key(line))) found.push({ database, kind: line.kind, name: line.name, text: "only in the target" });
+  return found;
+}
+
+/** The same extension in a newer version is what a newer server brings, and no difference. */
+export function isNewerExtension({ kind }: Difference, source: InventoryLine | undefined, target: InventoryLine | undefined): boolean {
+  if (kind !== "extension" || source === undefined || target === undefined) return false;
+  const [[schema, from = ""], [otherSchema, to = ""]] = [source.definition.split(" | "), target.definition.split(" | ")];
+  return schema === otherSchema && from.localeCompare(to, "en", { numeric: true }) < 0;
+}
+
+/** Differences of contents, and what is only worth a word. */
+export function compareContents(
+  database: string,
+  source: Contents,
+  target: Contents,
+): { readonly differences: Difference[]; readonly notes: Difference[] } {
+  const differences: Difference[] = [];
+  const notes: Difference[] = [];
+  const there = new Map(target.tables.map((table) => [table.name, table]));
+  for (const { isView, name, rows, sum } of source.tables) {
+    const other = there.get(name);
+    if (other === undefined || (other.rows === rows && other.sum === sum)) continue;
+    const text = other.rows === rows ? `${rows} rows on both sides, but other ones` : `${rows} rows in the source, ${other.rows} in the target`;
+    if (isView) notes.push({ database, kind: "materialized view", name, text: `${text}: it was refreshed` });
+    else differences.push({ database, kind: "table", name, text });
+  }
+  for (const [name, value] of source.sequences) {
+    const other = target.sequences.get(name);
+    if (other !== undefined && other !== value) differences.push({ database, kind: "sequence value", name, text: changed(value, other) });
+  }
+  return { differences, notes };
+}
+
+export function sameLargeObjects(source: Contents, target: Contents): boolean {
+  const [a, b] = [source.largeObjects, target.largeObjects];
+  return a.count === b.count && a.bytes === b.bytes && a.sum === b.sum && a.owners === b.owners;
+}
+
+export interface ClusterComparison {
+  readonly source: ClusterFacts;
+  readonly target: ClusterFacts;
+  readonly databases: readonly string[];
+  readonly keepRoles: readonly string[];
+  readonly tablespaces: boolean;
+  /** Names of roles whose password differs; null when passwords were not moved. */
+  readonly otherPasswords: readonly string[] | null;
+}
+
+/** Databases, roles, memberships and settings. */
+export function compareClusters(input: ClusterComparison): Difference[] {
+  const { databases, keepRoles, otherPasswords, source, target } = input;
+  const found: Difference[] = [];
+  const tell = (kind: string, name: string, text: string): void => void found.push({ database: null, kind, name, text });
+  for (const name of databases) {
+    const [here, there] = [source, target].map((facts) => facts.databases.find((each) => each.name === name));
+    if (there === undefined) tell("database", name, "missing in the target");
+    else if (here !== undefined) for (const text of databaseDifferences(here, there, input.tablespaces)) tell("database", name, text);
+  }
+  const isKept = (name: string): boolean => keepRoles.includes(name);
+  for (const role of movedRoles(source)) {
+    const there = target.roles.find(({ name }) => name === role.name);
+    if (there === undefined) tell("role", role.name, "missing in the target");
+    else if (!isKept(role.name))
+      for (const text of [...roleDifferences(role, there), ...commentDifference(role, there)]) tell("role", role.name, text);
+  }
+  for (const name of otherPasswords ?? []) if (!isKept(name)) tell("role", name, "another password");
+  tellMissing("membership", keyed(movedMemberships(source), membershipKey(source)), keyed(target.memberships, membershipKey(target)), tell);
+  const moved = (facts: ClusterFacts): readonly SettingFacts[] =>
+    movedSettings(facts, databases).filter(({ role }) => role === null || !isKept(role));
+  tellMissing("setting", keyed(moved(source), settingKey), keyed(moved(target), settingKey), tell);
+  for (const each of extra(keyed(moved(target), settingKey), keyed(moved(source), settingKey))) tell("setting", each, "only in the target");
+  return found;
+}
+
+function databaseDifferences(source: DatabaseFacts, target: DatabaseFacts, tablespaces: boolean): string[] {
+  const told: readonly (readonly [what: string, of: (facts: DatabaseFacts) => string])[] = [
+    ["owner", ({ owner }) => owner],
+    ["encoding", ({ encoding }) => encoding],
+    ["locale", (facts) => localeKey(facts).replaceAll("_", "-")],
+    ["connection limit", ({ connectionLimit }) => String(connectionLimit)],
+    ["template", ({ isTemplate }) => String(isTemplate)],
+    ["comment", ({ comment }) => comment ?? "none"],
+    ["grants", ({ grants }) => grants.map(grantText).sort().join(", ")],
+    ...(tablespaces ? ([["tablespace", ({ tablespace }: DatabaseFacts) => tablespace]] as const) : []),
+  ];
+  return told.flatMap(([what, of]) => (of(source) === of(target) ? [] : [`${what}: ${changed(of(source), of(target))}`]));
+}
+
+function commentDifference(source: RoleFacts, target: RoleFacts): string[] {
+  return source.comment === target.comment ? [] : [`comment: ${changed(source.comment ?? "none", target.comment ?? "none")}`];
+}
+
+function grantText({ grantee, grantor, isGrantable, privilege }: Grant): string {
+  return `${grantor} to ${grantee ?? "PUBLIC"}: ${privilege}${isGrantable ? "*" : ""}`;
+}
+
+/**
+ * Before PostgreSQL 16 the member's own attribute says whether it inherits. Who has granted it is not compared: a dump cannot always keep it, and a
+ * second grant of the same role counts once.
+ */
+function membershipKey({ roles }: ClusterFacts): (membership: Membership) => readonly [string, string] {
+  const inherits = new Map(roles.map((role) => [role.name, role.inherits]));
+  return ({ admin, inherit, member, role, set }) => {
+    const options = [admin ? "admin" : "", (inherit ?? inherits.get(member)) === false ? "no inherit" : "", set === false ? "no set" : ""];
+    return [`${member} in ${role}`, options.filter((word) => word !== "").join(", ")];
+  };
+}
+
+function settingKey({ database, name, role, value }: SettingFacts): readonly [string, string] {
+  const whose = [...(database === null ? [] : [`database ${database}`]), ...(role === null ? [] : [`role ${role}`])].join(", ");
+  return [`${name} of ${whose}`, value];
+}
+
+function keyed<T>(items: readonly T[], key: (item: T) => readonly [string, string]): ReadonlyMap<string, string> {
+  return new Map(items.map(key));
+}
+
+function tellMissing(
+  kind: string,
+  source: ReadonlyMap<string, string>,
+  target: ReadonlyMap<string, string>,
+  tell: (kind: string, name: string, text: string) => void,
+): void {
+  for (const [name, value] of source) {
+    const other = target.get(name);
+    if (other === undefined) tell(kind, name, "missing in the target");
+    else if (other !== value) tell(kind, name, changed(value, other));
+  }
+}
+
+function extra(more: ReadonlyMap<string, string>, fewer: ReadonlyMap<string, string>): string[] {
+  return [...more.keys()].filter((key) => !fewer.has(key));
+}
+
+/** Long ones from where they begin to differ. */
+function changed(source: string, target: string): string {
+  let same = 0;
+  while (same < source.length && source[same] === target[same]) same += 1;
+  const from = source.length + target.length > TEXT_SIZE_MAX ? Math.max(0, same - 20) : 0;
+  const cut = (text: string): string => {
+    const rest = text.slice(from, from + TEXT_SIZE_MAX / 2);
+    return `'${from > 0 ? "…" : ""}${rest}${from + rest.length < text.length ? "…" : ""}'`;
+  };
+  return `${cut(source)} in the source, ${cut(target)} in the target`;
+}

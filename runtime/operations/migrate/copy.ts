@@ -1,0 +1,259 @@
+/**
+ * `migrate copy`: roles, then each database over the network into one of another name, which gets its own name when it is whole. What was begun and not
+ * finished is known by its mark and made anew; what another run has finished stays, if the source has not changed since.
+ */
+import { createHash } from "node:crypto";
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { mapParallel } from "../../base/parallel";
+import { programEnvironment } from "../../postgres/connection";
+import { pipeDump } from "../../postgres/dumpPipe";
+import type { Session } from "../../postgres/session";
+import { type ClusterFacts, type DatabaseFacts, loadContents, loadFacts } from "./facts";
+import { inTransaction, liftGuard, requireNobody, setGuard } from "./guard";
+import { COPYING_MARK, type GuardMark, MIGRATION_MARK, renderMark } from "./marks";
+import { type MigrationOptions, type MigrationPlan, movedMemberships, movedRoles, movedSettings, type PlannedDatabase } from "./plan";
+import { type Servers, withSession } from "./servers";
+import { alterSetting, createDatabase, createRole, grantDatabase, grantMembership, identifier, literal } from "./statements";
+import { compareDatabase } from "./verify";
+
+export interface CopyOptions extends MigrationOptions {
+  /** Whether hashes of passwords go along. */
+  readonly rolePasswords: boolean;
+  /** Of pg_dump and psql. */
+  readonly programs: { readonly dump: string; readonly load: string };
+  /** Told the process id of each pg_dump. */
+  readonly began?: (database: string, dumpPid: number) => void;
+}
+
+export interface CopiedDatabase {
+  readonly name: string;
+  /** `kept`: an earlier run has copied it. */
+  readonly state: "copied" | "kept";
+  /** Of the dump. */
+  readonly bytes: number;
+  readonly elapsedMs: number;
+}
+
+export interface CopyReport {
+  readonly version: 1;
+  readonly roles: readonly string[];
+  readonly databases: readonly CopiedDatabase[];
+  readonly elapsedMs: number;
+}
+
+const LOCK_WAIT_MS = 300_000;
+const DUMP_ARGS = [`--lock-wait-timeout=${LOCK_WAIT_MS}`];
+
+/** The source stays guarded when all went well; after a failure it is as before. @throws execute, dbQuery, dbInvalid */
+export async function copyDatabases(servers: Servers, plan: MigrationPlan, options: CopyOptions, ctx: Context): Promise<CopyReport> {
+  const beganMs = ctx.clock.monotonicMs();
+  return withSession(servers, servers.source, undefined, (source) =>
+    withSession(servers, servers.target, undefined, async (target) => {
+      const names = plan.databases.map(({ name }) => name);
+      const facts = await loadFacts(source);
+      const chosen = facts.databases.filter(({ name }) => names.includes(name));
+      const guards = await setGuard(source, chosen, (database) => readOnlyOf(facts, database));
+      ctx.log.info(`migrate: ${chosen.length} databases of the source are read-only`);
+      try {
+        await requireNobody(source, names, options.disconnect, ctx);
+        await copyRoles(source, target, facts, plan, options);
+        const largestFirst = plan.databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
+        const databases = await mapParallel(largestFirst, options.lanes, (database) =>
+          // A session for each: what it does is a transaction of its own.
+          withSession(servers, servers.target, undefined, (own) => new Copy(servers, own, facts, guards, options, ctx).database(database)),
+        );
+        return { version: 1, roles: plan.roles, databases, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs) };
+      } catch (error) {
+        await liftAfterFailure(source, names, ctx);
+        throw error;
+      }
+    }),
+  );
+}
+
+function readOnlyOf({ settings }: ClusterFacts, database: string): string | null {
+  return settings.find((each) => each.database === database && each.role === null && each.name === "default_transaction_read_only")?.value ?? null;
+}
+
+/** Whatever happened: the applications of the source go on. */
+async function liftAfterFailure(source: Session, names: readonly string[], ctx: Context): Promise<void> {
+  try {
+    const { databases } = await loadFacts(source);
+    await liftGuard(
+      source,
+      databases.filter(({ name }) => names.includes(name)),
+    );
+    ctx.log.warn("migrate: the copy is not finished: the source can be written to again");
+  } catch (error) {
+    ctx.log.warn(`migrate: the source is read-only still: ${toBackupError(error).message}\nHINT: pgbackstop migrate release puts it back.`);
+  }
+}
+
+async function copyRoles(source: Session, target: Session, facts: ClusterFacts, plan: MigrationPlan, options: CopyOptions): Promise<void> {
+  const { rows } = await target.query("select current_setting('server_version_num')::int / 10000 as major");
+  const version = String((rows as { major: number }[])[0]?.major);
+  const made = movedRoles(facts).filter(({ name }) => plan.roles.includes(name));
+  const kept = new Set(options.keepRoles);
+  await inTransaction(target, [
+    ...made.flatMap(createRole),
+    ...movedMemberships(facts)
+      .filter(({ member }) => !kept.has(member))
+      .map((each) => grantMembership(each, version)),
+    ...movedSettings(facts, [])
+      .filter(({ database, role }) => database === null && role !== null && plan.roles.includes(role))
+      .map((each) => alterSetting(each, null)),
+  ]);
+  if (options.rolePasswords) await copyPasswords(source, target, plan.roles);
+}
+
+/** Hashes: no log of the target may show them, and no error of ours. */
+async function copyPasswords(source: Session, target: Session, roles: readonly string[]): Promise<void> {
+  const { rows } = await source.query(
+    "select rolname as name, rolpassword as password from pg_authid where rolname = any($1) and rolpassword is not null",
+    [[...roles]],
+  );
+  for (const setting of ["log_statement TO 'none'", "log_min_duration_statement TO -1", "log_min_error_statement TO 'panic'"])
+    await target.query(`SET ${setting}`);
+  for (const { name, password } of rows as { name: string; password: string }[]) {
+    try {
+      await target.query(`ALTER ROLE ${identifier(name)} PASSWORD ${literal(password)}`);
+    } catch {
+      throw fail("dbQuery", `the target does not take the password of role '${name}'`, {
+        hint: "a hash of MD5 may be refused there: leave passwords out with --no-role-passwords, and set new ones.",
+      });
+    }
+  }
+}
+
+class Copy {
+  readonly #servers: Servers;
+  readonly #target: Session;
+  readonly #facts: ClusterFacts;
+  readonly #guards: ReadonlyMap<string, GuardMark>;
+  readonly #options: CopyOptions;
+  readonly #ctx: Context;
+
+  constructor(servers: Servers, target: Session, facts: ClusterFacts, guards: ReadonlyMap<string, GuardMark>, options: CopyOptions, ctx: Context) {
+    this.#servers = servers;
+    this.#target = target;
+    this.#facts = facts;
+    this.#guards = guards;
+    this.#options = options;
+    this.#ctx = ctx;
+  }
+
+  async database({ name, state }: PlannedDatabase): Promise<CopiedDatabase> {
+    const beganMs = this.#ctx.clock.monotonicMs();
+    this.#ctx.signal.throwIfAborted();
+    const elapsedMs = (): number => Math.round(this.#ctx.clock.monotonicMs() - beganMs);
+    if (state !== "copy" && (await this.#isStillTrue(name, state))) {
+      this.#ctx.log.info(`migrate: ${name}: copied by an earlier run`);
+      return { name, state: "kept", bytes: 0, elapsedMs: elapsedMs() };
+    }
+    const bytes = await this.#copy(name, state !== "copy");
+    this.#ctx.log.info(`migrate: ${name}: copied, ${bytes} bytes of dump in ${elapsedMs()} ms`);
+    return { name, state: "copied", bytes, elapsedMs: elapsedMs() };
+  }
+
+  /** Under the same guard nothing can have changed; else both sides are compared. */
+  async #isStillTrue(name: string, state: PlannedDatabase["state"]): Promise<boolean> {
+    if (state === "done") return true;
+    const { differences } = await compareDatabase(this.#servers, name, [this.#facts, await this.#targetVersion()], this.#ctx);
+    if (differences.length === 0) await this.#mark(name, name);
+    return differences.length === 0;
+  }
+
+  async #targetVersion(): Promise<{ readonly version: string }> {
+    const { rows } = await this.#target.query("select (current_setting('server_version_num')::int / 10000)::text as version");
+    return (rows as { version: string }[])[0] ?? { version: "" };
+  }
+
+  async #copy(name: string, replaces: boolean): Promise<number> {
+    const facts = this.#facts.databases.find((each) => each.name === name);
+    if (facts === undefined) throw fail("dbMissing", `the source has no database '${name}' any more`);
+    const scratch = scratchName(name);
+    await this.#removeScratch(scratch);
+    await this.#target.query(createDatabase(facts, scratch, this.#options.tablespaces));
+    await this.#target.query(`ALTER DATABASE ${identifier(scratch)} SET ${COPYING_MARK} TO ${literal(this.#facts.systemId)}`);
+    const bytes = await this.#pipe(name, scratch);
+    await withSession(this.#servers, this.#servers.target, scratch, (session) => session.query("ANALYZE"));
+    if (replaces) await this.#target.query(`DROP DATABASE ${identifier(name)}`);
+    await this.#finish(facts, scratch);
+    return bytes;
+  }
+
+  async #pipe(name: string, scratch: string): Promise<number> {
+    const { began, programs, tablespaces } = this.#options;
+    const { source, target } = this.#servers;
+    try {
+      return await pipeDump({
+        dumpProgram: programs.dump,
+        loadProgram: programs.load,
+        dumpArgs: [...DUMP_ARGS, ...(tablespaces ? [] : ["--no-tablespaces"])],
+        source: programEnvironment(source, name),
+        target: programEnvironment(target, scratch),
+        signal: this.#ctx.signal,
+        ...(began === undefined ? {} : { began: (pid: number) => began(name, pid) }),
+      });
+    } catch (error) {
+      if (isError(error, "execute")) throw fail("execute", `database '${name}' is not copied: ${error.message}`, { hint: RESUME_HINT, cause: error });
+      throw error;
+    }
+  }
+
+  /** An unfinished copy of an earlier run; anything else of that name stays. @throws dbInvalid */
+  async #removeScratch(scratch: string): Promise<void> {
+    const { databases } = await loadFacts(this.#target);
+    const found = databases.find(({ name }) => name === scratch);
+    if (found === undefined) return;
+    if (!found.isCopying) {
+      // Killed between its making and its mark, it is empty.
+      const { objectCount } = await withSession(this.#servers, this.#servers.target, scratch, (session) => loadContents(session, scratch));
+      if (objectCount > 0)
+        throw fail("dbInvalid", `database '${scratch}' in the target is none of a migration's, but has the name of one`, { hint: "rename it." });
+    }
+    this.#ctx.log.info(`migrate: removing the unfinished copy '${scratch}'`);
+    await this.#target.query(`DROP DATABASE ${identifier(scratch)} WITH (FORCE)`);
+  }
+
+  /** Its own name, settings, grants and mark, all at once. */
+  async #finish(facts: DatabaseFacts, scratch: string): Promise<void> {
+    const kept = new Set(this.#options.keepRoles);
+    const database = identifier(scratch);
+    const settings = movedSettings(this.#facts, [facts.name]).filter(
+      (each) => each.database === facts.name && (each.role === null || !kept.has(each.role)),
+    );
+    await inTransaction(this.#target, [
+      ...settings.map((each) => alterSetting(each, scratch)),
+      ...grantDatabase(facts, scratch),
+      ...(facts.comment === null ? [] : [`COMMENT ON DATABASE ${database} IS ${literal(facts.comment)}`]),
+      `ALTER DATABASE ${database} CONNECTION LIMIT ${facts.connectionLimit}`,
+      ...(facts.isTemplate ? [`ALTER DATABASE ${database} IS_TEMPLATE true`] : []),
+      `ALTER DATABASE ${database} RESET ${COPYING_MARK}`,
+      ...(await this.#markStatements(facts.name, scratch)),
+      `ALTER DATABASE ${database} RENAME TO ${identifier(facts.name)}`,
+    ]);
+  }
+
+  async #mark(name: string, database: string): Promise<void> {
+    await inTransaction(this.#target, await this.#markStatements(name, database));
+  }
+
+  async #markStatements(name: string, database: string): Promise<string[]> {
+    const mark = {
+      from: this.#facts.systemId,
+      copiedAtS: await this.#target.nowS(),
+      verifiedAtS: null,
+      guardAtS: this.#guards.get(name)?.atS ?? 0,
+    };
+    return [`ALTER DATABASE ${identifier(database)} SET ${MIGRATION_MARK} TO ${literal(renderMark(mark))}`];
+  }
+}
+
+const RESUME_HINT = "what is copied stays: the same command goes on from here.";
+
+/** Of an unfinished copy: of no length limit's concern, and nobody's name. */
+export function scratchName(database: string): string {
+  return `pgbackstop_copy_${createHash("sha256").update(database).digest("hex").slice(0, 16)}`;
+}

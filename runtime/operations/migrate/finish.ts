@@ -1,0 +1,51 @@
+/** `migrate finish`: whether the old cluster may go: compared, backed up in every repository since, and brought back once by a drill. Changes nothing. */
+import type { Context } from "../../base/context";
+import { perRepo } from "../../base/parallel";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { loadDrillHistory } from "../drill/history";
+import type { DatabaseFacts } from "./facts";
+
+export interface FinishReport {
+  readonly version: 1;
+  /** What a stack may read: only then nothing is missing. */
+  readonly mayRetireSource: boolean;
+  /** By the target's clock; null when nothing was copied. */
+  readonly copiedAtS: number | null;
+  readonly databases: number;
+  /** The first backup of each repository that began after the copy; null where there is none. */
+  readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
+  /** Of the newest drill that has passed with such a backup. */
+  readonly drill: string | null;
+  /** In words, with what to do. */
+  readonly missing: readonly string[];
+}
+
+/** `databases` of the target; those without a mark were not migrated. */
+export async function judgeFinish(repos: readonly Repository[], databases: readonly DatabaseFacts[], ctx: Context): Promise<FinishReport> {
+  const migrated = databases.flatMap(({ migration, name }) => (migration === null ? [] : [{ name, ...migration }]));
+  const missing: string[] = [];
+  const copiedAtS = migrated.length === 0 ? null : Math.max(...migrated.map((each) => each.copiedAtS));
+  if (copiedAtS === null) missing.push("no database was migrated into this cluster: pgbackstop migrate copy");
+  const unfinished = databases.filter(({ isCopying }) => isCopying);
+  if (unfinished.length > 0) missing.push(`${unfinished.length} databases are not copied whole: run pgbackstop migrate copy again`);
+  const unverified = migrated.filter(({ verifiedAtS }) => verifiedAtS === null);
+  if (unverified.length > 0)
+    missing.push(`not compared, or found to differ: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop migrate verify`);
+  if (repos.length === 0) missing.push("no repository is configured: there is nowhere to bring these data back from");
+  const found = await perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups.filter(({ startedAtS }) => startedAtS >= (copiedAtS ?? 0)));
+  const labels = new Set<string>();
+  const backups = found.map((result) => {
+    if (!result.ok) missing.push(`repo${result.repoKey} cannot be read: [${result.error.name}] ${result.error.message}`);
+    const since = result.ok ? result.value : [];
+    for (const { label } of since) labels.add(label);
+    const [first] = since;
+    if (result.ok && first === undefined)
+      missing.push(`repo${result.repoKey} has no backup that began after the copy: pgbackstop backup --repo=${result.repoKey}`);
+    return { repo: result.repoKey, label: first?.label ?? null };
+  });
+  const drills = (await loadDrillHistory(repos, ctx)).filter(({ backup, ok }) => ok && backup !== null && labels.has(backup.label));
+  const drill = drills.at(-1)?.id ?? null;
+  if (drill === null) missing.push("no drill has passed with such a backup: pgbackstop drill --pick=newest");
+  return { version: 1, mayRetireSource: missing.length === 0, copiedAtS, databases: migrated.length, backups, drill, missing };
+}

@@ -1,0 +1,60 @@
+/** What a plan is made from: both clusters are asked, and the target is tried for locales in a transaction that is taken back. */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { mapParallel } from "../../base/parallel";
+import type { Session } from "../../postgres/session";
+import { type ClusterFacts, type DatabaseContents, type DatabaseFacts, loadContents, loadFacts } from "./facts";
+import { inTransaction } from "./guard";
+import { localeKey, type MigrationOptions, type PlanInput } from "./plan";
+import { type Servers, withSession } from "./servers";
+import { literal } from "./statements";
+
+/** @throws dbConnect, dbQuery */
+export function gatherPlanInput(servers: Servers, options: MigrationOptions, ctx: Context): Promise<PlanInput> {
+  return withSession(servers, servers.source, undefined, (session) =>
+    withSession(servers, servers.target, undefined, async (there) => {
+      const [source, target] = await Promise.all([loadFacts(session), loadFacts(there)]);
+      const { rows } = await there.query("select name from pg_available_extensions");
+      return {
+        source,
+        target,
+        contents: await loadAllContents(servers, source, options, ctx),
+        availableExtensions: (rows as { name: string }[]).map(({ name }) => name),
+        missingLocales: await findMissingLocales(there, source.databases),
+        options,
+      };
+    }),
+  );
+}
+
+function loadAllContents(
+  servers: Servers,
+  source: ClusterFacts,
+  { exclude, include, lanes }: MigrationOptions,
+  ctx: Context,
+): Promise<DatabaseContents[]> {
+  const asked = source.databases.filter(
+    ({ allowsConnections, name }) => allowsConnections && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
+  );
+  return mapParallel(asked, lanes, ({ name }) => {
+    ctx.signal.throwIfAborted();
+    return withSession(servers, servers.source, name, (session) => loadContents(session, name));
+  });
+}
+
+/** Making a collation of a locale is what tells whether the machine has it. */
+async function findMissingLocales(target: Session, databases: readonly DatabaseFacts[]): Promise<string[]> {
+  const byKey = new Map(databases.filter(({ provider }) => provider !== "builtin").map((facts) => [localeKey(facts), facts]));
+  const missing: string[] = [];
+  for (const [key, { collate, ctype, locale, provider }] of byKey) {
+    const words =
+      provider === "icu" ? `provider = icu, locale = ${literal(locale ?? "und")}` : `lc_collate = ${literal(collate)}, lc_ctype = ${literal(ctype)}`;
+    try {
+      // The last statement fails by intent: nothing stays.
+      await inTransaction(target, [`CREATE COLLATION pg_temp."pgbackstop locale" (${words})`, "DO $$ BEGIN RAISE 'pgbackstop: it is there'; END $$"]);
+    } catch (error) {
+      if (/could not (create locale|open collator)|is not supported|no encoding/i.test(toBackupError(error).message)) missing.push(key);
+    }
+  }
+  return missing;
+}

@@ -1,0 +1,299 @@
+/** What a migration would do, what has to stop for it, and why it must not begin. Pure. */
+import type { ClientFacts, ClusterFacts, DatabaseContents, DatabaseFacts, Membership, RoleFacts, SettingFacts } from "./facts";
+
+export interface MigrationOptions {
+  /** Names of databases; empty is all. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  /** Roles that stay in the target as they are there. */
+  readonly keepRoles: readonly string[];
+  readonly tablespaces: boolean;
+  /** Ends who is connected to the source. */
+  readonly disconnect: boolean;
+  /** Databases at a time. */
+  readonly lanes: number;
+}
+
+export interface PlanInput {
+  readonly source: ClusterFacts;
+  readonly target: ClusterFacts;
+  /** Of each database of the source that can be connected to. */
+  readonly contents: readonly DatabaseContents[];
+  /** That the target could install. */
+  readonly availableExtensions: readonly string[];
+  /** Locales ({@link localeKey}) that the target's machine does not have. */
+  readonly missingLocales: readonly string[];
+  readonly options: MigrationOptions;
+}
+
+/** A fact, the rule that it breaks and the way out. */
+export interface PlanFinding {
+  readonly fact: string;
+  readonly rule: string;
+  readonly wayOut: string;
+}
+
+export interface PlannedDatabase {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** `done`: an earlier run has copied it under the guard that is still set; `stale`: that guard was lifted since, so it is compared first. */
+  readonly state: "copy" | "stale" | "done";
+}
+
+export interface MigrationPlan {
+  readonly version: 1;
+  readonly source: { readonly systemId: string; readonly version: string };
+  readonly target: { readonly systemId: string; readonly version: string };
+  readonly databases: readonly PlannedDatabase[];
+  /** That are made in the target. */
+  readonly roles: readonly string[];
+  /** That are neither made nor changed. */
+  readonly keptRoles: readonly string[];
+  /** Connected when it was looked. */
+  readonly clients: readonly ClientFacts[];
+  readonly refusals: readonly PlanFinding[];
+  readonly warnings: readonly PlanFinding[];
+  readonly sizeBytes: number;
+  /** A guess from sizes. */
+  readonly estimateSeconds: number;
+}
+
+/** A dump, its way and the indexes behind it, of one database; measured ones are of this order, none is promised. */
+const BYTES_PER_SECOND = 20 * 1024 * 1024;
+const SECONDS_PER_DATABASE = 1;
+/** CloudNativePG's own, PostgreSQL's own. */
+const FILTERED = /^(postgres|streaming_replica|cnpg_.*|pg_.*)$/;
+
+export function planMigration(input: PlanInput): MigrationPlan {
+  const { options, source, target } = input;
+  const refusals: PlanFinding[] = [];
+  const warnings: PlanFinding[] = [];
+  const refuse = (fact: string, rule: string, wayOut: string): void => void refusals.push({ fact, rule, wayOut });
+  const warn = (fact: string, rule: string, wayOut: string): void => void warnings.push({ fact, rule, wayOut });
+  judgeServers(source, target, refuse);
+  const chosen = chooseDatabases(input, refuse, warn);
+  judgeDatabases(chosen, input, refuse);
+  const roles = judgeRoles(input, refuse);
+  judgeContents(chosen, input, refuse, warn);
+  const names = new Set(chosen.map(({ name }) => name));
+  const clients = source.clients.filter(({ database }) => names.has(database));
+  const databases = chosen.map((facts): PlannedDatabase => ({ name: facts.name, sizeBytes: facts.sizeBytes, state: stateOf(facts, input) }));
+  const sizeBytes = chosen.reduce((sum, each) => sum + each.sizeBytes, 0);
+  const seconds = databases.filter(({ state }) => state === "copy").map((each) => SECONDS_PER_DATABASE + each.sizeBytes / BYTES_PER_SECOND);
+  const longest = Math.max(0, ...seconds);
+  return {
+    version: 1,
+    source: { systemId: source.systemId, version: source.versionText },
+    target: { systemId: target.systemId, version: target.versionText },
+    databases,
+    roles: roles.map(({ name }) => name),
+    keptRoles: movedRoles(source).flatMap(({ name }) => (roles.some((role) => role.name === name) ? [] : [name])),
+    clients,
+    refusals,
+    warnings,
+    sizeBytes,
+    estimateSeconds: Math.ceil(Math.max(longest, seconds.reduce((sum, each) => sum + each, 0) / options.lanes)),
+  };
+}
+
+/** Roles of the source that a migration concerns itself with. */
+export function movedRoles(source: ClusterFacts): readonly RoleFacts[] {
+  return source.roles.filter(({ name }) => isMoved(name, source));
+}
+
+/** Of roles that move, in roles that move or that every cluster has. */
+export function movedMemberships(source: ClusterFacts): readonly Membership[] {
+  return source.memberships.filter(({ member, role }) => isMoved(member, source) && (isMoved(role, source) || role.startsWith("pg_")));
+}
+
+/** Of what moves: databases by their names, and roles. */
+export function movedSettings(source: ClusterFacts, databases: readonly string[]): readonly SettingFacts[] {
+  return source.settings.filter(
+    ({ database, role }) => (database === null || databases.includes(database)) && (role === null ? database !== null : isMoved(role, source)),
+  );
+}
+
+function isMoved(name: string, source: ClusterFacts): boolean {
+  return !FILTERED.test(name) && name !== source.bootstrapRole;
+}
+
+/** For people and as a key. */
+export function localeKey({ collate, ctype, locale, provider }: DatabaseFacts): string {
+  return provider === "libc" ? (collate === ctype ? `libc ${collate}` : `libc ${collate} / ${ctype}`) : `${provider} ${locale ?? ""}`;
+}
+
+/** What differs, in words; empty when they are the same. */
+export function roleDifferences(source: RoleFacts, target: RoleFacts): string[] {
+  const told: readonly (keyof RoleFacts)[] = [
+    "isSuperuser",
+    "inherits",
+    "createsRoles",
+    "createsDatabases",
+    "canLogIn",
+    "replicates",
+    "bypassesRls",
+    "connectionLimit",
+    "validUntil",
+  ];
+  return told.flatMap((name) => (source[name] === target[name] ? [] : [`${name} ${String(source[name])}, there ${String(target[name])}`]));
+}
+
+type Tell = (fact: string, rule: string, wayOut: string) => void;
+
+function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: Tell): void {
+  if (source.systemId === target.systemId)
+    refuse("source and target are the same cluster", "a migration brings databases from one cluster into another", "name the new one as the target");
+  if (Number(target.version) < Number(source.version))
+    refuse(
+      `the source is PostgreSQL ${source.version}, the target ${target.version}`,
+      "a dump goes into the same or a newer version",
+      "make the target of the newer version",
+    );
+  for (const [facts, word] of [
+    [source, "source"],
+    [target, "target"],
+  ] as const) {
+    if (facts.inRecovery) refuse(`the ${word} is a standby`, "it cannot be written to, not even to stop others from writing", "name its primary");
+    if (!facts.isSuperuser)
+      refuse(
+        `the role of the ${word} is no superuser`,
+        "roles, owners, grants and large objects of others are moved as they are",
+        `connect to the ${word} as a superuser (CloudNativePG: enableSuperuserAccess)`,
+      );
+  }
+  for (const { database, name } of source.prepared)
+    refuse(
+      `a prepared transaction '${name}' waits in '${database}'`,
+      "a dump does not see it, and its locks stay",
+      "commit it or roll it back in the source: COMMIT PREPARED, ROLLBACK PREPARED",
+    );
+}
+
+function chooseDatabases({ contents, options, source }: PlanInput, refuse: Tell, warn: Tell): readonly DatabaseFacts[] {
+  const { exclude, include } = options;
+  const known = new Set(source.databases.map(({ name }) => name));
+  for (const name of [...include, ...exclude])
+    if (!known.has(name)) refuse(`the source has no database '${name}'`, "each named one must be there", "look at its spelling, capitals count");
+  const objects = (name: string): number => contents.find((each) => each.name === name)?.objectCount ?? 0;
+  return source.databases.filter((each) => {
+    const { allowsConnections, name } = each;
+    if (exclude.includes(name) || (include.length > 0 && !include.includes(name))) return false;
+    if (name === "template0") return false;
+    if (name === "postgres" || name === "template1") {
+      if (objects(name) > 0)
+        (name === "postgres" ? refuse : warn)(
+          `database '${name}' holds ${objects(name)} objects of its own`,
+          "every cluster has one of that name, and work on a cluster is done from it: it is not replaced",
+          name === "postgres"
+            ? "move them into a database of their own, or leave them with --db-exclude=postgres"
+            : "make them in the target by hand",
+        );
+      return false;
+    }
+    if (!allowsConnections)
+      refuse(
+        `nobody may connect to '${name}'`,
+        "what cannot be connected to cannot be dumped",
+        `allow it (ALTER DATABASE … ALLOW_CONNECTIONS true), or leave it out with --db-exclude=${name}`,
+      );
+    return true;
+  });
+}
+
+function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, options, source, target }: PlanInput, refuse: Tell): void {
+  for (const facts of chosen) {
+    const there = target.databases.find(({ name }) => name === facts.name);
+    if (there !== undefined && there.migration?.from !== source.systemId)
+      refuse(
+        `the target has a database '${facts.name}' already`,
+        "nothing that a migration has not made itself is replaced",
+        `drop it there, or leave it out with --db-exclude=${facts.name}`,
+      );
+    const key = localeKey(facts);
+    if (missingLocales.includes(key))
+      refuse(
+        `database '${facts.name}' has the locale ${key}, which the target's machine does not have`,
+        "a database keeps its order of texts",
+        "install the locale there (Debian: locale-gen; CloudNativePG: the standard image), and start the server anew",
+      );
+    if (options.tablespaces && !target.tablespaces.includes(facts.tablespace))
+      refuse(
+        `database '${facts.name}' lies in tablespace '${facts.tablespace}', which the target does not have`,
+        "a database keeps its tablespace",
+        "make it there, or put everything into the default one with --no-tablespaces",
+      );
+  }
+}
+
+function judgeRoles({ options, source, target }: PlanInput, refuse: Tell): readonly RoleFacts[] {
+  const isThere = new Map(target.roles.map((role) => [role.name, role]));
+  for (const name of options.keepRoles)
+    if (!isThere.has(name)) refuse(`the target has no role '${name}' to keep`, "a kept role must be there", "make it, or move it");
+  if (!isThere.has(source.bootstrapRole))
+    refuse(
+      `the target has no role '${source.bootstrapRole}'`,
+      "it owns what PostgreSQL itself has made in the source",
+      "make it there, as a superuser",
+    );
+  for (const name of source.referencedRoles)
+    if (!isMoved(name, source) && !isThere.has(name))
+      refuse(
+        `something in the source belongs or is granted to '${name}', which is not moved and not in the target`,
+        "roles of PostgreSQL and of an operator are made by them",
+        "make it there, or take from it what it has in the source",
+      );
+  return movedRoles(source).filter((role) => {
+    const there = isThere.get(role.name);
+    if (there === undefined) return true;
+    const differences = roleDifferences(role, there);
+    if (differences.length > 0 && !options.keepRoles.includes(role.name))
+      refuse(
+        `the target has a role '${role.name}' of its own: ${differences.join("; ")}`,
+        "a role that is there is not changed",
+        `make them the same, or say that the target's is right with --keep-role=${role.name}`,
+      );
+    return false;
+  });
+}
+
+function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refuse: Tell, warn: Tell): void {
+  const { availableExtensions, contents, source, target } = input;
+  const names = new Set(chosen.map(({ name }) => name));
+  const available = new Set(availableExtensions);
+  const missing = new Map<string, string[]>();
+  for (const { extensions, name } of contents.filter((each) => names.has(each.name)))
+    for (const extension of extensions.filter((each) => !available.has(each))) missing.set(extension, [...(missing.get(extension) ?? []), name]);
+  for (const [extension, databases] of missing)
+    refuse(
+      `the target cannot install extension '${extension}' of ${databases.map((name) => `'${name}'`).join(", ")}`,
+      "an extension's files belong to the server, a dump only names it",
+      "install its package there (CloudNativePG: an image that has it)",
+    );
+  const libraries = source.preload.filter((name) => !target.preload.includes(name));
+  if (libraries.length > 0)
+    warn(
+      `the source preloads ${libraries.join(", ")}, the target does not`,
+      "some extensions work only when they are preloaded",
+      "set shared_preload_libraries there, and start it anew",
+    );
+  for (const { database, name, type } of source.slots)
+    if (type === "logical" && database !== null && names.has(database))
+      warn(
+        `the logical slot '${name}' of '${database}' stays behind`,
+        "slots are no part of a dump",
+        "let its reader catch up before writing stops, and make it anew in the target",
+      );
+  for (const { database, name } of source.subscriptions)
+    if (names.has(database))
+      warn(
+        `the subscription '${name}' of '${database}' arrives switched off`,
+        "two subscribers of one slot would share its changes",
+        "drop it in the source first (its slot set to NONE), then ALTER SUBSCRIPTION … ENABLE in the target",
+      );
+}
+
+function stateOf({ guard, name }: DatabaseFacts, { source, target }: PlanInput): PlannedDatabase["state"] {
+  const mark = target.databases.find((each) => each.name === name)?.migration;
+  if (mark === undefined || mark === null || mark.from !== source.systemId) return "copy";
+  return guard !== null && guard.atS === mark.guardAtS ? "done" : "stale";
+}

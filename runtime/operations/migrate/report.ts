@@ -1,0 +1,93 @@
+/** What the steps of a migration tell, for a terminal. Pure. */
+import { formatSize } from "../../base/units";
+import { durationText } from "../destinations";
+import type { Difference } from "./compare";
+import type { CopyReport } from "./copy";
+import type { FinishReport } from "./finish";
+import type { ClientFacts } from "./facts";
+import type { MigrationPlan, PlanFinding } from "./plan";
+import type { VerifyReport } from "./verify";
+
+const NAMES_MAX = 60;
+
+export function planText(plan: MigrationPlan): string {
+  const { clients, databases, estimateSeconds, keptRoles, refusals, roles, sizeBytes, source, target, warnings } = plan;
+  const done = databases.filter(({ state }) => state !== "copy").length;
+  return text([
+    `migration from PostgreSQL ${source.version} (${source.systemId}) to PostgreSQL ${target.version} (${target.systemId})`,
+    `  databases: ${databases.length}, ${formatSize(sizeBytes)}${done === 0 ? "" : `; ${done} of them copied by an earlier run`}`,
+    ...databases.map(({ name, sizeBytes: size, state }) => `    ${name}, ${formatSize(size)}${STATES[state]}`),
+    `  roles to make: ${listed(roles)}`,
+    ...(keptRoles.length === 0 ? [] : [`  roles that are there: ${listed(keptRoles)}`]),
+    `  about ${durationText(estimateSeconds)}, by their sizes (a guess)`,
+    ...(clients.length === 0 ? ["  nobody is connected to them now"] : ["  connected now, and to be stopped first:", ...clientLines(clients)]),
+    ...findings("!", refusals),
+    ...findings("note:", warnings),
+    refusals.length === 0
+      ? "nothing is in the way"
+      : `it cannot begin: ${refusals.length} ${refusals.length === 1 ? "thing is" : "things are"} in the way`,
+  ]);
+}
+
+export function copyText({ databases, elapsedMs, roles }: CopyReport): string {
+  const copied = databases.filter(({ state }) => state === "copied");
+  const bytes = copied.reduce((sum, each) => sum + each.bytes, 0);
+  const kept = databases.length - copied.length;
+  return text([
+    `copied ${copied.length} databases (${formatSize(bytes)} of dump) in ${durationText(Math.round(elapsedMs / 1000))}${kept === 0 ? "" : `; ${kept} were there from an earlier run`}`,
+    `  roles made: ${listed(roles)}`,
+    "  the source is read-only and takes no connection but a superuser's: pgbackstop migrate release puts that back",
+    "next: pgbackstop migrate verify",
+  ]);
+}
+
+export function verifyText(report: VerifyReport): string {
+  const { clients, databases, differenceCount, differences, guarded, notes, ok, roles } = report;
+  const sum = (of: (each: (typeof databases)[number]) => number): number => databases.reduce((total, each) => total + of(each), 0);
+  return text([
+    ok ? "the target holds what the source holds" : `NOT the same: ${differenceCount} ${differenceCount === 1 ? "difference" : "differences"}`,
+    `  compared: ${databases.length} databases, ${roles} roles, ${sum(({ tables }) => tables)} tables with ${sum(({ rows }) => rows)} rows, ` +
+      `${sum(({ sequences }) => sequences)} sequences, ${sum(({ largeObjects }) => largeObjects)} large objects, ${sum(({ objects }) => objects)} definitions`,
+    ...differences.map((difference) => `  ! ${differenceText(difference)}`),
+    ...(differenceCount > differences.length ? [`  ! and ${differenceCount - differences.length} more`] : []),
+    ...notes.map((note) => `  note: ${differenceText(note)}`),
+    ...(clients.length === 0 ? [] : ["  connected to the source:", ...clientLines(clients)]),
+    ...(guarded ? [] : ["  note: the source can be written to: what is written from now on is not in the target"]),
+  ]);
+}
+
+export function finishText({ backups, copiedAtS, databases, drill, mayRetireSource, missing }: FinishReport): string {
+  return text([
+    mayRetireSource ? "the source may go" : "the source must stay",
+    ...(copiedAtS === null ? [] : [`  ${databases} databases, copied until ${new Date(copiedAtS * 1000).toISOString()}`]),
+    ...backups.map(({ label, repo }) => `  repo${repo}: ${label ?? "no backup since"}`),
+    ...(drill === null ? [] : [`  drill: ${drill}`]),
+    ...missing.map((line) => `  ! ${line}`),
+  ]);
+}
+
+const STATES = { copy: "", stale: ", copied by an earlier run, to be compared", done: ", copied by an earlier run" } as const;
+
+function differenceText({ database, kind, name, text: what }: Difference): string {
+  return `${database === null ? "" : `${database}: `}${kind} ${name}: ${what}`;
+}
+
+function clientLines(clients: readonly ClientFacts[]): string[] {
+  return clients.map(
+    ({ address, application, count, database, user }) =>
+      `    ${database}: ${user}${application === "" ? "" : ` (${application})`} from ${address}, ${count} ${count === 1 ? "connection" : "connections"}`,
+  );
+}
+
+function findings(sign: string, found: readonly PlanFinding[]): string[] {
+  return found.flatMap(({ fact, rule, wayOut }) => [`  ${sign} ${fact}`, `      ${rule}: ${wayOut}`]);
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length === 0) return "none";
+  return `${names.slice(0, NAMES_MAX).join(", ")}${names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : ""}`;
+}
+
+function text(lines: readonly string[]): string {
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,209 @@
+/** `migrate verify`: the target holds all that the source holds, down to each row. Reads both; the target gets the mark that it was compared. */
+import type { Context } from "../../base/context";
+import { mapParallel } from "../../base/parallel";
+import type { Session } from "../../postgres/session";
+import {
+  compareClusters,
+  compareContents,
+  compareInventories,
+  type Difference,
+  isNewerExtension,
+  REWRITTEN_KINDS,
+  sameLargeObjects,
+} from "./compare";
+import { beginLooking, differingLargeObjects, loadDatabaseContents } from "./contents";
+import { type ClientFacts, type ClusterFacts, loadFacts } from "./facts";
+import { inTransaction, listClients } from "./guard";
+import { type InventoryLine, inventorySql } from "./inventory";
+import { MIGRATION_MARK, renderMark } from "./marks";
+import { movedRoles } from "./plan";
+import { type Servers, withSession } from "./servers";
+import { identifier, literal } from "./statements";
+
+export interface VerifyOptions {
+  readonly databases: readonly string[];
+  readonly keepRoles: readonly string[];
+  readonly rolePasswords: boolean;
+  readonly tablespaces: boolean;
+  readonly lanes: number;
+}
+
+export interface DatabaseReport {
+  readonly name: string;
+  /** Compared: relations, columns, functions, grants … */
+  readonly objects: number;
+  readonly tables: number;
+  readonly rows: number;
+  readonly sequences: number;
+  readonly largeObjects: number;
+  readonly elapsedMs: number;
+}
+
+/** Additive: readers ignore what they do not know. */
+export interface VerifyReport {
+  readonly version: 1;
+  readonly ok: boolean;
+  readonly source: { readonly systemId: string; readonly version: string };
+  readonly target: { readonly systemId: string; readonly version: string };
+  readonly databases: readonly DatabaseReport[];
+  readonly roles: number;
+  /** The first {@link DIFFERENCES_MAX} of them. */
+  readonly differences: readonly Difference[];
+  readonly differenceCount: number;
+  /** Not the same, and as it should be. */
+  readonly notes: readonly Difference[];
+  /** Who was connected to the compared databases of the source in the end. */
+  readonly clients: readonly ClientFacts[];
+  /** Whether writing to the source was stopped all the time. */
+  readonly guarded: boolean;
+}
+
+export const DIFFERENCES_MAX = 1000;
+const OBJECTS_TOLD_MAX = 20;
+/** The privilege that came with 17. */
+const MAINTAIN_SINCE = 17;
+
+interface Compared {
+  readonly report: DatabaseReport;
+  readonly differences: readonly Difference[];
+  readonly notes: readonly Difference[];
+}
+
+export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: Context): Promise<VerifyReport> {
+  return withSession(servers, servers.source, undefined, (source) =>
+    withSession(servers, servers.target, undefined, async (target) => {
+      const [here, there] = await Promise.all([loadFacts(source), loadFacts(target)]);
+      const otherPasswords = options.rolePasswords ? await comparePasswords(source, target, here) : null;
+      const differences: Difference[] = compareClusters({ source: here, target: there, ...options, otherPasswords });
+      const present = options.databases.filter((name) => there.databases.some((each) => each.name === name));
+      const compared = await mapParallel(present, options.lanes, (name) => compareDatabase(servers, name, [here, there], ctx));
+      const notes = compared.flatMap((each) => each.notes);
+      differences.push(...compared.flatMap((each) => each.differences));
+      const report: VerifyReport = {
+        version: 1,
+        ok: differences.length === 0,
+        source: { systemId: here.systemId, version: here.versionText },
+        target: { systemId: there.systemId, version: there.versionText },
+        databases: compared.map((each) => each.report),
+        roles: movedRoles(here).length,
+        differences: differences.slice(0, DIFFERENCES_MAX),
+        differenceCount: differences.length,
+        notes: notes.slice(0, DIFFERENCES_MAX),
+        clients: await listClients(source, options.databases),
+        guarded: options.databases.every((name) => here.databases.some((each) => each.name === name && each.guard !== null)),
+      };
+      const differing = new Set(differences.map(({ database }) => database));
+      await markVerified(target, there, present, (name) => !differing.has(null) && !differing.has(name));
+      return report;
+    }),
+  );
+}
+
+/** Compares one database; also for `copy`, which may find it there already. */
+export async function compareDatabase(
+  servers: Servers,
+  name: string,
+  [here, there]: readonly [Pick<ClusterFacts, "version">, Pick<ClusterFacts, "version">],
+  ctx: Context,
+): Promise<Compared> {
+  const beganMs = ctx.clock.monotonicMs();
+  const stop = (): void => ctx.signal.throwIfAborted();
+  const sql = inventorySql(Math.min(Number(here.version), Number(there.version)) >= MAINTAIN_SINCE);
+  return withSession(servers, servers.source, name, (source) =>
+    withSession(servers, servers.target, name, async (target) => {
+      const look = async (session: Session) => {
+        await beginLooking(session);
+        const inventory = (await session.query(sql)).rows as InventoryLine[];
+        return { inventory, contents: await loadDatabaseContents(session, stop) };
+      };
+      const [left, right] = await Promise.all([look(source), look(target)]);
+      const { differences, notes } = compareContents(name, left.contents, right.contents);
+      if (!sameLargeObjects(left.contents, right.contents)) differences.push(...(await nameLargeObjects(name, source, target)));
+      await target.query("ROLLBACK");
+      for (const difference of compareInventories(name, left.inventory, right.inventory)) {
+        const [from, to] = [left.inventory, right.inventory].map((lines) =>
+          lines.find(({ kind, name: own }) => kind === difference.kind && own === difference.name),
+        );
+        if (isNewerExtension(difference, from, to)) notes.push({ ...difference, text: `${difference.text}: the newer server brings it` });
+        else if (here.version !== there.version && from !== undefined && to !== undefined && (await meansTheSame(target, from, to))) continue;
+        else differences.push(difference);
+      }
+      const report: DatabaseReport = {
+        name,
+        objects: left.inventory.length,
+        tables: left.contents.tables.length,
+        rows: left.contents.tables.reduce((sum, { rows }) => sum + Number(rows), 0),
+        sequences: left.contents.sequences.size,
+        largeObjects: Number(left.contents.largeObjects.count),
+        elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs),
+      };
+      ctx.log.info(`migrate: ${name}: ${report.rows} rows and ${report.objects} objects compared, ${differences.length} differences`);
+      return { report, differences, notes };
+    }),
+  );
+}
+
+async function nameLargeObjects(database: string, source: Session, target: Session): Promise<Difference[]> {
+  const found = await differingLargeObjects(source, target, OBJECTS_TOLD_MAX);
+  const names = found.length === 0 ? ["one of them"] : found;
+  return names.map((name) => ({ database, kind: "large object", name, text: "not the same contents, owner or grants" }));
+}
+
+/** The source's words, read and written again by the target: it may leave out what the older version has said. Nothing of it stays. */
+async function meansTheSame(target: Session, source: InventoryLine, own: InventoryLine): Promise<boolean> {
+  if (!REWRITTEN_KINDS.has(source.kind)) return false;
+  await target.query("BEGIN");
+  try {
+    // No trigger of events may notice.
+    await target.query("SET LOCAL session_replication_role TO 'replica'");
+    await target.query("SET LOCAL default_transaction_read_only TO 'off'");
+    if (source.kind === "view") {
+      await target.query(`CREATE TEMPORARY VIEW "pgbackstop same" AS ${source.definition}`);
+      const { rows } = await target.query(`select pg_get_viewdef('pg_temp."pgbackstop same"'::regclass) as text`);
+      return (rows as { text: string }[])[0]?.text === own.definition;
+    }
+    await target.query(source.definition);
+    const { rows } = await target.query(
+      "select pg_get_functiondef(p.oid) as text from pg_proc p join pg_namespace n on n.oid = p.pronamespace where quote_ident(n.nspname) || '.' || " +
+        "quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')' = $1",
+      [source.name],
+    );
+    return (rows as { text: string }[])[0]?.text === own.definition;
+  } catch {
+    // What the target cannot read is not the same.
+    return false;
+  } finally {
+    await target.query("ROLLBACK");
+  }
+}
+
+/** Names only: the hashes are compared here and told nowhere. */
+async function comparePasswords(source: Session, target: Session, facts: ClusterFacts): Promise<string[]> {
+  const names = movedRoles(facts).map(({ name }) => name);
+  const load = async (session: Session): Promise<ReadonlyMap<string, string | null>> => {
+    const { rows } = await session.query("select rolname as name, rolpassword as password from pg_authid where rolname = any($1)", [names]);
+    return new Map((rows as { name: string; password: string | null }[]).map(({ name, password }) => [name, password]));
+  };
+  const [here, there] = await Promise.all([load(source), load(target)]);
+  return names.filter((name) => there.has(name) && here.get(name) !== there.get(name));
+}
+
+/** What was equal once and is not any more loses its mark. */
+async function markVerified(
+  target: Session,
+  facts: ClusterFacts,
+  databases: readonly string[],
+  isEqual: (database: string) => boolean,
+): Promise<void> {
+  const verifiedAtS = await target.nowS();
+  await inTransaction(
+    target,
+    databases.flatMap((name) => {
+      const mark = facts.databases.find((each) => each.name === name)?.migration;
+      if (mark === undefined || mark === null) return [];
+      return [
+        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, verifiedAtS: isEqual(name) ? verifiedAtS : null }))}`,
+      ];
+    }),
+  );
+}

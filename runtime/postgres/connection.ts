@@ -1,0 +1,142 @@
+/**
+ * How another server is reached: words as libpq takes them (PostgreSQL "Connection Strings", keyword and value), for our own sessions and for
+ * PostgreSQL's programs. A password is never among the words: it comes from a file, and goes to a program in its environment only.
+ */
+import { fail } from "../base/errors";
+import { Secret } from "../base/secret";
+import type { SessionTarget } from "./session";
+
+export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
+export type SslMode = (typeof SSL_MODES)[number];
+
+export interface Connection {
+  /** A host name, an address, or the directory of a unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** To ask what concerns the whole cluster. */
+  readonly database: string;
+  readonly sslMode: SslMode;
+  readonly rootCertFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  readonly password?: Secret;
+}
+
+const KEYWORDS = ["host", "port", "user", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey"] as const;
+const PORT_MAX = 65_535;
+
+/**
+ * `host=old.example.net port=5432 user=postgres sslmode=verify-full`; values with spaces in single quotes, with `\'` and `\\` inside.
+ * @throws optionInvalidValue (32) in words of option `option`
+ */
+export function parseConnection(option: string, text: string, defaultUser: string): Connection {
+  const wrong = (what: string, hint: string): Error => fail("optionInvalidValue", `'${option}' option ${what}`, { hint });
+  const example = "as in host=old.example.net user=postgres sslmode=verify-full sslrootcert=/etc/ssl/old-ca.pem.";
+  if (/^postgres(ql)?:\/\//.test(text)) throw wrong("is a URI", `write keywords and values instead, ${example}`);
+  const found = new Map<string, string>();
+  const word = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/y;
+  while (word.lastIndex < text.trimEnd().length) {
+    const match = word.exec(text);
+    if (match === null) throw wrong("is no list of keywords and values", `write them ${example}`);
+    const [, keyword = "", quoted, plain] = match;
+    if (keyword === "password")
+      throw wrong(
+        "holds a password",
+        `everybody on this machine can read it there: put it into a file, and name that with --${option}-password-file.`,
+      );
+    if (!KEYWORDS.some((known) => known === keyword)) throw wrong(`has an unknown keyword '${keyword}'`, `known are ${KEYWORDS.join(", ")}.`);
+    if (found.has(keyword)) throw wrong(`has '${keyword}' twice`, "say it once.");
+    found.set(keyword, (quoted ?? plain ?? "").replaceAll(/\\(.)/g, "$1"));
+  }
+  const host = found.get("host") ?? "";
+  if (host === "") throw wrong("names no host", `write it ${example}`);
+  const port = Number(found.get("port") ?? "5432");
+  if (!(Number.isInteger(port) && port > 0 && port <= PORT_MAX)) throw wrong(`has port '${found.get("port")}'`, `a port is 1 to ${PORT_MAX}.`);
+  const given = found.get("sslmode") ?? "prefer";
+  const sslMode = SSL_MODES.find((mode) => mode === given);
+  if (sslMode === undefined) throw wrong(`has sslmode '${given}'`, `allowed are ${SSL_MODES.join(", ")}.`);
+  const rootCertFile = found.get("sslrootcert");
+  if (sslMode.startsWith("verify") && rootCertFile === undefined && !host.startsWith("/"))
+    throw wrong(`has sslmode '${sslMode}' and no sslrootcert`, "name the file of the authority's certificate.");
+  const files = { rootCertFile, certFile: found.get("sslcert"), keyFile: found.get("sslkey") };
+  return {
+    host,
+    port,
+    user: found.get("user") ?? defaultUser,
+    database: found.get("dbname") ?? "postgres",
+    sslMode,
+    ...Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined)),
+  };
+}
+
+/**
+ * What PostgreSQL's programs read from their environment (PostgreSQL "Environment Variables"). The database goes there too: as a word of a command
+ * line a name with `=` in it would be taken for a list of keywords.
+ */
+export function programEnvironment(connection: Connection, database: string): Readonly<Record<string, string>> {
+  const { certFile, host, keyFile, password, port, rootCertFile, sslMode, user } = connection;
+  const optional: Readonly<Record<string, string | undefined>> = {
+    PGSSLROOTCERT: rootCertFile,
+    PGSSLCERT: certFile,
+    PGSSLKEY: keyFile,
+    PGPASSWORD: password?.reveal(),
+  };
+  return {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGDATABASE: database,
+    PGSSLMODE: sslMode,
+    PGCONNECT_TIMEOUT: "60",
+    ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Record<string, string>),
+  };
+}
+
+/** Reads files of certificates; undefined stays undefined. */
+export type CertificateReader = (path: string) => Promise<Uint8Array | null>;
+
+/** The same connection for a session of our own. @throws fileMissing for a certificate that is not there */
+export async function sessionTarget(
+  connection: Connection,
+  database: string,
+  readFile: CertificateReader,
+  session: Pick<SessionTarget, "applicationName" | "queryTimeoutMs">,
+): Promise<SessionTarget> {
+  const { certFile, host, keyFile, password, port, rootCertFile, sslMode, user } = connection;
+  const read = async (path: string | undefined): Promise<string | undefined> => {
+    if (path === undefined) return undefined;
+    const bytes = await readFile(path);
+    if (bytes === null)
+      throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path, hint: "the connection names this file." });
+    return Buffer.from(bytes).toString("utf8");
+  };
+  const isLocal = host.startsWith("/");
+  const [ca, cert, key] = isLocal || sslMode === "disable" ? [] : [await read(rootCertFile), await read(certFile), await read(keyFile)];
+  return {
+    host,
+    port,
+    user,
+    database,
+    ...session,
+    ...(password === undefined ? {} : { password }),
+    tls: isLocal ? { mode: "disable" } : { mode: sslMode, ca, cert, key },
+    hints: ["is PostgreSQL running there, and may this role connect from here (pg_hba.conf)?"],
+  };
+}
+
+/**
+ * The password of a connection out of a file of PostgreSQL's own form, lines of `host:port:database:user:password` (PostgreSQL "The Password File").
+ * Null when no line fits.
+ */
+export function findPassword(passFileText: string, { host, port, user }: Connection): Secret | null {
+  for (const line of passFileText.split(/\r?\n/)) {
+    if (line.startsWith("#")) continue;
+    const fields = line.match(/(?:\\.|[^:\\])*(?::|$)/g)?.map((field) => field.replace(/:$/, "").replaceAll(/\\(.)/g, "$1")) ?? [];
+    const [itsHost = "", itsPort = "", , itsUser = "", password] = fields;
+    const fits = (field: string, value: string): boolean => field === "*" || field === value;
+    const isHost = fits(itsHost, host) || (host.startsWith("/") && itsHost === "localhost");
+    if (password !== undefined && isHost && fits(itsPort, String(port)) && fits(itsUser, user)) return new Secret(password);
+  }
+  return null;
+}
