@@ -55,8 +55,14 @@ set -eu
 umask 077
 directory=$(dirname -- "$1")
 if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1 is a directory" >&2; exit 1; fi
-temporary=$(mktemp "$directory/.pgbackstop.XXXXXX")
-trap 'rm -f -- "$temporary"' EXIT
+name=.pgbackstop.$(basename -- "$1")
+# Of an update that was cut off while it wrote this file; should it still run, it must not put its content in place later.
+rm -f -- "$directory/$name."??????
+temporary=
+# Not every shell goes there by itself when a signal ends it, such as the hang-up that sudo passes on.
+trap 'exit 1' HUP INT PIPE TERM
+trap '[ -z "$temporary" ] || rm -f -- "$temporary"' EXIT
+temporary=$(mktemp "$directory/$name.XXXXXX")
 cat > "$temporary"
 [ "$(wc -c < "$temporary")" -eq "$4" ] || { echo "the content arrived incomplete" >&2; exit 1; }
 [ "$(stat -c '%u:%g' -- "$temporary")" = "$3" ] || chown -- "$3" "$temporary"

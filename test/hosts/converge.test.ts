@@ -251,11 +251,13 @@ describe("a host behind SSH", async () => {
           expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
           const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
           await proveConverged(desired, await converge(desired, kept));
+          // An hour is long to wait for a first word.
+          console.log(`step ${k}: converged`);
         }
         console.log(`${steps} steps, each cut once from a fresh host`);
         expect(steps).toBeGreaterThan(20);
       },
-      1_800_000,
+      3_600_000,
     );
 
     const proveConverged = async (desired: Desired, outcome: HostOutcome): Promise<void> => {

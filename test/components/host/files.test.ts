@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Connection } from "../../../components/host/connection";
 import {
   type Accounts,
@@ -61,6 +61,30 @@ test("what is as desired is not touched", async () => {
   expect(await writeFiles(connection, [file("a", "same")], accounts)).toEqual([]);
   const after = lstatSync(join(folder, "a"), { bigint: true });
   expect([after.ino, after.mtimeNs, after.ctimeNs]).toEqual([before.ino, before.mtimeNs, before.ctimeNs]);
+});
+
+test("what an update left that was cut off goes with the next write of that file, and nothing of another", async () => {
+  const left = join(folder, ".pgbackstop.a.Xy12ab");
+  writeFileSync(left, "half");
+  writeFileSync(join(folder, ".pgbackstop.b.Xy12ab"), "of another update");
+  await writeFiles(connection, [file("a", "whole")], accounts);
+  expect(readdirSync(folder).sort()).toEqual([".pgbackstop.b.Xy12ab", "a"]);
+});
+
+test("a hang-up in the middle of a write leaves nothing, and the file as it was", async () => {
+  await writeFiles(connection, [file("a", "before")], accounts);
+  const programs = mkdtempSync(join(tmpdir(), "pgb-cat-"));
+  // What sudo passes on when the connection is gone.
+  writeFileSync(join(programs, "cat"), "#!/bin/sh\nkill -HUP $PPID\n", { mode: 0o755 });
+  vi.stubEnv("PATH", `${programs}:${process.env["PATH"]}`);
+  try {
+    await expect(writeFiles(connection, [file("a", "after")], accounts)).rejects.toThrow(/unable to write/);
+  } finally {
+    vi.unstubAllEnvs();
+    rmSync(programs, { recursive: true });
+  }
+  expect(readdirSync(folder)).toEqual(["a"]);
+  expect(readFileSync(join(folder, "a"), "utf8")).toBe("before");
 });
 
 test("wrong rights alone are put right in place; other content is replaced as a whole", async () => {
