@@ -29,3 +29,26 @@ test("its file of targets is one", () => {
   const json = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
   expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual(["healthchecks", "slack", "ntfy", "alertmanager", "webhook", "email"]);
 });
+
+test("what a published set-up has, name by name, is mapped to something that is there", () => {
+  const published = [
+    "pgbackrest_last_full_backup_timestamp",
+    "pgbackrest_last_incr_backup_timestamp",
+    "pgbackrest_last_diff_backup_timestamp",
+    "pgbackrest_backup_count",
+    "pgbackrest_repo_size_bytes",
+    "pgbackrest_repo_backup_size_bytes",
+    "pgbackrest.prom",
+    "pgbackrest-metrics.timer",
+    "PostgreSQLBackupStale",
+    "PostgreSQLIncrementalBackupStale",
+    "PostgreSQLBackupRepoLarge",
+  ];
+  const known = new Set(DEFINITIONS.map(({ name }) => name));
+  for (const name of published) {
+    const here = text.split("\n").flatMap((line) => (line.split("|")[1]?.includes(name) === true ? [line.split("|")[2] ?? ""] : []))[0] ?? "";
+    expect([name, here.trim()]).not.toEqual([name, ""]);
+    for (const [, metric = ""] of here.matchAll(/\b(pgback(?:rest|stop)_[a-z_]+)/g))
+      expect([name, metric, known.has(metric)]).toEqual([name, metric, true]);
+  }
+});
