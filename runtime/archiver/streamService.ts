@@ -3,7 +3,8 @@ import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
-import type { LaneStatus, StreamLane } from "../operations/stream/lane";
+import { saveStreamState } from "../local/streamState";
+import { type LaneStatus, stateOf, type StreamLane } from "../operations/stream/lane";
 import { streamOnce } from "../operations/stream/stream";
 
 const PAUSE_FIRST_MS = 1000;
@@ -12,6 +13,8 @@ const PAUSE_MS_MAX = 10_000;
 const SILENT_MS = 15_000;
 /** A connection that held so long was well: the next pause is a short one. */
 const WELL_MS = 10_000;
+/** Of telling other processes how far it is. */
+const STATE_MS = 5000;
 /** Of asking a standby whether it has been promoted. */
 const STANDBY_MS = 5000;
 
@@ -21,6 +24,7 @@ export class StreamService {
   readonly #intervalMs: number;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
+  readonly #telling: Promise<void>;
   #lanes: readonly StreamLane[] = [];
   /** What keeps it from streaming, since when, and whether that was told. */
   #trouble: { readonly message: string; readonly sinceMs: number; told: boolean } | null = null;
@@ -31,6 +35,7 @@ export class StreamService {
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
     this.#running = this.#run();
+    this.#telling = this.#tellState();
   }
 
   /** A repository's archive has this file now. */
@@ -45,7 +50,7 @@ export class StreamService {
   /** Ships what was received, until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent ends"));
-    await Promise.race([this.#running, untilAborted(signal)]);
+    await Promise.race([Promise.all([this.#running, this.#telling]), untilAborted(signal)]);
   }
 
   async #run(): Promise<void> {
@@ -60,6 +65,20 @@ export class StreamService {
       const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
       pauseMs = isStandby ? STANDBY_MS : held ? PAUSE_FIRST_MS : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
       await clock.sleep(pauseMs, signal).catch(() => {});
+    }
+  }
+
+  /** For metrics and status, which are other processes. */
+  async #tellState(): Promise<void> {
+    const { spoolPath, stanza = "" } = this.#host.config;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#ctx.clock.sleep(STATE_MS, signal).catch(() => {});
+      const states = this.status().flatMap((status) => stateOf(status) ?? []);
+      if (states.length === 0) continue;
+      await saveStreamState(spoolPath, stanza, states).catch((error: unknown) =>
+        this.#ctx.log.debug(`how far was streamed cannot be written down: ${toBackupError(error).message}`),
+      );
     }
   }
 

@@ -103,5 +103,9 @@ export function drillsPath(stanza: string): string {
 
 /** WAL of segments that are not full yet, while an agent streams it. */
 export function streamPath(stanza: string, archiveId: string): string {
-  return `${serverFilesRoot(stanza)}/stream/${segment(archiveId)}`;
+  return `${streamRoot(stanza)}/${segment(archiveId)}`;
+}
+
+export function streamRoot(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/stream`;
 }

@@ -155,6 +155,12 @@ const HOST: readonly MetricDefinition[] = [
     help: "WAL files that no repository holds by a decision, behind the newest backup",
     labels: REPO,
   },
+  {
+    name: "pgbackstop_repo_stream_timestamp_seconds",
+    help: "What the server had written by this time is in the repository, streamed or archived",
+    labels: REPO,
+  },
+  { name: "pgbackstop_repo_stream_lsn_bytes", help: "Position up to which WAL was streamed into the repository", labels: REPO },
   { name: "pgbackstop_repo_full_expected_seconds", help: "How old the newest full backup may be by the settings file", labels: REPO },
   { name: "pgbackstop_verify_ok", help: "1 when the last verify found the repository in order", labels: REPO },
   { name: "pgbackstop_verify_timestamp_seconds", help: "End of the last verify of the repository", labels: REPO },

@@ -5,6 +5,7 @@ import type { CommandHost } from "../commands/host";
 import type { Config } from "../config/types";
 import { BACKREST_VERSION } from "../format/info";
 import { loadRuns } from "../local/runRecords";
+import { loadStreamState } from "../local/streamState";
 import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";
 import { findNewestWal } from "../operations/destinations";
@@ -58,6 +59,8 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       locks,
       isStopped: hasStopFile(config.lockPath, stanza) || hasStopFile(config.lockPath, undefined),
       runs: await loadRuns(config.spoolPath, stanza),
+      // What an agent once did that streams no more says nothing.
+      streams: config.settings.stream === undefined ? [] : await loadStreamState(config.spoolPath, stanza),
       drills: await loadLocalDrills(config.spoolPath, stanza),
       configHash: hashOf(config),
       version: VERSION,

@@ -2,6 +2,7 @@
 import type { BackupInfoEntry } from "../format/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
+import type { StreamState } from "../local/streamState";
 import type { StoredWal } from "../operations/destinations";
 import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/walSurvey";
@@ -38,6 +39,8 @@ export interface HostFacts {
   readonly locks: { readonly backup: LockState; readonly restore: LockState };
   readonly isStopped: boolean;
   readonly runs: readonly RunRecord[];
+  /** Empty where nothing is streamed. */
+  readonly streams: readonly StreamState[];
   /** Oldest first. */
   readonly drills: readonly DrillRecord[];
   readonly configHash: string;
@@ -111,7 +114,7 @@ function largest(values: readonly number[]): number {
 
 /** What only a process on the host can tell. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
-  const { configHash, drills, isStopped, locks, nowS, repos, runs, version, waiting } = facts;
+  const { configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
   return [
     ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
     ...(waiting === null ? [] : [{ name: "pgbackstop_wal_waiting_files", labels: { stanza }, value: waiting.count }]),
@@ -123,6 +126,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     }),
     { name: "pgbackstop_stopped", labels: { stanza }, value: isStopped ? 1 : 0 },
     ...runs.flatMap((run) => runSamples(stanza, run)),
+    ...streams.flatMap((stream) => streamSamples(stanza, stream)),
     ...drillSamples(stanza, drills),
     { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },
     { name: "pgbackstop_config_info", labels: { stanza, hash: configHash }, value: 1 },
@@ -141,6 +145,14 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
           { name: "pgbackstop_repo_wal_gap_segments", labels, value: survey.gapCount },
         ]),
     ...(fullExpectedS === null ? [] : [{ name: "pgbackstop_repo_full_expected_seconds", labels, value: fullExpectedS }]),
+  ];
+}
+
+function streamSamples(stanza: string, { atS, key, positionBytes }: StreamState): Sample[] {
+  const labels = { stanza, repo_key: String(key) };
+  return [
+    { name: "pgbackstop_repo_stream_timestamp_seconds", labels, value: atS },
+    { name: "pgbackstop_repo_stream_lsn_bytes", labels, value: positionBytes },
   ];
 }
 

@@ -6,6 +6,7 @@ import { type BackupError, fail } from "../base/errors";
 import { perRepo } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import type { JsonValue } from "../format/json";
+import type { StreamState } from "../local/streamState";
 import type { NextRun } from "../local/timers";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
@@ -33,6 +34,8 @@ export interface StatusInput {
   expectFull(repoKey: number): FullExpectation | undefined;
   /** Files that are ready in `pg_wal`, with the time when the oldest of them was; null where there is none to look at. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** How far the agent of this host has streamed; empty where it does not. */
+  readonly streams: readonly StreamState[];
   /** What systemd runs next on this host; null where there is none to ask. */
   readonly next: readonly NextRun[] | null;
   /** That this host has made, oldest first. */
@@ -58,6 +61,8 @@ export interface RepoStatus {
   readonly newestWal: StoredWal | null;
   readonly owedCount: number;
   readonly droppedCount: number;
+  /** Null where nothing is streamed. */
+  readonly stream: StreamState | null;
   /** The newest of this repository; null when this host has made none. */
   readonly drill: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
@@ -78,7 +83,8 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     const key = result.repoKey;
     const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
     const drill = input.drills.findLast(({ repo }) => repo === key) ?? null;
-    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, drill };
+    const stream = input.streams.find((each) => each.key === key) ?? null;
+    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, drill };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error] };
@@ -117,6 +123,10 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
   if (owedCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
     const fact = `another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}, here the newest WAL is ${repo.newestWal?.name ?? "none"}`;
     found.push(fail("fileMissing", fact, { repoKey: key, hint: "the log of the archiver says why." }));
+  }
+  if (repo.stream !== null && input.nowS - repo.stream.atS > BEHIND_S) {
+    const fact = `WAL was last streamed ${durationText(input.nowS - repo.stream.atS)} ago`;
+    found.push(fail("archiveTimeout", fact, { repoKey: key, hint: "the log of the agent says why; whole segments are archived as ever." }));
   }
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
@@ -165,6 +175,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
     const end = newestWal === null ? "no WAL behind them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
   }
+  if (repo.stream !== null) lines.push(row("streamed", `to ${repo.stream.lsn}, all that was written ${ago(repo.stream.atS)}`));
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
   for (const { hints, message, name } of repo.troubles)
@@ -193,6 +204,7 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
         owed: repo.owedCount,
         place: repo.place,
         recoverableFrom: repo.recoverableFromS,
+        stream: repo.stream === null ? null : { at: repo.stream.atS, lsn: repo.stream.lsn },
         troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };

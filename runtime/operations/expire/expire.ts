@@ -27,6 +27,7 @@ import { loadReconstructedInfo } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../serverFiles";
+import { expireStream } from "../stream/expireStream";
 import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
 import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./plan";
 
@@ -55,6 +56,7 @@ export async function expireRepository(repo: Repository, retention: Retention, r
   await removeDirectories(run, plan.kept, info.cipherPass ?? null);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
+  for (const path of await expireStream(repo, plan.kept, request.dryRun)) run.tell("detail", `remove streamed WAL ${path}`);
   await expireHistory(run, plan.kept, retention);
   if (damaged !== null) ctx.log.warn(`${repo.name}: ${damaged}\nHINT: ${PAGE_ERROR_HINT}`);
   return {

@@ -7,8 +7,9 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
-import { lsnOfSegment, segmentOfLsn } from "../../format/walSegment";
+import { formatLsn, lsnOfSegment, segmentOfLsn } from "../../format/walSegment";
 import type { StreamChunk } from "../../format/streamChunk";
+import type { StreamState } from "../../local/streamState";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks, putChunk, removeChunk, type StreamOrigin } from "../../repository/streamStore";
@@ -36,6 +37,11 @@ export interface LaneStatus {
   /** What the server had written by this time is in the repository; null before the first time. */
   readonly atMs: number | null;
   readonly error: BackupError | null;
+}
+
+/** As other processes are told it; null before the first time. */
+export function stateOf({ atMs, lsn, repoKey }: LaneStatus): StreamState | null {
+  return atMs === null || lsn === null ? null : { key: repoKey, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
 }
 
 /** A piece: what a repository gets at once. */

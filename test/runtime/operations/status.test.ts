@@ -45,6 +45,7 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   waiting: { count: 0, oldestAtS: null },
   running: [],
   next: null,
+  streams: [],
   drills: [],
   nowS: NOW_S,
   ...more,
@@ -71,6 +72,19 @@ describe("the screen", () => {
         "",
       ].join("\n"),
     );
+  });
+
+  test("of a stream says how far it is, and that it stands still", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const streams = [
+      { key: 1, lsn: "0/3000148", positionBytes: 0, atS: NOW_S - 4 },
+      { key: 2, lsn: "0/2000000", positionBytes: 0, atS: NOW_S - 3600 },
+    ];
+    const text = await textOf({ streams });
+    expect(text).toContain("    streamed       to 0/3000148, all that was written 4 seconds ago\n");
+    expect(text).toContain("    ! [ArchiveTimeoutError] WAL was last streamed 60 minutes ago\n");
+    const json = statusJson(await collectStatus(inputOf({ streams }))) as { repos: { stream: unknown }[] };
+    expect(json.repos[0]?.stream).toEqual({ at: NOW_S - 4, lsn: "0/3000148" });
   });
 
   test("says what needs attention where it is, and what runs", async () => {

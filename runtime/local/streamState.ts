@@ -1,0 +1,55 @@
+/**
+ * How far an agent has streamed, for other processes of this machine: `<spool-path>/pgbackstop/<stanza>/stream.json`, replaced every few seconds.
+ *
+ *     {"version":1,"repos":[{"key":1,"lsn":"0/3000148","position":50331976,"at":1795156859}]}
+ *
+ * For metrics and status only: nothing is decided by it.
+ */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+
+export interface StreamState {
+  readonly key: number;
+  /** Position up to which the repository has everything. */
+  readonly lsn: string;
+  /** The same as a number, exact for the first nine petabytes. */
+  readonly positionBytes: number;
+  /** What the server had written by then is in the repository. */
+  readonly atS: number;
+}
+
+const VERSION = 1;
+const FILE_NAME = "stream.json";
+
+/** Empty where nothing was ever streamed, or it cannot be read. */
+export async function loadStreamState(spoolPath: string, stanza: string): Promise<StreamState[]> {
+  const text = await readFile(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, "utf8").catch(() => "");
+  try {
+    const value = JSON.parse(text) as { readonly version?: unknown; readonly repos?: unknown };
+    if (value.version !== VERSION || !Array.isArray(value.repos)) return [];
+    return value.repos.flatMap(stateOf);
+  } catch {
+    return [];
+  }
+}
+
+function stateOf(value: unknown): StreamState[] {
+  const { at, key, lsn, position } = (value ?? {}) as Record<string, unknown>;
+  const isState = typeof key === "number" && typeof lsn === "string" && typeof position === "number" && typeof at === "number";
+  return isState ? [{ key, lsn, positionBytes: position, atS: at }] : [];
+}
+
+/** Not synced to the disk: after a crash of the machine an old one is as good. @throws what the file system throws */
+export async function saveStreamState(spoolPath: string, stanza: string, states: readonly StreamState[]): Promise<void> {
+  const directory = directoryOf(spoolPath, stanza);
+  await mkdir(directory, { recursive: true });
+  const text = JSON.stringify({
+    version: VERSION,
+    repos: states.map(({ atS, key, lsn, positionBytes }) => ({ key, lsn, position: positionBytes, at: atS })),
+  });
+  await writeFile(`${directory}/${FILE_NAME}.tmp`, `${text}\n`, { mode: 0o640 });
+  await rename(`${directory}/${FILE_NAME}.tmp`, `${directory}/${FILE_NAME}`);
+}
+
+function directoryOf(spoolPath: string, stanza: string): string {
+  return `${spoolPath}/pgbackstop/${stanza}`;
+}

@@ -1,0 +1,60 @@
+import { beforeEach, expect, it } from "vitest";
+import type { BackupInfoEntry } from "../../../../runtime/format/backupInfo";
+import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { expireStream } from "../../../../runtime/operations/stream/expireStream";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { putChunk } from "../../../../runtime/repository/streamStore";
+import { type TestContext, testContext } from "../../../harness/context";
+import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES, walName } from "../../repository/support";
+import { store } from "../archive";
+
+let ctx: TestContext;
+let repo: Repository;
+
+beforeEach(async () => {
+  ctx = testContext();
+  repo = repository(1);
+  await stanzaCreate([repo], CONTROL, ctx);
+});
+
+const backup = (archiveStart: string): BackupInfoEntry => ({ archiveStart, dbId: 1 }) as BackupInfoEntry;
+
+async function stream(segment: string, archiveId = "15-1"): Promise<void> {
+  const chunk = { segment, session: "000000000001", begin: 0, end: 10 };
+  const origin = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
+  await putChunk(repo, { archiveId, pass: null }, chunk, [Buffer.alloc(10, 1)], origin, ctx);
+}
+
+async function left(): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { path } of repo.storage.list("pgbackstop/demo/stream", { recursive: true }))
+    names.push(path.slice("pgbackstop/demo/stream/".length));
+  return names.sort().map((name) => name.replace("-000000000001-00000000-0000000a", ""));
+}
+
+it("lets go of what is archived, of what no kept backup reaches, of archives that are gone and of broken writes, and of nothing else", async () => {
+  await store(repo, 3);
+  for (const [no, timeline] of [
+    [2, 1],
+    [3, 1],
+    [4, 1],
+    [4, 2],
+    [2, 3],
+  ] as const)
+    await stream(walName(no, timeline));
+  await stream(walName(9), "14-1");
+  await repo.storage.put(`pgbackstop/demo/stream/15-1/${walName(3)}-000000000001-00000000-0000000b.pgbackrest.tmp`, Buffer.of(1));
+  await repo.storage.put("pgbackstop/demo/stream/15-1/notes", Buffer.of(1));
+  const before = await left();
+  expect(await expireStream(repo, [backup(walName(3)), backup(walName(7))], true)).toHaveLength(5);
+  expect(await left()).toEqual(before);
+  await expireStream(repo, [backup(walName(3)), backup(walName(7))], false);
+  expect(await left()).toEqual([`15-1/${walName(4)}`, `15-1/${walName(4, 2)}`, "15-1/notes"]);
+});
+
+it("keeps everything that is not archived while there is no backup, and asks nothing where nothing was streamed", async () => {
+  expect(await expireStream(repo, [], false)).toEqual([]);
+  await stream(walName(1));
+  expect(await expireStream(repo, [], false)).toEqual([]);
+  expect(await left()).toEqual([`15-1/${walName(1)}`]);
+});
