@@ -10,6 +10,7 @@ import { StreamService } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
+import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandHost } from "../commands/host";
 import { formatLsn } from "../format/walSegment";
 import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
@@ -123,5 +124,5 @@ function pathIn(dataDirectory: string, workingDirectory: string, path = ""): str
 }
 
 function errorLines(error: BackupError): string[] {
-  return [`ERROR: [${String(error.exitCode).padStart(3, "0")}]: ${error.message}`, ...error.hints.map((hint) => `HINT: ${hint}`)];
+  return [`ERROR: [${String(error.exitCode).padStart(3, "0")}]: ${error.message}`, ...hintLines(error)];
 }

@@ -2,10 +2,12 @@
  * Log lines like stock's, so that eyes and parsers keep working, or one JSON object a line.
  *
  * Text: `2026-11-20 06:40:59.123 P00   INFO: text`; an error carries its code, `ERROR: [055]: text`, and each hint follows on a line of
- * its own, indented to the end of the level (pgBackRest 2.60 "common/log"). JSON: `{time, process, level, code?, kind?, repo?, text, hints?}`.
+ * its own, indented to the end of the level (pgBackRest 2.60 "common/log"), the last one a pointer into the troubleshooting guide.
+ * JSON: `{time, process, level, code?, kind?, repo?, text, hints?, troubleshooting?}`.
  */
 import { type Clock, formatLocalTime } from "./clock";
 import { type BackupError, stockErrorName } from "./errors";
+import { hintLines, troubleshootingAnchor } from "./troubleshooting";
 
 export const LogLevel = { off: 0, error: 1, warn: 2, info: 3, detail: 4, debug: 5, trace: 6 } as const;
 export type LogLevel = keyof typeof LogLevel;
@@ -57,7 +59,7 @@ function textLine(timeMs: number, processNo: number, level: LogLevel, text: stri
   const label = error?.kind === "assert" ? "ASSERT" : level.toUpperCase();
   const head = sink.timestamp ? `${formatLocalTime(timeMs)} P${String(processNo).padStart(2, "0")} ${label.padStart(6)}: ` : `${label}: `;
   const code = error === undefined ? "" : `[${String(error.exitCode).padStart(3, "0")}]: `;
-  const lines = [...text.split("\n"), ...(error?.hints ?? []).map((hint) => `HINT: ${hint}`)];
+  const lines = [...text.split("\n"), ...(error === undefined ? [] : hintLines(error))];
   const indent = " ".repeat(head.length);
   return `${head}${code}${lines.map((line, lineNo) => (lineNo === 0 ? line : indent + line)).join("\n")}\n`;
 }
@@ -69,6 +71,8 @@ function jsonLine(timeMs: number, processNo: number, level: LogLevel, text: stri
     record.kind = stockErrorName(error.kind);
     if (error.repoKey !== undefined) record.repo = error.repoKey;
     if (error.hints.length > 0) record.hints = error.hints;
+    const anchor = troubleshootingAnchor(error);
+    if (anchor !== null) record.troubleshooting = anchor;
   }
   return `${JSON.stringify(record)}\n`;
 }

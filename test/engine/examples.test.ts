@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { SidecarOutputs, SidecarSettings } from "../../examples/logical-sidecar/program";
 import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
@@ -66,4 +67,22 @@ test("a backup host and B2: the bucket and its key are part of it, and no findin
   expect(stdout).not.toContain(SECRET);
   expect(Object.keys(changeSummary)).toEqual(["create"]);
   expect(server.calls).toEqual([]);
+});
+
+test("a sidecar for a few tables: the backups are there as without it, and no finding", async () => {
+  const { program } = await loadExample<{ program: (settings: SidecarSettings) => SidecarOutputs }>(place, "logical-sidecar");
+  const settings: SidecarSettings = {
+    directory: "/mnt/nas/pgbackrest",
+    endpoint: "s3.eu-central-003.backblazeb2.com",
+    region: "eu-central-003",
+    bucket: "acme-shop-pg",
+    keys: { accessKeyId: "0123456789abcdef", secretAccessKey: SECRET },
+    sourceAddress: "db.example.net",
+    host: { nodePath: await ensureNode() },
+  };
+  const { stdout } = await (await openStack(place, "sidecar", async () => program(settings))).preview({ diff: true });
+  for (const location of ["/mnt/nas/pgbackrest", "s3://acme-shop-pg/shop"]) expect(stdout).toContain(`"${location}"`);
+  expect(stdout).toContain("max_slot_wal_keep_size = '4096MB'");
+  expect(stdout).not.toMatch(/PB\d{3} /);
+  expect(stdout).not.toContain(SECRET);
 });

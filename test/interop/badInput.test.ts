@@ -545,7 +545,7 @@ function outcomeOf(result: RunResult): [number, string] {
   return [result.exitCode, errorOf(result)];
 }
 
-/** The one error of a run, without time, level and indentation. */
+/** The one error of a run, without time, level and indentation, and without the pointer into the guide, which troubleshooting.test.ts looks at. */
 function errorOf(result: RunResult): string {
   const lines = result.stdout.split("\n");
   const first = lines.findIndex((line) => line.includes(" ERROR: "));
@@ -553,7 +553,8 @@ function errorOf(result: RunResult): string {
   const rest = lines.slice(first + 1);
   const end = rest.findIndex((line) => !line.startsWith("     "));
   const text = (lines[first] ?? "").replace(/^.* ERROR: /, "");
-  return [text, ...rest.slice(0, end < 0 ? rest.length : end).map((line) => line.trim())].join("\n");
+  const more = rest.slice(0, end < 0 ? rest.length : end).map((line) => line.trim());
+  return [text, ...more.filter((line) => !line.startsWith("HINT: see troubleshooting: "))].join("\n");
 }
 
 /** Files of a segment in repo1. */

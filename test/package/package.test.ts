@@ -102,7 +102,10 @@ test("the package brings one copy of everything, and no more than it says", asyn
   expect(files).toContain("package/dist/runtime.cjs");
   expect(files).toContain("package/dist/components/dynamic/host.js");
   expect(files).toContain("package/dist/schema.json");
-  expect(files.filter((file) => !/^package\/(dist\/|plugin\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$)/.test(file))).toEqual([]);
+  expect(files).toContain("package/docs/troubleshooting.md");
+  expect(
+    files.filter((file) => !/^package\/(dist\/|plugin\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$|docs\/troubleshooting\.md$)/.test(file)),
+  ).toEqual([]);
   expect(existsSync(join(folder, "node_modules", "pgbackstop", "node_modules"))).toBe(false);
 });
 

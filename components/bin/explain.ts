@@ -1,0 +1,53 @@
+/**
+ * `pgbackstop explain [NAME]`: an entry of the troubleshooting guide that comes with this package, for those who have no network just then. Exit codes:
+ * 0, and 2 for a name that is not there.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Seen from the compiled `dist/components/bin` and from the source. */
+const PLACES = ["../../../docs/troubleshooting.md", "../../docs/troubleshooting.md"];
+
+interface Entry {
+  readonly name: string;
+  readonly text: string;
+}
+
+/**
+ * Runs the command; what it returns is the exit code.
+ * @public loaded by pgbackstop.ts when it is asked for
+ */
+export function explainMain(argv: readonly string[]): number {
+  const entries = readEntries();
+  const [name] = argv;
+  if (name === undefined || name === "--help") {
+    process.stdout.write(
+      `pgbackstop explain NAME prints an entry of the troubleshooting guide:\n\n${entries.map((entry) => `  ${summaryOf(entry)}\n`).join("")}`,
+    );
+    return 0;
+  }
+  const entry = entries.find((candidate) => candidate.name === name);
+  if (entry === undefined) {
+    process.stderr.write(`pgbackstop explain: there is no entry '${name}'; without a name all are listed\n`);
+    return 2;
+  }
+  process.stdout.write(`${entry.text.trim()}\n`);
+  return 0;
+}
+
+/** @throws Error when the guide is not in the package */
+function readEntries(): Entry[] {
+  const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
+  if (path === undefined) throw new Error(`there is no docs/troubleshooting.md in this package (looked from ${__dirname})`);
+  const parts = readFileSync(path, "utf8").split(/^(?:### |## .*$)/m);
+  return parts.slice(1).flatMap((text) => {
+    const name = text.split("\n", 1)[0] ?? "";
+    return name === "" ? [] : [{ name, text }];
+  });
+}
+
+/** Name and symptom. */
+function summaryOf({ name, text }: Entry): string {
+  const symptom = /^\*\*Symptom\.\*\* (.*)$/m.exec(text)?.[1] ?? "";
+  return `${name.padEnd(26)}${symptom}`;
+}

@@ -1,0 +1,56 @@
+/**
+ * Which entry of docs/troubleshooting.md tells more about an error. Pure.
+ *
+ * Looked up by what the error says and not carried by it: errors travel as text through spools, threads, the agent's socket and the summary of
+ * several repositories, and each of them shall end with the same pointer. `pgbackstop explain <anchor>` of the package prints the entry.
+ */
+import { type BackupError, stockErrorName } from "./errors";
+
+/** What comes before the anchor in a hint. */
+const POINTER = "see troubleshooting: ";
+
+/** The first row that fits counts: reasons come before what follows from them. Read against `[KindError] message`. */
+const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
+  ["stop-file", /\[StopError\]/],
+  ["lock-held", /unable to acquire (lock on file '|the advisory backup lock)|another agent serves '/],
+  ["clock-skew", /RequestTimeTooSkewed/],
+  ["passphrase-missing", /requires option: repo\d+-cipher-pass\b/],
+  ["wrong-passphrase", /\bCryptoError\b/],
+  ["bucket-missing", /bucket '[^']*' does not exist/],
+  ["certificate-refused", /: its certificate /],
+  ["host-key-changed", /host key of '/],
+  ["disk-full", /\[28\] No space left on device/],
+  ["permission-denied", /\[13\] Permission denied/],
+  ["wrong-keys", /\bAccessError\b/],
+  ["repository-unreachable", /\bHostConnectError\b/],
+  ["nas-not-mounted", /was there a moment ago and is gone/],
+  ["stanza-missing", /unable to load info file [^]*\bFileMissingError\b/],
+  ["two-writers", /\bArchiveDuplicateError\b/],
+  ["wrong-timeline", /target timeline [0-9A-F]+ (forked from|has no history)|not in the history of target timeline/],
+  ["wrong-stanza", /\b(ArchiveMismatchError|BackupMismatchError)\b|do not match repo\d+ stanza/],
+  ["archive-command-foreign", /\bArchiveCommandInvalidError\b/],
+  ["archiving-off", /\bArchiveDisabledError\b/],
+  ["archive-failing", /\bArchiveTimeoutError\b/],
+  ["postgres-down", /unable to connect to host '[^']*' port \d+ database/],
+  ["postgres-running", /\bPgRunningError\b/],
+  ["path-not-empty", /\bPathNotEmptyError\b/],
+  ["no-such-backup", /\bBackupSetInvalidError\b/],
+  ["metrics-stale", /unable to write '[^']*': its directory is not there/],
+  ["zfs-rollback", /there is no snapshot '|is not in file system '/],
+  ["repository-damaged", /is damaged or cut short|verify found errors in/],
+];
+
+/** Every anchor that an error can point at. */
+export const TROUBLESHOOTING_ANCHORS: readonly string[] = ENTRIES.map(([anchor]) => anchor);
+
+/** Anchor of the entry about this error; null when there is none. */
+export function troubleshootingAnchor(error: BackupError): string | null {
+  const text = `[${stockErrorName(error.kind)}] ${error.message}`;
+  return ENTRIES.find(([, said]) => said.test(text))?.[0] ?? null;
+}
+
+/** The hints of an error as lines for people, `HINT: …`, the pointer last. */
+export function hintLines(error: BackupError): string[] {
+  const anchor = troubleshootingAnchor(error);
+  return [...error.hints, ...(anchor === null ? [] : [`${POINTER}${anchor}`])].map((hint) => `HINT: ${hint}`);
+}

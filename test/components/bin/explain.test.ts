@@ -1,0 +1,33 @@
+/** `pgbackstop explain`: the guide without a network. */
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { explainMain } from "../../../components/bin/explain";
+import { readGuide } from "../../harness/troubleshootingGuide";
+
+const said: string[] = [];
+beforeEach(() => {
+  said.length = 0;
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => said.push(String(text)) > 0);
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(String(text)) > 0);
+});
+afterEach(() => vi.restoreAllMocks());
+
+test("an entry is printed alone, from its name to what shows it", () => {
+  expect(explainMain(["lock-held"])).toBe(0);
+  expect(said.join("")).toMatch(/^lock-held\n\n\*\*Symptom\.\*\*[^]*\*\*Shown by\*\* .*\n$/);
+  expect(said.join("")).not.toContain("checkpoint-wait");
+});
+
+test("every entry is listed with what is seen", () => {
+  expect(explainMain([])).toBe(0);
+  const lines = said
+    .join("")
+    .split("\n")
+    .filter((line) => line.startsWith("  "));
+  expect(lines.map((line) => line.trim().split(" ")[0])).toEqual(readGuide().map(({ anchor }) => anchor));
+  expect(lines.filter((line) => !/^ {2}\S+ +\S/.test(line))).toEqual([]);
+});
+
+test("a name that is not there is told", () => {
+  expect(explainMain(["nothing"])).toBe(2);
+  expect(said.join("")).toBe("pgbackstop explain: there is no entry 'nothing'; without a name all are listed\n");
+});

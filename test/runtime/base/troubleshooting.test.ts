@@ -1,0 +1,31 @@
+import { describe, expect, it } from "vitest";
+import { fail } from "../../../runtime/base/errors";
+import { hintLines, troubleshootingAnchor } from "../../../runtime/base/troubleshooting";
+
+describe("the entry about an error", () => {
+  it("is that of its reason, also where several repositories are summed up", () => {
+    const load = "unable to load info file 'archive/main/archive.info' or 'archive/main/archive.info.copy':";
+    const cases = [
+      [fail("stop", "stop file exists for stanza main"), "stop-file"],
+      [fail("crypto", "cipher header invalid"), "wrong-passphrase"],
+      [fail("repoInvalid", `unable to find a valid repository\nrepo2: [CryptoError] ${load}`), "wrong-passphrase"],
+      [fail("fileMissing", `${load}\nFileMissingError: unable to open missing file '/a' for read`), "stanza-missing"],
+      [fail("access", "unable to put 's3://b/f': [403] RequestTimeTooSkewed: late"), "clock-skew"],
+      [fail("access", "unable to put 's3://b/f': [403] AccessDenied"), "wrong-keys"],
+      [fail("hostConnect", "unable to connect to 'localhost:1': its certificate has expired"), "certificate-refused"],
+      [fail("hostConnect", "unable to connect to 'localhost:1': [ECONNREFUSED]"), "repository-unreachable"],
+      [fail("archiveDuplicate", "WAL file 'x' already exists"), "two-writers"],
+      [fail("fileMissing", "unable to open missing file '/a' for read"), null],
+      [fail("optionInvalid", "invalid option '--x'"), null],
+    ] as const;
+    expect(cases.map(([error]) => troubleshootingAnchor(error))).toEqual(cases.map(([, anchor]) => anchor));
+  });
+
+  it("is named behind the hints", () => {
+    expect(hintLines(fail("lockAcquire", "unable to acquire lock on file '/a'", { hint: "is another running?" }))).toEqual([
+      "HINT: is another running?",
+      "HINT: see troubleshooting: lock-held",
+    ]);
+    expect(hintLines(fail("optionInvalid", "invalid option '--x'", { hint: "did you mean --y?" }))).toEqual(["HINT: did you mean --y?"]);
+  });
+});
