@@ -78,6 +78,7 @@ export {
   type SshConnection,
   type VerifyTaskArgs,
 } from "./databases/hostArgs";
+export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";
 export {
   type DrillArgs,
   type DrillAssertionArgs,

@@ -384,7 +384,8 @@ export interface HostPostgresArgs {
   version: number;
   /**
    * Installs it where `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution, else from
-   * apt.postgresql.org, with a cluster `main` that has checksums. A cluster that is there is never touched, and destroying leaves all of it.
+   * apt.postgresql.org, with a cluster `main` that has checksums. A cluster that is there is never touched, and destroying leaves all of it. With
+   * `restoreOnly` the programs come without a cluster.
    * @default false
    */
   install?: boolean;

@@ -1,6 +1,7 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
 import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
 import type { NodeInput } from "../host/nodeChoice";
+import { drillPath, ownDrills } from "../plan/drills";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
 import { launcherPath, runtimeArgv } from "../render/commandLine";
@@ -44,11 +45,13 @@ export function lateInputs(plan: HostPlan): LateInputs {
   const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
   const kept = [plan.directories.spool, plan.directories.log, ...made];
   const shown = plan.maintenance.some(({ name }) => name === "metrics") ? [plan.directories.metrics] : [];
+  const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
   return {
     dataDirectory: plan.dataDirectory,
     keep: [
       ...kept.map((path) => ({ path, mode: "0750", owner: "database" as const })),
       ...shown.map((path) => ({ path, mode: "0755", owner: "database" as const })),
+      ...drilled.map((path) => ({ path, mode: "0700", owner: "database" as const })),
     ],
     mounts: repositories.filter((repository) => repository.requireMount).map((repository) => repository.path),
   };
@@ -79,7 +82,9 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         user: plan.user,
         mayRestart: plan.allowRestart,
         restartCommand: plan.restartCommand,
-        ...(plan.postgres === undefined || isUnknown(plan.port) ? {} : { postgres: { ...plan.postgres, port: plan.port } }),
+        ...(plan.postgres === undefined || isUnknown(plan.port)
+          ? {}
+          : { postgres: { ...plan.postgres, port: plan.port, ...(plan.restoreOnly ? { programsOnly: true } : {}) } }),
       },
       directories: {
         config: directories.config,

@@ -264,6 +264,8 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
   if (!archives(desired)) {
     await removeStale(connection, desired, outcome, left, tell);
     outcome.firstBackup = "off";
+    // Of drills, where there are any.
+    if (desired.units.enabled.length > 0) await applyUnits(connection, desired, outcome, changed, tell);
     await tellDestinations(runtime, outcome, tell);
     outcome.ready = true;
     return;

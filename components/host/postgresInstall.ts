@@ -16,6 +16,8 @@ export interface PostgresInput {
   /** Brings it where there is none. */
   readonly install: boolean;
   readonly port: number;
+  /** Programs and no cluster, where clusters come from backups. */
+  readonly programsOnly?: boolean;
 }
 
 /** What is needed to know beside it. */
@@ -117,21 +119,11 @@ export async function bringPostgres(
   tell: (line: string) => void,
 ): Promise<boolean> {
   if (wanted?.install !== true) return false;
+  if (wanted.programsOnly === true) return bringPackages(connection, wanted, place, facts, tell);
   const note = notePath(place.config);
   const isUnfinished = (await connection.exec(["test", "-e", note])).exitCode === 0;
   if (facts.clusterVersion !== null && !isUnfinished) return false;
-  const distribution = distributionOf(facts.osRelease);
-  const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
-  if (connection.login.uid !== 0) throw new Error(`PostgreSQL is installed by root, and the login on ${connection.name} is ${connection.login.name}`);
-  if (place.user !== PACKAGE_USER) {
-    throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${place.user}: leave user out, or install PostgreSQL yourself`);
-  }
-  if (facts.packages[`postgresql-${wanted.version}`] === undefined) {
-    tell(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
-    await runScript(connection, `install PostgreSQL ${wanted.version}`, PACKAGES_SCRIPT, [String(wanted.version), source, distribution.codename], {
-      timeoutMs: PACKAGES_TIMEOUT_MS,
-    });
-  }
+  await bringPackages(connection, wanted, place, facts, tell);
   tell(`making a cluster of PostgreSQL ${wanted.version} in ${place.dataDirectory}`);
   await runScript(
     connection,
@@ -140,6 +132,28 @@ export async function bringPostgres(
     [String(wanted.version), place.dataDirectory, String(wanted.port), note],
     { timeoutMs: CLUSTER_TIMEOUT_MS },
   );
+  return true;
+}
+
+/** True when something was missing. */
+async function bringPackages(
+  connection: Connection,
+  wanted: PostgresInput,
+  place: ClusterPlace,
+  facts: HostFacts,
+  tell: (line: string) => void,
+): Promise<boolean> {
+  const distribution = distributionOf(facts.osRelease);
+  const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
+  if (connection.login.uid !== 0) throw new Error(`PostgreSQL is installed by root, and the login on ${connection.name} is ${connection.login.name}`);
+  if (place.user !== PACKAGE_USER) {
+    throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${place.user}: leave user out, or install PostgreSQL yourself`);
+  }
+  if (facts.packages[`postgresql-${wanted.version}`] !== undefined) return false;
+  tell(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
+  await runScript(connection, `install PostgreSQL ${wanted.version}`, PACKAGES_SCRIPT, [String(wanted.version), source, distribution.codename], {
+    timeoutMs: PACKAGES_TIMEOUT_MS,
+  });
   return true;
 }
 

@@ -42,6 +42,8 @@ export const DEFAULTS = {
     metrics: { cron: "*/5 * * * *", jitterSeconds: 60, deadlineSeconds: 240 },
   },
   verifySamplePercent: 10,
+  /** On a host that is there for drills. */
+  drillPath: "/var/lib/pgbackstop-drill",
   directories: {
     config: "/etc/pgbackstop",
     lib: "/usr/local/lib/pgbackstop",

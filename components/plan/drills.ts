@@ -1,6 +1,6 @@
 /** Fire drills as they are declared: what their settings mean, and which repositories they restore from. Pure. */
 import { DEFAULTS } from "./defaults";
-import type { DrillChecksPlan, DrillPlan, DrillStatement } from "./plan";
+import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "./plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "./settings";
 
 /** Settings of drills as `drill` of the runtime knows them (`--pick`, `--level`). */
@@ -47,4 +47,17 @@ export function drilledRepositories(drill: Pick<DrillPlan, "from" | "repositorie
 export function drillSourceText({ from, repositories }: Pick<DrillPlan, "from" | "repositories">): string {
   if (from !== undefined) return from;
   return repositories === undefined ? "every repository in its turn" : `${repositories.join(" and ")} in turn`;
+}
+
+/** Drills that this host makes itself. */
+export function ownDrills({ drills }: Pick<HostPlan, "drills">): readonly DrillPlan[] {
+  return drills.filter(({ elsewhere }) => elsewhere !== true);
+}
+
+/**
+ * Directory that a drill of a host restores below. Beside the data directory: the file system there is large enough for a database of this size, and
+ * as fast as the one that a real restore would write to, so that the measured time is true.
+ */
+export function drillPath({ path }: Pick<DrillPlan, "path">, { dataDirectory }: Pick<HostPlan, "dataDirectory">): string {
+  return path ?? `${dataDirectory}-drill`;
 }

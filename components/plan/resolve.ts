@@ -43,6 +43,8 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   return {
     ...database,
     ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
+    // What is promised is measured by drills there, and nothing is archived.
+    ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
     kind: "host",
     dataDirectory: settings.dataDirectory,
     port: settings.port ?? DEFAULTS.port,

@@ -5,6 +5,7 @@
  *
  * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
  */
+import { drillPath, ownDrills } from "../plan/drills";
 import { type Finding, finding } from "../plan/findings";
 import type { HostPlan } from "../plan/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
@@ -145,7 +146,8 @@ function secretComments(plan: HostPlan, secretsDirectory: string): string[] {
 
 function directoriesOf(plan: HostPlan): string[] {
   const repositories = plan.repositories.filter(({ kind, requireMount }) => kind === "posix" && !requireMount).map(({ path }) => path);
-  return [plan.directories.spool, plan.directories.log, ...(plan.restoreOnly ? [] : repositories)];
+  const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
+  return [plan.directories.spool, plan.directories.log, ...drilled, ...(plan.restoreOnly ? [] : repositories)];
 }
 
 /** A word of tmpfiles.d(5), where `%` begins a specifier. */

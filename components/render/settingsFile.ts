@@ -2,6 +2,7 @@
 import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../runtime/config/settings";
 import type { CompressType } from "../../runtime/config/types";
 import { findCompressType } from "../plan/defaults";
+import { ownDrills } from "../plan/drills";
 import { expectBackupWithin, expectFullWithin } from "../plan/expectFull";
 import type { DrillPlan, HostPlan, RepositoryPlan } from "../plan/plan";
 
@@ -54,7 +55,7 @@ function drillOf({ drillChecks, drills, objectives: { rpoSeconds, rtoMinutes } }
     ...(rpoSeconds === undefined ? {} : { rpoSeconds }),
     ...(backupAgeHours === undefined ? {} : { backupAgeSeconds: Math.round(backupAgeHours * 3600) }),
   };
-  const own = drills.filter(({ elsewhere }) => elsewhere !== true);
+  const own = ownDrills({ drills });
   if (Object.keys(objectives).length + assertions.length + own.length === 0 && heartbeat === undefined) return {};
   return {
     drill: {

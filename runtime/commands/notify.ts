@@ -28,7 +28,7 @@ export const notifyCommand: Command = async (host) => {
     unit: name,
     // With a unit of its own for this process, only the manager knows the one that is meant.
     facts: monitored?.facts ?? (name === "" ? null : await host.machine.showUnit(name)) ?? (event === "failure" ? null : ownUnit(environment)),
-    drill: event === "drill" ? await newestDrill(config) : null,
+    drill: event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
     atMs: ctx.clock.nowMs(),
   });
   const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
@@ -55,9 +55,12 @@ async function loadTargets(host: CommandHost): Promise<readonly NotifyTarget[]> 
   return parseTargets(Buffer.from(bytes).toString("utf8"), path);
 }
 
-async function newestDrill({ spoolPath, stanza }: Config): Promise<NotificationInput["drill"]> {
+/** What is told of a unit has just ended: an older record is that of another run, and this one came to none. */
+const JUST_ENDED_S = 900;
+
+async function newestDrill({ spoolPath, stanza }: Config, sinceS: number): Promise<NotificationInput["drill"]> {
   const record = (await loadLocalDrills(spoolPath, stanza ?? "")).at(-1);
-  return record === undefined
+  return record === undefined || record.endedAtS < sinceS
     ? null
     : { ok: record.ok, title: `fire drill of repo${record.repo} ${record.ok ? "passed" : "failed"}`, lines: drillLines(record) };
 }

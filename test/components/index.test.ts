@@ -7,6 +7,7 @@ const COMPONENTS = [
   "B2Repository",
   "BackupNow",
   "CipherPassphrase",
+  "FireDrill",
   "Monitoring",
   "PosixRepository",
   "PostgresHost",

@@ -114,6 +114,7 @@ function checkPaths(plan: HostPlan): Finding[] {
     ["nodePath", plan.nodePath],
     ["pgbackrestPath", plan.pgbackrestPath],
     ["notify.existingFile", plan.notifyFile],
+    ...plan.drills.map(({ name, path }): [string, string | undefined] => [`drills.${name}.path`, path]),
     ...Object.entries(plan.directories).map(([name, path]): [string, string] => [`directories.${name}`, path]),
     ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
       [`repositories.${repository.name}.at.path`, repository.path],

@@ -4,15 +4,13 @@ import type { DatabasePlan, HostPlan } from "../plan";
 
 /** What is about backups has no place on a host that takes none. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {
-  const { acknowledge, allowRestart, archiveTimeoutSeconds, firstBackup, postgres, schedules } = plan;
+  const { acknowledge, allowRestart, archiveTimeoutSeconds, firstBackup, schedules } = plan;
   const given = Object.entries({
     schedules: schedules.length > 0,
     acknowledge: acknowledge.mode !== "all",
     archiveTimeoutSeconds: archiveTimeoutSeconds !== undefined,
     firstBackup,
     allowRestart,
-    // A cluster of its own would be in the way of the one that is restored.
-    postgres: postgres?.install === true,
   });
   const wrong = given
     .filter(([, isGiven]) => isGiven)

@@ -14,6 +14,7 @@ import { hostPaths } from "../renderedFile";
 import { renderSettingsFile } from "../settingsFile";
 import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../stockCommand";
 import { backupUnits } from "../units/backup";
+import { drillUnits } from "../units/drill";
 import { failedUnits } from "../units/failed";
 import { maintenanceUnits } from "../units/maintenance";
 import { toldUnits } from "../units/told";
@@ -64,7 +65,13 @@ export function stockParts(plan: HostPlan): HostParts {
         late: true,
       },
     ],
-    units: [...backupUnits(plan, (schedule) => backupWords(plan, schedule)), ...maintenanceUnits(plan), ...failedUnits(plan), ...toldUnits(plan)],
+    units: [
+      ...backupUnits(plan, (schedule) => backupWords(plan, schedule)),
+      ...maintenanceUnits(plan),
+      ...drillUnits(plan),
+      ...failedUnits(plan),
+      ...toldUnits(plan),
+    ],
     settings: { ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) },
   };
 }

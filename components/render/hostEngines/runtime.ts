@@ -7,6 +7,7 @@ import { hostPaths } from "../renderedFile";
 import { renderSettingsFile } from "../settingsFile";
 import { agentUnits } from "../units/agent";
 import { backupUnits } from "../units/backup";
+import { drillUnits } from "../units/drill";
 import { failedUnits } from "../units/failed";
 import { maintenanceUnits } from "../units/maintenance";
 import { toldUnits } from "../units/told";
@@ -30,7 +31,7 @@ export function runtimeParts(plan: HostPlan): HostParts {
       },
       ...(launcher === null ? [] : [launcher]),
     ],
-    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...failedUnits(plan), ...toldUnits(plan)],
+    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...drillUnits(plan), ...failedUnits(plan), ...toldUnits(plan)],
     settings: postgresSettings(plan),
   };
 }

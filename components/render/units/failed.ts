@@ -3,6 +3,7 @@
  * journal in any case. What else is told of a unit is told.ts.
  */
 import { SYSTEMD_DIRECTORIES } from "../../plan/defaults";
+import { ownDrills } from "../../plan/drills";
 import type { HostPlan } from "../../plan/plan";
 import { systemdWord } from "../commandLine";
 import { noticeLines, noticeUnit } from "./notice";
@@ -16,7 +17,7 @@ export function onFailureLines(plan: HostPlan): string[] {
 
 /** None where systemd does not load the units, and where nothing runs that could fail. */
 export function failedUnits(plan: HostPlan): Unit[] {
-  if (!isLoaded(plan) || (plan.schedules.length === 0 && plan.maintenance.length === 0)) return [];
+  if (!isLoaded(plan) || (plan.schedules.length === 0 && plan.maintenance.length === 0 && ownDrills(plan).length === 0)) return [];
   // "<3>" is the priority of an error (sd-daemon(3)).
   const said = systemdWord("<3>%i failed: journalctl -u %i says why").replaceAll("%%", "%");
   return [

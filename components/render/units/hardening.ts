@@ -44,7 +44,7 @@ interface Needs {
 
 /** Lines of `[Service]` for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, { writesData = false, writes = [], staysUp = false }: Needs = {}): string[] {
-  const home = usesHome(plan) ? [] : ["ProtectHome=yes"];
+  const home = usesHome(plan, writes) ? [] : ["ProtectHome=yes"];
   // Each writable path is a mount of its own in the unit. One that stays up would hold a NAS or a disk that was unmounted, and go on writing to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
   if (holds) return [...HARDENING, "ProtectSystem=full", ...home];
@@ -60,9 +60,17 @@ function writablePaths(plan: HostPlan): string[] {
 }
 
 /** True when the service must see something below a home directory. */
-function usesHome(plan: HostPlan): boolean {
+function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
   const { directories } = plan;
-  const paths = [plan.dataDirectory, plan.socketDirectory ?? "/", plan.nodePath, directories.config, directories.lib, ...writablePaths(plan)];
+  const paths = [
+    plan.dataDirectory,
+    plan.socketDirectory ?? "/",
+    plan.nodePath,
+    directories.config,
+    directories.lib,
+    ...writablePaths(plan),
+    ...writes,
+  ];
   return [...paths, ...plan.repositories.map((repository) => repository.s3?.caFile ?? "/")].some((path) =>
     HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
   );

@@ -22,6 +22,10 @@ interface Job {
   readonly isQuiet?: boolean;
   /** True for a fire drill, whose result is told. */
   readonly isDrill?: boolean;
+  /** Units that are started when it has ended, whatever came of it. */
+  readonly afterwards?: readonly string[];
+  /** More lines of `[Service]`. */
+  readonly lines?: readonly string[];
 }
 
 /** Exit code of a verb that finds the lock taken. */
@@ -37,7 +41,18 @@ export function jobUnits(plan: HostPlan, job: Job): Unit[] {
 }
 
 function renderService(plan: HostPlan, job: Job): string {
-  const { command, isDrill = false, isQuiet = false, mayYield = false, time, title, writes = [], writesData = false } = job;
+  const {
+    afterwards = [],
+    command,
+    isDrill = false,
+    isQuiet = false,
+    lines = [],
+    mayYield = false,
+    time,
+    title,
+    writes = [],
+    writesData = false,
+  } = job;
   return unitText([
     UNIT_HEAD,
     "[Unit]",
@@ -48,6 +63,8 @@ function renderService(plan: HostPlan, job: Job): string {
     "Wants=network-online.target",
     ...onFailureLines(plan),
     ...(isQuiet ? [] : toldLines(plan, `${unitName(plan.stanza, time.name)}.service`, isDrill)),
+    // Lists of systemd add up. What a unit does at its own end has no credentials any more (systemd 252).
+    ...afterwards.flatMap((name) => [`OnSuccess=${name}`, `OnFailure=${name}`]),
     "",
     "[Service]",
     "Type=oneshot",
@@ -58,6 +75,7 @@ function renderService(plan: HostPlan, job: Job): string {
     ...(mayYield ? [`SuccessExitStatus=${LOCK_TAKEN}`] : []),
     "Nice=10",
     "IOSchedulingClass=idle",
+    ...lines,
     ...hardening(plan, { writesData, writes }),
   ]);
 }

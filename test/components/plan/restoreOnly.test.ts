@@ -29,7 +29,14 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     restoring(reading, { firstBackup: true, allowRestart: true, restartCommand: ["true"] }),
     ["PB100 firstBackup", "PB100 allowRestart"],
   ],
-  ["a timeout of the archive", restoring(reading, { objectives: { rpoSeconds: 60 } }), ["PB100 archiveTimeoutSeconds"]],
+  ["a timeout of the archive", restoring(reading, { archiveTimeoutSeconds: 60 }), ["PB100 archiveTimeoutSeconds"]],
+  ["drills, and what they measure against", restoring(reading, { drills: { monthly: { cron: "0 5 1 * *" } }, objectives: { rpoSeconds: 60 } }), []],
+  [
+    "drills that cannot be made",
+    restoring(reading, { drills: { monthly: { cron: "0 5 1 * *", from: "repo2", maxMinutes: 5 } }, objectives: { rtoMinutes: 10 } }),
+    ["PB040 drills.monthly.from", "PB041 drills.monthly.maxMinutes"],
+  ],
+  ["PostgreSQL's programs without a cluster", restoring(reading, { postgres: { version: 17, install: true } }), []],
   ["no repository", { restoreOnly: true, repositories: {}, ...NOTHING }, ["PB002 repositories"]],
 ])("%s", (_what, over, expected) => {
   expect(checkHost(plan(over)).map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
@@ -41,4 +48,11 @@ test("a host that only restores gets no setting, timer, backup or directory of a
   const kept = lateInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
   expect(kept).not.toContain("/mnt/nas/pgbackrest");
   expect(lateInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
+});
+
+test("PostgreSQL comes to such a host as programs only", () => {
+  const postgres = { version: 17, install: true };
+  const serverOf = (over: Partial<HostSettings>): unknown => plainInputs(plan(over), "ab").desired.server.postgres;
+  expect(serverOf(restoring(NAS, { postgres }))).toEqual({ ...postgres, port: 5432, programsOnly: true });
+  expect(serverOf({ postgres })).toEqual({ ...postgres, port: 5432 });
 });

@@ -66,6 +66,9 @@ test("a drill is told by its newest record", async () => {
   expect(told()).toMatchObject({ ok: false, title: `fire drill of repo${made.repo} failed on db1` });
   expect(told()["lines"]).toContain("failed: amcheck, DbQueryError (57)");
   expect(JSON.stringify(told())).not.toContain("secret words");
+  // Of a unit that came to no record the last one is that of another run.
+  expect(await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" })).toBe(0);
+  expect(told()).toMatchObject({ ok: false, title: "fire drill on db1: no record of it", unitFacts: { status: "50" } });
 });
 
 test("what did not arrive is told by the exit code, without the address", async () => {

@@ -61,7 +61,7 @@ test("what fails says so in the journal, and to whom the plan names", () => {
 
 describe("what is told besides failures", () => {
   const told = (over: Over): string[] =>
-    unitsOf(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "30 * * * *" } }, ...over })).flatMap((unit) =>
+    unitsOf(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "30 * * * *" } }, drills: {}, ...over })).flatMap((unit) =>
       unit.text.split("\n").flatMap((line) => {
         const [, word, value] = /^(Wants|OnSuccess)=(?!network)(.*)$/.exec(line) ?? [];
         return word === undefined ? [] : [`${unit.name.replace(/^pgbackstop-main-|\.service$/g, "")} ${word} ${value}`];

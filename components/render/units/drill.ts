@@ -1,0 +1,51 @@
+/**
+ * Fire drills: a service and a timer for each that this host makes.
+ *
+ * A drill starts a PostgreSQL server of its own below its own directory: the unit may write there, into the repositories (the record) and nowhere
+ * else, so that production's data are out of its reach even if everything else fails. It yields to production: in CPU and disk time, and as the first
+ * one to be ended where memory runs out. What it measures is therefore at worst too long.
+ */
+import { drillPath, ownDrills } from "../../plan/drills";
+import type { DrillPlan, HostPlan } from "../../plan/plan";
+import { unitCommand } from "../credentials";
+import { jobUnits } from "./job";
+import { type Unit, unitName } from "./unit";
+
+const DAY_MINUTES = 1440;
+/** A drill that was told to end removes what it made: a large directory takes its time. */
+const REMOVAL_S = 900;
+/** Hosts that share a bucket do not all begin at once. */
+const JITTER_S = 900;
+
+/** In the plan's order. @throws Error for a time that rules refuse */
+export function drillUnits(plan: HostPlan): Unit[] {
+  return ownDrills(plan).flatMap((drill) => unitsOf(plan, drill));
+}
+
+function unitsOf(plan: HostPlan, drill: DrillPlan): Unit[] {
+  const path = drillPath(drill, plan);
+  const minutes = drill.maxMinutes ?? DAY_MINUTES;
+  return jobUnits(plan, {
+    command: unitCommand(plan, ["drill", `--name=${drill.name}`, `--drill-path=${path}`]),
+    title: `fire drill ${drill.name}`,
+    // The drill ends itself in time, with a record of it.
+    time: {
+      name: `drill-${drill.name}`,
+      cron: drill.cron,
+      timeZone: drill.timeZone,
+      jitterSeconds: JITTER_S,
+      deadlineSeconds: minutes * 60 + REMOVAL_S,
+    },
+    writes: [path],
+    isDrill: true,
+    afterwards: plan.maintenance.some(({ name }) => name === "metrics") ? [`${unitName(plan.stanza, "metrics")}.service`] : [],
+    lines: [
+      `TimeoutStopSec=${REMOVAL_S}`,
+      // The drill itself ends its server, and removes it.
+      "KillMode=mixed",
+      "CPUWeight=20",
+      "IOWeight=20",
+      "OOMScoreAdjust=800",
+    ],
+  });
+}

@@ -1,0 +1,414 @@
+/**
+ * Fire drills as `PostgresHost` and `FireDrill` declare them, made by systemd: on a booted Debian 12 beside production, and on a second one that has
+ * nothing but the keys. Each planted fault is found by the unit's own run, and told by all the ways that there are.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NotifyEvent, NotifyType } from "../../components/databases/hostArgs";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { DrillLevel, DrillPick } from "../../components/drills/drillArgs";
+import { FireDrill } from "../../components/drills/fireDrill";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import type { DrillRecord } from "../../runtime/operations/drill/record";
+import { waitFor } from "../../tools/parts/process";
+import { findPulumiCli } from "../../tools/parts/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { S3Server } from "../../tools/parts/s3Server";
+import { stateTexts } from "../harness/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
+import { hostParts } from "../harness/hosts/parts";
+import { s3Kind } from "../harness/interopParts";
+import { startWebServer, type WebServer } from "../harness/messageServers";
+import { holdsSecret } from "../harness/secrets";
+
+const DATA = "/var/lib/postgresql/15/main";
+const BESIDE = `${DATA}-drill`;
+const AWAY = "/var/lib/pgbackstop-drill";
+const SERVER_NAME = "s3.test";
+const CLUSTER_UNIT = "postgresql@15-main";
+const SPOOLED = "/var/spool/pgbackrest/pgbackstop/main/drills";
+const METRICS = "/var/lib/node_exporter/textfile_collector/pgbackstop-main.prom";
+const FIRST = "/srv/first";
+const CRON = "0 5 * * 6";
+const unitOf = (drill: string): string => `pgbackstop-main-drill-${drill}.service`;
+
+describe("fire drills on a host", async () => {
+  const parts = await hostParts("fire drills on a host", ["bookworm"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    return;
+  }
+  const passphrase = `marker-${randomBytes(24).toString("hex")}`;
+  let network: HostNetwork;
+  let host: DebianHost;
+  let far: DebianHost;
+  let server: S3Server;
+  let hooks: WebServer;
+  let hookUrl: string;
+  let place: ProgramFolder;
+  let secrets: readonly string[];
+  const printed: string[] = [];
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
+    hooks = await startWebServer();
+    secrets = [passphrase, server.accessKey, server.secretKey];
+    network = await startHostNetwork("drill");
+    host = await startDebianHost(parts, { suite: "bookworm", name: "prod", network });
+    far = await startDebianHost(parts, { suite: "bookworm", name: "far", network });
+    const address = await network.expose(server.port);
+    const hookPort = Number(new URL(hooks.origin).port);
+    hookUrl = `http://${await network.expose(hookPort)}:${hookPort}/hook`;
+    for (const each of [host, far]) {
+      await each.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
+        input: readFileSync(server.caFile),
+      });
+    }
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", FIRST]);
+    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-drill-")), { cli, passphrase: "state passphrase of the test" });
+  });
+  afterAll(async () => {
+    await far?.stop();
+    await host?.stop();
+    await network?.stop();
+    await server?.remove();
+    await hooks?.close();
+    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+  });
+
+  const reach = (to: DebianHost) => ({ ssh: { ...to.ssh, user: "deploy", hostKeys: [...to.hostKeys], privateKey: to.keys.deploy } });
+  const open = (): Promise<Stack> =>
+    openStack(place, "drill", async () => {
+      const { target } = new S3CompatibleRepository("bucket", {
+        bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
+        endpoint: SERVER_NAME,
+        port: server.port,
+        region: server.region,
+        uriStyle: "path",
+        caFile: "/etc/ssl/s3-ca.pem",
+        path: "/drill",
+        cipher: { passphrase },
+      });
+      const objectives = { rtoMinutes: 10, rpoSeconds: 3600 };
+      const drillChecks = {
+        heartbeat: { sql: "SELECT max(at) FROM beat" },
+        assertions: [{ name: "the heart beats", sql: "SELECT count(*) > 0 FROM beat" }],
+      };
+      const newest = { cron: CRON, pick: DrillPick.Newest };
+      const db = new PostgresHost("db", {
+        connection: reach(host),
+        dataDirectory: DATA,
+        repositories: {
+          repo1: { at: new PosixRepository("first", { path: FIRST }).target, keepDays: 7 },
+          repo2: { at: target, keepDays: 7 },
+        },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        objectives,
+        drillChecks,
+        drills: {
+          weekly: { ...newest, from: "repo1", maxMinutes: 20, maxGiB: 2 },
+          quick: { ...newest, from: "repo1", level: DrillLevel.Quick },
+          bucket: { ...newest, from: "repo2", level: DrillLevel.Quick },
+          away: { cron: CRON, elsewhere: true },
+        },
+        notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] }] },
+        allowRestart: true,
+        restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
+      });
+      const drill = new FireDrill(
+        "away",
+        {
+          connection: reach(far),
+          repositories: { repo2: { at: target } },
+          drills: { away: { ...newest, level: DrillLevel.Standard } },
+          objectives,
+          drillChecks,
+          notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] }] },
+        },
+        { dependsOn: db },
+      );
+      return { topology: db.topology, drillCommand: drill.drillCommand };
+    });
+  const shell = (text: string, on = host): Promise<string> => on.runOk(["sh", "-c", text]);
+  const sql = async (text: string): Promise<string> =>
+    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })).trim();
+  const archived = async (): Promise<void> => {
+    await sql("SELECT pg_switch_wal()");
+    await waitFor("the archive", 120_000, async () => ((await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true));
+  };
+  const newestRecord = async (on = host): Promise<DrillRecord> =>
+    JSON.parse(await shell(`cat ${SPOOLED}/$(ls ${SPOOLED} | tail -n 1)`, on)) as DrillRecord;
+  /** Of the webhook: what was told of a unit since it was last asked. */
+  const takeTold = (unit: string): { readonly event: string; readonly ok: boolean; readonly lines: readonly string[] }[] =>
+    hooks.requests.splice(0).flatMap(({ body }) => (body.includes(`"${unit}"`) ? [JSON.parse(body) as never] : []));
+  const metric = async (name: string, key: number, on = host): Promise<number> => {
+    const line = (await shell(`cat ${METRICS} 2>/dev/null || true`, on))
+      .split("\n")
+      .find((each) => each.startsWith(`${name}{`) && each.includes(`repo_key="${key}"`));
+    return line === undefined ? Number.NaN : Number(line.split(" ").at(-1));
+  };
+  /** Runs a unit to its end. @returns its exit code, its record, and what was told of it */
+  const drill = async (
+    name: string,
+    on = host,
+  ): Promise<{ readonly code: number; readonly record: DrillRecord; readonly told: ReturnType<typeof takeTold> }> => {
+    const unit = unitOf(name);
+    hooks.requests.splice(0);
+    const before = (await on.run(["sh", "-c", `ls ${SPOOLED} | wc -l`])).stdout.trim();
+    await on.run(["systemctl", "start", unit]);
+    const code = Number(await shell(`systemctl show -p ExecMainStatus --value ${unit}`, on));
+    expect(Number(await shell(`ls ${SPOOLED} | wc -l`, on))).toBe(Number(before) + 1);
+    const record = await newestRecord(on);
+    const isTold = (event: string): boolean => hooks.requests.some(({ body }) => body.includes(`"event":"${event}"`) && body.includes(`"${unit}"`));
+    const events = code === 0 ? ["drill"] : ["drill", "failure"];
+    await waitFor("its messages", 60_000, async () => (events.every(isTold) ? true : null));
+    await waitFor("its metrics", 60_000, async () =>
+      (await metric("pgbackstop_drill_timestamp_seconds", record.repo, on)) === record.endedAtS ? true : null,
+    );
+    await waitFor("its end", 60_000, async () => ((await shell("systemctl list-jobs --no-legend 'pgbackstop-*'", on)) === "" ? true : null));
+    await on.run(["systemctl", "reset-failed"]);
+    return { code, record, told: takeTold(unit) };
+  };
+  const leftOvers = async (path: string, on = host): Promise<string> =>
+    (await shell(`find ${path} -mindepth 1 -maxdepth 1 -name 'main-*'; pgrep -af '^/usr/lib/postgresql/.* -D ${path}/' || true`, on)).trim();
+  /** A fault is found by the unit itself, and said in every place. */
+  const expectFound = async (name: string, key: number, where: string, codes: readonly number[]): Promise<DrillRecord> => {
+    const { code, record, told } = await drill(name);
+    expect([record.repo, record.ok, record.failures[0]?.where, codes.includes(code)]).toEqual([key, false, where, true]);
+    expect(record.failures[0]?.code).toBe(code);
+    expect(told.map(({ event, ok }) => [event, ok]).sort()).toEqual([
+      ["drill", false],
+      ["failure", false],
+    ]);
+    expect(told.find(({ event }) => event === "drill")?.lines).toContain(`failed: ${where}, ${record.failures[0]?.error} (${code})`);
+    expect(await metric("pgbackstop_drill_ok", key)).toBe(0);
+    expect(await leftOvers(BESIDE)).toBe("");
+    return record;
+  };
+  const expectNowhere = async (on: DebianHost): Promise<void> => {
+    const places = {
+      "command lines": "cat /proc/[0-9]*/cmdline",
+      journal: "journalctl --no-pager -o verbose",
+      units: "systemctl cat 'pgbackstop-*'",
+      files: `cat /etc/pgbackstop/*.conf /etc/pgbackstop/*.json ${SPOOLED}/* ${METRICS} /var/log/pgbackrest/* 2>/dev/null`,
+    };
+    for (const [name, command] of Object.entries(places)) {
+      const { stdout } = await on.run(["sh", "-c", command]);
+      expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
+    }
+  };
+
+  test("one update lays them down on both hosts, and the topology has all of them", async () => {
+    const { outputs, stdout } = await (await open()).up();
+    printed.push(stdout);
+    const topology = JSON.parse(String(outputs["topology"]?.value)) as { drills: { name: string; elsewhere?: boolean }[]; drillChecks: object };
+    expect(topology.drills.map(({ elsewhere = false, name }) => [name, elsewhere])).toEqual([
+      ["weekly", false],
+      ["quick", false],
+      ["bucket", false],
+      ["away", true],
+    ]);
+    expect(topology.drillChecks).toEqual({ heartbeat: true, assertions: ["the heart beats"] });
+    expect((await shell("systemctl list-timers --all --no-legend 'pgbackstop-main-drill-*' | wc -l")).trim()).toBe("3");
+    expect((await shell("systemctl list-timers --all --no-legend 'pgbackstop-main-drill-*' | wc -l", far)).trim()).toBe("1");
+    expect(await shell(`stat -c '%U %a' ${BESIDE}`)).toBe("postgres 700\n");
+    await sql("CREATE TABLE beat (at timestamptz); CREATE TABLE ledger (id bigserial PRIMARY KEY, text text)");
+    await sql("INSERT INTO ledger (text) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 20000) i");
+    await host.runOk(["/usr/local/bin/pgbackstop", "backup", "--type=incr"]);
+  });
+
+  test.each([
+    ["production", () => host],
+    ["the other host", () => far],
+  ])("systemd has nothing to say about the units of %s, and finds them well closed", async (_where, of) => {
+    const verified = await of().run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
+    expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
+    for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of())).trim().split("\n")) {
+      const said = await of().run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(said.stdout)?.[1];
+      console.log(`${name}: ${score}`);
+      expect([name, Number(score) <= 2]).toEqual([name, true]);
+    }
+  });
+
+  test("a timer makes a thorough one, whose RTO and RPO a stopwatch outside confirms, while the agent goes on", async () => {
+    const unit = unitOf("weekly");
+    const beatS = Number(await sql("INSERT INTO beat VALUES (clock_timestamp()) RETURNING extract(epoch FROM at)"));
+    await archived();
+    await sql("SELECT pg_stat_reset_shared('archiver')");
+    const agent = await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service");
+    // Long enough for a tenth of it to be more than what a look at the clock costs.
+    await waitFor("the heart to have stood still", 60_000, async () => (Number(await shell("date +%s.%N")) - beatS > 6 ? true : null));
+    const knocked = shell(
+      `until for path in ${BESIDE}/main-*; do
+         [ -S "$path/.s.PGSQL.54329" ] && psql -h "$path" -p 54329 -U postgres -d postgres -AtXc 'select 1' >/dev/null 2>&1 && exec cut -d ' ' -f 1 /proc/uptime
+       done; [ -e /run/enough ]; do sleep 0.02; done`,
+    );
+    await shell(
+      `mkdir -p /run/systemd/system/pgbackstop-main-drill-weekly.timer.d
+       printf '[Timer]\\nOnCalendar=\\nOnCalendar=*-*-* *:*:0/2\\nRandomizedDelaySec=0\\n' > /run/systemd/system/pgbackstop-main-drill-weekly.timer.d/short.conf
+       systemctl daemon-reload; systemctl restart pgbackstop-main-drill-weekly.timer`,
+    );
+    const started = await waitFor("the timer", 60_000, async () => {
+      const lines = await shell(`systemctl show -p ExecMainStartTimestampMonotonic --value ${unit}; cut -d ' ' -f 1 /proc/uptime; date +%s.%N`);
+      const [atUs = 0, uptimeS = 0, nowS = 0] = lines.trim().split("\n").map(Number);
+      return atUs === 0 ? null : { uptimeS: atUs / 1e6, atS: nowS - (uptimeS - atUs / 1e6) };
+    });
+    await shell(
+      "rm -r /run/systemd/system/pgbackstop-main-drill-weekly.timer.d; systemctl daemon-reload; systemctl restart pgbackstop-main-drill-weekly.timer",
+    );
+    const stopwatchMs = (Number(await knocked) - started.uptimeS) * 1000;
+    const segments = sql("INSERT INTO ledger (text) VALUES ('meanwhile'); SELECT pg_switch_wal();");
+    await waitFor("its end", 120_000, async () => ((await host.run(["systemctl", "is-active", unit])).stdout === "inactive\n" ? true : null));
+    const record = await newestRecord();
+    expect([record.failures, record.ok, record.repo, record.pick, record.level]).toEqual([[], true, 1, "newest", "thorough"]);
+    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs} ms`).toBe(true);
+    const lostMs = (started.atS - beatS) * 1000;
+    expect(isWithinTenth((record.rpo?.seconds ?? 0) * 1000, lostMs), `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`).toBe(true);
+    expect([record.rpo?.method, record.objectives]).toEqual([
+      "heartbeat",
+      { rtoSeconds: 600, rpoSeconds: 3600, backupAgeSeconds: (7 * 24 + 1) * 3600 },
+    ]);
+    for (const name of ["recovery", "production", "assertion:the heart beats", "amcheck", "dump", "control"])
+      expect([name, record.checks.find((check) => check.name === name)?.verdict]).toEqual([name, "ok"]);
+    console.log(
+      `RTO ${record.rtoMs} ms (stopwatch ${Math.round(stopwatchMs)}), RPO ${record.rpo?.seconds} s (stopwatch ${(lostMs / 1000).toFixed(2)})`,
+    );
+    await segments;
+    await archived();
+    expect([
+      await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service"),
+      await sql("SELECT failed_count FROM pg_stat_archiver"),
+    ]).toEqual([agent, "0"]);
+    await waitFor("its message", 60_000, async () => (hooks.requests.some(({ body }) => body.includes('"event":"drill"')) ? true : null));
+    await waitFor("its metrics", 60_000, async () => ((await metric("pgbackstop_drill_timestamp_seconds", 1)) === record.endedAtS ? true : null));
+    const told = takeTold(unit);
+    expect(told.map(({ event, ok }) => [event, ok])).toContainEqual(["drill", true]);
+    expect(told.find(({ event }) => event === "drill")?.lines.join("\n")).toMatch(
+      /time to the first connection: \d+ s\nlost: \d+ s \(by heartbeat\)/,
+    );
+    expect(await metric("pgbackstop_drill_ok", 1)).toBe(1);
+    expect(await metric("pgbackstop_drill_rto_seconds", 1)).toBeCloseTo((record.rtoMs ?? 0) / 1000, 3);
+    expect(JSON.parse(await shell(`cat ${FIRST}/pgbackstop/main/drills/${record.id}-repo1-newest.json`))).toEqual(record);
+    expect(await leftOvers(BESIDE)).toBe("");
+  });
+
+  test("root's command makes what is declared, at once, from the encrypted bucket too", async () => {
+    const said = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
+    expect([said.exitCode, /^main: drill \S+ of repo2: passed$/m.test(said.stdout)]).toEqual([0, true]);
+    const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
+    expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual([37, true]);
+    expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
+  });
+
+  test("a host without anything of production's makes one with the keys alone, and tells of it", async () => {
+    const { code, record, told } = await drill("away", far);
+    expect([code, record.failures, record.repo]).toEqual([0, [], 2]);
+    expect(record.checks.map(({ name, verdict }) => [name, verdict])).toContainEqual(["production", "skipped"]);
+    expect(record.checks.map(({ name, verdict }) => [name, verdict])).toContainEqual(["amcheck", "ok"]);
+    expect([record.rpo?.method, await metric("pgbackstop_drill_ok", 2, far)]).toEqual(["heartbeat", 1]);
+    expect(told.map(({ event }) => event)).toEqual(["drill"]);
+    expect(await leftOvers(AWAY, far)).toBe("");
+    expect(await shell("stat -c '%U %a' /etc/pgbackstop/conf.d", far)).toBe("postgres 700\n");
+    await expectNowhere(far);
+  });
+
+  test("one that is stopped removes everything, and is a failure", async () => {
+    const unit = unitOf("weekly");
+    await host.runOk(["systemctl", "start", "--no-block", unit]);
+    await waitFor("its server", 60_000, async () =>
+      (await shell(`ls -d ${BESIDE}/main-*/data/postmaster.pid 2>/dev/null || true`)) === "" ? null : true,
+    );
+    await host.runOk(["systemctl", "stop", unit]);
+    expect(await leftOvers(BESIDE)).toBe("");
+    expect((await newestRecord()).ok).toBe(false);
+    await host.run(["systemctl", "reset-failed"]);
+  });
+
+  /** Plants a fault, has it found, and takes it away again in any case. */
+  const withFault = async (plant: string, undo: string, find: () => Promise<void>): Promise<void> => {
+    try {
+      await shell(plant);
+      await find();
+    } finally {
+      await shell(undo);
+    }
+  };
+
+  test("a corrupted block in a file of the repository", async () => {
+    const found = `find ${FIRST}/backup/main -name '*.zst' -path '*pg_data/base*' -printf '%s %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2`;
+    const file = (await shell(found)).trim();
+    const damage = `printf 'xxxxxxxxxxxxxxxx' | dd of=${file} bs=1 seek=$(($(stat -c %s ${file}) / 2)) conv=notrunc status=none`;
+    await withFault(`cp -p ${file} /root/whole; ${damage}`, `cp -p /root/whole ${file}`, async () => {
+      await expectFound("quick", 1, "restore", [26, 29]);
+    });
+  });
+
+  test("a missing WAL segment", async () => {
+    const segment = (await shell(`find ${FIRST}/archive/main -name '*-*.zst' | sort | tail -n 2 | head -n 1`)).trim();
+    await withFault(`mv ${segment} /root/segment`, `mv /root/segment ${segment}`, async () => {
+      const record = await expectFound("quick", 1, "recovery", [82]);
+      expect(record.failures[0]?.message).toContain(/\/([0-9A-F]{24})-/.exec(segment)?.[1]);
+    });
+  });
+
+  test("a wrong passphrase", async () => {
+    const file = "/etc/pgbackstop/credentials/repo2.conf";
+    const change = `sed -i 's/^repo2-cipher-pass=.*/repo2-cipher-pass=not this one/' ${file}`;
+    await withFault(`cp -p ${file} /root/repo2.conf; ${change}`, `cp -p /root/repo2.conf ${file}`, async () => {
+      await expectFound("bucket", 2, "choose", [95]);
+    });
+  });
+
+  test("backups that are older than the schedule leaves them", async () => {
+    const file = "/etc/pgbackstop/pgbackstop.json";
+    const change = `sed -i 's/"expectBackupWithinS": [0-9]*/"expectBackupWithinS": 1/' ${file}`;
+    await withFault(`cp -p ${file} /root/settings; ${change}`, `cp -p /root/settings ${file}`, async () => {
+      await expectFound("quick", 1, "objective:backupAge", [104]);
+    });
+  });
+
+  test("an index that misses rows", async () => {
+    const index = "indexrelid = 'ledger_pkey'::regclass";
+    await sql(`UPDATE pg_index SET indisready = false, indisvalid = false WHERE ${index}`);
+    await sql("INSERT INTO ledger VALUES (1000000, 'in no index')");
+    await sql(`UPDATE pg_index SET indisready = true, indisvalid = true WHERE ${index}`);
+    await archived();
+    const record = await expectFound("weekly", 1, "amcheck", [26]);
+    expect(record.failures[0]?.message).toContain("ledger_pkey");
+    await sql("REINDEX INDEX ledger_pkey");
+  });
+
+  test("a repository that can be read and holds nothing", async () => {
+    await archived();
+    const plant = `mv ${FIRST} ${FIRST}.full; install -d -o postgres -m 0750 ${FIRST}; 
+      for each in 1 2 3 4 5 6 7 8 9; do /usr/local/bin/pgbackstop stanza-create && break; sleep 1; done`;
+    await withFault(plant, `rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`, async () => {
+      const record = await expectFound("quick", 1, "choose", [75]);
+      expect(record.failures[0]?.message).toBe("repo1 holds no backup: nothing can be restored from here");
+    });
+  });
+
+  test("whole again, it passes; no secret is anywhere, and destroying it leaves no unit", async () => {
+    const { code, record } = await drill("quick");
+    expect([code, record.failures]).toEqual([0, []]);
+    expect(await metric("pgbackstop_drill_ok", 1)).toBe(1);
+    await expectNowhere(host);
+    const { stdout } = await (await open()).destroy();
+    printed.push(stdout);
+    for (const each of [host, far]) expect(await shell("ls -d /etc/systemd/system/pgbackstop* /etc/pgbackstop 2>/dev/null || true", each)).toBe("");
+    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+  });
+});
+
+/** A tenth, or what a busy machine's scheduler takes from either clock. */
+function isWithinTenth(told: number, measured: number): boolean {
+  return Math.abs(told - measured) <= Math.max(measured / 10, 500);
+}
