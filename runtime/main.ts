@@ -56,6 +56,7 @@ const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|
 const PRINTING_COMMANDS: ReadonlySet<string> = new Set([
   "doctor",
   "drill",
+  "extract-table",
   "find",
   "info",
   "manifest",

@@ -103,7 +103,7 @@ function objectivesOf(settings: Settings, repoKey: number): DrillObjectives {
 }
 
 /** Beside the data directory there is most likely room for another one. */
-function drillPathOf({ config }: CommandHost, declared: DeclaredDrill): string {
+export function drillPathOf({ config }: CommandHost, declared: DeclaredDrill): string {
   const [pg] = config.pgs;
   const path = config.drill.path ?? declared.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
   if (path === undefined)
@@ -116,12 +116,12 @@ function drillPathOf({ config }: CommandHost, declared: DeclaredDrill): string {
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
-/** Of the drilled repository alone, in this process's own time, and without production's spool. */
-function restoreCommandLine({ config, ownCommand }: CommandHost, repoKey: number, dataDirectory: string): string {
+/** Of one repository alone, or of all where none is named, in this process's own time, and without production's spool. */
+export function restoreCommandLine({ config, ownCommand }: CommandHost, repoKey: number | undefined, dataDirectory: string): string {
   const carried = config.carriedOptions.filter((word) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(word));
   const own = [
     `--pg1-path=${dataDirectory}`,
-    `--repo=${repoKey}`,
+    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
     `--stanza=${config.stanza ?? ""}`,
     "--no-archive-async",
     "--log-level-file=off",

@@ -8,6 +8,7 @@ import { checkCommand } from "./check";
 import { doctorCommand } from "./doctor";
 import { drillCommand } from "./drill";
 import { expireCommand } from "./expire";
+import { extractTableCommand } from "./extractTable";
 import { findCommand } from "./find";
 import { healCommand } from "./heal";
 import type { Command } from "./host";
@@ -53,6 +54,7 @@ export const COMMAND_TABLE: Readonly<
   doctor: doctorCommand,
   drill: drillCommand,
   expire: expireCommand,
+  "extract-table": extractTableCommand,
   find: findCommand,
   heal: healCommand,
   info: infoCommand,

@@ -20,6 +20,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   doctor: { doc: "try what each repository and its key can do, in a directory of its own that is removed afterwards" },
   drill: { doc: "restore a backup beside production, check and time it, and remove it again" },
   expire: { doc: "remove backups and WAL that retention no longer asks for" },
+  "extract-table": { doc: "bring one table or schema back out of a backup, beside what is there or in its place" },
   find: { doc: "find what was dropped, truncated, deleted or updated, and where to recover to just before it" },
   heal: { doc: "copy to each repository the WAL that it lacks" },
   help: { doc: "this text", params: "[COMMAND [OPTION]]" },

@@ -181,7 +181,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
 }
 
 function isRestore({ command }: Resolved): boolean {
-  return ["recover", "recover-step", "restore"].includes(command);
+  return ["extract-table", "recover", "recover-step", "restore"].includes(command);
 }
 
 function recoverOf(values: ResolvedValues): Config["recover"] {
@@ -210,7 +210,7 @@ function migrateOf(values: ResolvedValues): Config["migrate"] {
 }
 
 /** Of the verbs that show whether backups are good. */
-function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "find" | "fullCheck" | "samplePercent" | "verbose"> {
+function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "extract" | "find" | "fullCheck" | "samplePercent" | "verbose"> {
   return {
     verbose: values.flag("verbose"),
     fullCheck: values.flag("full-check"),
@@ -225,6 +225,12 @@ function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "find" | "full
       given: { level: values.isGiven("level"), maxMinutes: values.isGiven("max-minutes") },
       name: values.text("name"),
       now: values.flag("now"),
+    },
+    extract: {
+      schema: values.text("schema"),
+      as: values.text("as"),
+      swap: values.flag("swap"),
+      toFile: values.text("to-file"),
     },
     find: {
       from: values.text("from"),

@@ -73,7 +73,18 @@ const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
 const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "rollback", "start", "stop");
-const COPY: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "backup", "drill", "heal", "restore", "verify", "sync"];
+const COPY: readonly CommandName[] = [
+  ...SERVING_COMMANDS,
+  "archive-get",
+  "archive-push",
+  "backup",
+  "drill",
+  "extract-table",
+  "heal",
+  "restore",
+  "verify",
+  "sync",
+];
 const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
 const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
 const ARCHIVE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "heal"];
@@ -84,6 +95,7 @@ const PG: readonly CommandName[] = [
   "backup",
   "check",
   "drill",
+  "extract-table",
   "find",
   "heal",
   "pg-settings",
@@ -101,6 +113,7 @@ const SESSION: readonly CommandName[] = [
   "check",
   "cnpg-instance",
   "drill",
+  "extract-table",
   "find",
   "migrate",
   "pg-settings",
@@ -118,6 +131,7 @@ const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"];
 const OBJECT_STORES = ["azure", "gcs", "s3"];
 const TARGET_TYPES = ["lsn", "name", "time", "xid"];
 const RECOVER: readonly CommandName[] = ["recover", "recover-step", "restore"];
+const TARGETED: readonly CommandName[] = ["extract-table", ...RECOVER];
 const RECOVER_TYPES = ["default", "immediate", "name", "time", "lsn", "xid"];
 const CONFIG_PATH = "/etc/pgbackrest";
 const LOCAL_ONLY = "run the command on that host";
@@ -253,6 +267,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
       "doctor",
       "drill",
       "expire",
+      "extract-table",
       "find",
       "heal",
       "info",
@@ -274,12 +289,13 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "set",
     "string",
     "command-line",
-    ["annotate", "drill", "expire", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
+    ["annotate", "drill", "expire", "extract-table", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
     "label of the backup",
     {
       forCommand: {
         annotate: { required: true },
         manifest: { default: "latest" },
+        "extract-table": { default: "latest" },
         info: { depend: { option: "stanza" } },
         recover: { default: "latest" },
         "recover-step": { default: "latest" },
@@ -287,19 +303,27 @@ const COMMAND_LINE: readonly OptionRow[] = [
       },
     },
   ),
-  acted("type", "enum", "command-line", ["backup", "info", "recover", "recover-step", "restore"], "kind of backup, or where recovery ends", {
-    forCommand: {
-      info: { allowed: ["full", "diff", "incr"] },
-      backup: { default: "incr", allowed: ["full", "diff", "incr"] },
-      recover: { default: "default", allowed: RECOVER_TYPES },
-      "recover-step": { default: "default", allowed: RECOVER_TYPES },
-      restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
+  acted(
+    "type",
+    "enum",
+    "command-line",
+    ["backup", "extract-table", "info", "recover", "recover-step", "restore"],
+    "kind of backup, or where recovery ends",
+    {
+      forCommand: {
+        info: { allowed: ["full", "diff", "incr"] },
+        backup: { default: "incr", allowed: ["full", "diff", "incr"] },
+        "extract-table": { default: "default", allowed: RECOVER_TYPES },
+        recover: { default: "default", allowed: RECOVER_TYPES },
+        "recover-step": { default: "default", allowed: RECOVER_TYPES },
+        restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
+      },
     },
-  }),
+  ),
   acted("server-files", "path", "command-line", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
     own: true,
   }),
-  acted("target", "string", "command-line", RECOVER, "where recovery ends: a time, name, LSN or transaction", {
+  acted("target", "string", "command-line", TARGETED, "where recovery ends: a time, name, LSN or transaction", {
     required: true,
     ...on("type", ...TARGET_TYPES),
   }),
@@ -311,11 +335,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
     },
     ...on("type", "immediate", ...TARGET_TYPES),
   }),
-  acted("target-exclusive", "boolean", "command-line", RECOVER, "stop just before the target instead of just after it", {
+  acted("target-exclusive", "boolean", "command-line", TARGETED, "stop just before the target instead of just after it", {
     default: "n",
     ...on("type", "lsn", "time", "xid"),
   }),
-  acted("target-timeline", "string", "command-line", RECOVER, "timeline to recover along: a number, current or latest", {
+  acted("target-timeline", "string", "command-line", TARGETED, "timeline to recover along: a number, current or latest", {
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
   acted(
@@ -370,14 +394,14 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "dry-run",
     "boolean",
     "command-line",
-    ["cnpg-expire", "expire", "recover", "rollback", "sync"],
+    ["cnpg-expire", "expire", "extract-table", "recover", "rollback", "sync"],
     "show what would be done and change nothing",
     {
       default: "n",
     },
   ),
   acted("snapshot", "string", "command-line", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", { own: true, required: true }),
-  acted("yes", "boolean", "command-line", ["recover", "rollback"], "go on without asking", { own: true, default: "n" }),
+  acted("yes", "boolean", "command-line", ["extract-table", "recover", "rollback"], "go on without asking", { own: true, default: "n" }),
   acted("undo", "boolean", "command-line", ["recover"], "put the old data back", { own: true, default: "n" }),
   acted("finish-wal", "boolean", "command-line", ["recover"], "archive the server's last WAL before it is stopped", {
     own: true,
@@ -409,8 +433,19 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", { own: true, required: true, range: ["1", "256"] }),
   acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", { own: true, required: true, range: ["1", "256"] }),
   acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", { own: true, default: "n" }),
-  acted("bin-path", "path", "command-line", ["drill", "migrate"], "directory of PostgreSQL's programs, instead of the usual places", { own: true }),
-  acted("drill-path", "path", "command-line", ["drill"], "directory to restore below; by default pg1-path with -drill behind it", { own: true }),
+  acted(
+    "bin-path",
+    "path",
+    "command-line",
+    ["drill", "extract-table", "migrate"],
+    "directory of PostgreSQL's programs, instead of the usual places",
+    {
+      own: true,
+    },
+  ),
+  acted("drill-path", "path", "command-line", ["drill", "extract-table"], "directory to restore below; by default pg1-path with -drill behind it", {
+    own: true,
+  }),
   acted("pick", "enum", "command-line", ["drill"], "which backup, and how far; by default each in its turn", {
     own: true,
     allowed: ["newest", "oldest", "random", "moment"],
@@ -443,16 +478,32 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "1440",
     range: ["1", "10080"],
   }),
-  acted("max-bytes", "size", "command-line", ["drill"], "a drill that would restore or fetch more is not begun", {
-    own: true,
-    range: ["1MiB", "1PiB"],
-  }),
+  acted(
+    "max-bytes",
+    "size",
+    "command-line",
+    ["drill", "extract-table"],
+    "what would restore more is not begun; a drill also not when it would fetch more",
+    {
+      own: true,
+      range: ["1MiB", "1PiB"],
+    },
+  ),
   acted("name", "string", "command-line", ["drill"], "a drill that is declared in the settings file, as it is declared there", { own: true }),
   acted("now", "boolean", "command-line", ["drill"], "the drill that is declared, where there is but one", { own: true, default: "n" }),
   acted("from", "string", "command-line", ["find"], "look at what was committed from this time on; by default an hour before --to", { own: true }),
   acted("to", "string", "command-line", ["find"], "look at what was committed until this time; by default now", { own: true }),
-  acted("table", "string", "command-line", ["find"], "only this table, as schema.table or by its name alone", { own: true }),
-  acted("database", "string", "command-line", ["find"], "only this database", { own: true }),
+  acted("table", "string", "command-line", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", { own: true }),
+  acted("database", "string", "command-line", ["extract-table", "find"], "the database that it is in", { own: true }),
+  acted("schema", "string", "command-line", ["extract-table"], "a whole schema instead of a table", { own: true }),
+  acted("as", "string", "command-line", ["extract-table"], "schema to bring it back into; by default that of the table with _restored behind it", {
+    own: true,
+  }),
+  acted("swap", "boolean", "command-line", ["extract-table"], "put it into its place, and keep the old one in a schema of its own", {
+    own: true,
+    default: "n",
+  }),
+  acted("to-file", "path", "command-line", ["extract-table"], "write a dump for pg_restore instead", { own: true }),
   acted("kind", "enum", "command-line", ["find"], "only what was destroyed in this way", {
     own: true,
     allowed: ["drop", "truncate", "delete", "update"],

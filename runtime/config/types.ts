@@ -24,6 +24,7 @@ export const COMMANDS = [
   "doctor",
   "drill",
   "expire",
+  "extract-table",
   "find",
   "heal",
   "help",
@@ -227,6 +228,16 @@ export interface DrillConfig {
   readonly now: boolean;
 }
 
+/** What comes back out of a backup, and where it goes. */
+export interface ExtractConfig {
+  /** A whole schema instead of a table. */
+  readonly schema: string | undefined;
+  /** Schema in production to bring it back into. */
+  readonly as: string | undefined;
+  readonly swap: boolean;
+  readonly toFile: string | undefined;
+}
+
 /** What is looked for in WAL. */
 export interface FindConfig {
   /** Times as they were written; undefined is the last hour, and now. */
@@ -426,6 +437,7 @@ export interface Config {
   readonly drill: DrillConfig;
   readonly find: FindConfig;
   readonly migrate: MigrateConfig;
+  readonly extract: ExtractConfig;
   /** `--sample` of verify. */
   readonly samplePercent: number | undefined;
   /** The command that restore_command shall call; from `--cmd`, else the running program. */

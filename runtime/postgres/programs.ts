@@ -4,7 +4,7 @@
  * Looked for where Debian (`/usr/lib/postgresql/<version>/bin`), the packages of postgresql.org for Red Hat (`/usr/pgsql-<version>/bin`), SUSE
  * and an installation from source put them; another place is named by an option.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import { fail } from "../base/errors";
 
@@ -39,6 +39,65 @@ export class Programs {
   run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
     return runProgram(`${this.directory}/${name}`, args, options);
   }
+}
+
+export interface PipeRequest {
+  readonly from: ProgramCall;
+  readonly to: ProgramCall;
+  /** Go to the second program before and behind what the first one writes; `after` only when that one ended well. */
+  readonly before: string;
+  readonly after: string;
+  readonly signal: AbortSignal;
+}
+
+interface ProgramCall {
+  readonly program: string;
+  readonly args: readonly string[];
+}
+
+/**
+ * What one program writes goes to another one, through this process: memory holds what a pipe holds. The second one gets `after` only when the
+ * first one ended with 0; when that failed, or this process is killed, its input ends early. @throws execute with the words of the one that failed
+ */
+export async function pipePrograms({ after, before, from, signal, to }: PipeRequest): Promise<void> {
+  const source = spawn("/usr/bin/env", ["LC_ALL=C", from.program, ...from.args], { stdio: ["ignore", "pipe", "pipe"] });
+  const sink = spawn("/usr/bin/env", ["LC_ALL=C", to.program, ...to.args], { stdio: ["pipe", "ignore", "pipe"] });
+  const end = (): void => {
+    source.kill("SIGKILL");
+    sink.kill("SIGKILL");
+  };
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  const [sourceEnd, sinkEnd] = [endOf(source), endOf(sink)];
+  // A sink that has ended refuses what comes: its own words say why.
+  sink.stdin.on("error", () => source.kill("SIGKILL"));
+  try {
+    sink.stdin.write(before);
+    source.stdout.pipe(sink.stdin, { end: false });
+    const first = await Promise.race([sourceEnd, sinkEnd.then(() => null)]);
+    if (first?.code === 0) sink.stdin.end(after);
+    else end();
+    const [given, taken] = await Promise.all([sourceEnd, sinkEnd]);
+    signal.throwIfAborted();
+    // Who failed first is the reason why the other one did.
+    if (first !== null && first.code !== 0) throw fail("execute", `'${from.program}' failed: ${first.stderr.trim()}`);
+    if (taken.code !== 0) throw fail("execute", `'${to.program}' failed: ${taken.stderr.trim()}`);
+    if (given.code !== 0) throw fail("execute", `'${from.program}' failed: ${given.stderr.trim()}`);
+  } finally {
+    signal.removeEventListener("abort", end);
+    end();
+  }
+}
+
+function endOf(child: ChildProcess): Promise<{ readonly code: number | null; readonly stderr: string }> {
+  let stderr = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    stderr = (stderr + text).slice(-OUTPUT_SIZE_MAX);
+  });
+  return new Promise((resolve) => {
+    child.on("error", (error) => resolve({ code: null, stderr: error.message }));
+    child.on("close", (code) => resolve({ code, stderr }));
+  });
 }
 
 /**

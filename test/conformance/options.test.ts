@@ -14,6 +14,7 @@ const OWN = new Set([
   "cnpg-restore",
   "doctor",
   "drill",
+  "extract-table",
   "find",
   "heal",
   "metrics",

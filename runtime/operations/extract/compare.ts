@@ -1,0 +1,89 @@
+/** Rows of tables beside each other: numbers and checksums, and how a table differs from what is there now. */
+import type { Session } from "../../postgres/session";
+import { comparedTables, identifier, qualified, type Wanted } from "./objects";
+
+export interface TableSum {
+  readonly rows: bigint;
+  /** Over a hash of each row, whatever their order. */
+  readonly checksum: string;
+}
+
+export interface Difference {
+  readonly table: string;
+  readonly broughtBack: TableSum;
+  /** Null when there is none. */
+  readonly present: TableSum | null;
+  /** By primary key; null where there is none to compare by. */
+  readonly byKey: { readonly onlyBroughtBack: bigint; readonly onlyPresent: bigint; readonly changed: bigint } | null;
+}
+
+/** Settings that decide how a value reads as text. */
+const SAME_TEXT =
+  "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = 3; set bytea_output = 'hex'; set xmloption = 'content'";
+
+export async function sumsOf(session: Session, schema: string): Promise<Map<string, TableSum>> {
+  await session.query(SAME_TEXT);
+  const sums = new Map<string, TableSum>();
+  for (const table of await comparedTables(session, schema)) sums.set(table, await sumOf(session, schema, table));
+  return sums;
+}
+
+async function sumOf(session: Session, schema: string, table: string): Promise<TableSum> {
+  const { rows } = await session.query(
+    `select count(*)::text as rows, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text as checksum from ${qualified(schema, table)} t`,
+  );
+  const { checksum, rows: count } = rows[0] as { rows: string; checksum: string };
+  return { rows: BigInt(count), checksum };
+}
+
+/** A line for each table that is not the same on both sides. */
+export function differences(left: ReadonlyMap<string, TableSum>, right: ReadonlyMap<string, TableSum>): string[] {
+  return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((table) => {
+    const [one, other] = [left.get(table), right.get(table)];
+    if (one === undefined || other === undefined) return [`${table}: is on one side only`];
+    if (one.rows !== other.rows) return [`${table}: ${one.rows} and ${other.rows} rows`];
+    return one.checksum === other.checksum ? [] : [`${table}: the same number of rows, of other content`];
+  });
+}
+
+/** How what came back differs from what production has now. */
+export async function compareWithPresent(
+  session: Session,
+  wanted: Wanted,
+  restored: string,
+  sums: ReadonlyMap<string, TableSum>,
+): Promise<Difference[]> {
+  const present = new Set(await comparedTables(session, wanted.schema));
+  const found: Difference[] = [];
+  for (const [table, broughtBack] of sums) {
+    if (!present.has(table)) {
+      found.push({ table, broughtBack, present: null, byKey: null });
+      continue;
+    }
+    const byKey = await compareByKey(session, wanted.schema, restored, table);
+    found.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey });
+  }
+  return found;
+}
+
+async function compareByKey(session: Session, schema: string, restored: string, table: string): Promise<Difference["byKey"]> {
+  const [own, other] = [await keyOf(session, schema, table), await keyOf(session, restored, table)];
+  if (own.length === 0 || own.join("\0") !== other.join("\0")) return null;
+  const [first] = own as [string];
+  const { rows } = await session.query(
+    `select count(*) filter (where p.${identifier(first)} is null)::text as restored, count(*) filter (where r.${identifier(first)} is null)::text as present, ` +
+      `count(*) filter (where p.${identifier(first)} is not null and r.${identifier(first)} is not null and p::text is distinct from r::text)::text as changed ` +
+      `from ${qualified(restored, table)} r full join ${qualified(schema, table)} p on ${own.map((name) => `r.${identifier(name)} = p.${identifier(name)}`).join(" and ")}`,
+  );
+  const row = rows[0] as { restored: string; present: string; changed: string };
+  return { onlyBroughtBack: BigInt(row.restored), onlyPresent: BigInt(row.present), changed: BigInt(row.changed) };
+}
+
+async function keyOf(session: Session, schema: string, table: string): Promise<string[]> {
+  const { rows } = await session.query(
+    "select a.attname as name from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace " +
+      "join pg_attribute a on a.attrelid = c.oid and a.attnum = any(i.indkey) where i.indisprimary and n.nspname = $1 and c.relname = $2 order by a.attname",
+    [schema, table],
+  );
+  return (rows as { name: string }[]).map(({ name }) => name);
+}

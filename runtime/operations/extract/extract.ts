@@ -1,0 +1,328 @@
+/**
+ * `extract-table`: a table or a schema as it was, out of a backup and back into production, where it gets a schema of its own until it is swapped.
+ *
+ * A neutral server beside production (as of a fire drill) recovers to the target; there everything wanted is put into the new schema, so that it keeps all its
+ * names and meets nobody's in production; pg_dump and psql carry it over in one transaction, which a kill at any moment rolls back. The new schema
+ * is marked until its rows have been compared: what a killed run left marked, the next one removes.
+ */
+import { open, rename, rm, stat, writeFile } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { systemError } from "../../local/systemError";
+import type { UserNames } from "../../local/users";
+import { pipePrograms } from "../../postgres/programs";
+import type { Session } from "../../postgres/session";
+import type { Repository } from "../../repository/repository";
+import { makeScratch, removeScratch } from "../drill/scratch";
+import { type PreparedServer, prepareServer } from "../drill/server";
+import type { JobPool } from "../jobs";
+import { openSources } from "../restore/choose";
+import type { Owner } from "../restore/owners";
+import type { RecoveryRequest } from "../restore/recovery";
+import { restore } from "../restore/restore";
+import type { Manifest } from "../../format/manifest";
+import { compareWithPresent, differences, sumsOf } from "./compare";
+import {
+  type ForeignKey,
+  foreignKeySql,
+  identifier,
+  isThere,
+  literal,
+  lookAround,
+  missingRoles,
+  qualified,
+  rolesOf,
+  schemaComment,
+  schemaExists,
+  setAside,
+  tablesOf,
+  type Wanted,
+  wantedText,
+} from "./objects";
+import { differenceText } from "./report";
+import { swapSql } from "./swap";
+
+export interface ExtractOptions {
+  readonly stanza: string;
+  /** Of this run: its last eight characters name the directory. */
+  readonly id: string;
+  readonly root: string;
+  readonly binPath: string | undefined;
+  readonly wanted: Wanted;
+  readonly database: string;
+  /** Schema to bring it back into. */
+  readonly restored: string;
+  readonly swap: boolean;
+  /** Schema that the old one goes into. */
+  readonly kept: string;
+  /** A dump is written here instead. */
+  readonly toFile: string | undefined;
+  readonly dryRun: boolean;
+  readonly set: string | undefined;
+  readonly recovery: RecoveryRequest;
+  /** Of the side server. */
+  readonly user: string;
+  /** From there on user's databases are numbered, and can be left out. */
+  readonly maxBytes: number | undefined;
+}
+
+export interface ExtractDeps {
+  readonly repos: readonly Repository[];
+  readonly pool: JobPool;
+  readonly users: UserNames;
+  readonly self: Owner;
+  restoreCommand(dataDirectory: string): string;
+  openProduction(database: string): Promise<Session>;
+  print(text: string): void;
+  /** Somebody agrees to the swap, now that the differences are shown. */
+  agrees(question: string): Promise<boolean>;
+}
+
+const PORT = 54329;
+const MARK = "pgbackstop extract-table: not complete";
+const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
+
+/** False when the swap was not agreed to. */
+export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: Context): Promise<boolean> {
+  const { manifest, repo } = await openSources(deps.repos, options, ctx);
+  requireSize(manifest, options);
+  const production = options.toFile === undefined ? await deps.openProduction(options.database) : null;
+  try {
+    if (options.toFile !== undefined) await requireNoFile(options.toFile);
+    deps.print(await planText(manifest, repo, production, options));
+    if (production !== null) await clearSchema(production, options);
+    if (options.dryRun) return true;
+    return await new Extraction(deps, options, production, manifest, ctx).run();
+  } finally {
+    await production?.close();
+  }
+}
+
+function requireSize(manifest: Manifest, { maxBytes }: ExtractOptions): void {
+  const sizeBytes = manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  if (maxBytes !== undefined && sizeBytes > maxBytes)
+    throw fail("runtime", `the backup has ${sizeBytes} bytes, allowed are ${maxBytes}`, { hint: "raise --max-bytes." });
+}
+
+async function requireNoFile(path: string): Promise<void> {
+  if ((await stat(path).catch(() => null)) !== null)
+    throw fail("fileExists", `'${path}' is there already`, { hint: "name another file with --to-file." });
+}
+
+async function planText(manifest: Manifest, repo: Repository, production: Session | null, options: ExtractOptions): Promise<string> {
+  const { database, kept, recovery, restored, swap, toFile, wanted } = options;
+  const present = production !== null && (await isThere(production, wanted));
+  const target =
+    recovery.target === undefined ? recovery.type : `${recovery.type} ${recovery.target}${recovery.targetExclusive ? " (exclusive)" : ""}`;
+  const lines = [
+    `extract-table: ${wantedText(wanted)} of database ${database}`,
+    `  from       backup ${manifest.label} of ${repo.name}, recovered to ${target}, in a server of its own below ${options.root}`,
+    toFile === undefined ? `  to         schema ${restored} of production, in one transaction` : `  to         the file ${toFile}, for pg_restore`,
+    ...(toFile === undefined ? [`  in place   ${present ? "is there in production and is compared" : "is not there in production"}`] : []),
+    ...(swap
+      ? [`  swap       ${present ? `the present one goes into schema ${kept}, ` : ""}what came back takes its place, once its rows were compared`]
+      : []),
+  ];
+  if (swap && production !== null && present) {
+    const { references, views } = await lookAround(production, wanted);
+    if (references.length > 0) lines.push(`             ${references.length} foreign keys of other tables are made anew for it, NOT VALID`);
+    if (views.length > 0) lines.push(`             these views go on reading the old one: ${views.join(", ")}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** What a killed run left is ours and goes; anything else is not. @throws fileExists */
+async function clearSchema(production: Session, { dryRun, restored }: ExtractOptions): Promise<void> {
+  if (!(await schemaExists(production, restored))) return;
+  if ((await schemaComment(production, restored)) !== MARK)
+    throw fail("fileExists", `schema ${restored} is there already`, { hint: "name another one with --as, or drop it." });
+  if (!dryRun) await production.query(`drop schema ${identifier(restored)} cascade`);
+}
+
+class Extraction {
+  readonly #deps: ExtractDeps;
+  readonly #options: ExtractOptions;
+  readonly #production: Session | null;
+  readonly #manifest: Manifest;
+  readonly #ctx: Context;
+
+  constructor(deps: ExtractDeps, options: ExtractOptions, production: Session | null, manifest: Manifest, ctx: Context) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#production = production;
+    this.#manifest = manifest;
+    this.#ctx = ctx;
+  }
+
+  async run(): Promise<boolean> {
+    const { database, id, root, stanza } = this.#options;
+    const scratch = await makeScratch(root, stanza, id, PORT);
+    let server: PreparedServer | null = null;
+    try {
+      this.#deps.print("restoring the backup\n");
+      server = await this.#restore(scratch);
+      this.#deps.print("recovering to the target\n");
+      await (await server.server.connectFirst(this.#ctx)).close();
+      const side = await server.server.connect(database);
+      try {
+        await endPrepared(side);
+        return await this.#bring(side, server);
+      } finally {
+        await side.close();
+      }
+    } finally {
+      await server?.server.end(this.#ctx);
+      await removeScratch(scratch.path);
+    }
+  }
+
+  async #restore(scratch: Awaited<ReturnType<typeof makeScratch>>): Promise<PreparedServer> {
+    const { binPath, database, recovery, user } = this.#options;
+    const { pool, repos, self, users } = this.#deps;
+    const manifest = this.#manifest;
+    // Others come back as holes; PostgreSQL's own databases cannot be left out, nor one that is younger than the backup be named.
+    const isKnown = !SYSTEM_DATABASES.has(database) && manifest.databases.some(({ name }) => name === database);
+    await restore(
+      repos,
+      { pool, users },
+      {
+        dataDirectory: scratch.dataDirectory,
+        tablespaceMap: {},
+        tablespaceMapAll: scratch.tablespaces,
+        linkMap: {},
+        linkAll: false,
+        set: manifest.label,
+        delta: false,
+        force: false,
+        databaseInclude: isKnown ? [database] : [],
+        databaseExclude: [],
+        checksumPageError: true,
+        spoolPath: scratch.spool,
+        self,
+        recovery: { ...recovery, restoreCommand: "" },
+      },
+      this.#ctx,
+    );
+    const command = this.#deps.restoreCommand(scratch.dataDirectory);
+    return prepareServer(
+      {
+        scratch,
+        version: manifest.pg.version,
+        binPath,
+        user,
+        database: "postgres",
+        recovery: { ...recovery, restoreCommand: command },
+        preload: undefined,
+        port: PORT,
+      },
+      this.#ctx,
+    );
+  }
+
+  async #bring(side: Session, server: PreparedServer): Promise<boolean> {
+    const { restored, swap, toFile, wanted } = this.#options;
+    if (this.#production === null) {
+      await this.#writeFile(side, server, toFile ?? "");
+      this.#deps.print(`${wantedText(wanted)} is in ${toFile}\n`);
+      return true;
+    }
+    const keys = await setAside(side, wanted, restored);
+    const sums = await sumsOf(side, restored);
+    this.#deps.print(`bringing back ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
+    await this.#carry(side, server, keys, this.#production);
+    try {
+      const wrong = differences(sums, await sumsOf(this.#production, restored));
+      if (wrong.length > 0) throw fail("checksum", ["what came back is not what was there", ...wrong].join("\n"));
+      this.#deps.print("its rows are those of the backup\n");
+      this.#deps.print(differenceText(await compareWithPresent(this.#production, wanted, restored, sums)));
+    } catch (error) {
+      await this.#production.query(`drop schema ${identifier(restored)} cascade`).catch(() => {});
+      throw error;
+    }
+    const comment = `brought back by pgbackstop extract-table from backup ${this.#manifest.label}`;
+    await this.#production.query(`comment on schema ${identifier(restored)} is ${literal(comment)}`);
+    if (swap) return this.#swap(this.#production);
+    this.#deps.print(`${wantedText(wanted)} is in schema ${restored}\n`);
+    return true;
+  }
+
+  async #carry(side: Session, server: PreparedServer, keys: readonly ForeignKey[], production: Session): Promise<void> {
+    const { database, restored, user } = this.#options;
+    const missing = await missingRoles(production, await rolesOf(side, restored));
+    if (missing.length > 0) this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants do not come back`);
+    const { rows } = await production.query(
+      "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port') as port, current_user as user",
+    );
+    const to = rows[0] as { host: string; port: string; user: string };
+    const { directory } = server.programs;
+    const own = ["--no-publications", "--no-subscriptions", ...(missing.length > 0 ? ["--no-owner", "--no-privileges"] : [])];
+    await pipePrograms({
+      from: {
+        program: `${directory}/pg_dump`,
+        args: [...connectionArgs(server.socketDirectory, PORT, user, database), ...own, `--schema=${identifier(restored)}`],
+      },
+      to: {
+        program: `${directory}/psql`,
+        args: ["-X", "-q", "-v", "ON_ERROR_STOP=1", ...connectionArgs(to.host.trim(), to.port, to.user, database)],
+      },
+      // Without its end no transaction is committed.
+      before: "BEGIN;\n",
+      after: `${keys.map((key) => foreignKeySql(restored, key)).join("")}COMMENT ON SCHEMA ${identifier(restored)} IS ${literal(MARK)};\nCOMMIT;\n`,
+      signal: this.#ctx.signal,
+    });
+  }
+
+  async #writeFile(side: Session, server: PreparedServer, path: string): Promise<void> {
+    const { database, user, wanted } = this.#options;
+    if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} is not there at this target`);
+    const what =
+      wanted.table === null
+        ? [`--schema=${identifier(wanted.schema)}`]
+        : (await tablesOf(side, wanted)).map(({ name, schema }) => `--table=${qualified(schema, name)}`);
+    const temporary = `${path}.pgbackstop.tmp`;
+    try {
+      await writeFile(temporary, "", { mode: 0o600 });
+      const args = [...connectionArgs(server.socketDirectory, PORT, user, database), "--format=custom", `--file=${temporary}`, ...what];
+      const { code, stderr } = await server.programs.run("pg_dump", args, { signal: this.#ctx.signal });
+      if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
+      const handle = await open(temporary, "r");
+      await handle.sync().finally(() => handle.close());
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw systemError("fileWrite", `write '${path}'`, path, error);
+    }
+  }
+
+  async #swap(production: Session): Promise<boolean> {
+    const { kept, restored, wanted } = this.#options;
+    if (!(await this.#deps.agrees(`Put it into the place of ${wantedText(wanted)}?`))) {
+      this.#deps.print(`Not swapped: it stays in schema ${restored}.\n`);
+      return false;
+    }
+    const tables = (await tablesOf(production, { schema: restored, table: null })).map(({ name }) => name);
+    const around = await lookAround(production, wanted);
+    const comment = `what pgbackstop extract-table has replaced: ${wantedText(wanted)}`;
+    try {
+      for (const statement of swapSql({ wanted, restored, tables, around, kept, comment })) await production.query(statement);
+    } catch (error) {
+      await production.query("ROLLBACK");
+      throw error;
+    }
+    const old = around.relations.length === 0 ? "" : `; the old one is in schema ${kept}`;
+    this.#deps.print(`${wantedText(wanted)} is back in its place${old}\n`);
+    return true;
+  }
+}
+
+/** They come back prepared, with their locks. */
+async function endPrepared(side: Session): Promise<void> {
+  const { rows } = await side.query("select gid from pg_prepared_xacts where database = current_database()");
+  for (const { gid } of rows as { gid: string }[]) await side.query(`rollback prepared ${literal(gid)}`);
+}
+
+/** A database's name may look like a connection string. */
+function connectionArgs(host: string, port: number | string, user: string, database: string): string[] {
+  const name = database.replaceAll("\\", "\\\\").replaceAll("'", "\\'");
+  return [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password", `--dbname=dbname='${name}'`];
+}

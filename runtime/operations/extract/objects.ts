@@ -1,0 +1,180 @@
+/** What is brought back, its names, and what of it is where: SQL that is asked of the side server and of production. */
+import { fail } from "../../base/errors";
+import type { Session } from "../../postgres/session";
+
+/** A table, or a whole schema. */
+export interface Wanted {
+  readonly schema: string;
+  /** Null is the whole schema. */
+  readonly table: string | null;
+}
+
+export interface ForeignKey {
+  readonly table: string;
+  readonly name: string;
+  readonly definition: string;
+  readonly isPartitioned: boolean;
+}
+
+/** A constraint of another table that refers to one of ours. */
+export type Reference = ForeignKey & { readonly schema: string };
+
+/** `schema.table` or `table`; parts may be quoted as in SQL. @throws optionInvalidValue */
+export function parseTableName(text: string): { readonly schema: string; readonly table: string } {
+  const match = /^(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)$/.exec(text);
+  if (match === null) throw fail("optionInvalidValue", `'${text}' is not valid for 'table' option: it is not of the form schema.table`);
+  return { schema: match[1] === undefined ? "public" : unquoted(match[1]), table: unquoted(match[2] as string) };
+}
+
+function unquoted(word: string): string {
+  return word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word;
+}
+
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+export function literal(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes("\\") ? ` E${quoted.replaceAll("\\", "\\\\")}` : quoted;
+}
+
+export function qualified(schema: string, table: string): string {
+  return `${identifier(schema)}.${identifier(table)}`;
+}
+
+export function wantedText({ schema, table }: Wanted): string {
+  return table === null ? `schema ${schema}` : `table ${schema}.${table}`;
+}
+
+/** Its numbers, partitions too; empty when it is not there. */
+export async function tablesOf(
+  session: Session,
+  { schema, table }: Wanted,
+): Promise<{ readonly oid: number; readonly name: string; readonly schema: string }[]> {
+  const where = table === null ? "n.nspname = $1" : "c.oid in (select o.oid from own o union select p.relid from own o, pg_partition_tree(o.oid) p)";
+  const own =
+    "with own as (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p'))";
+  const columns =
+    "select c.oid::int8::text as oid, c.relname as name, n.nspname as schema from pg_class c join pg_namespace n on n.oid = c.relnamespace";
+  const kinds = "c.relkind in ('r', 'p') order by c.oid";
+  const { rows } =
+    table === null
+      ? await session.query(`${columns} where ${where} and ${kinds}`, [schema])
+      : await session.query(`${own} ${columns} where ${where} and ${kinds}`, [schema, table]);
+  return (rows as { oid: string; name: string; schema: string }[]).map((row) => ({ ...row, oid: Number(row.oid) }));
+}
+
+export async function isThere(session: Session, wanted: Wanted): Promise<boolean> {
+  if (wanted.table !== null) return (await tablesOf(session, wanted)).length > 0;
+  return schemaExists(session, wanted.schema);
+}
+
+export async function schemaExists(session: Session, schema: string): Promise<boolean> {
+  const { rows } = await session.query("select 1 from pg_namespace where nspname = $1", [schema]);
+  return rows.length > 0;
+}
+
+/** Null without one. */
+export async function schemaComment(session: Session, schema: string): Promise<string | null> {
+  const { rows } = await session.query("select obj_description(oid, 'pg_namespace') as text from pg_namespace where nspname = $1", [schema]);
+  return (rows[0] as { text: string | null } | undefined)?.text ?? null;
+}
+
+/** Tables of a schema whose rows are compared: partitions are in their table. */
+export async function comparedTables(session: Session, schema: string): Promise<string[]> {
+  const { rows } = await session.query(
+    "select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind in ('r', 'p') and not c.relispartition order by 1",
+    [schema],
+  );
+  return (rows as { name: string }[]).map(({ name }) => name);
+}
+
+/**
+ * On the side server, which is ours: everything that is wanted goes into a schema of its own, where it keeps its names, and foreign keys to what
+ * does not come along are taken off. Gives these. @throws optionInvalidValue when it is not there
+ */
+export async function setAside(session: Session, wanted: Wanted, target: string): Promise<ForeignKey[]> {
+  const relations = await tablesOf(session, wanted);
+  if (wanted.table === null ? !(await schemaExists(session, wanted.schema)) : relations.length === 0) {
+    throw fail("optionInvalidValue", `${wantedText(wanted)} is not there at this target`, {
+      hint: "pgbackstop find tells when it was made and dropped; an earlier or later target may have it.",
+    });
+  }
+  const keys = await takeForeignKeys(
+    session,
+    relations.map(({ oid }) => oid),
+  );
+  if (wanted.table === null) {
+    if (wanted.schema !== target) await session.query(`alter schema ${identifier(wanted.schema)} rename to ${identifier(target)}`);
+    return keys;
+  }
+  await session.query(`create schema ${identifier(target)}`);
+  for (const { name, schema } of relations) await session.query(`alter table ${qualified(schema, name)} set schema ${identifier(target)}`);
+  return keys;
+}
+
+const KEY_COLUMNS =
+  "select c.relname as table, n.nspname as schema, k.conname as name, pg_get_constraintdef(k.oid) as definition, c.relkind = 'p' as partitioned " +
+  "from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace where k.contype = 'f' and k.conparentid = 0";
+
+interface KeyRow {
+  readonly table: string;
+  readonly schema: string;
+  readonly name: string;
+  readonly definition: string;
+  readonly partitioned: boolean;
+}
+
+async function takeForeignKeys(session: Session, oids: readonly number[]): Promise<ForeignKey[]> {
+  const { rows } = await session.query(`${KEY_COLUMNS} and k.conrelid = any($1::oid[]) and k.confrelid <> all($1::oid[])`, [[...oids]]);
+  for (const { name, schema, table } of rows as KeyRow[])
+    await session.query(`alter table ${qualified(schema, table)} drop constraint ${identifier(name)}`);
+  return (rows as KeyRow[]).map(({ definition, name, partitioned, table }) => ({ table, name, definition, isPartitioned: partitioned }));
+}
+
+/** What is in the way of a swap, or has to follow it. */
+export interface Surroundings {
+  readonly relations: readonly { readonly name: string; readonly schema: string }[];
+  readonly references: readonly Reference[];
+  /** They go on reading the old table. */
+  readonly views: readonly string[];
+}
+
+export async function lookAround(session: Session, wanted: Wanted): Promise<Surroundings> {
+  const relations = await tablesOf(session, wanted);
+  const oids = relations.map(({ oid }) => oid);
+  const keys = await session.query(`${KEY_COLUMNS} and k.confrelid = any($1::oid[]) and k.conrelid <> all($1::oid[])`, [oids]);
+  const views = await session.query(
+    "select distinct c.oid::regclass::text as name from pg_depend d join pg_rewrite r on r.oid = d.objid join pg_class c on c.oid = r.ev_class " +
+      "where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = any($1::oid[]) and c.oid <> all($1::oid[]) " +
+      "and ($2::text is null or c.relnamespace <> (select oid from pg_namespace where nspname = $2)) order by 1",
+    [oids, wanted.table === null ? wanted.schema : null],
+  );
+  return {
+    relations,
+    references: (keys.rows as KeyRow[]).map(({ partitioned, ...key }) => ({ ...key, isPartitioned: partitioned })),
+    views: (views.rows as { name: string }[]).map(({ name }) => name),
+  };
+}
+
+/** Roles that own or may use something of a schema. */
+export async function rolesOf(session: Session, schema: string): Promise<string[]> {
+  const { rows } = await session.query(
+    "select distinct pg_get_userbyid(role) as name from (select c.relowner as role, c.relnamespace from pg_class c union select (aclexplode(c.relacl)).grantee, c.relnamespace from pg_class c) r " +
+      "join pg_namespace n on n.oid = r.relnamespace where n.nspname = $1 and role <> 0 order by 1",
+    [schema],
+  );
+  return (rows as { name: string }[]).map(({ name }) => name);
+}
+
+export async function missingRoles(session: Session, roles: readonly string[]): Promise<string[]> {
+  const { rows } = await session.query("select name from unnest($1::text[]) name where name not in (select rolname from pg_roles)", [[...roles]]);
+  return (rows as { name: string }[]).map(({ name }) => name);
+}
+
+/** A foreign key is checked for what is written from now on; what is there may refer to rows that are gone. */
+export function foreignKeySql(schema: string, { definition, isPartitioned, name, table }: ForeignKey): string {
+  const valid = isPartitioned || /\bNOT VALID$/i.test(definition) ? "" : " NOT VALID";
+  return `ALTER TABLE ${qualified(schema, table)} ADD CONSTRAINT ${identifier(name)} ${definition}${valid};\n`;
+}

@@ -1,0 +1,16 @@
+/** How what came back differs from what is there: text, pure. */
+import type { Difference } from "./compare";
+
+export function differenceText(found: readonly Difference[]): string {
+  return found
+    .map(({ broughtBack, byKey, present, table }) => {
+      if (present === null) return `  ${table}: ${broughtBack.rows} rows came back, it is not there now\n`;
+      const same = broughtBack.rows === present.rows && broughtBack.checksum === present.checksum;
+      const keys =
+        byKey === null
+          ? "no common primary key to compare by"
+          : `${byKey.onlyBroughtBack} only in what came back, ${byKey.onlyPresent} only there now, ${byKey.changed} changed`;
+      return `  ${table}: ${broughtBack.rows} rows came back, ${present.rows} are there now: ${same ? "the same" : keys}\n`;
+    })
+    .join("");
+}

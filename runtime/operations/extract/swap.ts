@@ -1,0 +1,45 @@
+/**
+ * What came back takes the place of what is there, in one transaction: the old table goes into a schema of its own and loses nothing, constraints of
+ * other tables that refer to it are made anew for the new one. Pure: the statements.
+ */
+import { foreignKeySql, identifier, literal, qualified, type Surroundings, type Wanted } from "./objects";
+
+export interface SwapRequest {
+  readonly wanted: Wanted;
+  /** Schema that it was brought back into. */
+  readonly restored: string;
+  /** Tables in it, partitions too. */
+  readonly tables: readonly string[];
+  readonly around: Surroundings;
+  /** Schema that the old one goes into, or is renamed to. */
+  readonly kept: string;
+  readonly comment: string;
+}
+
+/** Nobody waits for us longer than this. */
+const LOCK_TIMEOUT = "10s";
+
+export function swapSql({ around, comment, kept, restored, tables, wanted }: SwapRequest): string[] {
+  const head = ["BEGIN", `SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`];
+  const references = around.references.flatMap((key) => [
+    `ALTER TABLE ${qualified(key.schema, key.table)} DROP CONSTRAINT ${identifier(key.name)}`,
+    foreignKeySql(key.schema, key).trim().replace(/;$/, ""),
+  ]);
+  const drops = references.filter((_, index) => index % 2 === 0);
+  const adds = references.filter((_, index) => index % 2 === 1);
+  if (wanted.table === null) {
+    const old = around.relations.length === 0 ? [] : [`ALTER SCHEMA ${identifier(wanted.schema)} RENAME TO ${identifier(kept)}`];
+    const rename = `ALTER SCHEMA ${identifier(restored)} RENAME TO ${identifier(wanted.schema)}`;
+    return [...head, ...drops, ...old, rename, `COMMENT ON SCHEMA ${identifier(wanted.schema)} IS NULL`, ...adds, "COMMIT"];
+  }
+  const old =
+    around.relations.length === 0
+      ? []
+      : [
+          `CREATE SCHEMA ${identifier(kept)}`,
+          `COMMENT ON SCHEMA ${identifier(kept)} IS ${literal(comment)}`,
+          ...around.relations.map(({ name, schema }) => `ALTER TABLE ${qualified(schema, name)} SET SCHEMA ${identifier(kept)}`),
+        ];
+  const back = tables.map((table) => `ALTER TABLE ${qualified(restored, table)} SET SCHEMA ${identifier(wanted.schema)}`);
+  return [...head, ...drops, ...old, ...back, `DROP SCHEMA ${identifier(restored)}`, ...adds, "COMMIT"];
+}
