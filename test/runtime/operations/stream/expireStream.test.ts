@@ -46,9 +46,9 @@ it("lets go of what is archived, of what no kept backup reaches, of archives tha
   await repo.storage.put(`pgbackstop/demo/stream/15-1/${walName(3)}-000000000001-00000000-0000000b.pgbackrest.tmp`, Buffer.of(1));
   await repo.storage.put("pgbackstop/demo/stream/15-1/notes", Buffer.of(1));
   const before = await left();
-  expect(await expireStream(repo, [backup(walName(3)), backup(walName(7))], true)).toHaveLength(5);
+  expect(await expireStream(repo, [backup(walName(4)), backup(walName(7))], true)).toHaveLength(5);
   expect(await left()).toEqual(before);
-  await expireStream(repo, [backup(walName(3)), backup(walName(7))], false);
+  await expireStream(repo, [backup(walName(4)), backup(walName(7))], false);
   expect(await left()).toEqual([`15-1/${walName(4)}`, `15-1/${walName(4, 2)}`, "15-1/notes"]);
 });
 
