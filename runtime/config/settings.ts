@@ -180,11 +180,11 @@ class Reader {
     if (repos !== undefined && (!Array.isArray(repos) || repos.length === 0))
       throw this.#wrong(`${field}.repos`, repos, 'a list of repositories such as ["repo1"]');
     if (path !== undefined && (typeof path !== "string" || !path.startsWith("/"))) throw this.#wrong(`${field}.path`, path, "an absolute path");
-    const word = <T extends string>(name: string, option: string): T | undefined => {
+    const word = (name: string, option: string): string | undefined => {
       const { allowed = [] } = rowOf(option);
       const text = fields[name];
       if (text !== undefined && !allowed.some((each) => each === text)) throw this.#wrong(`${field}.${name}`, text, oneOf(allowed));
-      return text as T | undefined;
+      return text as string | undefined;
     };
     const amount = (name: string): number | undefined => {
       const number = fields[name];
@@ -193,8 +193,8 @@ class Reader {
     };
     const drill = {
       repoKeys: (repos as unknown[] | undefined)?.map((name) => this.#repoKey(`${field}.repos`, name)),
-      pick: word<DrillPickName>("pick", "pick"),
-      level: word<DrillLevelName>("level", "level"),
+      pick: word("pick", "pick") as DrillPickName | undefined,
+      level: word("level", "level") as DrillLevelName | undefined,
       maxMinutes: amount("maxMinutes"),
       maxBytes: amount("maxBytes"),
       path,
