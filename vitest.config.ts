@@ -1,4 +1,5 @@
 /** Tests in tiers by folder; `npm test` runs them one after the other, `npx vitest run <path>` runs any of them alone. */
+import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { protoModule } from "./tools/parts/proto";
 import { projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
@@ -29,6 +30,8 @@ const protoFiles = {
 function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, place: number): TestProjectInlineConfiguration {
   return {
     plugins: [protoFiles],
+    // Examples name the package; here its sources stand for it.
+    resolve: { alias: { pgbackstop: fileURLToPath(new URL("components/index.ts", import.meta.url)) } },
     test: {
       name,
       include: [...include],

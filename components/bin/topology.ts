@@ -10,9 +10,11 @@ import { renderMarkdown } from "../render/topology/markdown";
 import { renderPage } from "../render/topology/page";
 import { bandsOf, renderPicture } from "../render/topology/picture";
 import { renderShown } from "../render/topology/show";
-import { runbookOf } from "../plan/runbook";
-import { DEFAULT_PEOPLE, renderRunbook } from "../render/runbook/markdown";
+import { MeasuredError } from "../plan/runbook/measured";
+import { renderRunbook } from "../render/runbook/markdown";
+import { DEFAULT_PEOPLE } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/page";
+import { originOf, runbooksOf } from "./runbook";
 
 const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them
 
@@ -30,6 +32,8 @@ Of two files, a preview stands for the state that it leads to.
 
   --format=markdown|json|html|svg   markdown is meant for a pull request (default)
   --output=FILE                     instead of stdout; again for each further format: --format=html --output=a.html --format=json --output=a.json
+  --measured=[NAME=]FILE            runbook: what drills have shown, as the host tells it: pgbackstop status --output=json
+                                    (or drill --output=json); again for each database
   --help                            this text
 
 Marks: ▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet.
@@ -47,6 +51,8 @@ class UsageError extends Error {}
 interface Order {
   readonly verb: "diff" | "show" | "runbook";
   readonly files: readonly string[];
+  /** As given: `NAME=FILE` or `FILE`. */
+  readonly measured: readonly string[];
   readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
 }
 
@@ -63,8 +69,9 @@ export function topologyMain(argv: readonly string[]): number {
     const order = readWords(argv);
     return VERBS[order.verb](order);
   } catch (error) {
-    if (!(error instanceof UsageError || error instanceof StackFileError)) throw error;
-    process.stderr.write(`pgbackstop topology: ${error.message}\n`);
+    if (![UsageError, StackFileError, MeasuredError].some((kind) => error instanceof kind)) throw error;
+    const { message } = error as Error;
+    process.stderr.write(`pgbackstop topology: ${message}\n`);
     return 2;
   }
 }
@@ -83,19 +90,22 @@ function show({ files, outputs }: Order): number {
   return 0;
 }
 
-function runbook({ files, outputs }: Order): number {
-  const { after } = readFile(files[0] ?? "-");
-  const books = [...after]
-    .sort(([left], [right]) => (left < right ? -1 : 1))
-    .flatMap(([, topology]) => (topology === null ? [] : (runbookOf(topology) ?? [])));
+function runbook({ files, measured, outputs }: Order): number {
+  const file = readFile(files[0] ?? "-");
+  const names = [...file.after.keys()];
+  const drills = measured.map((name) => {
+    const prefix = names.find((each) => name.startsWith(`${each}=`));
+    return { name, text: readText(prefix === undefined ? name : name.slice(prefix.length + 1)) };
+  });
+  const books = runbooksOf(file, drills);
   if (books.length === 0)
     throw new UsageError(`${nameOf(files[0] ?? "-")} has no database whose topology is known: there is nothing to write a runbook of`);
   const none = (): never => {
     throw new UsageError("a runbook is written as markdown or html");
   };
   write(outputs, {
-    markdown: () => renderRunbook(books, DEFAULT_PEOPLE),
-    html: () => renderRunbookPage(books, DEFAULT_PEOPLE),
+    markdown: () => renderRunbook(books, DEFAULT_PEOPLE, originOf(file)),
+    html: () => renderRunbookPage(books, DEFAULT_PEOPLE, originOf(file)),
     json: none,
     svg: none,
   });
@@ -127,13 +137,16 @@ function sidesOf(files: readonly string[]): { readonly before: TopologySet; read
   return { before: old.after, after: now.after, findings: now.findings };
 }
 
-function readFile(file: string): StackFile {
-  let text: string;
+function readText(file: string): string {
   try {
-    text = readFileSync(file === "-" ? 0 : file, "utf8");
+    return readFileSync(file === "-" ? 0 : file, "utf8");
   } catch (error) {
     throw new UsageError(`unable to read ${nameOf(file)}: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+function readFile(file: string): StackFile {
+  const text = readText(file);
   try {
     return parseStackFile(text);
   } catch (error) {
@@ -160,19 +173,24 @@ function write(outputs: Order["outputs"], render: Readonly<Record<Format, () => 
 /** `--name=value` and `--name value`; each `--output` takes the format before it. */
 function readWords(argv: readonly string[]): Order {
   const files: string[] = [];
+  const measured: string[] = [];
   const outputs: { format: Format; file: string | null }[] = [];
   let format: Format = "markdown";
   let isPending = true;
   for (let index = 0; index < argv.length; index++) {
     const word = argv[index] ?? "";
-    const option = /^--(format|output)(?:=(.*))?$/s.exec(word);
+    const option = /^--(format|measured|output)(?:=(.*))?$/s.exec(word);
     if (option === null) {
-      if (word.startsWith("-") && word !== "-") throw new UsageError(`unknown option '${word}': there is --format, --output, --help`);
+      if (word.startsWith("-") && word !== "-") throw new UsageError(`unknown option '${word}': there is --format, --output, --measured, --help`);
       files.push(word);
       continue;
     }
     const value = option[2] ?? argv[++index];
     if (value === undefined || value === "") throw new UsageError(`--${option[1]} takes a value`);
+    if (option[1] === "measured") {
+      measured.push(value);
+      continue;
+    }
     if (option[1] === "output") {
       outputs.push({ format, file: value === "-" ? null : value });
       isPending = false;
@@ -190,8 +208,9 @@ function readWords(argv: readonly string[]): Order {
   const most = verb === "diff" ? 2 : 1;
   if (rest.length < 1 || rest.length > most)
     throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${rest.length}`);
-  if (rest.filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
-  return { verb, files: rest, outputs };
+  if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured belongs to a runbook");
+  if ([...rest, ...measured].filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
+  return { verb, files: rest, measured, outputs };
 }
 
 function nameOf(file: string): string {

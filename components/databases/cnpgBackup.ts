@@ -56,7 +56,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const checked = checkedCluster(`CnpgBackup ${name}`, name, settings, true);
     const { known, later } = checked;
-    super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.plan), later) }, opts);
+    super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.plan, true), later) }, opts);
     checked.warn(this);
 
     const { cluster } = known.plan;
@@ -76,7 +76,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
     this.access = clusterAccess(checked, args.namespace, this.clusterName);
     this.stanza = pulumi.output(known.plan.stanza);
-    this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
+    this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan, true)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
     this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
     this.registerOutputs({

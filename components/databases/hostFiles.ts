@@ -4,12 +4,12 @@ import type { NodeInput } from "../host/nodeChoice";
 import { drillPath, ownDrills } from "../plan/drills";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
-import { launcherPath, runtimeArgv } from "../render/commandLine";
+import { hostPaths, launcherPath, runtimeArgv, secretsDirectory } from "../plan/hostCommand";
 import { stockArgv } from "../render/stockCommand";
 import { stockLimits } from "../plan/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
 import { isUnknown } from "../plan/unknown";
-import { hostPaths, type RenderedFile, secretsDirectory } from "../render/renderedFile";
+import { type RenderedFile } from "../render/renderedFile";
 import type { Unit } from "../render/units/unit";
 
 /** Files that follow from plain arguments alone: known in every preview. */

@@ -1,4 +1,5 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
+import { hostPaths, shellWord } from "../plan/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/secretFiles";
@@ -15,8 +16,8 @@ import type { HostSettings } from "../plan/settings";
 import { type Finding, findingText } from "../plan/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology";
-import { shellWord, verbArgv } from "../render/commandLine";
-import { hostPaths, notifyPath } from "../render/renderedFile";
+import { verbArgv } from "../render/commandLine";
+import { notifyPath } from "../render/renderedFile";
 import { stockEachArgv, stockRestoreArgv } from "../render/stockCommand";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";

@@ -13,7 +13,7 @@ import type {
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/defaults";
-import { shellWord } from "../render/commandLine";
+import { shellWord } from "../plan/hostCommand";
 import type { DrillChecksArgs, HostDrillArgs } from "./drillArgs";
 
 export interface FireDrillArgs {

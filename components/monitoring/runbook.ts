@@ -3,7 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { type DatabaseRunbook, runbookOf } from "../plan/runbook";
 import { parseStackFile } from "../plan/stackFiles";
-import { DEFAULT_PEOPLE, renderRunbook, type RunbookPeople } from "../render/runbook/markdown";
+import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
+import { renderRunbook } from "../render/runbook/markdown";
+import { DEFAULT_PEOPLE, type RunbookPeople } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/page";
 
 export interface RunbookArgs {
@@ -27,6 +29,12 @@ export interface RunbookArgs {
    * @default 30
    */
   externalMinutes?: number;
+  /**
+   * What drills have measured, by the name of the database: the text of `pgbackstop status --output=json`, or of `pgbackstop drill --output=json`.
+   * Each figure stands there with the time when it was measured. Left out, the runbook names the command that tells it.
+   * @example { ledger: readFileSync("ledger.json", "utf8") }
+   */
+  measured?: { [database: string]: pulumi.Input<string> };
 }
 
 /**
@@ -47,9 +55,16 @@ export class Runbook extends pulumi.ComponentResource {
   constructor(name: string, args: RunbookArgs, opts?: pulumi.ComponentResourceOptions) {
     const people = peopleOf(name, args);
     super(typeToken("Runbook"), name, {}, opts);
-    const books = pulumi.all(args.topologies).apply((texts) => texts.flatMap(booksOf));
-    this.markdown = books.apply((found) => renderRunbook(found, people));
-    this.html = books.apply((found) => renderRunbookPage(found, people));
+    const origin = `Made by stack ${pulumi.getProject()}/${pulumi.getStack()}, in the same update as what it describes: it is true until the next one.`;
+    const books = pulumi.all([pulumi.all(args.topologies), pulumi.all(args.measured ?? {})]).apply(([texts, measured]) => {
+      const drills = measuredOf(name, measured);
+      const found = texts.flatMap((text) => booksOf(text, drills));
+      const unknown = Object.keys(measured).find((database) => !found.some((book) => book.name === database));
+      if (unknown !== undefined && !pulumi.runtime.isDryRun()) throw wrongMeasured(name, unknown, "there is no such database among the topologies");
+      return found;
+    });
+    this.markdown = books.apply((found) => renderRunbook(found, people, origin));
+    this.html = books.apply((found) => renderRunbookPage(found, people, origin));
     this.registerOutputs({ markdown: this.markdown, html: this.html });
   }
 }
@@ -70,8 +85,28 @@ function peopleOf(name: string, { externalMinutes, internalMinutes, roles, topol
   return people;
 }
 
+function measuredOf(name: string, texts: Readonly<Record<string, string>>): ReadonlyMap<string, Measured | null> {
+  return new Map(
+    Object.entries(texts).map(([database, text]) => {
+      try {
+        return [database, joinMeasured([parseMeasured(text)])] as const;
+      } catch (error) {
+        if (error instanceof MeasuredError) throw wrongMeasured(name, database, error.message);
+        throw error;
+      }
+    }),
+  );
+}
+
+function wrongMeasured(name: string, database: string, reason: string): Error {
+  return new pulumi.InputPropertyError({ propertyPath: `measured.${database}`, reason: `Runbook ${name}: ${reason}` });
+}
+
 /** None of a host that only restores: its topology is empty. */
-function booksOf(text: string): DatabaseRunbook[] {
+function booksOf(text: string, measured: ReadonlyMap<string, Measured | null>): DatabaseRunbook[] {
   if (text === "") return [];
-  return [...parseStackFile(text).after.values()].flatMap((topology) => (topology === null ? [] : (runbookOf(topology) ?? [])));
+  return [...parseStackFile(text).after.values()].flatMap((topology) => {
+    if (topology === null) return [];
+    return runbookOf(topology, measured.get(topology.databases[0]?.name ?? "") ?? null) ?? [];
+  });
 }

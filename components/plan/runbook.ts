@@ -4,11 +4,14 @@
  *
  * Words in angle brackets are what only the incident can tell: `<TIME>`, `<LABEL>`.
  */
+import { createHash } from "node:crypto";
 import { drillSourceText } from "./drills";
 import { clusterScenarios } from "./runbook/cluster";
 import { hostScenarios } from "./runbook/host";
+import { type Measured, type MeasuredRow, measuredRows } from "./runbook/measured";
 import { byReach } from "./runbook/order";
-import type { RepositoryNode, Topology } from "./topology";
+import { type Placeholder, placeholdersOf } from "./runbook/placeholders";
+import { type RepositoryNode, renderTopology, type Topology } from "./topology";
 import { isUnknown } from "./unknown";
 
 export interface RunbookStep {
@@ -17,6 +20,10 @@ export interface RunbookStep {
   readonly commands: readonly string[];
   /** @default "sh" */
   readonly language?: "sh" | "ts";
+  /** Only in the case that the text names. */
+  readonly isOptional?: boolean;
+  /** Until the commands succeed. */
+  readonly isRepeated?: boolean;
 }
 
 export interface RunbookScenario {
@@ -38,23 +45,42 @@ export interface DatabaseRunbook {
   readonly name: string;
   /** `PostgreSQL on a host, data in /var/lib/postgresql/17/main, stanza main`. */
   readonly what: string;
-  /** What is promised, what the configuration can keep, and where to see what was measured. */
+  /** Of the topology that it is made of: another one there is another runbook. */
+  readonly state: string;
+  /** What is promised, and what the configuration can keep. */
   readonly objectives: readonly string[];
+  /** What drills have shown, each with its time; null when nobody told. */
+  readonly measured: readonly MeasuredRow[] | null;
+  /** Tells the figures of today; null where nothing of ours runs. */
+  readonly measuredBy: string | null;
   /** In the order in which a restore should try them. */
   readonly repositories: readonly RepositoryNode[];
   readonly decisions: readonly RunbookQuestion[];
   readonly scenarios: readonly RunbookScenario[];
+  /** Words in the commands that are to be replaced. */
+  readonly placeholders: readonly Placeholder[];
   /** Where each key and each passphrase is; never what it is. */
   readonly keys: readonly string[];
 }
 
-/** @returns null for a topology without a database, or one of which not enough is known yet */
-export function runbookOf(topology: Topology): DatabaseRunbook | null {
+/**
+ * @param measured what drills have shown of this database; null when nobody told
+ * @returns null for a topology without a database, or one of which not enough is known yet
+ */
+export function runbookOf(topology: Topology, measured: Measured | null = null): DatabaseRunbook | null {
   const [database] = topology.databases;
   if (database === undefined || [database.name, database.stanza, database.namespace, database.cluster].some(isUnknown)) return null;
   const repositories = byReach(topology);
-  const own = database.kind === "host" ? hostScenarios(database, repositories) : clusterScenarios(database, repositories);
-  return { name: database.name, objectives: objectivesOf(topology), repositories, ...own };
+  const own = database.kind === "host" ? hostScenarios(database, repositories) : clusterScenarios(database, repositories, topology);
+  return {
+    name: database.name,
+    state: createHash("sha256").update(renderTopology(topology)).digest("hex").slice(0, 12),
+    objectives: objectivesOf(topology),
+    measured: measured === null ? null : measuredRows(measured, repositories, topology.objectives),
+    placeholders: placeholdersOf(own.scenarios),
+    repositories,
+    ...own,
+  };
 }
 
 function objectivesOf({ databases, drills, objectives }: Topology): string[] {

@@ -25,6 +25,8 @@ export interface StackFile {
   readonly before: TopologySet | null;
   readonly after: TopologySet;
   readonly findings: readonly LoggedFinding[];
+  /** Of exports: when the stack was as the file says, in the engine's words; absent where it does not tell. */
+  readonly madeAt?: string;
 }
 
 /** What is wrong with a file, in words for the one who called. */
@@ -52,7 +54,10 @@ export function parseStackFile(text: string): StackFile {
   if (isRecord(deployment)) {
     if (document["version"] !== 3 && document["version"] !== 4)
       throw new StackFileError(`a stack export of version ${String(document["version"])} is not known: 3 and 4 are`);
-    return fromResources(Array.isArray(deployment["resources"]) ? deployment["resources"] : []);
+    const manifest = deployment["manifest"];
+    const time = isRecord(manifest) ? manifest["time"] : undefined;
+    const madeAt = typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
+    return { ...fromResources(Array.isArray(deployment["resources"]) ? deployment["resources"] : []), ...madeAt };
   }
   if (isRecord(document["topologies"])) {
     checkVersion(document["version"], "the document");

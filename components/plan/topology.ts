@@ -5,6 +5,7 @@
  */
 import { copiesOf, type Copies } from "./copies";
 import { estimateRepository, type CostEstimate } from "./cost";
+import { OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "./hostCommand";
 import { worstCaseRpo } from "./objectives";
 import type { BucketFacts, DatabasePlan, DrillPlan, RepositoryPlan } from "./plan";
 import type { ClusterPlan, HostPlan } from "./plan";
@@ -21,10 +22,16 @@ export interface DatabaseNode {
   /** Hosts: how they are reached, and where the data lie. */
   readonly reachedBy?: string;
   readonly dataDirectory?: string;
+  /** Hosts: what an operator's command begins with; absent where it is `sudo pgbackstop`. */
+  readonly command?: string;
+  /** Hosts: the directory of the keys and passphrases that an update brings there. */
+  readonly keysIn?: string;
   /** Clusters of CloudNativePG. */
   readonly namespace?: string;
   readonly cluster?: string;
   readonly instances?: number;
+  /** Clusters: made by others; the stack has laid its backups over it. */
+  readonly attached?: boolean;
   /** Snapshots beside the backups (`zfs`): fast to go back to, but on the same disks and for no moment in between. */
   readonly snapshots?: readonly string[];
   /** Seconds between two ships of WAL whose segment is not full; absent where whole segments are all that is shipped. */
@@ -48,6 +55,8 @@ export interface RepositoryNode {
   /** Directories: nothing is written while nothing is mounted there. */
   readonly requireMount?: boolean;
   readonly encrypted: boolean;
+  /** Files on the host that somebody else brings there, with its secrets. */
+  readonly keyFiles?: readonly string[];
   readonly compressType: string;
   readonly compressLevel: number;
   readonly keepFullCount?: number;
@@ -104,8 +113,8 @@ export interface Topology {
   readonly acknowledged?: readonly { readonly change: string; readonly reason: string }[];
 }
 
-/** The topology of one database. Pure. */
-export function topologyOf(plan: HostPlan | ClusterPlan): Topology {
+/** The topology of one database. Pure. @param isAttached to a Cluster that others made */
+export function topologyOf(plan: HostPlan | ClusterPlan, isAttached = false): Topology {
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
   const { mode, repoKeys } = plan.acknowledge;
   const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`).join(",") : mode;
@@ -113,7 +122,7 @@ export function topologyOf(plan: HostPlan | ClusterPlan): Topology {
   const acknowledged = Object.entries(plan.acknowledgeWeaker).map(([change, reason]) => ({ change, reason }));
   return {
     version: 1,
-    databases: [databaseNode(plan)],
+    databases: [{ ...databaseNode(plan), ...(isAttached ? { attached: true } : {}) }],
     repositories: plan.repositories.map((repository) => repositoryNode(repository, plan)),
     flows: [
       { kind: "wal", from: plan.name, toRepoKeys, acknowledge },
@@ -156,11 +165,14 @@ function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
     const { cluster, instances, namespace, volumeSnapshots } = plan;
     return { ...common, namespace, cluster, instances, ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }) };
   }
+  const command = operatorCommand(plan);
   return {
     ...common,
     reachedBy: plan.connections[0] ?? "nothing",
     dataDirectory: plan.dataDirectory,
     ...given({ streamIntervalSeconds: plan.streamIntervalSeconds }),
+    ...(command === OPERATOR_COMMAND ? {} : { command }),
+    ...(plan.repositories.some(({ writesSecrets }) => writesSecrets) ? { keysIn: secretsDirectory(plan) } : {}),
     ...(plan.snapshots.length === 0 ? {} : { snapshots: plan.snapshots }),
   };
 }
@@ -179,6 +191,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     ...given({ offSite: place.offSite }),
     ...(repository.kind === "posix" ? { requireMount: repository.requireMount } : {}),
     encrypted: repository.encrypted,
+    ...(repository.secretFiles === undefined ? {} : { keyFiles: Object.values(repository.secretFiles) }),
     compressType: repository.compressType,
     compressLevel: repository.compressLevel,
     ...given({ keepFullCount: repository.keepFullCount, keepDays: repository.keepDays }),

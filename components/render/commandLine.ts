@@ -1,23 +1,8 @@
 /** The runtime's command line on a host, and its words as PostgreSQL's shell and systemd want them. Pure. */
 import type { HostPlan } from "../plan/plan";
-import { hostPaths, secretsDirectory } from "./renderedFile";
+import { hostPaths, launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
 
 type Placed = Pick<HostPlan, "agent" | "directories" | "nodePath" | "stanza">;
-
-/**
- * Program and options that every verb shares. The configuration is named by file and include directory, not by `--config-path`, because
- * stock's `check` and `backup` demand that archive_command contains the text `pgbackrest`. Without the secrets where units are handed those.
- */
-export function runtimeArgv(plan: Placed): string[] {
-  const paths = hostPaths(plan.directories);
-  const secrets = plan.agent ? [] : [`--config-include-path=${secretsDirectory(plan)}`];
-  return [plan.nodePath, paths.runtime, `--config=${paths.conf}`, ...secrets, `--stanza=${plan.stanza}`];
-}
-
-/** The command that lends the secrets to a verb while it runs. */
-export function launcherPath({ directories }: Pick<HostPlan, "directories">): string {
-  return `${directories.bin}/pgbackstop`;
-}
 
 /** What a verb that needs the secrets begins with. To be run as root where there is an agent, else as PostgreSQL's account. */
 export function verbArgv(plan: Placed): string[] {
@@ -42,11 +27,6 @@ export function restoreCommand(plan: Pick<HostPlan, "directories" | "stanza">): 
 
 function clientWords(plan: Pick<HostPlan, "directories" | "stanza">): string {
   return [hostPaths(plan.directories).client, agentSocket(plan)].map(shellWord).map(doublePercent).join(" ");
-}
-
-/** One word for a POSIX shell. */
-export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_@+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** One word of ExecStart: quotes, `%` specifiers and `$` variables of systemd.service(5) taken literally. */

@@ -3,8 +3,9 @@
  * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
  * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
  */
+import { runtimeArgv } from "../plan/hostCommand";
 import type { HostPlan } from "../plan/plan";
-import { runtimeArgv, systemdWord } from "./commandLine";
+import { systemdWord } from "./commandLine";
 import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
 
 interface HostCredential {

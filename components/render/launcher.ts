@@ -2,9 +2,10 @@
  * The command `pgbackstop` of a host with an agent. Root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
  * the repositories for as long as they run; nobody else ever has them. Pure.
  */
+import { launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
-import { FIND_VERB, launcherPath, runtimeArgv, shellWord } from "./commandLine";
+import { FIND_VERB } from "./commandLine";
 import { hostCredentials } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { UNIT_HEAD } from "./units/unit";

@@ -11,7 +11,7 @@ import type { HostPlan } from "../plan/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { hostParts } from "./hostParts";
-import { hostPaths } from "./renderedFile";
+import { hostPaths } from "../plan/hostCommand";
 import { hardening } from "./units/hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./units/unit";
 

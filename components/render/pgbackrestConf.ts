@@ -2,11 +2,12 @@
  * `pgbackrest.conf` of a host: everything that stock pgBackRest understands, nothing that is secret. Stock reads the same file, together
  * with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60 "build/config/config.yaml".
  */
+import { secretsDirectory, type SecretPlace } from "../plan/hostCommand";
 import { type ConfSection, renderConf } from "../../runtime/config/render";
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan, RepositoryPlan } from "../plan/plan";
 import { restoreCommand } from "./commandLine";
-import { type SecretPlace, secretsDirectory, sftpKeyPath } from "./renderedFile";
+import { sftpKeyPath } from "./renderedFile";
 
 /** What the table of providers advises for all of them. */
 const UPLOAD_CHUNK = "16MiB";

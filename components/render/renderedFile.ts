@@ -1,3 +1,5 @@
+import { secretsDirectory, type SecretPlace } from "../plan/hostCommand";
+
 /** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/secretFiles.ts). */
 export interface RenderedFile {
   /** Absolute. */
@@ -13,36 +15,6 @@ export interface RenderedFile {
 }
 
 export type FileOwner = "admin" | "database" | "shared";
-
-/** Where each file of a host lies. */
-export interface HostPaths {
-  readonly conf: string;
-  readonly settings: string;
-  readonly runtime: string;
-  /** What PostgreSQL's commands ask the agent with. */
-  readonly client: string;
-}
-
-/** Where secrets lie on a host, which decides who can read them. */
-export interface SecretPlace {
-  readonly directories: { readonly config: string };
-  readonly agent: boolean;
-}
-
-/** @param directories `config` and `lib` of the plan */
-export function hostPaths(directories: { readonly config: string; readonly lib: string }): HostPaths {
-  return {
-    conf: `${directories.config}/pgbackrest.conf`,
-    settings: `${directories.config}/pgbackstop.json`,
-    runtime: `${directories.lib}/runtime.cjs`,
-    client: `${directories.lib}/pgbackrest-client`,
-  };
-}
-
-/** Of root alone where systemd hands the secrets to units; else of PostgreSQL's account, and read besides the configuration. */
-export function secretsDirectory({ directories, agent }: SecretPlace): string {
-  return `${directories.config}/${agent ? "credentials" : "conf.d"}`;
-}
 
 /** Whom to tell, as the verb `notify` reads it. A secret as a whole. */
 export function notifyPath(place: SecretPlace): string {

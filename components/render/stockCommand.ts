@@ -1,8 +1,8 @@
 /** Command lines of stock pgBackRest on a host. Pure. */
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
-import { FIND_VERB, doublePercent, runtimeArgv, shellWord } from "./commandLine";
-import { hostPaths, secretsDirectory } from "./renderedFile";
+import { FIND_VERB, doublePercent } from "./commandLine";
+import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/hostCommand";
 import { UNIT_HEAD } from "./units/unit";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;

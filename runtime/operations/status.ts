@@ -10,6 +10,7 @@ import type { StreamState } from "../local/streamState";
 import type { NextRun } from "../local/timers";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
+import { loadNewestDrills } from "./drill/history";
 import type { DrillRecord } from "./drill/record";
 import {
   durationText,
@@ -38,7 +39,7 @@ export interface StatusInput {
   readonly streams: readonly StreamState[];
   /** What systemd runs next on this host; null where there is none to ask. */
   readonly next: readonly NextRun[] | null;
-  /** That this host has made, oldest first. */
+  /** That this host has made, oldest first; what the repositories know of others comes with them. */
   readonly drills: readonly DrillRecord[];
   /** What runs on this host. */
   readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
@@ -63,8 +64,10 @@ export interface RepoStatus {
   readonly droppedCount: number;
   /** Null where nothing is streamed. */
   readonly stream: StreamState | null;
-  /** The newest of this repository; null when this host has made none. */
+  /** The newest of this repository, wherever it was made. */
   readonly drill: DrillRecord | null;
+  /** The newest of them that told how much would have been lost. */
+  readonly rpoDrill: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
   readonly troubles: readonly BackupError[];
 }
@@ -74,7 +77,9 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const results = await perRepo(input.repos, async (repo) => ({
     backups: (await loadBackupInfo(repo)).backups,
     newestWal: await findNewestWal(repo),
+    drills: await loadNewestDrills(repo),
   }));
+  const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
   const newestWal = results.reduce<StoredWal | null>((newest, result) => {
     const own = result.ok ? result.value.newestWal : null;
     return own !== null && (newest === null || own.name > newest.name) ? own : newest;
@@ -82,9 +87,10 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const repos = results.map((result, index): RepoStatus => {
     const key = result.repoKey;
     const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
-    const drill = input.drills.findLast(({ repo }) => repo === key) ?? null;
     const stream = input.streams.find((each) => each.key === key) ?? null;
-    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, drill };
+    const own = drills.filter(({ repo }) => repo === key);
+    const [drill, rpoDrill] = [own.at(-1) ?? null, own.findLast(({ rpo }) => rpo !== null) ?? null];
+    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, drill, rpoDrill };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error] };
@@ -95,6 +101,11 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   });
   const { next, nowS, running, stanza, waiting } = input;
   return { stanza, repos, waiting, running, next, nowS };
+}
+
+/** By their time, each once. */
+function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
+  return [...new Map(drills.map((drill) => [drill.id, drill])).values()].sort((left, right) => left.endedAtS - right.endedAtS);
 }
 
 function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
@@ -165,6 +176,11 @@ function drillText({ endedAtS, ok, rtoMs }: DrillRecord, nowS: number): string {
   return `${ok ? "passed" : "failed"} ${durationText(Math.max(0, nowS - endedAtS))} ago${open}`;
 }
 
+/** What recovery did not get back when it was tried last, and how that is known. */
+function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
+  return rpo === null ? "" : `${durationText(Math.ceil(rpo.seconds))} (${rpo.method}), ${durationText(Math.max(0, nowS - endedAtS))} ago`;
+}
+
 function repoLines(repo: RepoStatus, nowS: number): string[] {
   const ago = (atS: number): string => `${durationText(Math.max(0, nowS - atS))} ago`;
   const { backupCount, newest, newestFull, newestWal, owedCount, recoverableFromS } = repo;
@@ -177,6 +193,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   }
   if (repo.stream !== null) lines.push(row("streamed", `to ${repo.stream.lsn}, all that was written ${ago(repo.stream.atS)}`));
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
+  if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
   if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
   for (const { hints, message, name } of repo.troubles)
     lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
@@ -185,6 +202,15 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
 
 function row(name: string, text: string, indent = "  "): string {
   return `${indent}  ${name.padEnd(15)}${text}`;
+}
+
+/** The newest drill, and the newest figure of what would have been lost, which an older one may have told. */
+function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
+  if (drill === null) return null;
+  const { endedAtS, id, level, ok, pick, rtoMs } = drill;
+  const rpo = rpoDrill?.rpo ?? null;
+  const lost: JsonValue = rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
+  return { ended: endedAtS, id, level, ok, pick, rpo: lost, rtoMs };
 }
 
 /** `{"version":1,"stanza","ok","repos":[…],"waiting","running","next"}`; times are seconds since 1970. */
@@ -196,7 +222,7 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
     repos: repos.map((repo): JsonValue => {
       return {
         backups: repo.backupCount,
-        drill: repo.drill === null ? null : { ended: repo.drill.endedAtS, id: repo.drill.id, ok: repo.drill.ok, rtoMs: repo.drill.rtoMs },
+        drill: drillJson(repo),
         dropped: repo.droppedCount,
         full: stored(repo.newestFull),
         key: repo.key,

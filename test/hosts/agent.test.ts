@@ -9,7 +9,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runbookOf } from "../../components/plan/runbook";
+import { type RunbookScenario, runbookOf } from "../../components/plan/runbook";
 import type { Topology } from "../../components/plan/topology";
 import { NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
@@ -444,25 +444,46 @@ describe("what is laid down on a host", async () => {
     await waitForArchive();
   });
 
+  const scenarioOf = (id: string): RunbookScenario =>
+    runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+  /** As the account of an operator, who says yes. */
+  const carryOut = async (scenario: RunbookScenario, words: Readonly<Record<string, string>> = {}): Promise<void> => {
+    for (const command of scenario.steps.flatMap(({ commands }) => commands)) {
+      // Nothing in the program is another.
+      if (command === "pulumi up") continue;
+      const line = Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), command);
+      expect(line).not.toMatch(/<[A-Z]+>/);
+      const said = await runOverSsh(host, "deploy", / recover/.test(line) ? `${line} --yes` : line);
+      expect([line, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([line, 0, ""]);
+    }
+  };
+
   test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the data that it promises", async (id) => {
-    const book = runbookOf(JSON.parse(topology) as Topology);
-    const scenario = book?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
     await waitForArchive();
     const rows = await rowCount();
     const moment = await sql("SELECT now()");
     const set = (await shell("ls /srv/first/backup/main | grep -E '^[0-9]{8}-[0-9]{6}F$' | tail -n 1")).trim();
     await sql("SELECT pg_sleep(1.1); DELETE FROM ledger;");
     await writeSegments(1);
-    for (const command of scenario.steps.flatMap(({ commands }) => commands)) {
-      const words = command.replace("<TIME>", moment).replace("<LABEL>", set);
-      const said = await runOverSsh(host, "deploy", / recover/.test(words) ? `${words} --yes` : words);
-      expect([words, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([words, 0, ""]);
-    }
+    await carryOut(scenarioOf(id), { TIME: moment, LABEL: set });
     expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
     expect(await rowCount()).toBe(id === "time" ? rows : 1);
     // Found again for the next one; without the old directories there would be no way back.
     if (id !== "time") await sql(`INSERT INTO ledger (at) SELECT now() FROM generate_series(2, ${rows})`);
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
+  });
+
+  test("the runbook's scenarios of a lost repository and of an archive that fails end with repositories in which everything can be read", async () => {
+    await waitForArchive();
+    await shell("find /srv/first -mindepth 1 -delete");
+    await carryOut(scenarioOf("repository-1-lost"));
+    await carryOut(scenarioOf("archiving"));
+    await writeSegments(1);
+    await waitForArchive();
+    const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as {
+      backup: { database: { "repo-key": number } }[];
+    }[];
+    expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
   });
 
   test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {

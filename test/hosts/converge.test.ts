@@ -15,7 +15,7 @@ import { connectOverSsh } from "../../components/host/ssh/connection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
 import { resolveHost } from "../../components/plan/resolve";
 import type { HostSettings } from "../../components/plan/settings";
-import { hostPaths } from "../../components/render/renderedFile";
+import { hostPaths } from "../../components/plan/hostCommand";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
 

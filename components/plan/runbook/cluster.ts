@@ -2,193 +2,95 @@
  * What to do with a cluster of CloudNativePG. A cluster is never restored in place: a new one is made out of the archive, by the program of the
  * stack, and the applications are led to it. Pure.
  */
-import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "../runbook";
-import type { DatabaseNode, RepositoryNode } from "../topology";
-import { lostAnswer, repositoryText } from "./order";
+import type { DatabaseRunbook, RunbookQuestion } from "../runbook";
+import type { DatabaseNode, RepositoryNode, Topology } from "../topology";
+import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
+import { type ClusterPlace, isOurs, placeOf, verb } from "./clusterPlace";
+import { fromRepository, latest, moment, namespaceLost, snapshot, table } from "./clusterRestore";
+import { lostAnswer } from "./order";
 
-type ClusterRunbook = Pick<DatabaseRunbook, "what" | "decisions" | "scenarios" | "keys">;
-
-/** Of one cluster: what its commands are made of. */
-interface Place {
-  readonly namespace: string;
-  readonly cluster: string;
-  /** Only the runtime has a command line in the pods. */
-  readonly ours: boolean;
-}
+type ClusterRunbook = Pick<DatabaseRunbook, "what" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
 /** @param repositories with full backups, in the order in which they are tried */
-export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[]): ClusterRunbook {
-  const place = { namespace: database.namespace ?? "", cluster: database.cluster ?? "", ours: database.engine === "runtime" };
-  const others = repositories.slice(1);
+export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): ClusterRunbook {
+  const place = placeOf(database, topology);
+  const [first, ...others] = repositories;
+  const hasSnapshots = database.engine === "volumeSnapshot" || database.volumeSnapshots !== undefined;
   return {
     what: `Cluster ${place.cluster} of CloudNativePG in namespace ${place.namespace}, ${database.instances ?? "?"} instances, stanza ${database.stanza}, engine ${database.engine}`,
-    decisions: repositories.length === 0 ? snapshotDecisions() : decisions(repositories),
+    decisions: first === undefined ? [instanceQuestion(place), SNAPSHOT_QUESTION] : decisions(place, repositories),
+    measuredBy: isOurs(place) ? verb(place, "status") : null,
     scenarios: [
       failover(place),
-      ...(repositories.length === 0 ? [] : [latest(place, repositories), moment(place, repositories)]),
-      ...(database.engine === "volumeSnapshot" || database.volumeSnapshots !== undefined ? [snapshot(place, repositories)] : []),
+      ...(place.instances > 1 ? [instanceLost(place)] : []),
+      ...(first === undefined ? [] : [latest(place, repositories), namespaceLost(place, repositories), moment(place, repositories), table(place)]),
+      ...(hasSnapshots ? [snapshot(place, repositories)] : []),
       ...others.map((repository) => fromRepository(place, repository)),
+      ...(first === undefined ? [] : [archivingFails(place)]),
       ...repositories.map((repository) => repositoryLost(place, repository, repositories)),
+      ...(first === undefined ? [] : [keysLost(place, repositories)]),
+      asleep(place),
     ],
-    keys: repositories.flatMap(({ encrypted, name }) => [
-      `${name}: the key of the service is in a Secret of namespace ${place.namespace} and in the configuration of the stack`,
-      ...(encrypted
-        ? [
-            `${name}: the passphrase is in the same Secret and a secret output of the stack. Without it nothing there can be read: keep a copy outside of both`,
-          ]
-        : []),
-    ]),
+    keys: repositories.flatMap((repository) => keysOf(place, repository)),
   };
 }
 
-function decisions(repositories: readonly RepositoryNode[]): RunbookQuestion[] {
+function decisions(place: ClusterPlace, repositories: readonly RepositoryNode[]): RunbookQuestion[] {
   const second = repositories[1];
   return [
-    FAILOVER,
+    instanceQuestion(place),
     {
-      question: "Are data there, but wrong (a bad UPDATE, a dropped table, a failed migration)?",
-      answers: [{ answer: "yes, and the moment is known: a new cluster, just before it", scenario: "time" }],
+      question: "Are data there, but wrong (a bad UPDATE or DELETE, a dropped table, a failed migration)?",
+      answers: [
+        { answer: "yes, and what came after that moment may be lost: a new cluster, just before it", scenario: "time" },
+        { answer: "yes, in a table or two, and everything else must stay", scenario: "table" },
+      ],
     },
     {
-      question: "Is the whole cluster lost (volumes, namespace, Kubernetes itself)?",
+      question: "Is the whole cluster lost?",
       answers: [
-        { answer: "yes: a new cluster from the newest state", scenario: "latest" },
+        { answer: "yes: its volumes, or the Cluster object; the namespace is there", scenario: "latest" },
+        { answer: "yes, and the namespace or Kubernetes too", scenario: "namespace-lost" },
         ...(second === undefined ? [] : [{ answer: "yes, and the first repository is lost or damaged too", scenario: `repository-${second.key}` }]),
       ],
     },
+    { question: "Is the cluster well, but archiving fails or WAL fills its volume?", answers: [{ answer: "yes", scenario: "archiving" }] },
     { question: "Is it a repository that is lost, while the cluster is well?", answers: repositories.map(lostAnswer) },
+    { question: "Is a key or a passphrase lost, or known to others?", answers: [{ answer: "yes", scenario: "keys-lost" }] },
+    { question: "Is it to stand still while somebody looks?", answers: [{ answer: "yes", scenario: "asleep" }] },
   ];
 }
 
-const FAILOVER: RunbookQuestion = {
-  question: "Is the primary gone, while another instance is well?",
-  answers: [{ answer: "yes: the operator promotes it by itself", scenario: "failover" }],
-};
+function instanceQuestion({ instances }: ClusterPlace): RunbookQuestion {
+  return {
+    question: "Is an instance gone, and nothing else?",
+    answers:
+      instances > 1
+        ? [
+            { answer: "the primary: the operator promotes another one by itself", scenario: "failover" },
+            { answer: "a standby, or its volume", scenario: "instance-lost" },
+          ]
+        : [{ answer: "yes, and its volume is well: the operator starts it by itself", scenario: "failover" }],
+  };
+}
 
 /** Without a repository there are snapshots alone. */
-function snapshotDecisions(): RunbookQuestion[] {
+const SNAPSHOT_QUESTION: RunbookQuestion = {
+  question: "Are data lost or wrong?",
+  answers: [{ answer: "yes: a new cluster from a snapshot of the volumes", scenario: "snapshot" }],
+};
+
+function keysOf({ cluster, engine, namespace }: ClusterPlace, { encrypted, name }: RepositoryNode): string[] {
+  const secret = `Secret ${cluster}-${name} of namespace ${namespace} (or the existing one that the program names)`;
   return [
-    FAILOVER,
-    { question: "Are data lost or wrong?", answers: [{ answer: "yes: a new cluster from a snapshot of the volumes", scenario: "snapshot" }] },
+    `${name}: the key of the service is in ${secret}, and where that came from: the configuration of the stack, or your secret store`,
+    ...(encrypted
+      ? [
+          `${name}: the passphrase is in the same Secret and in the state of the stack (pulumi stack output --show-secrets, if the program has it as an output). ` +
+            "Without it nothing there can be read: keep a copy outside of both, where it is found when Kubernetes and the stack are gone",
+        ]
+      : [
+          `${name}: ${engine === "barman-cloud" ? "this engine encrypts nothing" : "not encrypted"}: who reads the place reads the database, and no passphrase is needed`,
+        ]),
   ];
-}
-
-function inPod({ cluster, namespace }: Place, words: string): string {
-  return `kubectl exec -n ${namespace} ${cluster}-1 -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${words}`;
-}
-
-function look(place: Place): RunbookStep {
-  const { cluster, namespace, ours } = place;
-  return {
-    text: "See what there is: instances, conditions, backups, and how far each repository can recover.",
-    commands: [`kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`, ...(ours ? [inPod(place, "status")] : [])],
-  };
-}
-
-function failover(place: Place): RunbookScenario {
-  const { cluster, namespace } = place;
-  return {
-    id: "failover",
-    title: "Another instance takes over",
-    when: "The primary's pod or node is gone; a standby is well. The operator promotes it without anybody's help.",
-    steps: [
-      { text: "Watch it.", commands: [`kubectl get -n ${namespace} cluster ${cluster} -o jsonpath={.status.phase}{.status.currentPrimary}`] },
-      look(place),
-    ],
-  };
-}
-
-function restored({ cluster, namespace }: Place, source: string): RunbookStep[] {
-  const name = `${cluster}-restored`;
-  return [
-    {
-      text: `In the program, make a new cluster out of the backups of ${cluster}. Its own repositories are places of their own (another prefix will do).`,
-      language: "ts",
-      commands: [
-        `new CnpgRestore("${name}", {`,
-        `  namespace: "${namespace}", plugin: plugin.ref, ...${variable(cluster)}.like,`,
-        `  source: { ...${variable(cluster)}.source${source} },`,
-        "  repositories: { repo1: { at: other.target, keepDays: 14 } },",
-        "});",
-      ],
-    },
-    { text: "The preview names the backup's places and refuses what cannot be; then wait for it.", commands: ["pulumi up"] },
-    {
-      text: "Wait until it is ready, and look at the data.",
-      commands: [
-        `kubectl wait -n ${namespace} --for=condition=Ready --timeout=60m cluster/${name}`,
-        `kubectl exec -n ${namespace} ${name}-1 -c postgres -- psql -Atc "select pg_is_in_recovery(), now()"`,
-      ],
-    },
-    { text: `Lead the applications to ${name}-rw. Put the old cluster to sleep; delete it once the new one is trusted.`, commands: [] },
-  ];
-}
-
-function latest(place: Place, repositories: readonly RepositoryNode[]): RunbookScenario {
-  return {
-    id: "latest",
-    title: "A new cluster from the newest state",
-    when: `The cluster is lost. Taken from ${repositories.map(repositoryText).join(", then ")}.`,
-    steps: restored(place, ""),
-  };
-}
-
-function moment(place: Place, repositories: readonly RepositoryNode[]): RunbookScenario {
-  return {
-    id: "time",
-    title: "A new cluster from a moment",
-    when: `Data are there but wrong. The moment is just before the first wrong transaction, in UTC. Taken from ${repositories.map(({ name }) => name).join(", then ")}.`,
-    steps: [look(place), ...restored(place, ', target: { time: "<TIME>" }')],
-  };
-}
-
-function snapshot(place: Place, repositories: readonly RepositoryNode[]): RunbookScenario {
-  const { cluster, namespace } = place;
-  return {
-    id: "snapshot",
-    title: "A new cluster from a snapshot of the volumes",
-    when:
-      repositories.length === 0
-        ? "There is no archive: the state of a snapshot is all that can be had, and nothing after it."
-        : "Copying from a repository would take too long, and the storage of the cluster is well. WAL behind the snapshot comes from the repositories.",
-    steps: [
-      { text: "Choose the snapshot.", commands: [`kubectl get -n ${namespace} volumesnapshot -l cnpg.io/cluster=${cluster}`] },
-      ...restored(place, ', snapshot: { storage: "<SNAPSHOT>" }'),
-    ],
-  };
-}
-
-function fromRepository(place: Place, repository: RepositoryNode): RunbookScenario {
-  return {
-    id: `repository-${repository.key}`,
-    title: `A new cluster from ${repository.name}`,
-    when: `The repositories before it cannot be read, or are not to be trusted. ${repositoryText(repository)} alone has what is needed.`,
-    steps: restored(place, `, from: ["${repository.name}"]`),
-  };
-}
-
-function repositoryLost(place: Place, repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
-  const other = all.find(({ key }) => key !== repository.key);
-  const { cluster, namespace, ours } = place;
-  return {
-    id: lostAnswer(repository).scenario,
-    title: `${repositoryText(repository)} is lost`,
-    when: "The cluster is well; its backups there are not.",
-    steps: [
-      { text: "Mend the place, or declare another one under the same key in the program.", commands: ["pulumi up"] },
-      ...(ours && other !== undefined
-        ? [
-            {
-              text: `Copy backups and WAL from ${other.name}, so that it reaches back as far; then read everything in it once.`,
-              commands: [inPod(place, `sync --from-repo=${other.key} --to-repo=${repository.key}`), inPod(place, `verify --repo=${repository.key}`)],
-            },
-          ]
-        : [{ text: "Take a full backup into it.", commands: [`kubectl cnpg backup -n ${namespace} ${cluster}`] }]),
-    ],
-  };
-}
-
-/** `orders-db` is no name of a variable. */
-function variable(name: string): string {
-  return name.replace(/[^A-Za-z0-9_$]+(.)?/g, (_whole, next: string | undefined) => (next ?? "").toUpperCase());
 }

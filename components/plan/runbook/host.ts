@@ -1,33 +1,42 @@
 /**
- * What to do with a database on a host. Commands are those of the launcher that a component lays down (`pgbackstop`, run as root); each of
- * them says what it is going to do and asks, where it does something that cannot be undone. Pure.
+ * What to do with a database on a host. Commands are those of the launcher that a component lays down (`sudo pgbackstop`), or what stands for it
+ * on that host; each of them says what it is going to do and asks, where it does something that cannot be undone. Pure.
  */
+import { OPERATOR_COMMAND } from "../hostCommand";
 import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "../runbook";
 import type { DatabaseNode, RepositoryNode } from "../topology";
+import { isUnknown } from "../unknown";
+import { archivingFails, keysLost, repositoryLost } from "./hostCare";
 import { lostAnswer, repositoryText } from "./order";
 
-type HostRunbook = Pick<DatabaseRunbook, "what" | "decisions" | "scenarios" | "keys">;
-
-const PROGRAM = "sudo pgbackstop";
+type HostRunbook = Pick<DatabaseRunbook, "what" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
 /** @param repositories with full backups, in the order in which they are tried */
 export function hostScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[]): HostRunbook {
+  const program = database.command === undefined || isUnknown(database.command) ? OPERATOR_COMMAND : database.command;
   const others = repositories.slice(1);
   const scenarios = [
-    latest(repositories),
-    moment(),
-    ...others.map(fromRepository),
-    namedSet(),
-    ...(database.snapshots?.includes("zfs") === true ? [snapshot()] : []),
-    hostLost(database),
-    ...repositories.map((repository) => repositoryLost(repository, repositories)),
+    latest(program, repositories),
+    moment(program),
+    ...others.map((repository) => fromRepository(program, repository)),
+    namedSet(program),
+    ...(hasZfs(database) ? [snapshot(program)] : []),
+    hostLost(program, database),
+    archivingFails(program, database),
+    ...repositories.map((repository) => repositoryLost(program, repository, repositories)),
+    keysLost(program, database, repositories),
   ];
   return {
     what: `PostgreSQL on a host (${database.reachedBy ?? "?"}), data in ${String(database.dataDirectory)}, stanza ${database.stanza}, engine ${database.engine}`,
     decisions: decisions(database, repositories),
+    measuredBy: `${program} status`,
     scenarios,
-    keys: keys(repositories),
+    keys: repositories.flatMap((repository) => keysOf(database, repository)),
   };
+}
+
+function hasZfs({ snapshots }: DatabaseNode): boolean {
+  return snapshots?.includes("zfs") === true;
 }
 
 function decisions(database: DatabaseNode, repositories: readonly RepositoryNode[]): RunbookQuestion[] {
@@ -41,9 +50,7 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
       question: "Are data there, but wrong (a bad UPDATE, a dropped table, a failed migration)?",
       answers: [
         { answer: "yes, and the moment is known: go back to just before it", scenario: "time" },
-        ...(database.snapshots?.includes("zfs") === true
-          ? [{ answer: "yes, minutes ago, and what came since may be lost", scenario: "snapshot" }]
-          : []),
+        ...(hasZfs(database) ? [{ answer: "yes, minutes ago, and what came since may be lost", scenario: "snapshot" }] : []),
         { answer: "yes, and one backup of old is wanted as it was", scenario: "set" },
       ],
     },
@@ -54,73 +61,87 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
         ...(second === undefined ? [] : [{ answer: "yes, and the first repository is lost or damaged too", scenario: `repository-${second.key}` }]),
       ],
     },
+    { question: "Is the database well, but archiving fails or WAL fills the disk?", answers: [{ answer: "yes", scenario: "archiving" }] },
     { question: "Is it a repository that is lost, while the database is well?", answers: repositories.map(lostAnswer) },
+    { question: "Is a key or a passphrase lost, or known to others?", answers: [{ answer: "yes", scenario: "keys-lost" }] },
   ];
 }
 
-const LOOK: RunbookStep = {
-  text: "See what there is: how far back and how far forward each repository can recover, and what needs attention.",
-  commands: [`${PROGRAM} status`],
-};
+function look(program: string): RunbookStep {
+  return {
+    text: "See what there is: how far back and how far forward each repository can recover, and what needs attention.",
+    commands: [`${program} status`],
+  };
+}
 
 /** What every recovery ends with. */
-const AFTER: readonly RunbookStep[] = [
-  { text: "Prove that it archives again, into every repository.", commands: [`${PROGRAM} check`] },
-  { text: "Take a full backup: the recovered database writes a timeline of its own.", commands: [`${PROGRAM} backup --type=full`] },
-];
+function after(program: string): RunbookStep[] {
+  return [
+    { text: "Prove that it archives again, into every repository.", commands: [`${program} check`] },
+    { text: "Take a full backup: the recovered database writes a timeline of its own.", commands: [`${program} backup --type=full`] },
+    { text: "Read everything once that is stored of it.", commands: [`${program} verify`] },
+  ];
+}
 
-function recovery(words: string): RunbookStep {
+function recovery(program: string, words: string): RunbookStep {
   return {
     text:
       "Recover. The plan is printed first, with the backup and the moment that it found; nothing is stopped before you agree. The old directory is kept " +
       "beside the new one.",
-    commands: [`${PROGRAM} ${words}`.trim()],
+    commands: [`${program} ${words}`.trim()],
   };
 }
 
-function latest(repositories: readonly RepositoryNode[]): RunbookScenario {
+function latest(program: string, repositories: readonly RepositoryNode[]): RunbookScenario {
   const order = repositories.map(repositoryText).join(", then ");
   return {
     id: "latest",
     title: "Restore the newest state",
     when: `The data directory is damaged or gone. Taken from ${order}.`,
-    steps: [LOOK, recovery("recover"), ...AFTER],
+    steps: [look(program), recovery(program, "recover"), ...after(program)],
   };
 }
 
-function moment(): RunbookScenario {
+function moment(program: string): RunbookScenario {
   return {
     id: "time",
     title: "Go back to a moment",
     when: "Data are there but wrong. The moment is just before the first wrong transaction, with its time zone: 2026-11-20 14:29:59+01.",
     steps: [
-      LOOK,
+      look(program),
+      {
+        text:
+          "If nobody knows the moment: this names the transactions of the last hour that destroyed something (--from and --to for another span, --table for one table), " +
+          "and where to stop just before each. Its words may stand in the place of --type and --target.",
+        isOptional: true,
+        commands: [`${program} find`],
+      },
       { text: "Stop what writes: every transaction after the moment will be gone from the recovered database.", commands: [] },
-      recovery('recover --type=time --target="<TIME>"'),
-      ...AFTER,
+      recovery(program, 'recover --type=time --target="<TIME>"'),
+      ...after(program),
     ],
   };
 }
 
-function fromRepository(repository: RepositoryNode): RunbookScenario {
+function fromRepository(program: string, repository: RepositoryNode): RunbookScenario {
   return {
     id: `repository-${repository.key}`,
     title: `Restore from ${repository.name}`,
     when: `The repositories before it cannot be read, or are not to be trusted. ${repositoryText(repository)} alone has what is needed.`,
-    steps: [LOOK, recovery(`recover --repo=${repository.key}`), ...AFTER],
+    steps: [look(program), recovery(program, `recover --repo=${repository.key}`), ...after(program)],
   };
 }
 
-function namedSet(): RunbookScenario {
+function namedSet(program: string): RunbookScenario {
   return {
     id: "set",
     title: "Restore one backup by its label",
     when: "A backup of old is wanted: the state at its end, and everything archived since, unless a moment is named too.",
-    steps: [{ text: "Choose the label.", commands: [`${PROGRAM} info`] }, recovery("recover --set=<LABEL>"), ...AFTER],
+    steps: [{ text: "Choose the label.", commands: [`${program} info`] }, recovery(program, "recover --set=<LABEL>"), ...after(program)],
   };
 }
 
-function snapshot(): RunbookScenario {
+function snapshot(program: string): RunbookScenario {
   return {
     id: "snapshot",
     title: "Go back to a ZFS snapshot",
@@ -129,14 +150,14 @@ function snapshot(): RunbookScenario {
       { text: "Choose the snapshot.", commands: ["zfs list -t snapshot -o name,creation"] },
       {
         text: "Roll back. The plan says which newer snapshots would go; afterwards the database writes a timeline of its own, so that archiving goes on.",
-        commands: [`${PROGRAM} rollback --snapshot=<SNAPSHOT>`],
+        commands: [`${program} rollback --snapshot=<SNAPSHOT>`],
       },
-      ...AFTER,
+      ...after(program),
     ],
   };
 }
 
-function hostLost({ name }: DatabaseNode): RunbookScenario {
+function hostLost(program: string, { name }: DatabaseNode): RunbookScenario {
   return {
     id: "host-lost",
     title: "The host is lost",
@@ -147,45 +168,26 @@ function hostLost({ name }: DatabaseNode): RunbookScenario {
         text: `In the program, declare PostgresHost ${name} with the new connection and restoreOnly: true; it gets configuration, keys and program.`,
         commands: ["pulumi up"],
       },
-      { text: "On the new machine: recover.", commands: [`${PROGRAM} recover`] },
+      { text: "On the new machine: recover.", commands: [`${program} recover`] },
       { text: "Take restoreOnly away again: it archives, and the first backups are taken.", commands: ["pulumi up"] },
-      { text: "Point the applications to the new machine. Prove the archive.", commands: [`${PROGRAM} check`] },
+      {
+        text: "Point the applications to the new machine. Prove the archive, and read everything once that is stored.",
+        commands: [`${program} check`, `${program} verify`],
+      },
     ],
   };
 }
 
-function repositoryLost(repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
-  const others = all.filter(({ key }) => key !== repository.key);
-  const has =
-    others.length === 0 ? "No other repository has its backups." : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
-  return {
-    id: lostAnswer(repository).scenario,
-    title: `${repositoryText(repository)} is lost`,
-    when: `The database is well; its backups there are not. ${has}`,
-    steps: [
-      { text: "Mend the place, or declare another one under the same key in the program.", commands: ["pulumi up"] },
-      ...(others[0] === undefined
-        ? [{ text: "Take a full backup into it.", commands: [`${PROGRAM} backup --type=full --repo=${repository.key}`] }]
-        : [
-            {
-              text: `Copy backups and WAL from ${others[0].name}, so that it reaches back as far.`,
-              commands: [`${PROGRAM} sync --from-repo=${others[0].key} --to-repo=${repository.key}`],
-            },
-          ]),
-      { text: "Read everything in it once.", commands: [`${PROGRAM} verify --repo=${repository.key}`] },
-    ],
-  };
-}
-
-function keys(repositories: readonly RepositoryNode[]): string[] {
-  return repositories.flatMap(({ encrypted, kind, name }) => [
-    ...(kind === "posix"
-      ? []
-      : [`${name}: the key of the service is in the configuration of the stack, and on the host below /etc/pgbackstop, readable by root alone`]),
+function keysOf({ keysIn }: DatabaseNode, { encrypted, keyFiles, kind, name }: RepositoryNode): string[] {
+  const onHost = keyFiles === undefined ? `on the host below ${keysIn ?? "/etc/pgbackstop"}` : `on the host in ${keyFiles.join(", ")}`;
+  const source = keyFiles === undefined ? "the configuration of the stack" : "whatever brings these files there";
+  return [
+    ...(kind === "posix" ? [] : [`${name}: the key of the service is in ${source}, and ${onHost}`]),
     ...(encrypted
       ? [
-          `${name}: the passphrase is a secret output of the stack, and on the host below /etc/pgbackstop. Without it nothing there can be read: keep a copy outside of both`,
+          `${name}: the passphrase is in ${keyFiles === undefined ? "the state of the stack (pulumi stack output --show-secrets, if the program has it as an output)" : source}, and ${onHost}. ` +
+            "Without it nothing there can be read: keep a copy outside of both, where it is found when the host and the stack are gone",
         ]
-      : []),
-  ]);
+      : [`${name}: not encrypted: who reads the place reads the database, and no passphrase is needed`]),
+  ];
 }

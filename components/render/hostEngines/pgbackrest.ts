@@ -7,10 +7,9 @@
  */
 import type { HostPlan } from "../../plan/plan";
 import type { Schedule } from "../../plan/schedule";
-import { launcherPath } from "../commandLine";
+import { hostPaths, launcherPath } from "../../plan/hostCommand";
 import { postgresSettings } from "../postgresSettings";
 import { renderPgbackrestConf } from "../pgbackrestConf";
-import { hostPaths } from "../renderedFile";
 import { renderSettingsFile } from "../settingsFile";
 import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../stockCommand";
 import { backupUnits } from "../units/backup";

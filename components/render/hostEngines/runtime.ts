@@ -3,7 +3,7 @@ import type { HostPlan } from "../../plan/plan";
 import { launcherFile } from "../launcher";
 import { renderPgbackrestConf } from "../pgbackrestConf";
 import { postgresSettings } from "../postgresSettings";
-import { hostPaths } from "../renderedFile";
+import { hostPaths } from "../../plan/hostCommand";
 import { renderSettingsFile } from "../settingsFile";
 import { agentUnits } from "../units/agent";
 import { backupUnits } from "../units/backup";

@@ -3,32 +3,13 @@ import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/r
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import { cell } from "../topology/markdown";
+import { FIRST_STEPS, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
-/** What belongs to people, not to a topology. */
-export interface RunbookPeople {
-  /** Role to who has it and how that one is reached: `Incident Lead` to `Ada, +49 …`. */
-  readonly roles: Readonly<Record<string, string>>;
-  /** How often those inside are told, in minutes. */
-  readonly internalMinutes: number;
-  /** How often those outside are told, in minutes. */
-  readonly externalMinutes: number;
-}
-
-/** While nobody is named. */
-export const DEFAULT_PEOPLE: RunbookPeople = { roles: {}, internalMinutes: 15, externalMinutes: 30 };
-
-/** Roles of an incident: who decides, who types, who speaks. One person may have several; nobody has two at once if it can be helped. */
-export const ROLES: Readonly<Record<string, string>> = {
-  "Incident Lead": "decides which scenario it is, and when it is over",
-  "Restore Operator": "runs the commands, and nothing else",
-  "Comms Lead": "tells the others how it stands",
-};
-
-/** Ends with a newline. */
-export function renderRunbook(databases: readonly DatabaseRunbook[], people: RunbookPeople): string {
+/** @param origin a sentence that says of which state of the stack it is. Ends with a newline. */
+export function renderRunbook(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
   const parts = [
     "# Recovery runbook\n",
-    "Made from the declared topology: after each `pulumi up` it is what is there. Words in angle brackets are yours to fill in.\n",
+    `${cell(origin)} Commands are complete but for the words in angle brackets; those are explained with each database.\n`,
     peopleText(people),
     ...(databases.length > 1 ? [`Databases: ${databases.map(({ name }) => `[${cell(name)}](#${anchor(name)})`).join(", ")}\n`] : []),
     ...databases.map(databaseText),
@@ -36,18 +17,19 @@ export function renderRunbook(databases: readonly DatabaseRunbook[], people: Run
   return parts.join("\n");
 }
 
-function peopleText({ externalMinutes, internalMinutes, roles }: RunbookPeople): string {
-  const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
-  const rows = names.map((name) => `| ${cell(name)} | ${cell(ROLES[name] ?? "")} | ${cell(roles[name] ?? "(nobody is named)")} |`);
+function peopleText(people: RunbookPeople): string {
+  const rows = rolesOf(people).map(({ does, role, who }) => `| ${cell(role)} | ${cell(does)} | ${cell(who ?? "(nobody is named)")} |`);
+  const messages = messagesOf(people).map(([when, what]) => `| ${when} | ${what} |`);
   return [
-    "## Who\n",
-    `| role | does | who |\n| --- | --- | --- |\n${rows.join("\n")}\n`,
-    `Until it is over, those inside are told how it stands every ${internalMinutes} minutes, those outside every ${externalMinutes} minutes.\n`,
+    `## First\n\n${FIRST_STEPS.map((text) => `1. ${text}`).join("\n")}\n`,
+    `## Who\n\n| role | does | who |\n| --- | --- | --- |\n${rows.join("\n")}\n`,
+    "One person may have several roles; the one who types should not be the one who speaks.\n",
+    `## Who is told what\n\n| when | what |\n| --- | --- |\n${messages.join("\n")}\n`,
   ].join("\n");
 }
 
 function databaseText(database: DatabaseRunbook): string {
-  const { decisions, keys, name, objectives, repositories, scenarios, what } = database;
+  const { decisions, keys, name, objectives, repositories, scenarios, state, what } = database;
   const titles = new Map(scenarios.map(({ id, title }) => [id, title]));
   const tree = decisions.map(({ answers, question }) => {
     const lines = answers.map(
@@ -62,22 +44,49 @@ function databaseText(database: DatabaseRunbook): string {
   });
   return [
     `<a id="${anchor(name)}"></a>\n## ${cell(name)}\n`,
-    `${cell(what)}.\n`,
+    `${cell(what)}. State of its topology: \`${state}\`.\n`,
     `### What is promised\n\n${bullets(objectives)}\n`,
+    measuredText(database),
     `### Where copies are, the first to try first\n\n| | where | lost together with | off-site | encrypted | retention |\n| --- | --- | --- | --- | --- | --- |\n${rows.join("\n")}\n`,
     `### Which one is it?\n\n${tree.join("\n")}\n`,
+    ...placeholderTexts(database),
     ...scenarios.map((scenario) => scenarioText(name, scenario)),
     `### Keys and passphrases\n\n${bullets(keys.length === 0 ? ["none are needed"] : keys)}\n`,
   ].join("\n");
+}
+
+/** Never without its time: what was measured once says nothing of today. */
+function measuredText({ measured, measuredBy }: DatabaseRunbook): string {
+  const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => `| ${[repository, drill, rto, rpo].map(cell).join(" | ")} |`);
+  const table = `| | last drill | open again after (RTO) | lost (RPO) |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
+  const today = measuredBy === null ? "" : `\n\n\`\`\`sh\n${measuredBy}\n\`\`\``;
+  return `### What was measured\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}\n`;
+}
+
+/** Where the figures of today are. */
+export function measuredLead(isGiven: boolean, measuredBy: string | null): string {
+  if (measuredBy === null)
+    return isGiven
+      ? "Nothing of this package runs beside this engine: these figures come from elsewhere."
+      : "Nothing is known: no drill of this package runs beside this engine. Time a restore by hand, and write it here.";
+  return isGiven
+    ? "As of those times. The newest figures are told by:"
+    : "No figures were given when this was made. The last drill of each repository, with its RTO and RPO, is told by:";
+}
+
+function placeholderTexts({ placeholders }: DatabaseRunbook): string[] {
+  if (placeholders.length === 0) return [];
+  return [`### Words to fill in\n\n${placeholders.map(({ text, word }) => `- \`${word}\`: ${cell(text)}`).join("\n")}\n`];
 }
 
 function scenarioText(name: string, { id, steps, title, when }: RunbookScenario): string {
   return `<a id="${anchor(`${name} ${id}`)}"></a>\n### ${cell(title)}\n\n${cell(when)}\n\n${steps.map(stepText).join("\n")}`;
 }
 
-function stepText({ commands, language = "sh", text }: RunbookStep): string {
+function stepText({ commands, isOptional, isRepeated, language = "sh", text }: RunbookStep): string {
   const lines = commands.map((line) => `   ${line}`).join("\n");
-  return `1. ${cell(text)}\n${commands.length === 0 ? "" : `\n   \`\`\`${language}\n${lines}\n   \`\`\`\n`}`;
+  const mark = isOptional === true ? "*not always:* " : isRepeated === true ? "*repeat:* " : "";
+  return `1. ${mark}${cell(text)}\n${commands.length === 0 ? "" : `\n   \`\`\`${language}\n${lines}\n   \`\`\`\n`}`;
 }
 
 function bullets(lines: readonly string[]): string {

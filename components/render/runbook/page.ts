@@ -6,10 +6,11 @@ import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook";
 import { escapeText } from "../topology/picture";
-import { anchor, ROLES, type RunbookPeople } from "./markdown";
+import { anchor, measuredLead } from "./markdown";
+import { FIRST_STEPS, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
-/** The whole document. */
-export function renderRunbookPage(databases: readonly DatabaseRunbook[], people: RunbookPeople): string {
+/** The whole document. @param origin a sentence that says of which state of the stack it is */
+export function renderRunbookPage(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
   const links = databases.map(({ name }) => `<a href="#${anchor(name)}">${escapeText(name)}</a>`);
   return `<!doctype html>
 <html lang="en">
@@ -23,7 +24,7 @@ export function renderRunbookPage(databases: readonly DatabaseRunbook[], people:
 <body>
 <main>
 <h1>Recovery runbook</h1>
-<p>Made from the declared topology: after each <code>pulumi up</code> it is what is there. Words in angle brackets are yours to fill in.</p>
+<p>${escapeText(origin)} Commands are complete but for the words in angle brackets; those are explained with each database.</p>
 ${databases.length > 1 ? `<p class="contents">${links.join(" · ")}</p>` : ""}
 ${peopleSection(people)}
 ${databases.map(databaseSection).join("\n")}
@@ -33,20 +34,20 @@ ${databases.map(databaseSection).join("\n")}
 `;
 }
 
-function peopleSection({ externalMinutes, internalMinutes, roles }: RunbookPeople): string {
-  const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
-  const rows = names.map((name) => {
-    const who = roles[name];
-    return row(name, [ROLES[name] ?? "", who ?? ""], who === undefined ? "blank" : "");
-  });
-  return `<section><h2>Who</h2>
+function peopleSection(people: RunbookPeople): string {
+  const rows = rolesOf(people).map(({ does, role, who }) => row(role, [does, who ?? ""], who === null ? "blank" : ""));
+  const messages = messagesOf(people).map(([when, what]) => row(when, [what]));
+  return `<section><h2>First</h2>
+<ol class="steps">${FIRST_STEPS.map((text) => `<li>${escapeText(text)}</li>`).join("\n")}</ol></section>
+<section><h2>Who</h2>
 ${table(["role", "does", "who"], rows)}
-<p>Until it is over, those inside are told how it stands every <strong>${internalMinutes} minutes</strong>, those outside every <strong>${externalMinutes} minutes</strong>.</p>
-</section>`;
+<p>One person may have several roles; the one who types should not be the one who speaks.</p></section>
+<section><h2>Who is told what</h2>
+${table(["when", "what"], messages)}</section>`;
 }
 
 function databaseSection(database: DatabaseRunbook): string {
-  const { decisions, keys, name, objectives, repositories, scenarios, what } = database;
+  const { decisions, keys, name, objectives, repositories, scenarios, state, what } = database;
   const titles = new Map(scenarios.map(({ id, title }) => [id, title]));
   const questions = decisions.map(({ answers, question }) => {
     const lines = answers.map(
@@ -61,17 +62,33 @@ function databaseSection(database: DatabaseRunbook): string {
     return row(repository.name, [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
   });
   return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
-<p>${escapeText(what)}.</p>
+<p>${escapeText(what)}. State of its topology: <code>${state}</code>.</p>
 <h3>What is promised</h3>
 ${list(objectives)}
+${measuredSection(database)}
 <h3>Where copies are, the first to try first</h3>
 ${table(["", "where", "lost together with", "off-site", "encrypted", "retention"], rows)}
 <h3>Which one is it?</h3>
 <ol class="tree">${questions.join("\n")}</ol>
+${placeholderSection(database)}
 ${scenarios.map((scenario) => scenarioSection(name, scenario)).join("\n")}
 <h3>Keys and passphrases</h3>
 ${list(keys.length === 0 ? ["none are needed"] : keys)}
 </section>`;
+}
+
+function measuredSection({ measured, measuredBy }: DatabaseRunbook): string {
+  const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => row(repository, [drill, rto, rpo]));
+  return `<h3>What was measured</h3>
+${measured === null ? "" : table(["", "last drill", "open again after (RTO)", "lost (RPO)"], rows)}
+<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : `<pre>${escapeText(measuredBy)}</pre>`}`;
+}
+
+function placeholderSection({ placeholders }: DatabaseRunbook): string {
+  if (placeholders.length === 0) return "";
+  const lines = placeholders.map(({ text, word }) => `<li><code>${escapeText(word)}</code>: ${escapeText(text)}</li>`);
+  return `<h3>Words to fill in</h3>
+<ul>${lines.join("\n")}</ul>`;
 }
 
 function scenarioSection(name: string, { id, steps, title, when }: RunbookScenario): string {
@@ -80,8 +97,9 @@ function scenarioSection(name: string, { id, steps, title, when }: RunbookScenar
 <ol class="steps">${steps.map(stepItem).join("\n")}</ol></section>`;
 }
 
-function stepItem({ commands, text }: RunbookStep): string {
-  return `<li>${escapeText(text)}${commands.length === 0 ? "" : `<pre>${escapeText(commands.join("\n"))}</pre>`}</li>`;
+function stepItem({ commands, isOptional, isRepeated, text }: RunbookStep): string {
+  const mark = isOptional === true ? "<em>not always:</em> " : isRepeated === true ? "<em>repeat:</em> " : "";
+  return `<li>${mark}${escapeText(text)}${commands.length === 0 ? "" : `<pre>${commands.map(escapeText).join("\n")}</pre>`}</li>`;
 }
 
 function table(heads: readonly string[], rows: readonly string[]): string {

@@ -50,6 +50,25 @@ export async function loadDrillHistory(repos: readonly Repository[], ctx: Contex
   return sorted([...found.values()]);
 }
 
+/**
+ * Of each drilled repository that this one knows of the newest drill, and the newest that told RPO: oldest first. Reads these few alone.
+ * None where the history cannot be read, for a status is more than its drills.
+ */
+export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]> {
+  try {
+    const newest = new Map<string, string>();
+    for (const name of await listRepo(repo)) {
+      const turn = parseDrillFileName(name);
+      if (turn === null) continue;
+      newest.set(`${turn.repo}`, name);
+      if (turn.pick === "newest") newest.set(`${turn.repo} rpo`, name);
+    }
+    return await loadNamed(repo, [...new Set(newest.values())].sort());
+  } catch {
+    return [];
+  }
+}
+
 /** Whose turn it has been, by the names of the files alone. A repository that does not answer is told and left out. */
 export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
@@ -61,7 +80,10 @@ export async function listTurns(repos: readonly Repository[], ctx: Context): Pro
 }
 
 async function loadRepoDrills(repo: Repository): Promise<DrillRecord[]> {
-  const names = await listRepo(repo);
+  return loadNamed(repo, await listRepo(repo));
+}
+
+async function loadNamed(repo: Repository, names: readonly string[]): Promise<DrillRecord[]> {
   const loaded = await mapParallel(names, READS_AT_ONCE, async (name) => {
     try {
       return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);

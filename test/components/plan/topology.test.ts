@@ -15,6 +15,7 @@ test("the topology names copies, places, schedules and what travels", () => {
         {
           "dataDirectory": "/var/lib/postgresql/18/main",
           "engine": "runtime",
+          "keysIn": "/etc/pgbackstop/credentials",
           "kind": "host",
           "name": "ledger",
           "reachedBy": "local",

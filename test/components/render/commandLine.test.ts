@@ -1,7 +1,8 @@
+import { shellWord } from "../../../components/plan/hostCommand";
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { archiveCommand, shellWord, systemdWord } from "../../../components/render/commandLine";
+import { archiveCommand, systemdWord } from "../../../components/render/commandLine";
 import { plan } from "../plans";
 
 test("archive_command names pgbackrest, or stock's check and backup refuse", () => {

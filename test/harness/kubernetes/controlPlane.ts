@@ -4,13 +4,15 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeCertificates } from "../../../tools/parts/certificates";
 import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetesPrograms";
-import { sleep, type Started } from "../../../tools/parts/process";
+import { type RunOptions, type RunResult, sleep, type Started } from "../../../tools/parts/process";
 import { freePort } from "../../../tools/parts/s3Server";
 import type { Place } from "../place";
 import { Kubectl } from "./kubectl";
 
 export interface ControlPlane {
   readonly kubectl: Kubectl;
+  /** A script of bash in which `kubectl` is that of the lab; it stops at the first failure. */
+  shell(script: string, options?: RunOptions): Promise<RunResult>;
   readonly place: Place;
   /** `https://10.244.0.1:6443` */
   readonly url: string;
@@ -100,7 +102,9 @@ export async function startControlPlane(parts: ApiServerParts, place: Place, run
     place.run(parts.kubectl, ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args], options),
   );
   await waitUntilReady(kubectl, [etcd, server]);
-  return { kubectl, place, ...files };
+  const kubectlFunction = `kubectl() { '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;
+  const shell: ControlPlane["shell"] = (script, options) => place.run("bash", ["-c", `set -euo pipefail\n${kubectlFunction}\n${script}`], options);
+  return { kubectl, shell, place, ...files };
 }
 
 /** Starts the controllers over a control plane. */
@@ -135,7 +139,7 @@ async function waitUntilReady(kubectl: Kubectl, servers: readonly Started[]): Pr
   }
 }
 
-interface Files extends Omit<ControlPlane, "kubectl" | "place"> {
+interface Files extends Omit<ControlPlane, "kubectl" | "place" | "shell"> {
   readonly tokens: string;
 }
 

@@ -7,6 +7,7 @@ import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
+import type { RunOptions, RunResult } from "../../../tools/parts/process";
 import { pinnedVersion } from "../../../tools/parts/goTools";
 import type { LabParts } from "../../../tools/parts/kubernetesPrograms";
 import { bundleProgram } from "../forward";
@@ -29,6 +30,8 @@ export interface LabOptions {
 
 export interface Lab {
   readonly kubectl: Kubectl;
+  /** A script of bash in which `kubectl` is that of the lab; it stops at the first failure. */
+  shell(script: string, options?: RunOptions): Promise<RunResult>;
   /** Kept after the end, until the next lab of the same name: the servers' logs, and `pods/NAMESPACE_POD_CONTAINER.log`. */
   readonly logFolder: string;
   /** hostPath volumes lie below it. */
@@ -65,6 +68,7 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
       if (options.operator !== false) await installOperator(plane.kubectl, parts);
       return {
         kubectl: plane.kubectl,
+        shell: plane.shell,
         logFolder,
         hostFolder: join(runFolder, "host"),
         expose: async (name: string, port: number, namespace = "default") => {

@@ -5,7 +5,10 @@ import type { Repository } from "../../../runtime/repository/repository";
 import { FaultyStorage } from "../../harness/faults";
 import { makeStanza } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/storages";
-import { repository } from "../repository/support";
+import type { DrillRecord } from "../../../runtime/operations/drill/record";
+import { saveDrill } from "../../../runtime/operations/drill/history";
+import { testContext } from "../../harness/context";
+import { repository, temporaryFolder } from "../repository/support";
 
 const FULL = {
   label: "20261118-030000F",
@@ -121,6 +124,40 @@ describe("the screen", () => {
     const json = statusJson(await collectStatus(inputOf(more))) as { ok: boolean; repos: { troubles: unknown[] }[] };
     expect(json.ok).toBe(false);
     expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
+  });
+
+  test("knows the drills of other machines, and when RPO was measured last", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const drill = (no: number, more: object): DrillRecord => ({
+      ...DRILL,
+      id: `20261119-06405${no}Z-0000000${no}`,
+      repo: 1,
+      ok: true,
+      endedAtS: NOW_S - 86_400 * (9 - no),
+      rtoMs: 34_500,
+      failures: [],
+      ...more,
+    });
+    const rpo = { seconds: 11.2, method: "heartbeat", lostWalBytes: null } as const;
+    for (const record of [drill(1, { rpo }), drill(2, { rpo: { ...rpo, seconds: 4 } }), drill(3, { pick: "oldest" })]) {
+      await saveDrill(repos, temporaryFolder(), record, testContext());
+    }
+    const text = await textOf();
+    expect(text).toContain("    last drill     passed 6 days ago, open after 35 seconds\n    lost then      4 seconds (heartbeat), 7 days ago\n");
+    expect(text.match(/last drill/g)).toHaveLength(1);
+    const { repos: told } = statusJson(await collectStatus(inputOf())) as { repos: { drill: object | null }[] };
+    expect(told.map((each) => each.drill)).toEqual([
+      {
+        ended: NOW_S - 86_400 * 6,
+        id: "20261119-064053Z-00000003",
+        level: "standard",
+        ok: true,
+        pick: "oldest",
+        rpo: { ended: NOW_S - 86_400 * 7, method: "heartbeat", seconds: 4 },
+        rtoMs: 34_500,
+      },
+      null,
+    ]);
   });
 
   test("shows what runs next and how the newest drill of each repository ended", async () => {

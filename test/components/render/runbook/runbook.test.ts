@@ -3,13 +3,19 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook";
 import { type Topology, topologyOf } from "../../../../components/plan/topology";
+import { parseStackFile } from "../../../../components/plan/stackFiles";
+import { originOf, runbooksOf } from "../../../../components/bin/runbook";
+import { joinMeasured, parseMeasured } from "../../../../components/plan/runbook/measured";
+import { BUCKET, NAS, R2 } from "../../plans";
 import { unknownMarker } from "../../../../components/plan/unknown";
-import { DEFAULT_PEOPLE, renderRunbook } from "../../../../components/render/runbook/markdown";
+import { renderRunbook } from "../../../../components/render/runbook/markdown";
+import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
 import { renderRunbookPage } from "../../../../components/render/runbook/page";
 import { resolved } from "../../clusters";
 import { anyTopology, topology } from "../../topologies";
 
 const HOSTILE = "</title><script>alert(1)</script> | [x](https://evil.example) `code` \u202eabc\u0000";
+const ORIGIN = "Made of a test.";
 const bookOf = (of: Topology) => runbookOf(of) ?? expect.fail("there is no runbook");
 const cluster = (): Topology => JSON.parse(JSON.stringify(topologyOf(resolved().plan))) as Topology;
 
@@ -22,8 +28,10 @@ describe("a runbook", () => {
       "repository-2",
       "set",
       "host-lost",
+      "archiving",
       "repository-1-lost",
       "repository-2-lost",
+      "keys-lost",
     ]);
     expect(book.scenarios.flatMap(({ steps }) => steps).flatMap(({ commands }) => commands)).toEqual(
       expect.arrayContaining([
@@ -56,15 +64,19 @@ describe("a runbook", () => {
   test("of a cluster with snapshots alone leads to them, and to nothing that needs an archive", () => {
     const { plan } = resolved({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * 0" } }, drills: {} });
     const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
-    expect(book.scenarios.map(({ id }) => id)).toEqual(["failover", "snapshot"]);
-    expect(book.decisions.flatMap(({ answers }) => answers).map(({ scenario }) => scenario)).toEqual(["failover", "snapshot"]);
+    expect(book.scenarios.map(({ id }) => id)).toEqual(["failover", "instance-lost", "snapshot", "asleep"]);
+    expect(book.decisions.flatMap(({ answers }) => answers).map(({ scenario }) => scenario)).toEqual(["failover", "instance-lost", "snapshot"]);
+    const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
+    expect(commands.filter((line) => /pgbackstop|plugin:|repo1/.test(line))).toEqual([]);
+    expect(commands).toContain('  namespace: "orders", engine: "volumeSnapshot", ...orders.like,');
+    expect([book.measuredBy, book.keys]).toEqual([null, []]);
   });
 
   test("is not made while the database itself is not known, and says what is not known of a place", () => {
     const whole = cluster();
     expect(runbookOf({ ...whole, databases: whole.databases.map((one) => ({ ...one, namespace: unknownMarker(0) })) })).toBeNull();
     const hidden = { ...whole, repositories: whole.repositories.map((one) => ({ ...one, location: unknownMarker(0) })) };
-    expect(renderRunbook([bookOf(hidden)], DEFAULT_PEOPLE)).toContain("not known yet");
+    expect(renderRunbook([bookOf(hidden)], DEFAULT_PEOPLE, ORIGIN)).toContain("not known yet");
   });
 
   test("of whatever topology leads from each answer to a scenario, in both formats", () => {
@@ -74,22 +86,35 @@ describe("a runbook", () => {
         const ids = book.scenarios.map(({ id }) => id);
         expect(new Set(ids).size).toBe(ids.length);
         expect(book.decisions.flatMap(({ answers }) => answers).filter(({ scenario }) => !ids.includes(scenario))).toEqual([]);
-        for (const text of [renderRunbook([book], DEFAULT_PEOPLE), renderRunbookPage([book], DEFAULT_PEOPLE)]) {
+        for (const text of [renderRunbook([book], DEFAULT_PEOPLE, ORIGIN), renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)]) {
           const links = [...text.matchAll(/(?:\(|href=")#([^")]+)/g)].map(([, name]) => name);
           expect(links.filter((name) => !text.includes(`id="${name}"`))).toEqual([]);
           expect(text).not.toContain("undefined");
+          // Every word that is to be filled in is explained.
+          const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
+          const words = commands.flatMap((command) => command.match(/<[A-Z]+>/g) ?? []);
+          expect(words.filter((word) => !book.placeholders.some((each) => each.word === word))).toEqual([]);
         }
       }),
       { numRuns: 100 },
     );
   });
 
+  test("has each command on a line of its own, in both formats", () => {
+    const book = bookOf(cluster());
+    const [failover] = book.scenarios;
+    const lines = failover?.steps.find(({ commands }) => commands.length > 1)?.commands ?? [];
+    expect(lines).toHaveLength(2);
+    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`<pre>${lines.join("\n")}</pre>`);
+    expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n   ${lines.join("\n   ")}\n`);
+  });
+
   test("takes nothing of a topology for more than text", () => {
     const made = topology({ drills: { [HOSTILE]: { cron: "0 5 * * 6", from: "repo2" } } }, HOSTILE);
     const book = bookOf(made);
-    const page = renderRunbookPage([book], { ...DEFAULT_PEOPLE, roles: { [HOSTILE]: HOSTILE } });
+    const page = renderRunbookPage([book], { ...DEFAULT_PEOPLE, roles: { [HOSTILE]: HOSTILE } }, HOSTILE);
     expect(page).not.toContain("<script>");
-    const text = renderRunbook([book], { ...DEFAULT_PEOPLE, roles: { [HOSTILE]: HOSTILE } });
+    const text = renderRunbook([book], { ...DEFAULT_PEOPLE, roles: { [HOSTILE]: HOSTILE } }, HOSTILE);
     expect(text).not.toContain("<script>");
     expect(text).not.toContain("](https://evil");
     expect(text).not.toContain("\u202e");
@@ -97,10 +122,164 @@ describe("a runbook", () => {
 
   test("names who has which role, and leaves room where nobody is named", () => {
     const people = { roles: { "Incident Lead": "Ada", "Vendor contact": "support@example.com" }, internalMinutes: 10, externalMinutes: 60 };
-    const text = renderRunbook([bookOf(topology())], people);
+    const text = renderRunbook([bookOf(topology())], people, ORIGIN);
     expect(text).toContain("| Incident Lead | decides which scenario it is, and when it is over | Ada |");
     expect(text).toContain("| Comms Lead | tells the others how it stands | (nobody is named) |");
     expect(text).toContain("Vendor contact");
-    expect(text).toContain("every 10 minutes, those outside every 60 minutes");
+    expect(text).toContain("| every 10 minutes, inside |");
+    expect(text).toContain("| every 60 minutes, outside |");
+  });
+
+  test.each([
+    ["pgbackrest", "pgbackrest.dalibo.com"],
+    ["barman-cloud", "barman-cloud.cloudnative-pg.io"],
+  ])("of a cluster with engine %s has that engine's words, and no command of a sidecar that is not there", (engine, plugin) => {
+    const repositories = engine === "barman-cloud" ? { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } } : { repo1: BUCKET, repo2: R2 };
+    const { plan } = resolved({ engine, repositories, drills: {} });
+    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
+    const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
+    expect(commands.filter((line) => /plugin-pgbackstop|plugin: plugin/.test(line))).toEqual([]);
+    expect(commands).toContain(`  namespace: "orders", engine: "${engine}", ...orders.like,`);
+    expect(commands.some((line) => line.includes(`"pluginConfiguration":{"name":"${plugin}"`) && line.endsWith("| kubectl create -f -"))).toBe(true);
+    expect(book.measuredBy).toBeNull();
+    expect(book.keys[0]).toContain("Secret orders-repo1 of namespace orders");
+    if (engine === "barman-cloud") expect(book.keys).toContainEqual(expect.stringContaining("this engine encrypts nothing"));
+  });
+
+  test("of two databases has a part for each, and names the drills of both", () => {
+    const books = [bookOf(topology({ drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } } })), bookOf(cluster())];
+    const text = renderRunbook(books, DEFAULT_PEOPLE, ORIGIN);
+    expect(text).toContain("Databases: [ledger](#ledger), [orders](#orders)");
+    expect(text.match(/^### What was measured$/gm)).toHaveLength(2);
+    expect(books.map(({ objectives }) => objectives.at(-1))).toEqual(Array(2).fill("drilled: weekly (0 5 * * 6, from repo2)"));
+    expect(text.match(/^## Who$/gm)).toHaveLength(1);
+    expect(new Set(books.map(({ state }) => state)).size).toBe(2);
+    for (const { state } of books) expect(text).toContain(`State of its topology: \`${state}\``);
+    const ids = [...renderRunbookPage(books, DEFAULT_PEOPLE, ORIGIN).matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test("has another state as soon as anything of the topology is another", () => {
+    expect(bookOf(topology()).state).toMatch(/^[0-9a-f]{12}$/);
+    expect(bookOf(topology()).state).toBe(bookOf(topology()).state);
+    expect(bookOf(topology({ schedules: {} })).state).not.toBe(bookOf(topology()).state);
+  });
+
+  test("of a host without the launcher has the words that work there", () => {
+    const directories = { config: "/opt/pg/etc", units: "/opt/pg/units", lib: "/opt/my lib" };
+    const book = bookOf(topology({ agent: false, directories }));
+    const program =
+      "sudo -u postgres /usr/bin/node '/opt/my lib/runtime.cjs' --config=/opt/pg/etc/pgbackrest.conf --config-include-path=/opt/pg/etc/conf.d --stanza=main";
+    const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
+    expect(commands).toContain(`${program} recover`);
+    expect(commands.filter((line) => /sudo pgbackstop|journalctl/.test(line))).toEqual([]);
+    expect(book.keys.join()).toContain("on the host below /opt/pg/etc/conf.d");
+    const [away] = bookOf(topology({ directories: { bin: "/opt/bin" } })).scenarios;
+    expect(away?.steps[0]?.commands).toEqual(["sudo /opt/bin/pgbackstop status"]);
+  });
+
+  test("names the files of secrets that somebody else brings to the host", () => {
+    const repo2 = { ...BUCKET, secretFiles: { options: "/run/secrets/r2.conf", passphrase: "/run/secrets/pass" } };
+    const { keys } = bookOf(topology({ repositories: { repo1: NAS, repo2 } }));
+    expect(keys).toContain(
+      "repo2: the key of the service is in whatever brings these files there, and on the host in /run/secrets/r2.conf, /run/secrets/pass",
+    );
+  });
+});
+
+describe("what drills have measured", () => {
+  const AT_S = Date.UTC(2026, 10, 18, 5, 4) / 1000;
+  const status = (stanza: string, drill: object | null): string =>
+    JSON.stringify({
+      ok: true,
+      repos: [
+        { key: 1, drill },
+        { key: 2, drill: null },
+      ],
+      stanza,
+      version: 1,
+    });
+  const objectives = { rpoSeconds: 300, rtoMinutes: 30 };
+
+  test("stands there with its time, beside what was promised; and where the newest figures are", () => {
+    const drill = { ended: AT_S, id: "x", ok: true, rtoMs: 252_000, rpo: { ended: AT_S - 7 * 86_400, method: "heartbeat", seconds: 412.3 } };
+    const book = runbookOf(topology({ objectives }), parseMeasured(status("main", drill))) ?? expect.fail("there is no runbook");
+    expect(book.measured).toEqual([
+      {
+        repository: "repo1",
+        drill: "passed 2026-11-18 05:04 UTC",
+        rto: "4 min 12 s (declared: 30 min)",
+        rpo: "6 min 52 s (declared: 5 min, MISSED), by heartbeat, 2026-11-11 05:04 UTC",
+      },
+      { repository: "repo2", drill: "never", rto: "not known", rpo: "not known" },
+    ]);
+    const text = renderRunbook([book], DEFAULT_PEOPLE, ORIGIN);
+    expect(text).toContain("| repo1 | passed 2026-11-18 05:04 UTC | 4 min 12 s (declared: 30 min) | 6 min 52 s");
+    expect(text).toContain("As of those times. The newest figures are told by:\n\n```sh\nsudo pgbackstop status\n```");
+    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain("passed 2026-11-18 05:04 UTC");
+  });
+
+  test("is not made up where nobody told", () => {
+    const text = renderRunbook([bookOf(topology())], DEFAULT_PEOPLE, ORIGIN);
+    expect(text).toContain("No figures were given when this was made.");
+    expect(text).toContain("sudo pgbackstop status");
+  });
+
+  test("comes from records of drills too: the newest of each repository, and the newest that told RPO", () => {
+    const record = (repo: number, endedAtS: number, more: object): string =>
+      JSON.stringify({ version: 1, id: "x", stanza: "main", repo, startedAtS: endedAtS - 60, endedAtS, ok: true, rtoMs: 9_000, rpo: null, ...more });
+    const texts = [
+      record(1, AT_S, { ok: false, rtoMs: null }),
+      record(1, AT_S - 86_400, { rpo: { seconds: 0.8, method: "commit", lostWalBytes: null } }),
+      record(2, AT_S - 5, {}),
+    ];
+    const joined = joinMeasured(texts.map(parseMeasured));
+    const { measured } = runbookOf(topology(), joined) ?? expect.fail("there is no runbook");
+    expect(measured).toEqual([
+      { repository: "repo1", drill: "FAILED 2026-11-18 05:04 UTC", rto: "it did not open", rpo: "0.8 s, by commit, 2026-11-17 05:04 UTC" },
+      { repository: "repo2", drill: "passed 2026-11-18 05:03 UTC", rto: "9 s", rpo: "not measured" },
+    ]);
+  });
+
+  test.each([
+    ["", "this is not JSON"],
+    ["[]", "no object"],
+    ["{}", "neither of pgbackstop status"],
+    ['{"stanza":"main","version":2,"repos":[]}', "version 2 of what was measured is not known"],
+    ['{"stanza":"main","version":1}', "no repository or no time"],
+    ['{"stanza":"main","version":1,"repos":[{}]}', "a repository of this status has no key"],
+    ['{"stanza":"main","version":1,"repos":[{"key":1,"drill":{"ended":1e300}}]}', "the drill of repo1 has no time"],
+  ])("is refused when it is none: %s", (text, message) => {
+    expect(() => parseMeasured(text)).toThrow(message);
+  });
+
+  test("of a file finds its database by the stanza, or by the name where two have the same", () => {
+    const file = { shape: "export", before: null, findings: [] } as const;
+    const after = new Map([
+      ["ledger", topology()],
+      ["orders", cluster()],
+    ]);
+    const drill = { ended: AT_S, ok: true, rtoMs: 1000, rpo: null };
+    const found = runbooksOf({ ...file, after }, [{ name: "a.json", text: status("orders", drill) }]);
+    expect(found.map(({ measured }) => measured?.[0]?.drill)).toEqual([undefined, "passed 2026-11-18 05:04 UTC"]);
+    expect(() => runbooksOf({ ...file, after }, [{ name: "a.json", text: status("other", drill) }])).toThrow("no database here has that");
+    const twins = new Map([
+      ["ledger", topology()],
+      ["books", topology({}, "books")],
+    ]);
+    const text = status("main", drill);
+    expect(() => runbooksOf({ ...file, after: twins }, [{ name: "a.json", text }])).toThrow("say which one it is, --measured=NAME=FILE");
+    const named = runbooksOf({ ...file, after: twins }, [{ name: "ledger=a.json", text }]);
+    expect(named.map(({ measured, name }) => [name, measured !== null])).toEqual([
+      ["books", false],
+      ["ledger", true],
+    ]);
+    expect(() => runbooksOf({ ...file, after }, [{ name: "ledger=a.json", text: status("orders", drill) }])).toThrow("which is not that of ledger");
+  });
+
+  test("of an export says of when the stack is", () => {
+    const manifest = { time: "2026-11-20T07:40:59+01:00" };
+    const text = JSON.stringify({ version: 3, deployment: { manifest, resources: [] } });
+    expect(originOf(parseStackFile(text))).toBe("Made of the stack as it was after its update of 2026-11-20T06:40:59.000Z.");
   });
 });

@@ -1,0 +1,60 @@
+/** The runbook of a file of a stack: which databases are in it, what drills have measured of them, and of which state of the stack it is. */
+import { type DatabaseRunbook, runbookOf } from "../plan/runbook";
+import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
+import type { StackFile } from "../plan/stackFiles";
+import type { Topology } from "../plan/topology";
+
+/** One file of `--measured`. */
+export interface MeasuredFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+/**
+ * @param measured `ledger=FILE` is of the database ledger, FILE of the one whose stanza it names
+ * @throws MeasuredError for what was measured of no database here, or of nobody knows which
+ */
+export function runbooksOf({ after }: StackFile, measured: readonly MeasuredFile[]): DatabaseRunbook[] {
+  const databases = [...after]
+    .toSorted(([left], [right]) => (left < right ? -1 : 1))
+    .flatMap(([, topology]) => (topology === null || topology.databases[0] === undefined ? [] : [topology]));
+  const drills = new Map<Topology, Measured[]>();
+  for (const { name, text } of measured) {
+    const [topology, one] = belongsTo(databases, name, text);
+    drills.set(topology, [...(drills.get(topology) ?? []), one]);
+  }
+  return databases.flatMap((topology) => runbookOf(topology, joinMeasured(drills.get(topology) ?? [])) ?? []);
+}
+
+function belongsTo(databases: readonly Topology[], name: string, text: string): readonly [Topology, Measured] {
+  const named = databases.find(({ databases: [database] }) => name.startsWith(`${database?.name}=`));
+  const file = named === undefined ? name : name.slice((named.databases[0]?.name.length ?? 0) + 1);
+  let one: Measured;
+  try {
+    one = parseMeasured(text);
+  } catch (error) {
+    throw error instanceof MeasuredError ? new MeasuredError(`${file}: ${error.message}`) : error;
+  }
+  const fitting = databases.filter(({ databases: [database] }) => database?.stanza === one.stanza);
+  if (named !== undefined && !fitting.includes(named))
+    throw new MeasuredError(`${file} is of stanza ${one.stanza}, which is not that of ${named.databases[0]?.name}`);
+  const [first, second] = named === undefined ? fitting : [named];
+  if (first === undefined) throw new MeasuredError(`${file} is of stanza ${one.stanza}, and no database here has that`);
+  if (second !== undefined)
+    throw new MeasuredError(`${file} is of stanza ${one.stanza}, which several databases have: say which one it is, --measured=NAME=FILE`);
+  return [first, one];
+}
+
+/** Of which state of the stack a runbook is, in a sentence. */
+export function originOf({ madeAt, shape }: StackFile): string {
+  switch (shape) {
+    case "export":
+      return madeAt === undefined
+        ? "Made of an export of the stack, which does not say of when it is."
+        : `Made of the stack as it was after its update of ${madeAt}.`;
+    case "preview":
+      return "Made of a preview: true as soon as that update has been carried out, and not before.";
+    default:
+      return "Made of a saved topology, which does not say of when it is.";
+  }
+}

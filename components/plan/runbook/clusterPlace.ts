@@ -1,0 +1,85 @@
+/** One cluster of CloudNativePG, and the words of which its commands are made. Pure. */
+import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import type { RunbookStep } from "../runbook";
+import type { DatabaseNode, Topology } from "../topology";
+
+export interface ClusterPlace {
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly stanza: string;
+  readonly engine: string;
+  readonly instances: number;
+  /** Made by others: the program has its backups alone. */
+  readonly isAttached: boolean;
+  /** Of the first schedule of full backups. */
+  readonly fullCron: string | undefined;
+}
+
+const PLUGINS: Readonly<Record<string, string>> = {
+  runtime: PLUGIN_NAME,
+  "barman-cloud": "barman-cloud.cloudnative-pg.io",
+  pgbackrest: "pgbackrest.dalibo.com",
+};
+
+export function placeOf(database: DatabaseNode, { schedules }: Pick<Topology, "schedules">): ClusterPlace {
+  const { attached = false, cluster = "", engine, instances = 1, namespace = "", stanza } = database;
+  return { cluster, engine, instances, isAttached: attached, namespace, stanza, fullCron: schedules.find(({ type }) => type === "full")?.cron };
+}
+
+/** Only the runtime has a command line in the pods. */
+export function isOurs({ engine }: ClusterPlace): boolean {
+  return engine === "runtime";
+}
+
+/** `orders-restored`, beside `orders`. */
+export function restoredPlace(place: ClusterPlace): ClusterPlace {
+  return { ...place, cluster: `${place.cluster}-restored` };
+}
+
+/** In the primary, whichever pod that is: the Service leads there. */
+export function inPostgres({ cluster, namespace }: ClusterPlace, words: string, flags = ""): string {
+  return `kubectl exec ${flags}-n ${namespace} svc/${cluster}-rw -c postgres -- ${words}`;
+}
+
+export function verb({ cluster, namespace }: ClusterPlace, words: string): string {
+  return `kubectl exec -n ${namespace} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${words}`;
+}
+
+export function waitReady({ cluster, namespace }: ClusterPlace): string {
+  return `kubectl wait -n ${namespace} --for=condition=Ready --timeout=60m cluster/${cluster}`;
+}
+
+/** What there is, as Kubernetes sees it, and as the repositories do. */
+export function look(place: ClusterPlace): RunbookStep {
+  const { cluster, namespace } = place;
+  return {
+    text: isOurs(place)
+      ? "See what there is: instances, backups, how far back and how far forward each repository can recover, and what needs attention."
+      : "See what there is: instances and backups.",
+    commands: [`kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`, ...(isOurs(place) ? [verb(place, "status")] : [])],
+  };
+}
+
+/** A full backup at once, by an object of its own. */
+export function backupNow({ cluster, engine, namespace }: ClusterPlace): string {
+  const plugin = PLUGINS[engine];
+  const parameters = engine === "runtime" ? { type: "full" } : { backupType: "full" };
+  const method =
+    plugin === undefined
+      ? { method: "volumeSnapshot" }
+      : { method: "plugin", pluginConfiguration: { name: plugin, ...(engine === "barman-cloud" ? {} : { parameters }) } };
+  // On a quiet cluster nothing ends the segment that a backup from a standby waits for.
+  const spec = { cluster: { name: cluster }, target: "primary", ...method };
+  const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { generateName: `${cluster}-now-`, namespace }, spec };
+  return `echo '${JSON.stringify(backup)}' | kubectl create -f -`;
+}
+
+/** What every change to a cluster ends with. */
+export function proof(place: ClusterPlace): RunbookStep {
+  if (isOurs(place)) return { text: "Prove that it archives, into every repository.", commands: [verb(place, "check")] };
+  return { text: "Prove that it archives.", commands: [condition(place, "ContinuousArchiving")] };
+}
+
+export function condition({ cluster, namespace }: ClusterPlace, type: string): string {
+  return `kubectl get -n ${namespace} cluster ${cluster} -o 'jsonpath={.status.conditions[?(@.type=="${type}")]}'`;
+}

@@ -1,0 +1,83 @@
+/** What is done on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
+import type { RunbookScenario } from "../runbook";
+import type { DatabaseNode, RepositoryNode } from "../topology";
+import { lostAnswer, repositoryText } from "./order";
+
+export function archivingFails(program: string, { command, dataDirectory, engine, stanza }: DatabaseNode): RunbookScenario {
+  const hasAgent = engine === "runtime" && command?.includes("runtime.cjs") !== true;
+  return {
+    id: "archiving",
+    title: "Archiving fails",
+    when: "The alert says so, or the disk of the WAL fills up. No data are lost yet: PostgreSQL keeps every segment until it is archived. Never delete files in pg_wal.",
+    steps: [
+      { text: "See which repository it is, what is owed to it, and how many segments wait.", commands: [`${program} status`] },
+      ...(hasAgent
+        ? [{ text: "See what the agent says of it.", commands: [`sudo journalctl --no-pager -n 50 -u pgbackstop-${stanza}-agent.service`] }]
+        : []),
+      {
+        text: "See how much room there is. If it gets short, make room on that disk, but not in the data directory.",
+        commands: [`sudo df -h ${String(dataDirectory)}`],
+      },
+      {
+        text: "Mend what the error names: keys, mount, bucket, certificate, network. What waits is archived by itself then. Prove it.",
+        commands: [`${program} check`],
+      },
+      {
+        text: "Copy what one repository has and another lacks, and read once what was archived meanwhile.",
+        commands: [`${program} heal`, `${program} verify`],
+      },
+    ],
+  };
+}
+
+export function repositoryLost(program: string, repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
+  const others = all.filter(({ key }) => key !== repository.key);
+  const has =
+    others.length === 0 ? "No other repository has its backups." : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
+  return {
+    id: lostAnswer(repository).scenario,
+    title: `${repositoryText(repository)} is lost`,
+    when: `The database is well; its backups there are not. ${has}`,
+    steps: [
+      { text: "Mend the place, or declare another one under the same key in the program.", commands: ["pulumi up"] },
+      ...(others[0] === undefined
+        ? [{ text: "Take a full backup into it.", commands: [`${program} backup --type=full --repo=${repository.key}`] }]
+        : [
+            {
+              text: `Copy backups and WAL from ${others[0].name}, so that it reaches back as far.`,
+              commands: [`${program} sync --from-repo=${others[0].key} --to-repo=${repository.key}`],
+            },
+          ]),
+      { text: "Read everything in it once.", commands: [`${program} verify --repo=${repository.key}`] },
+    ],
+  };
+}
+
+export function keysLost(program: string, { keysIn }: DatabaseNode, repositories: readonly RepositoryNode[]): RunbookScenario {
+  const encrypted = repositories.filter((repository) => repository.encrypted).map(({ name }) => name);
+  return {
+    id: "keys-lost",
+    title: "A key is lost, or known to others",
+    when: "A key of a storage service is gone, has expired or has leaked; or a passphrase is not where it should be.",
+    steps: [
+      {
+        text: "A key of a service: make a new one there, and bring it into the configuration of the stack (pulumi config set --secret) or to where the host has it from. Withdraw the old one only when the next step has passed.",
+        commands: ["pulumi up"],
+      },
+      { text: "Prove that every repository can be read and written.", commands: [`${program} check`] },
+      ...(encrypted.length === 0
+        ? []
+        : [
+            {
+              text: `A passphrase (${encrypted.join(", ")}): the state of the stack has it, and the host does, below ${keysIn ?? "/etc/pgbackstop"}. Write it into the safe, not into a chat.`,
+              commands: ["pulumi stack output --show-secrets"],
+            },
+            {
+              text: "If no place has it, nothing in that repository can ever be read again. Declare a new one under another key, with a new passphrase, and take a full backup at once.",
+              isOptional: true,
+              commands: ["pulumi up", `${program} backup --type=full`],
+            },
+          ]),
+    ],
+  };
+}

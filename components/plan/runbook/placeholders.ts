@@ -1,0 +1,27 @@
+/** Words of commands that only the incident can tell. Pure. */
+import type { RunbookScenario } from "../runbook";
+
+export interface Placeholder {
+  /** `<TIME>` */
+  readonly word: string;
+  readonly text: string;
+}
+
+const TEXTS: Readonly<Record<string, string>> = {
+  TIME: "just before the first wrong transaction, with its time zone: 2026-11-20 14:29:59+00 on a host, 2026-11-20T14:29:59Z on a cluster",
+  LABEL: "a backup, as the command before it prints it: 20261120-020000F",
+  SNAPSHOT: "a snapshot, as the command before it prints it",
+  POD: "a pod, as the command before it prints it: orders-2",
+  DATABASE: "the database that the table is in: app",
+  SCHEMA: "the schema that the table is in: public",
+  TABLE: "the table, without its schema",
+  GIB: "room for the data, in GiB, as the old cluster had it (spec.storage of its manifest): 50",
+  URN: "the address of a resource of the stack: pulumi stack --show-urns prints them",
+};
+
+/** Of those that the scenarios use, in the order of their first use. */
+export function placeholdersOf(scenarios: readonly RunbookScenario[]): Placeholder[] {
+  const commands = scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
+  const words = new Set(commands.flatMap((command) => [...command.matchAll(/<([A-Z]+)>/g)].map(([, word]) => word ?? "")));
+  return [...words].flatMap((word) => (TEXTS[word] === undefined ? [] : [{ word: `<${word}>`, text: TEXTS[word] }]));
+}

@@ -1,0 +1,43 @@
+/** What of a runbook belongs to people, not to a topology: roles, the first minutes, and who is told what and when. Pure. */
+
+export interface RunbookPeople {
+  /** Role to who has it and how that one is reached: `Incident Lead` to `Ada, +49 …`. */
+  readonly roles: Readonly<Record<string, string>>;
+  /** How often those inside are told, in minutes. */
+  readonly internalMinutes: number;
+  /** How often those outside are told, in minutes. */
+  readonly externalMinutes: number;
+}
+
+/** While nobody is named. */
+export const DEFAULT_PEOPLE: RunbookPeople = { roles: {}, internalMinutes: 15, externalMinutes: 30 };
+
+const ROLES: Readonly<Record<string, string>> = {
+  "Incident Lead": "decides which scenario it is, and when it is over",
+  "Restore Operator": "runs the commands, and nothing else",
+  "Comms Lead": "tells the others how it stands",
+};
+
+/** What is done before anything else, in this order. */
+export const FIRST_STEPS: readonly string[] = [
+  "One person says aloud: I am Incident Lead. The time is written down.",
+  "Nobody deletes, restarts or tidies up anything until the scenario is chosen: what is left may be needed.",
+  "The Restore Operator writes down each command with its time, or records the terminal.",
+  "Choose the scenario below with the questions of the database, from the first one on.",
+];
+
+/** Role, what it does, who has it; null where nobody is named. */
+export function rolesOf({ roles }: RunbookPeople): { readonly role: string; readonly does: string; readonly who: string | null }[] {
+  const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
+  return names.map((role) => ({ role, does: ROLES[role] ?? "", who: roles[role] ?? null }));
+}
+
+/** When somebody is told, and what. */
+export function messagesOf({ externalMinutes, internalMinutes }: RunbookPeople): readonly (readonly [when: string, what: string])[] {
+  return [
+    ["at once, inside and outside", "what does not work, since when, who is Incident Lead, and when the next message comes"],
+    [`every ${internalMinutes} minutes, inside`, "the scenario, the step that runs, what is still to come, and what is not known"],
+    [`every ${externalMinutes} minutes, outside`, "what works and what does not, and when the next message comes; no guess of the end"],
+    ["when it is over", "from when to when it was down, which commits are lost (from the moment of the restore on), and when the report comes"],
+  ];
+}

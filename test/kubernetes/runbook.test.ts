@@ -1,0 +1,279 @@
+/**
+ * The runbook of a cluster, command by command, in a Kubernetes with the real operator and PostgreSQL: kubectl is real, and its programs are run
+ * as they are printed. `pulumi` is a **double**: it applies what the components declare, as the other tests here do; the engine itself is at
+ * work in test/engine. What no test can do is left out by name: nodes that are switched off, keys made at a vendor, applications led elsewhere.
+ */
+import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runInThisContext } from "node:vm";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { type RunbookScenario, type RunbookStep, runbookOf } from "../../components/plan/runbook";
+import type { Topology } from "../../components/plan/topology";
+import type { S3Server } from "../../tools/parts/s3Server";
+import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
+import type { Lab } from "../harness/kubernetes/lab";
+import { labParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+import { placeIn, segmentsOf } from "../harness/kubernetes/stores";
+
+const NAMESPACE = "shop";
+const NOW = `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+const SUM = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
+
+/** With `PGBACKSTOP_LONG=1` also the scenario that has the commands of others, but for a word. */
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+
+/** What the incident tells, and which of the optional steps it asks for. */
+interface Incident {
+  readonly words?: Readonly<Record<string, string>>;
+  /** By words of their texts. */
+  readonly optional?: readonly string[];
+}
+
+describe("the runbook of a cluster", async () => {
+  const parts = await labParts("the runbook of a cluster in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "pgb-runbook-"));
+  let stack: ComponentLab;
+  let lab: Lab;
+  let scenarios: readonly RunbookScenario[] = [];
+  /** Programs of the stack beside the cluster itself, as the runbook has them written. */
+  let programs: readonly string[] = [];
+  let isDeclared = true;
+  let restores = 0;
+  const done: string[] = [];
+
+  const ordersArgs = (): CnpgClusterArgs => ({
+    ...stack.common("/orders"),
+    namespace: NAMESPACE,
+    storageGiB: 1,
+    parameters: { shared_buffers: "32MB" },
+    instances: 2,
+  });
+  /** The program of the stack: what the double of `pulumi up` applies. */
+  const program = (): CnpgCluster | null => {
+    const orders = isDeclared ? new CnpgCluster("orders", ordersArgs()) : null;
+    const { at: target, ca } = placeIn(stack.first, `/restored-${restores}`, 14);
+    for (const text of programs) {
+      // The authority of these servers is nobody else's.
+      const words = { CnpgRestore, plugin: { ref: { name: "pgbackstop" } }, orders, ordersArgs: ordersArgs(), other: { target }, ca };
+      const made = runInThisContext(`({ ${Object.keys(words).join(", ")} }) => { ${text.replace("at: other.target", "at: other.target, ca")} }`);
+      (made as (given: typeof words) => void)(words);
+    }
+    return orders;
+  };
+  /** Without words: as an update that ends before what it began. */
+  const PULUMI: Readonly<Record<string, () => Promise<unknown>>> = {
+    "pulumi up": async () => {
+      await bringSecrets();
+      await stack.declare(program);
+    },
+    // The double has no state.
+    "pulumi refresh": async () => undefined,
+  };
+
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "runbook");
+    lab = stack.lab;
+  });
+  afterAll(async () => {
+    await stack?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A namespace with what belongs to the user: certificates of the servers. */
+  const bringSecrets = async (): Promise<void> => {
+    const secretOf = ({ bucket, caFile }: S3Server): object => ({
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: `${bucket}-ca`, namespace: NAMESPACE },
+      stringData: { "ca.crt": readFileSync(caFile, "utf8") },
+    });
+    const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } };
+    await lab.kubectl.apply([namespace, secretOf(stack.first), secretOf(stack.second)]);
+  };
+  const shell = async (script: string): Promise<string> => {
+    const said = await lab.shell(script, { cwd: folder, timeoutMs: 400_000 });
+    expect([script, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([script, 0, ""]);
+    return said.stdout.trim();
+  };
+  const sql = (cluster: string, text: string): Promise<string> =>
+    shell(`kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c postgres -- psql -XAtd app -v ON_ERROR_STOP=1 -c ${quoted(text)}`);
+  /** What it prints, whatever it thinks of it. */
+  const verb = async (cluster: string, words: string): Promise<string> => {
+    const command = `kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${words}`;
+    const { stderr, stdout } = await lab.shell(command);
+    return stdout + stderr;
+  };
+  const primary = (): Promise<string> => shell(`kubectl get -n ${NAMESPACE} cluster orders -o 'jsonpath={.status.currentPrimary}'`);
+  const archived = async (): Promise<void> => {
+    const last = await sql("orders", "select pg_walfile_name(pg_switch_wal())");
+    for (const server of [stack.first, stack.second]) {
+      await expect.poll(() => segmentsOf(server, "orders"), { timeout: 180_000 }).toContain(last);
+    }
+  };
+  const forgetRestored = async (): Promise<void> => {
+    programs = [];
+    await shell(`kubectl delete -n ${NAMESPACE} cluster orders-restored --timeout=2m`);
+    await expect.poll(() => shell(`kubectl get pod -n ${NAMESPACE} -l cnpg.io/cluster=orders-restored -o name`), { timeout: 120_000 }).toBe("");
+  };
+
+  /** @returns what each step printed */
+  const carryOut = async (id: string, { optional = [], words = {} }: Incident = {}): Promise<string[]> => {
+    const scenario = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+    const printed: string[] = [];
+    restores++;
+    for (const step of scenario.steps) {
+      if (step.isOptional === true && !optional.some((part) => step.text.includes(part))) continue;
+      printed.push(
+        await carryOutStep(step, (line) => Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), line)),
+      );
+    }
+    done.push(id);
+    return printed;
+  };
+  const carryOutStep = async ({ commands, isRepeated = false, language = "sh" }: RunbookStep, fill: (line: string) => string): Promise<string> => {
+    if (language === "ts") {
+      programs = [fill(commands.join("\n"))];
+      return "";
+    }
+    const printed: string[] = [];
+    for (const command of commands.map(fill)) {
+      expect(command).not.toMatch(/<[A-Z]+>/);
+      if (command.startsWith("pulumi ")) await (PULUMI[command] ?? expect.fail(`the double does not know ${command}`))();
+      else if (isRepeated)
+        await expect.poll(async () => (await lab.shell(command, { cwd: folder })).exitCode, { timeout: 240_000, interval: 2000 }).toBe(0);
+      else printed.push(await shell(command));
+    }
+    return printed.join("\n");
+  };
+
+  test("comes with a cluster that is backed up", async () => {
+    await bringSecrets();
+    let topology = "";
+    const objects = await renderedObjects(() => void program()?.topology.apply((text) => (topology = text)));
+    await lab.kubectl.apply(objects);
+    scenarios = runbookOf(JSON.parse(topology) as Topology)?.scenarios ?? [];
+    await shell(`kubectl wait -n ${NAMESPACE} --for=condition=Ready --timeout=5m cluster/orders`);
+    await expect.poll(() => verb("orders", "status"), { timeout: 240_000, interval: 2000 }).toContain("orders: all is well");
+    await sql("orders", "create table goods (id int primary key, name text); create index on goods (name); create table sales (id serial)");
+    await sql("orders", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
+  });
+
+  test("a primary that is lost: another one has every row", async () => {
+    const before = await sql("orders", SUM);
+    const old = await primary();
+    await shell(`kubectl delete pod -n ${NAMESPACE} ${old} --grace-period=0 --force`);
+    await expect.poll(primary, { timeout: 120_000 }).not.toBe(old);
+    await carryOut("failover");
+    expect(await sql("orders", SUM)).toBe(before);
+  });
+
+  test("a standby that is lost: another one comes in its place", async () => {
+    const replicas = "-l cnpg.io/cluster=orders,cnpg.io/instanceRole=replica -o name";
+    const pods = (): Promise<string> => shell(`kubectl get pod -n ${NAMESPACE} ${replicas}`);
+    await expect.poll(pods, { timeout: 60_000 }).toMatch(/^pod\/orders-\d$/);
+    const old = (await pods()).replace("pod/", "");
+    const volumes = (): Promise<string> => shell(`kubectl get pvc -n ${NAMESPACE} -l cnpg.io/cluster=orders -o 'jsonpath={.items[*].metadata.uid}'`);
+    const before = (await volumes()).split(" ");
+    await carryOut("instance-lost", { words: { POD: old } });
+    await expect.poll(async () => (await volumes()).split(" ").filter((uid) => before.includes(uid)).length, { timeout: 60_000 }).toBe(1);
+    const streaming = "select count(*) from pg_stat_replication where application_name like 'orders-%' and state = 'streaming'";
+    await expect.poll(() => sql("orders", streaming), { timeout: 120_000 }).toBe("1");
+  });
+
+  test("a repository that is away: what is owed to it arrives", async () => {
+    await stack.second.stop();
+    await sql("orders", "insert into sales default values; select pg_switch_wal()");
+    await expect.poll(() => verb("orders", "status"), { timeout: 60_000 }).toMatch(/needs? attention/);
+    const { steps } = scenarios.find(({ id }) => id === "archiving") ?? expect.fail("there is no archiving");
+    const [why, which, room, , ...mend] = steps;
+    const fill = (line: string): string => line;
+    for (const step of [why, room]) await carryOutStep(step ?? expect.fail("a step is missing"), fill);
+    // It says that something needs attention with its exit code.
+    expect((await lab.shell(which?.commands[0] ?? "")).exitCode).not.toBe(0);
+    await stack.second.start();
+    for (const step of mend) await carryOutStep(step, fill);
+    await archived();
+  });
+
+  test("a repository that lost everything: it reaches back as far as the other one, and everything in it can be read", async () => {
+    rmSync(join(stack.first.bucketPath, "orders"), { recursive: true });
+    await carryOut("repository-1-lost");
+    await archived();
+    expect(await verb("orders", "status")).toContain("orders: all is well");
+  });
+
+  test("a dropped table: it is back as it was, and what came after it is still there", async () => {
+    const before = await sql("orders", SUM);
+    await sql("orders", "select pg_sleep(1.1)");
+    const time = await sql("orders", NOW);
+    await sql("orders", "select pg_sleep(1.1)");
+    await sql("orders", "drop table goods");
+    await sql("orders", "insert into sales select from generate_series(1, 100)");
+    await archived();
+    const sales = await sql("orders", "select count(*) from sales");
+    const words = { TIME: time, DATABASE: "app", SCHEMA: "public", TABLE: "goods" };
+    const printed = await carryOut("table", { words, optional: ["gone in production"] });
+    const compared = printed.find((text) => text.startsWith("5000|"))?.split("\n") ?? [];
+    expect([compared.length, compared[0]]).toEqual([2, compared[1]]);
+    expect(await sql("orders", SUM)).toBe(before);
+    expect(await sql("orders", "select count(*) from sales")).toBe(sales);
+    expect(await sql("orders", "select count(*) from pg_indexes where tablename = 'goods'")).toBe("2");
+
+    await sql(
+      "orders",
+      "create table recovered.goods (like goods including all); insert into recovered.goods select * from goods; delete from goods where id > 7",
+    );
+    const rows = scenarios.find(({ id }) => id === "table")?.steps.find(({ text }) => text.includes("lacks rows"));
+    await shell((rows?.commands[0] ?? "").replaceAll("<DATABASE>", "app").replaceAll("<SCHEMA>", "public").replaceAll("<TABLE>", "goods"));
+    expect(await sql("orders", SUM)).toBe(before);
+    await forgetRestored();
+  });
+
+  test("sleep: it wakes with every row", async () => {
+    const before = await sql("orders", SUM);
+    await carryOut("asleep");
+    expect(await sql("orders", SUM)).toBe(before);
+  });
+
+  test.runIf(LONG)("a cluster that is lost with its first repository: the second one has every row, and the new cluster is backed up", async () => {
+    const before = await sql("orders", SUM);
+    await archived();
+    const lost = join(stack.first.bucketPath, "orders");
+    renameSync(lost, `${lost}.lost`);
+    await carryOut("repository-2", { optional: ["put it to sleep"] });
+    expect(await sql("orders-restored", SUM)).toBe(before);
+    await expect.poll(() => shell(`kubectl get pod -n ${NAMESPACE} -l cnpg.io/cluster=orders -o name`), { timeout: 120_000 }).toBe("");
+    await forgetRestored();
+    rmSync(lost, { recursive: true, force: true });
+    renameSync(`${lost}.lost`, lost);
+  });
+
+  test("a namespace that was deleted: what is outside of it is enough", async () => {
+    await shell(`kubectl delete namespace ${NAMESPACE} --timeout=3m`);
+    isDeclared = false;
+    await carryOut("namespace-lost");
+    expect(await sql("orders-restored", "select count(*) from goods")).toBe("5000");
+    expect(done.filter((id) => id !== "repository-2")).toEqual([
+      "failover",
+      "instance-lost",
+      "repository-1-lost",
+      "table",
+      "asleep",
+      "namespace-lost",
+    ]);
+  });
+});
+
+/** A word for a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
