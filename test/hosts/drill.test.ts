@@ -183,10 +183,7 @@ describe("fire drills on a host", async () => {
     const { code, record, told } = await drill(name);
     expect([record.repo, record.ok, record.failures[0]?.where, codes.includes(code)]).toEqual([key, false, where, true]);
     expect(record.failures[0]?.code).toBe(code);
-    expect(told.map(({ event, ok }) => [event, ok]).sort()).toEqual([
-      ["drill", false],
-      ["failure", false],
-    ]);
+    expect(told.map(({ event, ok }) => `${event} ${ok}`).sort()).toEqual(["drill false", "failure false"]);
     expect(told.find(({ event }) => event === "drill")?.lines).toContain(`failed: ${where}, ${record.failures[0]?.error} (${code})`);
     expect(await metric("pgbackstop_drill_ok", key)).toBe(0);
     expect(await leftOvers(BESIDE)).toBe("");

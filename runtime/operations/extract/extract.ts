@@ -286,7 +286,11 @@ class Extraction {
       const { code, stderr } = await server.programs.run("pg_dump", args, { signal: this.#ctx.signal });
       if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
       const handle = await open(temporary, "r");
-      await handle.sync().finally(() => handle.close());
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
       await rename(temporary, path);
     } catch (error) {
       await rm(temporary, { force: true });
