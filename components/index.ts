@@ -16,6 +16,7 @@ export {
   BackupTarget,
   type BootstrapArgs,
   type ClusterBackupArgs,
+  type ClusterDrillArgs,
   type ClusterLikeArgs,
   ClusterEngine,
   type ClusterMonitoringArgs,

@@ -94,6 +94,8 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
     // Loaded when they are asked for: the largest parts of the bundle.
     case "agent":
       return (await import("./agent/agent.js")).agentCommand;
+    case "cnpg-drill":
+      return (await import("./cnpg/drill.js")).clusterDrillCommand;
     case "cnpg-expire":
       return (await import("./cnpg/expire.js")).expireSnapshotsCommand;
     case "cnpg-instance":

@@ -325,7 +325,7 @@ export class ProcessHost implements CommandHost {
   #repoConfigs(): readonly RepoConfig[] {
     const { repos, repoKey } = this.config;
     // A drill restores from one, and writes its history into all.
-    if (repoKey === undefined || this.config.command === "drill") return repos;
+    if (repoKey === undefined || this.config.command === "drill" || this.config.command === "cnpg-drill") return repos;
     const chosen = repos.filter((repo) => repo.key === repoKey);
     if (chosen.length === 0) {
       throw fail("optionInvalidValue", `'${repoKey}' is not allowed for 'repo' option: it is not configured`, {

@@ -200,6 +200,7 @@ export function clusterAccess(checked: CheckedCluster, namespace: pulumi.Input<s
 /** Objects whose texts follow from values in ways that no marker can stand for. */
 const LATE_ROLES: readonly string[] = [
   "config",
+  "drill-config",
   "stanza",
   "object-store",
   "source-config",

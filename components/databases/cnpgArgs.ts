@@ -132,6 +132,17 @@ export interface SnapshotArgs {
   acceptDowntime?: boolean;
 }
 
+/**
+ * A drill in the namespace of the cluster: a CronJob restores into a throw-away Cluster of production's image and size, and removes it again.
+ * Engine "runtime".
+ */
+export interface ClusterDrillArgs extends DrillArgs {
+  /** Of the throw-away instance. Left out, production's. */
+  resources?: ResourcesArgs;
+  /** A Secret in the namespace whose key `notify.json` says whom to tell how a drill went. Left out, nobody is told. */
+  notifySecret?: string;
+}
+
 /** What `CnpgCluster` and `CnpgBackup` have in common. */
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
@@ -159,8 +170,8 @@ export interface ClusterBackupArgs {
   objectives?: ObjectivesArgs;
   /** PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300 seconds. */
   archiveTimeoutSeconds?: number;
-  /** Drills, by a name of your own: for the topology, nothing runs by itself. */
-  drills?: { [name: string]: DrillArgs };
+  /** Fire drills, by names of your own: lower-case letters, digits and hyphens. @example { monthly: { cron: "0 5 1 * *" } } */
+  drills?: { [name: string]: ClusterDrillArgs };
   /** What every drill asks. */
   drillChecks?: DrillChecksArgs;
   sizing?: SizingArgs;

@@ -1,7 +1,7 @@
 /**
  * A cluster with everything that is said of it, from plain values to complete plans: what the components and `pgbackstop render` share. Pure.
  */
-import type { ClusterScheduleSettings, ClusterShapeSettings, RecoverySettings } from "./clusterSettings";
+import type { ClusterDrillSettings, ClusterScheduleSettings, ClusterShapeSettings, RecoverySettings } from "./clusterSettings";
 import { type ClusterShape, resolveShape, type ScheduleShapes } from "./clusterShape";
 import { findEngine } from "./engines";
 import type { Finding } from "./findings";
@@ -9,14 +9,15 @@ import type { ClusterPlan } from "./plan";
 import { resolveCluster } from "./resolve";
 import { checkCluster } from "./rules";
 import { checkShape } from "./rules/shape";
-import type { ClusterSettings, ScheduleSettings } from "./settings";
+import type { ClusterSettings, DrillSettings, ScheduleSettings } from "./settings";
 import { snapshotPlanOf } from "./snapshotRetention";
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
 /** As users write it: `clusterName` is the Cluster's, schedules say when and how. */
-export interface ClusterFile extends Omit<ClusterSettings, "cluster" | "schedules" | "snapshots">, ClusterShapeSettings {
+export interface ClusterFile extends Omit<ClusterSettings, "cluster" | "drills" | "schedules" | "snapshots">, Omit<ClusterShapeSettings, "drills"> {
   readonly clusterName?: string | undefined;
+  readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
   readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
 }
 

@@ -184,6 +184,12 @@ export interface SecretKeysSettings {
 }
 
 /** Beside {@link ClusterSettings}. */
+/** Of a drill in the cluster's namespace, beside when it is made. */
+export interface ClusterDrillSettings {
+  readonly resources?: ResourcesSettings | undefined;
+  readonly notifySecret?: string | undefined;
+}
+
 export interface ClusterShapeSettings {
   readonly image?: string | undefined;
   readonly imageCatalog?: { readonly name: string; readonly kind?: string | undefined } | undefined;
@@ -205,6 +211,7 @@ export interface ClusterShapeSettings {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly annotations?: Readonly<Record<string, string>> | undefined;
   readonly snapshots?: SnapshotSettings | undefined;
+  readonly drills?: Readonly<Record<string, ClusterDrillSettings>> | undefined;
   /** Only with Dalibo's plugin: `Stanza`, or `Repository` for versions before 0.0.1. */
   readonly stanzaKind?: string | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;

@@ -4,6 +4,7 @@
  */
 import type {
   BootstrapSettings,
+  ClusterDrillSettings,
   ClusterScheduleSettings,
   ClusterShapeSettings,
   ExtensionSettings,
@@ -74,6 +75,8 @@ export interface ClusterShape {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly snapshots: SnapshotSettings | undefined;
+  /** By name of the drill. */
+  readonly drills: Readonly<Record<string, ClusterDrillSettings>>;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
 }
@@ -112,6 +115,7 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     labels: settings.labels ?? {},
     annotations: settings.annotations ?? {},
     snapshots: settings.snapshots,
+    drills: settings.drills ?? {},
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
   };

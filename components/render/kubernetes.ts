@@ -12,6 +12,7 @@ import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "./engin
 import { renderPgbackrestPlugin } from "./engines/pgbackrestPlugin";
 import { renderRuntime } from "./engines/runtime";
 import { renderSnapshots } from "./engines/volumeSnapshot";
+import { renderDrills } from "./kubernetesDrill";
 import { renderExpiry } from "./kubernetesExpiry";
 import { renderMonitors } from "./kubernetesMonitors";
 import { canonical, given, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./kubernetesObjects";
@@ -53,6 +54,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
     { role: "cluster", manifest: clusterManifest(context, parts, source) },
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
+    ...renderDrills(context),
     ...context.shape.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
     ...renderMonitors(context),
   ].map(canonical);
@@ -82,6 +84,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     { role: "attachment", manifest },
     ...runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
+    ...renderDrills(context),
     ...renderMonitors(context),
   ].map(canonical);
 }

@@ -23,20 +23,20 @@ export const BACKUPS: Collection = { api: "postgresql.cnpg.io/v1", plural: "back
 export const SNAPSHOTS: Collection = { api: "snapshot.storage.k8s.io/v1", plural: "volumesnapshots" };
 
 export const expireSnapshotsCommand: Command = async ({ config, ctx }) => {
-  const { cluster, keepCount, keepDays, schedules, ...place } = config.snapshots;
+  const { cluster, keepCount, keepDays, schedules } = config.snapshots;
   const lacking = Object.entries({
     "snapshot-cluster": cluster !== "",
     "snapshot-schedule": schedules.length > 0,
     "snapshot-keep-days or snapshot-keep-count": keepDays !== undefined || keepCount !== undefined,
   }).find(([, isGiven]) => !isGiven);
   if (lacking !== undefined) throw fail("optionRequired", `cnpg-expire command requires option: ${lacking[0]}`);
-  const api = await openKubernetes(place, ctx.signal);
+  const api = await openKubernetes(config.kubernetes, ctx.signal);
   await expireSnapshots(api, { cluster, schedules, keepDays, keepCount, dryRun: config.dryRun }, ctx);
   return 0;
 };
 
 /** Deletes objects. @throws command when one could not be removed, after the others; what the API throws for its lists */
-export async function expireSnapshots(api: KubernetesApi, wish: SnapshotWish, ctx: Context): Promise<void> {
+export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove">, wish: SnapshotWish, ctx: Context): Promise<void> {
   // Snapshots first: a Backup is there before its snapshots are, so that none of these is taken for one that has lost its own.
   const snapshots = await api.list(SNAPSHOTS, `cnpg.io/cluster=${wish.cluster}`, readSnapshot);
   const backups = await api.list(BACKUPS, null, readBackup);
@@ -56,7 +56,7 @@ export async function expireSnapshots(api: KubernetesApi, wish: SnapshotWish, ct
 }
 
 /** False when a part of it is still there; errors are told. */
-async function removeGroup(api: KubernetesApi, { backup, name, snapshots }: FoundGroup, ctx: Context): Promise<boolean> {
+async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, snapshots }: FoundGroup, ctx: Context): Promise<boolean> {
   const attempt = async (collection: Collection, object: ObjectRef): Promise<boolean> => {
     try {
       await api.remove(collection, object);

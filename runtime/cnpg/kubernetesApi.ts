@@ -1,13 +1,13 @@
 /**
- * The API server as a pod reaches it: with the token of its account and the authority that lie beside each other in one directory. Lists and
- * deletions over HTTPS, nothing else.
+ * The API server as a pod reaches it: with the token of its account and the authority that lie beside each other in one directory. Reads, creations
+ * and deletions over HTTPS, nothing else.
  */
 import { readFile } from "node:fs/promises";
 import { request } from "node:https";
 import { type BackupError, type ErrorKind, fail, toBackupError } from "../base/errors";
-import { type Json, listAt, parseObject, textAt } from "./cluster";
+import { type Json, type JsonObject, listAt, parseObject, textAt } from "./cluster";
 
-/** `postgresql.cnpg.io/v1` and `backups` */
+/** `postgresql.cnpg.io/v1` and `backups`; `v1` and `events` */
 export interface Collection {
   readonly api: string;
   readonly plural: string;
@@ -28,13 +28,18 @@ export interface Listed<T> {
 
 /** In the namespace of the account. */
 export interface KubernetesApi {
-  /** All that there are, read one by one: pages may be large. @throws access, hostConnect, service, format */
-  list<T>(collection: Collection, selector: string | null, read: (object: Json) => T): Promise<Listed<T>>;
+  readonly namespace: string;
+  /** All that there are, read one by one: pages may be large. @param fields as `involvedObject.uid=…` @throws access, hostConnect, service, format */
+  list<T>(collection: Collection, selector: string | null, read: (object: Json) => T, fields?: string): Promise<Listed<T>>;
+  /** Null when there is none of that name. @throws access, hostConnect, service, format */
+  find(collection: Collection, name: string): Promise<JsonObject | null>;
+  /** As the server has it then. @throws access, hostConnect, service with what it refuses, format */
+  create(collection: Collection, object: JsonObject): Promise<JsonObject>;
   /**
-   * Removes this object and no other one of its name; what it owns is collected by the server afterwards. An object that is gone already is
-   * no error. @throws access, hostConnect, service
+   * Removes this object and no other one of its name; what it owns is collected by the server afterwards, or with `Foreground` before: the object
+   * stays until then. An object that is gone already is no error. @throws access, hostConnect, service
    */
-  remove(collection: Collection, object: { readonly name: string; readonly uid: string }): Promise<void>;
+  remove(collection: Collection, object: { readonly name: string; readonly uid: string }, propagation?: "Background" | "Foreground"): Promise<void>;
 }
 
 /** A snapshot has the whole Cluster in an annotation, which may be 256 KiB: a page must fit into the memory of a small pod. */
@@ -46,16 +51,19 @@ export async function openKubernetes({ accountPath, host, port }: KubernetesPlac
   const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
   const call = (method: string, path: string, body?: object): Promise<Answer> =>
     send({ host, port, ca, method, path, headers: { authorization: `Bearer ${token}`, accept: "application/json" }, signal }, body);
-  const pathOf = ({ api, plural }: Collection): string => `/apis/${api}/namespaces/${encodeURIComponent(namespace ?? "")}/${plural}`;
+  const pathOf = ({ api, plural }: Collection): string =>
+    `/${api.includes("/") ? "apis" : "api"}/${api}/namespaces/${encodeURIComponent(namespace ?? "")}/${plural}`;
 
   return {
-    async list(collection, selector, read) {
+    namespace: namespace ?? "",
+    async list(collection, selector, read, fields) {
       const items: ReturnType<typeof read>[] = [];
       let serverMs: number | undefined;
       for (let next: string | undefined = ""; next !== undefined; ) {
         const query = new URLSearchParams({
           limit: String(PAGE_COUNT),
           ...(selector === null ? {} : { labelSelector: selector }),
+          ...(fields === undefined ? {} : { fieldSelector: fields }),
           ...(next === "" ? {} : { continue: next }),
         });
         const answer = await call("GET", `${pathOf(collection)}?${query}`);
@@ -67,8 +75,19 @@ export async function openKubernetes({ accountPath, host, port }: KubernetesPlac
       }
       return { items, serverMs };
     },
-    async remove(collection, { name, uid }) {
-      const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid }, propagationPolicy: "Background" };
+    async find(collection, name) {
+      const answer = await call("GET", `${pathOf(collection)}/${encodeURIComponent(name)}`);
+      if (answer.status === 404) return null;
+      if (answer.status !== 200) throw refusal(`get ${collection.plural} ${name}`, answer);
+      return parseObject(answer.body, collection.plural);
+    },
+    async create(collection, object) {
+      const answer = await call("POST", pathOf(collection), object);
+      if (answer.status !== 201) throw refusal(`create ${collection.plural} ${textAt(object, "metadata", "name") ?? ""}`, answer);
+      return parseObject(answer.body, collection.plural);
+    },
+    async remove(collection, { name, uid }, propagationPolicy = "Background") {
+      const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid }, propagationPolicy };
       const answer = await call("DELETE", `${pathOf(collection)}/${encodeURIComponent(name)}`, options);
       if (![200, 202, 404].includes(answer.status)) throw refusal(`delete ${collection.plural} ${name}`, answer);
     },

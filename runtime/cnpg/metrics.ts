@@ -5,11 +5,14 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { LaneStatus } from "../operations/pushQueue";
+import { silentLog } from "../base/log";
 import { perRepo, type RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
-import { REPOSITORY } from "../metrics/definitions";
-import { laneSamples, repositorySamples } from "../metrics/samples";
+import { DRILLS, REPOSITORY } from "../metrics/definitions";
+import { drillSamples, laneSamples, repositorySamples } from "../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../operations/destinations";
+import { loadDrillHistory } from "../operations/drill/history";
+import type { DrillRecord } from "../operations/drill/record";
 import type { Repository } from "../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "./answers";
 import type { MetricSample } from "./messages";
@@ -24,6 +27,7 @@ export interface MetricParts {
 /** Until pg_control could be read. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 const REFRESH_MS = 60_000;
+const SERVED = [...REPOSITORY, ...DRILLS];
 /** Every so many refreshes, once every repository has some: a listing costs more than a file, and money in some stores. */
 const WAL_TURNS = 5;
 
@@ -31,6 +35,7 @@ export class MetricSource {
   readonly #parts: MetricParts;
   #backups: readonly RepoResult<readonly BackupInfoEntry[]>[] = [];
   #wal: readonly RepoResult<StoredWal | null>[] = [];
+  #drills: readonly DrillRecord[] = [];
   #walSegmentSizeBytes = WAL_SEGMENT_SIZE_BYTES;
 
   constructor(parts: MetricParts) {
@@ -42,8 +47,8 @@ export class MetricSource {
       name: "metrics",
       methods: {
         GetCapabilities: () => callCapabilities(["METRICS"]),
-        Define: () => metricDefinitions(REPOSITORY),
-        Collect: () => metricSamples(REPOSITORY, this.#samples()),
+        Define: () => metricDefinitions(SERVED),
+        Collect: () => metricSamples(SERVED, this.#samples()),
       },
     };
   }
@@ -54,11 +59,15 @@ export class MetricSource {
       ctx.log.debug(`metrics: ${toBackupError(error).message}`);
       return [];
     };
+    // A repository that does not answer is told by its own metric.
+    const quiet = { ...ctx, log: silentLog };
     for (let turn = 0; !signal.aborted; turn++) {
       this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
       this.#backups = await listBackups(this.#parts.repos).catch(unknown);
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
       if (turn % WAL_TURNS === 0 || !isKnown) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
+      // Made by a job elsewhere: what it wrote down is in the repositories.
+      if (turn % WAL_TURNS === 0) this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills).catch(() => this.#drills);
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }
@@ -76,8 +85,12 @@ export class MetricSource {
         debtCount: lanes.find(({ repoKey }) => repoKey === result.repoKey)?.debtCount ?? 0,
       };
     });
-    const samples = [...laneSamples(stanza, lanes), ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes)];
-    const labelsOf = new Map(REPOSITORY.map(({ labels, name }) => [name, labels]));
+    const samples = [
+      ...laneSamples(stanza, lanes),
+      ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
+      ...drillSamples(stanza, this.#drills),
+    ];
+    const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));
     return samples.map(({ labels, name, value }) => ({ name, value, labels: (labelsOf.get(name) ?? []).map((label) => labels[label] ?? "") }));
   }
 }

@@ -21,6 +21,10 @@ export const PLACES = {
   /** On the operator's side: the plugin's certificate with its key, and the one that the operator shows. */
   server: "/pgbackstop/server",
   client: "/pgbackstop/client",
+  /** Of a drill: its settings, and what production is asked with. */
+  drill: "/pgbackstop/drill",
+  production: "/pgbackstop/production",
+  notify: "/pgbackstop/notify",
   /** Gone with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
 } as const;

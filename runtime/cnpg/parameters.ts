@@ -21,6 +21,9 @@ export interface PluginParameters {
   readonly claims: readonly string[];
   readonly backupType: BackupTypeWish;
   readonly fullEveryDays: number;
+  /** Of a recovery: the one repository that it reads, and the newest segment that it may know. */
+  readonly repoKey: number | undefined;
+  readonly newestWal: string | undefined;
   /** Names and quantities of `resources`, as they were written. */
   readonly requests: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, string>>;
@@ -41,7 +44,19 @@ const RESOURCES = {
   cpuLimit: ["limits", "cpu"],
   memoryLimit: ["limits", "memory"],
 } as const;
-const KNOWN = ["stanza", "configMap", "bundle", "image", "secretConf", "claims", "backupType", "fullEveryDays", ...Object.keys(RESOURCES)];
+const KNOWN = [
+  "stanza",
+  "configMap",
+  "bundle",
+  "image",
+  "secretConf",
+  "claims",
+  "backupType",
+  "fullEveryDays",
+  "repo",
+  "newestWal",
+  ...Object.keys(RESOURCES),
+];
 const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
 /** `ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID` */
 const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
@@ -71,6 +86,8 @@ export function readParameters(given: Parameters, defaults: { readonly clusterNa
     claims: claimsOf(given["claims"] ?? ""),
     backupType: backupTypeOf("backupType", given["backupType"] ?? "auto"),
     fullEveryDays: daysOf(given["fullEveryDays"]),
+    repoKey: repoKeyOf(given["repo"]),
+    newestWal: segmentOf(given["newestWal"]),
     ...resources,
   };
 }
@@ -118,6 +135,17 @@ function daysOf(text: string | undefined): number {
   if (text === undefined) return FULL_EVERY_DAYS;
   if (!/^[1-9]\d{0,3}$/.test(text)) throw invalid("fullEveryDays", text, "a whole number of days");
   return Number(text);
+}
+
+function repoKeyOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,2}$/.test(text)) throw invalid("repo", text, "the key of one repository, as 2");
+  return Number(text);
+}
+
+function segmentOf(text: string | undefined): string | undefined {
+  if (text !== undefined && !/^[0-9A-F]{24}$/.test(text)) throw invalid("newestWal", text, "the name of a WAL segment");
+  return text;
 }
 
 function stanzaOf(text: string): string {

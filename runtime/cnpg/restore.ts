@@ -5,7 +5,9 @@
 import { GetService } from "../archiver/getService";
 import { untilAborted } from "../base/clock";
 import type { Command } from "../commands/host";
+import { tellCluster } from "./clusterEvents";
 import { identityService } from "./identity";
+import { openKubernetes } from "./kubernetesApi";
 import { restoreJobService } from "./restoreJob";
 import { runOwn, serveSidecar } from "./sidecar";
 import { walService } from "./wal";
@@ -13,12 +15,21 @@ import { walService } from "./wal";
 export const restoreJobCommand: Command = async (host) => {
   const { config, ctx, dataDirectory } = host;
   const isJob = config.plugin.instance === "";
-  const gets = new GetService(host, { ...ctx, signal: new AbortController().signal });
+  const own = { ...ctx, signal: new AbortController().signal };
+  const gets = new GetService(host, own);
+  const { newestWal = null } = config.plugin;
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "RESTORE_JOB"]),
-      walService({ dataDirectory, push: null, isJob, gets: () => gets }, ctx),
-      restoreJobService({ dataDirectory, run: runOwn(host) }, ctx),
+      walService({ dataDirectory, push: null, isJob, newestWal, gets: () => gets }, ctx),
+      restoreJobService(
+        {
+          dataDirectory,
+          run: runOwn(host),
+          tell: (cluster, outcome) => tellCluster(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
+        },
+        ctx,
+      ),
     ],
     // A recovery under way goes on with what it has.
     isBusy: () => isJob,

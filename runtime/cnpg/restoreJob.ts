@@ -19,6 +19,8 @@ export interface RestoreJobParts {
   readonly dataDirectory: string;
   /** Runs the program's `restore` with these further words; its errors go to `told`. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
+  /** Says how it went where people look for it; never throws. */
+  tell(cluster: JsonObject, outcome: { readonly ok: boolean; readonly message: string }): Promise<void>;
 }
 
 /** Where the WAL volume is mounted, and the directory that the instance manager links. */
@@ -35,13 +37,20 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
         const cluster = parseObject(request.cluster_definition, "cluster");
         const words = restoreWords(cluster);
         ctx.log.info(`restore for cluster '${textAt(cluster, "metadata", "name")}': ${words.join(" ")}`);
+        const beganMs = ctx.clock.monotonicMs();
         let told = "";
         const exitCode = await parts.run(words, AbortSignal.any([ctx.signal, gone]), (text) => {
           told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
         });
-        if (exitCode !== 0) throw fail("command", told.trim() || `the restore ended with code ${exitCode}`);
+        if (exitCode !== 0) {
+          const message = told.trim() || `the restore ended with code ${exitCode}`;
+          await parts.tell(cluster, { ok: false, message });
+          throw fail("command", message);
+        }
         await removeRecovery(parts.dataDirectory);
         if (at(cluster, "spec", "walStorage") !== undefined) await linkWal(parts.dataDirectory, WAL_DIRECTORY);
+        const seconds = ((ctx.clock.monotonicMs() - beganMs) / 1000).toFixed(1);
+        await parts.tell(cluster, { ok: true, message: `the data directory was restored in ${seconds} s; recovery begins` });
         return { restore_config: `recovery_target_action = promote\nrestore_command = '${RESTORE_COMMAND}'\n`, envs: [] };
       },
     },

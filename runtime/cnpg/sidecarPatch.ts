@@ -218,8 +218,20 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
     "--log-level-file=off",
     `--plugin-heartbeat=${HEARTBEAT_FILE}`,
     ...(source === null ? [] : [`--plugin-source-stanza=${source.stanza}`]),
-    ...(mode === "restore" ? [] : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...watched.map((path) => `--plugin-watch=${path}`)]),
+    ...(mode === "restore"
+      ? restoreWords(parameters)
+      : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...watched.map((path) => `--plugin-watch=${path}`)]),
     mode === "instance" ? "cnpg-instance" : "cnpg-restore",
+  ];
+}
+
+/** Beside a recovery job; Kubernetes puts the address in, which is there without any DNS. */
+function restoreWords({ newestWal, repoKey }: PluginParameters): string[] {
+  return [
+    "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
+    "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    ...(newestWal === undefined ? [] : [`--plugin-newest-wal=${newestWal}`]),
   ];
 }
 

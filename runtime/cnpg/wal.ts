@@ -27,6 +27,8 @@ export interface WalParts {
   } | null;
   /** True beside a recovery job; a standby asks again by itself. */
   readonly isJob: boolean;
+  /** Of a drill: what is newer counts as not there, since it was written after the disaster. */
+  readonly newestWal?: string | null;
   /** Where the file of a request comes from. */
   gets(request: WalRestoreRequest): Pick<GetService, "get">;
 }
@@ -86,6 +88,8 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
 async function restore(parts: WalParts, request: WalRestoreRequest, experience: Experience, signal: AbortSignal, ctx: Context): Promise<object> {
   const { source_wal_name: walName } = request;
   if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is no name of a WAL file`);
+  const { newestWal = null } = parts;
+  if (newestWal !== null && walName > newestWal) throw new NotFound(`${walName} is newer than ${newestWal}, where this recovery ends`);
   const destination = pathIn(parts.dataDirectory, request.destination_file_name);
   // Under a name of its own until it is whole and still wanted: the caller may ask for another file at the same place meanwhile.
   const fetched = `${destination}.pgbackstop-${Buffer.from(ctx.random.bytes(4)).toString("hex")}`;

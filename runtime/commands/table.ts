@@ -32,6 +32,7 @@ export const COMMAND_TABLE: Readonly<
     Exclude<
       CommandName,
       | "agent"
+      | "cnpg-drill"
       | "cnpg-expire"
       | "cnpg-instance"
       | "cnpg-operator"

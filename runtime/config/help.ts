@@ -13,6 +13,7 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "archive-push": { doc: "push a WAL segment to all repositories", params: "PATH" },
   backup: { doc: "back up the cluster once into all repositories" },
   check: { doc: "check the configuration and that WAL arrives in every repository" },
+  "cnpg-drill": { doc: "restore a backup of a cluster of CloudNativePG into a throw-away one, check and time it, and remove it again" },
   "cnpg-expire": { doc: "remove volume snapshots of a cluster of CloudNativePG that retention no longer asks for" },
   "cnpg-instance": { doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics" },
   "cnpg-operator": { doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods" },

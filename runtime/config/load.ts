@@ -267,7 +267,9 @@ type General = Pick<
   | "archivePushQueueSizeBytesMax"
   | "agentSocket"
   | "plugin"
+  | "kubernetes"
   | "snapshots"
+  | "clusterDrill"
   | "monitoring"
   | "dbTimeoutMs"
   | "ioTimeoutMs"
@@ -303,15 +305,26 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
       instance: values.text("plugin-instance") ?? "",
       watchPaths: values.list("plugin-watch"),
       sourceStanza: values.text("plugin-source-stanza"),
+      newestWal: values.text("plugin-newest-wal"),
       listen: values.text("plugin-listen") ?? "",
       serverPath: values.text("plugin-server-path") ?? "",
       clientPath: values.text("plugin-client-path") ?? "",
       image: values.text("plugin-image"),
     },
-    snapshots: {
+    kubernetes: {
       host: values.text("kubernetes-host") ?? "",
       port: values.number("kubernetes-port") ?? 0,
       accountPath: values.text("kubernetes-account-path") ?? "",
+    },
+    clusterDrill: {
+      cluster: values.text("drill-cluster") ?? "",
+      name: values.text("throw-away") ?? "",
+      job: values.text("drill-job"),
+      jobUid: values.text("drill-job-uid"),
+      secretPath: values.text("drill-secret-path"),
+      resources: values.hash("drill-resource"),
+    },
+    snapshots: {
       cluster: values.text("snapshot-cluster") ?? "",
       schedules: values.list("snapshot-schedule"),
       keepDays: values.number("snapshot-keep-days"),

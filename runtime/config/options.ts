@@ -122,6 +122,8 @@ const SESSION: readonly CommandName[] = [
   "stanza-delete",
   "stanza-upgrade",
 ];
+const KUBERNETES: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "cnpg-restore"];
+const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
 /** As stock has it for `retention-full`. */
@@ -206,6 +208,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     own: true,
   }),
   acted("plugin-source-stanza", "string", "command-line", ["cnpg-instance"], "name of the cluster that a replica cluster follows", { own: true }),
+  acted("plugin-newest-wal", "string", "command-line", ["cnpg-restore"], "newest WAL segment that the recovery may know, for drills", { own: true }),
   acted("plugin-listen", "string", "command-line", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     own: true,
     default: "0.0.0.0:9090",
@@ -219,18 +222,26 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "/pgbackstop/client",
   }),
   acted("plugin-image", "string", "command-line", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", { own: true }),
-  acted("kubernetes-host", "string", "command-line", ["cnpg-expire"], "host of the API server of Kubernetes", {
+  acted("kubernetes-host", "string", "command-line", KUBERNETES, "host of the API server of Kubernetes", {
     own: true,
     default: "kubernetes.default.svc",
   }),
-  acted("kubernetes-port", "integer", "command-line", ["cnpg-expire"], "port of the API server of Kubernetes", {
+  acted("kubernetes-port", "integer", "command-line", KUBERNETES, "port of the API server of Kubernetes", {
     own: true,
     default: "443",
     range: ["1", "65535"],
   }),
-  acted("kubernetes-account-path", "path", "command-line", ["cnpg-expire"], "directory of the account's token, ca.crt and namespace", {
+  acted("kubernetes-account-path", "path", "command-line", KUBERNETES, "directory of the account's token, ca.crt and namespace", {
     own: true,
     default: "/var/run/secrets/kubernetes.io/serviceaccount",
+  }),
+  acted("drill-cluster", "string", "command-line", ["cnpg-drill"], "name of the Cluster that is drilled", { own: true }),
+  acted("throw-away", "string", "command-line", ["cnpg-drill"], "name of the throw-away Cluster", { own: true }),
+  acted("drill-job", "string", "command-line", ["cnpg-drill"], "Job that the throw-away Cluster ends with", { own: true }),
+  acted("drill-job-uid", "string", "command-line", ["cnpg-drill"], "uid of that Job", { own: true }),
+  acted("drill-secret-path", "path", "command-line", ["cnpg-drill"], "directory of username and password to ask production with", { own: true }),
+  acted("drill-resource", "hash", "command-line", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
+    own: true,
   }),
   acted("snapshot-cluster", "string", "command-line", ["cnpg-expire"], "name of the Cluster", { own: true }),
   acted("snapshot-schedule", "list", "command-line", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { own: true }),
@@ -264,6 +275,8 @@ const COMMAND_LINE: readonly OptionRow[] = [
       "annotate",
       "archive-get",
       "backup",
+      "cnpg-drill",
+      "cnpg-restore",
       "doctor",
       "drill",
       "expire",
@@ -289,7 +302,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "set",
     "string",
     "command-line",
-    ["annotate", "drill", "expire", "extract-table", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
+    ["annotate", "cnpg-drill", "drill", "expire", "extract-table", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
     "label of the backup",
     {
       forCommand: {
@@ -355,7 +368,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "output",
     "enum",
     "command-line",
-    ["doctor", "drill", "find", "info", "manifest", "migrate", "repo-ls", "status", "verify", "version"],
+    ["cnpg-drill", "doctor", "drill", "find", "info", "manifest", "migrate", "repo-ls", "status", "verify", "version"],
     "form of the answer",
     {
       default: "text",
@@ -378,7 +391,9 @@ const COMMAND_LINE: readonly OptionRow[] = [
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
   acted("unit", "string", "command-line", ["notify"], "name of the systemd unit that it happened to", { own: true }),
-  acted("notify-file", "path", "command-line", ["notify"], "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", { own: true }),
+  acted("notify-file", "path", "command-line", ["cnpg-drill", "notify"], "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", {
+    own: true,
+  }),
   acted(
     "online",
     "boolean",
@@ -446,11 +461,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("drill-path", "path", "command-line", ["drill", "extract-table"], "directory to restore below; by default pg1-path with -drill behind it", {
     own: true,
   }),
-  acted("pick", "enum", "command-line", ["drill"], "which backup, and how far; by default each in its turn", {
+  acted("pick", "enum", "command-line", DRILL, "which backup, and how far; by default each in its turn", {
     own: true,
     allowed: ["newest", "oldest", "random", "moment"],
   }),
-  acted("level", "enum", "command-line", ["drill"], "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
+  acted("level", "enum", "command-line", DRILL, "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
     own: true,
     default: "thorough",
     allowed: ["quick", "standard", "thorough"],
@@ -473,7 +488,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "y",
     negate: true,
   }),
-  acted("max-minutes", "integer", "command-line", ["drill"], "a drill that takes longer fails", {
+  acted("max-minutes", "integer", "command-line", DRILL, "a drill that takes longer fails", {
     own: true,
     default: "1440",
     range: ["1", "10080"],
@@ -482,15 +497,15 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "max-bytes",
     "size",
     "command-line",
-    ["drill", "extract-table"],
+    ["cnpg-drill", "drill", "extract-table"],
     "what would restore more is not begun; a drill also not when it would fetch more",
     {
       own: true,
       range: ["1MiB", "1PiB"],
     },
   ),
-  acted("name", "string", "command-line", ["drill"], "a drill that is declared in the settings file, as it is declared there", { own: true }),
-  acted("now", "boolean", "command-line", ["drill"], "the drill that is declared, where there is but one", { own: true, default: "n" }),
+  acted("name", "string", "command-line", DRILL, "a drill that is declared in the settings file, as it is declared there", { own: true }),
+  acted("now", "boolean", "command-line", DRILL, "the drill that is declared, where there is but one", { own: true, default: "n" }),
   acted("from", "string", "command-line", ["find"], "look at what was committed from this time on; by default an hour before --to", { own: true }),
   acted("to", "string", "command-line", ["find"], "look at what was committed until this time; by default now", { own: true }),
   acted("table", "string", "command-line", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", { own: true }),

@@ -17,6 +17,7 @@ export const COMMANDS = [
   "archive-push",
   "backup",
   "check",
+  "cnpg-drill",
   "cnpg-expire",
   "cnpg-instance",
   "cnpg-operator",
@@ -278,6 +279,8 @@ export interface PluginConfig {
   readonly instance: string;
   /** What a replica cluster follows, in the repositories of its source; undefined for others. */
   readonly sourceStanza: string | undefined;
+  /** Of a drill: the newest segment that its recovery may know; undefined for others. */
+  readonly newestWal: string | undefined;
   /** Directories of the configuration: when their content changes the process ends, to be started again. */
   readonly watchPaths: readonly string[];
   /** `address:port` of the operator's side. */
@@ -289,12 +292,30 @@ export interface PluginConfig {
   readonly image: string | undefined;
 }
 
-/** `cnpg-expire`: whose volume snapshots are removed, what stays, and where the API server of Kubernetes is. */
-export interface SnapshotsConfig {
+/** Where the API server of Kubernetes is, and who asks it. */
+export interface KubernetesConfig {
   readonly host: string;
   readonly port: number;
   /** Directory of the account: `token`, `ca.crt`, `namespace`. */
   readonly accountPath: string;
+}
+
+/** `cnpg-drill`: which Cluster is drilled, and what its throw-away one is like. */
+export interface ClusterDrillConfig {
+  readonly cluster: string;
+  /** Of the throw-away Cluster. */
+  readonly name: string;
+  /** The Job that this is: its end is the end of the throw-away Cluster. Undefined for one that somebody runs by hand. */
+  readonly job: string | undefined;
+  readonly jobUid: string | undefined;
+  /** Directory of `username` and `password` with which production is asked for its counts. */
+  readonly secretPath: string | undefined;
+  /** Of the throw-away instance instead of production's: `requests.cpu` to `500m`. */
+  readonly resources: Readonly<Record<string, string>>;
+}
+
+/** `cnpg-expire`: whose volume snapshots are removed, and what stays. */
+export interface SnapshotsConfig {
   readonly cluster: string;
   /** ScheduledBackups whose snapshots these are. */
   readonly schedules: readonly string[];
@@ -358,7 +379,9 @@ export interface Config {
   /** Unix socket of the agent. */
   readonly agentSocket: string;
   readonly plugin: PluginConfig;
+  readonly kubernetes: KubernetesConfig;
   readonly snapshots: SnapshotsConfig;
+  readonly clusterDrill: ClusterDrillConfig;
   readonly monitoring: MonitoringConfig;
   readonly dbTimeoutMs: number;
   readonly ioTimeoutMs: number;

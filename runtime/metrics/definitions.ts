@@ -142,6 +142,16 @@ export const REPOSITORY: readonly MetricDefinition[] = [
   { name: "pgbackstop_repo_wal_debt_files", help: "WAL files that PostgreSQL was told are safe and that the repository lacks", labels: REPO },
 ];
 
+/** Of the last fire drill of each repository; the plugin serves these too. */
+export const DRILLS: readonly MetricDefinition[] = [
+  { name: "pgbackstop_drill_ok", help: "1 when the last fire drill of the repository passed", labels: REPO },
+  { name: "pgbackstop_drill_timestamp_seconds", help: "End of the last fire drill of the repository", labels: REPO },
+  { name: "pgbackstop_drill_success_timestamp_seconds", help: "End of the last fire drill of the repository that passed", labels: REPO },
+  { name: "pgbackstop_drill_rto_seconds", help: "From the start of the last drill to the first accepted connection", labels: REPO },
+  { name: "pgbackstop_drill_rpo_seconds", help: "What the last drill did not get back", labels: [...REPO, "method"] },
+  { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
+];
+
 /** What a process on the host can tell besides. */
 const HOST: readonly MetricDefinition[] = [
   { name: "pgbackstop_repo_wal_bytes", help: "Bytes that the WAL of the present cluster takes in the repository", labels: REPO },
@@ -171,15 +181,9 @@ const HOST: readonly MetricDefinition[] = [
   { name: "pgbackstop_run_exit_code", help: "Exit code of the last run of a command", labels: ["stanza", "command"] },
   { name: "pgbackstop_run_timestamp_seconds", help: "End of the last run of a command", labels: ["stanza", "command"] },
   { name: "pgbackstop_run_success_timestamp_seconds", help: "End of the last run of a command that ended with 0", labels: ["stanza", "command"] },
-  { name: "pgbackstop_drill_ok", help: "1 when the last fire drill of the repository passed", labels: REPO },
-  { name: "pgbackstop_drill_timestamp_seconds", help: "End of the last fire drill of the repository", labels: REPO },
-  { name: "pgbackstop_drill_success_timestamp_seconds", help: "End of the last fire drill of the repository that passed", labels: REPO },
-  { name: "pgbackstop_drill_rto_seconds", help: "From the start of the last drill to the first accepted connection", labels: REPO },
-  { name: "pgbackstop_drill_rpo_seconds", help: "What the last drill did not get back", labels: [...REPO, "method"] },
-  { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
   { name: "pgbackstop_collected_timestamp_seconds", help: "When these metrics were gathered", labels: STANZA },
   { name: "pgbackstop_config_info", help: "A hash of the configuration without its secrets", labels: ["stanza", "hash"] },
   { name: "pgbackstop_build_info", help: "The version of this program", labels: ["version"] },
 ];
 
-export const DEFINITIONS: readonly MetricDefinition[] = [...EXPORTER, ...REPOSITORY, ...HOST];
+export const DEFINITIONS: readonly MetricDefinition[] = [...EXPORTER, ...REPOSITORY, ...HOST, ...DRILLS];

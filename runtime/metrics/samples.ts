@@ -172,7 +172,7 @@ function runSamples(stanza: string, run: RunRecord): Sample[] {
 }
 
 /** Of each repository the last drill; one that passed is remembered behind later ones that did not. */
-function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sample[] {
+export function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sample[] {
   const keys = [...new Set(drills.map(({ repo }) => repo))].sort((left, right) => left - right);
   return keys.flatMap((key): Sample[] => {
     const labels = { stanza, repo_key: String(key) };

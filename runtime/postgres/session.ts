@@ -29,6 +29,8 @@ export interface SessionTarget {
   readonly tls?: SessionTls;
   /** What may be done when it cannot be reached. Default speaks of pg1. */
   readonly hints?: readonly string[];
+  /** Default: that of a query, a minute at most. */
+  readonly connectTimeoutMs?: number;
 }
 
 /** As libpq's sslmode says; certificates and key are texts in PEM. */
@@ -261,7 +263,7 @@ async function connect(target: SessionTarget): Promise<Client> {
       user,
       database,
       application_name: applicationName,
-      connectionTimeoutMillis: Math.min(queryTimeoutMs, 60_000),
+      connectionTimeoutMillis: target.connectTimeoutMs ?? Math.min(queryTimeoutMs, 60_000),
       query_timeout: queryTimeoutMs,
       ...(ssl === undefined ? {} : { ssl }),
       ...(password === undefined ? {} : { password: password.reveal() }),

@@ -26,7 +26,7 @@ export function clusterFile(over: Partial<ClusterFile> = {}): ClusterFile {
     storageGiB: 50,
     repositories: { repo1: BUCKET, repo2: R2 },
     schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
-    drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } },
+    drills: { weekly: { cron: "0 5 * * 6", from: "repo2", elsewhere: true } },
     ...over,
   };
 }

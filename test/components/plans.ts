@@ -47,7 +47,7 @@ export function clusterSettings(over: Partial<ClusterSettings> = {}): ClusterSet
     instances: 3,
     repositories: { repo1: BUCKET, repo2: R2 },
     schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
-    drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } },
+    drills: { weekly: { cron: "0 5 * * 6", from: "repo2", elsewhere: true } },
     ...over,
   };
 }

@@ -8,6 +8,7 @@ import { stockOrSkip } from "../harness/parts";
 /** Ours alone. */
 const OWN = new Set([
   "agent",
+  "cnpg-drill",
   "cnpg-expire",
   "cnpg-instance",
   "cnpg-operator",

@@ -53,6 +53,12 @@ export function checkClusterEngine(plan: ClusterPlan): Finding[] {
     const fact = `${plan.instances} instances: CloudNativePG demands at least 1`;
     found.push(finding("PB096", "instances", fact, 'to stop a cluster set the annotation cnpg.io/hibernation: "on"'));
   }
+  if (row !== null && plan.engine !== "runtime") {
+    const drilled = plan.drills.filter(({ elsewhere }) => elsewhere !== true);
+    const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} has no word for that`;
+    const hint = 'use engine "runtime", or leave it out and restore into a Cluster of your own (CnpgRestore) now and then';
+    found.push(...drilled.map(({ name }) => finding("PB044", `drills.${name}`, fact, hint)));
+  }
   for (const schedule of plan.schedules) {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
     found.push(

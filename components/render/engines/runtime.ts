@@ -92,7 +92,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
 }
 
 function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, configMap: string): Record<string, string> {
-  const claims = plan.repositories.flatMap(({ kind, path }) => (kind === "posix" ? [claimOf(path)] : []));
+  const claims = claimNames(plan);
   const parameters: Record<string, string> = {
     stanza: plan.stanza,
     configMap,
@@ -101,7 +101,7 @@ function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, con
     cpuRequest: shape.sidecar.cpu,
     memoryRequest: shape.sidecar.memory,
     memoryLimit: shape.sidecar.memory,
-    ...(claims.length === 0 ? {} : { claims: [...new Set(claims)].sort().join(",") }),
+    ...(claims.length === 0 ? {} : { claims: claims.join(",") }),
     ...Object.fromEntries(plan.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {}))),
   };
   return Object.fromEntries(sortedEntries(parameters));
@@ -109,14 +109,24 @@ function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, con
 
 /** `repo1Secret` where one Secret has the names that the plugin looks for; `repo1SecretKeys` says which key of which Secret is which. */
 function secretParameters(name: string, keys: SecretKeysSettings): [string, string][] {
-  const found = Object.entries(SECRET_FILES).flatMap(([part, file]) => {
-    const ref = keys[part as keyof SecretKeysSettings];
-    return ref === undefined ? [] : [{ file, ...ref }];
-  });
+  const found = secretFiles(keys);
   const [first] = found;
   if (first === undefined) return [];
   if (found.every((ref) => ref.name === first.name && ref.key === ref.file)) return [[`${name}Secret`, first.name]];
   return [[`${name}SecretKeys`, found.map((ref) => `${ref.file}=${ref.name}/${ref.key}`).join(",")]];
+}
+
+/** The files that the keys of a repository become, and where each is. */
+export function secretFiles(keys: SecretKeysSettings): readonly { readonly file: string; readonly name: string; readonly key: string }[] {
+  return Object.entries(SECRET_FILES).flatMap(([part, file]) => {
+    const ref = keys[part as keyof SecretKeysSettings];
+    return ref === undefined ? [] : [{ file, ...ref }];
+  });
+}
+
+/** Claims of volumes with repositories, ascending. */
+export function claimNames({ repositories }: Pick<EngineContext["plan"], "repositories">): readonly string[] {
+  return [...new Set(repositories.flatMap(({ kind, path }) => (kind === "posix" ? [claimOf(path)] : [])))].sort();
 }
 
 /** Of a repository in a directory: the claim whose volume it lies on. */

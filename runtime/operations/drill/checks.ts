@@ -31,7 +31,7 @@ export interface DrillAssertion {
 }
 
 export interface CheckScene {
-  readonly server: SideServer;
+  readonly server: Pick<SideServer, "connect">;
   /** With the database of the configuration. */
   readonly session: Session;
   readonly programs: Programs;
@@ -59,7 +59,7 @@ export interface CheckResult {
 
 /** The text of what was found; an error of it fails the check. */
 type Look = (scene: CheckScene, ctx: Context) => Promise<Outcome>;
-interface Outcome {
+export interface Outcome {
   readonly verdict: "ok" | "skipped" | "warning";
   readonly text: string;
 }
@@ -70,7 +70,7 @@ const skipped = (text: string): Outcome => ({ verdict: "skipped", text });
 /** The checks of the running cluster. @throws only when `ctx.signal` aborts */
 export async function checkRunning(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  const look = async (name: string, work: Look): Promise<void> => void results.push(await timed(name, () => work(scene, ctx), ctx));
+  const look = async (name: string, work: Look): Promise<void> => void results.push(await timedCheck(name, () => work(scene, ctx), ctx));
   await look("recovery", checkRecovery);
   await look("collations", checkCollations);
   await look("production", checkProduction);
@@ -83,12 +83,13 @@ export async function checkRunning(scene: CheckScene, ctx: Context): Promise<Che
 
 /** The checks of the cluster after it was shut down. */
 export async function checkStopped(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
-  const results = [await timed("control", () => checkControl(scene, ctx), ctx)];
-  if (scene.level !== "quick") results.push(await timed("checksums", () => checkSums(scene, ctx), ctx));
+  const results = [await timedCheck("control", () => checkControl(scene, ctx), ctx)];
+  if (scene.level !== "quick") results.push(await timedCheck("checksums", () => checkSums(scene, ctx), ctx));
   return results;
 }
 
-async function timed(name: string, work: () => Promise<Outcome>, ctx: Context): Promise<CheckResult> {
+/** Times a check; an error of it is its verdict. @throws only when `ctx.signal` aborts */
+export async function timedCheck(name: string, work: () => Promise<Outcome>, ctx: Context): Promise<CheckResult> {
   const beganMs = ctx.clock.monotonicMs();
   const elapsed = (): number => Math.round(ctx.clock.monotonicMs() - beganMs);
   try {
@@ -109,11 +110,16 @@ async function checkRecovery({ control, newestWal, picked, session }: CheckScene
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
   if (recovering) throw fail("runtime", "the server is still in recovery");
   if (lsn === null) return ok("nothing to recover: the backup was taken of a stopped server");
-  const reached = parseLsn(lsn);
-  const wanted = picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, control);
+  return judgeRecoveryEnd(parseLsn(lsn), picked, newestWal, control.walSegmentSizeBytes);
+}
+
+/** @throws archiveTimeout where the archive or the target goes on behind `reached` */
+export function judgeRecoveryEnd(reached: bigint, picked: Picked, newestWal: string | null, walSegmentSizeBytes: number): Outcome {
+  const lsn = formatLsn(reached);
+  const wanted = picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);
   if (wanted === null || reached >= wanted) return ok(`reached ${lsn}${picked.type === "default" ? ", the end of the archive" : ""}`);
   const timeline = Number.parseInt(newestWal?.slice(0, 8) ?? "1", 16);
-  const missing = segmentOfLsn(timeline, reached, control.walSegmentSizeBytes);
+  const missing = segmentOfLsn(timeline, reached, walSegmentSizeBytes);
   throw fail(
     "archiveTimeout",
     `recovery ended at ${lsn}, before ${formatLsn(wanted)}: segment ${missing} or the one after it is missing or damaged although the archive goes on to ${newestWal ?? "an unknown segment"}`,
@@ -124,12 +130,18 @@ async function checkRecovery({ control, newestWal, picked, session }: CheckScene
 }
 
 /** A recovery that gets into the newest segment had all of them. */
-function endOf(picked: Picked, newestWal: string | null, control: PgControl): bigint | null {
-  return picked.type === "default" && newestWal !== null ? lsnOfSegment(newestWal, control.walSegmentSizeBytes) : null;
+function endOf(picked: Picked, newestWal: string | null, walSegmentSizeBytes: number): bigint | null {
+  return picked.type === "default" && newestWal !== null ? lsnOfSegment(newestWal, walSegmentSizeBytes) : null;
 }
 
 /** An index over text is in the order of the C library that made it. */
-async function checkCollations({ control, session }: CheckScene): Promise<Outcome> {
+export async function checkCollations({
+  control,
+  session,
+}: {
+  readonly control: Pick<PgControl, "pgVersion">;
+  readonly session: Session;
+}): Promise<Outcome> {
   if (Number(control.pgVersion) < 15) return skipped("PostgreSQL tells the version of a database's collation since 15");
   const { rows } = await session.query(
     "select datname, datcollversion as made, pg_database_collation_actual_version(oid) as here from pg_database where datcollversion <> pg_database_collation_actual_version(oid)",
@@ -139,7 +151,12 @@ async function checkCollations({ control, session }: CheckScene): Promise<Outcom
   return { verdict: "warning", text: `of another version of the C library: ${names}; indexes over text must be rebuilt where this is restored` };
 }
 
-async function checkProduction({ lostWalBytes, production, server, session }: CheckScene): Promise<Outcome> {
+export async function checkProduction({
+  lostWalBytes,
+  production,
+  server,
+  session,
+}: Pick<CheckScene, "lostWalBytes" | "production" | "server" | "session">): Promise<Outcome> {
   if (production === null) return skipped("not compared: production was not asked, or recovery ended earlier by intent");
   const found = await countCluster(session, (database) => server.connect(database));
   const differences = [...new Set([...production.keys(), ...found.keys()])].sort().flatMap((database) => {
@@ -156,7 +173,7 @@ async function checkProduction({ lostWalBytes, production, server, session }: Ch
   return { verdict: "warning", text: `${text}: may have been made in what the archive did not have yet` };
 }
 
-async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: CheckScene): Promise<Outcome> {
+export async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: Pick<CheckScene, "server">): Promise<Outcome> {
   const own = await server.connect(database);
   try {
     // The user's words, as the user's own session would read them.

@@ -26,7 +26,7 @@ import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
 import { type CheckResult, type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
 import { listTurns } from "./history";
-import { type Heartbeat, measureRpo } from "./measure";
+import { askReplayed, type Heartbeat, measureRpo } from "./measure";
 import { boundedRestoreCommand } from "./neutral";
 import { type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
 import { askProduction, type ProductionFacts } from "./production";
@@ -251,9 +251,9 @@ class Drill {
     const { server } = prepared;
     if (picked.type === "default") {
       const connect = (database?: string): Promise<Session> => server.connect(database);
-      const rpo = { faultAtS: this.#beganAtMs / 1000, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, session, connect };
+      const rpo = { faultAtS: this.#beganAtMs / 1000, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, connect };
       try {
-        this.#rpo = await measureRpo(rpo);
+        this.#rpo = await measureRpo({ ...rpo, replayed: await askReplayed(session) });
       } catch (error) {
         // The heartbeat's statement: the other checks are worth making all the same.
         if (ctx.signal.aborted) throw error;
@@ -349,10 +349,8 @@ function seconds(value: number): string {
 
 /** Bytes and room, before anything is fetched. @throws runtime */
 async function guardCost({ newestWal, picked }: Chosen, segmentSizeBytes: number, { maxBytes, path }: DrillOptions): Promise<void> {
-  const { archiveStart, repoSizeBytes, sizeBytes } = picked.backup;
-  const segments =
-    archiveStart === null ? 0 : countSegments(archiveStart, picked.type === "immediate" ? picked.backup.archiveStop : newestWal, segmentSizeBytes);
-  const fetched = repoSizeBytes + segments * segmentSizeBytes;
+  const { sizeBytes } = picked.backup;
+  const fetched = fetchedBytes(picked, newestWal, segmentSizeBytes);
   if (maxBytes !== undefined && Math.max(fetched, sizeBytes) > maxBytes) {
     const what = `the drill would restore ${formatSize(sizeBytes)} and fetch up to ${formatSize(fetched)}, allowed are ${formatSize(maxBytes)}`;
     throw fail("runtime", what, { hint: "allow more with --max-bytes, or name a smaller backup with --set." });
@@ -366,6 +364,13 @@ async function guardCost({ newestWal, picked }: Chosen, segmentSizeBytes: number
 }
 
 const ROOM_FACTOR = 1.1;
+
+/** What a drill may fetch: the backup as it is stored, and its WAL as if it were not compressed. */
+export function fetchedBytes({ backup, type }: Picked, newestWal: string | null, segmentSizeBytes: number): number {
+  const { archiveStart, archiveStop, repoSizeBytes } = backup;
+  const segments = archiveStart === null ? 0 : countSegments(archiveStart, type === "immediate" ? archiveStop : newestWal, segmentSizeBytes);
+  return repoSizeBytes + segments * segmentSizeBytes;
+}
 
 function countSegments(first: string, last: string | null, sizeBytes: number): number {
   if (last === null) return 0;

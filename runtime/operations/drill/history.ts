@@ -40,10 +40,14 @@ export async function loadLocalDrills(spoolPath: string, stanza: string): Promis
   return records;
 }
 
-/** Drills of any machine that the repositories know of, oldest first, each once; what cannot be read is told and left out. */
-export async function loadDrillHistory(repos: readonly Repository[], ctx: Context): Promise<DrillRecord[]> {
+/**
+ * Drills of any machine that the repositories know of, oldest first, each once; what cannot be read is told and left out.
+ * @param known of an earlier call: not read again
+ */
+export async function loadDrillHistory(repos: readonly Repository[], ctx: Context, known: readonly DrillRecord[] = []): Promise<DrillRecord[]> {
   const found = new Map<string, DrillRecord>();
-  for (const result of await perRepo(repos, loadRepoDrills)) {
+  const old = new Map(known.map((record) => [record.id, record]));
+  for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old))) {
     if (result.ok) for (const record of result.value) found.set(record.id, record);
     else ctx.log.warn(`repo${result.repoKey}: the history of drills cannot be read: [${result.error.name}] ${result.error.message}`);
   }
@@ -79,12 +83,14 @@ export async function listTurns(repos: readonly Repository[], ctx: Context): Pro
   return [...turns.values()];
 }
 
-async function loadRepoDrills(repo: Repository): Promise<DrillRecord[]> {
-  return loadNamed(repo, await listRepo(repo));
+async function loadRepoDrills(repo: Repository, known: ReadonlyMap<string, DrillRecord>): Promise<DrillRecord[]> {
+  return loadNamed(repo, await listRepo(repo), known);
 }
 
-async function loadNamed(repo: Repository, names: readonly string[]): Promise<DrillRecord[]> {
+async function loadNamed(repo: Repository, names: readonly string[], known: ReadonlyMap<string, DrillRecord> = new Map()): Promise<DrillRecord[]> {
   const loaded = await mapParallel(names, READS_AT_ONCE, async (name) => {
+    const old = known.get(parseDrillFileName(name)?.id ?? "");
+    if (old !== undefined) return [old];
     try {
       return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);
     } catch (error) {

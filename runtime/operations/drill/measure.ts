@@ -2,7 +2,7 @@
 import { parseLsn } from "../../format/walSegment";
 import type { Session } from "../../postgres/session";
 import type { ProductionFacts } from "./production";
-import type { DrillRecord } from "./record";
+import type { DrillRpo } from "./record";
 
 /** A statement that gives the time of the newest beat: one row of one value. */
 export interface Heartbeat {
@@ -10,27 +10,41 @@ export interface Heartbeat {
   readonly sql: string;
 }
 
+/** Where a recovery ended. */
+export interface Replayed {
+  /** Seconds since 1970 of the last commit; null when none was replayed. */
+  readonly commitAtS: number | null;
+  readonly lsn: bigint | null;
+}
+
 export interface RpoRequest {
   readonly faultAtS: number;
   readonly backupStoppedAtS: number;
   readonly production: ProductionFacts | null;
   readonly heartbeat: Heartbeat | undefined;
-  readonly session: Session;
+  /** The server's own words of its recovery; where it was started anew since, whoever asks knows better. */
+  readonly replayed: Replayed;
   /** To the restored cluster; the caller closes it. */
   connect(database?: string): Promise<Session>;
+}
+
+/** Of a server that has not been started anew since its recovery. */
+export async function askReplayed(session: Session): Promise<Replayed> {
+  const { rows } = await session.query(
+    "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as commit, pg_last_wal_replay_lsn()::text as lsn",
+  );
+  const { commit, lsn } = rows[0] as { commit: number | null; lsn: string | null };
+  return { commitAtS: commit, lsn: lsn === null ? null : parseLsn(lsn) };
 }
 
 /**
  * A heartbeat is exact to its pause. Without one the last commit that came back stands for it, which makes the loss of an idle database
  * look larger than it is, unless production can tell that it has committed nothing since.
  */
-export async function measureRpo(request: RpoRequest): Promise<NonNullable<DrillRecord["rpo"]>> {
-  const { faultAtS, production, session } = request;
-  const { rows } = await session.query(
-    "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as commit, pg_last_wal_replay_lsn()::text as lsn",
-  );
-  const { commit, lsn } = rows[0] as { commit: number | null; lsn: string | null };
-  const lostWalBytes = production === null || lsn === null ? null : Number(bigMax(0n, production.lsn - parseLsn(lsn)));
+export async function measureRpo(request: RpoRequest): Promise<DrillRpo> {
+  const { faultAtS, production, replayed } = request;
+  const { commitAtS: commit, lsn } = replayed;
+  const lostWalBytes = production === null || lsn === null ? null : Number(bigMax(0n, production.lsn - lsn));
   const since = (atS: number): number => Math.max(0, Math.round((faultAtS - atS) * 1000) / 1000);
   const beatAtS = await findBeat(request);
   if (beatAtS !== null) return { seconds: since(beatAtS), method: "heartbeat", lostWalBytes };

@@ -12,8 +12,8 @@ export interface ProductionFacts {
   readonly lsn: bigint;
   /** Seconds since 1970 of its last commit; null where it does not track them, or there is none. */
   readonly lastCommitAtS: number | null;
-  /** Value of `shared_preload_libraries`. */
-  readonly preload: string;
+  /** Value of `shared_preload_libraries`; undefined for a role that may not see it. */
+  readonly preload: string | undefined;
   readonly counts: ClusterCounts;
 }
 
@@ -23,14 +23,14 @@ export async function askProduction(open: (database?: string) => Promise<Session
   try {
     session = await open();
     const { rows } = await session.query(
-      "select system_identifier::text as id, current_setting('shared_preload_libraries') as preload, current_setting('track_commit_timestamp') as tracks, " +
+      "select system_identifier::text as id, (select setting from pg_settings where name = 'shared_preload_libraries') as preload, current_setting('track_commit_timestamp') as tracks, " +
         "(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as lsn from pg_control_system()",
     );
-    const { id, lsn, preload, tracks } = rows[0] as { id: string; lsn: string; preload: string; tracks: string };
+    const { id, lsn, preload, tracks } = rows[0] as { id: string; lsn: string; preload: string | null; tracks: string };
     const last = tracks === "on" ? await session.query("select extract(epoch from timestamp)::float8 as at from pg_last_committed_xact()") : null;
     const lastCommitAtS = (last?.rows[0] as { at: number | null } | undefined)?.at ?? null;
     const counts = await countCluster(session, open);
-    return { systemId: BigInt(id), lsn: parseLsn(lsn), lastCommitAtS, preload, counts };
+    return { systemId: BigInt(id), lsn: parseLsn(lsn), lastCommitAtS, preload: preload ?? undefined, counts };
   } catch (error) {
     if (ctx.signal.aborted) throw error;
     ctx.log.info(`drill: production cannot be asked, nothing is compared with it: ${toBackupError(error).message}`);

@@ -51,16 +51,18 @@ export interface DrillRecord {
   /** In their order: `choose`, `restore`, `recovery`, `checks`, `delete`; the first three add up to `rtoMs`. */
   readonly phases: readonly { readonly name: string; readonly elapsedMs: number }[];
   /** Null where recovery ended earlier by intent, or failed. */
-  readonly rpo: {
-    readonly seconds: number;
-    readonly method: RpoMethod;
-    /** WAL that production had written at the start and the drill did not get back; null without a running production. */
-    readonly lostWalBytes: number | null;
-  } | null;
+  readonly rpo: DrillRpo | null;
   /** Of the restored files. */
   readonly restoredBytes: number;
   readonly checks: readonly DrillCheck[];
   readonly objectives: DrillObjectives;
+}
+
+export interface DrillRpo {
+  readonly seconds: number;
+  readonly method: RpoMethod;
+  /** WAL that production had written at the start and the drill did not get back; null without a running production. */
+  readonly lostWalBytes: number | null;
 }
 
 /** Promises that a drill holds what it measures against. */

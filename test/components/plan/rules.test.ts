@@ -325,9 +325,9 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
     {
       engine: "barman-cloud",
       repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } },
-      drills: { w: { cron: "0 5 * * 6", from: "repo1" } },
+      drills: { w: { cron: "0 5 * * 6", from: "repo1" }, there: { cron: "0 5 1 * *", elsewhere: true } },
     },
-    ["PB078 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr"],
+    ["PB078 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr", "PB044 drills.w"],
   ],
   [
     "a style of addresses that Barman does not have",

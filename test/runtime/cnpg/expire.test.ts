@@ -21,7 +21,7 @@ const daily = (date: string, over: Partial<TakenSnapshot> = {}): TakenSnapshot =
   ...over,
 });
 
-class MemoryApi implements KubernetesApi {
+class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
   readonly objects: Map<string, KubernetesObject>;
   readonly removals: string[] = [];
   /** Called before a deletion, to refuse it. */
@@ -62,7 +62,7 @@ class MemoryApi implements KubernetesApi {
   }
 }
 
-const run = (api: KubernetesApi, over: Partial<SnapshotWish> = {}, ctx: TestContext = testContext()): Promise<void> =>
+const run = (api: MemoryApi, over: Partial<SnapshotWish> = {}, ctx: TestContext = testContext()): Promise<void> =>
   expireSnapshots(api, { ...WISH, ...over }, ctx);
 
 describe("a group of volumes", () => {

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
 import { MetricSource } from "../../../runtime/cnpg/metrics";
+import { saveDrill } from "../../../runtime/operations/drill/history";
+import type { DrillRecord } from "../../../runtime/operations/drill/record";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { entryOf, makeStanza } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/storages";
-import { repository } from "../repository/support";
+import { repository, temporaryFolder } from "../repository/support";
 
 interface Sample {
   readonly fq_name: string;
@@ -13,12 +15,47 @@ interface Sample {
   readonly variable_labels: readonly string[];
 }
 
+const RECORD: DrillRecord = {
+  version: 1,
+  id: "",
+  stanza: "demo",
+  repo: 1,
+  pick: "newest",
+  level: "quick",
+  backup: null,
+  target: null,
+  startedAtS: 1,
+  endedAtS: 2,
+  ok: true,
+  failures: [],
+  rtoMs: null,
+  phases: [],
+  rpo: null,
+  restoredBytes: 0,
+  checks: [],
+  objectives: {},
+};
 const RANGE = ["000000010000000000000003", "000000010000000000000004"] as const;
 
 async function collected(source: MetricSource): Promise<Record<string, number>> {
   const answer = (await source.service().methods["Collect"]?.({} as never, new AbortController().signal)) as { metrics: Sample[] };
   return Object.fromEntries(answer.metrics.map(({ fq_name, value, variable_labels }) => [`${fq_name} ${variable_labels.join()}`, value]));
 }
+
+test("tell how the last drill went, out of the histories", async () => {
+  const ctx = testContext({ clock: new HeldClock() });
+  const storage = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+  const repos = [repository(1, { storage })];
+  const record: DrillRecord = { ...RECORD, id: "20261121-051347Z-1a2b3c4d", rtoMs: 43_700 };
+  await saveDrill(repos, temporaryFolder(), record, ctx);
+  const source = new MetricSource({ repos, lanes: () => [], walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
+  const ending = new AbortController();
+  const refreshing = source.refreshForever(ctx, ending.signal);
+  await ctx.clock.advance(1);
+  expect(await collected(source)).toMatchObject({ "pgbackstop_drill_ok demo,1": 1, "pgbackstop_drill_rto_seconds demo,1": 43.7 });
+  ending.abort();
+  await refreshing;
+});
 
 test("tell of each repository by itself how far back and how far forward it can recover", async () => {
   const ctx = testContext({ clock: new HeldClock() });

@@ -49,10 +49,12 @@ describe("a restore for a job", () => {
       if (exitCode !== 0) told("ERROR: [075]: no backup set found to restore\n");
       return exitCode;
     };
-    const { methods } = restoreJobService({ dataDirectory, run }, testContext());
+    const told: { ok: boolean; message: string }[] = [];
+    const tell = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void told.push(outcome);
+    const { methods } = restoreJobService({ dataDirectory, run, tell }, testContext());
     const restore = (of: JsonObject): Promise<unknown> =>
       Promise.resolve(methods["Restore"]?.({ cluster_definition: bytesOf(of) } as never, new AbortController().signal));
-    return { dataDirectory, restore };
+    return { dataDirectory, restore, told };
   }
 
   test("leaves nothing of an earlier recovery, and gives the operator's own command", async () => {
@@ -69,6 +71,8 @@ describe("a restore for a job", () => {
   });
 
   test("fails with what the program said", async () => {
-    await expect(setUp(75).restore(withTarget())).rejects.toThrow("no backup set found to restore");
+    const { restore, told } = setUp(75);
+    await expect(restore(withTarget())).rejects.toThrow("no backup set found to restore");
+    expect(told).toEqual([{ ok: false, message: "ERROR: [075]: no backup set found to restore" }]);
   });
 });

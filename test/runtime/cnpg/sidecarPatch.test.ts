@@ -188,3 +188,14 @@ test("the patch of a recovery job goes to its pod's template", () => {
   expect(listAt(sidecar, "args").at(-1)).toBe("cnpg-restore");
   expect(JSON.stringify(listAt(sidecar, "args"))).not.toContain("--pg1-user");
 });
+
+test("a recovery may be bound to one repository and a newest segment, an instance is not", () => {
+  const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1" };
+  const wordsOf = (mode: SidecarWish["mode"], object: JsonObject, main: string): readonly Json[] => {
+    const patch = patchOf(object, { ...WISH, mode, parameters }, main);
+    return listAt(patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value, "args");
+  };
+  const bounds = ["--repo=2", "--plugin-newest-wal=0000000100000000000000A1"];
+  expect(wordsOf("restore", job("full-recovery"), "full-recovery")).toEqual(expect.arrayContaining(bounds));
+  for (const word of bounds) expect(wordsOf("instance", pod(), "postgres")).not.toContain(word);
+});

@@ -24,10 +24,17 @@ const asked: unknown[] = [];
 
 function restore(
   get: Get,
-  more: { readonly mode?: string; readonly job?: boolean; readonly path?: string; readonly name?: string; readonly signal?: AbortSignal } = {},
+  more: {
+    readonly mode?: string;
+    readonly job?: boolean;
+    readonly newestWal?: string;
+    readonly path?: string;
+    readonly name?: string;
+    readonly signal?: AbortSignal;
+  } = {},
 ) {
   const push = more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
-  const service = walService({ dataDirectory, push, isJob: more.job === true, gets: () => ({ get }) }, ctx);
+  const service = walService({ dataDirectory, push, isJob: more.job === true, newestWal: more.newestWal ?? null, gets: () => ({ get }) }, ctx);
   const request = { source_wal_name: more.name ?? walName(1), destination_file_name: more.path ?? "pg_wal/RECOVERYXLOG", mode: more.mode };
   return Promise.resolve(service.methods["Restore"]?.(request as never, more.signal ?? new AbortController().signal));
 }
@@ -61,6 +68,16 @@ describe("a restore", () => {
     const [job, standby] = asked as { timeoutMs: number }[];
     expect(job?.timeoutMs).toBeGreaterThanOrEqual(3600_000);
     expect(standby?.timeoutMs).toBeLessThan(10_000);
+  });
+
+  test("of a drill knows nothing that came after it began", async () => {
+    const newestWal = walName(3);
+    expect(await restore(found, { job: true, newestWal, name: newestWal })).toEqual({});
+    await expect(restore(found, { job: true, newestWal, name: walName(4) })).rejects.toBeInstanceOf(NotFound);
+    await expect(restore(found, { job: true, newestWal, name: "00000002.history" })).rejects.toBeInstanceOf(NotFound);
+    // The histories that lead to the newest segment's own timeline are of the past.
+    const second = `00000002${newestWal.slice(8)}`;
+    expect(await restore(found, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
   });
 
   test("says not found only when every repository said so", async () => {

@@ -1,0 +1,66 @@
+/** Whose turn it is, and which of its backups: what every drill begins with, wherever it restores. */
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import { currentHistory } from "../../format/archiveInfo";
+import type { BackupInfo } from "../../format/backupInfo";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { findNewestWal } from "../destinations";
+import { fetchedBytes } from "./drill";
+import { listTurns } from "./history";
+import type { DrillJournal } from "./journal";
+import { type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
+import type { DrillPick } from "./record";
+
+export interface ChooseOptions {
+  readonly repoKey: number | undefined;
+  /** Those that come in their turn; undefined is all. */
+  readonly repoKeys: readonly number[] | undefined;
+  readonly pick: DrillPick | undefined;
+  readonly set: string | undefined;
+  /** It is not begun when more would be restored or fetched. */
+  readonly maxBytes: number | undefined;
+}
+
+export interface Chosen {
+  readonly repo: Repository;
+  readonly info: BackupInfo;
+  readonly picked: Picked;
+  readonly walSegmentSizeBytes: number;
+  /** That recovery may use; null without one, or where it is not of the backup's cluster. */
+  readonly newestWal: string | null;
+}
+
+const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+/** Writes what is known into the journal, also when it ends with an error. @throws runtime above `maxBytes`, and what reading a repository throws */
+export async function choose(repos: readonly Repository[], options: ChooseOptions, journal: DrillJournal, ctx: Context): Promise<Chosen> {
+  const { maxBytes, pick, repoKey, repoKeys, set } = options;
+  const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
+  const turn = planTurn({ repoKeys: repoKeys ?? repos.map(({ key }) => key), history, repoKey, pick });
+  journal.turn = turn;
+  const repo = repos.find(({ key }) => key === turn.repo);
+  if (repo === undefined) throw fail("optionInvalidValue", `'${turn.repo}' is not allowed for 'repo' option: it is not configured`);
+  ctx.log.info(`drill ${journal.id}: ${repo.name}, ${set ?? `${turn.pick} backup`}`);
+  const info = await loadBackupInfo(repo);
+  const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
+  journal.newestAgeS = ended.length === 0 ? null : Math.max(0, journal.beganAtMs / 1000 - Math.max(...ended));
+  const newest = (await findNewestWal(repo))?.name ?? null;
+  const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
+  const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
+  const random = [draw(), draw()] as const;
+  const picked = pickBackup({ repoKey: repo.key, pick: turn.pick, backups: info.backups, newestWal: newest, walSegmentSizeBytes, set, random });
+  journal.picked = picked;
+  if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
+  const newestWal = picked.backup.dbId === currentHistory(info).id ? newest : null;
+  const { sizeBytes } = picked.backup;
+  const fetched = fetchedBytes(picked, newestWal, walSegmentSizeBytes);
+  const cost = `the drill restores ${formatSize(sizeBytes)} and fetches up to ${formatSize(fetched)}`;
+  ctx.log.info(cost);
+  if (maxBytes !== undefined && Math.max(fetched, sizeBytes) > maxBytes)
+    throw fail("runtime", `${cost}, allowed are ${formatSize(maxBytes)}`, {
+      hint: "allow more with --max-bytes, or name a smaller backup with --set.",
+    });
+  return { repo, info, picked, walSegmentSizeBytes, newestWal };
+}

@@ -1,0 +1,44 @@
+/** What the settings file says of drills. Pure. */
+import { fail } from "../../base/errors";
+import type { DeclaredDrill, DrillConfig, Settings } from "../../config/types";
+import type { DrillObjectives } from "./record";
+
+/** A drill as the command line and the settings file ask for it. */
+export type AskedDrill = Pick<DrillConfig, "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoKeys" | "path">;
+
+/** The command line goes first. @throws optionInvalidValue, optionRequired */
+export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinutes, name, now, path, pick }: DrillConfig): AskedDrill {
+  const declared = declaredDrill(settings, name, now);
+  return {
+    ...declared,
+    pick: pick ?? declared.pick,
+    level: given.level ? level : (declared.level ?? level),
+    maxMinutes: given.maxMinutes ? maxMinutes : (declared.maxMinutes ?? maxMinutes),
+    maxBytes: maxBytes ?? declared.maxBytes,
+    ...(path === undefined ? {} : { path }),
+  };
+}
+
+/** Nothing where none is asked for. */
+function declaredDrill(settings: Settings, name: string | undefined, now: boolean): DeclaredDrill {
+  const declared = settings.drill?.declared ?? {};
+  const names = Object.keys(declared);
+  if (name === undefined && now && names.length > 1)
+    throw fail("optionRequired", `drill command requires option: name, because ${names.length} drills are declared`, {
+      hint: `name one of ${names.join(", ")}.`,
+    });
+  const wanted = name ?? (now ? names[0] : undefined);
+  if (wanted === undefined) return {};
+  const found = Object.hasOwn(declared, wanted) ? declared[wanted] : undefined;
+  if (found !== undefined) return found;
+  throw fail("optionInvalidValue", `'${wanted}' is not valid for 'name' option: no such drill is declared`, {
+    hint: names.length === 0 ? "the settings file declares none." : `declared are ${names.join(", ")}.`,
+  });
+}
+
+/** The age that schedules leave is each repository's own. */
+export function objectivesOf(settings: Settings, repoKey: number): DrillObjectives {
+  const objectives = settings.drill?.objectives ?? {};
+  const expected = objectives.backupAgeSeconds ?? settings.repos[repoKey]?.expectBackupWithinS;
+  return { ...objectives, ...(expected === undefined ? {} : { backupAgeSeconds: expected }) };
+}

@@ -1,0 +1,111 @@
+/** What a drill finds while it runs: its phases, its checks, what failed, and the promises that it measures against. */
+import type { Context } from "../../base/context";
+import { type BackupError, fail } from "../../base/errors";
+import type { CheckResult } from "./checks";
+import type { Picked } from "./plan";
+import { type DrillCheck, type DrillFailure, drillId, type DrillObjectives, type DrillPick, type DrillRecord, type DrillRpo } from "./record";
+
+export interface JournalStart {
+  readonly stanza: string;
+  readonly level: DrillRecord["level"];
+  /** For the repository that is drilled. */
+  objectivesOf(repoKey: number): DrillObjectives;
+  /** {@link Context.clock}'s monotonic time when the program was started. */
+  readonly beganMs: number;
+}
+
+export class DrillJournal {
+  readonly id: string;
+  /** The disaster is taken to come then: ms since 1970. */
+  readonly beganAtMs: number;
+  turn: { readonly repo: number; readonly pick: DrillPick } = { repo: 0, pick: "newest" };
+  picked: Picked | null = null;
+  rpo: DrillRpo | null = null;
+  restoredBytes = 0;
+  /** Of the newest backup in the drilled repository. */
+  newestAgeS: number | null = null;
+  readonly #start: JournalStart;
+  readonly #ctx: Context;
+  readonly #failures: DrillFailure[] = [];
+  readonly #checks: DrillCheck[] = [];
+  readonly #phases: { name: string; elapsedMs: number }[] = [];
+  #rtoMs: number | null = null;
+  #phase = "choose";
+  #phaseBeganMs: number;
+
+  constructor(start: JournalStart, ctx: Context) {
+    this.#start = start;
+    this.#ctx = ctx;
+    this.beganAtMs = ctx.clock.nowMs() - (ctx.clock.monotonicMs() - start.beganMs);
+    this.id = drillId(this.beganAtMs, ctx.random.bytes(4));
+    this.#phaseBeganMs = start.beganMs;
+  }
+
+  get phase(): string {
+    return this.#phase;
+  }
+
+  /** The present phase ends, and this one begins. */
+  next(phase: string): void {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    this.#phases.push({ name: this.#phase, elapsedMs: Math.round(nowMs - this.#phaseBeganMs) });
+    this.#phase = phase;
+    this.#phaseBeganMs = nowMs;
+  }
+
+  /** The first connection was accepted. */
+  connected(): void {
+    this.#rtoMs = Math.round(this.#ctx.clock.monotonicMs() - this.#start.beganMs);
+  }
+
+  fail(where: string, error: Pick<BackupError, "name" | "exitCode" | "message">): void {
+    this.#failures.push({ where, error: error.name, code: error.exitCode, message: error.message });
+  }
+
+  keep(results: readonly CheckResult[]): void {
+    for (const { check, error } of results) {
+      this.#checks.push(check);
+      if (error !== null) this.fail(check.name, error);
+    }
+  }
+
+  /** Promises that were not kept are failures. */
+  judge(): void {
+    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn.repo);
+    const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {
+      if (found === null || promised === undefined || found <= promised) return;
+      this.fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} is above the promised ${seconds(promised)}`));
+    };
+    miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
+    miss("rpo", this.rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.rpo?.method ?? ""})`);
+    miss("backupAge", this.newestAgeS, backupAgeSeconds, `repo${this.turn.repo}: age of the newest backup`);
+  }
+
+  record(): DrillRecord {
+    const { level, objectivesOf, stanza } = this.#start;
+    const { picked } = this;
+    return {
+      version: 1,
+      id: this.id,
+      stanza,
+      ...this.turn,
+      level,
+      backup: picked === null ? null : { label: picked.backup.label, type: picked.backup.type, stoppedAtS: picked.backup.stoppedAtS },
+      target: picked === null || picked.type === "default" ? null : picked.type === "lsn" ? `lsn ${picked.target ?? ""}` : picked.type,
+      startedAtS: Math.floor(this.beganAtMs / 1000),
+      endedAtS: Math.floor(this.#ctx.clock.nowMs() / 1000),
+      ok: this.#failures.length === 0,
+      failures: this.#failures,
+      rtoMs: this.#rtoMs,
+      phases: this.#phases,
+      rpo: this.rpo,
+      restoredBytes: this.restoredBytes,
+      checks: this.#checks,
+      objectives: objectivesOf(this.turn.repo),
+    };
+  }
+}
+
+function seconds(value: number): string {
+  return `${Number(value.toFixed(1))} s`;
+}

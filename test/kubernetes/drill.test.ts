@@ -1,0 +1,319 @@
+/**
+ * Fire drills of a cluster, as its components declare them, in a Kubernetes with the real operator and PostgreSQL: a throw-away Cluster is restored,
+ * checked, timed and removed. A stopwatch outside confirms what a healthy one measures; what is planted is found.
+ */
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import type { DrillRecord } from "../../runtime/operations/drill/record";
+import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
+import { type ComponentLab, PASSPHRASE, startComponentLab } from "../harness/kubernetes/componentLab";
+import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
+import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
+import type { Lab } from "../harness/kubernetes/lab";
+import { labParts } from "../harness/kubernetes/parts";
+import { segmentsOf } from "../harness/kubernetes/stores";
+
+const isLong = process.env["PGBACKSTOP_LONG"] === "1";
+const JOB_MS = 300_000;
+const HEALTHY = "orders-drill-healthy";
+
+describe("drills of a cluster", async () => {
+  const parts = await labParts("drills of a cluster in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let stack: ComponentLab;
+  let lab: Lab;
+
+  const cron = "0 5 1 1 *";
+  const declared = (checks: CnpgClusterArgs["drillChecks"] = {}): CnpgCluster =>
+    new CnpgCluster("orders", {
+      ...stack.common("/orders"),
+      storageGiB: 1,
+      parameters: { shared_buffers: "32MB", max_connections: "150" },
+      drills: {
+        healthy: { cron, from: "repo2", pick: "newest", maxMinutes: 20 },
+        faults: { cron, from: "repo1", pick: "newest", level: "standard", maxMinutes: 20 },
+        turns: { cron, level: "quick", maxMinutes: 20 },
+        small: { cron, maxGiB: 0.001 },
+      },
+      drillChecks: {
+        heartbeat: { database: "app", sql: "select max(at) from heartbeat" },
+        assertions: [{ name: "goods", database: "app", sql: "select count(*) = 5000 from goods" }],
+        ...checks,
+      },
+    });
+  const sql = (text: string, database?: string): Promise<string> => stack.sql("orders-1", text, database);
+  /** Seconds since 1970. */
+  const beat = async (): Promise<number> =>
+    Number.parseFloat(await sql("insert into heartbeat values (clock_timestamp()) returning extract(epoch from at)"));
+  const archived = async (): Promise<void> => stack.awaitSegment("/orders", await sql("select pg_walfile_name(pg_switch_wal())"));
+
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "drill");
+    lab = stack.lab;
+    await stack.declare(() => declared());
+    await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+    await sql("create table heartbeat (at timestamptz)");
+    await sql("create table goods (id int primary key, name text)");
+    await sql("insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
+  });
+  afterAll(() => stack?.stop());
+
+  interface Ended {
+    readonly record: DrillRecord;
+    readonly log: string;
+    readonly ok: boolean;
+  }
+
+  /** As `kubectl create job --from` starts one by hand. */
+  const startJob = (drill: string, job: string): Promise<string> =>
+    lab.kubectl.runOk(["create", "job", "-n", "default", `--from=cronjob/orders-drill-${drill}`, job]);
+  const podOf = async (job: string): Promise<string | undefined> =>
+    (await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>("pods", "default")).find(
+      ({ metadata }) => metadata.labels?.["batch.kubernetes.io/job-name"] === job,
+    )?.metadata.name;
+  const logFile = (pod: string): string => join(lab.logFolder, "pods", `default_${pod}_drill.log`);
+  const endOf = async (job: string, repo: number): Promise<Ended> => {
+    const ended = await lab.kubectl.waitUntil(
+      { kind: "jobs", name: job },
+      (object) => ["Complete", "Failed"].some((type) => conditionOf(object, type)?.status === "True"),
+      JOB_MS,
+    );
+    const log = readFileSync(logFile((await podOf(job)) ?? ""), "utf8");
+    return { record: await newestRecord(repo), log, ok: conditionOf(ended, "Complete")?.status === "True" };
+  };
+  /** From the history in a repository, by the program itself. */
+  const newestRecord = async (repo: number): Promise<DrillRecord> => {
+    const directory = "pgbackstop/orders/drills";
+    let text = "";
+    // A sidecar that has just been given another Secret begins anew.
+    const isRead = async (): Promise<boolean> => {
+      const names = (await stack.verb("orders-1", "repo-ls", `--repo=${repo}`, directory)).stdout.trim().split("\n").sort();
+      const got = await stack.verb("orders-1", "repo-get", `--repo=${repo}`, `${directory}/${names.at(-1)}`);
+      text = got.stdout;
+      return got.exitCode === 0 && text.endsWith("}\n");
+    };
+    await expect.poll(isRead, { timeout: 60_000 }).toBe(true);
+    return JSON.parse(text) as DrillRecord;
+  };
+  const drill = async (name: string, job: string, repo = 1): Promise<Ended> => {
+    await startJob(name, job);
+    return endOf(job, repo);
+  };
+  const leftOf = async (cluster: string): Promise<string[]> => {
+    const found = await Promise.all(
+      [CLUSTERS, "pods", "persistentvolumeclaims", "jobs", "secrets"].map(async (kind) =>
+        (await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>(kind, "default")).filter(
+          ({ metadata }) => metadata.labels?.["cnpg.io/cluster"] === cluster || (kind === CLUSTERS && metadata.name === cluster),
+        ),
+      ),
+    );
+    return found.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  };
+
+  /** Knocks at the throw-away's Service from a pod, and notes when somebody was let in. */
+  const startStopwatch = (): Promise<unknown> => {
+    const script = `until pg_isready -q -t 1 -h ${HEALTHY}-rw; do sleep 0.05; done; echo "accepted $EPOCHREALTIME"`;
+    const container = { name: "main", image: POSTGRES_IMAGE, command: ["bash", "-c", script] };
+    const spec = { restartPolicy: "Never", securityContext: { runAsUser: 26 }, containers: [container] };
+    return lab.kubectl.apply([{ apiVersion: "v1", kind: "Pod", metadata: { name: "stopwatch", namespace: "default" }, spec }]);
+  };
+  const acceptedMs = (): number =>
+    Number(/^accepted (\S+)$/m.exec(readFileSync(join(lab.logFolder, "pods", "default_stopwatch_main.log"), "utf8"))?.[1]) * 1000;
+
+  test("a healthy one tells RTO and RPO as a stopwatch outside does, and leaves nothing", async () => {
+    expect((await stack.firstBackup("orders")).error).toBeUndefined();
+    const lastBeatS = await beat();
+    await archived();
+    // What was lost is told apart from what a busy machine takes.
+    await sql("select pg_sleep(5)");
+    await startStopwatch();
+    await startJob("healthy", "healthy-1");
+    await lab.kubectl.waitUntil({ kind: CLUSTERS, name: HEALTHY }, () => true);
+    // After the disaster: a drill must not know of it, although it is in the archive.
+    await beat();
+    await archived();
+    const throwAway = (await lab.kubectl.find(CLUSTERS, HEALTHY)) as {
+      spec: Record<string, unknown>;
+      metadata: Record<string, unknown>;
+    } & KubernetesObject;
+    expect(throwAway.spec).toMatchObject({ instances: 1, enablePDB: false, storage: { size: "1Gi" } });
+    expect(throwAway.spec["plugins"]).toBeUndefined();
+    expect(throwAway.spec["backup"]).toBeUndefined();
+    expect(throwAway.metadata["ownerReferences"]).toEqual([expect.objectContaining({ kind: "Job", name: "healthy-1" })]);
+
+    const { log, ok, record } = await endOf("healthy-1", 1);
+    expect(record.failures).toEqual([]);
+    expect([record.ok, ok]).toEqual([true, true]);
+    expect(log).toMatch(/drill \S+ of repo2: passed/);
+    expect(record).toMatchObject({ repo: 2, pick: "newest", level: "thorough", target: null, rpo: { method: "heartbeat" } });
+    expect(record.phases.map(({ name }) => name)).toEqual(["choose", "create", "restore", "recovery", "start", "checks", "delete"]);
+    expect(record.checks.map(({ name, verdict }) => `${name} ${verdict}`)).toEqual([
+      "recovery ok",
+      "collations ok",
+      "production ok",
+      "assertion:goods ok",
+      "amcheck ok",
+      "dump ok",
+      "checksums ok",
+    ]);
+    // The program begins after its container (the log's file) and before its first line: a busy machine takes its time in between.
+    const file = logFile((await podOf("healthy-1")) ?? "");
+    const began = [statSync(file).birthtimeMs, Date.parse(`${readFileSync(file, "utf8").slice(0, 23).replace(" ", "T")}Z`)] as const;
+    expect(
+      measuredWithinTenth(
+        record.rtoMs ?? 0,
+        began.map((atMs) => acceptedMs() - atMs),
+      ),
+    ).toBe("as measured");
+    expect(
+      measuredWithinTenth(
+        (record.rpo?.seconds ?? 0) * 1000,
+        began.map((atMs) => atMs - lastBeatS * 1000),
+      ),
+    ).toBe("as measured");
+    expect(await leftOf(HEALTHY)).toEqual([]);
+    // In both histories, and nothing of the throw-away's own in either archive.
+    expect((await newestRecord(2)).id).toBe(record.id);
+    for (const server of [stack.first, stack.second])
+      expect(segmentsOf(server, "/orders").filter((name) => !name.startsWith("00000001"))).toEqual([]);
+  });
+
+  test("its account may do what a drill needs, by name where Kubernetes knows names", async () => {
+    const may = async (...words: readonly string[]): Promise<boolean> =>
+      (await lab.kubectl.run(["auth", "can-i", ...words, "-n", "default", "--as=system:serviceaccount:default:orders-drill"])).stdout.trim() ===
+      "yes";
+    for (const words of [
+      ["create", CLUSTERS],
+      ["delete", `${CLUSTERS}/${HEALTHY}`],
+      ["get", `secrets/${HEALTHY}-superuser`],
+      ["get", `${CLUSTERS}/orders`],
+    ])
+      expect([words, await may(...words)]).toEqual([words, true]);
+    for (const words of [
+      ["delete", `${CLUSTERS}/orders`],
+      ["update", `${CLUSTERS}/${HEALTHY}`],
+      ["patch", `${CLUSTERS}/orders`],
+      ["list", CLUSTERS],
+      ["get", "secrets/orders-superuser"],
+      ["list", "secrets"],
+      ["create", "secrets"],
+      ["get", "pods"],
+      ["create", "pods/exec"],
+    ])
+      expect([words, await may(...words)]).toEqual([words, false]);
+  });
+
+  test("what costs more than allowed is not begun", async () => {
+    const { ok, record } = await drill("small", "small-1");
+    expect(ok).toBe(false);
+    expect(record.failures).toEqual([expect.objectContaining({ where: "choose", code: 122, message: expect.stringContaining("allowed are") })]);
+    expect(record.phases.map(({ name }) => name)).not.toContain("restore");
+  });
+
+  test("one that is told to end takes its throw-away Cluster with it", async () => {
+    await startJob("turns", "turns-1");
+    await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
+    await lab.kubectl.runOk(["delete", "job", "turns-1", "-n", "default", "--timeout=100s"]);
+    await expect.poll(() => leftOf("orders-drill-turns"), { timeout: 120_000 }).toEqual([]);
+  });
+
+  test.runIf(isLong)("one that is killed is made anew, after what it left", async () => {
+    await startJob("turns", "turns-2");
+    const left = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
+    await lab.signal((await podOf("turns-2")) ?? "", "drill", "SIGKILL");
+    await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, ({ metadata }) => metadata["uid"] !== left.metadata["uid"]);
+    const { ok, record } = await endOf("turns-2", 1);
+    expect([ok, record.failures]).toEqual([true, []]);
+    expect(await leftOf("orders-drill-turns")).toEqual([]);
+  });
+
+  test("a missing segment, an index that misses rows, an assertion that fails and an old backup are found in one", async () => {
+    await stack.declare(() => declared({ backupAgeHours: 0.001 }));
+    const index = "indexrelid = 'goods_pkey'::regclass";
+    await sql(`update pg_index set indisready = false, indisvalid = false where ${index}`);
+    await sql("insert into goods values (1000000, 'in no index')");
+    await sql(`update pg_index set indisready = true, indisvalid = true where ${index}`);
+    await sql("select pg_switch_wal()");
+    await beat();
+    const gone = await sql("select pg_walfile_name(pg_switch_wal())");
+    await beat();
+    await sql("select pg_switch_wal()");
+    await beat();
+    await archived();
+    removeFile(stack.first.bucketPath, "/orders", gone);
+    const { ok, record } = await drill("faults", "faults-1", 2);
+    expect(ok).toBe(false);
+    // On a slow machine RPO may be missed besides.
+    const found = record.failures.map(({ where }) => where).filter((where) => where !== "objective:rpo");
+    expect(found.sort()).toEqual(["amcheck", "assertion:goods", "objective:backupAge", "recovery"]);
+    const words = (where: string): string | undefined => record.failures.find((each) => each.where === where)?.message;
+    expect(words("amcheck")).toContain("goods_pkey");
+    expect(words("recovery")).toContain(gone);
+    expect(await leftOf("orders-drill-faults")).toEqual([]);
+  });
+
+  test("a corrupted block in a file of the repository ends the restore", async () => {
+    const folder = join(stack.second.bucketPath, "orders", "backup");
+    const large = readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .map((file) => join(folder, file))
+      .filter((file) => !/manifest|\.info/.test(file) && statSync(file).isFile() && statSync(file).size > 100_000);
+    expect(large.length).toBeGreaterThan(0);
+    for (const file of large) {
+      const bytes = readFileSync(file);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0xff;
+      writeFileSync(file, bytes);
+    }
+    const { ok, record } = await drill("healthy", "healthy-2");
+    expect(ok).toBe(false);
+    expect(record.failures[0]?.where).toBe("restore");
+    expect(record.failures[0]?.code).toBeGreaterThan(25);
+    expect(record.rtoMs).toBeNull();
+    expect(await leftOf(HEALTHY)).toEqual([]);
+  });
+
+  test("its metrics are those of the cluster, on CloudNativePG's own endpoint", async () => {
+    // A sidecar that begins anew reads the history at once.
+    await lab.signal("orders-1", "plugin-pgbackstop", "SIGKILL");
+    const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
+    const drills = async (): Promise<string[]> => {
+      const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
+      return [...stdout.matchAll(/^pgbackstop_drill_ok\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm)].map(([, repo, ok]) => `repo${repo} ${ok}`).sort();
+    };
+    await expect.poll(drills, { timeout: 120_000 }).toEqual(["repo1 0", "repo2 0"]);
+  });
+
+  test("a wrong passphrase, and a repository that can be read and holds nothing", async () => {
+    const secret = (await lab.kubectl.list("secrets", "default")).find(
+      (each) => atob((each as { data?: Record<string, string> }).data?.["ENCRYPTION_PASS"] ?? "") === PASSPHRASE,
+    );
+    const patch = JSON.stringify({ stringData: { ENCRYPTION_PASS: "not this one" } });
+    await lab.kubectl.runOk(["patch", "secret", secret?.metadata.name ?? "", "-n", "default", "--type=merge", "-p", patch]);
+    const wrong = await drill("healthy", "healthy-3");
+    expect([wrong.ok, wrong.record.failures]).toEqual([false, [expect.objectContaining({ where: "choose", error: "CryptoError", code: 95 })]]);
+    rmSync(join(stack.first.bucketPath, "orders"), { recursive: true });
+    await startJob("faults", "faults-2");
+    const { log, ok } = await endOf("faults-2", 1);
+    expect(ok).toBe(false);
+    expect(log).toMatch(/! choose: \[FileMissingError\]/);
+  });
+});
+
+/** Within a tenth of what was measured, from the least to the most that it may have been; or what a scheduler takes from either clock. */
+function measuredWithinTenth(toldMs: number, measuredMs: readonly number[]): string {
+  const [least, most] = [Math.min(...measuredMs), Math.max(...measuredMs)];
+  const isNear = toldMs >= least - Math.max(least / 10, 300) && toldMs <= most + Math.max(most / 10, 300);
+  return isNear ? "as measured" : `told ${toldMs} ms, measured ${least} to ${most}`;
+}
+
+/** Of the archive below `path` in a bucket. */
+function removeFile(bucketPath: string, path: string, segment: string): void {
+  const folder = join(bucketPath, path, "archive");
+  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }))
+    if (file.includes(`${segment}-`)) rmSync(join(folder, file), { recursive: true, force: true });
+}
