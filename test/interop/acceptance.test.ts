@@ -208,10 +208,10 @@ describe("the promises beside stock", async () => {
       const checked = await run("check");
       expect(checked.exitCode).toBe(0);
       expect(checked.stdout).toContain("repo1: configuration and archive are valid");
-      expect(checked.stdout).toMatch(/WARN: repo2: \[FileMissingError\]/);
+      expect(checked.stdout).toMatch(/WARN: repo2: \[FileOpenError\][\s\S]*Not a directory/);
       const info = await run("info");
       expect(info.exitCode).toBe(0);
-      expect(info.stdout).toMatch(/repo1: ok\n\s+repo2: error \(missing stanza path\)/);
+      expect(info.stdout).toMatch(/repo1: ok\n\s+repo2: error \(other\)\n\s+\[FileOpenError\]/);
     });
 
     test("(h) a backup succeeds for repo1 and its exit code says partial: 104", async () => {
