@@ -24,13 +24,14 @@ import type { JobPool } from "../jobs";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
-import { type CheckResult, type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
+import { type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
 import { listTurns } from "./history";
+import { DrillJournal } from "./journal";
 import { askReplayed, type Heartbeat, measureRpo } from "./measure";
 import { boundedRestoreCommand } from "./neutral";
 import { type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
 import { askProduction, type ProductionFacts } from "./production";
-import { type DrillCheck, type DrillFailure, drillId, type DrillObjectives, type DrillPick, type DrillRecord } from "./record";
+import type { DrillObjectives, DrillPick, DrillRecord } from "./record";
 import { makeScratch, removeScratch, type Scratch } from "./scratch";
 import { type PreparedServer, prepareServer } from "./server";
 
@@ -93,28 +94,13 @@ class Drill {
   readonly #deps: DrillDeps;
   readonly #options: DrillOptions;
   readonly #ctx: Context;
-  readonly #id: string;
-  readonly #beganAtMs: number;
-  readonly #failures: DrillFailure[] = [];
-  readonly #checks: DrillCheck[] = [];
-  readonly #phases: { name: string; elapsedMs: number }[] = [];
-  #phase = "choose";
-  #phaseBeganMs: number;
-  #turn: Pick<DrillRecord, "repo" | "pick"> = { repo: 0, pick: "newest" };
-  #picked: Picked | null = null;
-  #rtoMs: number | null = null;
-  #rpo: DrillRecord["rpo"] = null;
-  #restoredBytes = 0;
-  #newestAgeS: number | null = null;
+  readonly #journal: DrillJournal;
 
   constructor(deps: DrillDeps, options: DrillOptions, ctx: Context) {
     this.#deps = deps;
     this.#options = options;
     this.#ctx = ctx;
-    // The disaster is taken to come when the program is started.
-    this.#beganAtMs = ctx.clock.nowMs() - (ctx.clock.monotonicMs() - options.beganMs);
-    this.#id = drillId(this.#beganAtMs, ctx.random.bytes(4));
-    this.#phaseBeganMs = options.beganMs;
+    this.#journal = new DrillJournal(options, ctx);
   }
 
   /** Never throws: what goes wrong is in the record. */
@@ -126,70 +112,58 @@ class Drill {
       const chosen = await this.#choose(ctx);
       // Beside the restore: a real one would not wait for it.
       const asked = this.#askProduction(chosen, ctx).catch(() => null);
-      scratch = await makeScratch(this.#options.path, this.#options.stanza, this.#id, PORT);
-      this.#next("restore");
+      scratch = await makeScratch(this.#options.path, this.#options.stanza, this.#journal.id, PORT);
+      this.#journal.next("restore");
       await this.#restore(chosen, scratch, ctx);
       const production = await asked;
-      this.#next("recovery");
+      this.#journal.next("recovery");
       server = await this.#prepare(chosen, scratch, production, ctx);
       const session = await server.server.connectFirst(ctx);
-      this.#rtoMs = Math.round(ctx.clock.monotonicMs() - this.#options.beganMs);
-      this.#next("checks");
+      this.#journal.connected();
+      this.#journal.next("checks");
       try {
         await this.#check(chosen, server, session, production, ctx);
       } finally {
         await session.close();
       }
     } catch (error) {
-      this.#fail(this.#phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error));
+      this.#journal.fail(this.#journal.phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error));
     }
-    this.#next("delete");
+    this.#journal.next("delete");
     await this.#remove(scratch, server);
-    this.#next("end");
-    this.#judge();
+    this.#journal.next("end");
+    this.#journal.judge();
   }
 
   record(): DrillRecord {
-    const { level, objectivesOf, stanza } = this.#options;
-    const picked = this.#picked;
-    return {
-      version: 1,
-      id: this.#id,
-      stanza,
-      ...this.#turn,
-      level,
-      backup: picked === null ? null : { label: picked.backup.label, type: picked.backup.type, stoppedAtS: picked.backup.stoppedAtS },
-      target: picked === null || picked.type === "default" ? null : picked.type === "lsn" ? `lsn ${picked.target ?? ""}` : picked.type,
-      startedAtS: Math.floor(this.#beganAtMs / 1000),
-      endedAtS: Math.floor(this.#ctx.clock.nowMs() / 1000),
-      ok: this.#failures.length === 0,
-      failures: this.#failures,
-      rtoMs: this.#rtoMs,
-      phases: this.#phases,
-      rpo: this.#rpo,
-      restoredBytes: this.#restoredBytes,
-      checks: this.#checks,
-      objectives: objectivesOf(this.#turn.repo),
-    };
+    return this.#journal.record();
   }
 
   async #choose(ctx: Context): Promise<Chosen> {
     const { pick, repoKey, repoKeys, set } = this.#options;
     const { repos } = this.#deps;
     const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
-    this.#turn = planTurn({ repoKeys: repoKeys ?? repos.map(({ key }) => key), history, repoKey, pick });
-    const repo = repos.find(({ key }) => key === this.#turn.repo);
-    if (repo === undefined) throw fail("optionInvalidValue", `'${this.#turn.repo}' is not allowed for 'repo' option: it is not configured`);
-    ctx.log.info(`drill ${this.#id}: ${repo.name}, ${set ?? `${this.#turn.pick} backup`}`);
+    this.#journal.turn = planTurn({ repoKeys: repoKeys ?? repos.map(({ key }) => key), history, repoKey, pick });
+    const repo = repos.find(({ key }) => key === this.#journal.turn.repo);
+    if (repo === undefined) throw fail("optionInvalidValue", `'${this.#journal.turn.repo}' is not allowed for 'repo' option: it is not configured`);
+    ctx.log.info(`drill ${this.#journal.id}: ${repo.name}, ${set ?? `${this.#journal.turn.pick} backup`}`);
     const info = await loadBackupInfo(repo);
     const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
-    this.#newestAgeS = ended.length === 0 ? null : Math.max(0, this.#beganAtMs / 1000 - Math.max(...ended));
+    this.#journal.newestAgeS = ended.length === 0 ? null : Math.max(0, this.#journal.beganAtMs / 1000 - Math.max(...ended));
     const newest = (await findNewestWal(repo))?.name ?? null;
     const size = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
     const random = [this.#draw(), this.#draw()] as const;
-    const request = { repoKey: repo.key, pick: this.#turn.pick, backups: info.backups, newestWal: newest, walSegmentSizeBytes: size, set, random };
+    const request = {
+      repoKey: repo.key,
+      pick: this.#journal.turn.pick,
+      backups: info.backups,
+      newestWal: newest,
+      walSegmentSizeBytes: size,
+      set,
+      random,
+    };
     const picked = pickBackup(request);
-    this.#picked = picked;
+    this.#journal.picked = picked;
     if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
     const isCurrent = picked.backup.dbId === currentHistory(info).id;
     const chosen = { repo, info, picked, newestWal: isCurrent ? newest : null };
@@ -233,7 +207,7 @@ class Drill {
       },
       ctx,
     );
-    this.#restoredBytes = outcome.sizeBytes;
+    this.#journal.restoredBytes = outcome.sizeBytes;
   }
 
   #prepare(chosen: Chosen, scratch: Scratch, production: ProductionFacts | null, ctx: Context): Promise<PreparedServer> {
@@ -251,13 +225,13 @@ class Drill {
     const { server } = prepared;
     if (picked.type === "default") {
       const connect = (database?: string): Promise<Session> => server.connect(database);
-      const rpo = { faultAtS: this.#beganAtMs / 1000, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, connect };
+      const rpo = { faultAtS: this.#journal.beganAtMs / 1000, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, connect };
       try {
-        this.#rpo = await measureRpo({ ...rpo, replayed: await askReplayed(session) });
+        this.#journal.rpo = await measureRpo({ ...rpo, replayed: await askReplayed(session) });
       } catch (error) {
         // The heartbeat's statement: the other checks are worth making all the same.
         if (ctx.signal.aborted) throw error;
-        this.#fail("rpo", toBackupError(error));
+        this.#journal.fail("rpo", toBackupError(error));
       }
     }
     const scene: CheckScene = {
@@ -274,19 +248,12 @@ class Drill {
       control: prepared.control,
       newestWal,
       production: picked.type === "default" ? (production?.counts ?? null) : null,
-      lostWalBytes: this.#rpo?.lostWalBytes ?? null,
+      lostWalBytes: this.#journal.rpo?.lostWalBytes ?? null,
     };
-    this.#keep(await checkRunning(scene, ctx));
+    this.#journal.keep(await checkRunning(scene, ctx));
     await session.close();
     await server.stop(ctx);
-    this.#keep(await checkStopped(scene, ctx));
-  }
-
-  #keep(results: readonly CheckResult[]): void {
-    for (const { check, error } of results) {
-      this.#checks.push(check);
-      if (error !== null) this.#fail(check.name, error);
-    }
+    this.#journal.keep(await checkStopped(scene, ctx));
   }
 
   /** Whatever happened before, and although the command may have been told to end. */
@@ -295,30 +262,8 @@ class Drill {
       await prepared?.server.end(this.#ctx);
       if (scratch !== null) await removeScratch(scratch.path);
     } catch (error) {
-      this.#fail("delete", toBackupError(error, "pathRemove"));
+      this.#journal.fail("delete", toBackupError(error, "pathRemove"));
     }
-  }
-
-  #judge(): void {
-    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#options.objectivesOf(this.#turn.repo);
-    const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {
-      if (found === null || promised === undefined || found <= promised) return;
-      this.#fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} is above the promised ${seconds(promised)}`));
-    };
-    miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
-    miss("rpo", this.#rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.#rpo?.method ?? ""})`);
-    miss("backupAge", this.#newestAgeS, backupAgeSeconds, `repo${this.#turn.repo}: age of the newest backup`);
-  }
-
-  #fail(where: string, error: BackupError): void {
-    this.#failures.push({ where, error: error.name, code: error.exitCode, message: error.message });
-  }
-
-  #next(phase: string): void {
-    const nowMs = this.#ctx.clock.monotonicMs();
-    this.#phases.push({ name: this.#phase, elapsedMs: Math.round(nowMs - this.#phaseBeganMs) });
-    this.#phase = phase;
-    this.#phaseBeganMs = nowMs;
   }
 
   #tooLong(): BackupError {
@@ -341,10 +286,6 @@ function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
     restoreCommand,
     options: {},
   };
-}
-
-function seconds(value: number): string {
-  return `${Number(value.toFixed(1))} s`;
 }
 
 /** Bytes and room, before anything is fetched. @throws runtime */
