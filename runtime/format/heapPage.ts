@@ -35,7 +35,7 @@ export function rowsOf(page: Uint8Array): PageRow[] {
     const sizeBytes = item >>> 17;
     if (((item >>> 15) & 3) !== ITEM_NORMAL || sizeBytes < TUPLE_HEADER_SIZE_BYTES || begin + sizeBytes > page.length) continue;
     const columnsAt = view.getUint8(begin + COLUMNS_OFFSET);
-    if (columnsAt > sizeBytes) continue;
+    if (columnsAt < TUPLE_HEADER_SIZE_BYTES || columnsAt > sizeBytes) continue;
     const mask = view.getUint16(begin + INFOMASK_OFFSET, true);
     const isOld = view.getUint32(begin + XMAX_OFFSET, true) !== 0 && (mask & (XMAX_INVALID | XMAX_LOCK_ONLY)) === 0;
     rows.push({ line, columns: page.subarray(begin + columnsAt, begin + sizeBytes), isOld });

@@ -6,6 +6,7 @@
 import { fail } from "../base/errors";
 import { RESOURCE_MANAGER, type WalBlock, type WalContent } from "./walRecord";
 import type { WalRecord } from "./walReader";
+import { formatLsn } from "./walSegment";
 
 interface Line {
   readonly block: WalBlock;
@@ -32,7 +33,15 @@ const UPDATE_PREFIX = 0x20;
 const UPDATE_SUFFIX = 0x40;
 
 /** Null for records that change no row. @throws format */
-export function parseRowChange(record: WalRecord, { blocks, main }: WalContent): RowChange | null {
+export function parseRowChange(record: WalRecord, content: WalContent): RowChange | null {
+  try {
+    return changeOf(record, content);
+  } catch (error) {
+    throw fail("format", `the WAL record at ${formatLsn(record.lsn)} about a row cannot be understood`, { cause: error });
+  }
+}
+
+function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | null {
   const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
   const operation = record.info & OPERATION_MASK;
   const first = blocks[0];
@@ -75,14 +84,15 @@ const TUPLE_HEADER_SIZE_BYTES = 23;
 
 /** The columns of an inserted row; null where an image of the page stands for it. */
 export function insertedColumns({ data }: WalBlock): Uint8Array | null {
-  if (data.length < HEADER_SIZE_BYTES) return null;
+  if (data.length < HEADER_SIZE_BYTES || (data[4] as number) < TUPLE_HEADER_SIZE_BYTES) return null;
   return data.subarray(HEADER_SIZE_BYTES + (data[4] as number) - TUPLE_HEADER_SIZE_BYTES);
 }
 
 /** The columns of an updated row, of which the record leaves out what is the same at both ends. Null where an image stands for it. @throws format */
 export function updatedColumns(change: Extract<RowChange, { kind: "update" }>, old: Uint8Array | null): Uint8Array | null {
   const { data } = change.to.block;
-  if (data.length < HEADER_SIZE_BYTES) return null;
+  const sizesBytes = (change.isPrefixShared ? 2 : 0) + (change.isSuffixShared ? 2 : 0);
+  if (data.length < sizesBytes + HEADER_SIZE_BYTES) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   let at = 0;
   const size = (isThere: boolean): number => {

@@ -65,7 +65,11 @@ export class WalReader {
     this.#position = header.lsn;
     this.problem = null;
     const pageSizeBytes = view.getUint32(36, true);
-    for (let begin = 0; begin < bytes.length; begin += pageSizeBytes) {
+    if (!isPageSize(pageSizeBytes)) {
+      this.problem = `the segment at ${formatLsn(header.lsn)} has pages of ${pageSizeBytes} bytes`;
+      return;
+    }
+    for (let begin = 0; begin < header.segmentSizeBytes; begin += pageSizeBytes) {
       const end = begin + pageSizeBytes;
       if (!this.#isPage(view, begin, end, header)) return;
       let at = begin + ((view.getUint16(begin + 2, true) & FLAG_LONG_HEADER) === 0 ? PAGE_HEADER_SIZE_BYTES : LONG_PAGE_HEADER_SIZE_BYTES);
@@ -146,6 +150,11 @@ export class WalReader {
     }
     return { lsn, xid: view.getUint32(4, true), resourceManager: bytes[17] as number, info: bytes[16] as number, bytes };
   }
+}
+
+/** What PostgreSQL can be built with: 1 to 64 KiB. */
+function isPageSize(sizeBytes: number): boolean {
+  return sizeBytes >= 1024 && sizeBytes <= 65_536 && (sizeBytes & (sizeBytes - 1)) === 0;
 }
 
 function isSwitch({ info, resourceManager }: WalRecord): boolean {

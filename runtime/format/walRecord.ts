@@ -123,7 +123,9 @@ class Parser {
       const image = head.image === null ? null : this.#image(head.image);
       return { id, fork, file, block, image, data: this.#take(head.dataSizeBytes) };
     });
-    return { blocks, main: this.#take(mainSizeBytes) };
+    const main = this.#take(mainSizeBytes);
+    if (this.#at !== this.#bytes.length) throw fail("format", `it has ${this.#bytes.length - this.#at} bytes more than its parts`);
+    return { blocks, main };
   }
 
   #block(id: number, before: BlockHead | undefined): BlockHead {
@@ -145,8 +147,11 @@ class Parser {
     const holeOffset = this.#u16();
     const info = this.#u8();
     const hasHole = (info & IMAGE_HAS_HOLE) !== 0;
-    if (this.#compressionOf(info) === "none") return { sizeBytes, holeOffset, info, holeSizeBytes: hasHole ? PAGE_SIZE_BYTES - sizeBytes : 0 };
-    return { sizeBytes, holeOffset, info, holeSizeBytes: hasHole ? this.#u16() : 0 };
+    const isPlain = this.#compressionOf(info) === "none";
+    const holeSizeBytes = !hasHole ? 0 : isPlain ? PAGE_SIZE_BYTES - sizeBytes : this.#u16();
+    if (holeSizeBytes < 0 || holeOffset + holeSizeBytes > PAGE_SIZE_BYTES || (isPlain && sizeBytes + holeSizeBytes !== PAGE_SIZE_BYTES))
+      throw fail("format", `an image of ${sizeBytes} bytes around a hole of ${holeSizeBytes} is no page`);
+    return { sizeBytes, holeOffset, info, holeSizeBytes };
   }
 
   #image({ holeOffset, holeSizeBytes, info, sizeBytes }: NonNullable<BlockHead["image"]>): PageImage {

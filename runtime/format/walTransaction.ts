@@ -80,7 +80,9 @@ function parseParts(view: DataView, main: Uint8Array, hasParts: boolean, facts: 
   let at = hasParts ? 12 : 8;
   const count = (): number => {
     at += 4;
-    return view.getInt32(at - 4, true);
+    const items = view.getInt32(at - 4, true);
+    if (items < 0) throw fail("format", `a list of ${items} items`);
+    return items;
   };
   if (has(PART.database)) at += 8;
   const subtransactions: number[] = [];
@@ -125,5 +127,6 @@ export function fileAt(view: DataView, offset: number): RelationFile {
 
 function textUntilZero(bytes: Uint8Array, begin: number): string {
   const end = bytes.indexOf(0, begin);
-  return textOf(bytes.subarray(begin, end === -1 ? bytes.length : end));
+  if (end === -1) throw fail("format", "a name without its end");
+  return textOf(bytes.subarray(begin, end));
 }

@@ -4,10 +4,12 @@
  * Subtransactions have numbers of their own; which ones belong to a transaction is told when it commits, and what a rolled back one did is
  * forgotten. Memory grows with the transactions that run at the same time, not with the WAL.
  */
+import { fail, isError } from "../../base/errors";
 import type { ClassRow, NamedRow } from "../../format/heapPage";
 import { parseRowChange, type RowChange } from "../../format/walHeap";
 import type { WalRecord } from "../../format/walReader";
 import { parseRecord, type RelationFile, RESOURCE_MANAGER } from "../../format/walRecord";
+import { formatLsn } from "../../format/walSegment";
 import { parseTransactionEnd, type TransactionEnd } from "../../format/walTransaction";
 import { type CatalogChange, Catalogs, fileKey } from "./catalogs";
 
@@ -87,6 +89,15 @@ export class ActivityTracker {
 
   /** A transaction that this record ends; null for all others. @throws format */
   add(record: WalRecord): Ended | null {
+    try {
+      return this.#apply(record);
+    } catch (error) {
+      if (isError(error)) throw error;
+      throw fail("format", `the WAL record at ${formatLsn(record.lsn)} cannot be understood`, { cause: error });
+    }
+  }
+
+  #apply(record: WalRecord): Ended | null {
     switch (record.resourceManager) {
       case RESOURCE_MANAGER.heap:
       case RESOURCE_MANAGER.heap2:
