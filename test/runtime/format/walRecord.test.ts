@@ -1,10 +1,11 @@
-import { zstdCompressSync } from "node:zlib";
+import { gunzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isError } from "../../../runtime/base/errors";
 import { pageOf, parseRecord, type WalContent } from "../../../runtime/format/walRecord";
 import { type WalRecord, WalReader } from "../../../runtime/format/walReader";
-import { errorOf } from "./vectors";
+import { formatLsn } from "../../../runtime/format/walSegment";
+import { errorOf, vectorBytes, vectorText } from "./vectors";
 import { type Body, bodyOf, pack, WalWriter } from "./walWriter";
 
 function recordOf(body: Body | Uint8Array): WalRecord {
@@ -156,5 +157,36 @@ describe("images of pages", () => {
       blocks: [{ file: [1, 2, 3], block: 0, image: { bytes: literals(WITHOUT_HOLE), holeOffset: 100, info: 0x07, holeBytes: 7899 } }],
     });
     await errorOf("format", () => pageOf(blocks[0]?.image as never));
+  });
+});
+
+describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
+  const reader = new WalReader();
+  const records = [...reader.read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))];
+
+  it("has the records that pg_waldump tells", () => {
+    const told = records.map((record) => {
+      const refs = parseRecord(record, major).blocks.map(
+        ({ block, file, image }) => `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
+      );
+      return `${formatLsn(record.lsn)} ${record.xid} ${record.bytes.length} ${refs.join(" ")}`.trimEnd();
+    });
+    expect(told).toEqual(vectorText(`wal/pg${major}.waldump.txt`).trimEnd().split("\n"));
+    expect(reader.problem).toBeNull();
+  });
+
+  it("has images that are pages, compressed as its version can", () => {
+    const images = records.flatMap((record) => parseRecord(record, major).blocks.flatMap(({ image }) => image ?? []));
+    expect(images.length).toBeGreaterThan(10);
+    expect(new Set(images.map(({ compression }) => compression))).toContain({ 15: "pglz", 17: "lz4", 18: "zstd" }[major]);
+    for (const image of images) {
+      const page = Buffer.from(pageOf(image));
+      // Size and version of the layout, and where special space begins ("storage/bufpage.h").
+      expect([page.readUInt16LE(18), page.readUInt16LE(14) <= page.readUInt16LE(16), page.readUInt16LE(12) <= page.readUInt16LE(14)]).toEqual([
+        8196,
+        true,
+        true,
+      ]);
+    }
   });
 });
