@@ -6,8 +6,10 @@
  * is marked until its rows have been compared: what a killed run left marked, the next one removes.
  */
 import { open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
+import { syncDirectory } from "../../local/atomicWrite";
 import { systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import { pipePrograms } from "../../postgres/programs";
@@ -40,6 +42,7 @@ import {
   wantedText,
 } from "./objects";
 import { differenceText } from "./report";
+import { dataDirectoryOf, requireProductionRoom, requireRoom, sideBytes, sizeOf } from "./room";
 import { swapSql } from "./swap";
 
 export interface ExtractOptions {
@@ -91,11 +94,18 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
     if (options.toFile !== undefined) await requireNoFile(options.toFile);
     deps.print(await planText(manifest, repo, production, options));
     if (production !== null) await clearSchema(production, options);
+    const include = includedOf(manifest, options.database);
+    await requireRoom(options.root, sideBytes(manifest, include), "the server beside production", "name another directory with --drill-path.");
     if (options.dryRun) return true;
     return await new Extraction(deps, options, production, manifest, ctx).run();
   } finally {
     await production?.close();
   }
+}
+
+/** Others come back as holes; PostgreSQL's own databases cannot be left out, nor one that is younger than the backup be named. */
+function includedOf(manifest: Manifest, database: string): string[] {
+  return !SYSTEM_DATABASES.has(database) && manifest.databases.some(({ name }) => name === database) ? [database] : [];
 }
 
 function requireSize(manifest: Manifest, { maxBytes }: ExtractOptions): void {
@@ -180,8 +190,6 @@ class Extraction {
     const { binPath, database, recovery, user } = this.#options;
     const { pool, repos, self, users } = this.#deps;
     const manifest = this.#manifest;
-    // Others come back as holes; PostgreSQL's own databases cannot be left out, nor one that is younger than the backup be named.
-    const isKnown = !SYSTEM_DATABASES.has(database) && manifest.databases.some(({ name }) => name === database);
     await restore(
       repos,
       { pool, users },
@@ -194,7 +202,7 @@ class Extraction {
         set: manifest.label,
         delta: false,
         force: false,
-        databaseInclude: isKnown ? [database] : [],
+        databaseInclude: includedOf(manifest, database),
         databaseExclude: [],
         checksumPageError: true,
         spoolPath: scratch.spool,
@@ -227,6 +235,8 @@ class Extraction {
       return true;
     }
     const keys = await setAside(side, wanted, restored);
+    const oids = (await tablesOf(side, { schema: restored, table: null })).map(({ oid }) => oid);
+    await requireProductionRoom(await dataDirectoryOf(this.#production), await sizeOf(side, oids));
     const sums = await sumsOf(side, restored);
     this.#deps.print(`bringing back ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
     await this.#carry(side, server, keys, this.#production);
@@ -279,6 +289,8 @@ class Extraction {
       wanted.table === null
         ? [`--schema=${identifier(wanted.schema)}`]
         : (await tablesOf(side, wanted)).map(({ name, schema }) => `--table=${qualified(schema, name)}`);
+    const oids = (await tablesOf(side, wanted)).map(({ oid }) => oid);
+    await requireRoom(dirname(path), await sizeOf(side, oids), "the dump", "name a file elsewhere with --to-file.");
     const temporary = `${path}.pgbackstop.tmp`;
     try {
       await writeFile(temporary, "", { mode: 0o600 });
@@ -292,6 +304,7 @@ class Extraction {
         await handle.close();
       }
       await rename(temporary, path);
+      await syncDirectory(dirname(path));
     } catch (error) {
       await rm(temporary, { force: true });
       throw systemError("fileWrite", `write '${path}'`, path, error);
@@ -315,6 +328,7 @@ class Extraction {
     }
     const old = around.relations.length === 0 ? "" : `; the old one is in schema ${kept}`;
     this.#deps.print(`${wantedText(wanted)} is back in its place${old}\n`);
+    if (around.views.length > 0) this.#deps.print(`these views go on reading the old one: ${around.views.join(", ")}\n`);
     return true;
   }
 }

@@ -1,0 +1,48 @@
+/** Whether there is room, before anything is written: for the side server, and for what comes back where production or a dump lies. */
+import { fail } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import type { Manifest } from "../../format/manifest";
+import type { Session } from "../../postgres/session";
+import { freeBytesAt } from "../recover/hostFacts";
+import { selectDatabases } from "../restore/databases";
+
+/** Of what a restored file system holds beside the files' bytes. */
+const FACTOR = 1.1;
+/** WAL that the side server keeps while it recovers, and its first own segments. */
+const EXTRA_BYTES = 256 * 1024 * 1024;
+/** A table comes back as its pages and once more as WAL. */
+const CARRIED_FACTOR = 2;
+
+/** What the side server needs: files of other databases are holes. */
+export function sideBytes(manifest: Manifest, include: readonly string[]): number {
+  const { isZeroed } = selectDatabases(manifest, include, []);
+  const sizeBytes = manifest.files.reduce((sum, file) => sum + (isZeroed(file.name) ? 0 : file.sizeBytes), 0);
+  return Math.ceil(sizeBytes * FACTOR) + EXTRA_BYTES;
+}
+
+/** @throws runtime when the file system of `path` has less room than `neededBytes`, of which `what` tells */
+export async function requireRoom(path: string, neededBytes: number, what: string, hint: string): Promise<void> {
+  const { freeBytes } = await freeBytesAt(path);
+  if (freeBytes >= neededBytes) return;
+  throw fail("runtime", `'${path}' has room for ${formatSize(freeBytes)}, ${what} needs ${formatSize(neededBytes)}`, { hint });
+}
+
+/** Tables, indexes and TOAST of these relations, on the side server. */
+export async function sizeOf(side: Session, oids: readonly number[]): Promise<number> {
+  const { rows } = await side.query("select coalesce(sum(pg_total_relation_size(oid)), 0)::text as size from unnest($1::oid[]) oid", [[...oids]]);
+  return Number((rows[0] as { size: string }).size);
+}
+
+/** Null where production does not tell. */
+export async function dataDirectoryOf(production: Session): Promise<string | null> {
+  // Who may not know it gets no row here; current_setting would be an error.
+  const { rows } = await production.query("select setting as path from pg_settings where name = 'data_directory'");
+  return (rows[0] as { path: string } | undefined)?.path ?? null;
+}
+
+/** Production stops when its WAL has no room: so much less is not begun. @throws runtime */
+export async function requireProductionRoom(dataDirectory: string | null, sizeBytes: number): Promise<void> {
+  if (dataDirectory === null) return;
+  const hint = "make room there, or write a dump elsewhere with --to-file.";
+  await requireRoom(dataDirectory, sizeBytes * CARRIED_FACTOR, "what comes back, with its WAL,", hint);
+}
