@@ -9,6 +9,7 @@ import type { ClassRow, NamedRow } from "../../format/heapPage";
 import { parseRowChange, type RowChange } from "../../format/walHeap";
 import type { WalRecord } from "../../format/walReader";
 import { parseRecord, type RelationFile, RESOURCE_MANAGER } from "../../format/walRecord";
+import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/walCheckpoint";
 import { formatLsn } from "../../format/walSegment";
 import { parseTransactionEnd, type TransactionEnd } from "../../format/walTransaction";
 import { type CatalogChange, Catalogs, fileKey } from "./catalogs";
@@ -64,11 +65,15 @@ export interface Ended {
   readonly activity: Activity | null;
   /** Where its first database to be removed was marked as such. */
   readonly markedLsn: bigint | null;
+  /** A part of it began before what was read, or may have. */
+  readonly isCut: boolean;
 }
 
 const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
 const XLOG_FPI = 0xb0;
 const STANDBY_RUNNING_XACTS = 0x10;
+/** Of what runs ("storage/standbydefs.h", xl_running_xacts). */
+const NEXT_XID_OFFSET = 12;
 const OLDEST_RUNNING_OFFSET = 16;
 const MAP_UPDATE = 0x00;
 const MAP_HEAD_SIZE_BYTES = 12;
@@ -82,13 +87,21 @@ export class ActivityTracker {
   readonly #prepared = new Map<number, string>();
   #markedLsn: bigint | null = null;
 
-  constructor(major: number) {
+  /** Of the first record since nothing is missing. */
+  #beganLsn: bigint | null = null;
+  /** Transactions from this number on began in what was read; null while nothing tells. */
+  #wholeFromXid: number | null;
+
+  /** @param wholeFromXid transactions from this number on begin in what will be read; null when that is not known */
+  constructor(major: number, wholeFromXid: number | null) {
     this.#major = major;
+    this.#wholeFromXid = wholeFromXid;
     this.catalogs = new Catalogs(major);
   }
 
   /** A transaction that this record ends; null for all others. @throws format */
   add(record: WalRecord): Ended | null {
+    this.#beganLsn ??= record.lsn;
     try {
       return this.#apply(record);
     } catch (error) {
@@ -126,6 +139,8 @@ export class ActivityTracker {
   lose(): void {
     this.#running.clear();
     this.#markedLsn = null;
+    this.#wholeFromXid = null;
+    this.#beganLsn = null;
     this.catalogs.forgetPages();
   }
 
@@ -170,15 +185,17 @@ export class ActivityTracker {
       const activity = this.#running.get(end.xid);
       if (activity !== undefined) activity.isPrepared = true;
       this.#prepared.set(end.xid, end.preparedAs ?? "");
-      return { end, lsn: record.lsn, activity: null, markedLsn: null };
+      return { end, lsn: record.lsn, activity: null, markedLsn: null, isCut: false };
     }
     const named = end.preparedAs === null ? end : { ...end, preparedAs: this.#prepared.get(end.xid) ?? end.preparedAs };
     this.#prepared.delete(end.xid);
     const parts = [end.xid, ...end.subtransactions].flatMap((xid) => this.#running.get(xid) ?? []);
+    // Subtransactions have higher numbers.
+    const isCut = this.#isCut(end.xid);
     for (const xid of [end.xid, ...end.subtransactions]) this.#running.delete(xid);
-    if (end.kind === "abort") return { end: named, lsn: record.lsn, activity: null, markedLsn: null };
+    if (end.kind === "abort") return { end: named, lsn: record.lsn, activity: null, markedLsn: null, isCut };
     const activity = merged(end.xid, parts);
-    const ended = { end: named, lsn: record.lsn, activity, markedLsn: this.#markedLsn };
+    const ended = { end: named, lsn: record.lsn, activity, markedLsn: this.#markedLsn, isCut };
     if (activity !== null && activity.removedDatabases.length > 0) this.#markedLsn = null;
     return ended;
   }
@@ -188,12 +205,17 @@ export class ActivityTracker {
     // Whatever ran when the server stopped is over; what was prepared is not.
     if (info === XLOG_CHECKPOINT_SHUTDOWN) for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
     const content = parseRecord(record, this.#major);
+    if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main));
     if (content.blocks.length === 0) return;
     this.catalogs.apply(content, null);
     if (info === XLOG_FPI && record.xid !== 0) {
       const activity = this.#of(record);
       for (const { file, fork } of content.blocks) if (fork === 0) activity.copied.add(fileKey(file));
     }
+  }
+
+  #checkpoint({ nextXid, redo }: Checkpoint): void {
+    if (this.#beganLsn !== null && redo >= this.#beganLsn) this.#wholeFromXid ??= nextXid;
   }
 
   #database(record: WalRecord): void {
@@ -211,9 +233,15 @@ export class ActivityTracker {
     if (record.xid !== 0) for (const file of replaced) this.#of(record).remapped.add(`${database}/${file}`);
   }
 
+  #isCut(xid: number): boolean {
+    return this.#wholeFromXid === null || isBefore(xid, this.#wholeFromXid);
+  }
+
   /** After a crash nobody tells that a transaction is over. */
   #forgetBefore(main: Uint8Array): void {
-    const oldest = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(OLDEST_RUNNING_OFFSET, true);
+    const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
+    const oldest = view.getUint32(OLDEST_RUNNING_OFFSET, true);
+    this.#wholeFromXid ??= view.getUint32(NEXT_XID_OFFSET, true);
     for (const xid of this.#running.keys()) if (isBefore(xid, oldest)) this.#running.delete(xid);
   }
 

@@ -2,7 +2,7 @@
  * The WAL of one cluster along one timeline, as several repositories hold it together: each segment from the first that gives its right bytes,
  * and what is not archived yet from pg_wal, where that lies on this machine.
  */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
@@ -15,11 +15,12 @@ import { lsnOfSegment, parseWalName, segmentOfLsn } from "../../format/walSegmen
 import { isMissing } from "../../local/systemError";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { openWal, type StoredWal } from "../../repository/walStore";
+import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
 import { segmentDirectories, segmentsIn } from "../walRange";
 
-interface Holder {
+/** A repository, and what opens its archive. */
+export interface Holder {
   readonly repo: Repository;
   readonly archiveId: string;
   readonly pass: string | null;
@@ -54,8 +55,10 @@ export class WalArchive {
   readonly segmentSizeBytes: number;
   /** Directories on the way of the timeline, ascending. */
   readonly directories: readonly string[];
-  readonly #holders: readonly Holder[];
+  readonly holders: readonly Holder[];
   readonly #ancestors: readonly TimelineAncestor[];
+  /** True once {@link readLocal} has seen that pg_wal of this cluster is here. */
+  isLocalThere = false;
   readonly #walDirectory: string | null;
 
   private constructor(header: WalHeader, way: Way, holders: readonly Holder[], walDirectory: string | null) {
@@ -64,7 +67,7 @@ export class WalArchive {
     this.segmentSizeBytes = header.segmentSizeBytes;
     this.timeline = way.timeline;
     this.#ancestors = way.ancestors;
-    this.#holders = holders;
+    this.holders = holders;
     this.#walDirectory = walDirectory;
     const all = new Set(holders.flatMap(({ directories }) => [...directories]));
     this.directories = [...all].filter((name) => this.#isOnWay(name)).sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
@@ -92,7 +95,7 @@ export class WalArchive {
   /** Segments of one directory that lie on the way of the timeline, ascending. */
   async list(directory: string): Promise<Segment[]> {
     const found = new Map<string, { holder: Holder; stored: StoredWal }[]>();
-    for (const holder of this.#holders.filter(({ directories }) => directories.has(directory))) {
+    for (const holder of this.holders.filter(({ directories }) => directories.has(directory))) {
       for (const stored of await segmentsIn(holder.repo, holder.archiveId, directory)) {
         const copies = found.get(stored.name);
         if (copies === undefined) found.set(stored.name, [{ holder, stored }]);
@@ -117,7 +120,7 @@ export class WalArchive {
     return this.#ancestors.find((ancestor) => lsn / size < ancestor.lsn / size)?.timeline ?? this.timeline;
   }
 
-  /** True when a backup of this timeline that ends here lies on the way. */
+  /** True when this position, on this timeline, lies on the way: what ends here, such as a backup, is before all that comes behind it. */
   isOnWay(timeline: number, lsn: bigint): boolean {
     if (timeline === this.timeline) return true;
     const left = this.#ancestors.find((ancestor) => ancestor.timeline === timeline);
@@ -152,17 +155,46 @@ export class WalArchive {
     return { bytes: null, problem: problems.join("; ") };
   }
 
+  /** A segment that has come into the archive since it was listed; null when it has not. */
+  async look({ lsn, name }: Segment): Promise<Segment | null> {
+    const copies: { readonly holder: Holder; readonly stored: StoredWal }[] = [];
+    for (const holder of this.holders) {
+      try {
+        for (const stored of await findWal(holder.repo, holder.archiveId, name)) copies.push({ holder, stored });
+      } catch {
+        // Its listing was told of already, and another one may answer.
+      }
+    }
+    return copies.length === 0 ? null : { name, lsn, copies };
+  }
+
   /** From pg_wal; null when there is no such segment of this cluster. */
   async readLocal({ lsn, name }: Segment): Promise<Uint8Array | null> {
     if (this.#walDirectory === null) return null;
     try {
       const bytes = await readFile(`${this.#walDirectory}/${name}`);
       const header = parseWalHeader(bytes.subarray(0, 512));
+      this.isLocalThere ||= header.systemId === this.systemId;
       // A file that PostgreSQL will use again has the position that it had before.
       return header.systemId === this.systemId && header.lsn === lsn ? bytes : null;
     } catch (error) {
-      if (isMissing(error) || isError(error, "fileInvalid", "versionNotSupported", "format")) return null;
-      throw error;
+      if (isError(error, "fileInvalid", "versionNotSupported", "format")) return null;
+      if (!isMissing(error)) throw error;
+      // Behind its newest segment there may be none yet.
+      this.isLocalThere ||= (await this.#localHeader()) === this.systemId;
+      return null;
+    }
+  }
+
+  /** Cluster of any segment in pg_wal; null when there is none. */
+  async #localHeader(): Promise<bigint | null> {
+    const names = await readdir(this.#walDirectory ?? "").catch(() => []);
+    const name = names.filter((each) => parseWalName(each)?.kind === "segment").sort()[0];
+    if (name === undefined) return null;
+    try {
+      return parseWalHeader((await readFile(`${this.#walDirectory}/${name}`)).subarray(0, 512)).systemId;
+    } catch {
+      return null;
     }
   }
 

@@ -16,6 +16,7 @@ import { WalArchive } from "./archive";
 import type { Marker, MarkerKind } from "./markers";
 import { KnownNames, type NamesBackup } from "./names";
 import { Search } from "./search";
+import { StreamedWal } from "./streamed";
 import type { BackupPlace, Target } from "./targets";
 import { findWindow } from "./window";
 
@@ -48,10 +49,14 @@ export interface FoundTransaction {
   readonly firstLsn: bigint;
   readonly preparedAs: string | null;
   readonly markers: readonly (Marker & { readonly databaseName: string })[];
-  /** Only in pg_wal so far: no recovery gets there before it is archived. */
-  readonly isArchived: boolean;
+  /** Where its end was read. What is only in pg_wal no recovery gets to before it is archived. */
+  readonly source: WalSource;
+  /** It began before what was read, or may have: rows that it changed before are not counted. */
+  readonly isCut: boolean;
   readonly targets: readonly Target[];
 }
+
+export type WalSource = "archive" | "stream" | "pg_wal";
 
 /** What could not be read. */
 export interface UnknownSpan {
@@ -74,7 +79,11 @@ export interface Found {
   readonly leftOut: number;
   /** Everything that was committed between the two times. */
   readonly committed: number;
+  /** How many of these are cut, whatever they did: {@link FoundTransaction}. */
+  readonly cut: number;
   readonly unknown: readonly UnknownSpan[];
+  /** What could not be known besides: sentences. */
+  readonly notes: readonly string[];
 }
 
 /** @throws repoInvalid, fileMissing when there is no WAL to look at */
@@ -84,10 +93,11 @@ export async function find(deps: FindDeps, options: FindOptions, ctx: Context): 
   const window = await findWindow(archive, options.fromUs, ctx);
   if (window === null) throw fail("fileMissing", `no repository holds WAL of timeline ${archive.timeline}`);
   const backups = await listPlaces(deps.repos, archive);
-  const tracker = new ActivityTracker(Number(archive.version));
+  const tracker = new ActivityTracker(Number(archive.version), window.wholeFromXid);
   const backup = backupForNames(deps.repos, backups, window.lsn);
   const names = await KnownNames.open({ ...deps, systemId: archive.systemId, backup, catalogs: tracker.catalogs }, ctx);
-  const search = new Search({ archive, tracker, names, backups }, options, ctx);
+  const streamed = await StreamedWal.open(archive, ctx);
+  const search = new Search({ archive, streamed, tracker, names, backups }, options, ctx);
   await search.run(window.segments);
   return search.result(window.segments[0]?.lsn ?? 0n);
 }
@@ -101,19 +111,21 @@ async function listPlaces(repos: readonly Repository[], archive: WalArchive): Pr
       : info.value.backups.flatMap(({ archiveStart, dbId, label, lsnStop }): BackupPlace[] => {
           const timeline = archiveStart === null ? null : Number.parseInt(archiveStart.slice(0, 8), 16);
           const isOwn = info.value.history.some(({ id, systemId }) => id === dbId && systemId === archive.systemId);
-          return timeline === null || !isOwn ? [] : [{ label, repoKey: info.repoKey, lsnStop, timeline }];
+          // Of another timeline only what ended before the way left it.
+          const isOnWay = timeline !== null && lsnStop !== undefined && archive.isOnWay(timeline, parseLsn(lsnStop));
+          return isOwn && isOnWay ? [{ label, repoKey: info.repoKey, lsnStop }] : [];
         }),
   );
 }
 
 /** The newest that ended before what is read, else the oldest: most names do not change. */
 function backupForNames(repos: readonly Repository[], places: readonly BackupPlace[], lsn: bigint): NamesBackup | null {
-  const ordered = places.filter(({ lsnStop }) => lsnStop !== undefined).toSorted((left, right) => (stopOf(left) < stopOf(right) ? -1 : 1));
+  const ordered = places.toSorted((left, right) => (stopOf(left) < stopOf(right) ? -1 : 1));
   const place = ordered.findLast((each) => stopOf(each) <= lsn) ?? ordered[0];
   const repo = repos.find(({ key }) => key === place?.repoKey);
   return place === undefined || repo === undefined ? null : { repo, label: place.label };
 }
 
 function stopOf({ lsnStop }: BackupPlace): bigint {
-  return parseLsn(lsnStop ?? "0/0");
+  return parseLsn(lsnStop);
 }

@@ -51,6 +51,8 @@ export class KnownNames implements Names {
   readonly #asked = new Set<number>();
   #manifest: Manifest | null = null;
   #isProductionThere = true;
+  /** Who could not be asked, and why. */
+  readonly #reasons = new Set<string>();
 
   private constructor(deps: NamesDeps, ctx: Context) {
     this.#deps = deps;
@@ -63,6 +65,10 @@ export class KnownNames implements Names {
     await names.#askProduction();
     await names.#openBackup();
     return names;
+  }
+
+  get reasons(): readonly string[] {
+    return [...this.#reasons];
   }
 
   relation(database: number, file: number): ClassRow | undefined {
@@ -93,6 +99,7 @@ export class KnownNames implements Names {
       if (BigInt((rows[0] as { id: string }).id) !== this.#deps.systemId) {
         this.#isProductionThere = false;
         this.#ctx.log.info("find: the server that runs here is another one: its names are not used");
+        this.#reasons.add("the server that runs here is another one");
         return;
       }
       const found = await session.query("select oid::int8::text as oid, datname from pg_database");
@@ -125,7 +132,9 @@ export class KnownNames implements Names {
       if (this.#ctx.signal.aborted) throw error;
       // Before a disaster's database is back nobody answers: the backup will do.
       if (session === undefined && database === undefined) this.#isProductionThere = false;
-      this.#ctx.log.info(`find: production cannot be asked for names: ${toBackupError(error).message}`);
+      const reason = `production cannot be asked for names: ${toBackupError(error).message}`;
+      this.#ctx.log.info(`find: ${reason}`);
+      this.#reasons.add(reason);
     } finally {
       await session?.close();
     }
@@ -189,7 +198,9 @@ export class KnownNames implements Names {
   #tell(error: unknown): void {
     if (this.#ctx.signal.aborted) throw error;
     const { backup } = this.#deps;
-    this.#ctx.log.warn(`backup ${backup?.label ?? ""} of ${backup?.repo.name ?? ""} cannot be asked for names: ${toBackupError(error).message}`);
+    const reason = `backup ${backup?.label ?? ""} of ${backup?.repo.name ?? ""} cannot be asked for names: ${toBackupError(error).message}`;
+    this.#ctx.log.warn(reason);
+    this.#reasons.add(reason);
   }
 }
 

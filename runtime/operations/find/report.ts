@@ -12,6 +12,9 @@ export function findText(found: Found): string {
   const lines = found.transactions.flatMap(transactionLines);
   for (const span of found.unknown) lines.push(unknownLine(span));
   if (found.leftOut > 0) lines.push(`${found.leftOut} more that destroyed less: narrow it with --table, --kind, --from and --to, or raise --limit.`);
+  for (const note of found.notes) lines.push(`NOTE: ${note}`);
+  if (found.cut > 0)
+    lines.push(`NOTE: ${found.cut} transactions began before what was read, or may have: rows that they changed before are not counted`);
   const last = found.lastUs === null ? "" : `, the last one at ${formatTime(found.lastUs)}`;
   lines.push(
     `read WAL of timeline ${found.timeline} from ${formatLsn(found.fromLsn)} to ${formatLsn(found.toLsn)}: ${found.committed} transactions were committed between these times${last}`,
@@ -19,10 +22,10 @@ export function findText(found: Found): string {
   return `${lines.join("\n")}\n`;
 }
 
-function transactionLines({ atUs, isArchived, lsn, markers, preparedAs, targets, xid }: FoundTransaction): string[] {
+function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: FoundTransaction): string[] {
   const lines = [`${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}`];
   for (const { databaseName, kind, name, object, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
-    const what = rows === null ? `${kind} ${object}` : `${kind} ${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
+    const what = rows === null ? `${kind} ${object}` : `${kind} ${isCut ? "at least " : ""}${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
     lines.push(object === "database" ? `    ${what} ${databaseName}` : `    ${what} ${databaseName}: ${name}`);
   }
   if (markers.length > MARKERS_SHOWN_MAX) lines.push(`    and ${markers.length - MARKERS_SHOWN_MAX} more`);
@@ -31,7 +34,10 @@ function transactionLines({ atUs, isArchived, lsn, markers, preparedAs, targets,
     best === undefined ? "  no backup ends before it: there is no way back to it" : `  just before it: ${best.args.map(shellWord).join(" ")}`,
   );
   if (preparedAs !== null && best?.type === "xid") lines.push(`    it comes back prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
-  if (!isArchived) lines.push("    it is not archived yet: before a recovery, SELECT pg_switch_wal() and see that pgbackstop info knows the segment");
+  if (source === "stream")
+    lines.push("    it is streamed, not archived yet: a recovery gets there by pgbackstop's own restore_command, not by stock's");
+  if (source === "pg_wal")
+    lines.push("    it is not archived yet: before a recovery, SELECT pg_switch_wal() and see that pgbackstop info knows the segment");
   lines.push("");
   return lines;
 }
@@ -55,13 +61,16 @@ export function findJson(found: Found): JsonValue {
     lastAt: timeOrNull(found.lastUs),
     committed: found.committed,
     leftOut: found.leftOut,
+    cut: found.cut,
     transactions: found.transactions.map((transaction) => ({
       xid: transaction.xid,
       at: formatTime(transaction.atUs),
       lsn: formatLsn(transaction.lsn),
       firstLsn: formatLsn(transaction.firstLsn),
       preparedAs: transaction.preparedAs,
-      archived: transaction.isArchived,
+      archived: transaction.source === "archive",
+      source: transaction.source,
+      cut: transaction.isCut,
       markers: transaction.markers.map(({ database, databaseName, isResolved, kind, name, object, rows }) => ({
         kind,
         object,
@@ -80,6 +89,7 @@ export function findJson(found: Found): JsonValue {
       after: timeOrNull(afterUs),
       before: timeOrNull(beforeUs),
     })),
+    notes: [...found.notes],
   };
 }
 

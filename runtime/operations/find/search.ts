@@ -1,19 +1,21 @@
 /** Goes through segments, and keeps the transactions that destroyed most. */
 import type { Context } from "../../base/context";
+import { isError } from "../../base/errors";
 import { WalReader } from "../../format/walReader";
 import { formatLsn } from "../../format/walSegment";
 import type { Activity, ActivityTracker, Ended } from "./activity";
 import type { Segment, WalArchive } from "./archive";
-import type { FindOptions, Found, FoundTransaction, UnknownSpan } from "./find";
+import type { FindOptions, Found, FoundTransaction, UnknownSpan, WalSource } from "./find";
 import { type Marker, markersOf, weightOf } from "./markers";
 import type { KnownNames } from "./names";
+import type { StreamedWal } from "./streamed";
 import { type BackupPlace, targetsOf } from "./targets";
 
 /** Transactions are committed in WAL a little before or behind the order of their times. */
 const DISORDER_US = 10_000_000n;
 const PROGRESS_SEGMENTS = 64;
-/** Segments of pg_wal behind the archive: an archiver that has stood still for long. */
-const LOCAL_SEGMENTS_MAX = 65_536;
+/** Segments behind the archive: an archiver that has stood still for long. */
+const TAIL_SEGMENTS_MAX = 65_536;
 /** Kept beyond the limit before the lightest are let go of. */
 const SPARE = 1000;
 const USER_ID_MIN = 16384;
@@ -25,6 +27,7 @@ interface Kept {
 
 export interface Scene {
   readonly archive: WalArchive;
+  readonly streamed: StreamedWal;
   readonly tracker: ActivityTracker;
   readonly names: KnownNames;
   readonly backups: readonly BackupPlace[];
@@ -39,6 +42,8 @@ export class Search {
   #kept: Kept[] = [];
   #leftOut = 0;
   #committed = 0;
+  #cutCount = 0;
+  #unnamed = 0;
   #lastUs: bigint | null = null;
   #highestUs: bigint | null = null;
   #isPast = false;
@@ -59,10 +64,10 @@ export class Search {
       if (before !== null && archive.after(before).lsn !== segment.lsn) this.#lose(archive.after(before).name, before, "missing", segment);
       before = segment;
       const { bytes, problem } = await archive.read(segment);
-      if (bytes === null) this.#lose(segment.name, segment, problem, segment);
-      else if (!(await this.#segment(bytes, true))) this.#lose(segment.name, segment, this.#reader.problem ?? "", segment);
+      const stopped = bytes === null ? problem : await this.#segment(bytes, "archive");
+      if (stopped !== null) this.#lose(segment.name, segment, stopped, segment);
     }
-    await this.#local(before);
+    await this.#tail(before);
   }
 
   result(fromLsn: bigint): Found {
@@ -76,33 +81,74 @@ export class Search {
       transactions,
       leftOut: this.#leftOut,
       committed: this.#committed,
+      cut: this.#cutCount,
       unknown: this.#unknown,
+      notes: this.#notes(),
     };
   }
 
-  /** What PostgreSQL has not archived yet. Its newest segment ends somewhere. */
-  async #local(last: Segment | null): Promise<void> {
+  #notes(): string[] {
+    const { archive, backups, names } = this.#scene;
+    const notes: string[] = [];
+    if (backups.length === 0) notes.push(`no repository has a backup on the way of timeline ${archive.timeline}: there is nothing to recover from`);
+    if (this.#unnamed > 0) {
+      const reasons = names.reasons.length === 0 ? "" : `: ${names.reasons.join("; ")}`;
+      notes.push(`${this.#unnamed} transactions changed something whose name is not known, which --table and --database do not find${reasons}`);
+    }
+    if (!this.#isPast && !archive.isLocalThere)
+      notes.push(`pg_wal of the server is not on this machine: what was committed behind ${formatLsn(this.#reader.position)} is not known`);
+    return notes;
+  }
+
+  /** What is not in the archive: from pg_wal where it is here, else as far as it was streamed. The newest segment ends somewhere. */
+  async #tail(last: Segment | null): Promise<void> {
+    const { archive, streamed } = this.#scene;
     let segment = last;
-    for (let count = 0; segment !== null && count < LOCAL_SEGMENTS_MAX && !this.#isPast; count++) {
+    for (let count = 0; segment !== null && count < TAIL_SEGMENTS_MAX && !this.#isPast; count++) {
       this.#ctx.signal.throwIfAborted();
-      const next = this.#scene.archive.after(segment);
-      const bytes = await this.#scene.archive.readLocal(next);
-      if (bytes === null || !(await this.#segment(bytes, false))) return;
+      const next = archive.after(segment);
+      const found = await this.#behindArchive(next);
+      const stopped = found === null ? "missing" : await this.#segment(found.bytes, found.source);
       segment = next;
+      if (stopped === null) continue;
+      // Something that was streamed later may be there.
+      const later = streamed.segments.find(({ lsn }) => lsn > next.lsn);
+      if (later === undefined) return;
+      this.#lose(next.name, next, stopped, later);
+      segment = archive.before(later);
     }
   }
 
-  /** False when it was not read to its end. */
-  async #segment(bytes: Uint8Array, isArchived: boolean): Promise<boolean> {
+  async #behindArchive(next: Segment): Promise<{ readonly bytes: Uint8Array; readonly source: WalSource } | null> {
+    const { archive, streamed } = this.#scene;
+    const local = await archive.readLocal(next);
+    if (local !== null) return { bytes: local, source: "pg_wal" };
+    const part = await streamed.read(next);
+    if (part !== null && streamed.isWhole(next)) return { bytes: part, source: "stream" };
+    // It may have been archived, and taken from the other places, while the rest was read.
+    const late = await archive.look(next);
+    const bytes = late === null ? null : (await archive.read(late)).bytes;
+    if (bytes !== null) return { bytes, source: "archive" };
+    return part === null ? null : { bytes: part, source: "stream" };
+  }
+
+  /** Why it was not read to its end; null when it was. */
+  async #segment(bytes: Uint8Array, source: WalSource): Promise<string | null> {
     const { tracker } = this.#scene;
     for (const record of this.#reader.read(bytes)) {
-      const ended = tracker.add(record);
-      if (ended !== null) await this.#ended(ended, isArchived);
+      let ended: Ended | null;
+      try {
+        ended = tracker.add(record);
+      } catch (error) {
+        if (isError(error, "format")) return error.message;
+        throw error;
+      }
+      if (ended !== null) await this.#ended(ended, source);
     }
-    return this.#reader.problem === null;
+    return this.#reader.problem;
   }
 
-  async #ended(ended: Ended, isArchived: boolean): Promise<void> {
+  async #ended(ended: Ended, source: WalSource): Promise<void> {
     const { atUs, kind } = ended.end;
     if (kind === "prepare") return;
     const isTimeExact = this.#highestUs === null || this.#highestUs < atUs;
@@ -112,17 +158,19 @@ export class Search {
     if (atUs > this.#options.toUs + DISORDER_US) this.#isPast = true;
     if (kind !== "commit" || atUs < this.#options.fromUs || atUs > this.#options.toUs) return;
     this.#committed++;
-    if (ended.activity !== null) await this.#judge(ended, ended.activity, { isArchived, isTimeExact });
+    if (ended.isCut) this.#cutCount++;
+    if (ended.activity !== null) await this.#judge(ended, ended.activity, { source, isTimeExact });
   }
 
-  async #judge(ended: Ended, activity: Activity, facts: { readonly isArchived: boolean; readonly isTimeExact: boolean }): Promise<void> {
+  async #judge(ended: Ended, activity: Activity, facts: { readonly source: WalSource; readonly isTimeExact: boolean }): Promise<void> {
     const { end, lsn, markedLsn } = ended;
-    const { archive, backups, names } = this.#scene;
+    const { backups, names } = this.#scene;
     for (const database of databasesWithoutNames(activity, ended, names)) await names.load(database);
     const markers = markersOf(activity, end, names).map((marker) => ({
       ...marker,
       databaseName: names.database(marker.database) ?? String(marker.database),
     }));
+    if (markers.some(({ isResolved }) => !isResolved)) this.#unnamed++;
     const wanted = markers.filter((marker) => this.#isWanted(marker));
     if (wanted.length === 0) return;
     const { repoKey, timeline } = this.#options;
@@ -132,13 +180,13 @@ export class Search {
       activity,
       markedLsn,
       isTimeExact: facts.isTimeExact,
-      backups: backups.filter((place) => archive.isOnWay(place.timeline, lsn)),
+      backups,
       timeline: timeline ?? null,
       repoKey,
     });
     const { atUs, preparedAs, xid } = end;
     const { firstLsn } = activity;
-    const transaction = { xid, atUs, lsn, firstLsn, preparedAs, markers, isArchived: facts.isArchived, targets };
+    const transaction = { xid, atUs, lsn, firstLsn, preparedAs, markers, source: facts.source, isCut: ended.isCut, targets };
     this.#kept.push({ weight: weightOf(wanted), transaction });
     if (this.#kept.length >= this.#options.limit + SPARE) this.#cut(this.#options.limit);
   }

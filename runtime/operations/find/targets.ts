@@ -22,9 +22,7 @@ export interface Target {
 export interface BackupPlace {
   readonly label: string;
   readonly repoKey: number;
-  readonly lsnStop: string | undefined;
-  /** Timeline that it was made on. */
-  readonly timeline: number;
+  readonly lsnStop: string;
 }
 
 export interface TargetFacts {
@@ -34,7 +32,7 @@ export interface TargetFacts {
   readonly markedLsn: bigint | null;
   /** True when nothing before it was committed at its time or later. */
   readonly isTimeExact: boolean;
-  /** Backups on the way to this transaction. */
+  /** Backups on the way of the timeline. */
   readonly backups: readonly BackupPlace[];
   /** Named by the user, or another one than the latest. */
   readonly timeline: number | null;
@@ -70,8 +68,8 @@ function firstLsn({ activity, markedLsn }: TargetFacts): bigint {
 
 function newestBefore(backups: readonly BackupPlace[], lsn: bigint): BackupPlace | null {
   return backups.reduce<BackupPlace | null>((best, each) => {
-    if (each.lsnStop === undefined || parseLsn(each.lsnStop) > lsn) return best;
-    return best === null || parseLsn(each.lsnStop) > parseLsn(best.lsnStop ?? "0/0") ? each : best;
+    if (parseLsn(each.lsnStop) > lsn) return best;
+    return best === null || parseLsn(each.lsnStop) > parseLsn(best.lsnStop) ? each : best;
   }, null);
 }
 

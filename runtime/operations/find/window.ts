@@ -1,5 +1,6 @@
 /** Which segments hold what was committed between two times: a few of them are read, as in a search in a sorted list. */
 import type { Context } from "../../base/context";
+import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/walCheckpoint";
 import { WalReader } from "../../format/walReader";
 import { parseRecord, RESOURCE_MANAGER } from "../../format/walRecord";
 import { parseTransactionEnd } from "../../format/walTransaction";
@@ -10,12 +11,10 @@ export interface Window {
   readonly segments: readonly Segment[];
   /** Where the redo point lies that reading begins at; the first segment's begin where none was found. */
   readonly lsn: bigint;
+  /** Transactions from this number on began behind that point; null where none was found. */
+  readonly wholeFromXid: number | null;
 }
 
-const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
-const XLOG_CHECKPOINT_ONLINE = 0x10;
-const INFO_MASK = 0xf0;
-const US_PER_S = 1_000_000n;
 /** A checkpoint comes every few minutes or gigabytes. */
 const BACK_SEGMENTS_MAX = 256;
 /** Segments with nothing committed that are passed over to find a time. */
@@ -65,23 +64,10 @@ async function timeIn(archive: WalArchive, segment: Segment): Promise<bigint | n
     if (record.resourceManager === RESOURCE_MANAGER.transaction) {
       const end = parseTransactionEnd(parseRecord(record, major).main, record.info, record.xid, major);
       if (end !== null) return end.atUs;
-    } else if (isCheckpoint(record.resourceManager, record.info)) return checkpointOf(parseRecord(record, major).main).atUs;
+    } else if (isCheckpoint(record)) return checkpointOf(parseRecord(record, major).main).atUs;
   }
   return null;
 }
-
-function isCheckpoint(resourceManager: number, info: number): boolean {
-  const kind = info & INFO_MASK;
-  return resourceManager === RESOURCE_MANAGER.xlog && (kind === XLOG_CHECKPOINT_SHUTDOWN || kind === XLOG_CHECKPOINT_ONLINE);
-}
-
-/** (PostgreSQL "catalog/pg_control.h", struct CheckPoint; the place of the time is the same with and without what 17 put in padding.) */
-function checkpointOf(main: Uint8Array): { readonly redo: bigint; readonly atUs: bigint } {
-  const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
-  return { redo: view.getBigUint64(0, true), atUs: view.getBigInt64(CHECKPOINT_TIME_OFFSET, true) * US_PER_S };
-}
-
-const CHECKPOINT_TIME_OFFSET = 64;
 
 /** From `start` back to the last checkpoint before it, and to where its redo begins. */
 async function backToCheckpoint(archive: WalArchive, segments: readonly Segment[], start: number, ctx: Context): Promise<Window> {
@@ -90,15 +76,15 @@ async function backToCheckpoint(archive: WalArchive, segments: readonly Segment[
     ctx.signal.throwIfAborted();
     const { bytes } = await archive.read(segments[index] as Segment);
     if (bytes === null) break;
-    let redo: bigint | null = null;
-    for (const record of new WalReader().read(bytes))
-      if (isCheckpoint(record.resourceManager, record.info)) redo = checkpointOf(parseRecord(record, major).main).redo;
-    if (redo === null) continue;
-    const lsn = redo;
-    const first = segments.findLastIndex((segment) => segment.lsn <= lsn);
-    return { segments: segments.slice(Math.max(0, first)), lsn };
+    let last: Checkpoint | null = null;
+    for (const record of new WalReader().read(bytes)) if (isCheckpoint(record)) last = checkpointOf(parseRecord(record, major).main);
+    if (last === null) continue;
+    const { nextXid, redo } = last;
+    const first = segments.findLastIndex((segment) => segment.lsn <= redo);
+    const isThere = first >= 0 && redo < (segments[first]?.lsn ?? 0n) + BigInt(archive.segmentSizeBytes);
+    return { segments: segments.slice(Math.max(0, first)), lsn: redo, wholeFromXid: isThere ? nextXid : null };
   }
   // Without one, from as early as was looked: more names are known than without.
   const from = Math.max(0, start - BACK_SEGMENTS_MAX);
-  return { segments: segments.slice(from), lsn: segments[from]?.lsn ?? 0n };
+  return { segments: segments.slice(from), lsn: segments[from]?.lsn ?? 0n, wholeFromXid: null };
 }

@@ -5,7 +5,7 @@
 
 export const PAGE_BYTES = 8192;
 export const SEGMENT_BYTES = 1024 * 1024;
-export const SYSTEM_ID = 7_700_000_000_000_000_001n;
+const SYSTEM_ID = 7_700_000_000_000_000_001n;
 export const MAGIC: Readonly<Record<number, number>> = { 14: 0xd10d, 15: 0xd110, 16: 0xd113, 17: 0xd116, 18: 0xd118 };
 
 export interface WrittenBlock {
@@ -67,17 +67,26 @@ export function bodyOf({ blocks = [], main, origin, topXid }: Body): Uint8Array 
   return Buffer.concat([...heads, ...contents, main ?? Buffer.alloc(0)]);
 }
 
+interface WriterOptions {
+  readonly major?: number;
+  readonly segment?: number;
+  readonly systemId?: bigint;
+  readonly timeline?: number;
+}
+
 export class WalWriter {
   readonly #major: number;
   readonly #timeline: number;
+  readonly #systemId: bigint;
   readonly #segments = new Map<number, Buffer>();
   #at: number;
   #previous = 0;
 
   /** Begins with the segment of this number. */
-  constructor({ major = 15, segment = 1, timeline = 1 }: { readonly major?: number; readonly segment?: number; readonly timeline?: number } = {}) {
+  constructor({ major = 15, segment = 1, systemId = SYSTEM_ID, timeline = 1 }: WriterOptions = {}) {
     this.#major = major;
     this.#timeline = timeline;
+    this.#systemId = systemId;
     this.#at = segment * SEGMENT_BYTES;
   }
 
@@ -136,7 +145,7 @@ export class WalWriter {
     const isFirst = this.#at % SEGMENT_BYTES === 0;
     const flags = (restBytes > 0 ? 1 : 0) | (isFirst ? 2 : 0);
     this.#put(pack([2, MAGIC[this.#major] as number], [2, flags], [4, this.#timeline], [8, this.#at], [4, restBytes], [4, 0]));
-    if (isFirst) this.#put(pack([8, SYSTEM_ID], [4, SEGMENT_BYTES], [4, PAGE_BYTES]));
+    if (isFirst) this.#put(pack([8, this.#systemId], [4, SEGMENT_BYTES], [4, PAGE_BYTES]));
   }
 
   #put(bytes: Uint8Array): void {

@@ -132,10 +132,12 @@ describe.each([
   [17, 746],
   [18, 760],
 ])("WAL that PostgreSQL %i wrote", (major, firstXid) => {
-  const tracker = new ActivityTracker(major);
-  const ended = [...new WalReader().read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))].flatMap(
-    (record): Ended[] => tracker.add(record) ?? [],
-  );
+  const tracker = new ActivityTracker(major, null);
+  const ended: Ended[] = [];
+  for (const record of new WalReader().read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))) {
+    const each = tracker.add(record);
+    if (each !== null) ended.push(each);
+  }
   const names: Names = {
     relation: (database, file) => tracker.catalogs.findRelation(database, file),
     schema: (database, oid) => tracker.catalogs.findSchema(database, oid) ?? (oid > 16000 ? "app" : undefined),
@@ -160,7 +162,7 @@ describe.each([
     for (const record of new WalReader().read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))) {
       if (record.bytes.length < 40) continue;
       const short = { ...record, bytes: record.bytes.subarray(0, 30) };
-      const looks = new ActivityTracker(major);
+      const looks = new ActivityTracker(major, null);
       if ([0, 1, 4, 7, 8, 9, 10].includes(record.resourceManager)) {
         try {
           looks.add(short);

@@ -1,0 +1,417 @@
+/** Where WAL is looked for: the archive, what was streamed, pg_wal, and the ways of timelines. What WAL says is in markers.test.ts. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { parseBackupInfo } from "../../../../runtime/format/backupInfo";
+import { formatLsn } from "../../../../runtime/format/walSegment";
+import { WalArchive } from "../../../../runtime/operations/find/archive";
+import { find, type FindOptions, type Found } from "../../../../runtime/operations/find/find";
+import { findJson, findText } from "../../../../runtime/operations/find/report";
+import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { putChunk } from "../../../../runtime/repository/streamStore";
+import { type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/storages";
+import { endOf, pack, pgTime, WalWriter } from "../../format/walWriter";
+import { vectorText } from "../../format/vectors";
+import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
+import { store } from "../archive";
+
+const FROM_US = 1_763_715_000_000_000n;
+const SECOND_US = 1_000_000n;
+const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
+const SESSION = "000000000001";
+
+let ctx: TestContext;
+let repos: [Repository, Repository];
+let walDirectory: string;
+
+beforeEach(async () => {
+  ctx = testContext();
+  repos = [repository(1), repository(2, { storage: new MemoryStorage({ name: "second" }), compress: { type: "gz", level: 1 } })];
+  walDirectory = join(temporaryFolder(), "nowhere");
+  await stanzaCreate(repos, CONTROL, ctx);
+});
+
+/** One cluster's WAL, a transaction after the other. */
+class Story {
+  readonly wal: WalWriter;
+
+  constructor(segment = 2, timeline = 1) {
+    this.wal = new WalWriter({ segment, timeline, systemId: CLUSTER.systemId });
+  }
+
+  /** As a running server writes one: with its redo point just before it. */
+  checkpoint(nextXid: number, atS: number, earlierRedo?: bigint): this {
+    // Behind the long header, where a segment begins.
+    const redo = earlierRedo ?? (this.wal.lsn % BigInt(WAL_SIZE_BYTES) === 0n ? this.wal.lsn + 40n : this.wal.lsn);
+    const timeS = FROM_US / SECOND_US + BigInt(atS);
+    const main = pack([8, redo], [4, 1], [4, 1], [8, 1], [8, nextXid], Buffer.alloc(32), [8, timeS], Buffer.alloc(16));
+    this.wal.add({ resourceManager: 0, info: 0x10, body: { main } });
+    return this;
+  }
+
+  running(nextXid: number, oldestXid = nextXid): this {
+    this.wal.add({ resourceManager: 8, info: 0x10, body: { main: pack([4, 0], [4, 0], [4, 0], [4, nextXid], [4, oldestXid], [4, nextXid - 1]) } });
+    return this;
+  }
+
+  delete(xid: number, rows = 1): this {
+    const main = pack([4, xid], [2, 1], [1, 0], [1, 0]);
+    for (let row = 0; row < rows; row++)
+      this.wal.add({ resourceManager: 10, info: 0x10, xid, body: { blocks: [{ file: [1663, 5, 16400], block: row }], main } });
+    return this;
+  }
+
+  commit(xid: number, atS: number, subtransactions?: readonly number[]): bigint {
+    const { flag, main } = endOf({ atUs: FROM_US + BigInt(atS) * SECOND_US, ...(subtransactions === undefined ? {} : { subtransactions }) });
+    return this.wal.add({ resourceManager: 1, info: flag, xid, body: { main } });
+  }
+
+  incident(xid: number, atS: number, rows = 1): bigint {
+    return this.delete(xid, rows).commit(xid, atS);
+  }
+
+  next(): this {
+    this.wal.switchSegment();
+    return this;
+  }
+
+  segment(no: number): Uint8Array {
+    const bytes = this.wal.segments().get(no);
+    if (bytes === undefined) throw new Error(`segment ${no} was not written`);
+    return bytes;
+  }
+}
+
+const OPTIONS: Omit<FindOptions, "walDirectory"> = {
+  fromUs: FROM_US,
+  toUs: FROM_US + 3600n * SECOND_US,
+  table: undefined,
+  database: undefined,
+  kind: undefined,
+  limit: 20,
+  timeline: undefined,
+  repoKey: undefined,
+};
+
+function look(options: Partial<FindOptions> = {}): Promise<Found> {
+  const openProduction = (): Promise<never> => Promise.reject(fail("dbConnect", "nobody answers"));
+  return find({ repos, openProduction }, { ...OPTIONS, walDirectory, ...options }, ctx);
+}
+
+const xids = ({ transactions }: Found): (readonly [number, string])[] => transactions.map(({ source, xid }) => [xid, source]);
+
+async function archive(story: Story, numbers: readonly number[], timeline = 1, into: readonly Repository[] = repos): Promise<void> {
+  for (const repo of into) await store(repo, ...numbers.map((no) => [walName(no, timeline), story.segment(no)] as const));
+}
+
+async function stream(repo: Repository, segment: string, bytes: Uint8Array, begin: number, end: number, session = SESSION): Promise<void> {
+  const origin = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
+  await putChunk(repo, { archiveId: "15-1", pass: null }, { segment, session, begin, end }, [bytes.subarray(begin, end)], origin, ctx);
+}
+
+async function backups(...entries: readonly { readonly label: string; readonly timeline: number; readonly lsn: bigint }[]): Promise<void> {
+  for (const repo of repos) {
+    const made = entries.map(({ label, lsn, timeline }) => {
+      if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
+      const name = walName(Number(lsn / BigInt(WAL_SIZE_BYTES)), timeline);
+      return { ...BACKUP, label, archiveStart: name, archiveStop: name, lsnStart: formatLsn(lsn), lsnStop: formatLsn(lsn) };
+    });
+    await saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: made }, ctx);
+  }
+}
+
+const offset = (lsn: bigint): number => Number(lsn % BigInt(WAL_SIZE_BYTES));
+
+describe("WAL behind the archive", () => {
+  /** Segments 2 and 3 are archived, 4 and 5 are not. */
+  async function lostHost(): Promise<Story> {
+    const story = new Story().checkpoint(700, -60);
+    story.incident(700, 10);
+    story.next().incident(701, 20);
+    story.next().incident(702, 30, 2);
+    story.next().incident(703, 40, 3);
+    await archive(story, [2, 3]);
+    return story;
+  }
+
+  it("of a lost host is found where it was streamed, up to the last whole record", async () => {
+    const story = await lostHost();
+    const seen = offset(story.wal.lsn);
+    story.incident(704, 50);
+    await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
+    await stream(repos[0], walName(5), story.segment(5), 0, 100);
+    // It ends within the first record of 704.
+    await stream(repos[0], walName(5), story.segment(5), 100, seen + 20);
+    const found = await look();
+    expect(xids(found)).toEqual([
+      [700, "archive"],
+      [701, "archive"],
+      [702, "stream"],
+      [703, "stream"],
+    ]);
+    expect(found.unknown).toEqual([]);
+    expect(found.toLsn).toBe(BigInt(5 * WAL_SIZE_BYTES + seen));
+    const text = findText(found);
+    expect(text.match(/it is streamed, not archived yet: a recovery gets there by pgbackstop's own restore_command/g)).toHaveLength(2);
+    expect(text).toContain("NOTE: pg_wal of the server is not on this machine: what was committed behind 0/50");
+    expect((findJson(found) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
+  });
+
+  it("a damaged piece comes from another repository, a later session's before an earlier one's", async () => {
+    const story = await lostHost();
+    await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
+    await stream(repos[1], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
+    const end = offset(story.wal.lsn);
+    await stream(repos[0], walName(5), story.segment(5), 0, 48, "0000000000ff");
+    await stream(repos[1], walName(5), story.segment(5), 0, end, "000000000100");
+    for await (const { path } of repos[0].storage.list("pgbackstop/demo/stream", { recursive: true }))
+      if (path.includes(`${walName(4)}-`)) await repos[0].storage.put(path, Buffer.from("damaged"));
+    const found = await look();
+    expect(xids(found).slice(2)).toEqual([
+      [702, "stream"],
+      [703, "stream"],
+    ]);
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("streamed WAL: repo1: [FileInvalidError]");
+  });
+
+  it("pieces that do not begin a segment are of no use, and what lies between is told as unknown", async () => {
+    const story = await lostHost();
+    await stream(repos[0], walName(4), story.segment(4), 64, 4096);
+    await stream(repos[0], walName(5), story.segment(5), 0, offset(story.wal.lsn));
+    const found = await look();
+    expect(xids(found)).toEqual([
+      [700, "archive"],
+      [701, "archive"],
+      [703, "stream"],
+    ]);
+    expect(found.unknown).toMatchObject([{ fromSegment: walName(4), toSegment: walName(4), reason: "missing" }]);
+    expect(found.transactions.map(({ isCut }) => isCut)).toEqual([false, false, true]);
+  });
+
+  it("a segment that was streamed in part is unknown from there on where a later one goes on", async () => {
+    const story = await lostHost();
+    await stream(repos[0], walName(4), story.segment(4), 0, 48);
+    await stream(repos[0], walName(5), story.segment(5), 0, offset(story.wal.lsn), "0000000000ff");
+    const found = await look();
+    expect(xids(found).slice(2)).toEqual([[703, "stream"]]);
+    expect(found.unknown).toMatchObject([
+      { fromSegment: walName(4), toSegment: walName(4), reason: expect.stringMatching(/^there is no record at|checksum|ends/) },
+    ]);
+  });
+
+  it("comes from pg_wal where that is here, which is newer than what was streamed", async () => {
+    const story = await lostHost();
+    mkdirSync(walDirectory);
+    for (const no of [4, 5]) writeFileSync(join(walDirectory, walName(no)), story.segment(no));
+    await stream(repos[0], walName(4), story.segment(4), 0, 100);
+    const found = await look();
+    expect(xids(found).slice(2)).toEqual([
+      [702, "pg_wal"],
+      [703, "pg_wal"],
+    ]);
+    const text = findText(found);
+    expect(text).toContain("it is not archived yet: before a recovery, SELECT pg_switch_wal()");
+    expect(text).not.toContain("pg_wal of the server");
+    // Files of another cluster are not looked at.
+    const other = new WalWriter({ segment: 4 });
+    other.fillPage();
+    writeFileSync(join(walDirectory, walName(4)), other.segments().get(4) as Uint8Array);
+    expect(findText(await look())).toContain("NOTE: pg_wal of the server is not on this machine");
+  });
+
+  it("what has been archived meanwhile is looked for once more", async () => {
+    const story = await lostHost();
+    const wal = await WalArchive.open(repos, { timeline: undefined, walDirectory: null }, ctx);
+    const next = { name: walName(4), lsn: BigInt(4 * WAL_SIZE_BYTES), copies: [] };
+    expect(await wal.look(next)).toBeNull();
+    await archive(story, [4], 1, [repos[1]]);
+    const late = await wal.look(next);
+    expect(late === null ? null : (await wal.read(late)).problem).toBeNull();
+  });
+});
+
+describe("timelines", () => {
+  let main: Story;
+  let branch: Story;
+  let switchLsn: bigint;
+
+  /** Both the same up to the middle of segment 3, where timeline 2 leaves timeline 1; each has incidents of its own behind it. */
+  beforeEach(async () => {
+    [main, branch] = [new Story(2, 1), new Story(2, 2)];
+    for (const story of [main, branch]) {
+      story.checkpoint(700, -60).incident(700, 10);
+      story.next().incident(701, 20);
+    }
+    switchLsn = main.wal.lsn;
+    main.incident(702, 30);
+    main.next().incident(703, 40);
+    main.next();
+    branch.incident(702, 35, 5);
+    branch.next().incident(710, 45, 6);
+    branch.next();
+    await archive(main, [2, 3, 4]);
+    await archive(branch, [3, 4], 2);
+    await promoted(2, `1\t${formatLsn(switchLsn)}\tno recovery target specified\n`);
+    await backups(
+      { label: "20260101-000000F", timeline: 1, lsn: BigInt(2 * WAL_SIZE_BYTES) + 40n },
+      { label: "20260102-000000F", timeline: 1, lsn: switchLsn + 8n },
+    );
+  });
+
+  const promoted = async (timeline: number, text: string): Promise<void> => {
+    for (const repo of repos) await store(repo, [`${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`, Buffer.from(text)]);
+  };
+  const told = ({ transactions }: Found): unknown[] =>
+    transactions.map(({ atUs, targets, xid }) => [xid, Number((atUs - FROM_US) / SECOND_US), targets[0]?.set]);
+
+  it("the latest is followed through its history, and a backup of an earlier one leads to it", async () => {
+    const found = await look();
+    expect(found.timeline).toBe(2);
+    // The later backup is of what timeline 2 has left behind.
+    expect(told(found)).toEqual([
+      [700, 10, "20260101-000000F"],
+      [701, 20, "20260101-000000F"],
+      [702, 35, "20260101-000000F"],
+      [710, 45, "20260101-000000F"],
+    ]);
+    expect(found.transactions.every(({ targets }) => targets[0]?.args.every((arg) => !arg.startsWith("--target-timeline")))).toBe(true);
+    expect(found.unknown).toEqual([]);
+  });
+
+  it("another one is followed where it is named, and so is the recovery", async () => {
+    const found = await look({ timeline: 1 });
+    expect(told(found)).toEqual([
+      [700, 10, "20260101-000000F"],
+      [701, 20, "20260101-000000F"],
+      [702, 30, "20260102-000000F"],
+      [703, 40, "20260102-000000F"],
+    ]);
+    expect(found.transactions[3]?.targets[0]?.args).toContain("--target-timeline=1");
+    expect(findText(found)).toContain("read WAL of timeline 1 from 0/200000 to 0/500000");
+  });
+
+  it("a third one of the second, and a history that is all there is of the newest", async () => {
+    const second = branch.wal.lsn;
+    await promoted(3, `1\t${formatLsn(switchLsn)}\tx\n2\t${formatLsn(second)}\ty\n`);
+    const found = await look();
+    expect(found.timeline).toBe(3);
+    expect(told(found).map((each) => (each as unknown[])[0])).toEqual([700, 701, 702, 710]);
+    const late = new Story(5, 3);
+    late.incident(720, 60);
+    await stream(repos[1], walName(5, 3), late.segment(5), 0, offset(late.wal.lsn));
+    // Of timelines that are not on the way nothing is taken.
+    await stream(repos[0], walName(5, 1), main.segment(4), 0, 4096);
+    await stream(repos[0], walName(7, 1), main.segment(4), 0, 4096);
+    const more = await look();
+    expect(xids(more).at(-1)).toEqual([720, "stream"]);
+    expect(more.unknown).toEqual([]);
+  });
+
+  it("without its history only the timeline itself is looked at, which is told", async () => {
+    await archive(branch, [4], 4);
+    const found = await look({ timeline: 4 });
+    expect(found.timeline).toBe(4);
+    expect(told(found).map((each) => (each as unknown[])[0])).toEqual([710]);
+    expect(ctx.lines.map(({ text }) => text)).toContain("there is no 00000004.history: what was before timeline 4 is not looked at");
+    expect(findText(found)).toContain("NOTE: no repository has a backup on the way of timeline 4: there is nothing to recover from");
+    expect(findText(found)).toContain("no backup ends before it: there is no way back to it");
+    await expect(look({ timeline: 9 })).rejects.toMatchObject({ kind: "fileMissing" });
+  });
+});
+
+describe("transactions that began before what is read", () => {
+  it("are marked, for their rows are counted from there on only", async () => {
+    const story = new Story().checkpoint(690, -900);
+    story.delete(695, 50).commit(691, -800);
+    story.next().checkpoint(700, -60);
+    story.delete(695, 2).delete(700, 3).delete(701, 1).commit(699, -50);
+    story.next().checkpoint(704, -5).commit(695, 10);
+    story.commit(700, 20);
+    // A subtransaction has a number of its own.
+    story.commit(702, 30, [701]);
+    story.next();
+    await archive(story, [2, 3, 4]);
+    const found = await look();
+    expect(found.transactions.map(({ isCut, markers, xid }) => [xid, isCut, markers[0]?.rows])).toEqual([
+      [695, true, 2],
+      [700, false, 3],
+      [702, false, 1],
+    ]);
+    expect(found.cut).toBe(1);
+    const text = findText(found);
+    expect(text).toContain("    delete at least 2 rows of relation 5: 5/16400");
+    expect(text).toContain("    delete 3 rows of relation 5: 5/16400");
+    expect(text).toContain("NOTE: 1 transactions began before what was read, or may have: rows that they changed before are not counted");
+    expect(findJson(found)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
+  });
+
+  it("behind a span that is missing too, until WAL tells what runs", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.incident(700, 10);
+    const redo = story.wal.lsn;
+    story.delete(701, 9).next().next();
+    // It began before what is missing: of 701 and 703 it does not tell that they are whole.
+    story.checkpoint(701, 15, redo);
+    story.delete(701, 1).delete(703, 1).running(705, 701).commit(701, 20);
+    story.incident(705, 30);
+    story.commit(703, 40);
+    story.next();
+    await archive(story, [2, 4]);
+    const found = await look();
+    expect(found.unknown).toMatchObject([{ fromSegment: walName(3), toSegment: walName(3) }]);
+    expect(found.transactions.map(({ isCut, xid }) => [xid, isCut])).toEqual([
+      [700, false],
+      [701, true],
+      [705, false],
+      [703, true],
+    ]);
+  });
+
+  it("all of them where no checkpoint tells, numbers going round", async () => {
+    const story = new Story();
+    story.incident(4_294_967_290, 10);
+    story.running(5).incident(5, 20);
+    story.incident(4_294_967_295, 30);
+    story.next();
+    await archive(story, [2]);
+    const found = await look();
+    expect(found.transactions.map(({ isCut, xid }) => [xid, isCut])).toEqual([
+      [4_294_967_290, true],
+      [5, false],
+      [4_294_967_295, true],
+    ]);
+  });
+});
+
+describe("what could not be known", () => {
+  it("names that nobody knows are told with the reason, also where they keep something from being found", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.incident(700, 10);
+    story.next();
+    await archive(story, [2]);
+    const found = await look({ table: "public.orders" });
+    expect(found.transactions).toEqual([]);
+    expect(findText(found)).toContain(
+      "NOTE: 1 transactions changed something whose name is not known, which --table and --database do not find: production cannot be asked for names: nobody answers",
+    );
+  });
+
+  it("a record that cannot be understood is an unknown span, and what is behind it is read", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.incident(700, 10);
+    story.wal.add({ resourceManager: 1, info: 0x80, xid: 701, body: { main: pack(pgTime(FROM_US), [4, 2], [4, -1]) } });
+    story.next().running(702).incident(702, 20);
+    story.next();
+    await archive(story, [2, 3]);
+    const found = await look();
+    expect(xids(found)).toEqual([
+      [700, "archive"],
+      [702, "archive"],
+    ]);
+    expect(found.unknown).toMatchObject([{ fromSegment: walName(2), reason: "the record that ends transaction 701 cannot be understood" }]);
+  });
+});

@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import type { Activity } from "../../../../runtime/operations/find/activity";
+import { type BackupPlace, formatTime, type TargetFacts, targetsOf } from "../../../../runtime/operations/find/targets";
+
+const ACTIVITY: Activity = {
+  xid: 700,
+  firstLsn: 0x3000100n,
+  rows: new Map(),
+  relations: new Map(),
+  unknownDrops: 0,
+  schemas: [],
+  databases: [],
+  removedDatabases: [],
+  copied: new Set(),
+  remapped: new Set(),
+  isPrepared: false,
+};
+const AT_US = 1_763_715_153_123_456n;
+
+function backup(label: string, lsnStop: string, repoKey = 1): BackupPlace {
+  return { label, lsnStop, repoKey };
+}
+
+function facts(more: Partial<TargetFacts> = {}): TargetFacts {
+  const end = { kind: "commit", xid: 700, atUs: AT_US, subtransactions: [], dropped: [], preparedAs: null } as const;
+  const backups = [backup("first", "0/2000100"), backup("second", "0/3000050"), backup("later", "0/4000001")];
+  return { end, lsn: 0x4000000n, activity: ACTIVITY, markedLsn: null, isTimeExact: true, backups, timeline: null, repoKey: undefined, ...more };
+}
+
+const dropped = (lsn: bigint): Activity => ({ ...ACTIVITY, removedDatabases: [{ oid: 5, lsn }] });
+
+describe("where a recovery ends just before", () => {
+  it("by number with the newest backup that ends before it, by position, and by time", () => {
+    expect(targetsOf(facts())).toEqual([
+      { type: "xid", target: "700", set: "second", args: ["--type=xid", "--target=700", "--target-exclusive", "--set=second"] },
+      { type: "lsn", target: "0/4000000", set: null, args: ["--type=lsn", "--target=0/4000000", "--target-exclusive"] },
+      {
+        type: "time",
+        target: "2025-11-21 08:52:33.123456+00",
+        set: null,
+        args: ["--type=time", "--target=2025-11-21 08:52:33.123456+00", "--target-exclusive"],
+      },
+    ]);
+  });
+
+  it("by time only where nothing before it was committed at its time or later", () => {
+    expect(targetsOf(facts({ isTimeExact: false })).map(({ type }) => type)).toEqual(["xid", "lsn"]);
+  });
+
+  it("not at all without a backup before it; one that ends just there is before it", () => {
+    expect(targetsOf(facts({ backups: [] }))).toEqual([]);
+    expect(targetsOf(facts({ backups: [backup("later", "0/4000001")] }))).toEqual([]);
+    expect(targetsOf(facts({ backups: [backup("there", "0/4000000")] }))[0]?.set).toBe("there");
+    // As numbers, not as texts.
+    expect(targetsOf(facts({ lsn: 0x1_0000_0000n, backups: [backup("small", "0/FF000000"), backup("large", "1/0")] }))[0]?.set).toBe("large");
+  });
+
+  it("of a dropped database only by the position of the first thing that it did", () => {
+    expect(targetsOf(facts({ activity: dropped(0x3000200n) }))).toEqual([
+      { type: "lsn", target: "0/3000100", set: null, args: ["--type=lsn", "--target=0/3000100", "--target-exclusive"] },
+    ]);
+    // It was marked before the transaction wrote anything; a later mark is another one's.
+    expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000080n }))[0]?.target).toBe("0/3000080");
+    expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000180n }))[0]?.target).toBe("0/3000100");
+    // A backup between that position and the commit is of no use.
+    expect(targetsOf(facts({ activity: dropped(0x3000200n), backups: [backup("between", "0/3000150")] }))).toEqual([]);
+  });
+
+  it("names the timeline and the repository where the user did", () => {
+    for (const { args } of targetsOf(facts({ timeline: 3, repoKey: 2 }))) expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
+  });
+
+  it("of a prepared transaction by the number of its own", () => {
+    const end = { ...facts().end, xid: 690, preparedAs: "two" };
+    expect(targetsOf(facts({ end }))[0]?.target).toBe("690");
+  });
+});
+
+it("times have microseconds, as PostgreSQL reads them", () => {
+  expect(formatTime(0n)).toBe("1970-01-01 00:00:00.000000+00");
+  expect(formatTime(1_763_715_153_000_001n)).toBe("2025-11-21 08:52:33.000001+00");
+  expect(formatTime(4_102_444_799_999_999n)).toBe("2099-12-31 23:59:59.999999+00");
+});
