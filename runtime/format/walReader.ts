@@ -79,7 +79,14 @@ export class WalReader {
       if (this.#pending !== null) {
         const whole = this.#continue(part, restBytes);
         if (this.problem !== null) return;
-        if (whole !== null) yield whole;
+        if (whole !== null) {
+          yield whole;
+          // Of its 24 bytes, 8 or 16 may lie on the page before.
+          if (isSwitch(whole)) {
+            this.#position = this.#next;
+            return;
+          }
+        }
       }
       if (part.length < restBytes) continue;
       while (at < end) {

@@ -119,6 +119,22 @@ describe("WAL as records", () => {
     expect(problems[0]).toBeNull();
   });
 
+  it("a switch that goes on in the next page, or the next segment, is one too", () => {
+    for (const leftBytes of [8, 16]) {
+      for (const pages of [3, SEGMENT_BYTES / PAGE_BYTES - 1]) {
+        const writer = new WalWriter();
+        for (let page = 0; page < pages; page++) writer.fillPage();
+        writer.fillPage(leftBytes);
+        writer.switchSegment();
+        const [expected] = write(writer, [20]);
+        writer.switchSegment();
+        const { problems, records } = readAll(writer.segments().values());
+        expect(records.filter(({ xid }) => xid !== 0)).toEqual([expected]);
+        expect(problems.every((problem) => problem === null)).toBe(true);
+      }
+    }
+  });
+
   it("what a crash left unfinished is given up where the next page says so", () => {
     const writer = new WalWriter();
     writer.fillPage(64);
