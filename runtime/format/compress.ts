@@ -18,7 +18,6 @@ import {
   gzipSync,
   inflateSync,
   zstdCompressSync,
-  zstdDecompressSync,
 } from "node:zlib";
 import type { ByteStream } from "../base/bytes";
 import { fail } from "../base/errors";
@@ -28,6 +27,7 @@ import { type Codec, type Pieces, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
 import { throughTransform } from "./throughTransform";
 import { HandleCodec, handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
+import { unpackZstFrames, ZstFramewiseCodec } from "./zstFrameEnds";
 import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream } from "./zstFrames";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
@@ -70,10 +70,13 @@ export function compress(source: ByteStream, spec: CompressSpec, raw = false): B
   return throughTransform(source, create, mapError);
 }
 
-/** The original content, like {@link compress}. @throws format when the content is damaged or ends early. */
+/**
+ * The original content. gz works in Node's thread pool, zst in the calling thread: Node's stream may take the end of any frame for that of
+ * the content (see zstFrameEnds). @throws format when the content is damaged or ends early.
+ */
 export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
   if (type === "none") return source;
-  if (type !== "gz" && type !== "zst") return throughCodec(source, () => createDecompressor(type, raw));
+  if (type !== "gz") return throughCodec(source, () => createDecompressor(type, raw));
   const { create, mapError } = decompressorOptions(type, raw, LIMITS.chunkSizeBytes);
   return throughTransform(source, create, mapError);
 }
@@ -102,7 +105,8 @@ export function createDecompressor(type: CompressType, raw = false): Codec {
       return UNCHANGED;
     case "gz":
     case "zst":
-      return handlesWork() ? new KeptDecompressor(type, raw) : zlibCodec(decompressorOptions(type, raw));
+      if (handlesWork()) return new KeptDecompressor(type, raw);
+      return type === "gz" ? zlibCodec(decompressorOptions(type, raw)) : new ZstFramewiseCodec(decompressorOptions(type, raw));
     case "lz4":
       return new Lz4Decompressor();
     case "bz2":
@@ -120,6 +124,7 @@ class KeptDecompressor implements Codec {
   readonly #codec: HandleCodec;
   readonly #idle: HandleCodec[];
   readonly #type: CompressType;
+  #hasInput = false;
   #isWhole = false;
   #isClosed = false;
 
@@ -132,10 +137,13 @@ class KeptDecompressor implements Codec {
   }
 
   update(chunk: Uint8Array): Pieces {
+    if (chunk.length > 0) this.#hasInput = true;
     return this.#codec.update(chunk);
   }
 
   *finish(): Iterable<Uint8Array> {
+    // A zst codec that is used again does not tell that nothing came after the content before.
+    if (!this.#hasInput) throw fail("format", `${this.#type} content is damaged or cut short: unexpected end of file`);
     yield* this.#codec.finish();
     this.#isWhole = true;
   }
@@ -182,7 +190,7 @@ export function decompressBytes(bytes: Uint8Array, type: CompressType, limitByte
       case "gz":
         return raw ? inflateSync(bytes, options) : gunzipSync(bytes, options);
       case "zst":
-        return zstdDecompressSync(bytes, options);
+        return unpackZstFrames(bytes, limitBytes);
       case "lz4":
         return decompressLz4Bytes(bytes, limitBytes);
       case "bz2":
@@ -201,7 +209,8 @@ const keptDecompressors = new Map<string, WholeDecompressor>();
  * @throws format also when the content does not leave a byte of `target` free
  */
 export function decompressInto(bytes: Uint8Array, type: CompressType, target: Uint8Array, raw = false): Uint8Array {
-  if ((type !== "gz" && type !== "zst") || !handlesWork()) return decompressBytes(bytes, type, target.length - 1, raw);
+  // Of no bytes at all a decompressor that is used again does not tell that they are no content.
+  if ((type !== "gz" && type !== "zst") || bytes.length === 0 || !handlesWork()) return decompressBytes(bytes, type, target.length - 1, raw);
   const key = `${type} ${raw}`;
   const decompressor = keptDecompressors.get(key) ?? new WholeDecompressor(decompressorOptions(type, raw), type === "zst");
   // Not kept while it works, so that one that fails is not used again.

@@ -11,6 +11,7 @@ import {
   createDecompressor,
   decompress,
   decompressBytes,
+  decompressInto,
   defaultLevel,
   extensionOf,
   isCompressType,
@@ -67,6 +68,27 @@ describe.each(CODED)("%s, damaged", (type) => {
       const cut = stored.subarray(0, size);
       expect((await errorOf("format", () => all(decompress(pieces(cut, 999), type)))).message).toContain(`${type} content is damaged or cut short`);
       expect((await errorOf("format", () => decompressBytes(cut, type, LIMIT))).message).toContain(`${type} content is damaged or cut short`);
+    }
+  });
+
+  it("is refused when nothing is left of it, also by a codec that has read something else before", async () => {
+    for (const content of [stored, stored.subarray(0, 0)]) {
+      const isWhole = content.length > 0;
+      const unpacked = async (): Promise<Buffer> => all(through(content));
+      if (isWhole) expect((await unpacked()).length).toBe(300_000);
+      else expect((await errorOf("format", unpacked)).message).toContain(`${type} content is damaged or cut short`);
+      const into = (): Uint8Array => decompressInto(content, type, Buffer.alloc(300_001));
+      if (isWhole) expect(into().length).toBe(300_000);
+      else expect((await errorOf("format", into)).message).toContain(`${type} content is damaged or cut short`);
+    }
+    async function* through(content: Uint8Array): ByteStream {
+      const codec = createDecompressor(type);
+      try {
+        for await (const piece of codec.update(content)) yield Buffer.from(piece);
+        for await (const piece of codec.finish()) yield Buffer.from(piece);
+      } finally {
+        codec.close();
+      }
     }
   });
 
