@@ -46,7 +46,7 @@ export async function serveSidecar(host: CommandHost, { services, isBusy, close 
 
 /** Nothing of the sidecar's own work needs it. */
 async function leaveLauncher({ config, ctx, ownCommand }: CommandHost, file: string): Promise<void> {
-  const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off"];
+  const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off", "--target-form=cluster"];
   await writeLauncher(file, launcherText(ownCommand, options)).catch((error: unknown) =>
     ctx.log.warn(`unable to write '${file}': ${toBackupError(error).message}`),
   );

@@ -15,7 +15,7 @@ export const findCommand: Command = async (host) => {
   const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   const deps = { repos: host.repositories(), openProduction: (database?: string) => host.newSession(database) };
   const found = await find(deps, optionsOf(host), ctx);
-  host.print(config.output === "json" ? `${renderJson(findJson(found))}\n` : findText(found));
+  host.print(config.output === "json" ? `${renderJson(findJson(found))}\n` : findText(found, config.find.targetForm));
   return 0;
 };
 

@@ -239,6 +239,7 @@ function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "extract" | "f
       database: values.text("database"),
       kind: values.text("kind") as Config["find"]["kind"],
       limit: values.number("limit") ?? 0,
+      targetForm: (values.text("target-form") ?? "options") as Config["find"]["targetForm"],
       timeline: values.number("timeline"),
     },
   };

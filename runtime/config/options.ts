@@ -528,6 +528,11 @@ const COMMAND_LINE: readonly OptionRow[] = [
     default: "20",
     range: ["1", "10000"],
   }),
+  acted("target-form", "enum", "command-line", ["find"], "show targets as options of recover, or as the target of a CnpgRestore", {
+    own: true,
+    default: "options",
+    allowed: ["options", "cluster"],
+  }),
   acted("timeline", "integer", "command-line", ["find"], "timeline to follow; by default the latest", { own: true, range: ["1", "4294967295"] }),
   acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file"),
   acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", { default: "n" }),

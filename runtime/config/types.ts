@@ -248,6 +248,8 @@ export interface FindConfig {
   readonly database: string | undefined;
   readonly kind: "drop" | "truncate" | "delete" | "update" | undefined;
   readonly limit: number;
+  /** Whose words targets are shown in: those of `recover`, or of a CnpgRestore. */
+  readonly targetForm: "options" | "cluster";
   /** Undefined is the latest one. */
   readonly timeline: number | undefined;
 }

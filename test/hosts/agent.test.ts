@@ -453,7 +453,7 @@ describe("what is laid down on a host", async () => {
       if (command === "pulumi up") continue;
       const line = Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), command);
       expect(line).not.toMatch(/<[A-Z]+>/);
-      const said = await runOverSsh(host, "deploy", / recover/.test(line) ? `${line} --yes` : line);
+      const said = await runOverSsh(host, "deploy", / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line);
       expect([line, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([line, 0, ""]);
     }
   };
@@ -471,6 +471,18 @@ describe("what is laid down on a host", async () => {
     // Found again for the next one; without the old directories there would be no way back.
     if (id !== "time") await sql(`INSERT INTO ledger (at) SELECT now() FROM generate_series(2, ${rows})`);
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
+  });
+
+  test("the runbook's scenario of a table: what find prints brings it back into its place, and nothing else changes", async () => {
+    await sql("CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10");
+    const rows = await rowCount();
+    const said = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
+    const target = /^ {2}just before it: (.*)$/m.exec(said.stdout)?.[1] ?? expect.fail(said.stdout + said.stderr);
+    await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
+    expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
+    expect(await rowCount()).toBe(rows);
+    const kept = await sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'goods_before_%'");
+    expect(await sql(`SELECT count(*) FROM ${kept}.goods`)).toBe("10");
   });
 
   test("the runbook's scenarios of a lost repository and of an archive that fails end with repositories in which everything can be read", async () => {

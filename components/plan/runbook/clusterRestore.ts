@@ -18,7 +18,7 @@ export function moment(place: ClusterPlace, repositories: readonly RepositoryNod
     id: "time",
     title: "A new cluster from a moment",
     when: `Data are there but wrong, and what came after the moment may be lost. The moment is just before the first wrong transaction, in UTC. Taken from ${repositories.map(({ name }) => name).join(", then ")}.`,
-    steps: [look(place), STOP_WRITING, ...made(place, ', target: { time: "<TIME>" }'), lead(place), farewell(place)],
+    steps: [look(place), ...seek(place, ""), STOP_WRITING, ...made(place, ', target: { time: "<TIME>" }'), lead(place), farewell(place)],
   };
 }
 
@@ -59,6 +59,7 @@ export function table(place: ClusterPlace): RunbookScenario {
     when: "A table was dropped, or rows of it were deleted or changed, and everything else that was written since must stay. Production goes on meanwhile.",
     steps: [
       look(place),
+      ...seek(place, ' --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"'),
       ...made(place, ', target: { time: "<TIME>" }'),
       {
         text: "In the new cluster, put the table into a schema of its own: indexes, constraints and sequences go with it.",
@@ -129,6 +130,20 @@ export function namespaceLost(place: ClusterPlace, repositories: readonly Reposi
       lead(place, " The passwords are new ones: CloudNativePG's Secrets are in no backup. Restart what read the old ones."),
     ],
   };
+}
+
+/** Only our own sidecar can read the archive. */
+function seek(place: ClusterPlace, words: string): RunbookStep[] {
+  if (!isOurs(place)) return [];
+  return [
+    {
+      text:
+        "If nobody knows the moment: the first command archives what is not yet, the second names the transactions of the last hour that destroyed something (--from and --to for " +
+        'another span), and where to stop just before each. Its words, target: { … }, may stand in the place of target: { time: "<TIME>" }.',
+      isOptional: true,
+      commands: [verb(place, "check"), verb(place, `find${words}`)],
+    },
+  ];
 }
 
 const STOP_WRITING: RunbookStep = { text: "Stop what writes: every transaction after the moment will be missing in the new cluster.", commands: [] };

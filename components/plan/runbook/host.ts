@@ -18,6 +18,7 @@ export function hostScenarios(database: DatabaseNode, repositories: readonly Rep
   const scenarios = [
     latest(program, repositories),
     moment(program),
+    table(program),
     ...others.map((repository) => fromRepository(program, repository)),
     namedSet(program),
     ...(hasZfs(database) ? [snapshot(program)] : []),
@@ -50,6 +51,7 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
       question: "Are data there, but wrong (a bad UPDATE, a dropped table, a failed migration)?",
       answers: [
         { answer: "yes, and the moment is known: go back to just before it", scenario: "time" },
+        { answer: "yes, in a table or two, and everything else must stay", scenario: "table" },
         ...(hasZfs(database) ? [{ answer: "yes, minutes ago, and what came since may be lost", scenario: "snapshot" }] : []),
         { answer: "yes, and one backup of old is wanted as it was", scenario: "set" },
       ],
@@ -119,6 +121,31 @@ function moment(program: string): RunbookScenario {
       { text: "Stop what writes: every transaction after the moment will be gone from the recovered database.", commands: [] },
       recovery(program, 'recover --type=time --target="<TIME>"'),
       ...after(program),
+    ],
+  };
+}
+
+/** Production goes on; nothing of it changes before somebody agrees. */
+function table(program: string): RunbookScenario {
+  return {
+    id: "table",
+    title: "Bring back a table or its rows",
+    when: "A table was dropped, or rows of it were deleted or changed, and everything else that was written since must stay. Production goes on meanwhile.",
+    steps: [
+      look(program),
+      { text: "Archive what is not yet: a moment can be gone back to once its WAL is in a repository.", commands: [`${program} check`] },
+      {
+        text:
+          "Find the transaction: this names those of the last hour that destroyed something of it (--from and --to for another span). What stands behind just before it " +
+          "is <TARGET>.",
+        commands: [`${program} find --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"`],
+      },
+      {
+        text:
+          "Bring it back beside what is there, into schema <SCHEMA>_restored. Its rows are compared with the backup's, and how it differs from what is there now is " +
+          "shown; then it asks whether to put it into its place. No leaves both: take out of <SCHEMA>_restored what you need, and drop it.",
+        commands: [`${program} extract-table --swap --database="<DATABASE>" --table="<SCHEMA>.<TABLE>" <TARGET>`],
+      },
     ],
   };
 }

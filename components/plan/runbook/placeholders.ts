@@ -9,6 +9,7 @@ export interface Placeholder {
 
 const TEXTS: Readonly<Record<string, string>> = {
   TIME: "just before the first wrong transaction, with its time zone: 2026-11-20 14:29:59+00 on a host, 2026-11-20T14:29:59Z on a cluster",
+  TARGET: "options that find prints behind just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",
   LABEL: "a backup, as the command before it prints it: 20261120-020000F",
   SNAPSHOT: "a snapshot, as the command before it prints it",
   POD: "a pod, as the command before it prints it: orders-2",

@@ -3,13 +3,16 @@ import type { JsonValue } from "../../format/json";
 import { formatLsn } from "../../format/walSegment";
 import { shellWord } from "../restore/recovery";
 import type { Found, FoundTransaction, UnknownSpan } from "./find";
-import { formatTime } from "./targets";
+import { formatTime, type Target } from "./targets";
 
 /** Of one transaction; the other ones are in the document. */
 const MARKERS_SHOWN_MAX = 8;
 
-export function findText(found: Found): string {
-  const lines = found.transactions.flatMap(transactionLines);
+/** Whose words a target is shown in: options of `recover`, or the source of a CnpgRestore. */
+export type TargetForm = "options" | "cluster";
+
+export function findText(found: Found, form: TargetForm = "options"): string {
+  const lines = found.transactions.flatMap((transaction) => transactionLines(transaction, form));
   for (const span of found.unknown) lines.push(unknownLine(span));
   if (found.leftOut > 0) lines.push(`${found.leftOut} more that destroyed less: narrow it with --table, --kind, --from and --to, or raise --limit.`);
   for (const note of found.notes) lines.push(`NOTE: ${note}`);
@@ -22,7 +25,7 @@ export function findText(found: Found): string {
   return `${lines.join("\n")}\n`;
 }
 
-function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: FoundTransaction): string[] {
+function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: FoundTransaction, form: TargetForm): string[] {
   const lines = [`${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}`];
   for (const { databaseName, kind, name, object, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
     const what = rows === null ? `${kind} ${object}` : `${kind} ${isCut ? "at least " : ""}${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
@@ -31,15 +34,23 @@ function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targe
   if (markers.length > MARKERS_SHOWN_MAX) lines.push(`    and ${markers.length - MARKERS_SHOWN_MAX} more`);
   const [best] = targets;
   lines.push(
-    best === undefined ? "  no backup ends before it: there is no way back to it" : `  just before it: ${best.args.map(shellWord).join(" ")}`,
+    best === undefined
+      ? "  no backup ends before it: there is no way back to it"
+      : `  just before it: ${form === "cluster" ? clusterWords(targets) : best.args.map(shellWord).join(" ")}`,
   );
   if (preparedAs !== null && best?.type === "xid") lines.push(`    it comes back prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
   if (source === "stream")
     lines.push("    it is streamed, not archived yet: a recovery gets there by pgbackstop's own restore_command, not by stock's");
-  if (source === "pg_wal")
-    lines.push("    it is not archived yet: before a recovery, SELECT pg_switch_wal() and see that pgbackstop info knows the segment");
+  if (source === "pg_wal") lines.push("    it is not archived yet: before a recovery, pgbackstop check archives it into every repository");
   lines.push("");
   return lines;
+}
+
+/** The position, for which the restore chooses the backup: `target: { lsn: "0/1C0035E8", exclusive: true }`. */
+function clusterWords(targets: readonly Target[]): string {
+  const position = targets.find(({ type }) => type === "lsn");
+  const fields = Object.entries(position?.cluster ?? {}).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+  return `target: { ${fields.join(", ")} }`;
 }
 
 function sqlText(text: string): string {
@@ -80,7 +91,7 @@ export function findJson(found: Found): JsonValue {
         resolved: isResolved,
         rows,
       })),
-      targets: transaction.targets.map(({ args, set, target, type }) => ({ type, target, set, args: [...args] })),
+      targets: transaction.targets.map(({ args, cluster, set, target, type }) => ({ type, target, set, args: [...args], cluster: { ...cluster } })),
     })),
     unknown: found.unknown.map(({ afterUs, beforeUs, fromSegment, reason, toSegment }) => ({
       fromSegment,

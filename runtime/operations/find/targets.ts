@@ -16,6 +16,18 @@ export interface Target {
   readonly set: string | null;
   /** Options of `recover` and `restore`. */
   readonly args: readonly string[];
+  /** The same as `source.target` of a CnpgRestore. */
+  readonly cluster: ClusterTarget;
+}
+
+export interface ClusterTarget {
+  readonly backup?: string;
+  readonly xid?: string;
+  readonly lsn?: string;
+  /** RFC 3339. */
+  readonly time?: string;
+  readonly timeline?: string;
+  readonly exclusive: true;
 }
 
 /** The part of a backup's entry that a target depends on. */
@@ -55,6 +67,12 @@ export function targetsOf(facts: TargetFacts): Target[] {
     target: text,
     set,
     args: [`--type=${type}`, `--target=${text}`, "--target-exclusive", ...(set === null ? [] : [`--set=${set}`]), ...more],
+    cluster: {
+      ...(set === null ? {} : { backup: set }),
+      [type]: type === "time" ? text.replace(" ", "T").replace("+00", "Z") : text,
+      ...(facts.timeline === null ? {} : { timeline: String(facts.timeline) }),
+      exclusive: true,
+    },
   });
   const byPosition = target("lsn", formatLsn(stopLsn), null);
   if (isIrreversible) return [byPosition];

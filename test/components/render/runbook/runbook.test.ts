@@ -25,6 +25,7 @@ describe("a runbook", () => {
     expect(book.scenarios.map(({ id }) => id)).toEqual([
       "latest",
       "time",
+      "table",
       "repository-2",
       "set",
       "host-lost",
@@ -38,6 +39,8 @@ describe("a runbook", () => {
         "sudo pgbackstop recover",
         'sudo pgbackstop recover --type=time --target="<TIME>"',
         "sudo pgbackstop recover --repo=2",
+        'sudo pgbackstop find --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"',
+        'sudo pgbackstop extract-table --swap --database="<DATABASE>" --table="<SCHEMA>.<TABLE>" <TARGET>',
         "sudo pgbackstop recover --set=<LABEL>",
         "sudo pgbackstop sync --from-repo=2 --to-repo=1",
         "sudo pgbackstop verify --repo=1",

@@ -158,6 +158,7 @@ describe("WAL behind the archive", () => {
     const text = findText(found);
     expect(text.match(/it is streamed, not archived yet: a recovery gets there by pgbackstop's own restore_command/g)).toHaveLength(2);
     expect(text).toContain("NOTE: pg_wal of the server is not on this machine: what was committed behind 0/50");
+    expect(findText(found, "cluster")).not.toContain("--target");
     expect((findJson(found) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
   });
 
@@ -214,7 +215,7 @@ describe("WAL behind the archive", () => {
       [703, "pg_wal"],
     ]);
     const text = findText(found);
-    expect(text).toContain("it is not archived yet: before a recovery, SELECT pg_switch_wal()");
+    expect(text).toContain("it is not archived yet: before a recovery, pgbackstop check archives it");
     expect(text).not.toContain("pg_wal of the server");
     // Files of another cluster are not looked at.
     const other = new WalWriter({ segment: 4 });

@@ -32,13 +32,26 @@ const dropped = (lsn: bigint): Activity => ({ ...ACTIVITY, removedDatabases: [{ 
 describe("where a recovery ends just before", () => {
   it("by number with the newest backup that ends before it, by position, and by time", () => {
     expect(targetsOf(facts())).toEqual([
-      { type: "xid", target: "700", set: "second", args: ["--type=xid", "--target=700", "--target-exclusive", "--set=second"] },
-      { type: "lsn", target: "0/4000000", set: null, args: ["--type=lsn", "--target=0/4000000", "--target-exclusive"] },
+      {
+        type: "xid",
+        target: "700",
+        set: "second",
+        args: ["--type=xid", "--target=700", "--target-exclusive", "--set=second"],
+        cluster: { backup: "second", xid: "700", exclusive: true },
+      },
+      {
+        type: "lsn",
+        target: "0/4000000",
+        set: null,
+        args: ["--type=lsn", "--target=0/4000000", "--target-exclusive"],
+        cluster: { lsn: "0/4000000", exclusive: true },
+      },
       {
         type: "time",
         target: "2025-11-21 08:52:33.123456+00",
         set: null,
         args: ["--type=time", "--target=2025-11-21 08:52:33.123456+00", "--target-exclusive"],
+        cluster: { time: "2025-11-21T08:52:33.123456Z", exclusive: true },
       },
     ]);
   });
@@ -56,8 +69,8 @@ describe("where a recovery ends just before", () => {
   });
 
   it("of a dropped database only by the position of the first thing that it did", () => {
-    expect(targetsOf(facts({ activity: dropped(0x3000200n) }))).toEqual([
-      { type: "lsn", target: "0/3000100", set: null, args: ["--type=lsn", "--target=0/3000100", "--target-exclusive"] },
+    expect(targetsOf(facts({ activity: dropped(0x3000200n) })).map(({ args }) => args)).toEqual([
+      ["--type=lsn", "--target=0/3000100", "--target-exclusive"],
     ]);
     // It was marked before the transaction wrote anything; a later mark is another one's.
     expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000080n }))[0]?.target).toBe("0/3000080");
@@ -68,6 +81,7 @@ describe("where a recovery ends just before", () => {
 
   it("names the timeline and the repository where the user did", () => {
     for (const { args } of targetsOf(facts({ timeline: 3, repoKey: 2 }))) expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
+    expect(targetsOf(facts({ timeline: 3 })).map(({ cluster }) => cluster.timeline)).toEqual(["3", "3", "3"]);
   });
 
   it("of a prepared transaction by the number of its own", () => {
