@@ -33,7 +33,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "engine",
     folders: ["test/engine", "test/upgrade"],
-    filesAtOnce: 1,
+    filesAtOnce: 2,
     testTimeoutMs: 600_000,
     about: "Pulumi CLI, local backend, dynamic resources",
     needsPulumi: true,
