@@ -8,10 +8,11 @@ import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
-import { findPostgres } from "../../tools/parts/postgres";
+import { findPostgres, findWholePostgres } from "../../tools/parts/postgres";
 import { runOk, sleep, start, waitFor } from "../../tools/parts/process";
+import { S3Server } from "../../tools/parts/s3Server";
 import { giveTo } from "../../tools/parts/users";
-import { loud } from "../harness/interopParts";
+import { loud, s3Kind } from "../harness/interopParts";
 import { TestBed } from "../harness/testBed";
 
 const MAJOR = 15;
@@ -224,6 +225,107 @@ describe("fire drills", async () => {
     expect(record.failures).toEqual([expect.objectContaining({ where: "amcheck" })]);
     expect(record.failures[0]?.message).toContain("orders_pkey");
   }, 120_000);
+});
+
+describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket", async (major) => {
+  const found = await findWholePostgres(major);
+  if ("missing" in found) {
+    loud(`fire drills of PostgreSQL ${major}`, found.missing);
+    test.skip("PostgreSQL is missing", () => undefined);
+    return;
+  }
+  let server: S3Server;
+  let bed: TestBed;
+  const drillPath = (): string => join(bed.folder, "drill");
+  const words = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${found.binaries.folder}`, ...args];
+  const drill = async (args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
+    const { exitCode, stdout } = await bed.ours(words(["--output=json", ...args]), config === undefined ? {} : { config });
+    return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
+  };
+  const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind() });
+    bed = await TestBed.create({ binaries: found.binaries, repos: [{ s3: server, encrypted: true, compressType: "zst" }] });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE orders AS SELECT i AS id, repeat('x', 200) AS filler FROM generate_series(1, 20000) i");
+    await bed.cluster.sql("CREATE INDEX ON orders (id)");
+    await bed.oursOk(["backup", "--type=full"]);
+    await bed.cluster.sql("INSERT INTO orders VALUES (0, 'the last one')");
+    await bed.archiveAll();
+  }, 300_000);
+  afterAll(async () => {
+    await bed?.remove();
+    await server?.remove();
+  });
+
+  test("every check is made, what is declared is made by its name, and nothing is left", async () => {
+    const assertions = [{ name: "orders", sql: "SELECT count(*) = 20001 FROM orders" }];
+    const declared = { weekly: { repos: ["repo1"], pick: "newest", level: "thorough", maxMinutes: 30, maxBytes: 1024 ** 3 } };
+    const config = bed.variant("declared", { settings: { drill: { assertions, declared } } });
+    const { code, record } = await drill(["--now"], config);
+    expect([code, record.failures]).toEqual([0, []]);
+    const verdicts = record.checks.map(({ name, verdict }) => `${name}: ${verdict}`);
+    for (const name of ["recovery", "collations", "production", "assertion:orders", "amcheck", "dump", "control", "checksums"])
+      expect(verdicts).toContain(`${name}: ok`);
+    expect([record.rpo?.method, record.pick, leftOvers()]).toEqual(["commit", "newest", []]);
+    const unknown = await bed.ours(words(["--name=monthly"]), { config });
+    expect([unknown.exitCode, unknown.stdout + unknown.stderr]).toEqual([32, expect.stringContaining("declared are weekly")]);
+    const bounded = bed.variant("bounded", { settings: { drill: { declared: { weekly: { ...declared.weekly, maxBytes: 1024 ** 2 } } } } });
+    expect((await drill(["--name=weekly"], bounded)).code).toBe(122);
+    // The command line is stronger.
+    const stronger = await drill(["--name=weekly", "--max-bytes=1GiB", "--level=quick"], bounded);
+    expect([stronger.code, stronger.record.level]).toEqual([0, "quick"]);
+  }, 180_000);
+
+  test.runIf(major === 17)(
+    "a backup of production goes on beside it, and a second drill of the stanza waits for its turn",
+    async () => {
+      const [made, backup] = await Promise.all([drill(["--level=standard", "--pick=newest"]), bed.ours(["backup", "--type=incr"])]);
+      expect([made.code, made.record.failures, backup.exitCode]).toEqual([0, [], 0]);
+      const running = drill(["--level=standard", "--pick=newest"]);
+      await waitFor("it", 30_000, async () => (leftOvers().length > 0 ? true : null));
+      expect((await bed.ours(words(["--level=quick"]))).exitCode).toBe(50);
+      expect((await running).code).toBe(0);
+    },
+    180_000,
+  );
+
+  test.runIf(major === 17)(
+    "one that is told to end removes everything, says so by its exit code, and keeps a record",
+    async () => {
+      const command = bed.oursCommand(words(["--pick=newest", "--output=json"]));
+      const logFile = join(bed.folder, "ended.log");
+      const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile });
+      const name = await waitFor(
+        "the server of a drill",
+        60_000,
+        async () => leftOvers().find((each) => existsSync(join(drillPath(), each, "data/postmaster.pid"))) ?? null,
+      );
+      const pid = Number(readFileSync(join(drillPath(), name, "data/postmaster.pid"), "utf8").split("\n")[0]);
+      expect(await ended.stop("SIGTERM", 60_000)).toBe(63);
+      expect([leftOvers(), existsSync(`/proc/${pid}`)]).toEqual([[], false]);
+      const record = JSON.parse(/^{.*^}$/ms.exec(readFileSync(logFile, "utf8"))?.[0] ?? "") as DrillRecord;
+      expect([record.ok, record.failures[0]?.code]).toEqual([false, 63]);
+    },
+    120_000,
+  );
+
+  test.runIf(major === 17 && process.env["PGBACKSTOP_LONG"] === "1")(
+    "one that takes longer than it may is ended and removed",
+    async () => {
+      const assertions = [{ name: "patience", sql: "SELECT pg_sleep(600) IS NOT NULL" }];
+      const config = bed.variant("slow", { settings: { drill: { assertions } } });
+      const { code, record } = await drill(["--pick=newest", "--max-minutes=1"], config);
+      expect([code, record.failures]).toEqual([
+        122,
+        [expect.objectContaining({ message: expect.stringContaining("longer than 1 minutes") as string })],
+      ]);
+      expect(leftOvers()).toEqual([]);
+    },
+    180_000,
+  );
 });
 
 /** A tenth, or what a busy machine's scheduler takes from either clock. */

@@ -16,7 +16,9 @@ const EMBEDDED_MAJOR = 18;
 /** The oldest PostgreSQL that this project supports. */
 const OLDEST_MAJOR = 14;
 /** Debian's suite that has a major version. */
-const DEBIAN_SUITES: Readonly<Record<number, string>> = { 15: "bookworm", 17: "trixie" };
+const DEBIAN_SUITES: Readonly<Record<number, string>> = { 15: "bookworm", 17: "trixie", 18: "sid" };
+/** Of the packages of server and client. */
+const PROGRAMS = ["initdb", "pg_ctl", "postgres", "pg_amcheck", "pg_basebackup", "pg_checksums", "pg_controldata", "pg_dump", "pg_waldump", "psql"];
 
 export interface PostgresBinaries {
   /** Folder with `initdb` and `postgres`, in a place that the server's account can reach. */
@@ -46,18 +48,20 @@ export async function ensurePostgres(): Promise<PostgresBinaries> {
 
 /** PostgreSQL of one major version: from npm (18), from this machine, or unpacked from Debian's packages; else what is missing. */
 export async function findPostgres(major: number): Promise<PostgresChoice> {
-  if (major === EMBEDDED_MAJOR) return { binaries: await embeddedPostgres() };
+  return major === EMBEDDED_MAJOR ? { binaries: await embeddedPostgres() } : findWholePostgres(major);
+}
+
+/** Likewise, with every program that comes with a server: the npm package has but three. */
+export async function findWholePostgres(major: number): Promise<PostgresChoice> {
   const onMachine = await findMachinePostgres(major);
   if (onMachine !== null) return { binaries: onMachine };
   const suite = DEBIAN_SUITES[major];
   if (suite === undefined) return { missing: `PostgreSQL ${major}: not on this machine and in no known suite of Debian` };
   const folder = `usr/lib/postgresql/${major}/bin`;
-  const programs = ["initdb", "pg_ctl", "postgres", "pg_basebackup", "pg_controldata", "pg_dump", "pg_waldump", "psql"].map(
-    (name) => `${folder}/${name}`,
-  );
+  const programs = PROGRAMS.map((name) => `${folder}/${name}`);
   const unpacked = await unpackDebian({
     // The name changes with the programs that are pointed to their libraries.
-    entry: `postgresql-${major}-with-clients`,
+    entry: `postgresql-whole-${major}`,
     suite,
     packages: [`postgresql-${major}`, `postgresql-client-${major}`],
     programs,

@@ -7,10 +7,9 @@ import type { BackupInfo } from "../../format/backupInfo";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findNewestWal } from "../destinations";
-import { fetchedBytes } from "./drill";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./journal";
-import { type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
+import { fetchedBytes, type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
 import type { DrillPick } from "./record";
 
 export interface ChooseOptions {

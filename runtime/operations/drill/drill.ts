@@ -11,40 +11,30 @@ import { withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
-import { currentHistory } from "../../format/archiveInfo";
-import type { BackupInfo } from "../../format/backupInfo";
-import { lsnOfSegment } from "../../format/walSegment";
 import { isMissing, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
-import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findNewestWal } from "../destinations";
 import type { JobPool } from "../jobs";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
 import { type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
-import { listTurns } from "./history";
+import { choose, type ChooseOptions, type Chosen } from "./choose";
 import { DrillJournal } from "./journal";
 import { askReplayed, type Heartbeat, measureRpo } from "./measure";
 import { boundedRestoreCommand } from "./neutral";
-import { type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
+import type { Picked } from "./plan";
 import { askProduction, type ProductionFacts } from "./production";
-import type { DrillObjectives, DrillPick, DrillRecord } from "./record";
+import type { DrillObjectives, DrillRecord } from "./record";
 import { makeScratch, removeScratch, type Scratch } from "./scratch";
 import { type PreparedServer, prepareServer } from "./server";
 
-export interface DrillOptions {
+export interface DrillOptions extends ChooseOptions {
   readonly stanza: string;
   /** Directory for drills of this machine. */
   readonly path: string;
   readonly binPath: string | undefined;
-  readonly repoKey: number | undefined;
-  /** Those that come in their turn; undefined is all. */
-  readonly repoKeys: readonly number[] | undefined;
-  readonly pick: DrillPick | undefined;
-  readonly set: string | undefined;
   readonly level: DrillLevel;
   /** For the repository that is drilled. */
   objectivesOf(repoKey: number): DrillObjectives;
@@ -52,8 +42,6 @@ export interface DrillOptions {
   readonly assertions: readonly DrillAssertion[];
   /** The drill fails when it takes longer. */
   readonly maxMinutes: number;
-  /** It is not begun when more would be restored or fetched. */
-  readonly maxBytes: number | undefined;
   /** Role and database to connect as. */
   readonly user: string;
   readonly database: string;
@@ -80,14 +68,6 @@ export async function drill(deps: DrillDeps, options: DrillOptions, ctx: Context
   const run = new Drill(deps, options, ctx);
   await withTimeTo(options.maxMinutes * MINUTE_MS, ctx.clock, (enough) => run.make(enough));
   return run.record();
-}
-
-interface Chosen {
-  readonly repo: Repository;
-  readonly info: BackupInfo;
-  readonly picked: Picked;
-  /** That recovery may use; null without one, or where it is not of the backup's cluster. */
-  readonly newestWal: string | null;
 }
 
 class Drill {
@@ -117,15 +97,12 @@ class Drill {
       await this.#restore(chosen, scratch, ctx);
       const production = await asked;
       this.#journal.next("recovery");
-      server = await this.#prepare(chosen, scratch, production, ctx);
-      const session = await server.server.connectFirst(ctx);
+      const prepared = await this.#prepare(chosen, scratch, production, ctx);
+      server = prepared;
+      const session = await prepared.server.connectFirst(ctx);
       this.#journal.connected();
       this.#journal.next("checks");
-      try {
-        await this.#check(chosen, server, session, production, ctx);
-      } finally {
-        await session.close();
-      }
+      await this.#endingWith(prepared, ctx.signal, () => this.#check(chosen, prepared, session, production, ctx)).finally(() => session.close());
     } catch (error) {
       this.#journal.fail(this.#journal.phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error));
     }
@@ -140,40 +117,9 @@ class Drill {
   }
 
   async #choose(ctx: Context): Promise<Chosen> {
-    const { pick, repoKey, repoKeys, set } = this.#options;
-    const { repos } = this.#deps;
-    const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
-    this.#journal.turn = planTurn({ repoKeys: repoKeys ?? repos.map(({ key }) => key), history, repoKey, pick });
-    const repo = repos.find(({ key }) => key === this.#journal.turn.repo);
-    if (repo === undefined) throw fail("optionInvalidValue", `'${this.#journal.turn.repo}' is not allowed for 'repo' option: it is not configured`);
-    ctx.log.info(`drill ${this.#journal.id}: ${repo.name}, ${set ?? `${this.#journal.turn.pick} backup`}`);
-    const info = await loadBackupInfo(repo);
-    const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
-    this.#journal.newestAgeS = ended.length === 0 ? null : Math.max(0, this.#journal.beganAtMs / 1000 - Math.max(...ended));
-    const newest = (await findNewestWal(repo))?.name ?? null;
-    const size = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
-    const random = [this.#draw(), this.#draw()] as const;
-    const request = {
-      repoKey: repo.key,
-      pick: this.#journal.turn.pick,
-      backups: info.backups,
-      newestWal: newest,
-      walSegmentSizeBytes: size,
-      set,
-      random,
-    };
-    const picked = pickBackup(request);
-    this.#journal.picked = picked;
-    if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
-    const isCurrent = picked.backup.dbId === currentHistory(info).id;
-    const chosen = { repo, info, picked, newestWal: isCurrent ? newest : null };
-    await guardCost(chosen, size, this.#options);
+    const chosen = await choose(this.#deps.repos, this.#options, this.#journal, ctx);
+    await guardRoom(chosen.picked.backup.sizeBytes, this.#options.path);
     return chosen;
-  }
-
-  /** From 0 to below 1. */
-  #draw(): number {
-    return Buffer.from(this.#ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
   }
 
   /** Only a cluster of the same identity is what was backed up. */
@@ -217,6 +163,17 @@ class Drill {
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
     const recovery = recoveryOf(picked, command);
     return prepareServer({ scratch, version, binPath, user, database, recovery, preload: production?.preload, port: PORT }, ctx);
+  }
+
+  /** What is being asked when the drill has to end, the user's own statement too, ends with the server. */
+  async #endingWith({ server }: PreparedServer, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    const end = (): void => void server.end(this.#ctx).catch(() => {});
+    signal.addEventListener("abort", end, { once: true });
+    try {
+      await work();
+    } finally {
+      signal.removeEventListener("abort", end);
+    }
   }
 
   async #check(chosen: Chosen, prepared: PreparedServer, session: Session, production: ProductionFacts | null, ctx: Context): Promise<void> {
@@ -273,7 +230,6 @@ class Drill {
 
 /** In a directory that nobody else can enter any port will do; this one looks like no production's. */
 const PORT = 54329;
-const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
   return {
@@ -288,14 +244,8 @@ function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
   };
 }
 
-/** Bytes and room, before anything is fetched. @throws runtime */
-async function guardCost({ newestWal, picked }: Chosen, segmentSizeBytes: number, { maxBytes, path }: DrillOptions): Promise<void> {
-  const { sizeBytes } = picked.backup;
-  const fetched = fetchedBytes(picked, newestWal, segmentSizeBytes);
-  if (maxBytes !== undefined && Math.max(fetched, sizeBytes) > maxBytes) {
-    const what = `the drill would restore ${formatSize(sizeBytes)} and fetch up to ${formatSize(fetched)}, allowed are ${formatSize(maxBytes)}`;
-    throw fail("runtime", what, { hint: "allow more with --max-bytes, or name a smaller backup with --set." });
-  }
+/** Before anything is fetched. @throws runtime */
+async function guardRoom(sizeBytes: number, path: string): Promise<void> {
   const needed = Math.ceil(sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
   const free = await freeBytes(path);
   if (free >= needed) return;
@@ -305,19 +255,6 @@ async function guardCost({ newestWal, picked }: Chosen, segmentSizeBytes: number
 }
 
 const ROOM_FACTOR = 1.1;
-
-/** What a drill may fetch: the backup as it is stored, and its WAL as if it were not compressed. */
-export function fetchedBytes({ backup, type }: Picked, newestWal: string | null, segmentSizeBytes: number): number {
-  const { archiveStart, archiveStop, repoSizeBytes } = backup;
-  const segments = archiveStart === null ? 0 : countSegments(archiveStart, type === "immediate" ? archiveStop : newestWal, segmentSizeBytes);
-  return repoSizeBytes + segments * segmentSizeBytes;
-}
-
-function countSegments(first: string, last: string | null, sizeBytes: number): number {
-  if (last === null) return 0;
-  const count = (lsnOfSegment(last, sizeBytes) - lsnOfSegment(first, sizeBytes)) / BigInt(sizeBytes) + 1n;
-  return count > 0n ? Number(count) : 0;
-}
 
 /** Of the nearest directory that is there. */
 async function freeBytes(path: string): Promise<number> {

@@ -141,3 +141,16 @@ function pickMoment(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, 
   const best = before.reduce((nearest, each) => (each.lsn > nearest.lsn ? each : nearest), before[0] as (typeof before)[number]);
   return { backup: best.backup, type: "lsn", target: formatLsn(target) };
 }
+
+/** What a drill may fetch: the backup as it is stored, and its WAL as if it were not compressed. */
+export function fetchedBytes({ backup, type }: Picked, newestWal: string | null, segmentSizeBytes: number): number {
+  const { archiveStart, archiveStop, repoSizeBytes } = backup;
+  const segments = archiveStart === null ? 0 : countSegments(archiveStart, type === "immediate" ? archiveStop : newestWal, segmentSizeBytes);
+  return repoSizeBytes + segments * segmentSizeBytes;
+}
+
+function countSegments(first: string, last: string | null, sizeBytes: number): number {
+  if (last === null) return 0;
+  const count = (lsnOfSegment(last, sizeBytes) - lsnOfSegment(first, sizeBytes)) / BigInt(sizeBytes) + 1n;
+  return count > 0n ? Number(count) : 0;
+}
