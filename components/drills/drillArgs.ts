@@ -1,4 +1,5 @@
 /** Arguments of fire drills, wherever they are made. */
+import type { ObjectivesArgs } from "../databases/hostArgs";
 
 /** Which backup a drill restores, and how far. */
 export const DrillPick = {
@@ -42,7 +43,7 @@ export interface DrillArgs {
   maxMinutes?: number;
   /** A drill that would restore or fetch more is not begun, and has failed. */
   maxGiB?: number;
-  /** True where another machine makes it: it is declared here, for the topology and its alerts, and nothing is started. @default false */
+  /** True where a FireDrill makes it on another machine: declared here, for the topology and its alerts, and nothing is started. @default false */
   elsewhere?: boolean;
 }
 
@@ -79,4 +80,17 @@ export interface DrillChecksArgs {
   assertions?: DrillAssertionArgs[];
   /** A drill fails when the newest backup in its repository is older. Left out, it follows from the schedules. */
   backupAgeHours?: number;
+}
+
+/** A database as the host sees it that drills it from elsewhere: the output `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. */
+export interface DrilledDatabase {
+  /** Name of its component. */
+  database: string;
+  /** Name of the cluster in the repositories. */
+  stanza: string;
+  /** Those that it declares as made `elsewhere`. */
+  drills: { [name: string]: DrillArgs };
+  /** With the age of backups that its schedules leave. */
+  drillChecks: DrillChecksArgs;
+  objectives: ObjectivesArgs;
 }

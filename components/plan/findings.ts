@@ -131,6 +131,7 @@ export const FINDINGS = {
   PB121: "note",
   PB130: "error",
   PB131: "warning",
+  PB140: "warning",
   PB150: "error",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;

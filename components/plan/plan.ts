@@ -197,8 +197,8 @@ export interface HostPlan extends DatabasePlan {
   readonly connections: readonly string[];
   readonly directories: Directories;
   /**
-   * True where systemd hands the secrets to units, an agent serves PostgreSQL through a socket, and PostgreSQL's account can read none of them;
-   * false where everything runs as that account, with the secrets in files of its own.
+   * True where systemd hands the secrets to units and PostgreSQL's account can read none of them; unless the host is `drillsOnly`, an agent then
+   * serves PostgreSQL through a socket. False where everything runs as that account, with the secrets in files of its own.
    */
   readonly agent: boolean;
   readonly maintenance: readonly TaskPlan[];
@@ -220,6 +220,8 @@ export interface HostPlan extends DatabasePlan {
   readonly processMax: number;
   /** Restores and writes nothing. */
   readonly restoreOnly: boolean;
+  /** Of those, one that makes drills and keeps nothing of what it restores. */
+  readonly drillsOnly: boolean;
   readonly firstBackup: boolean;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];

@@ -33,7 +33,10 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
   const directories = resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest");
   const restoreOnly = settings.restoreOnly ?? false;
-  const agent = settings.agent ?? (database.engine === "runtime" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
+  const drillsOnly = settings.drillsOnly ?? false;
+  // Who restores to keep it needs the keys for PostgreSQL's own account, which gets the WAL.
+  const lends = !restoreOnly || drillsOnly;
+  const agent = settings.agent ?? (database.engine === "runtime" && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
   // What the agent serves already would count twice as a file.
   const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
   // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
@@ -53,7 +56,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     user: settings.user ?? DEFAULTS.user,
     connections: namesOf(settings.connection),
     directories,
-    maintenance: resolveMaintenance(settings.maintenance ?? {}, agent ? usual : reads ? ["verify", "metrics"] : []),
+    maintenance: resolveMaintenance(settings.maintenance ?? {}, drillsOnly ? ["metrics"] : agent ? usual : reads ? ["verify", "metrics"] : []),
     notifies: settings.notify !== undefined,
     notices: resolveNotices(settings.notify ?? {}),
     metricsListen: settings.monitoring?.listen,
@@ -64,6 +67,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     postgres: settings.postgres === undefined ? undefined : { version: settings.postgres.version, install: settings.postgres.install ?? false },
     processMax: settings.processMax ?? DEFAULTS.processMax,
     restoreOnly,
+    drillsOnly,
     firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
     allowRestart: settings.allowRestart ?? DEFAULTS.allowRestart,
     restartCommand: settings.restartCommand ?? [],

@@ -250,6 +250,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "no rule could ever fire",
     "engine `runtime`, or rules about the metrics of CloudNativePG and the engine",
   ),
+  PB140: rule(
+    "a drill that is declared as made elsewhere, and no `FireDrill` in the program",
+    "the topology shows a drill that nobody makes",
+    "a `FireDrill` with `of`; silenced where another stack has it",
+  ),
   PB150: rule("streaming where there is no agent", "nobody would receive the WAL", "an agent, or no `streaming`"),
   PB120: rule(
     "volume snapshots without a retention, or a retention without snapshots",

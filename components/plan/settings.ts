@@ -214,6 +214,8 @@ export interface HostSettings extends DatabaseSettings {
   readonly postgres?: { readonly version: number; readonly install?: boolean | undefined } | undefined;
   readonly processMax?: number | undefined;
   readonly restoreOnly?: boolean | undefined;
+  /** Set by FireDrill, with `restoreOnly`: what is restored there is gone when the drill ends. */
+  readonly drillsOnly?: boolean | undefined;
   readonly firstBackup?: boolean | undefined;
   readonly allowRestart?: boolean | undefined;
   readonly restartCommand?: readonly string[] | undefined;

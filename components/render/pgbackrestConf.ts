@@ -20,7 +20,8 @@ const COMMENT = "Written by pgbackstop: changes made here by hand are undone by 
 export type ConfPlan = Pick<
   HostPlan,
   "agent" | "stanza" | "repositories" | "directories" | "processMax" | "dataDirectory" | "port" | "socketDirectory" | "databaseUser"
->;
+> &
+  Partial<Pick<HostPlan, "drillsOnly">>;
 
 /** The whole text. @throws BackupError when an option cannot be written */
 export function renderPgbackrestConf(plan: ConfPlan): string {
@@ -47,7 +48,9 @@ export function confSections(plan: ConfPlan): ConfSection[] {
       ],
     },
     // What was restored here asks the agent for its WAL, which has the keys.
-    ...(plan.agent ? [{ name: "global:restore", options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }] }] : []),
+    ...(plan.agent && plan.drillsOnly !== true
+      ? [{ name: "global:restore", options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }] }]
+      : []),
     {
       name: plan.stanza,
       options: [

@@ -28,6 +28,7 @@ test("the SDK's analyzer can describe every component, so that other languages c
   expect(Object.keys(schema.components["PostgresHost"]?.outputs ?? {}).sort()).toEqual([
     "access",
     "destinations",
+    "drilled",
     "firstBackup",
     "pendingRestart",
     "repositoryNames",

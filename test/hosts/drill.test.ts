@@ -56,6 +56,7 @@ describe("fire drills on a host", async () => {
   let place: ProgramFolder;
   let secrets: readonly string[];
   const printed: string[] = [];
+  let drillCommand = "";
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
     hooks = await startWebServer();
@@ -84,7 +85,7 @@ describe("fire drills on a host", async () => {
   });
 
   const reach = (to: DebianHost) => ({ ssh: { ...to.ssh, user: "deploy", hostKeys: [...to.hostKeys], privateKey: to.keys.deploy } });
-  const open = (): Promise<Stack> =>
+  const open = (isDrilledElsewhere = true): Promise<Stack> =>
     openStack(place, "drill", async () => {
       const { target } = new S3CompatibleRepository("bucket", {
         bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
@@ -116,20 +117,19 @@ describe("fire drills on a host", async () => {
           weekly: { ...newest, from: "repo1", maxMinutes: 20, maxGiB: 2 },
           quick: { ...newest, from: "repo1", level: DrillLevel.Quick },
           bucket: { ...newest, from: "repo2", level: DrillLevel.Quick },
-          away: { cron: CRON, elsewhere: true },
+          away: { ...newest, from: "repo2", level: DrillLevel.Standard, elsewhere: true },
         },
         notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] }] },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
       });
+      if (!isDrilledElsewhere) return {};
       const drill = new FireDrill(
         "away",
         {
+          of: db.drilled,
           connection: reach(far),
           repositories: { repo2: { at: target } },
-          drills: { away: { ...newest, level: DrillLevel.Standard } },
-          objectives,
-          drillChecks,
           notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] }] },
         },
         { dependsOn: db },
@@ -203,8 +203,12 @@ describe("fire drills on a host", async () => {
   };
 
   test("one update lays them down on both hosts, and the topology has all of them", async () => {
+    const alone = await (await open(false)).preview();
+    expect(alone.stdout).toContain("PB140 drills.away.elsewhere");
     const { outputs, stdout } = await (await open()).up();
     printed.push(stdout);
+    expect(stdout).not.toContain("PB140");
+    drillCommand = String(outputs["drillCommand"]?.value);
     const topology = JSON.parse(String(outputs["topology"]?.value)) as { drills: { name: string; elsewhere?: boolean }[]; drillChecks: object };
     expect(topology.drills.map(({ elsewhere = false, name }) => [name, elsewhere])).toEqual([
       ["weekly", false],
@@ -313,7 +317,13 @@ describe("fire drills on a host", async () => {
     expect([record.rpo?.method, await metric("pgbackstop_drill_ok", 2, far)]).toEqual(["heartbeat", 1]);
     expect(told.map(({ event }) => event)).toEqual(["drill"]);
     expect(await leftOvers(AWAY, far)).toBe("");
-    expect(await shell("stat -c '%U %a' /etc/pgbackstop/conf.d", far)).toBe("postgres 700\n");
+    // The keys are root's, lent by systemd for as long as a drill takes; there is no agent that would have them always.
+    expect(await shell("stat -c '%U %a' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*", far)).toBe("root 700\nroot 600\nroot 600\n");
+    expect(await shell("ls /etc/pgbackstop/conf.d /etc/systemd/system/pgbackstop-main-agent* 2>/dev/null || true", far)).toBe("");
+    expect(record.objectives).toEqual({ rtoSeconds: 600, rpoSeconds: 3600, backupAgeSeconds: (7 * 24 + 1) * 3600 });
+    const byHand = await far.run(["sh", "-c", drillCommand]);
+    expect([byHand.exitCode, /^main: drill \S+ of repo2: passed$/m.test(byHand.stdout)]).toEqual([0, true]);
+    expect(await leftOvers(AWAY, far)).toBe("");
     await expectNowhere(far);
   });
 

@@ -88,6 +88,18 @@ function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: 
   ];
 }
 
+/** @param names of drills that are declared as made elsewhere, which nothing in the program makes */
+export function checkUndrilled(names: readonly string[]): Finding[] {
+  return names.map((name) =>
+    finding(
+      "PB140",
+      `drills.${name}.elsewhere`,
+      "no FireDrill of this program makes it: it is in the topology, its alert waits for it, and nobody restores anything",
+      'declare one: new FireDrill("…", { of: <this>.drilled, … }); or silence this where another stack has it',
+    ),
+  );
+}
+
 function isLine(text: string): boolean {
   return text.trim() !== "" && !/[\0-\x1f]/.test(text);
 }

@@ -16,12 +16,12 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
   return [...parts.flat(), ...plan.maintenance.flatMap(checkTask)];
 }
 
-function checkAgent({ agent, directories, engine, restoreOnly }: HostPlan): Finding[] {
+function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: HostPlan): Finding[] {
   if (!agent) return [];
   const fact =
     engine !== "runtime"
       ? `engine "${engine}" has no agent`
-      : restoreOnly
+      : restoreOnly && !drillsOnly
         ? "a host with restoreOnly archives nothing, and an agent does nothing else"
         : SYSTEMD_DIRECTORIES.includes(directories.units)
           ? null

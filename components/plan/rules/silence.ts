@@ -2,8 +2,11 @@
 import { FINDINGS, type Finding, finding } from "../findings";
 import type { DatabasePlan } from "../plan";
 
+/** Found when the whole program has been read: nobody knows before whether there is something to silence. */
+const FOUND_LATER: readonly string[] = ["PB140"];
+
 /** What is left to say. */
-export function withoutSilenced({ silence }: DatabasePlan, findings: readonly Finding[]): Finding[] {
+export function withoutSilenced({ silence }: Pick<DatabasePlan, "silence">, findings: readonly Finding[]): Finding[] {
   return findings.filter((found) => found.severity === "error" || !isReason(silence[found.code]));
 }
 
@@ -15,7 +18,7 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
     if (severity === null) return [finding("PB024", path, `"${code}" is no code of a finding`, "use the code that the log names, such as PB009")];
     if (severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "mend what it names")];
     if (!isReason(reason)) return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
-    if (findings.some((found) => found.code === code)) return [];
+    if (FOUND_LATER.includes(code) || findings.some((found) => found.code === code)) return [];
     return [finding("PB025", path, `${code} is silenced but not found`, "remove it, so that it speaks up when it is true again")];
   });
 }

@@ -8,9 +8,9 @@ import { credentialLines, unitCommand } from "../credentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
-/** None where there is no agent. */
+/** None where there is no agent, and none where drills alone are handed the keys. */
 export function agentUnits(plan: HostPlan): Unit[] {
-  if (!plan.agent) return [];
+  if (!plan.agent || plan.drillsOnly) return [];
   const name = unitName(plan.stanza, "agent");
   return [
     { name: `${name}.service`, text: renderService(plan), late: true, enabled: false, restarted: true },

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { FINDINGS, type Finding } from "../../../components/plan/findings";
 import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/settings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
+import { checkUndrilled } from "../../../components/plan/rules/drills";
 import { unknownMarker } from "../../../components/plan/unknown";
 import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 
@@ -384,6 +385,12 @@ test("object lock and pgBackRest 2.55 do not go together", () => {
   const over = { engine: "pgbackrest", backupTarget: "primary", schedules: { full: FULL }, repositories: { repo1: locked, repo2: R2 } };
   expect(clusterFindings({ ...over, engineVersion: "2.55.1" })).toContain("PB048 repositories.repo1");
   expect(clusterFindings({ ...over, engineVersion: "2.60.0" })).toEqual([]);
+});
+
+test("a drill that no FireDrill makes is told of when the program has ended, and may be silenced before", () => {
+  expect(checkUndrilled(["away"]).map(({ code, path, severity }) => `${code} ${path} ${severity}`)).toEqual(["PB140 drills.away.elsewhere warning"]);
+  const silent = plan({ drills: { away: { cron: "0 5 1 * *", elsewhere: true } }, silence: { PB140: "another stack has it" } });
+  expect(checkHost(silent).filter(({ code }) => code === "PB025" || code === "PB140")).toEqual([]);
 });
 
 test("every code is found by some case of the tests of the components", () => {

@@ -1,0 +1,51 @@
+/** Drills that another machine makes: what it is told of the database, and a warning where nobody makes them. */
+import type * as pulumi from "@pulumi/pulumi";
+import type { ObjectivesArgs } from "../databases/hostArgs";
+import { afterProgram } from "../internal/afterProgram";
+import { logWarnings } from "../internal/validate";
+import { expectBackupWithin } from "../plan/expectFull";
+import type { DatabasePlan } from "../plan/plan";
+import { checkUndrilled } from "../plan/rules/drills";
+import { withoutSilenced } from "../plan/rules/silence";
+import type { DrillArgs, DrillChecksArgs, DrilledDatabase } from "./drillArgs";
+
+interface DrilledArgs {
+  readonly drills?: { readonly [name: string]: DrillArgs };
+  readonly drillChecks?: DrillChecksArgs;
+  readonly objectives?: ObjectivesArgs;
+}
+
+const HOUR_S = 3600;
+/** Those that a FireDrill of this program makes. By identity: it is kept when somebody gives some of them to one host and some to another. */
+const MADE = new WeakSet<DrillArgs>();
+
+/** @param plan of the database; what decides here is known in every preview */
+export function drilledDatabase(plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">, args: DrilledArgs): DrilledDatabase {
+  const { drillChecks = {}, drills = {}, objectives = {} } = args;
+  const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
+  // One limit for all repositories there: the one that none of them exceeds where all is well.
+  const ages = plan.repositories.flatMap((repository) => expectBackupWithin(plan, repository) ?? []);
+  const backupAgeHours = drillChecks.backupAgeHours ?? (ages.length === 0 ? undefined : Math.max(...ages) / HOUR_S);
+  return {
+    database: plan.name,
+    stanza: plan.stanza,
+    drills: Object.fromEntries(elsewhere),
+    drillChecks: { ...drillChecks, ...(backupAgeHours === undefined ? {} : { backupAgeHours }) },
+    objectives,
+  };
+}
+
+/** Called by what makes the drills of `database`. */
+export function claimDrills({ drills }: DrilledDatabase): void {
+  for (const drill of Object.values(drills)) MADE.add(drill);
+}
+
+/** Says when the program has ended that nothing in it makes these drills. */
+export function warnUndrilled(resource: pulumi.Resource, { drills }: DrilledDatabase, silence: DatabasePlan["silence"]): void {
+  const declared = Object.entries(drills);
+  if (declared.length === 0) return;
+  afterProgram(() => {
+    const names = declared.flatMap(([name, drill]) => (MADE.has(drill) ? [] : [name]));
+    logWarnings(withoutSilenced({ silence }, checkUndrilled(names)), resource);
+  });
+}

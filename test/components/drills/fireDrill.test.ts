@@ -1,0 +1,75 @@
+/** One declaration of drills for two hosts: what the database tells the host that makes them, and what that one refuses. */
+import { expect, test } from "vitest";
+import { FireDrill, type FireDrillArgs } from "../../../components/drills/fireDrill";
+import type { DrillArgs, DrilledDatabase } from "../../../components/drills/drillArgs";
+import { drilledDatabase } from "../../../components/drills/drilled";
+import { renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { checkHost } from "../../../components/plan/rules";
+import type { HostPlan } from "../../../components/plan/plan";
+import { unitsOf } from "../../../components/render/hostParts";
+import { BUCKET, plan } from "../plans";
+
+const AWAY: DrillArgs = { cron: "0 5 1 * *", elsewhere: true };
+const NOTHING = { schedules: {}, archiveTimeoutSeconds: undefined, acknowledge: undefined };
+
+const drilled = (drills: { readonly [name: string]: DrillArgs } = { away: AWAY, here: { cron: "0 6 1 * *" } }): DrilledDatabase =>
+  drilledDatabase(plan(), { drills, objectives: { rtoMinutes: 30 } });
+const reasonOf = (args: Partial<FireDrillArgs>): string => {
+  try {
+    new FireDrill("drills", { connection: { local: {} }, repositories: {}, ...args });
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "nothing was refused";
+};
+/** As FireDrill has it resolved. */
+const farPlan = (): HostPlan =>
+  plan({
+    ...NOTHING,
+    restoreOnly: true,
+    drillsOnly: true,
+    dataDirectory: "/var/lib/pgbackstop-drill/none",
+    repositories: { repo2: { ...BUCKET, at: { ...BUCKET.at, readOnly: true } } },
+    drills: { away: { cron: "0 5 1 * *", path: "/var/lib/pgbackstop-drill" } },
+    notify: { targets: [{ type: "webhook" }] },
+  });
+
+test("the database tells its drills elsewhere, and how old its schedules let a backup become", () => {
+  expect(drilled()).toEqual({
+    database: "ledger",
+    stanza: "main",
+    drills: { away: AWAY },
+    // Every Sunday in a zone whose clocks change: a week, its jitter and the duration of a run, and the hour.
+    drillChecks: { backupAgeHours: 7 * 24 + 2 },
+    objectives: { rtoMinutes: 30 },
+  });
+  const said = drilledDatabase(plan(), { drills: {}, drillChecks: { backupAgeHours: 5, assertions: [] } });
+  expect(said.drillChecks).toEqual({ backupAgeHours: 5, assertions: [] });
+});
+
+test("what is declared twice, or nowhere, is refused by its name", () => {
+  expect(reasonOf({})).toMatch(/FireDrill drills: there is nothing to drill: give drilled of a database/);
+  expect(reasonOf({ drills: {} })).toMatch(/nothing to drill/);
+  expect(reasonOf({ of: drilled({}) })).toMatch(/ledger declares no drill as made elsewhere: drills: \{ monthly:/);
+  for (const [name, value] of Object.entries({ drills: { away: AWAY }, objectives: {}, drillChecks: {}, stanza: "main" }))
+    expect(reasonOf({ of: drilled(), [name]: value })).toMatch(new RegExp(`${name} is declared by ledger, which of names`));
+});
+
+test("the host that makes them is handed the keys by systemd, and has no agent", () => {
+  const far = farPlan();
+  expect(checkHost(far).filter(({ severity }) => severity === "error")).toEqual([]);
+  const units = unitsOf(far);
+  expect(units.map(({ name }) => name).filter((name) => !/-(failed|started|succeeded|drilled)@\.service$/.test(name))).toEqual([
+    "pgbackstop-main-metrics.service",
+    "pgbackstop-main-metrics.timer",
+    "pgbackstop-main-drill-away.service",
+    "pgbackstop-main-drill-away.timer",
+  ]);
+  const text = units.find(({ name }) => name === "pgbackstop-main-drill-away.service")?.text;
+  expect(text).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
+  const files = [...renderPlainFiles(far), ...renderLateFiles(far)];
+  const conf = files.find(({ path }) => path.endsWith("pgbackrest.conf"))?.text;
+  // Nobody would answer at the agent's socket.
+  expect(conf).not.toContain("restore_command");
+  expect(files.find(({ path }) => path === "/usr/local/bin/pgbackstop")?.text).toContain("LoadCredential=repo2.conf");
+});
