@@ -102,7 +102,11 @@ class Drill {
       const session = await prepared.server.connectFirst(ctx);
       this.#journal.connected();
       this.#journal.next("checks");
-      await this.#endingWith(prepared, ctx.signal, () => this.#check(chosen, prepared, session, production, ctx)).finally(() => session.close());
+      try {
+        await this.#endingWith(prepared, ctx.signal, () => this.#check(chosen, prepared, session, production, ctx));
+      } finally {
+        await session.close();
+      }
     } catch (error) {
       this.#journal.fail(this.#journal.phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error));
     }
