@@ -47,6 +47,11 @@ export function runtimeArgv(plan: Placed): string[] {
   return [plan.nodePath, paths.runtime, `--config=${paths.conf}`, ...secrets, `--stanza=${plan.stanza}`];
 }
 
+/** The program alone, for what belongs to no stanza: its help, its version. */
+export function bareArgv(plan: Pick<Placed, "directories" | "nodePath">): string[] {
+  return [plan.nodePath, hostPaths(plan.directories).runtime];
+}
+
 /** The command that lends the secrets to a verb while it runs. */
 export function launcherPath({ directories }: Pick<HostPlan, "directories">): string {
   return `${directories.bin}/pgbackstop`;

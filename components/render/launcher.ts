@@ -2,7 +2,7 @@
  * The command `pgbackstop` of a host with an agent. Root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
  * the repositories for as long as they run; nobody else ever has them. Pure.
  */
-import { launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
+import { bareArgv, launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
 import { FIND_VERB } from "./commandLine";
@@ -24,6 +24,8 @@ function launcherText(plan: HostPlan): string {
   const credentials = given.map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
   const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
   const program = runtimeArgv(plan).map(shellWord).join(" ");
+  // They refuse options of a stanza.
+  const bare = bareArgv(plan).map(shellWord).join(" ");
   // They look for it at its usual place, where they need it: as PostgreSQL's account the keys are lent by nobody else.
   const isElsewhere = plan.directories.bin !== DEFAULTS.directories.bin && given.length > 0;
   const placed = isElsewhere ? `; set -- ${shellWord(`--launcher=${launcherPath(plan)}`)} "$@"` : "";
@@ -33,7 +35,7 @@ ${UNIT_HEAD}
 # as PostgreSQL's account. Exit code, standard streams and signals are the verb's.
 set -u
 ${FIND_VERB}
-case $verb in '' | help | version) exec ${program} "$@" ;; esac
+case $verb in '' | help | version) exec ${bare} "$@" ;; esac
 if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
   exit 41

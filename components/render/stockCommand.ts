@@ -2,7 +2,7 @@
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
 import { FIND_VERB, doublePercent } from "./commandLine";
-import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/hostCommand";
+import { bareArgv, hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/hostCommand";
 import { UNIT_HEAD } from "./units/unit";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
@@ -54,9 +54,10 @@ set -u
 ${FIND_VERB}
 case $verb in
   backup | expire) set -- ${words(stockEachArgv(plan, keys))} "$@" ;;
+  '' | help | version) exec ${words(bareArgv(plan))} "$@" ;;
   *) set -- ${words(runtimeArgv(plan))} "$@" ;;
 esac
-case $verb in '' | help | version | recover | rollback) exec "$@" ;; esac
+case $verb in recover | rollback) exec "$@" ;; esac
 if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
 if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root and ${plan.user} can read the keys of the repositories: sudo pgbackstop …" >&2

@@ -53,7 +53,11 @@ function optionsOf({ config, ctx, self, users }: CommandHost, root: string): Ext
   const { as, schema, swap, toFile } = config.extract;
   const { database, table } = config.find;
   if (database === undefined) throw fail("optionRequired", "extract-table command requires option: database");
-  if ((table === undefined) === (schema === undefined)) throw fail("optionRequired", "extract-table command requires option: table, or else schema");
+  const isWhole = table === undefined && schema === undefined && toFile !== undefined;
+  if (!isWhole && (table === undefined) === (schema === undefined))
+    throw fail("optionRequired", "extract-table command requires option: table, or else schema", {
+      hint: "a whole database comes back by --to-file alone.",
+    });
   const wanted = table === undefined ? { schema: schema ?? "", table: null } : parseTableName(table);
   if (toFile !== undefined && (swap || as !== undefined))
     throw fail("optionInvalid", "option 'to-file' is not valid together with 'swap' or 'as': production is not touched then");
@@ -69,6 +73,7 @@ function optionsOf({ config, ctx, self, users }: CommandHost, root: string): Ext
     root,
     binPath: config.drill.binPath,
     wanted,
+    isWhole,
     database,
     restored,
     swap,
@@ -88,5 +93,6 @@ function optionsOf({ config, ctx, self, users }: CommandHost, root: string): Ext
     },
     user: pg?.user ?? users.userName(self.uid) ?? "postgres",
     maxBytes: config.drill.maxBytes,
+    archiveTimeoutMs: config.archiveTimeoutMs,
   };
 }

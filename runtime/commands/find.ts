@@ -3,8 +3,8 @@ import { silentLog } from "../base/log";
 import { fail, isError } from "../base/errors";
 import { renderJson } from "../format/json";
 import { find, type FindOptions } from "../operations/find/find";
+import { parseMoment } from "../operations/find/moment";
 import { findJson, findText } from "../operations/find/report";
-import { parseTargetTime } from "../operations/restore/select";
 import type { Command, CommandHost } from "./host";
 
 const HOUR_US = 3_600_000_000n;
@@ -22,22 +22,29 @@ export const findCommand: Command = async (host) => {
 /** @throws optionInvalidValue for times that are none, or in the wrong order */
 function optionsOf({ config, ctx }: CommandHost): FindOptions {
   const { find: own, pgs, repoKey } = config;
-  const toUs = own.to === undefined ? BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n : timeUs("to", own.to);
-  const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from);
+  const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
+  const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);
+  const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from, toUs);
   if (fromUs > toUs) throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
   const [pg] = pgs;
   const walDirectory = pg === undefined ? null : `${pg.path.replace(/\/+$/, "")}/pg_wal`;
-  const { database, kind, limit, table, timeline } = own;
+  const { database, kind, limit, timeline } = own;
+  const table = own.table === undefined ? undefined : plainName(own.table);
   return { fromUs, toUs, database, kind, limit, table, timeline, repoKey, walDirectory };
 }
 
-function timeUs(option: string, text: string): bigint {
+function timeUs(option: string, text: string, beforeUs: bigint): bigint {
   try {
-    return BigInt(Math.round(parseTargetTime(text) * 1_000_000));
+    return parseMoment(text, beforeUs);
   } catch (error) {
     if (!isError(error, "format")) throw error;
     throw fail("optionInvalidValue", `'${text}' is not valid for '${option}' option`, {
-      hint: "a time is YYYY-MM-DD HH:MM:SS, with a zone as +00 where it is not the local one.",
+      hint: "a time is YYYY-MM-DD HH:MM:SS, with a zone as +00 where it is not the local one; YYYY-MM-DD; or how long ago: 90m, 2h, 1d.",
     });
   }
+}
+
+/** Quoted as in SQL, or as find shows it. */
+function plainName(text: string): string {
+  return text.replace(/"((?:[^"]|"")+)"/g, (_whole, name: string) => name.replaceAll('""', '"'));
 }

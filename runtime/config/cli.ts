@@ -40,7 +40,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     else if (word.startsWith("-")) at += addOption(entries, word, argv[at + 1]);
     else words.push(word);
   }
-  return { ...chooseCommand(words, help, version, entries), entries };
+  const chosen = chooseCommand(words, help, version, entries);
+  // Options do not matter to a text, as in stock: launchers put some before every word.
+  if (chosen.command === "help") entries.clear();
+  return { ...chosen, entries };
 }
 
 function chooseCommand(words: readonly string[], help: boolean, version: boolean, entries: Entries): Omit<CommandLine, "entries"> {

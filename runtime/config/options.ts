@@ -542,10 +542,17 @@ const COMMAND_LINE: readonly OptionRow[] = [
 ];
 
 const GENERAL: readonly OptionRow[] = [
-  acted("archive-timeout", "time", "global", ["archive-get", "backup", "check", "recover-step", ...PUSH], "how long to wait for a WAL segment", {
-    default: "1m",
-    range: ["100ms", "1d"],
-  }),
+  acted(
+    "archive-timeout",
+    "time",
+    "global",
+    ["archive-get", "backup", "check", "extract-table", "recover-step", ...PUSH],
+    "how long to wait for a WAL segment",
+    {
+      default: "1m",
+      range: ["100ms", "1d"],
+    },
+  ),
   acted("buffer-size", "size", "global", WORK, "size of the parts that files are read in", {
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],

@@ -64,7 +64,7 @@ describe("extract-table", async () => {
     await cluster.sql("BEGIN; DELETE FROM lines; DELETE FROM orders WHERE id > 10; COMMIT", [], "shop");
     await cluster.sql("DELETE FROM customers WHERE id = 77", [], "shop");
     await cluster.sql("DROP TABLE sales.events", [], "shop");
-    await bed.archiveAll();
+    // Nothing archives it but the first run.
     for (const [table, kind] of [
       ["public.orders", "delete"],
       ["sales.events", "drop"],
@@ -86,6 +86,11 @@ describe("extract-table", async () => {
     expect(stdout).toContain("1 foreign keys of other tables are made anew for it, NOT VALID");
     expect(stdout).toContain("these views go on reading the old one: public.large");
     expect(await schemas()).toBe(kept);
+    const empty = join(bed.folder, "side");
+    const args = ["--database=shop", "--table=public.orders", `--bin-path=${empty}`, ...(targets.get("public.orders") ?? [])];
+    const without = await bed.ours(["extract-table", ...args]);
+    expect([without.exitCode, without.stdout + without.stderr]).toEqual([55, expect.stringContaining("there are no programs of PostgreSQL")]);
+    expect(without.stdout).not.toContain("restoring the backup");
   });
 
   test("killed at each step, production is what it was, and the next run brings the table back equal", async () => {
@@ -107,6 +112,13 @@ describe("extract-table", async () => {
     expect(stdout).toContain("  orders: 5000 rows came back, 10 are there now: 4990 only in what came back, 0 only there now, 0 changed");
     expect(await shop(CONTENT("public_restored.orders"))).toBe(before.get("orders"));
     expect(await shop("SELECT count(*) FROM orders")).toBe("10");
+    const adding = /missing rows of orders come back by: (INSERT .*;)$/m.exec(stdout)?.[1] ?? expect.fail(stdout);
+    const client = await bed.cluster.connect("shop");
+    // A customer of theirs is gone.
+    await client.query("BEGIN; ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey");
+    await client.query(adding);
+    expect((await client.query(CONTENT("orders"))).rows).toEqual([{ "?column?": before.get("orders") }]);
+    await client.end();
     const again = await bed.ours(args);
     expect([again.exitCode, again.stdout + again.stderr]).toEqual([93, expect.stringContaining("schema public_restored is there already")]);
     await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
@@ -146,6 +158,34 @@ describe("extract-table", async () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     const listed = await runOk(join(found.binaries.folder, "pg_restore"), ["--list", file]);
     for (const name of ["events", "events_1", "events_2"]) expect(listed).toMatch(new RegExp(`TABLE sales ${name} `));
+    expect(leftOvers()).toEqual([]);
+  }, 180_000);
+
+  test("a dropped database: a schema into one that was made anew, or all of it into a file", async () => {
+    await bed.cluster.sql("DROP DATABASE other");
+    const { stdout } = await bed.oursOk(["find", "--kind=drop", "--database=other", "--output=json"]);
+    const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
+    const args = transactions[0]?.targets[0]?.args ?? expect.fail(stdout);
+    const run = ["extract-table", "--database=other", `--bin-path=${found.binaries.folder}`, ...args];
+    const gone = await bed.ours([...run, "--schema=public"]);
+    expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([32, expect.stringContaining("production has no database other")]);
+    const content = CONTENT("filler");
+    const rows = `1000 ${await bed.cluster.value("SELECT sum(hashtextextended(ROW(i)::text, 0)::numeric) FROM generate_series(1, 1000) i")}`;
+    const file = join(bed.folder, "side", "other.dump");
+    await bed.oursOk([...run, `--to-file=${file}`]);
+    await runOk(join(found.binaries.folder, "pg_restore"), [
+      "--create",
+      "--dbname=postgres",
+      `--host=${bed.cluster.socketPath}`,
+      `--port=${bed.cluster.port}`,
+      `--username=${bed.cluster.superuser}`,
+      file,
+    ]);
+    expect(await bed.cluster.value(content, [], "other")).toBe(rows);
+    // Into an empty schema.
+    await bed.cluster.sql("DROP TABLE filler", [], "other");
+    await bed.oursOk([...run, "--schema=public", "--swap", "--yes"]);
+    expect(await bed.cluster.value(content, [], "other")).toBe(rows);
     expect(leftOvers()).toEqual([]);
   }, 180_000);
 

@@ -2,7 +2,7 @@
  * Finding the moment, on real WAL: what our reader makes of it is what pg_waldump says, record by record; in generated incidents the exact
  * transaction, table and time are named; and a recovery to the proposed target brings the table back with its rows.
  *
- * `PGBACKSTOP_LONG=1` restores to every incident, and `PGBACKSTOP_SEED` repeats a run.
+ * `PGBACKSTOP_LONG=1` restores to every incident, by each kind of target in turn, and `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -202,8 +202,11 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     const ways = major === 15 ? ["dropPrepared", "dropDatabase", "dropSchema"] : ["dropDatabase"];
     const proven = IS_LONG ? incidents : ways.flatMap((way) => incidents.find((each) => each.way === way) ?? []);
     expect(proven.length).toBeGreaterThan(0);
-    for (const incident of proven) {
-      const args = of(incident)[0]?.targets[0]?.args ?? [];
+    const types = new Map<string, number>();
+    for (const [index, incident] of proven.entries()) {
+      const targets = of(incident)[0]?.targets ?? [];
+      const { args = [], type = "" } = targets[IS_LONG ? index % targets.length : 0] ?? {};
+      types.set(type, (types.get(type) ?? 0) + 1);
       const { dataPath, result } = await bed.restoreAside({ by: null, args: [...args, "--target-action=promote"] });
       expect(result.exitCode, result.stderr).toBe(0);
       const restored = TestCluster.adopt({ binaries: found.binaries, dataPath });
@@ -218,7 +221,8 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
         rmSync(join(dataPath, ".."), { recursive: true, force: true });
       }
     }
-  }, 600_000);
+    if (IS_LONG) console.log(`restored to ${proven.length} incidents: ${[...types].map(([type, restores]) => `${restores} by ${type}`).join(", ")}`);
+  }, 3_000_000);
 
   test("what is not archived yet is read from pg_wal", async () => {
     await makeTable(bed.cluster, "late", 10);

@@ -15,6 +15,8 @@ export interface Difference {
   readonly present: TableSum | null;
   /** By primary key; null where there is none to compare by. */
   readonly byKey: { readonly onlyBroughtBack: bigint; readonly onlyPresent: bigint; readonly changed: bigint } | null;
+  /** Puts the rows that are only in what came back into the table that is there; null when there are none, or no key. */
+  readonly addSql: string | null;
 }
 
 /** Settings that decide how a value reads as text. */
@@ -57,11 +59,12 @@ export async function compareWithPresent(
   const found: Difference[] = [];
   for (const [table, broughtBack] of sums) {
     if (!present.has(table)) {
-      found.push({ table, broughtBack, present: null, byKey: null });
+      found.push({ table, broughtBack, present: null, byKey: null, addSql: null });
       continue;
     }
     const byKey = await compareByKey(session, wanted.schema, restored, table);
-    found.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey });
+    const addSql = byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
+    found.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
   }
   return found;
 }
@@ -77,6 +80,21 @@ async function compareByKey(session: Session, schema: string, restored: string, 
   );
   const row = rows[0] as { restored: string; present: string; changed: string };
   return { onlyBroughtBack: BigInt(row.restored), onlyPresent: BigInt(row.present), changed: BigInt(row.changed) };
+}
+
+/** Of the columns that both have; those that are computed cannot be given. */
+async function addingSql(session: Session, schema: string, restored: string, table: string): Promise<string> {
+  const columns =
+    "select a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace " +
+    "where a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and c.relname = $1 and n.nspname =";
+  const { rows } = await session.query(`select attname as name from (${columns} $2 intersect ${columns} $3) both_have order by 1`, [
+    table,
+    schema,
+    restored,
+  ]);
+  const names = (rows as { name: string }[]).map(({ name }) => identifier(name)).join(", ");
+  const to = `${qualified(schema, table)} (${names})`;
+  return `INSERT INTO ${to} OVERRIDING SYSTEM VALUE SELECT ${names} FROM ${qualified(restored, table)} ON CONFLICT DO NOTHING;`;
 }
 
 async function keyOf(session: Session, schema: string, table: string): Promise<string[]> {

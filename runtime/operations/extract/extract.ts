@@ -5,15 +5,13 @@
  * names and meets nobody's in production; pg_dump and psql carry it over in one transaction, which a kill at any moment rolls back. The new schema
  * is marked until its rows have been compared: what a killed run left marked, the next one removes.
  */
-import { open, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
-import { syncDirectory } from "../../local/atomicWrite";
-import { systemError } from "../../local/systemError";
+import { fail, toBackupError } from "../../base/errors";
+import { archiveIdOf } from "../../format/archiveInfo";
 import type { UserNames } from "../../local/users";
-import { pipePrograms } from "../../postgres/programs";
+import { findPrograms, pipePrograms } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
+import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { makeScratch, removeScratch } from "../drill/scratch";
 import { type PreparedServer, prepareServer } from "../drill/server";
@@ -23,7 +21,7 @@ import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
 import type { Manifest } from "../../format/manifest";
-import { compareWithPresent, differences, sumsOf } from "./compare";
+import { compareWithPresent, type Difference, differences, sumsOf } from "./compare";
 import {
   type ForeignKey,
   foreignKeySql,
@@ -32,7 +30,6 @@ import {
   literal,
   lookAround,
   missingRoles,
-  qualified,
   rolesOf,
   schemaComment,
   schemaExists,
@@ -41,9 +38,11 @@ import {
   type Wanted,
   wantedText,
 } from "./objects";
-import { differenceText } from "./report";
+import { requireNoFile, writeDump } from "./dump";
+import { differenceText, stayText } from "./report";
 import { dataDirectoryOf, requireProductionRoom, requireRoom, sideBytes, sizeOf } from "./room";
 import { swapSql } from "./swap";
+import { waitForWal } from "../waitWal";
 
 export interface ExtractOptions {
   readonly stanza: string;
@@ -52,6 +51,8 @@ export interface ExtractOptions {
   readonly root: string;
   readonly binPath: string | undefined;
   readonly wanted: Wanted;
+  /** All of the database, whatever is `wanted`: into a file only. */
+  readonly isWhole: boolean;
   readonly database: string;
   /** Schema to bring it back into. */
   readonly restored: string;
@@ -67,6 +68,8 @@ export interface ExtractOptions {
   readonly user: string;
   /** From there on user's databases are numbered, and can be left out. */
   readonly maxBytes: number | undefined;
+  /** How long to wait for what production has written last. */
+  readonly archiveTimeoutMs: number;
 }
 
 export interface ExtractDeps {
@@ -75,7 +78,8 @@ export interface ExtractDeps {
   readonly users: UserNames;
   readonly self: Owner;
   restoreCommand(dataDirectory: string): string;
-  openProduction(database: string): Promise<Session>;
+  /** By default the configured one. */
+  openProduction(database?: string): Promise<Session>;
   print(text: string): void;
   /** Somebody agrees to the swap, now that the differences are shown. */
   agrees(question: string): Promise<boolean>;
@@ -83,23 +87,37 @@ export interface ExtractDeps {
 
 const PORT = 54329;
 const MARK = "pgbackstop extract-table: not complete";
+/** SQLSTATE. */
+const NO_SUCH_DATABASE = "3D000";
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
 /** False when the swap was not agreed to. */
 export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: Context): Promise<boolean> {
   const { manifest, repo } = await openSources(deps.repos, options, ctx);
   requireSize(manifest, options);
-  const production = options.toFile === undefined ? await deps.openProduction(options.database) : null;
+  const production = options.toFile === undefined ? await openProduction(deps, options) : null;
   try {
     if (options.toFile !== undefined) await requireNoFile(options.toFile);
     deps.print(await planText(manifest, repo, production, options));
     if (production !== null) await clearSchema(production, options);
     const include = includedOf(manifest, options.database);
     await requireRoom(options.root, sideBytes(manifest, include), "the server beside production", "name another directory with --drill-path.");
+    await requirePrograms(manifest, options, ctx);
     if (options.dryRun) return true;
+    if (options.recovery.target !== undefined) await archiveNow(deps, repo, options, ctx);
     return await new Extraction(deps, options, production, manifest, ctx).run();
   } finally {
     await production?.close();
+  }
+}
+
+/** @throws optionInvalidValue when there is no such database there; dbConnect */
+async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): Promise<Session> {
+  try {
+    return await deps.openProduction(database);
+  } catch (error) {
+    if ((toBackupError(error).cause as { code?: unknown } | undefined)?.code !== NO_SUCH_DATABASE) throw error;
+    throw fail("optionInvalidValue", `production has no database ${database}`, { hint: "make it (createdb), or write a dump with --to-file." });
   }
 }
 
@@ -114,18 +132,49 @@ function requireSize(manifest: Manifest, { maxBytes }: ExtractOptions): void {
     throw fail("runtime", `the backup has ${sizeBytes} bytes, allowed are ${maxBytes}`, { hint: "raise --max-bytes." });
 }
 
-async function requireNoFile(path: string): Promise<void> {
-  if ((await stat(path).catch(() => null)) !== null)
-    throw fail("fileExists", `'${path}' is there already`, { hint: "name another file with --to-file." });
+/** Before the restore, which may take hours. @throws fileMissing */
+async function requirePrograms({ pg }: Manifest, { binPath, toFile }: ExtractOptions, ctx: Context): Promise<void> {
+  const programs = await findPrograms(pg.version, binPath, ctx.signal);
+  for (const name of toFile === undefined ? ["pg_dump", "psql"] : ["pg_dump"])
+    if (!(await programs.has(name)))
+      throw fail("fileMissing", `'${programs.directory}/${name}' is not there`, {
+        hint: `install PostgreSQL ${pg.version}'s client package here, or name a directory that has all with --bin-path.`,
+      });
+}
+
+/**
+ * The target may lie in the segment that production is writing: that one is ended, and awaited where the restore looks for it. An older target is
+ * reached without it, so that what is in the way of archiving is only told.
+ */
+async function archiveNow(deps: ExtractDeps, repo: Repository, { archiveTimeoutMs }: ExtractOptions, ctx: Context): Promise<void> {
+  let production: Session | null = null;
+  try {
+    // That of the table may be gone.
+    production = await deps.openProduction();
+    const { currentId, history } = await loadArchiveInfo(repo);
+    const current = history.find(({ id }) => id === currentId);
+    if (current === undefined || (await production.facts()).inRecovery) return;
+    const walName = await production.switchWal("pgbackstop extract-table");
+    await waitForWal(repo, archiveIdOf(current), walName, archiveTimeoutMs, ctx);
+  } catch (error) {
+    if (ctx.signal.aborted) throw error;
+    ctx.log.warn(`what production has written last is not archived, and a target in it will not be reached: ${toBackupError(error).message}`);
+  } finally {
+    await production?.close();
+  }
 }
 
 async function planText(manifest: Manifest, repo: Repository, production: Session | null, options: ExtractOptions): Promise<string> {
-  const { database, kept, recovery, restored, swap, toFile, wanted } = options;
+  const { database, isWhole, kept, recovery, restored, swap, toFile, wanted } = options;
   const present = production !== null && (await isThere(production, wanted));
   const target =
-    recovery.target === undefined ? recovery.type : `${recovery.type} ${recovery.target}${recovery.targetExclusive ? " (exclusive)" : ""}`;
+    recovery.target === undefined
+      ? recovery.type === "default"
+        ? "the end of the archive"
+        : recovery.type
+      : `${recovery.type} ${recovery.target}${recovery.targetExclusive ? " (exclusive)" : ""}`;
   const lines = [
-    `extract-table: ${wantedText(wanted)} of database ${database}`,
+    `extract-table: ${isWhole ? "all" : wantedText(wanted)} of database ${database}`,
     `  from       backup ${manifest.label} of ${repo.name}, recovered to ${target}, in a server of its own below ${options.root}`,
     toFile === undefined ? `  to         schema ${restored} of production, in one transaction` : `  to         the file ${toFile}, for pg_restore`,
     ...(toFile === undefined ? [`  in place   ${present ? "is there in production and is compared" : "is not there in production"}`] : []),
@@ -228,10 +277,12 @@ class Extraction {
   }
 
   async #bring(side: Session, server: PreparedServer): Promise<boolean> {
-    const { restored, swap, toFile, wanted } = this.#options;
+    const { database, isWhole, restored, swap, toFile, user, wanted } = this.#options;
     if (this.#production === null) {
-      await this.#writeFile(side, server, toFile ?? "");
-      this.#deps.print(`${wantedText(wanted)} is in ${toFile}\n`);
+      const connection = connectionArgs(server.socketDirectory, PORT, user, database);
+      await writeDump({ side, programs: server.programs, connection, wanted: isWhole ? null : wanted, path: toFile ?? "" }, this.#ctx);
+      this.#deps.print(`${isWhole ? `database ${database}` : wantedText(wanted)} is in ${toFile}\n`);
+      if (isWhole) this.#deps.print("  it comes back by: pg_restore --create --dbname=postgres, into a server that has no database of its name\n");
       return true;
     }
     const keys = await setAside(side, wanted, restored);
@@ -240,20 +291,25 @@ class Extraction {
     const sums = await sumsOf(side, restored);
     this.#deps.print(`bringing back ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
     await this.#carry(side, server, keys, this.#production);
+    let found: readonly Difference[];
     try {
       const wrong = differences(sums, await sumsOf(this.#production, restored));
       if (wrong.length > 0) throw fail("checksum", ["what came back is not what was there", ...wrong].join("\n"));
       this.#deps.print("its rows are those of the backup\n");
-      this.#deps.print(differenceText(await compareWithPresent(this.#production, wanted, restored, sums)));
+      found = await compareWithPresent(this.#production, wanted, restored, sums);
+      this.#deps.print(differenceText(found));
     } catch (error) {
       await this.#production.query(`drop schema ${identifier(restored)} cascade`).catch(() => {});
       throw error;
     }
     const comment = `brought back by pgbackstop extract-table from backup ${this.#manifest.label}`;
     await this.#production.query(`comment on schema ${identifier(restored)} is ${literal(comment)}`);
-    if (swap) return this.#swap(this.#production);
-    this.#deps.print(`${wantedText(wanted)} is in schema ${restored}\n`);
-    return true;
+    if (swap && (await this.#deps.agrees(`Put it into the place of ${wantedText(wanted)}?`))) {
+      await this.#swap(this.#production);
+      return true;
+    }
+    this.#deps.print(`${swap ? "Not swapped: " : ""}${wantedText(wanted)} is in schema ${restored}\n${stayText(found, restored)}`);
+    return !swap;
   }
 
   async #carry(side: Session, server: PreparedServer, keys: readonly ForeignKey[], production: Session): Promise<void> {
@@ -282,41 +338,8 @@ class Extraction {
     });
   }
 
-  async #writeFile(side: Session, server: PreparedServer, path: string): Promise<void> {
-    const { database, user, wanted } = this.#options;
-    if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} is not there at this target`);
-    const what =
-      wanted.table === null
-        ? [`--schema=${identifier(wanted.schema)}`]
-        : (await tablesOf(side, wanted)).map(({ name, schema }) => `--table=${qualified(schema, name)}`);
-    const oids = (await tablesOf(side, wanted)).map(({ oid }) => oid);
-    await requireRoom(dirname(path), await sizeOf(side, oids), "the dump", "name a file elsewhere with --to-file.");
-    const temporary = `${path}.pgbackstop.tmp`;
-    try {
-      await writeFile(temporary, "", { mode: 0o600 });
-      const args = [...connectionArgs(server.socketDirectory, PORT, user, database), "--format=custom", `--file=${temporary}`, ...what];
-      const { code, stderr } = await server.programs.run("pg_dump", args, { signal: this.#ctx.signal });
-      if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
-      const handle = await open(temporary, "r");
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(temporary, path);
-      await syncDirectory(dirname(path));
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw systemError("fileWrite", `write '${path}'`, path, error);
-    }
-  }
-
-  async #swap(production: Session): Promise<boolean> {
+  async #swap(production: Session): Promise<void> {
     const { kept, restored, wanted } = this.#options;
-    if (!(await this.#deps.agrees(`Put it into the place of ${wantedText(wanted)}?`))) {
-      this.#deps.print(`Not swapped: it stays in schema ${restored}.\n`);
-      return false;
-    }
     const tables = (await tablesOf(production, { schema: restored, table: null })).map(({ name }) => name);
     const around = await lookAround(production, wanted);
     const comment = `what pgbackstop extract-table has replaced: ${wantedText(wanted)}`;
@@ -326,10 +349,9 @@ class Extraction {
       await production.query("ROLLBACK");
       throw error;
     }
-    const old = around.relations.length === 0 ? "" : `; the old one is in schema ${kept}`;
+    const old = !around.isThere ? "" : `; the old one is in schema ${kept}`;
     this.#deps.print(`${wantedText(wanted)} is back in its place${old}\n`);
     if (around.views.length > 0) this.#deps.print(`these views go on reading the old one: ${around.views.join(", ")}\n`);
-    return true;
   }
 }
 

@@ -136,6 +136,8 @@ async function takeForeignKeys(session: Session, oids: readonly number[]): Promi
 /** What is in the way of a swap, or has to follow it. */
 export interface Surroundings {
   readonly relations: readonly { readonly name: string; readonly schema: string }[];
+  /** A schema may be there without any. */
+  readonly isThere: boolean;
   readonly references: readonly Reference[];
   /** They go on reading the old table. */
   readonly views: readonly string[];
@@ -153,6 +155,7 @@ export async function lookAround(session: Session, wanted: Wanted): Promise<Surr
   );
   return {
     relations,
+    isThere: wanted.table === null ? await schemaExists(session, wanted.schema) : relations.length > 0,
     references: (keys.rows as KeyRow[]).map(({ partitioned, ...key }) => ({ ...key, isPartitioned: partitioned })),
     views: (views.rows as { name: string }[]).map(({ name }) => name),
   };

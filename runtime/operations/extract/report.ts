@@ -1,5 +1,6 @@
 /** How what came back differs from what is there: text, pure. */
 import type { Difference } from "./compare";
+import { identifier } from "./objects";
 
 export function differenceText(found: readonly Difference[]): string {
   return found
@@ -13,4 +14,10 @@ export function differenceText(found: readonly Difference[]): string {
       return `  ${table}: ${broughtBack.rows} rows came back, ${present.rows} are there now: ${same ? "the same" : keys}\n`;
     })
     .join("");
+}
+
+/** What can be done with what stays in a schema of its own. */
+export function stayText(found: readonly Difference[], restored: string): string {
+  const adding = found.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  missing rows of ${table} come back by: ${addSql}\n`]));
+  return [...adding, `  what is not needed any more goes by: DROP SCHEMA ${identifier(restored)} CASCADE;\n`].join("");
 }

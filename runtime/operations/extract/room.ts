@@ -33,6 +33,12 @@ export async function sizeOf(side: Session, oids: readonly number[]): Promise<nu
   return Number((rows[0] as { size: string }).size);
 }
 
+/** Of the database of this session. */
+export async function databaseSizeOf(side: Session): Promise<number> {
+  const { rows } = await side.query("select pg_database_size(current_database())::text as size");
+  return Number((rows[0] as { size: string }).size);
+}
+
 /** Null where production does not tell. */
 export async function dataDirectoryOf(production: Session): Promise<string | null> {
   // Who may not know it gets no row here; current_setting would be an error.

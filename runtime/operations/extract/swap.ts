@@ -28,7 +28,7 @@ export function swapSql({ around, comment, kept, restored, tables, wanted }: Swa
   const drops = references.filter((_, index) => index % 2 === 0);
   const adds = references.filter((_, index) => index % 2 === 1);
   if (wanted.table === null) {
-    const old = around.relations.length === 0 ? [] : [`ALTER SCHEMA ${identifier(wanted.schema)} RENAME TO ${identifier(kept)}`];
+    const old = !around.isThere ? [] : [`ALTER SCHEMA ${identifier(wanted.schema)} RENAME TO ${identifier(kept)}`];
     const rename = `ALTER SCHEMA ${identifier(restored)} RENAME TO ${identifier(wanted.schema)}`;
     return [...head, ...drops, ...old, rename, `COMMENT ON SCHEMA ${identifier(wanted.schema)} IS NULL`, ...adds, "COMMIT"];
   }

@@ -2,7 +2,7 @@
 import type { JsonValue } from "../../format/json";
 import { formatLsn } from "../../format/walSegment";
 import { shellWord } from "../restore/recovery";
-import type { Found, FoundTransaction, UnknownSpan } from "./find";
+import type { Found, FoundTransaction, UnknownSpan, WalSource } from "./find";
 import { formatTime, type Target } from "./targets";
 
 /** Of one transaction; the other ones are in the document. */
@@ -14,8 +14,9 @@ export type TargetForm = "options" | "cluster";
 export function findText(found: Found, form: TargetForm = "options"): string {
   const lines = found.transactions.flatMap((transaction) => transactionLines(transaction, form));
   for (const span of found.unknown) lines.push(unknownLine(span));
+  if (found.transactions.length === 0) lines.push("nothing that fits was dropped, truncated, deleted or updated: --from looks further back.");
   if (found.leftOut > 0) lines.push(`${found.leftOut} more that destroyed less: narrow it with --table, --kind, --from and --to, or raise --limit.`);
-  for (const note of found.notes) lines.push(`NOTE: ${note}`);
+  for (const note of [...sourceNotes(found), ...found.notes]) lines.push(`NOTE: ${note}`);
   if (found.cut > 0)
     lines.push(`NOTE: ${found.cut} transactions began before what was read, or may have: rows that they changed before are not counted`);
   const last = found.lastUs === null ? "" : `, the last one at ${formatTime(found.lastUs)}`;
@@ -25,8 +26,23 @@ export function findText(found: Found, form: TargetForm = "options"): string {
   return `${lines.join("\n")}\n`;
 }
 
+const SOURCES: Readonly<Record<WalSource, string>> = { archive: "", stream: "  (streamed)", pg_wal: "  (not archived yet)" };
+
+/** What a recovery to them needs before. */
+function sourceNotes({ transactions }: Found): string[] {
+  const isFrom = (wanted: WalSource): boolean => transactions.some(({ source }) => source === wanted);
+  return [
+    ...(isFrom("pg_wal")
+      ? ["what is not archived yet is out of a restore's reach: recover and extract-table archive it themselves, pgbackstop check does it now"]
+      : []),
+    ...(isFrom("stream") ? ["what is streamed and not archived is reached by pgbackstop's own restore_command, not by stock's"] : []),
+  ];
+}
+
 function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: FoundTransaction, form: TargetForm): string[] {
-  const lines = [`${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}`];
+  const lines = [
+    `${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}${SOURCES[source]}`,
+  ];
   for (const { databaseName, kind, name, object, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
     const what = rows === null ? `${kind} ${object}` : `${kind} ${isCut ? "at least " : ""}${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
     lines.push(object === "database" ? `    ${what} ${databaseName}` : `    ${what} ${databaseName}: ${name}`);
@@ -39,9 +55,6 @@ function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targe
       : `  just before it: ${form === "cluster" ? clusterWords(targets) : best.args.map(shellWord).join(" ")}`,
   );
   if (preparedAs !== null && best?.type === "xid") lines.push(`    it comes back prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
-  if (source === "stream")
-    lines.push("    it is streamed, not archived yet: a recovery gets there by pgbackstop's own restore_command, not by stock's");
-  if (source === "pg_wal") lines.push("    it is not archived yet: before a recovery, pgbackstop check archives it into every repository");
   lines.push("");
   return lines;
 }

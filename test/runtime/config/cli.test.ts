@@ -70,6 +70,10 @@ describe("the command line", () => {
       ["-h", "heal", "extra"],
       ["help", ["heal"], {}],
     ],
+    [
+      ["--stanza=main", "find", "--limit=3", "--help"],
+      ["help", ["find"], {}],
+    ],
     [["--version"], ["version", [], {}]],
     [
       ["version", "--output=json"],

@@ -1,0 +1,64 @@
+/** A dump for pg_restore of what the side server has: there under its name only when it is whole and durable. */
+import { open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { syncDirectory } from "../../local/atomicWrite";
+import { systemError } from "../../local/systemError";
+import type { Programs } from "../../postgres/programs";
+import type { Session } from "../../postgres/session";
+import { identifier, isThere, qualified, tablesOf, type Wanted, wantedText } from "./objects";
+import { databaseSizeOf, requireRoom, sizeOf } from "./room";
+
+export interface DumpRequest {
+  readonly side: Session;
+  readonly programs: Programs;
+  /** Options of pg_dump that lead to the side server's database. */
+  readonly connection: readonly string[];
+  /** Null is the whole database. */
+  readonly wanted: Wanted | null;
+  readonly path: string;
+}
+
+/** @throws fileExists */
+export async function requireNoFile(path: string): Promise<void> {
+  if ((await stat(path).catch(() => null)) !== null)
+    throw fail("fileExists", `'${path}' is there already`, { hint: "name another file with --to-file." });
+}
+
+/** @throws optionInvalidValue when it is not there; runtime without room; execute, fileWrite */
+export async function writeDump({ connection, path, programs, side, wanted }: DumpRequest, ctx: Context): Promise<void> {
+  const { sizeBytes, words } = wanted === null ? { sizeBytes: await databaseSizeOf(side), words: [] } : await partOf(side, wanted);
+  await requireRoom(dirname(path), sizeBytes, "the dump", "name a file elsewhere with --to-file.");
+  const temporary = `${path}.pgbackstop.tmp`;
+  try {
+    await writeFile(temporary, "", { mode: 0o600 });
+    const { code, stderr } = await programs.run("pg_dump", [...connection, "--format=custom", `--file=${temporary}`, ...words], {
+      signal: ctx.signal,
+    });
+    if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
+    const handle = await open(temporary, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw systemError("fileWrite", `write '${path}'`, path, error);
+  }
+}
+
+async function partOf(side: Session, wanted: Wanted): Promise<{ readonly sizeBytes: number; readonly words: readonly string[] }> {
+  if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} is not there at this target`);
+  const tables = await tablesOf(side, wanted);
+  const sizeBytes = await sizeOf(
+    side,
+    tables.map(({ oid }) => oid),
+  );
+  const words =
+    wanted.table === null ? [`--schema=${identifier(wanted.schema)}`] : tables.map(({ name, schema }) => `--table=${qualified(schema, name)}`);
+  return { sizeBytes, words };
+}
