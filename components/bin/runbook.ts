@@ -45,6 +45,33 @@ function belongsTo(databases: readonly Topology[], name: string, text: string): 
   return [first, one];
 }
 
+/** What a runbook that was written before is beside the one of today. */
+export interface RunbookCheck {
+  readonly isStale: boolean;
+  /** One line for each database, and for what is no longer there. */
+  readonly lines: readonly string[];
+}
+
+/**
+ * @param written Markdown or HTML, of any time
+ * @returns null for a text that is no runbook
+ */
+export function checkRunbook(written: string, books: readonly DatabaseRunbook[]): RunbookCheck | null {
+  const states = [...written.matchAll(/State of this runbook: (?:`|<code>)([0-9a-f]{12})\b/g)].map(([, state]) => state ?? "");
+  if (states.length === 0) return null;
+  const old = books.filter(({ state }) => !states.includes(state));
+  const gone = states.filter((state) => books.every((book) => book.state !== state)).length - old.length;
+  return {
+    isStale: old.length > 0 || gone > 0,
+    lines: [
+      ...books.map(
+        (book) => `${book.name}: ${old.includes(book) ? "other commands or places than are written there: make it anew" : "as it is written there"}`,
+      ),
+      ...(gone > 0 ? [`${gone} more database(s) are written there than there are: make it anew`] : []),
+    ],
+  };
+}
+
 /** Of which state of the stack a runbook is, in a sentence. */
 export function originOf({ madeAt, shape }: StackFile): string {
   switch (shape) {

@@ -1,6 +1,7 @@
 /**
  * `pgbackstop topology`: shows what a stack's backups are, and what a change does to them. Reads files or stdin, needs no engine and no
- * network. Exit codes: 0, 1 where something is weakened and nobody said that it is meant, 2 for words and files that cannot be read.
+ * network. Exit codes: 0, 1 where something is weakened and nobody said that it is meant or a runbook is stale, 2 for words and files that cannot
+ * be read.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
@@ -14,7 +15,7 @@ import { MeasuredError } from "../plan/runbook/measured";
 import { renderRunbook } from "../render/runbook/markdown";
 import { DEFAULT_PEOPLE } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/page";
-import { originOf, runbooksOf } from "./runbook";
+import { checkRunbook, originOf, runbooksOf } from "./runbook";
 
 const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them
 
@@ -34,13 +35,15 @@ Of two files, a preview stands for the state that it leads to.
   --output=FILE                     instead of stdout; again for each further format: --format=html --output=a.html --format=json --output=a.json
   --measured=[NAME=]FILE            runbook: what drills have shown, as the host tells it: pgbackstop status --output=json
                                     (or drill --output=json); again for each database
+  --check=RUNBOOK                   runbook: tells whether the one that was written to RUNBOOK (markdown or html) is still the one of
+                                    today, and writes none unless --output says where
   --help                            this text
 
 Marks: ▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet.
 A weakened change is acknowledged in the code, in the arguments of its database, and for this one change:
   acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
 
-Exit codes: 0; 1 when something is weakened and not acknowledged (diff); 2 when words or files cannot be read.
+Exit codes: 0; 1 when something is weakened and not acknowledged (diff), or a runbook is stale (--check); 2 when words or files cannot be read.
 `;
 const FORMATS = ["markdown", "json", "html", "svg"] as const;
 type Format = (typeof FORMATS)[number];
@@ -53,6 +56,8 @@ interface Order {
   readonly files: readonly string[];
   /** As given: `NAME=FILE` or `FILE`. */
   readonly measured: readonly string[];
+  /** A runbook that was written before. */
+  readonly check: string | null;
   readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
 }
 
@@ -90,7 +95,7 @@ function show({ files, outputs }: Order): number {
   return 0;
 }
 
-function runbook({ files, measured, outputs }: Order): number {
+function runbook({ check, files, measured, outputs }: Order): number {
   const file = readFile(files[0] ?? "-");
   const names = [...file.after.keys()];
   const drills = measured.map((name) => {
@@ -109,7 +114,11 @@ function runbook({ files, measured, outputs }: Order): number {
     json: none,
     svg: none,
   });
-  return 0;
+  if (check === null) return 0;
+  const found = checkRunbook(readText(check), books);
+  if (found === null) throw new UsageError(`${nameOf(check)} is no runbook that this program has written`);
+  process.stdout.write(`${found.lines.join("\n")}\n`);
+  return found.isStale ? 1 : 0;
 }
 
 function diff({ files, outputs }: Order): number {
@@ -174,14 +183,16 @@ function write(outputs: Order["outputs"], render: Readonly<Record<Format, () => 
 function readWords(argv: readonly string[]): Order {
   const files: string[] = [];
   const measured: string[] = [];
+  let check: string | null = null;
   const outputs: { format: Format; file: string | null }[] = [];
   let format: Format = "markdown";
   let isPending = true;
   for (let index = 0; index < argv.length; index++) {
     const word = argv[index] ?? "";
-    const option = /^--(format|measured|output)(?:=(.*))?$/s.exec(word);
+    const option = /^--(check|format|measured|output)(?:=(.*))?$/s.exec(word);
     if (option === null) {
-      if (word.startsWith("-") && word !== "-") throw new UsageError(`unknown option '${word}': there is --format, --output, --measured, --help`);
+      if (word.startsWith("-") && word !== "-")
+        throw new UsageError(`unknown option '${word}': there is --format, --output, --measured, --check, --help`);
       files.push(word);
       continue;
     }
@@ -189,6 +200,10 @@ function readWords(argv: readonly string[]): Order {
     if (value === undefined || value === "") throw new UsageError(`--${option[1]} takes a value`);
     if (option[1] === "measured") {
       measured.push(value);
+      continue;
+    }
+    if (option[1] === "check") {
+      check = value;
       continue;
     }
     if (option[1] === "output") {
@@ -201,7 +216,7 @@ function readWords(argv: readonly string[]): Order {
     format = found;
     isPending = true;
   }
-  if (isPending) outputs.push({ format, file: null });
+  if (isPending && check === null) outputs.push({ format, file: null });
   const [verb = "", ...rest] = files;
   if (verb !== "diff" && verb !== "show" && verb !== "runbook")
     throw new UsageError(`'${verb}' is none of diff, show, runbook: see pgbackstop topology --help`);
@@ -209,8 +224,10 @@ function readWords(argv: readonly string[]): Order {
   if (rest.length < 1 || rest.length > most)
     throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${rest.length}`);
   if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured belongs to a runbook");
-  if ([...rest, ...measured].filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
-  return { verb, files: rest, measured, outputs };
+  if (check !== null && verb !== "runbook") throw new UsageError("--check belongs to a runbook");
+  if ([...rest, ...measured, ...(check === null ? [] : [check])].filter((file) => file === "-").length > 1)
+    throw new UsageError("only one of the files can be stdin");
+  return { verb, files: rest, measured, check, outputs };
 }
 
 function nameOf(file: string): string {

@@ -4,7 +4,7 @@ import type { NodeInput } from "../host/nodeChoice";
 import { drillPath, ownDrills } from "../plan/drills";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
-import { hostPaths, launcherPath, runtimeArgv, secretsDirectory } from "../plan/hostCommand";
+import { hasLauncher, hostPaths, launcherPath, runtimeArgv, secretsDirectory } from "../plan/hostCommand";
 import { stockArgv } from "../render/stockCommand";
 import { stockLimits } from "../plan/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
@@ -95,7 +95,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
             ? { path: secretsDirectory(plan), mode: "0750", owner: "shared" }
             : { path: secretsDirectory(plan), mode: "0700", owner: plan.agent ? "admin" : "database" },
           { path: directories.lib, mode: "0755", owner: "admin" },
-          ...(plan.agent || plan.engine === "pgbackrest" ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
+          ...(hasLauncher(plan) ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
           ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
         ],
       },

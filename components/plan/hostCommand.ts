@@ -1,5 +1,5 @@
 /** Where a host keeps its files, and with which words a verb begins there. Pure. */
-import { DEFAULTS } from "./defaults";
+import { DEFAULTS, SYSTEMD_DIRECTORIES } from "./defaults";
 import type { HostPlan } from "./plan";
 
 /** On a host with the launcher at its usual place. */
@@ -52,6 +52,19 @@ export function bareArgv(plan: Pick<Placed, "directories" | "nodePath">): string
   return [plan.nodePath, hostPaths(plan.directories).runtime];
 }
 
+/**
+ * True where operators have a command of their own, `pgbackstop`: with an agent, beside stock, and on a host that only restores, where somebody is
+ * in a hurry. Not where units lie in a folder that nothing reads: that is a demonstration, which leaves the system's directories alone.
+ */
+export function hasLauncher({
+  agent,
+  directories,
+  engine,
+  restoreOnly,
+}: Pick<HostPlan, "agent" | "directories" | "engine" | "restoreOnly">): boolean {
+  return agent || engine === "pgbackrest" || (restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
+}
+
 /** The command that lends the secrets to a verb while it runs. */
 export function launcherPath({ directories }: Pick<HostPlan, "directories">): string {
   return `${directories.bin}/pgbackstop`;
@@ -63,11 +76,9 @@ export function shellWord(word: string): string {
 }
 
 /**
- * What an operator's command begins with, for a shell; what runbooks are made of. Root's launcher where there is one: with an agent, or beside
- * stock. Else the program itself as PostgreSQL's account, which can read the keys there.
+ * What an operator's command begins with, for a shell; what runbooks are made of. Root's launcher where there is one. Else the program itself as PostgreSQL's account, which can read the keys there.
  */
 export function operatorCommand(plan: HostPlan): string {
-  if (plan.agent || plan.engine === "pgbackrest")
-    return plan.directories.bin === DEFAULTS.directories.bin ? OPERATOR_COMMAND : `sudo ${shellWord(launcherPath(plan))}`;
+  if (hasLauncher(plan)) return plan.directories.bin === DEFAULTS.directories.bin ? OPERATOR_COMMAND : `sudo ${shellWord(launcherPath(plan))}`;
   return ["sudo", "-u", plan.user, ...runtimeArgv(plan)].map(shellWord).join(" ");
 }

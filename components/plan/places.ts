@@ -4,6 +4,9 @@ import type { PlacePlan } from "./plan";
 import type { TargetSettings } from "./settings";
 import { isUnknown } from "./unknown";
 
+/** Failure domain of a directory on the database's own machine. */
+export const OF_THE_HOST = "the file systems of the host";
+
 /**
  * The place of a target. A vendor's buckets are off-site and fail together by vendor (one account, one outage, one bill unpaid);
  * servers of one's own fail by server, and whether they stand elsewhere only the user knows (`offSite`). A directory is on the host, or,
@@ -14,7 +17,7 @@ export function placeOf(target: TargetSettings): PlacePlan {
   if (sftp !== undefined) return { provider: "sftp", title: "SFTP server", failureDomain: sftp.host, offSite, thirdParty: true };
   if (s3 === undefined) {
     const place = { provider: "filesystem", offSite: offSite ?? false, thirdParty: false };
-    if (requireMount !== true) return { ...place, title: "file system", failureDomain: "the file systems of the host" };
+    if (requireMount !== true) return { ...place, title: "file system", failureDomain: OF_THE_HOST };
     return { ...place, title: "mounted file system", failureDomain: `the mount of ${mountOf(target.path ?? "")}` };
   }
   const named = s3.quirks ?? "auto";

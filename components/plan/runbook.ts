@@ -45,8 +45,10 @@ export interface DatabaseRunbook {
   readonly name: string;
   /** `PostgreSQL on a host, data in /var/lib/postgresql/17/main, stanza main`. */
   readonly what: string;
-  /** Of the topology that it is made of: another one there is another runbook. */
+  /** Of the topology that it is made of, and of what is made of it: where it is another one, so is the runbook. */
   readonly state: string;
+  /** On which machine, and as whom, the commands are run. */
+  readonly where: readonly string[];
   /** What is promised, and what the configuration can keep. */
   readonly objectives: readonly string[];
   /** What drills have shown, each with its time; null when nobody told. */
@@ -74,10 +76,13 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
   const own = database.kind === "host" ? hostScenarios(database, repositories) : clusterScenarios(database, repositories, topology);
   return {
     name: database.name,
-    state: createHash("sha256").update(renderTopology(topology)).digest("hex").slice(0, 12),
+    state: createHash("sha256")
+      .update(JSON.stringify([renderTopology(topology), own]))
+      .digest("hex")
+      .slice(0, 12),
     objectives: objectivesOf(topology),
     measured: measured === null ? null : measuredRows(measured, repositories, topology.objectives),
-    placeholders: placeholdersOf(own.scenarios),
+    placeholders: placeholdersOf(database.kind, own.scenarios),
     repositories,
     ...own,
   };

@@ -1,8 +1,8 @@
 /**
- * The command `pgbackstop` of a host with an agent. Root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
- * the repositories for as long as they run; nobody else ever has them. Pure.
+ * The command `pgbackstop` of a host. With an agent, root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
+ * the repositories for as long as they run; nobody else ever has them. Without, that account can read them, and its verbs are run as it. Pure.
  */
-import { bareArgv, launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
+import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
 import { FIND_VERB } from "./commandLine";
@@ -13,10 +13,38 @@ import { UNIT_HEAD } from "./units/unit";
 /** Verbs that stop and start PostgreSQL and move its directory. */
 const VERBS_OF_ROOT = "recover | rollback";
 
-/** Null where there is no agent: there every verb is run as PostgreSQL's account. */
+/** Null where there is none: there every verb is run as PostgreSQL's account, by its own words. */
 export function launcherFile(plan: HostPlan): HostFile | null {
-  if (!plan.agent) return null;
-  return { path: launcherPath(plan), mode: "0755", owner: "admin", text: launcherText(plan), late: true };
+  if (!hasLauncher(plan)) return null;
+  const file = { path: launcherPath(plan), mode: "0755", owner: "admin" } as const;
+  if (plan.agent) return { ...file, text: launcherText(plan), late: true };
+  const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
+  return { ...file, text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellWord).join(" ")} "$@"`), late: false };
+}
+
+/**
+ * A launcher where PostgreSQL's account can read the keys: for root, or for that account.
+ * @param what a line of comment
+ * @param lines make the words of the program and the verb out of those of the verb
+ */
+export function accountLauncherText(plan: HostPlan, what: string, lines: string): string {
+  const user = shellWord(plan.user);
+  return `#!/bin/sh
+${UNIT_HEAD}
+${what}
+set -u
+${FIND_VERB}
+case $verb in '' | help | version) exec ${bareArgv(plan).map(shellWord).join(" ")} "$@" ;; esac
+${lines}
+case $verb in ${VERBS_OF_ROOT}) exec "$@" ;; esac
+if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
+if [ "$(id -u)" != 0 ]; then
+  echo "pgbackstop: only root and ${plan.user} can read the keys of the repositories: sudo pgbackstop …" >&2
+  exit 41
+fi
+cd /
+exec setpriv --reuid="$(id -u ${user})" --regid="$(id -g ${user})" --init-groups -- "$@"
+`;
 }
 
 function launcherText(plan: HostPlan): string {

@@ -1,9 +1,9 @@
 /** Command lines of stock pgBackRest on a host. Pure. */
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan } from "../plan/plan";
-import { FIND_VERB, doublePercent } from "./commandLine";
-import { bareArgv, hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/hostCommand";
-import { UNIT_HEAD } from "./units/unit";
+import { doublePercent } from "./commandLine";
+import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/hostCommand";
+import { accountLauncherText } from "./launcher";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 
@@ -46,24 +46,13 @@ export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
 export function stockLauncherText(plan: HostPlan): string {
   const words = (argv: readonly string[]): string => argv.map(shellWord).join(" ");
   const keys = plan.repositories.map(({ key }) => key);
-  const user = shellWord(plan.user);
-  return `#!/bin/sh
-${UNIT_HEAD}
-# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.
-set -u
-${FIND_VERB}
-case $verb in
+  const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.`;
+  return accountLauncherText(
+    plan,
+    what,
+    `case $verb in
   backup | expire) set -- ${words(stockEachArgv(plan, keys))} "$@" ;;
-  '' | help | version) exec ${words(bareArgv(plan))} "$@" ;;
   *) set -- ${words(runtimeArgv(plan))} "$@" ;;
-esac
-case $verb in recover | rollback) exec "$@" ;; esac
-if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
-if [ "$(id -u)" != 0 ]; then
-  echo "pgbackstop: only root and ${plan.user} can read the keys of the repositories: sudo pgbackstop …" >&2
-  exit 41
-fi
-cd /
-exec setpriv --reuid="$(id -u ${user})" --regid="$(id -g ${user})" --init-groups -- "$@"
-`;
+esac`,
+  );
 }

@@ -9,7 +9,7 @@ import { type ClusterPlace, isOurs, placeOf, verb } from "./clusterPlace";
 import { fromRepository, latest, moment, namespaceLost, snapshot, table } from "./clusterRestore";
 import { lostAnswer } from "./order";
 
-type ClusterRunbook = Pick<DatabaseRunbook, "what" | "decisions" | "measuredBy" | "scenarios" | "keys">;
+type ClusterRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
 /** @param repositories with full backups, in the order in which they are tried */
 export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): ClusterRunbook {
@@ -18,6 +18,10 @@ export function clusterScenarios(database: DatabaseNode, repositories: readonly 
   const hasSnapshots = database.engine === "volumeSnapshot" || database.volumeSnapshots !== undefined;
   return {
     what: `Cluster ${place.cluster} of CloudNativePG in namespace ${place.namespace}, ${database.instances ?? "?"} instances, stanza ${database.stanza}, engine ${database.engine}`,
+    where: [
+      `kubectl …: wherever kubectl config current-context names this Kubernetes, with rights in namespace ${place.namespace}`,
+      "pulumi …: in the folder of the stack's program, signed in to where its state is; what begins with new CnpgRestore belongs into that program",
+    ],
     decisions: first === undefined ? [instanceQuestion(place), SNAPSHOT_QUESTION] : decisions(place, repositories),
     measuredBy: isOurs(place) ? verb(place, "status") : null,
     scenarios: [

@@ -150,10 +150,14 @@ export function keysLost(place: ClusterPlace, repositories: readonly RepositoryN
     when: "A key of a storage service is gone, has expired or has leaked; or a passphrase is not where it should be.",
     steps: [
       {
-        text: "A key of a service: make a new one there and bring it into the configuration of the stack (pulumi config set --secret) or into your secret store. Withdraw the old one only after the next step but one.",
+        text: "A key of a service: make a new one there and bring it into the configuration of the stack (pulumi config set --secret) or into your secret store. Withdraw the old one only when the next step has succeeded.",
         commands: ["pulumi up"],
       },
-      proof(place),
+      {
+        text: `${proof(place).text} Pods see the new key a minute or two after the update: repeat this until it succeeds.`,
+        commands: proof(place).commands,
+        isRepeated: isOurs(place),
+      },
       ...(encrypted.length === 0
         ? []
         : [
@@ -162,14 +166,31 @@ export function keysLost(place: ClusterPlace, repositories: readonly RepositoryN
               commands: ["pulumi stack output --show-secrets", `kubectl get secret -n ${place.namespace}`],
             },
             {
-              text: "If no place has it, nothing in that repository can ever be read again. Declare a new one under another key, with a new passphrase, and take a full backup at once.",
+              text: "If no place has it, nothing in that repository can ever be read again. In the program, declare one under another key, at another place, with a new passphrase, in the place of that one.",
               isOptional: true,
-              commands: ["pulumi up", backupNow(place)],
+              commands: ["pulumi up"],
             },
+            ...firstOfNew(place),
           ]),
       look(place),
     ],
   };
+}
+
+/** Every pod is replaced before a new repository can be written: a Backup that is asked for at once would be in its way. */
+function firstOfNew(place: ClusterPlace): RunbookStep[] {
+  if (!isOurs(place))
+    return [
+      { text: "Then, when all instances are well again, take a full backup.", isOptional: true, commands: [waitReady(place), backupNow(place)] },
+    ];
+  return [
+    {
+      text: "Then take a full backup into it. The pods are replaced first, one after the other, which takes some minutes: repeat this until it succeeds.",
+      isOptional: true,
+      isRepeated: true,
+      commands: [verb(place, "backup --type=full --repo=<KEY>")],
+    },
+  ];
 }
 
 function phase({ cluster, namespace }: ClusterPlace): string {

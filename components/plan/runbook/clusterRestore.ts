@@ -115,7 +115,7 @@ export function namespaceLost(place: ClusterPlace, repositories: readonly Reposi
         text:
           `In the program, put this in the place of ${old}: left there, ${isAttached ? "the update would look for a cluster that is gone" : "the update would make an empty cluster"}. ${args} are its ` +
           `arguments${isAttached ? ", without clusterName and with storageGiB, image, libraries and parameters of the old manifest" : ""}, ` +
-          " kept in a constant; other is a repository with a place of its own (another prefix will do)." +
+          `kept in a constant. ${OTHER(cluster)}` +
           (repositories.length > 1 ? ` If one of the repositories is lost too, name the others in source: from: ["${repositories[1]?.name}"].` : ""),
         language: "ts",
         commands: [
@@ -160,8 +160,8 @@ function made(place: ClusterPlace, source: string, hasArchive = true): RunbookSt
   return [
     {
       text:
-        `In the program, make a new cluster out of the backups of ${cluster}, which stays declared. Its own repositories are places of their own: other is a ` +
-        `repository with another prefix. ${isAttached ? ATTACHED(old, cluster) : "Where the old cluster is gone do not refresh the stack: the update would make an empty one in its place."}`,
+        `In the program, make a new cluster out of the backups of ${cluster}, which stays declared. ${OTHER(cluster)} ` +
+        `${isOurs(place) ? "plugin is the CnpgPlugin of the program. " : ""}${isAttached ? ATTACHED(old, cluster) : "Where the old cluster is gone do not refresh the stack: the update would make an empty one in its place."}`,
       language: "ts",
       commands: [
         `new CnpgRestore("${cluster}-restored", {`,
@@ -175,6 +175,10 @@ function made(place: ClusterPlace, source: string, hasArchive = true): RunbookSt
     ...awaited(place, hasArchive),
   ];
 }
+
+/** It must not write where it reads. */
+const OTHER = (cluster: string): string =>
+  `It writes its own backups elsewhere: other is a repository as the program declares one already, declared once more under another name, with path: "/${cluster}-restored".`;
 
 const ATTACHED = (old: string, cluster: string): string =>
   `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one ` +

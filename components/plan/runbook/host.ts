@@ -2,14 +2,15 @@
  * What to do with a database on a host. Commands are those of the launcher that a component lays down (`sudo pgbackstop`), or what stands for it
  * on that host; each of them says what it is going to do and asks, where it does something that cannot be undone. Pure.
  */
-import { OPERATOR_COMMAND } from "../hostCommand";
+import { OPERATOR_COMMAND, shellWord } from "../hostCommand";
+import { OF_THE_HOST } from "../places";
 import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "../runbook";
 import type { DatabaseNode, RepositoryNode } from "../topology";
 import { isUnknown } from "../unknown";
 import { archivingFails, keysLost, repositoryLost } from "./hostCare";
 import { lostAnswer, repositoryText } from "./order";
 
-type HostRunbook = Pick<DatabaseRunbook, "what" | "decisions" | "measuredBy" | "scenarios" | "keys">;
+type HostRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
 /** @param repositories with full backups, in the order in which they are tried */
 export function hostScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[]): HostRunbook {
@@ -22,13 +23,17 @@ export function hostScenarios(database: DatabaseNode, repositories: readonly Rep
     ...others.map((repository) => fromRepository(program, repository)),
     namedSet(program),
     ...(hasZfs(database) ? [snapshot(program)] : []),
-    hostLost(program, database),
+    hostLost(program, database, repositories),
     archivingFails(program, database),
     ...repositories.map((repository) => repositoryLost(program, repository, repositories)),
     keysLost(program, database, repositories),
   ];
   return {
     what: `PostgreSQL on a host (${database.reachedBy ?? "?"}), data in ${String(database.dataDirectory)}, stanza ${database.stanza}, engine ${database.engine}`,
+    where: [
+      "pulumi …: in the folder of the stack's program, signed in to where its state is",
+      "everything else: on the host itself, with an account that may use sudo",
+    ],
     decisions: decisions(database, repositories),
     measuredBy: `${program} status`,
     scenarios,
@@ -89,7 +94,7 @@ function recovery(program: string, words: string): RunbookStep {
   return {
     text:
       "Recover. The plan is printed first, with the backup and the moment that it found; nothing is stopped before you agree. The old directory is kept " +
-      "beside the new one.",
+      "beside the new one. When it has ended the database is open, and applications may use it while you do the rest.",
     commands: [`${program} ${words}`.trim()],
   };
 }
@@ -184,23 +189,48 @@ function snapshot(program: string): RunbookScenario {
   };
 }
 
-function hostLost(program: string, { name }: DatabaseNode): RunbookScenario {
+function hostLost(program: string, { dataDirectory, name }: DatabaseNode, repositories: readonly RepositoryNode[]): RunbookScenario {
+  const lost = repositories.filter(({ failureDomain }) => failureDomain === OF_THE_HOST);
+  const [left] = repositories.filter((repository) => !lost.includes(repository));
+  // An empty one is no end of the archive: beside it the recovery would wait for ever.
+  const alone = lost.length === 0 || left === undefined ? "" : ` --repo=${left.key}`;
+  const directory = shellWord(String(dataDirectory));
   return {
     id: "host-lost",
     title: "The host is lost",
-    when: "The machine will not come back. The old one must never run again as it was: it would archive into the same place.",
+    when: "The machine will not come back. Be sure that it is off and stays off: running again as it was, it would archive into the same place.",
     steps: [
-      { text: "Get a new machine with the same major version of PostgreSQL and the same extensions.", commands: [] },
       {
-        text: `In the program, declare PostgresHost ${name} with the new connection and restoreOnly: true; it gets configuration, keys and program.`,
+        text: "Get a new machine with the same major version of PostgreSQL, the same extensions, and the directories of other machines mounted where they were.",
+        commands: [],
+      },
+      {
+        text: "If the installation made an empty cluster there: stop it, and give its directory another name.",
+        isOptional: true,
+        commands: ["sudo systemctl stop 'postgresql*'", `sudo mv ${directory} ${shellWord(`${String(dataDirectory)}.empty`)}`],
+      },
+      {
+        text: `Let the stack forget the lost machine: otherwise the update looks for it, to tidy up there, and fails. The first command prints the address (URN) that the second one wants: it ends in ::${name}-host.`,
+        commands: ["pulumi stack --show-urns | grep HostState", "pulumi state delete '<URN>'"],
+      },
+      {
+        text:
+          `In the program, at PostgresHost ${name}: the new connection, and restoreOnly: true. Take out for the time being what is about taking backups: schedules, ` +
+          "archiveTimeoutSeconds, acknowledge, allowRestart, firstBackup, streaming, monitoring; what is left of it the preview names. The machine gets configuration, keys and program.",
         commands: ["pulumi up"],
       },
-      { text: "On the new machine: recover.", commands: [`${program} recover`] },
-      { text: "Take restoreOnly away again: it archives, and the first backups are taken.", commands: ["pulumi up"] },
       {
-        text: "Point the applications to the new machine. Prove the archive, and read everything once that is stored.",
-        commands: [`${program} check`, `${program} verify`],
+        text:
+          `On the new machine: recover${alone === "" ? "" : `, from ${left?.name} alone: ${lost.map(({ name: each }) => each).join(" and ")} went with the old machine`}. ` +
+          "It ends with exit code 104 and a warning that WAL does not arrive, which is right: nothing is archived here before the next step.",
+        commands: [`${program} recover${alone}`],
       },
+      {
+        text: "In the program: take restoreOnly away, and put back what you took out. It archives again, and where a repository has no full backup one is taken.",
+        commands: ["pulumi up"],
+      },
+      { text: "Point the applications to the new machine.", commands: [] },
+      ...after(program),
     ],
   };
 }

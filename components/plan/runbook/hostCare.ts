@@ -1,5 +1,6 @@
 /** What is done on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
 import type { RunbookScenario } from "../runbook";
+import { shellWord } from "../hostCommand";
 import type { DatabaseNode, RepositoryNode } from "../topology";
 import { lostAnswer, repositoryText } from "./order";
 
@@ -16,7 +17,7 @@ export function archivingFails(program: string, { command, dataDirectory, engine
         : []),
       {
         text: "See how much room there is. If it gets short, make room on that disk, but not in the data directory.",
-        commands: [`sudo df -h ${String(dataDirectory)}`],
+        commands: [`sudo df -h ${shellWord(String(dataDirectory))}`],
       },
       {
         text: "Mend what the error names: keys, mount, bucket, certificate, network. What waits is archived by itself then. Prove it.",
@@ -73,7 +74,7 @@ export function keysLost(program: string, { keysIn }: DatabaseNode, repositories
               commands: ["pulumi stack output --show-secrets"],
             },
             {
-              text: "If no place has it, nothing in that repository can ever be read again. Declare a new one under another key, with a new passphrase, and take a full backup at once.",
+              text: "If no place has it, nothing in that repository can ever be read again. In the program, declare one under another key, at another place, with a new passphrase, in the place of that one; take a full backup at once.",
               isOptional: true,
               commands: ["pulumi up", `${program} backup --type=full`],
             },

@@ -8,11 +8,11 @@ export interface Placeholder {
 }
 
 const TEXTS: Readonly<Record<string, string>> = {
-  TIME: "just before the first wrong transaction, with its time zone: 2026-11-20 14:29:59+00 on a host, 2026-11-20T14:29:59Z on a cluster",
   TARGET: "options that find prints behind just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",
   LABEL: "a backup, as the command before it prints it: 20261120-020000F",
   SNAPSHOT: "a snapshot, as the command before it prints it",
   POD: "a pod, as the command before it prints it: orders-2",
+  KEY: "the number of the new repository: 3 for repo3",
   DATABASE: "the database that the table is in: app",
   SCHEMA: "the schema that the table is in: public",
   TABLE: "the table, without its schema",
@@ -20,9 +20,13 @@ const TEXTS: Readonly<Record<string, string>> = {
   URN: "the address of a resource of the stack: pulumi stack --show-urns prints them",
 };
 
+/** A cluster takes them as RFC 3339 has them. */
+const TIMES = { host: "2026-11-20 14:29:59+00", cnpg: "2026-11-20T14:29:59Z" } as const;
+
 /** Of those that the scenarios use, in the order of their first use. */
-export function placeholdersOf(scenarios: readonly RunbookScenario[]): Placeholder[] {
+export function placeholdersOf(kind: keyof typeof TIMES, scenarios: readonly RunbookScenario[]): Placeholder[] {
+  const texts: Readonly<Record<string, string>> = { TIME: `just before the first wrong transaction, with its time zone: ${TIMES[kind]}`, ...TEXTS };
   const commands = scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
   const words = new Set(commands.flatMap((command) => [...command.matchAll(/<([A-Z]+)>/g)].map(([, word]) => word ?? "")));
-  return [...words].flatMap((word) => (TEXTS[word] === undefined ? [] : [{ word: `<${word}>`, text: TEXTS[word] }]));
+  return [...words].flatMap((word) => (texts[word] === undefined ? [] : [{ word: `<${word}>`, text: texts[word] }]));
 }

@@ -3,7 +3,7 @@ import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/r
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import { cell } from "../topology/markdown";
-import { FIRST_STEPS, messagesOf, rolesOf, type RunbookPeople } from "./people";
+import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** @param origin a sentence that says of which state of the stack it is. Ends with a newline. */
 export function renderRunbook(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
@@ -25,12 +25,13 @@ function peopleText(people: RunbookPeople): string {
     `## Who\n\n| role | does | who |\n| --- | --- | --- |\n${rows.join("\n")}\n`,
     "One person may have several roles; the one who types should not be the one who speaks.\n",
     `## Who is told what\n\n| when | what |\n| --- | --- |\n${messages.join("\n")}\n`,
+    `## What the words mean\n\n${GLOSSARY.map(([word, text]) => `- **${word}**: ${text}`).join("\n")}\n`,
   ].join("\n");
 }
 
 function databaseText(database: DatabaseRunbook): string {
-  const { decisions, keys, name, objectives, repositories, scenarios, state, what } = database;
-  const titles = new Map(scenarios.map(({ id, title }) => [id, title]));
+  const { decisions, keys, name, objectives, repositories, scenarios, state, what, where } = database;
+  const titles = new Map(scenarios.map(({ id, title }, index) => [id, `${index + 1}. ${title}`]));
   const tree = decisions.map(({ answers, question }) => {
     const lines = answers.map(
       ({ answer, scenario }) => `   - ${answer} → [${cell(titles.get(scenario) ?? scenario)}](#${anchor(`${name} ${scenario}`)})`,
@@ -44,13 +45,14 @@ function databaseText(database: DatabaseRunbook): string {
   });
   return [
     `<a id="${anchor(name)}"></a>\n## ${cell(name)}\n`,
-    `${cell(what)}. State of its topology: \`${state}\`.\n`,
-    `### What is promised\n\n${bullets(objectives)}\n`,
-    measuredText(database),
-    `### Where copies are, the first to try first\n\n| | where | lost together with | off-site | encrypted | retention |\n| --- | --- | --- | --- | --- | --- |\n${rows.join("\n")}\n`,
+    `${cell(what)}. State of this runbook: \`${state}\`.\n`,
+    `### Where commands are run\n\n${bullets(where)}\n`,
     `### Which one is it?\n\n${tree.join("\n")}\n`,
     ...placeholderTexts(database),
-    ...scenarios.map((scenario) => scenarioText(name, scenario)),
+    `### Where copies are, the first to try first\n\n| | where | lost together with | off-site | encrypted | retention |\n| --- | --- | --- | --- | --- | --- |\n${rows.join("\n")}\n`,
+    ...scenarios.map((scenario, index) => scenarioText(name, scenario, index + 1)),
+    `### What is promised\n\n${bullets(objectives)}\n`,
+    measuredText(database),
     `### Keys and passphrases\n\n${bullets(keys.length === 0 ? ["none are needed"] : keys)}\n`,
   ].join("\n");
 }
@@ -79,13 +81,14 @@ function placeholderTexts({ placeholders }: DatabaseRunbook): string[] {
   return [`### Words to fill in\n\n${placeholders.map(({ text, word }) => `- \`${word}\`: ${cell(text)}`).join("\n")}\n`];
 }
 
-function scenarioText(name: string, { id, steps, title, when }: RunbookScenario): string {
-  return `<a id="${anchor(`${name} ${id}`)}"></a>\n### ${cell(title)}\n\n${cell(when)}\n\n${steps.map(stepText).join("\n")}`;
+function scenarioText(name: string, { id, steps, title, when }: RunbookScenario, number: number): string {
+  return `<a id="${anchor(`${name} ${id}`)}"></a>\n### ${number}. ${cell(title)}\n\n${cell(when)}\n\n${steps.map(stepText).join("\n")}`;
 }
 
 function stepText({ commands, isOptional, isRepeated, language = "sh", text }: RunbookStep): string {
   const lines = commands.map((line) => `   ${line}`).join("\n");
-  const mark = isOptional === true ? "*not always:* " : isRepeated === true ? "*repeat:* " : "";
+  const marks = [...(isOptional === true ? ["not always"] : []), ...(isRepeated === true ? ["repeat"] : [])];
+  const mark = marks.length === 0 ? "" : `*${marks.join(", ")}:* `;
   return `1. ${mark}${cell(text)}\n${commands.length === 0 ? "" : `\n   \`\`\`${language}\n${lines}\n   \`\`\`\n`}`;
 }
 

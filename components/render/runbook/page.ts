@@ -7,7 +7,7 @@ import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook";
 import { escapeText } from "../topology/picture";
 import { anchor, measuredLead } from "./markdown";
-import { FIRST_STEPS, messagesOf, rolesOf, type RunbookPeople } from "./people";
+import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** The whole document. @param origin a sentence that says of which state of the stack it is */
 export function renderRunbookPage(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
@@ -25,6 +25,7 @@ export function renderRunbookPage(databases: readonly DatabaseRunbook[], people:
 <main>
 <h1>Recovery runbook</h1>
 <p>${escapeText(origin)} Commands are complete but for the words in angle brackets; those are explained with each database.</p>
+<p class="paper">In a frame, what is indented below a command continues it: it is one line. A dotted line parts two commands.</p>
 ${databases.length > 1 ? `<p class="contents">${links.join(" · ")}</p>` : ""}
 ${peopleSection(people)}
 ${databases.map(databaseSection).join("\n")}
@@ -43,12 +44,17 @@ function peopleSection(people: RunbookPeople): string {
 ${table(["role", "does", "who"], rows)}
 <p>One person may have several roles; the one who types should not be the one who speaks.</p></section>
 <section><h2>Who is told what</h2>
-${table(["when", "what"], messages)}</section>`;
+${table(["when", "what"], messages)}</section>
+<section><h2>What the words mean</h2>
+${table(
+  ["word", "what it is"],
+  GLOSSARY.map(([word, text]) => row(word, [text])),
+)}</section>`;
 }
 
 function databaseSection(database: DatabaseRunbook): string {
-  const { decisions, keys, name, objectives, repositories, scenarios, state, what } = database;
-  const titles = new Map(scenarios.map(({ id, title }) => [id, title]));
+  const { decisions, keys, name, objectives, repositories, scenarios, state, what, where } = database;
+  const titles = new Map(scenarios.map(({ id, title }, index) => [id, `${index + 1}. ${title}`]));
   const questions = decisions.map(({ answers, question }) => {
     const lines = answers.map(
       ({ answer, scenario }) =>
@@ -62,16 +68,18 @@ function databaseSection(database: DatabaseRunbook): string {
     return row(repository.name, [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
   });
   return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
-<p>${escapeText(what)}. State of its topology: <code>${state}</code>.</p>
-<h3>What is promised</h3>
-${list(objectives)}
-${measuredSection(database)}
-<h3>Where copies are, the first to try first</h3>
-${table(["", "where", "lost together with", "off-site", "encrypted", "retention"], rows)}
+<p>${escapeText(what)}. State of this runbook: <code>${state}</code>.</p>
+<h3>Where commands are run</h3>
+${list(where)}
 <h3>Which one is it?</h3>
 <ol class="tree">${questions.join("\n")}</ol>
 ${placeholderSection(database)}
-${scenarios.map((scenario) => scenarioSection(name, scenario)).join("\n")}
+<h3>Where copies are, the first to try first</h3>
+${table(["", "where", "lost together with", "off-site", "encrypted", "retention"], rows)}
+${scenarios.map((scenario, index) => scenarioSection(name, scenario, index + 1)).join("\n")}
+<h3>What is promised</h3>
+${list(objectives)}
+${measuredSection(database)}
 <h3>Keys and passphrases</h3>
 ${list(keys.length === 0 ? ["none are needed"] : keys)}
 </section>`;
@@ -81,7 +89,7 @@ function measuredSection({ measured, measuredBy }: DatabaseRunbook): string {
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => row(repository, [drill, rto, rpo]));
   return `<h3>What was measured</h3>
 ${measured === null ? "" : table(["", "last drill", "open again after (RTO)", "lost (RPO)"], rows)}
-<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : `<pre>${escapeText(measuredBy)}</pre>`}`;
+<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : commandBlock([measuredBy])}`;
 }
 
 function placeholderSection({ placeholders }: DatabaseRunbook): string {
@@ -91,15 +99,23 @@ function placeholderSection({ placeholders }: DatabaseRunbook): string {
 <ul>${lines.join("\n")}</ul>`;
 }
 
-function scenarioSection(name: string, { id, steps, title, when }: RunbookScenario): string {
-  return `<section class="scenario" id="${anchor(`${name} ${id}`)}"><h3>${escapeText(title)}</h3>
+function scenarioSection(name: string, { id, steps, title, when }: RunbookScenario, number: number): string {
+  return `<section class="scenario" id="${anchor(`${name} ${id}`)}"><h3>${number}. ${escapeText(title)}</h3>
 <p>${escapeText(when)}</p>
 <ol class="steps">${steps.map(stepItem).join("\n")}</ol></section>`;
 }
 
-function stepItem({ commands, isOptional, isRepeated, text }: RunbookStep): string {
-  const mark = isOptional === true ? "<em>not always:</em> " : isRepeated === true ? "<em>repeat:</em> " : "";
-  return `<li>${mark}${escapeText(text)}${commands.length === 0 ? "" : `<pre>${commands.map(escapeText).join("\n")}</pre>`}</li>`;
+function stepItem({ commands, isOptional, isRepeated, language, text }: RunbookStep): string {
+  const marks = [...(isOptional === true ? ["not always"] : []), ...(isRepeated === true ? ["repeat"] : [])];
+  const mark = marks.length === 0 ? "" : `<em>${marks.join(", ")}:</em> `;
+  return `<li>${mark}${escapeText(text)}${commands.length === 0 ? "" : commandBlock(commands, language)}</li>`;
+}
+
+/** On paper nobody can tell where a wrapped line ends: words of a command stay whole, and what continues a command is indented. */
+function commandBlock(commands: readonly string[], language: RunbookStep["language"] = "sh"): string {
+  if (language === "ts") return `<pre>${commands.map(escapeText).join("\n")}</pre>`;
+  const lines = commands.map((command) => `<code>${command.replace(/[^ ]+/g, (word) => `<span>${escapeText(word)}</span>`)}</code>`);
+  return `<pre class="sh">${lines.join("\n")}</pre>`;
 }
 
 function table(heads: readonly string[], rows: readonly string[]): string {
@@ -137,8 +153,16 @@ ol.tree>li,ol.steps>li{margin:8px 0}
 ol.steps{padding-left:26px}
 pre{background:var(--code);border:1px solid var(--line);border-radius:4px;padding:8px 10px;margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.45 ui-monospace,"DejaVu Sans Mono","Liberation Mono",monospace}
 code{font:13px ui-monospace,"DejaVu Sans Mono","Liberation Mono",monospace}
+pre.sh{display:flex;flex-direction:column;gap:4px}
+pre.sh code{font:inherit;padding-left:4ch;text-indent:-4ch}
+pre.sh span{display:inline-block;max-width:100%;text-indent:0}
+.paper{display:none}
+@page{margin:12mm 14mm 15mm;@bottom-right{content:counter(page) " / " counter(pages);font:9pt sans-serif;color:#333}}
 @media print{:root{--ground:#fff;--ink:#000;--dim:#333;--line:#999;--code:#fff}
-main{padding:0;max-width:none}body{font-size:11pt}
-.database{break-before:page}.scenario,tr,pre,li{break-inside:avoid}h2,h3{break-after:avoid}
-ol.steps>li{list-style:none}ol.steps>li::before{content:"☐ ";margin-left:-22px}}
+main{padding:0;max-width:none}body{font-size:10pt;line-height:1.35}.paper{display:block}
+h1{font-size:18pt}h2{font-size:14pt;margin-top:20px}h3{font-size:12pt;margin-top:16px}table{font-size:9.5pt}p{margin:6px 0}
+ol.tree>li,ol.steps>li{margin:5px 0}pre{font-size:9pt;line-height:1.3;padding:4px 8px;margin:4px 0}pre.sh code+code{border-top:1px dotted var(--line);padding-top:3px}
+.database{break-before:page}.scenario,tr,pre,li{break-inside:avoid}h2,h3{break-after:avoid}p{orphans:3;widows:3}
+ol.steps{counter-reset:step;padding-left:46px}
+ol.steps>li{list-style:none;counter-increment:step}ol.steps>li::before{content:"☐ " counter(step) ".";display:inline-block;width:44px;margin-left:-44px}}
 `;

@@ -23,7 +23,21 @@ export const FIRST_STEPS: readonly string[] = [
   "One person says aloud: I am Incident Lead. The time is written down.",
   "Nobody deletes, restarts or tidies up anything until the scenario is chosen: what is left may be needed.",
   "The Restore Operator writes down each command with its time, or records the terminal.",
-  "Choose the scenario below with the questions of the database, from the first one on.",
+  "Choose the scenario below with the questions of the database, from the first one on. Do its steps in their order.",
+  "If a command fails, stop and read its last lines: those that begin with HINT say what to do. Do not go on with the next step before it has succeeded.",
+];
+
+/** What those have to know who have never seen any of this: word to what it is. */
+export const GLOSSARY: readonly (readonly [word: string, text: string])[] = [
+  ["repository", "a place with backups and WAL of a database, repo1 or repo2; each can restore by itself"],
+  ["WAL", "PostgreSQL's log of all changes, in files that are archived one by one: it brings a backup forward to any moment"],
+  ["stanza", "the name of the database in its repositories"],
+  ["program, declare", "the source of the Pulumi stack; what is declared there becomes true with pulumi up, which shows first what it will do"],
+  [
+    "status, check, verify",
+    "status tells how it stands; check writes one piece of WAL and waits for it everywhere; verify reads all that is stored. None of them harms anything",
+  ],
+  ["RPO, RTO", "how much may be lost, in time; how long it may take until the database is open again"],
 ];
 
 /** Role, what it does, who has it; null where nobody is named. */

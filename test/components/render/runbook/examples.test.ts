@@ -115,7 +115,7 @@ describe("the commands that are carried out elsewhere", () => {
   /** As test/hosts/agent.test.ts declares it: a directory first, a bucket second. */
   const host = (): DatabaseRunbook => runbookOf(topology({ dataDirectory: "/var/lib/postgresql/15/main" })) ?? expect.fail("there is no runbook");
 
-  test.each(["vps-nas-r2", "vps-b2"])("are those of example %s", (name) => {
+  test.each(["vps-nas-r2", "vps-b2", "local"])("are those of example %s", (name) => {
     const [book] = booksOf(name);
     for (const id of ON_A_HOST) {
       const [ours, theirs] = [host(), book].map((each) => each?.scenarios.find((scenario) => scenario.id === id) ?? expect.fail(`there is no ${id}`));

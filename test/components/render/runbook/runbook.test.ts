@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook";
 import { type Topology, topologyOf } from "../../../../components/plan/topology";
 import { parseStackFile } from "../../../../components/plan/stackFiles";
-import { originOf, runbooksOf } from "../../../../components/bin/runbook";
+import { checkRunbook, originOf, runbooksOf } from "../../../../components/bin/runbook";
 import { joinMeasured, parseMeasured } from "../../../../components/plan/runbook/measured";
 import { BUCKET, NAS, R2 } from "../../plans";
 import { unknownMarker } from "../../../../components/plan/unknown";
@@ -18,6 +18,35 @@ const HOSTILE = "</title><script>alert(1)</script> | [x](https://evil.example) `
 const ORIGIN = "Made of a test.";
 const bookOf = (of: Topology) => runbookOf(of) ?? expect.fail("there is no runbook");
 const cluster = (): Topology => JSON.parse(JSON.stringify(topologyOf(resolved().plan))) as Topology;
+
+describe("a runbook that was written before", () => {
+  const ledger = bookOf(topology());
+  const other = bookOf(topology({ dataDirectory: "/srv/another" }));
+  const orders = bookOf(topology({}, "orders"));
+
+  test.each([
+    ["Markdown", renderRunbook],
+    ["HTML", renderRunbookPage],
+  ])("is told from the one of today, as %s", (_what, render) => {
+    const written = render([ledger, orders], DEFAULT_PEOPLE, ORIGIN);
+    expect(checkRunbook(written, [ledger, orders])).toEqual({
+      isStale: false,
+      lines: ["ledger: as it is written there", "orders: as it is written there"],
+    });
+    const changed = checkRunbook(written, [other, orders]);
+    expect(changed?.lines[0]).toBe("ledger: other commands or places than are written there: make it anew");
+    expect([changed?.isStale, changed?.lines.length]).toEqual([true, 2]);
+    expect(checkRunbook(written, [orders])?.lines).toEqual([
+      "orders: as it is written there",
+      "1 more database(s) are written there than there are: make it anew",
+    ]);
+    expect(checkRunbook(render([ledger], DEFAULT_PEOPLE, ORIGIN), [ledger, orders])?.isStale).toBe(true);
+  });
+
+  test("is none where nothing says so", () => {
+    expect(checkRunbook("# Recovery runbook\n", [ledger])).toBeNull();
+  });
+});
 
 describe("a runbook", () => {
   test("of a host has a scenario for the newest state, a moment, the second repository, a named set, and each loss", () => {
@@ -108,7 +137,8 @@ describe("a runbook", () => {
     const [failover] = book.scenarios;
     const lines = failover?.steps.find(({ commands }) => commands.length > 1)?.commands ?? [];
     expect(lines).toHaveLength(2);
-    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`<pre>${lines.join("\n")}</pre>`);
+    const page = renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN).replaceAll(/<\/?span>/g, "");
+    expect(page).toContain(`<pre class="sh">${lines.map((line) => `<code>${line}</code>`).join("\n")}</pre>`);
     expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n   ${lines.join("\n   ")}\n`);
   });
 
@@ -157,7 +187,7 @@ describe("a runbook", () => {
     expect(books.map(({ objectives }) => objectives.at(-1))).toEqual(Array(2).fill("drilled: weekly (0 5 * * 6, from repo2)"));
     expect(text.match(/^## Who$/gm)).toHaveLength(1);
     expect(new Set(books.map(({ state }) => state)).size).toBe(2);
-    for (const { state } of books) expect(text).toContain(`State of its topology: \`${state}\``);
+    for (const { state } of books) expect(text).toContain(`State of this runbook: \`${state}\``);
     const ids = [...renderRunbookPage(books, DEFAULT_PEOPLE, ORIGIN).matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
   });
