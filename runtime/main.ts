@@ -34,11 +34,17 @@ const SERVING_ABORT_GRACE_MS = 10 * 60_000;
 const STIR_MS = 1000;
 /** The first descriptor that systemd hands over (sd_listen_fds). */
 const LISTEN_FD = 3;
-/** What systemd tells a process of its unit, and of the unit that it was started for (systemd.exec, "Environment Variables in Spawned Processes"). */
-const SYSTEMD_NAMES = [
+/**
+ * What systemd tells a process of its unit, and of the unit that it was started for (systemd.exec, "Environment Variables in Spawned Processes"), and
+ * what scheduled Jobs are told of themselves (components/render/kubernetesCronJob.ts).
+ */
+const MANAGER_NAMES = [
   "CREDENTIALS_DIRECTORY",
   "EXIT_STATUS",
   "INVOCATION_ID",
+  "JOB_NAME",
+  "JOB_NAMESPACE",
+  "JOB_UID",
   "MONITOR_EXIT_STATUS",
   "MONITOR_INVOCATION_ID",
   "MONITOR_SERVICE_RESULT",
@@ -246,7 +252,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     workingDirectory: process.cwd(),
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     hostName: hostname(),
-    systemdEnvironment: Object.fromEntries(SYSTEMD_NAMES.map((name) => [name, process.env[name]])),
+    managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, process.env[name]])),
     ownCommand: [process.execPath, programFile],
     args: process.argv.slice(2),
     programFile: __filename,

@@ -37,7 +37,7 @@ export interface ProcessFacts {
   readonly workingDirectory: string;
   readonly listenFd: number | null;
   readonly hostName: string;
-  readonly systemdEnvironment: Environment;
+  readonly managerEnvironment: Environment;
   readonly ownCommand: readonly string[];
   /** Words after the program. */
   readonly args: readonly string[];
@@ -119,7 +119,7 @@ export class ProcessHost implements CommandHost {
   }
 
   get machine(): CommandHost["machine"] {
-    return { hostName: this.#facts.hostName, environment: this.#facts.systemdEnvironment, showUnit };
+    return { hostName: this.#facts.hostName, environment: this.#facts.managerEnvironment, showUnit };
   }
 
   startBackground(): void {

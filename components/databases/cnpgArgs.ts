@@ -139,8 +139,6 @@ export interface SnapshotArgs {
 export interface ClusterDrillArgs extends DrillArgs {
   /** Of the throw-away instance. Left out, production's. */
   resources?: ResourcesArgs;
-  /** A Secret in the namespace whose key `notify.json` says whom to tell how a drill went. Left out, nobody is told. */
-  notifySecret?: string;
 }
 
 /** What `CnpgCluster` and `CnpgBackup` have in common. */
@@ -174,6 +172,12 @@ export interface ClusterBackupArgs {
   drills?: { [name: string]: ClusterDrillArgs };
   /** What every drill asks. */
   drillChecks?: DrillChecksArgs;
+  /**
+   * A Secret in the namespace whose key `notify.json` says who is told of scheduled Jobs, as the verb `notify` reads it: how each drill went, and that a
+   * drill or the removal of snapshots has begun, has ended well or has failed. Mounted as a file. Left out, nobody is told.
+   * @example "backup-notify"
+   */
+  notifySecret?: string;
   sizing?: SizingArgs;
   snapshots?: SnapshotArgs;
   monitoring?: BackupMonitoringArgs;

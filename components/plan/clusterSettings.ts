@@ -183,13 +183,12 @@ export interface SecretKeysSettings {
   readonly ca?: KeyRefSettings | undefined;
 }
 
-/** Beside {@link ClusterSettings}. */
 /** Of a drill in the cluster's namespace, beside when it is made. */
 export interface ClusterDrillSettings {
   readonly resources?: ResourcesSettings | undefined;
-  readonly notifySecret?: string | undefined;
 }
 
+/** Beside {@link ClusterSettings}. */
 export interface ClusterShapeSettings {
   readonly image?: string | undefined;
   readonly imageCatalog?: { readonly name: string; readonly kind?: string | undefined } | undefined;
@@ -212,6 +211,8 @@ export interface ClusterShapeSettings {
   readonly annotations?: Readonly<Record<string, string>> | undefined;
   readonly snapshots?: SnapshotSettings | undefined;
   readonly drills?: Readonly<Record<string, ClusterDrillSettings>> | undefined;
+  /** Secret in the namespace with `notify.json`. */
+  readonly notifySecret?: string | undefined;
   /** Only with Dalibo's plugin: `Stanza`, or `Repository` for versions before 0.0.1. */
   readonly stanzaKind?: string | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;

@@ -77,6 +77,8 @@ export interface ClusterShape {
   readonly snapshots: SnapshotSettings | undefined;
   /** By name of the drill. */
   readonly drills: Readonly<Record<string, ClusterDrillSettings>>;
+  /** Who is told of scheduled Jobs. */
+  readonly notifySecret: string | undefined;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
 }
@@ -116,6 +118,7 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     annotations: settings.annotations ?? {},
     snapshots: settings.snapshots,
     drills: settings.drills ?? {},
+    notifySecret: settings.notifySecret,
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
   };

@@ -1,4 +1,5 @@
 /** Fire drills as they are declared: what their settings mean, and which repositories they restore from. Pure. */
+import { createHash } from "node:crypto";
 import { DEFAULTS } from "./defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "./plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "./settings";
@@ -7,6 +8,11 @@ import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from 
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment"];
 /** From cheap to thorough. */
 export const DRILL_LEVELS: readonly string[] = ["quick", "standard", "thorough"];
+
+/** Part of the name of a unit of systemd, and of an object of Kubernetes. */
+export function isDrillName(name: string): boolean {
+  return /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(name);
+}
 
 export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
   const { cron, elsewhere, from, level, maxGiB, maxMinutes, path, pick, repositories, timeZone } = drill;
@@ -60,4 +66,16 @@ export function ownDrills({ drills }: Pick<HostPlan, "drills">): readonly DrillP
  */
 export function drillPath({ path }: Pick<DrillPlan, "path">, { dataDirectory }: Pick<HostPlan, "dataDirectory">): string {
   return path ?? `${dataDirectory}-drill`;
+}
+
+/** CloudNativePG takes names of Clusters up to this length. */
+const NAME_LENGTH_MAX = 50;
+const HASH_DIGITS = 8;
+
+/** In Kubernetes: of the CronJob, and of the throw-away Cluster. */
+export function drillName(cluster: string, drill: string): string {
+  const name = `${cluster}-drill-${drill}`;
+  if (name.length <= NAME_LENGTH_MAX) return name;
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, HASH_DIGITS);
+  return `${name.slice(0, NAME_LENGTH_MAX - HASH_DIGITS - 1).replace(/-+$/, "")}-${hash}`;
 }

@@ -5,13 +5,14 @@
  * Words in angle brackets are what only the incident can tell: `<TIME>`, `<LABEL>`.
  */
 import { createHash } from "node:crypto";
-import { drillSourceText } from "./drills";
+import { drillName, drillSourceText, isDrillName } from "./drills";
+import { OPERATOR_COMMAND, shellWord } from "./hostCommand";
 import { clusterScenarios } from "./runbook/cluster";
 import { hostScenarios } from "./runbook/host";
 import { type Measured, type MeasuredRow, measuredRows } from "./runbook/measured";
 import { byReach } from "./runbook/order";
 import { type Placeholder, placeholdersOf } from "./runbook/placeholders";
-import { type RepositoryNode, renderTopology, type Topology } from "./topology";
+import { type DatabaseNode, type RepositoryNode, renderTopology, type Topology } from "./topology";
 import { isUnknown } from "./unknown";
 
 export interface RunbookStep {
@@ -55,6 +56,8 @@ export interface DatabaseRunbook {
   readonly measured: readonly MeasuredRow[] | null;
   /** Tells the figures of today; null where nothing of ours runs. */
   readonly measuredBy: string | null;
+  /** One for each declared drill: makes it at once. */
+  readonly drilledBy: readonly string[];
   /** In the order in which a restore should try them. */
   readonly repositories: readonly RepositoryNode[];
   readonly decisions: readonly RunbookQuestion[];
@@ -84,8 +87,17 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
     measured: measured === null ? null : measuredRows(measured, repositories, topology.objectives),
     placeholders: placeholdersOf(database.kind, own.scenarios),
     repositories,
+    // A topology may come from a file: what is no name of a drill is no part of a command.
+    drilledBy: topology.drills.filter(({ name }) => isDrillName(name)).map((drill) => drillCommand(drill, database)),
     ...own,
   };
+}
+
+function drillCommand({ elsewhere, name }: Topology["drills"][number], { cluster, command, kind, namespace }: DatabaseNode): string {
+  if (elsewhere === true) return `${OPERATOR_COMMAND} drill --name=${name}   # on the host that its FireDrill declares`;
+  if (kind === "host") return `${command === undefined || isUnknown(command) ? OPERATOR_COMMAND : command} drill --name=${name}`;
+  const job = shellWord(drillName(String(cluster), name));
+  return `kubectl create job -n ${shellWord(String(namespace))} --from=cronjob/${job} ${job}-now`;
 }
 
 function objectivesOf({ databases, drills, objectives }: Topology): string[] {

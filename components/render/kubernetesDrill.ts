@@ -2,24 +2,19 @@
  * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, by an account that may make Clusters in the namespace, and read and
  * remove those of its drills and nothing else. Pure.
  */
-import { createHash } from "node:crypto";
 import { PLACES } from "../../runtime/cnpg/names";
 import type { ResourcesSettings } from "../plan/clusterSettings";
+import { drillName } from "../plan/drills";
 import type { DrillPlan } from "../plan/plan";
 import { claimNames, configMapName, secretFiles } from "./engines/runtime";
 import type { EngineContext } from "./engines/engine";
-import { programContainer, PROGRAM_SECURITY, programVolumes } from "./kubernetesContainer";
+import { renderAccount, renderCronJob, type ScheduledJob } from "./kubernetesCronJob";
 import { given, MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 import { renderSettingsFile } from "./settingsFile";
 
-/** CloudNativePG takes names of Clusters up to this length. */
-const NAME_LENGTH_MAX = 50;
-const HASH_DIGITS = 8;
 const CPU = "50m";
 /** Rows of a dump pass through it one by one. */
 const MEMORY = "384Mi";
-/** How late a run may begin, for instance after the control plane was down. */
-const LATE_SECONDS = 6 * 60 * 60;
 /** What a drill takes at most where nothing is said, and beside it to remove what it made. */
 const DRILL_MINUTES_MAX = 1440;
 const END_SECONDS = 20 * 60;
@@ -28,15 +23,6 @@ const KEPT_SECONDS = 24 * 60 * 60;
 /** Killed, or told to end by nobody of ours: another pod begins anew, and removes what is left first. */
 const KILLED_CODES = [137, 143];
 const SETTINGS_FILE = "pgbackstop.json";
-const NOTIFY_FILE = "notify.json";
-
-/** Of the CronJob, and of the throw-away Cluster. */
-export function drillName(cluster: string, drill: string): string {
-  const name = `${cluster}-drill-${drill}`;
-  if (name.length <= NAME_LENGTH_MAX) return name;
-  const hash = createHash("sha256").update(name).digest("hex").slice(0, HASH_DIGITS);
-  return `${name.slice(0, NAME_LENGTH_MAX - HASH_DIGITS - 1).replace(/-+$/, "")}-${hash}`;
-}
 
 /** Nothing where there is no drill, or none that the engine can make; rules refuse those. */
 export function renderDrills(context: EngineContext): RenderedObject[] {
@@ -44,49 +30,17 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
   const drills = plan.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
   if (drills.length === 0 || plan.engine !== "runtime") return [];
   const account = `${plan.cluster}-drill`;
-  const metadata = metadataOf(context, account);
+  const names = drills.map(({ name }) => drillName(plan.cluster, name));
+  const settings = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: settingsName(context), namespace: plan.namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } },
+    data: context.isOutline ? {} : { [SETTINGS_FILE]: settingsText(context) },
+  };
   return [
-    {
-      role: "drill-config",
-      manifest: {
-        apiVersion: "v1",
-        kind: "ConfigMap",
-        metadata: { ...metadata, name: settingsName(context) },
-        data: context.isOutline ? {} : { [SETTINGS_FILE]: settingsText(context) },
-      },
-    },
-    { role: "drill-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
-    {
-      role: "drill-role",
-      manifest: {
-        apiVersion: "rbac.authorization.k8s.io/v1",
-        kind: "Role",
-        metadata,
-        rules: rulesFor(
-          plan.cluster,
-          drills.map(({ name }) => drillName(plan.cluster, name)),
-        ),
-      },
-    },
-    {
-      role: "drill-binding",
-      manifest: {
-        apiVersion: "rbac.authorization.k8s.io/v1",
-        kind: "RoleBinding",
-        metadata,
-        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: account },
-        subjects: [{ kind: "ServiceAccount", name: account, namespace: plan.namespace }],
-      },
-    },
-    ...drills.map((drill) => ({
-      role: `drill-${drill.name}`,
-      manifest: {
-        apiVersion: "batch/v1",
-        kind: "CronJob",
-        metadata: metadataOf(context, drillName(plan.cluster, drill.name)),
-        spec: cronJob(context, drill, account),
-      },
-    })),
+    { role: "drill-config", manifest: settings },
+    ...renderAccount(context, "drill", account, rulesFor(plan.cluster, names)),
+    ...drills.map((drill) => renderCronJob(context, `drill-${drill.name}`, jobOf(context, drill, account))),
   ];
 }
 
@@ -103,10 +57,6 @@ function rulesFor(cluster: string, names: readonly string[]): object[] {
   ];
 }
 
-function metadataOf({ plan }: EngineContext, name: string): RenderedObject["manifest"]["metadata"] {
-  return { name, namespace: plan.namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } };
-}
-
 function settingsName({ plan }: EngineContext): string {
   return `${plan.cluster}-drills`;
 }
@@ -115,70 +65,38 @@ function settingsText({ plan }: EngineContext): string {
   return renderSettingsFile({ ...plan, firstBackup: false, drilled: plan });
 }
 
-function cronJob(context: EngineContext, drill: DrillPlan, account: string): object {
-  const { plan, runtime } = context;
-  const name = drillName(plan.cluster, drill.name);
-  const { mounts, volumes } = volumesOf(context, drill);
-  const container = {
-    ...programContainer({
-      name: "drill",
-      image: runtime.image,
-      args: argsOf(context, drill, name),
-      cpu: CPU,
-      memory: MEMORY,
-      volumeMounts: mounts,
-    }),
-    env: [
-      { name: "PGBACKSTOP_SECRETS", value: PLACES.secrets },
-      fieldVariable("JOB_NAME", "metadata.labels['batch.kubernetes.io/job-name']"),
-      fieldVariable("JOB_UID", "metadata.labels['batch.kubernetes.io/controller-uid']"),
-    ],
-  };
+function jobOf(context: EngineContext, drill: DrillPlan, account: string): ScheduledJob {
+  const name = drillName(context.plan.cluster, drill.name);
+  const { mounts, volumes } = volumesOf(context);
   return {
-    schedule: drill.cron,
+    name,
+    account,
+    cron: drill.cron,
     timeZone: drill.timeZone,
-    concurrencyPolicy: "Forbid",
-    startingDeadlineSeconds: LATE_SECONDS,
-    successfulJobsHistoryLimit: 1,
-    failedJobsHistoryLimit: 1,
-    jobTemplate: {
-      metadata: { labels: MANAGED_BY },
-      spec: {
-        backoffLimit: 2,
-        // A drill that failed has had its turn.
-        podFailurePolicy: {
-          rules: [
-            { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
-            { action: "FailJob", onExitCodes: { containerName: "drill", operator: "NotIn", values: KILLED_CODES } },
-          ],
-        },
-        activeDeadlineSeconds: (drill.maxMinutes ?? DRILL_MINUTES_MAX) * 60 + END_SECONDS,
-        ttlSecondsAfterFinished: KEPT_SECONDS,
-        template: {
-          metadata: { labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } },
-          spec: {
-            restartPolicy: "Never",
-            serviceAccountName: account,
-            automountServiceAccountToken: true,
-            enableServiceLinks: false,
-            securityContext: PROGRAM_SECURITY,
-            containers: [container],
-            volumes: programVolumes(runtime.configMap, volumes),
-          },
-        },
+    deadlineSeconds: (drill.maxMinutes ?? DRILL_MINUTES_MAX) * 60 + END_SECONDS,
+    container: { name: "drill", cpu: CPU, memory: MEMORY, volumeMounts: mounts },
+    options: optionsOf(context, drill, name),
+    verb: "cnpg-drill",
+    env: [{ name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }],
+    volumes,
+    job: {
+      // A drill that failed has had its turn.
+      podFailurePolicy: {
+        rules: [
+          { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+          { action: "FailJob", onExitCodes: { containerName: "drill", operator: "NotIn", values: KILLED_CODES } },
+        ],
       },
+      ttlSecondsAfterFinished: KEPT_SECONDS,
     },
   };
 }
 
-function argsOf({ plan, shape }: EngineContext, drill: DrillPlan, name: string): string[] {
+function optionsOf({ plan, shape }: EngineContext, drill: DrillPlan, name: string): string[] {
   return [
     `--config=${PLACES.config}/pgbackrest.conf`,
     `--settings=${PLACES.drill}/${SETTINGS_FILE}`,
     `--stanza=${plan.stanza}`,
-    // Kubernetes puts these in.
-    "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
-    "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
     "--drill-job=$(JOB_NAME)",
     "--drill-job-uid=$(JOB_UID)",
     `--drill-cluster=${plan.cluster}`,
@@ -186,12 +104,8 @@ function argsOf({ plan, shape }: EngineContext, drill: DrillPlan, name: string):
     `--throw-away=${name}`,
     `--name=${drill.name}`,
     ...resourceWords(shape.drills[drill.name]?.resources ?? {}),
-    ...(shape.drills[drill.name]?.notifySecret === undefined ? [] : [`--notify-file=${PLACES.notify}/${NOTIFY_FILE}`]),
     `--spool-path=${PLACES.run}/spool`,
     `--lock-path=${PLACES.run}/lock`,
-    "--log-level-console=info",
-    "--log-level-file=off",
-    "cnpg-drill",
   ];
 }
 
@@ -200,22 +114,16 @@ function resourceWords({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings
   return Object.entries(quantities).flatMap(([name, quantity]) => (quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`]));
 }
 
-function fieldVariable(name: string, fieldPath: string): object {
-  return { name, valueFrom: { fieldRef: { fieldPath } } };
-}
-
 /** Name, where it is mounted, what it is, and whether it is read only. */
 type Entry = readonly [name: string, mountPath: string, source: object, readOnly: boolean];
 
 /** Configuration and keys as a sidecar has them; and what production is asked with, where it is there. */
-function volumesOf(context: EngineContext, drill: DrillPlan): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
+function volumesOf(context: EngineContext): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
   const { plan, secrets, shape } = context;
-  const notifySecret = shape.drills[drill.name]?.notifySecret;
   const entries: Entry[] = [
     ["config", PLACES.config, { configMap: { name: configMapName(plan.cluster) } }, true],
     ["drill", PLACES.drill, { configMap: { name: settingsName(context) } }, true],
     ["production", PLACES.production, { projected: { sources: productionSources(plan.cluster, shape.bootstrap.initdb?.ownerSecret) } }, true],
-    ...(notifySecret === undefined ? [] : ([["notify", PLACES.notify, { secret: { secretName: notifySecret, optional: true } }, true]] as Entry[])),
     ...plan.repositories.flatMap(({ name }): Entry[] => {
       const sources = secretFiles(secrets[name] ?? {}).map(({ file, key, name: secret }) => ({
         secret: { name: secret, items: [{ key, path: file }], optional: true },

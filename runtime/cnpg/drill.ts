@@ -36,6 +36,7 @@ import { throwAwayCluster } from "./drillCluster";
 import { awaitConnection, awaitReady, clearName, CLUSTERS, type MadeCluster, makeCluster, removeCluster, stateOf, type ThrowAway } from "./drillRun";
 import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
 import { type KubernetesApi, openKubernetes } from "./kubernetesApi";
+import { tellJob } from "./told";
 
 const MINUTE_MS = 60_000;
 /** Beside what the drill itself may take: to remove it. */
@@ -50,32 +51,24 @@ export const clusterDrillCommand: Command = async (host) => {
   const ctx = output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   for (const [option, value] of Object.entries({ "drill-cluster": clusterDrill.cluster, "throw-away": clusterDrill.name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
-  const asked = askedDrill(host.config.settings, host.config.drill);
-  // Its own signal: what was made is removed although the command was told to end.
-  const api = await openKubernetes(kubernetes, new AbortController().signal);
-  await clearName(api, clusterDrill.name, clusterDrill.cluster, clusterDrill.jobUid, ctx);
-  const drill = new ClusterDrill(
-    { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
-    asked,
-    host,
-    ctx,
-  );
-  await withTimeTo(asked.maxMinutes * MINUTE_MS, ctx.clock, (enough) => drill.make(enough));
-  const record = drill.record();
-  await saveDrill(host.repositories(), host.config.spoolPath, record, ctx);
-  host.print(output === "json" ? renderDrill(record) : drillText(record));
-  await notify(host, ctx);
-  return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
+  return tellJob(host, clusterDrill.cluster, ctx, async () => {
+    const asked = askedDrill(host.config.settings, host.config.drill);
+    // Its own signal: what was made is removed although the command was told to end.
+    const api = await openKubernetes(kubernetes, new AbortController().signal);
+    await clearName(api, clusterDrill.name, clusterDrill.cluster, clusterDrill.jobUid, ctx);
+    const drill = new ClusterDrill(
+      { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
+      asked,
+      host,
+      ctx,
+    );
+    await withTimeTo(asked.maxMinutes * MINUTE_MS, ctx.clock, (enough) => drill.make(enough));
+    const record = drill.record();
+    await saveDrill(host.repositories(), host.config.spoolPath, record, ctx);
+    host.print(output === "json" ? renderDrill(record) : drillText(record));
+    return { code: Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX), record };
+  });
 };
-
-/** Whoever cannot be told does not make the drill fail. */
-async function notify({ config, runSelf }: CommandHost, ctx: Context): Promise<void> {
-  const { notifyFile } = config.monitoring;
-  if (notifyFile === undefined || ctx.signal.aborted) return;
-  const words = [`--stanza=${config.stanza ?? ""}`, `--spool-path=${config.spoolPath}`, `--notify-file=${notifyFile}`, "--log-level-file=off"];
-  const code = await runSelf([...words, "--event=drill", "notify"], ctx.signal).catch((error: unknown) => toBackupError(error).exitCode);
-  if (code !== 0) ctx.log.warn(`the notification of the drill ended with ${code}`);
-}
 
 /** By the Secret of an application: production's counts need no more. @throws dbConnect where there is none */
 async function openProduction({ config, readFile }: CommandHost, api: KubernetesApi, database: string | undefined): Promise<Session> {

@@ -10,6 +10,7 @@ import type { Command } from "../commands/host";
 import { type Collection, type KubernetesApi, openKubernetes } from "./kubernetesApi";
 import { type FoundGroup, groupSnapshots, type ObjectRef, readBackup, readSnapshot } from "./snapshotGroups";
 import { judgeSnapshots, type SnapshotKeep } from "./snapshotRetention";
+import { tellJob } from "./told";
 
 export interface SnapshotWish extends SnapshotKeep {
   readonly cluster: string;
@@ -22,7 +23,8 @@ export interface SnapshotWish extends SnapshotKeep {
 export const BACKUPS: Collection = { api: "postgresql.cnpg.io/v1", plural: "backups" };
 export const SNAPSHOTS: Collection = { api: "snapshot.storage.k8s.io/v1", plural: "volumesnapshots" };
 
-export const expireSnapshotsCommand: Command = async ({ config, ctx }) => {
+export const expireSnapshotsCommand: Command = async (host) => {
+  const { config, ctx } = host;
   const { cluster, keepCount, keepDays, schedules } = config.snapshots;
   const lacking = Object.entries({
     "snapshot-cluster": cluster !== "",
@@ -30,9 +32,11 @@ export const expireSnapshotsCommand: Command = async ({ config, ctx }) => {
     "snapshot-keep-days or snapshot-keep-count": keepDays !== undefined || keepCount !== undefined,
   }).find(([, isGiven]) => !isGiven);
   if (lacking !== undefined) throw fail("optionRequired", `cnpg-expire command requires option: ${lacking[0]}`);
-  const api = await openKubernetes(config.kubernetes, ctx.signal);
-  await expireSnapshots(api, { cluster, schedules, keepDays, keepCount, dryRun: config.dryRun }, ctx);
-  return 0;
+  return tellJob(host, cluster, ctx, async () => {
+    const api = await openKubernetes(config.kubernetes, ctx.signal);
+    await expireSnapshots(api, { cluster, schedules, keepDays, keepCount, dryRun: config.dryRun }, ctx);
+    return { code: 0 };
+  });
 };
 
 /** Deletes objects. @throws command when one could not be removed, after the others; what the API throws for its lists */

@@ -91,7 +91,7 @@ export interface CommandHost {
 
 export interface Machine {
   readonly hostName: string;
-  /** What systemd tells its processes, and nothing else. */
+  /** What systemd, or the CronJob, tells its processes, and nothing else. */
   readonly environment: Environment;
   /** What systemd knows of another unit; null when it knows nothing, or is not there. */
   showUnit(unit: string): Promise<UnitFacts | null>;

@@ -11,7 +11,7 @@ import { deliver } from "../notify/deliver";
 import { notificationOf, type NotificationInput } from "../notify/message";
 import { type NotifyTarget, parseTargets } from "../notify/targets";
 import { loadLocalDrills } from "../operations/drill/history";
-import type { DrillRecord } from "../operations/drill/record";
+import { drillNotice } from "../operations/drill/report";
 import type { Command, CommandHost } from "./host";
 
 export const notifyCommand: Command = async (host) => {
@@ -60,17 +60,5 @@ const JUST_ENDED_S = 900;
 
 async function newestDrill({ spoolPath, stanza }: Config, sinceS: number): Promise<NotificationInput["drill"]> {
   const record = (await loadLocalDrills(spoolPath, stanza ?? "")).at(-1);
-  return record === undefined || record.endedAtS < sinceS
-    ? null
-    : { ok: record.ok, title: `fire drill of repo${record.repo} ${record.ok ? "passed" : "failed"}`, lines: drillLines(record) };
-}
-
-function drillLines({ backup, failures, id, rpo, rtoMs }: DrillRecord): string[] {
-  return [
-    `drill: ${id}`,
-    ...(backup === null ? [] : [`backup: ${backup.label} (${backup.type})`]),
-    ...(rtoMs === null ? [] : [`time to the first connection: ${Math.round(rtoMs / 1000)} s`]),
-    ...(rpo === null ? [] : [`lost: ${Math.round(rpo.seconds)} s (by ${rpo.method})`]),
-    ...failures.map(({ code, error, where }) => `failed: ${where}, ${error} (${code})`),
-  ];
+  return record === undefined || record.endedAtS < sinceS ? null : drillNotice(record);
 }

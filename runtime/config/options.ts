@@ -73,6 +73,8 @@ const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
 const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "rollback", "start", "stop");
+/** Commands that tell somebody. */
+const TELLING: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "notify"];
 const COPY: readonly CommandName[] = [
   ...SERVING_COMMANDS,
   "archive-get",
@@ -390,8 +392,8 @@ const COMMAND_LINE: readonly OptionRow[] = [
     required: true,
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
-  acted("unit", "string", "command-line", ["notify"], "name of the systemd unit that it happened to", { own: true }),
-  acted("notify-file", "path", "command-line", ["cnpg-drill", "notify"], "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", {
+  acted("unit", "string", "command-line", TELLING, "name of the systemd unit, or of the CronJob, that it happened to", { own: true }),
+  acted("notify-file", "path", "command-line", TELLING, "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", {
     own: true,
   }),
   acted(

@@ -23,6 +23,8 @@ export interface NotificationInput {
   readonly host: string;
   readonly unit: string;
   readonly facts: UnitFacts | null;
+  /** Lines that say where to look; left out, those of a host: its journal, and `pgbackstop status`. */
+  readonly ways?: readonly string[];
   /** Of a drill: whether it passed, and what it found. */
   readonly drill: { readonly ok: boolean; readonly title: string; readonly lines: readonly string[] } | null;
   readonly atMs: number;
@@ -54,7 +56,7 @@ export function notificationOf(input: NotificationInput): Notification {
 }
 
 /** The lines of the log are not among them: they may hold what must not leave the host. They are named instead. */
-function failureLines({ facts, stanza, unit }: NotificationInput): string[] {
+function failureLines({ facts, stanza, unit, ways }: NotificationInput): string[] {
   const code = facts === null || !/^\d+$/.test(facts.status) ? null : Number(facts.status);
   const name = code === null ? null : nameOfCode(code);
   const status = facts === null || facts.status === "" ? "" : `, status ${facts.status}${name === null ? "" : ` (${name})`}`;
@@ -62,7 +64,6 @@ function failureLines({ facts, stanza, unit }: NotificationInput): string[] {
   return [
     `stanza: ${stanza}`,
     ...(facts === null ? [] : [`result: ${facts.result}${status}`]),
-    ...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]),
-    `state: pgbackstop status --stanza=${stanza}`,
+    ...(ways ?? [...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]), `state: pgbackstop status --stanza=${stanza}`]),
   ];
 }

@@ -15,10 +15,13 @@ import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubect
 import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { segmentsOf } from "../harness/kubernetes/stores";
+import { startWebServer, type WebServer } from "../harness/messageServers";
 
 const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 const JOB_MS = 300_000;
 const HEALTHY = "orders-drill-healthy";
+/** Part of an address that nobody but the targets may see. */
+const ADDRESS = "planted-address";
 
 describe("drills of a cluster", async () => {
   const parts = await labParts("drills of a cluster in the lab");
@@ -28,6 +31,7 @@ describe("drills of a cluster", async () => {
   }
   let stack: ComponentLab;
   let lab: Lab;
+  let hooks: WebServer;
 
   const cron = "0 5 1 1 *";
   const declared = (checks: CnpgClusterArgs["drillChecks"] = {}): CnpgCluster =>
@@ -46,6 +50,7 @@ describe("drills of a cluster", async () => {
         assertions: [{ name: "goods", database: "app", sql: "select count(*) = 5000 from goods" }],
         ...checks,
       },
+      notifySecret: "whom",
     });
   const sql = (text: string, database?: string): Promise<string> => stack.sql("orders-1", text, database);
   /** Seconds since 1970. */
@@ -56,13 +61,45 @@ describe("drills of a cluster", async () => {
   beforeAll(async () => {
     stack = await startComponentLab(parts, "drill");
     lab = stack.lab;
+    hooks = await startWebServer();
+    await tellTo(hooks);
     await stack.declare(() => declared());
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
     await sql("create table heartbeat (at timestamptz)");
     await sql("create table goods (id int primary key, name text)");
     await sql("insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
   });
-  afterAll(() => stack?.stop());
+  afterAll(async () => {
+    await stack?.stop();
+    await hooks?.close();
+  });
+
+  /** As a user lays it down: a Secret, and whoever listens as a Service. */
+  const tellTo = async ({ origin }: WebServer): Promise<void> => {
+    const port = Number(new URL(origin).port);
+    await lab.expose("hooks", port);
+    const at = `http://hooks.default.svc:${port}`;
+    const targets = [
+      { type: "webhook", url: `${at}/hook/${ADDRESS}` },
+      { type: "healthchecks", url: `${at}/ping/${ADDRESS}`, units: [HEALTHY] },
+    ];
+    const metadata = { name: "whom", namespace: "default" };
+    await lab.kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata, stringData: { "notify.json": JSON.stringify({ version: 1, targets }) } }]);
+  };
+  interface Told {
+    readonly event: string;
+    readonly ok: boolean;
+    readonly unit: string;
+    readonly host: string;
+    readonly lines: readonly string[];
+  }
+  /** What was told since it was last asked, of one drill. */
+  const takeTold = (drill: string): { readonly messages: readonly Told[]; readonly pings: readonly string[] } => {
+    const taken = hooks.requests.splice(0);
+    const messages = taken.flatMap(({ body, path }) => (path.startsWith("/hook/") ? [JSON.parse(body) as Told] : []));
+    const pings = taken.flatMap(({ path }) => (path.startsWith("/ping/") ? [path.slice(`/ping/${ADDRESS}`.length)] : []));
+    return { messages: messages.filter(({ unit }) => unit === `orders-drill-${drill}`), pings };
+  };
 
   interface Ended {
     readonly record: DrillRecord;
@@ -178,6 +215,15 @@ describe("drills of a cluster", async () => {
       ),
     ).toBe("as measured");
     expect(await leftOf(HEALTHY)).toEqual([]);
+    const { messages, pings } = takeTold("healthy");
+    expect(messages.map((told) => `${told.event} ${told.ok} ${told.host}`).sort()).toEqual([
+      "drill true default/orders",
+      "start true default/orders",
+      "success true default/orders",
+    ]);
+    expect(messages[0]?.event).toBe("start");
+    expect(pings).toEqual([expect.stringMatching(/^\/start\?rid=[0-9a-f-]{36}$/), expect.stringMatching(/^\?rid=[0-9a-f-]{36}$/)]);
+    expect(log).not.toContain(ADDRESS);
     // In both histories, and nothing of the throw-away's own in either archive.
     expect((await newestRecord(2)).id).toBe(record.id);
     for (const server of [stack.first, stack.second])
@@ -210,10 +256,19 @@ describe("drills of a cluster", async () => {
   });
 
   test("what costs more than allowed is not begun", async () => {
-    const { ok, record } = await drill("small", "small-1");
+    const lines = documentedLines("small", "small-1");
+    expect((await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS })).exitCode).toBe(1);
+    // The last line tells one that has passed, too.
+    expect((await lab.shell(["job=healthy-1", lines.at(-1)].join("\n"))).exitCode).toBe(0);
+    const { ok, record } = await endOf("small-1", 1);
     expect(ok).toBe(false);
     expect(record.failures).toEqual([expect.objectContaining({ where: "choose", code: 122, message: expect.stringContaining("allowed are") })]);
     expect(record.phases.map(({ name }) => name)).not.toContain("restore");
+    const { messages, pings } = takeTold("small");
+    expect(messages.map((told) => `${told.event} ${told.ok}`).sort()).toEqual(["drill false", "failure false", "start true"]);
+    expect(messages.find(({ event }) => event === "failure")?.lines).toContain("log: kubectl logs -n default job/small-1");
+    // Somebody else's business.
+    expect(pings).toEqual([]);
   });
 
   test("one that is told to end takes its throw-away Cluster with it", async () => {
@@ -309,6 +364,17 @@ function measuredWithinTenth(toldMs: number, measuredMs: readonly number[]): str
   const [least, most] = [Math.min(...measuredMs), Math.max(...measuredMs)];
   const isNear = toldMs >= least - Math.max(least / 10, 300) && toldMs <= most + Math.max(most / 10, 300);
   return isNear ? "as measured" : `told ${toldMs} ms, measured ${least} to ${most}`;
+}
+
+/** How docs/drills.md has a drill of a cluster made in CI; nothing here serves the logs of pods. */
+function documentedLines(drill: string, job: string): string[] {
+  const text = readFileSync(join(__dirname, "../../docs/drills.md"), "utf8");
+  const script = /^job=[^]*?(?=\n```)/m.exec(text)?.[0] ?? "";
+  const named = script
+    .replace(/^job=.*$/m, `job=${job}`)
+    .replaceAll("orders-drill-weekly", `orders-drill-${drill}`)
+    .replaceAll("-n orders ", "-n default ");
+  return named.split("\n").filter((line) => !line.startsWith("kubectl logs "));
 }
 
 /** Of the archive below `path` in a bucket. */

@@ -18,6 +18,7 @@ import { type Lab, startLab } from "../harness/kubernetes/lab";
 import { apiServerParts, labParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { type TakenSnapshot, takenSnapshot } from "../harness/kubernetes/snapshotObjects";
+import { startWebServer, type WebServer } from "../harness/messageServers";
 import { findRuntime, type RuntimeProgram } from "../harness/runtimeCli";
 
 const BACKUPS = "backups.postgresql.cnpg.io";
@@ -26,7 +27,7 @@ const SILENCE = { PB095: "only snapshots here", PB003: "one copy", PB007: "a tes
 const DAY_MS = 86_400_000;
 
 /** A cluster with nothing but snapshots: all that it needs is in `snapshots`. */
-function orders(snapshots: CnpgClusterArgs["snapshots"]): void {
+function orders(snapshots: CnpgClusterArgs["snapshots"], notifySecret?: string): void {
   new CnpgCluster("orders", {
     namespace: "default",
     engine: "volumeSnapshot",
@@ -36,6 +37,7 @@ function orders(snapshots: CnpgClusterArgs["snapshots"]): void {
     schedules: { full: { cron: "0 3 * * *" } },
     snapshots: { className: "csi", ...snapshots },
     silence: SILENCE,
+    ...(notifySecret === undefined ? {} : { notifySecret }),
   });
 }
 
@@ -251,17 +253,27 @@ describe("a Job of the CronJob", async () => {
     return;
   }
   let lab: Lab;
+  let hooks: WebServer;
   beforeAll(async () => {
+    hooks = await startWebServer();
     lab = await startLab(parts, { name: "snapshots", operator: false });
     const definitions = [parts.manifests.definitions.cnpg, parts.manifests.definitions.snapshots];
     await lab.kubectl.applyFiles(...definitions);
     await lab.kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"]);
   });
-  afterAll(() => lab?.stop());
+  afterAll(async () => {
+    await lab?.stop();
+    await hooks?.close();
+  });
 
   test("runs the program from its ConfigMap in the stock image of Node, and the garbage collector takes what Backups own", async () => {
     const { kubectl } = lab;
-    await kubectl.apply(await renderedObjects(() => orders({ keepCount: 1, ownerReference: "backup" })));
+    const port = Number(new URL(hooks.origin).port);
+    await lab.expose("hooks", port);
+    const targets = [{ type: "webhook", url: `http://hooks.default.svc:${port}/` }];
+    const stringData = { "notify.json": JSON.stringify({ targets }) };
+    await kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata: { name: "whom", namespace: "default" }, stringData }]);
+    await kubectl.apply(await renderedObjects(() => orders({ keepCount: 1, ownerReference: "backup" }, "whom")));
     const names: string[] = [];
     for (const days of [1, 2, 3]) {
       names.push(await store(kubectl, { schedule: "orders-full", at: daysAgo(days), volumes: ["wal"], owner: days === 3 ? "none" : "backup" }));
@@ -269,6 +281,8 @@ describe("a Job of the CronJob", async () => {
     await kubectl.runOk(["create", "job", "--from=cronjob/orders-expire", "now"]);
     await kubectl.waitForCondition("jobs", "now", "Complete", { timeoutMs: 120_000 });
     expect(await namesOf(kubectl, BACKUPS)).toEqual([names[0]]);
+    const told = hooks.requests.map(({ body }) => JSON.parse(body) as { readonly event: string; readonly unit: string });
+    expect(told.map(({ event, unit }) => `${event} ${unit}`)).toEqual(["start orders-expire", "success orders-expire"]);
     await expect.poll(() => namesOf(kubectl, SNAPSHOTS), { timeout: 90_000 }).toEqual([names[0], `${names[0]}-wal`]);
   });
 });

@@ -1,12 +1,10 @@
 /** Fire drills: that each can be made as it is declared, and can tell whether the promise is kept. Pure. */
-import { DRILL_LEVELS, DRILL_PICKS } from "../drills";
+import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../drills";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan, DrillPlan } from "../plan";
 import { isTimeZone, parseCron } from "../schedule";
 import { isWithin } from "./values";
 
-/** Part of the name of a unit of systemd, and of an object of Kubernetes. */
-const NAME = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 const MINUTES_MAX = 7 * 1440;
 const HOURS_MAX = 100 * 366 * 24;
 const GIB_MAX = 1024 * 1024;
@@ -24,7 +22,7 @@ function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
 function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[] {
   const parsed = parseCron(cron);
   return [
-    ...(NAME.test(name)
+    ...(isDrillName(name)
       ? []
       : [finding("PB040", path, `"${name}" cannot be part of a unit's name`, "use up to 40 lower-case letters, digits and hyphens")]),
     ...(parsed.ok ? [] : [finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00')]),

@@ -58,12 +58,15 @@ function databaseText(database: DatabaseRunbook): string {
 }
 
 /** Never without its time: what was measured once says nothing of today. */
-function measuredText({ measured, measuredBy }: DatabaseRunbook): string {
+function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): string {
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => `| ${[repository, drill, rto, rpo].map(cell).join(" | ")} |`);
   const table = `| | last drill | open again after (RTO) | lost (RPO) |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
   const today = measuredBy === null ? "" : `\n\n\`\`\`sh\n${measuredBy}\n\`\`\``;
-  return `### What was measured\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}\n`;
+  const anew = drilledBy.length === 0 ? "" : `\n\n${DRILLED_LEAD}\n\n\`\`\`sh\n${drilledBy.join("\n")}\n\`\`\``;
+  return `### What was measured\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}${anew}\n`;
 }
+
+export const DRILLED_LEAD = "Measured anew, beside production and without touching it, by:";
 
 /** Where the figures of today are. */
 export function measuredLead(isGiven: boolean, measuredBy: string | null): string {

@@ -6,7 +6,7 @@ import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook";
 import { escapeText } from "../topology/picture";
-import { anchor, measuredLead } from "./markdown";
+import { anchor, DRILLED_LEAD, measuredLead } from "./markdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** The whole document. @param origin a sentence that says of which state of the stack it is */
@@ -85,11 +85,12 @@ ${list(keys.length === 0 ? ["none are needed"] : keys)}
 </section>`;
 }
 
-function measuredSection({ measured, measuredBy }: DatabaseRunbook): string {
+function measuredSection({ drilledBy, measured, measuredBy }: DatabaseRunbook): string {
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => row(repository, [drill, rto, rpo]));
+  const anew = drilledBy.length === 0 ? "" : `<p>${escapeText(DRILLED_LEAD)}</p>${commandBlock(drilledBy)}`;
   return `<h3>What was measured</h3>
 ${measured === null ? "" : table(["", "last drill", "open again after (RTO)", "lost (RPO)"], rows)}
-<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : commandBlock([measuredBy])}`;
+<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : commandBlock([measuredBy])}${anew}`;
 }
 
 function placeholderSection({ placeholders }: DatabaseRunbook): string {

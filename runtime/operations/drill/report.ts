@@ -42,3 +42,19 @@ function seconds(elapsedMs: number): string {
 function row(name: string, text: string): string {
   return `  ${name.padEnd(9)} ${text}`;
 }
+
+/** What is told of a drill to others: no message of an error, which may quote a table. */
+export function drillNotice({ backup, failures, id, ok, repo, rpo, rtoMs }: DrillRecord): {
+  readonly ok: boolean;
+  readonly title: string;
+  readonly lines: readonly string[];
+} {
+  const lines = [
+    `drill: ${id}`,
+    ...(backup === null ? [] : [`backup: ${backup.label} (${backup.type})`]),
+    ...(rtoMs === null ? [] : [`time to the first connection: ${Math.round(rtoMs / 1000)} s`]),
+    ...(rpo === null ? [] : [`lost: ${Math.round(rpo.seconds)} s (by ${rpo.method})`]),
+    ...failures.map(({ code, error, where }) => `failed: ${where}, ${error} (${code})`),
+  ];
+  return { ok, title: `fire drill of repo${repo} ${ok ? "passed" : "failed"}`, lines };
+}

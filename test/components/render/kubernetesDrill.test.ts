@@ -2,17 +2,17 @@
 import { expect, test } from "vitest";
 import { parseSettings } from "../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../components/render/kubernetes";
-import { drillName } from "../../../components/render/kubernetesDrill";
+import { drillName } from "../../../components/plan/drills";
 import type { RenderedObject } from "../../../components/render/kubernetesObjects";
 import { clusterFile, context, objectOf } from "../clusters";
 
 const drills = {
-  weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 60, resources: { cpu: "500m", memoryLimit: "1Gi" }, notifySecret: "whom" },
+  weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 60, resources: { cpu: "500m", memoryLimit: "1Gi" } },
   monthly: { cron: "0 5 1 * *", timeZone: "Europe/Berlin", level: "quick", maxGiB: 2 },
   there: { cron: "0 5 1 * *", elsewhere: true },
 };
 const drillChecks = { assertions: [{ name: "orders", sql: "select true" }] };
-const rendered = (): RenderedObject[] => renderCluster(context(clusterFile({ drills, drillChecks })), null);
+const rendered = (): RenderedObject[] => renderCluster(context(clusterFile({ drills, drillChecks, notifySecret: "whom" })), null);
 
 interface Pod {
   readonly serviceAccountName: string;

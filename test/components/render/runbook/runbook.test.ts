@@ -179,6 +179,21 @@ describe("a runbook", () => {
     if (engine === "barman-cloud") expect(book.keys).toContainEqual(expect.stringContaining("this engine encrypts nothing"));
   });
 
+  test("says how each declared drill is made at once, and where", () => {
+    const weekly = { cron: "0 5 * * 6", from: "repo2" };
+    const drills = { weekly, away: { ...weekly, elsewhere: true }, [HOSTILE]: weekly };
+    expect(bookOf(topology({ drills })).drilledBy).toEqual([
+      "sudo pgbackstop drill --name=weekly",
+      "sudo pgbackstop drill --name=away   # on the host that its FireDrill declares",
+    ]);
+    const { plan } = resolved({ drills: { weekly } });
+    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
+    const command = "kubectl create job -n orders --from=cronjob/orders-drill-weekly orders-drill-weekly-now";
+    expect(book.drilledBy).toEqual([command]);
+    expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n\n\`\`\`sh\n${command}\n\`\`\``);
+    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`<pre>${command}</pre>`);
+  });
+
   test("of two databases has a part for each, and names the drills of both", () => {
     const books = [bookOf(topology({ drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } } })), bookOf(cluster())];
     const text = renderRunbook(books, DEFAULT_PEOPLE, ORIGIN);
