@@ -191,7 +191,7 @@ describe("a runbook", () => {
     const command = "kubectl create job -n orders --from=cronjob/orders-drill-weekly orders-drill-weekly-now";
     expect(book.drilledBy).toEqual([command]);
     expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n\n\`\`\`sh\n${command}\n\`\`\``);
-    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`<pre>${command}</pre>`);
+    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN).replaceAll(/<\/?span>/g, "")).toContain(`<code>${command}</code>`);
   });
 
   test("of two databases has a part for each, and names the drills of both", () => {

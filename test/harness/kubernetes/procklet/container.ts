@@ -47,6 +47,7 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
     ready: false,
     startupOk: spec.startupProbe === undefined,
     exitCode: null,
+    killed: false,
     finishedAt: null,
     misses: 0,
     due: {
@@ -59,7 +60,7 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
   log(metadata.name, spec.name, "start", [...(spec.command ?? []), ...(spec.args ?? [])].slice(0, 4).join(" "));
   child.on("error", logError);
   child.on("exit", (code, signalName) => {
-    Object.assign(container, { running: false, ready: false, exitCode: code ?? 137, finishedAt: now() });
+    Object.assign(container, { running: false, ready: false, exitCode: container.killed ? 137 : (code ?? 137), finishedAt: now() });
     log(metadata.name, spec.name, "exit", code, signalName);
     const always = (podSpec.restartPolicy ?? "Always") === "Always" && !isInit;
     const onFailure = podSpec.restartPolicy === "OnFailure" && code !== 0 && !isInit;

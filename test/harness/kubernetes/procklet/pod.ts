@@ -20,6 +20,7 @@ export interface Container {
   ready: boolean;
   startupOk: boolean;
   exitCode: number | null;
+  killed: boolean;
   finishedAt: string | null;
   /** Failed liveness probes in a row. */
   misses: number;
@@ -97,7 +98,10 @@ export function initPid({ process: { pid = 0 } }: Container): number {
 export function signal(container: Container, name: NodeJS.Signals): void {
   const pid = initPid(container);
   try {
-    if (pid > 0) process.kill(pid, name);
+    if (pid <= 0) return;
+    process.kill(pid, name);
+    // `unshare` cannot end by the signal of its child, and says 1.
+    if (name === "SIGKILL") container.killed = true;
   } catch {
     // Gone meanwhile.
   }
