@@ -43,6 +43,8 @@ export const agentCommand: Command = async (host) => {
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
   const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, stream, gets }, workingDirectory, words), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
+  // Not before it is known that no other agent serves here.
+  stream?.start();
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>

@@ -3,9 +3,10 @@ import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
-import { saveStreamState } from "../local/streamState";
+import { loadStreamState, saveStreamState, type StreamState } from "../local/streamState";
 import { type LaneStatus, stateOf, type StreamLane } from "../operations/stream/lane";
 import { streamOnce } from "../operations/stream/stream";
+import { listReady } from "../postgres/archiveStatus";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
@@ -23,19 +24,20 @@ export class StreamService {
   readonly #ctx: Context;
   readonly #intervalMs: number;
   readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
-  readonly #telling: Promise<void>;
+  #running: readonly Promise<void>[] = [];
   #lanes: readonly StreamLane[] = [];
   /** What keeps it from streaming, since when, and whether that was told. */
   #trouble: { readonly message: string; readonly sinceMs: number; told: boolean } | null = null;
 
-  /** Begins at once. */
   constructor(host: CommandHost, ctx: Context, intervalMs: number) {
     this.#host = host;
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
-    this.#running = this.#run();
-    this.#telling = this.#tellState();
+  }
+
+  /** Begins, once. */
+  start(): void {
+    this.#running = [this.#run(), this.#tellState()];
   }
 
   /** A repository's archive has this file now. */
@@ -50,7 +52,7 @@ export class StreamService {
   /** Ships what was received, until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent ends"));
-    await Promise.race([Promise.all([this.#running, this.#telling]), untilAborted(signal)]);
+    await Promise.race([Promise.all(this.#running), untilAborted(signal)]);
   }
 
   async #run(): Promise<void> {
@@ -72,9 +74,14 @@ export class StreamService {
   async #tellState(): Promise<void> {
     const { spoolPath, stanza = "" } = this.#host.config;
     const { signal } = this.#stop;
+    // Of a repository that nothing is known of any more the last word stands: how old it is tells enough.
+    let states: readonly StreamState[] = await loadStreamState(spoolPath, stanza);
+    const keys = new Set(this.#host.repositories().map((repo) => repo.key));
     while (!signal.aborted) {
       await this.#ctx.clock.sleep(STATE_MS, signal).catch(() => {});
-      const states = this.status().flatMap((status) => stateOf(status) ?? []);
+      const fresh = this.status().flatMap((status) => stateOf(status) ?? []);
+      const stands = states.filter(({ key }) => keys.has(key) && !fresh.some((state) => state.key === key));
+      states = [...fresh, ...stands].sort((left, right) => left.key - right.key);
       if (states.length === 0) continue;
       await saveStreamState(spoolPath, stanza, states).catch((error: unknown) =>
         this.#ctx.log.debug(`how far was streamed cannot be written down: ${toBackupError(error).message}`),
@@ -100,6 +107,10 @@ export class StreamService {
       requireStarted: () => this.#host.requireStarted(),
       loadControl: () => this.#host.loadControl(),
       open: () => this.#host.walStream(),
+      listOwed: async (repoKey: number) => [
+        ...(await listReady(`${this.#host.dataDirectory}/pg_wal`, Number.POSITIVE_INFINITY)),
+        ...this.#host.debt().list(repoKey),
+      ],
       begun: (lanes: readonly StreamLane[]) => {
         this.#lanes = lanes;
         this.#trouble = null;

@@ -3,20 +3,21 @@
  * segment away when the whole segment is in the archive.
  *
  * A repository that fails is tried again after longer and longer pauses; when the window has gone on without it, it begins anew with a whole
- * segment, because only an unbroken beginning of one can be used.
+ * segment, because only an unbroken beginning of one can be used. What a recovery needs before that is told as not safe until it is archived.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
 import { formatLsn, lsnOfSegment, segmentOfLsn } from "../../format/walSegment";
-import type { StreamChunk } from "../../format/streamChunk";
+import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
 import type { StreamState } from "../../local/streamState";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { listChunks, putChunk, removeChunk, type StreamOrigin } from "../../repository/streamStore";
-import { findWal } from "../../repository/walStore";
+import { listChunks, putChunk, type StreamOrigin } from "../../repository/streamStore";
 import type { ClusterIdentity } from "../identity";
 import { type OpenArchive, PushTarget } from "../pushWal";
 import { repoErrorLine } from "../results";
+import { Leftovers } from "./leftovers";
+import { archivedOf, isNeeded, SEGMENT } from "./needed";
 import type { WalWindow } from "./window";
 
 export interface LaneOptions {
@@ -26,20 +27,24 @@ export interface LaneOptions {
   /** Of format/streamChunk. */
   readonly session: string;
   readonly intervalMs: number;
+  /** What the server had on its disk when the session began. */
+  readonly flushLsn: bigint;
+  /** WAL files that the archive may lack and that a recovery needs before the session's first segment: by name, in any order. */
+  readonly owed: readonly string[];
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
 }
 
 export interface LaneStatus {
   readonly repoKey: number;
-  /** Position up to which the repository has everything; null before the first time. */
+  /** Position up to which the repository has everything, streamed or archived; null while that is not known. */
   readonly lsn: bigint | null;
-  /** What the server had written by this time is in the repository; null before the first time. */
+  /** What the server had written by this time is in the repository; null while that is not known. */
   readonly atMs: number | null;
   readonly error: BackupError | null;
 }
 
-/** As other processes are told it; null before the first time. */
+/** As other processes are told it; null while it is not known. */
 export function stateOf({ atMs, lsn, repoKey }: LaneStatus): StreamState | null {
   return atMs === null || lsn === null ? null : { key: repoKey, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
 }
@@ -52,7 +57,6 @@ const MERGED_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const PAUSE_MS_MAX = 60_000;
 /** Of looking by itself whether a segment has been archived: by somebody else, or before the agent was started. */
 const LOOK_MS = 30_000;
-const SEGMENT = /^[0-9A-F]{24}$/;
 
 export class StreamLane {
   readonly #repo: Repository;
@@ -61,15 +65,21 @@ export class StreamLane {
   readonly #origin: StreamOrigin;
   readonly #target: PushTarget;
   readonly #ctx: Context;
+  readonly #leftovers: Leftovers;
   /** Pieces of this session, by segment. */
   readonly #own = new Map<string, StreamChunk[]>();
   readonly #archived = new Set<string>();
+  /** What a recovery needs before the newest piece and the repository is not known to have. */
+  readonly #owed: Set<string>;
   /** Pieces that were here before. */
   #older: StreamChunk[] | null = null;
   #position: bigint;
-  #shippedAtMs: number | null = null;
+  #reachedAtMs: number | null = null;
+  /** The last time that nothing was owed. */
+  #safeAtMs: number | null = null;
   #error: BackupError | null = null;
   #lookedAtMs: number;
+  #lookError = "";
 
   constructor(repo: Repository, window: WalWindow, options: LaneOptions, ctx: Context) {
     this.#repo = repo;
@@ -78,19 +88,24 @@ export class StreamLane {
     this.#origin = { systemId: options.cluster.systemId, segmentSizeBytes: options.segmentSizeBytes };
     this.#target = new PushTarget(repo, ctx);
     this.#ctx = ctx;
+    this.#leftovers = new Leftovers(repo, ctx);
     this.#position = window.begin;
-    this.#lookedAtMs = ctx.clock.monotonicMs();
+    this.#owed = new Set(options.owed.filter((name) => isNeeded(name, this.#segment())));
+    this.#lookedAtMs = this.#owed.size > 0 ? Number.NEGATIVE_INFINITY : ctx.clock.monotonicMs();
   }
 
   status(): LaneStatus {
-    const isLevel = !this.#window.closed && this.#shippedAtMs !== null && this.#position >= this.#window.end;
-    const atMs = isLevel ? this.#ctx.clock.nowMs() : this.#shippedAtMs;
-    return { repoKey: this.#repo.key, lsn: this.#shippedAtMs === null ? null : this.#position, atMs, error: this.#error };
+    const common = { repoKey: this.#repo.key, error: this.#error };
+    if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
+    if (this.#owed.size > 0) return { ...common, lsn: this.#owedLsn(), atMs: this.#safeAtMs };
+    const isLevel = !this.#window.closed && this.#position >= this.#window.end;
+    return { ...common, lsn: this.#position, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
   }
 
   /** A file has come into the repository's archive. */
   archived(walName: string): void {
-    if (SEGMENT.test(walName)) this.#archived.add(walName);
+    this.#archived.add(walName);
+    this.#owed.delete(walName);
     this.#window.notify();
   }
 
@@ -102,7 +117,7 @@ export class StreamLane {
       const isOver = this.#window.closed;
       if (!isOver && !this.#hasWork()) {
         await this.#wait(LOOK_MS);
-        await this.#sweepQuietly();
+        if (!this.#window.closed) await this.#sweepQuietly(this.#target.opened);
         continue;
       }
       const waitMs = beganAtMs + Math.max(this.#options.intervalMs, pauseMs) - clock.monotonicMs();
@@ -117,7 +132,7 @@ export class StreamLane {
   }
 
   #hasWork(): boolean {
-    return this.#position < this.#window.end || this.#shippedAtMs === null;
+    return this.#position < this.#window.end || this.#reachedAtMs === null;
   }
 
   async #wait(limitMs: number): Promise<void> {
@@ -151,21 +166,26 @@ export class StreamLane {
   async #ship(): Promise<void> {
     this.#options.requireStarted();
     const archive = await this.#target.open(this.#options.cluster);
-    this.#older ??= await listChunks(this.#repo, archive.archiveId);
+    this.#older ??= await this.#listOlder(archive.archiveId);
     const goal = this.#window.end;
     const goalAtMs = this.#ctx.clock.nowMs();
     while (this.#position < goal) await this.#shipOne(archive, goal);
-    this.#shippedAtMs = goalAtMs;
-    await this.#sweep(archive);
+    // Before that the server has more than it has sent.
+    if (this.#position >= this.#options.flushLsn) {
+      this.#reachedAtMs = goalAtMs;
+      if (this.#owed.size === 0) this.#safeAtMs = goalAtMs;
+    }
+    await this.#sweepQuietly(archive);
   }
 
   async #shipOne(archive: OpenArchive, goal: bigint): Promise<void> {
-    const { segmentSizeBytes, session, timeline } = this.#options;
+    const { signal } = this.#ctx;
+    if (signal.aborted) throw toBackupError(signal.reason, "term");
+    const { segmentSizeBytes, session } = this.#options;
     const size = BigInt(segmentSizeBytes);
-    // Left behind by the window: the beginning of the next whole segment.
-    if (this.#position < this.#window.begin) this.#position = ((this.#window.begin + size - 1n) / size) * size;
+    if (this.#position < this.#window.begin) this.#jump();
     if (this.#position >= goal) return;
-    const segment = segmentOfLsn(timeline, this.#position, segmentSizeBytes);
+    const segment = this.#segment();
     const segmentLsn = lsnOfSegment(segment, segmentSizeBytes);
     if (this.#archived.has(segment)) {
       this.#position = segmentLsn + size;
@@ -183,36 +203,89 @@ export class StreamLane {
     await requirePresent(this.#repo);
     this.#own.set(segment, isMerge ? [chunk] : [...own, chunk]);
     this.#position = to;
-    if (isMerge) for (const old of own) await removeChunk(this.#repo, archive.archiveId, old);
-    // Older sessions reached no further: the server has sent this session all that it has.
-    if (chunk.begin === 0) await this.#removeOlder(archive.archiveId, segment);
+    if (isMerge) this.#leftovers.add(own);
+    // Before that, what an earlier session has shipped is more than this one has.
+    const older = (this.#older ?? []).filter((each) => each.segment === segment);
+    if (older.every(({ end }) => end <= chunk.end)) this.#leaveOlder(segment);
   }
 
-  async #removeOlder(archiveId: string, segment: string): Promise<void> {
-    for (const chunk of (this.#older ?? []).filter((old) => old.segment === segment)) await removeChunk(this.#repo, archiveId, chunk);
-    this.#older = (this.#older ?? []).filter((old) => old.segment !== segment);
+  /** Left behind by the window: on with the next whole segment. Those before it have to come as whole ones. */
+  #jump(): void {
+    const size = BigInt(this.#options.segmentSizeBytes);
+    const next = ((this.#window.begin + size - 1n) / size) * size;
+    for (; this.#position < next; this.#position = (this.#position / size + 1n) * size) {
+      const segment = this.#segment();
+      if (!this.#archived.has(segment)) this.#owed.add(segment);
+    }
   }
 
-  async #sweepQuietly(): Promise<void> {
-    const archive = this.#target.opened;
-    if (archive === null || this.#window.closed) return;
-    await this.#sweep(archive).catch((error: unknown) => this.#ctx.log.debug(`streaming: ${toBackupError(error).message}`));
+  /** The one that the next byte is in. */
+  #segment(): string {
+    return segmentOfLsn(this.#options.timeline, this.#position, this.#options.segmentSizeBytes);
+  }
+
+  /** Null when it is a history that is owed: without it nothing of the timeline is found. */
+  #owedLsn(): bigint | null {
+    const starts = [...this.#owed].map((name) => (SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null));
+    return starts.reduce((least, start) => (least === null || start === null || start < least ? start : least), starts[0] ?? null);
+  }
+
+  async #listOlder(archiveId: string): Promise<StreamChunk[]> {
+    const { flushLsn, segmentSizeBytes, timeline } = this.#options;
+    const older = await listChunks(this.#repo, archiveId);
+    const prefix = timeline.toString(16).toUpperCase().padStart(8, "0");
+    const ends = older.flatMap(({ end, segment }) => (segment.startsWith(prefix) ? [lsnOfSegment(segment, segmentSizeBytes) + BigInt(end)] : []));
+    const most = ends.reduce((max, end) => (end > max ? end : max), 0n);
+    if (most > flushLsn)
+      this.#ctx.log.warn(
+        `${this.#repo.name} has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
+          "was it taken back to an earlier state, or do two servers stream into one stanza?",
+      );
+    // Streamed to their ends by an earlier session: that is as good as archived.
+    for (const name of this.#owed) {
+      const sessions = bySession(older.filter(({ segment }) => segment === name));
+      if (sessions.some((chunks) => coverOf(chunks).at(-1)?.end === segmentSizeBytes)) this.#owed.delete(name);
+    }
+    return older;
+  }
+
+  #leaveOlder(segment: string): void {
+    this.#leftovers.add((this.#older ?? []).filter((chunk) => chunk.segment === segment));
+    this.#older = (this.#older ?? []).filter((chunk) => chunk.segment !== segment);
+  }
+
+  /** What cannot be looked up or removed is no failure of shipping. */
+  async #sweepQuietly(archive: OpenArchive | null): Promise<void> {
+    if (archive === null) return;
+    try {
+      await this.#sweep(archive);
+      this.#lookError = "";
+    } catch (thrown) {
+      const { message } = toBackupError(thrown);
+      if (this.#lookError !== message) this.#ctx.log.warn(`streaming: what has been archived cannot be looked up in ${this.#repo.name}: ${message}`);
+      this.#lookError = message;
+    }
+    await this.#leftovers.clear(archive.archiveId);
   }
 
   /** Of segments that are archived every piece goes. */
   async #sweep(archive: OpenArchive): Promise<void> {
+    const current = this.#segment();
+    const older = (this.#older ?? []).map(({ segment }) => segment);
+    const names = new Set([...this.#own.keys(), ...older].filter((name) => name !== current));
     const nowMs = this.#ctx.clock.monotonicMs();
-    const looks = nowMs - this.#lookedAtMs >= LOOK_MS;
-    if (looks) this.#lookedAtMs = nowMs;
-    const current = segmentOfLsn(this.#options.timeline, this.#position, this.#options.segmentSizeBytes);
-    const names = new Set([...this.#own.keys(), ...(this.#older ?? []).map(({ segment }) => segment)]);
+    if (nowMs - this.#lookedAtMs >= LOOK_MS) {
+      this.#lookedAtMs = nowMs;
+      // What is left of other timelines may stay for ever: expire looks at it.
+      const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
+      const wanted = [...ours, ...this.#owed].filter((name) => !this.#archived.has(name));
+      for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);
+    }
     for (const name of names) {
-      if (name === current) continue;
-      const isArchived = this.#archived.has(name) || (looks && (await findWal(this.#repo, archive.archiveId, name)).length > 0);
-      if (!isArchived) continue;
-      for (const chunk of this.#own.get(name) ?? []) await removeChunk(this.#repo, archive.archiveId, chunk);
+      if (!this.#archived.has(name)) continue;
+      this.#leftovers.add(this.#own.get(name) ?? []);
       this.#own.delete(name);
-      await this.#removeOlder(archive.archiveId, name);
+      this.#leaveOlder(name);
     }
     for (const name of this.#archived) if (name < current) this.#archived.delete(name);
   }

@@ -5,9 +5,9 @@
  * again. It is given when every repository has answered that the whole segment is in no archive. Behind its last byte are zeros up to the size of a
  * segment, as in one that PostgreSQL is writing; recovery ends at the last whole record, and goes on on a new timeline in a copy of its own.
  */
-import { open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { fail, isError, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/archiveInfo";
 import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
@@ -68,19 +68,33 @@ export async function getLast(
 
 /** True when something of the segment was streamed and is at `destination` now. A repository that cannot tell is left out, with a warning. */
 async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
+  const { destination, segmentSizeBytes, walName } = options;
   const found: Found[] = [];
   for (const result of await perRepo(repos, (repo) => findSessions(repo, options))) {
     if (result.ok) found.push(...result.value);
     else ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoKey, result.error)}`);
   }
-  for (const each of found.sort(newestFirst)) {
-    const sizeBytes = await write(each, options, ctx);
-    if (sizeBytes === 0) continue;
-    const lsn = lsnOfSegment(options.walName, options.segmentSizeBytes) + BigInt(sizeBytes);
-    ctx.log.info(`found ${options.walName} up to ${formatLsn(lsn)} in the ${each.repo.name}: ${each.archive.archiveId} stream`);
-    return true;
+  if (found.length === 0) return false;
+  const temporary = `${destination}.pgbackrest.tmp`;
+  const handle = await open(temporary, "w+", 0o600);
+  let sizeBytes = 0;
+  let last = "";
+  try {
+    for (const each of found.sort(newestFirst)) {
+      const more = await extend(handle, sizeBytes, each, options, ctx);
+      if (more > sizeBytes) last = `${each.repo.name}: ${each.archive.archiveId}`;
+      sizeBytes = more;
+    }
+    await handle.truncate(segmentSizeBytes);
+  } finally {
+    await handle.close();
+    if (sizeBytes === 0) await rm(temporary, { force: true });
   }
-  return false;
+  if (sizeBytes === 0) return false;
+  await rename(temporary, destination);
+  const lsn = lsnOfSegment(walName, segmentSizeBytes) + BigInt(sizeBytes);
+  ctx.log.info(`found ${walName} up to ${formatLsn(lsn)} in the ${last} stream`);
+  return true;
 }
 
 async function findSessions(repo: Repository, { cluster, walName }: PartialOptions): Promise<Found[]> {
@@ -93,7 +107,7 @@ async function findSessions(repo: Repository, { cluster, walName }: PartialOptio
   return found;
 }
 
-/** A later session has all that an earlier one had; of one session the repository that has got more of it. */
+/** The newest session counts; of one session first the repository that has got more of it. */
 function newestFirst(left: Found, right: Found): number {
   const sessionOf = ({ chunks }: Found): string => chunks[0]?.session ?? "";
   const reachOf = ({ chunks }: Found): number => coverOf(chunks).at(-1)?.end ?? 0;
@@ -101,33 +115,51 @@ function newestFirst(left: Found, right: Found): number {
   return reachOf(right) - reachOf(left);
 }
 
-/** How many bytes of WAL are at the destination; 0 when none could be read, and then there is no file. */
-async function write({ archive, chunks, repo }: Found, options: PartialOptions, ctx: Context): Promise<number> {
-  const { cluster, destination, segmentSizeBytes } = options;
-  const temporary = `${destination}.pgbackrest.tmp`;
+/**
+ * Lengthens what the file holds by what one session has beyond it, if all that both have is the same; tells how much there is then. Another
+ * repository has got more of the same session, or the newest session was cut off before it was where an earlier one had been. Of a server that was
+ * taken back to an earlier state the sessions differ: its newest one counts.
+ */
+async function extend(
+  handle: FileHandle,
+  sizeBytes: number,
+  { archive, chunks, repo }: Found,
+  options: PartialOptions,
+  ctx: Context,
+): Promise<number> {
+  const { cluster, segmentSizeBytes } = options;
   let usable = chunks;
-  let sizeBytes = 0;
-  const handle = await open(temporary, "w", 0o600);
-  try {
-    for (let cover = coverOf(usable); cover.length > 0; cover = coverOf(usable).filter(({ begin }) => begin >= sizeBytes)) {
-      const [chunk] = cover;
-      if (chunk === undefined) break;
-      try {
-        const wal = await readChunk(repo, archive, chunk, { systemId: cluster.systemId, segmentSizeBytes });
-        const { bytesWritten } = await handle.write(wal, 0, wal.length, chunk.begin);
-        if (bytesWritten < wal.length) throw fail("fileWrite", `'${temporary}' took ${bytesWritten} of ${wal.length} bytes`);
-        sizeBytes = chunk.end;
-      } catch (error) {
-        // Another piece may reach as far: the merged one was damaged, or removed meanwhile.
-        ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, toBackupError(error))}`);
-        usable = usable.filter((other) => other !== chunk);
-      }
+  let reached = sizeBytes;
+  for (let at = 0; ; ) {
+    const cover = coverOf(usable);
+    const chunk = cover.find(({ begin }) => begin === at);
+    if (chunk === undefined || (cover.at(-1)?.end ?? 0) <= reached) return reached;
+    let wal: Uint8Array;
+    try {
+      wal = await readChunk(repo, archive, chunk, { systemId: cluster.systemId, segmentSizeBytes });
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, error)}`);
+      // Another piece may reach as far: the merged one was damaged, or removed meanwhile.
+      if (!isError(error, "fileMissing", "fileInvalid", "checksum", "crypto", "format")) return reached;
+      usable = usable.filter((other) => other !== chunk);
+      continue;
     }
-    await handle.truncate(segmentSizeBytes);
-  } finally {
-    await handle.close();
-    if (sizeBytes === 0) await rm(temporary, { force: true });
+    const known = Math.min(chunk.end, reached) - at;
+    if (known > 0 && !(await holds(handle, at, wal.subarray(0, known)))) return reached;
+    if (known < wal.length) await writeAt(handle, wal.subarray(Math.max(known, 0)), chunk.begin + Math.max(known, 0));
+    at = chunk.end;
+    reached = Math.max(reached, at);
   }
-  if (sizeBytes > 0) await rename(temporary, destination);
-  return sizeBytes;
+}
+
+async function holds(handle: FileHandle, at: number, wal: Uint8Array): Promise<boolean> {
+  const there = Buffer.alloc(wal.length);
+  const { bytesRead } = await handle.read(there, 0, wal.length, at);
+  return bytesRead === wal.length && there.equals(wal);
+}
+
+async function writeAt(handle: FileHandle, wal: Uint8Array, at: number): Promise<void> {
+  const { bytesWritten } = await handle.write(wal, 0, wal.length, at);
+  if (bytesWritten < wal.length) throw fail("fileWrite", `the streamed WAL could not be written: ${bytesWritten} of ${wal.length} bytes`);
 }

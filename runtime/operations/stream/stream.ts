@@ -24,6 +24,8 @@ export interface StreamParts {
   /** Of the data directory that this serves. */
   loadControl(): Promise<PgControl>;
   open(): Promise<WalStream>;
+  /** Names of WAL files that a repository has not got yet: of those that wait in `pg_wal`, and of its debt. */
+  listOwed(repoKey: number): Promise<readonly string[]>;
   /** Told of the lanes of a connection that is well. */
   begun(lanes: readonly StreamLane[]): void;
 }
@@ -44,7 +46,7 @@ export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: C
     }
     if (source.inRecovery) return true;
     const size = BigInt(control.walSegmentSizeBytes);
-    const start = { timeline: source.timeline, lsn: (source.flushLsn / size) * size };
+    const start = { timeline: source.timeline, lsn: (source.flushLsn / size) * size, flushLsn: source.flushLsn };
     throw await ship(stream, start, control, parts, signal, ctx);
   } finally {
     await stream.close();
@@ -54,7 +56,7 @@ export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: C
 /** Why the connection has ended. */
 async function ship(
   stream: WalStream,
-  start: { readonly timeline: number; readonly lsn: bigint },
+  start: { readonly timeline: number; readonly lsn: bigint; readonly flushLsn: bigint },
   control: PgControl,
   parts: StreamParts,
   signal: AbortSignal,
@@ -65,12 +67,15 @@ async function ship(
   const options = {
     cluster: { version: control.pgVersion, systemId: control.systemId },
     timeline: start.timeline,
+    flushLsn: start.flushLsn,
     segmentSizeBytes: control.walSegmentSizeBytes,
     session: sessionName(ctx.clock.nowMs()),
     intervalMs: parts.intervalMs,
     requireStarted: () => parts.requireStarted(),
   };
-  const lanes = parts.repos.map((repo) => new StreamLane(repo, window, options, { ...ctx, signal: enough.signal }));
+  const lanes: StreamLane[] = [];
+  for (const repo of parts.repos)
+    lanes.push(new StreamLane(repo, window, { ...options, owed: await parts.listOwed(repo.key) }, { ...ctx, signal: enough.signal }));
   const shipping = Promise.all(lanes.map((lane) => lane.run()));
   ctx.log.info(`streaming WAL of timeline ${start.timeline} from ${formatLsn(start.lsn)} on`);
   parts.begun(lanes);

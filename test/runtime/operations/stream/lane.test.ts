@@ -46,7 +46,15 @@ function wal(from: bigint, sizeBytes: number): Buffer {
 }
 
 function lane(window: WalWindow, more: Partial<LaneOptions> = {}): StreamLane {
-  const options = { cluster: CLUSTER, timeline: 1, segmentSizeBytes: WAL_SIZE_BYTES, intervalMs: 1000, requireStarted: () => {} };
+  const options = {
+    cluster: CLUSTER,
+    timeline: 1,
+    segmentSizeBytes: WAL_SIZE_BYTES,
+    intervalMs: 1000,
+    flushLsn: window.end,
+    owed: [],
+    requireStarted: () => {},
+  };
   return new StreamLane(repo, window, { ...options, session: sessionName(++sessions), ...more }, ctx);
 }
 
@@ -175,15 +183,115 @@ describe("a repository's lane", () => {
 
   it("goes on with a whole segment when the window has gone on without it", async () => {
     const window = new WalWindow(START);
+    const shipping = lane(window);
     for (let index = 0; index < 40; index++) window.append(window.end, wal(window.end, WAL_SIZE_BYTES));
     window.append(window.end, wal(window.end, 17));
-    const shipping = lane(window);
     window.close();
     await shipping.run();
     const kept = await names();
     expect(kept.length).toBeGreaterThan(30);
     const current = segmentOfLsn(1, window.end, WAL_SIZE_BYTES);
     expect(beginningOf(await recovered(current), window.end - 17n)).toBe(17);
+    // Nobody has the first segments: what is behind them is not safe yet, and is when they are archived.
+    expect(shipping.status()).toMatchObject({ lsn: START, atMs: null, error: null });
+    const first = window.end - 17n - BigInt(kept.length - 1) * SIZE;
+    for (let lsn = START; lsn < first; lsn += SIZE) shipping.archived(segmentOfLsn(1, lsn, WAL_SIZE_BYTES));
+    expect(shipping.status()).toMatchObject({ lsn: window.end });
+    expect(shipping.status().atMs).not.toBeNull();
+  });
+
+  it("keeps what an earlier session has shipped until the new one has got so far, and a recovery gets the more of them", async () => {
+    await session(new WalWindow(START), [5000]);
+    const window = new WalWindow(START);
+    const shipping = lane(window, { flushLsn: START + 5000n });
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, 1000));
+    await settled(async () => (await names()).length === 2);
+    expect(shipping.status()).toMatchObject({ lsn: null, atMs: null });
+    expect(beginningOf(await recovered(NAME), START)).toBe(5000);
+    window.append(window.end, wal(window.end, 4001));
+    await settled(() => shipping.status().lsn === window.end);
+    window.close();
+    await running;
+    expect(await names()).toEqual([`${NAME} 0-1000`, `${NAME} 1000-5001`]);
+    expect(ctx.lines.filter(({ level }) => level === "warn")).toEqual([]);
+  });
+
+  it("tells when the server has less than was streamed, and a recovery gets what the newest session has and nothing of the others", async () => {
+    await session(new WalWindow(START), [5000]);
+    const window = new WalWindow(START);
+    const shipping = lane(window, { flushLsn: START + 1000n });
+    const running = shipping.run();
+    window.append(window.end, Buffer.concat([wal(window.end, 1000), Buffer.alloc(500, 255)]));
+    await settled(() => shipping.status().lsn === window.end);
+    window.close();
+    await running;
+    const warning = "repo1 has streamed WAL of timeline 1 up to 0/501388, the server has it up to 0/5003E8";
+    expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(warning))).toBe(true);
+    expect(await names()).toEqual([`${NAME} 0-1500`, `${NAME} 0-5000`]);
+    const found = await recovered(NAME);
+    expect(found?.findLastIndex((byte) => byte !== 0)).toBe(1499);
+    expect(found?.[1499]).toBe(255);
+  });
+
+  it("joins one session out of two repositories: of each what is whole", async () => {
+    const other = repository(2);
+    await stanzaCreate([other], CONTROL, ctx);
+    const [first] = [repo];
+    for (const each of [first, other]) {
+      repo = each;
+      sessions = 100;
+      await session(new WalWindow(START), [1000, 500, 500]);
+    }
+    repo = first;
+    const broken = `pgbackstop/demo/stream/15-1/${NAME}-${sessionName(101)}-000003e8-000005dc`;
+    await storage.put(broken, Buffer.alloc(100));
+    const destination = join(folder, "RECOVERYXLOG");
+    const wish = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+    const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
+    expect(await getLast([first, other], wish, recovery, async () => false, ctx)).toBe(true);
+    expect(beginningOf(readFileSync(destination), START)).toBe(2000);
+    expect(ctx.lines.at(-1)?.text).toBe(`found ${NAME} up to 0/5007D0 in the repo2: 15-1 stream`);
+  });
+
+  it("tells nothing as safe while WAL before it is only on the server", async () => {
+    const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
+    const window = new WalWindow(START);
+    const owed = [before, "00000002.history", AFTER, `${before}.00000028.backup`, "000000010000000000000009.partial"];
+    const shipping = lane(window, { owed });
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, 700));
+    await settled(async () => (await names()).length === 1);
+    expect(shipping.status()).toMatchObject({ lsn: null, atMs: null });
+    shipping.archived("00000002.history");
+    await settled(() => shipping.status().lsn !== null);
+    expect(shipping.status()).toMatchObject({ lsn: START - SIZE, atMs: null });
+    // By somebody else: it is looked up.
+    await store(repo, 4);
+    await settled(() => shipping.status().lsn === window.end);
+    expect(shipping.status().atMs).not.toBeNull();
+    window.close();
+    await running;
+  });
+
+  it("counts a segment that an earlier session has streamed to its end as there", async () => {
+    await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
+    const window = new WalWindow(START + SIZE);
+    const shipped = await session(window, [20], lane(window, { owed: [NAME] }));
+    expect(shipped.status()).toMatchObject({ lsn: START + SIZE + 20n });
+  });
+
+  it("goes on shipping into a repository that lets nothing be removed, and says so once", async () => {
+    await session(new WalWindow(START), [100]);
+    const error = fail("access", "no permission to delete", { repoKey: 1 });
+    storage.plan("remove", { kind: "error", error }, { times: 1000 });
+    const window = new WalWindow(START);
+    const shipped = await session(window, [200, 300, 400], lane(window, { flushLsn: START + 100n }));
+    expect(shipped.status()).toMatchObject({ lsn: START + 900n, error: null });
+    expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toEqual([
+      expect.stringContaining("streamed WAL that is archived cannot be removed yet: repo1: [AccessError] no permission to delete"),
+    ]);
+    expect(beginningOf(await recovered(NAME), START)).toBe(900);
   });
 
   it("ships nothing for a stanza that the user has stopped", async () => {
@@ -228,7 +336,7 @@ describe("a repository's lane", () => {
             // The agent or the server was away: the segment begins anew.
             const window = new WalWindow((flushed / SIZE) * SIZE);
             const again = Number(flushed - window.begin);
-            const ended = await session(window, again === 0 ? amounts : [again, ...amounts]);
+            const ended = await session(window, again === 0 ? amounts : [again, ...amounts], lane(window, { flushLsn: flushed }));
             flushed = window.end;
             const { lsn } = ended.status();
             if (lsn !== null && lsn > acknowledged) acknowledged = lsn;
