@@ -18,6 +18,7 @@ import { type OpenArchive, PushTarget } from "../pushWal";
 import { repoErrorLine } from "../results";
 import { Leftovers } from "./leftovers";
 import { archivedOf, isNeeded, SEGMENT } from "./needed";
+import { settle } from "./settle";
 import type { WalWindow } from "./window";
 
 export interface LaneOptions {
@@ -91,7 +92,7 @@ export class StreamLane {
     this.#leftovers = new Leftovers(repo, ctx);
     this.#position = window.begin;
     this.#owed = new Set(options.owed.filter((name) => isNeeded(name, this.#segment())));
-    this.#lookedAtMs = this.#owed.size > 0 ? Number.NEGATIVE_INFINITY : ctx.clock.monotonicMs();
+    this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
 
   status(): LaneStatus {
@@ -276,10 +277,12 @@ export class StreamLane {
     const nowMs = this.#ctx.clock.monotonicMs();
     if (nowMs - this.#lookedAtMs >= LOOK_MS) {
       this.#lookedAtMs = nowMs;
+      this.#options.requireStarted();
       // What is left of other timelines may stay for ever: expire looks at it.
       const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
       const wanted = [...ours, ...this.#owed].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);
+      for await (const name of settle(this.#repo, this.#target, archive, this.#older ?? [], this.#options, this.#ctx)) this.archived(name);
     }
     for (const name of names) {
       if (!this.#archived.has(name)) continue;

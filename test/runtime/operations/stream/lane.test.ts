@@ -3,7 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
+import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import { sessionName } from "../../../../runtime/format/streamChunk";
 import { segmentOfLsn } from "../../../../runtime/format/walSegment";
 import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
@@ -11,7 +13,9 @@ import { type LaneOptions, StreamLane } from "../../../../runtime/operations/str
 import { getLast } from "../../../../runtime/operations/stream/partial";
 import { WalWindow } from "../../../../runtime/operations/stream/window";
 import type { Repository } from "../../../../runtime/repository/repository";
+import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import { listChunks } from "../../../../runtime/repository/streamStore";
+import { findWal, openWal } from "../../../../runtime/repository/walStore";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/faults";
 import { MemoryStorage } from "../../../harness/storages";
@@ -279,6 +283,23 @@ describe("a repository's lane", () => {
     const window = new WalWindow(START + SIZE);
     const shipped = await session(window, [20], lane(window, { owed: [NAME] }));
     expect(shipped.status()).toMatchObject({ lsn: START + SIZE + 20n });
+  });
+
+  it("archives what was streamed to its end on a timeline that was left, once, and nothing of the present one", async () => {
+    await session(new WalWindow(START), [WAL_SIZE_BYTES - 5000, 5000, 7]);
+    await session(new WalWindow(START + SIZE), [20]);
+    expect(await findWal(repo, "15-1", NAME)).toEqual([]);
+    const window = new WalWindow(START + SIZE);
+    const shipped = await session(window, [20], lane(window, { timeline: 2 }));
+    expect(shipped.status().error).toBeNull();
+    const [stored] = await findWal(repo, "15-1", NAME);
+    const content = wal(START, WAL_SIZE_BYTES);
+    expect(stored?.sha1).toBe(sha1Hex(content));
+    const { cipherPass } = await loadArchiveInfo(repo);
+    if (stored === undefined) throw new Error("not stored");
+    expect(Buffer.from(await collect(await openWal(repo, "15-1", stored, cipherPass ?? null), WAL_SIZE_BYTES)).equals(content)).toBe(true);
+    expect(await names()).toEqual([`${AFTER} 0-20`, `${AFTER.replace(/^.{8}/, "00000002")} 0-20`]);
+    expect(ctx.lines.filter(({ text }) => text.includes("was streamed to its end and never archived"))).toHaveLength(1);
   });
 
   it("goes on shipping into a repository that lets nothing be removed, and says so once", async () => {

@@ -1,0 +1,75 @@
+/**
+ * Whole segments out of pieces: of a timeline that was left, what was streamed to its end and never archived.
+ *
+ * A server that died between the two came back by a recovery that took the segment out of the stream, and never archives it: what it restores it
+ * takes for archived (PostgreSQL "access/transam/xlogarchive.c"). Without it the archive has a gap, which stock's restores, standbys and
+ * older backups cannot pass. The pieces are the server's bytes; should the old one still live and archive it, both are the same file.
+ */
+import { createHash } from "node:crypto";
+import type { ByteStream } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { compress } from "../../format/compress";
+import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
+import type { Repository } from "../../repository/repository";
+import { readChunk, type StreamOrigin } from "../../repository/streamStore";
+import { findWal } from "../../repository/walStore";
+import type { ClusterIdentity } from "../identity";
+import type { PreparedWal } from "../prepareWal";
+import type { OpenArchive, PushTarget } from "../pushWal";
+
+export interface SettleOptions {
+  readonly cluster: ClusterIdentity;
+  /** The one that the server is on: what is of it, and of later ones, is somebody's who archives it. */
+  readonly timeline: number;
+  readonly segmentSizeBytes: number;
+}
+
+const TIMELINE_LENGTH = 8;
+
+/** Puts into the archive what is whole and not there; tells the names of segments that are there now. @throws what reading and pushing throw */
+export async function* settle(
+  repo: Repository,
+  target: PushTarget,
+  archive: OpenArchive,
+  pieces: readonly StreamChunk[],
+  { cluster, segmentSizeBytes, timeline }: SettleOptions,
+  ctx: Context,
+): AsyncIterable<string> {
+  const origin = { systemId: cluster.systemId, segmentSizeBytes };
+  const isLeft = ({ segment }: StreamChunk): boolean => Number.parseInt(segment.slice(0, TIMELINE_LENGTH), 16) < timeline;
+  for (const name of [...new Set(pieces.filter(isLeft).map(({ segment }) => segment))].sort()) {
+    const sessions = bySession(pieces.filter(({ segment }) => segment === name)).map(coverOf);
+    const whole = sessions.find((cover) => cover.at(-1)?.end === segmentSizeBytes);
+    if (whole === undefined) continue;
+    if ((await findWal(repo, archive.archiveId, name)).length === 0) {
+      await target.push(await prepare(repo, archive, name, whole, origin, cluster), archive);
+      ctx.log.info(`${repo.name}: ${name} was streamed to its end and never archived: it is in the archive now`);
+    }
+    yield name;
+  }
+}
+
+/** Read twice, for its name tells its checksum: no more than a piece is in memory at once. */
+async function prepare(
+  repo: Repository,
+  archive: OpenArchive,
+  name: string,
+  pieces: readonly StreamChunk[],
+  origin: StreamOrigin,
+  cluster: ClusterIdentity,
+): Promise<PreparedWal> {
+  async function* content(): ByteStream {
+    for (const piece of pieces) yield await readChunk(repo, archive, piece, origin);
+  }
+  const hash = createHash("sha1");
+  for await (const part of content()) hash.update(part);
+  const sha1 = hash.digest("hex");
+  return {
+    name,
+    sizeBytes: origin.segmentSizeBytes,
+    sha1,
+    cluster,
+    fileId: `${name}-${sha1}`,
+    packed: async (spec) => () => compress(content(), spec),
+  };
+}
