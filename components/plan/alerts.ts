@@ -7,6 +7,7 @@
 import { ageLimit } from "./expectFull";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
+import { streamRules } from "./alerts/streams";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writer } from "./alerts/rule";
 import type { RepositoryNode, Topology } from "./topology";
 import { isUnknown } from "./unknown";
@@ -27,6 +28,7 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
     rules: [
       ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer)),
       ...topology.repositories.flatMap((repository) => repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository)),
+      ...streamRules(writer, topology),
       ...drillRules(writer, topology),
       ...objectiveRules(writer, topology),
     ],

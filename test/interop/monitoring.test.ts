@@ -38,6 +38,8 @@ const DECLARED = topology({
   schedules: { full: { cron: "0 2 * * *" }, incr: { cron: "30 * * * *" } },
   drills: { weekly: { cron: "0 5 * * 0", from: "repo1" } },
 });
+/** Into two repositories, every five seconds. */
+const STREAMED = topology({ agent: true, streaming: { intervalSeconds: 5 } });
 const HOUR_S = 3600;
 /** Drills need more of its programs than a package of servers has. */
 const MAJOR = 15;
@@ -232,6 +234,39 @@ describe("promtool", () => {
     writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests }));
     const { stderr, stdout } = await run(promtool, ["test", "rules", join(folder, "tests.json")]);
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
+  });
+
+  test("sees a stream that stands still, one that is gone, and nothing in metrics that are read late", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    const { name, rules } = groupOf(STREAMED);
+    const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopStream")) };
+    // Twice ten seconds for an upload, five for the interval and ten for the pause after a failure, is less than a minute.
+    expect(group.rules.map(({ expr }) => expr).filter((expr) => expr.endsWith(" > 60"))).toHaveLength(2);
+    const collected = 'pgbackstop_collected_timestamp_seconds{stanza="main",instance="db1"}';
+    const stream = (key: number): string => `pgbackstop_repo_stream_timestamp_seconds{stanza="main",repo_key="${key}",instance="db1"}`;
+    const of = (what: string, series: Record<string, string>, at: number, firing: readonly string[]): object => {
+      const made = testOf(group, { what, series, at, firing }, at) as {
+        alert_rule_test: { exp_alerts: { exp_labels: Record<string, string>; exp_annotations: Record<string, string> }[] }[];
+      };
+      for (const { exp_alerts: alerts } of made.alert_rule_test)
+        for (const alert of alerts) {
+          if (alert.exp_labels["alertname"] === undefined && !/nothing is streamed/.test(alert.exp_annotations["summary"] ?? "")) {
+            alert.exp_labels["instance"] = "db1";
+            alert.exp_annotations["summary"] = (alert.exp_annotations["summary"] ?? "").replace(/for $/, "for 30m 0s");
+          }
+        }
+      return made;
+    };
+    const tests = [
+      // A file that a timer writes every five minutes, thirty seconds behind.
+      of("well", { [collected]: `0+300x40`, [stream(1)]: `-30+300x40`, [stream(2)]: `-30+300x40` }, 30, []),
+      of("repo2 stands still", { [collected]: `0+300x40`, [stream(1)]: `0+300x40`, [stream(2)]: `0x40` }, 30, ["PgbackstopStreamBehind 2"]),
+      of("nothing was ever streamed into repo1", { [collected]: `0+300x40`, [stream(2)]: `0+300x40` }, 30, ["PgbackstopStreamMissing 1"]),
+      of("the file is old", { [collected]: `0x40`, [stream(1)]: `0x40`, [stream(2)]: `0x40` }, 60, []),
+    ];
+    const { exitCode, stderr, stdout } = await promtoolTest(promtool, group, ...tests);
+    expect(`${stdout}${stderr}`).toContain("SUCCESS");
+    expect(exitCode).toBe(0);
   });
 });
 
@@ -536,10 +571,10 @@ function segmentsOf(directory: string): string[] {
 async function promtoolTest(
   promtool: string,
   group: AlertGroup,
-  asked: object,
+  ...asked: readonly object[]
 ): Promise<{ exitCode: number | null; stdout: string; stderr: string }> {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "rules.yml"), renderAlertFile(group.rules.length === 0 ? [] : [group]));
-  writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests: [asked] }));
+  writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests: asked }));
   return run(promtool, ["test", "rules", join(folder, "tests.json")]);
 }

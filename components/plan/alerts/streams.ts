@@ -1,0 +1,43 @@
+/**
+ * Alerts about streamed WAL, of each repository by itself. The age is measured against the moment when the metrics were gathered: what a collector
+ * reads every few minutes would else look like a stream that stands still. Pure.
+ */
+import { worstCaseRpo } from "../objectives";
+import type { Topology } from "../topology";
+import type { AlertRule, Writer } from "./rule";
+
+/** The agent tells others every five seconds how far it is; a look in between is no news. */
+const AGE_S_MIN = 60;
+/** Of the worst case that is promised: one hiccup more. */
+const WORST_CASES = 2;
+const COLLECTED = "pgbackstop_collected_timestamp_seconds";
+const STREAMED = "pgbackstop_repo_stream_timestamp_seconds";
+
+/** None where nothing is streamed. */
+export function streamRules(writer: Writer, { databases, repositories }: Topology): AlertRule[] {
+  const intervalSeconds = databases[0]?.streamIntervalSeconds;
+  const worst = intervalSeconds === undefined ? null : worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: intervalSeconds });
+  if (worst === null) return [];
+  const limitS = Math.max(AGE_S_MIN, WORST_CASES * worst.totalSeconds);
+  return repositories.flatMap(({ key }) => {
+    const own = writer.about({ repo_key: String(key) });
+    return [
+      own.rule(
+        "PgbackstopStreamBehind",
+        "critical",
+        "5m",
+        `${writer.series(COLLECTED)} - on (stanza, instance) group_right () ${own.series(STREAMED)} > ${limitS}`,
+        `repo${key} has been without the newest WAL for {{ $value | humanizeDuration }}`,
+        `Streaming promises ${worst.totalSeconds} s at worst. Whole segments are archived as ever; pgbackstop check and the log of the agent say what it lacks.`,
+      ),
+      own.rule(
+        "PgbackstopStreamMissing",
+        "critical",
+        "15m",
+        `absent(${own.raw(STREAMED)})`,
+        `nothing is streamed into repo${key}`,
+        "Streaming is declared, and no agent has told of it: the agent is dead, or cannot receive WAL. pgbackstop check says why.",
+      ),
+    ];
+  });
+}
