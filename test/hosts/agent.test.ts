@@ -15,6 +15,7 @@ import { NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { parseLsn } from "../../runtime/format/walSegment";
 import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
 import { waitFor } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
@@ -39,6 +40,9 @@ const CLUSTER_UNIT = "postgresql@15-main";
 const METRICS = "127.0.0.1:9854";
 /** WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a minute. */
 const BACKLOG = 30;
+const STREAM_INTERVAL_SECONDS = 2;
+/** Of a machine that does other things too: an upload, and the kill's taking effect. */
+const STREAM_SLACK_SECONDS = 15;
 const RECOVERIES = ["latest", "time", "repository-2", "set"] as const;
 
 describe("what is laid down on a host", async () => {
@@ -58,6 +62,7 @@ describe("what is laid down on a host", async () => {
   let place: ProgramFolder;
   let secrets: readonly string[];
   let topology: string;
+  let streamed = false;
   const printed: string[] = [];
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
@@ -118,6 +123,7 @@ describe("what is laid down on a host", async () => {
         allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
         archiveTimeoutSeconds: 60,
+        ...(streamed ? { streaming: { intervalSeconds: STREAM_INTERVAL_SECONDS } } : {}),
       });
       return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand, topology: db.topology };
     });
@@ -442,6 +448,50 @@ describe("what is laid down on a host", async () => {
     expect(await rowCount()).toBe(rows);
     await writeSegments(1);
     await waitForArchive();
+  });
+
+  test("streaming, switched on here, brings back what was committed seconds before the server died with its disk", async () => {
+    streamed = true;
+    topology = String((await up(9, true))["topology"]);
+    const said = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
+    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(said)?.[1]);
+    console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
+    expect(score).toBeLessThanOrEqual(2);
+    await sql("CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES");
+    const lsn = await sql("SELECT pg_current_wal_flush_lsn() - '0/0'");
+    await waitFor("the stream into both repositories", 120_000, async () => {
+      const { stdout } = await host.run(["/usr/local/bin/pgbackstop", "status", "--output=json"]);
+      const { repos } = JSON.parse(stdout) as { repos: { stream: { lsn: string } | null }[] };
+      const reached = repos.map(({ stream }) => (stream === null ? 0n : parseLsn(stream.lsn)));
+      return reached.length === 2 && reached.every((each) => each >= BigInt(lsn)) ? true : null;
+    });
+    await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
+    // No segment is full or switched from here on: whole segments alone would bring back none of these.
+    const beating = host.run([
+      "runuser",
+      "-u",
+      "postgres",
+      "--",
+      "sh",
+      "-c",
+      "while psql -qX -c 'INSERT INTO beats DEFAULT VALUES'; do sleep 0.1; done",
+    ]);
+    await shell("sleep 6");
+    const killedAt = Number(
+      await shell(`systemctl kill --signal=KILL ${CLUSTER_UNIT} ${AGENT}.service; date '+%s.%N'; find ${DATA} -mindepth 1 -delete`),
+    );
+    await beating;
+    await shell(`systemctl stop ${CLUSTER_UNIT}; systemctl reset-failed ${CLUSTER_UNIT} || true`);
+    await host.runOk(["/usr/local/bin/pgbackstop", "--repo=2", "restore"]);
+    await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
+    await waitFor("the end of the recovery", 120_000, async () => ((await sql("SELECT pg_is_in_recovery()")) === "f" ? true : null));
+    const [count = 0, last = 0] = (await sql("SELECT count(*), extract(epoch FROM max(at)) FROM beats")).split("|").map(Number);
+    console.log(`${count} beats came back, the last one ${(killedAt - last).toFixed(1)} s before the kill`);
+    expect(killedAt - last).toBeLessThan(STREAM_INTERVAL_SECONDS + STREAM_SLACK_SECONDS);
+    expect(count).toBeGreaterThan(1);
+    await writeSegments(1);
+    await waitForArchive();
+    expect(await host.runOk(["/usr/local/bin/pgbackstop", "verify"])).not.toContain("missing");
   });
 
   const scenarioOf = (id: string): RunbookScenario =>
