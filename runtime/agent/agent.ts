@@ -93,7 +93,7 @@ function streamText(repoKey: number, stream: StreamService | null): string {
   const lane = stream?.status().find((each) => each.repoKey === repoKey);
   if (stream === null) return "";
   const at = lane === undefined || lane.lsn === null ? "none" : formatLsn(lane.lsn);
-  const error = lane?.error ?? null;
+  const error = stream.error ?? lane?.error ?? null;
   return ` streamed=${at}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
 }
 

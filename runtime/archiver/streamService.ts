@@ -1,12 +1,13 @@
 /** Streams WAL of the cluster as the agent serves it, for as long as the agent lives: connection after connection, with pauses where that fails. */
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import { hintLines } from "../base/troubleshooting";
 import type { CommandHost } from "../commands/host";
 import { loadStreamState, saveStreamState, type StreamState } from "../local/streamState";
 import { type LaneStatus, stateOf, type StreamLane } from "../operations/stream/lane";
+import { listOwed } from "../operations/stream/needed";
 import { streamOnce } from "../operations/stream/stream";
-import { listReady } from "../postgres/archiveStatus";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
@@ -27,7 +28,7 @@ export class StreamService {
   #running: readonly Promise<void>[] = [];
   #lanes: readonly StreamLane[] = [];
   /** What keeps it from streaming, since when, and whether that was told. */
-  #trouble: { readonly message: string; readonly sinceMs: number; told: boolean } | null = null;
+  #trouble: { readonly error: BackupError; readonly sinceMs: number; told: boolean } | null = null;
 
   constructor(host: CommandHost, ctx: Context, intervalMs: number) {
     this.#host = host;
@@ -49,6 +50,11 @@ export class StreamService {
     return this.#lanes.map((lane) => lane.status());
   }
 
+  /** Why nothing is received; null while something is, and while a server may just be starting. */
+  get error(): BackupError | null {
+    return this.#trouble?.told === true ? this.#trouble.error : null;
+  }
+
   /** Ships what was received, until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent ends"));
@@ -61,7 +67,7 @@ export class StreamService {
     for (let pauseMs = 0; !signal.aborted; ) {
       const beganAtMs = clock.monotonicMs();
       const isStandby = await this.#once().catch((error: unknown) => {
-        if (!signal.aborted) this.#tell(toBackupError(error).message);
+        if (!signal.aborted) this.#tell(toBackupError(error));
         return false;
       });
       const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
@@ -89,15 +95,17 @@ export class StreamService {
     }
   }
 
-  #tell(message: string): void {
+  #tell(error: BackupError): void {
     const nowMs = this.#ctx.clock.monotonicMs();
     const known = this.#trouble;
-    const trouble = known?.told === true && known.message !== message ? null : known;
-    const sinceMs = trouble?.sinceMs ?? known?.sinceMs ?? nowMs;
-    const told = trouble?.told === true || nowMs - sinceMs >= SILENT_MS;
-    if (told && trouble?.told !== true) this.#ctx.log.warn(`WAL is not streamed: ${message}`);
-    else this.#ctx.log.detail(`WAL is not streamed: ${message}`);
-    this.#trouble = { message, sinceMs, told };
+    const isNews = known?.told !== true || known.error.message !== error.message;
+    const sinceMs = known?.sinceMs ?? nowMs;
+    const told = known?.told === true || nowMs - sinceMs >= SILENT_MS;
+    const text = `WAL is not streamed: ${error.message}`;
+    if (told && isNews)
+      this.#ctx.log.warn([text, ...hintLines(error), "it is tried again and again; whole segments are archived as ever"].join("\n"));
+    else this.#ctx.log.detail(text);
+    this.#trouble = { error, sinceMs, told };
   }
 
   #once(): Promise<boolean> {
@@ -107,10 +115,7 @@ export class StreamService {
       requireStarted: () => this.#host.requireStarted(),
       loadControl: () => this.#host.loadControl(),
       open: () => this.#host.walStream(),
-      listOwed: async (repoKey: number) => [
-        ...(await listReady(`${this.#host.dataDirectory}/pg_wal`, Number.POSITIVE_INFINITY)),
-        ...this.#host.debt().list(repoKey),
-      ],
+      listOwed: (repoKey: number) => listOwed(`${this.#host.dataDirectory}/pg_wal`, this.#host.debt().list(repoKey)),
       begun: (lanes: readonly StreamLane[]) => {
         this.#lanes = lanes;
         this.#trouble = null;

@@ -46,7 +46,7 @@ function reportOf(host: CommandHost, stanza: string): Promise<InfoReport> {
   const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
   const { set, infoType } = host.config;
   const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };
-  return collectInfo(repos, host.debt(stanza), { stanza, set, type: infoType, locks }, host.ctx);
+  return collectInfo(repos, host.debt(stanza), { stanza, set, type: infoType, locks, streams: true }, host.ctx);
 }
 
 function jsonOf({ detailLevel }: Config, reports: readonly InfoReport[]): string {

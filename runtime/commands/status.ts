@@ -5,9 +5,9 @@ import type { LockState } from "../local/lockState";
 import { progressOf } from "../operations/info";
 import { collectStatus, statusJson, type StatusInput, statusText } from "../operations/status";
 import { waitingWal } from "../postgres/archiveStatus";
-import { loadStreamState } from "../local/streamState";
 import { type NextRun, parseTimers, timerWords } from "../local/timers";
 import { loadLocalDrills } from "../operations/drill/history";
+import { loadStreams } from "../operations/stream/told";
 import type { Command, CommandHost } from "./host";
 
 export const statusCommand: Command = async (host) => {
@@ -22,8 +22,7 @@ export const statusCommand: Command = async (host) => {
     expectFull: (repoKey) => config.settings.repos[repoKey]?.expectFullWithinS,
     // On a backup host there is none.
     waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
-    // What an agent once did that streams no more says nothing.
-    streams: config.settings.stream === undefined ? [] : await loadStreamState(config.spoolPath, config.stanza ?? ""),
+    streams: await loadStreams(config, async (path) => (await host.readFile(path)) !== null),
     next: await loadNextRuns(host),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
     running: [...runningOf("backup", host.lockState("backup")), ...runningOf("restore", host.lockState("restore"))],

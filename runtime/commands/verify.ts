@@ -97,6 +97,8 @@ function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string
       ...countsLine(counts, verbose),
     );
   }
+  const { total, valid } = verdict.stream;
+  if (total > 0 && (verbose || valid < total)) lines.push(`  streamed WAL, total pieces checked: ${total}, total valid pieces: ${valid}`);
   return `${lines.join("\n")}\n`;
 }
 
@@ -111,11 +113,11 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
   return shown.length === 0 ? [] : [`    ${shown.join(", ")}`];
 }
 
-/** Ours: `{"version":1,"stanza","repos":[{"key","status","archives","backups","problems","orphans"} or {"key","status":"error","error"}]}`. */
+/** Ours: `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"} or {"key","status":"error","error"}]}`. */
 function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
   const repos = results.map((result): JsonValue => {
     if (!result.ok) return { key: result.repoKey, status: "error", error: `[${result.error.name}] ${result.error.message}` };
-    const { repoKey, ok, archives, backups, problems, orphans } = result.value;
+    const { repoKey, ok, archives, backups, problems, orphans, stream } = result.value;
     return {
       key: repoKey,
       status: ok ? "ok" : "error",
@@ -125,6 +127,7 @@ function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): 
         gaps: gaps.map(([first, last]) => ({ first, last })),
       })),
       backups: backups.map(({ label, status, counts }) => ({ label, status, ...countsJson(counts) })),
+      stream: { total: stream.total, valid: stream.valid },
       problems: [...problems],
       orphans: [...orphans],
     };

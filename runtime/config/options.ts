@@ -111,6 +111,7 @@ const PG: readonly CommandName[] = [
 ];
 const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
 const SESSION: readonly CommandName[] = [
+  "agent",
   "backup",
   "check",
   "cnpg-instance",
@@ -689,7 +690,7 @@ const RESTORE: readonly OptionRow[] = [
 ];
 
 const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "migrate", "verify"], "data directory", {
+  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "migrate", "status", "verify"], "data directory", {
     group: "pg",
     required: true,
     forCommand: {
@@ -699,6 +700,7 @@ const POSTGRES: readonly OptionRow[] = [
       manifest: { required: false },
       metrics: { required: false },
       migrate: { required: false },
+      status: { required: false },
       verify: { required: false },
     },
     aliases: ["db-path", "db?-path"],

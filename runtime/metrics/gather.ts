@@ -5,11 +5,11 @@ import type { CommandHost } from "../commands/host";
 import type { Config } from "../config/types";
 import { BACKREST_VERSION } from "../format/info";
 import { loadRuns } from "../local/runRecords";
-import { loadStreamState } from "../local/streamState";
 import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";
 import { findNewestWal } from "../operations/destinations";
 import { collectInfo } from "../operations/info";
+import { loadStreams } from "../operations/stream/told";
 import { surveyWal, type WalSurvey } from "../operations/walSurvey";
 import { waitingWal } from "../postgres/archiveStatus";
 import { VERSION } from "../version";
@@ -32,7 +32,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const locks = { backup: host.lockState("backup"), restore: host.lockState("restore") };
   const repos = host.repositories();
-  const report = await collectInfo(repos, host.debt(), { stanza, set: undefined, type: undefined, locks }, ctx);
+  const report = await collectInfo(repos, host.debt(), { stanza, set: undefined, type: undefined, locks, streams: false }, ctx);
   const facts = await Promise.all(
     report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
       const { debtCount, droppedCount, error, info, key } = row;
@@ -59,8 +59,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       locks,
       isStopped: hasStopFile(config.lockPath, stanza) || hasStopFile(config.lockPath, undefined),
       runs: await loadRuns(config.spoolPath, stanza),
-      // What an agent once did that streams no more says nothing.
-      streams: config.settings.stream === undefined ? [] : await loadStreamState(config.spoolPath, stanza),
+      streams: (await loadStreams(config, async (path) => (await host.readFile(path)) !== null))?.states ?? [],
       drills: await loadLocalDrills(config.spoolPath, stanza),
       configHash: hashOf(config),
       version: VERSION,

@@ -20,6 +20,7 @@ import { loadManifest } from "../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { backupsPath } from "../format/repoPath";
+import { type HeldStream, surveyStream } from "./stream/survey";
 import { walRange } from "./walRange";
 
 export const InfoStatus = {
@@ -52,6 +53,8 @@ export interface InfoRepo {
   readonly debtCount: number;
   /** WAL files that `archive-push-queue-max` gave up and that the newest backup here would need. */
   readonly droppedCount: number;
+  /** The newest of what an agent has streamed; null where there is nothing. */
+  readonly stream: HeldStream | null;
 }
 
 export interface InfoReport {
@@ -74,6 +77,8 @@ export interface InfoOptions {
   readonly set: string | undefined;
   /** Only backups of this type. */
   readonly type: BackupType | undefined;
+  /** Is what was streamed looked at? A listing for each repository, and a file. */
+  readonly streams: boolean;
   readonly locks: InfoLocks;
 }
 
@@ -104,7 +109,7 @@ export async function collectInfo(repos: readonly Repository[], debt: DebtStore,
     const base = { key: repo.key, cipherType: repo.cipherType, debtCount: debt.list(repo.key).length, droppedCount };
     if (!answer.ok) {
       const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
-      return { ...base, status, error: answer.error, info: null, archives: [], backups: [] };
+      return { ...base, status, error: answer.error, info: null, archives: [], backups: [], stream: null };
     }
     if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
     return { ...base, ...answer.value, error: null };
@@ -113,10 +118,10 @@ export async function collectInfo(repos: readonly Repository[], debt: DebtStore,
   return { stanza, status: stanzaStatus(rows), repos: rows, locks, manifests };
 }
 
-type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups"> & { readonly manifest: Manifest | null };
+type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "stream"> & { readonly manifest: Manifest | null };
 
 async function inspect(repo: Repository, options: InfoOptions): Promise<Inspected> {
-  const nothing = { info: null, archives: [], backups: [], manifest: null };
+  const nothing = { info: null, archives: [], backups: [], manifest: null, stream: null };
   let info: BackupInfo;
   try {
     info = await loadBackupInfo(repo);
@@ -135,7 +140,8 @@ async function inspect(repo: Repository, options: InfoOptions): Promise<Inspecte
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
   if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.notFound };
-  return { info, archives, backups, manifest, status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok };
+  const stream = options.streams && set === undefined ? await surveyStream(repo) : null;
+  return { info, archives, backups, manifest, stream, status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok };
 }
 
 async function hasAnything(repo: Repository): Promise<boolean> {
@@ -185,7 +191,7 @@ export function progressOf({ repos }: LockState): { readonly sizeBytes: number; 
   };
 }
 
-/** One element of the array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt` and `wal-dropped` to a repository that has some. */
+/** One element of the array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt`, `wal-dropped` and `wal-stream` to a repository that has some. */
 export function infoJson(report: InfoReport): JsonValue {
   const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
   const backups = report.repos.flatMap((repo) => repo.backups.map((entry) => ({ repo, entry })));
@@ -211,6 +217,7 @@ export function infoJson(report: InfoReport): JsonValue {
       status: { code: repo.status.code, message: repo.status.message },
       ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
       ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
+      ...(repo.stream === null ? {} : { "wal-stream": { lsn: repo.stream.lsn, stop: repo.stream.storedAtS, wal: repo.stream.segment } }),
     })),
     status: statusJson(report),
   };

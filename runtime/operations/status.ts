@@ -4,12 +4,14 @@
  */
 import { type BackupError, fail } from "../base/errors";
 import { perRepo } from "../base/parallel";
+import { formatSize } from "../base/units";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import type { JsonValue } from "../format/json";
 import type { StreamState } from "../local/streamState";
 import type { NextRun } from "../local/timers";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
+import { behindAfterS, type ToldStreams } from "./stream/told";
 import { loadNewestDrills } from "./drill/history";
 import type { DrillRecord } from "./drill/record";
 import {
@@ -35,8 +37,8 @@ export interface StatusInput {
   expectFull(repoKey: number): FullExpectation | undefined;
   /** Files that are ready in `pg_wal`, with the time when the oldest of them was; null where there is none to look at. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
-  /** How far the agent of this host has streamed; empty where it does not. */
-  readonly streams: readonly StreamState[];
+  /** How far the agent of this host has streamed; null where it does not. */
+  readonly streams: ToldStreams | null;
   /** What systemd runs next on this host; null where there is none to ask. */
   readonly next: readonly NextRun[] | null;
   /** That this host has made, oldest first; what the repositories know of others comes with them. */
@@ -62,8 +64,10 @@ export interface RepoStatus {
   readonly newestWal: StoredWal | null;
   readonly owedCount: number;
   readonly droppedCount: number;
-  /** Null where nothing is streamed. */
+  /** Null where nothing is streamed, or nothing has come yet. */
   readonly stream: StreamState | null;
+  /** Behind the repository that has most of the stream. */
+  readonly streamBehindBytes: number;
   /** The newest of this repository, wherever it was made. */
   readonly drill: DrillRecord | null;
   /** The newest of them that told how much would have been lost. */
@@ -87,10 +91,12 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const repos = results.map((result, index): RepoStatus => {
     const key = result.repoKey;
     const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
-    const stream = input.streams.find((each) => each.key === key) ?? null;
+    const states = input.streams?.states ?? [];
+    const stream = states.find((each) => each.key === key) ?? null;
+    const streamBehindBytes = stream === null ? 0 : Math.max(...states.map(({ positionBytes }) => positionBytes)) - stream.positionBytes;
     const own = drills.filter(({ repo }) => repo === key);
     const [drill, rpoDrill] = [own.at(-1) ?? null, own.findLast(({ rpo }) => rpo !== null) ?? null];
-    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, drill, rpoDrill };
+    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, streamBehindBytes, drill, rpoDrill };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error] };
@@ -135,15 +141,20 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
     const fact = `another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}, here the newest WAL is ${repo.newestWal?.name ?? "none"}`;
     found.push(fail("fileMissing", fact, { repoKey: key, hint: "the log of the archiver says why." }));
   }
-  if (repo.stream !== null && input.nowS - repo.stream.atS > BEHIND_S) {
-    const fact = `WAL was last streamed ${durationText(input.nowS - repo.stream.atS)} ago`;
-    found.push(fail("archiveTimeout", fact, { repoKey: key, hint: "the log of the agent says why; whole segments are archived as ever." }));
-  }
+  found.push(...streamTroubles(repo, input));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
     found.push(fail("backupSetInvalid", fact, { repoKey: key, hint: `pgbackstop drill --repo=${key} makes another one.` }));
   }
   return found;
+}
+
+function streamTroubles({ key, stream }: Pick<RepoStatus, "key" | "stream">, { nowS, streams }: StatusInput): BackupError[] {
+  if (streams === null) return [];
+  const hint = "the log of the agent says why, and check what is missing; whole segments are archived as ever.";
+  if (stream === null) return [fail("archiveTimeout", "no WAL has been streamed here yet", { repoKey: key, hint })];
+  if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return [];
+  return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoKey: key, hint })];
 }
 
 /** Repositories are never quite together: what one has had for minutes the other one should have too. */
@@ -191,7 +202,10 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
     const end = newestWal === null ? "no WAL behind them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
   }
-  if (repo.stream !== null) lines.push(row("streamed", `to ${repo.stream.lsn}, all that was written ${ago(repo.stream.atS)}`));
+  if (repo.stream !== null) {
+    const behind = repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
+    lines.push(row("streamed", `to ${repo.stream.lsn}, all that was written ${ago(repo.stream.atS)}${behind}`));
+  }
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
   if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
@@ -230,7 +244,7 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
         owed: repo.owedCount,
         place: repo.place,
         recoverableFrom: repo.recoverableFromS,
-        stream: repo.stream === null ? null : { at: repo.stream.atS, lsn: repo.stream.lsn },
+        stream: repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
         troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };

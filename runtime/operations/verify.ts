@@ -23,6 +23,7 @@ import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 import type { JobPool } from "./jobs";
 import { readNamed } from "./namedWal";
 import { readHistory } from "./restore/timelines";
+import { type StreamCounts, verifyStream } from "./stream/survey";
 import { findDamagedCopies } from "./verify/copies";
 import { filesOfNobody, findOrphans } from "./verify/orphans";
 import { type NewestTimeline, pathRanges } from "./verify/path";
@@ -45,6 +46,8 @@ export interface Verdict {
   readonly problems: readonly string[];
   /** What lies in the repository and nothing refers to: no error, but space. */
   readonly orphans: readonly string[];
+  /** Of pieces of segments that are not archived: what an agent has streamed. */
+  readonly stream: StreamCounts;
   /** SHA-1 of each history and backup label that reads well, by `<version>-<system id>/<name>`: to be compared with other repositories'. */
   readonly named: ReadonlyMap<string, string>;
 }
@@ -110,6 +113,7 @@ export async function verify(
       ),
     );
   }
+  const stream = await verifyStream(repo, options.set === undefined ? archiveInfo : null, walSegmentSizeBytes, problems, ctx);
   const input = { repo, pool, entries, listed: backupInfo.backups, pass: backupInfo.cipherPass ?? null, samplePercent: options.samplePercent ?? 100 };
   const isWhole = options.set === undefined && options.samplePercent === undefined;
   const orphans = new Orphans(ctx);
@@ -120,10 +124,11 @@ export async function verify(
   problems.push(...damaged);
   const ok =
     isNamedOk &&
+    stream.valid === stream.total &&
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
-  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, problems, orphans: orphans.lines, named };
+  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, stream, problems, orphans: orphans.lines, named };
 }
 
 /** Gathers lines until something cannot be looked for, which is told instead and spoils nothing that was found out before. */

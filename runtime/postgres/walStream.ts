@@ -71,8 +71,9 @@ export class WalStream {
     try {
       await client.connect();
     } catch (error) {
+      await client.end().catch(() => {});
       throw fail("dbConnect", `unable to connect for streaming to '${target.host}' port ${target.port}: ${toBackupError(error).message}`, {
-        hint: ["does the role have the attribute REPLICATION, or is it a superuser?", "is a place free in max_wal_senders?"],
+        hint: hintOf(error, target),
         cause: error,
         retryable: true,
       });
@@ -113,6 +114,23 @@ export class WalStream {
 
   async close(): Promise<void> {
     await this.#client.end().catch(() => {});
+  }
+}
+
+/** What helps, by the code of the server's refusal (PostgreSQL "Error Codes"); an error of the system has none of these. */
+function hintOf(error: unknown, { database, user }: SessionTarget): string {
+  switch ((error as { readonly code?: unknown }).code) {
+    case "42501":
+      return `ALTER ROLE "${user}" REPLICATION; or name a role that has it as pg1-user.`;
+    case "53300":
+      return "every place is taken: raise max_wal_senders (or max_connections) in postgresql.conf and restart PostgreSQL.";
+    case "28000":
+    case "28P01":
+      return `let '${user}' into the database '${database}' in pg_hba.conf: a line for "replication" is not needed.`;
+    case "3D000":
+      return "name a database that is there as pg1-database.";
+    default:
+      return "is PostgreSQL running on this host, and do pg1-socket-path and pg1-port point at it?";
   }
 }
 

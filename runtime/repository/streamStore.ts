@@ -71,6 +71,12 @@ export async function readChunk(repo: Repository, { archiveId, pass }: StreamArc
   return wal;
 }
 
+/** Position behind the last byte of a piece, as it says of itself. @throws fileMissing, fileInvalid, crypto */
+export async function readChunkEnd(repo: Repository, { archiveId, pass }: StreamArchive, chunk: StreamChunk): Promise<bigint> {
+  const head = parseChunkHead(await readFile(repo, pathOf(repo, archiveId, chunk), pass));
+  return head.lsn + BigInt(head.sizeBytes);
+}
+
 export async function removeChunk(repo: Repository, archiveId: string, chunk: StreamChunk): Promise<void> {
   await repo.storage.remove(pathOf(repo, archiveId, chunk));
 }

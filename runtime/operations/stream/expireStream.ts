@@ -2,15 +2,12 @@
  * What a stream has left behind: pieces of segments that are archived by now, of segments before the first one that a kept backup needs, of archives
  * that are gone, and what broke off while it was written. The agent removes the first kind itself as long as it lives.
  */
-import { basename } from "node:path";
 import { archiveIdOf } from "../../format/archiveInfo";
 import type { BackupInfoEntry } from "../../format/backupInfo";
-import { streamPath, streamRoot } from "../../format/repoPath";
-import { parseChunkName } from "../../format/streamChunk";
-import { TEMP_SUFFIX } from "../../local/atomicWrite";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal } from "../../repository/walStore";
+import { listStream } from "./survey";
 
 const TIMELINE_LENGTH = 8;
 
@@ -27,24 +24,12 @@ export async function expireStream(repo: Repository, kept: readonly BackupInfoEn
     );
     const first = starts.sort()[0] ?? "";
     const isArchived = new Map<string, boolean>();
-    for (const { path, segment } of files) {
+    for (const { path, chunk } of files) {
+      const { segment } = chunk;
       if (!isArchived.has(segment)) isArchived.set(segment, (await findWal(repo, archiveId, segment)).length > 0);
       if (entry === undefined || isArchived.get(segment) === true || segment.slice(TIMELINE_LENGTH) < first) expired.push(path);
     }
   }
   if (!dryRun) for (const path of expired) await repo.storage.remove(path);
   return expired.sort();
-}
-
-/** Files of pieces, whole or broken off, by archive id; what is of somebody else's making is left out. */
-async function listStream(repo: Repository): Promise<Map<string, { readonly path: string; readonly segment: string }[]>> {
-  const found = new Map<string, { readonly path: string; readonly segment: string }[]>();
-  for await (const entry of repo.storage.list(streamRoot(repo.stanza), { recursive: true })) {
-    const name = basename(entry.path);
-    const chunk = parseChunkName(name.endsWith(TEMP_SUFFIX) ? name.slice(0, -TEMP_SUFFIX.length) : name);
-    const archiveId = entry.path.split("/").at(-2) ?? "";
-    if (chunk === null || entry.path !== `${streamPath(repo.stanza, archiveId)}/${name}`) continue;
-    found.set(archiveId, [...(found.get(archiveId) ?? []), { path: entry.path, segment: chunk.segment }]);
-  }
-  return found;
 }

@@ -1,5 +1,6 @@
 /** WAL files without which a recovery never comes to what was streamed behind them: whole segments, and histories of timelines. */
 import { parseWalName } from "../../format/walSegment";
+import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { findWal, listWal } from "../../repository/walStore";
 
@@ -8,6 +9,11 @@ const DIRECTORY_LENGTH = 16;
 /** Each has the segments of 4 GiB. */
 const DIRECTORIES_MAX = 8;
 const HISTORIES_MAX = 8;
+
+/** What a repository may lack of what the server has written: what waits in `pg_wal`, and its debt. */
+export async function listOwed(walDirectory: string, debt: readonly string[]): Promise<readonly string[]> {
+  return [...(await listReady(walDirectory, Number.POSITIVE_INFINITY)), ...debt];
+}
 
 /** For a stream that begins with the segment `first`: what lies before it, of any timeline. */
 export function isNeeded(walName: string, first: string): boolean {

@@ -35,7 +35,7 @@ test.each(CASES)("say of every backup what the exporter says of the info of stoc
   const report = await collectInfo(
     repos,
     debt,
-    { stanza: "demo", set: undefined, type: undefined, locks: { backup: NOT_HELD, restore: NOT_HELD } },
+    { stanza: "demo", set: undefined, type: undefined, streams: false, locks: { backup: NOT_HELD, restore: NOT_HELD } },
     testContext(),
   );
   const text = renderMetrics(DEFINITIONS, exporterSamples({ report, backrestVersion: "2.60.0", nowS: 0 }));

@@ -16,7 +16,7 @@ import { store } from "./archive";
 
 const ctx = testContext();
 const FREE = { held: false, repos: [] };
-const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, type: undefined, locks: { backup: FREE, restore: FREE } };
+const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: FREE, restore: FREE } };
 
 /** A repository with stock's info files and an archive of segments 1 to 0x19, as it was when stock printed its info. */
 async function golden(version: "2.45" | "2.60", key: number): Promise<Repository> {

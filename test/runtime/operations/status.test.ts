@@ -48,7 +48,7 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   waiting: { count: 0, oldestAtS: null },
   running: [],
   next: null,
-  streams: [],
+  streams: null,
   drills: [],
   nowS: NOW_S,
   ...more,
@@ -79,15 +79,26 @@ describe("the screen", () => {
 
   test("of a stream says how far it is, and that it stands still", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
-    const streams = [
-      { key: 1, lsn: "0/3000148", positionBytes: 0, atS: NOW_S - 4 },
-      { key: 2, lsn: "0/2000000", positionBytes: 0, atS: NOW_S - 3600 },
+    const states = [
+      { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4 },
+      { key: 2, lsn: "0/2000148", positionBytes: 0x2000148, atS: NOW_S - 3600 },
     ];
+    const streams = { intervalSeconds: 5, states };
     const text = await textOf({ streams });
     expect(text).toContain("    streamed       to 0/3000148, all that was written 4 seconds ago\n");
+    expect(text).toContain("    streamed       to 0/2000148, all that was written 60 minutes ago, 16MB behind another repository\n");
     expect(text).toContain("    ! [ArchiveTimeoutError] WAL was last streamed 60 minutes ago\n");
     const json = statusJson(await collectStatus(inputOf({ streams }))) as { repos: { stream: unknown }[] };
-    expect(json.repos[0]?.stream).toEqual({ at: NOW_S - 4, lsn: "0/3000148" });
+    expect(json.repos.map(({ stream }) => stream)).toEqual([
+      { at: NOW_S - 4, behind: 0, lsn: "0/3000148" },
+      { at: NOW_S - 3600, behind: 16_777_216, lsn: "0/2000148" },
+    ]);
+    // Once an hour was asked for.
+    expect(await textOf({ streams: { ...streams, intervalSeconds: 3600 } })).not.toContain("last streamed");
+    expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain(
+      "! [ArchiveTimeoutError] no WAL has been streamed here yet\n",
+    );
+    expect(await textOf({ streams: null })).not.toContain("streamed");
   });
 
   test("says what needs attention where it is, and what runs", async () => {

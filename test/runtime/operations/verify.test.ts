@@ -138,6 +138,7 @@ describe("verify", () => {
     expect(await run()).toEqual({
       repoKey: 1,
       ok: true,
+      stream: { total: 0, valid: 0 },
       archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],

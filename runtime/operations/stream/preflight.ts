@@ -1,0 +1,75 @@
+/**
+ * Can an agent receive WAL from this server? What stands against it is named, with what to do; archiving never depends on it.
+ *
+ * Sources: PostgreSQL "Streaming Replication Protocol" and "Replication" (settings `wal_level`, `max_wal_senders`; the role's REPLICATION).
+ */
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import type { Session } from "../../postgres/session";
+import type { WalStream } from "../../postgres/walStream";
+
+export interface StreamCheck {
+  /** Why WAL cannot be streamed; null when it can. */
+  readonly error: BackupError | null;
+  /** Agents that are connected to receive WAL now. */
+  readonly agentCount: number;
+  /** A standby: its primary's agent streams. */
+  readonly inRecovery: boolean;
+}
+
+/** As the agent calls its connection. */
+const AGENT_NAME = "pgBackRest [agent]";
+
+/** Asks the server, and tries a connection like the agent's where none is there. Never throws for what stands against streaming. */
+export async function checkStreaming(session: Session, open: () => Promise<WalStream>): Promise<StreamCheck> {
+  const { rows } = await session.query(
+    "select current_setting('wal_level') as wal_level, current_setting('max_wal_senders')::int4 as max_wal_senders, current_user::text as role, " +
+      "(select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user) as may_stream, pg_catalog.pg_is_in_recovery() as in_recovery, " +
+      "(select count(*)::int4 from pg_catalog.pg_stat_get_wal_senders() s join pg_catalog.pg_stat_get_activity(null) a on a.pid = s.pid " +
+      "where a.application_name = $1) as agents",
+    [AGENT_NAME],
+  );
+  const facts = rows[0] as ServerSays;
+  const common = { agentCount: facts.agents, inRecovery: facts.in_recovery };
+  const error = settingError(facts);
+  if (error !== null || facts.agents > 0 || facts.in_recovery) return { ...common, error };
+  return { ...common, error: await connectionError(open) };
+}
+
+interface ServerSays {
+  readonly wal_level: string;
+  readonly max_wal_senders: number;
+  readonly role: string;
+  readonly may_stream: boolean;
+  readonly in_recovery: boolean;
+  readonly agents: number;
+}
+
+function settingError({ max_wal_senders: places, may_stream: mayStream, role, wal_level: level }: ServerSays): BackupError | null {
+  if (level === "minimal") {
+    const hint = "set wal_level = replica in postgresql.conf and restart PostgreSQL.";
+    return fail("featureNotSupported", "WAL cannot be streamed: wal_level is minimal", { hint });
+  }
+  if (places === 0) {
+    const hint = "set max_wal_senders = 10 (PostgreSQL's default) in postgresql.conf and restart PostgreSQL.";
+    return fail("featureNotSupported", "WAL cannot be streamed: max_wal_senders is 0", { hint });
+  }
+  if (!mayStream) {
+    const hint = `ALTER ROLE "${role}" REPLICATION; or name a role that has it as pg1-user.`;
+    return fail("dbConnect", `WAL cannot be streamed: the role '${role}' is no superuser and lacks REPLICATION`, { hint });
+  }
+  return null;
+}
+
+async function connectionError(open: () => Promise<WalStream>): Promise<BackupError | null> {
+  try {
+    const stream = await open();
+    try {
+      await stream.identify();
+    } finally {
+      await stream.close();
+    }
+    return null;
+  } catch (error) {
+    return toBackupError(error);
+  }
+}

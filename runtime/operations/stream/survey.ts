@@ -1,0 +1,108 @@
+/** What a repository holds of streams, as anybody sees it who can list it: also without the agent that has written it. */
+import { basename } from "node:path";
+import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
+import { streamPath, streamRoot } from "../../format/repoPath";
+import { bySession, coverOf, parseChunkName, type StreamChunk } from "../../format/streamChunk";
+import { formatLsn } from "../../format/walSegment";
+import { TEMP_SUFFIX } from "../../local/atomicWrite";
+import type { Context } from "../../base/context";
+import { isError, toBackupError } from "../../base/errors";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { readChunk, readChunkEnd } from "../../repository/streamStore";
+
+export interface StreamFile {
+  readonly path: string;
+  readonly chunk: StreamChunk;
+  /** Broken off while it was written. */
+  readonly isTemporary: boolean;
+  readonly modifiedAtMs: number;
+}
+
+/** The newest position that a recovery could get out of the stream. */
+export interface HeldStream {
+  readonly segment: string;
+  readonly lsn: string;
+  /** When its last piece was stored. */
+  readonly storedAtS: number;
+}
+
+/** Files of pieces, whole or broken off, by archive id; what is of somebody else's making is left out. */
+export async function listStream(repo: Repository): Promise<Map<string, StreamFile[]>> {
+  const found = new Map<string, StreamFile[]>();
+  for await (const { modifiedAtMs, path } of repo.storage.list(streamRoot(repo.stanza), { recursive: true })) {
+    const name = basename(path);
+    const isTemporary = name.endsWith(TEMP_SUFFIX);
+    const chunk = parseChunkName(isTemporary ? name.slice(0, -TEMP_SUFFIX.length) : name);
+    const archiveId = path.split("/").at(-2) ?? "";
+    if (chunk === null || path !== `${streamPath(repo.stanza, archiveId)}/${name}`) continue;
+    const files = found.get(archiveId) ?? [];
+    files.push({ path, chunk, isTemporary, modifiedAtMs });
+    found.set(archiveId, files);
+  }
+  return found;
+}
+
+/** Of the stanza as it is now; null when there is nothing that can be read. Asks the piece itself: no server is needed. */
+export async function surveyStream(repo: Repository): Promise<HeldStream | null> {
+  const found = await listStream(repo);
+  if (found.size === 0) return null;
+  const info = await loadArchiveInfo(repo);
+  const current = info.history.find((entry) => entry.id === info.currentId);
+  if (current === undefined) return null;
+  const files = (found.get(archiveIdOf(current)) ?? []).filter(({ isTemporary }) => !isTemporary);
+  const segments = [...new Set(files.map(({ chunk }) => chunk.segment))].sort().reverse();
+  for (const segment of segments) {
+    const own = files.filter(({ chunk }) => chunk.segment === segment);
+    const covers = bySession(own.map(({ chunk }) => chunk)).map(coverOf);
+    const last = covers.flatMap((cover) => cover.at(-1) ?? []).sort((left, right) => right.end - left.end)[0];
+    if (last === undefined) continue;
+    const storedAtMs = own.find(({ chunk }) => chunk === last)?.modifiedAtMs ?? 0;
+    try {
+      const lsn = await readChunkEnd(repo, { archiveId: archiveIdOf(current), pass: info.cipherPass ?? null }, last);
+      return { segment, lsn: formatLsn(lsn), storedAtS: Math.floor(storedAtMs / 1000) };
+    } catch (error) {
+      // Gone meanwhile, for the whole segment is archived; what is damaged is for verify to tell.
+      if (!isError(error, "fileMissing", "fileInvalid", "crypto", "format")) throw error;
+    }
+  }
+  return null;
+}
+
+export interface StreamCounts {
+  readonly total: number;
+  readonly valid: number;
+}
+
+/**
+ * Reads every piece; none for `info` null. One that is gone meanwhile was replaced, or its segment is archived. What is wrong is added to `problems`.
+ * @throws what the storage throws
+ */
+export async function verifyStream(
+  repo: Repository,
+  info: ArchiveInfo | null,
+  segmentSizeBytes: number,
+  problems: string[],
+  ctx: Context,
+): Promise<StreamCounts> {
+  let [total, valid] = [0, 0];
+  if (info === null) return { total, valid };
+  for (const [archiveId, files] of await listStream(repo)) {
+    const entry = info.history.find((each) => archiveIdOf(each) === archiveId);
+    // Of an archive that is gone: expire removes it.
+    if (entry === undefined) continue;
+    for (const { chunk, path } of files.filter(({ isTemporary }) => !isTemporary)) {
+      if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+      total++;
+      try {
+        await readChunk(repo, { archiveId, pass: info.cipherPass ?? null }, chunk, { systemId: entry.systemId, segmentSizeBytes });
+        valid++;
+      } catch (error) {
+        if (isError(error, "fileMissing")) total--;
+        else if (isError(error, "fileInvalid", "checksum", "crypto", "format")) problems.push(`damaged streamed WAL '${path}': ${error.message}`);
+        else throw error;
+      }
+    }
+  }
+  return { total, valid };
+}
