@@ -181,6 +181,10 @@ describe("the runbook of a cluster", async () => {
     await expect.poll(primary, { timeout: 120_000 }).not.toBe(old);
     await carryOut("failover");
     expect(await sql("orders", SUM)).toBe(before);
+    // The one backup is of the timeline before it.
+    await sql("orders", "insert into sales select from generate_series(1, 10)");
+    await sql("orders", "delete from sales");
+    expect(await verb("orders", "find --table=sales")).toMatch(/delete 10 rows of table app: public\.sales\n {2}just before it: target: \{ lsn: /);
   });
 
   test("a standby that is lost: another one comes in its place", async () => {
