@@ -193,7 +193,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
 
   test("the runbook's commands are the same: status, recover from the second repository, check, a full backup by stock into each", async () => {
     await sql("create table kept as select generate_series(1, 500) as id");
-    await host.runOk(["pgbackstop", "status"]);
+    for (const verb of ["version", "help", "status"]) await host.runOk(["pgbackstop", verb]);
     await host.runOk(["pgbackstop", "recover", "--repo=2", "--yes"]);
     expect(await sql("select count(*) from kept")).toBe("500");
     expect(await shell(`grep restore_command ${DATA}/postgresql.auto.conf`)).toContain("archive-get");
