@@ -1,4 +1,5 @@
 /** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, CommandFailed, type Connection, type ExecOptions, type ExecResult } from "./connection";
 import { type Destination, parseDestinations } from "./destinations";
 
@@ -8,6 +9,10 @@ const NODE_VERSION_MIN = [22, 15] as const;
 export const VERB_TIMEOUT_MS = 10 * 60_000;
 /** Nothing but the document on standard output. */
 export const QUIET = ["--log-level-console=off", "--log-level-stderr=error"] as const;
+/** Exit code of a verb whose lock another process has. */
+const LOCKED = 50;
+const LOCK_TRIES = 20;
+const LOCK_WAIT_MS = 3000;
 export const BACKUP_TIMEOUT_MS = 7 * 24 * 3600_000;
 
 export interface RuntimeOnHost {
@@ -54,9 +59,19 @@ export function findNodeFault(answer: ExecResult): string | null {
   return isOld ? `is ${answer.stdout.trim()} but the runtime needs at least v${NODE_VERSION_MIN.join(".")}` : null;
 }
 
-/** Makes the stanza in every repository; nothing where it exists. @throws CommandFailed */
+/**
+ * Makes the stanza in every repository; nothing where it exists. A server that was just recovered archives already, and what does that has the
+ * lock for a moment, again and again: it is waited for. @throws CommandFailed
+ */
 export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
-  await runVerb(runtime, "create the stanza", ["stanza-create"], VERB_TIMEOUT_MS);
+  for (let tries = 1; ; tries++) {
+    try {
+      return await runVerb(runtime, "create the stanza", ["stanza-create"], VERB_TIMEOUT_MS);
+    } catch (error) {
+      if (!(error instanceof CommandFailed && error.result.exitCode === LOCKED) || tries === LOCK_TRIES) throw error;
+      await sleep(LOCK_WAIT_MS);
+    }
+  }
 }
 
 /** Proves that a WAL segment arrives in every repository; full backups may still be missing. @throws CommandFailed */

@@ -37,8 +37,6 @@ export class S3Server {
   readonly port: number;
   readonly region = "us-east-1";
   readonly bucket: string;
-  readonly accessKey: string;
-  readonly secretKey: string;
   readonly certificates: CertificateFiles;
   readonly logFile: string;
   readonly #folder: string;
@@ -47,6 +45,7 @@ export class S3Server {
   readonly #versioning: boolean;
   /** Of the interface for users, over plain HTTP; 0 without it. The server's own keys are its administrator's. */
   readonly usersPort: number;
+  #keys = newKeys();
   #process: Started | null = null;
   #users: Started | null = null;
 
@@ -56,8 +55,6 @@ export class S3Server {
     this.usersPort = usersPort;
     this.#versioning = options.versioning ?? false;
     this.bucket = options.bucket ?? "pgbackstop";
-    this.accessKey = `AKIA${randomBytes(8).toString("hex").toUpperCase()}`;
-    this.secretKey = randomBytes(20).toString("hex");
     this.#folder = folder;
     this.#ownsFolder = options.folder === undefined;
     this.#expired = options.expiredCertificate ?? false;
@@ -78,6 +75,14 @@ export class S3Server {
   /** `localhost:9000` */
   get endpoint(): string {
     return `${this.host}:${this.port}`;
+  }
+
+  get accessKey(): string {
+    return this.#keys.access;
+  }
+
+  get secretKey(): string {
+    return this.#keys.secret;
   }
 
   /** Certificate to trust, PEM. */
@@ -116,6 +121,13 @@ export class S3Server {
     await this.#users?.stop("SIGKILL");
     this.#process = null;
     this.#users = null;
+  }
+
+  /** From here on only a new pair of keys is let in, as when the old one was withdrawn. */
+  async changeKeys(): Promise<void> {
+    await this.stop();
+    this.#keys = newKeys();
+    await this.start();
   }
 
   /** Lets connections hang without an answer until `resume`. */
@@ -211,6 +223,10 @@ export class S3Server {
   get #certFile(): string {
     return this.#expired ? this.certificates.expiredCertFile : this.certificates.certFile;
   }
+}
+
+function newKeys(): { readonly access: string; readonly secret: string } {
+  return { access: `AKIA${randomBytes(8).toString("hex").toUpperCase()}`, secret: randomBytes(20).toString("hex") };
 }
 
 /** Below what systems give to outgoing connections: none of these takes the port of a server that is not up yet, or down for a while. */

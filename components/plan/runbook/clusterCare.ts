@@ -185,10 +185,11 @@ function firstOfNew(place: ClusterPlace): RunbookStep[] {
     ];
   return [
     {
-      text: "Then take a full backup into it. The pods are replaced first, one after the other, which takes some minutes: repeat this until it succeeds.",
+      text: "Then take a full backup into it. The pods are replaced first, one after the other, which takes some minutes: repeat these until they succeed.",
       isOptional: true,
       isRepeated: true,
-      commands: [verb(place, "backup --type=full --repo=<KEY>")],
+      // Where nobody writes, no WAL would have made the stanza there.
+      commands: [verb(place, "stanza-create"), verb(place, "backup --type=full --repo=<KEY>")],
     },
   ];
 }

@@ -222,7 +222,7 @@ function hostLost(program: string, { dataDirectory, name }: DatabaseNode, reposi
       {
         text:
           `On the new machine: recover${alone === "" ? "" : `, from ${left?.name} alone: ${lost.map(({ name: each }) => each).join(" and ")} went with the old machine`}. ` +
-          "It ends with exit code 104 and a warning that WAL does not arrive, which is right: nothing is archived here before the next step.",
+          "It ends with a warning that WAL does not arrive, and exit code 103 or 104, which is right: nothing is archived here before the next step.",
         commands: [`${program} recover${alone}`],
       },
       {
