@@ -165,6 +165,46 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await bed.oursOk(["verify", "--repo=1"]);
   });
 
+  test.runIf(isWhole)(
+    "check names what stands against it and the way out; the agent tells it too, and goes on archiving",
+    { timeout: 240_000 },
+    async () => {
+      expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain("the agent receives WAL from this server");
+      await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
+      await bed.cluster.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO plain");
+      const plain = bed.variant("plain", { settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } }, stanza: { "pg1-user": "plain" } });
+      const refused = await bed.ours(["check"], { config: plain });
+      expect([refused.exitCode, `${refused.stdout}${refused.stderr}`]).toEqual([
+        56,
+        expect.stringContaining("the role 'plain' is no superuser and lacks REPLICATION"),
+      ]);
+      expect(`${refused.stdout}${refused.stderr}`).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+      await agent.stop();
+      const before = agent.log().length;
+      agent = await startAgent(plain);
+      const told = (): string => agent.log().slice(before);
+      await waitFor("the agent's word", 60_000, async () => (/WARN: WAL is not streamed: .*permission denied/.test(told()) ? true : null));
+      expect(told()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+      await bed.archiveAll();
+      const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
+      expect(`${stdout}${stderr}`.match(/ streamed=none stream-error=056 /g)).toHaveLength(2);
+      await bed.cluster.sql("ALTER ROLE plain REPLICATION");
+      await untilStreamed();
+      await bed.oursOk(["check"], { config: plain });
+      await agent.stop();
+      agent = await startAgent();
+      await bed.cluster.alterSystem({ max_wal_senders: 0 });
+      await bed.cluster.restart();
+      const none = await bed.ours(["check"]);
+      expect([none.exitCode, `${none.stdout}${none.stderr}`]).toEqual([67, expect.stringContaining("max_wal_senders is 0")]);
+      await bed.archiveAll();
+      await bed.cluster.sql("ALTER SYSTEM RESET max_wal_senders");
+      await bed.cluster.restart();
+      await untilStreamed();
+      await bed.oursOk(["check"]);
+    },
+  );
+
   test.runIf(isWhole)("a repository that is away holds up nobody, and has everything when it is back", async () => {
     await server.stop();
     await bed.cluster.sql("INSERT INTO commits SELECT 2000000 + n FROM generate_series(1, 10) n");
