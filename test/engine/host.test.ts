@@ -4,8 +4,10 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { runbookOf } from "../../components/plan/runbook";
+import type { Topology } from "../../components/plan/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
-import { run } from "../../tools/parts/process";
+import { run, runOk } from "../../tools/parts/process";
 import { loadExample, openStack } from "../../tools/parts/pulumiEngine";
 import { stateTexts } from "../harness/engineTexts";
 import { LocalHost } from "./localHost";
@@ -210,6 +212,55 @@ test("all mistakes in the arguments are told at once", async () => {
     (error: unknown) => String(error),
   );
   expectAll(failure, ["PB011 schedules.full.cron", "PB013 stanza", "PB014 repositories.repo1.at.path"]);
+});
+
+/** Stopped and started by others too: a child of this process would be missed. */
+async function pgCtl(...words: readonly string[]): Promise<void> {
+  const { binaries, dataPath, port, socketPath, user } = host.cluster;
+  const options = ["-o", `-c unix_socket_directories=${socketPath} -c port=${port} -c listen_addresses=`, "-l", host.path("server.log")];
+  await runOk(join(binaries.folder, "pg_ctl"), [...words, "-D", dataPath, "-w", ...(words[0] === "start" ? options : [])], {
+    user,
+    cwd: host.folder,
+  });
+}
+
+test("the runbook of this machine, command by command, ends with every row and with repositories in which everything can be read", async () => {
+  const { cluster } = host;
+  const { outputs } = await up(await open());
+  const { scenarios } = runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
+  /** What the commands print. There is no sudo in between: what it would lead to is started as that account. */
+  const carryOut = async (id: string, words: Readonly<Record<string, string>> = {}): Promise<string> => {
+    const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+    const said: string[] = [];
+    for (const command of steps.filter(({ isOptional }) => isOptional !== true).flatMap(({ commands }) => commands)) {
+      const line = Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), command);
+      const [, account, rest = line] = /^sudo (?:-u (\S+) )?(.*)$/.exec(line) ?? [];
+      if (line === "pulumi up") await up(await open());
+      else {
+        const options = line.startsWith("pulumi ") ? { env: host.place.env, cwd: host.place.folder } : { cwd: "/" };
+        const user = account === undefined ? {} : { user: cluster.user };
+        const ended = await run("sh", ["-c", / recover/.test(rest) ? `${rest} --yes` : rest], { ...options, ...user });
+        expect([line, ended.exitCode, ended.exitCode === 0 ? "" : ended.stdout + ended.stderr]).toEqual([line, 0, ""]);
+        said.push(ended.stdout);
+      }
+    }
+    return said.join("\n");
+  };
+  await cluster.stop();
+  await pgCtl("start");
+  await cluster.sql("CREATE TABLE ledger AS SELECT id, md5(id::text) FROM generate_series(1, 1000) AS id");
+  for (const name of readdirSync(host.nasPath)) rmSync(join(host.nasPath, name), { recursive: true });
+  await carryOut("repository-1-lost");
+  await carryOut("archiving");
+  expect((await info())[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
+
+  const moment = await cluster.value("SELECT clock_timestamp()::text");
+  await cluster.sql("SELECT pg_sleep(1.1); DELETE FROM ledger");
+  await carryOut("time", { TIME: moment });
+  expect(await cluster.value("SELECT count(*) FROM ledger")).toBe("1000");
+  expect(await carryOut("keys-lost")).toContain(passphrase);
+  await pgCtl("stop");
+  await cluster.start();
 });
 
 test("no secret is in the state, the engine's output, the topology, the open files or the logs", async () => {
