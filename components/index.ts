@@ -106,6 +106,17 @@ export {
   B2Repository,
   type B2RepositoryArgs,
 } from "./repositories/b2Repository";
+export { Migration } from "./migration/migration";
+export {
+  type MigrationArgs,
+  type MigrationSecretArgs,
+  type MigrationServerArgs,
+  MigrationSslMode,
+  MigrationStage,
+  type MigrationUnitsArgs,
+  type MigrationWorkloadArgs,
+  WorkloadKind,
+} from "./migration/migrationArgs";
 export { Monitoring, type MonitoringArgs, type MonitoringObjectsArgs } from "./monitoring/monitoring";
 export { Runbook, type RunbookArgs } from "./monitoring/runbook";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";

@@ -106,6 +106,8 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
       return (await import("./cnpg/expire.js")).expireSnapshotsCommand;
     case "cnpg-instance":
       return (await import("./cnpg/instance.js")).instanceCommand;
+    case "cnpg-migrate":
+      return (await import("./cnpg/migrate.js")).migrationStepCommand;
     case "cnpg-operator":
       return (await import("./cnpg/operator.js")).operatorCommand;
     case "migrate":

@@ -13,10 +13,11 @@ import { expiresSnapshots } from "../plan/snapshotRetention";
 import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes";
 import { bundleConfigMap } from "../render/kubernetesBundle";
+import { drillJobs, repositoryParts } from "../render/kubernetesDrill";
 import type { Manifest, RenderedObject } from "../render/kubernetesObjects";
 import { secretKeysOf } from "../render/kubernetesSecrets";
 import type { RepositoryTarget } from "../repositories/target";
-import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, KeyRef } from "./cnpgArgs";
+import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
 
 /** The keys of one repository, as Secrets in the namespace have them; what comes later is an output. */
 export interface SecretKeyInputs {
@@ -192,9 +193,19 @@ export interface ChildPlace {
 }
 
 /** For one-shot actions. @param clusterName waits for what they act on */
-export function clusterAccess(checked: CheckedCluster, namespace: pulumi.Input<string>, clusterName: pulumi.Output<string>): ClusterAccess {
+export function clusterAccess(
+  checked: CheckedCluster,
+  inputs: RenderInputs,
+  namespace: pulumi.Input<string>,
+  clusterName: pulumi.Output<string>,
+): ClusterAccess {
   const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
-  return { namespace, clusterName, backups: oneShotBackups(contextOf(checked.known, nothing, true)) };
+  const access = { namespace, clusterName, backups: oneShotBackups(contextOf(checked.known, nothing, true)) };
+  if (checked.known.plan.engine !== "runtime") return access;
+  const part = splitKnown<object>(inputs, checked.later.size);
+  const context = contextOf(checked.known, part.value as PlainInputs, true);
+  const verbs = { ...repositoryParts(context), drills: drillJobs(context) };
+  return { ...access, verbs: fillKnown(verbs, new Map([...checked.later, ...part.later])) as ClusterVerbs };
 }
 
 /** Objects whose texts follow from values in ways that no marker can stand for. */

@@ -58,6 +58,19 @@ export interface ClusterAccess {
   clusterName: pulumi.Input<string>;
   /** Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. */
   backups: { [type: string]: pulumi.Inputs[] };
+  /** Whether there is a Secret to sign in as `postgres` with; left out where another program decides that. */
+  superuserAccess?: boolean;
+  /** What Jobs run verbs with; left out where the engine is not runtime. */
+  verbs?: ClusterVerbs;
+}
+
+/** What a Job needs to use the repositories of a cluster, and Jobs that make its drills at once. No secret: volumes name Secrets. */
+export interface ClusterVerbs {
+  args: string[];
+  volumeMounts: pulumi.Inputs[];
+  volumes: pulumi.Inputs[];
+  /** Specs of Jobs by the names of drills. */
+  drills: { [name: string]: pulumi.Inputs };
 }
 
 /** One of the places that backups go to, and how long they stay there. */

@@ -67,10 +67,11 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const place = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const secrets = deliverSecrets(place, args.repositories);
     const runtime = runtimeOf(place, known, args.followRuntime ?? false);
+    const inputs = { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name };
     const objects = declareObjects(
       place,
       checked,
-      { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name },
+      inputs,
       (_resolved, context) => renderAttachment(context),
       // One after the other: instances restart when all that they mount is there.
       (_role, made) => ({ dependsOn: [...made.values()] }),
@@ -80,7 +81,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
     this.drilled = drilledDatabase(known.plan, args);
     warnUndrilled(this, this.drilled, known.plan.silence);
-    this.access = clusterAccess(checked, args.namespace, this.clusterName);
+    this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan, true)));
     this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));

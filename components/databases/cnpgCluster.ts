@@ -76,7 +76,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
       recovery?.repositories ?? {},
     );
     const runtime = runtimeOf(place, known, args.followRuntime ?? false);
-    const objects = declareObjects(place, checked, { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name }, renderAll, (role, made) => ({
+    const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
+    const objects = declareObjects(place, checked, inputs, renderAll, (role, made) => ({
       // A Cluster finds what it names; a schedule begins when the Cluster is there.
       dependsOn: role === "cluster" ? [...made.values()] : role.startsWith("schedule-") || role.startsWith("pooler-") ? clusterOf(made) : [],
       ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
@@ -86,7 +87,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
     this.drilled = drilledDatabase(known.plan, args);
     warnUndrilled(this, this.drilled, known.plan.silence);
-    this.access = clusterAccess(checked, args.namespace, this.clusterName);
+    this.access = { ...clusterAccess(checked, inputs, args.namespace, this.clusterName), superuserAccess: args.superuserAccess ?? false };
     this.source = { stanza: known.plan.stanza, repositories: args.repositories, ...(args.engine === undefined ? {} : { engine: args.engine }) };
     this.like = likeOf(args);
     this.stanza = pulumi.output(known.plan.stanza);

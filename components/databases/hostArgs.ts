@@ -76,6 +76,8 @@ export interface HostAccess {
   user: pulumi.Input<string>;
   /** Program and options that every verb shares. Waits for the host. */
   runtimeArgv: pulumi.Input<string[]>;
+  /** Account that verbs work as, and of PostgreSQL. Left out where stock pgBackRest is the engine: there are no verbs of this package. */
+  databaseUser?: pulumi.Input<string>;
 }
 
 /** Compression of one repository. */

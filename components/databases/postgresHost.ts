@@ -115,6 +115,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.access = {
       connection: secretConnection(args.connection),
       user: known.agent ? "root" : known.user,
+      ...(isStock(known) ? {} : { databaseUser: known.user }),
       runtimeArgv: host.urn.apply(() => (isStock(known) ? stockEachArgv(known, keysOf(known)) : verbArgv(known))),
     };
     this.registerOutputs({

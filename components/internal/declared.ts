@@ -25,6 +25,16 @@ export function declareKubernetes(name: string, object: KubernetesObject, opts: 
   return new DeclaredResource(`kubernetes:${group}:${object.kind}`, name, { ...object }, pulumi.mergeOptions(own, opts));
 }
 
+type ConfigMapResource = DeclaredResource & { readonly data: pulumi.Output<Readonly<Record<string, string>> | undefined> };
+
+/** What a ConfigMap has, read and not managed. @param id `namespace/name`, as soon as it may be read */
+export function readConfigMap(name: string, id: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): ConfigMapResource["data"] {
+  const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes"), id };
+  // A field is an output only when it is named.
+  const read = new DeclaredResource("kubernetes:core/v1:ConfigMap", name, { data: undefined }, pulumi.mergeOptions(opts, own));
+  return (read as ConfigMapResource).data;
+}
+
 /**
  * Lays fields over an object that others own, by server-side apply with a manager of its own: `kubernetes:postgresql.cnpg.io/v1:ClusterPatch`,
  * as `CustomResourcePatch` of `@pulumi/kubernetes` does. Destroying it takes back these fields only.

@@ -117,13 +117,49 @@ function resourceWords({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings
 /** Name, where it is mounted, what it is, and whether it is read only. */
 type Entry = readonly [name: string, mountPath: string, source: object, readOnly: boolean];
 
+/** What another Job needs beside the program to use the repositories of a cluster, whose engine is runtime. */
+export interface RepositoryParts {
+  readonly args: readonly string[];
+  readonly volumeMounts: readonly object[];
+  readonly volumes: readonly object[];
+}
+
+export function repositoryParts(context: EngineContext): RepositoryParts {
+  const { mounts, volumes } = mounted(repositoryEntries(context));
+  return { args: [`--config=${PLACES.config}/pgbackrest.conf`, `--stanza=${context.plan.stanza}`], volumeMounts: mounts, volumes };
+}
+
+/** Specs of Jobs that make a declared drill once, with the newest backup, by the name of the drill. They stay until they are removed: who waits for one looks at it. */
+export function drillJobs(context: EngineContext): Record<string, object> {
+  const made = context.plan.drills.filter(({ elsewhere }) => elsewhere !== true);
+  return Object.fromEntries(
+    made.map((drill) => {
+      const scheduled = jobOf(context, drill, `${context.plan.cluster}-drill`);
+      const once = { ...scheduled, options: ["--pick=newest", ...scheduled.options], job: { ...scheduled.job, ttlSecondsAfterFinished: undefined } };
+      const { spec } = renderCronJob(context, `drill-${drill.name}`, once).manifest as {
+        readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
+      };
+      return [drill.name, given({ ...spec?.jobTemplate?.spec })];
+    }),
+  );
+}
+
 /** Configuration and keys as a sidecar has them; and what production is asked with, where it is there. */
 function volumesOf(context: EngineContext): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
-  const { plan, secrets, shape } = context;
-  const entries: Entry[] = [
-    ["config", PLACES.config, { configMap: { name: configMapName(plan.cluster) } }, true],
+  const { plan, shape } = context;
+  const [config, ...keys] = repositoryEntries(context);
+  return mounted([
+    ...(config === undefined ? [] : [config]),
     ["drill", PLACES.drill, { configMap: { name: settingsName(context) } }, true],
     ["production", PLACES.production, { projected: { sources: productionSources(plan.cluster, shape.bootstrap.initdb?.ownerSecret) } }, true],
+    ...keys,
+  ]);
+}
+
+/** The configuration, then keys and claims. */
+function repositoryEntries({ plan, secrets }: EngineContext): Entry[] {
+  return [
+    ["config", PLACES.config, { configMap: { name: configMapName(plan.cluster) } }, true],
     ...plan.repositories.flatMap(({ name }): Entry[] => {
       const sources = secretFiles(secrets[name] ?? {}).map(({ file, key, name: secret }) => ({
         secret: { name: secret, items: [{ key, path: file }], optional: true },
@@ -134,6 +170,9 @@ function volumesOf(context: EngineContext): { readonly mounts: readonly object[]
       (claim, index): Entry => [`claim-${index}`, `${PLACES.claims}/${claim}`, { persistentVolumeClaim: { claimName: claim } }, false],
     ),
   ];
+}
+
+function mounted(entries: readonly Entry[]): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
   return {
     mounts: entries.map(([name, mountPath, , readOnly]) => given({ name, mountPath, readOnly: readOnly ? true : undefined })),
     volumes: entries.map(([name, , source]) => ({ name, ...source })),

@@ -1,6 +1,6 @@
 /**
- * The API server as a pod reaches it: with the token of its account and the authority that lie beside each other in one directory. Reads, creations
- * and deletions over HTTPS, nothing else.
+ * The API server as a pod reaches it: with the token of its account and the authority that lie beside each other in one directory. Reads, creations,
+ * changes and deletions over HTTPS, nothing else.
  */
 import { readFile } from "node:fs/promises";
 import { request } from "node:https";
@@ -11,6 +11,10 @@ import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clust
 export interface Collection {
   readonly api: string;
   readonly plural: string;
+  /** Left out, that of the account. */
+  readonly namespace?: string;
+  /** Of each object, what is changed instead of the whole: rights to it alone are enough. */
+  readonly part?: "scale";
 }
 
 export interface KubernetesPlace {
@@ -26,7 +30,7 @@ export interface Listed<T> {
   readonly serverMs: number | undefined;
 }
 
-/** In the namespace of the account. */
+/** In the namespace of the account, where a collection names no other one. */
 export interface KubernetesApi {
   readonly namespace: string;
   /** All that there are, read one by one: pages may be large. @param fields as `involvedObject.uid=…` @throws access, hostConnect, service, format */
@@ -35,6 +39,11 @@ export interface KubernetesApi {
   find(collection: Collection, name: string): Promise<JsonObject | null>;
   /** As the server has it then. @throws access, hostConnect, service with what it refuses, format */
   create(collection: Collection, object: JsonObject): Promise<JsonObject>;
+  /**
+   * Lays fields over the object, as of RFC 7386; null removes one. With `metadata.resourceVersion` in it, false when somebody has changed the object
+   * since. @throws access, hostConnect, service with what it refuses
+   */
+  patch(collection: Collection, name: string, fields: JsonObject): Promise<boolean>;
   /**
    * Removes this object and no other one of its name; what it owns is collected by the server afterwards, or with `Foreground` before: the object
    * stays until then. An object that is gone already is no error. @throws access, hostConnect, service
@@ -51,8 +60,8 @@ export async function openKubernetes({ accountPath, host, port }: KubernetesPlac
   const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
   const call = (method: string, path: string, body?: object): Promise<Answer> =>
     send({ host, port, ca, method, path, headers: { authorization: `Bearer ${token}`, accept: "application/json" }, signal }, body);
-  const pathOf = ({ api, plural }: Collection): string =>
-    `/${api.includes("/") ? "apis" : "api"}/${api}/namespaces/${encodeURIComponent(namespace ?? "")}/${plural}`;
+  const pathOf = ({ api, plural, namespace: other = namespace ?? "" }: Collection): string =>
+    `/${api.includes("/") ? "apis" : "api"}/${api}/namespaces/${encodeURIComponent(other)}/${plural}`;
 
   return {
     namespace: namespace ?? "",
@@ -86,6 +95,13 @@ export async function openKubernetes({ accountPath, host, port }: KubernetesPlac
       if (answer.status !== 201) throw refusal(`create ${collection.plural} ${textAt(object, "metadata", "name") ?? ""}`, answer);
       return parseObject(answer.body, collection.plural);
     },
+    async patch(collection, name, fields) {
+      const part = collection.part === undefined ? "" : `/${collection.part}`;
+      const answer = await call("PATCH", `${pathOf(collection)}/${encodeURIComponent(name)}${part}`, fields);
+      if (answer.status === 409) return false;
+      if (answer.status !== 200) throw refusal(`change ${collection.plural} ${name}`, answer);
+      return true;
+    },
     async remove(collection, { name, uid }, propagationPolicy = "Background") {
       const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid }, propagationPolicy };
       const answer = await call("DELETE", `${pathOf(collection)}/${encodeURIComponent(name)}`, options);
@@ -102,7 +118,8 @@ interface Answer {
 
 function send(options: Parameters<typeof request>[1] & object, body: object | undefined): Promise<Answer> {
   const text = body === undefined ? "" : JSON.stringify(body);
-  const headers = { ...options.headers, ...(text === "" ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }) };
+  const type = options.method === "PATCH" ? "application/merge-patch+json" : "application/json";
+  const headers = { ...options.headers, ...(text === "" ? {} : { "content-type": type, "content-length": Buffer.byteLength(text) }) };
   return new Promise((resolve, reject) => {
     const failed = (error: Error): void =>
       reject(fail("hostConnect", `unable to reach the API server at ${options.host}:${options.port}: ${error.message}`));

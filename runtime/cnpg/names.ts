@@ -25,6 +25,11 @@ export const PLACES = {
   drill: "/pgbackstop/drill",
   production: "/pgbackstop/production",
   notify: "/pgbackstop/notify",
+  /** Of a migration: what is stopped and changed, the new values of Secrets, the words of its steps, and what servers are signed in to with. */
+  migration: "/pgbackstop/migration",
+  values: "/pgbackstop/values",
+  words: "/pgbackstop/words",
+  servers: "/pgbackstop/servers",
   /** Gone with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
 } as const;

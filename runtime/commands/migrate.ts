@@ -11,7 +11,7 @@ import { copyDatabases } from "../operations/migrate/copy";
 import { loadFacts } from "../operations/migrate/facts";
 import { judgeFinish } from "../operations/migrate/finish";
 import { gatherPlanInput } from "../operations/migrate/gather";
-import { liftGuard } from "../operations/migrate/guard";
+import { liftGuard, lockServers } from "../operations/migrate/guard";
 import { type MigrationOptions, type MigrationPlan, planMigration } from "../operations/migrate/plan";
 import { copyText, finishText, planText, verifyText } from "../operations/migrate/report";
 import { type Servers, withSession } from "../operations/migrate/servers";
@@ -45,10 +45,10 @@ async function copy(host: CommandHost, ctx: Context): Promise<number> {
     show(host, planned, planText);
     return ERRORS.dbInvalid;
   }
-  const { binPath, rolePasswords } = host.config.migrate;
+  const { binPath, replace, rolePasswords } = host.config.migrate;
   const major = planned.target.version.split(".")[0] ?? "";
   const programs = await findClientPrograms(major.replace(/\D.*$/, ""), binPath, ctx.signal);
-  const report = await copyDatabases(servers, planned, { ...optionsOf(host), rolePasswords, programs }, ctx);
+  const report = await copyDatabases(servers, planned, { ...optionsOf(host), replace, rolePasswords, programs }, ctx);
   show(host, report, copyText);
   return 0;
 }
@@ -68,9 +68,10 @@ async function verify(host: CommandHost, ctx: Context): Promise<number> {
 
 async function release(host: CommandHost, ctx: Context): Promise<number> {
   const { readFile, source } = await serversOf(host, "source");
-  const names = await withSession({ readFile, source, target: source }, source, undefined, async (session) =>
-    liftGuard(session, (await loadFacts(session)).databases),
-  );
+  const names = await withSession({ readFile, source, target: source }, source, undefined, async (session) => {
+    await lockServers([session], ctx);
+    return liftGuard(session, (await loadFacts(session)).databases);
+  });
   ctx.log.info(`migrate: ${names.length} databases of the source are as they were`);
   show(host, { version: 1, released: names }, ({ released }) =>
     released.length === 0

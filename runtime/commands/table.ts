@@ -35,6 +35,7 @@ export const COMMAND_TABLE: Readonly<
       | "cnpg-drill"
       | "cnpg-expire"
       | "cnpg-instance"
+      | "cnpg-migrate"
       | "cnpg-operator"
       | "cnpg-restore"
       | "help"

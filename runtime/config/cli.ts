@@ -15,7 +15,17 @@ export interface CommandLine {
   readonly entries: Entries;
 }
 
-const WITH_PARAMS: readonly CommandName[] = ["archive-get", "archive-push", "help", "migrate", "pg-settings", "recover-step", "repo-get", "repo-ls"];
+const WITH_PARAMS: readonly CommandName[] = [
+  "archive-get",
+  "archive-push",
+  "cnpg-migrate",
+  "help",
+  "migrate",
+  "pg-settings",
+  "recover-step",
+  "repo-get",
+  "repo-ls",
+];
 
 /** Commands that have a background process, `archive-push:async`; it is started by the command itself. */
 const WITH_ASYNC: readonly CommandName[] = ["archive-get", "archive-push"];

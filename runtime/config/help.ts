@@ -16,6 +16,10 @@ const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonl
   "cnpg-drill": { doc: "restore a backup of a cluster of CloudNativePG into a throw-away one, check and time it, and remove it again" },
   "cnpg-expire": { doc: "remove volume snapshots of a cluster of CloudNativePG that retention no longer asks for" },
   "cnpg-instance": { doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics" },
+  "cnpg-migrate": {
+    doc: "stop, repoint and start what uses the databases of a migration in Kubernetes, and hand over its report",
+    params: "stop|start|resume|repoint|restore|report VERB",
+  },
   "cnpg-operator": { doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods" },
   "cnpg-restore": { doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL" },
   doctor: { doc: "try what each repository and its key can do, in a directory of its own that is removed afterwards" },

@@ -205,6 +205,7 @@ function migrateOf(values: ResolvedValues): Config["migrate"] {
     disconnect: values.flag("disconnect"),
     keepRoles: values.list("keep-role"),
     rolePasswords: values.flag("role-passwords"),
+    replace: values.flag("replace"),
     tablespaces: values.flag("tablespaces"),
   };
 }
@@ -271,6 +272,7 @@ type General = Pick<
   | "kubernetes"
   | "snapshots"
   | "clusterDrill"
+  | "migrationFile"
   | "monitoring"
   | "dbTimeoutMs"
   | "ioTimeoutMs"
@@ -317,6 +319,7 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
       port: values.number("kubernetes-port") ?? 0,
       accountPath: values.text("kubernetes-account-path") ?? "",
     },
+    migrationFile: values.text("migration-file"),
     clusterDrill: {
       cluster: values.text("drill-cluster") ?? "",
       name: values.text("throw-away") ?? "",

@@ -72,7 +72,7 @@ export const OPTION_KEY_MAX = 256;
 const ALL: readonly CommandName[] = COMMANDS;
 const WORK = without(COMMANDS, "help", "version");
 /** Commands that open repositories. */
-const REPO = without(WORK, "cnpg-expire", "cnpg-operator", "notify", "pg-settings", "recover", "rollback", "start", "stop");
+const REPO = without(WORK, "cnpg-expire", "cnpg-migrate", "cnpg-operator", "notify", "pg-settings", "recover", "rollback", "start", "stop");
 /** Commands that tell somebody. */
 const TELLING: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "notify"];
 const COPY: readonly CommandName[] = [
@@ -125,7 +125,7 @@ const SESSION: readonly CommandName[] = [
   "stanza-delete",
   "stanza-upgrade",
 ];
-const KUBERNETES: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "cnpg-restore"];
+const KUBERNETES: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "cnpg-migrate", "cnpg-restore"];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
@@ -246,6 +246,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   acted("drill-resource", "hash", "command-line", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
     own: true,
   }),
+  acted("migration-file", "path", "command-line", ["cnpg-migrate"], "file of what is stopped, started and changed around a migration", { own: true }),
   acted("snapshot-cluster", "string", "command-line", ["cnpg-expire"], "name of the Cluster", { own: true }),
   acted("snapshot-schedule", "list", "command-line", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { own: true }),
   acted("snapshot-keep-days", "integer", "command-line", ["cnpg-expire"], "days for which every snapshot is kept", {
@@ -260,6 +261,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     required: true,
     forCommand: {
       "cnpg-expire": { required: false },
+      "cnpg-migrate": { required: false },
       "cnpg-operator": { required: false },
       doctor: { required: false },
       info: { required: false },
@@ -486,6 +488,10 @@ const COMMAND_LINE: readonly OptionRow[] = [
   }),
   acted("keep-role", "list", "command-line", ["migrate"], "role that stays in the new cluster as it is there", { own: true }),
   acted("role-passwords", "boolean", "command-line", ["migrate"], "bring the hashes of passwords along", { own: true, default: "y", negate: true }),
+  acted("replace", "boolean", "command-line", ["migrate"], "make databases anew that an earlier run has copied and compared, and that differ now", {
+    own: true,
+    default: "n",
+  }),
   acted("tablespaces", "boolean", "command-line", ["migrate"], "databases and tables keep their tablespaces", {
     own: true,
     default: "y",

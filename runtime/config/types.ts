@@ -20,6 +20,7 @@ export const COMMANDS = [
   "cnpg-drill",
   "cnpg-expire",
   "cnpg-instance",
+  "cnpg-migrate",
   "cnpg-operator",
   "cnpg-restore",
   "doctor",
@@ -269,6 +270,8 @@ export interface MigrateConfig {
   readonly disconnect: boolean;
   readonly keepRoles: readonly string[];
   readonly rolePasswords: boolean;
+  /** Whether copies that were once found equal, and differ now, are made anew. */
+  readonly replace: boolean;
   readonly tablespaces: boolean;
 }
 
@@ -384,6 +387,8 @@ export interface Config {
   readonly kubernetes: KubernetesConfig;
   readonly snapshots: SnapshotsConfig;
   readonly clusterDrill: ClusterDrillConfig;
+  /** Of `cnpg-migrate`. */
+  readonly migrationFile: string | undefined;
   readonly monitoring: MonitoringConfig;
   readonly dbTimeoutMs: number;
   readonly ioTimeoutMs: number;

@@ -8,6 +8,7 @@ const COMPONENTS = [
   "BackupNow",
   "CipherPassphrase",
   "FireDrill",
+  "Migration",
   "Monitoring",
   "PosixRepository",
   "PostgresHost",

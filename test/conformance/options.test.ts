@@ -10,6 +10,7 @@ const OWN = new Set([
   "agent",
   "cnpg-drill",
   "cnpg-expire",
+  "cnpg-migrate",
   "cnpg-instance",
   "cnpg-operator",
   "cnpg-restore",

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LocalSettings } from "../../examples/local/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { ensurePostgres } from "../../tools/parts/postgres";
+import { ensurePostgres, type PostgresBinaries } from "../../tools/parts/postgres";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
 import { S3Server } from "../../tools/parts/s3Server";
@@ -30,11 +30,11 @@ export class LocalHost {
     this.#timer = setInterval(() => void this.#serveRestart(), 100);
   }
 
-  /** @param settings of PostgreSQL, before anything of ours is there */
-  static async create(settings: Readonly<Record<string, string | number | boolean>> = {}): Promise<LocalHost> {
+  /** @param settings of PostgreSQL, before anything of ours is there. @param binaries default: PostgreSQL 18, without client programs */
+  static async create(settings: Readonly<Record<string, string | number | boolean>> = {}, binaries?: PostgresBinaries): Promise<LocalHost> {
     const cli = await findPulumiCli();
     if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-    const cluster = await TestCluster.create({ binaries: await ensurePostgres(), settings });
+    const cluster = await TestCluster.create({ binaries: binaries ?? (await ensurePostgres()), settings });
     const s3 = await S3Server.create({ kind: "s3rver" });
     const place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), { cli, passphrase: "state passphrase of the test" });
     await cluster.start();

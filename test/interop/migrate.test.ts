@@ -10,12 +10,12 @@ import type { CopyReport } from "../../runtime/operations/migrate/copy";
 import type { FinishReport } from "../../runtime/operations/migrate/finish";
 import type { MigrationPlan } from "../../runtime/operations/migrate/plan";
 import type { VerifyReport } from "../../runtime/operations/migrate/verify";
-import { findPostgres } from "../../tools/parts/postgres";
+import { findClients18, findPostgres } from "../../tools/parts/postgres";
 import { type RunResult, start, waitFor } from "../../tools/parts/process";
 import { TestCluster } from "../../tools/parts/testCluster";
 import { giveTo } from "../../tools/parts/users";
 import { loud } from "../harness/interopParts";
-import { DATABASE_COUNT, fillCluster, ROLE_PASSWORD } from "../harness/migratedCluster";
+import { DATABASE_COUNT, fillCluster, ODD_NAMES, ROLE_PASSWORD } from "../harness/migratedCluster";
 import { TestBed } from "../harness/testBed";
 
 interface Reports {
@@ -24,6 +24,11 @@ interface Reports {
   readonly verify: VerifyReport;
   readonly finish: FinishReport;
 }
+
+/** Some 30 MB more in each database, with an index. */
+const BULK =
+  "CREATE TABLE bulk AS SELECT i, md5(i::text) || md5((i * 7)::text) AS text FROM generate_series(1, 230000) i; CREATE INDEX ON bulk (text)";
+const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 
 describe("migrate", async () => {
   const [old, young] = [await findPostgres(15), await findPostgres(17)];
@@ -158,6 +163,27 @@ describe("migrate", async () => {
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
   }, 180_000);
 
+  test("a copy that is told to end lets the source be written to again, and the next one keeps what is whole", async () => {
+    const only = ["app_30", "app_31", "app_32"].map((name) => `--db-include=${name}`);
+    const before = await guarded();
+    const began = join(bed.folder, "began");
+    const slow = programs("slower", `[ "$PGDATABASE" = app_30 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`);
+    const command = bed.oursCommand(words("copy", [slow, ...only]));
+    const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "ended.log") });
+    const copied = (): Promise<string> => bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname IN ('app_30', 'app_31', 'app_32')");
+    await waitFor("the others, and the beginning of the slow one", 60_000, async () => (existsSync(began) && (await copied()) === "2" ? true : null));
+    expect(await ended.stop("SIGTERM", 30_000)).toBe(63);
+    expect([await guarded(), await copied()]).toEqual([before, "2"]);
+    await source.sql("CREATE TABLE since (x int)", [], "app_31");
+    const { code, report } = await asked("copy", only);
+    // One was written to since: it was never compared, so nobody can have used it.
+    expect([code, report.databases.map(({ name, state }) => `${name} ${state}`).sort()]).toEqual([
+      0,
+      ["app_30 copied", "app_31 copied", "app_32 kept"],
+    ]);
+    expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
+  }, 120_000);
+
   test("a copy that is killed goes on where it was, under the same guard", async () => {
     const pids = join(bed.folder, "pids");
     const slow = programs(
@@ -168,6 +194,9 @@ describe("migrate", async () => {
     const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
     const copied = (): Promise<string> => bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
     await waitFor("all but the slow database", 180_000, async () => ((await copied())?.split(",").length === DATABASE_COUNT - 1 ? true : null));
+    // Another one would take the first one's database away, and either one's end would lift the guard of both.
+    for (const step of ["copy", "release"]) expect([step, (await migrate(step)).exitCode]).toEqual([step, 50]);
+    expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
     await killed.stop("SIGKILL", 10_000);
     for (const pid of readFileSync(pids, "utf8").trim().split("\n").map(Number))
       if (existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep")) process.kill(pid);
@@ -250,7 +279,7 @@ describe("migrate", async () => {
       "relation public.things_id_seq",
     ]);
     expect((await asked("finish")).report.missing.map((line) => line.slice(0, 40))).toEqual([
-      "not compared, or found to differ: 'UPPER",
+      "not compared with a source that is read-",
       "repo1 has no backup that began after the",
       "repo2 has no backup that began after the",
       "no drill has passed with such a backup: ",
@@ -269,4 +298,63 @@ describe("migrate", async () => {
     ).toBe("{default_transaction_read_only=off}");
     await source.sql("CREATE TABLE late (x int)", [], "app_01");
   });
+
+  test("a target that was equal once is only made anew when that is asked for, and a comparison with a writable source does not count", async () => {
+    const only = ["--db-include=app_01"];
+    await onTarget("ALTER ROLE auditor NOINHERIT");
+    const { exitCode, stdout } = await migrate("copy", only);
+    expect([exitCode, stdout]).toEqual([
+      81,
+      expect.stringContaining("database 'app_01' of the target was once equal to the source, and differs from it now"),
+    ]);
+    expect([
+      await bed.cluster.value("SELECT count(*) FROM things", [], "app_01"),
+      await source.value("SELECT count(*) FROM things", [], "app_01"),
+    ]).toEqual(["49", "50"]);
+    expect(await guarded()).toBe("0");
+    expect((await asked("copy", [...only, "--replace"])).report.databases).toMatchObject([{ name: "app_01", state: "copied" }]);
+    expect(await bed.cluster.value("SELECT count(*) FROM things", [], "app_01")).toBe("50");
+    expect((await migrate("release")).exitCode).toBe(0);
+    expect((await asked("verify", only)).report).toMatchObject({ guarded: false });
+    expect((await asked("finish")).report.missing[0]).toContain("'app_01'");
+  });
+
+  test(
+    "PostgreSQL 18 takes them too",
+    async () => {
+      const [clients, newest] = [await findClients18(), await findPostgres(18)];
+      if ("missing" in clients || "missing" in newest) {
+        loud("migrate to PostgreSQL 18", [clients, newest].flatMap((found) => ("missing" in found ? [found.missing] : [])).join("; "));
+        return;
+      }
+      const target = await TestCluster.create({ binaries: newest.binaries });
+      try {
+        await target.start();
+        const server = [`--to-server=host=${target.socketPath} user=postgres`, "--keep-role=mover"];
+        await target.sql("CREATE ROLE mover SUPERUSER LOGIN");
+        if (isLong) for (const name of names) await source.sql(BULK, [], name);
+        const chosen = isLong ? names : ["shop", "latin", "ascii", "japanese", ...ODD_NAMES.slice(0, 2)];
+        const only = chosen.map((name) => `--db-include=${name}`);
+        const copied = (await asked("copy", [`--bin-path=${clients.folder}`, ...server, ...only])).report;
+        expect(copied.databases).toHaveLength(chosen.length);
+        const beganMs = performance.now();
+        const { report } = await asked("verify", [...server, ...only]);
+        if (isLong) {
+          const sizeBytes = copied.databases.reduce((sum, { bytes }) => sum + bytes, 0);
+          const rows = report.databases.reduce((sum, each) => sum + each.rows, 0);
+          console.log(
+            `${DATABASE_COUNT} databases, ${await source.value("SELECT pg_size_pretty(sum(pg_database_size(oid))) FROM pg_database")}, 3 at a time: ` +
+              `${Math.round(sizeBytes / 2 ** 20)} MiB of dump copied in ${Math.round(copied.elapsedMs / 1000)} s, ` +
+              `${rows} rows compared in ${Math.round((performance.now() - beganMs) / 1000)} s`,
+          );
+        }
+        expect([report.differences, report.databases.length, report.target.version.split(".")[0]]).toEqual([[], chosen.length, "18"]);
+        await target.sql("UPDATE app.orders SET total = 1 WHERE id = 100", [], "shop");
+        expect((await asked("verify", [...server, "--db-include=shop"])).report.differences).toMatchObject([{ kind: "table", name: "app.orders" }]);
+      } finally {
+        await target.remove();
+      }
+    },
+    isLong ? 3_600_000 : 180_000,
+  );
 });

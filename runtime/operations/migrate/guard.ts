@@ -10,8 +10,31 @@ import { GUARD_MARK, type GuardMark, renderMark } from "./marks";
 import { identifier, literal } from "./statements";
 
 const POLL_MS = 200;
+/** How long sessions of programs that have just been stopped may be there still. */
+const LINGER_MS = 3000;
 /** How long ended sessions may take to go. */
 const GONE_MS = 30_000;
+
+/** One migration at a time works on a server; per database that sessions begin in, as all advisory locks are. */
+const ADVISORY_LOCK = "7162539048211367";
+/** How long a killed run's session may be known to the server. */
+const LOCK_WAIT_MS = 3000;
+
+/** Until the session ends. Two copies would take each other's databases away, and the first to fail would lift the guard of the other. @throws lockAcquire (50) */
+export async function lockServers(sessions: readonly Session[], ctx: Context): Promise<void> {
+  const deadlineMs = ctx.clock.monotonicMs() + LOCK_WAIT_MS;
+  for (const session of sessions) {
+    for (;;) {
+      const { rows } = await session.query(`select pg_try_advisory_lock(${ADVISORY_LOCK}) as locked`);
+      if ((rows as { locked: boolean }[])[0]?.locked === true) break;
+      if (ctx.clock.monotonicMs() > deadlineMs)
+        throw fail("lockAcquire", "another step of a migration is working on one of these servers", {
+          hint: "wait until it has ended; pg_stat_activity shows it as 'pgbackstop migrate'.",
+        });
+      await ctx.clock.sleep(POLL_MS, ctx.signal);
+    }
+  }
+}
 
 /** Sets it where it is not set, for all databases at once. Resolves with the marks by database. */
 export async function setGuard(
@@ -19,7 +42,8 @@ export async function setGuard(
   databases: readonly DatabaseFacts[],
   readOnlyOf: (database: string) => string | null,
 ): Promise<ReadonlyMap<string, GuardMark>> {
-  const atS = await session.nowS();
+  // To the millisecond: another guard is another mark, however soon it follows.
+  const atS = (await session.nowMs()) / 1000;
   const marks = new Map<string, GuardMark>();
   const statements = databases.flatMap(({ connectionLimit, guard, name }) => {
     const mark = guard ?? { connectionLimit, readOnly: readOnlyOf(name), atS };
@@ -63,22 +87,22 @@ export async function listClients(session: Session, databases: readonly string[]
  * @throws dbInvalid (81) with who it is, unless they may be ended
  */
 export async function requireNobody(session: Session, databases: readonly string[], mayEnd: boolean, ctx: Context): Promise<void> {
-  const deadlineMs = ctx.clock.monotonicMs() + GONE_MS;
+  const deadlineMs = ctx.clock.monotonicMs() + (mayEnd ? GONE_MS : LINGER_MS);
   for (;;) {
     const clients = await listClients(session, databases);
     if (clients.length === 0) return;
-    const isOver = ctx.clock.monotonicMs() > deadlineMs;
-    if (!mayEnd || isOver) {
+    if (ctx.clock.monotonicMs() > deadlineMs) {
       const lines = clients.map((client) => `  ${clientText(client)}`);
-      throw fail("dbInvalid", [`${isOver ? "they do not go: " : ""}somebody is connected to databases that shall be copied`, ...lines].join("\n"), {
+      throw fail("dbInvalid", [`${mayEnd ? "they do not go: " : ""}somebody is connected to databases that shall be copied`, ...lines].join("\n"), {
         hint: "stop these programs first; --disconnect ends the connections, whatever they are doing.",
       });
     }
-    await session.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() " +
-        "and application_name not like 'pgbackstop migrate%' and datname = any($1)",
-      [[...databases]],
-    );
+    if (mayEnd)
+      await session.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() " +
+          "and application_name not like 'pgbackstop migrate%' and datname = any($1)",
+        [[...databases]],
+      );
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
 }

@@ -25,6 +25,8 @@ export interface MigrationMark {
   readonly copiedAtS: number;
   /** Null until the copy was compared and found equal. */
   readonly verifiedAtS: number | null;
+  /** Whether it was ever found equal: applications may have used it since. */
+  readonly wasEqual?: boolean;
   /** When the guard was set that the copy was made under: another one means that the source may have been written to since. */
   readonly guardAtS: number;
 }

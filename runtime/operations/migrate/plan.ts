@@ -77,7 +77,9 @@ export function planMigration(input: PlanInput): MigrationPlan {
   judgeContents(chosen, input, refuse, warn);
   const names = new Set(chosen.map(({ name }) => name));
   const clients = source.clients.filter(({ database }) => names.has(database));
-  const databases = chosen.map((facts): PlannedDatabase => ({ name: facts.name, sizeBytes: facts.sizeBytes, state: stateOf(facts, input) }));
+  const databases = chosen.map(
+    (facts): PlannedDatabase => ({ name: facts.name, sizeBytes: facts.sizeBytes, state: stateOf(facts, source.systemId, target) }),
+  );
   const sizeBytes = chosen.reduce((sum, each) => sum + each.sizeBytes, 0);
   const seconds = databases.filter(({ state }) => state === "copy").map((each) => SECONDS_PER_DATABASE + each.sizeBytes / BYTES_PER_SECOND);
   const longest = Math.max(0, ...seconds);
@@ -292,8 +294,9 @@ function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refus
       );
 }
 
-function stateOf({ guard, name }: DatabaseFacts, { source, target }: PlanInput): PlannedDatabase["state"] {
+/** What an earlier run has done for this database of the source. */
+export function stateOf({ guard, name }: DatabaseFacts, sourceId: string, target: Pick<ClusterFacts, "databases">): PlannedDatabase["state"] {
   const mark = target.databases.find((each) => each.name === name)?.migration;
-  if (mark === undefined || mark === null || mark.from !== source.systemId) return "copy";
+  if (mark === undefined || mark === null || mark.from !== sourceId) return "copy";
   return guard !== null && guard.atS === mark.guardAtS ? "done" : "stale";
 }

@@ -52,7 +52,7 @@ export function verifyText(report: VerifyReport): string {
     ...(differenceCount > differences.length ? [`  ! and ${differenceCount - differences.length} more`] : []),
     ...notes.map((note) => `  note: ${differenceText(note)}`),
     ...(clients.length === 0 ? [] : ["  connected to the source:", ...clientLines(clients)]),
-    ...(guarded ? [] : ["  note: the source can be written to: what is written from now on is not in the target"]),
+    ...(guarded ? [] : ["  note: the source can be written to: what is written from now on is not in the target, and finish does not count this"]),
   ]);
 }
 

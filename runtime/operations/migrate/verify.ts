@@ -13,7 +13,7 @@ import {
 } from "./compare";
 import { beginLooking, differingLargeObjects, loadDatabaseContents } from "./contents";
 import { type ClientFacts, type ClusterFacts, loadFacts } from "./facts";
-import { inTransaction, listClients } from "./guard";
+import { inTransaction, listClients, lockServers } from "./guard";
 import { type InventoryLine, inventorySql } from "./inventory";
 import { MIGRATION_MARK, renderMark } from "./marks";
 import { movedRoles } from "./plan";
@@ -72,6 +72,7 @@ interface Compared {
 export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: Context): Promise<VerifyReport> {
   return withSession(servers, servers.source, undefined, (source) =>
     withSession(servers, servers.target, undefined, async (target) => {
+      await lockServers([source, target], ctx);
       const [here, there] = await Promise.all([loadFacts(source), loadFacts(target)]);
       const otherPasswords = options.rolePasswords ? await comparePasswords(source, target, here) : null;
       const differences: Difference[] = compareClusters({ source: here, target: there, ...options, otherPasswords });
@@ -93,7 +94,11 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
         guarded: options.databases.every((name) => here.databases.some((each) => each.name === name && each.guard !== null)),
       };
       const differing = new Set(differences.map(({ database }) => database));
-      await markVerified(target, there, present, (name) => !differing.has(null) && !differing.has(name));
+      const guarded = new Set(here.databases.flatMap(({ guard, name }) => (guard === null ? [] : [name])));
+      await markVerified(target, there, present, {
+        isEqual: (name) => !differing.has(null) && !differing.has(name),
+        isGuarded: (name) => guarded.has(name),
+      });
       return report;
     }),
   );
@@ -188,22 +193,23 @@ async function comparePasswords(source: Session, target: Session, facts: Cluster
   return names.filter((name) => there.has(name) && here.get(name) !== there.get(name));
 }
 
+interface Found {
+  isEqual(database: string): boolean;
+  /** Otherwise the source may have more by the time that somebody reads the mark. */
+  isGuarded(database: string): boolean;
+}
+
 /** What was equal once and is not any more loses its mark. */
-async function markVerified(
-  target: Session,
-  facts: ClusterFacts,
-  databases: readonly string[],
-  isEqual: (database: string) => boolean,
-): Promise<void> {
-  const verifiedAtS = await target.nowS();
+async function markVerified(target: Session, facts: ClusterFacts, databases: readonly string[], { isEqual, isGuarded }: Found): Promise<void> {
+  const nowS = await target.nowS();
   await inTransaction(
     target,
     databases.flatMap((name) => {
       const mark = facts.databases.find((each) => each.name === name)?.migration;
       if (mark === undefined || mark === null) return [];
-      return [
-        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, verifiedAtS: isEqual(name) ? verifiedAtS : null }))}`,
-      ];
+      const verifiedAtS = isEqual(name) && isGuarded(name) ? nowS : null;
+      const wasEqual = isEqual(name) || mark.wasEqual === true || mark.verifiedAtS !== null;
+      return [`ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, verifiedAtS, wasEqual }))}`];
     }),
   );
 }

@@ -1,5 +1,7 @@
 /** What attaching backups to a Cluster of others gives to a program. */
+import * as pulumi from "@pulumi/pulumi";
 import { expect, test, vi } from "vitest";
+import { ClusterEngine } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
@@ -36,4 +38,28 @@ test.each([
   const made = objects.filter(({ kind }) => kind === "ScheduledBackup").map(({ metadata }) => metadata.name);
   expect(made).toContain("orders-snapshot");
   expect([...names].sort()).toEqual(made.sort());
+});
+
+test("its access has what a Job needs for verbs, by the names of Secrets, and its drills with the newest backup", async () => {
+  let verbs: unknown;
+  let other: unknown = "unseen";
+  await renderedObjects(() => {
+    const { snapshots: _snapshots, ...given } = common();
+    const drills = { weekly: { cron: "0 5 * * 6", from: "repo1" } };
+    const made = new CnpgBackup("orders", { ...given, drills, namespace: pulumi.output("db") });
+    pulumi.output(made.access.verbs as object).apply((found) => (verbs = found));
+    const barman = {
+      ...given,
+      schedules: { full: { cron: "0 3 * * 0" } },
+      clusterName: "barman",
+      engine: ClusterEngine.BarmanCloud,
+    };
+    other = new CnpgBackup("barman", barman).access.verbs;
+  });
+  expect(verbs).toMatchObject({ args: ["--config=/pgbackstop/config/pgbackrest.conf", "--stanza=orders"] });
+  const { drills, volumes } = verbs as { drills: Record<string, object>; volumes: object };
+  expect(JSON.stringify(volumes)).toContain('"name":"keys"');
+  expect(JSON.stringify(drills["weekly"])).toContain('"--pick=newest"');
+  expect(drills["weekly"]).not.toHaveProperty("ttlSecondsAfterFinished");
+  expect(other).toBeUndefined();
 });

@@ -1,0 +1,112 @@
+/**
+ * The methods of {@link HostMigration}, called by the engine in the process of the dynamic provider: one step of `pgbackstop migrate` on a host, over
+ * the connection that its update takes too. Passwords go there over standard input, into a directory of their own that is gone when the step has ended.
+ */
+import { createHash } from "node:crypto";
+import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
+import type { SignInInput } from "../host/ssh/target";
+import { reportProblems } from "../plan/migrationReport";
+import { FILES_PLACE } from "./filesPlace";
+import { type ConnectionInput, hostOf, withConnection } from "./reach";
+
+export interface MigrationInputs {
+  readonly connection: ConnectionInput;
+  /** What signs in to the host, then to those on the way to it. Secret. */
+  readonly signIn?: readonly SignInInput[];
+  /** Account that the program is started as. */
+  readonly user: string;
+  /** Account that the program becomes, and that reads the files. */
+  readonly fileUser: string;
+  /** Program, options and step; {@link FILES_PLACE} in a word becomes the directory of the files. */
+  readonly argv: readonly string[];
+  /** Passwords and certificates, by the names that words say. Secret. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Besides 0: the answer is then a report too. */
+  readonly acceptedCode: number;
+  /** For messages: `copy the databases`. */
+  readonly what: string;
+  /** Another value makes it run again. */
+  readonly triggers: readonly string[];
+}
+
+export interface MigrationState {
+  /** What the step has answered: JSON. */
+  readonly report: string;
+  /** Digest of the triggers of the last run. Secret, because a trigger may be. */
+  readonly ranFor: string;
+}
+
+const TIMEOUT_MS = 7 * 24 * 3600_000;
+
+/** In memory where that can be had; nobody but its owner may look into it. */
+const MAKE_DIRECTORY = `set -e
+umask 077
+for place in /dev/shm /tmp; do
+  [ -d "$place" ] && [ -w "$place" ] || continue
+  mktemp -d "$place/pgbackstop-migration.XXXXXXXXXX"
+  exit 0
+done
+exit 1`;
+/** The last word gives the directory away, when everything in it is there. */
+const WRITE_FILE = `set -e
+umask 077
+cat > "$1/$2"
+chown "$3:$4" "$1/$2"`;
+const HAND_OVER = 'chown "$2:$3" "$1"';
+
+/** Runs, and waits for the end. @throws Error with what is in the way, what differs or what is missing, or with the end of what the step said */
+export async function migrationCreate(inputs: MigrationInputs): Promise<{ id: string; outs: MigrationState }> {
+  const report = await withConnection(inputs, (connection) => runStep(connection, inputs));
+  return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { report, ranFor: digestOf(inputs) } };
+}
+
+/** Only triggers count: what was moved is not moved again because a path or a version has changed. */
+export async function migrationDiff(
+  _id: string,
+  olds: Partial<MigrationState>,
+  news: MigrationInputs,
+): Promise<{ changes: boolean; replaces: string[] }> {
+  const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
+  return { changes, replaces: changes ? ["triggers"] : [] };
+}
+
+/** @returns the answer */
+export async function runStep(connection: Connection, inputs: MigrationInputs): Promise<string> {
+  const { acceptedCode, argv, user, what } = inputs;
+  const account = await loadAccount(connection, user);
+  const result = await withFiles(connection, inputs, (directory) =>
+    connection.exec(
+      argv.map((word) => word.replaceAll(FILES_PLACE, directory)),
+      { account, timeoutMs: TIMEOUT_MS },
+    ),
+  );
+  if (result.exitCode === 0 || (result.exitCode === acceptedCode && reportProblems(result.stdout).length > 0)) return result.stdout;
+  throw failureOf(`${what} on ${connection.name}`, result);
+}
+
+function failureOf(what: string, result: ExecResult): Error {
+  const problems = reportProblems(result.stdout);
+  if (problems.length === 0) return new CommandFailed(what, result);
+  return new CommandFailed(what, { exitCode: result.exitCode, stdout: problems.join("\n"), stderr: result.stderr });
+}
+
+/** None are written where there are none. The directory is removed whatever happens, by the account that has made it. */
+async function withFiles<T>(connection: Connection, inputs: MigrationInputs, work: (directory: string) => Promise<T>): Promise<T> {
+  const files = Object.entries(inputs.files);
+  if (files.length === 0) return work("");
+  const owner: Account = await loadAccount(connection, inputs.fileUser);
+  const { stdout } = await runScript(connection, "make a directory for passwords", MAKE_DIRECTORY, []);
+  const directory = stdout.trim();
+  try {
+    const numbers = [String(owner.uid), String(owner.gid)];
+    for (const [name, text] of files) await runScript(connection, `write ${name}`, WRITE_FILE, [directory, name, ...numbers], { stdin: text });
+    await runScript(connection, "hand over the directory of passwords", HAND_OVER, [directory, ...numbers]);
+    return await work(directory);
+  } finally {
+    await connection.exec(["rm", "-rf", "--", directory]);
+  }
+}
+
+function digestOf({ triggers }: Pick<MigrationInputs, "triggers">): string {
+  return createHash("sha256").update(JSON.stringify(triggers)).digest("hex");
+}

@@ -1,0 +1,173 @@
+/** A migration in Kubernetes: the objects that its Jobs need, the Jobs, and what they report. */
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
+import { renderedName } from "../internal/children";
+import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declared";
+import { fillKnown, splitKnown } from "../internal/inputs";
+import { POSTGRES_IMAGES } from "../plan/images";
+import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration";
+import { PLACES } from "../../runtime/cnpg/names";
+import { MANAGED_BY, type Manifest } from "../render/kubernetesObjects";
+import {
+  type MigrationObjects,
+  objectNames,
+  renderChangeJob,
+  renderMigrateJob,
+  renderMigrationPlace,
+  type RepositoryVolumes,
+  valueFile,
+  wordsText,
+} from "../render/migration";
+import type { MigrationArgs } from "./migrationArgs";
+import { serverFiles, serverSources } from "./servers";
+
+const TIMEOUT_MINUTES = 1440;
+const DIGEST_DIGITS = 8;
+const LATER = { name: "", namespace: "", workloads: [], secrets: [], runtime: { configMap: "", image: "" }, postgresImage: "", serverSources: [] };
+
+/** Where Jobs go, and what they follow. */
+export interface StepOptions {
+  readonly parent: pulumi.Resource;
+  readonly dependsOn: readonly pulumi.Resource[];
+}
+
+interface Sides {
+  readonly source: pulumi.Output<ServerPlace>;
+  readonly target: pulumi.Output<ServerPlace>;
+}
+
+export class MigrationJobs {
+  readonly #name: string;
+  readonly #args: MigrationArgs;
+  readonly #settings: MigrationSettings;
+  readonly #namespace: pulumi.Input<string>;
+  readonly #objects: pulumi.Output<MigrationObjects>;
+  readonly #place: readonly pulumi.Resource[];
+
+  /** Declares all but Jobs. */
+  constructor(
+    name: string,
+    args: MigrationArgs,
+    settings: MigrationSettings,
+    namespace: pulumi.Input<string>,
+    steps: readonly MigrationStep[],
+    sides: Sides,
+    parent: pulumi.Resource,
+  ) {
+    this.#name = name;
+    this.#args = args;
+    this.#settings = settings;
+    this.#namespace = namespace;
+    const runtime = deployRuntime({ name, namespace, parent }, name, false);
+    const verbs = steps.flatMap(({ verb }) => verb ?? []);
+    this.#objects = this.#objectsLater(runtime);
+    this.#place = [...this.#declarePlace(verbs, parent), ...this.#declareWords(verbs, sides, parent), ...this.#declareSecrets(parent)];
+  }
+
+  #objectsLater(runtime: RuntimeInputs): pulumi.Output<MigrationObjects> {
+    const { secrets, workloads } = this.#settings;
+    const sources = serverSources(this.#args, this.#settings, objectNames(this.#name).servers);
+    return pulumi
+      .all([this.#namespace, runtime.configMap, runtime.image, this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "", sources])
+      .apply(([namespace, configMap, image, postgresImage, found]): MigrationObjects => {
+        return { name: this.#name, namespace, workloads, secrets, runtime: { configMap, image }, postgresImage, serverSources: found };
+      });
+  }
+
+  #declarePlace(verbs: readonly string[], parent: pulumi.Resource): pulumi.Resource[] {
+    const { secrets, workloads } = this.#settings;
+    const { later, value } = splitKnown({ namespace: this.#namespace });
+    const objects = { ...LATER, name: this.#name, namespace: value.namespace, workloads, secrets };
+    return renderMigrationPlace(objects, verbs).map(({ manifest, role }) =>
+      declareKubernetes(renderedName(this.#name, role), fillKnown(manifest, later) as Manifest, {
+        parent,
+        // Written by the Jobs.
+        ...(role === "record" || role.startsWith("report-") ? { ignoreChanges: ["data"] } : {}),
+      }),
+    );
+  }
+
+  #declareWords(verbs: readonly NonNullable<MigrationStep["verb"]>[], { source, target }: Sides, parent: pulumi.Resource): pulumi.Resource[] {
+    if (verbs.length === 0) return [];
+    const data = pulumi
+      .all([source, target])
+      .apply(([from, to]) =>
+        Object.fromEntries(verbs.map((verb) => [verb, wordsText(migrateWords(this.#settings, verb, from, to, PLACES.servers))])),
+      );
+    const metadata = { name: objectNames(this.#name).words, namespace: this.#namespace, labels: MANAGED_BY };
+    const object = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
+    return [declareKubernetes(renderedName(this.#name, "words"), object, { parent })];
+  }
+
+  /** New values, and what servers are signed in to with, where they are given as values. */
+  #declareSecrets(parent: pulumi.Resource): pulumi.Resource[] {
+    const names = objectNames(this.#name);
+    const values = Object.fromEntries(
+      (this.#args.secrets ?? []).flatMap((secret, index) => Object.entries(secret.values).map(([key, value]) => [valueFile(index, key), value])),
+    );
+    return [
+      { role: "values", name: names.values, texts: values },
+      { role: "servers", name: names.servers, texts: serverFiles(this.#args) },
+    ].flatMap(({ name, role, texts }) => {
+      if (Object.keys(texts).length === 0) return [];
+      const metadata = { name, namespace: this.#namespace, labels: MANAGED_BY };
+      const object = { apiVersion: "v1", kind: "Secret", metadata, stringData: pulumi.secret(pulumi.all(texts)) };
+      return [declareKubernetes(renderedName(this.#name, role), object, { parent })];
+    });
+  }
+
+  /** Workloads or Secrets. */
+  change(step: MigrationStep, opts: StepOptions): pulumi.Resource {
+    return this.#job(
+      step.role,
+      this.#objects.apply((objects) => renderChangeJob(objects, step)),
+      opts,
+    );
+  }
+
+  /** A step of `pgbackstop migrate`. @returns the Job, and its report */
+  migrate(step: MigrationStep, opts: StepOptions): { readonly done: pulumi.Resource; readonly report: pulumi.Output<string> } {
+    const verb = step.verb ?? "plan";
+    const verbs = verb === "finish" ? this.#args.target.cluster?.verbs : undefined;
+    const manifest = pulumi
+      .all([this.#objects, pulumi.output<RepositoryVolumes | null>((verbs as RepositoryVolumes | undefined) ?? null)])
+      .apply(([objects, repositories]) => renderMigrateJob(objects, step, repositories));
+    const triggers = verb === "plan" ? (this.#args.planTriggers ?? []) : [];
+    const done = this.#job(step.role, manifest, opts, triggers);
+    const id = pulumi.all([this.#namespace, done.id]).apply(([namespace]) => `${namespace}/${objectNames(this.#name).report}-${verb}`);
+    const data = readConfigMap(renderedName(this.#name, `told-${verb}`), id, { parent: opts.parent, dependsOn: [done] });
+    return { done, report: data.apply((found) => found?.["report"] ?? "") };
+  }
+
+  /** Another Job of a rendered spec, as a drill's. */
+  run(role: string, spec: pulumi.Inputs, opts: StepOptions): pulumi.Resource {
+    const manifest = pulumi.output(spec).apply((known): Manifest => ({ apiVersion: "batch/v1", kind: "Job", metadata: { name: "" }, spec: known }));
+    return this.#job(role, manifest, opts);
+  }
+
+  /** Runs once: nothing but another name makes another one. One that failed is made again by the next update. */
+  #job(
+    role: string,
+    manifest: pulumi.Output<Manifest>,
+    { dependsOn, parent }: StepOptions,
+    triggers: readonly pulumi.Input<string>[] = [],
+  ): DeclaredResource {
+    const minutes = this.#args.timeoutMinutes ?? TIMEOUT_MINUTES;
+    const name = pulumi.all([...triggers]).apply((values) => `${this.#name}-${role}${digestOf(values)}`);
+    const metadata = { name, namespace: this.#namespace, labels: MANAGED_BY, annotations: { "pulumi.com/replaceUnready": "true" } };
+    const object = { apiVersion: "batch/v1", kind: "Job", metadata, spec: manifest.apply((made) => made["spec"] as object) };
+    return declareKubernetes(renderedName(this.#name, role), object, {
+      parent,
+      dependsOn: [...this.#place, ...dependsOn],
+      ignoreChanges: ["spec", "metadata.labels"],
+      deleteBeforeReplace: true,
+      customTimeouts: { create: `${minutes}m`, update: `${minutes}m` },
+    });
+  }
+}
+
+function digestOf(values: readonly string[]): string {
+  if (values.length === 0) return "";
+  return `-${createHash("sha256").update(JSON.stringify(values)).digest("hex").slice(0, DIGEST_DIGITS)}`;
+}

@@ -1,0 +1,218 @@
+/** Databases and roles of one cluster into another one, with what uses them stopped, repointed and started again. */
+import * as pulumi from "@pulumi/pulumi";
+import { BackupNow } from "../actions/backupNow";
+import { connectionInputs } from "../databases/hostConnection";
+import { FILES_PLACE } from "../dynamic/filesPlace";
+import { HostAction } from "../dynamic/hostAction";
+import { HostMigration } from "../dynamic/hostMigration";
+import { renderedName, typeToken } from "../internal/children";
+import {
+  binWords,
+  migrateWords,
+  type MigrationFinding,
+  type MigrationSettings,
+  type MigrationStep,
+  planSteps,
+  runnerOf,
+  type ServerPlace,
+} from "../plan/migration";
+import { mayRetireSource } from "../plan/migrationReport";
+import { checkMigration } from "../plan/migrationRules";
+import { MigrationJobs, type StepOptions } from "./jobs";
+import type { MigrationArgs } from "./migrationArgs";
+import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./servers";
+
+/** What `migrate plan` ends with when something is in the way: a report, and no failure of the update. */
+const IN_THE_WAY = 81;
+
+/**
+ * Moves databases and roles from one server into another one, compares them to the last row, and says when the old one may go: `pgbackstop migrate`
+ * as steps of a program, each of which a preview shows before it is done. It runs on the host, or in the namespace of the cluster, that is the target;
+ * else on the source's.
+ *
+ * One stage after the other: `until` says how far an update goes. A step is done once. One that fails fails the update, and is done again by the next
+ * one; `until: "release"` is the way back until the applications have used the target. Destroying it removes what it has laid down in Kubernetes, with
+ * what it remembers there, and nothing else: no data, no guard, no replicas.
+ *
+ * ```ts
+ * const move = new Migration("to-18", {
+ *   source: { address: "old.example.net", password: oldPassword, ca: oldCa }, target: { cluster: orders.access }, drill: "weekly",
+ *   workloads: [{ kind: "Deployment", name: "shop", namespace: "shop" }],
+ *   secrets: [{ name: "shop-database", namespace: "shop", values: { host: orders.writeHost } }], until: "plan",
+ * });
+ * export const mayGo = move.mayRetireSource;
+ * ```
+ */
+export class Migration extends pulumi.ComponentResource {
+  /** What this stage does, in words, in order. */
+  public readonly steps: pulumi.Output<string[]>;
+  /** What steps of `pgbackstop migrate` have answered, as JSON text by their names. */
+  public readonly reports: pulumi.Output<{ [step: string]: string }>;
+  /** The comparison, as JSON text; empty before it is made. */
+  public readonly report: pulumi.Output<string>;
+  /** True only when everything was compared, is backed up in every repository since, and was brought back by a drill: in stage `retire`. */
+  public readonly mayRetireSource: pulumi.Output<boolean>;
+
+  constructor(name: string, args: MigrationArgs, opts?: pulumi.ComponentResourceOptions) {
+    const settings = settingsOf(name, args);
+    throwFindings(name, args, checkMigration(settings));
+    const steps = planSteps(settings);
+    const texts = steps.map(({ text }) => text);
+    super(typeToken("Migration"), name, { until: settings.until, steps: texts }, opts);
+    const reports = this.#carryOut(name, args, settings, steps);
+    this.steps = pulumi.output(texts);
+    this.reports = pulumi.all(reports);
+    this.report = this.reports.apply((found) => found["verify"] ?? "");
+    this.mayRetireSource = this.reports.apply((found) => mayRetireSource(found["finish"] ?? ""));
+    this.registerOutputs({ steps: this.steps, reports: this.reports, report: this.report, mayRetireSource: this.mayRetireSource });
+  }
+
+  /** One after the other. */
+  #carryOut(name: string, args: MigrationArgs, settings: MigrationSettings, steps: readonly MigrationStep[]): Record<string, pulumi.Output<string>> {
+    const reports: Record<string, pulumi.Output<string>> = {};
+    const namespace = namespaceOf(args);
+    const isNeeded = namespace !== undefined && needsJobs(settings);
+    const sides = sidesOf(args, settings);
+    const jobs = isNeeded ? new MigrationJobs(name, args, settings, namespace, jobSteps(settings, steps), sides, this) : undefined;
+    const work: Work = { name, args, settings, jobs, sides };
+    let dependsOn: pulumi.Resource[] = [];
+    for (const step of steps) {
+      const opts = { parent: this, dependsOn };
+      if (step.action === "migrate") {
+        const { done, report } = runMigrate(work, step, opts);
+        reports[step.verb ?? ""] = report;
+        dependsOn = [done];
+      } else dependsOn = [runOther(work, step, opts)];
+    }
+    return reports;
+  }
+}
+
+interface Work {
+  readonly name: string;
+  readonly args: MigrationArgs;
+  readonly settings: MigrationSettings;
+  readonly jobs: MigrationJobs | undefined;
+  readonly sides: { readonly source: pulumi.Output<ServerPlace>; readonly target: pulumi.Output<ServerPlace> };
+}
+
+function sidesOf(args: MigrationArgs, settings: MigrationSettings): Work["sides"] {
+  const runner = runnerOf(settings);
+  return {
+    source: serverPlace(args.source, settings.source, runner === "source", "source"),
+    target: serverPlace(args.target, settings.target, runner === "target", "target"),
+  };
+}
+
+/** In whatever stage, so that what is remembered there outlives each. */
+function needsJobs({ secrets, source, target, workloads }: MigrationSettings): boolean {
+  const isInCluster = target.place === "cluster" || (target.place === "server" && source.place === "cluster");
+  return isInCluster || workloads.length > 0 || secrets.length > 0;
+}
+
+/** Steps of `pgbackstop migrate` report into the namespace only where they run in it. */
+function jobSteps(settings: MigrationSettings, steps: readonly MigrationStep[]): MigrationStep[] {
+  const runner = runnerOf(settings);
+  const isInCluster = runner !== null && settings[runner].place === "cluster";
+  return steps.filter(({ action }) => action !== "migrate" || isInCluster);
+}
+
+function runMigrate(
+  { args, jobs, name, settings, sides }: Work,
+  step: MigrationStep,
+  opts: StepOptions,
+): { readonly done: pulumi.Resource; readonly report: pulumi.Output<string> } {
+  const host = args[runnerOf(settings) ?? "target"].host;
+  if (host === undefined) return loadJobs(jobs).migrate(step, opts);
+  const verb = step.verb ?? "plan";
+  const { connection, signIn } = connectionInputs(host.connection);
+  const done = new HostMigration(
+    renderedName(name, step.role),
+    {
+      connection,
+      ...(signIn === undefined ? {} : { signIn }),
+      user: host.user,
+      fileUser: host.databaseUser ?? host.user,
+      argv: pulumi
+        .all([host.runtimeArgv, sides.source, sides.target])
+        .apply(([argv, source, target]) => [...argv, ...migrateWords(settings, verb, source, target, FILES_PLACE)]),
+      files: pulumi.secret(pulumi.all(serverFiles(args))),
+      acceptedCode: verb === "plan" ? IN_THE_WAY : 0,
+      what: `migrate ${verb}`,
+      triggers: pulumi.all(verb === "plan" ? (args.planTriggers ?? []) : []),
+    },
+    { parent: opts.parent, dependsOn: [...opts.dependsOn] },
+  );
+  return { done, report: done.report };
+}
+
+function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opts: StepOptions): pulumi.Resource {
+  const child = renderedName(name, step.role);
+  const options = { parent: opts.parent, dependsOn: [...opts.dependsOn] };
+  const { cluster, host } = args.target;
+  switch (step.action) {
+    case "stop-units":
+    case "start-units":
+      return runUnits(args, step, child, options);
+    case "backup":
+      return new BackupNow(child, { ...(host === undefined ? {} : { host }), ...(cluster === undefined ? {} : { cluster }) }, options);
+    case "drill": {
+      const spec = cluster?.verbs?.drills[settings.drill ?? ""];
+      if (host === undefined) return loadJobs(jobs).run(step.role, spec ?? {}, opts);
+      const { connection, signIn } = connectionInputs(host.connection);
+      const runs = [["--log-level-console=info", ...binWords(settings), "drill", "--pick=newest"]];
+      const action = { connection, ...(signIn === undefined ? {} : { signIn }), user: host.user, argv: host.runtimeArgv, runs, what: "make a drill" };
+      return new HostAction(child, { ...action, triggers: [] }, options);
+    }
+    default:
+      return loadJobs(jobs).change(step, opts);
+  }
+}
+
+function runUnits(
+  args: MigrationArgs,
+  { action, unitsIndex = 0 }: MigrationStep,
+  child: string,
+  options: pulumi.CustomResourceOptions,
+): pulumi.Resource {
+  const units = args.units?.[unitsIndex];
+  if (units === undefined) throw new Error(`${child}: there are no units ${unitsIndex}`);
+  const { connection, signIn } = connectionInputs(units.host.connection);
+  const word = action === "stop-units" ? "stop" : "start";
+  const names = word === "stop" ? units.names : units.names.toReversed();
+  return new HostAction(
+    child,
+    {
+      connection,
+      ...(signIn === undefined ? {} : { signIn }),
+      // Whoever asks systemd for this has to be it.
+      user: "root",
+      argv: ["systemctl", word, "--"],
+      runs: names.map((name) => [name]),
+      what: `${word} ${names.join(", ")}`,
+      triggers: [],
+    },
+    options,
+  );
+}
+
+/** The checks see to it that there is a namespace wherever a Job is planned. */
+function loadJobs(jobs: MigrationJobs | undefined): MigrationJobs {
+  if (jobs === undefined) throw new Error("there is no namespace for the Jobs of the migration");
+  return jobs;
+}
+
+function throwFindings(name: string, { source, target }: MigrationArgs, checked: readonly MigrationFinding[]): void {
+  const both = Object.entries({ source, target }).flatMap(([side, { cluster, host }]): MigrationFinding[] =>
+    cluster === undefined || host === undefined
+      ? []
+      : [{ path: side, fact: "host and cluster are given", rule: "a side is one of them", wayOut: "leave one out" }],
+  );
+  const found = [...both, ...checked];
+  if (found.length === 0) return;
+  const reasonOf = ({ fact, rule, wayOut }: MigrationFinding): string => `${fact} (${rule}): ${wayOut}`;
+  throw new pulumi.InputPropertiesError({
+    message: `Migration ${name}: ${found.length} ${found.length === 1 ? "error" : "errors"} in the arguments\n${found.map((each) => `  ${each.path}: ${reasonOf(each)}`).join("\n")}`,
+    errors: found.map((each) => ({ propertyPath: each.path, reason: reasonOf(each) })),
+  });
+}

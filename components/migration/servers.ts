@@ -1,0 +1,125 @@
+/** Both sides of a migration: plain settings for the plan, and what comes later for its words. */
+import * as pulumi from "@pulumi/pulumi";
+import type { KeyRef } from "../databases/cnpgArgs";
+import { type MigrationSettings, runnerOf, SERVER_FILES, type ServerPlace, type ServerSettings } from "../plan/migration";
+import { type MigrationArgs, MigrationStage, type MigrationServerArgs } from "./migrationArgs";
+
+const PROCESS_MAX = 2;
+
+/** Names, counts and flags, without any value that is secret. */
+export function settingsOf(name: string, args: MigrationArgs): MigrationSettings {
+  const place = (server: MigrationServerArgs): ServerSettings["place"] =>
+    server.host !== undefined ? "host" : server.cluster !== undefined ? "cluster" : "server";
+  const places = { source: { place: place(args.source) }, target: { place: place(args.target) } };
+  const runner = runnerOf(places);
+  const isInCluster = runner !== null && places[runner].place === "cluster";
+  const namespace = namespaceOf(args);
+  const settings = (server: MigrationServerArgs): ServerSettings => serverSettings(server, place(server), isInCluster, namespace);
+  return {
+    name,
+    until: args.until ?? MigrationStage.Plan,
+    source: settings(args.source),
+    target: settings(args.target),
+    workloads: (args.workloads ?? []).map(({ kind, name: workload, namespace: own }) => ({ kind, name: workload, namespace: own })),
+    secrets: (args.secrets ?? []).map((secret) => ({ name: secret.name, namespace: secret.namespace, keys: Object.keys(secret.values) })),
+    units: (args.units ?? []).map(({ names }) => names),
+    hasNamespace: namespace !== undefined,
+    databases: args.databases ?? [],
+    excludedDatabases: args.excludedDatabases ?? [],
+    keepRoles: args.keepRoles ?? [],
+    rolePasswords: args.rolePasswords ?? true,
+    tablespaces: args.tablespaces ?? true,
+    disconnect: args.disconnect ?? false,
+    replace: args.replace ?? false,
+    processMax: args.processMax ?? PROCESS_MAX,
+    binDirectory: args.binDirectory,
+    drill: args.drill,
+    drills: Object.keys(args.target.cluster?.verbs?.drills ?? {}),
+  };
+}
+
+/** Of the Jobs; undefined where there can be none. */
+export function namespaceOf({ namespace, source, target }: MigrationArgs): pulumi.Input<string> | undefined {
+  return namespace ?? target.cluster?.namespace ?? source.cluster?.namespace;
+}
+
+function serverSettings(
+  server: MigrationServerArgs,
+  place: ServerSettings["place"],
+  isInCluster: boolean,
+  namespace: pulumi.Input<string> | undefined,
+): ServerSettings {
+  const { address, ca, caSecret, cluster, host, password, passwordSecret } = server;
+  const own = cluster?.namespace;
+  const isElsewhere = isInCluster && typeof own === "string" && typeof namespace === "string" && own !== namespace;
+  const isNamed = isInCluster && cluster !== undefined && !isElsewhere;
+  return {
+    place,
+    hasRuntime: (host === undefined || host.databaseUser !== undefined) && (cluster === undefined || cluster.verbs !== undefined),
+    isElsewhere,
+    isInSecret: passwordSecret !== undefined || caSecret !== undefined,
+    // What comes later is there: its text is looked at when a server is asked.
+    address: typeof address === "string" ? address : address === undefined ? undefined : "later",
+    port: server.port,
+    user: server.user,
+    database: server.database,
+    sslMode: server.sslMode,
+    lacksSuperuser: isNamed && cluster.superuserAccess === false && password === undefined && passwordSecret === undefined,
+    hasPassword: password !== undefined || passwordSecret !== undefined || isNamed,
+    hasCa: ca !== undefined || caSecret !== undefined || isNamed,
+  };
+}
+
+/** With the address as it will be. */
+export function serverPlace(
+  server: MigrationServerArgs,
+  settings: ServerSettings,
+  isRunner: boolean,
+  side: "source" | "target",
+): pulumi.Output<ServerPlace> {
+  return addressOf(server, isRunner, side).apply((address): ServerPlace => ({ address, settings }));
+}
+
+function addressOf({ address, cluster, host }: MigrationServerArgs, isRunner: boolean, side: "source" | "target"): pulumi.Output<string | undefined> {
+  if (address !== undefined) return pulumi.output(address);
+  if (cluster !== undefined) return pulumi.interpolate`${cluster.clusterName}-rw.${cluster.namespace}`;
+  // A target that it runs on is found by its configuration; a source has to be said.
+  return pulumi.output(host !== undefined && isRunner && side === "source" ? "/var/run/postgresql" : undefined);
+}
+
+/** Passwords and certificates that are given as values, by the names of their files. */
+export function serverFiles({ source, target }: MigrationArgs): Record<string, pulumi.Input<string>> {
+  const given = {
+    [SERVER_FILES.source.password]: source.password,
+    [SERVER_FILES.source.ca]: source.ca,
+    [SERVER_FILES.target.password]: target.password,
+    [SERVER_FILES.target.ca]: target.ca,
+  };
+  return Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
+/** The same for Jobs, which also read Secrets: sources of a projected volume. @param secretName of those that are given as values */
+export function serverSources(args: MigrationArgs, settings: MigrationSettings, secretName: string): pulumi.Output<object[]> {
+  const given = Object.keys(serverFiles(args));
+  const named = (["source", "target"] as const).flatMap((side) => {
+    const { ca, password } = secretRefs(args[side], settings[side]);
+    const files = SERVER_FILES[side];
+    return [...refSource(password, files.password), ...refSource(ca, files.ca)];
+  });
+  const own = given.length === 0 ? [] : [pulumi.output({ secret: { name: secretName, items: given.map((name) => ({ key: name, path: name })) } })];
+  return pulumi.all<object>([...own, ...named]);
+}
+
+function secretRefs(server: MigrationServerArgs, settings: ServerSettings): { readonly password?: KeyRef; readonly ca?: KeyRef } {
+  const { ca, caSecret, cluster, password, passwordSecret } = server;
+  const named = (suffix: string, key: string): KeyRef | undefined =>
+    cluster === undefined || settings.isElsewhere ? undefined : { name: pulumi.interpolate`${cluster.clusterName}-${suffix}`, key };
+  const passwordRef = password === undefined ? (passwordSecret ?? named("superuser", "password")) : undefined;
+  const caRef = ca === undefined ? (caSecret ?? named("ca", "ca.crt")) : undefined;
+  return { ...(passwordRef === undefined ? {} : { password: passwordRef }), ...(caRef === undefined ? {} : { ca: caRef }) };
+}
+
+function refSource(ref: KeyRef | undefined, path: string): pulumi.Output<object>[] {
+  if (ref === undefined) return [];
+  return [pulumi.output(ref.name).apply((name) => ({ secret: { name, items: [{ key: ref.key, path }] } }))];
+}

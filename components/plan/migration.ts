@@ -1,0 +1,260 @@
+/**
+ * A migration as a list of steps, from plain values: which command runs where, what is stopped, repointed and started around it, in which order, and
+ * what is wrong with the arguments. Pure.
+ *
+ * Steps are resources that run once: an update that asks for more makes the next ones, and what has been done is not done again.
+ */
+
+/** How far an update goes; `release` is the way back. */
+export const STAGES = ["plan", "copy", "switch", "retire", "release"] as const;
+type Stage = (typeof STAGES)[number];
+
+export interface ServerSettings {
+  /** `server` is one that is only reached over the network. */
+  readonly place: "host" | "cluster" | "server";
+  /** False where the engine is another one than the runtime of this package: there are none of its verbs. True for other places. */
+  readonly hasRuntime: boolean;
+  /** True where Secrets of this cluster are known to be in another namespace than the Jobs. */
+  readonly isElsewhere: boolean;
+  /** A password or certificate is in a Secret of Kubernetes, which only a Job can read. */
+  readonly isInSecret: boolean;
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+  readonly user?: string | undefined;
+  readonly database?: string | undefined;
+  readonly sslMode?: string | undefined;
+  /** Of a cluster without a Secret of its superuser, where none is named either. */
+  readonly lacksSuperuser?: boolean;
+  /** A password, or a Secret that has it. */
+  readonly hasPassword: boolean;
+  /** A certificate of the authority, or a Secret that has it. */
+  readonly hasCa: boolean;
+}
+
+export interface WorkloadSettings {
+  readonly kind: string;
+  readonly name: string;
+  /** Left out, that of the Jobs. */
+  readonly namespace?: string | undefined;
+}
+
+export interface SecretSettings {
+  readonly name: string;
+  readonly namespace?: string | undefined;
+  /** That get other values. */
+  readonly keys: readonly string[];
+}
+
+export interface MigrationSettings {
+  /** Begins the names of objects in Kubernetes. */
+  readonly name: string;
+  readonly until: string;
+  readonly source: ServerSettings;
+  readonly target: ServerSettings;
+  readonly workloads: readonly WorkloadSettings[];
+  readonly secrets: readonly SecretSettings[];
+  /** Names of units, by host. */
+  readonly units: readonly (readonly string[])[];
+  /** Whether Jobs have a namespace: given, or a cluster's. */
+  readonly hasNamespace: boolean;
+  readonly databases: readonly string[];
+  readonly excludedDatabases: readonly string[];
+  readonly keepRoles: readonly string[];
+  readonly rolePasswords: boolean;
+  readonly tablespaces: boolean;
+  readonly disconnect: boolean;
+  readonly replace: boolean;
+  readonly processMax: number;
+  /** Of PostgreSQL's programs on the host that it runs on; undefined where they are looked for. */
+  readonly binDirectory?: string | undefined;
+  /** Name of the drill of the target cluster that is made at once. */
+  readonly drill?: string | undefined;
+  readonly drills: readonly string[];
+}
+
+/** Like findings of other components, without a code: a migration is over before anybody silences one. */
+export interface MigrationFinding {
+  /** Of the argument. */
+  readonly path: string;
+  readonly fact: string;
+  readonly rule: string;
+  readonly wayOut: string;
+}
+
+export type StepAction =
+  /** A step of `pgbackstop migrate`. */
+  "migrate" | "stop-units" | "start-units" | "stop-workloads" | "start-workloads" | "repoint-secrets" | "restore-secrets" | "backup" | "drill";
+
+export interface MigrationStep {
+  /** Part of the child's name: another one when the same thing is done again in another stage. */
+  readonly role: string;
+  readonly action: StepAction;
+  /** Of `pgbackstop migrate`. */
+  readonly verb?: "plan" | "copy" | "verify" | "release" | "finish";
+  /** Of units: which of the hosts. */
+  readonly unitsIndex?: number;
+  /** For people, before it is done. */
+  readonly text: string;
+}
+
+interface Sides {
+  readonly source: Pick<ServerSettings, "place">;
+  readonly target: Pick<ServerSettings, "place">;
+}
+
+/** On which side's machine or in which side's namespace `pgbackstop migrate` runs; null when neither has one. */
+export function runnerOf({ source, target }: Sides): "source" | "target" | null {
+  if (target.place !== "server") return "target";
+  return source.place === "server" ? null : "source";
+}
+
+/** All of them up to `until`, in order. */
+export function planSteps(settings: MigrationSettings): MigrationStep[] {
+  const reaches = (stage: Stage): boolean => STAGES.indexOf(settings.until as Stage) >= STAGES.indexOf(stage);
+  if (settings.until === "release") return releaseSteps(settings);
+  return [
+    migrate("plan", "say what would be moved, who is connected and what is in the way"),
+    ...(reaches("copy") ? copySteps(settings) : []),
+    ...(reaches("switch") ? switchSteps(settings) : []),
+    ...(reaches("retire") ? retireSteps(settings) : []),
+  ];
+}
+
+function copySteps(settings: MigrationSettings): MigrationStep[] {
+  return [
+    ...unitSteps(settings, "stop", ""),
+    ...workloadSteps(settings, "stop", "", "scale to 0, and remember the replicas of"),
+    migrate("copy", "make the source read-only, copy roles and databases"),
+    migrate("verify", "compare both sides to the last row"),
+  ];
+}
+
+function switchSteps(settings: MigrationSettings): MigrationStep[] {
+  return [
+    ...secretSteps(settings, "repoint", "write the new values into, and remember the old ones of"),
+    ...workloadSteps(settings, "start", "", "scale to the remembered replicas"),
+    ...unitSteps(settings, "start", ""),
+  ];
+}
+
+function retireSteps(settings: MigrationSettings): MigrationStep[] {
+  const { drill, target } = settings;
+  return [
+    { role: "first-backup", action: "backup", text: "take a full backup of the target into every repository" },
+    {
+      role: "first-drill",
+      action: "drill",
+      text: target.place === "cluster" ? `make the drill '${drill}' of the target at once` : "make a drill with the newest backup of the target",
+    },
+    migrate("finish", "say whether the source may go"),
+  ];
+}
+
+/** The way back: without a plan, which would refuse what was begun. */
+function releaseSteps(settings: MigrationSettings): MigrationStep[] {
+  return [
+    migrate("release", "make the source as it was"),
+    ...secretSteps(settings, "restore", "write the remembered values back into"),
+    ...workloadSteps(settings, "start", "-again", "scale to the remembered replicas"),
+    ...unitSteps(settings, "start", "-again"),
+  ];
+}
+
+function migrate(verb: NonNullable<MigrationStep["verb"]>, text: string): MigrationStep {
+  return { role: verb, action: "migrate", verb, text };
+}
+
+function unitSteps({ units }: MigrationSettings, word: "start" | "stop", suffix: string): MigrationStep[] {
+  return units.map((names, index) => ({
+    role: `${word}-units${units.length === 1 ? "" : `-${index + 1}`}${suffix}`,
+    action: `${word}-units`,
+    unitsIndex: index,
+    text: `${word} ${names.join(", ")}`,
+  }));
+}
+
+function workloadSteps({ workloads }: MigrationSettings, word: "start" | "stop", suffix: string, what: string): MigrationStep[] {
+  if (workloads.length === 0) return [];
+  const named = workloads.map(({ kind, name, namespace }) => `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`);
+  return [{ role: `${word}-workloads${suffix}`, action: `${word}-workloads`, text: `${what} ${named.join(", ")}` }];
+}
+
+function secretSteps({ secrets }: MigrationSettings, word: "repoint" | "restore", what: string): MigrationStep[] {
+  if (secrets.length === 0) return [];
+  const named = secrets.map(({ keys, name, namespace }) => `${namespace === undefined ? "" : `${namespace}/`}${name} (${keys.join(", ")})`);
+  return [{ role: `${word}-secrets`, action: `${word}-secrets`, text: `${what} Secret ${named.join(", ")}` }];
+}
+
+/** A server's words and files, all known. */
+export interface ServerPlace {
+  /** Undefined: the server of the machine that it runs on, as its configuration knows it. */
+  readonly address: string | undefined;
+  readonly settings: ServerSettings;
+}
+
+/** Names of files beside the words: of the password and of the authority. */
+export const SERVER_FILES = {
+  source: { password: "from-password", ca: "from-ca.pem" },
+  target: { password: "to-password", ca: "to-ca.pem" },
+} as const;
+
+/** @param directory where {@link SERVER_FILES} are */
+export function migrateWords(
+  settings: MigrationSettings,
+  verb: NonNullable<MigrationStep["verb"]>,
+  source: ServerPlace,
+  target: ServerPlace,
+  directory: string,
+): string[] {
+  const isCopying = verb === "copy" || verb === "plan" || verb === "verify";
+  return [
+    ...(verb === "finish" ? [] : serverWords("from", source, SERVER_FILES.source, directory)),
+    ...(verb === "release" ? [] : serverWords("to", target, SERVER_FILES.target, directory)),
+    ...(isCopying
+      ? [
+          ...settings.databases.map((name) => `--db-include=${name}`),
+          ...settings.excludedDatabases.map((name) => `--db-exclude=${name}`),
+          ...settings.keepRoles.map((name) => `--keep-role=${name}`),
+          ...(settings.rolePasswords ? [] : ["--no-role-passwords"]),
+          ...(settings.tablespaces ? [] : ["--no-tablespaces"]),
+          ...(settings.disconnect ? ["--disconnect"] : []),
+          ...(settings.replace ? ["--replace"] : []),
+          `--process-max=${settings.processMax}`,
+          ...binWords(settings),
+        ]
+      : []),
+    "--output=json",
+    "migrate",
+    verb,
+  ];
+}
+
+/** Of verbs on a host that start programs of PostgreSQL. */
+export function binWords({ binDirectory }: Pick<MigrationSettings, "binDirectory">): string[] {
+  return binDirectory === undefined ? [] : [`--bin-path=${binDirectory}`];
+}
+
+function serverWords(
+  option: "from" | "to",
+  { address, settings }: ServerPlace,
+  files: { password: string; ca: string },
+  directory: string,
+): string[] {
+  if (address === undefined) return [];
+  const isSocket = address.startsWith("/");
+  const words: Record<string, string | undefined> = {
+    host: address,
+    port: settings.port === undefined ? undefined : String(settings.port),
+    user: settings.user ?? "postgres",
+    dbname: settings.database,
+    sslmode: isSocket ? settings.sslMode : (settings.sslMode ?? (settings.hasCa ? "verify-full" : "require")),
+    sslrootcert: settings.hasCa ? `${directory}/${files.ca}` : undefined,
+  };
+  const text = Object.entries(words).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${libpqWord(value)}`]));
+  return [`--${option}-server=${text.join(" ")}`, ...(settings.hasPassword ? [`--${option}-password-file=${directory}/${files.password}`] : [])];
+}
+
+/** As libpq reads values of keywords. */
+function libpqWord(value: string): string {
+  return /^[^\s'\\]+$/.test(value) ? value : `'${value.replaceAll(/['\\]/g, "\\$&")}'`;
+}

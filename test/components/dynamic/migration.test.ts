@@ -1,0 +1,63 @@
+/** A step of a migration on this machine: a program is started as on any host, reads its files, and nothing of them stays. */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { migrationCreate, migrationDiff, type MigrationInputs } from "../../../components/dynamic/migration";
+
+const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const SECRET = "plan-ted-pass-word";
+
+/** A program that tells what it was given, and ends with a code. */
+function program(text: string): string {
+  const path = join(folder, `program-${Math.abs(text.length)}`);
+  writeFileSync(path, text);
+  return path;
+}
+
+function inputs(script: string, given: Partial<MigrationInputs> = {}): MigrationInputs {
+  const me = userInfo().username;
+  return {
+    connection: { local: {} },
+    user: me,
+    fileUser: me,
+    argv: ["/bin/sh", program(script), "--from-password-file={files}/from-password", "{files}"],
+    files: { "from-password": SECRET },
+    acceptedCode: 0,
+    what: "migrate plan",
+    triggers: [],
+    ...given,
+  };
+}
+
+test("files are its account's alone, have what was given, and are gone afterwards", async () => {
+  const script = `printf '{"words":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
+  const { outs } = await migrationCreate(inputs(script));
+  const told = JSON.parse(outs.report) as Record<string, string>;
+  expect(told).toMatchObject({ mode: "700 600", text: SECRET, words: `--from-password-file=${told["directory"]}/from-password` });
+  expect(existsSync(told["directory"] ?? "")).toBe(false);
+});
+
+test("a step that fails fails with what is in the way, and leaves no file either", async () => {
+  const report = '{"differences":[{"database":"shop","kind":"table","name":"t","text":"2 rows, 1 row"}]}';
+  const script = `echo "$2" > ${folder}/where; echo '${report}'; exit 58`;
+  await expect(migrationCreate(inputs(script))).rejects.toThrow(/exit code 58\nshop: table t: 2 rows, 1 row/);
+  const { readFileSync } = await import("node:fs");
+  expect(existsSync(readFileSync(join(folder, "where"), "utf8").trim())).toBe(false);
+  await expect(migrationCreate(inputs("echo 'no server' >&2; exit 56"))).rejects.toThrow(/exit code 56\nno server/);
+});
+
+test("what is in the way of a plan is its answer; the same code without one is a failure", async () => {
+  const report = '{"refusals":[{"fact":"a","rule":"b","wayOut":"c"}]}';
+  const { outs } = await migrationCreate(inputs(`echo '${report}'; exit 81`, { acceptedCode: 81 }));
+  expect(JSON.parse(outs.report)).toHaveProperty("refusals");
+  await expect(migrationCreate(inputs("exit 81", { acceptedCode: 81 }))).rejects.toThrow(/exit code 81/);
+});
+
+test("it runs again for triggers only", async () => {
+  const { outs } = await migrationCreate(inputs("echo '{}'"));
+  expect(await migrationDiff("", outs, inputs("true", { user: "other", argv: ["other"] }))).toEqual({ changes: false, replaces: [] });
+  expect(await migrationDiff("", outs, inputs("true", { triggers: ["2"] }))).toEqual({ changes: true, replaces: ["triggers"] });
+  expect(await migrationDiff("", {}, inputs("true"))).toEqual({ changes: false, replaces: [] });
+});

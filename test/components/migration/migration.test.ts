@@ -1,0 +1,185 @@
+/** What a migration declares, without an engine: steps in order, rights to what is named, and no secret outside of a Secret. */
+import * as pulumi from "@pulumi/pulumi";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { ClusterAccess } from "../../../components/databases/cnpgArgs";
+import type { HostAccess } from "../../../components/databases/hostArgs";
+import { Migration } from "../../../components/migration/migration";
+import { type MigrationArgs, MigrationStage, WorkloadKind } from "../../../components/migration/migrationArgs";
+import { plain, type Value } from "../../harness/providerValues";
+
+vi.mock("../../../components/internal/runtimeBundle", () => ({ runtimeBundleSha256: () => "0".repeat(64), runtimeBundleGzip: () => "gzip" }));
+
+const SECRET = "plan-ted-pass-word";
+const HOST: HostAccess = { connection: { local: {} }, user: "root", runtimeArgv: ["/usr/local/bin/pgbackstop"], databaseUser: "postgres" };
+const CLUSTER: ClusterAccess = {
+  namespace: "db",
+  clusterName: pulumi.output("orders"),
+  backups: { full: [{ cluster: { name: "orders" } }] },
+  verbs: {
+    args: ["--config=/pgbackstop/config/pgbackrest.conf", "--stanza=orders"],
+    volumeMounts: [{ name: "config", mountPath: "/pgbackstop/config" }],
+    volumes: [{ name: "config", configMap: { name: "orders-pgbackstop" } }],
+    drills: { weekly: { template: { spec: { restartPolicy: "Never" } } } },
+  },
+};
+
+interface Declared {
+  readonly type: string;
+  readonly name: string;
+  readonly inputs: Record<string, unknown> & { readonly metadata?: { readonly name: string; readonly namespace: string } };
+}
+
+const REPORTS: Record<string, string> = { verify: '{"ok":true}', finish: '{"mayRetireSource":true}' };
+let declared: Declared[] = [];
+
+beforeEach(() => {
+  declared = [];
+});
+afterAll(() => vi.restoreAllMocks());
+
+async function declare(
+  args: MigrationArgs,
+): Promise<{ readonly mayGo: boolean | undefined; readonly steps: readonly string[]; readonly report: string }> {
+  const told: { mayGo?: boolean; steps: string[]; report: string } = { steps: [], report: "" };
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ id, type, name, inputs }) => {
+        declared.push({ type, name, inputs: plain(inputs as Value) as Declared["inputs"] });
+        const verb = /-(?:told-)?(plan|copy|verify|finish|release)$/.exec(name)?.[1] ?? "";
+        const state = {
+          ...(inputs as object),
+          report: REPORTS[verb] ?? "",
+          ...(name.includes("-told-") ? { data: { report: REPORTS[verb] ?? "" } } : {}),
+        };
+        return { id: id === undefined || id === "" ? name : id, state };
+      },
+    },
+    "shop",
+    "prod",
+  );
+  try {
+    const made = new Migration("to-18", args);
+    made.mayRetireSource.apply((value) => (told.mayGo = value));
+    made.steps.apply((value) => (told.steps = value));
+    made.report.apply((value) => (told.report = value));
+  } finally {
+    await pulumi.runtime.disconnect();
+  }
+  return { mayGo: told.mayGo, steps: told.steps, report: told.report };
+}
+
+const ofKind = (kind: string): Declared[] => declared.filter(({ inputs }) => inputs["kind"] === kind);
+const namesOf = (found: readonly Declared[]): string[] => found.map(({ inputs }) => inputs.metadata?.name ?? "");
+const args = (given: Partial<MigrationArgs> = {}): MigrationArgs => ({
+  source: { address: "old.example.net", password: pulumi.secret(SECRET), ca: "PEM" },
+  target: { cluster: CLUSTER },
+  drill: "weekly",
+  workloads: [
+    { kind: WorkloadKind.Deployment, name: "web", namespace: "shop" },
+    { kind: WorkloadKind.StatefulSet, name: "queue" },
+  ],
+  secrets: [{ name: "shop-database", namespace: "shop", values: { host: "orders-rw.db", uri: pulumi.secret(SECRET) } }],
+  ...given,
+});
+
+describe("into a cluster", () => {
+  test("the plan alone is one Job, and nothing may go", async () => {
+    const { mayGo, steps } = await declare(args());
+    expect(namesOf(ofKind("Job"))).toEqual(["to-18-plan"]);
+    expect(steps).toHaveLength(1);
+    expect(mayGo).toBe(false);
+  });
+
+  test("all stages are Jobs and a Backup in order, and the answers come out", async () => {
+    const { mayGo, report } = await declare(args({ until: MigrationStage.Retire }));
+    const order = ["plan", "stop-workloads", "copy", "verify", "repoint-secrets", "start-workloads", "first-drill", "finish"];
+    expect(namesOf(ofKind("Job")).toSorted()).toEqual(order.map((role) => `to-18-${role}`).toSorted());
+    expect(namesOf(ofKind("Backup"))).toEqual(["orders-to-18-first-backup-backup"]);
+    expect(mayGo).toBe(true);
+    expect(report).toBe(REPORTS["verify"]);
+  });
+
+  test("a secret is in Secrets, and nowhere else", async () => {
+    await declare(args({ until: MigrationStage.Retire }));
+    const others = declared.filter(({ inputs }) => inputs["kind"] !== "Secret");
+    expect(JSON.stringify(others)).not.toContain(SECRET);
+    const secrets = ofKind("Secret");
+    expect(namesOf(secrets).toSorted()).toEqual(["to-18-record", "to-18-servers", "to-18-values"]);
+    expect(JSON.stringify(secrets)).toContain(SECRET);
+  });
+
+  test("rights are those to what is named", async () => {
+    await declare(args({ until: MigrationStage.Copy }));
+    const rules = Object.fromEntries(ofKind("Role").map(({ inputs }) => [inputs.metadata?.namespace, inputs["rules"]]));
+    expect(rules).toEqual({
+      db: [
+        { apiGroups: ["apps"], resources: ["statefulsets"], resourceNames: ["queue"], verbs: ["get"] },
+        { apiGroups: ["apps"], resources: ["statefulsets/scale"], resourceNames: ["queue"], verbs: ["patch"] },
+        { apiGroups: [""], resources: ["pods"], verbs: ["list"] },
+        { apiGroups: [""], resources: ["secrets"], resourceNames: ["to-18-record"], verbs: ["get", "patch"] },
+        {
+          apiGroups: [""],
+          resources: ["configmaps"],
+          resourceNames: ["to-18-report-plan", "to-18-report-copy", "to-18-report-verify"],
+          verbs: ["get", "patch"],
+        },
+      ],
+      shop: [
+        { apiGroups: ["apps"], resources: ["deployments"], resourceNames: ["web"], verbs: ["get"] },
+        { apiGroups: ["apps"], resources: ["deployments/scale"], resourceNames: ["web"], verbs: ["patch"] },
+        { apiGroups: [""], resources: ["pods"], verbs: ["list"] },
+        { apiGroups: [""], resources: ["secrets"], resourceNames: ["shop-database"], verbs: ["get", "patch"] },
+      ],
+    });
+  });
+
+  test("a cluster's own Secrets sign in to it, and its repositories are where finish looks", async () => {
+    await declare(args({ until: MigrationStage.Retire }));
+    const finish = ofKind("Job").find(({ inputs }) => inputs.metadata?.name === "to-18-finish");
+    const text = JSON.stringify(finish?.inputs["spec"]);
+    expect(text).toContain('"name":"orders-superuser"');
+    expect(text).toContain("--stanza=orders");
+    expect(text).toContain('"name":"orders-pgbackstop"');
+    const words = ofKind("ConfigMap").find(({ inputs }) => inputs.metadata?.name === "to-18-words")?.inputs["data"] as Record<string, string>;
+    expect(Object.keys(words).sort()).toEqual(["copy", "finish", "plan", "verify"]);
+    expect(words["finish"]).toContain("--to-server=host=orders-rw.db user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/to-ca.pem\n");
+  });
+});
+
+describe("into a host", () => {
+  test("steps run over its connection, with passwords beside the words", async () => {
+    const units = [{ host: HOST, names: ["shop.timer", "shop.service"] }];
+    const { mayGo } = await declare({ source: args().source, target: { host: HOST }, units, until: MigrationStage.Retire });
+    expect(ofKind("Job")).toEqual([]);
+    const copy = declared.find(({ name }) => name === "to-18-copy");
+    expect(copy?.inputs).toMatchObject({
+      user: "root",
+      fileUser: "postgres",
+      acceptedCode: 0,
+      files: { "from-password": SECRET, "from-ca.pem": "PEM" },
+    });
+    expect(JSON.stringify(copy?.inputs["argv"])).not.toContain(SECRET);
+    expect(copy?.inputs["argv"]).toEqual(expect.arrayContaining(["--from-password-file={files}/from-password", "migrate", "copy"]));
+    const [stop, start] = ["stop", "start"].map((word) => declared.find(({ name }) => name === `to-18-${word}-units`)?.inputs);
+    expect(stop).toMatchObject({ argv: ["systemctl", "stop", "--"], runs: [["shop.timer"], ["shop.service"]] });
+    expect(start).toMatchObject({ argv: ["systemctl", "start", "--"], runs: [["shop.service"], ["shop.timer"]] });
+    expect(mayGo).toBe(true);
+  });
+
+  test("workloads elsewhere need a namespace for their Jobs, and get one", async () => {
+    const given = { source: args().source, target: { host: HOST }, until: MigrationStage.Copy, workloads: args().workloads ?? [] };
+    await expect(declare(given)).rejects.toThrow(/no namespace for the Jobs/);
+    declared = [];
+    await declare({ ...given, namespace: "shop" });
+    expect(namesOf(ofKind("Job"))).toEqual(["to-18-stop-workloads"]);
+  });
+});
+
+test("all that is wrong is told at once, with the way out", async () => {
+  const wrong = { source: { address: "a", host: HOST }, target: { address: "b" }, processMax: 0 };
+  await expect(declare(wrong)).rejects.toThrow(/processMax: 0 is no number/);
+  await expect(declare({ source: { host: HOST, cluster: CLUSTER }, target: { cluster: CLUSTER } })).rejects.toThrow(
+    /source: host and cluster are given/,
+  );
+});

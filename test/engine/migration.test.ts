@@ -1,0 +1,244 @@
+/**
+ * `Migration` on the real engine: two databases go from one PostgreSQL into that of a `PostgresHost` by updates, stage after stage; what is in the way,
+ * what was tampered with and a drill that cannot be made each fail the update, and nothing is done twice.
+ */
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { MigrationArgs } from "../../components/migration/migrationArgs";
+import type { VerifyReport } from "../../runtime/operations/migrate/verify";
+import { findPostgres } from "../../tools/parts/postgres";
+import { run } from "../../tools/parts/process";
+import { openStack } from "../../tools/parts/pulumiEngine";
+import { TestCluster } from "../../tools/parts/testCluster";
+import { failureOf, stateTexts } from "../harness/engineTexts";
+import { LocalHost } from "./localHost";
+
+type Package = typeof import("../../components/index");
+
+const PASSWORD = "planted-password-of-the-old-one";
+const ROLE_PASSWORD = "planted-password-of-a-role";
+
+let host: LocalHost;
+let old: TestCluster;
+let built: Package;
+/** Everything that the engine printed, for the search for secrets at the end. */
+const printed: string[] = [];
+
+/** Texts of files for steps that are there, of other tests on this machine too: those may go at any time. */
+function filesLeft(): string[] {
+  const isOurs = (name: string): boolean => name.startsWith("pgbackstop-migration.");
+  const folders = ["/dev/shm", "/tmp"].flatMap((place) => readdirSync(place).flatMap((name) => (isOurs(name) ? [join(place, name)] : [])));
+  return folders.flatMap((folder) => {
+    try {
+      return readdirSync(folder).map((name) => readFileSync(join(folder, name), "utf8"));
+    } catch {
+      return [];
+    }
+  });
+}
+
+beforeAll(async () => {
+  const found = await findPostgres(17);
+  // The one from npm has no pg_dump.
+  if ("missing" in found) throw new Error(found.missing);
+  host = await LocalHost.create({ log_statement: "all" }, found.binaries);
+  // Those that run here: another one would have to be told where its libraries are.
+  mkdirSync(host.path("programs"));
+  for (const name of ["pg_controldata", "pg_ctl", "pg_dump", "postgres", "psql"])
+    symlinkSync(join(found.binaries.folder, name), host.path("programs", name));
+  old = await TestCluster.create({ binaries: found.binaries, settings: { log_statement: "all" } });
+  const access = join(old.dataPath, "pg_hba.conf");
+  writeFileSync(access, `local all mover scram-sha-256\n${readFileSync(access, "utf8")}`);
+  await old.start();
+  await old.sql(`CREATE ROLE mover SUPERUSER LOGIN PASSWORD '${PASSWORD}'; CREATE ROLE shopkeeper LOGIN PASSWORD '${ROLE_PASSWORD}'`);
+  for (const name of ["shop", "ledger"]) {
+    await old.sql(`CREATE DATABASE ${name} OWNER shopkeeper`);
+    await old.sql(
+      "CREATE TABLE goods (id serial PRIMARY KEY, name text); INSERT INTO goods (name) SELECT md5(i::text) FROM generate_series(1, 500) i",
+      [],
+      name,
+    );
+  }
+  built = createRequire(join(host.place.folder, "program.cjs"))("pgbackstop") as Package;
+  await (await open(null)).up();
+}, 600_000);
+afterAll(async () => {
+  await old?.remove();
+  await host?.remove();
+});
+
+/** @param migration null: the host alone */
+function open(migration: Partial<MigrationArgs> | null): Promise<Stack> {
+  return openStack(host.place, "test", async () => {
+    const { bucket, host: settings } = host.settings();
+    const nas = new built.PosixRepository("nas", { path: host.nasPath });
+    const remote = new built.S3CompatibleRepository("s3", {
+      endpoint: bucket.endpoint,
+      region: bucket.region,
+      uriStyle: "path",
+      bucket: { existing: { name: bucket.name, credentials: { accessKeyId: bucket.accessKeyId, secretAccessKey: bucket.secretAccessKey } } },
+      ...(bucket.port === undefined ? {} : { port: bucket.port }),
+      ...(bucket.caFile === undefined ? {} : { caFile: bucket.caFile }),
+      cipher: { passphrase: "planted-passphrase" },
+    });
+    const made = new built.PostgresHost("new", {
+      connection: { local: {} },
+      dataDirectory: host.cluster.dataPath,
+      repositories: { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: remote.target, keepDays: 7 } },
+      ...settings,
+    });
+    if (migration === null) return {};
+    const { secret } = createRequire(join(host.place.folder, "program.cjs"))("@pulumi/pulumi") as typeof import("@pulumi/pulumi");
+    const { mayRetireSource, reports, steps } = new built.Migration("move", {
+      source: { address: old.socketPath, user: "mover", password: secret(PASSWORD) },
+      target: { host: made.access },
+      keepRoles: ["mover"],
+      binDirectory: host.path("programs"),
+      ...migration,
+    });
+    return { mayRetireSource, reports, steps };
+  });
+}
+
+interface Updated {
+  readonly changes: object;
+  readonly steps: readonly string[];
+  readonly reports: Readonly<Record<string, string>>;
+  readonly mayRetireSource: boolean;
+}
+
+async function up(migration: Partial<MigrationArgs>): Promise<Updated> {
+  const result = await (await open(migration)).up();
+  printed.push(result.stdout, result.stderr);
+  const outputs = Object.fromEntries(Object.entries(result.outputs).map(([name, output]) => [name, output.value as unknown]));
+  printed.push(JSON.stringify(outputs));
+  return { changes: result.summary.resourceChanges ?? {}, ...outputs } as Updated;
+}
+
+async function failed(migration: Partial<MigrationArgs>): Promise<string> {
+  const failure = await failureOf((await open(migration)).up());
+  printed.push(failure);
+  return failure;
+}
+
+const namesIn = (cluster: TestCluster): Promise<string> =>
+  cluster.value("SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '') FROM pg_database WHERE datname !~ '^(postgres|template.)$'");
+const guarded = (): Promise<string> =>
+  old.value(
+    "SELECT count(*) FROM pg_db_role_setting s, unnest(setconfig) c WHERE c LIKE 'pgbackstop.guard=%' OR c = 'default_transaction_read_only=on'",
+  );
+/** How often somebody has asked either server for something. */
+const asked = (): number =>
+  [old, host.cluster].map(({ logFile }) => readFileSync(logFile, "utf8").split(/LOG: {2}(?:statement|execute)/).length).reduce((a, b) => a + b);
+const finish = async (): Promise<{ readonly code: number | null; readonly missing: readonly string[] }> => {
+  const argv = [host.path("lib", "runtime.cjs"), `--config-path=${host.path("etc")}`, "--stanza=main", "--output=json", "migrate", "finish"];
+  const { exitCode, stdout } = await run(host.nodePath, argv, { user: host.cluster.user });
+  return { code: exitCode, missing: (JSON.parse(stdout) as { missing: string[] }).missing };
+};
+
+test("a preview shows each step of the way before it is made, and asks neither server for anything", async () => {
+  await host.cluster.sql("CREATE ROLE mover SUPERUSER LOGIN");
+  const before = asked();
+  const stack = await open({ until: "retire" });
+  const { stdout, changeSummary } = await stack.preview();
+  printed.push(stdout);
+  for (const step of ["plan", "copy", "verify", "first-backup", "first-drill", "finish"]) expect(stdout).toContain(`move-${step}`);
+  expect(stdout).toContain("make the source read-only, copy roles and databases");
+  expect(changeSummary).toMatchObject({ create: 8 });
+  expect(asked()).toBe(before);
+  expect([await guarded(), await namesIn(host.cluster)]).toEqual(["0", ""]);
+});
+
+test("what is in the way is the answer of the plan, and fails the copy before it touches anything", async () => {
+  await host.cluster.sql("CREATE DATABASE ledger");
+  const fact = "the target has a database 'ledger' already";
+  const planned = await up({ until: "plan" });
+  expect(Object.keys(planned.reports)).toEqual(["plan"]);
+  expect(JSON.parse(planned.reports["plan"] ?? "")).toMatchObject({ roles: ["shopkeeper"], refusals: [{ fact }] });
+  const failure = await failed({ until: "copy" });
+  expect(failure).toContain("unable to migrate copy on this machine: exit code 81");
+  expect(failure).toContain(`${fact} (nothing that a migration has not made itself is replaced): drop it there`);
+  expect([await guarded(), await namesIn(host.cluster)]).toEqual(["0", "ledger"]);
+  await host.cluster.sql("DROP DATABASE ledger");
+});
+
+test("an update copies and compares, and tells both as outputs", async () => {
+  const { mayRetireSource, reports, steps } = await up({ until: "copy", planTriggers: ["there is no ledger"] });
+  expect(steps).toHaveLength(3);
+  expect(JSON.parse(reports["plan"] ?? "")).toMatchObject({ refusals: [] });
+  const verified = JSON.parse(reports["verify"] ?? "") as VerifyReport;
+  expect([verified.ok, verified.guarded, verified.databases.map(({ name, rows }) => [name, rows])]).toEqual([
+    true,
+    true,
+    [
+      ["ledger", 500],
+      ["shop", 500],
+    ],
+  ]);
+  expect(mayRetireSource).toBe(false);
+  expect(await namesIn(host.cluster)).toBe("ledger,shop");
+  expect(await host.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'shopkeeper'")).toBe("true");
+  await expect(old.sql("CREATE TABLE late (x int)", [], "shop")).rejects.toThrow("read-only");
+});
+
+test("a second update asks neither server for anything", async () => {
+  const before = asked();
+  const { changes, reports } = await up({ until: "copy", planTriggers: ["there is no ledger"] });
+  expect(Object.keys(changes)).toEqual(["same"]);
+  expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({ ok: true });
+  expect(asked()).toBe(before);
+});
+
+test("a target that was tampered with fails the update with what differs, and the copy of before stays as it is", async () => {
+  await up({ until: "plan", planTriggers: ["there is no ledger"] });
+  const oid = await host.cluster.value("SELECT oid FROM pg_database WHERE datname = 'shop'");
+  const [lost] = await host.cluster.sql("DELETE FROM goods WHERE id = 7 RETURNING name", [], "shop");
+  const failure = await failed({ until: "copy", planTriggers: ["there is no ledger"] });
+  expect(failure).toContain("unable to migrate verify on this machine: exit code 58");
+  expect(failure).toContain("shop: table public.goods: 500 rows in the source, 499 in the target");
+  await host.cluster.sql("INSERT INTO goods VALUES (7, $1)", [lost?.["name"]], "shop");
+  const { reports } = await up({ until: "copy", planTriggers: ["there is no ledger"] });
+  expect(JSON.parse(reports["copy"] ?? "")).toMatchObject({ databases: [{ state: "kept" }, { state: "kept" }] });
+  expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({ ok: true });
+  expect(await host.cluster.value("SELECT oid FROM pg_database WHERE datname = 'shop'")).toBe(oid);
+});
+
+test("the source may go only after a backup in each repository and a drill with it", async () => {
+  // The host has taken its first backup before there was anything.
+  expect(await finish()).toEqual({
+    code: 75,
+    missing: [
+      expect.stringMatching(/^repo1 has no backup/),
+      expect.stringMatching(/^repo2 has no backup/),
+      expect.stringMatching(/^no drill has passed/),
+    ],
+  });
+  const args: Partial<MigrationArgs> = { until: "retire", planTriggers: ["there is no ledger"] };
+  const failure = await failed({ ...args, binDirectory: "/nowhere" });
+  expect(failure).toContain("unable to make a drill on this machine");
+  expect((await finish()).missing).toEqual([expect.stringMatching(/^no drill has passed/)]);
+  const done = await up(args);
+  expect(done.mayRetireSource).toBe(true);
+  expect(JSON.parse(done.reports["finish"] ?? "")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2 });
+  expect(await finish()).toEqual({ code: 0, missing: [] });
+  expect(Object.keys((await up(args)).changes)).toEqual(["same"]);
+}, 300_000);
+
+test("the way back makes the source as it was", async () => {
+  const { reports, steps } = await up({ until: "release" });
+  expect([steps.length, JSON.parse(reports["release"] ?? "")]).toEqual([1, { version: 1, released: ["ledger", "shop"] }]);
+  expect(await guarded()).toBe("0");
+  await old.sql("CREATE TABLE late (x int)", [], "shop");
+});
+
+test("no password is in the state, in what the engine has printed, or left on the host", async () => {
+  const places = { state: stateTexts(host.place.folder).join("\n"), printed: printed.join("\n"), log: readFileSync(host.cluster.logFile, "utf8") };
+  for (const [place, text] of Object.entries(places)) {
+    expect(text.length, place).toBeGreaterThan(0);
+    for (const word of [PASSWORD, ROLE_PASSWORD, "SCRAM-SHA-256$"]) expect(text.includes(word), `${word} in ${place}`).toBe(false);
+  }
+  expect(filesLeft().filter((text) => text.includes(PASSWORD))).toEqual([]);
+});
