@@ -1,0 +1,225 @@
+/**
+ * `Migration` into a cluster, as its component declares it, in a Kubernetes with the real operator and PostgreSQL: a plain server's databases go into
+ * the cluster by Jobs, an application is stopped, led elsewhere and started, a target that was tampered with fails its step, and the source may go
+ * after a backup in each repository and a drill.
+ *
+ * The engine is a **double** here: it applies what is declared, one step after the other, and makes a Job anew that has failed, as the provider of
+ * Kubernetes does with `pulumi.com/replaceUnready`. The engine itself moves databases in test/engine/migration.test.ts.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { Migration } from "../../components/migration/migration";
+import type { MigrationStage } from "../../components/migration/migrationArgs";
+import type { MigrationPlan } from "../../runtime/operations/migrate/plan";
+import type { VerifyReport } from "../../runtime/operations/migrate/verify";
+import { BACKUPS, backupResult, CLUSTERS } from "../harness/kubernetes/clusterCalls";
+import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
+import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
+import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
+import type { Lab } from "../harness/kubernetes/lab";
+import { labParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
+
+const PASSWORD = "password-of-the-old-one";
+const JOB_MS = 300_000;
+/** Roles, databases, rows; a server without anything of Kubernetes about it. */
+const OLD_SERVER = `set -e
+export PGDATA=/tmp/data
+echo "$PGPASSWORD" > /tmp/password
+initdb -U postgres --auth=scram-sha-256 --pwfile=/tmp/password --no-sync > /dev/null
+echo "host all all all scram-sha-256" >> $PGDATA/pg_hba.conf
+pg_ctl -o "-c unix_socket_directories=/tmp -c listen_addresses=" -w start > /dev/null
+psql -XAtq -v ON_ERROR_STOP=1 -h /tmp -U postgres <<SQL
+create role shopkeeper login password 'of a shopkeeper';
+create database shop owner shopkeeper;
+create database ledger owner shopkeeper;
+\\c shop
+create table goods (id serial primary key, name text);
+insert into goods (name) select md5(i::text) from generate_series(1, 500) i;
+alter table goods owner to shopkeeper;
+SQL
+pg_ctl -m fast -w stop > /dev/null
+exec postgres -c unix_socket_directories=/tmp -c listen_addresses=* -c fsync=off`;
+/** Holds a connection, as an application does; the server sees soon that it is gone. */
+const APPLICATION = `while sleep 0.5; do psql -XAtq "dbname=shop user=shopkeeper connect_timeout=3 application_name=web options='-c client_connection_check_interval=500'" -c "select pg_sleep(600)"; done`;
+
+describe("a migration into a cluster", async () => {
+  const parts = await labParts("a migration into a cluster in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let stack: ComponentLab;
+  let lab: Lab;
+
+  const program = (until: MigrationStage): void => {
+    const orders = new CnpgCluster("orders", {
+      ...stack.common("/orders"),
+      storageGiB: 1,
+      superuserAccess: true,
+      parameters: { shared_buffers: "32MB" },
+      drills: { first: { cron: "0 5 1 1 *", level: "quick", maxMinutes: 20 } },
+    });
+    new Migration("move", {
+      source: { address: "legacy", sslMode: "disable", passwordSecret: { name: "legacy", key: "password" } },
+      target: { cluster: orders.access },
+      drill: "first",
+      workloads: [{ kind: "Deployment", name: "web" }],
+      secrets: [{ name: "web-database", values: { host: "orders-rw" } }],
+      until,
+    });
+  };
+  const sql = (text: string, database = "shop"): Promise<string> => stack.sql("orders-1", text, database);
+  const sqlOld = async (text: string, database = "shop"): Promise<string> => {
+    const words = ["env", `PGPASSWORD=${PASSWORD}`, "psql", "-XAtd", database, "-h", "/tmp", "-U", "postgres", "-c", text];
+    const { exitCode, stderr, stdout } = await lab.kubectl.exec("legacy", "main", words);
+    if (exitCode !== 0) throw new Error(stderr);
+    return stdout.trim();
+  };
+  const web = async (): Promise<{ readonly replicas: number; readonly pods: number }> => {
+    const found = await lab.kubectl.find<{ spec: { replicas: number } }>("deployment", "web");
+    const pods = (await lab.kubectl.list("pods", "default")).filter(({ metadata }) => metadata.name.startsWith("web-"));
+    return { replicas: found?.spec.replicas ?? -1, pods: pods.length };
+  };
+  const secretOf = async (name: string): Promise<Readonly<Record<string, string>>> => {
+    const { data = {} } = (await lab.kubectl.find<{ data?: Record<string, string> }>("secret", name)) ?? {};
+    return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, atob(value)]));
+  };
+  const report = async <T>(verb: string): Promise<T> =>
+    JSON.parse((await lab.kubectl.find<{ data?: { report?: string } }>("configmap", `move-report-${verb}`))?.data?.report ?? "null") as T;
+
+  /** Of a stage: what the cluster is made of, and of the migration what lies around and its steps in their order. */
+  const objectsOf = async (
+    until: MigrationStage,
+  ): Promise<{ readonly cluster: readonly KubernetesObject[]; readonly move: readonly KubernetesObject[] }> => {
+    // What is only read has no kind here.
+    const objects = ((await renderedObjects(() => program(until))) as KubernetesObject[]).filter(({ kind }) => kind !== undefined);
+    const isOfMigration = ({ metadata }: KubernetesObject): boolean => metadata.name.startsWith("move") || metadata.name.startsWith("orders-move");
+    return { cluster: objects.filter((object) => !isOfMigration(object)), move: objects.filter(isOfMigration) };
+  };
+  const isStep = ({ kind }: KubernetesObject): boolean => kind === "Job" || kind === "Backup";
+  const jobEnd = async (name: string): Promise<"Complete" | "Failed"> => {
+    const ended = await lab.kubectl.waitUntil(
+      { kind: "jobs", name },
+      (object) => ["Complete", "Failed"].some((type) => conditionOf(object, type)?.status === "True"),
+      JOB_MS,
+    );
+    return conditionOf(ended, "Complete")?.status === "True" ? "Complete" : "Failed";
+  };
+  /** Applies what is not there yet, as an update does; ends with the step that fails, or after `last`. Tells the steps that it has made. */
+  const up = async (until: MigrationStage, last?: string): Promise<readonly string[]> => {
+    const objects = (await objectsOf(until)).move;
+    await lab.kubectl.apply(objects.filter((object) => !isStep(object)));
+    const made: string[] = [];
+    for (const step of objects.filter(isStep)) {
+      const { name } = step.metadata;
+      const found = await lab.kubectl.find(step.kind === "Job" ? "jobs" : BACKUPS, name);
+      if (found !== null && conditionOf(found, "Failed")?.status === "True") await lab.kubectl.runOk(["delete", "job", name, "-n", "default"]);
+      else if (found !== null) continue;
+      await lab.kubectl.apply([step]);
+      const end = step.kind === "Job" ? await jobEnd(name) : (await backupResult(lab, name)).phase;
+      made.push(`${name}${end === "Complete" || end === "completed" ? "" : ` ${end}`}`);
+      if (end === "Failed" || end === "failed" || name === last) break;
+    }
+    return made;
+  };
+
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "migration");
+    lab = stack.lab;
+    const metadata = (name: string): object => ({ name, namespace: "default", labels: { app: name } });
+    const secret = { apiVersion: "v1", kind: "Secret" };
+    const postgres = { name: "main", image: POSTGRES_IMAGE, securityContext: { runAsUser: 26 } };
+    const fromSecret = (name: string, of: string, key: string): object => ({ name, valueFrom: { secretKeyRef: { name: of, key } } });
+    const env = [fromSecret("PGHOST", "web-database", "host"), fromSecret("PGPASSWORD", "web-database", "password")];
+    const pod = { terminationGracePeriodSeconds: 1, containers: [{ ...postgres, command: ["bash", "-c", APPLICATION], env }] };
+    await lab.kubectl.apply([
+      { ...secret, metadata: metadata("legacy"), stringData: { password: PASSWORD } },
+      { ...secret, metadata: metadata("web-database"), stringData: { host: "legacy", password: "of a shopkeeper" } },
+      { apiVersion: "v1", kind: "Service", metadata: metadata("legacy"), spec: { selector: { app: "legacy" }, ports: [{ port: 5432 }] } },
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: metadata("legacy"),
+        spec: { containers: [{ ...postgres, command: ["bash", "-c", OLD_SERVER], env: [fromSecret("PGPASSWORD", "legacy", "password")] }] },
+      },
+      {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata: metadata("web"),
+        spec: { replicas: 2, selector: { matchLabels: { app: "web" } }, template: { metadata: { labels: { app: "web" } }, spec: pod } },
+      },
+    ]);
+    await lab.kubectl.apply((await objectsOf("plan")).cluster);
+    await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+  });
+  afterAll(() => stack?.stop());
+
+  test("the plan says who is connected, and changes nothing", async () => {
+    const connected = "select count(*) from pg_stat_activity where application_name = 'web'";
+    await expect.poll(() => sqlOld(connected, "postgres").catch(String), { timeout: 120_000 }).toBe("2");
+    expect(await up("plan")).toEqual(["move-plan"]);
+    const plan = await report<MigrationPlan>("plan");
+    expect([plan.refusals, plan.databases.map(({ name }) => name).sort(), plan.roles]).toEqual([[], ["ledger", "shop"], ["shopkeeper"]]);
+    expect(plan.clients).toHaveLength(2);
+    for (const client of plan.clients) expect(client).toMatchObject({ database: "shop", user: "shopkeeper", application: "web", count: 1 });
+    expect(await web()).toEqual({ replicas: 2, pods: 2 });
+  });
+
+  test("the application is stopped, databases are copied, and what was tampered with fails the comparison until it is mended", async () => {
+    expect(await up("copy", "move-copy")).toEqual(["move-stop-workloads", "move-copy"]);
+    expect(await web()).toEqual({ replicas: 0, pods: 0 });
+    await sql("update goods set name = 'other' where id = 7");
+    expect(await up("copy")).toEqual(["move-verify Failed"]);
+    expect((await report<VerifyReport>("verify")).differences).toEqual([
+      expect.objectContaining({ database: "shop", kind: "table", name: "public.goods" }),
+    ]);
+    await sql("update goods set name = md5('7') where id = 7");
+    expect(await up("copy")).toEqual(["move-verify"]);
+    const { databases, guarded, ok } = await report<VerifyReport>("verify");
+    expect([ok, guarded, databases.reduce((sum, { rows }) => sum + rows, 0)]).toEqual([true, true, 500]);
+    expect(await up("copy")).toEqual([]);
+    await expect(sqlOld("set role shopkeeper; create table late (x int)")).rejects.toThrow("read-only");
+  });
+
+  test("its Secret leads the application to the cluster, where it is started as it was", async () => {
+    expect(await up("switch")).toEqual(["move-repoint-secrets", "move-start-workloads"]);
+    expect(await secretOf("web-database")).toEqual({ host: "orders-rw", password: "of a shopkeeper" });
+    const connected = "select count(*) from pg_stat_activity where application_name = 'web'";
+    await expect.poll(() => sql(connected), { timeout: 120_000 }).toBe("2");
+    expect(await web()).toEqual({ replicas: 2, pods: 2 });
+  });
+
+  test("the source may go after a backup in each repository, and a drill", async () => {
+    expect(await up("retire")).toEqual([expect.stringMatching(/move-first-backup/), "move-first-drill", "move-finish"]);
+    expect(await report("finish")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2, backups: [{ repo: 1 }, { repo: 2 }] });
+  });
+
+  test("the way back: the source and the Secret are as they were", async () => {
+    expect(await up("release")).toEqual(["move-release", "move-restore-secrets", "move-start-workloads-again"]);
+    expect(await secretOf("web-database")).toEqual({ host: "legacy", password: "of a shopkeeper" });
+    await sqlOld("set role shopkeeper; create table late (x int)");
+  });
+
+  test("its account may do this and nothing else", async () => {
+    const may = async (...words: readonly string[]): Promise<string> =>
+      (await lab.kubectl.run(["auth", "can-i", ...words, "-n", "default", "--as=system:serviceaccount:default:move"])).stdout.trim();
+    for (const words of [
+      ["get", "deployments/web"],
+      ["patch", "deployments/web", "--subresource=scale"],
+      ["patch", "secrets/web-database"],
+    ])
+      expect([words, await may(...words)]).toEqual([words, "yes"]);
+    for (const words of [
+      ["patch", "deployments/web"],
+      ["list", "secrets"],
+      ["get", "secrets/legacy"],
+      ["get", "secrets/orders-superuser"],
+      ["delete", "pods"],
+      ["create", "jobs"],
+    ])
+      expect([words, await may(...words)]).toEqual([words, "no"]);
+    const texts = JSON.stringify(await lab.kubectl.list("configmaps", "default")) + JSON.stringify(await lab.kubectl.list("jobs", "default"));
+    for (const secret of [PASSWORD, "of a shopkeeper"]) expect(texts.includes(secret)).toBe(false);
+  });
+});
