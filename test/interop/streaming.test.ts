@@ -87,7 +87,16 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       const repo = (kill % 2) + 1;
       await bed.oursOk(["restore", `--repo=${repo}`]);
       agent = await startAgent();
-      await bed.cluster.start({}, { timeoutMs: 180_000 });
+      // Processes of the killed one end when they see that it is gone, and hold its shared memory until then.
+      await waitFor("the end of the killed server's processes", 60_000, () =>
+        bed.cluster.start({}, { timeoutMs: 180_000 }).then(
+          () => true as const,
+          (error: unknown) => {
+            if (String(error).includes("pre-existing shared memory block")) return null;
+            throw error;
+          },
+        ),
+      );
       await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 60_000);
       const last = Number(await bed.cluster.value("SELECT coalesce(max(id), 0) FROM commits"));
       // Nothing in between is missing.
