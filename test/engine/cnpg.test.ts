@@ -12,6 +12,8 @@ import { CipherPassphrase } from "../../components/credentials/cipherPassphrase"
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { Monitoring } from "../../components/monitoring/monitoring";
+import { Runbook } from "../../components/monitoring/runbook";
 import { NODE_IMAGE } from "../../components/plan/images";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
@@ -25,6 +27,7 @@ const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
 const SCHEDULE = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup";
 const CONFIG_MAP = "kubernetes:core/v1:ConfigMap";
 const SECRET = "kubernetes:core/v1:Secret";
+const RULES = "kubernetes:monitoring.coreos.com/v1:PrometheusRule";
 const MARKERS = { accessKeyId: "marker-access-key-id-51", secretAccessKey: "marker-secret-access-key-52" };
 
 let place: ProgramFolder;
@@ -182,6 +185,76 @@ test("the runtime of a newer package comes when it is asked for, and not before"
   const asked = await (await openOrders({ followRuntime: true }, 21)).preview({ diff: true });
   expect(asked.changeSummary).toMatchObject({ replace: 1, update: 1 });
   expect(asked.stdout).toContain(bundle.id.slice("orders/".length));
+});
+
+function openWatched(maxRepositoryGB: number): Promise<Stack> {
+  return openStack(place, "watched", async () => {
+    const key = new CipherPassphrase("ledger-key", {}, { protect: false });
+    const ledger = new CnpgCluster(
+      "ledger",
+      {
+        namespace: "ledger",
+        storageGiB: 50,
+        repositories: { repo1: { at: bucket("ledger-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key).target, keepDays: 14 } },
+        schedules: { full: { cron: "0 3 * * *" } },
+        drills: { monthly: { cron: "0 5 1 * *" } },
+        objectives: { rpoSeconds: 300, rtoMinutes: 30, maxRepositoryGB },
+        monitoring: { podMonitor: true, labels: { release: "prometheus" } },
+        silence: { PB003: "one bucket will do here" },
+      },
+      { protect: false },
+    );
+    const monitoring = new Monitoring("backups", {
+      topologies: [ledger.topology],
+      kubernetes: { namespace: "monitoring", ruleLabels: { release: "prometheus" } },
+    });
+    const runbook = new Runbook("recovery", { topologies: [ledger.topology] });
+    return { rules: monitoring.rulesFile, dashboard: monitoring.dashboardJson, runbook: runbook.markdown };
+  });
+}
+
+/** Of a rule in the object, by its name: what it asks. */
+function rulesOf(spec: Values): Map<string, string> {
+  const groups = spec["groups"] as { rules: { alert: string; expr: string; labels?: object }[] }[];
+  return new Map(groups.flatMap(({ rules }) => rules).map(({ alert, expr, labels }) => [`${alert} ${JSON.stringify(labels ?? {})}`, expr]));
+}
+
+test("monitoring of it is made in the same update: what is scraped, rules, a dashboard; and a second one changes nothing", async () => {
+  const { outputs } = await (await openWatched(100)).up();
+  expect(specOf("kubernetes:monitoring.coreos.com/v1:PodMonitor", "ledger/ledger")).toMatchObject({
+    selector: { matchLabels: { "cnpg.io/cluster": "ledger" } },
+  });
+  const rules = rulesOf(specOf(RULES, "monitoring/backups"));
+  expect([...rules.keys()].map((key) => key.split(" ")[0])).toEqual(
+    expect.arrayContaining([
+      "PgbackstopBackupTooOld",
+      "PgbackstopBackupMissing",
+      "PgbackstopRpoMissed",
+      "PgbackstopRtoMissed",
+      "PgbackstopRepositoryLarge",
+    ]),
+  );
+  const file = String(outputs["rules"]?.value);
+  for (const key of rules.keys()) expect(file).toContain(key.split(" ")[0]);
+  const dashboard = kubernetes.find(CONFIG_MAP, "monitoring/backups-dashboard")?.inputs["data"] as Values;
+  expect(dashboard["backups.json"]).toBe(outputs["dashboard"]?.value);
+  expect((JSON.parse(String(outputs["dashboard"]?.value)) as { panels: unknown[] }).panels.length).toBeGreaterThan(5);
+  expect(String(outputs["runbook"]?.value)).toContain("kubectl get -n ledger cluster ledger");
+
+  const again = await (await openWatched(100)).up();
+  expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
+});
+
+test("another objective shows in the preview as the change of its own rule, and of no other", async () => {
+  const before = rulesOf(specOf(RULES, "monitoring/backups"));
+  const { stdout } = await (await openWatched(250)).preview({ diff: true });
+  const changed = stdout.split("\n").filter((line) => /^ *[~+-] +expr *:/.test(line));
+  expect(changed.length).toBeGreaterThan(0);
+  for (const line of changed) expect(line).toMatch(/100000000000.*=>.*250000000000/);
+  await (await openWatched(250)).up();
+  const after = rulesOf(specOf(RULES, "monitoring/backups"));
+  const other = [...after].filter(([key, expr]) => before.get(key) !== expr).map(([key]) => key.split(" ")[0]);
+  expect([after.size, other]).toEqual([before.size, ["PgbackstopRepositoryLarge"]]);
 });
 
 test("no key and no passphrase is in what was printed or in the state", () => {

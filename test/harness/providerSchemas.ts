@@ -149,6 +149,7 @@ export const KUBERNETES: ProviderSchema = {
     },
     "kubernetes:apps/v1:Deployment": ofSpec(),
     "kubernetes:policy/v1:PodDisruptionBudget": ofSpec(),
+    "kubernetes:batch/v1:CronJob": ofSpec(),
     "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole": ofRights("rules"),
     "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": ofRights("roleRef", "subjects"),
     "kubernetes:rbac.authorization.k8s.io/v1:Role": ofRights("rules"),
@@ -161,6 +162,7 @@ export const KUBERNETES: ProviderSchema = {
     "kubernetes:pgbackrest.dalibo.com/v1:Stanza": ofSpec(),
     "kubernetes:pgbackrest.dalibo.com/v1:Repository": ofSpec(),
     "kubernetes:monitoring.coreos.com/v1:PodMonitor": ofSpec(),
+    "kubernetes:monitoring.coreos.com/v1:PrometheusRule": ofSpec(),
   },
 };
 
