@@ -193,7 +193,7 @@ describe("the runbook of a cluster", async () => {
     const before = await sql("orders", SUM);
     const old = await primary();
     // Its processes are gone at once and nobody answers for them: what Kubernetes evicts then stays in Terminating.
-    await shell(`kubectl get --raw /api/v1/nodes/procklet/proxy/crash/${NAMESPACE}/${old}`);
+    await shell(`kubectl get --raw /api/v1/nodes/procklet/proxy/lose/${NAMESPACE}/${old}`);
     await shell(`kubectl delete pod -n ${NAMESPACE} ${old} --wait=false`);
     const ends = `kubectl get pod -n ${NAMESPACE} ${old} -o 'jsonpath={.metadata.deletionTimestamp}'`;
     expect(await shell(ends)).not.toBe("");

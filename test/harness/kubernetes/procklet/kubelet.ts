@@ -1,7 +1,8 @@
 /**
  * The kubelet's port: logs of containers, and exec over WebSocket (v5.channel.k8s.io). An API server from 1.36 on passes exec through
  * unchanged to nodes that declare ExtendWebSocketsToKubelet, so no SPDY is needed. Tests reach two more paths by the API server's way to nodes:
- * `/signal/…/CONTAINER?name=SIGSTOP` for a container's first process, and `/crash/…/POD`, as when the node of the pod loses power.
+ * `/signal/…/CONTAINER?name=SIGSTOP` for a container's first process, and `/crash/…/POD`, as when the node of the pod loses power; behind
+ * `/lose/…/POD` it does not come back either, and what is deleted stays in Terminating until somebody forces it.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -35,7 +36,7 @@ function serveRequest(request: IncomingMessage, response: ServerResponse): void 
   const pod = findPod(namespace, name);
   const isDone =
     (what === "signal" && pod !== undefined && signalOne(pod, container, query.get("name") as NodeJS.Signals)) ||
-    (what === "crash" && pod !== undefined && crash(pod));
+    (["crash", "lose"].includes(what) && pod !== undefined && crash(pod, what === "lose"));
   if (what === "containerLogs") serveLogs(request, response);
   else if (isDone) response.end("done\n");
   else {
@@ -54,9 +55,10 @@ function signalOne(pod: Pod, name: string, word: NodeJS.Signals): boolean {
 }
 
 /** Every process at once, and none is started again. The object stays: nobody has noticed yet. */
-function crash(pod: Pod): boolean {
-  log(pod.object.metadata.name, "crash");
+function crash(pod: Pod, lost: boolean): boolean {
+  log(pod.object.metadata.name, lost ? "lose" : "crash");
   pod.stopping = true;
+  pod.lost = lost;
   for (const container of pod.containers.values()) if (container.running) signal(container, "SIGKILL");
   return true;
 }

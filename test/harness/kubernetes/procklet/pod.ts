@@ -51,6 +51,8 @@ export interface Pod {
   /** No container is started any more. */
   stopping: boolean;
   deleted: boolean;
+  /** Gone with its node: nobody answers for it any more. */
+  lost: boolean;
   probing: boolean;
   sidecarsStopped: boolean;
 }
@@ -77,6 +79,7 @@ export function newPod(object: PodObject, folder: string): Pod {
     failed: false,
     stopping: false,
     deleted: false,
+    lost: false,
     probing: false,
     sidecarsStopped: false,
   };

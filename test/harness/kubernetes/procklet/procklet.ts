@@ -87,7 +87,7 @@ async function syncPod(object: PodObject): Promise<void> {
   pod ??= newPod(object, join(CONFIG.stateFolder, "pods", metadata.uid));
   pods.set(metadata.uid, pod);
   pod.object = object;
-  if (metadata.deletionTimestamp !== undefined) stopOnce(pod);
+  if (metadata.deletionTimestamp !== undefined && !pod.lost) stopOnce(pod);
   else if (isNew) start(pod);
 }
 
