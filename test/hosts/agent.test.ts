@@ -17,7 +17,7 @@ import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { parseLsn } from "../../runtime/format/walSegment";
 import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
-import { waitFor } from "../../tools/parts/process";
+import { run, waitFor } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
 import { S3Server } from "../../tools/parts/s3Server";
@@ -43,6 +43,8 @@ const BACKLOG = 30;
 const STREAM_INTERVAL_SECONDS = 2;
 /** Of a machine that does other things too: an upload, and the kill's taking effect. */
 const STREAM_SLACK_SECONDS = 15;
+/** With `PGBACKSTOP_LONG=1` also the way to a new machine. */
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const RECOVERIES = ["latest", "time", "repository-2", "set"] as const;
 
 describe("what is laid down on a host", async () => {
@@ -88,8 +90,11 @@ describe("what is laid down on a host", async () => {
     if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
   });
 
-  /** @param isOnHost the secrets of the bucket are, brought there by somebody else */
-  const open = (keepDays = 7, isOnHost = false): Promise<Stack> =>
+  /**
+   * @param isOnHost the secrets of the bucket are, brought there by somebody else
+   * @param isLost as the runbook has it for a new machine: it restores, and nothing else
+   */
+  const open = (keepDays = 7, isOnHost = false, isLost = false): Promise<Stack> =>
     openStack(place, "agent", async () => {
       const bucket = new S3CompatibleRepository("bucket", {
         bucket: {
@@ -118,17 +123,21 @@ describe("what is laid down on a host", async () => {
           },
         },
         notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), hmacSecret: pulumi.secret(hmacSecret) }] },
-        monitoring: { listen: METRICS },
-        schedules: { full: { cron: "0 3 * * 0", timeZone: "Europe/Berlin" } },
-        allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
-        archiveTimeoutSeconds: 60,
-        ...(streamed ? { streaming: { intervalSeconds: STREAM_INTERVAL_SECONDS } } : {}),
+        ...(isLost
+          ? { restoreOnly: true }
+          : {
+              schedules: { full: { cron: "0 3 * * 0", timeZone: "Europe/Berlin" } },
+              allowRestart: true,
+              archiveTimeoutSeconds: 60,
+              monitoring: { listen: METRICS },
+              ...(streamed ? { streaming: { intervalSeconds: STREAM_INTERVAL_SECONDS } } : {}),
+            }),
       });
       return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand, topology: db.topology };
     });
-  const up = async (keepDays?: number, isOnHost?: boolean): Promise<Record<string, unknown>> => {
-    const stack = await open(keepDays, isOnHost);
+  const up = async (keepDays?: number, isOnHost?: boolean, isLost?: boolean): Promise<Record<string, unknown>> => {
+    const stack = await open(keepDays, isOnHost, isLost);
     const { outputs, stdout } = await stack.up();
     printed.push(stdout);
     return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
@@ -546,6 +555,43 @@ describe("what is laid down on a host", async () => {
       backup: { database: { "repo-key": number } }[];
     }[];
     expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
+  });
+
+  test.runIf(LONG)("the runbook's scenario of a lost host, command by command, ends with every row on a new machine that is backed up", async () => {
+    await writeSegments(1);
+    await waitForArchive();
+    const rows = await rowCount();
+    // What a machine takes with it: a repository on its own disk too. A new one comes with what Debian's package makes.
+    await shell(
+      `systemctl disable --now pgbackstop-main-agent.socket; systemctl stop 'pgbackstop-*' ${CLUSTER_UNIT} || true
+       rm -rf /etc/pgbackstop /usr/local/bin/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop-* /etc/systemd/system/*.wants/pgbackstop-*
+       rm -rf /var/log/pgbackrest /var/spool/pgbackrest /run/pgbackstop ${DATA}* /etc/postgresql/15/main
+       find /srv/first -mindepth 1 -delete
+       systemctl daemon-reload; systemctl reset-failed; pg_createcluster 15 main >/dev/null; systemctl start ${CLUSTER_UNIT}`,
+    );
+    const { steps } = scenarioOf("host-lost");
+    const isRestoring = [true, false];
+    let printedLast = "";
+    for (const command of steps.flatMap(({ commands }) => commands)) {
+      if (command === "pulumi up") {
+        await up(7, false, isRestoring.shift());
+      } else if (command.startsWith("pulumi ")) {
+        const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
+        const said = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], { env: place.env, cwd: place.folder });
+        expect([line, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([line, 0, ""]);
+        printedLast = said.stdout;
+      } else {
+        const isRecover = / recover/.test(command);
+        const said = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
+        const isRight = isRecover ? [103, 104].includes(said.exitCode ?? 0) && said.stdout.includes("is open, on timeline") : said.exitCode === 0;
+        expect([command, isRight, isRight ? "" : said.stdout + said.stderr]).toEqual([command, true, ""]);
+      }
+    }
+    expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
+    expect(await rowCount()).toBe(rows);
+    expect(await shell("ls /srv/first/backup/main")).toContain("backup.info");
+    await writeSegments(1);
+    await waitForArchive();
   });
 
   test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {

@@ -5,11 +5,14 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runInThisContext } from "node:vm";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { runbookOf } from "../../components/plan/runbook";
+import type { Topology } from "../../components/plan/topology";
 import { runOk } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/s3Server";
 import { installBarman } from "../harness/kubernetes/barman";
@@ -65,9 +68,7 @@ describe("a cluster with Barman's plugin", async () => {
     silence: silence(over.engine),
     ...over,
   });
-  const orders = (over: Partial<CnpgClusterArgs> = {}): void => {
-    void new CnpgCluster("orders", common({ instances: 2, ...over }));
-  };
+  const orders = (over: Partial<CnpgClusterArgs> = {}): CnpgCluster => new CnpgCluster("orders", common({ instances: 2, ...over }));
   const apply = async (program: () => void): Promise<KubernetesObject[]> => {
     const objects = (await renderedObjects(program)) as KubernetesObject[];
     await lab.kubectl.apply(objects);
@@ -91,18 +92,38 @@ describe("a cluster with Barman's plugin", async () => {
     expect(barmanSegments()).toContain(status.beginWal);
   });
 
-  test("is restored row for row", async () => {
+  /** What the runbook says, as it is printed; `pulumi up` is a double that applies what is declared. */
+  const carryOut = async (id: string): Promise<void> => {
+    let topology = "";
+    await renderedObjects(() => void orders().topology.apply((text) => (topology = text)));
+    const { steps } = runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+    let text = "";
+    for (const { commands, language } of steps.filter(({ isOptional }) => isOptional !== true)) {
+      if (language === "ts") text = commands.join("\n").replace("at: other.target", "at: other.target, ca");
+      else
+        for (const command of commands) {
+          if (command === "pulumi up") {
+            await apply(() => {
+              const { at: target, ca } = placeIn(old, "/restored", 30);
+              const words = { CnpgRestore, orders: orders(), other: { target }, ca };
+              (runInThisContext(`({ ${Object.keys(words).join(", ")} }) => { ${text} }`) as (given: typeof words) => void)(words);
+            });
+            continue;
+          }
+          const said = await lab.shell(command, { timeoutMs: 400_000 });
+          expect([command, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([command, 0, ""]);
+        }
+    }
+  };
+
+  test("is restored row for row, by the commands of its runbook", async () => {
     await sql("orders-1", "create table goods (id int primary key, name text)");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
     const before = await sql("orders-1", sum);
     const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
     await expect.poll(barmanSegments, { timeout: 120_000 }).toContain(last);
-    await apply(() => {
-      const source = { stanza: "orders", repositories: barmanPlaces("/barman") };
-      void new CnpgRestore("restored", { ...common({ repositories: barmanPlaces("/restored") }), source });
-    });
-    await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
-    expect(await sql("restored-1", sum)).toBe(before);
+    for (const id of ["archiving", "latest"]) await carryOut(id);
+    expect(await sql("orders-restored-1", sum)).toBe(before);
   });
 
   describe("moves to the engine of this package while it is written to", () => {
