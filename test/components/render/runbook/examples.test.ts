@@ -1,7 +1,7 @@
 /**
  * The runbook of each example, made of the program itself. Where its commands are carried out: the hosts' on a booted Debian
  * (test/hosts/agent.test.ts), the local one's on this machine (test/engine/host.test.ts), the clusters' in a Kubernetes
- * (test/kubernetes/runbook.test.ts). That these are the same commands is what this file is about; the
+ * (test/kubernetes/runbook.test.ts, test/kubernetes/barman.test.ts). That these are the same commands is what this file is about; the
  * others are read by a shell and by the compiler.
  */
 import { spawnSync } from "node:child_process";
