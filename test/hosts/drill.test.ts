@@ -13,6 +13,8 @@ import { NotifyEvent, NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel, DrillPick } from "../../components/drills/drillArgs";
 import { FireDrill } from "../../components/drills/fireDrill";
+import { Migration } from "../../components/migration/migration";
+import { MigrationSslMode, MigrationStage } from "../../components/migration/migrationArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
@@ -402,6 +404,52 @@ describe("fire drills on a host", async () => {
       const record = await expectFound("quick", 1, "choose", [75]);
       expect(record.failures[0]?.message).toBe("repo1 holds no backup: nothing can be restored from here");
     });
+  });
+
+  test("a migration moves a database into it by its own launcher, with the units that use it stopped and started", async () => {
+    const old = "/var/lib/postgresql/old";
+    const binaries = "/usr/lib/postgresql/15/bin";
+    const password = `marker-${randomBytes(12).toString("hex")}`;
+    await shell(
+      `runuser -u postgres -- sh -c 'umask 077; echo ${password} > /tmp/password; ${binaries}/initdb -D ${old} -U mover -A scram-sha-256 --pwfile=/tmp/password -N >/dev/null
+         rm /tmp/password; ${binaries}/pg_ctl -D ${old} -o "-p 5433 -c listen_addresses=127.0.0.1 -c unix_socket_directories=${old}" -l ${old}/log -w start >/dev/null'
+       printf '[Service]\nExecStart=sleep infinity\n' > /run/systemd/system/shop.service; systemctl daemon-reload; systemctl start shop.service`,
+    );
+    const there = `host=127.0.0.1 port=5433 user=mover password=${password}`;
+    const onOld = async (text: string, database = "postgres"): Promise<string> =>
+      (await host.runOk(["psql", `${there} dbname=${database}`, "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })).trim();
+    await onOld("CREATE ROLE postgres SUPERUSER; CREATE DATABASE shop");
+    await onOld("CREATE TABLE goods AS SELECT i, md5(i::text) FROM generate_series(1, 1000) i", "shop");
+    await sql("CREATE ROLE mover SUPERUSER; INSERT INTO beat VALUES (clock_timestamp())");
+    const access = { connection: reach(host), user: "root", databaseUser: "postgres", runtimeArgv: ["/usr/local/bin/pgbackstop"] };
+    const stack = await openStack(place, "move", async () => {
+      const { mayRetireSource, reports } = new Migration("move", {
+        source: { address: "127.0.0.1", port: 5433, user: "mover", sslMode: MigrationSslMode.Disable, password: pulumi.secret(password) },
+        target: { host: access },
+        units: [{ host: access, names: ["shop.service"] }],
+        databases: ["shop"],
+        keepRoles: ["mover"],
+        until: MigrationStage.Retire,
+      });
+      return { mayRetireSource, reports };
+    });
+    const since = await shell("sleep 1; date +%s");
+    const { outputs, stdout } = await stack.up();
+    printed.push(stdout);
+    const reports = outputs["reports"]?.value as Record<string, string>;
+    expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({ ok: true, guarded: true, databases: [{ name: "shop", rows: 1000 }] });
+    expect([outputs["mayRetireSource"]?.value, JSON.parse(reports["finish"] ?? "")]).toMatchObject([true, { missing: [], databases: 1 }]);
+    const journal = await shell(`journalctl -u shop.service --since=@${since.trim()} -o cat`);
+    expect([journal.match(/Stopped/g)?.length, await shell("systemctl is-active shop.service")]).toEqual([1, "active\n"]);
+    const places = [
+      stdout,
+      ...stateTexts(place.folder),
+      // From then on: what made the old server had it on its command line.
+      await shell(`journalctl --no-pager -o verbose --since=@${since.trim()}; cat /dev/shm/* /tmp/pgb* 2>/dev/null || true`),
+    ];
+    expect(places.some((text) => text.includes(password))).toBe(false);
+    expect(await shell("ls -d /dev/shm/pgbackstop* /tmp/pgbackstop* 2>/dev/null || true")).toBe("");
+    await shell(`runuser -u postgres -- ${binaries}/pg_ctl -D ${old} -m fast -w stop`);
   });
 
   test("whole again, it passes; no secret is anywhere, and destroying it leaves no unit", async () => {
