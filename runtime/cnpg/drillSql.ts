@@ -4,7 +4,7 @@
  */
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import { formatLsn, parseLsn } from "../format/walSegment";
+import { formatLsn, parseLsn, timelineDigits } from "../format/walSegment";
 import type { Outcome } from "../operations/drill/checks";
 import type { Replayed } from "../operations/drill/measure";
 import type { Session } from "../postgres/session";
@@ -26,7 +26,7 @@ export interface DrilledServer {
  */
 export async function findReplayed(session: Session, major: number, ctx: Context): Promise<Replayed> {
   const { timeline } = await session.controlCheckpoint();
-  const name = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
+  const name = `${timelineDigits(timeline)}.history`;
   const { rows } = await session.query("select pg_read_file($1, true) as history", [`pg_wal/${name}`]);
   const lsn = endOfHistory((rows[0] as { history: string | null } | undefined)?.history ?? "");
   if (lsn === null || major < 15) return { lsn, commitAtS: null };

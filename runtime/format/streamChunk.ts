@@ -124,6 +124,18 @@ export function coverOf(chunks: readonly StreamChunk[]): StreamChunk[] {
   }
 }
 
+/** How far they reach from the first byte on: the end of {@link coverOf}, 0 for none. */
+export function reachOf(chunks: readonly StreamChunk[]): number {
+  return coverOf(chunks).at(-1)?.end ?? 0;
+}
+
+/** For pieces of one session and one segment each: a newer session first, of one session those that reach further. */
+export function newestFirst(left: readonly StreamChunk[], right: readonly StreamChunk[]): number {
+  const [leftSession, rightSession] = [left[0]?.session ?? "", right[0]?.session ?? ""];
+  if (leftSession !== rightSession) return leftSession < rightSession ? 1 : -1;
+  return reachOf(right) - reachOf(left);
+}
+
 /** Sessions that have pieces of a segment, each with its pieces, the latest session first. */
 export function bySession(chunks: readonly StreamChunk[]): StreamChunk[][] {
   const sessions = new Map<string, StreamChunk[]>();

@@ -77,6 +77,11 @@ export function segmentOfLsn(timeline: number, lsn: bigint, segmentSizeBytes: nu
   return formatSegment(timeline, lsn / BigInt(segmentSizeBytes), segmentSizeBytes);
 }
 
+/** A timeline as names of WAL files begin with it. */
+export function timelineDigits(timeline: number): string {
+  return timeline.toString(16).toUpperCase().padStart(8, "0");
+}
+
 /** The position of a segment's first byte. */
 export function lsnOfSegment(name: string, segmentSizeBytes: number): bigint {
   return segmentPosition(name, segmentSizeBytes).number * BigInt(segmentSizeBytes);

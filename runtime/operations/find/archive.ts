@@ -11,7 +11,7 @@ import { mapParallel } from "../../base/parallel";
 import { archiveIdOf } from "../../format/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/walHeader";
-import { lsnOfSegment, parseWalName, segmentOfLsn } from "../../format/walSegment";
+import { lsnOfSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/walSegment";
 import { isMissing } from "../../local/systemError";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -236,7 +236,7 @@ async function findWay(holders: readonly Holder[], wanted: number | undefined, c
   }
   const timeline = wanted ?? highest;
   if (timeline === 1) return { timeline, ancestors: [] };
-  const name = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
+  const name = `${timelineDigits(timeline)}.history`;
   for (const { archiveId, pass, repo } of holders) {
     try {
       const text = await readHistory(repo, archiveId, name, async () => pass);

@@ -5,7 +5,7 @@
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
+import { bySession, coverOf, newestFirst, reachOf, type StreamChunk } from "../../format/streamChunk";
 import { lsnOfSegment, parseWalName } from "../../format/walSegment";
 import { listChunks, readChunk, type StreamOrigin } from "../../repository/streamStore";
 import { repoErrorLine } from "../results";
@@ -64,7 +64,7 @@ export class StreamedWal {
 
   /** With zeroes behind what was streamed, as in a segment that PostgreSQL is writing; null when nothing of it can be read. */
   async read({ name }: Segment): Promise<Uint8Array | null> {
-    for (const source of [...(this.#sources.get(name) ?? [])].sort(newestFirst)) {
+    for (const source of [...(this.#sources.get(name) ?? [])].sort((left, right) => newestFirst(left.chunks, right.chunks))) {
       const bytes = await this.#join(source);
       if (bytes !== null) return bytes;
     }
@@ -74,7 +74,7 @@ export class StreamedWal {
   /** All of its bytes were streamed. */
   isWhole({ name }: Segment): boolean {
     const { segmentSizeBytes } = this.#origin;
-    return (this.#sources.get(name) ?? []).some(({ chunks }) => coverOf(chunks).at(-1)?.end === segmentSizeBytes);
+    return (this.#sources.get(name) ?? []).some(({ chunks }) => reachOf(chunks) === segmentSizeBytes);
   }
 
   async #join({ chunks, holder }: Source): Promise<Uint8Array | null> {
@@ -96,12 +96,4 @@ export class StreamedWal {
       }
     }
   }
-}
-
-/** A later session has all that an earlier one had; of one session the repository that has got more of it. */
-function newestFirst(left: Source, right: Source): number {
-  const sessionOf = ({ chunks }: Source): string => chunks[0]?.session ?? "";
-  const reachOf = ({ chunks }: Source): number => coverOf(chunks).at(-1)?.end ?? 0;
-  if (sessionOf(left) !== sessionOf(right)) return sessionOf(left) < sessionOf(right) ? 1 : -1;
-  return reachOf(right) - reachOf(left);
 }

@@ -3,7 +3,7 @@
  * missing. PostgreSQL takes a segment that is nowhere for the end of the archive and opens the database there. Pure.
  */
 import type { TimelineAncestor } from "../../format/timeline";
-import { nextSegment, parseWalName, segmentOfLsn } from "../../format/walSegment";
+import { nextSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/walSegment";
 
 export interface WalWay {
   /** The segment that the backup needs first. */
@@ -54,5 +54,5 @@ function onWay(name: string, followed: FollowedTimeline | null, walSegmentSizeBy
     const next = followed.ancestors[index + 1]?.timeline ?? followed.timeline;
     if (name.slice(8) >= segmentOfLsn(0, ancestor.lsn, walSegmentSizeBytes).slice(8)) timeline = next;
   }
-  return `${timeline.toString(16).toUpperCase().padStart(8, "0")}${name.slice(8)}`;
+  return `${timelineDigits(timeline)}${name.slice(8)}`;
 }

@@ -12,6 +12,7 @@ import { parseHistory, type TimelineAncestor } from "../../format/timeline";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
+import { timelineDigits } from "../../format/walSegment";
 import { type RestoreType, TIMELINE_TYPES } from "./recovery";
 import { archiveIdOfBackup, parseTimeline, type TargetTimeline } from "./select";
 import type { OpenRepo } from "./sources";
@@ -71,7 +72,7 @@ async function loadAncestors(
   timeline: number,
   ctx: Context,
 ): Promise<readonly TimelineAncestor[] | null> {
-  const name = `${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`;
+  const name = `${timelineDigits(timeline)}.history`;
   for (const { repo } of repos) {
     try {
       const text = await readHistory(repo, archiveId, name, async () =>

@@ -7,8 +7,8 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
-import { formatLsn, lsnOfSegment, segmentOfLsn } from "../../format/walSegment";
-import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
+import { formatLsn, lsnOfSegment, segmentOfLsn, timelineDigits } from "../../format/walSegment";
+import { bySession, reachOf, type StreamChunk } from "../../format/streamChunk";
 import type { StreamState } from "../../local/streamState";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -234,7 +234,7 @@ export class StreamLane {
   async #listOlder(archiveId: string): Promise<StreamChunk[]> {
     const { flushLsn, segmentSizeBytes, timeline } = this.#options;
     const older = await listChunks(this.#repo, archiveId);
-    const prefix = timeline.toString(16).toUpperCase().padStart(8, "0");
+    const prefix = timelineDigits(timeline);
     const ends = older.flatMap(({ end, segment }) => (segment.startsWith(prefix) ? [lsnOfSegment(segment, segmentSizeBytes) + BigInt(end)] : []));
     const most = ends.reduce((max, end) => (end > max ? end : max), 0n);
     if (most > flushLsn)
@@ -245,7 +245,7 @@ export class StreamLane {
     // Streamed to their ends by an earlier session: that is as good as archived.
     for (const name of this.#owed) {
       const sessions = bySession(older.filter(({ segment }) => segment === name));
-      if (sessions.some((chunks) => coverOf(chunks).at(-1)?.end === segmentSizeBytes)) this.#owed.delete(name);
+      if (sessions.some((chunks) => reachOf(chunks) === segmentSizeBytes)) this.#owed.delete(name);
     }
     return older;
   }

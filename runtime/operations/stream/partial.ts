@@ -10,7 +10,7 @@ import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/archiveInfo";
-import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
+import { bySession, coverOf, newestFirst, type StreamChunk } from "../../format/streamChunk";
 import { formatLsn, lsnOfSegment } from "../../format/walSegment";
 import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -80,7 +80,7 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
   let sizeBytes = 0;
   let last = "";
   try {
-    for (const each of found.sort(newestFirst)) {
+    for (const each of found.sort((left, right) => newestFirst(left.chunks, right.chunks))) {
       const more = await extend(handle, sizeBytes, each, options, ctx);
       if (more > sizeBytes) last = `${each.repo.name}: ${each.archive.archiveId}`;
       sizeBytes = more;
@@ -105,14 +105,6 @@ async function findSessions(repo: Repository, { cluster, walName }: PartialOptio
     for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName))) found.push({ repo, archive, chunks });
   }
   return found;
-}
-
-/** The newest session counts; of one session first the repository that has got more of it. */
-function newestFirst(left: Found, right: Found): number {
-  const sessionOf = ({ chunks }: Found): string => chunks[0]?.session ?? "";
-  const reachOf = ({ chunks }: Found): number => coverOf(chunks).at(-1)?.end ?? 0;
-  if (sessionOf(left) !== sessionOf(right)) return sessionOf(left) < sessionOf(right) ? 1 : -1;
-  return reachOf(right) - reachOf(left);
 }
 
 /**
