@@ -43,6 +43,8 @@ function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, p
       testTimeout: testTimeoutMs,
       hookTimeout: testTimeoutMs,
       teardownTimeout: 60_000,
+      // Where a test names none: vitest's second is less than a busy machine may need.
+      expect: { poll: { timeout: 10_000 } },
     },
   };
 }

@@ -101,6 +101,10 @@ export interface HostSecretFiles {
   accessKeyId?: string;
   secretAccessKey?: string;
   sessionToken?: string;
+  /** The private key for an SFTP server, as ssh-keygen writes it. */
+  privateKey?: string;
+  /** Of a private key that is encrypted. */
+  privateKeyPassphrase?: string;
   /** Of client-side encryption. */
   passphrase?: string;
   /** True where `options` has a passphrase (`cipher-pass`). @default false */

@@ -211,13 +211,13 @@ function openSettings(args: PostgresHostArgs): object {
 
 function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
   const { credentials, existingSecret, ...bucket } = s3 ?? { credentials: undefined, existingSecret: undefined };
-  const { privateKey: _key, privateKeyPassphrase, ...server } = sftp ?? { privateKey: undefined, privateKeyPassphrase: undefined };
+  const { privateKey, privateKeyPassphrase, ...server } = sftp ?? { privateKey: undefined, privateKeyPassphrase: undefined };
   return {
     ...target,
     kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
     encrypted: cipher !== undefined,
     ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
-    ...(sftp === undefined ? {} : { sftp: { ...server, hasKeyPassphrase: privateKeyPassphrase !== undefined } }),
+    ...(sftp === undefined ? {} : { sftp: { ...server, hasKey: privateKey !== undefined, hasKeyPassphrase: privateKeyPassphrase !== undefined } }),
   };
 }
 

@@ -119,6 +119,7 @@ export const FINDINGS = {
   PB101: "warning",
   PB102: "error",
   PB103: "error",
+  PB104: "error",
   PB110: "error",
   PB111: "error",
   PB112: "error",

@@ -38,6 +38,8 @@ export interface SftpPlan {
   readonly user: string;
   /** Which of `hostKey` and `hostFingerprint` were given; exactly one is right. */
   readonly hostKeyFields: readonly string[];
+  /** False when no private key was given to bring to the host; undefined where nobody can tell. */
+  readonly hasKey: boolean | undefined;
   /** True when the private key is encrypted with a passphrase of its own. */
   readonly hasKeyPassphrase: boolean;
   /** SHA-256 of the host's key in hexadecimal digits, as stock wants it; what was given, when it cannot be read. */

@@ -128,6 +128,8 @@ function secretFilesOf(name: string, files: SecretFilesSettings): Record<string,
     [`${name}-s3-key`]: files.accessKeyId,
     [`${name}-s3-key-secret`]: files.secretAccessKey,
     [`${name}-s3-token`]: files.sessionToken,
+    [`${name}-sftp-private-key-file`]: files.privateKey,
+    [`${name}-sftp-private-key-passphrase`]: files.privateKeyPassphrase,
     [`${name}-cipher-pass`]: files.passphrase,
   };
   return Object.fromEntries(Object.entries(named).filter((entry): entry is [string, string] => entry[1] !== undefined));
@@ -181,6 +183,7 @@ function resolveSftp(sftp: SftpSettings): SftpPlan {
     host: sftp.host,
     port: sftp.port ?? DEFAULTS.sftpPort,
     user: sftp.user,
+    hasKey: sftp.hasKey,
     hasKeyPassphrase: sftp.hasKeyPassphrase ?? false,
     hostKeyFields: namesOf({ hostKey: sftp.hostKey, hostFingerprint: sftp.hostFingerprint }),
     fingerprint: fingerprintFor(sftp),

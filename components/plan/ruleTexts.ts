@@ -214,6 +214,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "systemd hands files to units, and to nothing else",
     "an agent, or credentials and cipher of the repository",
   ),
+  PB104: rule(
+    "a repository over SFTP without a private key",
+    "the server lets nobody in",
+    "`privateKey` of the repository, or `secretFiles.privateKey` where the host has it already",
+  ),
   PB096: rule("a cluster with no instance", "CloudNativePG demands at least 1", 'the annotation `cnpg.io/hibernation: "on"`'),
   PB110: rule("a name that Kubernetes refuses", "names of pods and Services are made of it", "lower-case letters, digits and hyphens"),
   PB111: rule(

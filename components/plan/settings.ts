@@ -43,6 +43,8 @@ export interface SftpSettings {
   /** `ssh-ed25519 AAAA…` */
   readonly hostKey?: string | undefined;
   readonly hostFingerprint?: string | undefined;
+  /** True when the private key was given. Left out where nobody can tell. */
+  readonly hasKey?: boolean | undefined;
   /** True when the private key has a passphrase; neither ever comes here. */
   readonly hasKeyPassphrase?: boolean | undefined;
 }
@@ -64,6 +66,8 @@ export interface SecretFilesSettings {
   readonly accessKeyId?: string | undefined;
   readonly secretAccessKey?: string | undefined;
   readonly sessionToken?: string | undefined;
+  readonly privateKey?: string | undefined;
+  readonly privateKeyPassphrase?: string | undefined;
   readonly passphrase?: string | undefined;
   readonly encrypted?: boolean | undefined;
 }

@@ -4,7 +4,8 @@
  * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
  */
 import { runtimeArgv } from "../plan/hostCommand";
-import type { HostPlan } from "../plan/plan";
+import type { HostPlan, RepositoryPlan } from "../plan/plan";
+import type { SecretPlace } from "../plan/hostCommand";
 import { systemdWord } from "./commandLine";
 import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
 
@@ -25,11 +26,26 @@ export function hostCredentials(plan: HostPlan): HostCredential[] {
 }
 
 function writtenCredentials(plan: HostPlan): HostCredential[] {
-  return plan.repositories.flatMap(({ name, secretFiles = {}, sftp, writesSecrets }) => [
-    ...(writesSecrets ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
-    ...Object.entries(secretFiles).map(([id, path]) => ({ id, path })),
-    ...(sftp === undefined ? [] : [{ id: `${name}-sftp-private-key-file`, path: sftpKeyPath(plan, name) }]),
-  ]);
+  return plan.repositories.flatMap((repository) => {
+    const { name, secretFiles = {}, writesSecrets } = repository;
+    const id = sftpKeyCredential(name);
+    const key = id in secretFiles ? undefined : sftpKeyFile(plan, repository);
+    return [
+      ...(writesSecrets ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
+      ...Object.entries(secretFiles).map(([known, path]) => ({ id: known, path })),
+      ...(key === undefined ? [] : [{ id, path: key }]),
+    ];
+  });
+}
+
+function sftpKeyCredential(repositoryName: string): string {
+  return `${repositoryName}-sftp-private-key-file`;
+}
+
+/** Where the private key for an SFTP server lies on the host; undefined where there is no such server, or a file of options names the key. */
+export function sftpKeyFile(place: SecretPlace, { name, secretFiles = {}, sftp }: RepositoryPlan): string | undefined {
+  if (sftp === undefined) return undefined;
+  return secretFiles[sftpKeyCredential(name)] ?? (sftp.hasKey === false ? undefined : sftpKeyPath(place, name));
 }
 
 /** Lines of `[Service]` that hand them over. */

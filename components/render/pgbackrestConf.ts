@@ -7,7 +7,7 @@ import { type ConfSection, renderConf } from "../../runtime/config/render";
 import { DEFAULTS } from "../plan/defaults";
 import type { HostPlan, RepositoryPlan } from "../plan/plan";
 import { restoreCommand } from "./commandLine";
-import { sftpKeyPath } from "./renderedFile";
+import { sftpKeyFile } from "./credentials";
 
 /** What the table of providers advises for all of them. */
 const UPLOAD_CHUNK = "16MiB";
@@ -72,6 +72,7 @@ function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Opti
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
   const { s3, sftp } = repository;
+  const keyFile = sftpKeyFile(place, repository);
   return [
     option("type", repository.kind),
     option("path", repository.path),
@@ -101,7 +102,7 @@ function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Opti
           option("sftp-host-key-hash-type", "sha256"),
           option("sftp-host-key-check-type", "fingerprint"),
           option("sftp-host-fingerprint", sftp.fingerprint),
-          option("sftp-private-key-file", sftpKeyPath(place, prefix)),
+          ...(keyFile === undefined ? [] : [option("sftp-private-key-file", keyFile)]),
         ]),
   ];
 }

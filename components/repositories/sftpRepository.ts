@@ -31,8 +31,11 @@ export interface SftpRepositoryArgs {
    * @example "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"
    */
   hostFingerprint?: pulumi.Input<string>;
-  /** Secret. The private key that the account accepts, as ssh-keygen writes it; a file of its own on the database's host, mode 0600. */
-  privateKey: pulumi.Input<string>;
+  /**
+   * Secret. The private key that the account accepts, as ssh-keygen writes it; a file of its own on the database's host, mode 0600. Left out where
+   * the host has it already: `secretFiles: { privateKey: "/run/secrets/box" }` beside `at` of the database's repository.
+   */
+  privateKey?: pulumi.Input<string>;
   /** Secret. Only for a private key that is encrypted. */
   privateKeyPassphrase?: pulumi.Input<string>;
   /** True where the loss of the database's site leaves the server. Left out, nobody knows. */
@@ -68,7 +71,7 @@ export class SftpRepository extends pulumi.ComponentResource {
         user,
         ...(args.hostKey === undefined ? {} : { hostKey: args.hostKey }),
         ...(args.hostFingerprint === undefined ? {} : { hostFingerprint: args.hostFingerprint }),
-        privateKey: pulumi.secret(args.privateKey),
+        ...(args.privateKey === undefined ? {} : { privateKey: pulumi.secret(args.privateKey) }),
         ...(args.privateKeyPassphrase === undefined ? {} : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
       },
       ...secretCipher(cipher),

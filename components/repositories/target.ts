@@ -124,8 +124,8 @@ export interface SftpLocation {
   user: pulumi.Input<string>;
   hostKey?: pulumi.Input<string>;
   hostFingerprint?: pulumi.Input<string>;
-  /** Secret. */
-  privateKey: pulumi.Input<string>;
+  /** Secret. Left out where the host has it already (`secretFiles` of the database). */
+  privateKey?: pulumi.Input<string>;
   /** Secret. */
   privateKeyPassphrase?: pulumi.Input<string>;
 }

@@ -30,6 +30,9 @@ const STANDBY_DATA = "/var/lib/postgresql/17/standby";
 const STANDBY_PORT = 5433;
 const STREAM_MS = 60_000;
 const STANDBY_LOG = "/var/log/postgresql/postgresql-17-standby.log";
+/** Where sops-nix, agenix or an administrator would have put it. */
+const KEY_ON_HOST = "/etc/keys/vault";
+const BROUGHT_KEY = "/etc/pgbackstop/credentials/repo2-sftp.key";
 const PASSFILE = "/var/lib/postgresql/standby.pgpass";
 /** Beside the other server's, which is on the same machine. */
 const STANDBY_DIRECTORIES = {
@@ -53,6 +56,7 @@ describe("a backup host", async () => {
   let place: ProgramFolder;
   let keys: Record<string, string> = {};
   let restoreCommand = "";
+  let isKeyOnHost = false;
   const printed: string[] = [];
   beforeAll(async () => {
     network = await startHostNetwork("repository-host");
@@ -81,11 +85,13 @@ describe("a backup host", async () => {
         offSite: true,
       });
       const at = host.targets["orders"];
-      if (at === undefined) throw new Error("there is no target");
+      if (at?.sftp === undefined) throw new Error("there is no target");
+      const { privateKey: _brought, ...server } = at.sftp;
+      const far = isKeyOnHost ? { at: { ...at, sftp: server }, secretFiles: { privateKey: KEY_ON_HOST } } : { at };
       const database = new PostgresHost("db", {
         connection: reach(db),
         dataDirectory: DATA,
-        repositories: { repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 }, repo2: { at, keepDays: 30 } },
+        repositories: { repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 }, repo2: { ...far, keepDays: 30 } },
         schedules: { full: { cron: "0 3 * * 0" } },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", "postgresql@17-main"],
@@ -108,7 +114,7 @@ describe("a backup host", async () => {
         destinations: database.destinations,
         restoreCommand: database.restoreCommand,
         hostKey: host.hostKey,
-        writer: at.sftp?.privateKey ?? "",
+        writer: at.sftp.privateKey ?? "",
         reader: reader.sftp?.privateKey ?? "",
         ...(follower === null ? {} : { standbyCommand: follower.restoreCommand, standbyDestinations: follower.destinations }),
         ...(now === null ? {} : { label: now.label }),
@@ -205,7 +211,11 @@ describe("a backup host", async () => {
     );
     expect(await tryRequest((sftp, done) => sftp.chmod(manifest, 0o777, done))).toContain("Permission denied");
     await sql("CREATE TABLE kept AS SELECT 'in the vault' AS words");
+    // From here on the host's own copy of the key signs in: the update takes away the one that it brought.
+    await db.runOk(["install", "-D", "-m", "0600", BROUGHT_KEY, KEY_ON_HOST]);
+    isKeyOnHost = true;
     const { outputs } = await up(await open("v1"));
+    expect((await db.run(["cat", BROUGHT_KEY])).exitCode).toBe(1);
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toContain(outputs["label"]);
     expect(await vault.runOk(["stat", "-c", "%U", `${KEPT}/backup/main/${label}/backup.manifest`])).toBe("root\n");
     expect(await vault.runOk(["systemd-analyze", "security", "--no-pager", "pgbackstop-seal-orders.service"])).toMatch(

@@ -12,14 +12,24 @@ export function checkCredentials(plan: DatabasePlan): Finding[] {
   const { kind, repositories } = plan;
   return repositories.flatMap((repository) => {
     const { name, s3, secretFiles } = repository;
-    const files = checkSecretFiles(repository, "agent" in plan && plan.agent === true);
+    const files = [...checkSecretFiles(repository, "agent" in plan && plan.agent === true), ...checkSftpKey(repository, kind)];
     if (s3 === undefined) return files;
     const path = `repositories.${name}.at.s3`;
     return [...files, ...(secretFiles === undefined ? checkKeys(s3, path) : []), ...checkRole(s3, path, kind), ...checkSecret(s3, path, kind)];
   });
 }
 
-function checkSecretFiles({ name, s3, secretFiles, writesSecrets }: RepositoryPlan, hasAgent: boolean): Finding[] {
+/** A file of options may name it: what is in there, nobody reads here. */
+function checkSftpKey({ name, sftp, secretFiles = {} }: RepositoryPlan, kind: DatabasePlan["kind"]): Finding[] {
+  if (kind !== "host" || sftp?.hasKey !== false) return [];
+  if (`${name}-sftp-private-key-file` in secretFiles || `${name}-existing.conf` in secretFiles) return [];
+  const fact = `${sftp.user} signs in on ${sftp.host} with a private key, and none is given`;
+  return [
+    finding("PB104", `repositories.${name}.at.sftp.privateKey`, fact, "set privateKey, or secretFiles.privateKey where the host has it already"),
+  ];
+}
+
+function checkSecretFiles({ name, s3, secretFiles, sftp, writesSecrets }: RepositoryPlan, hasAgent: boolean): Finding[] {
   if (secretFiles === undefined) return [];
   const path = `repositories.${name}.secretFiles`;
   if (!hasAgent) {
@@ -32,6 +42,11 @@ function checkSecretFiles({ name, s3, secretFiles, writesSecrets }: RepositoryPl
   if (writesSecrets && names.includes(`${name}-cipher-pass`)) {
     return [
       finding("PB103", `${path}.passphrase`, "the repository has a cipher too: which of them encrypts is nobody's guess", "remove one of them"),
+    ];
+  }
+  if (sftp?.hasKey === true && names.some((each) => each.startsWith(`${name}-sftp-`))) {
+    return [
+      finding("PB103", `${path}.privateKey`, "the repository has a private key too: which of them signs in is nobody's guess", "remove one of them"),
     ];
   }
   const halves = ["s3-key", "s3-key-secret"].filter((part) => names.includes(`${name}-${part}`));

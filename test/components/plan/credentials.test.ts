@@ -64,3 +64,18 @@ test("secrets on the host are handed over by systemd alone", () => {
   const repo2 = { ...R2, at: PLACE, secretFiles: { options: "/run/secrets/r2.conf" } };
   expect(checkHost(plan({ agent: false, repositories: { repo1: NAS, repo2 } })).map(({ code }) => code)).toContain("PB103");
 });
+
+test.each<[string, boolean | undefined, object | undefined, string[]]>([
+  ["nobody said", undefined, undefined, []],
+  ["given", true, undefined, []],
+  ["none", false, undefined, ["PB104 repositories.repo2.at.sftp.privateKey"]],
+  ["on the host", false, { privateKey: "/run/secrets/box" }, []],
+  ["in a file of options, perhaps", false, { options: "/run/secrets/box.conf" }, []],
+  ["only its passphrase on the host", false, { privateKeyPassphrase: "/run/secrets/phrase" }, ["PB104 repositories.repo2.at.sftp.privateKey"]],
+  ["given, and on the host too", true, { privateKey: "/run/secrets/box" }, ["PB103 repositories.repo2.secretFiles.privateKey"]],
+])("the private key for an SFTP server: %s", (_what, hasKey, secretFiles, expected) => {
+  const sftp = { host: "h", user: "u", hostFingerprint: "0".repeat(64), hasKey };
+  const at = { name: "box", kind: "sftp", path: "/srv/orders", encrypted: true, sftp };
+  const found = checkHost(plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles } } }));
+  expect(found.flatMap(({ code, path, severity }) => (severity === "error" ? [`${code} ${path}`] : []))).toEqual(expected);
+});

@@ -7,6 +7,7 @@ import { checkHost } from "../../../components/plan/rules";
 import type { SftpSettings, TargetSettings } from "../../../components/plan/settings";
 import { topologyOf } from "../../../components/plan/topology";
 import { unknownMarker } from "../../../components/plan/unknown";
+import { credentialLines } from "../../../components/render/credentials";
 import { renderPgbackrestConf } from "../../../components/render/pgbackrestConf";
 import { backupUnits } from "../../../components/render/units/backup";
 import { SftpRepository, type SftpRepositoryArgs } from "../../../components/repositories/sftpRepository";
@@ -96,6 +97,26 @@ test("pgbackrest.conf says the same to stock and to the runtime, without a secre
     hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: SHA256 },
     privateKeyFile: "/etc/pgbackstop/credentials/repo2-sftp.key",
   });
+});
+
+test("a private key that the host has already is handed to units where it lies", () => {
+  const at = { name: "box", kind: "sftp", path: "/srv/orders", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false } };
+  const of = (files: object) => plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles: files } } });
+  const said = (found: ReturnType<typeof of>) => checkHost(found).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
+  const keyLines = (found: ReturnType<typeof of>) => credentialLines(found).filter((line) => line.includes("sftp-private-key"));
+
+  const there = of({ privateKey: "/run/secrets/box", privateKeyPassphrase: "/run/secrets/phrase" });
+  expect(said(there)).toEqual([]);
+  expect(keyLines(there)).toEqual([
+    "LoadCredential=repo2-sftp-private-key-file:/run/secrets/box",
+    "LoadCredential=repo2-sftp-private-key-passphrase:/run/secrets/phrase",
+  ]);
+  expect(renderPgbackrestConf(there)).toContain("repo2-sftp-private-key-file=/run/secrets/box\n");
+
+  // What a file of options says of it is not read here.
+  const options = of({ options: "/run/secrets/box.conf" });
+  expect([said(options), keyLines(options)]).toEqual([[], []]);
+  expect(renderPgbackrestConf(options)).not.toContain("sftp-private-key-file");
 });
 
 test("the unit of a backup waits for no mount and writes to no directory of it", () => {

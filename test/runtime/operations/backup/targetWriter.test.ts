@@ -134,6 +134,7 @@ describe("a target that fails", () => {
         await writer.room();
       }
     })();
+    await expect.poll(() => fed, { timeout: 10_000 }).toBe(41);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(fed).toBe(41);
     go();

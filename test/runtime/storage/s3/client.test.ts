@@ -346,8 +346,8 @@ describe("multipart", () => {
       under++;
       most = Math.max(most, under);
       // Long enough for the next part to come meanwhile, on a busy machine too.
-      setTimeout(() => under--, 350);
-      return { status: 200, headers: { etag: `"${md5(body)}"` }, delayMs: 360 };
+      setTimeout(() => under--, 700);
+      return { status: 200, headers: { etag: `"${md5(body)}"` }, delayMs: 720 };
     });
     await open().putStream("f", () => source(6 * PART));
     expect(most).toBe(2);
