@@ -1,5 +1,6 @@
 /** The runbook of a file of a stack: which databases are in it, what drills have measured of them, and of which state of the stack it is. */
-import { type DatabaseRunbook, runbookOf } from "../plan/runbook";
+import { runbookOf } from "../plan/runbook";
+import type { DatabaseRunbook } from "../plan/runbook/document";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
 import type { StackFile } from "../plan/stackFiles";
 import type { Topology } from "../plan/topology";

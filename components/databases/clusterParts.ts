@@ -6,8 +6,8 @@ import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
-import { checkClusterFile, type ClusterFile, type ResolvedCluster, resolveClusterFile } from "../plan/clusterFile";
-import type { RepositorySecrets } from "../plan/clusterShape";
+import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/clusterFile";
+import type { RepositorySecrets, ResolvedCluster } from "../plan/clusterShape";
 import { findingText } from "../plan/findings";
 import { expiresSnapshots } from "../plan/snapshotRetention";
 import type { EngineContext } from "../render/engines/engine";

@@ -4,7 +4,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
-import type { ResolvedCluster } from "../plan/clusterFile";
+import type { ResolvedCluster } from "../plan/clusterShape";
 import { renderTopology, topologyOf } from "../plan/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes";

@@ -1,7 +1,8 @@
 /** The runbook of a stack: what to do when data are lost, made of the topologies of its databases. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { type DatabaseRunbook, runbookOf } from "../plan/runbook";
+import { runbookOf } from "../plan/runbook";
+import type { DatabaseRunbook } from "../plan/runbook/document";
 import { parseStackFile } from "../plan/stackFiles";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
 import { renderRunbook } from "../render/runbook/markdown";

@@ -2,7 +2,7 @@
  * A cluster with everything that is said of it, from plain values to complete plans: what the components and `pgbackstop render` share. Pure.
  */
 import type { ClusterDrillSettings, ClusterScheduleSettings, ClusterShapeSettings, RecoverySettings } from "./clusterSettings";
-import { type ClusterShape, resolveShape, type ScheduleShapes } from "./clusterShape";
+import { type ResolvedCluster, type ResolvedSource, resolveShape } from "./clusterShape";
 import { findEngine } from "./engines";
 import type { Finding } from "./findings";
 import type { ClusterPlan } from "./plan";
@@ -19,20 +19,6 @@ export interface ClusterFile extends Omit<ClusterSettings, "cluster" | "drills" 
   readonly clusterName?: string | undefined;
   readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
   readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
-}
-
-/** A cluster, complete. */
-export interface ResolvedCluster {
-  readonly plan: ClusterPlan;
-  readonly shape: ClusterShape;
-  readonly schedules: ScheduleShapes;
-  /** The cluster whose backups it begins with. */
-  readonly source: ResolvedSource | null;
-}
-
-export interface ResolvedSource {
-  readonly plan: ClusterPlan;
-  readonly from: readonly string[];
 }
 
 /** @param name of the component */

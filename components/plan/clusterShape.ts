@@ -83,6 +83,20 @@ export interface ClusterShape {
   readonly overrides: { readonly cluster?: object | undefined };
 }
 
+/** A cluster, complete. */
+export interface ResolvedCluster {
+  readonly plan: ClusterPlan;
+  readonly shape: ClusterShape;
+  readonly schedules: ScheduleShapes;
+  /** The cluster whose backups it begins with. */
+  readonly source: ResolvedSource | null;
+}
+
+export interface ResolvedSource {
+  readonly plan: ClusterPlan;
+  readonly from: readonly string[];
+}
+
 /** The complete shape of the cluster of `plan`. */
 export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings): ClusterShape {
   const postgresVersion = plan.postgresVersion ?? DEFAULT_POSTGRES_VERSION;

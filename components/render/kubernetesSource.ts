@@ -1,5 +1,5 @@
 /** Where a restored cluster begins: the plugin's entry and the objects that it needs, whatever engine made the backups. Pure. */
-import type { ResolvedSource } from "../plan/clusterFile";
+import type { ResolvedSource } from "../plan/clusterShape";
 import type { RepositoryPlan } from "../plan/plan";
 import { barmanSource, objectStore } from "./engines/barmanCloud";
 import type { EngineContext } from "./engines/engine";

@@ -1,8 +1,7 @@
 /** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
 import { PLACES } from "../../../runtime/cnpg/names";
 import type { BootstrapSettings, RecoveryTargetSettings } from "../clusterSettings";
-import type { ResolvedCluster, ResolvedSource } from "../clusterFile";
-import type { ClusterShape } from "../clusterShape";
+import type { ClusterShape, ResolvedCluster, ResolvedSource } from "../clusterShape";
 import { DEFAULTS } from "../defaults";
 import { findEngine } from "../engines";
 import { type Finding, finding } from "../findings";

@@ -1,5 +1,5 @@
 /** Volume snapshots of a cluster: how long they stay, for nobody but this package removes them, and beginning with one. Pure. */
-import type { ResolvedCluster } from "../clusterFile";
+import type { ResolvedCluster } from "../clusterShape";
 import type { SnapshotSettings } from "../clusterSettings";
 import { type Finding, finding } from "../findings";
 import { snapshotScheduleNames } from "../snapshotRetention";

@@ -4,7 +4,7 @@
  */
 import { OPERATOR_COMMAND, shellWord } from "../hostCommand";
 import { OF_THE_HOST } from "../places";
-import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "../runbook";
+import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./document";
 import type { DatabaseNode, RepositoryNode } from "../topology";
 import { isUnknown } from "../unknown";
 import { archivingFails, keysLost, repositoryLost } from "./hostCare";
