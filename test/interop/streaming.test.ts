@@ -9,7 +9,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseChunkName } from "../../runtime/format/streamChunk";
-import { lsnOfSegment, parseLsn } from "../../runtime/format/walSegment";
+import { formatLsn, lsnOfSegment, parseLsn } from "../../runtime/format/walSegment";
 import { sleep, waitFor } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { TestCluster } from "../../tools/parts/testCluster";
@@ -65,7 +65,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE commits (id int PRIMARY KEY, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await agent?.stop("SIGKILL");
@@ -97,7 +97,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
           },
         ),
       );
-      await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 60_000);
+      await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
       const last = Number(await bed.cluster.value("SELECT coalesce(max(id), 0) FROM commits"));
       // Nothing in between is missing.
       expect(await bed.cluster.value("SELECT count(*) FROM commits")).toBe(String(last));
@@ -128,8 +128,15 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       await bed.stockOk(parts.stock, ["check"]);
       await bed.archiveAll();
       const whole = Number(await bed.cluster.value("SELECT count(*) FROM commits"));
-      await bed.cluster.sql("INSERT INTO commits SELECT 1000000 + n FROM generate_series(1, 10) n");
+      await bed.cluster.sql("INSERT INTO commits SELECT 1000000 + n FROM generate_series(1, 12) n");
+      await bed.cluster.sql("DELETE FROM commits WHERE id > 1000010");
       await untilStreamed();
+      // As on another host, where there is no pg_wal of it.
+      const { stdout } = await bed.oursOk(["find", "--table=commits", "--output=json", `--pg1-path=${join(bed.folder, "nowhere")}`]);
+      const { transactions } = JSON.parse(stdout) as { transactions: { source: string; markers: { kind: string; rows: number }[] }[] };
+      expect(transactions.map(({ markers, source }) => [source, markers.map(({ kind, rows }) => [kind, rows])])).toEqual([
+        ["stream", [["delete", 2]]],
+      ]);
       for (const key of [1, 2]) {
         expect((await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"])).stdout).toMatch(/^status: ok$/m);
         await bed.stockOk(parts.stock, ["expire", `--repo=${key}`]);
@@ -159,6 +166,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     for (const { "wal-stream": stream } of info?.repo ?? []) expect(parseLsn(stream?.lsn ?? "0/0")).toBeGreaterThanOrEqual(lsn);
     expect((await bed.oursOk(["info"])).stdout.match(/^ +repo[12] wal stream: up to /gm)).toHaveLength(2);
     expect((await bed.oursOk(["metrics"])).stdout.match(/^pgbackstop_repo_stream_timestamp_seconds\{/gm)).toHaveLength(2);
+    // It merges pieces, and removes those of segments that have been archived: then this one would be gone.
+    await agent.stop();
     const folder = join(bed.repoPath(1), "pgbackstop", bed.stanza, "stream", `${major}-1`);
     const [name = ""] = readdirSync(folder).filter((each) => parseChunkName(each) !== null);
     const content = readFileSync(join(folder, name));
@@ -172,11 +181,12 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       expect.stringContaining(`damaged streamed WAL 'pgbackstop/${bed.stanza}/stream/${major}-1/${name}'`),
     ]);
     await bed.oursOk(["verify", "--repo=1"]);
+    agent = await startAgent();
   });
 
   test.runIf(isWhole)(
     "check names what stands against it and the way out; the agent tells it too, and goes on archiving",
-    { timeout: 240_000 },
+    { timeout: 600_000 },
     async () => {
       expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain("the agent receives WAL from this server");
       await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
@@ -218,7 +228,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await server.stop();
     await bed.cluster.sql("INSERT INTO commits SELECT 2000000 + n FROM generate_series(1, 10) n");
     const lsn = await flushed();
-    await waitFor("repo1", 30_000, async () => (((await streamed())[0] ?? 0n) >= lsn ? true : null));
+    await waitFor("repo1", 90_000, async () => (((await streamed())[0] ?? 0n) >= lsn ? true : null));
     expect((await streamed())[1]).toBeLessThan(lsn);
     await server.start();
     await waitFor("repo2", 90_000, async () => (((await streamed())[1] ?? 0n) >= lsn ? true : null));
@@ -231,6 +241,9 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await untilStreamed();
     await bed.cluster.sql("INSERT INTO commits SELECT 3000000 + n FROM generate_series(1, 10) n");
     const lsn = await flushed();
+    // What it has not received when it is told to end is not shipped: an answer that comes behind it says that it has.
+    await bed.cluster.waitForValue(`SELECT coalesce(max(sent_lsn), '0/0') >= '${formatLsn(lsn)}' FROM pg_stat_replication`, "true");
+    await streamed();
     await sleep(500);
     expect(shipped()).toBeLessThan(lsn);
     await agent.stop();
@@ -260,7 +273,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       await standby.alterSystem({ archive_command: archiveCommandOf(second) });
       await standby.sql("INSERT INTO commits VALUES (5000001)");
       const lsn = parseLsn(await standby.value("SELECT pg_current_wal_flush_lsn()"));
-      await waitFor("the promoted one's stream", 60_000, async () => ((await streamed(other)).every((reached) => reached >= lsn) ? true : null));
+      await waitFor("the promoted one's stream", 60_000, async () => ((await isStreamed(lsn, other)) ? true : null));
       expect(other.log()).toMatch(/streaming WAL of timeline \d+ from/);
       await waitFor("its history", 60_000, async () => (existsSync(standby.dataPath) && other.log().includes(".history") ? true : null));
       expect(await rowsOf({ by: null, repo: 1 }, "SELECT count(*) FROM commits WHERE id >= 5000000")).toBe(2);
@@ -281,14 +294,16 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     return ends.reduce((most, end) => (end > most ? end : most), 0n);
   }
 
+  async function isStreamed(lsn: bigint, asked = agent): Promise<boolean> {
+    const reached = await streamed(asked);
+    return reached.length === 2 && reached.every((each) => each >= lsn);
+  }
+
   const flushed = async (): Promise<bigint> => parseLsn(await bed.cluster.value("SELECT pg_current_wal_flush_lsn()"));
 
   async function untilStreamed(): Promise<void> {
     const lsn = await flushed();
-    await waitFor("both repositories", 60_000, async () => {
-      const reached = await streamed();
-      return reached.length === 2 && reached.every((each) => each >= lsn) ? true : null;
-    });
+    await waitFor("both repositories", 90_000, async () => ((await isStreamed(lsn)) ? true : null));
   }
 
   /** Rows of a restore aside that went to the end of what there is. */
@@ -298,7 +313,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     const restored = TestCluster.adopt({ binaries: bed.cluster.binaries, dataPath });
     try {
       await restored.start({}, { timeoutMs: 180_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 60_000);
+      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
       return Number(await restored.value(query));
     } finally {
       await restored.remove();
@@ -311,7 +326,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     durationMs: number,
     moment: number,
   ): Promise<{ readonly commits: Commit[]; readonly delaysMs: number[]; readonly idleMs: number; readonly killedAtMs: number }> {
-    await waitFor("the stream", 20_000, async () => ((await streamed()).filter((lsn) => lsn > 0n).length === 2 ? true : null));
+    await waitFor("the stream", 120_000, async () => ((await streamed()).filter((lsn) => lsn > 0n).length === 2 ? true : null));
     // When nothing has come for an interval, what comes is shipped at once: that takes what an upload takes.
     await sleep(INTERVAL_MS);
     await bed.cluster.sql("SELECT pg_logical_emit_message(true, 'test', 'x')");
@@ -333,7 +348,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       while (!over) {
         const lsn = parseLsn(await bed.cluster.value("SELECT pg_current_wal_flush_lsn()"));
         const atMs = performance.now();
-        const isThere = async (): Promise<boolean> => (await streamed()).every((reached) => reached >= lsn);
+        const isThere = (): Promise<boolean> => isStreamed(lsn);
         // Nothing was written since: there is nothing to measure.
         if (await isThere()) continue;
         pendingSinceMs = atMs;

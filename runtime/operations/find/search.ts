@@ -124,12 +124,12 @@ export class Search {
     const local = await archive.readLocal(next);
     if (local !== null) return { bytes: local, source: "pg_wal" };
     const part = await streamed.read(next);
-    if (part !== null && streamed.isWhole(next)) return { bytes: part, source: "stream" };
+    if (part?.isWhole === true) return { bytes: part.bytes, source: "stream" };
     // It may have been archived, and taken from the other places, while the rest was read.
     const late = await archive.look(next);
     const bytes = late === null ? null : (await archive.read(late)).bytes;
     if (bytes !== null) return { bytes, source: "archive" };
-    return part === null ? null : { bytes: part, source: "stream" };
+    return part === null ? null : { bytes: part.bytes, source: "stream" };
   }
 
   /** Why it was not read to its end; null when it was. */

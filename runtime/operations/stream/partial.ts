@@ -7,18 +7,19 @@
  */
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/archiveInfo";
-import { bySession, coverOf, newestFirst, type StreamChunk } from "../../format/streamChunk";
+import { bySession } from "../../format/streamChunk";
 import { formatLsn, lsnOfSegment } from "../../format/walSegment";
 import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { listChunks, readChunk, type StreamArchive } from "../../repository/streamStore";
+import { listChunks } from "../../repository/streamStore";
 import { archiveIdsOf, type ClusterIdentity } from "../identity";
 import { repoErrorLine } from "../results";
 import { archivesAlways } from "./archiveMode";
+import { type Joined, type JoinTarget, joinPieces, type PieceSource } from "./join";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
 
@@ -35,13 +36,6 @@ export interface Recovery {
   readonly dataDirectory: string;
   /** Is there a file of this name in the data directory? */
   exists(name: string): Promise<boolean>;
-}
-
-interface Found {
-  readonly repo: Repository;
-  readonly archive: StreamArchive;
-  /** Of one session. */
-  readonly chunks: readonly StreamChunk[];
 }
 
 /**
@@ -68,8 +62,8 @@ export async function getLast(
 
 /** True when something of the segment was streamed and is at `destination` now. A repository that cannot tell is left out, with a warning. */
 async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
-  const { destination, segmentSizeBytes, walName } = options;
-  const found: Found[] = [];
+  const { cluster, destination, segmentSizeBytes, walName } = options;
+  const found: PieceSource[] = [];
   for (const result of await perRepo(repos, (repo) => findSessions(repo, options))) {
     if (result.ok) found.push(...result.value);
     else ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoKey, result.error)}`);
@@ -77,72 +71,31 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
   if (found.length === 0) return false;
   const temporary = `${destination}.pgbackrest.tmp`;
   const handle = await open(temporary, "w+", 0o600);
-  let sizeBytes = 0;
-  let last = "";
+  const target: JoinTarget = { holds: (at, wal) => holds(handle, at, wal), write: (at, wal) => writeAt(handle, at, wal) };
+  let joined: Joined = { sizeBytes: 0, last: null };
   try {
-    for (const each of found.sort((left, right) => newestFirst(left.chunks, right.chunks))) {
-      const more = await extend(handle, sizeBytes, each, options, ctx);
-      if (more > sizeBytes) last = `${each.repo.name}: ${each.archive.archiveId}`;
-      sizeBytes = more;
-    }
+    joined = await joinPieces(target, found, { systemId: cluster.systemId, segmentSizeBytes }, ctx);
     await handle.truncate(segmentSizeBytes);
   } finally {
     await handle.close();
-    if (sizeBytes === 0) await rm(temporary, { force: true });
+    if (joined.last === null) await rm(temporary, { force: true });
   }
-  if (sizeBytes === 0) return false;
+  if (joined.last === null) return false;
   await rename(temporary, destination);
-  const lsn = lsnOfSegment(walName, segmentSizeBytes) + BigInt(sizeBytes);
-  ctx.log.info(`found ${walName} up to ${formatLsn(lsn)} in the ${last} stream`);
+  const { archive, repo } = joined.last;
+  const lsn = lsnOfSegment(walName, segmentSizeBytes) + BigInt(joined.sizeBytes);
+  ctx.log.info(`found ${walName} up to ${formatLsn(lsn)} in the ${repo.name}: ${archive.archiveId} stream`);
   return true;
 }
 
-async function findSessions(repo: Repository, { cluster, walName }: PartialOptions): Promise<Found[]> {
+async function findSessions(repo: Repository, { cluster, walName }: PartialOptions): Promise<PieceSource[]> {
   const info = await loadArchiveInfo(repo);
-  const found: Found[] = [];
+  const found: PieceSource[] = [];
   for (const id of archiveIdsOf(info, cluster)) {
     const archive = { archiveId: archiveIdOf(id), pass: info.cipherPass ?? null };
     for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName))) found.push({ repo, archive, chunks });
   }
   return found;
-}
-
-/**
- * Lengthens what the file holds by what one session has beyond it, if all that both have is the same; tells how much there is then. Another
- * repository has got more of the same session, or the newest session was cut off before it was where an earlier one had been. Of a server that was
- * taken back to an earlier state the sessions differ: its newest one counts.
- */
-async function extend(
-  handle: FileHandle,
-  sizeBytes: number,
-  { archive, chunks, repo }: Found,
-  options: PartialOptions,
-  ctx: Context,
-): Promise<number> {
-  const { cluster, segmentSizeBytes } = options;
-  let usable = chunks;
-  let reached = sizeBytes;
-  for (let at = 0; ; ) {
-    const cover = coverOf(usable);
-    const chunk = cover.find(({ begin }) => begin === at);
-    if (chunk === undefined || (cover.at(-1)?.end ?? 0) <= reached) return reached;
-    let wal: Uint8Array;
-    try {
-      wal = await readChunk(repo, archive, chunk, { systemId: cluster.systemId, segmentSizeBytes });
-    } catch (thrown) {
-      const error = toBackupError(thrown);
-      ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, error)}`);
-      // Another piece may reach as far: the merged one was damaged, or removed meanwhile.
-      if (!isError(error, "fileMissing", "fileInvalid", "checksum", "crypto", "format")) return reached;
-      usable = usable.filter((other) => other !== chunk);
-      continue;
-    }
-    const known = Math.min(chunk.end, reached) - at;
-    if (known > 0 && !(await holds(handle, at, wal.subarray(0, known)))) return reached;
-    if (known < wal.length) await writeAt(handle, wal.subarray(Math.max(known, 0)), chunk.begin + Math.max(known, 0));
-    at = chunk.end;
-    reached = Math.max(reached, at);
-  }
 }
 
 async function holds(handle: FileHandle, at: number, wal: Uint8Array): Promise<boolean> {
@@ -151,7 +104,7 @@ async function holds(handle: FileHandle, at: number, wal: Uint8Array): Promise<b
   return bytesRead === wal.length && there.equals(wal);
 }
 
-async function writeAt(handle: FileHandle, wal: Uint8Array, at: number): Promise<void> {
+async function writeAt(handle: FileHandle, at: number, wal: Uint8Array): Promise<void> {
   const { bytesWritten } = await handle.write(wal, 0, wal.length, at);
   if (bytesWritten < wal.length) throw fail("fileWrite", `the streamed WAL could not be written: ${bytesWritten} of ${wal.length} bytes`);
 }

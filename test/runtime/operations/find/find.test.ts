@@ -180,6 +180,18 @@ describe("WAL behind the archive", () => {
     expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("streamed WAL: repo1: [FileInvalidError]");
   });
 
+  it("a session that was cut off soon hides nothing of the one before it, and of a server that was taken back the newest counts", async () => {
+    const story = await lostHost();
+    const end = offset(story.wal.lsn);
+    await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
+    await stream(repos[0], walName(5), story.segment(5), 0, end, "0000000000ff");
+    await stream(repos[1], walName(5), story.segment(5), 0, 48, "000000000100");
+    expect(xids(await look()).at(-1)).toEqual([703, "stream"]);
+    const other = Buffer.from(story.segment(5)).fill(0, 48, end);
+    await stream(repos[1], walName(5), other, 0, 64, "000000000101");
+    expect(xids(await look()).at(-1)).toEqual([702, "stream"]);
+  });
+
   it("pieces that do not begin a segment are of no use, and what lies between is told as unknown", async () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 64, 4096);
