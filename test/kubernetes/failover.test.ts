@@ -17,9 +17,8 @@ import { type ComponentLab, PASSPHRASE, startComponentLab } from "../harness/kub
 import { labParts } from "../harness/kubernetes/parts";
 import { acknowledged, sessionOf, startWriter, stopWriter } from "../harness/kubernetes/writer";
 
-/** What the policy allows a commit to be missing from the archive: `archive_timeout`, and a push on a busy machine. */
-const ARCHIVE_TIMEOUT_S = 5;
-const PUSH_S = 60;
+/** What the cluster's objectives allow a commit to be missing from the archive. */
+const RPO_S = 90;
 
 describe("a failover under write load", async () => {
   const parts = await labParts("failovers in the lab");
@@ -50,15 +49,16 @@ describe("a failover under write load", async () => {
   const acks = (): readonly number[] => acknowledged(stack.lab).map(({ id }) => id);
   const moreAcks = async (count: number): Promise<void> => {
     const before = acks().length;
-    await expect.poll(() => acks().length, { timeout: 180_000 }).toBeGreaterThanOrEqual(before + count);
+    await expect.poll(() => acks().length, { timeout: 300_000 }).toBeGreaterThanOrEqual(before + count);
   };
   const idsOn = async (pod: string): Promise<ReadonlySet<number>> => new Set((await stack.sql(pod, "select id from load")).split("\n").map(Number));
   const segmentNow = (pod: string): Promise<string> => stack.sql(pod, "select pg_walfile_name(pg_current_wal_insert_lsn())");
   /** Nothing more reaches the standby, and nobody notices. */
   const freezeReplication = async (pod: string): Promise<void> => {
-    const pids = (await stack.sql(pod, "select pid from pg_stat_replication where application_name like 'orders-%'")).split("\n");
-    const frozen = await stack.lab.kubectl.exec(pod, "postgres", ["sh", "-c", `kill -STOP ${pids.join(" ")}`]);
-    expect({ pids: pids.length, code: frozen.exitCode }).toEqual({ pids: 1, code: 0 });
+    const sender = "select pid from pg_stat_replication where application_name like 'orders-%' and state = 'streaming'";
+    let pid = "";
+    await expect.poll(async () => (pid = await stack.sql(pod, sender)), { timeout: 60_000 }).toMatch(/^\d+$/);
+    expect((await stack.lab.kubectl.exec(pod, "postgres", ["sh", "-c", `kill -STOP ${pid}`])).exitCode).toBe(0);
   };
   /** Another one than `dead`, when it takes commits. */
   const awaitPromotion = async (dead: string): Promise<string> => {
@@ -95,7 +95,7 @@ describe("a failover under write load", async () => {
     await stack.awaitSegment("orders", await segmentNow("orders-1"));
     const tookS = (performance.now() - beganAtMs) / 1000;
     note(`a commit was in both repositories after ${tookS.toFixed(1)} s`);
-    expect(tookS).toBeLessThan(ARCHIVE_TIMEOUT_S + PUSH_S);
+    expect(tookS).toBeLessThan(RPO_S);
   });
 
   test("a primary that dies with its disk, while no repository can be reached, takes only what was never replicated", async () => {
@@ -103,8 +103,9 @@ describe("a failover under write load", async () => {
     await stack.second.stop();
     const waiting = (): Promise<string> => stack.sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
     await expect.poll(async () => Number(await waiting()), { timeout: 180_000 }).toBeGreaterThanOrEqual(2);
-    await freezeReplication("orders-1");
+    // Before it: what is acknowledged on a busy machine until its end is told was never sent.
     const replicated = acks();
+    await freezeReplication("orders-1");
     await moreAcks(20);
 
     await stack.lab.crash("orders-1");
@@ -204,8 +205,10 @@ describe("a failover under write load", async () => {
     const last = await segmentNow("restored-1");
     const before = await uidOf("restored-1");
     stack.first.pause();
+    const whole = (): string => readFileSync(join(stack.lab.logFolder, "pods", "default_restored-1_plugin-pgbackstop.log"), "utf8");
+    const began = whole().length;
+    const log = (): string => whole().slice(began);
     await stack.lab.kubectl.runOk(["delete", "pod", "restored-1", "-n", "default", "--wait=false"]);
-    const log = (): string => readFileSync(join(stack.lab.logFolder, "pods", "default_restored-1_plugin-pgbackstop.log"), "utf8");
     await expect.poll(log, { timeout: 180_000 }).toContain("terminated on signal [SIGTERM]: ending");
     // PostgreSQL has ended with repo2's answer; repo1 hangs, and with it the sidecar.
     expect(log()).toContain(`archived ${last}`);
@@ -230,9 +233,9 @@ describe("a failover under write load", async () => {
     const waiting: string[] = [];
     for (let id = -1; id > -4; id--) {
       await stack.sql("restored-1", `insert into load values (${id})`);
-      waiting.push(await stack.sql("restored-1", "select pg_walfile_name(pg_switch_wal())"));
+      waiting.push(await stack.endSegment("restored-1"));
     }
-    await expect.poll(restarts, { timeout: 180_000 }).toBeGreaterThan(before);
+    await expect.poll(restarts, { timeout: 300_000, interval: 1000 }).toBeGreaterThan(before);
     for (const segment of waiting) await stack.awaitSegment("restored", segment);
     expect(await stack.verb("restored-1", "verify", "--repo=1")).toMatchObject({ exitCode: 0 });
     expect(await stack.verb("restored-1", "verify", "--repo=2")).toMatchObject({ exitCode: 0 });

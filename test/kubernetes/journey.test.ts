@@ -44,8 +44,10 @@ describe("a stack of the components", async () => {
 
   const sql = (pod: string, text: string): Promise<string> => stack.sql(pod, text);
   const podsOf = async (cluster: string): Promise<string[]> => {
-    const pods = await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string>; uid: string } }>("pods", "default");
-    return pods.filter(({ metadata }) => metadata.labels?.["cnpg.io/cluster"] === cluster).map(({ metadata }) => `${metadata.name} ${metadata.uid}`);
+    const pods = await lab.kubectl.list<KubernetesObject & { metadata: { uid: string } }>("pods", "default");
+    // Those of the Jobs that made the instances go some time later.
+    const instances = pods.filter(({ metadata }) => new RegExp(`^${cluster}-\\d+$`).test(metadata.name));
+    return instances.map(({ metadata }) => `${metadata.name} ${metadata.uid}`).sort();
   };
   const sum = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
 
@@ -67,11 +69,9 @@ describe("a stack of the components", async () => {
     expect(info.stderr).toBe("");
     expect(info.stdout).toContain("status: ok");
     expect(info.stdout).toMatch(/repo1: none\n\s+repo2: aes-256-cbc/);
-    const status = await command("status");
-    expect(status.stdout).toMatch(
-      /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/,
-    );
-    expect(status.exitCode).toBe(0);
+    const words = /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
+    const status = (): Promise<RunResult> => command("status");
+    await expect.poll(status, { timeout: 60_000, interval: 1000 }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(words) });
     expect(await command("verify", "--repo=2")).toMatchObject({ exitCode: 0 });
     const check = await command("check");
     expect(`${check.stdout}${check.stderr}`).not.toContain("ERROR");
@@ -105,6 +105,29 @@ describe("a stack of the components", async () => {
     expect(status.pluginMetadata?.["type"]).toBe("incr");
   });
 
+  test("is laid over a running Cluster of others, whose instance is replaced", async () => {
+    const cluster = {
+      apiVersion: "postgresql.cnpg.io/v1",
+      kind: "Cluster",
+      metadata: { name: "legacy", namespace: "default" },
+      spec: {
+        instances: 1,
+        imageName: POSTGRES_IMAGE,
+        storage: { size: "1Gi" },
+        enablePDB: false,
+        postgresql: { parameters: { shared_buffers: "32MB" } },
+      },
+    };
+    await lab.kubectl.apply([cluster]);
+    await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "Ready");
+    await sql("legacy-1", "create table goods as select g as id, md5(g::text) as name from generate_series(1, 100) g");
+    const before = await podsOf("legacy");
+
+    const attached = (): CnpgBackup => new CnpgBackup("legacy", { ...stack.common("/legacy"), clusterName: "legacy" });
+    await lab.kubectl.apply(await renderedObjects(() => void attached()), { fieldManager: "pulumi", force: true });
+    await expect.poll(() => podsOf("legacy"), { timeout: 180_000, interval: 500 }).toEqual([expect.not.stringContaining(before[0] ?? "")]);
+  });
+
   test("tells the recovery window of each repository on CloudNativePG's own endpoint", async () => {
     const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
     const window = async (): Promise<Record<string, number>> => {
@@ -129,8 +152,7 @@ describe("a stack of the components", async () => {
     const time = await sql("orders-1", `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
     await sql("orders-1", "select pg_sleep(1.1)");
     await sql("orders-1", "delete from goods where id > 100");
-    const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
-    await expect.poll(() => segmentsOf(stack.second, "orders"), { timeout: 120_000 }).toContain(last);
+    await stack.awaitSegment("orders", await stack.endSegment("orders-1"));
 
     const restored = (): CnpgRestore => {
       const { like, source } = orders();
@@ -161,55 +183,37 @@ describe("a stack of the components", async () => {
     await stack.declare(() => follower(true));
     await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
     // CloudNativePG restarts a new instance once more when it has its settings.
-    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 60_000 }).toBe("t");
+    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("t");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(10001, 12000) g");
     const before = await sql("orders-1", sum);
-    const last = await sql("orders-1", "select pg_walfile_name(pg_switch_wal())");
-    await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 120_000 }).toBe(before);
+    const last = await stack.endSegment("orders-1");
+    await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 180_000 }).toBe(before);
     // It archives what it follows, into places of its own.
-    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 120_000 }).toContain(last);
+    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(last);
     const status = await stack.firstBackup("follower");
     expect(status.error).toBeUndefined();
     expect(status.pluginMetadata?.["type"]).toBe("full");
 
     const pods = await podsOf("follower");
     await stack.declare(() => follower(false));
-    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 120_000 }).toBe("f");
+    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("f");
     // In the same pod PostgreSQL starts once more: only a replica cluster has archive_mode = always.
     const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
-    await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 60_000 }).toContain("20001");
+    await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 180_000 }).toContain("20001");
     let next = "";
-    const switched = async (): Promise<string> => (next = await sql("follower-1", "select pg_walfile_name(pg_switch_wal())").catch(() => ""));
+    const switched = async (): Promise<string> => (next = await stack.endSegment("follower-1").catch(() => ""));
     await expect.poll(switched, { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
     expect(next.slice(0, 8)).not.toBe(last.slice(0, 8));
-    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 120_000 }).toContain(next);
+    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(next);
     expect(await podsOf("follower")).toEqual(pods);
   });
 
   test("gives a running Cluster of others its archive and a first backup", async () => {
-    const cluster = {
-      apiVersion: "postgresql.cnpg.io/v1",
-      kind: "Cluster",
-      metadata: { name: "legacy", namespace: "default" },
-      spec: {
-        instances: 1,
-        imageName: POSTGRES_IMAGE,
-        storage: { size: "1Gi" },
-        enablePDB: false,
-        postgresql: { parameters: { shared_buffers: "32MB" } },
-      },
-    };
-    await lab.kubectl.apply([cluster]);
-    await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "Ready");
-    await sql("legacy-1", "create table goods as select g as id, md5(g::text) as name from generate_series(1, 100) g");
-
-    const attached = (): CnpgBackup => new CnpgBackup("legacy", { ...stack.common("/legacy"), clusterName: "legacy" });
-    await lab.kubectl.apply(await renderedObjects(() => void attached()), { fieldManager: "pulumi", force: true });
     const info = async (): Promise<string> => (await stack.verb("legacy-1", "info")).stdout;
-    // By the sidecar itself, a minute after it began.
-    await expect.poll(info, { timeout: 180_000 }).toContain("full backup");
+    // By the sidecar itself, a minute after it began, of each repository.
+    const backups = async (): Promise<number> => (await info()).match(/full backup: /g)?.length ?? 0;
+    await expect.poll(backups, { timeout: 240_000, interval: 1000 }).toBe(2);
     expect(await info()).toMatch(/repo1: [^]*full backup: (\d{8}-\d{6}F)/);
-    expect((await info()).match(/full backup: /g)?.length).toBe(2);
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "ContinuousArchiving");
     expect(await lab.kubectl.list(BACKUPS, "default").then((all) => all.filter(({ metadata }) => metadata.name.startsWith("legacy")))).toEqual([]);
     expect(await sql("legacy-1", "select count(*) from goods")).toBe("100");
@@ -227,9 +231,9 @@ describe("a stack of the components", async () => {
       lab.kubectl.runOk(["annotate", CLUSTERS, "legacy", "-n", "default", "--overwrite", `cnpg.io/hibernation=${word}`]);
     await annotate("on");
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "cnpg.io/hibernation");
-    expect(await podsOf("legacy")).toEqual([]);
+    await expect.poll(() => podsOf("legacy"), { timeout: 120_000 }).toEqual([]);
     await annotate("off");
-    await expect.poll(() => sql("legacy-1", "select count(*) from goods").catch(String), { timeout: 120_000 }).toBe("101");
+    await expect.poll(() => sql("legacy-1", "select count(*) from goods").catch(String), { timeout: 240_000 }).toBe("101");
   });
 
   describe("bad input", () => {
