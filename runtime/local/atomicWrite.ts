@@ -6,7 +6,7 @@
  * What is written is always a file of its own: one that is there already gives up its name and is never written into, because it may have other
  * names (hard links). A device, a pipe or a socket of that name is refused: renamed over or removed, `/dev/null` would be gone.
  */
-import { type FileHandle, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
@@ -30,7 +30,8 @@ export interface WriteOptions {
 export async function atomicWrite(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
   const temporary = `${path}${TEMP_SUFFIX}`;
   await requireReplaceable(path);
-  await writeContent(temporary, content, options);
+  const sizeBytes = await writeContent(temporary, content, options);
+  await requireWhole(temporary, sizeBytes);
   try {
     await rename(temporary, path);
   } catch (error) {
@@ -41,8 +42,21 @@ export async function atomicWrite(path: string, content: Uint8Array | ByteStream
 }
 
 /** Writes `path` itself, content synced, its name not: {@link syncDirectory} makes that durable. On an error the file is removed again. */
-export function writeInPlace(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
-  return writeContent(path, content, options);
+export async function writeInPlace(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
+  await writeContent(path, content, options);
+}
+
+/**
+ * Somebody else who writes the same file has taken the temporary name from us: what is there now is his, and may never become whole.
+ * @throws fileMove (74), retryable
+ */
+async function requireWhole(temporary: string, sizeBytes: number): Promise<void> {
+  const there = await lstat(temporary).catch(() => null);
+  if (there === null || there.size === sizeBytes) return;
+  throw fail("fileMove", `'${temporary}' has ${there.size} bytes where ${sizeBytes} were written: does another process write the same file?`, {
+    path: temporary,
+    retryable: true,
+  });
 }
 
 /** Makes a directory and its parents; each new name is durable on return. */
@@ -75,15 +89,21 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function writeContent(path: string, content: Uint8Array | ByteStream, options: WriteOptions): Promise<void> {
+/** How many bytes it has written. */
+async function writeContent(path: string, content: Uint8Array | ByteStream, options: WriteOptions): Promise<number> {
   const handle = await openForWrite(path, options);
+  let sizeBytes = 0;
   try {
     if (options.mode !== undefined) await handle.chmod(options.mode);
-    if (content instanceof Uint8Array) await writeAll(handle, content, path);
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      await writeAll(handle, bytes, path);
+      sizeBytes += bytes.length;
+    };
+    if (content instanceof Uint8Array) await write(content);
     else {
       for await (const chunk of content) {
         if (options.signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
-        await writeAll(handle, chunk, path);
+        await write(chunk);
       }
     }
     await syncFile(handle, path);
@@ -98,6 +118,7 @@ async function writeContent(path: string, content: Uint8Array | ByteStream, opti
     await unlink(path).catch(() => undefined);
     throw systemError("fileClose", `close file '${path}' after write`, path, error);
   }
+  return sizeBytes;
 }
 
 async function openForWrite(path: string, options: WriteOptions): Promise<FileHandle> {

@@ -88,6 +88,31 @@ test("a missing directory cannot be synced", async () => {
   });
 });
 
+test("of two that write one file at once none gives the file's name to what the other has not finished", async () => {
+  const path = join(root, "f");
+  const opens: (() => void)[] = [];
+  const [one, two] = [1, 2].map(() => new Promise<void>((resolve) => void opens.push(resolve)));
+  const source = async function* (gate?: Promise<void>): ByteStream {
+    yield utf8("half");
+    await gate;
+    yield utf8("whole");
+  };
+  const began = (sizeBytes: number) => vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).size).toBe(sizeBytes));
+  const first = atomicWrite(path, source(one)).catch((error: unknown) => error);
+  await began(4);
+  const inode = statSync(`${path}.pgbackrest.tmp`).ino;
+  const second = atomicWrite(path, source(two));
+  await vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).ino).not.toBe(inode));
+  await began(4);
+  opens[0]?.();
+  expect(await first).toMatchObject({ kind: "fileMove", retryable: true });
+  expect(readdirSync(root)).toEqual(["f.pgbackrest.tmp"]);
+  opens[1]?.();
+  await second;
+  expect(readdirSync(root)).toEqual(["f"]);
+  expect(readFileSync(path, "utf8")).toBe("halfwhole");
+});
+
 describe("what is in the way", () => {
   test("gives up its name: other names of the file keep the old content", async () => {
     writeFileSync(join(root, "f"), "old");
