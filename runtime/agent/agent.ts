@@ -6,6 +6,7 @@
  */
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
+import { OwnPlaces } from "../archiver/ownPlace";
 import { StreamService } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
@@ -30,6 +31,7 @@ interface Services {
   /** Null where full segments are all that is shipped. */
   readonly stream: StreamService | null;
   readonly gets: GetService;
+  readonly places: OwnPlaces;
 }
 
 export const agentCommand: Command = async (host) => {
@@ -41,7 +43,8 @@ export const agentCommand: Command = async (host) => {
   const wal = new WalService(host, own, undefined, (repoKey, walName) => stream?.stored(repoKey, walName));
   const gets = new GetService(host, own);
   const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
-  const socket = await serveControlSocket(place, (workingDirectory, words) => answer({ host, wal, stream, gets }, workingDirectory, words), ctx);
+  const services = { host, wal, stream, gets, places: new OwnPlaces() };
+  const socket = await serveControlSocket(place, (workingDirectory, words, gone) => answer(services, workingDirectory, words, gone), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
   // Not before it is known that no other agent serves here.
   stream?.start();
@@ -53,14 +56,16 @@ export const agentCommand: Command = async (host) => {
   return 0;
 };
 
-async function answer({ host, wal, stream, gets }: Services, workingDirectory: string, words: readonly string[]): Promise<Answer> {
+/** @throws what kept a file from being fetched when nobody waits for it any more, or the agent's own end did */
+async function answer(services: Services, workingDirectory: string, words: readonly string[], gone: AbortSignal): Promise<Answer> {
+  const { host, stream, wal } = services;
   const [verb, ...params] = words;
   try {
     switch (verb) {
       case "archive-push":
         return await push(wal, pathIn(host.dataDirectory, workingDirectory, params[0]));
       case "archive-get":
-        return await get(host, gets, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]));
+        return await get(services, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]), gone);
       case "status":
         return { exitCode: 0, lines: wal.status().map((lane) => `${statusLine(lane)}${streamText(lane.repoKey, stream)}`) };
       default:
@@ -68,6 +73,8 @@ async function answer({ host, wal, stream, gets }: Services, workingDirectory: s
     }
   } catch (thrown) {
     const error = toBackupError(thrown);
+    // Without an answer the client decides: a recovery would take any code of ours for the end of the archive.
+    if (verb === "archive-get" && (gone.aborted || error.kind === "term")) throw error;
     host.ctx.log.error(error);
     return { exitCode: Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
   }
@@ -97,18 +104,19 @@ function streamText(repoKey: number, stream: StreamService | null): string {
   return ` streamed=${at}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
 }
 
-async function get(host: CommandHost, gets: GetService, walName: string, destination: string): Promise<Answer> {
+async function get({ host, gets, places }: Services, walName: string, destination: string, gone: AbortSignal): Promise<Answer> {
   try {
-    return { exitCode: (await gets.getOrLast(walName, destination)) ? 0 : 1, lines: [] };
+    return { exitCode: (await places.fill(destination, gone, (place) => gets.getOrLast(walName, place))) ? 0 : 1, lines: [] };
   } catch (thrown) {
     const error = toBackupError(thrown);
+    if (gone.aborted) throw error;
     const abort = await abortOfRecovery(error, {
       repoKeys: host.repositories().map((repo) => repo.key),
       acknowledge: host.config.settings.acknowledge,
       exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
     });
-    if (abort === null && unreadableKeys(error) !== null && (await gets.last(walName, destination, async () => false)))
-      return { exitCode: 0, lines: [] };
+    const last = (): Promise<boolean> => places.fill(destination, gone, (place) => gets.last(walName, place, async () => false));
+    if (abort === null && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
     if (abort === null) throw thrown;
     host.ctx.log.error(abort);
     return { exitCode: RECOVERY_ABORTED, lines: errorLines(abort) };

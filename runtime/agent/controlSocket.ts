@@ -17,8 +17,8 @@ export interface Answer {
   readonly lines: readonly string[];
 }
 
-/** `words` without the working directory; must not throw. */
-export type Handler = (workingDirectory: string, words: readonly string[]) => Promise<Answer>;
+/** `words` without the working directory; `gone` aborts when the caller leaves. Whoever throws gives no answer. */
+export type Handler = (workingDirectory: string, words: readonly string[], gone: AbortSignal) => Promise<Answer>;
 
 /** A path to listen on, or the descriptor of a socket that listens already. */
 export type SocketPlace = { readonly path: string } | { readonly fd: number };
@@ -42,14 +42,19 @@ export async function serveControlSocket(place: SocketPlace, handle: Handler, ct
     running.add(answered);
   });
   server.maxConnections = CONNECTIONS_MAX;
+  let own: string | null = null;
   if ("fd" in place) await listen(server, { fd: place.fd });
-  else await listenAt(server, place.path);
+  else {
+    await listenAt(server, place.path);
+    own = await identify(place.path);
+  }
   return {
     close: async (signal) => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // What still sends its request is not waited for: it fails, and is repeated.
       await Promise.race([Promise.all([closed, ...running]), untilAborted(signal)]);
-      if (!("fd" in place)) await rm(place.path, { force: true });
+      // Another agent may have taken the place since this one takes no more requests.
+      if (!("fd" in place) && own !== null && (await identify(place.path)) === own) await rm(place.path, { force: true });
     },
   };
 }
@@ -68,6 +73,12 @@ async function listenAt(server: Server, path: string): Promise<void> {
   await listen(server, { path: fresh });
   await chmod(fresh, SOCKET_MODE);
   await rename(fresh, path);
+}
+
+/** Which file a path leads to; null when there is none. */
+async function identify(path: string): Promise<string | null> {
+  const info = await lstat(path, { bigint: true }).catch(() => null);
+  return info === null ? null : `${info.dev}:${info.ino}`;
 }
 
 function listen(server: Server, where: { readonly path: string } | { readonly fd: number }): Promise<void> {
@@ -93,11 +104,12 @@ function isServed(path: string): Promise<boolean> {
 }
 
 async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise<void> {
+  const gone = new AbortController();
   // A caller that left gets no answer; the work goes on, and it will ask again.
-  socket.on("error", () => {});
+  socket.on("error", () => {}).once("close", () => gone.abort());
   try {
     const [workingDirectory = "", ...words] = await readRequest(socket);
-    const { exitCode, lines } = await handle(workingDirectory, words);
+    const { exitCode, lines } = await handle(workingDirectory, words, gone.signal);
     const text = lines.flatMap((line) => line.split("\n")).map((line) => ` ${line}\n`);
     socket.end(`${text.join("")}exit ${exitCode}\n`);
   } catch (error) {

@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { projectFolder } from "../../../tools/parts/cache";
@@ -21,5 +22,20 @@ describe("the client without an agent", async () => {
     expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
     writeFileSync(join(cwd, "standby.signal"), "");
     expect(await code(...get)).toBe(49);
+  });
+
+  it.skipIf(perl === null)("takes an agent that ends the connection without an answer for none", async () => {
+    const cwd = temporaryFolder();
+    const path = join(cwd, "a.sock");
+    const server = createServer((socket) => void socket.on("data", () => socket.destroy()).on("error", () => {}));
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    try {
+      const get = [CLIENT, path, "archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
+      expect(await run(perl ?? "", get, { cwd })).toMatchObject({ exitCode: 49, stderr: expect.stringContaining("no answer from") });
+      writeFileSync(join(cwd, "recovery.signal"), "");
+      expect(await run(perl ?? "", get, { cwd })).toMatchObject({ exitCode: 255 });
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 });

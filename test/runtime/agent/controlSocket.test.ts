@@ -56,6 +56,26 @@ describe("the agent's socket", () => {
     await expect(serveControlSocket({ path: "/nonexistent/x.sock" }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
   });
 
+  it("leaves the socket of another agent that has taken its place while it was ending", async () => {
+    let finish = (): void => {};
+    let hasBegun = false;
+    const path = await serve(() => {
+      hasBegun = true;
+      return new Promise((resolve) => {
+        finish = () => resolve({ exitCode: 0, lines: [] });
+      });
+    });
+    const ending = served;
+    const asked = ask(path, "/\0slow\0\n");
+    while (!hasBegun) await new Promise((resolve) => setTimeout(resolve, 5));
+    const closed = ending?.close(new AbortController().signal);
+    await serve(echo, path);
+    finish();
+    expect(await asked).toBe("exit 0\n");
+    await closed;
+    expect(await ask(path, "/\0z\0\n")).toContain("exit 7");
+  });
+
   it("takes no other file's place", async () => {
     const path = join(temporaryFolder(), "notes");
     writeFileSync(path, "text");

@@ -1,0 +1,102 @@
+/** The agent over repositories in memory: what PostgreSQL is told, and what lies at its path, when a fetch takes longer than somebody waits. */
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { agentCommand } from "../../../runtime/agent/agent";
+import { systemClock } from "../../../runtime/base/clock";
+import { fail } from "../../../runtime/base/errors";
+import { inlinePool, type JobPool } from "../../../runtime/operations/jobs";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { testContext } from "../../harness/context";
+import { host } from "../commands/support";
+import { store } from "../operations/archive";
+import { CONTROL, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+
+const ctx = testContext({ clock: systemClock });
+const WAIT = { timeout: 20_000 };
+
+let folder: string;
+let data: string;
+let socket: string;
+let agent: { readonly ended: Promise<number>; end(): void };
+/** What a fetch waits for before it begins. */
+let before: (walName: string) => Promise<void>;
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  data = join(folder, "data");
+  socket = join(folder, "a.sock");
+  mkdirSync(join(data, "pg_wal/archive_status"), { recursive: true });
+  const repos = [repository(1)];
+  await stanzaCreate(repos, CONTROL, ctx);
+  await store(repos[0] as (typeof repos)[0], 1, 2, 3);
+  before = async () => {};
+  const inner = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2);
+  const pool: JobPool = {
+    ...inner,
+    slots: inner.slots,
+    run: async (job) => {
+      if (job.kind === "fetchWal") await before(job.stored.name);
+      return inner.run(job);
+    },
+  };
+  const stop = new AbortController();
+  const own = { ...ctx, signal: stop.signal };
+  const config = { agentSocket: socket, spoolPath: join(folder, "spool") };
+  const ended = agentCommand({ ...host({ argv: ["agent"], repos, ctx: own, folder, config }), pool: () => pool });
+  agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
+  await vi.waitFor(() => expect(existsSync(socket)).toBe(true), WAIT);
+});
+
+afterEach(async () => {
+  agent.end();
+  expect(await agent.ended).toBe(0);
+});
+
+function ask(...words: readonly string[]): { readonly caller: Socket; readonly answer: Promise<string> } {
+  const caller = connect(socket, () => void caller.write(`${[data, ...words].join("\0")}\0\n`));
+  const answer = new Promise<string>((resolve) => {
+    let text = "";
+    caller.setEncoding("utf8").on("data", (chunk: string) => void (text += chunk));
+    caller.on("error", () => {}).on("close", () => resolve(text));
+  });
+  return { caller, answer };
+}
+
+it("gives no answer to a restore_command when it ends before it has the file: PostgreSQL would take any for the end of the archive", async () => {
+  before = async () => {
+    throw fail("term", "the agent ends");
+  };
+  expect(await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer).toBe("");
+  expect(await ask("archive-get", walName(9), "pg_wal/RECOVERYXLOG").answer).toContain("exit 1\n");
+  expect(readdirSync(join(data, "pg_wal"))).toEqual(["archive_status"]);
+});
+
+it("leaves the path alone that a caller has left: the next one may have got another file there", async () => {
+  const destination = join(data, "pg_wal/RECOVERYXLOG");
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  let hasBegun = false;
+  let isOver = false;
+  before = async (name) => {
+    if (name !== walName(1)) return;
+    hasBegun = true;
+    await gate;
+    isOver = true;
+  };
+  const first = ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG");
+  await vi.waitFor(() => expect(hasBegun).toBe(true), WAIT);
+  first.caller.destroy();
+  await first.answer;
+  expect(await ask("archive-get", walName(2), "pg_wal/RECOVERYXLOG").answer).toContain("exit 0\n");
+  expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
+  open();
+  await vi.waitFor(() => expect(isOver).toBe(true), WAIT);
+  await vi.waitFor(() => expect(readdirSync(join(data, "pg_wal")).sort()).toEqual(["RECOVERYXLOG", "archive_status"]), WAIT);
+  agent.end();
+  await agent.ended;
+  expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
+});
