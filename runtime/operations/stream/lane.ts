@@ -70,6 +70,8 @@ export class StreamLane {
   /** Pieces of this session, by segment. */
   readonly #own = new Map<string, StreamChunk[]>();
   readonly #archived = new Set<string>();
+  /** Segments of left timelines that their pieces do not make. */
+  readonly #unusable = new Set<string>();
   /** What a recovery needs before the newest piece and the repository is not known to have. */
   readonly #owed: Set<string>;
   /** Pieces that were here before. */
@@ -282,7 +284,8 @@ export class StreamLane {
       const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
       const wanted = [...ours, ...this.#owed].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);
-      for await (const name of settle(this.#repo, this.#target, archive, this.#older ?? [], this.#options, this.#ctx)) this.archived(name);
+      for await (const name of settle(this.#repo, this.#target, archive, this.#older ?? [], this.#options, this.#unusable, this.#ctx))
+        this.archived(name);
     }
     for (const name of names) {
       if (!this.#archived.has(name)) continue;

@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
+import { type BackupError, isError, toBackupError } from "../../base/errors";
 import { compress } from "../../format/compress";
 import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
 import type { Repository } from "../../repository/repository";
@@ -26,27 +27,57 @@ export interface SettleOptions {
 
 const TIMELINE_LENGTH = 8;
 
-/** Puts into the archive what is whole and not there; tells the names of segments that are there now. @throws what reading and pushing throw */
+/** About one segment and its pieces: the others are none the worse for it. */
+const OF_SEGMENT = ["archiveDuplicate", "checksum", "crypto", "fileInvalid", "fileMissing", "format"] as const;
+
+/**
+ * Puts into the archive what is whole and not there; tells the names of segments that are there now. One whose pieces are of no use is told once,
+ * joins `unusable`, and is left alone from then on. @throws what reading and pushing throw
+ */
 export async function* settle(
   repo: Repository,
   target: PushTarget,
   archive: OpenArchive,
   pieces: readonly StreamChunk[],
   { cluster, segmentSizeBytes, timeline }: SettleOptions,
+  unusable: Set<string>,
   ctx: Context,
 ): AsyncIterable<string> {
   const origin = { systemId: cluster.systemId, segmentSizeBytes };
   const isLeft = ({ segment }: StreamChunk): boolean => Number.parseInt(segment.slice(0, TIMELINE_LENGTH), 16) < timeline;
   for (const name of [...new Set(pieces.filter(isLeft).map(({ segment }) => segment))].sort()) {
+    if (unusable.has(name)) continue;
     const sessions = bySession(pieces.filter(({ segment }) => segment === name)).map(coverOf);
-    const whole = sessions.find((cover) => cover.at(-1)?.end === segmentSizeBytes);
-    if (whole === undefined) continue;
+    const wholes = sessions.filter((cover) => cover.at(-1)?.end === segmentSizeBytes);
+    if (wholes.length === 0) continue;
     if ((await findWal(repo, archive.archiveId, name)).length === 0) {
-      await target.push(await prepare(repo, archive, name, whole, origin, cluster), archive);
+      const error = await firstGood(wholes, async (whole) => {
+        await target.push(await prepare(repo, archive, name, whole, origin, cluster), archive);
+      });
+      if (error !== null) {
+        unusable.add(name);
+        ctx.log.warn(`${repo.name}: ${name} was streamed to its end and cannot be archived: ${error.message}`);
+        continue;
+      }
       ctx.log.info(`${repo.name}: ${name} was streamed to its end and never archived: it is in the archive now`);
     }
     yield name;
   }
+}
+
+/** Null when it went well with one of them, else why not with the last. @throws what is no error of the segment */
+async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promise<void>): Promise<BackupError | null> {
+  let last: BackupError | null = null;
+  for (const choice of choices) {
+    try {
+      await attempt(choice);
+      return null;
+    } catch (thrown) {
+      last = toBackupError(thrown);
+      if (!isError(last, ...OF_SEGMENT)) throw last;
+    }
+  }
+  return last;
 }
 
 /** Read twice, for its name tells its checksum: no more than a piece is in memory at once. */

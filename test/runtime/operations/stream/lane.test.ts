@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { sessionName } from "../../../../runtime/format/streamChunk";
+import { chunkFileName, sessionName, type StreamChunk } from "../../../../runtime/format/streamChunk";
 import { segmentOfLsn } from "../../../../runtime/format/walSegment";
 import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
 import { type LaneOptions, StreamLane } from "../../../../runtime/operations/stream/lane";
@@ -94,6 +94,35 @@ function beginningOf(found: Buffer | null, from: bigint): number | null {
 }
 
 const names = async (): Promise<string[]> => (await listChunks(repo, "15-1")).map(({ segment, begin, end }) => `${segment} ${begin}-${end}`).sort();
+
+describe("of a timeline that was left", () => {
+  const old = (no: number): string => segmentOfLsn(1, BigInt(no) * SIZE, WAL_SIZE_BYTES);
+  const inArchive = async (no: number): Promise<boolean> => (await findWal(repo, "15-1", old(no))).length > 0;
+
+  it("a damaged piece keeps no other segment out of the archive, and is told once", async () => {
+    const window = new WalWindow(5n * SIZE);
+    await session(window, [WAL_SIZE_BYTES, WAL_SIZE_BYTES, WAL_SIZE_BYTES]);
+    const path = `pgbackstop/demo/stream/15-1/${chunkFileName((await listChunks(repo, "15-1", old(5)))[0] as StreamChunk)}`;
+    await storage.put(path, Buffer.from("damaged, and not even encrypted"));
+    const promoted = new WalWindow(8n * SIZE);
+    const shipping = lane(promoted, { timeline: 2 });
+    const running = shipping.run();
+    promoted.append(promoted.end, wal(promoted.end, 10));
+    await settled(async () => (await inArchive(6)) && (await inArchive(7)));
+    ctx.clock.advance(60_000);
+    promoted.append(promoted.end, wal(promoted.end, 10));
+    await settled(() => shipping.status().lsn === promoted.end);
+    promoted.close();
+    await running;
+    expect([await inArchive(5), await inArchive(6), await inArchive(7)]).toEqual([false, true, true]);
+    // Pieces of what is archived have gone, the damaged one stays for somebody to look at.
+    expect([...new Set((await listChunks(repo, "15-1")).map(({ segment }) => segment))].sort()).toEqual([
+      old(5),
+      segmentOfLsn(2, 8n * SIZE, WAL_SIZE_BYTES),
+    ]);
+    expect(ctx.lines.filter(({ level, text }) => level === "warn" && text.includes(old(5)))).toHaveLength(1);
+  });
+});
 
 describe("a repository's lane", () => {
   it("ships each new piece once, and a recovery gets all of them in one file of a segment's size", async () => {
