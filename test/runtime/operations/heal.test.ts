@@ -12,6 +12,7 @@ import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { listWal } from "../../../runtime/repository/walStore";
+import { PosixStorage } from "../../../runtime/storage/posix";
 import { type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
@@ -221,6 +222,22 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
     storages[1].verifyAllFaultsExercised();
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [] } });
+  });
+
+  it("keeps the debt of what it has written when the mount of the repository went away meanwhile", async () => {
+    const mounted = new FaultyStorage(
+      new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+    );
+    repos = [repos[0], repository(2, { storage: mounted })];
+    await stanzaCreate([repos[1]], CONTROL, ctx);
+    await store(repos[0], 5);
+    debt.add(2, walName(5), CLUSTER);
+    // archive.info and its copy, when they are asked for behind the write.
+    mounted.plan("stat", { kind: "lie" }, { times: 2 });
+    const results = await run();
+    mounted.verifyAllFaultsExercised();
+    expect(results[1]).toMatchObject({ ok: true, value: { copied: 0, unhealed: [expect.stringContaining("is gone")] } });
+    expect(debt.list(2)).toEqual([walName(5)]);
   });
 
   it("leaves out a repository that is still away, with its error", async () => {
