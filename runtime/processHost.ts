@@ -10,7 +10,7 @@ import { type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS } from ".
 import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
-import { type LockState, readLockState } from "./local/lockState";
+import { isLocked, type LockState, readLockState } from "./local/lockState";
 import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
 import { type Environment, showUnit } from "./local/systemdUnit";
@@ -276,6 +276,12 @@ export class ProcessHost implements CommandHost {
   lockState(kind: LockKind, stanza = this.config.stanza ?? ""): LockState {
     const { lockPath, repos } = this.config;
     return readLockState({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, (pid) => this.#facts.isAlive(pid));
+  }
+
+  isLocked(kind: LockKind): boolean {
+    const { lockPath, repos, stanza = "" } = this.config;
+    const { execId, isAlive, pid } = this.#facts;
+    return isLocked({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, { pid, execId }, isAlive);
   }
 
   requireStarted(): void {

@@ -60,17 +60,16 @@ async function get(host: CommandHost): Promise<number> {
     const spool = stockSpool(config.spoolPath, config.stanza ?? "", "in");
     if (config.role === "async") {
       if (!lockArchive(host)) return 0;
-      const parts = { cluster, segmentSizeBytes: options.segmentSizeBytes, queueSizeBytesMax: options.queueSizeBytesMax };
-      const prefetcher = new Prefetcher(
-        host.repositories(),
-        spool,
-        { ...parts, processMax: config.processMax, fetch: (from: Candidate, path: string) => fetchTo(from, path, true) },
-        ctx,
-      );
-      await getSpool(spool, prefetcher, options, ask, ctx);
+      const { segmentSizeBytes, queueSizeBytesMax } = options;
+      // What lies in the queue after a crash of the machine is given to PostgreSQL as it is.
+      const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
+      const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };
+      const askForQueue = (name: string, path: string): Promise<boolean> =>
+        archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archiveTimeoutMs, ctx);
+      await getSpool(spool, new Prefetcher(repos, spool, parts, ctx), options, askForQueue, ctx);
       return 0;
     }
-    const background = { isRunning: () => host.lockState("archive").held, start: () => host.startBackground() };
+    const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
     if ((await getThroughSpool(spool, options, background, ctx)) === true) return 0;
   }
   const getWhole = (): Promise<boolean> => ask(walName, absolute);

@@ -90,7 +90,7 @@ async function sendInherited(host: CommandHost, { walDirectory, walName }: WalPa
 async function pushAsync(host: CommandHost, { walName }: WalPath): Promise<number> {
   const { config, ctx } = host;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
-  const background = { isRunning: () => host.lockState("archive").held, start: () => host.startBackground() };
+  const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
   await pushThroughSpool(spool, walName, background, config.archiveTimeoutMs, ctx);
   return 0;
 }

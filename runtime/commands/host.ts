@@ -36,8 +36,10 @@ export interface CommandHost {
   loadControl(): Promise<PgControl>;
   /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
   lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
-  /** Who works on a stanza (default: the configured one) on this host, and how far. */
+  /** Who works on a stanza (default: the configured one) on this host, and how far: as their files tell it. */
   lockState(kind: LockKind, stanza?: string): LockState;
+  /** Does somebody work on the stanza on this host? Certain, where {@link lockState} trusts the number of a process. */
+  isLocked(kind: LockKind): boolean;
   /** Throws `stop` (62) when the user has stopped this stanza. */
   requireStarted(): void;
   /** Data directory of pg1. */

@@ -42,7 +42,7 @@ async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHos
     control,
     room: await Promise.all(source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path))),
     finishWal: config.recover.finishWal,
-    running: (["backup", "restore"] as const).find((kind) => host.lockState(kind).held) ?? null,
+    running: (["backup", "restore"] as const).find((kind) => host.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };

@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isError } from "../base/errors";
-import { acquireLock, findLockHolder, type LockKind, lockFileName } from "./lockFile";
+import { acquireLock, findLockHolder, type LockKind, type LockRequest, lockFileName } from "./lockFile";
 import { isMissing, systemError } from "./systemError";
 
 export interface LockState {
@@ -23,11 +23,15 @@ export interface HeldLock {
 
 const LOCK_FILE = /^(.+)-(archive|backup|restore)(?:-(\d+))?\.lock$/;
 
+interface LockPlace {
+  readonly lockPath: string;
+  readonly stanza: string;
+  readonly kind: LockKind;
+  readonly repoKeys: readonly number[];
+}
+
 /** From the files' contents, without touching a lock; `isAlive` sorts out what a killed process has left. */
-export function readLockState(
-  place: { readonly lockPath: string; readonly stanza: string; readonly kind: LockKind; readonly repoKeys: readonly number[] },
-  isAlive: (pid: number) => boolean,
-): LockState {
+export function readLockState(place: LockPlace, isAlive: (pid: number) => boolean): LockState {
   const { lockPath, stanza, kind, repoKeys } = place;
   const repos: LockState["repos"][number][] = [];
   let held = isHeld(join(lockPath, lockFileName(stanza, kind)), isAlive);
@@ -39,6 +43,28 @@ export function readLockState(
     if (progress !== null) repos.push({ key, ...progress });
   }
   return { held, repos };
+}
+
+/**
+ * Does a process hold one of these locks at this moment? A file whose holder lives by its number is tried: after a reboot, or in another container,
+ * that number may be anybody's. What nobody holds is removed.
+ */
+export function isLocked(
+  { kind, lockPath, repoKeys, stanza }: LockPlace,
+  self: { readonly pid: number; readonly execId: string },
+  isAlive: (pid: number) => boolean,
+): boolean {
+  const requests = [{}, ...repoKeys.map((repoKey) => ({ repoKey }))].map((key) => ({ lockPath, stanza, kind, ...key, ...self }));
+  return requests.some((request: LockRequest) => {
+    if (!isHeld(join(lockPath, lockFileName(stanza, kind, request.repoKey)), isAlive)) return false;
+    try {
+      acquireLock(request).release();
+      return false;
+    } catch (error) {
+      if (isError(error, "lockAcquire")) return true;
+      throw error;
+    }
+  });
 }
 
 /** Locks of a stanza, or of all, that a process holds at this moment; files that nobody holds are removed, as stock does. */

@@ -66,6 +66,7 @@ export function host(parts: HostParts): TestHost {
       locked.push(`${kind} ${keys.join(",")}`);
       return [];
     },
+    isLocked: () => false,
     lockState: (kind) => ({ held: kind === "restore", repos: [] }),
     process: { pid: 1, execId: "1-00000000", beganMs: 0, terminate: () => false },
     printBytes: async (bytes) => void printed.push(Buffer.from(bytes).toString("utf8")),

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { acquireLock } from "../../../runtime/local/lockFile";
-import { listHeldLocks, readLockState } from "../../../runtime/local/lockState";
+import { isLocked, listHeldLocks, readLockState } from "../../../runtime/local/lockState";
 
 let lockPath: string;
 beforeEach(() => {
@@ -21,6 +21,21 @@ test("tells who works and how far, as long as the holder lives", () => {
   writeFileSync(join(lockPath, "main-backup-2.lock"), '{"execId":"7960-68d8b683","pctCplt":9019,"pid":7960,"sz":100,"szCplt":90}');
   expect(state(true)).toEqual({ held: true, repos: [{ key: 2, sizeBytes: 100, sizeCompleteBytes: 90 }] });
   expect(state(false)).toEqual({ held: false, repos: [] });
+});
+
+test("a file whose holder's number is another process's by now keeps nobody waiting", () => {
+  const place = { lockPath, stanza: "main", kind: "archive", repoKeys: [1] } as const;
+  const locked = (): boolean => isLocked(place, SELF, () => true);
+  expect(locked()).toBe(false);
+  // After a reboot somebody else has the number.
+  const left = join(lockPath, "main-archive.lock");
+  writeFileSync(left, `{"execId":"1-a","pid":${process.pid}}`);
+  expect(locked()).toBe(false);
+  expect(existsSync(left)).toBe(false);
+  const lock = acquireLock({ lockPath, stanza: "main", kind: "archive", repoKey: 1, pid: 42, execId: "42-00000000" });
+  expect(locked()).toBe(true);
+  lock.release();
+  expect(locked()).toBe(false);
 });
 
 test("finds the locks that are really held, and removes files that nobody holds", () => {
