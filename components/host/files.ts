@@ -37,17 +37,31 @@ export interface DesiredDirectory {
   readonly owner: OwnerRole;
 }
 
-const READ_SCRIPT = `
-for path; do
-  if [ -L "$path" ]; then printf 'link 0 0 0 -\\n'
-  elif [ -d "$path" ]; then printf 'directory %s -\\n' "$(stat -c '%a %u %g' -- "$path")"
-  elif [ -f "$path" ]; then
-    sum=$(sha256sum < "$path") || sum=-
-    printf 'file %s %s\\n' "$(stat -c '%a %u %g' -- "$path")" "\${sum%% *}"
-  elif [ -e "$path" ]; then printf 'other 0 0 0 -\\n'
-  else printf 'missing 0 0 0 -\\n'
-  fi
-done`;
+/**
+ * A shell's function that prints the state of its arguments for {@link parseFacts}: a line with the kind of each, then what stat and sha256sum say,
+ * each started once for all of them.
+ */
+export const FACTS_FUNCTION = `
+facts() {
+  for path do
+    shift
+    if [ -L "$path" ]; then echo 'kind link'
+    elif [ -d "$path" ]; then echo 'kind directory'; set -- "$@" "$path"
+    elif [ -f "$path" ]; then echo 'kind file'; set -- "$@" "$path"
+    elif [ -e "$path" ]; then echo 'kind other'
+    else echo 'kind missing'
+    fi
+  done
+  [ $# -eq 0 ] || stat -c 'stat %a %u %g %n' -- "$@"
+  for path do
+    shift
+    [ -d "$path" ] || set -- "$@" "$path"
+  done
+  # One that cannot be read has no line.
+  [ $# -eq 0 ] || sha256sum -- "$@" || true
+}`;
+const READ_SCRIPT = `${FACTS_FUNCTION}
+facts "$@"`;
 
 /** $1 path, $2 mode, $3 uid:gid, $4 size in bytes; the content comes on standard input. */
 const WRITE_SCRIPT = `
@@ -100,8 +114,7 @@ const REMOVE_DIRECTORIES_SCRIPT = `for path; do [ ! -d "$path" ] || rmdir -- "$p
 export async function readFacts(connection: Connection, paths: readonly string[]): Promise<ReadonlyMap<string, FileFact>> {
   if (paths.length === 0) return new Map();
   const { stdout } = await runScript(connection, "read the state of the files", READ_SCRIPT, paths);
-  const lines = stdout.split("\n");
-  return new Map(paths.map((path, index) => [path, parseFact(lines[index] ?? "", path)]));
+  return parseFacts(paths, stdout.split("\n"));
 }
 
 /**
@@ -178,11 +191,28 @@ function isAsDesired(fact: FileFact, file: DesiredFile, sha256: string, accounts
   return fact.kind === "file" && fact.sha256 === sha256 && fact.mode === file.mode && fact.uid === account.uid && fact.gid === account.gid;
 }
 
-export function parseFact(line: string, path: string): FileFact {
-  const match = /^(missing|file|directory|link|other) ([0-7]+) ([0-9]+) ([0-9]+) ([0-9a-f]{64}|-)$/.exec(line);
-  if (match === null) throw new Error(`unable to read the state of ${path}: "${line}"`);
-  const [, kind, mode = "", uid, gid, sha256 = ""] = match;
-  return { kind: kind as FileFact["kind"], mode: mode.padStart(4, "0"), uid: Number(uid), gid: Number(gid), sha256: sha256 === "-" ? "" : sha256 };
+/** Facts in what the shell's function printed, whatever is printed between. @throws Error for a path of which something is missing */
+export function parseFacts(paths: readonly string[], lines: readonly string[]): ReadonlyMap<string, FileFact> {
+  const kinds = lines.flatMap((line) => /^kind (missing|file|directory|link|other)$/.exec(line)?.[1] ?? []);
+  const stats = new Map<string, { readonly mode: string; readonly uid: number; readonly gid: number }>();
+  const sums = new Map<string, string>();
+  for (const line of lines) {
+    const [, mode = "", uid, gid, named = ""] = /^stat ([0-7]+) ([0-9]+) ([0-9]+) (.+)$/.exec(line) ?? [];
+    if (named !== "") stats.set(named, { mode: mode.padStart(4, "0"), uid: Number(uid), gid: Number(gid) });
+    const [, escape, sha256 = "", name = ""] = /^(\\?)([0-9a-f]{64}) [ *](.+)$/.exec(line) ?? [];
+    if (name !== "") sums.set(escape === "" ? name : name.replaceAll("\\\\", "\\"), sha256);
+  }
+  return new Map(
+    paths.map((path, index) => {
+      const kind = kinds[index];
+      const hasStat = kind === "file" || kind === "directory";
+      const stat = hasStat ? stats.get(path) : { mode: "0000", uid: 0, gid: 0 };
+      if (kind === undefined || stat === undefined || kinds.length !== paths.length) {
+        throw new Error(`unable to read the state of ${path}: there is no record of it`);
+      }
+      return [path, { kind: kind as FileFact["kind"], ...stat, sha256: kind === "file" ? (sums.get(path) ?? "") : "" }];
+    }),
+  );
 }
 
 function ownerText(fact: FileFact, expected: OwnerRole, accounts: Accounts): string {

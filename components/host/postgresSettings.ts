@@ -8,6 +8,8 @@ import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtim
 
 /** Pauses between tries while PostgreSQL starts; their sum is the patience, about a minute. */
 const START_PAUSES_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];
+/** Likewise where nobody knows that it is being started: an update that was cut off may have left a restart at work. */
+const BETWEEN_PAUSES_MS = [250, 500, 1000, 2000];
 
 /** What PostgreSQL shows for archive_command while archive_mode is off. */
 const DISABLED = "(disabled)";
@@ -45,36 +47,57 @@ export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSett
   return parseSettings((await runQuietly(runtime, ["pg-settings", ...words])).stdout);
 }
 
-/** $1 data directory. */
+/** $1 data directory. The eighth line of its file is what the server says of itself. */
 const SERVER_SCRIPT = `
 if [ ! -r "$1/PG_VERSION" ]; then echo none
-elif [ -r "$1/postmaster.pid" ] && kill -0 "$(head -n 1 "$1/postmaster.pid")" 2>/dev/null; then echo running
+elif [ -r "$1/postmaster.pid" ] && kill -0 "$(head -n 1 "$1/postmaster.pid")" 2>/dev/null; then
+  case $(sed -n 8p "$1/postmaster.pid") in
+  starting* | stopping*) echo between ;;
+  *) echo running ;;
+  esac
 else echo stopped
 fi`;
 
-/** {@link readSettings}, with the reason and the way out where there is no answer. @throws Error, CommandFailed */
+/**
+ * {@link readSettings}, with the reason and the way out where there is no answer. A server that may be in the middle of a restart is waited for, a
+ * few seconds. @throws Error, CommandFailed
+ */
 export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): Promise<LiveSettings> {
-  const { account, connection } = runtime;
-  try {
-    return await readSettings(runtime);
-  } catch (error) {
-    const { stdout } = await runScript(connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account });
-    const told = stdout.trim();
-    const fact =
-      told === "none"
-        ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to where PostgreSQL keeps its data, or postgres to have one made`
-        : told === "stopped"
-          ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
-          : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;
-    throw new Error(`${fact}\n${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await readSettings(runtime);
+    } catch (error) {
+      const told = (
+        await runScript(runtime.connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account: runtime.account })
+      ).stdout.trim();
+      const pauseMs = BETWEEN_PAUSES_MS[tries];
+      // One that runs may have come up since it was asked.
+      const mayChange = told === "between" || told === "stopped" || (told === "running" && tries === 0);
+      if (!mayChange || pauseMs === undefined) throw noAnswer(runtime, dataDirectory, told, error);
+      await sleep(pauseMs);
+    }
   }
 }
 
-/** Asks until PostgreSQL answers after a restart. @throws CommandFailed of the last try */
+function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string, told: string, error: unknown): Error {
+  const fact =
+    told === "none"
+      ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to where PostgreSQL keeps its data, or postgres to have one made`
+      : told === "stopped"
+        ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
+        : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;
+  return new Error(`${fact}\n${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}
+
+/** Asks until PostgreSQL answers after a restart. @throws CommandFailed of the last try, Error for a lost connection */
 export async function waitForServer(runtime: RuntimeOnHost): Promise<LiveSettings> {
   for (const pauseMs of START_PAUSES_MS) {
-    const settings = await readSettings(runtime).catch(() => null);
-    if (settings !== null) return settings;
+    try {
+      return await readSettings(runtime);
+    } catch (error) {
+      // Through a connection that is lost nobody will ever answer.
+      if (!(error instanceof CommandFailed)) throw error;
+    }
     await sleep(pauseMs);
   }
   return readSettings(runtime);

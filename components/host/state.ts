@@ -7,7 +7,7 @@
  */
 import type { Account, Connection, ExecResult } from "./connection";
 import { runScript } from "./connection";
-import { type FileFact, parseFact } from "./files";
+import { FACTS_FUNCTION, type FileFact, parseFacts } from "./files";
 import { unitText } from "./units";
 
 /** What is asked. */
@@ -53,13 +53,16 @@ export interface MountFact {
   readonly readOnly: boolean;
 }
 
-/** $1 account, $2 data directory, then three words for each question: kind, name, value. */
-const STATE_SCRIPT = `
-user=$1; data=$2; shift 2
+/** $1 account, $2 data directory, $3 units, $4 how many questions follow: of each as whom, its name, and its line. Then as is said below. */
+const STATE_SCRIPT = `${FACTS_FUNCTION}
+user=$1; data=$2; units=$3; asks=$4; shift 4
 export LC_ALL=C
 own=$(id -u)
-uid=$(id -u -- "$user" 2>/dev/null) || uid=-
-gid=$(id -g -- "$user" 2>/dev/null) || gid=-
+uid=- gid=-
+if said=$(id -- "$user" 2>/dev/null); then
+  uid=\${said#uid=} gid=\${said#* gid=}
+  uid=\${uid%%[!0-9]*} gid=\${gid%%[!0-9]*}
+fi
 printf 'account %s %s\\n' "$uid" "$gid"
 as_user() {
   if [ "$uid" = - ]; then echo "there is no account $user" >&2; return 126; fi
@@ -69,54 +72,66 @@ as_admin() { "$@"; }
 ask() {
   { said=$( { { "$3" /bin/sh -c "$2" </dev/null 3>&-; printf 'code %s %s\\n' "$1" "$?" >&3; } |
     base64 -w 3000 | while read -r line; do printf 'out %s %s\\n' "$1" "$line" >&3; done; } 2>&1 ); } 3>&1
-  printf '%s' "$said" | tail -c 8000 | base64 -w 3000 | while read -r line; do printf 'err %s %s\\n' "$1" "$line"; done
+  [ -z "$said" ] || printf '%s' "$said" | tail -c 8000 | base64 -w 3000 | while read -r line; do printf 'err %s %s\\n' "$1" "$line"; done
 }
-units=
-while [ $# -gt 0 ]; do
-  path=$3
-  case $1 in
-  ask) ask "$2" "$3" as_user & ;;
-  ask-as-admin) ask "$2" "$3" as_admin & ;;
-  unit) units="$units $3" ;;
-  path)
-    if [ -L "$path" ]; then printf 'path %s link 0 0 0 -\\n' "$2"
-    elif [ -d "$path" ]; then printf 'path %s directory %s -\\n' "$2" "$(stat -c '%a %u %g' -- "$path")"
-    elif [ -f "$path" ]; then
-      sum=$(sha256sum < "$path") || sum=-
-      printf 'path %s file %s %s\\n' "$2" "$(stat -c '%a %u %g' -- "$path")" "\${sum%% *}"
-    elif [ -e "$path" ]; then printf 'path %s other 0 0 0 -\\n' "$2"
-    else printf 'path %s missing 0 0 0 -\\n' "$2"
-    fi ;;
-  mount)
-    while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
-    at=$(stat -c %m -- "$path")
-    kind=$(findmnt -rn -o FSTYPE,OPTIONS --mountpoint "$at" 2>/dev/null | tail -n 1)
-    printf 'mount %s %s %s\\n' "$2" "\${kind:-- -}" "$at" ;;
-  esac
+# Most lie on the same file system.
+mounts() {
+  for path do
+    shift
+    while [ ! -e "$path" ]; do
+      case $path in /*) path=\${path%/*} path=\${path:-/} ;; *) path=. ;; esac
+    done
+    set -- "$@" "$path"
+  done
+  [ $# -eq 0 ] || stat -c %m -- "$@" | {
+    count=0 last=
+    while IFS= read -r at; do
+      [ "$at" = "$last" ] || kind=$(findmnt -rn -o FSTYPE,OPTIONS --mountpoint "$at" 2>/dev/null | tail -n 1)
+      last=$at
+      printf 'mount %s %s %s\\n' "$count" "\${kind:-- -}" "$at"
+      count=$((count + 1))
+    done
+  }
+}
+each() { while IFS= read -r line; do printf '%s %s\\n' "$1" "$line"; done; }
+while [ "$asks" -gt 0 ]; do
+  ask "$2" "$3" "as_$1" &
   shift 3
+  asks=$((asks - 1))
 done
-# From here on one writes alone: only short lines are safe from each other.
+# $1 how many of the others are paths; the rest are those whose file system is told. What is found meanwhile is said when nobody else writes any
+# more: only short lines are safe from each other.
+said=$(
+  count=$1
+  shift
+  (shift "$count" && mounts "$@")
+  for path do
+    shift
+    [ "$count" -le 0 ] || set -- "$@" "$path"
+    count=$((count - 1))
+  done
+  facts "$@"
+  printf 'machine %s\\n' "$(uname -m)"
+  [ ! -r /etc/os-release ] || each os < /etc/os-release
+  [ ! -r "$data/PG_VERSION" ] || each cluster < "$data/PG_VERSION"
+  if [ -d /run/systemd/system ]; then
+    echo systemd
+    [ -z "$units" ] || systemctl show -p LoadState -p UnitFileState -p ActiveState -- $units | each unit
+  fi
+  dpkg-query -W -f='package \${db:Status-Status} \${Package} \${Version}\\n' 'postgresql-[0-9]*' postgresql-common pgbackrest nodejs 2>/dev/null
+)
 wait
-printf 'machine %s\\n' "$(uname -m)"
-[ -r /etc/os-release ] && sed 's/^/os /' /etc/os-release
-[ -r "$data/PG_VERSION" ] && sed 's/^/cluster /' "$data/PG_VERSION"
-if [ -d /run/systemd/system ]; then
-  echo systemd
-  [ -z "$units" ] || systemctl show -p LoadState -p UnitFileState -p ActiveState -- $units | sed 's/^/unit /'
-fi
-dpkg-query -W -f='package \${db:Status-Status} \${Package} \${Version}\\n' 'postgresql-[0-9]*' postgresql-common pgbackrest nodejs 2>/dev/null
+printf '%s\\n' "$said"
 echo end`;
 
 /** Asks everything at once. @throws CommandFailed, Error for an answer that is not whole */
 export async function readState(connection: Connection, query: StateQuery, timeoutMs?: number): Promise<HostFacts> {
-  const words = [
-    ...Object.entries(query.ask).flatMap(([name, line]) => ["ask", name, line]),
-    ...Object.entries(query.askAsAdmin ?? {}).flatMap(([name, line]) => ["ask-as-admin", name, line]),
-    ...query.units.flatMap((unit) => ["unit", unit, unit]),
-    ...query.paths.flatMap((path, index) => ["path", String(index), path]),
-    ...query.mounts.flatMap((path, index) => ["mount", String(index), path]),
+  const asks = [
+    ...Object.entries(query.ask).map(([name, line]) => ["user", name, line]),
+    ...Object.entries(query.askAsAdmin ?? {}).map(([name, line]) => ["admin", name, line]),
   ];
-  const args = [query.user, query.dataDirectory, ...words];
+  const found = [String(query.paths.length), ...query.paths, ...query.mounts];
+  const args = [query.user, query.dataDirectory, query.units.join(" "), String(asks.length), ...asks.flat(), ...found];
   const { stdout } = await runScript(connection, "read the state of the host", STATE_SCRIPT, args, timeoutMs === undefined ? {} : { timeoutMs });
   return parseState(query, stdout);
 }
@@ -130,7 +145,7 @@ export function parseState(query: StateQuery, stdout: string): HostFacts {
   const hasSystemd = lines.includes("systemd");
   return {
     account: parseAccount(query.user, rows("account")[0] ?? ""),
-    paths: new Map(query.paths.map((path, index) => [path, parseFact(rowOf(rows("path"), String(index), path), path)])),
+    paths: parseFacts(query.paths, lines),
     mounts: new Map(query.mounts.map((path, index) => [path, parseMount(rowOf(rows("mount"), String(index), path), path)])),
     units: hasSystemd ? parseUnits(query.units, lines) : {},
     hasSystemd,

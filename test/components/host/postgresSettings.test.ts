@@ -1,5 +1,53 @@
-import { expect, test } from "vitest";
-import { parseAutoConf } from "../../../components/host/postgresSettings";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { connectLocally } from "../../../components/host/localConnection";
+import { askServer, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
+import type { RuntimeOnHost } from "../../../components/host/runtime";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "settings-"));
+  writeFileSync(join(folder, "PG_VERSION"), "17\n");
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A runtime whose first answers are failures. @param says what the server writes into its file after each of them */
+const runtimeThatFails = (count: number, says: string): RuntimeOnHost => {
+  const connection = connectLocally();
+  const asked = join(folder, "asked");
+  writeFileSync(asked, "");
+  writeFileSync(join(folder, "postmaster.pid"), "");
+  const pid = [process.pid, folder, 0, 5432, folder, "*", "0 0", says].join("\\n");
+  const script = `echo asked >> ${asked}
+    [ $(wc -l < ${asked}) -gt ${count} ] || { ${says === "" ? "rm -f" : `printf '${pid}\\n' >`} ${folder}/postmaster.pid; echo no answer >&2; exit 2; }
+    echo '{"settings":[],"serverVersion":170000,"dataDirectory":"${folder}"}'`;
+  return { connection, account: connection.login, argv: ["/bin/sh", "-c", script], onLine: () => undefined };
+};
+const timesAsked = (): number => readFileSync(join(folder, "asked"), "utf8").split("\n").length - 1;
+
+test.each([
+  ["starts", "starting", 3],
+  ["stops", "stopping", 2],
+  ["has come up since", "ready   ", 1],
+  ["is not there for a moment", "", 2],
+])("a server that %s is asked again", async (_what, says, count) => {
+  expect(await askServer(runtimeThatFails(count, says), folder)).toMatchObject({ serverVersion: 170_000 });
+  expect(timesAsked()).toBe(count + 1);
+});
+
+test("a server that refuses, or is stopped for good, is told of", async () => {
+  await expect(askServer(runtimeThatFails(99, "ready   "), folder)).rejects.toThrow(/ runs on this machine and does not answer .*\n.*\n.*no answer/);
+  expect(timesAsked()).toBe(2);
+  await expect(askServer(runtimeThatFails(99, ""), folder)).rejects.toThrow(/ is not running on this machine: start it, and run the update again\n/);
+});
+
+test("nobody waits for a server behind a connection that is lost", async () => {
+  const runtime = runtimeThatFails(0, "");
+  const lost = { ...runtime.connection, exec: () => Promise.reject(new Error("the connection was lost")) };
+  await expect(waitForServer({ ...runtime, connection: lost })).rejects.toThrow("the connection was lost");
+});
 
 test("values of postgresql.auto.conf come back as they were set", () => {
   const text = [

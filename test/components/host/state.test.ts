@@ -42,7 +42,8 @@ test("everything is read by one command, whatever is in names and answers", asyn
   writeFileSync(join(folder, "PG_VERSION"), "17\n");
   mkdirSync(join(folder, "d"), { mode: 0o750 });
   symlinkSync("nowhere", join(folder, "l"));
-  const paths = ["a 'b", "d", "l", "none"].map((name) => join(folder, name));
+  writeFileSync(join(folder, "x\\n\\y"), "other text", { mode: 0o600 });
+  const paths = ["a 'b", "d", "l", "none", "x\\n\\y"].map((name) => join(folder, name));
   const long = "ä'\"\\ $x".repeat(20_000);
   writeFileSync(join(folder, "long"), long);
   const ask = { long: `cat '${join(folder, "long")}'; echo wrong >&2; exit 7`, none: "true", missing: "exec /no/such/program" };
@@ -56,6 +57,7 @@ test("everything is read by one command, whatever is in names and answers", asyn
     { kind: "directory", mode: "0750", uid, gid, sha256: "" },
     { kind: "link", mode: "0000", uid: 0, gid: 0, sha256: "" },
     { kind: "missing", mode: "0000", uid: 0, gid: 0, sha256: "" },
+    { kind: "file", mode: "0600", uid, gid, sha256: sha256Hex("other text") },
   ]);
   expect(facts.mounts.get("/proc/none/such")).toEqual({ at: "/proc", type: "proc", readOnly: false });
   expect(facts.mounts.get(join(folder, "not/there"))?.at).toMatch(/^\//);
@@ -73,7 +75,8 @@ test("an account that is not there is no error, and nothing is asked as another 
 
 const WHOLE = [
   "account 105 109",
-  "path 0 file 644 0 0 -",
+  "kind file",
+  "stat 644 0 0 /etc/x",
   "mount 0 nfs4 ro,vers=4.2 /mnt/my nas",
   "out node djI0LjE2LjAK",
   "code node 0",
@@ -112,7 +115,7 @@ test("records of another host become facts", () => {
     answers: new Map([["node", { exitCode: 0, stdout: "v24.16.0\n", stderr: "" }]]),
   });
   expect(() => parseState(asked, WHOLE.filter((line) => line !== "end").join("\n"))).toThrow("its answer ends too early");
-  for (const gone of ["path 0", "mount 0", "code node"]) {
+  for (const gone of ["kind file", "stat 644", "mount 0", "code node"]) {
     expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith(gone)).join("\n"))).toThrow(/there is no record of it|is not whole/);
   }
   expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith("unit ")).join("\n"))).toThrow("1 answers to 2 questions");
