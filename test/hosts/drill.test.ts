@@ -170,11 +170,11 @@ describe("fire drills on a host", async () => {
     const record = await newestRecord(on);
     const isTold = (event: string): boolean => hooks.requests.some(({ body }) => body.includes(`"event":"${event}"`) && body.includes(`"${unit}"`));
     const events = code === 0 ? ["drill"] : ["drill", "failure"];
-    await waitFor("its messages", 60_000, async () => (events.every(isTold) ? true : null));
-    await waitFor("its metrics", 60_000, async () =>
+    await waitFor("its messages", 180_000, async () => (events.every(isTold) ? true : null));
+    await waitFor("its metrics", 180_000, async () =>
       (await metric("pgbackstop_drill_timestamp_seconds", record.repo, on)) === record.endedAtS ? true : null,
     );
-    await waitFor("its end", 60_000, async () => ((await shell("systemctl list-jobs --no-legend 'pgbackstop-*'", on)) === "" ? true : null));
+    await waitFor("its end", 180_000, async () => ((await shell("systemctl list-jobs --no-legend 'pgbackstop-*'", on)) === "" ? true : null));
     await on.run(["systemctl", "reset-failed"]);
     return { code, record, told: takeTold(unit) };
   };
@@ -249,17 +249,23 @@ describe("fire drills on a host", async () => {
     const agent = await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service");
     // Long enough for a tenth of it to be more than what a look at the clock costs.
     await waitFor("the heart to have stood still", 60_000, async () => (Number(await shell("date +%s.%N")) - beatS > 6 ? true : null));
+    // When the last knock began that nobody answered, and when the first one was answered: on a busy machine much lies between them.
     const knocked = shell(
-      `until for path in ${BESIDE}/main-*; do
-         [ -S "$path/.s.PGSQL.54329" ] && psql -h "$path" -p 54329 -U postgres -d postgres -AtXc 'select 1' >/dev/null 2>&1 && exec cut -d ' ' -f 1 /proc/uptime
-       done; [ -e /run/enough ]; do sleep 0.02; done`,
+      `for each in $(seq 10000); do
+         read -r began rest < /proc/uptime
+         for path in ${BESIDE}/main-*; do
+           [ -S "$path/.s.PGSQL.54329" ] && psql -h "$path" -p 54329 -U postgres -d postgres -AtXc 'select 1' >/dev/null 2>&1 &&
+             read -r ended rest < /proc/uptime && echo "$in_vain $ended" && exit 0
+         done
+         in_vain=$began; sleep 0.02
+       done; exit 1`,
     );
     await shell(
       `mkdir -p /run/systemd/system/pgbackstop-main-drill-weekly.timer.d
        printf '[Timer]\\nOnCalendar=\\nOnCalendar=*-*-* *:*:0/2\\nRandomizedDelaySec=0\\n' > /run/systemd/system/pgbackstop-main-drill-weekly.timer.d/short.conf
        systemctl daemon-reload; systemctl restart pgbackstop-main-drill-weekly.timer`,
     );
-    const started = await waitFor("the timer", 60_000, async () => {
+    const started = await waitFor("the timer", 180_000, async () => {
       const lines = await shell(`systemctl show -p ExecMainStartTimestampMonotonic --value ${unit}; cut -d ' ' -f 1 /proc/uptime; date +%s.%N`);
       const [atUs = 0, uptimeS = 0, nowS = 0] = lines.trim().split("\n").map(Number);
       return atUs === 0 ? null : { uptimeS: atUs / 1e6, atS: nowS - (uptimeS - atUs / 1e6) };
@@ -267,14 +273,17 @@ describe("fire drills on a host", async () => {
     await shell(
       "rm -r /run/systemd/system/pgbackstop-main-drill-weekly.timer.d; systemctl daemon-reload; systemctl restart pgbackstop-main-drill-weekly.timer",
     );
-    const stopwatchMs = (Number(await knocked) - started.uptimeS) * 1000;
+    const stopwatchMs = (await knocked)
+      .trim()
+      .split(" ")
+      .map((uptimeS) => Math.round((Number(uptimeS) - started.uptimeS) * 1000));
     const segments = sql("INSERT INTO ledger (text) VALUES ('meanwhile'); SELECT pg_switch_wal();");
-    await waitFor("its end", 120_000, async () => ((await host.run(["systemctl", "is-active", unit])).stdout === "inactive\n" ? true : null));
+    await waitFor("its end", 300_000, async () => ((await host.run(["systemctl", "is-active", unit])).stdout.includes("activating") ? null : true));
     const record = await newestRecord();
     expect([record.failures, record.ok, record.repo, record.pick, record.level]).toEqual([[], true, 1, "newest", "thorough"]);
-    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs} ms`).toBe(true);
+    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs.join(" to ")} ms`).toBe(true);
     const lostMs = (started.atS - beatS) * 1000;
-    expect(isWithinTenth((record.rpo?.seconds ?? 0) * 1000, lostMs), `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`).toBe(true);
+    expect(isWithinTenth((record.rpo?.seconds ?? 0) * 1000, [lostMs]), `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`).toBe(true);
     expect([record.rpo?.method, record.objectives]).toEqual([
       "heartbeat",
       { rtoSeconds: 600, rpoSeconds: 3600, backupAgeSeconds: (7 * 24 + 1) * 3600 },
@@ -282,7 +291,7 @@ describe("fire drills on a host", async () => {
     for (const name of ["recovery", "production", "assertion:the heart beats", "amcheck", "dump", "control"])
       expect([name, record.checks.find((check) => check.name === name)?.verdict]).toEqual([name, "ok"]);
     console.log(
-      `RTO ${record.rtoMs} ms (stopwatch ${Math.round(stopwatchMs)}), RPO ${record.rpo?.seconds} s (stopwatch ${(lostMs / 1000).toFixed(2)})`,
+      `RTO ${record.rtoMs} ms (stopwatch ${stopwatchMs.join(" to ")}), RPO ${record.rpo?.seconds} s (stopwatch ${(lostMs / 1000).toFixed(2)})`,
     );
     await segments;
     await archived();
@@ -290,8 +299,8 @@ describe("fire drills on a host", async () => {
       await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service"),
       await sql("SELECT failed_count FROM pg_stat_archiver"),
     ]).toEqual([agent, "0"]);
-    await waitFor("its message", 60_000, async () => (hooks.requests.some(({ body }) => body.includes('"event":"drill"')) ? true : null));
-    await waitFor("its metrics", 60_000, async () => ((await metric("pgbackstop_drill_timestamp_seconds", 1)) === record.endedAtS ? true : null));
+    await waitFor("its message", 180_000, async () => (hooks.requests.some(({ body }) => body.includes('"event":"drill"')) ? true : null));
+    await waitFor("its metrics", 180_000, async () => ((await metric("pgbackstop_drill_timestamp_seconds", 1)) === record.endedAtS ? true : null));
     const told = takeTold(unit);
     expect(told.map(({ event, ok }) => [event, ok])).toContainEqual(["drill", true]);
     expect(told.find(({ event }) => event === "drill")?.lines.join("\n")).toMatch(
@@ -333,7 +342,7 @@ describe("fire drills on a host", async () => {
   test("one that is stopped removes everything, and is a failure", async () => {
     const unit = unitOf("weekly");
     await host.runOk(["systemctl", "start", "--no-block", unit]);
-    await waitFor("its server", 60_000, async () =>
+    await waitFor("its server", 180_000, async () =>
       (await shell(`ls -d ${BESIDE}/main-*/data/postmaster.pid 2>/dev/null || true`)) === "" ? null : true,
     );
     await host.runOk(["systemctl", "stop", unit]);
@@ -400,7 +409,7 @@ describe("fire drills on a host", async () => {
     await archived();
     const plant = `mv ${FIRST} ${FIRST}.full; install -d -o postgres -m 0750 ${FIRST}; 
       for each in 1 2 3 4 5 6 7 8 9; do /usr/local/bin/pgbackstop stanza-create && break; sleep 1; done`;
-    await withFault(plant, `rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`, async () => {
+    await withFault(plant, `rm -r ${FIRST} || rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`, async () => {
       const record = await expectFound("quick", 1, "choose", [75]);
       expect(record.failures[0]?.message).toBe("repo1 holds no backup: nothing can be restored from here");
     });
@@ -439,7 +448,7 @@ describe("fire drills on a host", async () => {
     const reports = outputs["reports"]?.value as Record<string, string>;
     expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({ ok: true, guarded: true, databases: [{ name: "shop", rows: 1000 }] });
     expect([outputs["mayRetireSource"]?.value, JSON.parse(reports["finish"] ?? "")]).toMatchObject([true, { missing: [], databases: 1 }]);
-    const journal = await shell(`journalctl -u shop.service --since=@${since.trim()} -o cat`);
+    const journal = await shell(`journalctl --sync; journalctl -u shop.service --since=@${since.trim()} -o cat`);
     expect([journal.match(/Stopped/g)?.length, await shell("systemctl is-active shop.service")]).toEqual([1, "active\n"]);
     const places = [
       stdout,
@@ -464,7 +473,8 @@ describe("fire drills on a host", async () => {
   });
 });
 
-/** A tenth, or what a busy machine's scheduler takes from either clock. */
-function isWithinTenth(told: number, measured: number): boolean {
-  return Math.abs(told - measured) <= Math.max(measured / 10, 500);
+/** A tenth, or what a busy machine's scheduler takes from either clock. @param measured one time, or the two between which it was */
+function isWithinTenth(told: number, measured: readonly number[]): boolean {
+  const [least, most] = [Math.min(...measured), Math.max(...measured)];
+  return told >= least - Math.max(least / 10, 500) && told <= most + Math.max(most / 10, 500);
 }

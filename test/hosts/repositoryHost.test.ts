@@ -28,7 +28,7 @@ const KEPT = "/srv/pgbackstop/orders/repository";
 const ACCOUNT = "pgbackstop-orders";
 const STANDBY_DATA = "/var/lib/postgresql/17/standby";
 const STANDBY_PORT = 5433;
-const STREAM_MS = 60_000;
+const STREAM_MS = 240_000;
 const STANDBY_LOG = "/var/log/postgresql/postgresql-17-standby.log";
 /** Where sops-nix, agenix or an administrator would have put it. */
 const KEY_ON_HOST = "/etc/keys/vault";
@@ -231,6 +231,10 @@ describe("a backup host", async () => {
     // Root lends the keys to it.
     await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=2 restore")]);
     await db.runOk(["systemctl", "start", "postgresql@17-main"]);
+    // Debian calls a server started that takes no connections yet.
+    await waitFor("the end of the recovery", 240_000, async () =>
+      (await sql("SELECT pg_is_in_recovery()").catch(() => "t\n")) === "f\n" ? true : null,
+    );
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
   });
 
@@ -257,7 +261,10 @@ describe("a backup host", async () => {
     await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", outputs["standbyCommand"] ?? ""]);
     await db.runOk(["systemctl", "start", "postgresql@17-standby"]);
     await waitFor("streaming", STREAM_MS, isStreaming);
-    expect(await sql("SELECT pg_is_in_recovery()", STANDBY_PORT)).toBe("t\n");
+    // It may stream before it is consistent, and takes no connections until then.
+    await waitFor("connections", STREAM_MS, async () =>
+      (await sql("SELECT pg_is_in_recovery()", STANDBY_PORT).catch(() => "")) === "t\n" ? true : null,
+    );
     const restored = [...(await db.runOk(["cat", STANDBY_LOG])).matchAll(/restored log file "([0-9A-F]{24})" from archive/g)].map(
       (match) => match[1],
     );

@@ -175,7 +175,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await shell(`chmod 750 ${PLACES[0]}/backup/main`);
     expect(exitCode).not.toBe(0);
     expect((await labels(2)).length).toBe(before.length + 1);
-    expect(await shell("journalctl -u pgbackstop-main-incr --no-pager | grep pgbackrest-each")).toMatch(/repo1: exit code \d+/);
+    expect(await shell("journalctl --sync; journalctl -u pgbackstop-main-incr --no-pager | grep pgbackrest-each")).toMatch(/repo1: exit code \d+/);
     await host.runOk(["systemctl", "reset-failed"]);
   });
 
@@ -186,7 +186,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await host.runOk(["mv", DATA, `${DATA}.old`]);
     await asPostgres("pgbackrest", "--stanza=main", "--repo=1", "restore");
     await host.runOk(["systemctl", "start", "postgresql@15-main"]);
-    await waitFor("the end of the recovery", 60_000, async () => ((await sql("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null));
+    await waitFor("the end of the recovery", 240_000, async () => ((await sql("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null));
     expect(await sql("select count(*) from precious")).toBe("1000");
     await shell(`rm -rf ${DATA}.old`);
   });
@@ -267,7 +267,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
       `${program(`-l /tmp/restored-${key}.log -o '${places} -c data_directory=${target} -c port=5500 -c external_pid_file='`)} start >/dev/null`,
     );
     const query = (text: string): Promise<string> => shell(`runuser -u postgres -- psql -p 5500 -Atqc '${text}'`).then((answer) => answer.trim());
-    await waitFor("the end of the recovery", 120_000, async () => ((await query("select pg_is_in_recovery()")) === "f" ? true : null));
+    await waitFor("the end of the recovery", 240_000, async () =>
+      (await query("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null,
+    );
     const rows = await query("select count(*) from load");
     await shell(`${program("-m immediate")} stop >/dev/null; rm -rf ${target}`);
     return rows;

@@ -59,6 +59,8 @@ const BRIDGE = "br0";
 const BOOT_MS = 240_000;
 const POWER_OFF_MS = 120_000;
 const JOURNAL_MS = 20_000;
+/** For the kernel to take away the processes of a host. */
+const END_MS = 60_000;
 const ENVIRONMENT = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"];
 
 /** Boots a host; some 3 s with PostgreSQL, half a second without. @throws Error with the folder of logs when it does not become ready */
@@ -210,7 +212,7 @@ class Machine {
       await started.stop("SIGKILL");
     }
     // What the kernel has not ended yet keeps its groups busy.
-    await waitFor("the end of its groups", JOURNAL_MS, async () => (removeGroup(this.#group) ? true : null)).catch(() => undefined);
+    await waitFor("the end of its groups", END_MS, async () => (removeGroup(this.#group) ? true : null)).catch(() => undefined);
     await this.#network.place.run("umount", ["-R", this.#layer]);
   }
 
