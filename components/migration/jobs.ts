@@ -19,11 +19,14 @@ import {
   valueFile,
   wordsText,
 } from "../render/migration";
-import type { MigrationArgs } from "./migrationArgs";
+import { type MigrationArgs, MigrationStage } from "./migrationArgs";
 import { serverFiles, serverSources } from "./servers";
 
 const TIMEOUT_MINUTES = 1440;
 const DIGEST_DIGITS = 8;
+/** Steps that another image makes anew: whatever was copied and is whole stays, and is compared. */
+const REMADE = ["plan", "copy", "verify"];
+const REMADE_UNTIL: readonly string[] = [MigrationStage.Plan, MigrationStage.Copy];
 const LATER = { name: "", namespace: "", workloads: [], secrets: [], runtime: { configMap: "", image: "" }, postgresImage: "", serverSources: [] };
 
 /** Where Jobs go, and what they follow. */
@@ -133,8 +136,10 @@ export class MigrationJobs {
     const manifest = pulumi
       .all([this.#objects, pulumi.output<RepositoryVolumes | null>((verbs as RepositoryVolumes | undefined) ?? null)])
       .apply(([objects, repositories]) => renderMigrateJob(objects, step, repositories));
-    const triggers = verb === "plan" ? (this.#args.planTriggers ?? []) : [];
-    const done = this.#job(step.role, manifest, opts, triggers);
+    const { image, planTriggers = [] } = this.#args;
+    // One that failed because of its image has to get the corrected one; any other step never sees it.
+    const images = image === undefined || !REMADE.includes(verb) ? [] : [image];
+    const done = this.#job(step.role, manifest, opts, [...(verb === "plan" ? planTriggers : []), ...images]);
     const id = pulumi.all([this.#namespace, done.id]).apply(([namespace]) => `${namespace}/${objectNames(this.#name).report}-${verb}`);
     const data = readConfigMap(renderedName(this.#name, `told-${verb}`), id, { parent: opts.parent, dependsOn: [done] });
     return { done, report: data.apply((found) => found?.["report"] ?? "") };
@@ -146,7 +151,7 @@ export class MigrationJobs {
     return this.#job(role, manifest, opts);
   }
 
-  /** Runs once: nothing but another name makes another one. One that failed is made again by the next update. */
+  /** Runs once: nothing but another name makes another one, and that only before the switch. One that failed is made again by the next update. */
   #job(
     role: string,
     manifest: pulumi.Output<Manifest>,
@@ -160,7 +165,8 @@ export class MigrationJobs {
     return declareKubernetes(renderedName(this.#name, role), object, {
       parent,
       dependsOn: [...this.#place, ...dependsOn],
-      ignoreChanges: ["spec", "metadata.labels"],
+      // Applications use the target from the switch on: a comparison that is made again would find their work.
+      ignoreChanges: ["spec", "metadata.labels", ...(REMADE_UNTIL.includes(this.#settings.until) ? [] : ["metadata.name"])],
       deleteBeforeReplace: true,
       customTimeouts: { create: `${minutes}m`, update: `${minutes}m` },
     });

@@ -28,8 +28,8 @@ export const MigrationSslMode = {
 } as const;
 export type MigrationSslMode = (typeof MigrationSslMode)[keyof typeof MigrationSslMode];
 
-/** Kinds of objects that can be scaled. */
-export const WorkloadKind = { Deployment: "Deployment", StatefulSet: "StatefulSet" } as const;
+/** Kinds of objects that can be stopped and started again. */
+export const WorkloadKind = { Deployment: "Deployment", StatefulSet: "StatefulSet", CronJob: "CronJob" } as const;
 export type WorkloadKind = (typeof WorkloadKind)[keyof typeof WorkloadKind];
 
 /** One side: a host, a cluster, or any server that is reached over the network (neither of both, and an `address`). Its role is a superuser. */
@@ -61,7 +61,10 @@ export interface MigrationServerArgs {
   caSecret?: KeyRef;
 }
 
-/** Something that uses the databases: scaled to 0 before they are copied, and to what it was when it may use the target. */
+/**
+ * Something that uses the databases: scaled to 0 before they are copied, and to what it was when it may use the target. A CronJob is suspended, its
+ * runs are waited for, and it is let run again where it was not suspended before.
+ */
 export interface MigrationWorkloadArgs {
   kind: WorkloadKind;
   name: string;
@@ -120,9 +123,12 @@ export interface MigrationArgs {
   drill?: string;
   /** On a host: the directory of `pg_dump`, `psql` and the target's server. Left out, they are looked for where packages put them. */
   binDirectory?: string;
-  /** Image with `pg_dump` and `psql`, of the target's version or newer, for Jobs; with glibc. Left out, CloudNativePG's newest that this package knows. */
+  /**
+   * Image with `pg_dump` and `psql`, of the target's version or newer, for Jobs; with glibc. Left out, CloudNativePG's newest that this package knows.
+   * Another one makes plan, copy and comparison anew in stages `plan` and `copy`, and nothing later.
+   */
   image?: pulumi.Input<string>;
-  /** The plan is made anew when one of these values changes. */
+  /** The plan is made anew when one of these values changes; in Kubernetes in stages `plan` and `copy`. */
   planTriggers?: pulumi.Input<string>[];
   /** How long an update waits for each Job. @default 1440 */
   timeoutMinutes?: number;

@@ -123,7 +123,7 @@ export function planSteps(settings: MigrationSettings): MigrationStep[] {
 function copySteps(settings: MigrationSettings): MigrationStep[] {
   return [
     ...unitSteps(settings, "stop", ""),
-    ...workloadSteps(settings, "stop", "", "scale to 0, and remember the replicas of"),
+    ...workloadSteps(settings, "stop", ""),
     migrate("copy", "make the source read-only, copy roles and databases"),
     migrate("verify", "compare both sides to the last row"),
   ];
@@ -132,7 +132,7 @@ function copySteps(settings: MigrationSettings): MigrationStep[] {
 function switchSteps(settings: MigrationSettings): MigrationStep[] {
   return [
     ...secretSteps(settings, "repoint", "write the new values into, and remember the old ones of"),
-    ...workloadSteps(settings, "start", "", "scale to the remembered replicas"),
+    ...workloadSteps(settings, "start", ""),
     ...unitSteps(settings, "start", ""),
   ];
 }
@@ -155,7 +155,7 @@ function releaseSteps(settings: MigrationSettings): MigrationStep[] {
   return [
     migrate("release", "make the source as it was"),
     ...secretSteps(settings, "restore", "write the remembered values back into"),
-    ...workloadSteps(settings, "start", "-again", "scale to the remembered replicas"),
+    ...workloadSteps(settings, "start", "-again"),
     ...unitSteps(settings, "start", "-again"),
   ];
 }
@@ -173,10 +173,19 @@ function unitSteps({ units }: MigrationSettings, word: "start" | "stop", suffix:
   }));
 }
 
-function workloadSteps({ workloads }: MigrationSettings, word: "start" | "stop", suffix: string, what: string): MigrationStep[] {
+const WORKLOAD_TEXTS = {
+  stop: { scaled: "scale to 0, and remember the replicas of", cron: "suspend, and wait for the runs of" },
+  start: { scaled: "scale to the remembered replicas", cron: "let run again as before" },
+} as const;
+
+function workloadSteps({ workloads }: MigrationSettings, word: "start" | "stop", suffix: string): MigrationStep[] {
+  const named = (isCron: boolean): string[] => {
+    const chosen = workloads.filter(({ kind }) => (kind === "CronJob") === isCron);
+    const names = chosen.map(({ kind, name, namespace }) => `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`);
+    return names.length === 0 ? [] : [`${WORKLOAD_TEXTS[word][isCron ? "cron" : "scaled"]} ${names.join(", ")}`];
+  };
   if (workloads.length === 0) return [];
-  const named = workloads.map(({ kind, name, namespace }) => `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`);
-  return [{ role: `${word}-workloads${suffix}`, action: `${word}-workloads`, text: `${what} ${named.join(", ")}` }];
+  return [{ role: `${word}-workloads${suffix}`, action: `${word}-workloads`, text: [...named(false), ...named(true)].join("; ") }];
 }
 
 function secretSteps({ secrets }: MigrationSettings, word: "repoint" | "restore", what: string): MigrationStep[] {

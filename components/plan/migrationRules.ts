@@ -1,7 +1,7 @@
 /** What is wrong with the arguments of a migration, each as a fact, the rule that it breaks and the way out. Pure. */
 import { type MigrationFinding, type MigrationSettings, runnerOf, STAGES, type ServerSettings } from "./migration";
 
-export const WORKLOAD_KINDS = ["Deployment", "StatefulSet"] as const;
+const WORKLOAD_KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;
 const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 const PORT_MAX = 65_535;
 const PROCESS_MAX = 999;
@@ -115,9 +115,9 @@ function checkApplications(settings: MigrationSettings, tell: Tell): void {
     if (!WORKLOAD_KINDS.some((known) => known === kind))
       tell(
         `workloads[${index}].kind`,
-        `a ${kind} has no replicas of its own`,
-        `${WORKLOAD_KINDS.join(" and ")} can be scaled`,
-        "suspend a CronJob, and stop others, before the update",
+        `a ${kind} can be neither scaled nor suspended`,
+        `a workload is one of ${WORKLOAD_KINDS.join(", ")}`,
+        "stop it before the update",
       );
     if (name === "") tell(`workloads[${index}].name`, "it is empty", "a workload is named", "name it");
   }

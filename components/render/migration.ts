@@ -17,7 +17,7 @@ const MEMORY = "384Mi";
 /** Dumps pass through it; each copy has a pg_dump and a psql beside it. */
 const COPY_MEMORY = "1Gi";
 const STEPS_FILE = "steps.json";
-const KINDS = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
+const SCALED_KINDS = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
 const WORDS = { "stop-workloads": "stop", "start-workloads": "start", "repoint-secrets": "repoint", "restore-secrets": "restore" } as const;
 
 /** What is there already, or comes with the component. */
@@ -247,7 +247,7 @@ function namespacesOf({ secrets, workloads }: MigrationObjects): readonly (strin
   return [undefined, ...new Set([...workloads, ...secrets].flatMap(({ namespace }) => namespace ?? []))];
 }
 
-/** By name, but for pods, which have none before they are there. */
+/** By name, but for pods and runs of CronJobs, which have none before they are there. */
 function rights(objects: MigrationObjects, namespace: string | undefined, verbs: readonly string[]): RenderedObject[] {
   const { name, secrets, workloads } = objects;
   const here = workloads.filter((workload) => workload.namespace === namespace);
@@ -256,16 +256,24 @@ function rights(objects: MigrationObjects, namespace: string | undefined, verbs:
     ...secrets.filter((secret) => secret.namespace === namespace).map((secret) => secret.name),
     ...(namespace === undefined ? [own.record] : []),
   ];
+  const namesOf = (kind: string): string[] => here.filter((workload) => workload.kind === kind).map((workload) => workload.name);
+  const cronJobs = namesOf("CronJob");
   const rules = [
-    ...Object.entries(KINDS).flatMap(([kind, plural]) => {
-      const resourceNames = here.filter((workload) => workload.kind === kind).map((workload) => workload.name);
+    ...Object.entries(SCALED_KINDS).flatMap(([kind, plural]) => {
+      const resourceNames = namesOf(kind);
       if (resourceNames.length === 0) return [];
       return [
         { apiGroups: ["apps"], resources: [plural], resourceNames, verbs: ["get"] },
         { apiGroups: ["apps"], resources: [`${plural}/scale`], resourceNames, verbs: ["patch"] },
       ];
     }),
-    ...(here.length === 0 ? [] : [{ apiGroups: [""], resources: ["pods"], verbs: ["list"] }]),
+    ...(here.length === cronJobs.length ? [] : [{ apiGroups: [""], resources: ["pods"], verbs: ["list"] }]),
+    ...(cronJobs.length === 0
+      ? []
+      : [
+          { apiGroups: ["batch"], resources: ["cronjobs"], resourceNames: cronJobs, verbs: ["get", "patch"] },
+          { apiGroups: ["batch"], resources: ["jobs"], verbs: ["list"] },
+        ]),
     ...(secretNames.length === 0 ? [] : [{ apiGroups: [""], resources: ["secrets"], resourceNames: secretNames, verbs: ["get", "patch"] }]),
     ...(namespace !== undefined || verbs.length === 0
       ? []

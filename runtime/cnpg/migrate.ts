@@ -7,7 +7,7 @@
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import type { Command, CommandHost } from "../commands/host";
-import { at, type JsonObject, textAt } from "./cluster";
+import { at, type Json, type JsonObject, listAt, textAt } from "./cluster";
 import { type Collection, type KubernetesApi, openKubernetes } from "./kubernetesApi";
 import {
   boundReport,
@@ -25,12 +25,19 @@ import { PLACES } from "./names";
 const SECRETS: Collection = { api: "v1", plural: "secrets" };
 const CONFIG_MAPS: Collection = { api: "v1", plural: "configmaps" };
 const PODS: Collection = { api: "v1", plural: "pods" };
-const WORKLOADS = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
+const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
+const WORKLOADS = {
+  Deployment: { api: "apps/v1", plural: "deployments" },
+  StatefulSet: { api: "apps/v1", plural: "statefulsets" },
+  CronJob: { api: "batch/v1", plural: "cronjobs" },
+} as const;
 const RECORD_KEY = "record";
 const CONFLICTS_MAX = 20;
 const PAUSE_MS = 2000;
 /** How long pods may take to end. */
 const STOP_MS = 30 * 60_000;
+/** The controller may have begun a run of a CronJob when it was suspended: it is seen a moment later. */
+const QUIET_LOOKS = 3;
 /** The API server takes objects of 1 MiB. */
 const REPORT_SIZE_BYTES_MAX = 900_000;
 /** What `migrate plan` ends with when something is in the way: an answer, and no failure. */
@@ -89,15 +96,18 @@ async function stopWorkloads(work: Work): Promise<void> {
       return;
     }
     const found = await loadWorkload(work, workload);
-    const count = at(found, "spec", "replicas");
+    const count = countOf(workload, found);
     // Of a run that was killed: what is there now is already ours.
-    await remember(work, (record) => ({
-      ...record,
-      replicas: { [workloadKey(workload)]: typeof count === "number" ? count : 1, ...record.replicas },
-    }));
+    await remember(work, (record) => ({ ...record, replicas: { [workloadKey(workload)]: count, ...record.replicas } }));
     await scale(work, workload, 0);
   }
   for (const workload of file.workloads) await awaitStopped(work, workload);
+}
+
+function countOf({ kind }: Workload, found: JsonObject): number {
+  if (kind === "CronJob") return at(found, "spec", "suspend") === true ? 0 : 1;
+  const count = at(found, "spec", "replicas");
+  return typeof count === "number" ? count : 1;
 }
 
 async function isMoved({ api, file }: Work): Promise<boolean> {
@@ -163,7 +173,7 @@ function inNamespace(collection: Collection, namespace: string | undefined): Col
 }
 
 function collectionOf({ kind, namespace }: Workload): Collection {
-  return inNamespace({ api: "apps/v1", plural: WORKLOADS[kind] }, namespace);
+  return inNamespace(WORKLOADS[kind], namespace);
 }
 
 async function loadWorkload({ api }: Work, workload: Workload): Promise<JsonObject> {
@@ -177,32 +187,66 @@ async function load(api: KubernetesApi, collection: Collection, name: string): P
   return found;
 }
 
+/** A CronJob is suspended instead, or not any more. */
 async function scale({ api, ctx }: Work, workload: Workload, count: number): Promise<void> {
+  if (workload.kind === "CronJob") {
+    await api.patch(collectionOf(workload), workload.name, { spec: { suspend: count === 0 } });
+    ctx.log.info(`CronJob ${workload.name} is ${count === 0 ? "suspended" : "not suspended any more"}`);
+    return;
+  }
   await api.patch({ ...collectionOf(workload), part: "scale" }, workload.name, { spec: { replicas: count } });
   ctx.log.info(`${workload.kind} ${workload.name} is scaled to ${count}`);
 }
 
-/** Until no pod of it is left: one that is ending may still be writing. @throws service */
+/** Until nothing of it is left: what is ending may still be writing. @throws service */
 async function awaitStopped(work: Work, workload: Workload): Promise<void> {
-  const { api, ctx } = work;
+  const { ctx } = work;
+  const isCron = workload.kind === "CronJob";
   const end = ctx.clock.monotonicMs() + STOP_MS;
-  for (;;) {
-    const found = await loadWorkload(work, workload);
-    const selector = selectorOf(found);
-    const isSeen = Number(at(found, "status", "observedGeneration") ?? 0) >= Number(at(found, "metadata", "generation") ?? 0);
-    const replicas = Number(at(found, "status", "replicas") ?? 0);
-    const pods =
-      selector === null
-        ? []
-        : (await api.list(inNamespace(PODS, workload.namespace), selector, (pod) => textAt(pod, "status", "phase") ?? "Unknown")).items;
-    const left = Math.max(replicas, pods.filter((phase) => phase !== "Succeeded" && phase !== "Failed").length);
-    if (isSeen && left === 0) return;
+  for (let quietLooks = 0; ; ) {
+    const { isSeen, left } = await (isCron ? runsLeft(work, workload) : podsLeft(work, workload));
+    quietLooks = isSeen && left === 0 ? quietLooks + 1 : 0;
+    if (quietLooks >= (isCron ? QUIET_LOOKS : 1)) return;
     if (ctx.clock.monotonicMs() >= end)
-      throw fail("service", `${workload.kind} ${workload.name} still has ${left} pods after ${STOP_MS / 60_000} minutes`, {
-        hint: "see why with kubectl get pods, and who scales it up again: an autoscaler or GitOps has to be suspended.",
+      throw fail("service", `${workload.kind} ${workload.name} still has ${left} ${isCron ? "runs" : "pods"} after ${STOP_MS / 60_000} minutes`, {
+        hint: isCron
+          ? "see them with kubectl get jobs, and let them end, or delete those that may be lost; then run the update again."
+          : "see why with kubectl get pods, and who scales it up again: an autoscaler or GitOps has to be suspended.",
       });
     await ctx.clock.sleep(PAUSE_MS, ctx.signal);
   }
+}
+
+interface Left {
+  /** Whether what was changed has come into force. */
+  readonly isSeen: boolean;
+  readonly left: number;
+}
+
+async function podsLeft(work: Work, workload: Workload): Promise<Left> {
+  const found = await loadWorkload(work, workload);
+  const selector = selectorOf(found);
+  const isSeen = Number(at(found, "status", "observedGeneration") ?? 0) >= Number(at(found, "metadata", "generation") ?? 0);
+  const replicas = Number(at(found, "status", "replicas") ?? 0);
+  const pods =
+    selector === null
+      ? []
+      : (await work.api.list(inNamespace(PODS, workload.namespace), selector, (pod) => textAt(pod, "status", "phase") ?? "Unknown")).items;
+  return { isSeen, left: Math.max(replicas, pods.filter((phase) => phase !== "Succeeded" && phase !== "Failed").length) };
+}
+
+/** Jobs that it owns, whoever has made them from it, which have not ended. */
+async function runsLeft(work: Work, workload: Workload): Promise<Left> {
+  const uid = textAt(await loadWorkload(work, workload), "metadata", "uid");
+  const isLeft = (job: Json): boolean => {
+    const isOwn = uid !== undefined && listAt(job, "metadata", "ownerReferences").some((owner) => textAt(owner, "uid") === uid);
+    const hasEnded = listAt(job, "status", "conditions").some(
+      (condition) => ["Complete", "Failed"].includes(textAt(condition, "type") ?? "") && textAt(condition, "status") === "True",
+    );
+    return isOwn && (!hasEnded || Number(at(job, "status", "active") ?? 0) > 0);
+  };
+  const { items } = await work.api.list(inNamespace(JOBS, workload.namespace), null, isLeft);
+  return { isSeen: true, left: items.filter(Boolean).length };
 }
 
 async function loadRecord(api: KubernetesApi, { record }: MigrationFile): Promise<{ readonly record: MigrationRecord; readonly found: JsonObject }> {

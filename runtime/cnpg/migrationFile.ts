@@ -5,8 +5,10 @@
 import { fail } from "../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "./cluster";
 
+const KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;
+
 export interface Workload {
-  readonly kind: "Deployment" | "StatefulSet";
+  readonly kind: (typeof KINDS)[number];
   readonly name: string;
   /** Undefined: that of the Job. */
   readonly namespace: string | undefined;
@@ -30,7 +32,7 @@ export interface MigrationFile {
 
 /** How things were before a step changed them: written before it does. */
 export interface MigrationRecord {
-  /** By {@link workloadKey}. */
+  /** By {@link workloadKey}. Of a CronJob 1, or 0 for one that was suspended. */
   readonly replicas: Readonly<Record<string, number>>;
   /** By {@link secretKey}: the value as the Secret has it, in base64; null for a key that was not there. */
   readonly secrets: Readonly<Record<string, string | null>>;
@@ -90,9 +92,10 @@ export function boundReport(text: string, sizeBytesMax: number): string {
 const LIST_COUNT_MAX = 4096;
 
 function workloadOf(value: Json): Workload {
-  const [kind, name] = [textAt(value, "kind"), textAt(value, "name")];
-  if ((kind !== "Deployment" && kind !== "StatefulSet") || name === undefined)
-    throw fail("format", `the file of a migration has a workload '${kind ?? ""} ${name ?? ""}' that cannot be scaled`);
+  const [found, name] = [textAt(value, "kind"), textAt(value, "name")];
+  const kind = KINDS.find((known) => known === found);
+  if (kind === undefined || name === undefined)
+    throw fail("format", `the file of a migration has a workload '${found ?? ""} ${name ?? ""}' that cannot be stopped`);
   return { kind, name, namespace: textAt(value, "namespace") };
 }
 

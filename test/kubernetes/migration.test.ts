@@ -64,7 +64,10 @@ describe("a migration into a cluster", async () => {
       source: { address: "legacy", sslMode: "disable", passwordSecret: { name: "legacy", key: "password" } },
       target: { cluster: orders.access },
       drill: "first",
-      workloads: [{ kind: "Deployment", name: "web" }],
+      workloads: [
+        { kind: "Deployment", name: "web" },
+        { kind: "CronJob", name: "nightly" },
+      ],
       secrets: [{ name: "web-database", values: { host: "orders-rw" } }],
       until,
     });
@@ -81,6 +84,8 @@ describe("a migration into a cluster", async () => {
     const pods = (await lab.kubectl.list("pods", "default")).filter(({ metadata }) => metadata.name.startsWith("web-"));
     return { replicas: found?.spec.replicas ?? -1, pods: pods.length };
   };
+  const isSuspended = async (): Promise<boolean | undefined> =>
+    (await lab.kubectl.find<{ spec: { suspend?: boolean } }>("cronjob", "nightly"))?.spec.suspend;
   const secretOf = async (name: string): Promise<Readonly<Record<string, string>>> => {
     const { data = {} } = (await lab.kubectl.find<{ data?: Record<string, string> }>("secret", name)) ?? {};
     return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, atob(value)]));
@@ -149,6 +154,12 @@ describe("a migration into a cluster", async () => {
         metadata: metadata("web"),
         spec: { replicas: 2, selector: { matchLabels: { app: "web" } }, template: { metadata: { labels: { app: "web" } }, spec: pod } },
       },
+      {
+        apiVersion: "batch/v1",
+        kind: "CronJob",
+        metadata: metadata("nightly"),
+        spec: { schedule: "0 0 31 2 *", jobTemplate: { spec: { template: { spec: { ...pod, restartPolicy: "Never" } } } } },
+      },
     ]);
     await lab.kubectl.apply((await objectsOf("plan")).cluster);
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
@@ -168,7 +179,7 @@ describe("a migration into a cluster", async () => {
 
   test("the application is stopped, databases are copied, and what was tampered with fails the comparison until it is mended", async () => {
     expect(await up("copy", "move-copy")).toEqual(["move-stop-workloads", "move-copy"]);
-    expect(await web()).toEqual({ replicas: 0, pods: 0 });
+    expect([await web(), await isSuspended()]).toEqual([{ replicas: 0, pods: 0 }, true]);
     await sql("update goods set name = 'other' where id = 7");
     expect(await up("copy")).toEqual(["move-verify Failed"]);
     expect((await report<VerifyReport>("verify")).differences).toEqual([
@@ -187,7 +198,7 @@ describe("a migration into a cluster", async () => {
     expect(await secretOf("web-database")).toEqual({ host: "orders-rw", password: "of a shopkeeper" });
     const connected = "select count(*) from pg_stat_activity where application_name = 'web'";
     await expect.poll(() => sql(connected), { timeout: 120_000 }).toBe("2");
-    expect(await web()).toEqual({ replicas: 2, pods: 2 });
+    expect([await web(), await isSuspended()]).toEqual([{ replicas: 2, pods: 2 }, false]);
   });
 
   test("the source may go after a backup in each repository, and a drill", async () => {
@@ -208,6 +219,7 @@ describe("a migration into a cluster", async () => {
       ["get", "deployments/web"],
       ["patch", "deployments/web", "--subresource=scale"],
       ["patch", "secrets/web-database"],
+      ["patch", "cronjobs/nightly"],
     ])
       expect([words, await may(...words)]).toEqual([words, "yes"]);
     for (const words of [
@@ -217,6 +229,7 @@ describe("a migration into a cluster", async () => {
       ["get", "secrets/orders-superuser"],
       ["delete", "pods"],
       ["create", "jobs"],
+      ["patch", "cronjobs/weekly"],
     ])
       expect([words, await may(...words)]).toEqual([words, "no"]);
     const texts = JSON.stringify(await lab.kubectl.list("configmaps", "default")) + JSON.stringify(await lab.kubectl.list("jobs", "default"));

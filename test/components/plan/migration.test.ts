@@ -67,6 +67,12 @@ describe("steps", () => {
   test("what is not there has no step, and what is done is said", () => {
     expect(roles({ until: "switch", workloads: [], secrets: [], units: [] })).toEqual(["plan", "copy", "verify"]);
     expect(roles({ until: "copy", units: [["a.service"], ["b.service"]] })).toContain("stop-units-2");
+    const nightly = { kind: "CronJob", name: "nightly" };
+    const mixed = planSteps(settings({ until: "switch", workloads: [nightly, { kind: "Deployment", name: "web" }], units: [] }));
+    expect(mixed.filter(({ role }) => role.endsWith("-workloads")).map(({ text }) => text)).toEqual([
+      "scale to 0, and remember the replicas of Deployment web; suspend, and wait for the runs of CronJob nightly",
+      "scale to the remembered replicas Deployment web; let run again as before CronJob nightly",
+    ]);
     expect(planSteps(settings({ until: "switch" })).map(({ text }) => text)).toEqual(
       expect.arrayContaining([
         "stop shop.timer, shop.service",
@@ -161,7 +167,7 @@ describe("arguments", () => {
     ["source.user", { source: { ...OLD, user: "a\nb" } }],
     ["name", { name: "To_18" }],
     ["namespace", { target: HOST, hasNamespace: false, drill: undefined }],
-    ["workloads[0].kind", { workloads: [{ kind: "CronJob", name: "nightly" }] }],
+    ["workloads[0].kind", { workloads: [{ kind: "DaemonSet", name: "node-exporter" }] }],
     [
       "workloads",
       {

@@ -25,6 +25,8 @@ const FILE = JSON.stringify({
   workloads: [
     { kind: "Deployment", name: "web", namespace: "shop" },
     { kind: "StatefulSet", name: "queue" },
+    { kind: "CronJob", name: "nightly" },
+    { kind: "CronJob", name: "retired" },
   ],
   secrets: [{ name: "database", namespace: "shop", keys: { host: "0-host", extra: "0-extra" } }],
 });
@@ -33,6 +35,8 @@ const objects = new Map<string, Fields>();
 const calls: string[] = [];
 /** The number of PATCH calls after which the next is answered with 409. */
 let conflicts = 0;
+/** Runs of CronJobs, as they are listed one time after the other; the last list stays. */
+let runs: Fields[][] = [];
 /** What fails as if the pod were killed: the call's text. */
 let dies = "";
 let server: Server;
@@ -57,7 +61,7 @@ afterAll(() => {
 });
 beforeEach(() => {
   calls.length = 0;
-  [conflicts, dies] = [0, ""];
+  [conflicts, dies, runs] = [0, "", []];
   objects.clear();
   const workload = (replicas: number): Fields => ({
     metadata: { generation: 1, resourceVersion: "1" },
@@ -66,6 +70,8 @@ beforeEach(() => {
   });
   objects.set("/apis/apps/v1/namespaces/shop/deployments/web", workload(3));
   objects.set("/apis/apps/v1/namespaces/db/statefulsets/queue", workload(0));
+  for (const [name, suspend] of Object.entries({ nightly: undefined, retired: true }))
+    objects.set(`/apis/batch/v1/namespaces/db/cronjobs/${name}`, { metadata: { uid: `uid of ${name}`, resourceVersion: "1" }, spec: { suspend } });
   objects.set("/api/v1/namespaces/db/secrets/to-18-record", { metadata: { resourceVersion: "1" } });
   objects.set("/api/v1/namespaces/db/configmaps/to-18-report-plan", { metadata: { resourceVersion: "1" } });
   objects.set("/api/v1/namespaces/shop/secrets/database", { metadata: { resourceVersion: "1" }, data: { host: b64("old"), other: b64("stays") } });
@@ -77,6 +83,7 @@ function serve(method: string, url: string, type: string, body: string): [number
   const [path = ""] = url.split("?");
   calls.push(`${method} ${url}`);
   if (dies !== "" && `${method} ${url}`.includes(dies)) return [500, { message: "killed" }];
+  if (path.endsWith("/jobs")) return [200, { items: runs.length > 1 ? runs.shift() : (runs[0] ?? []) }];
   if (path.endsWith("/pods")) return [200, { items: [{ status: { phase: "Succeeded" } }] }];
   const isScale = path.endsWith("/scale");
   const key = isScale ? path.slice(0, -"/scale".length) : path;
@@ -169,6 +176,33 @@ describe("workloads", () => {
   });
 });
 
+describe("CronJobs", () => {
+  const suspended = (): unknown[] =>
+    ["nightly", "retired"].map((name) => (objects.get(`/apis/batch/v1/namespaces/db/cronjobs/${name}`)?.["spec"] as Fields | undefined)?.["suspend"]);
+  const runOf = (of: string, ended: boolean): Fields => ({
+    metadata: { ownerReferences: [{ uid: `uid of ${of}` }] },
+    status: ended ? { conditions: [{ type: "Complete", status: "True" }] } : { active: 1 },
+  });
+
+  test("are suspended, and let run again as they were", async () => {
+    await run(["stop"]);
+    expect(suspended()).toEqual([true, true]);
+    await run(["stop"]);
+    await run(["start"]);
+    expect(suspended()).toEqual([false, true]);
+  });
+
+  test("are waited for until their runs have ended, one that was just begun too; those of others are no matter", async () => {
+    const other = runOf("another one", false);
+    runs = [[other], [runOf("nightly", false), other], [runOf("nightly", true), other]];
+    await run(["stop"]);
+    // The first look sees nothing, the second a run: three more without any are asked for, and three for the other one.
+    expect(calls.filter((call) => call.includes("/batch/v1/namespaces/db/jobs"))).toHaveLength(2 + 3 + 3);
+    runs = [[runOf("nightly", false)]];
+    await expect(run(["stop"])).rejects.toThrow(/CronJob nightly still has 1 runs after 30 minutes/);
+  });
+});
+
 describe("Secrets", () => {
   test("get new values, keep their other keys, and get back what they had, to the key that was not there", async () => {
     await run(["repoint"]);
@@ -228,8 +262,8 @@ test("what is none of ours changes nothing", async () => {
   await expect(run(["stop", "now"])).rejects.toThrow(/one step/);
   expect(() => parseRecord('{"replicas":{"a":-1},"secrets":{}}')).toThrow(/number of replicas/);
   expect(() => parseRecord("[]")).toThrow();
-  expect(() => parseMigrationFile(Buffer.from('{"record":"a","report":"b","workloads":[{"kind":"CronJob","name":"c"}]}'))).toThrow(
-    /cannot be scaled/,
+  expect(() => parseMigrationFile(Buffer.from('{"record":"a","report":"b","workloads":[{"kind":"DaemonSet","name":"c"}]}'))).toThrow(
+    /cannot be stopped/,
   );
   expect(selectorOf({ spec: { selector: { matchLabels: { a: "b" }, matchExpressions: [{}] } } })).toBeNull();
 });

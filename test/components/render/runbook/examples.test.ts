@@ -17,6 +17,7 @@ import { program as attach } from "../../../../examples/cnpg-attach/program";
 import { program as b2R2 } from "../../../../examples/cnpg-b2-r2/program";
 import { program as minio } from "../../../../examples/cnpg-barman-minio/program";
 import { program as local } from "../../../../examples/local/program";
+import { program as move } from "../../../../examples/migration/program";
 import { program as vpsB2 } from "../../../../examples/vps-b2/program";
 import { program as vpsNasR2 } from "../../../../examples/vps-nas-r2/program";
 import { resolved } from "../../clusters";
@@ -57,6 +58,7 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
       engine: "pgbackrest",
       immichImage: `${IMAGE}@sha256:${"0123456789abcdef".repeat(4)}`,
     }),
+  migration: () => move({ oldAddress: "db.example.net", oldPassword: "old", oldCa: "PEM", bucket: "acme-orders-pg", keys: KEYS, until: "retire" }),
   "cnpg-barman-minio": () => minio({ app: "app", namespace: "app", clusterName: "app-db" }),
 };
 
