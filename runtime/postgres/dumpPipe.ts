@@ -82,7 +82,11 @@ async function pass(dump: Program, load: Program): Promise<Passed> {
     const bytes = chunk as Buffer;
     sizeBytes += bytes.length;
     tail = Buffer.concat([tail, bytes]).subarray(-TAIL_SIZE);
-    if (isRefused || load.input === null || load.input.destroyed) break;
+    if (isRefused || load.input === null || load.input.destroyed) {
+      // Its input is gone a moment before its end is known.
+      isRefused = true;
+      break;
+    }
     if (!load.input.write(bytes)) await Promise.race([once(load.input, "drain").catch(() => {}), gone]);
   }
   if (isRefused) dump.end();

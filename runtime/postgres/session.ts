@@ -247,8 +247,15 @@ export class Session {
     await this.query(`alter system ${value === null ? "reset" : "set"} ${name}${quoted}`);
   }
 
+  /** Resolves before the server has read its files: {@link configurationReadMs} tells when this session has. */
   async reload(): Promise<void> {
     await this.query("select pg_catalog.pg_reload_conf()");
+  }
+
+  /** When this session last read the files of settings, by the server's clock. Microseconds are told apart. */
+  async configurationReadMs(): Promise<number> {
+    const { rows } = await this.query("select (extract(epoch from pg_catalog.pg_conf_load_time()) * 1000)::float8 as ms");
+    return Number((rows as { ms: number }[])[0]?.ms);
   }
 }
 

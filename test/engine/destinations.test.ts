@@ -145,7 +145,8 @@ test("a one-shot backup goes into the named repository; a refresh sees it", asyn
 });
 
 test("a bucket that somebody emptied shows in a refresh, and the next update fills it", async () => {
-  rmSync(join(host.s3.bucketPath, "pgbackrest"), { recursive: true });
+  // The server may be sending a segment there.
+  rmSync(join(host.s3.bucketPath, "pgbackrest"), { recursive: true, maxRetries: 10, retryDelay: 200 });
   const refreshed = await (await open({ backupNow: true })).refresh();
   expect(refreshed.summary.resourceChanges).toMatchObject({ update: 1 });
   const { rows, text } = await up({ backupNow: true });

@@ -154,6 +154,7 @@ test("what was changed by hand shows in a refresh, and an update repairs it", as
   chmodSync(secretFile, 0o644);
   rmSync(host.path("units", "pgbackstop-main-full.service"));
   await host.cluster.alterSystem({ archive_command: "/bin/true marker-by-hand" });
+  await host.cluster.waitForValue("SHOW archive_command", "/bin/true marker-by-hand");
 
   const stack = await open();
   const refreshed = await stack.refresh();
@@ -197,6 +198,8 @@ test("an update that fails half way says why, keeps what it knows, and the next 
 test("two updates of one host exclude each other", async () => {
   // Longer than any update waits, on any machine.
   const holder = spawn("flock", ["--no-fork", host.path("etc"), "sleep", "600"]);
+  const isFree = async (): Promise<boolean> => (await run("flock", ["--nonblock", host.path("etc"), "true"])).exitCode === 0;
+  await expect.poll(isFree, { timeout: 60_000 }).toBe(false);
   const failure = await (await open(host.settings({ processMax: 4 }))).up().then(
     () => "no error",
     (error: unknown) => String(error),
@@ -254,6 +257,8 @@ test("the runbook of this machine, command by command, ends with every row and w
   await carryOut("archiving");
   expect((await info())[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
 
+  // Backups are known by the second: the newest has to be older than the moment.
+  await cluster.sql("SELECT pg_sleep(1.1)");
   const moment = await cluster.value("SELECT clock_timestamp()::text");
   await cluster.sql("SELECT pg_sleep(1.1); DELETE FROM ledger");
   await carryOut("time", { TIME: moment });

@@ -225,7 +225,7 @@ test("the source may go only after a backup in each repository and a drill with 
   expect(JSON.parse(done.reports["finish"] ?? "")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2 });
   expect(await finish()).toEqual({ code: 0, missing: [] });
   expect(Object.keys((await up(args)).changes)).toEqual(["same"]);
-}, 300_000);
+});
 
 test("the way back makes the source as it was", async () => {
   const { reports, steps } = await up({ until: "release" });

@@ -109,7 +109,7 @@ export class S3Server {
     writeFileSync(this.logFile, "", { flag: "a" });
     const started = await (this.kind === "s3rver" ? this.#startS3rver() : this.#startVersitygw());
     this.#process = started;
-    await waitFor(`start of ${this.kind}`, 30_000, async () => {
+    await waitFor(`start of ${this.kind}`, 120_000, async () => {
       if (!started.isRunning()) throw new Error(`${this.kind} stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
       return (await accepts(this.port)) ? true : null;
     });
@@ -209,7 +209,7 @@ export class S3Server {
     const listen = ["--port", `127.0.0.1:${this.usersPort}`, "--region", this.region, "--quiet"];
     const started = await start(program, [...listen, "iam", "--dir", folder, "--private-ports", socket], this.#startOptions());
     this.#users = started;
-    await waitFor("start of versitygw's users", 30_000, async () => {
+    await waitFor("start of versitygw's users", 120_000, async () => {
       if (!started.isRunning()) throw new Error(`versitygw's users stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
       return existsSync(socket) && (await accepts(this.usersPort)) ? true : null;
     });

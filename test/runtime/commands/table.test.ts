@@ -244,9 +244,12 @@ describe("stanza-create, check and info", () => {
 describe("pg-settings", () => {
   it("changes, resets, and prints what is in force", async () => {
     const asked: string[] = [];
+    // The server takes its time.
+    const readAtMs = [1, 1, 1, 2];
     const session = {
       alterSystem: async (name: string, value: string | null) => void asked.push(`${name}=${value}`),
       reload: async () => void asked.push("reload"),
+      configurationReadMs: async () => readAtMs.shift() ?? expect.fail("it is asked on"),
       settings: async (names: readonly string[]) =>
         names.map((name) => ({ name, value: "on", configured: null, source: "default", pendingRestart: false })),
       facts: async () => ({
@@ -262,6 +265,7 @@ describe("pg-settings", () => {
     const test = make(["pg-settings", "archive_command=a=b", "archive_timeout=", "work_mem=4MB"], { session });
     expect(await run(test)).toBe(0);
     expect(asked).toEqual(["archive_command=a=b", "archive_timeout=null", "work_mem=4MB", "reload"]);
+    expect(readAtMs).toEqual([]);
     const printed = JSON.parse(test.printed.join(""));
     expect(printed).toMatchObject({ serverVersion: 150020, dataDirectory: "/d" });
     expect(printed.settings.map((row: { name: string }) => row.name)).toContain("work_mem");

@@ -1,0 +1,62 @@
+/**
+ * A dump from one program into another: which end of which side is taken for a whole one. Scripts stand in for pg_dump and psql;
+ * test/interop/migrate.test.ts has the real ones.
+ */
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { pipeDump } from "../../../runtime/postgres/dumpPipe";
+
+const WHOLE = "echo 'CREATE TABLE a ();'; echo '-- PostgreSQL database dump complete'";
+const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
+const loaded = join(folder, "loaded");
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function pipe(dump: string, load: string, signal = new AbortController().signal): Promise<number> {
+  const [dumpProgram, loadProgram] = Object.entries({ pg_dump: dump, psql: load }).map(([name, script]) => {
+    const path = join(folder, name);
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    chmodSync(path, 0o755);
+    return path;
+  });
+  const env = { PATH: process.env["PATH"] ?? "" };
+  return pipeDump({ dumpProgram: dumpProgram ?? "", loadProgram: loadProgram ?? "", dumpArgs: [], source: env, target: env, signal });
+}
+
+test("a dump that is whole is loaded, and its bytes are told", async () => {
+  expect(await pipe(WHOLE, `cat > ${loaded}`)).toBe(readFileSync(loaded).length);
+  expect(readFileSync(loaded, "utf8")).toContain("CREATE TABLE a ();");
+});
+
+test.each([
+  [
+    "ends with 0 before its last words",
+    "echo 'CREATE TABLE a ();'",
+    "cat > /dev/null",
+    "pg_dump ended with exit code 0: it did not say that it was complete",
+  ],
+  [
+    "fails behind its last words",
+    `${WHOLE}; echo 'server closed the connection' >&2; exit 1`,
+    "cat > /dev/null",
+    "pg_dump ended with exit code 1: server closed the connection",
+  ],
+  ["is killed behind its last words", `${WHOLE}; kill -9 $$`, "cat > /dev/null", "pg_dump was ended by SIGKILL"],
+  ["is loaded by what fails in the end", WHOLE, "cat > /dev/null; echo 'no space left' >&2; exit 3", "psql ended with exit code 3: no space left"],
+  ["is not taken", `${WHOLE}; yes | head -c 10000000`, "echo 'syntax error' >&2; exit 3", "psql ended with exit code 3: syntax error"],
+])("a dump that %s is not whole", async (_what, dump, load, told) => {
+  await expect(pipe(dump, load)).rejects.toThrow(told);
+});
+
+test("what loads sees the end of its input only behind a dump that is whole", async () => {
+  await expect(pipe("echo 'CREATE TABLE a ();'", `cat > /dev/null; echo committed > ${loaded}`)).rejects.toThrow("complete");
+  expect(readFileSync(loaded, "utf8")).not.toContain("committed");
+});
+
+test("both are ended when it is told to end", async () => {
+  const controller = new AbortController();
+  const piped = pipe("exec sleep 600", "exec sleep 600", controller.signal);
+  controller.abort(new Error("told to end"));
+  await expect(piped).rejects.toThrow("told to end");
+});
