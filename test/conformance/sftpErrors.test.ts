@@ -364,7 +364,7 @@ describe("sftp errors", async () => {
       const source = (): ByteStream => streamWith(content(4 * MIB), 2 * MIB, () => asked.abort());
       expect(await refusal(storage.putStream("d/f", source))).toMatchObject({ kind: "term" });
       await storage.close();
-      await expect.poll(() => readdirSync(join(root, "d")), { timeout: 30_000 }).toEqual([]);
+      await expect.poll(() => readdirSync(join(root, "d")), { timeout: 120_000 }).toEqual([]);
     });
   });
 });

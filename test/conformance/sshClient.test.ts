@@ -93,7 +93,7 @@ describe("the way to a host", async () => {
     const socket = join(server.folder, "agent.sock");
     const agent: Started = await start("ssh-agent", ["-D", "-a", socket], { logFile: join(server.folder, "agent.log") });
     try {
-      await waitFor("the agent", 10_000, async () => {
+      await waitFor("the agent", 60_000, async () => {
         const child = spawn("ssh-add", ["-q", server.clientKeyFile], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "ignore" });
         return (await new Promise((resolve) => child.on("close", resolve))) === 0 ? true : null;
       });

@@ -95,7 +95,7 @@ export class AgentProcess {
     const started = this.#process;
     // The socket of a killed one is there still.
     const listens = (): boolean => (activated === true ? existsSync(place.socket) : this.log().includes("agent listens on", before));
-    await waitFor("the agent's socket", 30_000, async () => {
+    await waitFor("the agent's socket", 90_000, async () => {
       if (!started.isRunning()) throw new Error(`the agent ended while starting\n${this.log().slice(-2000)}`);
       return listens() ? true : null;
     });

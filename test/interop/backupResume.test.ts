@@ -94,22 +94,27 @@ describe("a killed full backup", async () => {
 async function killInTheMiddle(bed: TestBed, backup: Started): Promise<string> {
   const root = join(bed.repoPath(1), "backup", bed.stanza);
   let seen = 0;
-  const label = await waitFor("a saved manifest with checksums", 60_000, async () => {
-    const newest = existsSync(root)
-      ? readdirSync(root)
-          .filter((name) => /^\d{8}-\d{6}F$/.test(name))
-          .sort()
-          .at(-1)
-      : undefined;
-    const copy = newest === undefined ? "" : join(root, newest, "backup.manifest.copy");
-    if (newest === undefined || existsSync(join(root, newest, "backup.manifest")) || !existsSync(copy)) return null;
-    const count = readFileSync(copy, "utf8").match(/"checksum":/g)?.length ?? 0;
-    if (count <= 5 || seen === 0) {
-      seen = count > 5 ? count : 0;
-      return null;
-    }
-    return count > seen ? newest : null;
-  });
+  const label = await waitFor(
+    "a saved manifest with checksums",
+    120_000,
+    async () => {
+      const newest = existsSync(root)
+        ? readdirSync(root)
+            .filter((name) => /^\d{8}-\d{6}F$/.test(name))
+            .sort()
+            .at(-1)
+        : undefined;
+      const copy = newest === undefined ? "" : join(root, newest, "backup.manifest.copy");
+      if (newest === undefined || existsSync(join(root, newest, "backup.manifest")) || !existsSync(copy)) return null;
+      const count = readFileSync(copy, "utf8").match(/"checksum":/g)?.length ?? 0;
+      if (count <= 5 || seen === 0) {
+        seen = count > 5 ? count : 0;
+        return null;
+      }
+      return count > seen ? newest : null;
+    },
+    10,
+  );
   await backup.stop("SIGKILL");
   return label;
 }

@@ -424,7 +424,7 @@ describe("damaged repositories", async () => {
         const error = `[026]: error restoring '${target}': gz content is damaged or cut short: ${reason}\n${HINT_RESTORE_DAMAGED}`;
         expect(outcomeOf(result)).toEqual([26, error]);
         expect(existsSync(join(dataPath, "global", "pg_control"))).toBe(false);
-        const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], { user: bed.cluster.user, timeoutMs: 20_000 });
+        const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], { user: bed.cluster.user, timeoutMs: 120_000 });
         expect(started.exitCode).not.toBe(0);
       });
     });

@@ -135,7 +135,7 @@ describe("backups that end early", async () => {
     expect(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout).status).toMatchObject({ lock: { backup: { held: true } } });
     await held.stop("SIGKILL");
     // Before anybody asks for another checkpoint, which would end the wait of that session too.
-    await waitFor("the end of our session", 60_000, () => sessionsGone(bed));
+    await waitFor("the end of our session", 120_000, () => sessionsGone(bed));
     await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--no-expire-auto"]);
     await bed.oursOk(["backup", "--type=full"]);
   });
@@ -153,7 +153,7 @@ describe("backups that end early", async () => {
     await held.stop("SIGKILL");
     // Stock's session waits for the checkpoint without looking: this ends it soon.
     await bed.cluster.sql("CHECKPOINT");
-    await waitFor("the end of stock's session", 60_000, () => sessionsGone(bed));
+    await waitFor("the end of stock's session", 120_000, () => sessionsGone(bed));
     const { stdout } = await bed.oursOk(["backup", "--type=full"]);
     expect(stdout.match(/new backup label = /g)).toHaveLength(2);
   });

@@ -89,7 +89,7 @@ describe("fire drills", async () => {
     expect(leftOvers()).toEqual([]);
     expect(readFileSync(spooled, "utf8")).toBe("production's");
     expect(await bed.cluster.value("SELECT count(*) FROM orders", [], "shop")).toBe("60002");
-  }, 120_000);
+  }, 300_000);
 
   test("repositories and backups come in their turn, also from the encrypted one, with assertions and a heartbeat", async () => {
     const assertions = [{ name: "orders", database: "shop", sql: "SELECT count(*) = 60001, bool_and(id >= 0) FROM orders" }];
@@ -105,7 +105,7 @@ describe("fire drills", async () => {
     const moment = await drill(["--level=quick", "--pick=moment", "--repo=2"]);
     expect([moment.code, moment.record.failures]).toEqual([0, []]);
     expect(moment.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
-  }, 120_000);
+  }, 300_000);
 
   test("an assertion that does not hold and every objective that is missed are failures, in words and by the exit code", async () => {
     const drillSettings = {
@@ -119,7 +119,7 @@ describe("fire drills", async () => {
     for (const name of ["rto", "rpo", "backupAge"])
       expect(stdout).toMatch(new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* is above the promised 1 s$`, "m"));
     expect(stdout).toContain("assertion 'all there' does not hold");
-  }, 120_000);
+  }, 300_000);
 
   test("a corrupted block in a file of the repository, which another repository must not hide", async () => {
     const { config, path } = await copyOfRepo1("corrupt");
@@ -134,7 +134,7 @@ describe("fire drills", async () => {
     expect([26, 29]).toContain(code);
     expect(record.rtoMs).toBeNull();
     expect(leftOvers()).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   test("a missing WAL segment, at which recovery ends without a word", async () => {
     const { config, path } = await copyOfRepo1("gap");
@@ -145,7 +145,7 @@ describe("fire drills", async () => {
     expect(code).toBe(82);
     expect(record.failures).toEqual([expect.objectContaining({ where: "recovery" })]);
     expect(record.failures[0]?.message).toContain(/\/([0-9A-F]{24})-/.exec(missing)?.[1]);
-  }, 120_000);
+  }, 300_000);
 
   test("a wrong passphrase", async () => {
     const config = bed.variant("wrong", { global: { "repo2-cipher-pass": "not this one" } });
@@ -163,7 +163,7 @@ describe("fire drills", async () => {
     await bed.oursOk(["stanza-create"], { config });
     const { code, record } = await drill(["--repo=1", "--level=quick"], config);
     expect([code, record.failures[0]?.message]).toEqual([75, "repo1 holds no backup: nothing can be restored from here"]);
-  }, 60_000);
+  }, 300_000);
 
   test("too many bytes and too little time", async () => {
     const large = await drill(["--repo=1", "--max-bytes=1MiB"]);
@@ -183,7 +183,7 @@ describe("fire drills", async () => {
     const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
     const left = await waitFor(
       "the server of a drill",
-      60_000,
+      120_000,
       async () => leftOvers().find((name) => existsSync(join(drillPath(), name, "data/postmaster.pid"))) ?? null,
     );
     await killed.stop("SIGKILL", 10_000);
@@ -195,7 +195,7 @@ describe("fire drills", async () => {
     expect(existsSync(join(drillPath(), left))).toBe(false);
     for (const path of foreign) expect(existsSync(join(path, "precious"))).toBe(true);
     for (const path of foreign) rmSync(path, { recursive: true });
-  }, 120_000);
+  }, 300_000);
 
   test.each(["2.45", "2.60"] as const)("stock %s does not mind the history", async (version) => {
     const stock = await findStockPgbackrest(version);
@@ -224,7 +224,7 @@ describe("fire drills", async () => {
     expect(code).toBe(26);
     expect(record.failures).toEqual([expect.objectContaining({ where: "amcheck" })]);
     expect(record.failures[0]?.message).toContain("orders_pkey");
-  }, 120_000);
+  }, 300_000);
 });
 
 describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket", async (major) => {
@@ -277,7 +277,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
     // The command line is stronger.
     const stronger = await drill(["--name=weekly", "--max-bytes=1GiB", "--level=quick"], bounded);
     expect([stronger.code, stronger.record.level]).toEqual([0, "quick"]);
-  }, 180_000);
+  }, 300_000);
 
   test.runIf(major === 17)(
     "a backup of production goes on beside it, and a second drill of the stanza waits for its turn",
@@ -285,11 +285,11 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
       const [made, backup] = await Promise.all([drill(["--level=standard", "--pick=newest"]), bed.ours(["backup", "--type=incr"])]);
       expect([made.code, made.record.failures, backup.exitCode]).toEqual([0, [], 0]);
       const running = drill(["--level=standard", "--pick=newest"]);
-      await waitFor("it", 30_000, async () => (leftOvers().length > 0 ? true : null));
+      await waitFor("it", 120_000, async () => (leftOvers().length > 0 ? true : null));
       expect((await bed.ours(words(["--level=quick"]))).exitCode).toBe(50);
       expect((await running).code).toBe(0);
     },
-    180_000,
+    300_000,
   );
 
   test.runIf(major === 17)(
@@ -300,16 +300,16 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
       const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile });
       const name = await waitFor(
         "the server of a drill",
-        60_000,
+        120_000,
         async () => leftOvers().find((each) => existsSync(join(drillPath(), each, "data/postmaster.pid"))) ?? null,
       );
       const pid = Number(readFileSync(join(drillPath(), name, "data/postmaster.pid"), "utf8").split("\n")[0]);
-      expect(await ended.stop("SIGTERM", 60_000)).toBe(63);
+      expect(await ended.stop("SIGTERM", 120_000)).toBe(63);
       expect([leftOvers(), existsSync(`/proc/${pid}`)]).toEqual([[], false]);
       const record = JSON.parse(/^{.*^}$/ms.exec(readFileSync(logFile, "utf8"))?.[0] ?? "") as DrillRecord;
       expect([record.ok, record.failures[0]?.code]).toEqual([false, 63]);
     },
-    120_000,
+    300_000,
   );
 
   test.runIf(major === 17 && process.env["PGBACKSTOP_LONG"] === "1")(
@@ -324,7 +324,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
       ]);
       expect(leftOvers()).toEqual([]);
     },
-    180_000,
+    300_000,
   );
 });
 

@@ -99,7 +99,7 @@ describe("extract-table", async () => {
     for (const step of ["restoring the backup", "recovering to the target", "bringing back"]) {
       const logFile = join(bed.folder, `killed-${step.split(" ")[0]}.log`);
       const killed = await start(bed.runtime.node, bed.oursCommand(args), { user: bed.cluster.user, cwd: bed.folder, logFile });
-      await waitFor(step, 60_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
+      await waitFor(step, 120_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
       await killed.stop("SIGKILL", 10_000);
       // Unless the transaction was committed in the same moment: then it is marked, and the next run removes it.
       const now = await schemas();
@@ -122,7 +122,7 @@ describe("extract-table", async () => {
     const again = await bed.ours(args);
     expect([again.exitCode, again.stdout + again.stderr]).toEqual([93, expect.stringContaining("schema public_restored is there already")]);
     await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
-  }, 180_000);
+  }, 300_000);
 
   test("the swap puts it into its place, with all that belongs to it, and keeps the old one", async () => {
     const refused = await bed.ours(words(["--table=orders", "--swap", ...(targets.get("public.orders") ?? [])]));
@@ -144,7 +144,7 @@ describe("extract-table", async () => {
     await expect(shop("INSERT INTO lines VALUES (1, 999999)")).rejects.toThrow(/lines_order/);
     expect(await shop("INSERT INTO lines VALUES (1, 4999) RETURNING id")).toBe("1");
     expect(leftOvers()).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   test("a dropped table with partitions, a whole schema, and a file for pg_restore", async () => {
     const args = targets.get("sales.events") ?? [];
@@ -159,7 +159,7 @@ describe("extract-table", async () => {
     const listed = await runOk(join(found.binaries.folder, "pg_restore"), ["--list", file]);
     for (const name of ["events", "events_1", "events_2"]) expect(listed).toMatch(new RegExp(`TABLE sales ${name} `));
     expect(leftOvers()).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 
   test("a dropped database: a schema into one that was made anew, or all of it into a file", async () => {
     await bed.cluster.sql("DROP DATABASE other");
@@ -187,7 +187,7 @@ describe("extract-table", async () => {
     await bed.oursOk([...run, "--schema=public", "--swap", "--yes"]);
     expect(await bed.cluster.value(content, [], "other")).toBe(rows);
     expect(leftOvers()).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 
   test("a target at which it is not there, or which is never reached", async () => {
     const args = targets.get("sales.events") ?? [];
@@ -200,5 +200,5 @@ describe("extract-table", async () => {
     ]);
     expect(await schemas()).not.toContain("late");
     expect(leftOvers()).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 });

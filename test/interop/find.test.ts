@@ -153,7 +153,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     }
     await bed.archiveAll();
     document = await find([`--from=${fromTime}`, "--limit=10000"]);
-  }, 300_000);
+  }, 600_000);
   afterAll(async () => {
     await bed?.remove();
   });

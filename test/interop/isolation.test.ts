@@ -100,7 +100,7 @@ describe.concurrent("a repository that is away", async () => {
 
     if (!keepWal) {
       await bed.cluster.sql("CHECKPOINT");
-      await waitFor("removal of WAL", 30_000, async () => (names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true));
+      await waitFor("removal of WAL", 90_000, async () => (names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true));
     }
     await outage.end(server);
     const healed = await bed.oursOk(["heal"]);

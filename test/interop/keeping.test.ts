@@ -125,7 +125,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
           ? [bed.runtime.node, bed.oursCommand(args)]
           : [stock.path, [`--config-path=${bed.configPath}`, `--stanza=${bed.stanza}`, ...args]];
       const running = await start(command, all, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, `stopped-${program}.log`) });
-      await waitFor("the wait for WAL", 30_000, async () => (/check archive for (prior )?segment/.test(running.log()) ? true : null));
+      await waitFor("the wait for WAL", 120_000, async () => (/check archive for (prior )?segment/.test(running.log()) ? true : null));
       const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
       expect(info.status).toMatchObject({ lock: { backup: { held: true } } });
       expect((await bed.oursOk(["stop", "--force"])).stdout).toMatch(/sent term signal to process \d+/);
@@ -134,12 +134,14 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     }
     await bed.cluster.sql("ALTER SYSTEM RESET archive_command");
     await bed.cluster.sql("SELECT pg_reload_conf()");
+    // What comes in while both programs are asked, only the second one tells.
+    await bed.archiveAll();
   });
 
   test("info, manifest, repo-ls and repo-get say what stock says", async () => {
     const label = (await labels(2)).at(-1) ?? "";
-    // What the tests before have stopped may still be letting go of its lock, and a last segment be on its way.
-    await waitFor("nothing to go on", 30_000, async () => {
+    // What the tests before have stopped may still be letting go of its lock, and a file of a backup be on its way.
+    await waitFor("nothing to go on", 120_000, async () => {
       const words = ["info", "--output=json"];
       return (await bed.ours(words)).stdout === (await bed.stock(stock, words)).stdout ? true : null;
     });

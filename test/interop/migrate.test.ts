@@ -126,7 +126,7 @@ describe("migrate", async () => {
     } finally {
       await client.end();
     }
-  }, 60_000);
+  }, 300_000);
 
   test.each([
     ["ends with 0 in the middle", '$real "$@" | head -c 3000; exit 0', "it did not say that it was complete"],
@@ -141,7 +141,7 @@ describe("migrate", async () => {
       expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname = 'app_05'")).toBe("0");
       expect(await guarded()).toBe("0");
     },
-    60_000,
+    300_000,
   );
 
   test("the old cluster may go when each repository has a backup since, and a drill has passed with one", async () => {
@@ -161,7 +161,7 @@ describe("migrate", async () => {
     await bed.oursOk(["drill", "--level=quick", "--pick=newest", `--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${young.binaries.folder}`]);
     const after = await asked("finish");
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
-  }, 180_000);
+  }, 300_000);
 
   test("a copy that is told to end lets the source be written to again, and the next one keeps what is whole", async () => {
     const only = ["app_30", "app_31", "app_32"].map((name) => `--db-include=${name}`);
@@ -171,8 +171,10 @@ describe("migrate", async () => {
     const command = bed.oursCommand(words("copy", [slow, ...only]));
     const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "ended.log") });
     const copied = (): Promise<string> => bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname IN ('app_30', 'app_31', 'app_32')");
-    await waitFor("the others, and the beginning of the slow one", 60_000, async () => (existsSync(began) && (await copied()) === "2" ? true : null));
-    expect(await ended.stop("SIGTERM", 30_000)).toBe(63);
+    await waitFor("the others, and the beginning of the slow one", 120_000, async () =>
+      existsSync(began) && (await copied()) === "2" ? true : null,
+    );
+    expect(await ended.stop("SIGTERM", 90_000)).toBe(63);
     expect([await guarded(), await copied()]).toEqual([before, "2"]);
     await source.sql("CREATE TABLE since (x int)", [], "app_31");
     const { code, report } = await asked("copy", only);
@@ -182,7 +184,7 @@ describe("migrate", async () => {
       ["app_30 copied", "app_31 copied", "app_32 kept"],
     ]);
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
-  }, 120_000);
+  }, 300_000);
 
   test("a copy that is killed goes on where it was, under the same guard", async () => {
     const pids = join(bed.folder, "pids");
@@ -207,7 +209,7 @@ describe("migrate", async () => {
     expect(report.databases.filter(({ state }) => state === "copied").map(({ name }) => name)).toEqual(["app_20"]);
     expect(report.databases).toHaveLength(DATABASE_COUNT);
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
-  }, 240_000);
+  }, 300_000);
 
   test("everything is there: verified", async () => {
     const { code, report } = await asked("verify");
@@ -219,7 +221,7 @@ describe("migrate", async () => {
     expect(await bed.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'app owner'")).toBe("true");
     const log = readFileSync(bed.cluster.logFile, "utf8") + bed.printed.join("");
     expect([log.includes("SCRAM-SHA-256$"), log.includes(ROLE_PASSWORD), log.includes("over there")]).toEqual([false, false, false]);
-  }, 120_000);
+  }, 300_000);
 
   test("each tampering in between is told by the name of what it is", async () => {
     const tampered: readonly (readonly [database: string, sql: string, kind: string, name: string | RegExp])[] = [
@@ -284,7 +286,7 @@ describe("migrate", async () => {
       "repo2 has no backup that began after the",
       "no drill has passed with such a backup: ",
     ]);
-  }, 120_000);
+  }, 300_000);
 
   test("release gives the source back as it was", async () => {
     const { exitCode, stdout } = await migrate("release");

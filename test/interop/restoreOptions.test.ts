@@ -148,7 +148,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await again("--type=name", "--target=middle", "--target-action=shutdown");
     const cluster = TestCluster.adopt({ binaries, dataPath: data });
     await cluster.start(outside(data)).catch(() => undefined);
-    await waitFor("shutdown", 30_000, async () => (cluster.isRunning() ? null : true));
+    await waitFor("shutdown", 120_000, async () => (cluster.isRunning() ? null : true));
     expect(cluster.logTail(100)).toContain("shutdown at recovery target");
     await cluster.remove();
   });

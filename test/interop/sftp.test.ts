@@ -78,7 +78,7 @@ describe("a repository on an SFTP server", async () => {
     await server.stop();
     const before = await archived();
     await writeSegments(bed, SEGMENTS);
-    await waitFor("acknowledgement of all segments", 60_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
+    await waitFor("acknowledgement of all segments", 180_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
     expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
     expect(await debts()).toEqual([0, SEGMENTS]);
     await server.start();

@@ -105,7 +105,9 @@ describe("a counting writer", async () => {
       await Promise.race([sleep(draw(3000)), one.exited]);
       count((await one.stop("SIGKILL")) === 0 ? "backups" : "backups killed");
     } else {
-      const result = await bed.ours(["backup", `--type=${type}`]);
+      // WAL of an outage is ahead of its own, and the machine may be busy.
+      const patience = isCalm() ? ["--archive-timeout=120"] : [];
+      const result = await bed.ours(["backup", `--type=${type}`, ...patience]);
       if (isCalm()) expect(`${result.exitCode}${result.exitCode === 0 ? "" : result.stdout.slice(-2000)}`).toBe("0");
       count(result.exitCode === 0 ? "backups" : "backups in one repository or none");
     }
@@ -180,7 +182,7 @@ describe("a counting writer", async () => {
       for (let no = 0; IS_LONG ? performance.now() < endMs : no < STEPS; no++) await step();
       await calm();
       await write();
-      expect(await archive(60_000)).toBe(true);
+      expect(await archive(240_000)).toBe(true);
       await bed.oursOk(["heal"]);
       await backup("incr", false);
       const verified = await bed.oursOk(["verify", "--output=text"]);

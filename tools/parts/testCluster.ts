@@ -169,7 +169,7 @@ export class TestCluster {
 
   /** A connection that the caller ends. */
   async connect(database = "postgres"): Promise<Client> {
-    const client = new Client({ host: this.socketPath, port: this.port, user: this.superuser, database, connectionTimeoutMillis: 10_000 });
+    const client = new Client({ host: this.socketPath, port: this.port, user: this.superuser, database, connectionTimeoutMillis: 60_000 });
     client.on("error", () => {});
     await client.connect();
     return client;
