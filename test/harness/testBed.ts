@@ -180,7 +180,7 @@ export class TestBed {
   }
 
   /** Switches WAL and waits until PostgreSQL has been told that everything up to the switch is archived; gives the last segment. */
-  async archiveAll(timeoutMs = 60_000): Promise<string> {
+  async archiveAll(timeoutMs = 120_000): Promise<string> {
     await this.cluster.sql("SELECT pg_create_restore_point('archive all')");
     const name = await this.cluster.switchWal();
     const isThere = (file: string): boolean => existsSync(this.walFile(file));
@@ -188,6 +188,23 @@ export class TestBed {
     const isDone = (): boolean => isThere(`archive_status/${name}.done`) || !(isThere(`archive_status/${name}.ready`) || isThere(name));
     await waitFor(`archiving of ${name}`, timeoutMs, async () => (isDone() ? true : null));
     return name;
+  }
+
+  /**
+   * From here on `archive_command` fails: the archiver, which reads its settings when it gets to them, was seen to use it. What was there before is
+   * archived; one segment or more wait already.
+   */
+  async stopArchiving(): Promise<void> {
+    await this.archiveAll();
+    const failures = async (): Promise<number> => Number(await this.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+    const before = await failures();
+    await this.cluster.alterSystem({ archive_command: "false # pgbackrest" });
+    const look = async (): Promise<true | null> => {
+      await this.cluster.sql("SELECT pg_create_restore_point('to be refused')");
+      await this.cluster.switchWal();
+      return waitFor("a refusal", 2000, async () => ((await failures()) > before ? true : null)).catch(() => null);
+    };
+    await waitFor("an archiver that fails", 60_000, look);
   }
 
   /** A file in pg_wal. */

@@ -53,7 +53,7 @@ describe("the agent", async () => {
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await agent.stop("SIGKILL");
@@ -87,7 +87,7 @@ describe("the agent", async () => {
     expect([...first, ...second].filter((name) => existsSync(bed.walFile(name))).length).toBeLessThan(SEGMENTS);
 
     await server.start();
-    await waitFor("the debt to be paid", 60_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor("the debt to be paid", 120_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
     await bed.archiveAll();
     for (const key of [1, 2]) {
       const verified = await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
@@ -107,7 +107,7 @@ describe("the agent", async () => {
     expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
   });
 
-  test("archive-push-queue-max: what was dropped is followed by a backup of its own, and check is green again", async () => {
+  test("archive-push-queue-max: what was dropped is followed by a backup of its own, and check is green again", { timeout: 600_000 }, async () => {
     await agent.stop();
     const configPath = bed.variant("drop", { global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" } });
     agent = await AgentProcess.start({ place, runtime: bed.runtime, configPath, stanza: bed.stanza });
@@ -118,7 +118,9 @@ describe("the agent", async () => {
     renameSync(bed.repoPath(1), `${bed.repoPath(1)}.away`);
     await server.stop();
     await writeSegments(bed, 5);
-    await waitFor("segments to be dropped", 60_000, async () => ((await archived()) >= before + 2 ? true : null));
+    await waitFor("segments to be dropped", 120_000, async () => ((await archived()) >= before + 2 ? true : null));
+    // It closes the gap by itself: a slow machine would look when that is done.
+    await agent.stop();
     renameSync(`${bed.repoPath(1)}.away`, bed.repoPath(1));
     await server.start();
     expect((await droppedCounts()).every((count) => count >= 1)).toBe(true);
@@ -126,7 +128,10 @@ describe("the agent", async () => {
       exitCode: 103,
       stdout: expect.stringContaining("were dropped because of archive-push-queue-max"),
     });
-    await waitFor("the backup behind the gap", 180_000, async () => ((await droppedCounts()).every((count) => count === 0) ? true : null), 500);
+    await agent.start();
+    // PostgreSQL's archiver pauses after what was refused while nobody listened.
+    await bed.cluster.sql("SELECT pg_reload_conf()");
+    await waitFor("the backup behind the gap", 300_000, async () => ((await droppedCounts()).every((count) => count === 0) ? true : null), 500);
     expect(agent.log()).toMatch(/WARN: taking a backup into repo1, repo2|WARN: taking a backup into repo\d/);
     const after = (await info()).backup;
     expect(after.length).toBeGreaterThan(backups);
@@ -153,7 +158,7 @@ describe("the agent", async () => {
     const base = Math.max(before, await failed());
     for (let turn = 0; turn < 3; turn++) {
       const names = await writeSegments(bed, 4);
-      await waitFor("an agent", 30_000, async () => (agent.activatedPids().length > turn ? true : null));
+      await waitFor("an agent", 90_000, async () => (agent.activatedPids().length > turn ? true : null));
       process.kill(agent.activatedPids()[turn] ?? 0, "SIGTERM");
       expect(names).toHaveLength(4);
     }
@@ -161,7 +166,7 @@ describe("the agent", async () => {
     expect(agent.activatedPids().length).toBeGreaterThanOrEqual(4);
     expect(await failed()).toBe(base);
     // What one repository had acknowledged alone when its agent ended is the next one's to bring to the other.
-    await waitFor("the debt to be paid", 60_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor("the debt to be paid", 120_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
   });
 
   test("a recovery gets its WAL through an agent that fetches ahead, from whichever repository answers", async () => {

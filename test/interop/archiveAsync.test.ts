@@ -41,7 +41,7 @@ describe("archive-async", async () => {
     await archiveBy("stock");
     await bed.stockOk(stock, ["--repo=1", "backup", "--type=full"]);
     await bed.stockOk(stock, ["--repo=2", "backup", "--type=full"]);
-  }, 120_000);
+  }, 300_000);
 
   afterAll(() => bed.remove());
 
@@ -55,7 +55,7 @@ describe("archive-async", async () => {
     for (const program of ["ours", "stock", "ours", "stock", "ours"] as const) {
       await archiveBy(program);
       const count = names.length;
-      await waitFor("more segments", 60_000, async () => (names.length >= count + 6 ? true : null));
+      await waitFor("more segments", 120_000, async () => (names.length >= count + 6 ? true : null));
     }
     stop = true;
     await load;
@@ -77,8 +77,8 @@ describe("archive-async", async () => {
       giveTo(join(out, name), bed.cluster.user);
     };
     // Nobody asks for what comes now but this test, and nobody is still at work.
-    await bed.cluster.alterSystem({ archive_command: "false # pgbackrest" });
-    await waitFor("the end of what archives in the background", 60_000, async () => (isArchiving(bed) ? null : true));
+    await bed.stopArchiving();
+    await waitFor("the end of what archives in the background", 120_000, async () => (isArchiving(bed) ? null : true));
     const [first = "", second = "", third = ""] = await writeSegments(bed, 3);
     put(`${first}.ok`, "");
     put(`${second}.error`, "25\nan old failure");
@@ -111,7 +111,7 @@ describe("archive-async", async () => {
       return by === "ours" ? bed.ours(words) : bed.stock(stock, words);
     };
     expect(await get(names[0] ?? "")).toMatchObject({ exitCode: 0 });
-    await waitFor("segments ahead", 60_000, async () =>
+    await waitFor("segments ahead", 120_000, async () =>
       readdirSync(inPath).filter((name) => /^[0-9A-F]{24}$/.test(name)).length >= 3 ? true : null,
     );
     expect((await get(names[1] ?? "")).stdout).toContain("asynchronously");
@@ -139,7 +139,7 @@ describe("archive-async", async () => {
 
   test("archive-push-queue-max: nothing is lost while one repository takes WAL, and what none takes is recorded", async () => {
     const config = bed.variant("full", { global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" } });
-    await bed.cluster.alterSystem({ archive_command: "false # pgbackrest" });
+    await bed.stopArchiving();
     const names = await writeSegments(bed, 5);
     const push = (name = "") => bed.ours(["archive-push", bed.walFile(name)], { config });
     const hide = (key: number) => renameSync(bed.repoPath(key), `${bed.repoPath(key)}.away`);

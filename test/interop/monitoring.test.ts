@@ -467,8 +467,7 @@ describe("metrics of real repositories", async () => {
     for (const name of stored.slice(0, -2)) utimesSync(join(directory, name), longAgoS, longAgoS);
     expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopRepositoryBehind 2"]);
 
-    await bed.cluster.sql("ALTER SYSTEM SET archive_command = '/bin/false'");
-    await bed.cluster.sql("SELECT pg_reload_conf()");
+    await bed.stopArchiving();
     await writeMore(bed);
     const segment = await bed.cluster.value("SELECT pg_walfile_name(pg_switch_wal())");
     const ready = join(bed.cluster.dataPath, "pg_wal/archive_status", `${segment}.ready`);

@@ -70,8 +70,14 @@ describe("a standby out of a repository", async () => {
     );
     await ask(leader.port, `INSERT INTO readings (body) SELECT repeat(md5(g::text), 20) FROM generate_series(1, ${ROWS}) g`);
     for (let round = 0; round < 8; round += 1) await ask(leader.port, "SELECT pg_switch_wal()", "INSERT INTO readings (body) VALUES ('more')");
+    // What is not archived yet no checkpoint lets go of.
+    const switched = await ask(leader.port, "SELECT pg_walfile_name(pg_switch_wal()) AS name");
+    await waitFor("the archive", WAIT_MS, async () => {
+      const [told] = await ask(leader.port, "SELECT coalesce(last_archived_wal, '') AS name FROM pg_stat_archiver");
+      return String(told?.["name"]) >= String(switched[0]?.["name"]) ? true : null;
+    });
     await ask(leader.port, "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT");
-  }, WAIT_MS * 2);
+  }, WAIT_MS * 5);
   afterAll(async () => {
     await plain?.remove();
     for (const process of processes.reverse()) await process.stop("SIGTERM");
@@ -99,7 +105,7 @@ describe("a standby out of a repository", async () => {
       name,
       restapi: { listen: `127.0.0.1:${restPort}`, connect_address: `127.0.0.1:${restPort}` },
       etcd3: { host: etcd },
-      bootstrap: { dcs: { ttl: 20, loop_wait: 1, retry_timeout: 5, postgresql: { use_slots: false, parameters: { wal_keep_size: "0" } } } },
+      bootstrap: { dcs: { ttl: 60, loop_wait: 1, retry_timeout: 10, postgresql: { use_slots: false, parameters: { wal_keep_size: "0" } } } },
       postgresql: server,
     };
     const file = join(bed.folder, `patroni-${name}.yml`);
@@ -138,8 +144,10 @@ describe("a standby out of a repository", async () => {
     await waitFor("the replica", WAIT_MS, () => answers(member, "replica"));
     await waitFor("streaming", WAIT_MS, () => streaming(1));
     expect(readFileSync(member.log, "utf8")).toContain("replica has been created using pgbackstop");
-    expect(await countOf(member.port)).toBe(await countOf(leader.port));
-    expect(await countOf(member.port)).toBeGreaterThan(ROWS);
+    // What was sent is replayed a moment later.
+    const rows = await countOf(leader.port);
+    expect(rows).toBeGreaterThan(ROWS);
+    await waitFor("every row", WAIT_MS, async () => ((await countOf(member.port)) === rows ? true : null));
 
     const answer = await fetch(`${member.rest}/reinitialize`, { method: "POST", body: '{"force": true}' });
     expect(answer.status).toBe(200);
@@ -156,7 +164,7 @@ describe("a standby out of a repository", async () => {
     plain = TestCluster.adopt({ binaries, dataPath });
     await plain.start();
     await waitFor("streaming", WAIT_MS, () => streaming(2));
-    expect(await plain.value("SELECT count(*)::text FROM readings")).toBe(String(await countOf(leader.port)));
+    await plain.waitForValue("SELECT count(*)::text FROM readings", String(await countOf(leader.port)), WAIT_MS);
     expect(await plain.value("SELECT pg_is_in_recovery()::text")).toBe("true");
   });
 });
