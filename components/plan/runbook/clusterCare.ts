@@ -71,8 +71,9 @@ export function archivingFails(place: ClusterPlace): RunbookScenario {
         commands: ["pulumi up"],
       },
       {
-        text: "Mend what the error names: keys, bucket, certificate, network. What waits is archived by itself then; PostgreSQL tries again within a minute.",
+        text: `Mend what the error names: keys, bucket, certificate, network. What waits is archived by itself then; PostgreSQL tries again within a minute${isOurs(place) ? ": repeat this until it succeeds" : ""}.`,
         commands: [proof(place).commands[0] ?? ""],
+        isRepeated: isOurs(place),
       },
       ...(isOurs(place)
         ? [
@@ -185,7 +186,7 @@ function firstOfNew(place: ClusterPlace): RunbookStep[] {
     ];
   return [
     {
-      text: "Then take a full backup into it. The pods are replaced first, one after the other, which takes some minutes: repeat these until they succeed.",
+      text: "Then take a full backup into it. The pods are replaced first, one after the other, which takes some minutes: repeat both until both succeed.",
       isOptional: true,
       isRepeated: true,
       // Where nobody writes, no WAL would have made the stanza there.

@@ -95,7 +95,13 @@ export async function hurryBackups({ kubectl }: Lab, namespace: string): Promise
     if (!isReady(backup) || !WAITS.test(backup.status?.phase ?? "")) continue;
     await kubectl.run(["annotate", BACKUPS, backup.metadata.name, "-n", namespace, "--overwrite", `test/touched=${Date.now()}`]);
   }
-  // A replica cluster cannot be written to: that of its source is what it waits for.
+  // Ended at once: behind an orderly restart PostgreSQL's checkpointer may sleep over archive_timeout until its next checkpoint, minutes later. A
+  // replica cluster cannot be written to: the segment of its source is what it waits for.
   for (const { status } of clusters)
-    await kubectl.exec(status?.currentPrimary ?? "", "postgres", ["psql", "-XAtqc", "select pg_create_restore_point('a write')"], namespace);
+    await kubectl.exec(
+      status?.currentPrimary ?? "",
+      "postgres",
+      ["psql", "-XAtqc", "select pg_create_restore_point('a write'), pg_switch_wal()"],
+      namespace,
+    );
 }
