@@ -56,7 +56,8 @@ describe("CloudNativePG", async () => {
     const wrong = await sql("SELECT nonsense");
     expect(wrong.exitCode).toBe(1);
     expect(wrong.stderr).toContain('column "nonsense" does not exist');
-    expect(await lab.kubectl.logs("orders-1", "postgres")).toContain("database system is ready to accept connections");
+    const opened = "database system is ready to accept connections";
+    await expect.poll(() => lab.kubectl.logs("orders-1", "postgres"), { timeout: 60_000 }).toContain(opened);
   });
 
   test("has webhooks that refuse what the schema allows", async () => {
@@ -116,9 +117,9 @@ describe("CloudNativePG", async () => {
     await lab.kubectl.waitForCondition("pods", "reader", "Ready");
     const shell = async (script: string): Promise<string> => (await lab.kubectl.exec("reader", "main", ["sh", "-c", script])).stdout.trim();
     expect(await shell("id -u; cat /words/word; echo; touch /tmp/nothing 2>/dev/null || echo closed")).toBe("26\nfirst\nclosed");
-    expect(await lab.kubectl.logs("reader", "sidecar")).toContain("from outside");
+    await expect.poll(() => lab.kubectl.logs("reader", "sidecar"), { timeout: 60_000 }).toContain("from outside");
     await lab.kubectl.apply([secret("second")]);
     await expect.poll(() => shell("cat /words/word"), { timeout: 120_000 }).toBe("second");
-    await lab.kubectl.runOk(["delete", "pod", "reader", "--timeout=60s"]);
+    await lab.kubectl.runOk(["delete", "pod", "reader", "--timeout=110s"]);
   });
 });

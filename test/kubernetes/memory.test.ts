@@ -33,8 +33,7 @@ describe("a sidecar's memory", async () => {
     expect((await stack.firstBackup(name)).error).toBeUndefined();
     const pod = `${name}-1`;
     await stack.sql(pod, `create table filler as select g as id, repeat(md5(g::text), 8) as text from generate_series(1, ${ROWS}) g`);
-    const segment = await stack.sql(pod, "select pg_walfile_name(pg_switch_wal())");
-    await stack.awaitSegment(name, segment);
+    await stack.awaitSegment(name, await stack.endSegment(pod));
 
     const peak = watchMemory(name);
     const beganAtMs = performance.now();

@@ -279,10 +279,10 @@ describe("a Job of the CronJob", async () => {
       names.push(await store(kubectl, { schedule: "orders-full", at: daysAgo(days), volumes: ["wal"], owner: days === 3 ? "none" : "backup" }));
     }
     await kubectl.runOk(["create", "job", "--from=cronjob/orders-expire", "now"]);
-    await kubectl.waitForCondition("jobs", "now", "Complete", { timeoutMs: 120_000 });
+    await kubectl.waitForCondition("jobs", "now", "Complete", { timeoutMs: 240_000 });
     expect(await namesOf(kubectl, BACKUPS)).toEqual([names[0]]);
     const told = hooks.requests.map(({ body }) => JSON.parse(body) as { readonly event: string; readonly unit: string });
     expect(told.map(({ event, unit }) => `${event} ${unit}`)).toEqual(["start orders-expire", "success orders-expire"]);
-    await expect.poll(() => namesOf(kubectl, SNAPSHOTS), { timeout: 90_000 }).toEqual([names[0], `${names[0]}-wal`]);
+    await expect.poll(() => namesOf(kubectl, SNAPSHOTS), { timeout: 240_000 }).toEqual([names[0], `${names[0]}-wal`]);
   });
 });
