@@ -1,16 +1,18 @@
 /**
  * The examples for CloudNativePG on the real engine, with a double of Kubernetes' provider: their previews find nothing wrong, and what they
- * make is what the published YAML meant, apart from its mistakes, each of which is named here.
+ * make is what the published YAML meant, apart from its mistakes, each of which is named here. The migration was published nowhere.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPostgresImage } from "../../components/plan/images";
 import { checkManifests } from "../../components/plan/rules/manifests";
 import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/program";
 import type { ClusterOutputs, ClusterSettings } from "../../examples/cnpg-b2-r2/program";
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
+import type { MoveOutputs, MoveSettings } from "../../examples/migration/program";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
@@ -289,4 +291,25 @@ test("a cluster of others gets its archiver last, and a copy begins at a moment"
       { name: "source", plugin: { name: "pgbackstop", parameters: { stanza: "legacy", configMap: "legacy-then-source-pgbackstop" } } },
     ],
   });
+});
+
+test("a server of today moves into a cluster: each step of the stage is in the preview, and no finding", async () => {
+  const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(place, "migration");
+  const secret = "never-to-be-seen-0123456789";
+  const settings: MoveSettings = {
+    oldAddress: "db.example.net",
+    oldPassword: pulumi.secret(secret),
+    oldCa: "-----BEGIN CERTIFICATE-----",
+    bucket: "acme-orders-pg",
+    keys: { accessKeyId: "0123456789abcdef", secretAccessKey: secret },
+    until: "retire",
+  };
+  const { stdout, changeSummary } = await (await openStack(place, "move", async () => program(settings))).preview({ diff: true });
+  expect(Object.keys(changeSummary)).toEqual(["create"]);
+  for (const role of ["plan", "stop-workloads", "copy", "verify", "repoint-secrets", "start-workloads", "first-drill", "finish"])
+    expect(stdout).toContain(`"to-cluster-${role}"`);
+  expect(stdout).toContain("remember the replicas of Deployment shop/web; suspend, and wait for the runs of CronJob shop/invoices");
+  expect(stdout).toContain("host=db.example.net user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/from-ca.pem");
+  expect(stdout).not.toMatch(/PB\d{3} /);
+  expect(stdout).not.toContain(secret);
 });
