@@ -2,7 +2,7 @@
  * `migrate`: a cluster of 46 databases of PostgreSQL 15 goes into one of 17, compared to the last row; what is tampered with in between is told by its
  * name; a copy that is killed goes on, and a dump that ends early is not taken for a whole one.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -69,16 +69,15 @@ describe("migrate", async () => {
     source.value(
       "SELECT count(*) FROM pg_db_role_setting s, unnest(setconfig) c WHERE c LIKE 'pgbackstop.guard=%' OR c = 'default_transaction_read_only=on'",
     );
-  /** The real programs, but for what a script of ours does about pg_dump. */
-  const programs = (name: string, script: string): string => {
+  /** The real programs, but for what scripts of ours do about them. */
+  const programs = (name: string, dump: string, load = 'exec $real "$@"'): string => {
     const folder = join(bed.folder, name);
     mkdirSync(folder);
-    writeFileSync(
-      join(folder, "pg_dump"),
-      `#!/bin/bash\nreal=${young.binaries.folder}/pg_dump\n[ "$1" = --version ] && exec $real --version\n${script}\n`,
-    );
-    chmodSync(join(folder, "pg_dump"), 0o755);
-    symlinkSync(join(young.binaries.folder, "psql"), join(folder, "psql"));
+    for (const [program, script] of Object.entries({ pg_dump: dump, psql: load })) {
+      const head = `#!/bin/bash\nreal=${young.binaries.folder}/${program}\n[ "$1" = --version ] && exec $real --version`;
+      writeFileSync(join(folder, program), `${head}\n${script}\n`);
+      chmodSync(join(folder, program), 0o755);
+    }
     giveTo(folder, bed.cluster.user);
     return `--bin-path=${folder}`;
   };
@@ -126,23 +125,25 @@ describe("migrate", async () => {
     } finally {
       await client.end();
     }
-  }, 300_000);
+  });
 
   test.each([
-    ["ends with 0 in the middle", '$real "$@" | head -c 3000; exit 0', "it did not say that it was complete"],
-    ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', "pg_dump was ended by SIGKILL"],
-  ])(
-    "a dump that %s is not taken for a whole one, and the source can be written to again",
-    async (name, script, told) => {
-      const only = "--db-include=app_05";
-      const { exitCode, stdout } = await migrate("copy", [programs(name, script), only]);
-      expect([exitCode, stdout]).toEqual([102, expect.stringContaining("database 'app_05' is not copied: pg_dump")]);
-      expect(stdout).toContain(told);
-      expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname = 'app_05'")).toBe("0");
-      expect(await guarded()).toBe("0");
-    },
-    300_000,
-  );
+    [
+      "ends with 0 in the middle",
+      '$real "$@" | head -c 3000; exit 0',
+      undefined,
+      "pg_dump ended with exit code 0: it did not say that it was complete",
+    ],
+    ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', undefined, "pg_dump was ended by SIGKILL"],
+    ["is all there, and fails in the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
+    ["is loaded by what fails in the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],
+  ])("a dump that %s is not taken for a whole one, and the source can be written to again", async (name, dump, load, told) => {
+    const only = "--db-include=app_05";
+    const { exitCode, stdout } = await migrate("copy", [programs(name, dump, load), only]);
+    expect([exitCode, stdout]).toEqual([102, expect.stringContaining(`database 'app_05' is not copied: ${told}`)]);
+    expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname = 'app_05'")).toBe("0");
+    expect(await guarded()).toBe("0");
+  });
 
   test("the old cluster may go when each repository has a backup since, and a drill has passed with one", async () => {
     // One of them was begun and not finished: finish asks for that too.
@@ -161,7 +162,7 @@ describe("migrate", async () => {
     await bed.oursOk(["drill", "--level=quick", "--pick=newest", `--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${young.binaries.folder}`]);
     const after = await asked("finish");
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
-  }, 300_000);
+  });
 
   test("a copy that is told to end lets the source be written to again, and the next one keeps what is whole", async () => {
     const only = ["app_30", "app_31", "app_32"].map((name) => `--db-include=${name}`);
@@ -171,10 +172,10 @@ describe("migrate", async () => {
     const command = bed.oursCommand(words("copy", [slow, ...only]));
     const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "ended.log") });
     const copied = (): Promise<string> => bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname IN ('app_30', 'app_31', 'app_32')");
-    await waitFor("the others, and the beginning of the slow one", 120_000, async () =>
+    await waitFor("the others, and the beginning of the slow one", 180_000, async () =>
       existsSync(began) && (await copied()) === "2" ? true : null,
     );
-    expect(await ended.stop("SIGTERM", 90_000)).toBe(63);
+    expect(await ended.stop("SIGTERM", 120_000)).toBe(63);
     expect([await guarded(), await copied()]).toEqual([before, "2"]);
     await source.sql("CREATE TABLE since (x int)", [], "app_31");
     const { code, report } = await asked("copy", only);
@@ -184,18 +185,19 @@ describe("migrate", async () => {
       ["app_30 copied", "app_31 copied", "app_32 kept"],
     ]);
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
-  }, 300_000);
+  }, 600_000);
 
   test("a copy that is killed goes on where it was, under the same guard", async () => {
-    const pids = join(bed.folder, "pids");
+    const [pids, began] = [join(bed.folder, "pids"), join(bed.folder, "began-to-be-killed")];
     const slow = programs(
       "slow",
-      `echo $$ >> ${pids}\n[ "$PGDATABASE" = app_20 ] && { $real "$@" | head -c 3000; exec sleep 600; }\nexec $real "$@"`,
+      `echo $$ >> ${pids}\n[ "$PGDATABASE" = app_20 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`,
     );
     const command = bed.oursCommand(words("copy", [slow]));
     const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
     const copied = (): Promise<string> => bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
-    await waitFor("all but the slow database", 180_000, async () => ((await copied())?.split(",").length === DATABASE_COUNT - 1 ? true : null));
+    const isReached = async (): Promise<boolean> => existsSync(began) && (await copied())?.split(",").length === DATABASE_COUNT - 1;
+    await waitFor("all but the slow database, and its beginning", 300_000, async () => ((await isReached()) ? true : null));
     // Another one would take the first one's database away, and either one's end would lift the guard of both.
     for (const step of ["copy", "release"]) expect([step, (await migrate(step)).exitCode]).toEqual([step, 50]);
     expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
@@ -204,12 +206,14 @@ describe("migrate", async () => {
       if (existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep")) process.kill(pid);
     expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
     await expect(source.sql("CREATE TABLE late (x int)", [], "app_01")).rejects.toThrow("read-only");
+    expect(await source.value("SELECT count(*) FROM pg_database WHERE datconnlimit = 0")).toBe(String(DATABASE_COUNT));
+    expect((await asked("finish")).report.missing).toContainEqual(expect.stringMatching(/^1 databases are not copied whole/));
     const { code, report } = await asked("copy");
     expect(code).toBe(0);
     expect(report.databases.filter(({ state }) => state === "copied").map(({ name }) => name)).toEqual(["app_20"]);
     expect(report.databases).toHaveLength(DATABASE_COUNT);
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
-  }, 300_000);
+  }, 600_000);
 
   test("everything is there: verified", async () => {
     const { code, report } = await asked("verify");
@@ -219,9 +223,10 @@ describe("migrate", async () => {
     expect(shop).toMatchObject({ tables: 7, rows: 500 + 3000 + 400 + 3 + 1 + 500, sequences: 2, largeObjects: 3 });
     expect(report.notes.map(({ kind }) => kind).filter((kind) => kind !== "extension")).toEqual([]);
     expect(await bed.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'app owner'")).toBe("true");
+    expect(await bed.cluster.value("SELECT reltuples FROM pg_class WHERE oid = 'app.orders'::regclass", [], "shop")).toBe("3000");
     const log = readFileSync(bed.cluster.logFile, "utf8") + bed.printed.join("");
     expect([log.includes("SCRAM-SHA-256$"), log.includes(ROLE_PASSWORD), log.includes("over there")]).toEqual([false, false, false]);
-  }, 300_000);
+  });
 
   test("each tampering in between is told by the name of what it is", async () => {
     const tampered: readonly (readonly [database: string, sql: string, kind: string, name: string | RegExp])[] = [
@@ -286,7 +291,7 @@ describe("migrate", async () => {
       "repo2 has no backup that began after the",
       "no drill has passed with such a backup: ",
     ]);
-  }, 300_000);
+  });
 
   test("release gives the source back as it was", async () => {
     const { exitCode, stdout } = await migrate("release");
@@ -357,6 +362,6 @@ describe("migrate", async () => {
         await target.remove();
       }
     },
-    isLong ? 3_600_000 : 180_000,
+    isLong ? 3_600_000 : 300_000,
   );
 });
