@@ -403,6 +403,7 @@ describe("metrics of real repositories", async () => {
 
   test("recorded when all is well they fire nothing, and what is promised and not kept", async (context) => {
     const promtool = await promtoolOrSkip(context);
+    await bed.archiveAll();
     await bed.oursOk(["verify", "--output=none"]);
     // Not archived, and lost with the machine.
     await bed.cluster.sql("CREATE TABLE too_late AS SELECT 1");
@@ -486,6 +487,8 @@ describe("metrics of real repositories", async () => {
   test("recorded when the first repository is fresh and the second one was forgotten for a day they fire of the second", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.oursOk(["backup", "--type=full", "--repo=1"]);
+    // The backup waited for its WAL in the first repository only: that PostgreSQL has not been told yet would fire too.
+    await bed.archiveAll();
     const fresh = await scrape();
     const forgotten = { laterS: 26 * HOUR_S, since: well };
     expect(await firingIn(promtool, fresh, forgotten)).toEqual(["PgbackstopBackupTooOld 2 full", "PgbackstopBackupTooOld 2 incr"]);
