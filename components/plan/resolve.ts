@@ -121,14 +121,24 @@ function resolveDatabase(
   };
 }
 
+/** Name of the credential that is the private key for an SFTP server. */
+export function sftpKeyCredential(repositoryName: string): string {
+  return `${repositoryName}-sftp-private-key-file`;
+}
+
+/** Name of the credential that is a file of options; it may name any other secret. */
+export function optionsCredential(repositoryName: string): string {
+  return `${repositoryName}-existing.conf`;
+}
+
 /** Credentials that are named like options stand for those (runtime/config/secretFiles.ts). */
 function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
   const named: Record<string, string | undefined> = {
-    [`${name}-existing.conf`]: files.options,
+    [optionsCredential(name)]: files.options,
     [`${name}-s3-key`]: files.accessKeyId,
     [`${name}-s3-key-secret`]: files.secretAccessKey,
     [`${name}-s3-token`]: files.sessionToken,
-    [`${name}-sftp-private-key-file`]: files.privateKey,
+    [sftpKeyCredential(name)]: files.privateKey,
     [`${name}-sftp-private-key-passphrase`]: files.privateKeyPassphrase,
     [`${name}-cipher-pass`]: files.passphrase,
   };

@@ -3,9 +3,9 @@
  * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
  * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
  */
-import { runtimeArgv } from "../plan/hostCommand";
+import { runtimeArgv, type SecretPlace } from "../plan/hostCommand";
 import type { HostPlan, RepositoryPlan } from "../plan/plan";
-import type { SecretPlace } from "../plan/hostCommand";
+import { sftpKeyCredential } from "../plan/resolve";
 import { systemdWord } from "./commandLine";
 import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
 
@@ -28,18 +28,14 @@ export function hostCredentials(plan: HostPlan): HostCredential[] {
 function writtenCredentials(plan: HostPlan): HostCredential[] {
   return plan.repositories.flatMap((repository) => {
     const { name, secretFiles = {}, writesSecrets } = repository;
-    const id = sftpKeyCredential(name);
-    const key = id in secretFiles ? undefined : sftpKeyFile(plan, repository);
-    return [
-      ...(writesSecrets ? [{ id: `${name}.conf`, path: credentialsPath(plan, name) }] : []),
-      ...Object.entries(secretFiles).map(([known, path]) => ({ id: known, path })),
-      ...(key === undefined ? [] : [{ id, path: key }]),
-    ];
+    const key = sftpKeyFile(plan, repository);
+    const paths: Readonly<Record<string, string>> = {
+      ...(writesSecrets ? { [`${name}.conf`]: credentialsPath(plan, name) } : {}),
+      ...secretFiles,
+      ...(key === undefined ? {} : { [sftpKeyCredential(name)]: key }),
+    };
+    return Object.entries(paths).map(([id, path]) => ({ id, path }));
   });
-}
-
-function sftpKeyCredential(repositoryName: string): string {
-  return `${repositoryName}-sftp-private-key-file`;
 }
 
 /** Where the private key for an SFTP server lies on the host; undefined where there is no such server, or a file of options names the key. */

@@ -26,11 +26,11 @@ const SECRETS: Collection = { api: "v1", plural: "secrets" };
 const CONFIG_MAPS: Collection = { api: "v1", plural: "configmaps" };
 const PODS: Collection = { api: "v1", plural: "pods" };
 const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
-const WORKLOADS = {
+const WORKLOADS: Readonly<Record<Workload["kind"], Collection>> = {
   Deployment: { api: "apps/v1", plural: "deployments" },
   StatefulSet: { api: "apps/v1", plural: "statefulsets" },
   CronJob: { api: "batch/v1", plural: "cronjobs" },
-} as const;
+};
 const RECORD_KEY = "record";
 const CONFLICTS_MAX = 20;
 const PAUSE_MS = 2000;

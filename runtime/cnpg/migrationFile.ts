@@ -4,11 +4,10 @@
  */
 import { fail } from "../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "./cluster";
-
-const KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;
+import { WORKLOAD_KINDS } from "./names";
 
 export interface Workload {
-  readonly kind: (typeof KINDS)[number];
+  readonly kind: (typeof WORKLOAD_KINDS)[number];
   readonly name: string;
   /** Undefined: that of the Job. */
   readonly namespace: string | undefined;
@@ -93,7 +92,7 @@ const LIST_COUNT_MAX = 4096;
 
 function workloadOf(value: Json): Workload {
   const [found, name] = [textAt(value, "kind"), textAt(value, "name")];
-  const kind = KINDS.find((known) => known === found);
+  const kind = WORKLOAD_KINDS.find((known) => known === found);
   if (kind === undefined || name === undefined)
     throw fail("format", `the file of a migration has a workload '${found ?? ""} ${name ?? ""}' that cannot be stopped`);
   return { kind, name, namespace: textAt(value, "namespace") };

@@ -51,3 +51,6 @@ export const HEARTBEAT_AGE_MAX_S = 15;
 export const LAUNCHER_FILE = "pgbackstop";
 /** Note of a backup: the Backup object that asked for it. */
 export const BACKUP_UID_NOTE = "cnpg-backup-uid";
+
+/** Kinds of objects that a migration stops and starts again. */
+export const WORKLOAD_KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;

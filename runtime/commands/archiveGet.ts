@@ -46,8 +46,8 @@ async function get(host: CommandHost): Promise<number> {
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const repos = host.repositories();
-  const ask = (name: string, path: string): Promise<boolean> =>
-    archiveGetInTime(repos, { walName: name, destination: path, cluster }, config.archiveTimeoutMs, ctx);
+  const ask = (name: string, path: string, fetch = fetchTo): Promise<boolean> =>
+    archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archiveTimeoutMs, ctx);
   // Histories and partial segments are single files: nothing follows them.
   if (config.archiveAsync && SEGMENT.test(walName)) {
     const options: SpoolGetOptions = {
@@ -64,9 +64,7 @@ async function get(host: CommandHost): Promise<number> {
       // What lies in the queue after a crash of the machine is given to PostgreSQL as it is.
       const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
       const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };
-      const askForQueue = (name: string, path: string): Promise<boolean> =>
-        archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archiveTimeoutMs, ctx);
-      await getSpool(spool, new Prefetcher(repos, spool, parts, ctx), options, askForQueue, ctx);
+      await getSpool(spool, new Prefetcher(repos, spool, parts, ctx), options, (name, path) => ask(name, path, fetch), ctx);
       return 0;
     }
     const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };

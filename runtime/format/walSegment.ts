@@ -79,7 +79,11 @@ export function segmentOfLsn(timeline: number, lsn: bigint, segmentSizeBytes: nu
 
 /** A timeline as names of WAL files begin with it. */
 export function timelineDigits(timeline: number): string {
-  return timeline.toString(16).toUpperCase().padStart(8, "0");
+  return digitsOf(timeline);
+}
+
+function digitsOf(value: bigint | number): string {
+  return value.toString(16).toUpperCase().padStart(8, "0");
 }
 
 /** The position of a segment's first byte. */
@@ -113,8 +117,7 @@ function segmentPosition(name: string, segmentSizeBytes: number): { timeline: nu
 
 function formatSegment(timeline: number, number: bigint, segmentSizeBytes: number): string {
   const perLog = (1n << 32n) / BigInt(segmentSizeBytes);
-  const digits = (value: bigint | number): string => value.toString(16).toUpperCase().padStart(8, "0");
-  const name = `${digits(timeline)}${digits(number / perLog)}${digits(number % perLog)}`;
+  const name = `${timelineDigits(timeline)}${digitsOf(number / perLog)}${digitsOf(number % perLog)}`;
   assert(name.length === 24, `WAL segment ${number} of timeline ${timeline} is out of range`);
   return name;
 }

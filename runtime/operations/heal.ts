@@ -235,8 +235,6 @@ async function copyOne(target: Archive, sources: readonly Source[], name: string
     if (isSegment(name) && (await findWal(target.repo, target.archiveId, name)).length > 0) return;
     const wal = { archiveId: target.archiveId, name, sha1, compressType: compressOf(target, name).type, open };
     await putWal(target.repo, wal, target.pass, () => ctx.random.bytes(8));
-    // Else it may lie in the empty directory that a mount was on, and its debt be forgotten.
-    await requirePresent(target.repo);
   };
   try {
     const wal = (await local?.prepare(name)) ?? null;

@@ -6,7 +6,7 @@
  */
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
-import { loadArchiveInfo, requirePresent } from "../repository/infoStore";
+import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { findBeside, isSegment, putWal, type StoredWal } from "../repository/walStore";
 import { checkArchive, type ClusterIdentity } from "./identity";
@@ -75,8 +75,6 @@ export class PushTarget {
     const open = await wal.packed({ type: compressType, level: this.repo.compress.level });
     const stored = { archiveId: archive.archiveId, name: wal.name, sha1: wal.sha1, compressType, open };
     await putWal(this.repo, stored, archive.pass, () => this.#ctx.random.bytes(8));
-    // Else it may lie in the empty directory that a mount was on, and be acknowledged.
-    await requirePresent(this.repo);
     if (this.#listing?.prefix === prefixOf(wal.name)) this.#listing.pushed.push({ name: wal.name, fileName: wal.name, sha1: wal.sha1 });
     return "pushed";
   }

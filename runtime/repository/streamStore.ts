@@ -32,6 +32,9 @@ export interface StreamOrigin {
   readonly segmentSizeBytes: number;
 }
 
+/** What {@link readChunk} throws about the piece itself: another one may tell the same. */
+export const PIECE_FAULTS = ["checksum", "crypto", "fileInvalid", "fileMissing", "format"] as const;
+
 /** Bytes that compression may add to what cannot be compressed. */
 const OVERHEAD_BYTES = 1024 * 1024;
 

@@ -10,6 +10,7 @@ import { type CompressType, extensionOf, typeOfName } from "../format/compress";
 import { encrypt } from "../format/cipher";
 import { archiveIdPath, archivePath, walPath } from "../format/repoPath";
 import { parseArchivedName, parseWalName } from "../format/walSegment";
+import { requirePresent } from "./infoStore";
 import { type Repository, unpack } from "./repository";
 
 export interface StoredWal {
@@ -74,11 +75,15 @@ export interface WalToStore {
   readonly open: () => ByteStream;
 }
 
-/** Stores one WAL file atomically; `salt` is 8 random bytes, used when the archive is encrypted with `pass`. */
+/**
+ * Stores one WAL file atomically; `salt` is 8 random bytes, used when the archive is encrypted with `pass`. What returns is in the repository, and not
+ * in the empty directory that a mount was on. @throws pathMissing, retryable, when the repository went away meanwhile, and what the storage throws
+ */
 export async function putWal(repo: Repository, wal: WalToStore, pass: string | null, salt: () => Uint8Array): Promise<void> {
   const fileName = isSegment(wal.name) ? `${wal.name}-${wal.sha1}${extensionOf(wal.compressType)}` : wal.name;
   const open = pass === null ? wal.open : () => encrypt(wal.open(), pass, salt());
   await repo.storage.putStream(walPath(repo.stanza, wal.archiveId, fileName), open);
+  await requirePresent(repo);
 }
 
 /** The plain content of a stored WAL file. */

@@ -25,6 +25,7 @@ import { S3Server } from "../../tools/parts/s3Server";
 import { stateTexts } from "../harness/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
+import { waitForRecovery } from "../harness/hosts/recovery";
 import { runOverSsh } from "../harness/hosts/ssh";
 import { s3Kind } from "../harness/interopParts";
 import { type RecordedRequest, startWebServer, type WebServer } from "../harness/messageServers";
@@ -167,9 +168,6 @@ describe("what is laid down on a host", async () => {
     expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
   };
   const rowCount = async (): Promise<number> => Number(await sql("SELECT count(*) FROM ledger"));
-  /** Debian calls a server started that takes no connections yet. */
-  const waitForRecovery = (): Promise<true> =>
-    waitFor("the end of the recovery", 240_000, async () => ((await sql("SELECT pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null));
   /** While something still writes there. */
   const empty = (folder: string): Promise<string> =>
     shell(`for each in 1 2 3 4 5 6 7 8 9; do find ${folder} -mindepth 1 -delete && exit 0; sleep 0.5; done; exit 1`);
@@ -472,7 +470,7 @@ describe("what is laid down on a host", async () => {
       "pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p",
     );
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
-    await waitForRecovery();
+    await waitForRecovery(sql);
     expect(await rowCount()).toBe(rows);
     await writeSegments(1);
     await waitForArchive();
@@ -511,7 +509,7 @@ describe("what is laid down on a host", async () => {
     await shell(`systemctl stop ${CLUSTER_UNIT}; systemctl reset-failed ${CLUSTER_UNIT} || true`);
     await host.runOk(["/usr/local/bin/pgbackstop", "--repo=2", "restore"]);
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
-    await waitForRecovery();
+    await waitForRecovery(sql);
     const [count = 0, last = 0] = (await sql("SELECT count(*), extract(epoch FROM max(at)) FROM beats")).split("|").map(Number);
     console.log(`${count} beats came back, the last one ${(killedAt - last).toFixed(1)} s before the kill`);
     expect(killedAt - last).toBeLessThan(STREAM_INTERVAL_SECONDS + STREAM_SLACK_SECONDS);

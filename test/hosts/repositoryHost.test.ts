@@ -21,6 +21,7 @@ import { failureOf, stateTexts } from "../harness/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
 import { hostParts } from "../harness/hosts/parts";
+import { waitForRecovery } from "../harness/hosts/recovery";
 import { runOverSsh } from "../harness/hosts/ssh";
 
 const DATA = "/var/lib/postgresql/17/main";
@@ -231,10 +232,7 @@ describe("a backup host", async () => {
     // Root lends the keys to it.
     await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=2 restore")]);
     await db.runOk(["systemctl", "start", "postgresql@17-main"]);
-    // Debian calls a server started that takes no connections yet.
-    await waitFor("the end of the recovery", 240_000, async () =>
-      (await sql("SELECT pg_is_in_recovery()").catch(() => "t\n")) === "f\n" ? true : null,
-    );
+    await waitForRecovery(sql);
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
   });
 

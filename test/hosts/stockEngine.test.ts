@@ -19,6 +19,7 @@ import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools
 import { failureOf } from "../harness/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
+import { waitForRecovery } from "../harness/hosts/recovery";
 
 const DATA = "/var/lib/postgresql/15/main";
 const PLACES = ["/srv/first", "/srv/second"] as const;
@@ -186,7 +187,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await host.runOk(["mv", DATA, `${DATA}.old`]);
     await asPostgres("pgbackrest", "--stanza=main", "--repo=1", "restore");
     await host.runOk(["systemctl", "start", "postgresql@15-main"]);
-    await waitFor("the end of the recovery", 240_000, async () => ((await sql("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null));
+    await waitForRecovery(sql);
     expect(await sql("select count(*) from precious")).toBe("1000");
     await shell(`rm -rf ${DATA}.old`);
   });
@@ -267,9 +268,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
       `${program(`-l /tmp/restored-${key}.log -o '${places} -c data_directory=${target} -c port=5500 -c external_pid_file='`)} start >/dev/null`,
     );
     const query = (text: string): Promise<string> => shell(`runuser -u postgres -- psql -p 5500 -Atqc '${text}'`).then((answer) => answer.trim());
-    await waitFor("the end of the recovery", 240_000, async () =>
-      (await query("select pg_is_in_recovery()").catch(() => "t")) === "f" ? true : null,
-    );
+    await waitForRecovery(query);
     const rows = await query("select count(*) from load");
     await shell(`${program("-m immediate")} stop >/dev/null; rm -rf ${target}`);
     return rows;

@@ -2,6 +2,7 @@
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings";
 import type { DatabasePlan, RepositoryPlan, S3Plan } from "../plan";
+import { optionsCredential, sftpKeyCredential } from "../resolve";
 import { isUnknown } from "../unknown";
 
 /** Roles that only pods on EKS have. */
@@ -22,7 +23,7 @@ export function checkCredentials(plan: DatabasePlan): Finding[] {
 /** A file of options may name it: what is in there, nobody reads here. */
 function checkSftpKey({ name, sftp, secretFiles = {} }: RepositoryPlan, kind: DatabasePlan["kind"]): Finding[] {
   if (kind !== "host" || sftp?.hasKey !== false) return [];
-  if (`${name}-sftp-private-key-file` in secretFiles || `${name}-existing.conf` in secretFiles) return [];
+  if (sftpKeyCredential(name) in secretFiles || optionsCredential(name) in secretFiles) return [];
   const fact = `${sftp.user} signs in on ${sftp.host} with a private key, and none is given`;
   return [
     finding("PB104", `repositories.${name}.at.sftp.privateKey`, fact, "set privateKey, or secretFiles.privateKey where the host has it already"),

@@ -6,7 +6,7 @@ import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
 import { coverOf, newestFirst, type StreamChunk } from "../../format/streamChunk";
 import type { Repository } from "../../repository/repository";
-import { readChunk, type StreamArchive, type StreamOrigin } from "../../repository/streamStore";
+import { PIECE_FAULTS, readChunk, type StreamArchive, type StreamOrigin } from "../../repository/streamStore";
 import { repoErrorLine } from "../results";
 
 export interface PieceSource {
@@ -66,7 +66,7 @@ async function extend(
       const error = toBackupError(thrown);
       ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, error)}`);
       // Another piece may reach as far: the merged one was damaged, or removed meanwhile.
-      if (!isError(error, "fileMissing", "fileInvalid", "checksum", "crypto", "format")) return reached;
+      if (!isError(error, ...PIECE_FAULTS)) return reached;
       usable = usable.filter((other) => other !== chunk);
       continue;
     }

@@ -12,7 +12,7 @@ import { type BackupError, isError, toBackupError } from "../../base/errors";
 import { compress } from "../../format/compress";
 import { bySession, coverOf, type StreamChunk } from "../../format/streamChunk";
 import type { Repository } from "../../repository/repository";
-import { readChunk, type StreamOrigin } from "../../repository/streamStore";
+import { PIECE_FAULTS, readChunk, type StreamOrigin } from "../../repository/streamStore";
 import { findWal } from "../../repository/walStore";
 import type { ClusterIdentity } from "../identity";
 import type { PreparedWal } from "../prepareWal";
@@ -28,7 +28,7 @@ export interface SettleOptions {
 const TIMELINE_LENGTH = 8;
 
 /** About one segment and its pieces: the others are none the worse for it. */
-const OF_SEGMENT = ["archiveDuplicate", "checksum", "crypto", "fileInvalid", "fileMissing", "format"] as const;
+const OF_SEGMENT = ["archiveDuplicate", ...PIECE_FAULTS] as const;
 
 /**
  * Puts into the archive what is whole and not there; tells the names of segments that are there now. One whose pieces are of no use is told once,
