@@ -1,7 +1,10 @@
 /**
- * Files that are complete and durable when they appear: written as `<name>.pgbackrest.tmp` in the same directory, fsync, rename, fsync of
+ * Files that are complete and durable when they appear: written under a temporary name in the same directory, fsync, rename, fsync of
  * the directory (pgBackRest 2.60 "storage/posix/write"). Missing directories are made 0750 and files 0640, both as the umask allows: the
  * program clears its umask at start (`neutral-umask`), so the modes are exact then. A mode that a caller names is exact whatever the umask.
+ *
+ * Repositories have several writers: each has temporary names of its own there. Files of this machine alone keep stock's one name, which the next
+ * writer takes over from one that was killed; of two at once the first finds that its file lost the name, and fails.
  *
  * What is written is always a file of its own: one that is there already gives up its name and is never written into, because it may have other
  * names (hard links). A device, a pipe or a socket of that name is refused: renamed over or removed, `/dev/null` would be gone.
@@ -10,10 +13,10 @@ import { type FileHandle, lstat, mkdir, open, rename, stat, unlink } from "node:
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
+import type { Random } from "../base/random";
+import { TEMP_SUFFIX, temporaryName } from "../base/temporaryName";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
 
-/** What stock appends to a file's name while it is being written. */
-export const TEMP_SUFFIX = ".pgbackrest.tmp";
 export const FILE_MODE = 0o640;
 export const DIRECTORY_MODE = 0o750;
 
@@ -24,14 +27,25 @@ export interface WriteOptions {
   readonly syncDirectories?: boolean;
   /** Looked at between two chunks of a stream. */
   readonly signal?: AbortSignal;
+  /** Gives this writer a temporary name of its own; absent: stock's, which all writers of the file share. */
+  readonly random?: Random;
+}
+
+interface WriteTarget {
+  /** The file's name, for errors. */
+  readonly path: string;
+  /** Where its bytes go. */
+  readonly written: string;
+  /** True when others may take the name of what is written away. */
+  readonly isShared: boolean;
 }
 
 /** Replaces `path` in one durable step, making missing directories. On an error the old content stays and no temporary file is left. */
 export async function atomicWrite(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
-  const temporary = `${path}${TEMP_SUFFIX}`;
+  const { random } = options;
+  const temporary = random === undefined ? `${path}${TEMP_SUFFIX}` : temporaryName(path, random);
   await requireReplaceable(path);
-  const sizeBytes = await writeContent(temporary, content, options);
-  await requireWhole(temporary, sizeBytes);
+  await writeContent({ path, written: temporary, isShared: random === undefined }, content, options);
   try {
     await rename(temporary, path);
   } catch (error) {
@@ -43,18 +57,19 @@ export async function atomicWrite(path: string, content: Uint8Array | ByteStream
 
 /** Writes `path` itself, content synced, its name not: {@link syncDirectory} makes that durable. On an error the file is removed again. */
 export async function writeInPlace(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
-  await writeContent(path, content, options);
+  await writeContent({ path, written: path, isShared: false }, content, options);
 }
 
 /**
- * Somebody else who writes the same file has taken the temporary name from us: what is there now is his, and may never become whole.
+ * Another writer of the same file may have taken the temporary name: the file there is not ours, and may never become whole.
  * @throws fileMove (74), retryable
  */
-async function requireWhole(temporary: string, sizeBytes: number): Promise<void> {
-  const there = await lstat(temporary).catch(() => null);
-  if (there === null || there.size === sizeBytes) return;
-  throw fail("fileMove", `'${temporary}' has ${there.size} bytes where ${sizeBytes} were written: does another process write the same file?`, {
-    path: temporary,
+async function requireOwn(handle: FileHandle, written: string): Promise<void> {
+  const own = await handle.stat({ bigint: true });
+  const there = await lstat(written, { bigint: true }).catch(() => null);
+  if (there === null || (there.ino === own.ino && there.dev === own.dev)) return;
+  throw fail("fileMove", `'${written}' is not the file that was written: does another process write the same file?`, {
+    path: written,
     retryable: true,
   });
 }
@@ -89,47 +104,46 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** How many bytes it has written. */
-async function writeContent(path: string, content: Uint8Array | ByteStream, options: WriteOptions): Promise<number> {
-  const handle = await openForWrite(path, options);
-  let sizeBytes = 0;
+async function writeContent(target: WriteTarget, content: Uint8Array | ByteStream, options: WriteOptions): Promise<void> {
+  const { path, written } = target;
+  const mode = options.mode ?? FILE_MODE;
+  const handle = await createNew(written, () => open(written, "wx", mode), options.syncDirectories, path);
   try {
     if (options.mode !== undefined) await handle.chmod(options.mode);
-    const write = async (bytes: Uint8Array): Promise<void> => {
-      await writeAll(handle, bytes, path);
-      sizeBytes += bytes.length;
-    };
-    if (content instanceof Uint8Array) await write(content);
+    if (content instanceof Uint8Array) await writeAll(handle, content, path);
     else {
       for await (const chunk of content) {
         if (options.signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
-        await write(chunk);
+        await writeAll(handle, chunk, path);
       }
     }
     await syncFile(handle, path);
   } catch (error) {
     await handle.close().catch(() => undefined);
-    await unlink(path).catch(() => undefined);
+    await unlink(written).catch(() => undefined);
+    throw error;
+  }
+  try {
+    if (target.isShared) await requireOwn(handle, written);
+  } catch (error) {
+    await handle.close().catch(() => undefined);
     throw error;
   }
   try {
     await handle.close();
   } catch (error) {
-    await unlink(path).catch(() => undefined);
+    await unlink(written).catch(() => undefined);
     throw systemError("fileClose", `close file '${path}' after write`, path, error);
   }
-  return sizeBytes;
-}
-
-async function openForWrite(path: string, options: WriteOptions): Promise<FileHandle> {
-  const mode = options.mode ?? FILE_MODE;
-  return createNew(path, () => open(path, "wx", mode), options.syncDirectories);
 }
 
 const OPEN_ATTEMPTS = 3;
 
-/** Calls `openNew`, which fails where there is something already, with whatever is missing made and what is in the way taken out of it. */
-export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean): Promise<T> {
+/**
+ * Calls `openNew`, which fails where there is something already, with whatever is missing made and what is in the way taken out of it. `told` is the
+ * file's name in errors.
+ */
+export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean, told = path): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await openNew();
@@ -137,7 +151,7 @@ export async function createNew<T>(path: string, openNew: () => T | Promise<T>, 
       const code = attempt < OPEN_ATTEMPTS ? systemCodeOf(error) : undefined;
       if (code === "ENOENT") await makeDirectories(dirname(path), syncDirectories);
       else if (code === "EEXIST") await takeAway(path);
-      else throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+      else throw systemError("fileOpen", `open file '${told}' for write`, told, error);
     }
   }
 }

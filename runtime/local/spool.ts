@@ -6,7 +6,8 @@
  * pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program and back in the middle of a queue.
  */
 import { copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
-import { atomicWrite, DIRECTORY_MODE, TEMP_SUFFIX } from "./atomicWrite";
+import { TEMP_SUFFIX } from "../base/temporaryName";
+import { atomicWrite, DIRECTORY_MODE } from "./atomicWrite";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 export interface SpoolStatus {

@@ -4,7 +4,7 @@
  * A repository owes what PostgreSQL was told is safe (the durable debt) and what another repository has from its own oldest backup on and it
  * lacks. Each file is taken from pg_wal when it is still there, else from a repository that has it, decrypted and decompressed, checked
  * against its SHA-1, and stored with the receiving repository's own compression and keys. What PostgreSQL has not been told is safe is left
- * alone: archive-push may be writing it at this moment, under the same temporary name. Files whose names carry no checksum are compared
+ * alone: archive-push may be writing it at this moment. Files whose names carry no checksum are compared
  * too. {@link payDebts} pays the recorded debt of one repository without listing whole archives, for an agent that does so again and again.
  */
 import { createHash } from "node:crypto";

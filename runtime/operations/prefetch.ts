@@ -8,7 +8,7 @@
  */
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import { TEMP_SUFFIX } from "../local/atomicWrite";
+import { findFinalName } from "../base/temporaryName";
 import type { Spool } from "../local/spool";
 import { archiveIdOf } from "../format/archiveInfo";
 import { nextSegment } from "../format/walSegment";
@@ -100,7 +100,7 @@ export class Prefetcher {
   async #tidy(current: string): Promise<void> {
     const wanted = new Set([current, ...this.#wanted]);
     for (const entry of await this.#spool.list()) {
-      const name = entry.endsWith(TEMP_SUFFIX) ? entry.slice(0, -TEMP_SUFFIX.length) : entry;
+      const name = findFinalName(entry) ?? entry;
       if (!wanted.has(name) && !this.#running.has(name)) await this.#spool.remove(entry);
     }
     const present = new Set(await this.#spool.list());

@@ -25,11 +25,12 @@ export interface OpenDeps {
 
 /** No I/O apart from reading the CA file: a repository that is down shows at the first use. @throws optionRequired, optionInvalidValue */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
+  const { random, signal } = deps;
   switch (repo.type) {
     case "posix":
-      return new PosixStorage({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true, signal: deps.signal });
+      return new PosixStorage({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true, random, signal });
     case "cifs":
-      return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, signal: deps.signal });
+      return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, random, signal });
     case "s3":
       if (repo.s3 === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoKey: repo.key });
       return openS3(repo, repo.s3, deps);

@@ -1,7 +1,7 @@
 /**
  * A directory of a local or mounted file system as a storage.
  *
- * Atomic writes go through `<name>.pgbackrest.tmp`, fsync, rename and fsync of the directory; leftovers of that name are listed as they are.
+ * Atomic writes go through a temporary name of this writer alone, fsync, rename and fsync of the directory; leftovers are listed as they are.
  * Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is the same without fsync of directories
  * and without symbolic links, because SMB mounts have neither.
  */
@@ -11,7 +11,9 @@ import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import { atomicWrite, makeDirectories, syncDirectory, TEMP_SUFFIX, type WriteOptions, writeInPlace } from "../local/atomicWrite";
+import { type Random, systemRandom } from "../base/random";
+import { temporaryName } from "../base/temporaryName";
+import { atomicWrite, makeDirectories, syncDirectory, type WriteOptions, writeInPlace } from "../local/atomicWrite";
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
@@ -26,6 +28,8 @@ export interface PosixOptions {
   readonly symlinks: boolean;
   /** Files can have several names; default no. */
   readonly hardLinks?: boolean;
+  /** For temporary names; default the system's. */
+  readonly random?: Random;
   readonly signal: AbortSignal;
 }
 
@@ -41,9 +45,11 @@ export class PosixStorage implements Storage {
   readonly features: StorageFeatures;
   readonly hardLink?: (path: string, existing: string) => Promise<void>;
   readonly #options: PosixOptions;
+  readonly #random: Random;
 
   constructor(options: PosixOptions) {
     this.#options = options;
+    this.#random = options.random ?? systemRandom;
     this.name = options.root;
     this.features = { atomicReplace: true, directories: true, symlinks: options.symlinks };
     if (options.hardLinks === true) this.hardLink = (path, existing) => this.#hardLink(path, existing);
@@ -151,10 +157,9 @@ export class PosixStorage implements Storage {
     checkPath(path);
     const full = this.#full(path);
     if (!this.features.symlinks) throw fail("featureNotSupported", `unable to link '${full}': this storage has no symbolic links`, { path });
-    const temporary = `${full}${TEMP_SUFFIX}`;
+    const temporary = temporaryName(full, this.#random);
     try {
       await makeDirectories(dirname(full), this.#options.syncDirectories);
-      await rm(temporary, { force: true });
       await symlink(target, temporary);
       await rename(temporary, full);
     } catch (error) {
@@ -205,7 +210,7 @@ export class PosixStorage implements Storage {
     checkPath(path);
     const { signal, syncDirectories } = this.#options;
     this.#throwIfAborted(path);
-    const writeOptions: WriteOptions = { signal, syncDirectories };
+    const writeOptions: WriteOptions = { signal, syncDirectories, random: this.#random };
     await ((options.atomic ?? true) ? atomicWrite : writeInPlace)(this.#full(path), content, writeOptions);
   }
 

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSyn
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type ByteStream, collect, textOf, utf8 } from "../../runtime/base/bytes";
+import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../runtime/base/bytes";
 import { systemClock } from "../../runtime/base/clock";
 import { isError } from "../../runtime/base/errors";
 import { systemRandom } from "../../runtime/base/random";
@@ -61,6 +61,8 @@ describe("sftp errors", async () => {
     for (let at = 0; at + 4 <= sizeBytes; at += 4) bytes.writeUInt32BE((at * 2654435761) % 2 ** 32, at);
     return bytes;
   };
+  /** The one file that is being written. */
+  const temporaryOf = (folder: string): string => readdirSync(folder).find((name) => name.endsWith(".pgbackrest.tmp")) ?? "none";
   const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
   /** The bytes in chunks, with something happening before the chunk at `atBytes`. */
   async function* streamWith(bytes: Buffer, atBytes: number, happen: () => Promise<void> | void): ByteStream {
@@ -174,12 +176,12 @@ describe("sftp errors", async () => {
     expect(readdirSync(join(root, "backup"))).toEqual(["20261120-064059F"]);
   });
 
-  test("a leftover of an interrupted upload is not written into", async () => {
+  test("a leftover of an interrupted upload, or that of another writer, is left alone", async () => {
     const { storage, root } = open();
     writeFileSync(join(root, "f.pgbackrest.tmp"), "a long leftover of another upload");
     giveTo(join(root, "f.pgbackrest.tmp"), server.user);
     await storage.put("f", utf8("new"));
-    expect(readdirSync(root)).toEqual(["f"]);
+    expect(readdirSync(root).sort()).toEqual(["f", "f.pgbackrest.tmp"]);
     expect(textOf(await collect(await storage.read("f"), 100))).toBe("new");
   });
 
@@ -271,7 +273,7 @@ describe("sftp errors", async () => {
       const source = (): ByteStream =>
         streamWith(content(6 * MIB), 4 * MIB, () => {
           server.cut();
-          truncateSync(join(root, "f.pgbackrest.tmp"), MIB);
+          truncateSync(join(root, temporaryOf(root)), MIB);
         });
       expect(await refusal(storage.putStream("f", source))).toMatchObject({
         kind: "fileWrite",
@@ -279,6 +281,24 @@ describe("sftp errors", async () => {
         message: expect.stringContaining("has lost a part of"),
       });
       expect(existsSync(join(root, "f"))).toBe(false);
+    });
+
+    test("at the end of an upload is no way for a file of another size to get its name", async () => {
+      const { storage, root } = open();
+      const bytes = content(2 * MIB);
+      const source = async function* (): ByteStream {
+        yield* streamOf(bytes.subarray(0, MIB));
+        yield* streamOf(bytes.subarray(MIB));
+        // Everything but the last piece has been sent: another program takes bytes away or adds some.
+        await expect.poll(() => readFileSync(join(root, temporaryOf(root))).length).toBeGreaterThan(MIB);
+        writeFileSync(join(root, temporaryOf(root)), Buffer.alloc(3 * MIB), { flag: "r+" });
+      };
+      expect(await refusal(storage.putStream("f", source))).toMatchObject({
+        kind: "fileWrite",
+        retryable: true,
+        message: `'${root}/f' has ${3 * MIB} bytes on the server where ${2 * MIB} were written`,
+      });
+      expect(readdirSync(root)).toEqual([]);
     });
 
     test("in mid-read goes on at its byte, unless the file is another one", async () => {

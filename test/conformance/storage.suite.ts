@@ -73,6 +73,39 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       }
     });
 
+    test("two writers of one file at once do not meet: its name always leads to the whole content of one of them", async () => {
+      const path = `${folder()}/f`;
+      const other = await get().open();
+      const gates: (() => void)[] = [];
+      const write = (client: Storage, content: string): { readonly began: Promise<void>; readonly ended: Promise<void> } => {
+        const gate = new Promise<void>((resolve) => void gates.push(resolve));
+        let tellBegan = (): void => {};
+        const began = new Promise<void>((resolve) => {
+          tellBegan = resolve;
+        });
+        const source = async function* (): ByteStream {
+          // More than the pieces that a driver gathers, so that the file has begun.
+          yield Buffer.alloc(MIB, content);
+          tellBegan();
+          await gate;
+          yield utf8(content);
+        };
+        return { began, ended: client.putStream(path, source) };
+      };
+      const first = write(storage, "1");
+      await first.began;
+      const second = write(other, "2");
+      await second.began;
+      for (const [index, ended] of [first.ended, second.ended].entries()) {
+        gates[index]?.();
+        await ended;
+        const stored = await collect(await storage.read(path), 2 * MIB);
+        expect([stored.length, ...new Set(Buffer.from(stored).toString())]).toEqual([MIB + 1, `${index + 1}`]);
+      }
+      expect(await list(path.slice(0, -2))).toEqual([`file ${path}`]);
+      await other.close();
+    });
+
     test("keeps names with every printable character", async () => {
       const at = folder();
       const names = [

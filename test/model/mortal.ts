@@ -8,7 +8,7 @@
  */
 import { type ByteStream, streamOf } from "../../runtime/base/bytes";
 import { type BackupError, fail, isError } from "../../runtime/base/errors";
-import { TEMP_SUFFIX } from "../../runtime/local/atomicWrite";
+import { TEMP_SUFFIX } from "../../runtime/base/temporaryName";
 import type { DebtStore } from "../../runtime/local/debt";
 import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../../runtime/storage/storage";
 

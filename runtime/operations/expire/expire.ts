@@ -29,6 +29,7 @@ import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../serverFiles";
 import { expireStream } from "../stream/expireStream";
 import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
+import { removeLeftovers } from "./leftovers";
 import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./plan";
 
 export interface Expired {
@@ -58,6 +59,8 @@ export async function expireRepository(repo: Repository, retention: Retention, r
   await expireArchives(run, info, plan, retention);
   for (const path of await expireStream(repo, plan.kept, request.dryRun)) run.tell("detail", `remove streamed WAL ${path}`);
   await expireHistory(run, plan.kept, retention);
+  for (const path of await removeLeftovers(repo, ctx.clock.nowMs(), request.dryRun))
+    run.tell("info", `remove leftover of an interrupted write ${path}`);
   if (damaged !== null) ctx.log.warn(`${repo.name}: ${damaged}\nHINT: ${PAGE_ERROR_HINT}`);
   return {
     labels: plan.sets.flatMap((set) => set.labels).sort(),

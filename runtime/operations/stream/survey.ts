@@ -4,9 +4,9 @@ import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
 import { streamPath, streamRoot } from "../../format/repoPath";
 import { bySession, coverOf, parseChunkName, type StreamChunk } from "../../format/streamChunk";
 import { formatLsn } from "../../format/walSegment";
-import { TEMP_SUFFIX } from "../../local/atomicWrite";
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
+import { findFinalName } from "../../base/temporaryName";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { readChunk, readChunkEnd } from "../../repository/streamStore";
@@ -32,12 +32,12 @@ export async function listStream(repo: Repository): Promise<Map<string, StreamFi
   const found = new Map<string, StreamFile[]>();
   for await (const { modifiedAtMs, path } of repo.storage.list(streamRoot(repo.stanza), { recursive: true })) {
     const name = basename(path);
-    const isTemporary = name.endsWith(TEMP_SUFFIX);
-    const chunk = parseChunkName(isTemporary ? name.slice(0, -TEMP_SUFFIX.length) : name);
+    const finalName = findFinalName(name);
+    const chunk = parseChunkName(finalName ?? name);
     const archiveId = path.split("/").at(-2) ?? "";
     if (chunk === null || path !== `${streamPath(repo.stanza, archiveId)}/${name}`) continue;
     const files = found.get(archiveId) ?? [];
-    files.push({ path, chunk, isTemporary, modifiedAtMs });
+    files.push({ path, chunk, isTemporary: finalName !== null, modifiedAtMs });
     found.set(archiveId, files);
   }
   return found;

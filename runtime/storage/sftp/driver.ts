@@ -159,6 +159,7 @@ export class SftpStorage implements Storage {
       path,
       scene: this.#scene,
       signal: this.#deps.signal,
+      random: this.#deps.random,
       connect: () => this.#connect(),
       retries: () => new Retries(this.#deps),
     };

@@ -1,24 +1,25 @@
 /**
  * A file written in pieces, several of them on their way at the same time.
  *
- * The file is new (O_EXCL after removal of a leftover), so that nothing that an old connection still writes can reach it. Pieces are kept
+ * The file is new (O_EXCL), so that nothing that an old connection still writes can reach it. Pieces are kept
  * until the server has taken them: when the connection breaks, the file is opened again, what is in it is read back and compared (the server
  * may have been restarted meanwhile), and the upload goes on at the first piece that was not taken. At the end fsync@openssh.com makes the
  * content durable; a server without it offers nothing, then closing is all that can be done. SFTP cannot sync directories.
  *
- * Atomic: written as `<name>.pgbackrest.tmp` and renamed with posix-rename@openssh.com; without that extension the plain rename is tried,
- * and where it does not replace, the old file is removed first, as stock does: for a moment there is none of that name.
+ * Atomic: written under a temporary name that no other writer has, and renamed with posix-rename@openssh.com when its size is right; without that
+ * extension the plain rename is tried, and where it does not replace, the old file is removed first, as stock does: for a moment there is none.
  */
 import { crc32 } from "node:zlib";
+import type { Stats } from "ssh2";
 import { type ByteStream, concatBytes } from "../../base/bytes";
 import { type BackupError, fail, isError } from "../../base/errors";
+import type { Random } from "../../base/random";
+import { temporaryName } from "../../base/temporaryName";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
 import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readWholePiece, spaceHint, statOf } from "./requests";
 import type { Retries } from "./retries";
 import type { SftpSession } from "./session";
 
-/** What stock appends to a file's name while it is being written. */
-const TEMP_SUFFIX = ".pgbackrest.tmp";
 const FILE_MODE = 0o640;
 /** Pieces up to this size leave the library as one request each, on every server: what follows them is carried out after them. */
 const SINGLE_REQUEST_SIZE_BYTES = 32 * 1024;
@@ -31,6 +32,7 @@ export interface UploadTarget {
   readonly scene: SftpScene;
   readonly atomic: boolean;
   readonly signal: AbortSignal;
+  readonly random: Random;
   /** A living connection. */
   connect(): Promise<SftpSession>;
   retries(): Retries;
@@ -73,7 +75,7 @@ class Upload {
 
   constructor(target: UploadTarget) {
     this.#target = target;
-    this.#written = target.atomic ? `${target.full}${TEMP_SUFFIX}` : target.full;
+    this.#written = target.atomic ? temporaryName(target.full, target.random) : target.full;
     this.#retries = target.retries();
   }
 
@@ -156,7 +158,7 @@ class Upload {
       const handle = await session.request<Buffer>((sftp, answer) => sftp.open(this.#written, "r+", answer));
       const crc = await this.#crcOf(session, handle);
       if (crc !== this.#takenCrc) {
-        const text = `the server has lost a part of '${this.#written}' while the connection was broken`;
+        const text = `the server has lost a part of '${this.#target.full}' while the connection was broken`;
         throw fail("fileWrite", text, { path: this.#target.path, repoKey: this.#target.scene.repoKey, retryable: true });
       }
       this.#session = session;
@@ -183,9 +185,15 @@ class Upload {
     return sum;
   }
 
-  /** Null, or why it did not work. Both requests leave at once: a server carries out what concerns one file in its order. */
+  /** Null, or why it did not work. All requests leave at once: a server carries out what concerns one file in its order. */
   #syncAndClose(): Promise<unknown> {
     const { session, handle } = this.#open();
+    const measured = session
+      .request<Partial<Stats>>((sftp, answer) => sftp.fstat(handle, answer))
+      .then(
+        ({ size = this.#sentBytes }) => (size === this.#sentBytes ? null : this.#wrongSize(size)),
+        (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),
+      );
     const synced = session
       .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
       .then(
@@ -198,7 +206,13 @@ class Upload {
         () => null,
         (error: unknown) => error,
       );
-    return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
+    return Promise.all([measured, synced, closed]).then((errors) => errors.find((error) => error !== null) ?? null);
+  }
+
+  #wrongSize(sizeBytes: number): BackupError {
+    const { full, path, scene } = this.#target;
+    const text = `'${full}' has ${sizeBytes} bytes on the server where ${this.#sentBytes} were written`;
+    return fail("fileWrite", text, { path, repoKey: scene.repoKey, retryable: true });
   }
 
   async #rename(): Promise<void> {
@@ -237,9 +251,9 @@ class Upload {
   async #failure(doing: string, error: unknown): Promise<BackupError> {
     const { path, scene, full } = this.#target;
     const at = { ...scene, path };
-    if (doing === "open") return requestError("fileOpen", `open file '${this.#written}' for write`, at, error);
+    if (doing === "open") return requestError("fileOpen", `open file '${full}' for write`, at, error);
     if (doing === "move") return requestError("fileMove", `move '${this.#written}' to '${full}'`, at, error);
-    const failure = requestError("fileWrite", `write '${this.#written}'`, at, error);
+    const failure = requestError("fileWrite", `write '${full}'`, at, error);
     const hint = isStatus(error, STATUS.failure) && this.#session !== undefined ? await spaceHint(this.#session, parentOf(full)) : null;
     return hint === null ? failure : fail(failure.kind, failure.message, { path, repoKey: scene.repoKey, cause: error, hint });
   }
@@ -250,7 +264,7 @@ class Upload {
   }
 }
 
-/** A new empty file, with missing directories made and a leftover of that name removed. @throws StatusError */
+/** A new empty file, with missing directories made and what has its name removed: a request whose answer was lost made it. @throws StatusError */
 async function createFile(session: SftpSession, full: string): Promise<Buffer> {
   const create = (): Promise<Buffer> => session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
   try {

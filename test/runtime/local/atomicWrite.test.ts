@@ -8,6 +8,7 @@ import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { atomicWrite, makeDirectories, syncDirectory, writeInPlace } from "../../../runtime/local/atomicWrite";
 import { openFileWriter } from "../../../runtime/local/fileWriter";
+import { seededRandom } from "../../harness/context";
 
 let root: string;
 beforeEach(() => {
@@ -88,29 +89,51 @@ test("a missing directory cannot be synced", async () => {
   });
 });
 
-test("of two that write one file at once none gives the file's name to what the other has not finished", async () => {
+test.each([false, true])(
+  "of two that write one file at once none gives the file's name to what the other has not finished (halves as long as the whole: %s)",
+  async (sameSize) => {
+    const path = join(root, "f");
+    const opens: (() => void)[] = [];
+    const [one, two] = [1, 2].map(() => new Promise<void>((resolve) => void opens.push(resolve)));
+    const source = async function* (gate: Promise<void> | undefined, isLong = false): ByteStream {
+      yield utf8(isLong ? "long half" : "half");
+      await gate;
+      yield utf8("whole");
+    };
+    const began = (sizeBytes: number) => vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).size).toBe(sizeBytes));
+    const first = atomicWrite(path, source(one)).catch((error: unknown) => error);
+    await began(4);
+    const inode = statSync(`${path}.pgbackrest.tmp`).ino;
+    const second = atomicWrite(path, source(two, sameSize));
+    await vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).ino).not.toBe(inode));
+    // The second's half is as long as the first's whole: only the inode tells them apart.
+    await began(sameSize ? 9 : 4);
+    opens[0]?.();
+    expect(await first).toMatchObject({ kind: "fileMove", retryable: true });
+    expect(readdirSync(root)).toEqual(["f.pgbackrest.tmp"]);
+    opens[1]?.();
+    await second;
+    expect(readdirSync(root)).toEqual(["f"]);
+    expect(readFileSync(path, "utf8")).toBe(sameSize ? "long halfwhole" : "halfwhole");
+  },
+);
+
+test("writers with temporary names of their own both succeed, and the last one's content stays", async () => {
   const path = join(root, "f");
-  const opens: (() => void)[] = [];
-  const [one, two] = [1, 2].map(() => new Promise<void>((resolve) => void opens.push(resolve)));
-  const source = async function* (gate?: Promise<void>): ByteStream {
-    yield utf8("half");
-    await gate;
-    yield utf8("whole");
-  };
-  const began = (sizeBytes: number) => vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).size).toBe(sizeBytes));
-  const first = atomicWrite(path, source(one)).catch((error: unknown) => error);
-  await began(4);
-  const inode = statSync(`${path}.pgbackrest.tmp`).ino;
-  const second = atomicWrite(path, source(two));
-  await vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).ino).not.toBe(inode));
-  await began(4);
-  opens[0]?.();
-  expect(await first).toMatchObject({ kind: "fileMove", retryable: true });
-  expect(readdirSync(root)).toEqual(["f.pgbackrest.tmp"]);
-  opens[1]?.();
-  await second;
+  const options = { random: seededRandom(1) };
+  const other = { random: seededRandom(2) };
+  await atomicWrite(
+    path,
+    (async function* (): ByteStream {
+      yield utf8("first");
+      await atomicWrite(path, utf8("second"), other);
+      expect(readdirSync(root).filter((name) => !/^f\.[0-9a-f]{16}\.pgbackrest\.tmp$/.test(name))).toEqual(["f"]);
+      expect(readFileSync(path, "utf8")).toBe("second");
+    })(),
+    options,
+  );
+  expect(readFileSync(path, "utf8")).toBe("first");
   expect(readdirSync(root)).toEqual(["f"]);
-  expect(readFileSync(path, "utf8")).toBe("halfwhole");
 });
 
 describe("what is in the way", () => {

@@ -1,0 +1,56 @@
+import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryName } from "../../../../runtime/base/temporaryName";
+import { expireRepository } from "../../../../runtime/operations/expire/expire";
+import { PosixStorage } from "../../../../runtime/storage/posix";
+import { seededRandom, testContext } from "../../../harness/context";
+import { makeStanza } from "../../../harness/madeRepository";
+import { repository, temporaryFolder, walName } from "../../repository/support";
+
+const HOUR_MS = 60 * 60 * 1000;
+const LABEL = "20260101-000000F";
+/** Where writers of a repository are killed. */
+const PLACES = [
+  "archive/demo/archive.info",
+  "archive/demo/15-1/00000002.history",
+  `archive/demo/15-1/${walName(2).slice(0, 16)}/${walName(2)}-${"a".repeat(40)}.gz`,
+  "backup/demo/backup.info.copy",
+  `backup/demo/${LABEL}/backup.manifest.copy`,
+  `backup/demo/backup.history/2026/${LABEL}.manifest.gz`,
+  `pgbackstop/demo/${LABEL}/server-files.json.gz`,
+  `pgbackstop/demo/stream/15-1/${walName(3)}-000000000001-00000000-0000000b`,
+];
+
+test("expire removes what killed writers left a day ago, and nothing that may still be written", async () => {
+  const root = temporaryFolder();
+  const ctx = testContext();
+  const random = seededRandom(7);
+  const storage = new PosixStorage({ root, syncDirectories: false, symlinks: true, random, signal: ctx.signal });
+  const repo = repository(1, { storage });
+  await makeStanza(repo, { versions: ["15"], backups: [{ label: LABEL, wal: [walName(1), walName(1)] }], wal: { "15-1": [walName(1), walName(2)] } });
+  const leave = (path: string, ageMs: number): string => {
+    mkdirSync(join(root, dirname(path)), { recursive: true });
+    writeFileSync(join(root, path), "half");
+    const atS = (ctx.clock.nowMs() - ageMs) / 1000;
+    utimesSync(join(root, path), atS, atS);
+    return path;
+  };
+  const old = PLACES.map((place) => leave(temporaryName(place, random), 25 * HOUR_MS));
+  const ofStock = PLACES.map((place) => leave(`${place}.pgbackrest.tmp`, 25 * HOUR_MS));
+  const fresh = PLACES.map((place) => leave(temporaryName(place, random), 23 * HOUR_MS));
+  const alike = [
+    leave(`archive/demo/15-1/${walName(2).slice(0, 16)}/notes.tmp`, 25 * HOUR_MS),
+    leave(`backup/demo/${LABEL}/pg_data/x.pgbackrest.tmp`, 25 * HOUR_MS),
+  ];
+  const there = (paths: readonly string[]): readonly string[] => paths.filter((path) => existsSync(join(root, path)));
+
+  const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
+  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, ctx);
+  expect(there([...old, ...ofStock])).toHaveLength(2 * PLACES.length);
+  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PLACES.length);
+  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, ctx);
+  expect(there([...old, ...ofStock])).toEqual([]);
+  expect(there(fresh)).toEqual(fresh);
+  expect(there(alike)).toEqual(alike);
+});
