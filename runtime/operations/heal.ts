@@ -17,7 +17,7 @@ import { compress } from "../format/compress";
 import type { DebtStore } from "../local/debt";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../repository/walStore";
+import { findWal, isSegment, listWal, makeDurable, openWal, putWal, type StoredWal } from "../repository/walStore";
 import { newestStart } from "./dropWal";
 import { healNamed } from "./healNamed";
 import { archiveIdsOf, checkArchive, type ClusterIdentity } from "./identity";
@@ -190,8 +190,11 @@ async function copyAll(
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     if (claims?.claim(target.repo.key, name) === false) return;
     try {
-      if ((await target.find(name)) !== null) settled++;
-      else {
+      const stored = await target.find(name);
+      if (stored !== null) {
+        await makeDurable(target.repo, target.archiveId, stored.fileName);
+        settled++;
+      } else {
         const problem = await copyOne(target, sources, name, local, ctx);
         if (problem !== null) return void problems.set(name, problem);
         copied++;
@@ -232,7 +235,8 @@ async function copyOne(target: Archive, sources: readonly Source[], name: string
   const expected = offers.map((offer) => offer.stored.sha1).find((sha1) => typeof sha1 === "string") ?? null;
   const store = async (sha1: string, open: () => ByteStream): Promise<void> => {
     // Asked again: archive-push may have come first.
-    if (isSegment(name) && (await findWal(target.repo, target.archiveId, name)).length > 0) return;
+    const [stored] = isSegment(name) ? await findWal(target.repo, target.archiveId, name) : [];
+    if (stored !== undefined) return makeDurable(target.repo, target.archiveId, stored.fileName);
     const wal = { archiveId: target.archiveId, name, sha1, compressType: compressOf(target, name).type, open };
     await putWal(target.repo, wal, target.pass, () => ctx.random.bytes(8));
   };

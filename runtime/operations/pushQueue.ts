@@ -6,6 +6,9 @@
  * repository that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The policy
  * decides about a request as soon as it can; what a repository then still lacks is recorded as its debt before the answer, and its workers
  * go on. A conflict (45) pauses everything but what is asked for: nothing more is written into an archive that somebody else writes to.
+ *
+ * A request believes what was stored seconds ago. What was stored earlier, before the repository failed, or into another archive, is looked for in the
+ * repository first: somebody may have made it again meanwhile.
  */
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
@@ -19,7 +22,7 @@ import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { WalClaims } from "./heal";
 import type { ClusterIdentity } from "./identity";
 import { WalPreparer } from "./prepareWal";
-import { PushTarget } from "./pushWal";
+import { type OpenArchive, PushTarget } from "./pushWal";
 import { combinedError, repoErrorLine } from "./results";
 import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 
@@ -61,6 +64,9 @@ export interface LaneStatus {
 
 interface FileState {
   stored: "pushed" | "present" | null;
+  /** Where and when it was stored, or seen last; of no meaning while `stored` is null. */
+  seenAtMs: number;
+  seenEpoch: number;
   busy: boolean;
   urgent: boolean;
   /** Times that it ended without being stored. */
@@ -73,6 +79,7 @@ interface QueuedFile {
   readonly name: string;
   /** Of the file that was stored; null while none was. */
   fileId: string | null;
+  sha1: string | null;
   ready: boolean;
   requests: number;
   /** An error about the file itself: no repository may have it. */
@@ -87,6 +94,9 @@ interface Lane {
   pauseMs: number;
   pausedUntilMs: number;
   error: BackupError | null;
+  archive: OpenArchive | null;
+  /** Grows when what was stored before can be believed no longer. */
+  epoch: number;
   /** Names that are being written into this repository, by a worker or by whoever claimed them. */
   readonly inHand: Set<string>;
 }
@@ -97,6 +107,8 @@ const PAUSE_MS_MAX = 60_000;
 const IDLE_MS = 1000;
 /** archive.info is loaded again when it was loaded longer ago: a new stanza has a new key. */
 const REOPEN_MS = 10_000;
+/** How long a repository is believed to hold what was stored or seen there. PostgreSQL asks for most segments within a second. */
+const BELIEVED_MS = 10_000;
 /** Prepared files that are held beyond those on their way. */
 const HELD_MORE = 2;
 
@@ -130,6 +142,8 @@ export class PushQueue implements WalClaims {
       pauseMs: 0,
       pausedUntilMs: 0,
       error: null,
+      archive: null,
+      epoch: 0,
       inHand: new Set(),
     }));
     this.#workers = this.#lanes.flatMap((lane) => Array.from({ length: processMax }, () => this.#work(lane)));
@@ -165,6 +179,7 @@ export class PushQueue implements WalClaims {
     file.fatal = null;
     try {
       const failuresBefore = new Map([...file.states].map(([key, state]) => [key, state.failures]));
+      for (const lane of this.#lanes) this.#doubt(lane, file);
       for (const state of file.states.values()) state.urgent = state.stored === null;
       this.#notify();
       const deadlineMs = this.#ctx.clock.monotonicMs() + timeoutMs;
@@ -267,20 +282,62 @@ export class PushQueue implements WalClaims {
     }
   }
 
+  /** Has the repository asked for a file that it is no longer believed to hold. */
+  #doubt(lane: Lane, file: QueuedFile): void {
+    const state = file.states.get(lane.repo.key);
+    if (state === undefined || state.stored === null) return;
+    if (state.seenEpoch === lane.epoch && this.#ctx.clock.monotonicMs() - state.seenAtMs <= BELIEVED_MS) return;
+    state.stored = null;
+    // The healer has it: a worker looks when it is free.
+    if (lane.inHand.has(file.name)) return;
+    state.busy = true;
+    lane.inHand.add(file.name);
+    void this.#lookFor(lane, file, state);
+  }
+
+  /** Beside the workers, which may all be busy with large files. What is not found, or cannot be asked, they push. */
+  async #lookFor(lane: Lane, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
+    try {
+      const archive = await this.#openArchive(lane);
+      if (sha1 !== null && (await lane.target.holds({ name, sha1 }, archive))) this.#setStored(lane, state, "present");
+    } catch (error) {
+      this.#ctx.log.debug(`${lane.repo.name}: ${name} cannot be looked for: ${toBackupError(error).message}`);
+      lane.target.forget();
+    } finally {
+      state.busy = false;
+      lane.inHand.delete(name);
+      this.#notify();
+    }
+  }
+
+  #setStored(lane: Lane, state: FileState, stored: "pushed" | "present"): void {
+    state.stored = stored;
+    state.seenAtMs = this.#ctx.clock.monotonicMs();
+    state.seenEpoch = lane.epoch;
+    state.error = null;
+  }
+
+  async #openArchive(lane: Lane): Promise<OpenArchive> {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (nowMs - lane.openedAtMs > REOPEN_MS) {
+      lane.target.forget();
+      lane.openedAtMs = nowMs;
+    }
+    const archive = await lane.target.open(this.#options.cluster);
+    if (lane.archive !== null && (lane.archive.archiveId !== archive.archiveId || lane.archive.pass !== archive.pass)) lane.epoch++;
+    lane.archive = archive;
+    return archive;
+  }
+
   async #pushThrough(lane: Lane, file: QueuedFile, state: FileState): Promise<void> {
     const { cluster } = this.#options;
     // Not the repository's error: it does not pause.
     const wal = await this.#preparer.prepare(file.name);
     try {
-      const nowMs = this.#ctx.clock.monotonicMs();
-      if (nowMs - lane.openedAtMs > REOPEN_MS) {
-        lane.target.forget();
-        lane.openedAtMs = nowMs;
-      }
-      const archive = await lane.target.open(cluster);
-      state.stored = await lane.target.push(wal, archive);
-      state.error = null;
+      const archive = await this.#openArchive(lane);
+      this.#setStored(lane, state, await lane.target.push(wal, archive));
       file.fileId = wal.fileId;
+      file.sha1 = wal.sha1;
       this.#debt.remove(lane.repo.key, file.name, cluster);
       this.#options.onStored?.(lane.repo.key, file.name);
       this.#ctx.log.detail(`${lane.repo.name}: ${state.stored} ${file.name}`);
@@ -294,7 +351,10 @@ export class PushQueue implements WalClaims {
       if (isError(error, "archiveDuplicate")) {
         file.fatal = error;
         for (const each of this.#lanes) this.#pause(each, error);
-      } else if (!this.#isOfSource(error, file)) this.#pause(lane, error);
+      } else if (!this.#isOfSource(error, file)) {
+        lane.epoch++;
+        this.#pause(lane, error);
+      }
       throw error;
     }
   }
@@ -389,9 +449,18 @@ export class PushQueue implements WalClaims {
   #add(name: string): QueuedFile {
     const known = this.#files.get(name);
     if (known !== undefined) return known;
-    const fresh = (): FileState => ({ stored: null, busy: false, urgent: false, failures: 0, error: null, retryAtMs: 0 });
+    const fresh = (): FileState => ({
+      stored: null,
+      seenAtMs: 0,
+      seenEpoch: 0,
+      busy: false,
+      urgent: false,
+      failures: 0,
+      error: null,
+      retryAtMs: 0,
+    });
     const states = new Map(this.#lanes.map((lane) => [lane.repo.key, fresh()]));
-    const file: QueuedFile = { name, fileId: null, ready: false, requests: 0, fatal: null, states };
+    const file: QueuedFile = { name, fileId: null, sha1: null, ready: false, requests: 0, fatal: null, states };
     this.#files.set(name, file);
     return file;
   }

@@ -8,7 +8,7 @@ import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
-import { findBeside, isSegment, putWal, type StoredWal } from "../repository/walStore";
+import { findBeside, isSegment, makeDurable, putWal, type StoredWal } from "../repository/walStore";
 import { checkArchive, type ClusterIdentity } from "./identity";
 import type { PreparedWal } from "./prepareWal";
 
@@ -69,7 +69,12 @@ export class PushTarget {
 
   /** @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and what the storage throws */
   async push(wal: PreparedWal, archive: OpenArchive): Promise<"pushed" | "present"> {
-    if (await this.#isStored(wal, archive.archiveId)) return "present";
+    const found = await this.#find(wal, archive.archiveId);
+    if (found !== null) {
+      // What was pushed from here is durable already.
+      if (!found.isOwn) await makeDurable(this.repo, archive.archiveId, found.fileName);
+      return "present";
+    }
     if (this.#ctx.signal.aborted) throw fail("term", `push of ${wal.name} was stopped`);
     const compressType = isSegment(wal.name) ? this.repo.compress.type : "none";
     const open = await wal.packed({ type: compressType, level: this.repo.compress.level });
@@ -79,8 +84,13 @@ export class PushTarget {
     return "pushed";
   }
 
-  async #isStored(wal: PreparedWal, archiveId: string): Promise<boolean> {
-    if (!isSegment(wal.name)) return false;
+  /** True when a segment that was stored before is still there; false too for files that are replaced without asking. @throws as {@link push} */
+  async holds(wal: Pick<PreparedWal, "name" | "sha1">, archive: OpenArchive): Promise<boolean> {
+    return (await this.#find(wal, archive.archiveId)) !== null;
+  }
+
+  async #find(wal: Pick<PreparedWal, "name" | "sha1">, archiveId: string): Promise<{ readonly fileName: string; readonly isOwn: boolean } | null> {
+    if (!isSegment(wal.name)) return null;
     const listing = this.#neighbours(wal.name, archiveId);
     const stored = (await listing.stored).filter(({ name }) => name === wal.name);
     const found = stored.length > 0 ? stored : listing.pushed.filter(({ name }) => name === wal.name);
@@ -89,12 +99,12 @@ export class PushTarget {
       throw this.#duplicate(`duplicates found in archive for WAL segment ${wal.name}: ${names}`);
     }
     const [first] = found;
-    if (first === undefined) return false;
+    if (first === undefined) return null;
     if (first.sha1 !== wal.sha1)
       throw this.#duplicate(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`);
     // Not a warning as in stock: most of these were pushed ahead by an earlier call.
     this.#ctx.log.detail(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with the same checksum`);
-    return true;
+    return { fileName: first.fileName, isOwn: stored.length === 0 };
   }
 
   /** What is stored of the sixteen segments that differ from this one in the last digit only. */

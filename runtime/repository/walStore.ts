@@ -86,6 +86,18 @@ export async function putWal(repo: Repository, wal: WalToStore, pass: string | n
   await requirePresent(repo);
 }
 
+/**
+ * Makes durable what a listing has shown. Whoever stored it may have been killed between the rename and the sync of the directory, and a power
+ * failure would take the name away again. Nothing on object stores.
+ */
+export async function makeDurable(repo: Repository, archiveId: string, fileName: string): Promise<void> {
+  if (!repo.storage.features.directories) return;
+  const path = walPath(repo.stanza, archiveId, fileName);
+  // The directories may be as new as the file.
+  const directories = [path.slice(0, path.lastIndexOf("/")), archiveIdPath(repo.stanza, archiveId), archivePath(repo.stanza)];
+  for (const each of [path, ...directories]) await repo.storage.syncPath(each);
+}
+
 /** The plain content of a stored WAL file. */
 export async function openWal(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<ByteStream> {
   const raw = await repo.storage.read(walPath(repo.stanza, archiveId, stored.fileName));

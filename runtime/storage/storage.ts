@@ -109,7 +109,7 @@ export interface Storage {
   /** Makes a directory and its parents; nothing on object stores. */
   makePath(path: string): Promise<void>;
 
-  /** Makes the names in a directory durable; nothing on object stores. */
+  /** Makes the names in a directory, or the content of a file, durable; nothing where that cannot be asked for. */
   syncPath(path: string): Promise<void>;
 
   /** Replaces the symbolic link `path` by one to `target`; only where `features.symlinks`. */

@@ -240,6 +240,21 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(5)]);
   });
 
+  it("settles no debt by a file that it finds and cannot make durable", async () => {
+    const mounted = new FaultyStorage(
+      new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+    );
+    repos = [repos[0], repository(2, { storage: mounted })];
+    await stanzaCreate([repos[1]], CONTROL, ctx);
+    await store(repos[1], 5);
+    debt.add(2, walName(5), CLUSTER);
+    mounted.plan("syncPath", { kind: "error", error: fail("pathSync", "unable to sync path") }, { path: /15-1$/ });
+    expect((await run())[1]).toMatchObject({ ok: false, error: { kind: "pathSync" } });
+    expect(debt.list(2)).toEqual([walName(5)]);
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 1 } });
+    expect(debt.list(2)).toEqual([]);
+  });
+
   it("leaves out a repository that is still away, with its error", async () => {
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);

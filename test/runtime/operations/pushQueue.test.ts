@@ -187,6 +187,74 @@ describe("a push queue", () => {
     await expect(request(9)).rejects.toMatchObject({ kind: "fileMissing" });
   });
 
+  describe("asks a repository again before it acknowledges what it has stored", () => {
+    const AGE_MS = 10_000;
+    const storeAll = async (): Promise<void> => {
+      await queue.look();
+      for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
+    };
+    /** Somebody deletes the repository and makes it again. */
+    const recreate = async (): Promise<void> => {
+      await storages[0].removePath("archive");
+      await storages[0].removePath("backup");
+      await stanzaCreate(repos, CONTROL, ctx);
+    };
+
+    it("some seconds ago: a repository that was made again meanwhile gets the segment", async () => {
+      await storeAll();
+      await recreate();
+      await ctx.clock.advance(AGE_MS + 1);
+      expect(await request(1)).toMatchObject({ accepted: true, error: null });
+      expect(await readable(repos[0])).toContain(walName(1));
+    });
+
+    it("and nothing of it when it is away", async () => {
+      await storeAll();
+      await ctx.clock.advance(AGE_MS + 1);
+      storages[0].breakDown(away);
+      expect(await request(1)).toMatchObject({ accepted: false });
+      expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [1] });
+      storages[0].repair();
+      expect(await request(1)).toMatchObject({ accepted: true });
+    });
+
+    it("before the repository failed", async () => {
+      await storeAll();
+      storages[0].plan("putStream", { kind: "error", error: away });
+      addWal(walDirectory, walName(5), walBytes(5));
+      await request(5);
+      await recreate();
+      expect(await request(1)).toMatchObject({ accepted: true });
+      expect(await readable(repos[0])).toContain(walName(1));
+    });
+
+    it("under another key of its archive", async () => {
+      await storeAll();
+      await ctx.clock.advance(AGE_MS - 1000);
+      addWal(walDirectory, walName(5), walBytes(5));
+      expect(await request(5)).toMatchObject({ accepted: true });
+      await storages[1].removePath("archive");
+      await storages[1].removePath("backup");
+      await stanzaCreate(repos, CONTROL, ctx);
+      await ctx.clock.advance(2000);
+      // Opens the archive, which is another one.
+      addWal(walDirectory, walName(6), walBytes(6));
+      expect(await request(6)).toMatchObject({ accepted: true });
+      expect(await request(5)).toMatchObject({ accepted: true });
+      expect(await readable(repos[1])).toEqual(names(5, 6));
+    });
+
+    it("with one listing for neighbours, and reads and sends nothing again", async () => {
+      await storeAll();
+      await ctx.clock.advance(AGE_MS + 1);
+      const before = { lists: storages[0].calls("list").length, puts: storages[0].calls("putStream").length };
+      const answers = await ctx.clock.until(Promise.all([1, 2, 3, 4].map((no) => queue.request(walName(no), ALL, 30_000))));
+      expect(answers.map(({ accepted }) => accepted)).toEqual([true, true, true, true]);
+      expect(storages[0].calls("list").length - before.lists).toBe(1);
+      expect(storages[0].calls("putStream").length).toBe(before.puts);
+    });
+  });
+
   it("keeps other writers from a file that is on its way, and its workers from what they claimed", async () => {
     expect(queue.claim(2, walName(1))).toBe(true);
     expect(queue.claim(2, walName(1))).toBe(false);

@@ -75,6 +75,42 @@ describe("an archive that is pushed to", () => {
     expect(await push(17)).toBe("pushed");
   });
 
+  describe("in directories", () => {
+    const segment = `archive/demo/15-1/${walName(16).slice(0, 16)}/`;
+    let mounted: FaultyStorage;
+    beforeEach(async () => {
+      mounted = new FaultyStorage(
+        new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+      );
+      repo = repository(2, { storage: mounted });
+      await stanzaCreate([repo], CONTROL, ctx);
+      target = new PushTarget(repo, ctx);
+    });
+
+    it("makes durable what it finds: who stored it may have been killed before it did", async () => {
+      await store(repo, 16);
+      expect(await push(16)).toBe("present");
+      const [file, ...directories] = mounted.calls("syncPath");
+      expect(file?.startsWith(`${segment}${walName(16)}-`)).toBe(true);
+      expect(directories).toEqual([segment.slice(0, -1), "archive/demo/15-1", "archive/demo"]);
+    });
+
+    it("has not got what cannot be made durable", async () => {
+      await store(repo, 16);
+      const broken = fail("pathSync", "unable to sync path", { retryable: true });
+      mounted.plan("syncPath", { kind: "error", error: broken }, { path: /archive\/demo\/15-1\/[0-9A-F]{16}$/ });
+      await expect(push(16)).rejects.toMatchObject({ kind: "pathSync" });
+      mounted.verifyAllFaultsExercised();
+      expect(await push(16)).toBe("present");
+    });
+
+    it("does it for nothing that it has stored itself a moment ago", async () => {
+      expect(await push(16)).toBe("pushed");
+      expect(await push(16)).toBe("present");
+      expect(mounted.calls("syncPath")).toEqual([]);
+    });
+  });
+
   it("is listed again after a listing that failed, and after being forgotten", async () => {
     storage.plan("list", { kind: "error", error: fail("hostConnect", "unreachable", { retryable: true }) });
     await expect(push(16)).rejects.toMatchObject({ kind: "hostConnect" });
