@@ -186,7 +186,9 @@ export class S3Storage implements Storage {
   async probe(scratch: string): Promise<StorageFact[]> {
     checkPath(scratch);
     const { repoKey, verifyTls } = this.#options;
-    return probeS3({ http: this.#http, prefix: this.#key(scratch), name: this.#nameOf(scratch), verifyTls, repoKey, clock: this.#deps.clock });
+    const { origin } = addressOf(this.#options, repoKey);
+    const name = this.#nameOf(scratch);
+    return probeS3({ http: this.#http, prefix: this.#key(scratch), name, origin, verifyTls, repoKey, clock: this.#deps.clock });
   }
 
   async close(): Promise<void> {

@@ -16,6 +16,8 @@ export interface ProbeTarget {
   readonly prefix: string;
   /** `s3://bucket/prefix` for messages. */
   readonly name: string;
+  /** Where connections go. */
+  readonly origin: string;
   readonly verifyTls: boolean;
   readonly repoKey: number;
   readonly clock: Clock;
@@ -51,7 +53,11 @@ async function asked(name: string, probe: () => Promise<Verdict>): Promise<Stora
   }
 }
 
-function tlsFact({ verifyTls }: ProbeTarget): StorageFact {
+function tlsFact({ origin, verifyTls }: ProbeTarget): StorageFact {
+  if (!origin.startsWith("https:")) {
+    const text = "the endpoint is http: nothing is encrypted, and anybody on the way can read and change what is sent; give an https endpoint";
+    return { name: "tls", verdict: "warn", text };
+  }
   return verifyTls
     ? { name: "tls", verdict: "ok", text: "the certificate is checked" }
     : { name: "tls", verdict: "warn", text: "the certificate is not checked: whoever stands in between can read and change what is sent" };

@@ -58,6 +58,22 @@ const refusal = async (work: Promise<unknown>): Promise<unknown> =>
   );
 const OK = { status: 200 };
 
+test.each([
+  ["http", {}, "warn", "the endpoint is http: nothing is encrypted, and anybody on the way can read and change what is sent; give an https endpoint"],
+  [
+    "http behind a storage host",
+    { endpoint: "https://s3.example.com", storageHost: "http://127.0.0.1:1" },
+    "warn",
+    "the endpoint is http: nothing is",
+  ],
+  ["https", { endpoint: "https://127.0.0.1:1" }, "ok", "the certificate is checked"],
+  ["https, not checked", { endpoint: "https://127.0.0.1:1", verifyTls: false }, "warn", "the certificate is not checked: "],
+] as const)("doctor tells how the connection is protected: %s", async (_name, options, verdict, text) => {
+  double.answering(() => ({ status: 403, body: errorBody("AccessDenied", "no") }));
+  const [fact] = (await open(options, { ioTimeoutMs: 100 }).probe("scratch")) ?? [];
+  expect(fact).toMatchObject({ name: "tls", verdict, text: expect.stringContaining(text) as string });
+});
+
 describe("retries", () => {
   test("SlowDown is waited out with growing pauses, signed anew, the body sent again", async () => {
     double.answering((_, index) => (index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : OK));
