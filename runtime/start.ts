@@ -6,9 +6,11 @@
  * What V8 makes of the program is kept beside the file for the next start, as `<file>.compiled`, in the way of Python; where nothing can be
  * written there the program is compiled each time. The kept code is as trustworthy as who wrote it: it counts only when it belongs to the
  * owner of the program or to the user who runs it, and nobody else can write it. V8 does not look for damage in it: the checksum is ours.
+ *
+ * A Node that is too old is refused before anything else: stanza-create would succeed there, and what reads zstd would fail later.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 
@@ -16,6 +18,12 @@ import { isMainThread } from "node:worker_threads";
 declare const PROGRAM_DIGEST: string;
 /** Where each text lies: bytes from its beginning to the end of the file, and its size. */
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
+
+/** Oldest minor version with zstd by major version (nodejs.org, "Zlib", history of createZstdCompress); later ones all have it. */
+const MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
+/** Of stock's RuntimeError. */
+const RUNTIME_ERROR_CODE = 122;
+const STDERR_FD = 2;
 
 const MODULE_WORDS = ["exports", "require", "module", "__filename", "__dirname"];
 /** The program sees this file's own module, and loads packages with the one more word. */
@@ -29,6 +37,15 @@ const PROGRAM_FD = openSync(__filename, "r");
 const STARTED = fstatSync(PROGRAM_FD);
 /** Group and others. */
 const WRITABLE_BY_OTHERS = 0o022;
+
+function requireNode(): void {
+  const [major = 0, minor = 0] = process.version.slice(1).split(".").map(Number);
+  if (major >= 22 && minor >= (MINOR_MIN[major] ?? 0)) return;
+  const fact = `pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${process.version} (${process.execPath})`;
+  const hint = "put a newer one first on PATH, or name it: nodePath of a host, image of a cluster's plugin.";
+  writeSync(STDERR_FD, `ERROR: [${RUNTIME_ERROR_CODE}]: ${fact}\nHINT: ${hint}\n`);
+  process.exit(RUNTIME_ERROR_CODE);
+}
 
 function loadProgram(): (...words: unknown[]) => void {
   const compiled = readCompiled();
@@ -94,4 +111,5 @@ function digestOf(compiled: Buffer): Buffer {
   return createHash("sha256").update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`).update(compiled).digest();
 }
 
+requireNode();
 loadProgram()(exports, require, module, __filename, __dirname, loadPackage);

@@ -5,7 +5,6 @@
  */
 import { runtimeBundlePath } from "../internal/runtimeBundle";
 
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (process.argv[2] === "topology") {
   const { topologyMain } = require("./topology") as typeof import("./topology");
   process.exitCode = topologyMain(process.argv.slice(3));
@@ -18,11 +17,8 @@ if (process.argv[2] === "topology") {
 } else if (process.argv[2] === "explain") {
   const { explainMain } = require("./explain") as typeof import("./explain");
   process.exitCode = explainMain(process.argv.slice(3));
-} else if (major > 22 || (major === 22 && minor >= 15)) {
-  // In the place of this file, so that worker threads and restore_command name the bundle itself.
+} else {
+  // In the place of this file, so that worker threads and restore_command name the bundle itself. It refuses a Node that is too old.
   process.argv[1] = runtimeBundlePath();
   require(process.argv[1]);
-} else {
-  process.stderr.write(`pgbackstop needs Node 22.15 or newer, because older ones cannot read zstd; this is ${process.versions.node}\n`);
-  process.exitCode = 122;
 }

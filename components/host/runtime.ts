@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, CommandFailed, type Connection, type ExecOptions, type ExecResult } from "./connection";
 import { type Destination, parseDestinations } from "./destinations";
 
-/** Oldest Node.js with zstd in its standard library. */
-const NODE_VERSION_MIN = [22, 15] as const;
+/** Oldest minor version of Node.js with zstd in its standard library, by major version, as runtime/start.ts has it; later ones all have it. */
+const NODE_MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
+const NODE_MAJOR_MIN = 22;
 /** Of every verb but backups: repositories may be far away, or not answer. */
 export const VERB_TIMEOUT_MS = 10 * 60_000;
 /** Nothing but the document on standard output. */
@@ -55,8 +56,10 @@ export function findNodeFault(answer: ExecResult): string | null {
   }
   const match = /^v([0-9]+)\.([0-9]+)\./.exec(answer.stdout);
   const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
-  const isOld = match === null || major < NODE_VERSION_MIN[0] || (major === NODE_VERSION_MIN[0] && minor < NODE_VERSION_MIN[1]);
-  return isOld ? `is ${answer.stdout.trim()} but the runtime needs at least v${NODE_VERSION_MIN.join(".")}` : null;
+  const minorMin = NODE_MINOR_MIN[major];
+  if (match !== null && major >= NODE_MAJOR_MIN && minor >= (minorMin ?? 0)) return null;
+  const also = major > NODE_MAJOR_MIN && minorMin !== undefined ? `, or v${major}.${minorMin}` : "";
+  return `is ${answer.stdout.trim()} but the runtime needs at least v${NODE_MAJOR_MIN}.${NODE_MINOR_MIN[NODE_MAJOR_MIN]}${also}`;
 }
 
 /**

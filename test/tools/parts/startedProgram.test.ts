@@ -1,9 +1,10 @@
 /** The head of the bundle, runtime/start.ts, before a small program: the real Node runs what the build makes of both. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { findNodeFault } from "../../../components/host/runtime";
 import { projectFolder } from "../../../tools/parts/cache";
 import { startedProgram } from "../../../tools/parts/build";
 
@@ -64,6 +65,39 @@ test("a package is loaded from the file that was started, whatever lies in its p
 test("a file that was written over while it ran is not taken for what it was", async () => {
   await makeLateProgram('fs.writeFileSync(__filename,"x".repeat(5000))');
   expect(() => run()).toThrow(/was changed while it ran: start it again/);
+});
+
+/** Runs the program under this Node, which says that it is another one; and what that came to. */
+function runAs(version: string): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  const preload = join(folder, "version.cjs");
+  writeFileSync(preload, `Object.defineProperty(process, "version", { value: "${version}" });`);
+  return spawnSync(process.execPath, ["--require", preload, file, "a", "b"], { encoding: "utf8" });
+}
+
+test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js %s is refused before anything is done", async (version) => {
+  await makeProgram();
+  expect(runAs(version)).toMatchObject({
+    status: 122,
+    stdout: "",
+    stderr: `ERROR: [122]: pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${version} (${process.execPath})\nHINT: put a newer one first on PATH, or name it: nodePath of a host, image of a cluster's plugin.\n`,
+  });
+  expect(existsSync(compiled)).toBe(false);
+});
+
+test.each(["v22.15.0", "v23.8.0", "v24.21.0", "v100.0.0-nightly2026"])("Node.js %s is good enough", async (version) => {
+  await makeProgram();
+  expect(runAs(version)).toMatchObject({ status: 0, stdout: "first other true a,b\n" });
+});
+
+test("the components refuse the same versions on hosts", () => {
+  for (const [version, fault] of [
+    ["v22.14.0", "is v22.14.0 but the runtime needs at least v22.15"],
+    ["v23.7.0", "is v23.7.0 but the runtime needs at least v22.15, or v23.8"],
+    ["v22.15.0", null],
+    ["v23.8.0", null],
+    ["v24.0.0", null],
+  ])
+    expect(findNodeFault({ exitCode: 0, stdout: `${version}\n`, stderr: "" })).toBe(fault);
 });
 
 const identity = (): string => `${statSync(compiled).ino} ${statSync(compiled).mtimeMs}`;
