@@ -1,7 +1,8 @@
 /**
- * Stock's archive lock around the agent's work: taken with the first file, kept while there is more, given back after a second of rest.
+ * Stock's archive lock around the agent's work, and our own around its healing: taken with the first file, kept while there is more, given back after
+ * a second of rest.
  *
- * It keeps the background process of stock's (or our) `archive-async` from writing the same files at the same time while a host moves from one to
+ * The archive's keeps the background process of stock's (or our) `archive-async` from writing the same files at the same time while a host moves from one to
  * the other, and lets `stanza-create` in between.
  */
 import type { Context } from "../base/context";

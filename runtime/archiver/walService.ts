@@ -13,7 +13,7 @@ import type { DebtStore } from "../local/debt";
 import { dropWhenFull } from "../operations/dropWal";
 import { openLocalWal } from "../operations/localWal";
 import type { ClusterIdentity } from "../operations/identity";
-import { type LaneStatus, type PushAnswer, PushQueue } from "../operations/pushQueue";
+import { type LaneStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/pushQueue";
 import type { PackWalJob } from "../operations/walFile";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
@@ -44,6 +44,7 @@ export class WalService {
   readonly #onStored: (repoKey: number, walName: string) => void;
   readonly #debt: DebtStore;
   readonly #lock: ArchiveLock;
+  readonly #healLock: ArchiveLock;
   readonly #stop = new AbortController();
   readonly #loops: readonly Promise<void>[];
   readonly #inherited = new Set<string>();
@@ -69,7 +70,8 @@ export class WalService {
     const repos = host.repositories();
     const keys = repos.map((repo) => repo.key);
     this.#lock = new ArchiveLock(() => host.lock("archive", keys), ctx);
-    const parts = { repos, debt: this.#debt, lock: this.#lock, present: () => this.#healing() };
+    this.#healLock = new ArchiveLock(() => host.lock("heal", []), ctx);
+    const parts = { repos, debt: this.#debt, lock: bothOf(this.#healLock, this.#lock), present: () => this.#healing() };
     this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal), this.#closeGaps()];
   }
 
@@ -99,6 +101,7 @@ export class WalService {
     this.#stop.abort(fail("term", "the agent ends"));
     await this.#present?.queue.close(signal);
     await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
+    this.#healLock.release();
     this.#lock.release();
   }
 
@@ -199,4 +202,23 @@ export class WalService {
       await this.#ctx.clock.sleep(LOOK_MS, signal).catch(() => {});
     }
   }
+}
+
+/** What pays debts writes into archives, and keeps `heal` out that is run by hand. */
+function bothOf(first: WorkLock, second: WorkLock): WorkLock {
+  return {
+    enter: () => {
+      first.enter();
+      try {
+        second.enter();
+      } catch (error) {
+        first.leave();
+        throw error;
+      }
+    },
+    leave: () => {
+      second.leave();
+      first.leave();
+    },
+  };
 }

@@ -1,13 +1,18 @@
 /** `heal`: brings every repository to the same WAL; exit 104 when some could not be healed. */
-import { fail } from "../base/errors";
+import { fail, isError } from "../base/errors";
 import { heal } from "../operations/heal";
 import { openLocalWal } from "../operations/localWal";
 import { combinedError } from "../operations/results";
-import type { Command } from "./host";
+import type { Command, CommandHost } from "./host";
+
+/** The agent has the lock as long as it pays debts: seconds, unless much is owed. */
+const LOCK_WAIT_MS = 60_000;
+const LOCK_LOOK_MS = 1000;
 
 export const healCommand: Command = async (host) => {
   const { ctx } = host;
   host.requireStarted();
+  await lockHealing(host);
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
@@ -28,3 +33,19 @@ export const healCommand: Command = async (host) => {
     });
   return 0;
 };
+
+/** Two healers of one host would copy the same files twice. Those of different hosts do: same names, same content. @throws lockAcquire (50), term */
+async function lockHealing(host: CommandHost): Promise<void> {
+  const { clock, log, signal } = host.ctx;
+  const endMs = clock.monotonicMs() + LOCK_WAIT_MS;
+  for (let isFirst = true; ; isFirst = false) {
+    try {
+      host.lock("heal", []);
+      return;
+    } catch (error) {
+      if (!isError(error, "lockAcquire") || clock.monotonicMs() >= endMs) throw error;
+      if (isFirst) log.info("another process heals this stanza, the agent perhaps: waiting for it");
+      await clock.sleep(LOCK_LOOK_MS, signal);
+    }
+  }
+}

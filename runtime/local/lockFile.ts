@@ -12,7 +12,8 @@ import { join } from "node:path";
 import { assert, fail } from "../base/errors";
 import { systemError } from "./systemError";
 
-export type LockKind = "backup" | "archive" | "drill" | "restore";
+/** `drill` and `heal` are ours: stock knows nothing of them. */
+export type LockKind = "backup" | "archive" | "drill" | "heal" | "restore";
 
 export interface LockRequest {
   readonly lockPath: string;

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -253,6 +253,34 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(5)]);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 1 } });
     expect(debt.list(2)).toEqual([]);
+  });
+
+  it("comes to one whole copy of each segment when two hosts do it at once, in directories that both have mounted", async () => {
+    const root = temporaryFolder();
+    /** The repositories as one host has them. */
+    const mount = (): [Repository, Repository] => {
+      const open = (name: string) => new PosixStorage({ root: join(root, name), syncDirectories: false, symlinks: true, signal: ctx.signal });
+      const [first, second] = repos;
+      return [
+        { ...first, storage: open("one") },
+        { ...second, storage: open("two") },
+      ];
+    };
+    const numbers = Array.from({ length: 12 }, (_, index) => index + 1);
+    const hosts = [mount(), mount(), mount()];
+    const [[first, second]] = hosts as [[Repository, Repository]];
+    await stanzaCreate([first, second], CONTROL, ctx);
+    await store(first, ...numbers);
+    const runs = hosts.map(async (both) => {
+      const own = openDebt(join(temporaryFolder(), "spool"), "demo");
+      for (const no of numbers) own.add(2, walName(no), CLUSTER);
+      const results = await heal(both, own, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
+      expect(own.repoKeys()).toEqual([]);
+      return results.map((result) => result.ok && result.value.unhealed);
+    });
+    expect(await Promise.all(runs)).toEqual(hosts.map(() => [[], []]));
+    expect(await readable(second)).toEqual(numbers.map((no) => walName(no)));
+    expect(readdirSync(join(root, `two/archive/demo/15-1/${walName(1).slice(0, 16)}`))).toHaveLength(numbers.length);
   });
 
   it("leaves out a repository that is still away, with its error", async () => {

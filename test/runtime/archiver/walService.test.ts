@@ -1,0 +1,53 @@
+/** The WAL of one cluster as the agent keeps it: what it does beside other programs of the same host. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { WalService } from "../../../runtime/archiver/walService";
+import { fail } from "../../../runtime/base/errors";
+import type { LockKind } from "../../../runtime/local/lockFile";
+import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import type { Repository } from "../../../runtime/repository/repository";
+import { HeldClock, type TestContext, testContext } from "../../harness/context";
+import { host, type TestHost } from "../commands/support";
+import { readable, store } from "../operations/archive";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../repository/support";
+
+let ctx: TestContext<HeldClock>;
+let repos: [Repository, Repository];
+let own: TestHost;
+/** Locks that another process has. */
+let taken: Set<LockKind>;
+let service: WalService;
+
+beforeEach(async () => {
+  ctx = testContext({ clock: new HeldClock() });
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "data/pg_wal/archive_status"), { recursive: true });
+  repos = [repository(1), repository(2)];
+  await stanzaCreate(repos, CONTROL, ctx);
+  taken = new Set();
+  const base = host({ argv: ["agent"], repos, ctx, folder });
+  own = {
+    ...base,
+    lock: (kind, keys) => {
+      if (taken.has(kind)) throw fail("lockAcquire", `unable to acquire lock on file 'demo-${kind}.lock'`);
+      return base.lock(kind, keys);
+    },
+  };
+});
+afterEach(() => service.close(AbortSignal.abort()));
+
+test("pays no debt while heal is run by hand, and pays it afterwards", async () => {
+  await store(repos[0], 1);
+  own.debt().add(2, walName(1), CLUSTER);
+  taken.add("heal");
+  service = new WalService(own, ctx);
+  await ctx.clock.advance(30_000);
+  expect(await readable(repos[1])).toEqual([]);
+  expect(own.debt().list(2)).toEqual([walName(1)]);
+  taken.clear();
+  await ctx.clock.advance(60_000);
+  await expect.poll(() => own.debt().list(2)).toEqual([]);
+  expect(await readable(repos[1])).toEqual([walName(1)]);
+  expect(own.locked).toEqual(["heal ", "archive 1,2"]);
+});
