@@ -17,6 +17,7 @@ import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import { type CommandName, type Config, SERVING_COMMANDS } from "./config/types";
+import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
 import { openRepositories, ProcessHost } from "./processHost";
@@ -259,14 +260,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     args: process.argv.slice(2),
     programFile: __filename,
     processorCount: availableParallelism(),
-    isAlive: (pid) => {
-      try {
-        process.kill(pid, 0);
-        return true;
-      } catch (error) {
-        return !isMissing(error) && (error as NodeJS.ErrnoException).code === "EPERM";
-      }
-    },
+    isAlive: (pid, atMs) => hasRunSince(pid, atMs, systemClock),
     terminate: (pid) => {
       try {
         return process.kill(pid, "SIGTERM");

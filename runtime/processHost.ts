@@ -44,7 +44,8 @@ export interface ProcessFacts {
   /** File that worker threads are started from. */
   readonly programFile: string;
   readonly processorCount: number;
-  isAlive(pid: number): boolean;
+  /** Does a process of this id run that ran at that moment too? */
+  isAlive(pid: number, atMs: number): boolean;
   /** Sends SIGTERM; false when there is no such process. */
   terminate(pid: number): boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -275,7 +276,7 @@ export class ProcessHost implements CommandHost {
 
   lockState(kind: LockKind, stanza = this.config.stanza ?? ""): LockState {
     const { lockPath, repos } = this.config;
-    return readLockState({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, (pid) => this.#facts.isAlive(pid));
+    return readLockState({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, this.#facts.isAlive);
   }
 
   isLocked(kind: LockKind): boolean {

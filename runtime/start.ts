@@ -19,6 +19,7 @@ declare const PROGRAM_DIGEST: string;
 /** Where each text lies: bytes from its beginning to the end of the file, and its size. */
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
 
+const MAJOR_MIN = 22;
 /** Oldest minor version with zstd by major version (nodejs.org, "Zlib", history of createZstdCompress); later ones all have it. */
 const MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
 /** Of stock's RuntimeError. */
@@ -38,13 +39,16 @@ const STARTED = fstatSync(PROGRAM_FD);
 /** Group and others. */
 const WRITABLE_BY_OTHERS = 0o022;
 
-function requireNode(): void {
+function isNodeTooOld(): boolean {
   const [major = 0, minor = 0] = process.version.slice(1).split(".").map(Number);
-  if (major >= 22 && minor >= (MINOR_MIN[major] ?? 0)) return;
+  return major < MAJOR_MIN || minor < (MINOR_MIN[major] ?? 0);
+}
+
+function refuseNode(): void {
   const fact = `pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${process.version} (${process.execPath})`;
   const hint = "put a newer one first on PATH, or name it: nodePath of a host, image of a cluster's plugin.";
   writeSync(STDERR_FD, `ERROR: [${RUNTIME_ERROR_CODE}]: ${fact}\nHINT: ${hint}\n`);
-  process.exit(RUNTIME_ERROR_CODE);
+  process.exitCode = RUNTIME_ERROR_CODE;
 }
 
 function loadProgram(): (...words: unknown[]) => void {
@@ -111,5 +115,5 @@ function digestOf(compiled: Buffer): Buffer {
   return createHash("sha256").update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`).update(compiled).digest();
 }
 
-requireNode();
-loadProgram()(exports, require, module, __filename, __dirname, loadPackage);
+if (isNodeTooOld()) refuseNode();
+else loadProgram()(exports, require, module, __filename, __dirname, loadPackage);

@@ -47,6 +47,7 @@ export const agentCommand: Command = async (host) => {
   const socket = await serveControlSocket(place, (workingDirectory, words, gone) => answer(services, workingDirectory, words, gone), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
   // Not before it is known that no other agent serves here.
+  for (const name of services.places.removeLeft(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
   stream?.start();
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);

@@ -3,11 +3,30 @@
  * wanted. PostgreSQL may be gone before its file is there, and another one, started since, gets its own files at the same path: what the first
  * had asked for must neither be written into them nor take their name.
  */
-import { renameSync } from "node:fs";
+import { readdirSync, renameSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { fail } from "../base/errors";
 import { isSpecialFile } from "../local/atomicWrite";
 import { systemError } from "../local/systemError";
+
+/** Beside what PostgreSQL and pg_rewind let restore_command bring; with what a fetch that broke off appends. */
+const LEFT_PLACE = /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
+
+/**
+ * Removes what killed processes have left in `pg_wal` of files that they fetched: as large as a segment, and nothing that PostgreSQL would ever remove.
+ * Only for the one process that fetches into this directory. Names of what went; a directory that cannot be read is no error.
+ */
+export function removeLeftPlaces(walDirectory: string, isTaken: (place: string) => boolean = () => false): string[] {
+  try {
+    const left = readdirSync(walDirectory).filter(
+      (name) => LEFT_PLACE.test(name) && !isTaken(`${walDirectory}/${name.replace(/\.pgbackrest\.tmp$/, "")}`),
+    );
+    for (const name of left) rmSync(`${walDirectory}/${name}`, { force: true });
+    return left;
+  } catch {
+    return [];
+  }
+}
 
 export class OwnPlaces {
   readonly #taken = new Set<string>();
@@ -38,7 +57,12 @@ export class OwnPlaces {
     }
   }
 
-  /** The same few names again and again: what a killed agent has left is written over. */
+  /** {@link removeLeftPlaces}, but for requests that are under way. */
+  removeLeft(walDirectory: string): string[] {
+    return removeLeftPlaces(walDirectory, (place) => this.#taken.has(place));
+  }
+
+  /** The same few names again and again. */
   #take(destination: string): string {
     for (let number = 1; ; number++) {
       const place = `${destination}.pgbackstop-${number}`;

@@ -1,6 +1,7 @@
 /** `cnpg-instance`: the sidecar of an instance. WAL goes and comes, backups are taken, and the exporter learns what the repositories hold. */
 import { access } from "node:fs/promises";
 import { GetService } from "../archiver/getService";
+import { removeLeftPlaces } from "../archiver/ownPlace";
 import { WalService } from "../archiver/walService";
 import { untilAborted } from "../base/clock";
 import { fail } from "../base/errors";
@@ -65,6 +66,7 @@ export const instanceCommand: Command = async (host) => {
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
   const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);
   const expiring = isKept ? expireForever({ isStandby, isBusy: () => backups.isBusy(), expire }, own, ending.signal) : null;
+  for (const name of removeLeftPlaces(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),

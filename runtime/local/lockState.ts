@@ -3,11 +3,12 @@
  *
  * A file whose lock nobody holds was left behind by a killed process and says nothing.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Clock } from "../base/clock";
 import { isError } from "../base/errors";
 import { acquireLock, findLockHolder, type LockKind, type LockRequest, lockFileName } from "./lockFile";
-import { isMissing, systemError } from "./systemError";
+import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 export interface LockState {
   readonly held: boolean;
@@ -23,6 +24,9 @@ export interface HeldLock {
 
 const LOCK_FILE = /^(.+)-(archive|backup|restore)(?:-(\d+))?\.lock$/;
 
+/** Is the process of this number the one that wrote a lock file at that moment? */
+export type HolderCheck = (pid: number, writtenAtMs: number) => boolean;
+
 interface LockPlace {
   readonly lockPath: string;
   readonly stanza: string;
@@ -31,7 +35,7 @@ interface LockPlace {
 }
 
 /** From the files' contents, without touching a lock; `isAlive` sorts out what a killed process has left. */
-export function readLockState(place: LockPlace, isAlive: (pid: number) => boolean): LockState {
+export function readLockState(place: LockPlace, isAlive: HolderCheck): LockState {
   const { lockPath, stanza, kind, repoKeys } = place;
   const repos: LockState["repos"][number][] = [];
   let held = isHeld(join(lockPath, lockFileName(stanza, kind)), isAlive);
@@ -52,7 +56,7 @@ export function readLockState(place: LockPlace, isAlive: (pid: number) => boolea
 export function isLocked(
   { kind, lockPath, repoKeys, stanza }: LockPlace,
   self: { readonly pid: number; readonly execId: string },
-  isAlive: (pid: number) => boolean,
+  isAlive: HolderCheck,
 ): boolean {
   const requests = [{}, ...repoKeys.map((repoKey) => ({ repoKey }))].map((key) => ({ lockPath, stanza, kind, ...key, ...self }));
   return requests.some((request: LockRequest) => {
@@ -100,9 +104,44 @@ function lockFiles(lockPath: string): string[] {
   }
 }
 
-function isHeld(path: string, isAlive: (pid: number) => boolean): boolean {
+function isHeld(path: string, isAlive: HolderCheck): boolean {
   const holder = findLockHolder(path);
-  return holder !== null && isAlive(holder.pid);
+  const writtenAtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  return holder !== null && writtenAtMs !== undefined && isAlive(holder.pid, writtenAtMs);
+}
+
+/** Of a process' start and of a file's time. */
+const TIME_STEP_MS = 1000;
+/** What `/proc` counts starts in: 100 a second on every Linux that Node runs on. */
+const TICK_MS = 10;
+/** Behind the program's name, which ends with the last bracket (proc_pid_stat(5)). */
+const START_FIELD = 19;
+
+/**
+ * True when a process of this number runs, and ran at that moment. A number is given again after a reboot, and at once in another container; who got it
+ * then began after the file was written. Where nobody tells when a process began, its number is believed.
+ */
+export function hasRunSince(pid: number, atMs: number, clock: Clock): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if (systemCodeOf(error) !== "EPERM") return false;
+  }
+  const [own, other] = [startTicksOf("self"), startTicksOf(String(pid))];
+  if (own === null || other === null) return true;
+  // Node's monotonic clock begins with the process.
+  const ownStartMs = clock.nowMs() - clock.monotonicMs();
+  return ownStartMs + (other - own) * TICK_MS <= atMs + TIME_STEP_MS;
+}
+
+function startTicksOf(process: string): number | null {
+  try {
+    const stat = readFileSync(`/proc/${process}/stat`, "latin1");
+    const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[START_FIELD]);
+    return Number.isSafeInteger(ticks) ? ticks : null;
+  } catch {
+    return null;
+  }
 }
 
 function findProgress(path: string): { sizeBytes: number; sizeCompleteBytes: number } | null {

@@ -1,5 +1,5 @@
 /** The agent over repositories in memory: what PostgreSQL is told, and what lies at its path, when a fetch takes longer than somebody waits. */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -16,6 +16,9 @@ import { CONTROL, repository, temporaryFolder, walBytes, walName } from "../repo
 const ctx = testContext({ clock: systemClock });
 const WAIT = { timeout: 20_000 };
 
+/** Of an agent that was killed. */
+const LEFT = ["RECOVERYXLOG.pgbackstop-1", "RECOVERYXLOG.pgbackstop-2.pgbackrest.tmp", `${walName(9)}.pgbackstop-3`, "RECOVERYHISTORY.pgbackstop-1"];
+
 let folder: string;
 let data: string;
 let socket: string;
@@ -28,6 +31,7 @@ beforeEach(async () => {
   data = join(folder, "data");
   socket = join(folder, "a.sock");
   mkdirSync(join(data, "pg_wal/archive_status"), { recursive: true });
+  for (const name of LEFT) writeFileSync(join(data, "pg_wal", name), "x");
   const repos = [repository(1)];
   await stanzaCreate(repos, CONTROL, ctx);
   await store(repos[0] as (typeof repos)[0], 1, 2, 3);
@@ -99,4 +103,8 @@ it("leaves the path alone that a caller has left: the next one may have got anot
   agent.end();
   await agent.ended;
   expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
+});
+
+it("removes at its start what a killed agent has left in pg_wal", async () => {
+  await vi.waitFor(() => expect(readdirSync(join(data, "pg_wal")).filter((name) => LEFT.includes(name))).toEqual([]), WAIT);
 });

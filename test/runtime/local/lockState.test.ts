@@ -1,9 +1,12 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemClock } from "../../../runtime/base/clock";
 import { acquireLock } from "../../../runtime/local/lockFile";
-import { isLocked, listHeldLocks, readLockState } from "../../../runtime/local/lockState";
+import { hasRunSince, isLocked, listHeldLocks, readLockState } from "../../../runtime/local/lockState";
 
 let lockPath: string;
 beforeEach(() => {
@@ -21,6 +24,32 @@ test("tells who works and how far, as long as the holder lives", () => {
   writeFileSync(join(lockPath, "main-backup-2.lock"), '{"execId":"7960-68d8b683","pctCplt":9019,"pid":7960,"sz":100,"szCplt":90}');
   expect(state(true)).toEqual({ held: true, repos: [{ key: 2, sizeBytes: 100, sizeCompleteBytes: 90 }] });
   expect(state(false)).toEqual({ held: false, repos: [] });
+});
+
+test("a killed holder's number may be another process's by now: it counts when that one was there when the file was written", async () => {
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  await once(child, "spawn");
+  const pid = child.pid ?? 0;
+  try {
+    const path = join(lockPath, "main-backup.lock");
+    const held = (): boolean =>
+      readLockState({ lockPath, stanza: "main", kind: "backup", repoKeys: [] }, (holder, atMs) => hasRunSince(holder, atMs, systemClock)).held;
+    writeFileSync(path, `{"execId":"${pid}-0000000a","pid":${pid}}`);
+    expect(held()).toBe(true);
+    const aMinuteAgoS = systemClock.nowMs() / 1000 - 60;
+    utimesSync(path, aMinuteAgoS, aMinuteAgoS);
+    expect(held()).toBe(false);
+    expect(existsSync(path)).toBe(true);
+    // This one is older than the child, but not so old.
+    writeFileSync(path, `{"execId":"${process.pid}-0000000a","pid":${process.pid}}`);
+    expect(held()).toBe(true);
+    utimesSync(path, 1, 1);
+    expect(held()).toBe(false);
+  } finally {
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+  expect(hasRunSince(pid, systemClock.nowMs(), systemClock)).toBe(false);
 });
 
 test("a file whose holder's number is another process's by now keeps nobody waiting", () => {
