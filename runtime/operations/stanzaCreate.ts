@@ -7,6 +7,7 @@
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
+import { findFinalName } from "../base/temporaryName";
 import type { ArchiveInfo } from "../format/archiveInfo";
 import type { BackupInfo } from "../format/backupInfo";
 import { BACKREST_VERSION } from "../format/info";
@@ -73,7 +74,7 @@ async function presentInfos(repo: Repository): Promise<boolean[]> {
 async function isBarelyBegun(repo: Repository): Promise<boolean> {
   const own = new Set([archiveInfoPath(repo.stanza), copyOf(archiveInfoPath(repo.stanza))]);
   for (const kind of ["backup", "archive"]) {
-    for await (const entry of repo.storage.list(`${kind}/${repo.stanza}`)) if (!own.has(entry.path)) return false;
+    for await (const { path } of repo.storage.list(`${kind}/${repo.stanza}`)) if (!own.has(path) && findFinalName(path) === null) return false;
   }
   return true;
 }
@@ -109,6 +110,8 @@ async function validate(repo: Repository, control: PgControl, ctx: Context, comp
 async function requireEmpty(repo: Repository): Promise<void> {
   for (const kind of ["backup", "archive"]) {
     for await (const entry of repo.storage.list(`${kind}/${repo.stanza}`)) {
+      // Of a run that was killed while it wrote.
+      if (findFinalName(entry.path) !== null) continue;
       throw fail(
         "pathNotEmpty",
         `${kind} directory of stanza '${repo.stanza}' on ${repo.name} is not empty: it holds '${entry.path}' but no info files`,

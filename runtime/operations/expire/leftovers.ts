@@ -23,7 +23,7 @@ export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: b
   const found: string[] = [];
   const look = async (path: string, recursive: boolean): Promise<void> => {
     for await (const entry of repo.storage.list(path, { recursive })) {
-      if (entry.type !== "file" || findFinalName(basename(entry.path)) === null) continue;
+      if (entry.type === "directory" || findFinalName(basename(entry.path)) === null) continue;
       if (nowMs - entry.modifiedAtMs >= AGE_MS_MIN) found.push(entry.path);
     }
   };

@@ -127,6 +127,15 @@ describe("stanza-create", () => {
     }
   });
 
+  it.each([0, 2])("can be run again when it was killed while it wrote a file behind %d others", async (wholeCount) => {
+    const made = await created();
+    const storage = new MemoryStorage({ files: new Map([...made.files].filter(([path]) => INFOS.indexOf(path) < wholeCount)) });
+    const left = ["archive/demo/archive.info.0123456789abcdef.pgbackrest.tmp", "backup/demo/backup.info.copy.pgbackrest.tmp"];
+    for (const path of left) await storage.put(path, new Uint8Array(7));
+    expect(await stanzaCreate([repository(1, { storage })], CONTROL, ctx)).toMatchObject([{ ok: true, value: "created" }]);
+    expect(storage.paths()).toEqual([...INFOS, ...left].sort());
+  });
+
   it("does not complete what another cluster's stanza-create had begun", async () => {
     const memory = new MemoryStorage();
     await stanzaCreate([repository(1, { storage: new FaultyStorage(memory).crashAfter(2) })], OTHER_CONTROL, ctx);

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, lutimesSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryName } from "../../../../runtime/base/temporaryName";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
@@ -43,14 +43,18 @@ test("expire removes what killed writers left a day ago, and nothing that may st
     leave(`archive/demo/15-1/${walName(2).slice(0, 16)}/notes.tmp`, 25 * HOUR_MS),
     leave(`backup/demo/${LABEL}/pg_data/x.pgbackrest.tmp`, 25 * HOUR_MS),
   ];
+  const link = temporaryName("backup/demo/latest", random);
+  symlinkSync(LABEL, join(root, link));
+  lutimesSync(join(root, link), 1, 1);
   const there = (paths: readonly string[]): readonly string[] => paths.filter((path) => existsSync(join(root, path)));
 
   const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
   await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, ctx);
   expect(there([...old, ...ofStock])).toHaveLength(2 * PLACES.length);
-  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PLACES.length);
+  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PLACES.length + 1);
   await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, ctx);
   expect(there([...old, ...ofStock])).toEqual([]);
+  expect(readdirSync(join(root, "backup/demo"))).not.toContain(basename(link));
   expect(there(fresh)).toEqual(fresh);
   expect(there(alike)).toEqual(alike);
 });
