@@ -1,20 +1,23 @@
 /**
  * The operator side's TLS: version 1.3, the caller's certificate demanded, and files that may change at any moment.
  *
+ * Only the operator's own certificate may call, whoever signed it: cert-manager signs for every namespace that may ask it. Node's TLS server
+ * knows no such rule (it drops `allowPartialTrustChain`), so each call is compared.
+ *
  * Certificates are renewed by whoever made them, and Kubernetes puts the new files in place. They are read again every few seconds; a pair that
  * does not belong together, as in the middle of a renewal, is left alone until it does. Connections that are open stay as they are.
  */
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { SecureContextOptions } from "node:tls";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { ResponderBuilder, ServerCredentials, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder, status } from "@grpc/grpc-js";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 
 export interface CertificatePaths {
   /** Directory of `tls.crt` and `tls.key`. */
   readonly serverPath: string;
-  /** Directory of the `tls.crt` that callers show, or of the `ca.crt` that signed it. */
+  /** Directory of the `tls.crt` that callers show, with the `ca.crt` that signed it where it did not sign itself. */
   readonly clientPath: string;
 }
 
@@ -22,6 +25,8 @@ interface Certificates {
   readonly cert: Buffer;
   readonly key: Buffer;
   readonly ca: readonly Buffer[];
+  /** What callers may show, in DER. */
+  readonly pinned: readonly Buffer[];
 }
 
 const LOOK_MS = 2000;
@@ -40,6 +45,20 @@ export class RotatingCredentials extends ServerCredentials {
     this.#paths = paths;
     this.#now = now;
   }
+
+  override _getInterceptors(): ServerInterceptor[] {
+    return [this.#refuseOthers];
+  }
+
+  /** Of what is pinned at the time of the call: the operator connects again when its certificate changes. */
+  readonly #refuseOthers: ServerInterceptor = (_method, call) => {
+    const shown = call.getAuthContext().sslPeerCertificate?.raw;
+    const isPinned = shown !== undefined && this.#now.pinned.some((certificate) => certificate.equals(shown));
+    const details = "the caller's certificate is not the operator's: tls.crt of the plugin's client Secret";
+    const refusing = new ServerListenerBuilder().withOnReceiveMetadata(() => call.sendStatus({ code: status.UNAUTHENTICATED, details })).build();
+    const responder = new ResponderBuilder().withStart((next) => (isPinned ? next() : next(refusing))).build();
+    return new ServerInterceptingCall(call, responder);
+  };
 
   override _equals(other: ServerCredentials): boolean {
     return this === other;
@@ -73,13 +92,22 @@ async function load({ serverPath, clientPath }: CertificatePaths): Promise<Certi
   const authority = await readFile(`${clientPath}/ca.crt`).catch(() => null);
   try {
     if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error("tls.key is not the key of tls.crt");
-    void new X509Certificate(shown);
+    return { cert, key, ca: authority === null ? [shown] : [shown, authority], pinned: pinnedOf(shown.toString("latin1")) };
   } catch (error) {
     throw fail("fileInvalid", `the certificates in '${serverPath}' and '${clientPath}' cannot be used: ${toBackupError(error).message}`, {
       cause: error,
     });
   }
-  return { cert, key, ca: authority === null ? [shown] : [shown, authority] };
+}
+
+/**
+ * The first certificate is the caller's. Behind it may stand those that signed it, which are left out, and the caller's one before a renewal.
+ * @throws Error when there is no certificate, or one cannot be read
+ */
+function pinnedOf(shown: string): Buffer[] {
+  const certificates = (shown.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem));
+  if (certificates.length === 0) throw new Error("the caller's tls.crt holds no certificate");
+  return certificates.filter((certificate, index) => index === 0 || !certificate.ca).map(({ raw }) => raw);
 }
 
 async function read(path: string): Promise<Buffer> {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
@@ -6,7 +6,7 @@ import * as grpc from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { fail } from "../../../runtime/base/errors";
-import { openCredentials, type RotatingCredentials } from "../../../runtime/cnpg/credentials";
+import { type CertificatePaths, openCredentials, type RotatingCredentials } from "../../../runtime/cnpg/credentials";
 import { beatForever } from "../../../runtime/cnpg/heartbeat";
 import { identityService } from "../../../runtime/cnpg/identity";
 import { serviceOf } from "../../../runtime/cnpg/protocol";
@@ -152,12 +152,15 @@ describe("the heartbeat", () => {
   });
 });
 
-/** A self-signed pair as the operator wants it. */
-function makePair(folder: string, name: string): void {
+/** A pair as the operator wants it: self-signed, or signed by the pair in `authority`. With `isCa` it may sign others. */
+function makePair(folder: string, name: string, { authority, isCa = false }: { readonly authority?: string; readonly isCa?: boolean } = {}): void {
   mkdirSync(folder, { recursive: true });
   const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
-  const extensions = ["-addext", `subjectAltName=DNS:${name}`, "-addext", "basicConstraints=critical,CA:FALSE"];
-  execFileSync("openssl", [...words, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions], { stdio: "ignore" });
+  const extensions = ["-addext", `subjectAltName=DNS:${name}`, "-addext", `basicConstraints=critical,CA:${isCa ? "TRUE" : "FALSE"}`];
+  const signer = authority === undefined ? [] : ["-CA", join(authority, "tls.crt"), "-CAkey", join(authority, "tls.key")];
+  execFileSync("openssl", [...words, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions, ...signer], {
+    stdio: "ignore",
+  });
 }
 
 describe("the port for the operator", () => {
@@ -167,6 +170,9 @@ describe("the port for the operator", () => {
     const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
     makePair(paths.serverPath, NAME);
     makePair(paths.clientPath, "operator");
+    return serve(folder, paths);
+  };
+  const serve = async (folder: string, paths: CertificatePaths) => {
     const ctx = realTime();
     const credentials: RotatingCredentials = await openCredentials(paths);
     const address = `127.0.0.1:${await freePort()}`;
@@ -184,6 +190,58 @@ describe("the port for the operator", () => {
     makePair(join(folder, "stranger"), "operator");
     expect((await probe(operator(join(folder, "stranger")))).code).toBe(grpc.status.UNAVAILABLE);
     expect((await probe(grpc.credentials.createSsl(readFileSync(join(paths.serverPath, "tls.crt"))))).code).toBe(grpc.status.UNAVAILABLE);
+  });
+
+  test.each([
+    ["lies beside the operator's certificate", "ca.crt"],
+    ["follows the operator's certificate in its chain", "tls.crt"],
+  ])("refuses another certificate of the operator's authority when that one %s", async (_case, file) => {
+    const folder = temporaryFolder();
+    const [authority, stranger] = [join(folder, "authority"), join(folder, "stranger")];
+    const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
+    makePair(paths.serverPath, NAME);
+    makePair(authority, "authority", { isCa: true });
+    makePair(paths.clientPath, "operator", { authority });
+    makePair(stranger, "operator", { authority });
+    appendFileSync(join(paths.clientPath, file), readFileSync(join(authority, "tls.crt")));
+    const { operator, probe } = await serve(folder, paths);
+    expect((await probe(operator())).code).toBe(grpc.status.OK);
+    expect(await probe(operator(stranger))).toMatchObject({
+      code: grpc.status.UNAUTHENTICATED,
+      details: expect.stringContaining("not the operator's"),
+    });
+  });
+
+  test("refuses the operator's own certificate of before a renewal", async () => {
+    const folder = temporaryFolder();
+    const authority = join(folder, "authority");
+    const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
+    makePair(paths.serverPath, NAME);
+    makePair(authority, "authority", { isCa: true });
+    makePair(paths.clientPath, "operator", { authority });
+    appendFileSync(join(paths.clientPath, "ca.crt"), readFileSync(join(authority, "tls.crt")));
+    const { credentials, ctx, operator, probe } = await serve(folder, paths);
+    const ending = new AbortController();
+    const watching = credentials.watch(ctx, ending.signal);
+    const before = operator();
+    makePair(paths.clientPath, "operator", { authority });
+    await eventually("an answer to the new certificate", async () => (await probe(operator())).code === grpc.status.OK);
+    expect((await probe(before)).code).toBe(grpc.status.UNAUTHENTICATED);
+    ending.abort();
+    await watching;
+  });
+
+  test("answers the certificate before as well while the file still has it", async () => {
+    const folder = temporaryFolder();
+    const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
+    const before = join(folder, "before");
+    makePair(paths.serverPath, NAME);
+    makePair(paths.clientPath, "operator");
+    makePair(before, "operator");
+    appendFileSync(join(paths.clientPath, "tls.crt"), readFileSync(join(before, "tls.crt")));
+    const { operator, probe } = await serve(folder, paths);
+    expect((await probe(operator())).code).toBe(grpc.status.OK);
+    expect((await probe(operator(before))).code).toBe(grpc.status.OK);
   });
 
   test("speaks TLS 1.3 and nothing older", async () => {
