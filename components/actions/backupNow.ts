@@ -4,6 +4,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterAccess } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
 import { connectionInputs } from "../databases/hostConnection";
+import { BACKUP_ENDS } from "../dynamic/clusterBackup";
+import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { type DeclaredResource, declareKubernetes } from "../internal/declared";
@@ -36,8 +38,7 @@ export interface BackupNowArgs {
    */
   triggers?: pulumi.Input<string>[];
   /**
-   * How long the update waits for each backup of a cluster. CloudNativePG's objects cannot tell the engine that they failed: a backup that does
-   * is an error after this time, with its reason in `status.error`.
+   * How long the update waits for each backup of a cluster. One that fails ends the update at once, with its own error.
    * @default 60
    */
   timeoutMinutes?: number;
@@ -95,28 +96,40 @@ function onHost({ name, parent, type, triggers }: Place, host: HostAccess, repos
   return action.label;
 }
 
-type BackupResource = DeclaredResource & { readonly status: pulumi.Output<{ readonly backupId?: string } | undefined> };
+type BackupResource = DeclaredResource & {
+  readonly metadata: pulumi.Output<{ readonly uid?: string }>;
+  readonly status: pulumi.Output<{ readonly backupId?: string; readonly error?: string; readonly phase?: string } | undefined>;
+};
+
+/** True for a child of a Backup, which its `status` is, once the Backup has ended, well or not: JSONPath as of RFC 9535. */
+const HAS_ENDED = `jsonpath={$[?(${BACKUP_ENDS.map((phase) => `@.phase == '${phase}'`).join(" || ")})]}`;
 
 function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAccess, timeoutMinutes: number): pulumi.Output<string> {
   const { namespace, clusterName, backups } = cluster;
   const runs = backups[type] ?? [];
-  const made: BackupResource[] = [];
+  const ends: ClusterBackupEnd[] = [];
   for (const [index, spec] of runs.entries()) {
     const run = runs.length === 1 ? "backup" : `backup-${index + 1}`;
     // With another name it is another backup: nothing else of a Backup may change.
     const objectName = pulumi.all([clusterName, ...triggers]).apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
     const { metadata, ...object } = backupManifest("", "", spec);
-    const annotations = { "pulumi.com/waitFor": "jsonpath={.status.phase}=completed" };
-    const awaited = { ...object, metadata: { ...metadata, name: objectName, namespace, annotations }, status: undefined };
-    const backup = declareKubernetes(
+    const awaited = {
+      ...object,
+      metadata: { ...metadata, name: objectName, namespace, annotations: { "pulumi.com/waitFor": HAS_ENDED } },
+      status: undefined,
+    };
+    const made = declareKubernetes(
       renderedName(name, run),
       awaited,
       // One after the other: a cluster takes one backup at a time.
-      { parent, dependsOn: [...made], customTimeouts: { create: `${timeoutMinutes}m` } },
-    );
-    made.push(backup as BackupResource);
+      { parent, dependsOn: [...ends], customTimeouts: { create: `${timeoutMinutes}m` } },
+    ) as BackupResource;
+    const told = (field: "backupId" | "error" | "phase"): pulumi.Output<string> => made.status.apply((known) => known?.[field] ?? "");
+    const uid = made.metadata.apply((known) => known.uid ?? "");
+    const end = { namespace, backup: objectName, uid, phase: told("phase"), error: told("error"), backupId: told("backupId") };
+    ends.push(new ClusterBackupEnd(renderedName(name, `${run}-end`), end, { parent }));
   }
-  return pulumi.all(made.map(({ status }) => status)).apply((all) => all.flatMap((status) => status?.backupId ?? []).at(-1) ?? "");
+  return pulumi.all(ends.map(({ label }) => label)).apply((labels) => labels.findLast((label) => label !== "") ?? "");
 }
 
 /** `orders-before-v2-backup-1f2e3d4c`: the digits follow from the triggers. */

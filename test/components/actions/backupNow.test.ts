@@ -1,0 +1,85 @@
+/** A backup of a cluster as part of an update: what the program declares, and how the update ends with the Backup. */
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test } from "vitest";
+import { BackupNow } from "../../../components/actions/backupNow";
+import { backupEndCreate, backupEndDiff, type BackupEndInputs } from "../../../components/dynamic/clusterBackup";
+
+interface Made {
+  readonly type: string;
+  readonly name: string;
+  readonly inputs: Record<string, unknown>;
+}
+
+/** What the program makes where each Backup has ended with `status`, and the label that it gets. */
+async function declared(
+  status: object,
+  specs: readonly object[] = [{ cluster: { name: "orders" } }],
+): Promise<{ made: Made[]; label: string | null }> {
+  const made: Made[] = [];
+  let label: string | null = null;
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ inputs, name, type }) => {
+        made.push({ type, name, inputs });
+        const isBackup = type.endsWith(":Backup");
+        const { metadata = {} } = inputs as { metadata?: object };
+        const live = { metadata: { ...metadata, uid: `uid of ${name}` }, status };
+        return { id: name, state: { ...inputs, ...(isBackup ? live : { label: inputs["backupId"] }) } };
+      },
+    },
+    "shop",
+    "prod",
+  );
+  const cluster = { namespace: "db", clusterName: "orders", backups: { full: specs.map((spec) => ({ ...spec })) } };
+  new BackupNow("before", { cluster, triggers: ["v2"] }).label.apply((text) => (label = text));
+  await pulumi.runtime.disconnect();
+  return { made, label };
+}
+
+const END: BackupEndInputs = { namespace: "db", backup: "orders-before", uid: "1", phase: "completed", error: "", backupId: "20261120-065300F" };
+
+test("the provider waits for a Backup that has ended, whichever way", async () => {
+  const { label, made } = await declared({ phase: "completed", backupId: "20261120-065300F" });
+  const backup = made.find(({ type }) => type === "kubernetes:postgresql.cnpg.io/v1:Backup");
+  expect(backup?.inputs["metadata"]).toMatchObject({
+    annotations: {
+      "pulumi.com/waitFor": "jsonpath={$[?(@.phase == 'completed' || @.phase == 'failed' || @.phase == 'invalid backup definition')]}",
+    },
+  });
+  expect(label).toBe("20261120-065300F");
+});
+
+test("a resource that depends on the Backup is handed its phase and its own error", async () => {
+  const { made } = await declared({ phase: "failed", error: "no space left on device" });
+  const end = made.find(({ type }) => type.endsWith(":ClusterBackupEnd"));
+  expect(end?.name).toBe("before-backup-end");
+  expect(end?.inputs).toMatchObject({
+    namespace: "db",
+    backup: expect.stringMatching(/^orders-before-backup-[0-9a-f]{8}$/),
+    uid: "uid of before-backup",
+    phase: "failed",
+    error: "no space left on device",
+  });
+});
+
+test("of several backups the next one waits for the outcome of the one before", async () => {
+  const { made } = await declared({ phase: "completed", backupId: "20261120-065300F" }, [{}, {}]);
+  const names = made.map(({ name }) => name).filter((name) => name !== "before");
+  expect(names).toEqual(["before-backup-1", "before-backup-1-end", "before-backup-2", "before-backup-2-end"]);
+});
+
+test("the update fails with a Backup that failed, with its error and the way to another one", async () => {
+  expect(await backupEndCreate(END)).toEqual({ id: "db/orders-before", outs: { label: "20261120-065300F", uid: "1" } });
+  for (const phase of ["failed", "invalid backup definition"])
+    await expect(backupEndCreate({ ...END, phase, error: "no space left on device", backupId: "" })).rejects.toThrow(
+      `Backup orders-before in namespace db has not completed (${phase}): no space left on device\nAnother value in triggers takes another backup`,
+    );
+  await expect(backupEndCreate({ ...END, phase: "" })).rejects.toThrow("it tells no phase");
+});
+
+test("what was looked at is looked at again for another Backup only, also for one of the same name", async () => {
+  const { outs } = await backupEndCreate(END);
+  expect(await backupEndDiff("", outs, { ...END, phase: "", error: "later" })).toEqual({ changes: false, replaces: [] });
+  expect(await backupEndDiff("", outs, { ...END, uid: "2" })).toEqual({ changes: true, replaces: ["uid"] });
+});
