@@ -186,6 +186,12 @@ export interface ClusterBackupArgs {
   /** What every drill asks. */
   drillChecks?: DrillChecksArgs;
   /**
+   * A ValidatingAdmissionPolicy that bounds what the account of the drills may create. It belongs to the whole Kubernetes cluster; false is for
+   * programs that may make nothing there (PB141).
+   * @default true
+   */
+  drillPolicy?: boolean;
+  /**
    * A Secret in the namespace whose key `notify.json` says who is told of scheduled Jobs, as the verb `notify` reads it: how each drill went, and that a
    * drill or the removal of snapshots has begun, has ended well or has failed. Mounted as a file. Left out, nobody is told.
    * @example "backup-notify"

@@ -78,8 +78,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const runtime = runtimeOf(place, known, args.followRuntime ?? false);
     const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
     const objects = declareObjects(place, checked, inputs, renderAll, (role, made) => ({
-      // A Cluster finds what it names; a schedule begins when the Cluster is there.
-      dependsOn: role === "cluster" ? [...made.values()] : role.startsWith("schedule-") || role.startsWith("pooler-") ? clusterOf(made) : [],
+      dependsOn: waitedFor(role, made),
       ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
     }));
 
@@ -104,6 +103,14 @@ export class CnpgCluster extends pulumi.ComponentResource {
       scheduleNames: this.scheduleNames,
     });
   }
+}
+
+/** A Cluster finds what it names; a schedule begins when the Cluster is there; the account of drills has no right before its policy is there. */
+function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {
+  if (role === "cluster") return [...made.values()];
+  if (role.startsWith("schedule-") || role.startsWith("pooler-")) return clusterOf(made);
+  const policy = role === "drill-binding" ? made.get("drill-policy-binding") : undefined;
+  return policy === undefined ? [] : [policy];
 }
 
 function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {

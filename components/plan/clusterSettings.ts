@@ -211,6 +211,7 @@ export interface ClusterShapeSettings {
   readonly annotations?: Readonly<Record<string, string>> | undefined;
   readonly snapshots?: SnapshotSettings | undefined;
   readonly drills?: Readonly<Record<string, ClusterDrillSettings>> | undefined;
+  readonly drillPolicy?: boolean | undefined;
   /** Secret in the namespace with `notify.json`. */
   readonly notifySecret?: string | undefined;
   /** Only with Dalibo's plugin: `Stanza`, or `Repository` for versions before 0.0.1. */

@@ -77,6 +77,8 @@ export interface ClusterShape {
   readonly snapshots: SnapshotSettings | undefined;
   /** By name of the drill. */
   readonly drills: Readonly<Record<string, ClusterDrillSettings>>;
+  /** What their account creates is bounded by an object of the whole Kubernetes cluster. */
+  readonly drillPolicy: boolean;
   /** Who is told of scheduled Jobs. */
   readonly notifySecret: string | undefined;
   readonly stanzaKind: string;
@@ -132,6 +134,7 @@ export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings):
     annotations: settings.annotations ?? {},
     snapshots: settings.snapshots,
     drills: settings.drills ?? {},
+    drillPolicy: settings.drillPolicy ?? true,
     notifySecret: settings.notifySecret,
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},

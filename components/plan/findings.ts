@@ -133,6 +133,7 @@ export const FINDINGS = {
   PB130: "error",
   PB131: "warning",
   PB140: "warning",
+  PB141: "warning",
   PB150: "error",
 } as const satisfies Record<string, Severity>;
 export type FindingCode = keyof typeof FINDINGS;

@@ -260,6 +260,11 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
     "the topology shows a drill that nobody makes",
     "a `FireDrill` with `of`; silenced where another stack has it",
   ),
+  PB141: rule(
+    "drills in a cluster without the policy that bounds their account",
+    "Kubernetes cannot bound by name what is created: who may create any Cluster may run any image with any Secret of the namespace",
+    "leave `drillPolicy` out; where that cannot be, a namespace with nothing else in it",
+  ),
   PB150: rule("streaming where there is no agent", "nobody would receive the WAL", "an agent, or no `streaming`"),
   PB120: rule(
     "volume snapshots without a retention, or a retention without snapshots",

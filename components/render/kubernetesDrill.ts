@@ -1,6 +1,6 @@
 /**
- * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, by an account that may make Clusters in the namespace, and read and
- * remove those of its drills and nothing else. Pure.
+ * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, by an account that may make, read and
+ * remove the Clusters of its drills and nothing else. Pure.
  */
 import { PLACES } from "../../runtime/cnpg/names";
 import type { ResourcesSettings } from "../plan/clusterSettings";
@@ -8,6 +8,7 @@ import { drillName } from "../plan/drills";
 import type { DrillPlan } from "../plan/plan";
 import { claimNames, configMapName, secretFiles } from "./engines/runtime";
 import type { EngineContext } from "./engines/engine";
+import { renderDrillPolicy } from "./kubernetesDrillPolicy";
 import { renderAccount, renderCronJob, type ScheduledJob } from "./kubernetesCronJob";
 import { given, MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 import { renderSettingsFile } from "./settingsFile";
@@ -26,7 +27,7 @@ const SETTINGS_FILE = "pgbackstop.json";
 
 /** Nothing where there is no drill, or none that the engine can make; rules refuse those. */
 export function renderDrills(context: EngineContext): RenderedObject[] {
-  const { plan } = context;
+  const { plan, shape } = context;
   const drills = plan.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
   if (drills.length === 0 || plan.engine !== "runtime") return [];
   const account = `${plan.cluster}-drill`;
@@ -39,6 +40,7 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
   };
   return [
     { role: "drill-config", manifest: settings },
+    ...(shape.drillPolicy ? renderDrillPolicy(plan, account, names) : []),
     ...renderAccount(context, "drill", account, rulesFor(plan.cluster, names)),
     ...drills.map((drill) => renderCronJob(context, `drill-${drill.name}`, jobOf(context, drill, account))),
   ];

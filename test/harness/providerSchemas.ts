@@ -147,6 +147,8 @@ export const KUBERNETES: ProviderSchema = {
       optional: ["apiVersion", "kind", "metadata", "automountServiceAccountToken"],
       id: objectId,
     },
+    "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy": ofSpec(),
+    "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding": ofSpec(),
     "kubernetes:apps/v1:Deployment": ofSpec(),
     "kubernetes:policy/v1:PodDisruptionBudget": ofSpec(),
     "kubernetes:batch/v1:CronJob": ofSpec(),
@@ -155,7 +157,12 @@ export const KUBERNETES: ProviderSchema = {
     "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": ofRights("roleRef", "subjects"),
     "kubernetes:rbac.authorization.k8s.io/v1:Role": ofRights("rules"),
     "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": ofRights("roleRef", "subjects"),
-    "kubernetes:postgresql.cnpg.io/v1:Backup": { ...ofSpec(), replaces: ["metadata", "spec"] },
+    "kubernetes:postgresql.cnpg.io/v1:Backup": {
+      ...ofSpec(),
+      replaces: ["metadata", "spec"],
+      // The real provider has waited for its end.
+      computed: { status: () => ({ phase: "completed", backupId: "20261120-065300F" }) },
+    },
     "kubernetes:postgresql.cnpg.io/v1:Cluster": ofSpec(),
     "kubernetes:postgresql.cnpg.io/v1:ClusterPatch": ofSpec(),
     "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup": ofSpec(),

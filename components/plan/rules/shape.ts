@@ -42,6 +42,7 @@ export function checkShape(resolved: ResolvedCluster, attached: boolean): Findin
     ...checkSnapshots(resolved),
     ...checkVolumeSnapshots(resolved),
     ...checkMonitors(resolved),
+    ...checkDrillPolicy(resolved),
   ];
 }
 
@@ -59,6 +60,13 @@ function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
     found.push(finding("PB110", `poolers.${name}`, `"${name}" cannot be part of an object's name`, "lower-case letters, digits and hyphens"));
   }
   return found;
+}
+
+function checkDrillPolicy({ plan, shape }: ResolvedCluster): Finding[] {
+  const isDrilledHere = plan.engine === "runtime" && plan.drills.some(({ elsewhere }) => elsewhere !== true);
+  if (shape.drillPolicy || !isDrilledHere) return [];
+  const fact = `the account ${plan.cluster}-drill may create any Cluster in its namespace, with any image and any Secret that is there`;
+  return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
 }
 
 function checkMonitors({ plan, shape }: ResolvedCluster): Finding[] {

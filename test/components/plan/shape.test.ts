@@ -26,6 +26,8 @@ const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expec
     { ...ALONE, monitoring: { prometheusRule: true } },
     ["PB095 engine", "PB120 snapshots", "PB131 monitoring.prometheusRule"],
   ],
+  ["drills without the policy of their account", { drillPolicy: false, drills: { weekly: { cron: "0 5 * * 6" } } }, ["PB141 drillPolicy"]],
+  ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
   ["a namespace that is none", { namespace: "Orders" }, ["PB110 namespace"]],

@@ -23,9 +23,12 @@ const podOf = (objects: readonly RenderedObject[], role: string): Pod =>
   (objectOf(objects, role)["spec"] as { jobTemplate: { spec: { template: { spec: Pod } } } }).jobTemplate.spec.template.spec;
 
 test("one CronJob each, but for those of another machine, for a cluster and for one of others", () => {
-  const names = ["drill-config ConfigMap orders-drills", "drill-account ServiceAccount orders-drill", "drill-role Role orders-drill"];
   const all = [
-    ...names,
+    "drill-config ConfigMap orders-drills",
+    "drill-policy ValidatingAdmissionPolicy pgbackstop-drill.orders.orders",
+    "drill-policy-binding ValidatingAdmissionPolicyBinding pgbackstop-drill.orders.orders",
+    "drill-account ServiceAccount orders-drill",
+    "drill-role Role orders-drill",
     "drill-binding RoleBinding orders-drill",
     "drill-monthly CronJob orders-drill-monthly",
     "drill-weekly CronJob orders-drill-weekly",
@@ -80,4 +83,29 @@ test("names of drills are cut where CloudNativePG would refuse them, and stay di
   );
   expect([one?.length, other?.length]).toEqual([50, 50]);
   expect(one).not.toBe(other);
+});
+
+test("a policy bounds what the account creates to the Clusters of its drills, by production's own Cluster", () => {
+  const { metadata, ...policy } = objectOf(rendered(), "drill-policy");
+  const spec = policy["spec"] as Record<string, unknown>;
+  // Of the whole cluster.
+  expect(metadata).not.toHaveProperty("namespace");
+  expect(spec).toMatchObject({
+    failurePolicy: "Fail",
+    paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
+    matchConditions: [{ name: "drill-account", expression: "request.userInfo.username == 'system:serviceaccount:orders:orders-drill'" }],
+  });
+  const [names] = spec["validations"] as { expression: string }[];
+  expect(names?.expression).toBe("request.namespace == 'orders' && object.metadata.name in ['orders-drill-monthly', 'orders-drill-weekly']");
+  expect(objectOf(rendered(), "drill-policy-binding")["spec"]).toEqual({
+    paramRef: { name: "orders", namespace: "orders", parameterNotFoundAction: "Deny" },
+    policyName: "pgbackstop-drill.orders.orders",
+    validationActions: ["Deny"],
+  });
+});
+
+test("without a right to objects of the whole cluster there is no policy, and the rest stays", () => {
+  const roles = (objects: readonly RenderedObject[]): string[] => objects.map(({ role }) => role);
+  const without = roles(renderCluster(context(clusterFile({ drills, drillPolicy: false })), null));
+  expect(without).toEqual(roles(rendered()).filter((role) => !role.startsWith("drill-policy")));
 });

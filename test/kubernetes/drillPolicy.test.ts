@@ -1,0 +1,213 @@
+/**
+ * A real API server holds the account of a cluster's drills to what its policy says: the Cluster that a drill makes is created, and the same one
+ * with another image, another Secret or anything else in its pods is not.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { renderCluster } from "../../components/render/kubernetes";
+import { mergeOver, type RenderedObject } from "../../components/render/kubernetesObjects";
+import type { JsonObject } from "../../runtime/cnpg/cluster";
+import { throwAwayCluster } from "../../runtime/cnpg/drillCluster";
+import type { BackupInfoEntry } from "../../runtime/format/backupInfo";
+import { sleep } from "../../tools/parts/process";
+import { clusterFile, context, objectOf } from "../components/clusters";
+import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { apiServerParts } from "../harness/kubernetes/parts";
+
+const SHAPE = {
+  drills: { weekly: { cron: "0 5 * * 6" } },
+  walStorage: { sizeGiB: 5, storageClass: "fast" },
+  tablespaces: { hot: { sizeGiB: 1 } },
+  extensions: { vector: { image: "registry.example.net/pgvector:18" } },
+  monitoring: { customQueries: [{ name: "own-queries", key: "queries" }] },
+  superuserAccess: true,
+};
+/** What a drill may leave to production: the account must not take it over. */
+const OF_PRODUCTION = {
+  spec: {
+    superuserSecret: { name: "orders-superuser-own" },
+    projectedVolumeTemplate: { sources: [{ secret: { name: "orders-files" } }] },
+    env: [{ name: "TOKEN", valueFrom: { secretKeyRef: { name: "orders-token", key: "token" } } }],
+    certificates: { serverCASecret: "orders-own-ca", serverTLSSecret: "orders-own-tls" },
+    imagePullSecrets: [{ name: "registry" }],
+    postgresql: { ldap: { server: "ldap.example.net", bindSearchAuth: { bindPassword: { name: "ldap", key: "password" } } } },
+    storage: { pvcTemplate: { volumeMode: "Filesystem" } },
+    monitoring: { customQueriesSecret: [{ name: "own-queries", key: "queries" }] },
+    logLevel: "debug",
+    switchoverDelay: 60,
+  },
+};
+const rendered = (): RenderedObject[] => renderCluster(context(clusterFile(SHAPE)), null);
+const production = (): JsonObject => mergeOver(objectOf(rendered(), "cluster"), OF_PRODUCTION) as JsonObject;
+const thrownAway = (): JsonObject =>
+  throwAwayCluster(production(), {
+    name: "orders-drill-weekly",
+    drillId: "20261121-051347Z-1a2b3c4d",
+    job: { name: "orders-drill-weekly-29", uid: "c0ffee00-0000-4000-8000-000000000000" },
+    untilMs: Date.parse("2026-11-21T06:00:00Z"),
+    repoKey: 2,
+    picked: { backup: { label: "20261121-010000F" } as BackupInfoEntry, type: "immediate" },
+    newestWal: "0000000100000000000000A1",
+    major: 18,
+    resources: { "requests.cpu": "500m" },
+  });
+
+/** As CloudNativePG's webhook hands it on (`api/v1/cluster_defaults.go` of 1.30), with a plugin that the operator adds to every Cluster. */
+const FILLED_IN = {
+  spec: {
+    bootstrap: { recovery: { database: "app", owner: "app" } },
+    affinity: { podAntiAffinityType: "preferred" },
+    plugins: [{ name: "everywhere.example.net", enabled: true }],
+    monitoring: {
+      customQueriesConfigMap: [{ name: "cnpg-default-monitoring", key: "queries" }],
+      customQueriesSecret: [{ name: "own-queries", key: "queries" }],
+    },
+    probes: { liveness: { isolationCheck: { enabled: true, requestTimeout: 1000, connectionTimeout: 1000 } } },
+    replicationSlots: { highAvailability: { enabled: true, slotPrefix: "_cnpg_" }, synchronizeReplicas: { enabled: true } },
+  },
+};
+
+const secret = { name: "of-somebody-else", key: "key" };
+const volume = { size: "50Gi", pvcTemplate: { dataSource: { kind: "PersistentVolumeClaim", name: "orders-1" } } };
+const { plugin } = (thrownAway()["spec"] as { externalClusters: [{ plugin: { name: string; parameters: object } }] }).externalClusters[0];
+const sourceWith = (parameters: object): object => ({
+  externalClusters: [{ name: "source", plugin: { ...plugin, parameters: { ...plugin.parameters, ...parameters } } }],
+});
+
+/** What is laid over the Cluster of a drill, and the words with which it is refused. */
+const REFUSED: readonly (readonly [what: string, over: object, words: RegExp])[] = [
+  ["another name", { metadata: { name: "orders-2" } }, /makes Clusters of these names/],
+  ["an annotation that changes pods", { metadata: { annotations: { "cnpg.io/podPatch": "[]" } } }, /without annotations/],
+  ["another image", { spec: { imageName: "registry.example.net/own:18" } }, /image, pods and volumes as production's/],
+  [
+    "no image",
+    { spec: { imageName: null, imageCatalogRef: { kind: "ImageCatalog", name: "own", major: 18, apiGroup: "postgresql.cnpg.io" } } },
+    /image, pods/,
+  ],
+  ["a superuser's Secret", { spec: { superuserSecret: { name: "of-somebody-else" } } }, /none of its Secrets/],
+  ["production's own superuser's Secret", { spec: { superuserSecret: OF_PRODUCTION.spec.superuserSecret } }, /none of its Secrets/],
+  ["files out of Secrets", { spec: { projectedVolumeTemplate: { sources: [{ secret: { name: "of-somebody-else" } }] } } }, /none of its Secrets/],
+  ["production's own files out of Secrets", { spec: { projectedVolumeTemplate: OF_PRODUCTION.spec.projectedVolumeTemplate } }, /none of its Secrets/],
+  ["a variable out of a Secret", { spec: { env: [{ name: "KEY", valueFrom: { secretKeyRef: secret } }] } }, /none of its Secrets/],
+  ["all variables of a Secret", { spec: { envFrom: [{ secretRef: { name: "of-somebody-else" } }] } }, /none of its Secrets/],
+  [
+    "a role with a password",
+    { spec: { managed: { roles: [{ name: "app", passwordSecret: { name: "of-somebody-else" } }] } } },
+    /none of its Secrets/,
+  ],
+  ["production's certificates", { spec: { certificates: OF_PRODUCTION.spec.certificates } }, /none of its Secrets/],
+  [
+    "an archive of its own",
+    { spec: { backup: { barmanObjectStore: { destinationPath: "s3://own/", s3Credentials: { accessKeyId: secret, secretAccessKey: secret } } } } },
+    /none of its Secrets/,
+  ],
+  ["another account", { spec: { serviceAccountName: "admin" } }, /none of its Secrets/],
+  ["a Secret to pull images with", { spec: { imagePullSecrets: [{ name: "of-somebody-else" }] } }, /image, pods/],
+  ["another user", { spec: { postgresUID: 0 } }, /image, pods/],
+  ["a security context", { spec: { securityContext: { privileged: true } } }, /image, pods/],
+  ["a database of its own with a Secret", { spec: { bootstrap: { initdb: { secret: { name: "of-somebody-else" } } } } }, /recovered from the source/],
+  ["a recovery with a Secret", { spec: { bootstrap: { recovery: { secret: { name: "of-somebody-else" } } } } }, /recovered from the source/],
+  [
+    "the volumes of others",
+    { spec: { bootstrap: { recovery: { volumeSnapshots: { storage: { kind: "PersistentVolumeClaim", name: "orders-1" } } } } } },
+    /recovered from the source/,
+  ],
+  [
+    "another server with its password",
+    { spec: { externalClusters: [{ name: "source", password: secret, connectionParameters: { host: "db" } }] } },
+    /production's archive/,
+  ],
+  ["keys of another Secret", { spec: sourceWith({ repo1Secret: "of-somebody-else" }) }, /production's archive/],
+  ["a sidecar of another image", { spec: sourceWith({ image: "registry.example.net/own" }) }, /production's archive/],
+  [
+    "another plugin",
+    { spec: { externalClusters: [{ name: "source", plugin: { name: "other.example.net", parameters: {} } }] } },
+    /production's archive/,
+  ],
+  [
+    "production's archiver",
+    { spec: { plugins: [{ name: "pgbackstop", isWALArchiver: true, parameters: { stanza: "orders" } }] } },
+    /archives nowhere/,
+  ],
+  ["a copy of production's volume", { spec: { storage: volume } }, /volumes of a drill/],
+  ["a copy of production's volume for WAL", { spec: { walStorage: volume } }, /volumes of a drill/],
+  ["a copy of production's volume for a tablespace", { spec: { tablespaces: [{ name: "hot", storage: volume }] } }, /volumes of a drill/],
+  ["a tablespace that production has not", { spec: { tablespaces: [{ name: "cold", storage: { size: "1Gi" } }] } }, /volumes of a drill/],
+  [
+    "an extension of another image",
+    { spec: { postgresql: { extensions: [{ name: "vector", image: { reference: "registry.example.net/own" } }] } } },
+    /extensions of production's/,
+  ],
+  ["production's password for LDAP", { spec: { postgresql: { ldap: OF_PRODUCTION.spec.postgresql.ldap } } }, /extensions of production's/],
+  ["queries out of another Secret", { spec: { monitoring: { customQueriesSecret: [secret] } } }, /no other Secret of queries/],
+];
+
+describe("the account of a cluster's drills", async () => {
+  const parts = await apiServerParts("the policy of drills");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let server: ApiServer;
+  /** What the account is told; nothing is stored. */
+  const refusal = async (object: unknown, namespace = "orders"): Promise<string> => {
+    const as = ["--as=system:serviceaccount:orders:orders-drill", "--dry-run=server", "--validate=strict"];
+    const { stderr } = await server.kubectl.run(["create", "-n", namespace, ...as, "-f", "-"], { input: JSON.stringify(object) });
+    return stderr.trim();
+  };
+  const own = (over: object): object => mergeOver(thrownAway(), mergeOver({ metadata: { namespace: "orders" } }, over)) as object;
+
+  beforeAll(async () => {
+    server = await startApiServer(parts, "drill-policy");
+    await server.define(["cnpg"]);
+    await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: "orders" } }, production()]);
+    const drills = rendered().filter(({ role }) => ["policy", "policy-binding", "account", "role", "binding"].includes(role.replace(/^drill-/, "")));
+    await server.kubectl.apply(drills.map(({ manifest }) => manifest));
+    // The server takes a policy up some moments later.
+    for (const endMs = performance.now() + 60_000; !/another/.test(await refusal(own({ metadata: { name: "another" } }))); ) {
+      if (performance.now() > endMs) throw new Error("the policy is not in force");
+      await sleep(200);
+    }
+  });
+  afterAll(() => server?.stop());
+
+  test("makes the Cluster of a drill, as it is sent and as the operator's webhook hands it on", async () => {
+    expect(await refusal(own({}))).toBe("");
+    expect(await refusal(own(FILLED_IN))).toBe("");
+  });
+
+  test.each(REFUSED)("is refused %s", async (_what, over, words) => {
+    const told = await refusal(own(over));
+    expect(told).toContain("ValidatingAdmissionPolicy 'pgbackstop-drill.orders.orders'");
+    expect(told).toMatch(words);
+  });
+
+  test("follows another image of production, and lets others make what they may", async () => {
+    const image = "ghcr.io/cloudnative-pg/postgresql:18.7-standard-trixie";
+    await server.kubectl.runOk([
+      "patch",
+      "clusters.postgresql.cnpg.io",
+      "orders",
+      "-n",
+      "orders",
+      "--type=merge",
+      "-p",
+      JSON.stringify({ spec: { imageName: image } }),
+    ]);
+    const newer = own({ spec: { imageName: image } });
+    for (const endMs = performance.now() + 60_000; (await refusal(newer)) !== ""; ) {
+      if (performance.now() > endMs) throw new Error(await refusal(newer));
+      await sleep(200);
+    }
+    expect(await refusal(own({}))).toMatch(/image, pods and volumes as production's/);
+    expect(await server.kubectl.refusal([own({ metadata: { name: "another" }, spec: { imageName: "registry.example.net/own:18" } })])).toBe("");
+  });
+
+  test("makes nothing when production is gone", async () => {
+    await server.kubectl.runOk(["delete", "clusters.postgresql.cnpg.io", "orders", "-n", "orders"]);
+    for (const endMs = performance.now() + 60_000; (await refusal(own({}))) === ""; ) {
+      if (performance.now() > endMs) throw new Error("a Cluster would be made");
+      await sleep(200);
+    }
+    expect(await refusal(own({}))).toMatch(/no params found/);
+  });
+});
