@@ -133,6 +133,14 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       `{{ $value }} WAL file(s) are owed to ${repo}`,
       "PostgreSQL was told that they are safe, because another repository holds them; they are copied as soon as this one takes them.",
     ),
+    writer.rule(
+      "PgbackstopWalGap",
+      "critical",
+      "15m",
+      `${writer.series("pgbackstop_repo_wal_gap_segments")} > 0`,
+      `{{ $value }} WAL segment(s) are missing in ${repo}`,
+      "No restore can pass the gap. pgbackstop heal copies them where another repository has them; else take a new backup at once.",
+    ),
     ...(isHost ? hostRepositoryRules(writer, repository) : waitingRules(writer, repo)),
     ...sizeRules(writer, topology, repository),
   ];
@@ -155,14 +163,6 @@ function waitingRules(writer: Writer, repo: string): AlertRule[] {
 function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule[] {
   const repo = `repo${key}`;
   return [
-    writer.rule(
-      "PgbackstopWalGap",
-      "critical",
-      "15m",
-      `${writer.series("pgbackstop_repo_wal_gap_segments")} > 0`,
-      `{{ $value }} WAL segment(s) are missing in ${repo}`,
-      "No restore can pass the gap. pgbackstop heal copies them where another repository has them; else take a new backup at once.",
-    ),
     writer.rule(
       "PgbackstopWalDropped",
       "critical",

@@ -10,6 +10,8 @@ import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import type { DebtStore } from "../local/debt";
+import type { RepoResult } from "../base/parallel";
+import { heal, type Healed } from "../operations/heal";
 import { dropWhenFull } from "../operations/dropWal";
 import { openLocalWal } from "../operations/localWal";
 import type { ClusterIdentity } from "../operations/identity";
@@ -94,6 +96,22 @@ export class WalService {
   status(): readonly (LaneStatus & { readonly debtCount: number })[] {
     const lanes = this.#present?.queue.status() ?? this.#host.repositories().map((repo) => ({ repoKey: repo.key, waitingCount: 0, error: null }));
     return lanes.map((lane) => ({ ...lane, debtCount: this.#debt.list(lane.repoKey).length }));
+  }
+
+  /**
+   * Brings every repository to the same WAL by whole listings, beside the queue and the healer: what no debt on this volume tells of. Copies `copiesMax`
+   * files into each. @throws stop (62), and what reading pg_control throws
+   */
+  async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
+    const { cluster, queue } = await this.#open();
+    const local = openLocalWal(this.walDirectory, cluster, this.#host.config.archiveHeaderCheck);
+    this.#lock.enter();
+    try {
+      const bounds = { claims: queue, copiesMax };
+      return await heal(this.#host.repositories(), this.#debt, cluster, local, { ...this.#ctx, signal }, true, bounds);
+    } finally {
+      this.#lock.leave();
+    }
   }
 
   /** Lets arrive what is on its way until `signal` aborts. */

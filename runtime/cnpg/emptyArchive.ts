@@ -40,6 +40,11 @@ export class Timelines {
     this.#allowed.add(timelineOf(walName));
   }
 
+  /** True once PostgreSQL has archived a file from here, into an archive that was looked at. */
+  isAny(): boolean {
+    return this.#allowed.size > 0;
+  }
+
   isAllowed(walName: string): boolean {
     return this.#allowed.has(timelineOf(walName)) && !isHistory(walName);
   }

@@ -17,6 +17,7 @@ import { followsSource, openSource } from "./replicaSource";
 import { runOwn, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
 import { expireForever } from "./timedExpire";
+import { TimedHeal } from "./timedHeal";
 import { walService } from "./wal";
 
 export const instanceCommand: Command = async (host) => {
@@ -31,12 +32,22 @@ export const instanceCommand: Command = async (host) => {
   const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
     sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
   const stanzas = new StanzaKeeper(repos, () => host.loadControl(), own);
-  const metrics = new MetricSource({
+  const isStandby = async (): Promise<boolean> =>
+    access(`${host.dataDirectory}/standby.signal`).then(
+      () => true,
+      () => false,
+    );
+  const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
+  const healing = new TimedHeal({
     repos,
-    lanes: () => wal.status(),
-    walSegmentSizeBytes: async () => (await host.loadControl()).walSegmentSizeBytes,
+    mayHeal: async () => timelines.isAny() && !(await isStandby()),
+    isBusy: () => backups.isBusy(),
+    heal: (copiesMax, signal) => wal.healWhole(copiesMax, signal),
+    walSegmentSizeBytes,
   });
+  const metrics = new MetricSource({ repos, lanes: () => wal.status(), gaps: () => healing.gaps(), walSegmentSizeBytes });
   const ending = new AbortController();
+  const healed = healing.runForever(own, ending.signal);
   const refreshing = metrics.refreshForever(own, ending.signal);
   const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {
     await stanzas.prepare();
@@ -48,11 +59,6 @@ export const instanceCommand: Command = async (host) => {
     timelines.allow(walName);
   };
   const push = { wal, prepare };
-  const isStandby = async (): Promise<boolean> =>
-    access(`${host.dataDirectory}/standby.signal`).then(
-      () => true,
-      () => false,
-    );
   const run = runOwn(host);
   const first = new FirstBackups({
     repos: config.settings.firstBackup === true ? repos : [],
@@ -78,7 +84,7 @@ export const instanceCommand: Command = async (host) => {
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar ends"));
       const closing = [gets.close(), sourceGets?.close()].map((each) => Promise.race([each, untilAborted(signal)]));
-      await Promise.all([wal.close(signal), ...closing, refreshing, beginning, expiring]);
+      await Promise.all([wal.close(signal), ...closing, refreshing, beginning, expiring, healed]);
     },
   });
 };

@@ -9,7 +9,7 @@ import { silentLog } from "../base/log";
 import { perRepo, type RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import { DRILLS, REPOSITORY } from "../metrics/definitions";
-import { drillSamples, laneSamples, repositorySamples } from "../metrics/samples";
+import { drillSamples, gapSamples, laneSamples, repositorySamples } from "../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../operations/destinations";
 import { loadDrillHistory } from "../operations/drill/history";
 import type { DrillRecord } from "../operations/drill/record";
@@ -21,6 +21,8 @@ import type { PluginService } from "./server";
 export interface MetricParts {
   readonly repos: readonly Repository[];
   walSegmentSizeBytes(): Promise<number>;
+  /** Segments missing by repository, where they were counted. */
+  gaps(): ReadonlyMap<number, number>;
   lanes(): readonly (LaneStatus & { readonly debtCount: number })[];
 }
 
@@ -88,6 +90,7 @@ export class MetricSource {
     const samples = [
       ...laneSamples(stanza, lanes),
       ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
+      ...gapSamples(stanza, this.#parts.gaps()),
       ...drillSamples(stanza, this.#drills),
     ];
     const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));

@@ -138,6 +138,11 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     help: "Time between the moments when the newest WAL segment here and the newest one in any repository were stored",
     labels: REPO,
   },
+  {
+    name: "pgbackstop_repo_wal_gap_segments",
+    help: "WAL segments missing between the oldest backup and the newest segment: no restore can pass them",
+    labels: REPO,
+  },
   { name: "pgbackstop_repo_wal_waiting_files", help: "WAL files that are ready and not yet in the repository", labels: REPO },
   { name: "pgbackstop_repo_wal_debt_files", help: "WAL files that PostgreSQL was told are safe and that the repository lacks", labels: REPO },
 ];
@@ -155,11 +160,6 @@ export const DRILLS: readonly MetricDefinition[] = [
 /** What a process on the host can tell besides. */
 const HOST: readonly MetricDefinition[] = [
   { name: "pgbackstop_repo_wal_bytes", help: "Bytes that the WAL of the present cluster takes in the repository", labels: REPO },
-  {
-    name: "pgbackstop_repo_wal_gap_segments",
-    help: "WAL segments missing between the oldest backup and the newest segment: no restore can pass them",
-    labels: REPO,
-  },
   {
     name: "pgbackstop_repo_wal_dropped_files",
     help: "WAL files that no repository holds by a decision, behind the newest backup",

@@ -88,6 +88,13 @@ export function laneSamples(stanza: string, lanes: readonly LaneFacts[]): Sample
   });
 }
 
+/** By repository key. */
+export function gapSamples(stanza: string, gaps: ReadonlyMap<number, number>): Sample[] {
+  return [...gaps].map(([key, count]): Sample => {
+    return { name: "pgbackstop_repo_wal_gap_segments", labels: { stanza, repo_key: String(key) }, value: count };
+  });
+}
+
 function backupSamples(labels: Sample["labels"], backups: readonly BackupInfoEntry[]): Sample[] {
   const ends = backups.map(({ stoppedAtS }) => stoppedAtS);
   return [

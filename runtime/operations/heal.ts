@@ -60,6 +60,13 @@ interface ListedArchive extends Archive {
   readonly neededFrom: string | null;
 }
 
+/** Of a run beside an archiver, again and again. */
+export interface HealBounds {
+  readonly claims: WalClaims;
+  /** Missing files that are copied into one repository, the oldest first; the rest is for the next run. */
+  readonly copiesMax: number;
+}
+
 /** Files that are copied into one repository at the same time: hides the latency of an object store. */
 const COPIES_AT_ONCE = 4;
 
@@ -71,24 +78,27 @@ export async function heal(
   ctx: Context,
   /** False when `repos` are only some of those that are configured: then another one may hold what these do not. */
   isEvery = true,
+  /** With bounds, files whose names carry no checksum are copied where they are missing, and not read to be compared: that is a request for each. */
+  bounds: HealBounds | null = null,
 ): Promise<RepoResult<Healed>[]> {
   const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
   // Asked after the repositories: what one of them was seen to hold is either still here or acknowledged.
   const pending = new Set(await local.listReady());
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
-  const named = await healNamed(archives, local, pending, ctx);
+  const named = bounds === null ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
   return perRepo(repos, async (repo) => {
     const answer = opened.find((result) => result.repoKey === repo.key);
     if (answer === undefined || !answer.ok) throw answer?.error ?? fail("assert", `${repo.name} was not opened`);
     const target = answer.value;
     const names = new Set([...debt.list(repo.key, cluster), ...missingFrom(target, archives)]);
     const sources = archives.filter((archive) => archive !== target);
-    const wanted = [...names].filter((name) => !pending.has(name));
+    const wanted = [...names].filter((name) => !pending.has(name)).sort();
+    const now = wanted.slice(0, bounds?.copiesMax ?? wanted.length);
     // One that is away may still hold what the others lack.
     const mayLetGo = isEvery && archives.length === repos.length;
     const healed = [
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
-      await copyAll(target, sources, wanted, { debt, cluster, local, mayLetGo }, ctx),
+      await copyAll(target, sources, now, { debt, cluster, local, claims: bounds?.claims ?? null, mayLetGo }, ctx),
     ];
     // Of clusters that this one took the place of: no pg_wal has their files any more.
     for (const former of debt.clusters(repo.key)) {

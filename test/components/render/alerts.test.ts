@@ -149,7 +149,10 @@ describe("clusters", () => {
     expect(exprs(group, "PgbackstopRepositoryUnreadable")[0]).toBe(
       'min without (pod, instance, endpoint, container, job) (pgbackstop_repo_up{stanza="orders",namespace="shop",repo_key="1"}) == 0',
     );
-    expect(group.rules.map(({ alert }) => alert)).not.toContain("PgbackstopWalGap");
+    expect(exprs(group, "PgbackstopWalGap")[0]).toBe(
+      'max without (pod, instance, endpoint, container, job) (pgbackstop_repo_wal_gap_segments{stanza="orders",namespace="shop",repo_key="1"}) > 0',
+    );
+    expect(group.rules.map(({ alert }) => alert)).not.toContain("PgbackstopWalDropped");
     // What a dead sidecar of the primary no longer tells, CloudNativePG does.
     expect(exprs(group, "PgbackstopWalNotArchived")[0]).toBe(
       'max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",namespace="shop",pod=~"orders-[0-9]+"}) > 10',

@@ -48,7 +48,7 @@ test("tell how the last drill went, out of the histories", async () => {
   const repos = [repository(1, { storage })];
   const record: DrillRecord = { ...RECORD, id: "20261121-051347Z-1a2b3c4d", rtoMs: 43_700 };
   await saveDrill(repos, temporaryFolder(), record, ctx);
-  const source = new MetricSource({ repos, lanes: () => [], walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
+  const source = new MetricSource({ repos, lanes: () => [], gaps: () => new Map(), walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
   await ctx.clock.advance(1);
@@ -70,6 +70,7 @@ test("tell of each repository by itself how far back and how far forward it can 
 
   const source = new MetricSource({
     repos,
+    gaps: () => new Map([[2, 98]]),
     lanes: () => [{ repoKey: 2, waitingCount: 3, error: null, debtCount: 1 }],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
@@ -84,10 +85,13 @@ test("tell of each repository by itself how far back and how far forward it can 
     "pgbackstop_repo_last_backup_timestamp_seconds demo,1,full": newest,
     "pgbackstop_repo_wal_waiting_files demo,2": 3,
     "pgbackstop_repo_wal_debt_files demo,2": 1,
+    "pgbackstop_repo_wal_gap_segments demo,2": 98,
     "pgbackstop_repo_backups demo,2,full": 0,
   });
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
+  // Not counted yet, which is another thing than none.
+  expect(values["pgbackstop_repo_wal_gap_segments demo,1"]).toBeUndefined();
   ending.abort();
   await refreshing;
 });
