@@ -47,6 +47,8 @@ export class WalService {
   readonly #debt: DebtStore;
   readonly #lock: ArchiveLock;
   readonly #healLock: ArchiveLock;
+  /** Of what copies between archives. */
+  readonly #bothLocks: WorkLock;
   readonly #stop = new AbortController();
   readonly #loops: readonly Promise<void>[];
   readonly #inherited = new Set<string>();
@@ -73,7 +75,8 @@ export class WalService {
     const keys = repos.map((repo) => repo.key);
     this.#lock = new ArchiveLock(() => host.lock("archive", keys), ctx);
     this.#healLock = new ArchiveLock(() => host.lock("heal", []), ctx);
-    const parts = { repos, debt: this.#debt, lock: bothOf(this.#healLock, this.#lock), present: () => this.#healing() };
+    this.#bothLocks = bothOf(this.#healLock, this.#lock);
+    const parts = { repos, debt: this.#debt, lock: this.#bothLocks, present: () => this.#healing() };
     this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal), this.#closeGaps()];
   }
 
@@ -100,17 +103,17 @@ export class WalService {
 
   /**
    * Brings every repository to the same WAL by whole listings, beside the queue and the healer: what no debt on this volume tells of. Copies `copiesMax`
-   * files into each. @throws stop (62), and what reading pg_control throws
+   * files into each. @throws stop (62), lockAcquire (50) while somebody heals by hand, and what reading pg_control throws
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
     const { cluster, queue } = await this.#open();
     const local = openLocalWal(this.walDirectory, cluster, this.#host.config.archiveHeaderCheck);
-    this.#lock.enter();
+    this.#bothLocks.enter();
     try {
       const bounds = { claims: queue, copiesMax };
       return await heal(this.#host.repositories(), this.#debt, cluster, local, { ...this.#ctx, signal }, true, bounds);
     } finally {
-      this.#lock.leave();
+      this.#bothLocks.leave();
     }
   }
 
@@ -222,7 +225,7 @@ export class WalService {
   }
 }
 
-/** What pays debts writes into archives, and keeps `heal` out that is run by hand. */
+/** What copies between archives writes into them, and keeps `heal` out that is run by hand. */
 function bothOf(first: WorkLock, second: WorkLock): WorkLock {
   return {
     enter: () => {

@@ -145,19 +145,19 @@ describe("the sidecar of a primary", () => {
   });
 });
 
-test("the archiver of a sidecar heals whole archives beside its own work, under its lock", async () => {
+test("the archiver of a sidecar heals whole archives beside its own work, under its locks", async () => {
   await store(repos[0], 1, 2, 3);
   await store(repos[1], 1, 3);
   const folder = temporaryFolder();
   mkdirSync(join(folder, "pg_wal", "archive_status"), { recursive: true });
-  const locks = { taken: 0, released: 0 };
+  const locks: { taken: string[]; released: number } = { taken: [], released: 0 };
   const host: Partial<CommandHost> = {
     config: { archiveHeaderCheck: true, processMax: 1, settings: DEFAULT_SETTINGS } as Config,
     dataDirectory: folder,
     debt: () => openDebt(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
-    lock: () => {
-      locks.taken++;
+    lock: (kind) => {
+      locks.taken.push(kind);
       return [{ release: () => void locks.released++ } as LockFile];
     },
     repositories: () => repos,
@@ -169,7 +169,7 @@ test("the archiver of a sidecar heals whole archives beside its own work, under 
   expect(results.map((result) => (result.ok ? result.value.copied : result.error.message))).toEqual([0, 1]);
   expect(await readable(repos[1])).toEqual([1, 2, 3].map((no) => walName(no)));
   await wal.close(AbortSignal.timeout(5000));
-  expect(locks).toEqual({ taken: 1, released: 1 });
+  expect(locks).toEqual({ taken: ["heal", "archive"], released: 2 });
 });
 
 describe("a bounded heal", () => {
