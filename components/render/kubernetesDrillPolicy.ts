@@ -11,15 +11,36 @@ import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 
 /** Of `spec`: they name no Secret and no image, or have a rule of their own below. */
 const FREE = [
-  ...["affinity", "bootstrap", "description", "enablePDB", "enableSuperuserAccess", "externalClusters", "failoverDelay", "instances"],
-  ...["livenessProbeTimeout", "logLevel", "maxSyncReplicas", "minSyncReplicas", "monitoring", "plugins", "postgresql", "primaryUpdateMethod"],
-  ...["primaryUpdateStrategy", "probes", "replicationSlots", "resources", "smartShutdownTimeout", "startDelay", "stopDelay", "storage"],
-  ...["switchoverDelay", "tablespaces", "walStorage"],
+  "affinity",
+  "bootstrap",
+  "description",
+  "enablePDB",
+  "enableSuperuserAccess",
+  "externalClusters",
+  "failoverDelay",
+  "instances",
+  "livenessProbeTimeout",
+  "logLevel",
+  "maxSyncReplicas",
+  "minSyncReplicas",
+  "monitoring",
+  "plugins",
+  "postgresql",
+  "primaryUpdateMethod",
+  "primaryUpdateStrategy",
+  "probes",
+  "replicationSlots",
+  "resources",
+  "smartShutdownTimeout",
+  "startDelay",
+  "stopDelay",
+  "storage",
+  "switchoverDelay",
+  "tablespaces",
+  "walStorage",
 ];
 /** Of `spec`: not even as production has them. They name production's Secrets, archive in its name, or put anything into a pod. */
-const NEVER = [
-  ...["backup", "certificates", "env", "envFrom", "managed", "projectedVolumeTemplate", "replica", "serviceAccountName", "superuserSecret"],
-];
+const NEVER = ["backup", "certificates", "env", "envFrom", "managed", "projectedVolumeTemplate", "replica", "serviceAccountName", "superuserSecret"];
 const FREE_OF_RECOVERY = ["database", "owner", "recoveryTarget", "source"];
 const FREE_OF_POSTGRESQL = ["parameters", "shared_preload_libraries", "syncReplicaElectionConstraint"];
 const FREE_OF_STORAGE = ["resizeInUseVolumes", "size"];
