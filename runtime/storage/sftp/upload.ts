@@ -67,6 +67,8 @@ class Upload {
   readonly #retries: Retries;
   #session: SftpSession | undefined;
   #handle: Buffer | undefined;
+  /** The handle whose close was asked for: the server may give its number to another file at once. */
+  #closed: Buffer | undefined;
   #inFlight: Piece[] = [];
   #sentBytes = 0;
   /** All before this byte was taken by the server; the sum is of these bytes. */
@@ -97,17 +99,20 @@ class Upload {
   async finish(): Promise<void> {
     for (;;) {
       if (this.#inFlight.some((piece) => piece.bytes.length > SINGLE_REQUEST_SIZE_BYTES)) await this.#settleAll();
-      const session = this.#session;
+      const { session } = this.#open();
       const ended = this.#syncAndClose();
+      const size = this.#target.atomic ? this.#sizeOnServer(session) : Promise.resolve(null);
       await this.#settleAll();
       const error = await ended;
       // A new connection means a new handle, and pieces that were sent after the sync.
-      if (error === null && session === this.#session) break;
       if (session !== this.#session) continue;
+      if (error === null) {
+        await this.#requireSize(session, await size);
+        break;
+      }
       if (!isLost(error)) throw await this.#failure("write", error);
       await this.#resume(error);
     }
-    this.#handle = undefined;
     if (this.#target.atomic) await this.#rename();
   }
 
@@ -116,7 +121,7 @@ class Upload {
     const session = this.#session;
     const handle = this.#handle;
     if (session === undefined || !session.isAlive) return;
-    if (handle !== undefined) closeHandle(session, handle);
+    if (handle !== undefined && handle !== this.#closed) closeHandle(session, handle);
     const unlink = session.request<void>((sftp, answer) => sftp.unlink(this.#written, (error) => answer(error)));
     await unlink.catch((error: unknown) => {
       if (isError(error, "term")) session.post((sftp, answer) => sftp.unlink(this.#written, (failure) => answer(failure, undefined)));
@@ -185,34 +190,44 @@ class Upload {
     return sum;
   }
 
-  /** Null, or why it did not work. All requests leave at once: a server carries out what concerns one file in its order. */
+  /** Null, or why it did not work. Both requests leave at once: a server carries out what concerns one file in its order. */
   #syncAndClose(): Promise<unknown> {
     const { session, handle } = this.#open();
-    const measured = session
-      .request<Partial<Stats>>((sftp, answer) => sftp.fstat(handle, answer))
-      .then(
-        ({ size = this.#sentBytes }) => (size === this.#sentBytes ? null : this.#wrongSize(size)),
-        (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),
-      );
     const synced = session
       .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
       .then(
         () => null,
         (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),
       );
+    this.#closed = handle;
     const closed = session
       .request<void>((sftp, answer) => sftp.close(handle, (error) => answer(error)))
       .then(
         () => null,
         (error: unknown) => error,
       );
-    return Promise.all([measured, synced, closed]).then((errors) => errors.find((error) => error !== null) ?? null);
+    return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
   }
 
-  #wrongSize(sizeBytes: number): BackupError {
+  /** Null when the server does not tell, or there is no such file: then the rename fails. */
+  #sizeOnServer(session: SftpSession): Promise<number | null> {
+    const stats = session.request<Partial<Stats>>((sftp, answer) => sftp.lstat(this.#written, answer));
+    return stats.then(
+      ({ size }) => size ?? null,
+      () => null,
+    );
+  }
+
+  /** @throws fileWrite (64), retryable */
+  async #requireSize(session: SftpSession, told: number | null): Promise<void> {
+    const isWrong = (sizeBytes: number | null): sizeBytes is number => sizeBytes !== null && sizeBytes !== this.#sentBytes;
+    if (!isWrong(told)) return;
+    // A server that works on several requests at once may have answered before the last piece was written.
+    const sizeBytes = await this.#sizeOnServer(session);
+    if (!isWrong(sizeBytes)) return;
     const { full, path, scene } = this.#target;
     const text = `'${full}' has ${sizeBytes} bytes on the server where ${this.#sentBytes} were written`;
-    return fail("fileWrite", text, { path, repoKey: scene.repoKey, retryable: true });
+    throw fail("fileWrite", text, { path, repoKey: scene.repoKey, retryable: true });
   }
 
   async #rename(): Promise<void> {
