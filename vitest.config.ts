@@ -1,4 +1,4 @@
-/** Tests in tiers by folder; `npm test` runs them one after the other, `npx vitest run <path>` runs any of them alone. */
+/** Tests in tiers by folder; `npm test` runs each by a call of its own, `npx vitest run <path>` runs any of them alone. */
 import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { protoModule } from "./tools/parts/proto";
@@ -8,7 +8,7 @@ interface Project {
   readonly name: string;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
-  readonly workers: number | undefined;
+  readonly workers: number;
   readonly testTimeoutMs: number;
 }
 
@@ -38,7 +38,7 @@ function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, p
       exclude: [...configDefaults.exclude, "test/vectors/**", ...exclude],
       environment: "node",
       pool: "forks",
-      ...(workers === undefined ? {} : { maxWorkers: workers }),
+      maxWorkers: workers,
       sequence: { groupOrder: place },
       testTimeout: testTimeoutMs,
       hookTimeout: testTimeoutMs,

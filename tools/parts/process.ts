@@ -55,6 +55,8 @@ export interface Started {
   stop(signal?: NodeJS.Signals, timeoutMs?: number): Promise<number>;
 }
 
+const LAST_LINES_MS = 2000;
+
 /** Runs a program to its end and tells how it went; a wrong exit code is not an error here. @throws Error when it cannot be started or takes too long */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const startedAtMs = performance.now();
@@ -66,13 +68,10 @@ export function run(command: string, args: readonly string[], options: RunOption
     const release = record(child, "SIGTERM", "SIGKILL");
     const texts = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"] as const) {
-      let rest = "";
+      const split = options.onLine === undefined ? null : byLine(options.onLine);
       child[name]?.setEncoding("utf8").on("data", (chunk: string) => {
         texts[name] += chunk;
-        if (options.onLine === undefined) return;
-        const lines = (rest + chunk).split(/\r?\n|\r/);
-        rest = lines.pop() ?? "";
-        for (const line of lines) options.onLine(line);
+        split?.(chunk);
       });
     }
     child.stdin?.on("error", () => {});
@@ -143,20 +142,39 @@ export async function start(command: string, args: readonly string[], options: S
   return { pid: child.pid ?? 0, exited, isRunning: () => running, log: () => readFileSync(options.logFile, "utf8"), stop };
 }
 
-/** Runs a program on this process's own terminal and returns its exit code. */
-export function runInherited(command: string, args: readonly string[], options: Pick<RunOptions, "cwd" | "env"> = {}): Promise<number> {
+/**
+ * Runs a program for as long as it takes and returns its exit code. Its output goes to this process's own terminal, or line by line to `onLine`.
+ */
+export function runInherited(command: string, args: readonly string[], options: Pick<RunOptions, "cwd" | "env" | "onLine"> = {}): Promise<number> {
+  const { onLine } = options;
+  const output = onLine === undefined ? "inherit" : "pipe";
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { ...identity(options), stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn(command, args, { ...identity(options), stdio: ["ignore", output, output] });
     const release = record(child, "SIGINT", "SIGTERM");
+    if (onLine !== undefined) for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", byLine(onLine));
     child.once("error", (error) => {
       release();
       reject(new Error(`unable to run ${command}: ${error.message}`, { cause: error }));
     });
     child.once("exit", (code, signal) => {
       release();
-      resolve(exitCodeOf(code, signal));
+      const end = (): void => resolve(exitCodeOf(code, signal));
+      if (onLine === undefined) return end();
+      // The last lines are still on their way. A process that the program left behind may hold the pipe open for ever.
+      child.once("close", end);
+      setTimeout(end, LAST_LINES_MS).unref();
     });
   });
+}
+
+/** Calls `onLine` for each line that is complete. */
+function byLine(onLine: (line: string) => void): (chunk: string) => void {
+  let rest = "";
+  return (chunk) => {
+    const lines = (rest + chunk).split(/\r?\n|\r/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+  };
 }
 
 /** The first file named `name` on PATH that can be run, or null. */
@@ -202,6 +220,11 @@ const cleanups: Cleanup[] = [];
 const children = new Map<ChildProcess, { stopSignal: NodeJS.Signals; killSignal: NodeJS.Signals }>();
 let watching = false;
 let ending = false;
+
+/** True when a signal has told this process to end: nothing more shall begin. */
+export function isEnding(): boolean {
+  return ending;
+}
 
 /** Runs `cleanup` when this process is told to end (SIGINT, SIGTERM); the last one registered comes first. The result forgets it. */
 export function onEnd(cleanup: Cleanup): () => void {

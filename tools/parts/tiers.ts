@@ -1,11 +1,17 @@
 /** The tiers of tests: which folders they are, what they need, how they run. One table for vitest.config.ts, `npm test` and the tidy test. */
+import { availableParallelism } from "node:os";
+
 export interface Tier {
   readonly name: "unit" | "data" | "engine" | "package" | "hosts" | "kubernetes";
   readonly folders: readonly string[];
-  /** Files beside each other in time; absent: as many as there are processors. */
-  readonly filesAtOnce?: number;
-  /** Files that measure times or a whole machine's memory: they run alone, after the others. */
+  /** Lanes run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a lane run one after the other. */
+  readonly lane: "compute" | "wait";
+  /** Files that run at the same time. */
+  readonly filesAtOnce: number;
+  /** Files that measure times or a whole machine's memory: they run alone, after everything else. */
   readonly alone?: readonly string[];
+  /** The files that plain `npm test` runs: they show that the parts are there and work. Absent: all files. */
+  readonly quick?: readonly string[];
   readonly testTimeoutMs: number;
   /** What is real in it, for the table at the end. */
   readonly about: string;
@@ -13,27 +19,35 @@ export interface Tier {
   readonly needsPulumi: boolean;
 }
 
+/** In the order of the table; each lane runs its tiers in this order too. */
 export const TIERS: readonly Tier[] = [
   {
     name: "unit",
     folders: ["test/runtime", "test/components", "test/tools", "test/tidy"],
+    lane: "compute",
+    // Vitest by itself leaves one processor idle.
+    filesAtOnce: availableParallelism(),
     testTimeoutMs: 60_000,
     about: "pure code, golden bytes, properties, local files",
     needsPulumi: false,
   },
   {
     name: "data",
-    folders: ["test/interop", "test/conformance", "test/faults", "test/model"],
+    folders: ["test/interop", "test/conformance", "test/model"],
+    lane: "compute",
     filesAtOnce: 2,
     alone: ["test/interop/isolation.test.ts", "test/interop/bench.test.ts"],
+    quick: ["test/conformance/storage.test.ts", "test/interop/stockReadsOurs.test.ts", "test/interop/weReadStock.test.ts"],
     testTimeoutMs: 300_000,
     about: "PostgreSQL, stock pgbackrest, S3 servers",
     needsPulumi: false,
   },
   {
     name: "engine",
-    folders: ["test/engine", "test/upgrade"],
+    folders: ["test/engine"],
+    lane: "compute",
     filesAtOnce: 2,
+    quick: ["test/engine/root.test.ts"],
     testTimeoutMs: 600_000,
     about: "Pulumi CLI, local backend, dynamic resources",
     needsPulumi: true,
@@ -41,6 +55,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "package",
     folders: ["test/package"],
+    lane: "compute",
     filesAtOnce: 1,
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
@@ -49,7 +64,9 @@ export const TIERS: readonly Tier[] = [
   {
     name: "hosts",
     folders: ["test/hosts"],
+    lane: "wait",
     filesAtOnce: 2,
+    quick: ["test/hosts/boot.test.ts"],
     testTimeoutMs: 600_000,
     about: "Debian 12 and 13 with systemd and sshd, booted",
     needsPulumi: false,
@@ -57,7 +74,9 @@ export const TIERS: readonly Tier[] = [
   {
     name: "kubernetes",
     folders: ["test/kubernetes"],
+    lane: "wait",
     filesAtOnce: 1,
+    quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     testTimeoutMs: 600_000,
     about: "API server, CloudNativePG; the kubelet is a double",
     needsPulumi: false,

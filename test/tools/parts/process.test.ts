@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findOnPath, run, runOk, start, waitFor } from "../../../tools/parts/process";
+import { findOnPath, run, runInherited, runOk, start, waitFor } from "../../../tools/parts/process";
 
 let folder = "";
 beforeAll(() => {
@@ -36,6 +36,24 @@ describe("run", () => {
 
   test("runOk throws with the end of the output", async () => {
     await expect(runOk("/bin/sh", ["-c", "echo reason >&2; exit 1"])).rejects.toThrow(/exit code 1\nreason/);
+  });
+});
+
+describe("runInherited", () => {
+  test("gives every line and the exit code", async () => {
+    const lines: string[] = [];
+    const exitCode = await runInherited("/bin/sh", ["-c", "echo one; echo two >&2; exit 3"], { onLine: (line) => lines.push(line) });
+    expect(exitCode).toBe(3);
+    expect(lines.toSorted()).toEqual(["one", "two"]);
+  });
+
+  test("ends with the program, although a process that it left behind holds its output open", async () => {
+    const lines: string[] = [];
+    const onLine = (line: string): void => void lines.push(line);
+    expect(await runInherited("/bin/sh", ["-c", "sleep 30 & echo $!; exit 0"], { onLine })).toBe(0);
+    expect(lines).toHaveLength(1);
+    // Throws when that process has ended: then nothing would have been shown.
+    process.kill(Number(lines[0]));
   });
 });
 

@@ -1,0 +1,15 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { projectFolder } from "../../../tools/parts/cache";
+import { TIERS } from "../../../tools/parts/tiers";
+
+describe.each(TIERS)("tier $name", ({ folders, alone = [], quick = [] }) => {
+  test("names only folders and files that are there", () => {
+    expect([...folders, ...alone, ...quick].filter((path) => !existsSync(join(projectFolder(), path)))).toEqual([]);
+  });
+
+  test("names only files of its own", () => {
+    expect([...alone, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`)))).toEqual([]);
+  });
+});

@@ -1,0 +1,83 @@
+import { describe, expect, test } from "vitest";
+import { TIERS } from "../../../tools/parts/tiers";
+import { filesOf, parseArguments, type Plan, planRuns, type TestRun } from "../../../tools/test/plan";
+
+const FILES = [
+  "test/runtime/main.test.ts",
+  "test/tidy/tidy.test.ts",
+  "test/interop/pitr.test.ts",
+  "test/interop/isolation.test.ts",
+  "test/interop/stockReadsOurs.test.ts",
+  "test/engine/host.test.ts",
+  "test/hosts/boot.test.ts",
+  "test/kubernetes/plugin.test.ts",
+];
+const plan = (...argv: string[]): Plan =>
+  planRuns(
+    parseArguments(argv, "/project", (path) => FILES.some((file) => `/project/${file}`.startsWith(path))),
+    TIERS,
+  );
+const show = ({ projects, paths }: TestRun): string => [projects.join("+"), ...paths].join(" ");
+const lanesOf = ({ lanes }: Plan): string[][] => lanes.map((runs) => runs.map(show));
+const filesIn = ({ lanes, afterwards }: Plan): string[] => [...lanes.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
+
+describe("a run of tests", () => {
+  test("with --all has two lanes, and afterwards what must be alone", () => {
+    const all = plan("--all");
+    expect(lanesOf(all)).toEqual([
+      ["unit", "data", "engine", "package"],
+      ["hosts", "kubernetes"],
+    ]);
+    expect(all.afterwards.map(show)).toEqual(["data-alone"]);
+    expect(all.quick).toBe(false);
+  });
+
+  test("with --all runs every file once, in lanes or not", () => {
+    expect(filesIn(plan("--all")).toSorted()).toEqual(FILES.toSorted());
+    expect(filesIn(plan("--all", "--serial")).toSorted()).toEqual(FILES.toSorted());
+  });
+
+  test("with --serial has one lane in the order of the table", () => {
+    const { lanes, afterwards } = plan("--all", "--serial");
+    expect(lanes.map((runs) => runs.map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
+    expect(lanes.flat().flatMap(({ projects }) => projects)).toContain("data-alone");
+    expect(afterwards).toEqual([]);
+  });
+
+  test("without arguments takes the quick files, and all of a tier that has none", () => {
+    const quick = plan();
+    expect(quick.quick).toBe(true);
+    expect(filesIn(quick)).toEqual([
+      "test/runtime/main.test.ts",
+      "test/tidy/tidy.test.ts",
+      "test/interop/stockReadsOurs.test.ts",
+      "test/hosts/boot.test.ts",
+    ]);
+  });
+
+  test("of a tier runs all of it in one lane", () => {
+    const data = plan("--tier", "data");
+    expect(lanesOf(data)).toEqual([["data+data-alone"]]);
+    expect(data).toMatchObject({ afterwards: [], quick: false });
+  });
+
+  test("of paths runs what lies there, and gives each tier its own", () => {
+    expect(lanesOf(plan("test/interop"))).toEqual([["data+data-alone test/interop"]]);
+    const both = plan("test/interop/isolation.test.ts", "test/hosts/boot.test.ts");
+    expect(lanesOf(both)).toEqual([["data test/interop/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
+    expect(both.afterwards.map(show)).toEqual(["data-alone test/interop/isolation.test.ts"]);
+    expect(filesIn(both)).toEqual(["test/hosts/boot.test.ts", "test/interop/isolation.test.ts"]);
+    expect(filesIn(plan("test"))).toHaveLength(FILES.length);
+  });
+
+  test("hands other options to vitest, and then runs everything", () => {
+    const wish = parseArguments(["-t", "a title", "--serial"], "/project", () => false);
+    expect(wish.vitestArgs).toEqual(["-t", "a title"]);
+    expect(planRuns(wish, TIERS).quick).toBe(false);
+  });
+
+  test("of a tier or path that is not there is refused", () => {
+    expect(() => plan("--tier", "date")).toThrow("no tier has date: tiers are unit, data,");
+    expect(() => plan("--tier", "unit", "test/hosts")).toThrow("no tier has test/hosts unit");
+  });
+});

@@ -1,0 +1,92 @@
+/** Which files a run of tests takes, which of them run at the same time, and what runs alone. */
+import { relative, resolve } from "node:path";
+import { projectsOf, type Tier } from "../parts/tiers";
+
+/** What the command line asks for. */
+export interface Wish {
+  /** Names of tiers; empty: those of the paths, else all. */
+  readonly tierNames: readonly string[];
+  /** Files and folders, from the root of the project; empty: all of the tiers. */
+  readonly paths: readonly string[];
+  readonly vitestArgs: readonly string[];
+  /** Everything runs, and what takes minutes to build is built. */
+  readonly all: boolean;
+  /** One tier after the other. */
+  readonly serial: boolean;
+}
+
+/** One call of vitest. */
+export interface TestRun {
+  readonly tier: Tier;
+  readonly projects: readonly string[];
+  /** Files and folders; empty: all of the projects. */
+  readonly paths: readonly string[];
+}
+
+export interface Plan {
+  /** Run at the same time, each in its order. */
+  readonly lanes: readonly (readonly TestRun[])[];
+  /** Run one after the other when all lanes have ended. */
+  readonly afterwards: readonly TestRun[];
+  /** Tiers may be represented by a few of their files. */
+  readonly quick: boolean;
+}
+
+/** Splits the arguments of `npm test`; words that are no option of ours and name no file are vitest's. `exists` judges a path from the root. */
+export function parseArguments(argv: readonly string[], root: string, exists: (path: string) => boolean): Wish {
+  const tierNames = argv.filter((_, position) => argv[position - 1] === "--tier");
+  const paths = argv.filter((word, position) => !word.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, word)));
+  const own = new Set(["--all", "--serial", "--tier", ...tierNames, ...paths]);
+  return {
+    tierNames,
+    paths: paths.map((path) => relative(root, resolve(root, path))),
+    vitestArgs: argv.filter((word) => !own.has(word)),
+    all: argv.includes("--all"),
+    serial: argv.includes("--serial"),
+  };
+}
+
+/** @throws Error when no tier has what is asked for */
+export function planRuns(wish: Wish, tiers: readonly Tier[]): Plan {
+  const wanted = tiers.filter(
+    (tier) =>
+      (wish.tierNames.length === 0 || wish.tierNames.includes(tier.name)) && (wish.paths.length === 0 || wish.paths.some((path) => has(tier, path))),
+  );
+  if (wanted.length === 0)
+    throw new Error(`no tier has ${[...wish.paths, ...wish.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`);
+  // Options of vitest (a name of a test, for example) are about all tests.
+  const quick = !wish.all && wish.tierNames.length + wish.paths.length + wish.vitestArgs.length === 0;
+  const lanes = ["compute", "wait"].map((lane) => wanted.filter((tier) => tier.lane === lane)).filter((lane) => lane.length > 0);
+  if (wish.serial || lanes.length === 1) return { lanes: [wanted.map((tier) => runOf(tier, projectsOf(tier), wish, quick))], afterwards: [], quick };
+  return {
+    lanes: lanes.map((lane) => lane.map((tier) => runOf(tier, projectsOf(tier).slice(0, 1), wish, quick))),
+    afterwards: wanted.filter((tier) => tier.alone !== undefined).map((tier) => runOf(tier, projectsOf(tier).slice(1), wish, quick)),
+    quick,
+  };
+}
+
+/** The files of a run, of all `files` from the root of the project. */
+export function filesOf({ tier, projects, paths }: TestRun, files: readonly string[]): readonly string[] {
+  const [together, alone] = projectsOf(tier);
+  const project = (file: string): string | undefined => (tier.alone?.includes(file) === true ? alone : together);
+  return files.filter(
+    (file) =>
+      tier.folders.some((folder) => isBelow(file, folder)) &&
+      (paths.length === 0 || paths.some((path) => isBelow(file, path))) &&
+      projects.some((name) => name === project(file)),
+  );
+}
+
+function runOf(tier: Tier, projects: readonly string[], { paths }: Wish, quick: boolean): TestRun {
+  return { tier, projects, paths: quick ? (tier.quick ?? []) : paths.filter((path) => has(tier, path)) };
+}
+
+/** True when the path is a folder or file of the tier, or a folder above it. */
+function has(tier: Tier, path: string): boolean {
+  return tier.folders.some((folder) => isBelow(path, folder) || isBelow(folder, path));
+}
+
+/** True when `path` is `folder` or lies in it; "" is the root. */
+function isBelow(path: string, folder: string): boolean {
+  return folder === "" || `${path}/`.startsWith(`${folder}/`);
+}

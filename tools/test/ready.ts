@@ -1,0 +1,207 @@
+/**
+ * What tiers need: parts that are fetched while others run, and the programs that take minutes to build.
+ *
+ * The programs (Pulumi CLI, versitygw, those of Kubernetes) are built only when everything is asked for, one after the other in the background
+ * while the tiers run; otherwise what needs them is skipped and a loud line says how to get it.
+ */
+import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "../parts/barmanCloud";
+import { findHostParts, HOST_SYSTEMS } from "../parts/debianHost";
+import { buildVersitygw, findVersitygw } from "../parts/goTools";
+import {
+  buildKubernetesProgram,
+  fetchKubernetesParts,
+  findApiServerParts,
+  findKubernetesProgram,
+  findLabParts,
+  findPodObstacle,
+  KUBERNETES_PROGRAMS,
+} from "../parts/kubernetesPrograms";
+import { findStockPgbackrest, STOCK_VERSIONS } from "../parts/pgbackrest";
+import { ensurePostgres, findPostgres } from "../parts/postgres";
+import { sleep } from "../parts/process";
+import type { Progress } from "../parts/progress";
+import { ensurePulumiCli, findPulumiCli } from "../parts/pulumiCli";
+import { findSshd } from "../parts/sftpServer";
+import type { Tier } from "../parts/tiers";
+
+/** A build that is not ready by then (since the start) no longer counts. What needs it is skipped, so that all is done in 75 minutes. */
+const BUILD_DEADLINE_MS = 45 * 60_000;
+
+/** A slow build: under way, done, or failed with its reason in `note`. */
+interface BackgroundBuild {
+  readonly name: string;
+  state: "pending" | "ready" | "failed";
+  note: string;
+}
+
+interface BackgroundBuilds {
+  readonly versitygw: BackgroundBuild;
+  readonly pulumi: BackgroundBuild;
+  readonly kubernetes: BackgroundBuild;
+}
+
+interface Ready extends BackgroundBuilds {
+  readonly progress: Progress;
+  /** Ends when nobody fetches parts in the background any more. */
+  readonly parts: Promise<void>;
+  readonly hostParts: Promise<void>;
+  readonly kubernetesParts: Promise<void>;
+  /** On the clock of performance.now(). */
+  readonly startedAtMs: number;
+}
+
+/** Begins to fetch, and with `all` to build, what these tiers need. */
+export function startParts(tiers: readonly Tier[], all: boolean, progress: Progress, startedAtMs: number): Ready {
+  const needs = (name: Tier["name"]): boolean => tiers.some((tier) => tier.name === name);
+  const pending = (name: string): BackgroundBuild => ({ name, state: "pending", note: "" });
+  const builds = { versitygw: pending("versitygw"), pulumi: pending("pulumi"), kubernetes: pending("Kubernetes") };
+  const parts = fetchParts(needs);
+  // One after the other: they would wait for each other's use of apt anyway.
+  const hostParts = parts.then(async () => void (needs("hosts") && (await findHostParts(HOST_SYSTEMS)))).catch(() => undefined);
+  const kubernetesParts = needs("kubernetes") ? hostParts.then(fetchKubernetesParts).catch(() => undefined) : hostParts;
+  void startBuilds(builds, all, needs);
+  return { ...builds, progress, parts, hostParts, kubernetesParts, startedAtMs };
+}
+
+/**
+ * Fetches and unpacks what later tiers need while the quick ones run; with a filled cache it is there at once. What fails here fails again
+ * where it is needed, and is told there.
+ */
+async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void> {
+  const works = [
+    ...((["data", "engine", "package"] as const).some(needs) ? [ensurePostgres] : []),
+    ...(needs("data")
+      ? [() => findPostgres(15), () => findPostgres(17), ...STOCK_VERSIONS.map((version) => () => findStockPgbackrest(version)), findSshd]
+      : []),
+  ];
+  for (const work of works) await work().catch(() => null);
+}
+
+/** Starts the slow builds one after the other (each uses all cores), when they are wanted and not there. */
+async function startBuilds({ versitygw, pulumi, kubernetes }: BackgroundBuilds, all: boolean, needs: (name: Tier["name"]) => boolean): Promise<void> {
+  const one = async (
+    target: BackgroundBuild,
+    find: () => Promise<unknown>,
+    make: (note: (text: string) => void) => Promise<unknown>,
+  ): Promise<void> => {
+    try {
+      if ((await find()) === null) {
+        if (!all) throw new Error(`not there; npm test -- --all builds it (needs Go, some minutes on two cores)`);
+        await make((text) => {
+          target.note = text;
+        });
+      }
+      target.state = "ready";
+    } catch (error) {
+      target.note = error instanceof Error ? error.message : String(error);
+      target.state = "failed";
+    }
+  };
+  if (needs("data")) await one(versitygw, findVersitygw, buildVersitygw);
+  if (needs("engine") || needs("package")) await one(pulumi, findPulumiCli, ensurePulumiCli);
+  if (needs("kubernetes")) await one(kubernetes, findKubernetes, buildKubernetes);
+}
+
+async function findKubernetes(): Promise<true | null> {
+  return (await wantedBuilds()).every(({ find }) => find() !== null) ? true : null;
+}
+
+async function buildKubernetes(note: (text: string) => void): Promise<void> {
+  for (const { name, make } of await wantedBuilds()) await make((text) => note(`${name}: ${text}`));
+}
+
+interface WantedBuild {
+  readonly name: string;
+  readonly find: () => string | null;
+  readonly make: (note: (text: string) => void) => Promise<string>;
+}
+
+/** Where no pods can run the API server alone is of use. */
+async function wantedBuilds(): Promise<readonly WantedBuild[]> {
+  const canRunPods = (await findPodObstacle()) === null;
+  const programs = KUBERNETES_PROGRAMS.map((name) => ({
+    name,
+    find: () => findKubernetesProgram(name),
+    make: (note: (text: string) => void) => buildKubernetesProgram(name, note),
+  }));
+  const barman = { name: "Barman's plugin", find: findBarmanPlugin, make: buildBarmanPlugin };
+  return canRunPods ? [...programs, barman] : programs.filter(({ name }) => name === "kube-apiserver");
+}
+
+/** Makes ready what a tier needs and tells loudly what parts of it cannot run; a text when none of it can. */
+export async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
+  if (tier.name === "unit") return null;
+  if (tier.name === "kubernetes") return makeKubernetesReady(ready);
+  if (tier.name === "hosts") return makeHostsReady(ready);
+  try {
+    await ready.progress.step("parts fetched beside the unit tests", () => ready.parts);
+    await ready.progress.step("PostgreSQL", async (note) => {
+      const { version, source } = await ensurePostgres();
+      note(`${version} (${source})`);
+    });
+  } catch (error) {
+    return `PostgreSQL cannot be had: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  if (tier.name === "data") await makeDataReady(ready);
+  if (!tier.needsPulumi) return null;
+  const missing = await waitForBuild(ready.pulumi, ready);
+  if (missing === null) await ready.progress.step("Pulumi CLI", async (note) => note((await findPulumiCli())?.version ?? "gone"));
+  return missing;
+}
+
+async function makeDataReady(ready: Ready): Promise<void> {
+  const { progress } = ready;
+  await progress.step("PostgreSQL 15", async (note) => {
+    const found = await findPostgres(15);
+    note("missing" in found ? "missing" : `${found.binaries.version} (${found.binaries.source})`);
+    if ("missing" in found) progress.loud(`tests with ${found.missing} are skipped`);
+  });
+  for (const version of STOCK_VERSIONS) {
+    await progress.step(`stock pgbackrest ${version}`, async (note) => {
+      const found = await findStockPgbackrest(version);
+      note("missing" in found ? "missing" : found.pgbackrest.version);
+      if ("missing" in found) progress.loud(`tests with ${found.missing}: they are skipped`);
+      else if (!found.pgbackrest.version.startsWith(version))
+        progress.loud(`Debian has stock pgbackrest ${found.pgbackrest.version} instead of ${version}`);
+    });
+  }
+  await progress.step("OpenSSH server", async (note) => {
+    const found = await findSshd();
+    note("missing" in found ? "missing" : "from Debian's package");
+    if ("missing" in found) progress.loud(`tests of SFTP repositories are skipped: ${found.missing}`);
+  });
+  const missing = await waitForBuild(ready.versitygw, ready);
+  if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
+}
+
+async function makeHostsReady({ progress, hostParts }: Ready): Promise<string | null> {
+  await progress.step("trees of Debian hosts", () => hostParts);
+  const found = await findHostParts(HOST_SYSTEMS);
+  return "missing" in found ? found.missing : null;
+}
+
+/** The API server alone is enough for some of the tier; it is built first. */
+async function makeKubernetesReady(ready: Ready): Promise<string | null> {
+  await ready.progress.step("parts of Kubernetes", () => ready.kubernetesParts);
+  const late = await waitForBuild(ready.kubernetes, ready);
+  const apiServer = await findApiServerParts();
+  if ("missing" in apiServer) return late ?? apiServer.missing;
+  const lab = await findLabParts();
+  if ("missing" in lab) ready.progress.loud(`tests with pods of Kubernetes are skipped: ${late ?? lab.missing}`);
+  const barman = await findBarmanParts();
+  if (!("missing" in lab) && "missing" in barman) ready.progress.loud(`tests with Barman's plugin are skipped: ${late ?? barman.missing}`);
+  return null;
+}
+
+async function waitForBuild(target: BackgroundBuild, ready: Ready): Promise<string | null> {
+  if (target.state === "pending") {
+    await ready.progress.step(`wait for the build of ${target.name}`, async (note) => {
+      while (target.state === "pending" && performance.now() < ready.startedAtMs + BUILD_DEADLINE_MS) {
+        note(target.note);
+        await sleep(500);
+      }
+    });
+  }
+  if (target.state === "pending") return `the build of ${target.name} was not ready in ${BUILD_DEADLINE_MS / 60_000} minutes`;
+  return target.state === "ready" ? null : `${target.name}: ${target.note}`;
+}

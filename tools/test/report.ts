@@ -1,0 +1,126 @@
+/** What runs of vitest told, by tier: counts, failures with their reasons, and the slowest files of all. */
+import { relative } from "node:path";
+import { formatTable } from "../parts/progress";
+
+/** Lines of a failure's reason that are told again at the end. */
+const FAILURE_LINES = 12;
+/** Files that are named at the end with their seconds. */
+const SLOWEST_FILES = 10;
+
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+export interface RunResult extends Counts {
+  readonly seconds: number;
+  /** What failed and why, a few lines each. */
+  readonly failures: readonly string[];
+  readonly files: readonly TestFile[];
+}
+
+interface TestFile {
+  readonly path: string;
+  /** Of its tests; what comes before the first one is not counted. */
+  readonly seconds: number;
+}
+
+export interface TierResult extends RunResult {
+  readonly name: string;
+  readonly about: string;
+}
+
+/** The result of nothing. */
+export const NOTHING: RunResult = { passed: 0, failed: 0, skipped: 0, seconds: 0, failures: [], files: [] };
+
+/** As vitest writes it, as far as it is used here. */
+export interface JsonReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    /** Milliseconds since 1970. */
+    readonly startTime: number;
+    readonly endTime: number;
+    /** Why a file could not be loaded. */
+    readonly message: string;
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages: readonly string[] }[];
+  }[];
+}
+
+/** The result of a run; nothing looks green that was not: `report` is null when the runner left none. Paths are shown from `root`. */
+export function readReport(title: string, report: JsonReport | null, exitCode: number, root: string): Omit<RunResult, "seconds"> {
+  const broken = (failures: string): Pick<RunResult, "failed" | "failures"> => ({ failed: 1, failures: [`${title}: ${failures}`] });
+  if (report === null) return { ...NOTHING, ...broken(`the runner ended with ${exitCode} and without a report`) };
+  const result = { ...countTests(report), failures: listFailures(report, root), files: listFiles(report, root) };
+  // A crash of the runner, an error outside of any test.
+  return exitCode === 0 || result.failed > 0 ? result : { ...result, ...broken(`the runner ended with ${exitCode}, and no test of it failed`) };
+}
+
+/** Two runs of one tier as one. */
+export function addResults(left: RunResult, right: RunResult): RunResult {
+  return {
+    passed: left.passed + right.passed,
+    failed: left.failed + right.failed,
+    skipped: left.skipped + right.skipped,
+    seconds: left.seconds + right.seconds,
+    failures: [...left.failures, ...right.failures],
+    files: [...left.files, ...right.files],
+  };
+}
+
+/** The end of the output: failures, the slowest files, the table, and one plain line `N passed, N failed, N skipped`. */
+export function formatReport(results: readonly TierResult[], totalSeconds: number): string {
+  const sum = (field: keyof Counts): number => results.reduce((total, result) => total + result[field], 0);
+  const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
+  const table = [
+    ["tier", "passed", "failed", "skipped", "seconds", "what is real"],
+    ...results.map((result) => [result.name, ...numbers(result), result.seconds.toFixed(0), result.about]),
+    ["all", ...numbers(total), totalSeconds.toFixed(0), ""],
+  ];
+  const failures = results.flatMap((result) => result.failures).map((failure) => `    ${failure}\n`);
+  const slowest = results
+    .flatMap((result) => result.files)
+    .toSorted((left, right) => right.seconds - left.seconds)
+    .slice(0, SLOWEST_FILES)
+    .map((file) => `  ${file.seconds.toFixed(1).padStart(6)} s  ${file.path}\n`);
+  return [
+    failures.length === 0 ? "" : `\nfailed:\n${failures.join("")}`,
+    slowest.length === 0 ? "" : `\nslowest files:\n${slowest.join("")}`,
+    `\n${formatTable(table, [1, 2, 3, 4])}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`,
+  ].join("");
+}
+
+function numbers(counts: Counts): string[] {
+  return [String(counts.passed), String(counts.failed), String(counts.skipped)];
+}
+
+function listFiles({ testResults }: JsonReport, root: string): readonly TestFile[] {
+  return testResults.map((file) => ({ path: relative(root, file.name), seconds: (file.endTime - file.startTime) / 1000 }));
+}
+
+/** Each failure with its file, its name and the first lines of its reason: a reader who has only the end of a long output needs them there. */
+function listFailures({ testResults }: JsonReport, root: string): readonly string[] {
+  const ours = (line: string): boolean => !/^\s+at .*(node_modules|node:internal|new Promise)/.test(line);
+  const text = (file: string, title: string, reason: string): string =>
+    [`${relative(root, file)}${title}`, ...reason.split("\n").filter(ours).slice(0, FAILURE_LINES)].join("\n      ");
+  return testResults
+    .filter((file) => file.status === "failed")
+    .flatMap((file) => {
+      const failed = file.assertionResults.filter((test) => test.status === "failed");
+      if (failed.length === 0) return [text(file.name, "", file.message)];
+      return failed.map((test) => text(file.name, ` > ${test.fullName}`, test.failureMessages.join("\n")));
+    });
+}
+
+function countTests(report: JsonReport): Counts {
+  // A file that could not even be loaded has no failed test in it.
+  const broken = report.testResults.filter(
+    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+  ).length;
+  return { passed: report.numPassedTests, failed: report.numFailedTests + broken, skipped: report.numPendingTests + report.numTodoTests };
+}

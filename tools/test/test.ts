@@ -1,0 +1,127 @@
+/**
+ * `npm test [-- paths…|--tier NAME|--all|--serial|vitest options]`: builds, makes ready what the tiers need, runs them, and ends with one plain
+ * line `N passed, N failed, N skipped`.
+ *
+ * Tiers run in two lanes at the same time; their lines then begin with the name of the tier. A single tier has the terminal to itself.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { totalmem } from "node:os";
+import { dirname, join } from "node:path";
+import { build } from "../parts/build";
+import { projectFolder } from "../parts/cache";
+import { cleanUp, isEnding, runInherited } from "../parts/process";
+import { createProgress, type Progress } from "../parts/progress";
+import { TIERS, type Tier } from "../parts/tiers";
+import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type Wish } from "./plan";
+import { makeReady, startParts } from "./ready";
+import { addResults, formatReport, type JsonReport, NOTHING, readReport, type RunResult, type TierResult } from "./report";
+
+/** What two lanes at the same time may need. */
+const LANES_MEMORY_BYTES = 7_000_000_000;
+/** Exit code after Ctrl-C: half of a report would tell nothing. */
+const INTERRUPTED = 130;
+/** Of the longest name of a tier. */
+const LABEL_WIDTH = 10;
+
+void main()
+  .catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  })
+  .then(async (exitCode) => {
+    await cleanUp();
+    process.exit(exitCode);
+  });
+
+async function main(): Promise<number> {
+  const startedAtMs = performance.now();
+  const progress = createProgress();
+  const { all, serial, ...given } = parseArguments(process.argv.slice(2), projectFolder(), existsSync);
+  const wish = { ...given, all: all || process.env.CI === "true", serial: serial || totalmem() < LANES_MEMORY_BYTES };
+  const plan = planRuns(wish, TIERS);
+  const isBuilt = await tryBuild(progress);
+  const unbuilt: TierResult = { ...NOTHING, name: "build", failed: 1, seconds: seconds(startedAtMs), about: "dist/" };
+  const tiers = plan.lanes.flat().map(({ tier }) => tier);
+  const ready = startParts(tiers, wish.all, progress, startedAtMs);
+  const findMissing = async (tier: Tier): Promise<string | null> =>
+    isBuilt || tier.name === "unit" ? makeReady(tier, ready) : "dist/ could not be built";
+  const results = await runPlan(plan, wish, progress, findMissing);
+  if (isEnding()) return INTERRUPTED;
+  const rows = isBuilt ? results : [unbuilt, ...results];
+  process.stdout.write(formatReport(rows, seconds(startedAtMs)));
+  if (plan.quick) process.stdout.write("a few files of most tiers: npm test -- --all runs everything\n");
+  return rows.some(({ failed }) => failed > 0) ? 1 : 0;
+}
+
+async function tryBuild(progress: Progress): Promise<boolean> {
+  try {
+    await build(progress);
+    return true;
+  } catch (error) {
+    progress.loud(`the build failed: ${error instanceof Error ? error.message : String(error)}`);
+    return false;
+  }
+}
+
+type FindMissing = (tier: Tier) => Promise<string | null>;
+
+async function runPlan({ lanes, afterwards }: Plan, wish: Wish, progress: Progress, findMissing: FindMissing): Promise<readonly TierResult[]> {
+  const results = new Map<Tier, RunResult>();
+  const runAll = async (runs: readonly TestRun[], onLine: ((name: string) => (line: string) => void) | null): Promise<void> => {
+    for (const run of runs) {
+      // After Ctrl-C a runner ends like any other; the next one must not begin.
+      if (isEnding()) return;
+      const result = await runReady(run, wish, progress, findMissing, onLine?.(run.tier.name));
+      results.set(run.tier, addResults(results.get(run.tier) ?? NOTHING, result));
+    }
+  };
+  const label = (name: string) => (line: string) => progress.line(`${name.padEnd(LABEL_WIDTH)} │ ${line}`);
+  await Promise.all(lanes.map((runs) => runAll(runs, lanes.length > 1 ? label : null)));
+  await runAll(afterwards, null);
+  return TIERS.flatMap((tier) => {
+    const result = results.get(tier);
+    return result === undefined ? [] : [{ ...result, name: tier.name, about: tier.about }];
+  });
+}
+
+/** Runs what is ready; what is missing makes all files of the run count as skipped, and is told loudly. */
+async function runReady(run: TestRun, wish: Wish, progress: Progress, findMissing: FindMissing, onLine?: (line: string) => void): Promise<RunResult> {
+  const startedAtMs = performance.now();
+  const skipped = countFiles(run);
+  if (skipped === 0) return NOTHING;
+  const missing = await findMissing(run.tier);
+  if (missing === null) return { ...(await runVitest(run, wish, onLine)), seconds: seconds(startedAtMs) };
+  progress.loud(`tier ${run.tier.name} (${skipped} files) is skipped: ${missing}`);
+  return { ...NOTHING, skipped, seconds: seconds(startedAtMs) };
+}
+
+async function runVitest({ tier, projects, paths }: TestRun, wish: Wish, onLine?: (line: string) => void): Promise<Omit<RunResult, "seconds">> {
+  const root = projectFolder();
+  const reportFile = join(root, "node_modules", ".cache", "pgbackstop", `report-${projects.join("-")}-${process.pid}.json`);
+  mkdirSync(dirname(reportFile), { recursive: true });
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+  if (onLine === undefined) process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
+  const exitCode = await runInherited(
+    process.execPath,
+    [vitest, "run", ...projects.map((project) => `--project=${project}`), "--passWithNoTests", ...reporters, ...paths, ...wish.vitestArgs],
+    // Vite tells about a loader that it may use one day; nobody here can act on it.
+    { cwd: root, env: { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" }, ...(onLine === undefined ? {} : { onLine }) },
+  );
+  const report = existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, "utf8")) as JsonReport) : null;
+  rmSync(reportFile, { force: true });
+  return readReport(tier.name, report, exitCode, root);
+}
+
+function countFiles(run: TestRun): number {
+  const root = projectFolder();
+  const files = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".test.ts"));
+  return filesOf(
+    run,
+    files.map((file) => `test/${file}`),
+  ).length;
+}
+
+function seconds(sinceMs: number): number {
+  return (performance.now() - sinceMs) / 1000;
+}
