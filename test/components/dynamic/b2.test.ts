@@ -22,6 +22,9 @@ import {
 } from "../../../components/dynamic/b2";
 import { B2ServerDouble } from "../../harness/b2Server";
 
+// Pauses before another try: how long they are is shown by the tests of the client.
+vi.mock("node:timers/promises", () => ({ setTimeout: async () => undefined }));
+
 const OWNER = "acme/shop/prod/backups";
 const RULE = { prefix: "", deleteHiddenAfterDays: 14, cancelUnfinishedAfterDays: 2 };
 const RULE_BODY = {

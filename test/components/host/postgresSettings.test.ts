@@ -1,10 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { connectLocally } from "../../../components/host/localConnection";
 import { askServer, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
 import type { RuntimeOnHost } from "../../../components/host/runtime";
+
+// Between two tries; the pauses are asserted instead of waited for.
+const pausesMs: number[] = [];
+vi.mock("node:timers/promises", () => ({ setTimeout: async (durationMs: number) => void pausesMs.push(durationMs) }));
 
 let folder: string;
 beforeAll(() => {
@@ -35,12 +39,15 @@ test.each([
 ])("a server that %s is asked again", async (_what, says, count) => {
   expect(await askServer(runtimeThatFails(count, says), folder)).toMatchObject({ serverVersion: 170_000 });
   expect(timesAsked()).toBe(count + 1);
+  expect(pausesMs.splice(0)).toEqual([250, 500, 1000].slice(0, count));
 });
 
 test("a server that refuses, or is stopped for good, is told of", async () => {
   await expect(askServer(runtimeThatFails(99, "ready   "), folder)).rejects.toThrow(/ runs on this machine and does not answer .*\n.*\n.*no answer/);
   expect(timesAsked()).toBe(2);
+  expect(pausesMs.splice(0)).toEqual([250]);
   await expect(askServer(runtimeThatFails(99, ""), folder)).rejects.toThrow(/ is not running on this machine: start it, and run the update again\n/);
+  expect(pausesMs.splice(0)).toEqual([250, 500, 1000, 2000]);
 });
 
 test("nobody waits for a server behind a connection that is lost", async () => {
