@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
+import { run } from "../../tools/parts/process";
 import { giveTo, type OsUser, reachable } from "../../tools/parts/users";
 import { holdsSecret } from "./secrets";
 
@@ -16,11 +17,20 @@ export interface RuntimeProgram {
   readonly file: string;
 }
 
+/**
+ * The owner of the bundle keeps its compiled code beside it (runtime/start.ts). The server's account may not write there: without this every
+ * `archive_command` of a run as root would compile the whole program, 30 ms of processor time each.
+ */
+let keptCompiled: Promise<unknown> | undefined;
+
 /** @throws Error when there is no bundle */
 export async function findRuntime(): Promise<RuntimeProgram> {
   const file = process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs");
   if (!existsSync(file)) throw new Error(`there is no ${file}: npm run build makes it`);
-  return { node: reachable(await ensureNode()), file: reachable(file) };
+  const program = { node: reachable(await ensureNode()), file: reachable(file) };
+  keptCompiled ??= run(program.node, [program.file, "version"]);
+  await keptCompiled;
+  return program;
 }
 
 /** Options by name; null takes one away that would otherwise be written. */
