@@ -12,6 +12,8 @@ export interface Tier {
   readonly alone?: readonly string[];
   /** The files that plain `npm test` runs: they show that the parts are there and work. Absent: all files. */
   readonly quick?: readonly string[];
+  /** Temporary files lie in memory where there is room for them; not those of the files in `alone`. */
+  readonly inMemory?: true;
   readonly testTimeoutMs: number;
   /** What is real in it, for the table at the end. */
   readonly about: string;
@@ -38,6 +40,7 @@ export const TIERS: readonly Tier[] = [
     filesAtOnce: 2,
     alone: ["test/interop/isolation.test.ts", "test/interop/bench.test.ts"],
     quick: ["test/conformance/storage.test.ts", "test/interop/stockReadsOurs.test.ts", "test/interop/weReadStock.test.ts"],
+    inMemory: true,
     testTimeoutMs: 300_000,
     about: "PostgreSQL, stock pgbackrest, S3 servers",
     needsPulumi: false,

@@ -18,8 +18,10 @@ export interface Wish {
 /** One call of vitest. */
 export interface TestRun {
   readonly tier: Tier;
-  readonly projects: readonly string[];
-  /** Files and folders; empty: all of the projects. */
+  /** Of vitest, one of the tier's. */
+  readonly project: string;
+  readonly isAlone: boolean;
+  /** Files and folders; empty: all of the project. */
   readonly paths: readonly string[];
 }
 
@@ -57,28 +59,25 @@ export function planRuns(wish: Wish, tiers: readonly Tier[]): Plan {
   // Options of vitest (a name of a test, for example) are about all tests.
   const quick = !wish.all && wish.tierNames.length + wish.paths.length + wish.vitestArgs.length === 0;
   const lanes = ["compute", "wait"].map((lane) => wanted.filter((tier) => tier.lane === lane)).filter((lane) => lane.length > 0);
-  if (wish.serial || lanes.length === 1) return { lanes: [wanted.map((tier) => runOf(tier, projectsOf(tier), wish, quick))], afterwards: [], quick };
-  return {
-    lanes: lanes.map((lane) => lane.map((tier) => runOf(tier, projectsOf(tier).slice(0, 1), wish, quick))),
-    afterwards: wanted.filter((tier) => tier.alone !== undefined).map((tier) => runOf(tier, projectsOf(tier).slice(1), wish, quick)),
-    quick,
-  };
+  const together = (tier: Tier): TestRun => runOf(tier, false, wish, quick);
+  const alone = (tier: Tier): readonly TestRun[] => (tier.alone === undefined ? [] : [runOf(tier, true, wish, quick)]);
+  if (wish.serial || lanes.length === 1) return { lanes: [wanted.flatMap((tier) => [together(tier), ...alone(tier)])], afterwards: [], quick };
+  return { lanes: lanes.map((lane) => lane.map(together)), afterwards: wanted.flatMap(alone), quick };
+}
+
+function runOf(tier: Tier, isAlone: boolean, { paths }: Wish, quick: boolean): TestRun {
+  const project = projectsOf(tier)[isAlone ? 1 : 0] ?? tier.name;
+  return { tier, project, isAlone, paths: quick ? (tier.quick ?? []) : paths.filter((path) => has(tier, path)) };
 }
 
 /** The files of a run, of all `files` from the root of the project. */
-export function filesOf({ tier, projects, paths }: TestRun, files: readonly string[]): readonly string[] {
-  const [together, alone] = projectsOf(tier);
-  const project = (file: string): string | undefined => (tier.alone?.includes(file) === true ? alone : together);
+export function filesOf({ tier, isAlone, paths }: TestRun, files: readonly string[]): readonly string[] {
   return files.filter(
     (file) =>
       tier.folders.some((folder) => isBelow(file, folder)) &&
       (paths.length === 0 || paths.some((path) => isBelow(file, path))) &&
-      projects.some((name) => name === project(file)),
+      (tier.alone?.includes(file) ?? false) === isAlone,
   );
-}
-
-function runOf(tier: Tier, projects: readonly string[], { paths }: Wish, quick: boolean): TestRun {
-  return { tier, projects, paths: quick ? (tier.quick ?? []) : paths.filter((path) => has(tier, path)) };
 }
 
 /** True when the path is a folder or file of the tier, or a folder above it. */

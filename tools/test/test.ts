@@ -12,12 +12,15 @@ import { projectFolder } from "../parts/cache";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
 import { TIERS, type Tier } from "../parts/tiers";
+import { makeMemoryFolder } from "./memoryFolder";
 import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type Wish } from "./plan";
 import { makeReady, startParts } from "./ready";
 import { addResults, formatReport, type JsonReport, NOTHING, readReport, type RunResult, type TierResult } from "./report";
 
 /** What two lanes at the same time may need. */
 const LANES_MEMORY_BYTES = 7_000_000_000;
+/** Vite tells about a loader that it may use one day; nobody here can act on it. */
+const QUIET = { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" };
 /** Exit code after Ctrl-C: half of a report would tell nothing. */
 const INTERRUPTED = 130;
 /** Of the longest name of a tier. */
@@ -95,18 +98,22 @@ async function runReady(run: TestRun, wish: Wish, progress: Progress, findMissin
   return { ...NOTHING, skipped, seconds: seconds(startedAtMs) };
 }
 
-async function runVitest({ tier, projects, paths }: TestRun, wish: Wish, onLine?: (line: string) => void): Promise<Omit<RunResult, "seconds">> {
+async function runVitest(
+  { tier, project, isAlone, paths }: TestRun,
+  wish: Wish,
+  onLine?: (line: string) => void,
+): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
-  const reportFile = join(root, "node_modules", ".cache", "pgbackstop", `report-${projects.join("-")}-${process.pid}.json`);
+  const reportFile = join(root, "node_modules", ".cache", "pgbackstop", `report-${project}-${process.pid}.json`);
   mkdirSync(dirname(reportFile), { recursive: true });
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   if (onLine === undefined) process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
+  const memory = tier.inMemory === true && !isAlone ? makeMemoryFolder() : null;
   const exitCode = await runInherited(
     process.execPath,
-    [vitest, "run", ...projects.map((project) => `--project=${project}`), "--passWithNoTests", ...reporters, ...paths, ...wish.vitestArgs],
-    // Vite tells about a loader that it may use one day; nobody here can act on it.
-    { cwd: root, env: { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" }, ...(onLine === undefined ? {} : { onLine }) },
+    [vitest, "run", `--project=${project}`, "--passWithNoTests", ...reporters, ...paths, ...wish.vitestArgs],
+    { cwd: root, env: { ...QUIET, ...(memory === null ? {} : { TMPDIR: memory }) }, ...(onLine === undefined ? {} : { onLine }) },
   );
   const report = existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, "utf8")) as JsonReport) : null;
   rmSync(reportFile, { force: true });

@@ -17,7 +17,7 @@ const plan = (...argv: string[]): Plan =>
     parseArguments(argv, "/project", (path) => FILES.some((file) => `/project/${file}`.startsWith(path))),
     TIERS,
   );
-const show = ({ projects, paths }: TestRun): string => [projects.join("+"), ...paths].join(" ");
+const show = ({ project, paths }: TestRun): string => [project, ...paths].join(" ");
 const lanesOf = ({ lanes }: Plan): string[][] => lanes.map((runs) => runs.map(show));
 const filesIn = ({ lanes, afterwards }: Plan): string[] => [...lanes.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
 
@@ -39,8 +39,8 @@ describe("a run of tests", () => {
 
   test("with --serial has one lane in the order of the table", () => {
     const { lanes, afterwards } = plan("--all", "--serial");
-    expect(lanes.map((runs) => runs.map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
-    expect(lanes.flat().flatMap(({ projects }) => projects)).toContain("data-alone");
+    expect(lanes.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
+    expect(lanes.flat().map(({ project }) => project)).toContain("data-alone");
     expect(afterwards).toEqual([]);
   });
 
@@ -57,12 +57,12 @@ describe("a run of tests", () => {
 
   test("of a tier runs all of it in one lane", () => {
     const data = plan("--tier", "data");
-    expect(lanesOf(data)).toEqual([["data+data-alone"]]);
+    expect(lanesOf(data)).toEqual([["data", "data-alone"]]);
     expect(data).toMatchObject({ afterwards: [], quick: false });
   });
 
   test("of paths runs what lies there, and gives each tier its own", () => {
-    expect(lanesOf(plan("test/interop"))).toEqual([["data+data-alone test/interop"]]);
+    expect(lanesOf(plan("test/interop"))).toEqual([["data test/interop", "data-alone test/interop"]]);
     const both = plan("test/interop/isolation.test.ts", "test/hosts/boot.test.ts");
     expect(lanesOf(both)).toEqual([["data test/interop/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
     expect(both.afterwards.map(show)).toEqual(["data-alone test/interop/isolation.test.ts"]);
