@@ -9,6 +9,7 @@ import type { StockVersion } from "../../tools/parts/pgbackrest";
 import { start, waitFor } from "../../tools/parts/process";
 import { comparableInfo, labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, type InteropParts } from "../harness/interopParts";
+import { dropTemplates } from "../harness/sampleData";
 import { TestBed } from "../harness/testBed";
 
 const ROWS: readonly { readonly postgres: number; readonly stock: StockVersion; readonly short: boolean }[] = [
@@ -54,6 +55,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE orders AS SELECT g AS id FROM generate_series(1, 5000) g");
+    await dropTemplates(bed);
     for (const type of short ? ["full", "full"] : ["full", "full", "full"]) await bed.oursOk(["backup", `--type=${type}`]);
     await bed.archiveAll();
   });

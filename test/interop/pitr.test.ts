@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { seededRandom } from "../harness/context";
 import { loud } from "../harness/interopParts";
+import { dropTemplates } from "../harness/sampleData";
 import { TestBed } from "../harness/testBed";
 import { findPostgres } from "../../tools/parts/postgres";
 import { sleep } from "../../tools/parts/process";
@@ -76,6 +77,7 @@ describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (maj
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await bed.cluster.sql("CREATE EXTENSION pg_walinspect");
     await bed.cluster.sql("CREATE TABLE stamp (writer int, number int, xid xid8, filler text, PRIMARY KEY (writer, number)) TABLESPACE space");
+    await dropTemplates(bed);
     const writers = new Writers(bed.cluster);
     const begin = await bed.cluster.value("SELECT pg_current_wal_insert_lsn()");
 
