@@ -15,6 +15,7 @@ import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
 import { type InfoStanza, labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts } from "../harness/interopParts";
 import { bringBack, takeAway } from "../harness/outage";
+import { dropTemplates } from "../harness/sampleData";
 import { findStoredSegment, storingDelaysS, writeSegments } from "../harness/segments";
 import { TestBed } from "../harness/testBed";
 
@@ -52,6 +53,7 @@ describe("the promises beside stock", async () => {
     await bed.cluster.start();
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text) TABLESPACE space");
+    await dropTemplates(bed);
     return bed;
   };
 

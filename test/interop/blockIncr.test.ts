@@ -10,7 +10,7 @@ import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/f
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
 import { findParts, type InteropParts } from "../harness/interopParts";
-import { fillBed } from "../harness/sampleData";
+import { dropTemplates, fillBed } from "../harness/sampleData";
 import { type BedRepo, requireOk, TestBed } from "../harness/testBed";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
@@ -44,6 +44,7 @@ function bothWays({ binaries, stock }: InteropParts): void {
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, 30_000);
+    await dropTemplates(bed);
     // Reading would change pages later: hint bits.
     await bed.cluster.sql("VACUUM (FREEZE)");
   });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findParts, type InteropParts } from "../harness/interopParts";
-import { fillBed, writeMore } from "../harness/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../harness/sampleData";
 import { TestBed } from "../harness/testBed";
 
 const TITLE = "bzip2 of stock 2.60";
@@ -29,6 +29,7 @@ function weRead({ binaries, stock }: InteropParts): void {
     await bed.cluster.start();
     await bed.stockOk(stock, ["stanza-create"]);
     await fillBed(bed, 5000);
+    await dropTemplates(bed);
     for (const type of ["full", "diff"]) {
       for (const key of [1, 2]) await bed.stockOk(stock, ["backup", `--type=${type}`, `--repo=${key}`, "--no-expire-auto"]);
       await writeMore(bed);

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findParts } from "../harness/interopParts";
 import { findStoredSegment } from "../harness/segments";
+import { dropTemplates } from "../harness/sampleData";
 import { TestBed } from "../harness/testBed";
 import { sleep } from "../../tools/parts/process";
 import type { TestCluster } from "../../tools/parts/testCluster";
@@ -32,6 +33,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     await bed.cluster.sql(`
       CREATE TABLE readings (id bigserial PRIMARY KEY, taken timestamptz DEFAULT now(), body text);
       INSERT INTO readings (body) SELECT repeat(md5(g::text), 4) FROM generate_series(1, 20000) g`);
+    await dropTemplates(bed);
     standby = await bed.cluster.createStandby();
   });
   afterAll(async () => {
