@@ -3,7 +3,7 @@
  * and turns its outcome into an exit code. The same file serves as worker thread when it is started as one.
  */
 import { randomBytes } from "node:crypto";
-import { appendFileSync, readdirSync, readFileSync, stat, statSync } from "node:fs";
+import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "node:fs";
 import { availableParallelism, hostname, userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "./base/clock";
@@ -20,6 +20,7 @@ import { type CommandName, type Config, SERVING_COMMANDS } from "./config/types"
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
+import { openToAppend } from "./local/trust";
 import { openRepositories, ProcessHost } from "./processHost";
 import { VERSION } from "./version";
 import { serveJobs } from "./workers/worker";
@@ -213,7 +214,13 @@ function fileSink(config: Config, others: readonly LogSink[]): LogSink {
   const append = (text: string): void => {
     if (broken) return;
     try {
-      appendFileSync(path, text, { mode: 0o640 });
+      // Opened each time, for whoever rotates it.
+      const fd = openToAppend(path, 0o640);
+      try {
+        writeFileSync(fd, text);
+      } finally {
+        closeSync(fd);
+      }
     } catch (error) {
       broken = true;
       createLog(systemClock, others).warn(
@@ -236,7 +243,7 @@ function fileSink(config: Config, others: readonly LogSink[]): LogSink {
 
 function readSize(path: string): number {
   try {
-    return statSync(path).size;
+    return lstatSync(path).size;
   } catch {
     return 0;
   }

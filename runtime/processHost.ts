@@ -1,7 +1,7 @@
 /** The {@link CommandHost} of a real process: opens what a command asks for, once, and closes all of it at the end. */
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import type { Context } from "./base/context";
 import type { Log } from "./base/log";
 import { assert, ERRORS, fail } from "./base/errors";
@@ -252,7 +252,7 @@ export class ProcessHost implements CommandHost {
   lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[] {
     const { lockPath, stanza = "" } = this.config;
     const { execId, pid } = this.#facts;
-    const base = { lockPath, stanza, kind, execId, pid };
+    const base = { lockPath, owners: this.lockOwners(), stanza, kind, execId, pid };
     // The name without a key is what 2.52 and older lock: both are taken, so that any stock version is kept out.
     const taken: LockFile[] = [];
     try {
@@ -282,11 +282,17 @@ export class ProcessHost implements CommandHost {
   isLocked(kind: LockKind): boolean {
     const { lockPath, repos, stanza = "" } = this.config;
     const { execId, isAlive, pid } = this.#facts;
-    return isLocked({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, { pid, execId }, isAlive);
+    return isLocked({ lockPath, owners: this.lockOwners(), stanza, kind, repoKeys: repos.map((repo) => repo.key) }, { pid, execId }, isAlive);
   }
 
   requireStarted(): void {
-    checkStopFile(this.config.lockPath, this.config.stanza);
+    checkStopFile(this.config.lockPath, this.config.stanza, this.lockOwners());
+  }
+
+  /** Who else works on these clusters and repositories: their owners, whom the configuration names by their directories. */
+  lockOwners(): readonly number[] {
+    const paths = [...this.config.pgs.map((pg) => pg.path), ...this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : []))];
+    return paths.flatMap((path) => ownerOf(path) ?? []);
   }
 
   async readFile(path: string): Promise<Uint8Array | null> {
@@ -345,6 +351,14 @@ export class ProcessHost implements CommandHost {
 
 function isServing({ command }: Config): boolean {
   return SERVING_COMMANDS.includes(command);
+}
+
+function ownerOf(path: string): number | null {
+  try {
+    return statSync(path).uid;
+  } catch {
+    return null;
+  }
 }
 
 /** A directory without slashes at its end. */

@@ -42,6 +42,8 @@ export interface CommandHost {
   isLocked(kind: LockKind): boolean;
   /** Throws `stop` (62) when the user has stopped this stanza. */
   requireStarted(): void;
+  /** Accounts besides root and this one that may own the lock path: those of the data directories and of repositories that are directories. */
+  lockOwners(): readonly number[];
   /** Data directory of pg1. */
   readonly dataDirectory: string;
   readonly users: UserNames;

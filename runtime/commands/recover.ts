@@ -5,11 +5,14 @@
 import { dirname } from "node:path";
 import { formatLocalSeconds } from "../base/clock";
 import { fail } from "../base/errors";
-import { serverControl } from "../operations/recover/control";
-import { accountOf, freeBytesAt, loadHostFacts } from "../operations/recover/hostFacts";
-import { type Journal, journalPath, readJournal, serverLogPath, writeJournal } from "../operations/recover/journal";
+import { resolveTrusted } from "../local/trust";
+import { type ServerControl, serverControl } from "../operations/recover/control";
+import { accountOf, freeBytesAt, type HostFacts, loadHostFacts } from "../operations/recover/hostFacts";
+import { type Journal, readJournal, recoverJournal, remember, serverLogPath, serverMemory } from "../operations/recover/journal";
+import type { JournalFile } from "../operations/recover/journalFile";
+import { requireOwned } from "../operations/recover/moves";
 import { type LiveServer, planRecover, planText, type PlanInput, type RecoverRequest } from "../operations/recover/plan";
-import { goOn, requireOk, type RecoverTools, undo } from "../operations/recover/recover";
+import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../operations/recover/recover";
 import type { RecoverSource } from "../operations/recover/source";
 import { agreed, refused } from "./agree";
 import type { Command, CommandHost } from "./host";
@@ -17,22 +20,37 @@ import { toolsOf } from "./recoverTools";
 
 export const recoverCommand: Command = async (host) => {
   const facts = await loadHostFacts(host.dataDirectory, host.ctx);
-  const journal = await readJournal(facts.dataDirectory);
-  if (journal !== null) await requireAlone(host, journal);
-  if (host.config.recover.undo) return undoRecovery(host, journal);
-  if (journal !== null && journal.phase === "undo") return undoRecovery(host, journal);
-  if (journal !== null && journal.phase !== "done") return goOnWith(host, journal);
-  return begin(host, facts);
+  requireOwnLinks(host, facts);
+  const file = recoverJournal(facts.dataDirectory);
+  const isUndo = host.config.recover.undo;
+  const journal = readJournal(file, isUndo);
+  if (journal === null) return isUndo ? nothingToUndo(file) : begin(host, facts, file);
+  await requireAlone(host, journal);
+  const begun = { journal, file, control: controlOf(host, remember(facts, journal.server)) };
+  if (isUndo || journal.phase === "undo") return undoRecovery(host, begun);
+  return journal.phase === "done" ? begin(host, facts, file) : goOnWith(host, begun);
 };
 
-async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHostFacts>>): Promise<number> {
+/** On the way to the data directory another account's link would lead root to a third one's. @throws fileOwner (88) */
+function requireOwnLinks(host: CommandHost, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
+  if (host.self.uid !== 0 || owner === null) return;
+  const found = resolveTrusted(configuredDirectory, [owner.uid]);
+  if (found !== dataDirectory)
+    throw fail("pathOpen", `'${configuredDirectory}' was '${dataDirectory}' and is '${found}': somebody changes links there`);
+}
+
+function controlOf(host: CommandHost, facts: HostFacts): ServerControl {
+  return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
+}
+
+async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Promise<number> {
   const { config, ctx } = host;
   const account = accountOf(facts, host.users.findUid, host.users.findGid);
   const tools = toolsOf(host, account);
   const request = requestOf(host);
   const answer = requireOk("recover-step plan", await tools.self(["recover-step", "plan", ...wordsOf(request)], ctx.signal));
   const { live, source } = JSON.parse(answer.stdout) as { readonly live: LiveServer | null; readonly source: RecoverSource };
-  const control = serverControl(facts, config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
+  const control = controlOf(host, facts);
   const nowMs = ctx.clock.nowMs();
   const input: PlanInput = {
     request,
@@ -47,6 +65,7 @@ async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHos
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };
   const plan = planRecover(input);
+  await requireOwned({ account, dataDirectory: facts.dataDirectory, moves: plan.moves });
   host.print(planText(plan, input));
   if (config.dryRun) return 0;
   if (!(await agreed(host, "Recover as planned?"))) return refused(host, "recover");
@@ -55,7 +74,7 @@ async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHos
     requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
   }
   const journal: Journal = {
-    version: 1,
+    version: 2,
     phase: "stop",
     pid: host.process.pid,
     request,
@@ -64,18 +83,18 @@ async function begin(host: CommandHost, facts: Awaited<ReturnType<typeof loadHos
     configuredDirectory: facts.configuredDirectory,
     dataDirectory: facts.dataDirectory,
     account,
-    control,
+    server: serverMemory(facts),
     moves: plan.moves,
     restoreWords: [...plan.restoreWords, ...(request.repoKey === undefined ? [] : [`--repo=${request.repoKey}`])],
     oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
     stamp: input.stamp,
   };
-  await writeJournal(journal);
-  return run(host, journal, tools);
+  await file.write(journal);
+  return run(host, { journal, file, control }, tools);
 }
 
 /** Only on the timeline that is followed, and only behind archived WAL without a gap: what comes after anything else would not fit. */
-function oldWalOf(facts: Awaited<ReturnType<typeof loadHostFacts>>, source: RecoverSource, moved: string | undefined): Journal["oldWal"] {
+function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undefined): Journal["oldWal"] {
   const { control, walDirectory } = facts;
   const last = source.wal?.last ?? null;
   if (control === null || moved === undefined || last === null || source.wal?.missing !== null) return null;
@@ -85,9 +104,10 @@ function oldWalOf(facts: Awaited<ReturnType<typeof loadHostFacts>>, source: Reco
   return { directory, last, segmentSizeBytes: control.walSegmentSizeBytes };
 }
 
-async function goOnWith(host: CommandHost, journal: Journal): Promise<number> {
+async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
   const { config } = host;
-  const began = `a recovery from backup ${journal.label} was begun ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${journalPath(journal.dataDirectory)})`;
+  const { file, journal } = begun;
+  const began = `a recovery from backup ${journal.label} was begun ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
   const isAnother = config.set !== undefined && config.set !== "latest" ? config.set !== journal.label : config.target !== journal.request.target;
   if (isAnother && (config.target !== undefined || config.set !== undefined)) {
     throw fail("optionInvalid", `${began}; it cannot be gone on with to another target`, {
@@ -98,12 +118,13 @@ async function goOnWith(host: CommandHost, journal: Journal): Promise<number> {
   if (config.dryRun) return 0;
   if (!(await agreed(host, "Go on with it?"))) return refused(host, "recover");
   const mine = { ...journal, pid: host.process.pid };
-  await writeJournal(mine);
-  return run(host, mine, toolsOf(host, journal.account));
+  await file.write(mine);
+  return run(host, { ...begun, journal: mine }, toolsOf(host, journal.account));
 }
 
-async function run(host: CommandHost, journal: Journal, tools: RecoverTools): Promise<number> {
-  const { checkCode, opened } = await goOn(journal, tools, host.ctx);
+async function run(host: CommandHost, begun: Begun, tools: RecoverTools): Promise<number> {
+  const { journal } = begun;
+  const { checkCode, opened } = await goOn(begun, tools, host.ctx);
   const data = journal.moves.at(-1)?.to;
   const lines = [
     opened.paused
@@ -122,12 +143,14 @@ async function run(host: CommandHost, journal: Journal, tools: RecoverTools): Pr
   return checkCode;
 }
 
-async function undoRecovery(host: CommandHost, journal: Journal | null): Promise<number> {
-  if (journal === null) {
-    throw fail("fileMissing", `there is no recovery to undo: '${journalPath(host.dataDirectory)}' is not there`, {
-      hint: "directories that were kept are called *.before-recover-*; stop the server before you put one back.",
-    });
-  }
+function nothingToUndo(file: JournalFile): never {
+  throw fail("fileMissing", `there is no recovery to undo: '${file.path}' is not there`, {
+    hint: "directories that were kept are called *.before-recover-*; stop the server before you put one back.",
+  });
+}
+
+async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
+  const { control, journal } = begun;
   if (journal.moves.length === 0) {
     throw fail("fileMissing", "there is nothing to go back to: there were no old data", { hint: "run recover to go on with the recovery." });
   }
@@ -135,7 +158,7 @@ async function undoRecovery(host: CommandHost, journal: Journal | null): Promise
     [
       `Undo of the recovery from backup ${journal.label}, begun ${formatLocalSeconds(journal.startedAtS * 1000)}`,
       "",
-      `  1. stop the server: ${journal.control.stop.join(" ")}`,
+      `  1. stop the server: ${control.stop.join(" ")}`,
       "  2. put the old data back:",
       ...journal.moves.map(({ from, to }) => `     ${to}\n       -> ${from}`),
       `     what is there now is kept as ${journal.dataDirectory}.recovered-${journal.stamp}`,
@@ -146,7 +169,7 @@ async function undoRecovery(host: CommandHost, journal: Journal | null): Promise
   );
   if (host.config.dryRun) return 0;
   if (!(await agreed(host, "Put the old data back?"))) return refused(host, "recover --undo");
-  const { kept, opened } = await undo({ ...journal, pid: host.process.pid }, toolsOf(host, journal.account), host.ctx);
+  const { kept, opened } = await undo({ ...begun, journal: { ...journal, pid: host.process.pid } }, toolsOf(host, journal.account), host.ctx);
   const lines = [
     `The server of ${journal.dataDirectory} is open with the old data, on timeline ${opened.timeline}.`,
     ...(kept.length === 0 ? [] : ["What had been recovered:", ...kept.map((path) => `     ${path}`)]),

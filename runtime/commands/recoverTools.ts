@@ -1,5 +1,6 @@
 /** How `recover` and `rollback` have things done: other programs as they are, and this one as PostgreSQL's account, with the keys that it may have. */
 import { type BackupError, type ErrorKind, ERRORS, fail } from "../base/errors";
+import { actAs } from "../local/actAs";
 import type { Owner } from "../operations/recover/hostFacts";
 import type { RecoverTools } from "../operations/recover/recover";
 import type { CommandHost } from "./host";
@@ -25,6 +26,7 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
       ? [launcher, ...carried.filter((word) => !LAUNCHER_WORDS.test(word))]
       : [...asAccount, ...ownCommand, ...carried, stanza];
   return {
+    asAccount: (work) => actAs(account, work),
     archiveGet: archiveGetOf(host, [...carried, stanza]),
     program: (words, needsAccount) =>
       host.program([...(needsAccount ? asAccount : []), ...words], { signal: ctx.signal, told: (line) => ctx.log.detail(line) }),

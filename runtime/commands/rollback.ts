@@ -2,11 +2,12 @@
 import { formatLocalSeconds } from "../base/clock";
 import { fail } from "../base/errors";
 import { loadControlFile } from "../postgres/controlFile";
-import { serverControl } from "../operations/recover/control";
-import { accountOf, loadHostFacts } from "../operations/recover/hostFacts";
-import { serverLogPath } from "../operations/recover/journal";
+import { type ServerControl, serverControl } from "../operations/recover/control";
+import { accountOf, type HostFacts, loadHostFacts } from "../operations/recover/hostFacts";
+import { remember, serverLogPath, serverMemory } from "../operations/recover/journal";
+import { JournalFile } from "../operations/recover/journalFile";
 import { planRollback, type RollbackInput, rollbackText } from "../operations/rollback/plan";
-import { readRollbackJournal, type RollbackJournal, rollBack } from "../operations/rollback/rollback";
+import { type BegunRollback, readRollbackJournal, type RollbackJournal, rollBack } from "../operations/rollback/rollback";
 import { Zfs } from "../operations/rollback/zfs";
 import { agreed, refused } from "./agree";
 import type { Command, CommandHost } from "./host";
@@ -24,15 +25,16 @@ export const rollbackCommand: Command = async (host) => {
   const zfs = new Zfs((words) => host.program(["zfs", ...words], { signal: ctx.signal }));
   const begun = await findJournal(host, name, zfs);
   if (begun !== null && begun.journal.snapshot !== snapshot) {
-    throw fail("optionInvalid", `a rollback to '${begun.journal.snapshot}' is not finished (${begun.path})`, {
+    throw fail("optionInvalid", `a rollback to '${begun.journal.snapshot}' is not finished (${begun.file.path})`, {
       hint: "finish it first, with its --snapshot.",
     });
   }
-  const { journal, path } = begun ?? (await plan(host, snapshot, name, zfs));
+  const ready = begun ?? (await plan(host, snapshot, name, zfs));
+  const { journal } = ready;
   if (config.dryRun) return 0;
   if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Go on with the rollback that was begun?"))) return refused(host, "rollback");
   const tools = toolsOf(host, journal.account);
-  const opened = await rollBack(journal, path, zfs, tools, ctx);
+  const opened = await rollBack(ready, zfs, tools, ctx);
   const check = await tools.self(["check", "--no-full-check"], ctx.signal);
   const { dataset, kept, keptMountPoint, mountPoint } = journal.plan;
   host.print(
@@ -52,24 +54,32 @@ export const rollbackCommand: Command = async (host) => {
   return check.exitCode;
 };
 
-interface Begun {
-  readonly journal: RollbackJournal;
-  readonly path: string;
-}
-
-/** While it is under way the data set may have no name at all: the journal lies beside its mount point, where pg1-path points. */
-async function findJournal(host: CommandHost, dataset: string, zfs: Zfs): Promise<Begun | null> {
+/**
+ * While it is under way the data set may have no name at all: the journal of an account other than root lies beside its mount point, where pg1-path
+ * points.
+ */
+async function findJournal(host: CommandHost, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
   const places = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
   for (let place = host.dataDirectory; place.length > 1; place = place.slice(0, Math.max(1, place.lastIndexOf("/")))) places.push(place);
   for (const place of places) {
-    const path = `${place}.rollback.json`;
-    const journal = await readRollbackJournal(path);
-    if (journal !== null) return { journal, path };
+    const file = journalOf(dataset, place);
+    const journal = readRollbackJournal(file);
+    if (journal === null) continue;
+    const facts = remember(await loadHostFacts(host.dataDirectory, host.ctx), journal.server);
+    return { journal, file, control: controlOf(host, facts, journal.plan.mountPoint) };
   }
   return null;
 }
 
-async function plan(host: CommandHost, snapshot: string, name: string, zfs: Zfs): Promise<Begun> {
+function journalOf(dataset: string, mountPoint: string): JournalFile {
+  return new JournalFile("rollback", dataset, `${mountPoint}.rollback.json`);
+}
+
+function controlOf(host: CommandHost, facts: HostFacts, mountPoint: string): ServerControl {
+  return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(mountPoint));
+}
+
+async function plan(host: CommandHost, snapshot: string, name: string, zfs: Zfs): Promise<BegunRollback> {
   const { config, ctx } = host;
   const dataset = await zfs.dataset(name);
   const facts = await loadHostFacts(host.dataDirectory, ctx);
@@ -89,17 +99,16 @@ async function plan(host: CommandHost, snapshot: string, name: string, zfs: Zfs)
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };
   const planned = planRollback(input);
-  const logFile = serverLogPath(dataset.mountPoint);
-  const control = serverControl(facts, config.settings.postgres ?? {}, logFile);
+  const control = controlOf(host, facts, dataset.mountPoint);
   const journal: RollbackJournal = {
-    version: 1,
+    version: 2,
     snapshot,
     startedAtS: Math.floor(nowMs / 1000),
     dataDirectory: facts.dataDirectory,
     account: accountOf(facts, host.users.findUid, host.users.findGid),
-    control,
+    server: serverMemory(facts),
     plan: planned,
   };
   host.print(rollbackText(planned, input, control));
-  return { journal, path: `${dataset.mountPoint}.rollback.json` };
+  return { journal, file: journalOf(name, dataset.mountPoint), control };
 }

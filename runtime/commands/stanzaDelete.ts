@@ -14,7 +14,7 @@ export const stanzaDeleteCommand: Command = async (host) => {
     });
   }
   if (!(await hasStanza(repo))) return 0;
-  if (!hasStopFile(lockPath, stanza)) {
+  if (!hasStopFile(lockPath, stanza, host.lockOwners())) {
     throw fail("fileMissing", `stop file does not exist for stanza '${stanza}'`, {
       hint: "has the pgbackrest stop command been run on this server for this stanza?",
     });
@@ -28,6 +28,6 @@ export const stanzaDeleteCommand: Command = async (host) => {
   host.lock("archive", [repo.key]);
   host.lock("backup", [repo.key]);
   await stanzaDelete(repo, ctx);
-  removeStopFile(lockPath, stanza);
+  removeStopFile(lockPath, stanza, host.lockOwners());
   return 0;
 };

@@ -6,14 +6,14 @@ import type { Command } from "./host";
 export const stopCommand: Command = async (host) => {
   const { config, ctx } = host;
   const { lockPath, stanza } = config;
-  if (!writeStopFile(lockPath, stanza)) {
+  if (!writeStopFile(lockPath, stanza, host.lockOwners())) {
     ctx.log.warn(`stop file already exists for ${stanza === undefined ? "all stanzas" : `stanza ${stanza}`}`);
     return 0;
   }
   if (!config.force) return 0;
   // Two names of one lock, or several repositories, may be held by one process.
   const pids = new Set<number>();
-  for (const { path, pid } of listHeldLocks(lockPath, stanza, host.process)) {
+  for (const { path, pid } of listHeldLocks(lockPath, stanza, { ...host.process, owners: host.lockOwners() })) {
     if (pid === null) ctx.log.warn(`unable to read lock file '${path}': its holder is not ended`);
     else pids.add(pid);
   }
@@ -27,6 +27,7 @@ export const stopCommand: Command = async (host) => {
 export const startCommand: Command = async (host) => {
   const { config, ctx } = host;
   const { lockPath, stanza } = config;
-  if (!removeStopFile(lockPath, stanza)) ctx.log.warn(`stop file does not exist${stanza === undefined ? "" : ` for stanza ${stanza}`}`);
+  const removed = removeStopFile(lockPath, stanza, host.lockOwners());
+  if (!removed) ctx.log.warn(`stop file does not exist${stanza === undefined ? "" : ` for stanza ${stanza}`}`);
   return 0;
 };

@@ -7,10 +7,11 @@
  * that both share, so it stays with this process after flock(1) has ended, and the kernel drops it when this process dies.
  */
 import { spawnSync } from "node:child_process";
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { assert, fail } from "../base/errors";
-import { systemError } from "./systemError";
+import { systemCodeOf, systemError } from "./systemError";
+import { findText, TrustedDirectory } from "./trust";
 
 /** `drill` and `heal` are ours: stock knows nothing of them. */
 export type LockKind = "backup" | "archive" | "drill" | "heal" | "restore";
@@ -24,6 +25,8 @@ export interface LockRequest {
   /** `<pid>-<8 hex>`. */
   readonly execId: string;
   readonly pid: number;
+  /** Accounts besides root and this one that may own the lock path. */
+  readonly owners?: readonly number[];
 }
 
 export interface LockProgress {
@@ -59,29 +62,37 @@ export function lockFileName(stanza: string, kind: LockKind, repoKey?: number): 
 
 /**
  * Takes the lock at once or throws; makes the lock path (0750) when it is missing.
- * @throws lockAcquire when another process holds it, flock(1) is missing, or the file cannot be opened.
+ * @throws lockAcquire when another process holds it, flock(1) is missing, or the file cannot be opened; fileOwner (88) and fileMode (83) when another
+ * account could have put the lock path or the file there
  */
 export function acquireLock(request: LockRequest): LockFile {
-  const path = join(request.lockPath, lockFileName(request.stanza, request.kind, request.repoKey));
+  const { lockPath } = request;
+  const name = lockFileName(request.stanza, request.kind, request.repoKey);
   try {
-    mkdirSync(request.lockPath, { recursive: true, mode: 0o750 });
+    mkdirSync(lockPath, { recursive: true, mode: 0o750 });
   } catch (error) {
-    throw systemError("pathCreate", `create path '${request.lockPath}'`, request.lockPath, error);
+    throw systemError("pathCreate", `create path '${lockPath}'`, lockPath, error);
   }
-  for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt++) {
-    const fd = openLockFile(path);
-    let kept = false;
-    try {
-      flockOrThrow(fd, path);
-      // The holder before us removes the file before it drops the lock: what we have locked may have no name any more.
-      if (!isNamed(fd, path)) continue;
-      const lock = heldLock(fd, path, request);
-      kept = true;
-      return lock;
-    } finally {
-      if (!kept) closeSync(fd);
+  const directory = TrustedDirectory.open("lock path", lockPath, request.owners);
+  let kept = false;
+  try {
+    for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX && !kept; attempt++) {
+      const fd = openLockFile(directory, name);
+      try {
+        flockOrThrow(fd, join(lockPath, name));
+        // The holder before us removes the file before it drops the lock: what we have locked may have no name any more.
+        if (!isNamed(fd, directory, name)) continue;
+        const lock = heldLock(fd, directory, request);
+        kept = true;
+        return lock;
+      } finally {
+        if (!kept) closeSync(fd);
+      }
     }
+  } finally {
+    if (!kept) directory.close();
   }
+  const path = join(lockPath, name);
   throw fail("lockAcquire", `unable to acquire lock on file '${path}': it was replaced ${OPEN_ATTEMPTS_MAX} times meanwhile`, {
     path,
     retryable: true,
@@ -91,7 +102,7 @@ export function acquireLock(request: LockRequest): LockFile {
 /** Who the content of a lock file names; null when there is no such file or it cannot be read. Says nothing about whether the lock is held. */
 export function findLockHolder(path: string): LockHolder | null {
   try {
-    const content: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const content: unknown = JSON.parse(findText(path) ?? "");
     if (typeof content !== "object" || content === null || !("pid" in content) || typeof content.pid !== "number") return null;
     return { pid: content.pid, execId: "execId" in content && typeof content.execId === "string" ? content.execId : "" };
   } catch {
@@ -99,12 +110,13 @@ export function findLockHolder(path: string): LockHolder | null {
   }
 }
 
-function openLockFile(path: string): number {
+function openLockFile(directory: TrustedDirectory, name: string): number {
+  const path = join(directory.path, name);
   try {
     // "a+" would be O_APPEND; O_RDWR | O_CREAT keeps the content that names the holder.
-    return openSync(path, 0o2 | 0o100, 0o640);
+    return directory.openFile(name, constants.O_RDWR | constants.O_CREAT, 0o640);
   } catch (error) {
-    throw systemError("lockAcquire", `acquire lock on file '${path}'`, path, error);
+    throw systemCodeOf(error) === undefined ? error : systemError("lockAcquire", `acquire lock on file '${path}'`, path, error);
   }
 }
 
@@ -132,13 +144,15 @@ function flockOrThrow(fd: number, path: string): void {
   throw fail("lockAcquire", `unable to acquire lock on file '${path}': ${reason}`, { path });
 }
 
-function isNamed(fd: number, path: string): boolean {
-  const named = statSync(path, { throwIfNoEntry: false, bigint: true });
-  const opened = fstatSync(fd, { bigint: true });
-  return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
+function isNamed(fd: number, directory: TrustedDirectory, name: string): boolean {
+  const named = directory.find(name);
+  const opened = fstatSync(fd);
+  return named !== null && named.ino === opened.ino && named.dev === opened.dev;
 }
 
-function heldLock(fd: number, path: string, request: LockRequest): LockFile {
+function heldLock(fd: number, directory: TrustedDirectory, request: LockRequest): LockFile {
+  const name = lockFileName(request.stanza, request.kind, request.repoKey);
+  const path = join(directory.path, name);
   const { execId, pid } = request;
   let heldFd: number | null = fd;
   const write = (content: Record<string, string | number>): void => {
@@ -165,11 +179,12 @@ function heldLock(fd: number, path: string, request: LockRequest): LockFile {
       heldFd = null;
       try {
         // Removed while still locked: the other way round we might remove the file that the next holder has just locked.
-        if (isNamed(releasedFd, path)) unlinkSync(path);
+        if (isNamed(releasedFd, directory, name)) unlinkSync(directory.entry(name));
       } catch (error) {
-        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw systemError("fileRemove", `remove '${path}'`, path, error);
+        if (systemCodeOf(error) !== "ENOENT") throw systemError("fileRemove", `remove '${path}'`, path, error);
       } finally {
         closeSync(releasedFd);
+        directory.close();
       }
     },
   };

@@ -3,12 +3,13 @@
  *
  * A file whose lock nobody holds was left behind by a killed process and says nothing.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock";
 import { isError } from "../base/errors";
 import { acquireLock, findLockHolder, type LockKind, type LockRequest, lockFileName } from "./lockFile";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
+import { findText } from "./trust";
 
 export interface LockState {
   readonly held: boolean;
@@ -32,6 +33,8 @@ interface LockPlace {
   readonly stanza: string;
   readonly kind: LockKind;
   readonly repoKeys: readonly number[];
+  /** Accounts besides root and this one that may own the lock path. */
+  readonly owners?: readonly number[];
 }
 
 /** From the files' contents, without touching a lock; `isAlive` sorts out what a killed process has left. */
@@ -54,11 +57,11 @@ export function readLockState(place: LockPlace, isAlive: HolderCheck): LockState
  * that number may be anybody's. What nobody holds is removed.
  */
 export function isLocked(
-  { kind, lockPath, repoKeys, stanza }: LockPlace,
+  { kind, lockPath, owners = [], repoKeys, stanza }: LockPlace,
   self: { readonly pid: number; readonly execId: string },
   isAlive: HolderCheck,
 ): boolean {
-  const requests = [{}, ...repoKeys.map((repoKey) => ({ repoKey }))].map((key) => ({ lockPath, stanza, kind, ...key, ...self }));
+  const requests = [{}, ...repoKeys.map((repoKey) => ({ repoKey }))].map((key) => ({ lockPath, owners, stanza, kind, ...key, ...self }));
   return requests.some((request: LockRequest) => {
     if (!isHeld(join(lockPath, lockFileName(stanza, kind, request.repoKey)), isAlive)) return false;
     try {
@@ -72,7 +75,11 @@ export function isLocked(
 }
 
 /** Locks of a stanza, or of all, that a process holds at this moment; files that nobody holds are removed, as stock does. */
-export function listHeldLocks(lockPath: string, stanza: string | undefined, self: { readonly pid: number; readonly execId: string }): HeldLock[] {
+export function listHeldLocks(
+  lockPath: string,
+  stanza: string | undefined,
+  self: { readonly pid: number; readonly execId: string; readonly owners?: readonly number[] },
+): HeldLock[] {
   return lockFiles(lockPath).flatMap((name): HeldLock[] => {
     const [, owner, kind, key] = LOCK_FILE.exec(name) ?? [];
     if (owner === undefined || (stanza !== undefined && owner !== stanza)) return [];
@@ -146,7 +153,7 @@ function startTicksOf(process: string): number | null {
 
 function findProgress(path: string): { sizeBytes: number; sizeCompleteBytes: number } | null {
   try {
-    const content: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const content: unknown = JSON.parse(findText(path) ?? "");
     if (typeof content !== "object" || content === null || !("sz" in content) || !("szCplt" in content)) return null;
     const { sz, szCplt } = content;
     return typeof sz === "number" && typeof szCplt === "number" ? { sizeBytes: sz, sizeCompleteBytes: szCplt } : null;

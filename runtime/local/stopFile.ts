@@ -1,63 +1,83 @@
 /**
  * Stop files: `<lock-path>/<stanza>.stop` and `<lock-path>/all.stop` forbid every command that writes until `start` removes them
  * (pgBackRest 2.60 "command/stop", "command/start", "common/lock").
+ *
+ * A stop file counts when an account that is trusted here put it there. One in another account's directory would stop archiving for ever.
  */
-import { closeSync, mkdirSync, openSync, statSync, unlinkSync } from "node:fs";
+import { closeSync, constants, mkdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { fail } from "../base/errors";
+import { fail, isError } from "../base/errors";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
+import { TrustedDirectory } from "./trust";
 
 /**
  * Call before a command writes anything.
+ * @param owners accounts besides root and this one that may own the lock path
  * @throws stop when the stop file of the stanza, or of all stanzas, exists.
  */
-export function checkStopFile(lockPath: string, stanza: string | undefined): void {
-  if (stanza !== undefined && hasStopFile(lockPath, stanza)) {
+export function checkStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): void {
+  if (stanza !== undefined && hasStopFile(lockPath, stanza, owners)) {
     const own = stopFileOf(lockPath, stanza);
     throw fail("stop", `stop file exists for stanza ${stanza}`, { path: own, hint: `Run start for this stanza, or remove '${own}'.` });
   }
+  if (!hasStopFile(lockPath, undefined, owners)) return;
   const all = stopFileOf(lockPath, undefined);
-  if (exists(all)) throw fail("stop", "stop file exists for all stanzas", { path: all, hint: `Run start without a stanza, or remove '${all}'.` });
+  throw fail("stop", "stop file exists for all stanzas", { path: all, hint: `Run start without a stanza, or remove '${all}'.` });
 }
 
-/** True when this stop file exists; no stanza is that of all stanzas. */
-export function hasStopFile(lockPath: string, stanza: string | undefined): boolean {
-  return exists(stopFileOf(lockPath, stanza));
+/** True when this stop file exists and counts; no stanza is that of all stanzas. */
+export function hasStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
+  const path = stopFileOf(lockPath, stanza);
+  try {
+    return within(lockPath, owners, (directory) => {
+      const info = directory.find(nameOf(stanza));
+      return info !== null && directory.believes(info);
+    });
+  } catch (error) {
+    if (isError(error, "fileOwner", "fileMode") || isMissing((error as Error).cause)) return false;
+    throw isError(error) ? error : systemError("fileInfo", `get info for path/file '${path}'`, path, error);
+  }
 }
 
 /** Makes the stop file, and the lock path when it is missing. False when it was there already. */
-export function writeStopFile(lockPath: string, stanza: string | undefined): boolean {
+export function writeStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
   const path = stopFileOf(lockPath, stanza);
+  const { O_CREAT, O_EXCL, O_WRONLY } = constants;
   try {
     mkdirSync(lockPath, { recursive: true, mode: 0o770 });
-    closeSync(openSync(path, "wx", 0o640));
+    within(lockPath, owners, (directory) => closeSync(directory.openFile(nameOf(stanza), O_WRONLY | O_CREAT | O_EXCL, 0o640)));
     return true;
   } catch (error) {
     if (systemCodeOf(error) === "EEXIST") return false;
-    throw systemError("fileOpen", `write '${path}'`, path, error);
+    throw isError(error) ? error : systemError("fileOpen", `write '${path}'`, path, error);
   }
 }
 
 /** False when there was none. */
-export function removeStopFile(lockPath: string, stanza: string | undefined): boolean {
+export function removeStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
   const path = stopFileOf(lockPath, stanza);
   try {
-    unlinkSync(path);
+    within(lockPath, owners, (directory) => unlinkSync(directory.entry(nameOf(stanza))));
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
-    throw systemError("fileRemove", `remove '${path}'`, path, error);
+    if (isMissing(error) || (isError(error) && isMissing(error.cause))) return false;
+    throw isError(error) ? error : systemError("fileRemove", `remove '${path}'`, path, error);
+  }
+}
+
+function within<T>(lockPath: string, owners: readonly number[], work: (directory: TrustedDirectory) => T): T {
+  const directory = TrustedDirectory.open("lock path", lockPath, owners);
+  try {
+    return work(directory);
+  } finally {
+    directory.close();
   }
 }
 
 function stopFileOf(lockPath: string, stanza: string | undefined): string {
-  return join(lockPath, `${stanza ?? "all"}.stop`);
+  return join(lockPath, nameOf(stanza));
 }
 
-function exists(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined;
-  } catch (error) {
-    throw systemError("fileInfo", `get info for path/file '${path}'`, path, error);
-  }
+function nameOf(stanza: string | undefined): string {
+  return `${stanza ?? "all"}.stop`;
 }

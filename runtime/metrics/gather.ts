@@ -57,7 +57,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       repos: facts,
       waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
       locks,
-      isStopped: hasStopFile(config.lockPath, stanza) || hasStopFile(config.lockPath, undefined),
+      isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, host.lockOwners())),
       runs: await loadRuns(config.spoolPath, stanza),
       streams: (await loadStreams(config, async (path) => (await host.readFile(path)) !== null))?.states ?? [],
       drills: await loadLocalDrills(config.spoolPath, stanza),

@@ -1,14 +1,10 @@
 /**
- * What an unfinished recovery has done, durable and beside the data directory: a run that was killed at any moment is gone on with, or undone,
- * from this file alone. It holds no secret.
+ * What an unfinished recovery has done, durable: a later run goes on with it, or undoes it, from this file alone. It holds no secret, and no command:
+ * how the server is stopped and started is derived again each time.
  */
-import { readFile, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
 import { fail } from "../../base/errors";
-import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
-import { isMissing, systemError } from "../../local/systemError";
-import type { ServerControl } from "./control";
-import type { Owner } from "./hostFacts";
+import type { HostFacts, Owner } from "./hostFacts";
+import { JournalFile } from "./journalFile";
 import type { Move, RecoverRequest } from "./plan";
 
 /** In order; each is written before what it names is begun, `done` after all of it. */
@@ -16,7 +12,7 @@ export const PHASES = ["stop", "move", "restore", "start", "done", "undo"] as co
 export type Phase = (typeof PHASES)[number];
 
 export interface Journal {
-  readonly version: 1;
+  readonly version: 2;
   readonly phase: Phase;
   /** Of the process that works on it. */
   readonly pid: number;
@@ -26,7 +22,7 @@ export interface Journal {
   readonly configuredDirectory: string;
   readonly dataDirectory: string;
   readonly account: Owner;
-  readonly control: ServerControl;
+  readonly server: ServerMemory;
   readonly moves: readonly Move[];
   readonly restoreWords: readonly string[];
   /** Where the old data's WAL is, once they are moved, and the last segment that was archived when the plan was made. */
@@ -37,8 +33,26 @@ export interface Journal {
   readonly stamp: string;
 }
 
-export function journalPath(dataDirectory: string): string {
-  return `${dataDirectory}.recover.json`;
+/** What nothing on the host tells once the server is down and its data are under another name. */
+export interface ServerMemory {
+  /** The unit that ran it. */
+  readonly unit: string | null;
+  /** Text of its postmaster.opts. */
+  readonly startedWith: string | null;
+}
+
+export function serverMemory({ server, startedWith }: HostFacts): ServerMemory {
+  return { unit: server?.unit ?? null, startedWith };
+}
+
+/** The facts as they were when the server ran. @throws format (29) for a unit that has no name of one */
+export function remember(facts: HostFacts, { startedWith, unit }: ServerMemory): HostFacts {
+  if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit)) throw fail("format", `'${unit}' in the journal is no name of a unit`);
+  return { ...facts, startedWith, server: unit === null ? facts.server : { pid: facts.server?.pid ?? 0, unit } };
+}
+
+export function recoverJournal(dataDirectory: string): JournalFile {
+  return new JournalFile("recover", dataDirectory, `${dataDirectory}.recover.json`);
 }
 
 /** What pg_ctl makes of a server that it starts. */
@@ -46,35 +60,23 @@ export function serverLogPath(dataDirectory: string): string {
   return `${dataDirectory}.recover.log`;
 }
 
-/** Null when there is none. @throws format (29) */
-export async function readJournal(dataDirectory: string): Promise<Journal | null> {
-  const path = journalPath(dataDirectory);
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw systemError("fileOpen", `open file '${path}' for read`, path, error);
-  }
-  try {
-    const journal = JSON.parse(text) as Journal;
-    if (journal.version === 1 && PHASES.includes(journal.phase)) return journal;
-  } catch {
-    // Told below.
-  }
-  throw fail("format", `'${path}' is no journal of a recovery that this version knows`, {
-    path,
+/**
+ * Null when there is none, or another version has ended one and nothing is to be undone.
+ * @throws format (29), fileOwner (88)
+ */
+export function readJournal(file: JournalFile, isUndo: boolean): Journal | null {
+  const journal = file.read((other) => !isUndo && phaseOf(other) === "done");
+  if (journal === null) return null;
+  const phase = phaseOf(journal);
+  if (phase !== null && (journal as { readonly version?: unknown }).version === 2) return journal as Journal;
+  if (phase === "done" && !isUndo) return null;
+  throw fail("format", `'${file.path}' is no journal of a recovery that this version knows`, {
+    path: file.path,
     hint: "an unfinished recovery was begun by another version: end it with that one, or put the directories back by hand and remove the file.",
   });
 }
 
-export async function writeJournal(journal: Journal): Promise<void> {
-  await atomicWrite(journalPath(journal.dataDirectory), Buffer.from(`${JSON.stringify(journal, null, 2)}\n`), { mode: 0o600 });
-}
-
-export async function removeJournal(dataDirectory: string): Promise<void> {
-  await unlink(journalPath(dataDirectory)).catch((error: unknown) => {
-    if (!isMissing(error)) throw systemError("fileRemove", `remove '${journalPath(dataDirectory)}'`, journalPath(dataDirectory), error);
-  });
-  await syncDirectory(dirname(dataDirectory));
+function phaseOf(journal: unknown): Phase | null {
+  const phase = typeof journal === "object" && journal !== null && "phase" in journal ? journal.phase : null;
+  return PHASES.find((name) => name === phase) ?? null;
 }

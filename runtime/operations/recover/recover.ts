@@ -7,7 +7,9 @@ import { type BackupError, fail } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
 import { readFile } from "node:fs/promises";
 import { findServer } from "./hostFacts";
-import { type Journal, type Phase, PHASES, removeJournal, serverLogPath, writeJournal } from "./journal";
+import type { ServerControl } from "./control";
+import { type Journal, type Phase, PHASES, serverLogPath } from "./journal";
+import type { JournalFile } from "./journalFile";
 import { moveAside, moveBack, prepare } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
 import { keepOldWal } from "./oldWal";
@@ -18,6 +20,8 @@ export interface RecoverTools {
   program(words: readonly string[], asAccount: boolean): Promise<ProgramEnd>;
   /** This program as PostgreSQL's account; its log goes to ours. */
   self(words: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
+  /** Work on files that the account owns, with its rights. Alone: nothing else of this process may run meanwhile. */
+  asAccount<T>(work: () => Promise<T>): Promise<T>;
   /** For the shell, ending in `archive-get %f "%p"`. */
   readonly archiveGet: string;
 }
@@ -39,30 +43,38 @@ const WATCH_MS = 1000;
 /** A server that is being restarted by its manager is away for a moment. */
 const ABSENT_MAX = 3;
 
+/** A recovery that was begun. */
+export interface Begun {
+  readonly journal: Journal;
+  readonly file: JournalFile;
+  readonly control: ServerControl;
+}
+
 /** Goes on from where the journal is. @throws what the steps throw; the journal then says which one */
-export async function goOn(begun: Journal, tools: RecoverTools, ctx: Context): Promise<Recovered> {
+export async function goOn({ control, file, journal: begun }: Begun, tools: RecoverTools, ctx: Context): Promise<Recovered> {
   let journal = begun;
+  const served: Served = { control, dataDirectory: begun.dataDirectory };
   const enter = async (phase: Phase): Promise<boolean> => {
     if (PHASES.indexOf(phase) < PHASES.indexOf(begun.phase)) return false;
     journal = { ...journal, phase };
-    await writeJournal(journal);
+    await file.write(journal);
     if (ctx.signal.aborted) throw ctx.signal.reason;
     ctx.log.info(`recover: ${PHASE_TEXTS[phase]}`);
     return true;
   };
-  if (await enter("stop")) await stopServer(journal, tools, ctx);
+  if (await enter("stop")) await stopServer(served, tools, ctx);
   if (await enter("move")) {
     await requireDown(journal.dataDirectory);
-    await moveAside(journal.moves);
+    await moveAside(journal, tools);
   }
   if (await enter("restore")) {
-    await prepare(journal);
+    await prepare(journal, tools);
     const restored = await tools.self(["restore", ...journal.restoreWords], ctx.signal);
     if (restored.exitCode !== 0) throw unfinished(errorOf("restore", restored));
-    await addOldWal(journal, ctx);
+    await addOldWal(journal, tools, ctx);
   }
   await enter("start");
-  const opened = await startServer(journal, tools, ctx);
+  const opened = await startServer(served, tools, ctx);
   const checkCode = opened.paused ? 0 : (await tools.self(["check", "--no-full-check"], ctx.signal)).exitCode;
   await enter("done");
   return { opened, checkCode };
@@ -82,25 +94,29 @@ const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
  * archived. Tells where what had come in their place is kept.
  */
 export async function undo(
-  begun: Journal,
+  { control, file, journal: begun }: Begun,
   tools: RecoverTools,
   ctx: Context,
 ): Promise<{ readonly kept: readonly string[]; readonly opened: Opened }> {
   const hasStarted = begun.hasStarted ?? PHASES.indexOf(begun.phase) >= PHASES.indexOf("start");
   const journal: Journal = { ...begun, phase: "undo", hasStarted };
-  await writeJournal(journal);
+  const served: Served = { control, dataDirectory: journal.dataDirectory };
+  await file.write(journal);
   ctx.log.info(`recover: ${PHASE_TEXTS.undo}`);
-  if ((await findServer(journal.dataDirectory)) !== null) await stopServer(journal, tools, ctx);
+  if ((await findServer(journal.dataDirectory)) !== null) await stopServer(served, tools, ctx);
   await requireDown(journal.dataDirectory);
-  const kept = await moveBack(journal.moves, journal.stamp);
-  if (hasStarted) await askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account);
-  const opened = await startServer(journal, tools, ctx);
-  if (hasStarted) await forgetNewTimeline(journal.dataDirectory, journal.account);
-  await removeJournal(journal.dataDirectory);
+  const kept = await moveBack(journal, tools);
+  if (hasStarted) await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account));
+  const opened = await startServer(served, tools, ctx);
+  if (hasStarted) await tools.asAccount(() => forgetNewTimeline(journal.dataDirectory, journal.account));
+  await file.remove();
   return { kept, opened };
 }
 
-type Served = Pick<Journal, "control" | "dataDirectory">;
+export interface Served {
+  readonly control: ServerControl;
+  readonly dataDirectory: string;
+}
 
 export async function stopServer({ control, dataDirectory }: Served, tools: Pick<RecoverTools, "program">, ctx: Context): Promise<void> {
   if ((await findServer(dataDirectory)) === null) return;
@@ -127,7 +143,9 @@ async function requireDown(dataDirectory: string): Promise<void> {
 }
 
 /** Starts the server, unless it runs, and waits until it is open; what it says when it fails is told. */
-export async function startServer({ control, dataDirectory }: Served, tools: Pick<RecoverTools, "program" | "self">, ctx: Context): Promise<Opened> {
+export async function startServer(served: Served, tools: Omit<RecoverTools, "archiveGet">, ctx: Context): Promise<Opened> {
+  const { control, dataDirectory } = served;
+  const failed = (how: string): Promise<Error> => startError(served, how, tools);
   const enough = new AbortController();
   const signal = AbortSignal.any([ctx.signal, enough.signal]);
   const waiting = tools.self(["recover-step", "wait"], signal);
@@ -136,11 +154,11 @@ export async function startServer({ control, dataDirectory }: Served, tools: Pic
       const started = tools.program(control.start, control.asAccount);
       const first = await Promise.race([started, waiting.then(() => null)]);
       const { exitCode, stderr, stdout } = first ?? (await started);
-      if (exitCode !== 0) throw await startError(control.start, dataDirectory, `exit code ${exitCode}\n${`${stdout}\n${stderr}`.trim()}`);
+      if (exitCode !== 0) throw await failed(`exit code ${exitCode}\n${`${stdout}\n${stderr}`.trim()}`);
     }
     const gone = watch(dataDirectory, signal, ctx);
     const ended = await Promise.race([waiting, gone.then(() => null)]);
-    if (ended === null) throw await startError(control.start, dataDirectory, "it was started and has ended");
+    if (ended === null) throw await failed("it was started and has ended");
     requireOk("recover-step wait", ended);
     return JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as Opened;
   } finally {
@@ -163,8 +181,13 @@ async function watch(dataDirectory: string, signal: AbortSignal, ctx: Context): 
   }
 }
 
-async function startError(command: readonly string[], dataDirectory: string, how: string): Promise<Error> {
-  const log = await readFile(serverLogPath(dataDirectory), "utf8").catch(() => "");
+async function startError(
+  { control: { start: command }, dataDirectory }: Served,
+  how: string,
+  tools: Pick<RecoverTools, "asAccount">,
+): Promise<Error> {
+  // As the account: what it has linked to must not come out here.
+  const log = await tools.asAccount(() => readFile(serverLogPath(dataDirectory), "utf8").catch(() => ""));
   const lines = log.trim().split("\n").slice(-LOG_LINES);
   return fail("pgRunning", [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"), {
     hint: [
@@ -192,8 +215,8 @@ function unfinished(error: BackupError): BackupError {
   return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });
 }
 
-async function addOldWal({ account, dataDirectory, oldWal }: Journal, ctx: Context): Promise<void> {
+async function addOldWal({ account, dataDirectory, oldWal }: Journal, tools: RecoverTools, ctx: Context): Promise<void> {
   if (oldWal === null) return;
-  const names = await keepOldWal(oldWal, `${dataDirectory}/pg_wal`, account);
+  const names = await tools.asAccount(() => keepOldWal(oldWal, `${dataDirectory}/pg_wal`, account));
   if (names.length > 0) ctx.log.info(`${names.length} WAL segment(s) of the old data follow the archived ones: ${names[0]} to ${names.at(-1)}`);
 }

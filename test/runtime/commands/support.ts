@@ -47,6 +47,7 @@ export function host(parts: HostParts): TestHost {
     self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     workingDirectory: parts.workingDirectory ?? "/",
     listenFd: null,
+    lockOwners: () => [],
     startBackground: () => void printed.push("background"),
     runSelf: async () => 0,
     other: () => {

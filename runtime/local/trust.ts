@@ -1,0 +1,227 @@
+/**
+ * Files that another account of this host may have planted. A file is judged by its descriptor, so that nobody can exchange it between the look
+ * and the use, and no link is followed.
+ *
+ * A directory is trusted when root, this account, or an account that the caller names owns it, or when only root could have put it there; and
+ * when not everybody may replace files in it. Node has no openat: on Linux `/proc/self/fd/<n>/<name>` does the same.
+ */
+import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fail } from "../base/errors";
+import { isMissing, systemCodeOf, systemError } from "./systemError";
+
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const DESCRIPTORS = "/proc/self/fd";
+/** Holding a directory must not need the right to list it. Node has no name for this flag of Linux. */
+const O_PATH = existsSync(DESCRIPTORS) ? 0o10000000 : O_RDONLY;
+const OTHERS_WRITE = 0o002;
+const GROUP_OR_OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
+const LINKS_MAX = 40;
+const RECORD_SIZE_MAX = 4 * 1024 * 1024;
+
+/** Account that this process works as. */
+export function ownUid(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+/** A directory that is held open: what is done in it is done there, whatever its name leads to by now. */
+export class TrustedDirectory {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #owners: ReadonlySet<number>;
+
+  private constructor(path: string, fd: number, owners: ReadonlySet<number>) {
+    this.path = path;
+    this.#fd = fd;
+    this.#owners = owners;
+  }
+
+  /**
+   * @param role for messages: `lock path`
+   * @param owners accounts besides root and this one
+   * @throws fileOwner (88), fileMode (83), pathOpen (53)
+   */
+  static open(role: string, path: string, owners: readonly number[] = []): TrustedDirectory {
+    const trusted = new Set([0, ownUid(), ...owners]);
+    const fd = openDirectory(role, path, trusted);
+    try {
+      const info = fstatSync(fd);
+      requireTrusted(role, path, info, trusted);
+      return new TrustedDirectory(path, fd, trusted.add(info.uid));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Of an entry, by way of the descriptor. */
+  entry(name: string): string {
+    return existsSync(DESCRIPTORS) ? `${DESCRIPTORS}/${this.#fd}/${name}` : join(this.path, name);
+  }
+
+  /** Null when there is none; of a link itself. */
+  find(name: string): Stats | null {
+    return lstatSync(this.entry(name), { throwIfNoEntry: false }) ?? null;
+  }
+
+  /** True when root, this account, or the directory's owner owns the file, or nobody else may write here. */
+  believes(info: Stats): boolean {
+    return this.#owners.has(info.uid) || (fstatSync(this.#fd).mode & OTHERS_WRITE) === 0;
+  }
+
+  /** Opens a regular file that has no other name and that a trusted account owns. @throws fileOwner (88) */
+  openFile(name: string, flags: number, mode?: number): number {
+    const path = join(this.path, name);
+    const fd = openUnlinked(this.entry(name), path, flags, mode);
+    try {
+      const info = requireRegular(path, fstatSync(fd));
+      if (!this.#owners.has(info.uid)) throw planted(path, `belongs to account ${info.uid}`);
+      if ((info.mode & OTHERS_WRITE) !== 0) throw planted(path, "may be written by every account");
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** For a log: creates the file or opens it to append, never through a link. @throws fileOwner (88) for anything but a file with one name */
+export function openToAppend(path: string, mode: number): number {
+  const fd = openUnlinked(path, path, O_WRONLY | O_APPEND | O_CREAT, mode);
+  try {
+    requireRegular(path, fstatSync(fd));
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Text of a small file whoever owns it; null when there is none, or it is a link, a pipe or the like. */
+export function findText(path: string): string | null {
+  try {
+    const fd = openUnlinked(path, path, O_RDONLY);
+    try {
+      return requireRegular(path, fstatSync(fd)).size > RECORD_SIZE_MAX ? null : readFileSync(fd, "utf8");
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return null;
+  }
+}
+
+/** Text of a file that only `uid` can have written; null when there is none. @throws fileOwner (88) */
+export function readOwnFile(path: string, uid: number): string | null {
+  let fd: number;
+  try {
+    fd = openUnlinked(path, path, O_RDONLY);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw systemCodeOf(error) === undefined ? error : systemError("fileOpen", `open file '${path}' for read`, path, error);
+  }
+  try {
+    const info = requireRegular(path, fstatSync(fd));
+    if (info.uid !== uid) throw planted(path, `belongs to account ${info.uid}`);
+    if ((info.mode & GROUP_OR_OTHERS_WRITE) !== 0) throw planted(path, "may be written by other accounts");
+    if (info.size > RECORD_SIZE_MAX) throw fail("format", `'${path}' has ${info.size} bytes: it is no file of ours`, { path });
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The directory that `path` is after links, each of which root or one of `owners` must own: another account's link may lead anywhere.
+ * What is missing at the end stays as it is. @throws fileOwner (88)
+ */
+export function resolveTrusted(path: string, owners: readonly number[]): string {
+  const trusted = new Set([0, ...owners]);
+  let rest = resolve(path)
+    .split("/")
+    .filter((part) => part !== "");
+  let done = "";
+  for (let links = 0; rest.length > 0; ) {
+    const [part = "", ...others] = rest;
+    const place = `${done}/${part}`;
+    const info = lstatSync(place, { throwIfNoEntry: false });
+    if (info?.isSymbolicLink() !== true) {
+      [done, rest] = [place, others];
+      continue;
+    }
+    if (!trusted.has(info.uid)) throw planted(place, `is a symbolic link of account ${info.uid}`);
+    if (++links > LINKS_MAX) throw fail("pathOpen", `'${path}' leads through more than ${LINKS_MAX} links`, { path });
+    const target = resolve(done === "" ? "/" : done, readlinkSync(place));
+    [done, rest] = ["", [...target.split("/").filter((word) => word !== ""), ...others]];
+  }
+  return done === "" ? "/" : done;
+}
+
+/** True when root owns the directory and every one above it, none is a link, and nobody else may change names in them. */
+export function isRootsAlone(directory: string): boolean {
+  for (let place = resolve(directory); ; place = dirname(place)) {
+    const info = lstatSync(place, { throwIfNoEntry: false });
+    if (info?.isDirectory() !== true || info.uid !== 0 || (info.mode & GROUP_OR_OTHERS_WRITE) !== 0) return false;
+    if (place === dirname(place)) return true;
+  }
+}
+
+function openDirectory(role: string, path: string, trusted: ReadonlySet<number>): number {
+  try {
+    const info = lstatSync(path);
+    if (info.isSymbolicLink() && !trusted.has(info.uid)) throw planted(path, `is a symbolic link of account ${info.uid}`, role);
+    return openSync(path, O_PATH | O_DIRECTORY | (info.isSymbolicLink() ? 0 : O_NOFOLLOW));
+  } catch (error) {
+    if (systemCodeOf(error) === undefined) throw error;
+    throw systemError("pathOpen", `open ${role} '${path}'`, path, error);
+  }
+}
+
+function requireTrusted(role: string, path: string, info: Stats, trusted: ReadonlySet<number>): void {
+  if (!trusted.has(info.uid) && !isRootsAlone(dirname(path))) throw planted(path, `belongs to account ${info.uid}`, role);
+  if ((info.mode & OTHERS_WRITE) === 0 || ((info.mode & STICKY) !== 0 && info.uid === 0)) return;
+  throw fail("fileMode", `${role} '${path}' may be written by every account`, { path, hint: `chmod o-w '${path}', or name another directory.` });
+}
+
+/** Through no link, and without waiting for whoever holds the other end of a pipe. */
+function openUnlinked(entry: string, path: string, flags: number, mode?: number): number {
+  try {
+    return openSync(entry, flags | O_NOFOLLOW | O_NONBLOCK, mode);
+  } catch (error) {
+    // ELOOP, or EACCES where the kernel itself distrusts links in directories of everybody's.
+    if (isLink(entry)) throw planted(path, "is a symbolic link");
+    throw error;
+  }
+}
+
+function isLink(entry: string): boolean {
+  try {
+    return lstatSync(entry).isSymbolicLink();
+  } catch {
+    return false;
+  }
+}
+
+function requireRegular(path: string, info: Stats): Stats {
+  if (!info.isFile()) throw planted(path, "is no regular file");
+  if (info.nlink > 1) throw planted(path, "has another name (a hard link)");
+  return info;
+}
+
+function planted(path: string, fact: string, role?: string): Error {
+  return fail("fileOwner", `${role === undefined ? "" : `${role} `}'${path}' ${fact}: another account could have planted it`, {
+    path,
+    hint:
+      role === undefined
+        ? `remove '${path}' when you did not make it.`
+        : [
+            `remove '${path}' when you did not make it; or give it to the account that runs this program.`,
+            `better, name a directory that only this account can write, in the configuration of every program that works on this host: ${role.replace(" ", "-")}=/var/spool/pgbackrest/lock.`,
+          ],
+  });
+}

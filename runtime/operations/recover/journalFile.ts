@@ -1,0 +1,139 @@
+/**
+ * Where the journal of a recovery or a rollback lies, and who can have written it.
+ *
+ * What runs as root obeys its journal, so root's lies in a directory that only root can write. Another account keeps its own beside the data, which
+ * it owns anyway, and believes only a file of its own. Neither goes on with the other's: both are told who has to.
+ */
+import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import { fail } from "../../base/errors";
+import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
+import { isMissing, systemCodeOf, systemError } from "../../local/systemError";
+import { findText, isRootsAlone, ownUid, readOwnFile } from "../../local/trust";
+
+/** Others may see that a journal is there: they must not begin what root has begun. */
+const ROOTS_DIRECTORY = "/var/lib/pgbackstop/journals";
+const ROOTS_DIRECTORY_MODE = 0o711;
+
+export type JournalKind = "recover" | "rollback";
+
+export class JournalFile {
+  readonly path: string;
+  readonly #uid: number;
+  readonly #kind: JournalKind;
+  /** Where the other kind of account, root or not, has its own. */
+  readonly #other: string;
+
+  /**
+   * @param name what the journal is about: a data directory, a file system of ZFS
+   * @param beside the path for an account that is not root
+   */
+  constructor(kind: JournalKind, name: string, beside: string, uid = ownUid(), rootsDirectory = ROOTS_DIRECTORY) {
+    const digest = createHash("sha256").update(name).digest("hex").slice(0, 12);
+    const readable = name
+      .replaceAll(/[^A-Za-z0-9._-]+/g, "-")
+      .replace(/^-/, "")
+      .slice(-80);
+    const roots = join(rootsDirectory, `${kind}-${readable}-${digest}.json`);
+    [this.path, this.#other] = uid === 0 ? [roots, beside] : [beside, roots];
+    this.#uid = uid;
+    this.#kind = kind;
+  }
+
+  /**
+   * Null when there is none.
+   * @param isOver true for another account's journal that is at its end, so that something else may begin
+   * @throws fileOwner (88) when another account has begun something here, or pretends to; format (29)
+   */
+  read(isOver: (journal: unknown) => boolean): unknown {
+    if (this.#uid === 0) this.#requireRootsAlone();
+    else this.#requireNotRoots();
+    const text = readOwnFile(this.path, this.#uid);
+    if (text !== null) return parse(text, this.path);
+    if (this.#uid === 0) this.#requireNobodys(isOver);
+    return null;
+  }
+
+  #requireNotRoots(): void {
+    if (findInfo(this.#other) === null) return;
+    throw fail("fileOwner", `root has begun a ${NOUNS[this.#kind]} here ('${this.#other}')`, {
+      path: this.#other,
+      hint: [`run ${this.#kind} as root.`, `when it is over and need not be undone, remove '${this.#other}' as root.`],
+    });
+  }
+
+  /** Root knows of none, and there is a file where another account, or an older version, would have one. */
+  #requireNobodys(isOver: (journal: unknown) => boolean): void {
+    const info = findInfo(this.#other);
+    if (info === null || isOver(parse(findText(this.#other) ?? "null", null))) return;
+    throw fail("fileOwner", `'${this.#other}' belongs to account ${info.uid} and lies where others than root can write: root does not obey it`, {
+      path: this.#other,
+      hint: [`when that account has begun a ${NOUNS[this.#kind]}, run ${this.#kind} as that account: it goes on there.`, WAY_OUT],
+    });
+  }
+
+  /** Durable on return. */
+  async write(journal: object): Promise<void> {
+    if (this.#uid === 0) this.#makeRootsDirectory();
+    await atomicWrite(this.path, Buffer.from(`${JSON.stringify(journal, null, 2)}\n`), { mode: 0o600 });
+  }
+
+  async remove(): Promise<void> {
+    try {
+      unlinkSync(this.path);
+    } catch (error) {
+      if (!isMissing(error)) throw systemError("fileRemove", `remove '${this.path}'`, this.path, error);
+    }
+    await syncDirectory(dirname(this.path));
+  }
+
+  #makeRootsDirectory(): void {
+    const path = dirname(this.path);
+    for (const [place, mode] of [
+      [dirname(path), 0o755],
+      [path, ROOTS_DIRECTORY_MODE],
+    ] as const) {
+      try {
+        mkdirSync(place, { mode });
+      } catch (error) {
+        if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${place}'`, place, error);
+      }
+    }
+    this.#requireRootsAlone();
+  }
+
+  /** Nobody else can change what is in there, nor put another directory in its place. */
+  #requireRootsAlone(): void {
+    const path = dirname(this.path);
+    if (findInfo(path) === null || isRootsAlone(path)) return;
+    throw fail("fileOwner", `'${path}' is not root's alone: other accounts can write there, or above it`, {
+      path,
+      hint: `chown root and chmod go-w '${path}' and the directories above it; remove files in it that root did not write.`,
+    });
+  }
+}
+
+const NOUNS: Readonly<Record<JournalKind, string>> = { recover: "recovery", rollback: "rollback" };
+const WAY_OUT =
+  "to begin again, put the directories back by hand (their old data are called *.before-recover-* or *.before-rollback-*) and remove the file.";
+
+/** Of a file that is not believed (no path), what is no JSON is null. */
+function parse(text: string, path: string | null): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    if (path === null) return null;
+    throw fail("format", `'${path}' is no journal: ${String(error)}`, { path, hint: WAY_OUT, cause: error });
+  }
+}
+
+function findInfo(path: string): { readonly uid: number } | null {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    // Where this account may not look it has nothing to go on with either.
+    if (isMissing(error) || systemCodeOf(error) === "EACCES") return null;
+    throw systemError("fileInfo", `look for '${basename(path)}' in '${dirname(path)}'`, path, error);
+  }
+}

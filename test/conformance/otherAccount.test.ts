@@ -1,0 +1,199 @@
+/**
+ * What another account of the same host can do to this program: files that root would obey, links in the way of locks and logs, and stop files.
+ * Each scene is real: root, PostgreSQL's account, and one that has no business here.
+ */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { run, type RunResult } from "../../tools/parts/process";
+import { isRoot, type OsUser, serverUser } from "../../tools/parts/users";
+import { findRuntime, type RuntimeProgram } from "../harness/runtimeCli";
+
+const ROOT: OsUser = { name: "root", uid: 0, gid: 0, group: "root" };
+/** An account that is neither root nor PostgreSQL's. */
+const STRANGER: OsUser = { name: "stranger", uid: 61_111, gid: 61_111, group: "stranger" };
+
+describe.skipIf(!isRoot())("another account of the host", () => {
+  let runtime: RuntimeProgram;
+  let postgres: OsUser;
+  let folder: string;
+
+  beforeAll(async () => {
+    runtime = await findRuntime();
+    postgres = serverUser();
+  });
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "other-"));
+    chmodSync(folder, 0o755);
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const directory = (name: string, owner: OsUser, mode = 0o755): string => {
+    const path = join(folder, name);
+    mkdirSync(path, { recursive: true });
+    chmodSync(path, mode);
+    chownSync(path, owner.uid, owner.gid);
+    return path;
+  };
+  const file = (path: string, owner: OsUser, content: string, mode = 0o600): string => {
+    writeFileSync(path, content);
+    chmodSync(path, mode);
+    chownSync(path, owner.uid, owner.gid);
+    return path;
+  };
+  const link = (target: string, path: string, owner: OsUser): void => {
+    symlinkSync(target, path);
+    lchownSync(path, owner.uid, owner.gid);
+  };
+  const ours = (user: OsUser, words: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<RunResult> => {
+    const config = file(join(folder, "pgbackrest.conf"), ROOT, `[global]\nrepo1-path=${join(folder, "repo")}\nlog-level-console=info\n`, 0o644);
+    return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", ...words], { user, cwd: "/", timeoutMs: 60_000, env });
+  };
+  /** A command that tells who ran it. */
+  const proof = (): { readonly command: string[]; readonly path: string } => {
+    const place = directory("proof", postgres, 0o777);
+    const path = join(place, "uid");
+    return { path, command: ["/bin/sh", "-c", `id -u > ${path}; exit 1`] };
+  };
+
+  describe("as PostgreSQL's", () => {
+    const journal = (data: string, phase: string, command: readonly string[]): object => ({
+      version: 1,
+      phase,
+      pid: 1,
+      request: { stanza: "main", type: "default", targetAction: "promote", targetExclusive: false },
+      label: "20260101-000000F",
+      startedAtS: 1_790_000_000,
+      configuredDirectory: data,
+      dataDirectory: data,
+      account: { uid: postgres.uid, gid: postgres.gid, mode: 0o700 },
+      control: { stop: command, start: command, asAccount: false },
+      moves: [{ from: data, to: `${data}.before-recover-1` }],
+      restoreWords: [],
+      oldWal: null,
+      stamp: "1",
+    });
+
+    test.each([
+      ["begun", "start", ["--yes"]],
+      ["to be undone", "undo", ["--undo", "--yes"]],
+    ])("a journal of a recovery that it has planted (%s) runs nothing as root", async (_, phase, words) => {
+      const home = directory("home", postgres);
+      const data = directory("home/data", postgres, 0o700);
+      const { command, path } = proof();
+      file(`${data}.recover.json`, postgres, JSON.stringify(journal(data, phase, command)));
+      const { exitCode, stdout } = await ours(ROOT, [`--pg1-path=${data}`, "recover", ...words]);
+      expect(existsSync(path) ? `ran as ${readFileSync(path, "utf8")}` : "nothing ran").toBe("nothing ran");
+      expect({ exitCode, stdout }).toEqual({
+        exitCode: 88,
+        stdout: expect.stringMatching(/data\.recover\.json' belongs to account \d+.*root does not obey/),
+      });
+      expect(lstatSync(home).uid).toBe(postgres.uid);
+    });
+
+    test("a journal of a rollback that it has planted runs nothing as root", async () => {
+      const data = directory("home/data", postgres, 0o700);
+      chownSync(join(folder, "home"), postgres.uid, postgres.gid);
+      const { command, path } = proof();
+      const bin = directory("bin", ROOT);
+      file(join(bin, "zfs"), ROOT, "#!/bin/sh\ncase $1 in list) exit 1;; get) echo -;; esac\n", 0o755);
+      const planted = {
+        version: 1,
+        snapshot: "tank/pg@a",
+        startedAtS: 1_790_000_000,
+        dataDirectory: data,
+        account: { uid: postgres.uid, gid: postgres.gid, mode: 0o700 },
+        control: { stop: command, start: command, asAccount: false },
+        plan: {
+          dataset: "tank/pg",
+          mountPoint: data,
+          kept: "tank/pg.kept",
+          keptMountPoint: `${data}.kept`,
+          safety: "tank/pg@safety",
+          snapshotName: "a",
+          properties: {},
+        },
+      };
+      file(`${data}.rollback.json`, postgres, JSON.stringify(planted));
+      const { exitCode, stdout } = await ours(ROOT, [`--pg1-path=${data}`, "rollback", "--snapshot=tank/pg@a", "--yes"], {
+        PATH: `${bin}:${process.env["PATH"] ?? ""}`,
+      });
+      expect(existsSync(path) ? `ran as ${readFileSync(path, "utf8")}` : "nothing ran").toBe("nothing ran");
+      expect({ exitCode, stdout }).toEqual({
+        exitCode: 88,
+        stdout: expect.stringMatching(/data\.rollback\.json' belongs to account \d+.*root does not obey/),
+      });
+    });
+
+    test("a link in the place of a log file is not written through by root", async () => {
+      const logs = directory("log", postgres);
+      const precious = file(join(folder, "precious"), ROOT, "precious\n");
+      link(precious, join(logs, "main-verify.log"), postgres);
+      const { stdout } = await ours(ROOT, [`--log-path=${logs}`, "verify"]);
+      expect(readFileSync(precious, "utf8")).toBe("precious\n");
+      expect(stdout).toContain(`unable to open log file '${logs}/main-verify.log'`);
+    });
+  });
+
+  describe("as anybody's", () => {
+    test("a link in the place of a lock file is not written through", async () => {
+      const locks = directory("lock", STRANGER, 0o777);
+      const precious = file(join(folder, "precious"), postgres, "precious\n");
+      directory("repo", postgres);
+      link(precious, join(locks, "main-backup.lock"), STRANGER);
+      const { exitCode, stdout } = await ours(postgres, [`--lock-path=${locks}`, "--repo1-retention-full=1", "expire"]);
+      expect(readFileSync(precious, "utf8")).toBe("precious\n");
+      expect({ exitCode, stdout }).toEqual({
+        exitCode: 88,
+        stdout: expect.stringContaining(`lock path '${locks}' belongs to account ${STRANGER.uid}`),
+      });
+    });
+
+    test("a link in a lock directory that everybody may write is not written through either", async () => {
+      const locks = directory("lock", ROOT, 0o1777);
+      const precious = file(join(folder, "precious"), postgres, "precious\n");
+      directory("repo", postgres);
+      link(precious, join(locks, "main-backup.lock"), STRANGER);
+      const { exitCode, stdout } = await ours(postgres, [`--lock-path=${locks}`, "--repo1-retention-full=1", "expire"]);
+      expect(readFileSync(precious, "utf8")).toBe("precious\n");
+      expect({ exitCode, stdout }).toEqual({ exitCode: 88, stdout: expect.stringContaining("main-backup.lock' is a symbolic link") });
+    });
+
+    test("a stop file that it has planted stops nothing", async () => {
+      directory("repo", postgres);
+      for (const [name, owner, mode] of [
+        ["its own", STRANGER, 0o777],
+        ["everybody's", ROOT, 0o1777],
+      ] as const) {
+        const locks = directory(name, owner, mode);
+        file(join(locks, "all.stop"), STRANGER, "", 0o644);
+        // archive-push looks for the stop file first; without one it finds that there is no segment.
+        const { stdout } = await ours(postgres, [`--lock-path=${locks}`, `--pg1-path=${folder}`, "archive-push", "000000010000000000000001"]);
+        expect({ name, stdout }).toEqual({ name, stdout: expect.not.stringContaining("stop file exists") });
+      }
+    });
+
+    test("a stop file of root or of the account itself stops", async () => {
+      directory("repo", postgres);
+      for (const [index, owner] of [ROOT, postgres].entries()) {
+        const locks = directory(`lock${index}`, ROOT, 0o1777);
+        file(join(locks, "all.stop"), owner, "", 0o644);
+        const { exitCode } = await ours(postgres, [`--lock-path=${locks}`, `--pg1-path=${folder}`, "archive-push", "000000010000000000000001"]);
+        expect({ owner: owner.name, exitCode }).toEqual({ owner: owner.name, exitCode: 62 });
+      }
+    });
+  });
+});

@@ -1,0 +1,108 @@
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { actAs } from "../../../../runtime/local/actAs";
+import { moveAside, moveBack, prepare, requireOwned } from "../../../../runtime/operations/recover/moves";
+
+const isRoot = process.geteuid?.() === 0;
+const account = isRoot ? { uid: 61_111, gid: 61_112, mode: 0o700 } : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, mode: 0o700 };
+const rights = { asAccount: <T>(work: () => Promise<T>): Promise<T> => actAs(account, work) };
+let folder: string;
+
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), "moves-")));
+  give(folder);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const give = (path: string): void => chownSync(path, account.uid, account.gid);
+const directory = (path: string, isAccounts = true): string => {
+  mkdirSync(path);
+  if (isAccounts) give(path);
+  return path;
+};
+const placeOf = (dataDirectory: string, ...more: readonly string[]) => ({
+  account,
+  dataDirectory,
+  moves: [...more, dataDirectory].map((from) => ({ from, to: `${from}.old` })),
+  stamp: "1",
+});
+
+test("directories get another name, are made again, and get their names back", async () => {
+  const data = directory(join(folder, "data"));
+  const wal = directory(join(folder, "wal"));
+  writeFileSync(join(data, "old"), "");
+  const place = placeOf(data, wal);
+  await requireOwned(place);
+  for (let again = 0; again < 2; again++) await moveAside(place, rights);
+  for (let again = 0; again < 2; again++) await prepare(place, rights);
+  expect([data, wal, join(data, "backup.manifest")].map((path) => lstatSync(path).uid)).toEqual([account.uid, account.uid, account.uid]);
+  expect(lstatSync(data).mode & 0o777).toBe(0o700);
+  expect(await moveBack(place, rights)).toEqual([`${data}.recovered-1`]);
+  expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
+});
+
+describe.runIf(isRoot)("for root, an account cannot", () => {
+  test("have a directory of root moved that its pg_wal leads to", async () => {
+    const data = directory(join(folder, "data"));
+    const etc = directory(join(folder, "etc"), false);
+    const place = placeOf(data, etc);
+    await expect(requireOwned(place)).rejects.toMatchObject({ kind: "fileOwner", message: expect.stringContaining("root does not move it") });
+    await expect(moveAside(place, rights)).rejects.toMatchObject({ kind: "fileOwner" });
+    expect(existsSync(etc)).toBe(true);
+  });
+
+  test("have a file made or given to it behind a link in its data directory", async () => {
+    const data = directory(join(folder, "data"));
+    const roots = mkdtempSync(join(tmpdir(), "roots-"));
+    try {
+      symlinkSync(join(roots, "made"), join(data, "backup.manifest"));
+      await expect(prepare(placeOf(data), rights)).rejects.toMatchObject({ code: "EACCES" });
+      expect(existsSync(join(roots, "made"))).toBe(false);
+    } finally {
+      rmSync(roots, { recursive: true });
+    }
+  });
+
+  test("be given a directory of root behind a link in the place of its own", async () => {
+    const roots = mkdtempSync(join(tmpdir(), "roots-"));
+    const data = join(folder, "data");
+    try {
+      symlinkSync(roots, data);
+      await expect(prepare(placeOf(data), rights)).rejects.toMatchObject({ kind: "fileOwner" });
+      expect(lstatSync(roots).uid).toBe(0);
+    } finally {
+      rmSync(roots, { recursive: true });
+    }
+  });
+
+  test("but where only root may write, root moves and makes what belongs to it", async () => {
+    const above = mkdtempSync("/var/lib/pgb-moves-");
+    chmodSync(above, 0o755);
+    try {
+      const data = directory(join(above, "data"));
+      writeFileSync(join(data, "old"), "text");
+      const place = placeOf(data);
+      await moveAside(place, rights);
+      await prepare(place, rights);
+      expect(lstatSync(data)).toMatchObject({ uid: account.uid, gid: account.gid });
+      await moveBack(place, rights);
+      expect(readFileSync(join(data, "old"), "utf8")).toBe("text");
+    } finally {
+      rmSync(above, { recursive: true });
+    }
+  });
+});
