@@ -1,6 +1,9 @@
 /**
  * The files of a host: their true state in one go, and writes that nobody can see half done (temporary file, fsync, rename, fsync of the
  * directory). Contents travel over standard input only. Needs a POSIX shell and GNU or BusyBox stat, sha256sum and sync on the host.
+ *
+ * PostgreSQL's account may write in some of the directories, and root works there. Each script therefore goes into the directory first, makes sure
+ * where it is, and names things from there only: what the account then exchanges leads nowhere else.
  */
 import { createHash } from "node:crypto";
 import { type Account, type Connection, runScript } from "./connection";
@@ -63,52 +66,100 @@ facts() {
 const READ_SCRIPT = `${FACTS_FUNCTION}
 facts "$@"`;
 
-/** $1 path, $2 mode, $3 uid:gid, $4 size in bytes; the content comes on standard input. */
-const WRITE_SCRIPT = `
+/**
+ * Shell functions. `resolved PATH` prints the directory that a path is after links, each of which root or the account at work must own. `enter PATH`
+ * goes there, and ends the script when the kernel says that it has come to another place: a link that was planted in the meantime.
+ */
+const ENTER_FUNCTIONS = `
+resolved() (
+  rest=$1 way= links=0
+  while [ -n "$rest" ]; do
+    part=\${rest%%/*}
+    case $rest in */*) rest=\${rest#*/} ;; *) rest= ;; esac
+    case $part in '' | .) continue ;; ..) way=\${way%/*}; continue ;; esac
+    if [ -L "$way/$part" ]; then
+      owner=$(stat -c %u -- "$way/$part")
+      if [ "$owner" != 0 ] && [ "$owner" != "$(id -u)" ]; then
+        echo "$way/$part is a symbolic link of account $owner, which may lead anywhere: give it to root (chown -h), or name the directory itself" >&2
+        exit 1
+      fi
+      links=$((links + 1))
+      [ "$links" -le 40 ] || { echo "$1 leads through too many links" >&2; exit 1; }
+      target=$(readlink -- "$way/$part")
+      case $target in /*) way= ;; esac
+      rest=$target/$rest
+    else
+      way=$way/$part
+    fi
+  done
+  printf '%s\\n' "\${way:-/}"
+)
+enter() {
+  place=$(resolved "$1") || exit 1
+  cd -P -- "$place" || exit 1
+  [ "$(pwd -P)" = "$place" ] || { echo "$1 was exchanged for another directory" >&2; exit 1; }
+}
+# After it is entered: nobody has put another one in the place of what we have made.
+own() {
+  owner=$(stat -c %u .)
+  [ "$owner" = "$(id -u)" ] || [ "$owner" = "$1" ] || { echo "$place was exchanged for one of account $owner" >&2; exit 1; }
+}`;
+
+/** $1 path, $2 mode, $3 uid:gid, $4 size in bytes; the content comes on standard input. It is written in a directory of our own. */
+const WRITE_SCRIPT = `${ENTER_FUNCTIONS}
 set -eu
 umask 077
-directory=$(dirname -- "$1")
-if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1 is a directory" >&2; exit 1; fi
-name=.pgbackstop.$(basename -- "$1")
+enter "$(dirname -- "$1")"
+name=$(basename -- "$1")
+if [ -d "./$name" ] && [ ! -L "./$name" ]; then echo "$1 is a directory" >&2; exit 1; fi
 # Of an update that was cut off while it wrote this file; should it still run, it must not put its content in place later.
-rm -f -- "$directory/$name."??????
-temporary=
+rm -rf -- "./.pgbackstop.$name."??????
+made=
 # Not every shell goes there by itself when a signal ends it, such as the hang-up that sudo passes on.
 trap 'exit 1' HUP INT PIPE TERM
-trap '[ -z "$temporary" ] || rm -f -- "$temporary"' EXIT
-temporary=$(mktemp "$directory/$name.XXXXXX")
-cat > "$temporary"
-[ "$(wc -c < "$temporary")" -eq "$4" ] || { echo "the content arrived incomplete" >&2; exit 1; }
-[ "$(stat -c '%u:%g' -- "$temporary")" = "$3" ] || chown -- "$3" "$temporary"
-chmod -- "$2" "$temporary"
-sync "$temporary"
-mv -fT -- "$temporary" "$1"
+trap '[ -z "$made" ] || { rm -f content; cd -P ..; rmdir -- "$made"; }' EXIT
+folder=$(mktemp -d "./.pgbackstop.$name.XXXXXX")
+enter "\${place%/}/\${folder#./}"
+made=$folder
+own "$(id -u)"
+cat > content
+[ "$(wc -c < content)" -eq "$4" ] || { echo "the content arrived incomplete" >&2; exit 1; }
+[ "$(stat -c '%u:%g' content)" = "$3" ] || chown -- "$3" content
+chmod -- "$2" content
+sync content
+mv -fT -- content "../$name"
+cd -P ..
 trap - EXIT
-sync "$directory"`;
-
-/** $1 path, $2 mode, $3 uid:gid. */
-const ATTRIBUTES_SCRIPT = `
-set -eu
-[ "$(stat -c '%u:%g' -- "$1")" = "$3" ] || chown -- "$3" "$1"
-chmod -- "$2" "$1"`;
+rmdir -- "$made"
+sync .`;
 
 /** $1 path, $2 mode, $3 uid:gid; prints every directory that it made, outermost first. Ancestors are open for all to pass. */
-const DIRECTORY_SCRIPT = `
+const DIRECTORY_SCRIPT = `${ENTER_FUNCTIONS}
 set -eu
 make() {
   [ -d "$1" ] && return 0
   make "$(dirname -- "$1")"
   # Another update may have made it since.
-  mkdir -m 0755 -- "$1" || { [ -d "$1" ] && return 0; exit 1; }
+  (enter "$(dirname -- "$1")"; mkdir -m 0755 -- "./$(basename -- "$1")") || { [ -d "$1" ] && return 0; exit 1; }
   printf '%s\\n' "$1"
 }
 [ -d "$1" ] && exit 0
 make "$1"
-[ "$(stat -c '%u:%g' -- "$1")" = "$3" ] || chown -- "$3" "$1"
-chmod -- "$2" "$1"`;
+enter "$1"
+own "\${3%:*}"
+[ "$(stat -c '%u:%g' .)" = "$3" ] || chown -- "$3" .
+chmod -- "$2" .`;
 
-const REMOVE_FILES_SCRIPT = `for path; do if [ ! -d "$path" ] || [ -L "$path" ]; then rm -f -- "$path" || exit 1; fi; done`;
-const REMOVE_DIRECTORIES_SCRIPT = `for path; do [ ! -d "$path" ] || rmdir -- "$path" 2>/dev/null || echo "$path"; done`;
+const REMOVE_FILES_SCRIPT = `${ENTER_FUNCTIONS}
+for path; do
+  if [ -d "$path" ] && [ ! -L "$path" ]; then continue; fi
+  [ -d "$(dirname -- "$path")" ] || continue
+  (enter "$(dirname -- "$path")"; rm -f -- "./$(basename -- "$path")") || exit 1
+done`;
+const REMOVE_DIRECTORIES_SCRIPT = `${ENTER_FUNCTIONS}
+for path; do
+  [ ! -d "$path" ] || (enter "$(dirname -- "$path")"; rmdir -- "./$(basename -- "$path")") 2>/dev/null || echo "$path"
+done`;
 
 /** Kind, rights, owner and SHA-256 of each path, in one command. */
 export async function readFacts(connection: Connection, paths: readonly string[]): Promise<ReadonlyMap<string, FileFact>> {
@@ -147,7 +198,7 @@ export async function writeFiles(connection: Connection, files: readonly Desired
     const fact = facts.get(file.path);
     const sha256 = sha256Hex(file.content);
     if (fact !== undefined && isAsDesired(fact, file, sha256, accounts)) continue;
-    await writeFile(connection, file, accounts, fact?.kind === "file" && fact.sha256 === sha256);
+    await writeFile(connection, file, accounts);
     changed.push(file.path);
   }
   return changed;
@@ -176,13 +227,8 @@ export async function removeDirectories(connection: Connection, paths: readonly 
   return stdout.split("\n").filter((line) => line !== "");
 }
 
-async function writeFile(connection: Connection, file: DesiredFile, accounts: Accounts, contentIsRight: boolean): Promise<void> {
-  const owner = ownerNumbers(accounts[file.owner]);
-  if (contentIsRight) {
-    await runScript(connection, `set the rights of ${file.path}`, ATTRIBUTES_SCRIPT, [file.path, file.mode, owner]);
-    return;
-  }
-  const args = [file.path, file.mode, owner, String(Buffer.byteLength(file.content))];
+async function writeFile(connection: Connection, file: DesiredFile, accounts: Accounts): Promise<void> {
+  const args = [file.path, file.mode, ownerNumbers(accounts[file.owner]), String(Buffer.byteLength(file.content))];
   await runScript(connection, `write ${file.path}`, WRITE_SCRIPT, args, { stdin: file.content });
 }
 

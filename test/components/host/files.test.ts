@@ -1,6 +1,8 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -14,7 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Connection } from "../../../components/host/connection";
 import {
   type Accounts,
@@ -87,14 +89,88 @@ test("a hang-up in the middle of a write leaves nothing, and the file as it was"
   expect(readFileSync(join(folder, "a"), "utf8")).toBe("before");
 });
 
-test("wrong rights alone are put right in place; other content is replaced as a whole", async () => {
+test("wrong rights and other content are replaced as a whole", async () => {
   await writeFiles(connection, [file("a", "one")], accounts);
-  const inode = statSync(join(folder, "a")).ino;
   chmodSync(join(folder, "a"), 0o666);
   expect(await writeFiles(connection, [file("a", "one")], accounts)).toEqual([join(folder, "a")]);
-  expect([statSync(join(folder, "a")).ino, statSync(join(folder, "a")).mode & 0o7777]).toEqual([inode, 0o640]);
+  const { ino, mode } = statSync(join(folder, "a"));
+  expect(mode & 0o7777).toBe(0o640);
   await writeFiles(connection, [file("a", "two")], accounts);
-  expect(statSync(join(folder, "a")).ino).not.toBe(inode);
+  expect(statSync(join(folder, "a")).ino).not.toBe(ino);
+});
+
+describe.runIf(process.geteuid?.() === 0)("an account that may write in a directory cannot lead root elsewhere", () => {
+  const STRANGER = 61_111;
+  let roots: string;
+  beforeEach(() => {
+    roots = mkdtempSync(join(tmpdir(), "pgb-roots-"));
+    mkdirSync(join(folder, "theirs"));
+    chownSync(join(folder, "theirs"), STRANGER, STRANGER);
+  });
+  afterEach(() => rmSync(roots, { recursive: true }));
+
+  /** A program of this name does first what `script` says, in the directory where root works, as the account would at this very moment. */
+  const atThatMoment = (program: string, script: string): string => {
+    const programs = mkdtempSync(join(tmpdir(), "pgb-moment-"));
+    const real = process.env["PATH"] ?? "";
+    writeFileSync(join(programs, program), `#!/bin/sh\nPATH='${real}'\n${script}\n`, { mode: 0o755 });
+    vi.stubEnv("PATH", `${programs}:${real}`);
+    return programs;
+  };
+  const owned = { name: "stranger", uid: STRANGER, gid: STRANGER };
+
+  test("by a link in the place of a directory on the way", async () => {
+    symlinkSync(roots, join(folder, "theirs", "conf.d"));
+    lchownSync(join(folder, "theirs", "conf.d"), STRANGER, STRANGER);
+    const wanted = file("theirs/conf.d/a", "text");
+    await expect(writeFiles(connection, [wanted], accounts)).rejects.toThrow(`conf.d is a symbolic link of account ${STRANGER}`);
+    await expect(makeDirectories(connection, [{ path: join(folder, "theirs/conf.d/x/y"), mode: "0700", owner: "admin" }], accounts)).rejects.toThrow(
+      /symbolic link/,
+    );
+    writeFileSync(join(roots, "a"), "precious");
+    await expect(removeFiles(connection, [wanted.path])).rejects.toThrow(/symbolic link/);
+    expect(readdirSync(roots)).toEqual(["a"]);
+    // Root's own links are followed.
+    lchownSync(join(folder, "theirs", "conf.d"), 0, 0);
+    await writeFiles(connection, [wanted], accounts);
+    expect(readFileSync(join(roots, "a"), "utf8")).toBe("text");
+  });
+
+  test("by a link in the place of the temporary file, while it is written", async () => {
+    writeFileSync(join(roots, "precious"), "precious", { mode: 0o600 });
+    const theirs = join(folder, "theirs");
+    // What is called .pgbackstop.* there becomes a link, just before it is written through, given away, and opened to all.
+    const programs = atThatMoment(
+      "mktemp",
+      `made=$(mktemp "$@"); case $made in *pgbackstop*) mv "$made" "${theirs}/aside"; ln -s "${roots}/precious" "$made"; chown -h ${STRANGER} "$made";; esac; echo "$made"`,
+    );
+    try {
+      const all = accountsFor(connection.login, owned);
+      await expect(writeFiles(connection, [{ ...file("theirs/a", "mine", "0644"), owner: "database" }], all)).rejects.toThrow();
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(programs, { recursive: true });
+    }
+    const { mode, uid } = statSync(join(roots, "precious"));
+    expect([readFileSync(join(roots, "precious"), "utf8"), mode & 0o777, uid]).toEqual(["precious", 0o600, 0]);
+  });
+
+  test("by a link in the place of a directory that is being made", async () => {
+    const theirs = join(folder, "theirs");
+    const programs = atThatMoment(
+      "mkdir",
+      `mkdir "$@" || exit; case $* in *spool*) rmdir "${theirs}/spool"; ln -s "${roots}" "${theirs}/spool"; chown -h ${STRANGER} "${theirs}/spool";; esac`,
+    );
+    try {
+      const all = accountsFor(connection.login, owned);
+      await makeDirectories(connection, [{ path: join(theirs, "spool"), mode: "0777", owner: "database" }], all).catch(() => undefined);
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(programs, { recursive: true });
+    }
+    const { mode, uid } = statSync(roots);
+    expect([mode & 0o777, uid]).toEqual([0o700, 0]);
+  });
 });
 
 test("a link is replaced, not followed; a directory is refused", async () => {
