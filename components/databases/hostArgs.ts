@@ -363,7 +363,11 @@ export interface HostDirectories {
   metrics?: string;
   /** Of the command `pgbackstop`, where there is an agent. @default "/usr/local/bin" */
   bin?: string;
-  /** Stock's own, so that its backups and ours exclude each other. @default "/tmp/pgbackrest" */
+  /**
+   * Of locks and stop files. A stock pgbackrest with a configuration of its own needs the same `lock-path`, so that its backups and ours exclude each
+   * other. Its default, `/tmp/pgbackrest`, is open to every account of the host.
+   * @default the directory `lock` in `spool`
+   */
   lock?: string;
   /** @default "/var/spool/pgbackrest" */
   spool?: string;

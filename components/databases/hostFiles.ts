@@ -4,7 +4,7 @@ import type { NodeInput } from "../host/nodeChoice";
 import { drillPath, ownDrills } from "../plan/drills";
 import type { HostPlan } from "../plan/plan";
 import { locationOf } from "../plan/topology";
-import { hasLauncher, hostPaths, launcherPath, runtimeArgv, secretsDirectory } from "../plan/hostCommand";
+import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/hostCommand";
 import { stockArgv } from "../render/stockCommand";
 import { stockLimits } from "../plan/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
@@ -43,7 +43,7 @@ export type LateInputs = Pick<HostInputs, "dataDirectory"> & Pick<DirectoriesInp
 export function lateInputs(plan: HostPlan): LateInputs {
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
   const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
-  const kept = [plan.directories.spool, plan.directories.log, ...made];
+  const kept = [...ownDirectories(plan.directories), ...made];
   const shown = plan.maintenance.some(({ name }) => name === "metrics") ? [plan.directories.metrics] : [];
   const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
   return {

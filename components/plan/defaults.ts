@@ -50,8 +50,7 @@ export const DEFAULTS = {
     units: "/etc/systemd/system",
     bin: "/usr/local/bin",
     metrics: "/var/lib/node_exporter/textfile_collector",
-    // Stock's own paths: locks must collide with those of a stock pgbackrest on the same host.
-    lock: "/tmp/pgbackrest",
+    // Stock's own paths.
     spool: "/var/spool/pgbackrest",
     log: "/var/log/pgbackrest",
   },

@@ -30,6 +30,11 @@ export function hostPaths(directories: { readonly config: string; readonly lib: 
   };
 }
 
+/** Those of PostgreSQL's account. Locks that are elsewhere have a directory that this account, or the user, makes there. */
+export function ownDirectories({ lock, log, spool }: HostPlan["directories"]): string[] {
+  return [spool, ...(lock.startsWith(`${spool}/`) ? [lock] : []), log];
+}
+
 /** Of root alone where systemd hands the secrets to units; else of PostgreSQL's account, and read besides the configuration. */
 export function secretsDirectory({ directories, agent }: SecretPlace): string {
   return `${directories.config}/${agent ? "credentials" : "conf.d"}`;

@@ -277,14 +277,16 @@ function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {
 }
 
 function resolveDirectories(settings: DirectorySettings, isStock: boolean): Directories {
+  const spool = settings.spool ?? DEFAULTS.directories.spool;
   return {
     config: settings.config ?? (isStock ? DEFAULTS.stockConfig : DEFAULTS.directories.config),
     lib: settings.lib ?? DEFAULTS.directories.lib,
     units: settings.units ?? DEFAULTS.directories.units,
     bin: settings.bin ?? DEFAULTS.directories.bin,
     metrics: settings.metrics ?? DEFAULTS.directories.metrics,
-    lock: settings.lock ?? DEFAULTS.directories.lock,
-    spool: settings.spool ?? DEFAULTS.directories.spool,
+    // Not in /tmp, stock's default: whoever is there first after a boot could keep backups from running.
+    lock: settings.lock ?? `${spool}/lock`,
+    spool,
     log: settings.log ?? DEFAULTS.directories.log,
   };
 }

@@ -11,7 +11,7 @@ import type { HostPlan } from "../plan/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { hostParts } from "./hostParts";
-import { hostPaths } from "../plan/hostCommand";
+import { hostPaths, ownDirectories } from "../plan/hostCommand";
 import { hardening } from "./units/hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./units/unit";
 
@@ -147,7 +147,7 @@ function secretComments(plan: HostPlan, secretsDirectory: string): string[] {
 function directoriesOf(plan: HostPlan): string[] {
   const repositories = plan.repositories.filter(({ kind, requireMount }) => kind === "posix" && !requireMount).map(({ path }) => path);
   const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
-  return [plan.directories.spool, plan.directories.log, ...drilled, ...(plan.restoreOnly ? [] : repositories)];
+  return [...ownDirectories(plan.directories), ...drilled, ...(plan.restoreOnly ? [] : repositories)];
 }
 
 /** A word of tmpfiles.d(5), where `%` begins a specifier. */

@@ -81,7 +81,7 @@ function confDifferences(published: string, host: DeclaredHost, stanza: string):
 
 /** What neither text says and ours does, in both examples. */
 const SAID: readonly Correction[] = [
-  ["lock-path", undefined, "/tmp/pgbackrest", "stock's default, said: the runtime's locks are the same files"],
+  ["lock-path", undefined, "/var/spool/pgbackrest/lock", "stock's default lies in /tmp, where every account may be first"],
   ["log-path", undefined, "/var/log/pgbackrest", "stock's default, said"],
   ["spool-path", undefined, "/var/spool/pgbackrest", "stock's default, said"],
   ["start-fast", undefined, "y", "a backup begins at once, and not with the next checkpoint"],

@@ -58,6 +58,7 @@ test("every text of a module is what an update over SSH writes", async (context)
     expect(module.etc["pgbackstop/lib/pgbackrest-client"]?.text).toBe("#!/perl/bin/perl\nuse Socket;\n");
     expect(module.settings).toEqual(settings);
     expect(module.rules).toContain('d "/var/spool/a b" 0750 postgres postgres -');
+    expect(module.rules).toContain('d "/var/spool/a b/lock" 0750 postgres postgres -');
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

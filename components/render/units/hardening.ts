@@ -2,8 +2,8 @@
  * What every service of ours may not do. Works from systemd 247 (Debian 11) on.
  *
  * The hardening is what passed on a booted Debian with a unit that reads the data directory, talks to PostgreSQL's socket and runs
- * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because the locks in /tmp/pgbackrest must be
- * the same as stock's and PostgreSQL's socket may lie in /tmp. RemoveIPC stays off, because it would take PostgreSQL's shared memory away.
+ * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because PostgreSQL's socket may lie in /tmp,
+ * and the locks where stock has them by default. RemoveIPC stays off, because it would take PostgreSQL's shared memory away.
  */
 import type { HostPlan } from "../../plan/plan";
 import { systemdWord } from "../commandLine";
@@ -52,7 +52,7 @@ export function hardening(plan: HostPlan, { writesData = false, writes = [], sta
   return [...HARDENING, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }
 
-/** What the unit writes to. The parent of the lock directory, because that directory itself is gone after each boot. */
+/** What the unit writes to. The parent of the lock directory, because one in /tmp or /run is gone after each boot. */
 function writablePaths(plan: HostPlan): string[] {
   const { lock, log, spool } = plan.directories;
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix").map((repository) => repository.path);

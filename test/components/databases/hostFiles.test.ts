@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { lateInputs, renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import type { HostPlan } from "../../../components/plan/plan";
 import { unknownMarker } from "../../../components/plan/unknown";
 import { BUCKET, plan } from "../plans";
 
@@ -18,4 +19,13 @@ test("files are listed while values that they need are not known yet: a bucket t
   const made = plan({ repositories: { repo1: bucket, repo2: vault } });
   expect(renderPlainFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackstop.json");
   expect(renderLateFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackrest.conf");
+});
+
+test("locks lie in a directory of PostgreSQL's account, which an update makes; elsewhere the runtime makes it", () => {
+  const kept = (made: HostPlan): string[] => lateInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
+  const usual = plan({});
+  expect(usual.directories.lock).toBe("/var/spool/pgbackrest/lock");
+  expect(kept(usual)).toContain("/var/spool/pgbackrest/lock 0750 database");
+  expect(plan({ directories: { spool: "/srv/spool" } }).directories.lock).toBe("/srv/spool/lock");
+  expect(kept(plan({ directories: { lock: "/tmp/pgbackrest" } })).join(" ")).not.toContain("/tmp/pgbackrest");
 });

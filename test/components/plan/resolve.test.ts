@@ -13,7 +13,7 @@ test("defaults are filled in", () => {
     processMax: 2,
     firstBackup: true,
     allowRestart: false,
-    directories: { config: "/etc/pgbackstop", lock: "/tmp/pgbackrest", spool: "/var/spool/pgbackrest" },
+    directories: { config: "/etc/pgbackstop", lock: "/var/spool/pgbackrest/lock", spool: "/var/spool/pgbackrest" },
     repositories: [
       { key: 1, kind: "posix", compressType: "zst", compressLevel: 3 },
       { key: 2, kind: "s3", s3: { port: 443, uriStyle: "path" } },

@@ -54,7 +54,7 @@ test("an agent holds no mount of a repository, or an unmounted NAS would be writ
   expect(text(".service")).toContain("ProtectSystem=full\n");
   const buckets = text(".service", { repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/second" } } } });
   expect(buckets).toContain("ProtectSystem=strict\n");
-  expect(buckets).toContain("ReadWritePaths=-/tmp -/var/log/pgbackrest -/var/spool/pgbackrest -/var/lib/postgresql/18/main\n");
+  expect(buckets).toContain("ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/var/lib/postgresql/18/main\n");
 });
 
 test("a repository without secrets hands none over, and without any there is no folder of them", () => {

@@ -67,7 +67,7 @@ test("a schedule is a service and a timer", () => {
     UMask=0027
     ProtectSystem=strict
     ProtectHome=yes
-    ReadWritePaths=-/tmp -/var/log/pgbackrest -/var/spool/pgbackrest -/mnt/nas/pgbackrest
+    ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/mnt/nas/pgbackrest
 
     # Written by pgbackstop: changes made here by hand are undone by the next update.
     [Unit]
