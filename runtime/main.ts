@@ -58,6 +58,19 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const EXIT_CODE_MAX = 125;
 /** Scheduled ones: how their last run ended is written down for metrics. */
 const REMEMBERED_COMMANDS: ReadonlySet<string> = new Set(["backup", "drill", "expire", "heal", "sync", "verify"]);
+/** What root would make files by that the account of PostgreSQL, or of the repository, needs afterwards. */
+const WRITING_COMMANDS: ReadonlySet<string> = new Set([
+  "annotate",
+  "archive-get",
+  "archive-push",
+  "backup",
+  "expire",
+  "heal",
+  "stanza-create",
+  "stanza-upgrade",
+  "sync",
+  "verify",
+]);
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
 /** Commands whose standard output is their result, often JSON. */
@@ -140,6 +153,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   setInterval(() => stat("/", () => {}), STIR_MS).unref();
   const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
   try {
+    warnRoot(config, host.lockOwners(), log);
     const code = await command(host);
     await host.close();
     await rememberRun(config, code, log);
@@ -153,6 +167,17 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
     frame(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
     return exitCodeOf(error);
   }
+}
+
+/** Stock since 2.59 refuses. A warning stops no backup that has run as root for years. */
+function warnRoot(config: Config, owners: readonly number[], log: Log): void {
+  if (process.geteuid?.() !== 0 || config.allowRoot || !WRITING_COMMANDS.has(config.command)) return;
+  const owner = owners.find((uid) => uid !== 0);
+  if (owner === undefined) return;
+  log.warn(
+    `${config.command} runs as root, where account ${owner} owns the data or a repository: it may not be able to use files that root makes\n` +
+      "HINT: run it as that account; allow-root=y says that root is meant.",
+  );
 }
 
 /** For metrics: a run that cannot be written down has ended as it has. */

@@ -8,7 +8,6 @@ import { COMMANDS } from "../runtime/config/types";
 
 /** Why options do nothing or are refused, by the beginning of their names; the first that fits counts. */
 const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
-  ["allow-root", "running as root is neither refused nor asked about"],
   ["archive-missing-retry", "a segment is called missing only after every repository has answered that it is"],
   ["beta", "there are no features behind it"],
   ["cmd-ssh", "no connection to another host is opened: each host runs the program itself"],

@@ -278,6 +278,7 @@ type General = Pick<
   | "ioTimeoutMs"
   | "bufferSizeBytes"
   | "processMax"
+  | "allowRoot"
   | "lockPath"
   | "spoolPath"
   | "logPath"
@@ -346,6 +347,7 @@ function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
     ioTimeoutMs: values.number("io-timeout") ?? 0,
     bufferSizeBytes: values.number("buffer-size") ?? 0,
     processMax: values.number("process-max") ?? 1,
+    allowRoot: values.flag("allow-root"),
     lockPath: values.text("lock-path") ?? "",
     spoolPath: values.text("spool-path") ?? "",
     logPath: values.text("log-path") ?? "",

@@ -595,7 +595,10 @@ const GENERAL: readonly OptionRow[] = [
   acted("process-max", "integer", "global", [...COPY, "migrate"], "workers that compress and transfer", { default: "1", range: ["1", "999"] }),
   acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
   acted("spool-path", "path", "global", REPO, "directory of WAL queues and of what repositories still lack", { default: "/var/spool/pgbackrest" }),
-  accepted("allow-root", "boolean", "global", WORK, "run as root", { default: "n", forCommand: { restore: { default: "y" } } }),
+  acted("allow-root", "boolean", "global", WORK, "do not warn when root runs what another account's directories are for", {
+    default: "n",
+    forCommand: { restore: { default: "y" } },
+  }),
   accepted("beta", "boolean", "global", ALL, "allow features that are not released", { default: "n" }),
   accepted("cmd-ssh", "string", "global", WORK, "program that opens SSH connections", { default: "ssh" }),
   accepted("compress-level-network", "integer", "global", WORK, "compression level between hosts", { default: "1", range: ["-5", "12"] }),

@@ -394,6 +394,8 @@ export interface Config {
   readonly ioTimeoutMs: number;
   readonly bufferSizeBytes: number;
   readonly processMax: number;
+  /** Root is meant to run this command. */
+  readonly allowRoot: boolean;
   readonly lockPath: string;
   readonly spoolPath: string;
   readonly logPath: string;

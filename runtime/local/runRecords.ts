@@ -6,6 +6,7 @@
  * They are for metrics only: nothing is decided by them, and where the directory cannot be written there are none.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
+import { actAs } from "./actAs";
 import { atomicWrite } from "./atomicWrite";
 import { isMissing } from "./systemError";
 
@@ -42,7 +43,7 @@ export async function loadRuns(spoolPath: string, stanza: string): Promise<RunRe
 
 /**
  * Replaces the record of a command; what the run before said of repositories that this one left out stays. Does nothing where the spool path
- * is not there.
+ * is not there. Nothing else of a process of root may run meanwhile.
  * @throws what {@link atomicWrite} throws
  */
 export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRecord, "succeededAtS">): Promise<void> {
@@ -55,7 +56,9 @@ export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRe
   const succeededAtS = run.exitCode === 0 ? run.endedAtS : (before?.succeededAtS ?? null);
   const repos = before?.repos === undefined && run.repos === undefined ? {} : { repos: { ...before?.repos, ...run.repos } };
   const record = { version: VERSION, ...run, succeededAtS, ...repos };
-  await atomicWrite(`${directoryOf(spoolPath, stanza)}/${run.command}.json`, Buffer.from(`${JSON.stringify(record)}\n`));
+  const path = `${directoryOf(spoolPath, stanza)}/${run.command}.json`;
+  // Root leaves nothing that the spool's owner cannot replace, and follows none of its links.
+  await actAs(there, () => atomicWrite(path, Buffer.from(`${JSON.stringify(record)}\n`)));
 }
 
 function directoryOf(spoolPath: string, stanza: string): string {

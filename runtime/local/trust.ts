@@ -185,7 +185,10 @@ function openDirectory(role: string, path: string, trusted: ReadonlySet<number>)
 function requireTrusted(role: string, path: string, info: Stats, trusted: ReadonlySet<number>): void {
   if (!trusted.has(info.uid) && !isRootsAlone(dirname(path))) throw planted(path, `belongs to account ${info.uid}`, role);
   if ((info.mode & OTHERS_WRITE) === 0 || ((info.mode & STICKY) !== 0 && info.uid === 0)) return;
-  throw fail("fileMode", `${role} '${path}' may be written by every account`, { path, hint: `chmod o-w '${path}', or name another directory.` });
+  throw fail("fileMode", `${role} '${path}' may be written by every account`, {
+    path,
+    hint: `chmod o-w '${path}', or name a directory in it that this account makes for itself: '${path}/own'.`,
+  });
 }
 
 /** Through no link, and without waiting for whoever holds the other end of a pipe. */

@@ -69,6 +69,15 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     return { path, command: ["/bin/sh", "-c", `id -u > ${path}; exit 1`] };
   };
 
+  test("root is warned of files that the account could not use afterwards, unless root is meant", async () => {
+    directory("repo", postgres);
+    const warned = async (user: OsUser, ...words: string[]): Promise<boolean> =>
+      (await ours(user, [...words, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, where account");
+    expect([await warned(ROOT), await warned(ROOT, "--allow-root"), await warned(postgres)]).toEqual([true, false, false]);
+    directory("repo", ROOT);
+    expect(await warned(ROOT)).toBe(false);
+  });
+
   describe("as PostgreSQL's", () => {
     const journal = (data: string, phase: string, command: readonly string[]): object => ({
       version: 1,

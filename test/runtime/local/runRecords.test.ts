@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { loadRuns, saveRun } from "../../../runtime/local/runRecords";
@@ -46,4 +46,15 @@ test("what is no record is left out", async () => {
 test("without a spool path nothing is written", async () => {
   await saveRun(join(spool, "none"), "demo", { command: "backup", endedAtS: 10, exitCode: 0 });
   expect(existsSync(join(spool, "none"))).toBe(false);
+});
+
+test.runIf(process.geteuid?.() === 0)("root writes with the rights of the spool's owner, which cannot lead it elsewhere", async () => {
+  chmodSync(join(spool, ".."), 0o755);
+  chownSync(spool, 61_111, 61_111);
+  await saveRun(spool, "demo", { command: "verify", endedAtS: 10, exitCode: 0 });
+  expect(statSync(join(spool, "pgbackstop", "demo", "runs", "verify.json")).uid).toBe(61_111);
+  const roots = join(spool, "..", "roots");
+  mkdirSync(roots);
+  symlinkSync(roots, join(spool, "pgbackstop", "other"));
+  await expect(saveRun(spool, "other", { command: "verify", endedAtS: 10, exitCode: 0 })).rejects.toMatchObject({ kind: "pathCreate" });
 });
