@@ -10,7 +10,7 @@ import { type ServerControl, serverControl } from "../operations/recover/control
 import { accountOf, freeBytesAt, type HostFacts, loadHostFacts } from "../operations/recover/hostFacts";
 import { type Journal, readJournal, recoverJournal, remember, serverLogPath, serverMemory } from "../operations/recover/journal";
 import type { JournalFile } from "../operations/recover/journalFile";
-import { requireOwned } from "../operations/recover/moves";
+import { requireOwned, requireRights } from "../operations/recover/moves";
 import { type LiveServer, planRecover, planText, type PlanInput, type RecoverRequest } from "../operations/recover/plan";
 import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../operations/recover/recover";
 import type { RecoverSource } from "../operations/recover/source";
@@ -65,10 +65,12 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };
   const plan = planRecover(input);
-  await requireOwned({ account, dataDirectory: facts.dataDirectory, moves: plan.moves });
+  const place = { account, dataDirectory: facts.dataDirectory, moves: plan.moves };
+  await requireOwned(place);
   host.print(planText(plan, input));
   if (config.dryRun) return 0;
   if (!(await agreed(host, "Recover as planned?"))) return refused(host, "recover");
+  await requireRights(place, tools);
   if (plan.finishWal) {
     ctx.log.info("recover: archiving the server's last WAL");
     requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));

@@ -5,7 +5,7 @@
  * PostgreSQL's account may write here, so root works with its rights. Only where that account may not do it, root does: in directories that are root's
  * alone, where nobody can exchange a name.
  */
-import { chmod, chown, lstat, mkdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, mkdtemp, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fail } from "../../base/errors";
 import { syncDirectory } from "../../local/atomicWrite";
@@ -23,6 +23,23 @@ type Moved = Pick<Journal, "account" | "dataDirectory" | "moves" | "stamp">;
 /** Before anything is stopped: root must not move what the account only leads to. @throws fileOwner (88) */
 export async function requireOwned(place: Omit<Moved, "stamp">): Promise<void> {
   for (const { from } of place.moves) await requireOwner(from, ownersOf(from, place));
+}
+
+/** Before anything is stopped, too: somebody must be able to give the directories another name. @throws fileMove (74) */
+export async function requireRights({ account, moves }: Omit<Moved, "stamp">, rights: Rights): Promise<void> {
+  for (const { from } of moves) {
+    const parent = dirname(from);
+    if (isRootsAlone(parent)) continue;
+    try {
+      await rights.asAccount(async () => rmdir(await mkdtemp(`${from}.probe-`)));
+    } catch (error) {
+      throw fail("fileMove", `account ${account.uid} may not change names in '${parent}', and others than root may: ${String(error)}`, {
+        path: parent,
+        cause: error,
+        hint: `chown '${parent}' to that account; or let only root write there, and in the directories above it (chmod go-w).`,
+      });
+    }
+  }
 }
 
 /** @throws fileMove (74), fileOwner (88) */

@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -15,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { actAs } from "../../../../runtime/local/actAs";
-import { moveAside, moveBack, prepare, requireOwned } from "../../../../runtime/operations/recover/moves";
+import { moveAside, moveBack, prepare, requireOwned, requireRights } from "../../../../runtime/operations/recover/moves";
 
 const isRoot = process.geteuid?.() === 0;
 const account = isRoot ? { uid: 61_111, gid: 61_112, mode: 0o700 } : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, mode: 0o700 };
@@ -53,6 +54,15 @@ test("directories get another name, are made again, and get their names back", a
   expect(lstatSync(data).mode & 0o777).toBe(0o700);
   expect(await moveBack(place, rights)).toEqual([`${data}.recovered-1`]);
   expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
+});
+
+test.runIf(isRoot)("what neither the account nor root alone may rename is refused before anything is stopped", async () => {
+  const above = directory(join(folder, "above"), false);
+  const data = directory(join(above, "data"));
+  await expect(requireRights(placeOf(data), rights)).rejects.toMatchObject({ kind: "fileMove", message: expect.stringContaining(`'${above}'`) });
+  give(above);
+  await requireRights(placeOf(data), rights);
+  expect(readdirSync(above)).toEqual(["data"]);
 });
 
 describe.runIf(isRoot)("for root, an account cannot", () => {
