@@ -106,6 +106,11 @@ export function streamPath(stanza: string, archiveId: string): string {
   return `${streamRoot(stanza)}/${segment(archiveId)}`;
 }
 
+/** Who may write backups of a stanza into this repository (repository/lease). */
+export function leasePath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/lease`;
+}
+
 export function streamRoot(stanza: string): string {
   return `${serverFilesRoot(stanza)}/stream`;
 }

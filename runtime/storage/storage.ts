@@ -89,6 +89,13 @@ export interface Storage {
   put(path: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
   /**
+   * Writes a small file whole if there is none of its name, making missing directories; false when there is one, which stays as it is. Of any number
+   * of callers one gets true. `bytes` must be the caller's own (with a random token in them): a file that holds them after a lost answer is
+   * the caller's. Absent where the storage cannot promise this.
+   */
+  create?(path: string, bytes: Uint8Array): Promise<boolean>;
+
+  /**
    * Writes a stream of unknown length in bounded memory. `open` gives the body; a driver that must start over calls it again, and a
    * source that cannot be read twice throws there. On an error nothing is visible under the name (atomic) or garbage may be (not atomic).
    */

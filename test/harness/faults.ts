@@ -11,10 +11,23 @@ import { type BackupError, fail } from "../../runtime/base/errors";
 import { LIMITS } from "../../runtime/base/limits";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "../../runtime/storage/storage";
 
-export const STORAGE_METHODS = ["stat", "list", "read", "put", "putStream", "remove", "removePath", "makePath", "syncPath", "link", "close"] as const;
+export const STORAGE_METHODS = [
+  "stat",
+  "list",
+  "read",
+  "create",
+  "put",
+  "putStream",
+  "remove",
+  "removePath",
+  "makePath",
+  "syncPath",
+  "link",
+  "close",
+] as const;
 export type StorageMethod = (typeof STORAGE_METHODS)[number];
 /** Methods that change what is stored: those that a crash point counts. */
-const WRITES: ReadonlySet<StorageMethod> = new Set(["put", "putStream", "remove", "removePath", "makePath", "link"]);
+const WRITES: ReadonlySet<StorageMethod> = new Set(["create", "put", "putStream", "remove", "removePath", "makePath", "link"]);
 
 export type Fault =
   /** The call throws and does nothing. */
@@ -50,6 +63,7 @@ interface Planned {
 export class FaultyStorage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures;
+  readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly #inner: Storage;
   readonly #clock: Clock | undefined;
   readonly #planned = new Map<StorageMethod, Planned[]>();
@@ -64,6 +78,8 @@ export class FaultyStorage implements Storage {
     this.#clock = clock;
     this.name = inner.name;
     this.features = inner.features;
+    const create = inner.create?.bind(inner);
+    if (create !== undefined) this.create = (path, bytes) => this.#call("create", path, { run: () => create(path, bytes), lie: () => true });
   }
 
   /** Adds a fault behind those that the method already has. */

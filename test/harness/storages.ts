@@ -10,23 +10,33 @@ export interface MemoryFile {
   readonly modifiedAtMs: number;
 }
 
+export interface MemoryOptions {
+  readonly name?: string;
+  readonly nowMs?: () => number;
+  readonly files?: ReadonlyMap<string, MemoryFile>;
+  /** False: like an object store without conditional writes. */
+  readonly createsExclusively?: boolean;
+}
+
 /** Behaves like an object store: only files exist, a put is atomic. */
 export class MemoryStorage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
   /** By path; tests may look at it and change it. */
   readonly files: Map<string, MemoryFile>;
+  readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly #nowMs: () => number;
 
-  constructor(options: { readonly name?: string; readonly nowMs?: () => number; readonly files?: ReadonlyMap<string, MemoryFile> } = {}) {
+  constructor(options: MemoryOptions = {}) {
     this.name = options.name ?? "memory";
     this.#nowMs = options.nowMs ?? (() => Date.UTC(2026, 10, 20, 6, 40, 59));
     this.files = new Map(options.files);
+    if (options.createsExclusively !== false) this.create = (path, bytes) => this.#create(path, bytes);
   }
 
   /** A storage of its own with the same content: the state after a crash, for example. */
   clone(name = this.name): MemoryStorage {
-    return new MemoryStorage({ name, nowMs: this.#nowMs, files: this.files });
+    return new MemoryStorage({ name, nowMs: this.#nowMs, files: this.files, createsExclusively: this.create !== undefined });
   }
 
   /** Content as text. @throws fileMissing */
@@ -105,6 +115,13 @@ export class MemoryStorage implements Storage {
 
   async close(): Promise<void> {
     // Nothing is held.
+  }
+
+  async #create(path: string, bytes: Uint8Array): Promise<boolean> {
+    checkPath(path);
+    if (this.files.has(path)) return false;
+    await this.put(path, bytes);
+    return true;
   }
 
   #file(path: string): MemoryFile {

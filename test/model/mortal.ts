@@ -123,6 +123,7 @@ class MortalStorage implements Storage {
   readonly features: Storage["features"];
   readonly openReader?: (path: string, range?: ByteRange) => BlockReader;
   readonly openWriter?: (path: string) => Promise<BlockWriter>;
+  readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly #inner: Storage;
   readonly #mortal: Mortal;
   /** Files written in place whose names may not be on the disk yet. */
@@ -143,6 +144,8 @@ class MortalStorage implements Storage {
       };
     }
     if (inner.openWriter !== undefined) this.openWriter = (path) => this.#openWriter(path);
+    const create = inner.create?.bind(inner);
+    if (create !== undefined) this.create = (path, bytes) => this.#create(path, () => create(path, bytes));
   }
 
   /** What death leaves of files that were under way. */
@@ -240,6 +243,14 @@ class MortalStorage implements Storage {
 
   async close(): Promise<void> {
     // The storage outlives its processes.
+  }
+
+  async #create(path: string, run: () => Promise<boolean>): Promise<boolean> {
+    let isCreated = false;
+    await this.#write(`create ${path}`, async () => {
+      isCreated = await run();
+    });
+    return isCreated;
   }
 
   async #openWriter(path: string): Promise<BlockWriter> {

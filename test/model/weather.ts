@@ -41,6 +41,7 @@ export class Weather implements Storage {
   readonly features: StorageFeatures;
   readonly openReader?: (path: string, range?: ByteRange) => BlockReader;
   readonly openWriter?: (path: string) => Promise<BlockWriter>;
+  readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   /** By kind of fault: calls that met it. */
   readonly met = new Map<string, number>();
   /** Calls that are in the hands of the driver now. */
@@ -62,6 +63,8 @@ export class Weather implements Storage {
     this.features = inner.features;
     if (inner.openReader !== undefined) this.openReader = (path, range) => this.#openReader(path, range);
     if (inner.openWriter !== undefined) this.openWriter = (path) => this.#openWriter(path);
+    const create = inner.create?.bind(inner);
+    if (create !== undefined) this.create = (path, bytes) => this.#create(path, () => create(path, bytes));
   }
 
   breakDown(): void {
@@ -136,6 +139,14 @@ export class Weather implements Storage {
 
   async putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void> {
     await this.#write(path, open, options, () => this.#inner.putStream(path, () => this.#limited(open()), options));
+  }
+
+  async #create(path: string, run: () => Promise<boolean>): Promise<boolean> {
+    await this.#enter("slow");
+    if (this.#roomBytes === 0) throw this.#met("full", FULL);
+    const isCreated = await this.#run(run);
+    if (this.#take("lost")) throw LOST;
+    return isCreated;
   }
 
   async remove(path: string): Promise<void> {

@@ -1,0 +1,477 @@
+/**
+ * The lease of a stanza in one repository: at any time one process, of any host or pod, may write backups there (docs/internals/concurrency.md).
+ *
+ * A lease is a row of numbered terms in the repository. The highest term is the holder; only its owner writes it, and no number is used twice.
+ * Whoever wants the lease claims the next term. Where the storage creates files exclusively, one claimant gets it. Elsewhere each claimant
+ * writes a file of its own and lists: whoever sees another claim withdraws, so at most one stays, as long as a listing shows what was written
+ * before it.
+ *
+ * A holder is dead when the caller has its lock files (same domain), or when its file has not changed for two minutes of the caller's own
+ * monotonic clock. No clocks of two machines are compared. A holder that was taken for dead and wakes finds a higher term: its
+ * {@link Lease.check} fails, and it publishes nothing.
+ */
+import { basename } from "node:path";
+import { collect, textOf, utf8 } from "../base/bytes";
+import type { Context } from "../base/context";
+import { assert, type BackupError, fail, isError, toBackupError } from "../base/errors";
+import {
+  LEASE_TERM_MAX,
+  type LeaseHolder,
+  type LeaseName,
+  type LeaseTerm,
+  leaseFloorPath,
+  leaseMark,
+  leaseTermOf,
+  leaseTermPath,
+  parseLeaseFloor,
+  parseLeaseName,
+  parseLeaseTerm,
+  renderLeaseFloor,
+  renderLeaseTerm,
+} from "../format/leaseFile";
+import { leasePath } from "../format/repoPath";
+import type { Storage } from "../storage/storage";
+import type { Repository } from "./repository";
+
+/** Proves that this process may write backups into the repository. */
+export interface Lease {
+  readonly term: number;
+  readonly token: string;
+  readonly domain: string;
+  /** Asks the repository whether the lease is still ours. @throws lockAcquire when it is not; what the storage says otherwise */
+  check(): Promise<void>;
+  /** Gives the lease back; never throws, and a second call does nothing. */
+  release(): Promise<void>;
+}
+
+export interface LeaseRequest {
+  /** Of processes that share the lock files which the caller holds; null when it holds none: then no holder is dead at once. */
+  readonly domain: string | null;
+  readonly holder: LeaseHolder;
+  /** Awaited between looking and claiming, so that the leases of several repositories are claimed in one order. */
+  readonly turn?: Promise<unknown>;
+  /** A storage of the same repository that still works when the context's signal has aborted, to give the lease back; the caller closes it. */
+  readonly storageAfterAbort?: () => Storage;
+}
+
+/** What of a repository a lease needs. */
+export type LeasePlace = Pick<Repository, "key" | "name" | "stanza" | "storage">;
+
+export const LEASE_TIMES = {
+  /** Between two beats of a holder. */
+  beatMs: 20_000,
+  /** After a beat that failed. */
+  beatRetryMs: 5000,
+  /** A holder whose file has not changed for so long is dead. */
+  deadMs: 120_000,
+  /** Between two looks at a holder that may be dead. */
+  lookMs: 4000,
+  /** For giving the lease back after an abort. */
+  releaseMs: 10_000,
+} as const;
+
+/** Terms that stay, so that a listing that lacks the newest is found out by the exclusive creation of the next one. */
+const TERMS_KEPT = 8;
+/** Older terms are removed when there are so many of them: most runs remove none. */
+const TERMS_REMOVED = 8;
+const FILE_SIZE_BYTES_MAX = 64 * 1024;
+/** A listed file that is never there when it is read. */
+const GONE_LOOKS_MAX = 4;
+const GONE_PAUSE_MS = 500;
+const WITHDRAWS_MAX = 12;
+const WITHDRAW_PAUSE_MS = 250;
+/** Ten times as often as a dead holder needs. */
+const LOOKS_MAX = 400;
+
+interface Claim {
+  readonly path: string;
+  readonly mark: string;
+  /** Null for a file that cannot be read. */
+  readonly content: LeaseTerm | null;
+  readonly askedMs: number;
+  readonly answeredMs: number;
+}
+
+interface Seen {
+  /** 0 when there never was a term. */
+  readonly highest: number;
+  /** Files of the highest term; none when it is only known by its number. */
+  readonly claims: readonly Claim[];
+  /** Something was listed that could not be read: it was replaced or withdrawn meanwhile. */
+  readonly isVague: boolean;
+}
+
+/**
+ * Takes the lease, or waits as long as it needs to tell a living holder from a dead one: 20 seconds for the first, two minutes for the other.
+ * @throws lockAcquire (50) when somebody holds it; what the storage says
+ */
+export async function acquireLease(place: LeasePlace, request: LeaseRequest, ctx: Context): Promise<Lease> {
+  return new Acquisition(place, request, ctx).run();
+}
+
+class Acquisition {
+  readonly #place: LeasePlace;
+  readonly #request: LeaseRequest;
+  readonly #ctx: Context;
+  /** By path: what a file held when it was first seen so, and when that was. */
+  readonly #watched = new Map<string, { readonly mark: string; readonly sinceMs: number }>();
+  #turn: Promise<unknown> | undefined;
+  /** A term that is there although no listing shows it. */
+  #atLeast = 0;
+  #withdrawCount = 0;
+  #isWaitTold = false;
+
+  constructor(place: LeasePlace, request: LeaseRequest, ctx: Context) {
+    this.#place = place;
+    this.#request = request;
+    this.#ctx = ctx;
+    this.#turn = request.turn;
+  }
+
+  async run(): Promise<Lease> {
+    const { clock, signal } = this.#ctx;
+    let vagueLooks = 0;
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
+      const seen = await this.#look();
+      if (seen.isVague && ++vagueLooks < GONE_LOOKS_MAX) {
+        await clock.sleep(GONE_PAUSE_MS, signal);
+        continue;
+      }
+      vagueLooks = 0;
+      const living = this.#findLiving(seen.claims);
+      if (living !== null) {
+        this.#tellWait(living);
+        await clock.sleep(LEASE_TIMES.lookMs, signal);
+        continue;
+      }
+      if (this.#turn !== undefined) {
+        await this.#turn.catch(() => {});
+        this.#turn = undefined;
+        continue;
+      }
+      const lease = await this.#claim(seen);
+      if (lease !== null) return lease;
+      if (this.#withdrawCount >= WITHDRAWS_MAX) break;
+    }
+    throw this.#failure("its holder changes all the time", "Several processes want it at once: run the command again.");
+  }
+
+  /** What the repository shows of the newest term. */
+  async #look(): Promise<Seen> {
+    const { storage, stanza } = this.#place;
+    const [names, floor] = await Promise.all([listNames(this.#place), readFloor(this.#place)]);
+    const highest = Math.max(this.#atLeast, floor, ...names.map((name) => name.term));
+    if (highest === 0) return { highest, claims: [], isVague: false };
+    const listed = names.filter((name) => name.term === highest);
+    // By its name, not by the listing: this is how a term that a listing hides is found.
+    const exclusive = { term: highest, token: null };
+    const isListed = listed.some((name) => name.token === null);
+    const asked = storage.create === undefined || isListed ? listed : [...listed, exclusive];
+    const claims = await Promise.all(asked.map((name) => this.#read(leaseTermPath(stanza, name))));
+    const found = claims.filter((claim) => claim !== null);
+    return { highest, claims: found, isVague: found.length === 0 && highest > floor };
+  }
+
+  async #read(path: string): Promise<Claim | null> {
+    const { clock } = this.#ctx;
+    const askedMs = clock.monotonicMs();
+    const bytes = await readIfThere(this.#place.storage, path);
+    return bytes === null ? null : { path, mark: leaseMark(bytes), content: parseLeaseTerm(textOf(bytes)), askedMs, answeredMs: clock.monotonicMs() };
+  }
+
+  /** A claim whose owner is not known to be dead; null when the next term may be claimed. @throws lockAcquire when it lives */
+  #findLiving(claims: readonly Claim[]): Claim | null {
+    const { domain } = this.#request;
+    let living: Claim | null = null;
+    for (const claim of claims) {
+      const { content, mark, path } = claim;
+      if (content?.state === "released") continue;
+      if (content !== null && domain !== null && content.domain === domain) continue;
+      const watched = this.#watched.get(path);
+      if (watched === undefined) this.#watched.set(path, { mark, sinceMs: claim.answeredMs });
+      else if (watched.mark !== mark) throw this.#busy(claim);
+      // From the end of the first answer to the question of this one: whatever a pause of our own adds is outside.
+      else if (claim.askedMs - watched.sinceMs >= LEASE_TIMES.deadMs) continue;
+      living = claim;
+    }
+    return living;
+  }
+
+  #tellWait(claim: Claim): void {
+    if (this.#isWaitTold) return;
+    this.#isWaitTold = true;
+    const seconds = LEASE_TIMES.deadMs / 1000;
+    this.#ctx.log.info(
+      `${this.#place.name}: the lease is ${holderText(claim.content)}; waiting up to ${seconds} s to see whether that process is alive`,
+    );
+  }
+
+  /** Claims the term after the highest; null when somebody else was there first. */
+  async #claim(seen: Seen): Promise<Lease | null> {
+    const { random, log } = this.#ctx;
+    const term = seen.highest + 1;
+    if (term > LEASE_TERM_MAX) throw this.#failure(`term ${term} is beyond the last one`, "Remove the directory of the lease while nothing runs.");
+    const token = Buffer.from(random.bytes(16)).toString("hex");
+    const { domain, holder } = this.#request;
+    const mine: LeaseTerm = { term, token, domain: domain ?? token, holder, beat: 0, state: "held" };
+    const { storage, stanza } = this.#place;
+    const path = leaseTermPath(stanza, { term, token: storage.create === undefined ? token : null });
+    if (!(await this.#write(path, mine))) {
+      this.#atLeast = Math.max(this.#atLeast, term);
+      return null;
+    }
+    const names = await this.#listWith(path);
+    const own = basename(path);
+    const rivals = names.filter((name) => name.term > term || (name.term === term && basename(leaseTermPath(stanza, name)) !== own));
+    if (rivals.length > 0) {
+      await this.#withdraw(path, mine);
+      await this.#pause();
+      return null;
+    }
+    for (const { content } of seen.claims) {
+      if (content?.state !== "held") continue;
+      log.warn(`${this.#place.name}: the lease was ${holderText(content)}, which is gone: term ${term} takes over`);
+    }
+    return new HeldLease(this.#place, { path, mine, names }, this.#request, this.#ctx);
+  }
+
+  /** False when the term was taken. An answer that was lost is found out by reading the file. */
+  async #write(path: string, mine: LeaseTerm): Promise<boolean> {
+    const { storage } = this.#place;
+    const bytes = utf8(renderLeaseTerm(mine));
+    try {
+      if (storage.create !== undefined) return await storage.create(path, bytes);
+      await storage.put(path, bytes);
+      return true;
+    } catch (error) {
+      if (this.#ctx.signal.aborted) throw error;
+      const there = await readIfThere(storage, path).catch(() => null);
+      if (there === null) throw error;
+      return leaseMark(there) === leaseMark(bytes);
+    }
+  }
+
+  /** The listing after a claim. A ticket that its own listing does not show proves nothing about others. */
+  async #listWith(path: string): Promise<readonly LeaseName[]> {
+    const { storage, name } = this.#place;
+    const isShown = (found: readonly LeaseName[]): boolean => found.some((other) => leaseTermPath(this.#place.stanza, other) === path);
+    for (let looks = 0; ; looks++) {
+      const names = await listNames(this.#place);
+      if (storage.create !== undefined || isShown(names)) return names;
+      if (looks < GONE_LOOKS_MAX) {
+        await this.#ctx.clock.sleep(GONE_PAUSE_MS, this.#ctx.signal);
+        continue;
+      }
+      await storage.remove(path);
+      throw fail("service", `the listing of ${name} does not show what was just written`, {
+        hint: `'${storage.name}' must list a file as soon as it is written: without that nobody can tell who else writes there.`,
+        repoKey: this.#place.key,
+        path,
+      });
+    }
+  }
+
+  /** A term that was created exclusively stays, so that nobody uses its number again. */
+  async #withdraw(path: string, mine: LeaseTerm): Promise<void> {
+    const { storage } = this.#place;
+    if (storage.create === undefined) await storage.remove(path);
+    else await storage.put(path, utf8(renderLeaseTerm({ ...mine, state: "released" })));
+  }
+
+  /** Two that withdrew from each other come back at different times. */
+  async #pause(): Promise<void> {
+    const { clock, random, signal } = this.#ctx;
+    this.#withdrawCount++;
+    const [first = 0] = random.bytes(1);
+    await clock.sleep(Math.round(WITHDRAW_PAUSE_MS * this.#withdrawCount * (0.1 + first / 128)), signal);
+  }
+
+  #busy({ content }: Claim): BackupError {
+    const seconds = LEASE_TIMES.deadMs / 1000;
+    return this.#failure(`${holderText(content)}, last seen 0 s ago`, [
+      "Another process writes backups of this stanza into this repository: wait until it has ended, or end it there.",
+      `The lease of a process that died is taken over after ${seconds} s: run the command again.`,
+    ]);
+  }
+
+  #failure(reason: string, hint: string | readonly string[]): BackupError {
+    const { key, stanza } = this.#place;
+    return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, { repoKey: key, hint, retryable: true });
+  }
+}
+
+interface Claimed {
+  readonly path: string;
+  readonly mine: LeaseTerm;
+  /** What was listed after the claim. */
+  readonly names: readonly LeaseName[];
+}
+
+class HeldLease implements Lease {
+  readonly #place: LeasePlace;
+  readonly #claimed: Claimed;
+  readonly #request: LeaseRequest;
+  readonly #ctx: Context;
+  readonly #ended = new AbortController();
+  /** One request about the own file at a time: a check must not meet a beat half way. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #beat = 0;
+  #lost: BackupError | undefined;
+  #released: Promise<void> | undefined;
+
+  constructor(place: LeasePlace, claimed: Claimed, request: LeaseRequest, ctx: Context) {
+    this.#place = place;
+    this.#claimed = claimed;
+    this.#request = request;
+    this.#ctx = ctx;
+    void this.#beatForever();
+  }
+
+  get term(): number {
+    return this.#claimed.mine.term;
+  }
+
+  get token(): string {
+    return this.#claimed.mine.token;
+  }
+
+  get domain(): string {
+    return this.#claimed.mine.domain;
+  }
+
+  check(): Promise<void> {
+    return this.#inTurn(async () => {
+      assert(this.#released === undefined, `the lease of ${this.#place.name} was given back`);
+      const { storage, stanza } = this.#place;
+      const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
+      const [names, hidden] = await Promise.all([listNames(this.#place), readIfThere(storage, next), this.#requireOwn(storage)]);
+      const higher = names.find((name) => name.term > this.term)?.term ?? (hidden === null ? null : this.term + 1);
+      if (higher !== null) throw this.#lose(`term ${higher} has taken over from term ${this.term}`);
+    });
+  }
+
+  release(): Promise<void> {
+    this.#ended.abort();
+    this.#released ??= this.#queue.then(() => this.#release());
+    return this.#released;
+  }
+
+  async #beatForever(): Promise<void> {
+    const { clock, log } = this.#ctx;
+    const signal = AbortSignal.any([this.#ctx.signal, this.#ended.signal]);
+    let isTold = false;
+    for (let pauseMs: number = LEASE_TIMES.beatMs; ; ) {
+      await clock.sleep(pauseMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        await this.#inTurn(() => this.#writeBeat(signal));
+        pauseMs = LEASE_TIMES.beatMs;
+        isTold = false;
+      } catch (error) {
+        if (signal.aborted) return;
+        const { message } = toBackupError(error);
+        if (this.#lost !== undefined) return log.warn(`${this.#place.name}: ${message}`);
+        if (!isTold) log.warn(`${this.#place.name}: the lease could not be renewed, and is tried again: ${message}`);
+        isTold = true;
+        pauseMs = LEASE_TIMES.beatRetryMs;
+      }
+    }
+  }
+
+  async #writeBeat(signal: AbortSignal): Promise<void> {
+    const { storage } = this.#place;
+    if (signal.aborted) return;
+    // Read first: whoever slept must not write over a file that is not its own any more.
+    await this.#requireOwn(storage);
+    await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat })));
+  }
+
+  /** @throws lockAcquire when the file of this term is not what its owner wrote */
+  async #requireOwn(storage: Storage): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    const bytes = await readIfThere(storage, this.#claimed.path);
+    const content = bytes === null ? null : parseLeaseTerm(textOf(bytes));
+    if (content?.token === this.token && content.state === "held") return;
+    throw this.#lose(bytes === null ? `the file of term ${this.term} is gone` : `term ${this.term} is another process's`);
+  }
+
+  #lose(reason: string): BackupError {
+    const { key, stanza } = this.#place;
+    this.#lost ??= fail("lockAcquire", `the lease of stanza '${stanza}' was lost: ${reason}`, {
+      repoKey: key,
+      hint: "This process did not get through to the repository for minutes, and another one took its place: nothing was published here. Run the command again.",
+    });
+    return this.#lost;
+  }
+
+  async #release(): Promise<void> {
+    const { log, signal } = this.#ctx;
+    const { storageAfterAbort } = this.#request;
+    if (this.#lost !== undefined || (signal.aborted && storageAfterAbort === undefined)) return;
+    try {
+      const storage = signal.aborted && storageAfterAbort !== undefined ? storageAfterAbort() : this.#place.storage;
+      await this.#requireOwn(storage);
+      if (!signal.aborted) await this.#removeOld();
+      await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat, state: "released" })));
+    } catch (error) {
+      const { message } = toBackupError(error);
+      const seconds = LEASE_TIMES.deadMs / 1000;
+      const text = this.#lost === undefined ? `the lease could not be given back, others wait ${seconds} s for it: ${message}` : message;
+      log.warn(`${this.#place.name}: ${text}`);
+    }
+  }
+
+  /** The floor first: from then on the removed terms are known by their numbers. What cannot be removed stays for the next holder. */
+  async #removeOld(): Promise<void> {
+    const { storage, stanza } = this.#place;
+    const floor = this.term - TERMS_KEPT;
+    if (this.#claimed.names.filter((name) => name.term <= floor).length < TERMS_REMOVED) return;
+    try {
+      if ((await readFloor(this.#place)) < floor) await storage.put(leaseFloorPath(stanza), utf8(renderLeaseFloor(floor)));
+      const old: string[] = [];
+      for await (const { path } of storage.list(leasePath(stanza))) {
+        const term = leaseTermOf(basename(path));
+        if (term !== null && term <= floor) old.push(path);
+      }
+      for (const path of old.sort()) await storage.remove(path);
+    } catch (error) {
+      if (this.#ctx.signal.aborted) throw error;
+      this.#ctx.log.debug(`${this.#place.name}: old terms of the lease are not removed: ${toBackupError(error).message}`);
+    }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+}
+
+function holderText(content: LeaseTerm | null): string {
+  if (content === null) return "held by a file that cannot be read";
+  const { host, pid, verb } = content.holder;
+  return `held by host '${host}' process ${pid} (${verb})`;
+}
+
+async function listNames({ storage, stanza }: LeasePlace): Promise<LeaseName[]> {
+  const names: LeaseName[] = [];
+  for await (const { path, type } of storage.list(leasePath(stanza))) {
+    const name = type === "file" ? parseLeaseName(basename(path)) : null;
+    if (name !== null) names.push(name);
+  }
+  return names;
+}
+
+async function readFloor({ storage, stanza }: LeasePlace): Promise<number> {
+  const bytes = await readIfThere(storage, leaseFloorPath(stanza));
+  return bytes === null ? 0 : parseLeaseFloor(textOf(bytes));
+}
+
+async function readIfThere(storage: Storage, path: string): Promise<Uint8Array | null> {
+  try {
+    return await collect(await storage.read(path), FILE_SIZE_BYTES_MAX);
+  } catch (error) {
+    if (isError(error, "fileMissing")) return null;
+    throw error;
+  }
+}
