@@ -10,6 +10,7 @@ import { type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS } from ".
 import { BLOCK_DEFAULTS } from "./format/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
+import { lockDomain } from "./local/lockDomain";
 import { isLocked, type LockState, readLockState } from "./local/lockState";
 import { checkStopFile } from "./local/stopFile";
 import { isMissing } from "./local/systemError";
@@ -21,6 +22,8 @@ import { inlinePool, type Job, type JobPool, runJob } from "./operations/jobs";
 import { loadControlFile } from "./postgres/controlFile";
 import { Session, type SessionTarget } from "./postgres/session";
 import { WalStream } from "./postgres/walStream";
+import { LEASE_TIMES } from "./repository/lease";
+import { type LeaseParts, Leases } from "./repository/leases";
 import type { Repository } from "./repository/repository";
 import { openStorage } from "./storage/open";
 import { unusableStorage } from "./storage/unusable";
@@ -86,12 +89,15 @@ export class ProcessHost implements CommandHost {
   readonly config: Config;
   readonly ctx: Context;
   readonly users: UserNames = loadUserNames();
+  readonly leases: Leases;
   readonly #facts: ProcessFacts;
   readonly #locks = new Set<LockFile>();
   /** Ends what still runs when the command is over: requests to a repository that was given up. */
   readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
   #pool: JobPool | undefined;
+  /** Opened once more, to give leases back after an abort. */
+  readonly #again: Repository[] = [];
   readonly #others: ProcessHost[] = [];
   readonly #sessions = new Map<number, Session>();
 
@@ -99,6 +105,7 @@ export class ProcessHost implements CommandHost {
     this.config = config;
     this.ctx = ctx;
     this.#facts = facts;
+    this.leases = new Leases(() => this.#leaseParts(""), ctx);
   }
 
   get dataDirectory(): string {
@@ -274,6 +281,31 @@ export class ProcessHost implements CommandHost {
     return taken;
   }
 
+  unlockedLeases(ctx: Context): Leases {
+    // A domain of its own: without the lock files nobody knows whether another process of this one lives.
+    return new Leases(() => this.#leaseParts("-unlocked"), ctx);
+  }
+
+  #leaseParts(suffix: string): LeaseParts {
+    const { command, lockPath } = this.config;
+    const { hostName, pid, uid } = this.#facts;
+    const domain = lockDomain(lockPath, { uid }, this.ctx.random);
+    return {
+      domain: domain === null ? null : `${domain}${suffix}`,
+      holder: { host: hostName, pid, verb: command },
+      storageAfterAbort: (repo) => () => this.#storageAfterAbort(repo),
+    };
+  }
+
+  /** The signal of a command ends every request of its own storages. */
+  #storageAfterAbort({ key, stanza }: Repository): Repository["storage"] {
+    const configs = this.#repoConfigs().filter((config) => config.key === key);
+    const [again] = openRepositories(stanza, configs, LEASE_TIMES.releaseMs, { ...this.ctx, signal: this.#closing.signal });
+    assert(again !== undefined, `repo${key} was opened without a configuration`);
+    this.#again.push(again);
+    return again.storage;
+  }
+
   lockState(kind: LockKind, stanza = this.config.stanza ?? ""): LockState {
     const { lockPath, repos } = this.config;
     return readLockState({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, this.#facts.isAlive);
@@ -318,11 +350,13 @@ export class ProcessHost implements CommandHost {
   }
 
   async close(): Promise<void> {
+    // While the storages still answer.
+    await this.leases.releaseAll();
     this.#closing.abort(fail("term", "the command has ended"));
     for (const other of this.#others) await other.close();
     for (const session of this.#sessions.values()) await session.close();
     await this.#pool?.close();
-    await Promise.all((this.#repos ?? []).map((repo) => repo.storage.close()));
+    await Promise.all([...(this.#repos ?? []), ...this.#again].map((repo) => repo.storage.close()));
     for (const lock of this.#locks) lock.release();
   }
 

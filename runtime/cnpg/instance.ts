@@ -31,7 +31,12 @@ export const instanceCommand: Command = async (host) => {
   const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
   const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
     sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
-  const stanzas = new StanzaKeeper(repos, () => host.loadControl(), own);
+  const stanzas = new StanzaKeeper(
+    repos,
+    () => host.loadControl(),
+    () => host.unlockedLeases(own),
+    own,
+  );
   const isStandby = async (): Promise<boolean> =>
     access(`${host.dataDirectory}/standby.signal`).then(
       () => true,

@@ -10,6 +10,7 @@ import { toBackupError } from "../base/errors";
 import type { PgControl } from "../format/pgControl";
 import { repoErrorLine } from "../operations/results";
 import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
+import type { Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
 
 /** How long the first archived file waits for repositories that do not answer. */
@@ -19,12 +20,19 @@ const PAUSE_MS = 10_000;
 export class StanzaKeeper {
   readonly #repos: readonly Repository[];
   readonly #loadControl: () => Promise<PgControl>;
+  readonly #newLeases: () => Pick<Leases, "take" | "releaseAll">;
   readonly #ctx: Context;
   readonly #ready = new Set<number>();
   readonly #running = new Map<number, Promise<void>>();
   readonly #triedAtMs = new Map<number, number>();
 
-  constructor(repos: readonly Repository[], loadControl: () => Promise<PgControl>, ctx: Context) {
+  constructor(
+    repos: readonly Repository[],
+    loadControl: () => Promise<PgControl>,
+    newLeases: () => Pick<Leases, "take" | "releaseAll">,
+    ctx: Context,
+  ) {
+    this.#newLeases = newLeases;
     this.#repos = repos;
     this.#loadControl = loadControl;
     this.#ctx = ctx;
@@ -53,13 +61,23 @@ export class StanzaKeeper {
       const control = await this.#loadControl();
       const [checked] = await checkStanzas([repo], control, this.#ctx);
       if (checked?.ok === true && !checked.value) {
-        // No lock: no other program works beside this one, and its own archiving waits for this.
-        const [created] = await stanzaCreate([repo], control, this.#ctx);
-        if (created?.ok === false) throw created.error;
+        await this.#create(repo, control);
       } else if (checked?.ok === false) throw checked.error;
       this.#ready.add(repo.key);
     } catch (error) {
       this.#ctx.log.warn(`the stanza cannot be prepared: ${repoErrorLine(repo.key, toBackupError(error))}`);
+    }
+  }
+
+  /** No lock file: no other program works beside this one, and its own archiving waits for this. Two pods may both take themselves for the primary. */
+  async #create(repo: Repository, control: PgControl): Promise<void> {
+    const leases = this.#newLeases();
+    try {
+      await leases.take(repo, async () => {});
+      const [created] = await stanzaCreate([repo], control, this.#ctx);
+      if (created?.ok === false) throw created.error;
+    } finally {
+      await leases.releaseAll();
     }
   }
 }

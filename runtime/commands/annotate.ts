@@ -2,6 +2,7 @@
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { annotate } from "../operations/annotate";
 import { requireLabel } from "../operations/requireLabel";
+import { loadBackupInfo } from "../repository/infoStore";
 import type { Command } from "./host";
 
 export const annotateCommand: Command = async (host) => {
@@ -18,6 +19,7 @@ export const annotateCommand: Command = async (host) => {
   let found = false;
   for (const repo of repos) {
     try {
+      await host.leases.take(repo, loadBackupInfo);
       found = (await annotate(repo, set, config.annotations, ctx)) || found;
     } catch (thrown) {
       const error = toBackupError(thrown);

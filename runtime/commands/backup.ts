@@ -16,6 +16,7 @@ export const backupCommand: Command = async (host) => {
   const outcome = await backup(
     repos,
     {
+      lease: (repo) => host.leases.take(repo),
       servers: host.servers(),
       pool: host.pool(),
       threadless: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 1),

@@ -3,6 +3,9 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Config, RepoConfig } from "../config/types";
 import { expireRepository } from "../operations/expire/expire";
 import { checkRequest, type ExpireRequest, type Retention } from "../operations/expire/plan";
+import { loadBackupInfo } from "../repository/infoStore";
+import { NO_LEASE } from "../repository/lease";
+import type { Repository } from "../repository/repository";
 import type { Command, CommandHost } from "./host";
 
 export const expireCommand: Command = async (host) => {
@@ -12,29 +15,39 @@ export const expireCommand: Command = async (host) => {
   const repos = host.repositories();
   const locked = repos.map((repo) => repo.key);
   host.lock("backup", locked);
-  const { errors, setFound } = await expireEach(host, request);
+  const { errors, setFound } = await expireEach(host, repos, request);
   if (!setFound && errors.length === 0)
     ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
   if (errors.length > 0) throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
   return 0;
 };
 
-/** After a backup, under its locks: whatever goes wrong is told and changes nothing about the backup. */
+/** After a backup, under its locks and leases: whatever goes wrong is told and changes nothing about the backup. */
 export async function expireAfterBackup(host: CommandHost): Promise<void> {
-  const { errors } = await expireEach(host, { oldest: false, refusePageErrors: true, dryRun: false });
+  const repos: Repository[] = [];
+  for (const repo of host.repositories()) {
+    // The other process is told by the backup's own error; it expires when it is done.
+    if (!(await host.leases.isBusy(repo))) repos.push(repo);
+  }
+  const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });
   if (errors.length > 0) host.ctx.log.warn("the backup is complete, but expiring old ones failed: run expire when the reason is gone");
 }
 
-async function expireEach(host: CommandHost, request: ExpireRequest): Promise<{ errors: BackupError[]; setFound: boolean }> {
+async function expireEach(
+  host: CommandHost,
+  repos: readonly Repository[],
+  request: ExpireRequest,
+): Promise<{ errors: BackupError[]; setFound: boolean }> {
   const { config, ctx } = host;
   const errors: BackupError[] = [];
   let setFound = false;
   // One after the other: the log reads in order.
-  for (const repo of host.repositories()) {
+  for (const repo of repos) {
     try {
       const settings = config.repos.find((candidate) => candidate.key === repo.key);
       if (settings === undefined) throw fail("assert", `${repo.name} is open but not configured`);
-      setFound = (await expireRepository(repo, retentionOf(settings), request, ctx)).setFound || setFound;
+      const lease = request.dryRun ? NO_LEASE : await host.leases.take(repo, loadBackupInfo);
+      setFound = (await expireRepository(repo, retentionOf(settings), request, lease, ctx)).setFound || setFound;
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);

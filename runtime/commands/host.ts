@@ -12,6 +12,7 @@ import type { ServerCandidate } from "../operations/backup/servers";
 import type { JobPool } from "../operations/jobs";
 import type { Session } from "../postgres/session";
 import type { WalStream } from "../postgres/walStream";
+import type { Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
 
 export interface CommandHost {
@@ -36,6 +37,10 @@ export interface CommandHost {
   loadControl(): Promise<PgControl>;
   /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
   lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
+  /** The right to write backups into a repository, for who holds the `backup` lock; lasts until the command ends. */
+  readonly leases: Pick<Leases, "take" | "isBusy" | "releaseAll">;
+  /** The same for who holds no lock file, as the sidecar; the caller gives them back. */
+  unlockedLeases(ctx: Context): Pick<Leases, "take" | "releaseAll">;
   /** Who works on a stanza (default: the configured one) on this host, and how far: as their files tell it. */
   lockState(kind: LockKind, stanza?: string): LockState;
   /** Does somebody work on the stanza on this host? Certain, where {@link lockState} trusts the number of a process. */

@@ -2,6 +2,7 @@
 import type { RepoResult } from "../base/parallel";
 import { combinedError } from "../operations/results";
 import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
+import { withLeases } from "../repository/leases";
 import type { Command } from "./host";
 
 export const stanzaCreateCommand: Command = async (host) => {
@@ -15,7 +16,8 @@ export const stanzaCreateCommand: Command = async (host) => {
     const keys = missing.map((repo) => repo.key);
     host.lock("archive", keys);
     host.lock("backup", keys);
-    results.push(...(await stanzaCreate(missing, control, host.ctx)));
+    const nothing = async (): Promise<void> => {};
+    results.push(...(await withLeases(missing, host.leases, nothing, (leased) => stanzaCreate(leased, control, host.ctx))));
   }
   const error = combinedError(
     "stanza-create",

@@ -1,7 +1,7 @@
 /** `stanza-delete`: from one repository; the stanza must be stopped, and the server too unless `--force` says that it does not matter. */
 import { fail } from "../base/errors";
 import { hasStopFile, removeStopFile } from "../local/stopFile";
-import { hasStanza, stanzaDelete } from "../operations/stanzaDelete";
+import { hasStanza, removeLease, stanzaDelete } from "../operations/stanzaDelete";
 import type { Command } from "./host";
 
 export const stanzaDeleteCommand: Command = async (host) => {
@@ -27,7 +27,10 @@ export const stanzaDeleteCommand: Command = async (host) => {
   }
   host.lock("archive", [repo.key]);
   host.lock("backup", [repo.key]);
+  await host.leases.take(repo, async () => {});
   await stanzaDelete(repo, ctx);
+  await host.leases.releaseAll();
+  await removeLease(repo);
   removeStopFile(lockPath, stanza, host.lockOwners());
   return 0;
 };

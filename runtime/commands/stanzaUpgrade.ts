@@ -1,6 +1,8 @@
 /** `stanza-upgrade`: after pg_upgrade, in every repository; running it again is harmless. */
 import { combinedError } from "../operations/results";
 import { stanzaUpgrade } from "../operations/stanzaUpgrade";
+import { loadArchiveInfo } from "../repository/infoStore";
+import { withLeases } from "../repository/leases";
 import type { Command } from "./host";
 
 export const stanzaUpgradeCommand: Command = async (host) => {
@@ -9,7 +11,11 @@ export const stanzaUpgradeCommand: Command = async (host) => {
   const keys = repos.map((repo) => repo.key);
   host.lock("archive", keys);
   host.lock("backup", keys);
-  const error = combinedError("stanza-upgrade", await stanzaUpgrade(repos, await host.loadControl(), host.ctx));
+  const control = await host.loadControl();
+  const error = combinedError(
+    "stanza-upgrade",
+    await withLeases(repos, host.leases, loadArchiveInfo, (leased) => stanzaUpgrade(leased, control, host.ctx)),
+  );
   if (error !== null) throw error;
   return 0;
 };

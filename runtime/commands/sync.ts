@@ -3,6 +3,8 @@ import { fail } from "../base/errors";
 import type { Config } from "../config/types";
 import { sync } from "../operations/sync/sync";
 import type { SyncScope } from "../operations/sync/plan";
+import { loadBackupInfo } from "../repository/infoStore";
+import { NO_LEASE } from "../repository/lease";
 import type { Repository } from "../repository/repository";
 import type { Command, CommandHost } from "./host";
 
@@ -13,7 +15,10 @@ export const syncCommand: Command = async (host) => {
   if (from === to) throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is where the backups come from`);
   host.requireStarted();
   host.lock("backup", [from.key, to.key]);
-  const { labels, walCount, problems } = await sync(from, to, host.pool(), { scope: scopeOf(config), dryRun: config.dryRun }, ctx);
+  const options = { scope: scopeOf(config), dryRun: config.dryRun };
+  // The source is only read. The target may have no stanza yet: the first sync makes it.
+  const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
+  const { labels, walCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
   if (labels.length === 0 && walCount === 0 && problems.length === 0) ctx.log.info(`${to.name}: nothing of ${from.name} is missing`);
   if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
   return 0;

@@ -9,7 +9,7 @@
  * What is written is always a file of its own: one that is there already gives up its name and is never written into, because it may have other
  * names (hard links). A device, a pipe or a socket of that name is refused: renamed over or removed, `/dev/null` would be gone.
  */
-import { type FileHandle, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
@@ -19,6 +19,8 @@ import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 export const FILE_MODE = 0o640;
 export const DIRECTORY_MODE = 0o750;
+/** Errors of a file system that has no hard links, or no more for this file. */
+export const NO_MORE_NAMES: ReadonlySet<string> = new Set(["EMLINK", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"]);
 
 export interface WriteOptions {
   /** Exact mode of the file; absent is 0640 less the umask. */
@@ -53,6 +55,47 @@ export async function atomicWrite(path: string, content: Uint8Array | ByteStream
     throw systemError("fileMove", `move '${temporary}' to '${path}'`, path, error);
   }
   if (options.syncDirectories ?? true) await syncDirectory(dirname(path));
+}
+
+/**
+ * Makes `path` in one durable step, with missing directories; false when something of that name is there, which stays as it is. Of any number of
+ * processes one gets true. A file system without hard links shows the file while it is being written.
+ */
+export async function atomicCreate(path: string, bytes: Uint8Array, options: WriteOptions & { readonly random: Random }): Promise<boolean> {
+  const temporary = temporaryName(path, options.random);
+  await writeContent({ path, written: temporary, isShared: false }, bytes, options);
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    const code = systemCodeOf(error) ?? "";
+    if (code === "EEXIST") return false;
+    if (!NO_MORE_NAMES.has(code)) throw systemError("fileMove", `link '${path}' to '${temporary}'`, path, error);
+    if (!(await createInPlace(path, bytes, options))) return false;
+  } finally {
+    await unlink(temporary).catch(() => undefined);
+  }
+  if (options.syncDirectories ?? true) await syncDirectory(dirname(path));
+  return true;
+}
+
+async function createInPlace(path: string, bytes: Uint8Array, options: WriteOptions): Promise<boolean> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, "wx", options.mode ?? FILE_MODE);
+  } catch (error) {
+    if (systemCodeOf(error) === "EEXIST") return false;
+    throw systemError("fileOpen", `open file '${path}' for write`, path, error);
+  }
+  try {
+    await writeAll(handle, bytes, path);
+    await syncFile(handle, path);
+    return true;
+  } catch (error) {
+    await unlink(path).catch(() => undefined);
+    throw error;
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Writes `path` itself, content synced, its name not: {@link syncDirectory} makes that durable. On an error the file is removed again. */

@@ -4,13 +4,26 @@
  * The infos go last: a run that was cut off leaves a stanza that is still known and can be deleted again.
  */
 import type { Context } from "../base/context";
-import { archivePath, backupsPath, serverFilesRoot } from "../format/repoPath";
+import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../format/repoPath";
 import { listLabels } from "../repository/backupStore";
 import { removeBackupPath, removeManifests } from "../repository/expireStore";
 import type { Repository } from "../repository/repository";
 import { listArchiveIds } from "../repository/walStore";
 import { archiveIdPath } from "../format/repoPath";
 import { toBackupError } from "../base/errors";
+
+/** All but the lease, which the caller holds. */
+async function removeServerFiles({ stanza, storage }: Repository): Promise<void> {
+  const lease = leasePath(stanza);
+  for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
+    if (path !== lease) await (type === "directory" ? storage.removePath(path) : storage.remove(path));
+  }
+}
+
+/** After {@link stanzaDelete}, when the lease was given back. */
+export async function removeLease({ stanza, storage }: Repository): Promise<void> {
+  await storage.removePath(serverFilesRoot(stanza));
+}
 
 /** True when the repository holds anything of the stanza. */
 export async function hasStanza(repo: Repository): Promise<boolean> {
@@ -29,7 +42,7 @@ export async function stanzaDelete(repo: Repository, ctx: Context): Promise<void
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     await removeBackupPath(repo, label);
   }
-  await repo.storage.removePath(serverFilesRoot(repo.stanza));
+  await removeServerFiles(repo);
   for (const archiveId of await listArchiveIds(repo)) await repo.storage.removePath(archiveIdPath(repo.stanza, archiveId));
   await repo.storage.removePath(archivePath(repo.stanza));
   await repo.storage.removePath(backupsPath(repo.stanza));

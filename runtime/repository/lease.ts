@@ -44,6 +44,9 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+/** For a run that only tells what it would write. */
+export const NO_LEASE: Lease = { term: 0, token: "", domain: "", check: async () => {}, release: async () => {} };
+
 export interface LeaseRequest {
   /** Of processes that share the lock files which the caller holds; null when it holds none: then no holder is dead at once. */
   readonly domain: string | null;
@@ -67,7 +70,7 @@ export const LEASE_TIMES = {
   /** Between two looks at a holder that may be dead. */
   lookMs: 4000,
   /** For giving the lease back after an abort. */
-  releaseMs: 10_000,
+  releaseMs: 5000,
 } as const;
 
 /** Terms that stay, so that a listing that lacks the newest is found out by the exclusive creation of the next one. */

@@ -13,7 +13,7 @@ import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type Random, systemRandom } from "../base/random";
 import { temporaryName } from "../base/temporaryName";
-import { atomicWrite, makeDirectories, syncDirectory, type WriteOptions, writeInPlace } from "../local/atomicWrite";
+import { atomicCreate, atomicWrite, makeDirectories, NO_MORE_NAMES, syncDirectory, type WriteOptions, writeInPlace } from "../local/atomicWrite";
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
@@ -35,8 +35,6 @@ export interface PosixOptions {
 
 /** Entries of a directory that are looked at together. */
 const STAT_BATCH = 64;
-/** Errors of a file system that has no hard links, or no more for this file. */
-const NO_MORE_NAMES = new Set(["EMLINK", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"]);
 /** Depth of a repository is about ten; a loop of mounts would have no end. */
 const DEPTH_MAX = 128;
 
@@ -82,6 +80,12 @@ export class PosixStorage implements Storage {
 
   async put(path: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     await this.#write(path, bytes, options);
+  }
+
+  async create(path: string, bytes: Uint8Array): Promise<boolean> {
+    checkPath(path);
+    this.#throwIfAborted(path);
+    return atomicCreate(this.#full(path), bytes, { syncDirectories: this.#options.syncDirectories, random: this.#random });
   }
 
   async putStream(path: string, openSource: () => ByteStream, options: PutOptions = {}): Promise<void> {

@@ -14,6 +14,8 @@ export interface StorageCase {
   open(): Promise<Storage>;
   /** Bytes of the largest piece that is stored in one go: bodies around this size take different ways. */
   readonly partSizeBytes: number;
+  /** Where a file can be created only if there is none. */
+  readonly createsExclusively: boolean;
   /** Objects in the listing that must not end after the first page. */
   readonly manyCount: number;
 }
@@ -106,6 +108,37 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       await other.close();
     });
 
+    test("creates a file once, whoever asks first, and leaves it as it is", async () => {
+      expect(storage.create !== undefined).toBe(get().createsExclusively);
+      if (storage.create === undefined) return;
+      const at = folder();
+      const path = `${at}/d/once`;
+      expect(await storage.create(path, utf8("first"))).toBe(true);
+      expect(await storage.create(path, utf8("second"))).toBe(false);
+      expect(await text(path)).toBe("first");
+      await storage.put(path, utf8("replaced"));
+      expect(await storage.create(path, utf8("third"))).toBe(false);
+      expect(await text(path)).toBe("replaced");
+      await storage.remove(path);
+      expect(await storage.create(path, utf8("fourth"))).toBe(true);
+      expect(await list(at, { recursive: true })).toEqual([`file ${path}`]);
+    });
+
+    test("gives one of many who create the same file at once true, and keeps its bytes", async () => {
+      if (storage.create === undefined) return;
+      const at = folder();
+      const other = await get().open();
+      for (let round = 0; round < 5; round++) {
+        const path = `${at}/${round}`;
+        const texts = Array.from({ length: 8 }, (_, index) => `writer ${index} of round ${round}`);
+        const made = await Promise.all(texts.map((content, index) => (index % 2 === 0 ? storage : other).create?.(path, utf8(content))));
+        expect(made.filter((isMade) => isMade === true)).toHaveLength(1);
+        expect(await text(path)).toBe(texts[made.indexOf(true)]);
+      }
+      await other.close();
+      expect(await list(at, { recursive: true })).toHaveLength(5);
+    });
+
     test("keeps names with every printable character", async () => {
       const at = folder();
       const names = [
@@ -135,6 +168,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
           () => storage.remove(path),
           () => storage.removePath(path),
           () => storage.putStream(path, () => streamOf()),
+          () => storage.create?.(path, utf8("x")) ?? storage.remove(path),
         ]) {
           await expect(work()).rejects.toMatchObject({ kind: "assert" });
         }

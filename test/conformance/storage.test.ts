@@ -28,12 +28,23 @@ const OBJECT_STORE = { atomicReplace: true, directories: false, symlinks: false 
 const FILE_SYSTEM = { atomicReplace: true, directories: true, symlinks: true };
 
 const memory = new MemoryStorage();
-storageSuite("memory", () => ({ features: OBJECT_STORE, open: async () => memory, partSizeBytes: MIB, manyCount: 1100 }));
+storageSuite("memory", () => ({ features: OBJECT_STORE, open: async () => memory, partSizeBytes: MIB, createsExclusively: true, manyCount: 1100 }));
 
+const tickets = new MemoryStorage({ createsExclusively: false });
+storageSuite("memory without exclusive creation", () => ({
+  features: OBJECT_STORE,
+  open: async () => tickets,
+  partSizeBytes: MIB,
+  createsExclusively: false,
+  manyCount: 10,
+}));
+
+const faultless = new MemoryStorage();
 storageSuite("memory without planned faults", () => ({
   features: OBJECT_STORE,
-  open: async () => new FaultyStorage(memory),
+  open: async () => new FaultyStorage(faultless),
   partSizeBytes: MIB,
+  createsExclusively: true,
   manyCount: 100,
 }));
 
@@ -47,6 +58,7 @@ describe.each(["posix", "cifs"] as const)("%s", (type) => {
     features: { ...FILE_SYSTEM, symlinks: type === "posix" },
     open: async () => openStorage(posixRepo(join(root, "repo"), { type }), deps),
     partSizeBytes: MIB,
+    createsExclusively: true,
     manyCount: 1100,
   }));
 });
@@ -82,6 +94,7 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     features: OBJECT_STORE,
     open: () => open({}, "/some/prefix"),
     partSizeBytes: 5 * MIB,
+    createsExclusively: false,
     manyCount,
   }));
   storageSuite("host style at the root", () => ({
@@ -89,6 +102,7 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     // Not every machine resolves names below localhost: the connection goes to localhost, Host header and signature name the bucket.
     open: () => open({ uriStyle: "host", endpoint: hostStyleEndpoint, storageHost: server.host }, "/"),
     partSizeBytes: 5 * MIB,
+    createsExclusively: false,
     manyCount: 100,
   }));
 });
@@ -96,7 +110,7 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
 /** Extensions of OpenSSH that other servers lack: the driver has another way then. */
 const EXTENSIONS = [
   { name: "with every extension", without: [] },
-  { name: "without posix-rename, fsync and statvfs", without: ["posix-rename", "fsync", "statvfs", "limits"] },
+  { name: "without posix-rename, fsync, statvfs and hardlink", without: ["posix-rename", "fsync", "statvfs", "limits", "hardlink"] },
 ];
 
 describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
@@ -122,6 +136,7 @@ describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
       return storage;
     },
     partSizeBytes: 2 * MIB,
+    createsExclusively: true,
     manyCount: 700,
   }));
 });

@@ -44,6 +44,7 @@ import { ModelCluster, type Snapshot, snapshotOf } from "./modelCluster";
 import { type Death, Mortal } from "./mortal";
 import type { S3Place } from "./s3Place";
 import { type Damage, Weather } from "./weather";
+import { testLease } from "../harness/leases";
 
 export const KEYS = [1, 2, 3] as const;
 export type Key = (typeof KEYS)[number];
@@ -226,6 +227,7 @@ export class FaultWorld {
     const repos = this.#repos(mortal).filter((repo) => keys.includes(repo.key as Key));
     const snapshot = this.cluster.snapshot();
     const deps = {
+      lease: async () => testLease(),
       servers: [
         { key: 1, dataDirectory: this.cluster.dataDirectory, connect: async () => this.cluster.session(() => this.#archive(null), this.ctx) },
       ],
@@ -277,7 +279,7 @@ export class FaultWorld {
     const held = new Set(await this.labels(required(this.#bare.get(to))));
     const pool = inlinePool(new Map([source, target].map((repo) => [repo.key, repo])), this.ctx, 2);
     try {
-      const { labels, problems } = await this.#until(sync(source, target, pool, { scope, dryRun: false }, this.ctx));
+      const { labels, problems } = await this.#until(sync(source, target, pool, { lease: testLease(), scope, dryRun: false }, this.ctx));
       this.count(mortal.dead ? "syncs killed" : "syncs");
       if (labels.length > 0) this.count("backups copied by sync", labels.length);
       if (isCalm && !mortal.dead) {
@@ -304,7 +306,7 @@ export class FaultWorld {
     for (const repo of this.#repos(mortal).filter(({ key }) => keys.includes(key as Key))) {
       try {
         const retention = { full: fullCount, fullType: "count" as const, archiveType: "full" as const };
-        await this.#until(expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, this.ctx));
+        await this.#until(expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, testLease(), this.ctx));
       } catch (error) {
         this.#requireExcuse(error, mortal, "expire", repo.key);
       }

@@ -64,7 +64,7 @@ export class Weather implements Storage {
     if (inner.openReader !== undefined) this.openReader = (path, range) => this.#openReader(path, range);
     if (inner.openWriter !== undefined) this.openWriter = (path) => this.#openWriter(path);
     const create = inner.create?.bind(inner);
-    if (create !== undefined) this.create = (path, bytes) => this.#create(path, () => create(path, bytes));
+    if (create !== undefined) this.create = (path, bytes) => this.#create(() => create(path, bytes));
   }
 
   breakDown(): void {
@@ -141,7 +141,7 @@ export class Weather implements Storage {
     await this.#write(path, open, options, () => this.#inner.putStream(path, () => this.#limited(open()), options));
   }
 
-  async #create(path: string, run: () => Promise<boolean>): Promise<boolean> {
+  async #create(run: () => Promise<boolean>): Promise<boolean> {
     await this.#enter("slow");
     if (this.#roomBytes === 0) throw this.#met("full", FULL);
     const isCreated = await this.#run(run);

@@ -17,6 +17,7 @@ import type { UserNames } from "../../local/users";
 import { loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
 import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import type { Lease } from "../../repository/lease";
 import { loadReconstructedInfo } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../identity";
@@ -60,6 +61,8 @@ export interface BackupOutcome {
 }
 
 export interface BackupDeps {
+  /** Asked once for each repository; one that throws leaves the run. */
+  readonly lease: (repo: Repository) => Promise<Lease>;
   /** The configured clusters, ascending by key. */
   readonly servers: readonly ServerCandidate[];
   readonly pool: JobPool;
@@ -76,7 +79,7 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   const beganAtMs = ctx.clock.monotonicMs();
   const cluster = await openCluster(deps.servers, options, ctx);
   const { control } = await loadControlFile(cluster.dataDirectory, ctx);
-  const run = new BackupRun(await openRepositories(repos, control, ctx), ctx);
+  const run = new BackupRun(await openRepositories(repos, deps.lease, control, ctx), ctx);
   run.requireOne();
 
   await cluster.lock();
@@ -124,9 +127,15 @@ async function openCluster(candidates: readonly ServerCandidate[], options: Back
   return OfflineCluster.open(first.dataDirectory, { standby, force }, ctx);
 }
 
-async function openRepositories(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<OpenBackup>[]> {
+async function openRepositories(
+  repos: readonly Repository[],
+  leaseOf: BackupDeps["lease"],
+  control: PgControl,
+  ctx: Context,
+): Promise<RepoResult<OpenBackup>[]> {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   return perRepo(repos, async (repo): Promise<OpenBackup> => {
+    const lease = await leaseOf(repo);
     const [archiveInfo, { info, changed }] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, ctx)]);
     const archiveId = checkArchive(repo, archiveInfo, cluster);
     const historyId = checkBackup(repo, info, cluster);
@@ -134,6 +143,7 @@ async function openRepositories(repos: readonly Repository[], control: PgControl
     if (changed) await saveBackupInfo(repo, info, ctx);
     return {
       repo,
+      lease,
       archiveId,
       archivePass: archiveInfo.cipherPass ?? null,
       historyId,

@@ -4,6 +4,7 @@ import { assert, type BackupError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/backupInfo";
 import type { Manifest } from "../../format/manifest";
+import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../results";
 import type { BackupDone } from "./backup";
@@ -11,6 +12,7 @@ import type { RepoPlan } from "./plan";
 
 export interface OpenBackup {
   readonly repo: Repository;
+  readonly lease: Lease;
   readonly archiveId: string;
   /** archive.info's sub-passphrase: encrypts WAL. */
   readonly archivePass: string | null;

@@ -23,6 +23,7 @@ import {
   removeManifests,
 } from "../../repository/expireStore";
 import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import type { Lease } from "../../repository/lease";
 import { loadReconstructedInfo } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
@@ -42,8 +43,8 @@ export interface Expired {
 const DAY_S = 86_400;
 const FULL_LABEL_LENGTH = 16;
 
-/** The caller holds the backup lock of the repository. */
-export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, ctx: Context): Promise<Expired> {
+/** The caller holds the backup lock and the lease of the repository. */
+export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, lease: Lease, ctx: Context): Promise<Expired> {
   const run: Run = { repo, request, ctx, tell: tellOf(repo, request, ctx) };
   const { info, changed } = await loadReconstructedInfo(repo, ctx);
   const plan = planExpire(repo.name, info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
@@ -53,6 +54,7 @@ export async function expireRepository(repo: Repository, retention: Retention, r
   for (const note of plan.notes) run.tell(note.level, note.text);
   if (plan.latestLost !== null) warnLatest(run, plan.latestLost);
   for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
+  await lease.check();
   await takeOut(run, info, plan, changed);
   await removeDirectories(run, plan.kept, info.cipherPass ?? null);
   await removeServerFiles(run, plan.kept);

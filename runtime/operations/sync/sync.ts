@@ -12,6 +12,7 @@ import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
 import { backupsPath } from "../../format/repoPath";
 import { linkLatest } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import type { Lease } from "../../repository/lease";
 import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../jobs";
@@ -22,6 +23,8 @@ import { planSync, type SyncScope } from "./plan";
 import { syncServerFiles } from "./serverFiles";
 
 export interface SyncOptions {
+  /** Of the repository that is written. */
+  readonly lease: Lease;
   readonly scope: SyncScope;
   readonly dryRun: boolean;
 }
@@ -39,7 +42,7 @@ interface OpenSide {
   readonly backupInfo: BackupInfo;
 }
 
-/** The caller holds the backup locks of both repositories. @throws when the repositories cannot be read or do not belong together */
+/** The caller holds the backup locks of both repositories and the lease of `to`. @throws when the repositories cannot be read or do not belong together */
 export async function sync(from: Repository, to: Repository, pool: JobPool, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
   const source = await openSide(from);
   const target = await openTarget(to, source, options.dryRun, ctx);

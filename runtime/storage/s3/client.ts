@@ -3,9 +3,9 @@
  * a put is atomic and durable when it returns. Requests, retries and errors: http.ts and failure.ts; uploads: multipart.ts.
  */
 import type { Readable } from "node:stream";
-import { type ByteStream, streamOf } from "../../base/bytes";
+import { type ByteStream, collect, streamOf } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
-import { fail } from "../../base/errors";
+import { fail, isError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Random } from "../../base/random";
 import { mapParallel } from "../../base/parallel";
@@ -44,12 +44,15 @@ export interface S3Deps {
 
 const DELETE_BATCH = 1000;
 const SINGLE_DELETES_IN_FLIGHT = 8;
+const CONFLICT = 409;
+const PRECONDITION_FAILED = 412;
 /** A listing of more pages than this is a server that goes round in circles: 100 million objects. */
 const PAGES_MAX = 100_000;
 
 export class S3Storage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
+  readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly #options: S3Options;
   readonly #deps: S3Deps;
   readonly #http: S3Http;
@@ -68,6 +71,7 @@ export class S3Storage implements Storage {
     this.#prefix = options.path.replace(/^\/+|\/+$/g, "");
     if (this.#prefix !== "") checkPath(this.#prefix);
     this.name = `s3://${joinPath(bucket, this.#prefix)}`;
+    if (quirks.conditionalCreate) this.create = (path, bytes) => this.#create(path, bytes);
     const address = addressOf(options, repoKey);
     this.#http = new S3Http({
       address,
@@ -185,14 +189,51 @@ export class S3Storage implements Storage {
 
   async probe(scratch: string): Promise<StorageFact[]> {
     checkPath(scratch);
-    const { repoKey, verifyTls } = this.#options;
+    const { repoKey, verifyTls, quirks } = this.#options;
     const { origin } = addressOf(this.#options, repoKey);
     const name = this.#nameOf(scratch);
-    return probeS3({ http: this.#http, prefix: this.#key(scratch), name, origin, verifyTls, repoKey, clock: this.#deps.clock });
+    const { conditionalCreate } = quirks;
+    const common = { origin, verifyTls, repoKey, conditionalCreate, clock: this.#deps.clock };
+    return probeS3({ http: this.#http, prefix: this.#key(scratch), name, ...common });
   }
 
   async close(): Promise<void> {
     await this.#http.close();
+  }
+
+  async #create(path: string, bytes: Uint8Array): Promise<boolean> {
+    checkPath(path);
+    const { quirks, repoKey } = this.#options;
+    const doing = `put '${this.#nameOf(path)}'`;
+    const headers = { "if-none-match": "*" };
+    const request: S3Request = {
+      method: "PUT",
+      key: this.#key(path),
+      path,
+      headers,
+      body: bodyOf(bytes, quirks.contentMd5),
+      expected: [CONFLICT, PRECONDITION_FAILED],
+      doing,
+    };
+    const { status, attempt } = await this.#http.exchange(request, async (answer) => {
+      answer.body.resume();
+      // Another upload of this key is under way: nothing is decided yet.
+      if (answer.status !== CONFLICT) return answer;
+      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is under way`, { path, repoKey, retryable: true });
+    });
+    if (status < 300) return true;
+    // The object may be what an earlier try has made, whose answer was lost.
+    return attempt > 1 && this.#holds(path, bytes);
+  }
+
+  async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
+    try {
+      const found = await collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
+      return Buffer.from(bytes).equals(found);
+    } catch (error) {
+      if (isError(error, "fileMissing")) return false;
+      throw error;
+    }
   }
 
   #key(path: string): string {

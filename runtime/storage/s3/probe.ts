@@ -20,6 +20,8 @@ export interface ProbeTarget {
   readonly origin: string;
   readonly verifyTls: boolean;
   readonly repoKey: number;
+  /** The provider's row says that it honours `If-None-Match`. */
+  readonly conditionalCreate: boolean;
   readonly clock: Clock;
 }
 
@@ -40,6 +42,7 @@ export async function probeS3(target: ProbeTarget): Promise<StorageFact[]> {
     await asked("clock", () => probeClock(target)),
     await asked("pages", () => probePages(target)),
     await asked("abort-upload", () => probeAbort(target)),
+    await asked("create", () => probeCreate(target)),
     await asked("versions", () => probeVersions(target)),
   ];
 }
@@ -98,6 +101,24 @@ async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict>
   const uploadId = findText(parseAnswer(await http.exchangeText(begin), http.sceneOf(begin)), "UploadId") ?? "";
   await http.exchangeHead({ method: "DELETE", key, query: { uploadId }, doing: `give up an upload to '${name}'` });
   return { verdict: "ok", text: "an upload can be given up, nobody pays for its parts" };
+}
+
+/** How the lease of a stanza is claimed: both ways are safe, and a service whose row says that it honours the condition must do so. */
+async function probeCreate(target: ProbeTarget): Promise<Verdict> {
+  const { http, name, prefix, conditionalCreate } = target;
+  await put(target, "create");
+  const request: S3Request = {
+    method: "PUT",
+    key: `${prefix}/create`,
+    headers: { "if-none-match": "*" },
+    body: bodyOf(utf8("y"), true),
+    expected: [304, 400, 409, 412, 501],
+    doing: `create '${name}' a second time`,
+  };
+  const { status } = await http.exchangeHead(request);
+  if (status === 412) return { verdict: "ok", text: "an object that exists is not created again (If-None-Match)" };
+  if (!conditionalCreate) return { verdict: "ok", text: "the service does not know If-None-Match: several writers find each other by listings" };
+  return { verdict: "fail", text: `the service created an object that exists, or refused ([${status}]): repo-s3-quirks names another provider` };
 }
 
 /** A key that deletes versions is what an attacker needs; a bucket without versions does not even ask for it. */

@@ -9,6 +9,7 @@ import type { FileEntryWithStats, Stats } from "ssh2";
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { type ErrorKind, fail } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { temporaryName } from "../../base/temporaryName";
 import type { SftpConfig } from "../../config/types";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
@@ -20,7 +21,7 @@ import { probeSftp } from "./probe";
 import { PrivateKey } from "./privateKey";
 import { Retries } from "./retries";
 import type { SftpSession } from "./session";
-import { upload } from "./upload";
+import { createFrom, upload } from "./upload";
 
 export interface SftpOptions extends SftpConfig {
   readonly repoKey: number;
@@ -87,6 +88,20 @@ export class SftpStorage implements Storage {
 
   async put(path: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     await this.putStream(path, () => streamOf(bytes), options);
+  }
+
+  async create(path: string, bytes: Uint8Array): Promise<boolean> {
+    checkPath(path);
+    const full = this.#full(path);
+    const temporary = temporaryName(path, this.#deps.random);
+    await this.put(temporary, bytes, { atomic: false });
+    try {
+      return await this.#run("fileMove", `link '${full}' to '${this.#full(temporary)}'`, path, (session) =>
+        createFrom(session, this.#full(temporary), full, bytes),
+      );
+    } finally {
+      await this.remove(temporary).catch(() => undefined);
+    }
   }
 
   async putStream(path: string, open: () => ByteStream, options: PutOptions = {}): Promise<void> {

@@ -317,6 +317,50 @@ async function renameOver(session: SftpSession, from: string, to: string): Promi
   return rename();
 }
 
+/**
+ * Gives the whole file `temporary` the name `full` if nothing has it; false when something does. A server without hard links makes the file under
+ * its own name, where others can see it before it is whole. @throws StatusError
+ */
+export async function createFrom(session: SftpSession, temporary: string, full: string, bytes: Uint8Array): Promise<boolean> {
+  try {
+    await session.request<void>((sftp, answer) => sftp.ext_openssh_hardlink(temporary, full, (error) => answer(error)));
+    return true;
+  } catch (error) {
+    if (!isStatus(error, STATUS.unsupported, STATUS.failure, STATUS.fileAlreadyExists)) throw error;
+  }
+  // "Failure" says neither that the name is taken nor that the file system has no hard links.
+  if ((await statOf(session, full)) !== null) return holds(session, full, bytes);
+  let handle: Buffer;
+  try {
+    handle = await session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
+  } catch (error) {
+    if (isStatus(error, STATUS.failure, STATUS.fileAlreadyExists) && (await statOf(session, full)) !== null) return holds(session, full, bytes);
+    throw error;
+  }
+  const whole = asBuffer(bytes);
+  try {
+    await session.request<void>((sftp, answer) => sftp.write(handle, whole, 0, whole.length, 0, (error) => answer(error)));
+    await session
+      .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
+      .catch((error: unknown) => {
+        if (!isStatus(error, STATUS.unsupported)) throw error;
+      });
+  } finally {
+    closeHandle(session, handle);
+  }
+  return true;
+}
+
+/** True when an earlier request of ours, whose answer was lost, has made the file. */
+async function holds(session: SftpSession, full: string, bytes: Uint8Array): Promise<boolean> {
+  const handle = await session.request<Buffer>((sftp, answer) => sftp.open(full, "r", answer));
+  try {
+    return (await readWholePiece(session, handle, 0, bytes.length + 1)).equals(bytes);
+  } finally {
+    closeHandle(session, handle);
+  }
+}
+
 /** The source in pieces of one request each; only the last one may be shorter. */
 async function* pieces(source: ByteStream): AsyncIterable<Buffer> {
   let parts: Uint8Array[] = [];

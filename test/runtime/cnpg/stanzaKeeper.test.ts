@@ -6,6 +6,7 @@ import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
+import { testLease } from "../../harness/leases";
 import { MemoryStorage } from "../../harness/storages";
 import { CONTROL, OTHER_CONTROL, repository } from "../repository/support";
 
@@ -17,7 +18,14 @@ beforeEach(() => {
   storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
 });
-const keeper = (): StanzaKeeper => new StanzaKeeper(repos, async () => CONTROL, ctx);
+const leases = { take: async () => testLease(), releaseAll: async () => {} };
+const keeper = (): StanzaKeeper =>
+  new StanzaKeeper(
+    repos,
+    async () => CONTROL,
+    () => leases,
+    ctx,
+  );
 const systemIdIn = async (index: number): Promise<bigint | undefined> => (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
 
 describe("the stanza of a cluster that nobody prepared", () => {

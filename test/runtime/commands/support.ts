@@ -10,6 +10,7 @@ import { inlinePool } from "../../../runtime/operations/jobs";
 import type { Session } from "../../../runtime/postgres/session";
 import type { Repository } from "../../../runtime/repository/repository";
 import type { Context } from "../../../runtime/base/context";
+import { testLease } from "../../harness/leases";
 import { CONTROL } from "../repository/support";
 
 const CONFIG_FILE = "/etc/my conf/pgbackrest.conf";
@@ -67,6 +68,8 @@ export function host(parts: HostParts): TestHost {
       locked.push(`${kind} ${keys.join(",")}`);
       return [];
     },
+    leases: { take: async () => testLease(), isBusy: async () => false, releaseAll: async () => {} },
+    unlockedLeases: () => ({ take: async () => testLease(), releaseAll: async () => {} }),
     isLocked: () => false,
     lockState: (kind) => ({ held: kind === "restore", repos: [] }),
     process: { pid: 1, execId: "1-00000000", beganMs: 0, terminate: () => false },

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
-import { atomicWrite, makeDirectories, syncDirectory, writeInPlace } from "../../../runtime/local/atomicWrite";
+import { systemRandom } from "../../../runtime/base/random";
+import { atomicCreate, atomicWrite, makeDirectories, syncDirectory, writeInPlace } from "../../../runtime/local/atomicWrite";
 import { openFileWriter } from "../../../runtime/local/fileWriter";
 import { seededRandom } from "../../harness/context";
 
@@ -179,3 +180,18 @@ async function writeByThread(path: string): Promise<void> {
   writer.write(utf8("new"));
   await writer.finish();
 }
+
+test("creates a file once: with missing directories, durable, with nothing left beside it", async () => {
+  const path = join(root, "a/b/f");
+  expect(await atomicCreate(path, utf8("first"), { random: systemRandom })).toBe(true);
+  expect(await atomicCreate(path, utf8("second"), { random: systemRandom })).toBe(false);
+  expect(readFileSync(path, "utf8")).toBe("first");
+  expect(readdirSync(join(root, "a/b"))).toEqual(["f"]);
+  expect([modeOf(path), statSync(path).nlink]).toEqual([0o640, 1]);
+});
+
+test("creates over nothing, not even over a link that leads nowhere", async () => {
+  symlinkSync(join(root, "nowhere"), join(root, "f"));
+  expect(await atomicCreate(join(root, "f"), utf8("x"), { random: systemRandom })).toBe(false);
+  expect(readdirSync(root)).toEqual(["f"]);
+});

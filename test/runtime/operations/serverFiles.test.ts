@@ -16,6 +16,7 @@ import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../repository/support";
 import { runBackup } from "./backup/support";
+import { testLease } from "../../harness/leases";
 
 const LABEL = "20261120-064059F";
 const PATH = `pgbackstop/demo/${LABEL}/server-files.json.gz`;
@@ -165,9 +166,9 @@ describe("configuration files outside of the data directory", () => {
     const exists = async (label: string): Promise<boolean> => (await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null;
     for (const label of [old, kept]) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
     const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
-    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: true }, ctx);
+    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: true }, testLease(), ctx);
     expect([await exists(old), await exists(kept)]).toEqual([true, true]);
-    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: false }, ctx);
+    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: false }, testLease(), ctx);
     expect([await exists(old), await exists(kept)]).toEqual([false, true]);
     await stanzaDelete(plain, ctx);
     expect(await exists(kept)).toBe(false);

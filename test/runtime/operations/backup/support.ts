@@ -5,6 +5,7 @@ import { backup, type BackupOptions, type BackupOutcome } from "../../../../runt
 import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
 import type { BackupStop, ServerFacts, Session } from "../../../../runtime/postgres/session";
 import type { Repository } from "../../../../runtime/repository/repository";
+import { testLease } from "../../../harness/leases";
 import { walName } from "../../repository/support";
 
 export interface ServerAnswers {
@@ -101,6 +102,7 @@ export function runBackup(
   return backup(
     repos,
     {
+      lease: async () => testLease(),
       servers: [{ key: 1, dataDirectory, connect: async () => server(dataDirectory, ctx, answers) }],
       pool: watched,
       users: { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null },

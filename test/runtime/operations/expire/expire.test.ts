@@ -10,6 +10,7 @@ import { FaultyStorage } from "../../../harness/faults";
 import { entryOf, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, walName } from "../../repository/support";
+import { testLease } from "../../../harness/leases";
 
 const STANZA: MadeStanza = {
   versions: ["14", "15"],
@@ -29,7 +30,7 @@ it("leaves after a crash anywhere only whole backups in backup.info, and the nex
   await makeStanza(repository(1, { storage: made, pass: "secret" }), STANZA);
   const whole = made.clone();
   const ctx = testContext();
-  await expireRepository(repository(1, { storage: whole, pass: "secret" }), RETENTION, REQUEST, ctx);
+  await expireRepository(repository(1, { storage: whole, pass: "secret" }), RETENTION, REQUEST, testLease(), ctx);
   expect(whole.paths().filter((path) => /2026(01|02)/.test(path) && !path.includes("backup.history"))).toEqual([]);
   expect(
     whole
@@ -42,7 +43,7 @@ it("leaves after a crash anywhere only whole backups in backup.info, and the nex
   for (let writes = 0; ; writes++) {
     const memory = made.clone();
     const storage = new FaultyStorage(memory).crashAfter(writes);
-    await expireRepository(repository(1, { storage, pass: "secret" }), RETENTION, REQUEST, testContext()).catch(() => undefined);
+    await expireRepository(repository(1, { storage, pass: "secret" }), RETENTION, REQUEST, testLease(), testContext()).catch(() => undefined);
     if (!storage.crashed) break;
     crashes++;
     const left = repository(1, { storage: memory, pass: "secret" });
@@ -52,7 +53,7 @@ it("leaves after a crash anywhere only whole backups in backup.info, and the nex
       if (prior !== undefined) expect(await hasManifest(left, prior)).toBe(true);
       expect(memory.paths().some((path) => path.includes(`${archiveStart}-`))).toBe(true);
     }
-    await expireRepository(left, RETENTION, REQUEST, testContext());
+    await expireRepository(left, RETENTION, REQUEST, testLease(), testContext());
     expect(memory.paths()).toEqual(whole.paths());
     expect((await loadBackupInfo(left)).backups).toEqual((await loadBackupInfo(repository(1, { storage: whole, pass: "secret" }))).backups);
   }
@@ -67,7 +68,7 @@ it("adds a finished backup that a killed writer has not listed, before it decide
   await makeStanza(repository(1, { storage: listed }), { ...STANZA, backups: STANZA.backups.slice(0, 3) });
   for (const name of ["backup/demo/backup.info", "backup/demo/backup.info.copy"]) memory.files.set(name, listed.files.get(name) as never);
   const ctx = testContext();
-  await expireRepository(repo, { ...RETENTION, full: 2 }, REQUEST, ctx);
+  await expireRepository(repo, { ...RETENTION, full: 2 }, REQUEST, testLease(), ctx);
   expect(ctx.lines.map(({ text }) => text)).toContain("backup '20260301-000000F' found in repository added to backup.info");
   expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(STANZA.backups.slice(1).map((backup) => backup.label));
 });
@@ -77,7 +78,7 @@ it("writes nothing at all in a dry run", async () => {
   const repo = repository(1, { storage });
   await makeStanza(repo, STANZA);
   const before = storage.writeCount;
-  const { labels } = await expireRepository(repo, { ...RETENTION, historyDays: 0 }, { ...REQUEST, dryRun: true }, testContext());
+  const { labels } = await expireRepository(repo, { ...RETENTION, historyDays: 0 }, { ...REQUEST, dryRun: true }, testLease(), testContext());
   expect(labels).toEqual(STANZA.backups.slice(0, 3).map((backup) => backup.label));
   expect(storage.writeCount).toBe(before);
 });

@@ -9,10 +9,11 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/faults";
 import { MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { testLease } from "../../../harness/leases";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, walName } from "../../repository/support";
 
-const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false };
+const ALL: SyncOptions = { lease: testLease(), scope: { kind: "all" }, dryRun: false };
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
 const STANZA: MadeStanza = {

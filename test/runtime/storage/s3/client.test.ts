@@ -463,3 +463,51 @@ test("a slow line is not taken for a dead one", async () => {
   expect(performance.now() - startedMs).toBeGreaterThan(3_000);
   await new Promise((resolve) => server.close(resolve));
 });
+
+describe("exclusive creation", () => {
+  const creating = (): S3Storage => open({ quirks: quirks("aws") });
+  const CONFLICT = { status: 409, body: errorBody("ConditionalRequestConflict") };
+  const EXISTS = { status: 412, body: errorBody("PreconditionFailed") };
+
+  test("is there only where the provider is known to honour the condition", () => {
+    const ids = ["aws", "r2", "b2", "minio", "versitygw", "generic"];
+    expect(ids.filter((id) => open({ quirks: quirks(id) }).create !== undefined)).toEqual(["aws", "r2"]);
+  });
+
+  test("asks for it with If-None-Match and believes the first answer", async () => {
+    const storage = creating();
+    double.answering(() => OK);
+    expect(await storage.create?.("f", utf8("mine"))).toBe(true);
+    expect(double.requests[0]?.headers["if-none-match"]).toBe("*");
+    expect(double.requests[0]?.headers.authorization).toContain("if-none-match");
+    double.answering(() => EXISTS);
+    expect(await storage.create?.("f", utf8("mine"))).toBe(false);
+    expect(double.lines()).toEqual(["PUT /bkt/repo/f"]);
+  });
+
+  test("asks again while another upload of the object is under way", async () => {
+    // The second answer may be about the first request: the object tells.
+    double.answering((request, index) => (request.method === "GET" ? { status: 206, body: "other" } : index === 0 ? CONFLICT : EXISTS));
+    expect(await creating().create?.("f", utf8("mine"))).toBe(false);
+    expect(double.lines()).toEqual(["PUT /bkt/repo/f", "PUT /bkt/repo/f", "GET /bkt/repo/f"]);
+  });
+
+  test("finds out by the object that an earlier request, whose answer was lost, has made it", async () => {
+    for (const [there, expected] of [
+      ["mine", true],
+      ["theirs", false],
+      ["mine and more", false],
+    ] as const) {
+      double.answering((request, index) => {
+        if (request.method === "GET") return { status: 206, body: there.slice(0, 5) };
+        return index === 0 ? { status: 200, lost: true } : EXISTS;
+      });
+      expect(await creating().create?.("f", utf8("mine"))).toBe(expected);
+    }
+  });
+
+  test("fails where it is refused", async () => {
+    double.answering(() => ({ status: 501, body: errorBody("NotImplemented") }));
+    expect(await refusal(Promise.resolve(creating().create?.("f", utf8("mine"))))).toMatchObject({ kind: "service", retryable: false });
+  });
+});

@@ -1,0 +1,70 @@
+/**
+ * Which processes share lock files. Two of one domain cannot hold the same lock at once, so whoever has the lock knows that the other one is dead.
+ *
+ * A domain is the file `pgbackstop.domain` in the lock path with random text in it, the boot of the machine, and the place of the file: a lock path
+ * that was copied with an image, or that several machines mount, is not one domain.
+ */
+import { closeSync, constants, fstatSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sha1Hex } from "../base/hash";
+import type { Random } from "../base/random";
+import { isMissing, systemCodeOf } from "./systemError";
+
+const FILE = "pgbackstop.domain";
+const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
+const ID_SIZE_BYTES = 16;
+const ID = /^[0-9a-f]{32}$/;
+const WRITABLE_BY_OTHERS = 0o022;
+
+/**
+ * 32 hexadecimal digits; null where nothing proves that two processes share lock files: the machine tells no boot, or the file is not this
+ * account's alone. Makes the file when it is missing.
+ */
+export function lockDomain(lockPath: string, self: { readonly uid: number }, random: Random): string | null {
+  const path = join(lockPath, FILE);
+  try {
+    const bootId = readFileSync(BOOT_ID_FILE, "utf8").trim();
+    const found = readId(path, self.uid) ?? make(lockPath, path, self.uid, random);
+    return found === null || bootId === "" ? null : sha1Hex(`${found} ${bootId}`).slice(0, 2 * ID_SIZE_BYTES);
+  } catch {
+    // Without a domain the lease works too: a dead holder is found out by its silence.
+    return null;
+  }
+}
+
+/** Id and place of the file; null when it is missing. @throws Error when it is not to be trusted */
+function readId(path: string, uid: number): string | null {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+  try {
+    const info = fstatSync(fd, { bigint: true });
+    const id = readFileSync(fd, "utf8").trim();
+    if (!info.isFile() || info.uid !== BigInt(uid) || (Number(info.mode) & WRITABLE_BY_OTHERS) !== 0 || !ID.test(id)) {
+      throw new Error(`'${path}' is not this account's own`);
+    }
+    return `${id} ${info.dev} ${info.ino}`;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whole when it appears: another process may look for it at the same time. */
+function make(lockPath: string, path: string, uid: number, random: Random): string | null {
+  const id = Buffer.from(random.bytes(ID_SIZE_BYTES)).toString("hex");
+  const temporary = `${path}.${id}`;
+  mkdirSync(lockPath, { recursive: true, mode: 0o750 });
+  try {
+    writeFileSync(temporary, `${id}\n`, { flag: "wx", mode: 0o600 });
+    linkSync(temporary, path);
+  } catch (error) {
+    if (systemCodeOf(error) !== "EEXIST") throw error;
+  } finally {
+    unlinkSync(temporary);
+  }
+  return readId(path, uid);
+}
