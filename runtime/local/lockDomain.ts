@@ -4,7 +4,7 @@
  * A domain is the file `pgbackstop.domain` in the lock path with random text in it, the boot of the machine, and the place of the file: a lock path
  * that was copied with an image, or that several machines mount, is not one domain.
  */
-import { closeSync, constants, fstatSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, linkSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sha1Hex } from "../base/hash";
 import type { Random } from "../base/random";
@@ -24,7 +24,7 @@ export function lockDomain(lockPath: string, self: { readonly uid: number }, ran
   const path = join(lockPath, FILE);
   try {
     const bootId = readFileSync(BOOT_ID_FILE, "utf8").trim();
-    const found = readId(path, self.uid) ?? make(lockPath, path, self.uid, random);
+    const found = readId(path, self.uid) ?? make(path, self.uid, random);
     return found === null || bootId === "" ? null : sha1Hex(`${found} ${bootId}`).slice(0, 2 * ID_SIZE_BYTES);
   } catch {
     // Without a domain the lease works too: a dead holder is found out by its silence.
@@ -54,17 +54,16 @@ function readId(path: string, uid: number): string | null {
 }
 
 /** Whole when it appears: another process may look for it at the same time. */
-function make(lockPath: string, path: string, uid: number, random: Random): string | null {
+function make(path: string, uid: number, random: Random): string | null {
   const id = Buffer.from(random.bytes(ID_SIZE_BYTES)).toString("hex");
   const temporary = `${path}.${id}`;
-  mkdirSync(lockPath, { recursive: true, mode: 0o750 });
   try {
     writeFileSync(temporary, `${id}\n`, { flag: "wx", mode: 0o600 });
     linkSync(temporary, path);
   } catch (error) {
     if (systemCodeOf(error) !== "EEXIST") throw error;
   } finally {
-    unlinkSync(temporary);
+    rmSync(temporary, { force: true });
   }
   return readId(path, uid);
 }

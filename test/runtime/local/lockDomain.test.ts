@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { seededRandom } from "../../harness/context";
 let root: string;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "domain-"));
+  mkdirSync(join(root, "a"));
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 const self = { uid: process.getuid?.() ?? 0 };
@@ -17,6 +18,7 @@ test("is the same for every process that uses a lock path, and another one for a
   const first = domainOf(join(root, "a"), 1);
   expect(first).toMatch(/^[0-9a-f]{32}$/);
   expect(domainOf(join(root, "a"), 2)).toBe(first);
+  mkdirSync(join(root, "b"));
   expect(domainOf(join(root, "b"), 1)).not.toBe(first);
   expect(readdirSync(join(root, "a"))).toEqual(["pgbackstop.domain"]);
   expect(statSync(join(root, "a/pgbackstop.domain")).mode & 0o777).toBe(0o600);
@@ -43,5 +45,5 @@ test("is none behind a link, of an empty file, or where nothing can be made", ()
   rmSync(join(root, "pgbackstop.domain"));
   writeFileSync(join(root, "pgbackstop.domain"), "", { mode: 0o600 });
   expect(domainOf(root)).toBeNull();
-  expect(domainOf("/proc/nowhere")).toBeNull();
+  expect(domainOf(join(root, "missing"))).toBeNull();
 });
