@@ -4,10 +4,11 @@
  * The work is this program's `backup` in a process of its own: it may take hours and a core, and WAL must be answered meanwhile; what it held
  * is given back when it ends. The Backup's uid is kept as a note beside the backup, so that asking twice for one object takes one backup:
  * whoever asks while it runs waits for it, and whoever asks after it gets what there is. The process ends when nobody waits for it any more.
+ * While another pod backs up into a repository it is asked again, for six hours at most.
  */
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { ERRORS, fail, stockErrorName, toBackupError } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/backupInfo";
 import { listBackups, newestFullOf } from "../operations/destinations";
@@ -43,6 +44,9 @@ interface Running {
 const AGE_SLACK_S = 2 * 3600;
 const DAY_S = 86_400;
 const ERROR_LENGTH_MAX = 4000;
+/** Another pod may take the first full backup of a large cluster just now. */
+const BUSY_MS_MAX = 6 * 3600_000;
+const BUSY_PAUSE_MS = 30_000;
 const PARAMETERS = ["type"];
 
 export function backupService(parts: BackupParts, ctx: Context): PluginService & { isBusy(): boolean } {
@@ -85,25 +89,58 @@ function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Con
 async function takeBackup(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Promise<BackupResult> {
   const wish = wishOf(request);
   await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
-  const before = await listBackups(parts.repos);
-  const done = resultOf(before, uid, parts);
-  if (done !== null) return done;
-
-  const type = wish.type === "auto" ? typeByPolicy(before, wish.fullEveryDays, ctx.clock.nowMs() / 1000) : wish.type;
   const standby = await parts.isStandby();
-  ctx.log.info(`backup ${uid}: ${type}${wish.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
-  let told = "";
-  const note = `--annotation=${BACKUP_UID_NOTE}=${uid}`;
-  const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
-  const words = ["backup", `--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, note];
-  const exitCode = await parts.run(words, ctx.signal, (text) => {
-    told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
-  });
-  if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-  if (exitCode !== 0) throw fail("command", messageOf(told) || `the backup ended with code ${exitCode}`);
+  const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
+  for (let attempt = 1; ; attempt++) {
+    // Looked at again with each attempt: what the other pod has backed up may be what this backup builds on.
+    const before = await listBackups(parts.repos);
+    const done = resultOf(before, uid, parts);
+    if (done !== null) return done;
+    const type = wish.type === "auto" ? typeByPolicy(before, wish.fullEveryDays, ctx.clock.nowMs() / 1000) : wish.type;
+    ctx.log.info(`backup ${uid}: ${type}${wish.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
+    const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
+    const words = [`--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, `--annotation=${BACKUP_UID_NOTE}=${uid}`];
+    const { exitCode, told } = await runInto(parts, attempt === 1 ? null : lackingOf(before, uid), words, ctx);
+    if (exitCode === 0) break;
+    if (!isBusyElsewhere(exitCode, told) || ctx.clock.monotonicMs() >= endMs)
+      throw fail("command", messageOf(told) || `the backup ended with code ${exitCode}`);
+    ctx.log.info(`backup ${uid}: another process works on a repository, trying again in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(told)}`);
+    await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
+  }
   const result = resultOf(await listBackups(parts.repos), uid, parts);
   if (result === null) throw fail("backupSetInvalid", "the backup ended well and is not in every repository");
   return result;
+}
+
+/** One run into all repositories, or with keys one into each of them; the worst exit code. */
+async function runInto(
+  { run }: BackupParts,
+  repoKeys: readonly number[] | null,
+  words: readonly string[],
+  ctx: Context,
+): Promise<{ readonly exitCode: number; readonly told: string }> {
+  let exitCode = 0;
+  let told = "";
+  const runs = repoKeys === null ? [[]] : repoKeys.map((key) => [`--repo=${key}`]);
+  for (const more of runs) {
+    const code = await run(["backup", ...words, ...more], ctx.signal, (text) => {
+      told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
+    });
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    exitCode = Math.max(exitCode, code);
+  }
+  return { exitCode, told };
+}
+
+/** Repositories that an earlier attempt left out; null when that is all of them. */
+function lackingOf(backups: readonly Backups[], uid: string): readonly number[] | null {
+  const lacking = backups.filter((result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid));
+  return lacking.length === backups.length ? null : lacking.map((result) => result.repoKey);
+}
+
+/** Another pod holds the lease of a repository, or another process the lock of this pod. */
+function isBusyElsewhere(exitCode: number, told: string): boolean {
+  return exitCode === ERRORS.lockAcquire || told.includes(`[${stockErrorName("lockAcquire")}]`);
 }
 
 /** @throws optionInvalid, optionInvalidValue */

@@ -2,9 +2,8 @@
  * Retention by time: CloudNativePG's protocol has no word for it, and a cluster whose schedule is suspended or whose backups fail would keep for ever
  * what `keepDays` lets go. The sidecar of the primary therefore runs `expire` now and then; after each backup it runs in any case.
  *
- * A backup may be taken beside it, in the pod of a standby, whose locks are not seen here. Nothing of it is lost: what it builds on is the newest
- * backup, which retention never takes; its own directory holds a copy of a manifest and stays; and should both write backup.info in the same moment,
- * the next run of either finds the backup by its manifest and lists it again.
+ * A backup in another pod holds the lease of the repository: `expire` ends with 50 then, and is run again at the next turn. That backup expires at its
+ * own end.
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";

@@ -76,6 +76,41 @@ describe("a Backup", () => {
     expect(runs).toEqual([["backup", "--type=diff", "--backup-standby=n", `--annotation=${BACKUP_UID_NOTE}=${UID}`]]);
   });
 
+  test("waits while another pod backs up into a repository, and goes into what is left", async () => {
+    const answers = [50, 104, 0];
+    const busy = "P00  ERROR: [104]: backup command encountered error(s):\nrepo2: [LockAcquireError] unable to acquire the lease of stanza 'demo'";
+    const take = service({
+      run: async (words, _signal, told) => {
+        runs.push(words);
+        const code = answers.shift() ?? 1;
+        if (code === 104) {
+          await store(UID, repos.slice(0, 1));
+          told(busy);
+        }
+        if (code === 0) await store(UID, repos.slice(1));
+        return code;
+      },
+    });
+    expect(await take()).toMatchObject({ metadata: { repo1: LABEL, repo2: LABEL } });
+    expect(runs.map((words) => words.filter((word) => word.startsWith("--repo")))).toEqual([[], [], ["--repo=2"]]);
+    expect(ctx.clock.sleeps).toEqual([30_000, 30_000]);
+  });
+
+  test("waits for another pod for six hours, not longer, and for no other error", async () => {
+    let told = "P00  ERROR: [050]: unable to acquire the lease of stanza 'demo': held by host 'orders-2'";
+    const run: BackupParts["run"] = async (words, _signal, tell) => {
+      runs.push(words);
+      tell(told);
+      return told.includes("[050]") ? 50 : 56;
+    };
+    await expect(service({ run })()).rejects.toMatchObject({ message: expect.stringContaining("held by host 'orders-2'") });
+    expect(ctx.clock.sleeps.reduce((sum, sleptMs) => sum + sleptMs, 0)).toBe(6 * 3_600_000);
+    runs.length = 0;
+    told = "P00  ERROR: [056]: no connection";
+    await expect(service({ run })()).rejects.toMatchObject({ message: "no connection" });
+    expect(runs).toHaveLength(1);
+  });
+
   test("that was taken already is not taken again", async () => {
     await store(UID);
     expect((await service()()).backup_id).toBe(LABEL);

@@ -1,0 +1,125 @@
+/**
+ * Two hosts that share repositories and nothing else: each has lock files of its own, and no server tells one of the other. They back up the same
+ * cluster, whose server is down, so that nothing but the lease keeps them apart.
+ */
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Started, sleep, start, waitFor } from "../../tools/parts/process";
+import { S3Server } from "../../tools/parts/s3Server";
+import { TestCluster } from "../../tools/parts/testCluster";
+import { giveTo } from "../../tools/parts/users";
+import { labelsOf, parseInfo } from "../harness/infoJson";
+import { findParts, type InteropParts, s3Kind } from "../harness/interopParts";
+import { dropTemplates, fillBed } from "../harness/sampleData";
+import { TestBed } from "../harness/testBed";
+
+const TITLE = "two hosts that back up one cluster";
+/** In which the other host would finish a backup if nothing kept it waiting. */
+const HELD_MS = 3000;
+
+describe(TITLE, async () => {
+  const parts = await findParts(TITLE, 18, "2.60");
+  if (parts === null) test.skip("a part is missing", () => undefined);
+  else twoHosts(parts);
+});
+
+function twoHosts({ binaries, stock }: InteropParts): void {
+  let server: S3Server;
+  let bed: TestBed;
+  let other: string;
+  let orders: string;
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind() });
+    const global = { "process-max": "1", "compress-level": "9" };
+    bed = await TestBed.create({ binaries, repos: [{}, { s3: server }], settings: { autovacuum: "off" }, global });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await fillBed(bed, 2000);
+    await dropTemplates(bed);
+    orders = await bed.cluster.value("SELECT count(*) FROM orders");
+    const folders = { "lock-path": join(bed.folder, "lock2"), "spool-path": join(bed.folder, "spool2"), "log-path": join(bed.folder, "log2") };
+    for (const folder of Object.values(folders)) {
+      mkdirSync(folder);
+      giveTo(folder, bed.cluster.user);
+    }
+    other = bed.variant("other", { global: folders });
+  });
+  afterAll(async () => {
+    await bed?.remove();
+    await server?.remove();
+  });
+
+  const startBackup = (...args: string[]): Promise<Started> =>
+    start(bed.runtime.node, bed.oursCommand(["backup", ...args]), {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "log", `started-${args.join("")}.log`),
+    });
+  const directories = (): string[] => readdirSync(join(bed.repoPath(1), "backup/main")).filter((name) => /^\d{8}-\d{6}F/.test(name));
+  const labels = async (): Promise<string[]> =>
+    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ repo, label }) => `repo${repo} ${label}`);
+
+  /** Starts a full backup here, stops it in the middle of its copy, and goes on with it when the other host had time to do harm. */
+  async function besideFull(type: string): Promise<void> {
+    const before = new Set([...directories(), ...(await labels())]);
+    const first = await startBackup("--no-online", "--type=full");
+    const isCopying = (): boolean => directories().some((name) => !before.has(name) && hasData(join(bed.repoPath(1), "backup/main", name)));
+    await waitFor("a backup that copies", 30_000, async () => (isCopying() || !first.isRunning() ? true : null), 2);
+    process.kill(first.pid, "SIGSTOP");
+    expect(first.isRunning()).toBe(true);
+    const second = bed.ours(["backup", "--no-online", `--type=${type}`], { config: other });
+    await sleep(HELD_MS);
+    process.kill(first.pid, "SIGCONT");
+    const [firstCode, { exitCode, stdout }] = await Promise.all([first.exited, second]);
+    expect([firstCode, exitCode]).toEqual([0, 0]);
+    expect(stdout).toMatch(/repo1: the lease is held by host '.+' process \d+ \(backup\); waiting up to 120 s/);
+    const made = (await labels()).filter((label) => !before.has(label));
+    expect(new Set(made).size).toBe(4);
+    const { stdout: verified } = await bed.oursOk(["verify", "--output=text", "--verbose"]);
+    expect(verified.match(/^status: ok$/gm)).toHaveLength(2);
+    for (const label of made) expect(verified).toContain(`backup: ${label.split(" ")[1]}, status: valid`);
+    for (const key of [1, 2]) expect((await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text"])).stdout).toContain("status: ok");
+  }
+
+  test("a process that lives keeps the other host out with its name, and gives way when it is ended", async () => {
+    await bed.stopArchiving();
+    // Waits for WAL that does not come.
+    const first = await startBackup("--type=full", "--archive-timeout=120", "--no-start-fast");
+    const lease = join(bed.repoPath(1), "pgbackstop/main/lease");
+    await waitFor("a lease", 30_000, async () => (existsSync(lease) && readdirSync(lease).some((name) => name.endsWith(".json")) ? true : null));
+    const words = ["backup", "--no-online", "--force", "--type=full", "--repo=1"];
+    const refused = await bed.ours(words, { config: other });
+    expect(refused.exitCode).toBe(50);
+    expect(refused.stdout).toMatch(
+      /ERROR: \[050\]: unable to acquire the lease of stanza 'main': held by host '.+' process \d+ \(backup\), last seen 0 s ago/,
+    );
+    expect(refused.elapsedMs).toBeLessThan(30_000);
+    await first.stop("SIGTERM");
+    const next = await bed.oursOk([...words, "--no-expire-auto"], { config: other });
+    expect(next.stdout).not.toContain("waiting up to");
+    await bed.cluster.stop();
+  });
+
+  test("a full backup beside a full one waits for it, and both restore", () => besideFull("full"));
+
+  test("an incremental backup beside a full one waits for it and does not take its directory away", async () => {
+    await besideFull("incr");
+    for (const label of (await labels()).slice(-2)) {
+      const [repo = "", name = ""] = label.split(" ");
+      const { result, dataPath } = await bed.restoreAside({ by: stock, repo: Number(repo.slice(4)), args: [`--set=${name}`, "--type=none"] });
+      expect(result.exitCode).toBe(0);
+      const restored = TestCluster.adopt({ binaries, dataPath });
+      await restored.start();
+      expect(await restored.value("SELECT count(*) FROM orders")).toBe(orders);
+      await restored.remove();
+      rmSync(dataPath, { recursive: true, force: true });
+    }
+  });
+}
+
+/** A file of the cluster is there, so that the copy goes on. */
+function hasData(directory: string): boolean {
+  return existsSync(join(directory, "backup.manifest.copy")) && existsSync(join(directory, "pg_data"));
+}
