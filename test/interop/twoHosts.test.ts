@@ -74,12 +74,12 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     process.kill(first.pid, "SIGCONT");
     const [firstCode, { exitCode, stdout }] = await Promise.all([first.exited, second]);
     expect([firstCode, exitCode]).toEqual([0, 0]);
-    expect(stdout).toMatch(/repo1: the lease is held by host '.+' process \d+ \(backup\); waiting up to 120 s/);
     const made = (await labels()).filter((label) => !before.has(label));
     expect(new Set(made).size).toBe(4);
     const { stdout: verified } = await bed.oursOk(["verify", "--output=text", "--verbose"]);
     expect(verified.match(/^status: ok$/gm)).toHaveLength(2);
     for (const label of made) expect(verified).toContain(`backup: ${label.split(" ")[1]}, status: valid`);
+    expect(stdout).toMatch(/repo1: the lease is held by host '.+' process \d+ \(backup\); waiting up to 120 s/);
   }
 
   test("a process that lives keeps the other host out with its name, and gives way when it is ended", async () => {

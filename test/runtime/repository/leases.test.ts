@@ -55,7 +55,7 @@ describe("leases of a command", () => {
       const counts = (await until(clock, Promise.all([take(command("a", clock, seed)), take(command("b", clock, seed + 1))]))).map(
         (results) => results.filter((result) => result.status === "fulfilled").length,
       );
-      expect(counts.sort()).toEqual([0, 2]);
+      expect(counts.sort((left, right) => left - right)).toEqual([0, 2]);
     }
   });
 
