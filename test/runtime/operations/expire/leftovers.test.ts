@@ -5,6 +5,7 @@ import { temporaryName } from "../../../../runtime/base/temporaryName";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { seededRandom, testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
 import { makeStanza } from "../../../harness/madeRepository";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
@@ -49,10 +50,10 @@ test("expire removes what killed writers left a day ago, and nothing that may st
   const there = (paths: readonly string[]): readonly string[] => paths.filter((path) => existsSync(join(root, path)));
 
   const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
-  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, ctx);
+  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, testLease(), ctx);
   expect(there([...old, ...ofStock])).toHaveLength(2 * PLACES.length);
   expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PLACES.length + 1);
-  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, ctx);
+  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, testLease(), ctx);
   expect(there([...old, ...ofStock])).toEqual([]);
   expect(readdirSync(join(root, "backup/demo"))).not.toContain(basename(link));
   expect(there(fresh)).toEqual(fresh);
