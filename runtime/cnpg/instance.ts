@@ -31,12 +31,7 @@ export const instanceCommand: Command = async (host) => {
   const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
   const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
     sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
-  const stanzas = new StanzaKeeper(
-    repos,
-    () => host.loadControl(),
-    () => host.unlockedLeases(own),
-    own,
-  );
+  const stanzas = new StanzaKeeper(host, own);
   const isStandby = async (): Promise<boolean> =>
     access(`${host.dataDirectory}/standby.signal`).then(
       () => true,

@@ -7,40 +7,34 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
+import type { CommandHost } from "../commands/host";
 import type { PgControl } from "../format/pgControl";
 import { repoErrorLine } from "../operations/results";
 import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
-import type { Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
 
 /** How long the first archived file waits for repositories that do not answer. */
 const FIRST_WAIT_MS = 5000;
 const PAUSE_MS = 10_000;
 
+/** The sidecar's process. */
+export type KeeperHost = Pick<CommandHost, "loadControl" | "repositories" | "unlockedLeases">;
+
 export class StanzaKeeper {
-  readonly #repos: readonly Repository[];
-  readonly #loadControl: () => Promise<PgControl>;
-  readonly #newLeases: () => Pick<Leases, "take" | "releaseAll">;
+  readonly #host: KeeperHost;
   readonly #ctx: Context;
   readonly #ready = new Set<number>();
   readonly #running = new Map<number, Promise<void>>();
   readonly #triedAtMs = new Map<number, number>();
 
-  constructor(
-    repos: readonly Repository[],
-    loadControl: () => Promise<PgControl>,
-    newLeases: () => Pick<Leases, "take" | "releaseAll">,
-    ctx: Context,
-  ) {
-    this.#newLeases = newLeases;
-    this.#repos = repos;
-    this.#loadControl = loadControl;
+  constructor(host: KeeperHost, ctx: Context) {
+    this.#host = host;
     this.#ctx = ctx;
   }
 
   /** Resolves when each repository has been asked once, or does not answer soon. Never throws: what is missing shows when WAL goes there. */
   async prepare(): Promise<void> {
-    const open = this.#repos.filter((repo) => !this.#ready.has(repo.key));
+    const open = this.#host.repositories().filter((repo) => !this.#ready.has(repo.key));
     if (open.length === 0) return;
     const nowMs = this.#ctx.clock.monotonicMs();
     const due = open.filter((repo) => !this.#running.has(repo.key) && nowMs - (this.#triedAtMs.get(repo.key) ?? -PAUSE_MS) >= PAUSE_MS);
@@ -58,7 +52,7 @@ export class StanzaKeeper {
 
   async #try(repo: Repository): Promise<void> {
     try {
-      const control = await this.#loadControl();
+      const control = await this.#host.loadControl();
       const [checked] = await checkStanzas([repo], control, this.#ctx);
       if (checked?.ok === true && !checked.value) {
         await this.#create(repo, control);
@@ -71,7 +65,7 @@ export class StanzaKeeper {
 
   /** No lock file: no other program works beside this one, and its own archiving waits for this. Two pods may both take themselves for the primary. */
   async #create(repo: Repository, control: PgControl): Promise<void> {
-    const leases = this.#newLeases();
+    const leases = this.#host.unlockedLeases(this.#ctx);
     try {
       await leases.take(repo, async () => {});
       const [created] = await stanzaCreate([repo], control, this.#ctx);

@@ -20,12 +20,7 @@ beforeEach(() => {
 });
 const leases = { take: async () => testLease(), releaseAll: async () => {} };
 const keeper = (): StanzaKeeper =>
-  new StanzaKeeper(
-    repos,
-    async () => CONTROL,
-    () => leases,
-    ctx,
-  );
+  new StanzaKeeper({ repositories: () => repos, loadControl: async () => CONTROL, unlockedLeases: () => leases }, ctx);
 const systemIdIn = async (index: number): Promise<bigint | undefined> => (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
 
 describe("the stanza of a cluster that nobody prepared", () => {
