@@ -69,8 +69,10 @@ export const LEASE_TIMES = {
   deadMs: 120_000,
   /** Between two looks at a holder that may be dead. */
   lookMs: 4000,
-  /** For giving the lease back after an abort. */
+  /** For one request that gives the lease back after an abort. */
   releaseMs: 5000,
+  /** For giving it back, whatever happens. */
+  releaseMsMax: 20_000,
 } as const;
 
 /** Terms that stay, so that a listing that lacks the newest is found out by the exclusive creation of the next one. */
@@ -355,8 +357,23 @@ class HeldLease implements Lease {
 
   release(): Promise<void> {
     this.#ended.abort();
-    this.#released ??= this.#queue.then(() => this.#release());
+    this.#released ??= this.#within(
+      LEASE_TIMES.releaseMsMax,
+      this.#queue.then(() => this.#release()),
+    );
     return this.#released;
+  }
+
+  /** A repository that is away must not hold the end of a command: what runs then ends with the storage. */
+  async #within(durationMs: number, work: Promise<void>): Promise<void> {
+    const { clock, log } = this.#ctx;
+    const done = new AbortController();
+    const late = clock.sleep(durationMs, done.signal).then(
+      () => log.warn(`${this.#place.name}: the lease could not be given back in ${durationMs / 1000} s`),
+      () => {},
+    );
+    await Promise.race([work, late]);
+    done.abort();
   }
 
   async #beatForever(): Promise<void> {

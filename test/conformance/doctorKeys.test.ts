@@ -43,7 +43,7 @@ describe("a bucket", async () => {
   test("an administrator's key can do too much: it deletes versions", async () => {
     const storage = open();
     const found = await doctor(storage, largeSizeBytes);
-    const more = ["ok tls", "ok clock", "ok pages", "ok abort-upload", "warn versions"];
+    const more = ["ok tls", "ok clock", "ok pages", "ok abort-upload", "ok create", "warn versions"];
     expect(verdicts(found)).toEqual([...GOOD.map((name) => `ok ${name}`), ...more]);
     expect(found.facts.at(-1)?.text).toContain("this key can delete versions");
     expect(found.error).toBeNull();
@@ -71,6 +71,7 @@ describe("a bucket", async () => {
       "ok clock",
       "fail pages",
       "fail abort-upload",
+      "fail create",
       "fail versions",
     ]);
     expect(found.error?.exitCode).toBe(105);

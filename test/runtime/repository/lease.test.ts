@@ -291,6 +291,16 @@ describe.each([
     expect(holder.texts("warn")).toEqual(["repo1: the lease could not be given back, others wait 120 s for it: the answer was lost"]);
   });
 
+  test("does not hold the end of a command when the storage does not answer", async () => {
+    const storage = new FaultyStorage(memory());
+    const time = clock();
+    const holder = host("a", storage, time);
+    const lease = await holder.acquire();
+    storage.plan("read", { kind: "hang", signal: new AbortController().signal });
+    await until(time, lease.release());
+    expect(holder.texts("warn")).toEqual(["repo1: the lease could not be given back in 20 s"]);
+  });
+
   test("that was removed with the stanza is lost, and is not written again", async () => {
     const storage = memory();
     const holder = host("a", storage, clock());
