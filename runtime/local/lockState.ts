@@ -3,7 +3,7 @@
  *
  * A file whose lock nobody holds was left behind by a killed process and says nothing.
  */
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock";
 import { isError } from "../base/errors";
