@@ -5,6 +5,7 @@
  * archive/<stanza>/archive.info(.copy)                       archive/<stanza>/<archive id>/<first 16 of the name>/<name>
  * backup/<stanza>/backup.info(.copy)                         archive/<stanza>/<archive id>/<timeline>.history
  * backup/<stanza>/<label>/backup.manifest(.copy)             backup/<stanza>/backup.history/<year>/<label>.manifest.gz
+ * backup/<stanza>/<label>/pgbackstop.attempt                  (ours, until the backup is listed)
  * backup/<stanza>/<label>/<manifest name><extension>         backup/<stanza>/<label>/bundle/<id>
  * pgbackstop/<stanza>/<label>/server-files.json.gz           (ours; stock looks at archive and backup only)
  * ```
@@ -52,6 +53,11 @@ export function backupPath(stanza: string, label: string): string {
 
 export function manifestPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/backup.manifest`;
+}
+
+/** Who may write into the directory of a backup that is not listed yet; see `format/attempt.ts`. */
+export function attemptPath(stanza: string, label: string): string {
+  return `${backupPath(stanza, label)}/pgbackstop.attempt`;
 }
 
 /** The directory is the year at the label's beginning, so a whole backup set stands together. */

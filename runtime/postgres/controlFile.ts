@@ -1,8 +1,9 @@
 /** pg_control of a data directory: who this cluster is. Source: PostgreSQL "src/include/catalog/pg_control.h"; "pgbackrest-format" 7.1. */
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { type PgControl, parsePgControl } from "../format/pgControl";
+import { isMissing, systemError } from "../local/systemError";
 
 const HEADER_SIZE_BYTES = 512;
 const READ_ATTEMPTS = 40;
@@ -32,6 +33,20 @@ export async function loadControlFile(dataDirectory: string, ctx: Context): Prom
       previous = header;
       await ctx.clock.sleep(READ_PAUSE_MS, ctx.signal);
     }
+  }
+}
+
+/**
+ * Device, inode and birth of `global/pg_control`. PostgreSQL writes it in place for as long as the data directory lives; a restore or a copy makes a
+ * new one. @throws fileMissing, fileOpen
+ */
+export async function controlFileId(dataDirectory: string): Promise<string> {
+  const path = `${dataDirectory}/global/pg_control`;
+  try {
+    const { dev, ino, birthtimeNs } = await stat(path, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
+  } catch (error) {
+    throw systemError(isMissing(error) ? "fileMissing" : "fileOpen", `get info for file '${path}'`, path, error);
   }
 }
 

@@ -1,9 +1,8 @@
 /**
- * Backups in a repository: label directories, manifests, and the order in which a backup becomes visible.
+ * Backups in a repository: label directories and manifests.
  *
- * A directory with `backup.manifest.copy` and without `backup.manifest` is a backup under way or given up; nothing refers to it. Finishing
- * writes manifest.copy, manifest, the history copy, then backup.info with its copy: whatever moment the power fails, the repository lists
- * only backups that are whole ("pgbackrest-format" 15, step 12).
+ * A directory with `backup.manifest.copy` and without `backup.manifest` is a backup under way or given up; nothing refers to it. How one becomes
+ * visible is in `publish.ts`.
  */
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -13,11 +12,9 @@ import { collect, textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
 import { isLabel } from "../format/label";
 import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/manifest";
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
-import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "./infoStore";
 import { openFile, type Repository, readFile, writeFile, writeParts } from "./repository";
 
 /** Labels that have a directory, ascending, whether their backup is whole or not. */
@@ -94,8 +91,8 @@ export async function saveManifestCopy(repo: Repository, manifest: Manifest, pas
   await writeParts(repo, path, () => renderManifestParts(manifest), pass, ctx);
 }
 
-/** Writes copy and manifest, in this order; gives what goes into the history, packed in Node's thread pool meanwhile. */
-async function saveManifest(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<Uint8Array> {
+/** Writes copy and manifest, in this order: the backup can be adopted from then on. Gives what goes into the history, packed in Node's thread pool meanwhile. */
+export async function saveManifest(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<Uint8Array> {
   const path = manifestPath(repo.stanza, manifest.label);
   const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
     for (const target of [copyOf(path), path]) await write(target);
@@ -115,21 +112,6 @@ async function saveManifest(repo: Repository, manifest: Manifest, pass: string |
 /** Of 20,000 rows the best level takes twice as long for two hundredths less. */
 const HISTORY_LEVEL = 6;
 const gzipAside = promisify(gzip);
-
-/** Makes a copied backup visible: manifests, history, `latest`, backup.info; archive.info is rewritten so that bucket rules see it young. */
-export async function finishBackup(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<BackupInfo> {
-  const packed = await saveManifest(repo, manifest, pass, ctx);
-  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
-  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, manifest.label);
-
-  // Loaded again: another writer may have added or expired backups since this one began.
-  const info = await loadBackupInfo(repo);
-  const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
-  const updated: BackupInfo = { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
-  await saveBackupInfo(repo, updated, ctx);
-  await saveArchiveInfo(repo, await loadArchiveInfo(repo), ctx);
-  return updated;
-}
 
 /** The plain manifest of the history, for backups that are gone. */
 export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {

@@ -1,59 +1,182 @@
 /**
  * backup.info as the directories say it is, before anything is decided from it ("pgbackrest-format" 6.3).
  *
- * A listed backup whose manifest is gone leaves the list with all that depends on it; a finished one that is not listed joins it, when its
- * cluster is in the history and its prior is listed. So a writer that was killed between the two leaves nothing that the next one cannot mend.
+ * A listed backup whose manifest is gone leaves the list with all that depends on it; a finished one that is not listed joins it, when its cluster
+ * is in the history, what it builds on is listed, and its files are there. So a writer that was killed between the two leaves nothing that the next
+ * one cannot mend.
+ *
+ * A listing may be incomplete, on an eventually consistent store or a mount that flaps: what it does not show is asked for by name before it counts
+ * as gone.
  */
 import type { Context } from "../base/context";
-import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../format/backupInfo";
+import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
+import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../format/backupInfo";
+import { attemptPath, copyOf, manifestPath } from "../format/repoPath";
+import { findAttempt, isOfDomain } from "./attempt";
 import { hasManifest, listLabels, loadManifest } from "./backupStore";
-import { loadBackupInfo } from "./infoStore";
+import { hasManifestCopy } from "./expireStore";
+import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "./infoStore";
+import type { Lease } from "./lease";
 import type { Repository } from "./repository";
+import { referencesOf, requireStored } from "./stored";
+
+export interface Lost {
+  readonly label: string;
+  /** A fact, for a message that says what became of the backup. */
+  readonly reason: string;
+}
 
 export interface Reconstructed {
+  /** As it should be. */
   readonly info: BackupInfo;
-  /** False when backup.info says the same already. */
-  readonly changed: boolean;
+  /** As it is. */
+  readonly loaded: BackupInfo;
+  /** Whole backups that were not listed. */
+  readonly adopted: readonly BackupInfoEntry[];
+  /** Listed backups that are gone or lack their base, ascending. */
+  readonly lost: readonly Lost[];
+  /** Why the listing cannot be believed: then nothing may be removed. */
+  readonly doubts: readonly string[];
+  /** Labels that the listing showed; true for those with a manifest. */
+  readonly directories: ReadonlyMap<string, boolean>;
 }
 
-const MANIFESTS_AT_ONCE = 16;
+const QUESTIONS_AT_ONCE = 16;
+export const MANIFEST_GONE = "its manifest is gone";
 
 /** Writes nothing. @throws as loadBackupInfo; and when a manifest that is not listed cannot be read, because its backup must not be lost */
-export async function loadReconstructedInfo(repo: Repository, ctx: Context): Promise<Reconstructed> {
-  const info = await loadBackupInfo(repo);
+export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease, "domain">, ctx: Context): Promise<Reconstructed> {
+  const loaded = await loadBackupInfo(repo);
   const labels = await listLabels(repo);
+  const shown = new Set(labels);
+  const listed = new Map(loaded.backups.map((entry) => [entry.label, entry]));
   const finished = new Set<string>();
-  await mapParallel(labels, MANIFESTS_AT_ONCE, async (label) => {
+  const wanted = new Set([...labels, ...loaded.backups.flatMap((entry) => [entry.label, ...basesOf(entry)])]);
+  await mapParallel([...wanted], QUESTIONS_AT_ONCE, async (label) => {
     if (await hasManifest(repo, label)) finished.add(label);
   });
-  const backups = withoutLost(info.backups, finished, ctx);
-  const known = new Set(info.backups.map((entry) => entry.label));
-  for (const label of labels.filter((name) => finished.has(name) && !known.has(name))) {
-    const added = await findAddable(repo, label, { ...info, backups });
-    if (added === null) {
-      ctx.log.warn(`invalid backup '${label}' cannot be added to current backups`);
+  const doubts: string[] = [];
+  const adopted: BackupInfoEntry[] = [];
+  const lost: Lost[] = [];
+  const kept = new Map<string, BackupInfoEntry>();
+  // Ascending by label is ascending by time: what a backup builds on comes before it.
+  for (const label of [...wanted].sort()) {
+    const entry = listed.get(label);
+    if (entry === undefined) {
+      const added = finished.has(label) ? await findAddable(repo, label, { ...loaded, backups: [...kept.values()] }, lease, ctx) : null;
+      if (typeof added === "string" && !shown.has(added) && (await hasManifest(repo, added))) doubts.push(hiddenText(added));
+      if (added === null || typeof added === "string") continue;
+      adopted.push(added);
+      kept.set(label, added);
       continue;
     }
-    backups.push(added);
-    backups.sort((left, right) => (left.label < right.label ? -1 : 1));
-    ctx.log.warn(`backup '${label}' found in repository added to backup.info`);
+    const doubt = finished.has(label) && shown.has(label) ? null : await findDoubt(repo, label, finished.has(label));
+    if (doubt !== null) doubts.push(doubt);
+    const reason = finished.has(label) || doubt !== null ? missingBase(entry, kept) : MANIFEST_GONE;
+    if (reason === null) kept.set(label, entry);
+    else lost.push({ label, reason });
   }
-  const changed = backups.length !== info.backups.length || backups.some((entry) => !known.has(entry.label));
-  return { info: changed ? { ...info, backups } : info, changed };
+  // A repository that went away altogether has lost nothing.
+  if (lost.length > 0) await loadArchiveInfo(repo);
+  return {
+    info: adopted.length + lost.length === 0 ? loaded : { ...loaded, backups: [...kept.values()] },
+    loaded,
+    adopted,
+    lost,
+    doubts,
+    directories: new Map(labels.map((label) => [label, finished.has(label)])),
+  };
 }
 
-function withoutLost(backups: readonly BackupInfoEntry[], finished: ReadonlySet<string>, ctx: Context): BackupInfoEntry[] {
-  const lost = new Set<string>();
-  for (const entry of backups) if (!finished.has(entry.label) || (entry.prior !== undefined && lost.has(entry.prior))) lost.add(entry.label);
-  for (const label of [...lost].reverse()) ctx.log.warn(`backup '${label}' missing manifest removed from backup.info`);
-  return backups.filter((entry) => !lost.has(entry.label));
+/**
+ * Saves backup.info under a lease that was just checked. Where the lease was lost meanwhile, as when this process slept between the check and the write, what another
+ * process has listed may be overwritten: then backup.info is mended from the directories, as every run begins by doing.
+ * @throws lockAcquire (50)
+ */
+export async function saveListed(repo: Repository, lease: Lease, info: BackupInfo, ctx: Context): Promise<void> {
+  await saveBackupInfo(repo, info, ctx);
+  try {
+    await lease.check();
+  } catch (error) {
+    if (isError(error, "lockAcquire")) await mend(repo, ctx);
+    throw error;
+  }
 }
 
-async function findAddable(repo: Repository, label: string, info: BackupInfo): Promise<BackupInfoEntry | null> {
-  const manifest = await loadManifest(repo, label, info.cipherPass ?? null);
+async function mend(repo: Repository, ctx: Context): Promise<void> {
+  try {
+    const found = await loadReconstructedInfo(repo, { domain: "" }, ctx);
+    if (found.doubts.length === 0 && found.info !== found.loaded) await saveBackupInfo(repo, found.info, ctx);
+  } catch (error) {
+    ctx.log.warn(`${repo.name}: backup.info could not be mended, the next backup or expire does: ${toBackupError(error).message}`);
+  }
+}
+
+/** Lists what was adopted; what was lost stays listed. Expire takes it out. */
+export async function saveAdopted(repo: Repository, lease: Lease, { adopted }: Reconstructed, ctx: Context): Promise<void> {
+  if (adopted.length === 0) return;
+  const labels = new Set(adopted.map((entry) => entry.label));
+  const info = await loadBackupInfo(repo);
+  const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...adopted];
+  await lease.check();
+  await saveListed(repo, lease, { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) }, ctx);
+  for (const { label } of adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
+}
+
+/** Of a listed backup that the listing did not show, or whose manifest is not there; null when it is truly gone. */
+async function findDoubt(repo: Repository, label: string, isFinished: boolean): Promise<string | null> {
+  if (isFinished) return hiddenText(label);
+  if (!(await hasManifestCopy(repo, label))) return null;
+  const path = manifestPath(repo.stanza, label);
+  return `'${path}' of a listed backup is gone and its copy is there: copy '${copyOf(path)}' back, or remove it too`;
+}
+
+export function hiddenText(label: string): string {
+  return `the listing did not show backup '${label}', whose manifest is there`;
+}
+
+function basesOf({ prior, references }: BackupInfoEntry): string[] {
+  return [...(prior === undefined ? [] : [prior]), ...(references ?? [])];
+}
+
+function missingBase(entry: BackupInfoEntry, kept: ReadonlyMap<string, unknown>): string | null {
+  const missing = basesOf(entry).find((label) => label !== entry.label && !kept.has(label));
+  return missing === undefined ? null : `it builds on '${missing}', which is gone`;
+}
+
+/** The label of a base that is not listed, or null, and a warning, for what must not be listed. */
+async function findAddable(
+  repo: Repository,
+  label: string,
+  info: BackupInfo,
+  lease: Pick<Lease, "domain">,
+  ctx: Context,
+): Promise<BackupInfoEntry | string | null> {
+  const pass = info.cipherPass ?? null;
+  const refuse = (reason: string): null => {
+    ctx.log.warn(`invalid backup '${label}' cannot be added to current backups: ${reason}`);
+    return null;
+  };
+  const attempt = await findAttempt(repo, label, pass);
+  // Its process may only sleep, and take the manifest away when it wakes.
+  if (attempt !== null && !isOfDomain(attempt, lease)) return refuse("another host began it and did not list it");
+  const manifest = await loadManifest(repo, label, pass);
   const { id, systemId, version } = manifest.pg;
-  if (!info.history.some((entry) => entry.id === id && entry.systemId === systemId && entry.pgVersion === version)) return null;
-  if (manifest.prior !== undefined && !info.backups.some((entry) => entry.label === manifest.prior)) return null;
+  if (!info.history.some((row) => row.id === id && row.systemId === systemId && row.pgVersion === version))
+    return refuse("its cluster is not in the history");
+  const listed = new Set(info.backups.map((entry) => entry.label));
+  const missing = [...referencesOf(manifest)].find((base) => !listed.has(base));
+  if (missing !== undefined) {
+    refuse(`it builds on '${missing}', which is not listed`);
+    return missing;
+  }
+  try {
+    await requireStored(repo, manifest);
+  } catch (error) {
+    if (!isError(error, "fileMissing", "fileInvalid")) throw error;
+    return refuse(error.message);
+  }
+  ctx.log.warn(`backup '${label}' found in repository added to backup.info`);
   return backupInfoEntryOf(manifest);
 }

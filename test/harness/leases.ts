@@ -1,7 +1,27 @@
 /** Leases for tests that are about something else. */
+import { fail } from "../../runtime/base/errors";
 import type { Lease } from "../../runtime/repository/lease";
 
-/** A lease that nobody else wants. */
-export function testLease(more: Partial<Lease> = {}): Lease {
-  return { term: 1, token: "00112233445566778899aabbccddeeff", domain: "test", check: async () => {}, release: async () => {}, ...more };
+/** A lease that nobody takes but the test. */
+export interface TestLease extends Lease {
+  isLost: boolean;
+}
+
+let count = 0;
+
+/** Each call is another holder; those of one domain are processes of one host. */
+export function testLease(more: Partial<Lease> = {}): TestLease {
+  count++;
+  const lease: TestLease = {
+    term: count,
+    token: count.toString(16).padStart(32, "0"),
+    domain: "test",
+    isLost: false,
+    check: async () => {
+      if (lease.isLost) throw fail("lockAcquire", `the lease of term ${lease.term} is lost`);
+    },
+    release: async () => {},
+    ...more,
+  };
+  return lease;
 }

@@ -9,10 +9,10 @@ import { backupInfoEntryOf } from "../../runtime/format/backupInfo";
 import { BACKREST_VERSION } from "../../runtime/format/info";
 import { labelType } from "../../runtime/format/label";
 import { type Manifest, parseManifest } from "../../runtime/format/manifest";
-import { saveManifestCopy } from "../../runtime/repository/backupStore";
-import { finishBackup } from "../../runtime/repository/backupStore";
-import { saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
-import type { Repository } from "../../runtime/repository/repository";
+import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupStore";
+import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
+import { manifestHistoryPath } from "../../runtime/format/repoPath";
+import { type Repository, writeFile } from "../../runtime/repository/repository";
 import { vectorText } from "../runtime/format/vectors";
 
 export interface MadeBackup {
@@ -56,7 +56,7 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
     const pass = repo.cipherPass === null ? null : "sub-passphrase";
     await repo.storage.put(`backup/${repo.stanza}/${backup.label}/pg_data/PG_VERSION`, Buffer.from("15\n"));
     if (backup.unfinished === true) await saveManifestCopy(repo, manifest, pass, ctx);
-    else await finishBackup(repo, manifest, pass, ctx);
+    else await placeBackup(repo, manifest, pass);
   }
   for (const [archiveId, names] of Object.entries(stanza.wal)) {
     for (const name of names) {
@@ -67,6 +67,16 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
       await repo.storage.put(`archive/${repo.stanza}/${archiveId}/${directory}${name}${isSegment ? `-${SHA1}` : ""}`, bytes);
     }
   }
+}
+
+/** Lists a backup as it is, whole or not. */
+export async function placeBackup(repo: Repository, manifest: Manifest, pass: string | null): Promise<void> {
+  const ctx = testContext();
+  const packed = await saveManifest(repo, manifest, pass, ctx);
+  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
+  const info = await loadBackupInfo(repo);
+  const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
+  await saveBackupInfo(repo, { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) }, ctx);
 }
 
 /** The row that backup.info would have for `backup`. */

@@ -36,6 +36,7 @@ import { listWal, openWal } from "../../runtime/repository/walStore";
 import { PosixStorage } from "../../runtime/storage/posix";
 import type { Storage } from "../../runtime/storage/storage";
 import { HeldClock, pause, testContext } from "../harness/context";
+import { testLease } from "../harness/leases";
 import { MemoryStorage } from "../harness/storages";
 import { OPTIONS } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES } from "../runtime/repository/support";
@@ -44,7 +45,6 @@ import { ModelCluster, type Snapshot, snapshotOf } from "./modelCluster";
 import { type Death, Mortal } from "./mortal";
 import type { S3Place } from "./s3Place";
 import { type Damage, Weather } from "./weather";
-import { testLease } from "../harness/leases";
 
 export const KEYS = [1, 2, 3] as const;
 export type Key = (typeof KEYS)[number];
@@ -279,7 +279,7 @@ export class FaultWorld {
     const held = new Set(await this.labels(required(this.#bare.get(to))));
     const pool = inlinePool(new Map([source, target].map((repo) => [repo.key, repo])), this.ctx, 2);
     try {
-      const { labels, problems } = await this.#until(sync(source, target, pool, { lease: testLease(), scope, dryRun: false }, this.ctx));
+      const { labels, problems } = await this.#until(sync(source, target, pool, { scope, dryRun: false, lease: testLease() }, this.ctx));
       this.count(mortal.dead ? "syncs killed" : "syncs");
       if (labels.length > 0) this.count("backups copied by sync", labels.length);
       if (isCalm && !mortal.dead) {

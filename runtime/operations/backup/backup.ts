@@ -10,15 +10,16 @@ import { assert } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
+import type { SourceDirectory, SourceIdentity } from "../../format/attempt";
 import type { BackupType } from "../../format/label";
 import type { Manifest } from "../../format/manifest";
 import type { PgControl } from "../../format/pgControl";
 import type { UserNames } from "../../local/users";
-import { loadControlFile } from "../../postgres/controlFile";
+import { controlFileId, loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
-import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
-import { loadReconstructedInfo } from "../../repository/reconstruct";
+import { loadReconstructedInfo, saveAdopted } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../identity";
 import type { JobPool } from "../jobs";
@@ -94,7 +95,8 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
     const priors = await findPriors(run, type, (open) => findPrior(open, type === "diff" ? "diff" : "incr"), ctx);
     const databases = await cluster.databases();
     const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
-    const begin = { scan, startedAtS, scannedAtS, secondOver, begun, control, databases, times: cluster.times, priors, options };
+    const source = await sourceOf(cluster, control);
+    const begin = { scan, source, startedAtS, scannedAtS, secondOver, begun, control, databases, times: cluster.times, priors, options };
     await beginInRepositories(run, begin, type, deps.pool, ctx);
     warmPool(run, scan, deps.pool);
   };
@@ -136,11 +138,13 @@ async function openRepositories(
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   return perRepo(repos, async (repo): Promise<OpenBackup> => {
     const lease = await leaseOf(repo);
-    const [archiveInfo, { info, changed }] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, ctx)]);
+    const [archiveInfo, found] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, lease, ctx)]);
+    const { info } = found;
     const archiveId = checkArchive(repo, archiveInfo, cluster);
     const historyId = checkBackup(repo, info, cluster);
-    // Now, not with the new backup: what that one builds on must be listed no later than itself.
-    if (changed) await saveBackupInfo(repo, info, ctx);
+    for (const { label, reason } of found.lost) ctx.log.warn(`${repo.name}: this backup does not build on backup '${label}': ${reason}`);
+    for (const line of found.doubts) ctx.log.warn(`${repo.name}: ${line}`);
+    await saveAdopted(repo, lease, found, ctx);
     return {
       repo,
       lease,
@@ -151,6 +155,13 @@ async function openRepositories(
       backups: info.backups,
     };
   });
+}
+
+async function sourceOf(cluster: Cluster, control: PgControl): Promise<SourceIdentity> {
+  const directoryOf = async (dataDirectory: string): Promise<SourceDirectory> => ({ dataDirectory, controlFile: await controlFileId(dataDirectory) });
+  const { systemId, timeline } = control;
+  const standby = cluster.standbyDirectory === null ? null : await directoryOf(cluster.standbyDirectory);
+  return { systemId, timeline, ...(await directoryOf(cluster.dataDirectory)), standby };
 }
 
 async function scanCluster(cluster: Cluster, control: PgControl, users: UserNames, options: BackupOptions, ctx: Context): Promise<Scan> {

@@ -8,12 +8,14 @@ import type { Context } from "../../base/context";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { formatSize } from "../../base/units";
+import type { SourceIdentity } from "../../format/attempt";
 import type { CompressSpec } from "../../format/compress";
 import { type BackupType, fullLabelOf } from "../../format/label";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import type { PgControl } from "../../format/pgControl";
 import type { Scan } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
+import { findAttempt, isOfDomain, saveAttempt } from "../../repository/attempt";
 import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
@@ -21,7 +23,7 @@ import { storedAt } from "../restore/plan";
 import { type Choice, chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./choose";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./plan";
 import type { Prior } from "./prior";
-import { cleanResumed, findResumable, rowsToKeep, withResumed } from "./resume";
+import { cleanResumed, findResumable, type Resumable, rowsToKeep, withResumed } from "./resume";
 import type { BackupRun, OpenBackup } from "./run";
 import { sharersOf, withSharers } from "./sharers";
 
@@ -38,6 +40,7 @@ export interface BeginOptions {
 
 export interface Begin {
   readonly scan: Scan;
+  readonly source: SourceIdentity;
   readonly startedAtS: number;
   /** When the wait for the second in which the copy begins began. */
   readonly scannedAtS: number;
@@ -108,20 +111,24 @@ interface One {
   readonly type: BackupType;
   readonly waitSeconds: number;
   readonly delta: boolean;
-  readonly resumed: ReadonlyMap<number, Manifest>;
+  readonly resumed: ReadonlyMap<number, Resumable>;
   readonly sharers: readonly number[];
   readonly pool: JobPool;
 }
 
 async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One, ctx: Context): Promise<void> {
-  const { repo, historyId, infoPass } = open;
-  const { scan, begun, options } = begin;
+  const { repo, historyId, infoPass, lease } = open;
+  const { scan, source, begun, options } = begin;
   const { prior, type, delta, checkPages, choices, block } = compareWithPrior(repo, begin, one, ctx);
-  const resumed = one.resumed.get(repo.key) ?? null;
-  if (resumed !== null) {
-    const rows = rowsToKeep(scan.files, resumed, delta);
+  const resumable = one.resumed.get(repo.key) ?? null;
+  const resumed = resumable?.manifest ?? null;
+  await lease.check();
+  await saveAttempt(repo, one.label, { lease, source, pass: infoPass }, ctx);
+  if (resumable !== null && resumed !== null) {
+    const isCompared = delta || !resumable.isSameSource;
+    const rows = rowsToKeep(scan.files, resumed, isCompared);
     await cleanResumed(repo, resumed, rows, ctx);
-    withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), delta);
+    withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), isCompared);
   }
   const fresh = newManifest({
     label: one.label,
@@ -176,8 +183,8 @@ function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context
 
 interface Labels {
   readonly labels: LabelChoice;
-  /** Manifests of the attempts that are gone on with, by repository. */
-  readonly resumed: ReadonlyMap<number, Manifest>;
+  /** The attempts that are gone on with, by repository. */
+  readonly resumed: ReadonlyMap<number, Resumable>;
 }
 
 /**
@@ -185,46 +192,39 @@ interface Labels {
  * knows, and whoever else it was begun in is in this run; otherwise two repositories would list different backups under one name.
  */
 async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx: Context): Promise<Labels> {
-  const known = new Map<number, string[]>();
-  const attempts = new Map<number, Manifest>();
+  const known = new Map<number, readonly string[]>();
+  const attempts = new Map<number, Resumable>();
+  const taken = new Set<string>();
   await run.forEach(async (open) => {
-    const { repo } = open;
-    const isFull = !begin.priors.has(repo.key);
-    const finished: string[] = [];
-    const all = await listLabels(repo);
-    for (const label of all) {
-      if (await hasManifest(repo, label)) finished.push(label);
-      else if (label === all.at(-1)) {
-        const found = await findResumable(repo, label, open.infoPass, { resume: begin.options.resume, isFull });
-        if ("manifest" in found) attempts.set(repo.key, found.manifest);
-        else await removeAttempt(repo, label, found.reason, ctx);
-      } else await removeAttempt(repo, label, "it is not the newest", ctx);
-    }
-    const expired = await findNewestHistoryLabel(repo);
-    known.set(repo.key, expired === null ? finished : [...finished, expired]);
+    const left = await sortOut(open, begin, ctx);
+    known.set(open.repo.key, left.finished);
+    for (const label of left.foreign) taken.add(label);
+    if (left.attempt !== null) attempts.set(open.repo.key, left.attempt);
   });
   run.requireOne();
 
   const asked = new Set(run.alive.map(({ repo }) => repo.key));
-  await run.forEach(async ({ repo }) => {
-    const attempt = attempts.get(repo.key);
+  await run.forEach(async (open) => {
+    const { repo } = open;
+    const attempt = attempts.get(repo.key)?.manifest;
     const absent = attempt === undefined ? [] : sharersOf(attempt).filter((key) => !asked.has(key));
     if (attempt === undefined || absent.length === 0) return;
     attempts.delete(repo.key);
-    await removeAttempt(repo, attempt.label, `${absent.map((key) => `repo${key}`).join(", ")} may hold the whole of it and is not in this run`, ctx);
+    await removeAttempt(open, attempt.label, `${absent.map((key) => `repo${key}`).join(", ")} may hold the whole of it and is not in this run`, ctx);
   });
   const newest = [...known.values()].flat().reduce((max, label) => (label > max ? label : max), "");
-  const labels = [...attempts.values()].map((manifest) => manifest.label).filter((label) => label > newest);
+  const labels = [...attempts.values()].map(({ manifest }) => manifest.label).filter((label) => label > newest);
   const chosen = labels.sort().at(-1);
-  await run.forEach(async ({ repo }) => {
-    const attempt = attempts.get(repo.key);
+  await run.forEach(async (open) => {
+    const { repo } = open;
+    const attempt = attempts.get(repo.key)?.manifest;
     if (attempt === undefined) return;
     if (attempt.label === chosen) {
       const words = "of same type exists -- invalid files will be removed then the backup will resume";
       ctx.log.warn(`${repo.name}: resumable backup ${attempt.label} ${words}`);
     } else {
       attempts.delete(repo.key);
-      await removeAttempt(repo, attempt.label, "another repository of this run has a later backup", ctx);
+      await removeAttempt(open, attempt.label, "another repository of this run has a later backup", ctx);
     }
   });
   const needs = run.alive.map(({ repo }) => {
@@ -232,15 +232,51 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
     const base = { repoKey: repo.key, known: known.get(repo.key) ?? [] };
     return prior === undefined ? { ...base, type: "full" as const, fullLabel: null } : { ...base, type, fullLabel: fullLabelOf(prior.label) };
   });
-  const choice = chooseLabels(begin.startedAtS, chosen === undefined ? needs : needs.filter((need) => need.fullLabel !== null));
+  const choice = chooseLabels(begin.startedAtS, chosen === undefined ? needs : needs.filter((need) => need.fullLabel !== null), taken);
   if (chosen === undefined) return { labels: choice, resumed: attempts };
   const full = needs.filter((need) => need.fullLabel === null).map((need) => [need.repoKey, chosen] as const);
   return { labels: { ...choice, labels: new Map([...choice.labels, ...full]) }, resumed: attempts };
 }
 
-/** Safe under the backup lock of this host: nobody else is writing there. */
-async function removeAttempt(repo: Repository, label: string, reason: string, ctx: Context): Promise<void> {
+interface LeftBehind {
+  /** Labels of backups that are there or have expired. */
+  readonly finished: readonly string[];
+  /** Labels that another host has used: it may wake and write there again. */
+  readonly foreign: readonly string[];
+  readonly attempt: Resumable | null;
+}
+
+/** Removes attempts that cannot be resumed. */
+async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<LeftBehind> {
+  const { repo, infoPass, lease } = open;
+  const finished: string[] = [];
+  const foreign: string[] = [];
+  let resumable: Resumable | null = null;
+  const all = await listLabels(repo);
+  for (const label of all) {
+    if (await hasManifest(repo, label)) {
+      finished.push(label);
+      continue;
+    }
+    const attempt = await findAttempt(repo, label, infoPass);
+    if (attempt !== null && !isOfDomain(attempt, lease)) foreign.push(label);
+    if (label !== all.at(-1)) {
+      await removeAttempt(open, label, "it is not the newest", ctx);
+      continue;
+    }
+    const request = { resume: begin.options.resume, isFull: !begin.priors.has(repo.key), source: begin.source };
+    const found = await findResumable(open, label, attempt, request);
+    if ("manifest" in found) resumable = found;
+    else await removeAttempt(open, label, found.reason, ctx);
+  }
+  const expired = await findNewestHistoryLabel(repo);
+  return { finished: expired === null ? finished : [...finished, expired], foreign, attempt: resumable };
+}
+
+/** Safe under the lease: nobody else may write there. */
+async function removeAttempt({ repo, lease }: OpenBackup, label: string, reason: string, ctx: Context): Promise<void> {
   ctx.log.warn(`${repo.name}: backup '${label}' cannot be resumed: ${reason}`);
+  await lease.check();
   await removeUnfinished(repo, label);
 }
 

@@ -14,6 +14,7 @@ import { formatSize } from "../../base/units";
 import type { ManifestFile } from "../../format/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repoPath";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
+import { requireAttempt } from "../../repository/attempt";
 import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../jobs";
 import { Progress } from "../progress";
@@ -306,8 +307,10 @@ class Copy {
     if (!this.#options.resume || this.#saving || this.#unsavedBytes < this.#saveStepBytes) return;
     this.#saving = true;
     this.#unsavedBytes = 0;
-    await this.#run.forEach(async ({ repo, infoPass }) => {
-      await saveManifestCopy(repo, { ...this.#run.plan(repo.key).manifest, files: this.#rowsOf(repo.key) }, infoPass, this.#ctx);
+    await this.#run.forEach(async ({ repo, infoPass, lease }) => {
+      const { manifest } = this.#run.plan(repo.key);
+      await requireAttempt(repo, manifest.label, lease, infoPass);
+      await saveManifestCopy(repo, { ...manifest, files: this.#rowsOf(repo.key) }, infoPass, this.#ctx);
     });
     this.#saving = false;
   }

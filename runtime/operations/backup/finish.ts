@@ -9,7 +9,7 @@ import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, backupsPath, dataFilePath } from "../../format/repoPath";
 import { segmentRange } from "../../format/walSegment";
 import type { BackupStop } from "../../postgres/session";
-import { finishBackup } from "../../repository/backupStore";
+import { finishBackup } from "../../repository/publish";
 import { type Repository, seal } from "../../repository/repository";
 import { storedAt } from "../restore/plan";
 import { waitForWal } from "../waitWal";
@@ -44,7 +44,7 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
   const segments = wal !== null && options.archiveCheck ? segmentRange(wal.archiveStart, wal.stopped.walName, wal.walSegmentSizeBytes) : [];
   if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
   await run.forEach(async (open) => {
-    const { repo, archiveId, infoPass } = open;
+    const { repo, archiveId, infoPass, lease } = open;
     const begun = run.plan(repo.key).manifest;
     const more: ManifestFile[] = [];
     if (wal !== null) {
@@ -60,7 +60,7 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
     checkComplete(manifest);
     if (manifest.options.hardlink) await linkUnchanged(repo, manifest, ctx);
     await syncDirectories(repo, manifest);
-    await finishBackup(repo, manifest, infoPass, ctx);
+    await finishBackup(repo, manifest, { lease, pass: infoPass }, ctx);
     run.complete(repo.key, manifest);
   });
   run.requireOne();

@@ -130,12 +130,15 @@ export interface LabelChoice {
   readonly waitSeconds: number;
 }
 
-/** @throws clock (106) when a label is not later than those that are known, even a second later */
-export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[]): LabelChoice {
+/**
+ * `taken` are labels that no directory of this run may have.
+ * @throws clock (106) when a label is not later than those that are known, even a second later
+ */
+export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[], taken: ReadonlySet<string> = new Set()): LabelChoice {
   const known = needs.flatMap((need) => need.known);
   for (const waitSeconds of [0, 1]) {
     const made = needs.map((need) => ({ need, label: formatLabel(need.type, startedAtS + waitSeconds, need.fullLabel ?? undefined) }));
-    const late = made.find(({ need, label }) => label <= newestFor(need, known));
+    const late = made.find(({ need, label }) => label <= newestFor(need, known) || taken.has(label));
     if (late === undefined) return { labels: new Map(made.map(({ need, label }) => [need.repoKey, label])), waitSeconds };
     if (waitSeconds === 0) continue;
     throw fail("clock", `new backup label '${late.label}' is not later than latest backup label '${newestFor(late.need, known)}'`, {

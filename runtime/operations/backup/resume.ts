@@ -4,29 +4,44 @@
  * Only the newest directory of a repository can be resumed, when it holds a manifest.copy of the same kind of backup. Of its files those are
  * kept that the new backup would store under the same name with the same size and time; their stored bytes are checked before they count.
  * Everything else in the directory is removed, bundles always: which of their files were whole is not known.
+ *
+ * An attempt of another host is never resumed, because its process may only sleep and write again. Files are kept unread only when the attempt read
+ * the same server; stock does not say which server it read, so its files are compared.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
+import { type Attempt, isSameSource, type SourceIdentity } from "../../format/attempt";
 import { BACKREST_VERSION } from "../../format/info";
 import type { Manifest, ManifestFile } from "../../format/manifest";
-import { backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
+import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
 import type { ScannedFile } from "../../postgres/dataDirectory";
+import { isOfDomain } from "../../repository/attempt";
 import { loadManifestFile } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import type { Choice } from "./choose";
+import type { OpenBackup } from "./run";
+import { hasNote } from "./sharers";
 
 export interface ResumeRequest {
   readonly resume: boolean;
   readonly isFull: boolean;
+  readonly source: SourceIdentity;
 }
 
-/** The manifest of the backup under `label`, or why it cannot be resumed. */
+export interface Resumable {
+  readonly manifest: Manifest;
+  /** It read the same server: equal sizes and times stand for equal bytes. */
+  readonly isSameSource: boolean;
+}
+
+/** The backup under `label`, or why it cannot be resumed. */
 export async function findResumable(
-  repo: Repository,
+  { repo, infoPass, lease }: Pick<OpenBackup, "repo" | "infoPass" | "lease">,
   label: string,
-  infoPass: string | null,
+  attempt: Attempt | null,
   request: ResumeRequest,
-): Promise<{ readonly manifest: Manifest } | { readonly reason: string }> {
+): Promise<Resumable | { readonly reason: string }> {
+  if (attempt !== null && !isOfDomain(attempt, lease)) return { reason: "another host began it" };
   if (!request.resume) return { reason: "resume is disabled" };
   if (!request.isFull) return { reason: "resume only valid for full backup" };
   const path = copyOf(manifestPath(repo.stanza, label));
@@ -48,7 +63,8 @@ export async function findResumable(
     return { reason: `new compression '${repo.compress.type}' does not match resumable compression '${compressType}'` };
   }
   if ((manifest.cipherPass === undefined) !== (infoPass === null)) return { reason: "the encryption of the repository has changed" };
-  return { manifest };
+  if (attempt === null && hasNote(manifest)) return { reason: "its attempt file is gone" };
+  return { manifest, isSameSource: attempt !== null && isSameSource(attempt.source, request.source) };
 }
 
 /** Rows of the earlier attempt that still fit, by name: pure. */
@@ -68,7 +84,7 @@ export function rowsToKeep(files: readonly ScannedFile[], resumed: Manifest, del
 /** Removes what the earlier attempt left and the new one does not keep. */
 export async function cleanResumed(repo: Repository, resumed: Manifest, kept: ReadonlyMap<string, ManifestFile>, ctx: Context): Promise<void> {
   const root = backupPath(repo.stanza, resumed.label);
-  const stay = new Set([copyOf(manifestPath(repo.stanza, resumed.label))]);
+  const stay = new Set([attemptPath(repo.stanza, resumed.label), copyOf(manifestPath(repo.stanza, resumed.label))]);
   for (const row of kept.values()) stay.add(dataFilePath(repo.stanza, resumed.label, row, resumed.options.compressType));
   const found: string[] = [];
   for await (const entry of repo.storage.list(root, { recursive: true })) if (!stay.has(entry.path)) found.push(entry.path);

@@ -7,11 +7,21 @@
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { formatLabel } from "../../format/label";
-import { archiveIdPath, archivePath, backupHistoryPath, manifestHistoryPath, walPath } from "../../format/repoPath";
+import {
+  archiveIdPath,
+  archivePath,
+  attemptPath,
+  backupHistoryPath,
+  copyOf,
+  manifestHistoryPath,
+  manifestPath,
+  walPath,
+} from "../../format/repoPath";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import { listLabels } from "../../repository/backupStore";
+import { Watch } from "../../repository/attempt";
+import { hasManifest, listLabels } from "../../repository/backupStore";
 import {
   hasManifestCopy,
   linkLatest,
@@ -22,9 +32,9 @@ import {
   removeBackupPath,
   removeManifests,
 } from "../../repository/expireStore";
-import { loadArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
-import { loadReconstructedInfo } from "../../repository/reconstruct";
+import { hiddenText, loadReconstructedInfo, MANIFEST_GONE, type Reconstructed, saveListed } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../serverFiles";
@@ -43,10 +53,17 @@ export interface Expired {
 const DAY_S = 86_400;
 const FULL_LABEL_LENGTH = 16;
 
-/** The caller holds the backup lock and the lease of the repository. */
+/**
+ * Nothing is removed in a run that misses something: what is gone leaves backup.info, and the next run, which sees the same, goes on.
+ * @throws lockAcquire (50) when the lease is lost, or another process has changed backup.info
+ */
 export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, lease: Lease, ctx: Context): Promise<Expired> {
-  const run: Run = { repo, request, ctx, tell: tellOf(repo, request, ctx) };
-  const { info, changed } = await loadReconstructedInfo(repo, ctx);
+  await lease.check();
+  const run: Run = { repo, request, ctx, tell: tellOf(repo, request, ctx), lease, watch: new Watch(() => lease.check(), ctx.clock) };
+  const found = await loadReconstructedInfo(repo, lease, ctx);
+  const directories = await findDirectories(repo, found);
+  if (found.lost.length + found.doubts.length + directories.doubts.length > 0) return tellMissing(run, found, directories.doubts);
+  const { info } = found;
   const plan = planExpire(repo.name, info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
   const damaged = damagedOldest(plan, request);
   if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)
@@ -54,11 +71,11 @@ export async function expireRepository(repo: Repository, retention: Retention, r
   for (const note of plan.notes) run.tell(note.level, note.text);
   if (plan.latestLost !== null) warnLatest(run, plan.latestLost);
   for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
-  await lease.check();
-  await takeOut(run, info, plan, changed);
-  await removeDirectories(run, plan.kept, info.cipherPass ?? null);
+  await takeOut(run, found, plan);
+  await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
+  await run.watch.keep();
   for (const path of await expireStream(repo, plan.kept, request.dryRun)) run.tell("detail", `remove streamed WAL ${path}`);
   await expireHistory(run, plan.kept, retention);
   for (const path of await removeLeftovers(repo, ctx.clock.nowMs(), request.dryRun))
@@ -75,6 +92,62 @@ interface Run {
   readonly request: ExpireRequest;
   readonly ctx: Context;
   readonly tell: (level: "detail" | "info" | "warn", text: string) => void;
+  readonly lease: Lease;
+  /** Asked before each removal. */
+  readonly watch: Watch;
+}
+
+interface Directories {
+  /** Directories that no listed backup owns, by label, with what changes in them while somebody writes there. */
+  readonly unlisted: ReadonlyMap<string, string>;
+  readonly doubts: readonly string[];
+}
+
+/** Lists once more: what only the second listing shows, the first one did not see. */
+async function findDirectories(repo: Repository, { info, directories }: Reconstructed): Promise<Directories> {
+  const listed = new Set(info.backups.map((entry) => entry.label));
+  const unlisted = new Map<string, string>();
+  const doubts: string[] = [];
+  for (const label of await listLabels(repo)) {
+    if (listed.has(label)) continue;
+    if (directories.has(label)) unlisted.set(label, await stampOf(repo, label));
+    else if (await hasManifest(repo, label)) doubts.push(hiddenText(label));
+  }
+  return { unlisted, doubts };
+}
+
+/** Times and sizes of what a backup under way writes again and again. */
+async function stampOf({ storage, stanza }: Repository, label: string): Promise<string> {
+  const found = await Promise.all([copyOf(manifestPath(stanza, label)), attemptPath(stanza, label)].map((path) => storage.stat(path)));
+  return found.map((file) => (file === null ? "-" : `${file.modifiedAtMs}:${file.sizeBytes}`)).join();
+}
+
+async function tellMissing(run: Run, found: Reconstructed, more: readonly string[]): Promise<Expired> {
+  const { repo, request, ctx, lease } = run;
+  for (const line of [...found.doubts, ...more]) run.tell("warn", line);
+  for (const { label, reason } of [...found.lost].reverse()) ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
+  run.tell("warn", "nothing is removed in this run: the next expire looks again");
+  if (!request.dryRun && found.doubts.length + more.length === 0) {
+    await requireUnchanged(repo, found);
+    await lease.check();
+    await saveListed(repo, lease, found.info, ctx);
+  }
+  return { labels: [], setFound: true };
+}
+
+/** The first is stock's own text. */
+function lostText(reason: string): string {
+  return reason === MANIFEST_GONE ? "missing manifest removed from backup.info" : `removed from backup.info: ${reason}`;
+}
+
+/** Stock, which knows no lease, may have written meanwhile. @throws lockAcquire (50) */
+async function requireUnchanged(repo: Repository, { loaded }: Reconstructed): Promise<void> {
+  const labelsOf = (info: BackupInfo): string => info.backups.map((entry) => entry.label).join();
+  if (labelsOf(await loadBackupInfo(repo)) === labelsOf(loaded)) return;
+  throw fail("lockAcquire", `${repo.name}: another process has changed backup.info while expire ran`, {
+    hint: "nothing was removed. Run expire again when the other one has ended.",
+    repoKey: repo.key,
+  });
 }
 
 const PAGE_ERROR_HINT = "use info --set command to get details about errors in the backup.";
@@ -100,24 +173,37 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
 }
 
 /** backup.info first: at every moment it names only whole backups. */
-async function takeOut({ repo, request, ctx }: Run, info: BackupInfo, plan: ExpirePlan, changed: boolean): Promise<void> {
-  if (request.dryRun || (plan.sets.length === 0 && !changed)) return;
-  await saveBackupInfo(repo, { ...info, backups: plan.kept }, ctx);
+async function takeOut({ repo, request, ctx, lease, watch }: Run, found: Reconstructed, plan: ExpirePlan): Promise<void> {
+  if (request.dryRun || (plan.sets.length === 0 && found.adopted.length === 0)) return;
+  await requireUnchanged(repo, found);
+  await lease.check();
+  await saveListed(repo, lease, { ...found.info, backups: plan.kept }, ctx);
+  for (const { label } of found.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
   const labels = plan.sets.flatMap((set) => set.labels);
-  for (const label of labels.sort().reverse()) await removeManifests(repo, label);
+  for (const label of labels.sort().reverse()) {
+    await watch.keep();
+    await removeManifests(repo, label);
+  }
   const newest = plan.kept.at(-1);
   if (plan.latestLost !== null && newest !== undefined) await linkLatest(repo, newest.label);
 }
 
-/** Every directory that no listed backup owns, the newest first, except that of a backup under way. */
-async function removeDirectories(run: Run, kept: readonly BackupInfoEntry[], pass: string | null): Promise<void> {
+/** Every directory that no listed backup owns, the newest first, except those of backups under way. */
+async function removeDirectories(run: Run, unlisted: Directories["unlisted"], plan: ExpirePlan, pass: string | null): Promise<void> {
   const { repo, request, ctx } = run;
-  const current = new Set(kept.map((entry) => entry.label));
+  const current = new Set(plan.kept.map((entry) => entry.label));
+  const expired = new Set(plan.sets.flatMap((set) => set.labels));
   const labels = (await listLabels(repo)).reverse();
   const underWay = await findUnderWay(run, labels[0], current, pass);
   for (const label of labels) {
-    if (current.has(label) || label === underWay) continue;
+    const stamp = unlisted.get(label);
+    if (current.has(label) || label === underWay || (stamp === undefined && !expired.has(label))) continue;
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    await run.watch.keep();
+    if (stamp !== undefined && stamp !== (await stampOf(repo, label))) {
+      run.tell("info", `keep backup ${label}, which is under way`);
+      continue;
+    }
     run.tell("info", `remove expired backup ${label}`);
     if (request.dryRun) continue;
     // Again, for what a killed run may have left: without manifests nobody takes a half-removed directory for a backup.
@@ -166,6 +252,7 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
       continue;
     }
     run.tell("info", `remove archive path ${archivePath(repo.stanza)}/${archive.archiveId}`);
+    await run.watch.keep();
     if (!request.dryRun) await repo.storage.removePath(archiveIdPath(repo.stanza, archive.archiveId));
   }
 }
@@ -180,6 +267,7 @@ async function trimArchive(run: Run, plan: TrimArchive): Promise<void> {
   const { directories, histories } = await listArchive(repo, plan.archiveId);
   for (const directory of directories) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    await run.watch.keep();
     if (isWholeDirectoryExpired(plan, directory)) {
       run.tell("detail", `${plan.archiveId} remove archive path ${directory}`);
       if (!request.dryRun) await repo.storage.removePath(`${archiveIdPath(repo.stanza, plan.archiveId)}/${directory}`);

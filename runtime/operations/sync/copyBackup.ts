@@ -15,7 +15,11 @@ import { superBlockSizeOf } from "../../format/blockSize";
 import { findBlockSource } from "../../format/blockSource";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, backupsPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
-import { finishBackup, hasManifest, loadManifest, loadManifestFile, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
+import { hasManifest, loadManifest, loadManifestFile, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import { removeManifests } from "../../repository/expireStore";
+import type { Lease } from "../../repository/lease";
+import { finishBackup } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { BlockPlan } from "../backup/fileTargets";
 import type { JobPool } from "../jobs";
@@ -29,6 +33,11 @@ export interface SyncSide {
   readonly infoPass: string | null;
 }
 
+/** Where the copy goes. */
+export interface SyncTarget extends SyncSide {
+  readonly lease: Lease;
+}
+
 export interface CopiedBackup {
   readonly label: string;
   readonly sizeBytes: number;
@@ -40,20 +49,18 @@ export interface CopiedBackup {
 /** Copied bytes between two saves of what is done. */
 const SAVE_EVERY_BYTES = 256 * 1024 * 1024;
 
-/** The caller holds the locks and has seen that prior and references are in the target. @throws when a file's bytes are not what the manifest says */
-export async function copyBackup(source: SyncSide, target: SyncSide, entry: BackupInfoEntry, pool: JobPool, ctx: Context): Promise<CopiedBackup> {
+/** The caller has seen that prior and references are in the target. @throws when a file's bytes are not what the manifest says; lockAcquire (50) */
+export async function copyBackup(source: SyncSide, target: SyncTarget, entry: BackupInfoEntry, pool: JobPool, ctx: Context): Promise<CopiedBackup> {
   const manifest = await loadManifest(source.repo, entry.label, source.infoPass);
-  const { repo, infoPass } = target;
+  const { repo, infoPass, lease } = target;
   const earlier = await loadEarlier(target, manifest);
   const prior = manifest.prior === undefined ? null : (earlier.get(manifest.prior) ?? null);
-  const partial = await findPartial(target, manifest);
-  // What another attempt under this label has left is of no use, and files there may be linked to those of other backups.
-  if (partial === null && !(await hasManifest(repo, manifest.label))) await removeUnfinished(repo, manifest.label);
+  const partial = await claim(target, manifest, ctx);
   const form = copyForm(manifest, repo, prior, () => (infoPass === null ? null : (partial?.cipherPass ?? newSubPass(ctx))));
   const byName = new Map([...earlier].map(([label, own]) => [label, rowsOf(own)]));
   const { held, missing } = divideRows(manifest, byName);
   const known = prior === null ? null : { manifest: prior, rows: rowsOf(prior) };
-  const copy = new Copy({ from: source.repo, to: repo, infoPass }, { source: manifest, entry, form, held, prior: known }, pool, ctx);
+  const copy = new Copy({ from: source.repo, to: repo, infoPass, lease }, { source: manifest, entry, form, held, prior: known }, pool, ctx);
   const resumed = await copy.resume(partial, missing);
   await copy.save();
   await makeDirectories(repo, manifest);
@@ -61,7 +68,7 @@ export async function copyBackup(source: SyncSide, target: SyncSide, entry: Back
   const finished = copy.manifest();
   assert(finished.files.length === manifest.files.length, `copy of ${entry.label} has ${finished.files.length} of ${manifest.files.length} files`);
   await syncDirectories(repo, finished);
-  await finishBackup(repo, finished, infoPass, ctx);
+  await finishBackup(repo, finished, { lease, pass: infoPass }, ctx);
   return { label: entry.label, sizeBytes: copy.copiedBytes, fileCount: finished.files.length, resumedCount: resumed };
 }
 
@@ -71,6 +78,8 @@ interface Pair {
   readonly to: Repository;
   /** Encrypts the target's manifests. */
   readonly infoPass: string | null;
+  /** Of the target. */
+  readonly lease: Lease;
 }
 
 interface CopyPlan {
@@ -105,6 +114,22 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
   return found;
 }
 
+/** Makes the directory this attempt's; the manifest of an earlier one that it goes on with. */
+async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Promise<Manifest | null> {
+  const { repo, infoPass, lease } = target;
+  const { label } = manifest;
+  await lease.check();
+  const attempt = await findAttempt(repo, label, infoPass);
+  const isForeign = attempt !== null && !isOfDomain(attempt, lease);
+  const partial = isForeign ? null : await findPartial(target, manifest);
+  // Another host may have left a manifest that it never listed.
+  if (isForeign) await removeManifests(repo, label);
+  // What another attempt under this label has left is of no use, and files there may be linked to those of other backups.
+  if (partial === null && !(await hasManifest(repo, label))) await removeUnfinished(repo, label);
+  await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
+  return partial;
+}
+
 /** What an interrupted run saved of the same backup; null when there is none or it cannot be read. */
 async function findPartial(target: SyncSide, manifest: Manifest): Promise<Manifest | null> {
   const path = copyOf(manifestPath(target.repo.stanza, manifest.label));
@@ -134,6 +159,7 @@ class Copy {
   readonly #plan: CopyPlan;
   readonly #pool: JobPool;
   readonly #ctx: Context;
+  readonly #watch: Watch;
   #savedAtBytes = 0;
   #saving: Promise<void> = Promise.resolve();
 
@@ -142,6 +168,8 @@ class Copy {
     this.#plan = plan;
     this.#pool = pool;
     this.#ctx = ctx;
+    const { to, lease, infoPass } = pair;
+    this.#watch = new Watch(() => requireAttempt(to, plan.source.label, lease, infoPass), ctx.clock);
   }
 
   /** As far as it has come. */
@@ -182,9 +210,13 @@ class Copy {
   /** Makes the directory recognisable, and what is done so far usable for a later run. */
   async save(): Promise<void> {
     this.#savedAtBytes = this.copiedBytes;
+    const { to, lease, infoPass } = this.#pair;
     const partial = this.manifest();
     // One after the other: the newest must be the last one written.
-    this.#saving = this.#saving.then(() => saveManifestCopy(this.#pair.to, partial, this.#pair.infoPass, this.#ctx));
+    this.#saving = this.#saving.then(async () => {
+      await requireAttempt(to, partial.label, lease, infoPass);
+      await saveManifestCopy(to, partial, infoPass, this.#ctx);
+    });
     await this.#saving;
   }
 
@@ -203,6 +235,8 @@ class Copy {
 
   async #copy(files: readonly ManifestFile[], bundleId: number | null, withPrior = true): Promise<void> {
     if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
+    // The label is the source's, so another host may copy under it too: what slept must not write over that.
+    await this.#watch.keep();
     const { from, to } = this.#pair;
     const wanted = files.map((file) => ({ ...this.#job(file, bundleId, withPrior) }));
     const done = await this.#pool.run({ kind: "syncFiles", fromKey: from.key, toKey: to.key, files: wanted });

@@ -17,7 +17,7 @@ import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../jobs";
 import { hasStanza } from "../stanzaDelete";
-import { copyBackup } from "./copyBackup";
+import { copyBackup, type SyncSide } from "./copyBackup";
 import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
 import { planSync, type SyncScope } from "./plan";
 import { syncServerFiles } from "./serverFiles";
@@ -45,6 +45,7 @@ interface OpenSide {
 /** The caller holds the backup locks of both repositories and the lease of `to`. @throws when the repositories cannot be read or do not belong together */
 export async function sync(from: Repository, to: Repository, pool: JobPool, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
   const source = await openSide(from);
+  await options.lease.check();
   const target = await openTarget(to, source, options.dryRun, ctx);
   const entries = planSync(source.backupInfo, target.backupInfo, options.scope);
   const problems: string[] = [];
@@ -75,7 +76,7 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
     if (names.length > 0) problems.push(`backup ${entry.label}: not copied, it cannot become consistent without WAL ${names.join(", ")}`);
     return names.length === 0;
   });
-  const labels = await copyBackups(source, target, whole, pool, options, problems, ctx);
+  const labels = await copyBackups(source, { ...target, lease: options.lease }, whole, pool, options, problems, ctx);
   return { labels, walCount, problems };
 }
 
@@ -95,17 +96,15 @@ function neededOf(lacking: readonly LackingWal[], { dbId, archiveStart, archiveS
 
 async function copyBackups(
   source: OpenSide,
-  target: OpenSide,
+  target: OpenSide & { readonly lease: Lease },
   entries: readonly BackupInfoEntry[],
   pool: JobPool,
   { dryRun }: SyncOptions,
   problems: string[],
   ctx: Context,
 ): Promise<string[]> {
-  const sides = [source, target].map(({ repo, backupInfo }) => ({ repo, infoPass: backupInfo.cipherPass ?? null })) as [
-    Parameters<typeof copyBackup>[0],
-    Parameters<typeof copyBackup>[1],
-  ];
+  const sideOf = ({ repo, backupInfo }: OpenSide): SyncSide => ({ repo, infoPass: backupInfo.cipherPass ?? null });
+  const sides = [sideOf(source), { ...sideOf(target), lease: target.lease }] as const;
   const done: string[] = [];
   for (const entry of entries) {
     const { label } = entry;

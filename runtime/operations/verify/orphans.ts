@@ -5,7 +5,7 @@
 import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
 import type { BackupInfoEntry } from "../../format/backupInfo";
 import type { Manifest } from "../../format/manifest";
-import { archiveIdPath, backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
+import { archiveIdPath, attemptPath, backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
 import { formatSize } from "../../base/units";
 import { hasManifest, listLabels } from "../../repository/backupStore";
 import { hasManifestCopy } from "../../repository/expireStore";
@@ -51,7 +51,8 @@ export async function filesOfNobody(repo: Repository, manifest: Manifest): Promi
 
 function pathsOf(stanza: string, { label, files, options }: Manifest): ReadonlySet<string> {
   const path = manifestPath(stanza, label);
-  const paths = new Set([path, copyOf(path)]);
+  // A process that was killed right after it listed the backup leaves its attempt file.
+  const paths = new Set([path, copyOf(path), attemptPath(stanza, label)]);
   for (const file of files) {
     if (file.reference !== undefined && (!options.hardlink || file.bundle !== undefined)) continue;
     paths.add(file.bundle === undefined ? dataFilePath(stanza, label, file, options.compressType) : bundlePath(stanza, label, file.bundle.id));

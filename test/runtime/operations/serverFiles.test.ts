@@ -12,11 +12,11 @@ import type { Session } from "../../../runtime/postgres/session";
 import { listLabels } from "../../../runtime/repository/backupStore";
 import { readFile, type Repository } from "../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../harness/context";
+import { testLease } from "../../harness/leases";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../repository/support";
 import { runBackup } from "./backup/support";
-import { testLease } from "../../harness/leases";
 
 const LABEL = "20261120-064059F";
 const PATH = `pgbackstop/demo/${LABEL}/server-files.json.gz`;

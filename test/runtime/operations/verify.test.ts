@@ -9,7 +9,7 @@ import { inlinePool } from "../../../runtime/operations/jobs";
 import { differingNames } from "../../../runtime/operations/namedWal";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import { findGaps, type Verdict, type VerifyOptions, verify, type WalRange } from "../../../runtime/operations/verify";
-import { finishBackup } from "../../../runtime/repository/backupStore";
+import { placeBackup } from "../../harness/madeRepository";
 import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
@@ -53,7 +53,7 @@ async function backup(
     archiveStop: walName(from),
     files: rows,
   };
-  await finishBackup(repo, manifest, null, ctx);
+  await placeBackup(repo, manifest, null);
 }
 
 describe("second copies", () => {
@@ -183,7 +183,7 @@ describe("verify", () => {
     const options = { ...GOLDEN.options, compressType: "none" } as const;
     const manifest = { ...GOLDEN, options, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), bundle: true, files };
     await storage.put(`backup/demo/${label}/bundle/1`, Buffer.concat(parts));
-    await finishBackup(repo, manifest, null, ctx);
+    await placeBackup(repo, manifest, null);
     const before = storage.calls("read").filter((path) => path.endsWith("bundle/1")).length;
     expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 3, valid: 3 } }] });
     expect(storage.calls("read").filter((path) => path.endsWith("bundle/1")).length - before).toBe(1);
@@ -292,11 +292,10 @@ describe("verify", () => {
       block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 8 },
     };
     await storage.put(`backup/demo/${label}/pg_data/base/1/1.pgbi`, stored);
-    await finishBackup(
+    await placeBackup(
       repo,
       { ...GOLDEN, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), blockIncr: true, files: [row] },
       null,
-      ctx,
     );
     await store(repo, 1);
     expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 1, valid: 1 } }] });

@@ -4,6 +4,7 @@ import { formatLsn } from "../../../../runtime/format/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
 import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
 import type { BackupStop, ServerFacts, Session } from "../../../../runtime/postgres/session";
+import type { Lease } from "../../../../runtime/repository/lease";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testLease } from "../../../harness/leases";
 import { walName } from "../../repository/support";
@@ -11,7 +12,7 @@ import { walName } from "../../repository/support";
 export interface ServerAnswers {
   readonly facts?: Partial<ServerFacts>;
   readonly stop?: Partial<BackupStop>;
-  readonly onStop?: () => void;
+  readonly onStop?: () => void | Promise<void>;
   /** Before each file of the cluster is copied, with its manifest name. */
   readonly onCopy?: (name: string) => void;
 }
@@ -20,7 +21,7 @@ export interface ServerAnswers {
 export function server(dataDirectory: string, ctx: Context, answers: ServerAnswers = {}): Session & { readonly asked: string[] } {
   const asked: string[] = [];
   const answer =
-    <T>(name: string, value: () => T) =>
+    <T>(name: string, value: () => T | Promise<T>) =>
     async (): Promise<T> => {
       asked.push(name);
       return value();
@@ -45,8 +46,8 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
     currentWalName: answer("current", () => walName(3)),
     switchWal: answer("switch", () => walName(3)),
     startBackup: answer("start", () => ({ lsn: formatLsn(0x300028n), walName: walName(3) })),
-    stopBackup: answer("stop", () => {
-      answers.onStop?.();
+    stopBackup: answer("stop", async () => {
+      await answers.onStop?.();
       return { lsn: formatLsn(0x400100n), walName: walName(4), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "", ...answers.stop };
     }),
     query: async () => ({ rows: ["config_file", "hba_file", "ident_file"].map((name) => ({ name, setting: `${dataDirectory}/${name}` })) }),
@@ -89,6 +90,7 @@ export function runBackup(
   ctx: Context,
   more: Partial<BackupOptions> = {},
   answers: ServerAnswers = {},
+  leaseOf: (repo: Repository) => Promise<Lease> = async () => testLease(),
 ): Promise<BackupOutcome> {
   const pool = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2);
   const watched: JobPool = {
@@ -102,7 +104,7 @@ export function runBackup(
   return backup(
     repos,
     {
-      lease: async () => testLease(),
+      lease: leaseOf,
       servers: [{ key: 1, dataDirectory, connect: async () => server(dataDirectory, ctx, answers) }],
       pool: watched,
       users: { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null },

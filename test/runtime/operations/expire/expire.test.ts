@@ -1,16 +1,19 @@
 /** What retention keeps is compared with stock in test/interop/expire.test.ts; here is what a crash may leave, and what stock cannot be asked. */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { BackupInfo } from "../../../../runtime/format/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import { checkRequest, dependantsOf, type ExpireRequest, planExpire, type Retention } from "../../../../runtime/operations/expire/plan";
+import { inlinePool } from "../../../../runtime/operations/jobs";
+import { verify } from "../../../../runtime/operations/verify";
 import { hasManifest } from "../../../../runtime/repository/backupStore";
-import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/faults";
-import { entryOf, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, walName } from "../../repository/support";
-import { testLease } from "../../../harness/leases";
 
 const STANZA: MadeStanza = {
   versions: ["14", "15"],
@@ -103,4 +106,85 @@ it("refuses requests that contradict themselves", () => {
   expect(ask({ set: "yesterday" })).toThrow("'yesterday' is not a valid backup label format");
   expect(ask({ archiveExpireBefore: "00000002.history" })).toThrow("is not a valid WAL segment name");
   expect(ask({ archiveExpireBefore: walName(3) })).not.toThrow();
+});
+
+/** Hides one path from the first listing that would show it, as a store may that is not yet of one mind. */
+class HidingStorage extends MemoryStorage {
+  hidden: string | null = null;
+
+  override async *list(path: string, options?: ListOptions): AsyncIterable<ObjectInfo> {
+    let hasHidden = false;
+    for await (const entry of super.list(path, options)) {
+      if (this.hidden !== null && `${entry.path}/`.startsWith(`${this.hidden}/`)) hasHidden = true;
+      else yield entry;
+    }
+    if (hasHidden) this.hidden = null;
+  }
+}
+
+describe("what a listing did not show", () => {
+  const LABELS = STANZA.backups.map((backup) => backup.label);
+
+  it("is asked for by name: nothing is removed in that run, whether it is listed or not", async () => {
+    for (const label of LABELS) {
+      for (const listed of [true, false]) {
+        const storage = new HidingStorage();
+        const repo = repository(1, { storage });
+        await makeStanza(repo, STANZA);
+        const info = await loadBackupInfo(repo);
+        if (!listed) await saveBackupInfo(repo, { ...info, backups: info.backups.filter((entry) => entry.label !== label) }, testContext());
+        const before = storage.paths();
+        storage.hidden = `backup/demo/${label}`;
+        const ctx = testContext();
+        await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), ctx);
+        expect(storage.hidden).toBeNull();
+        expect(storage.paths()).toEqual(before);
+        await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), testContext());
+        expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(LABELS);
+      }
+    }
+  });
+
+  it("leaves backup.info when it is truly gone, with what depends on it; its bytes go in the next run", async () => {
+    const storage = new MemoryStorage();
+    const repo = repository(1, { storage });
+    await makeStanza(repo, STANZA);
+    const full = "20260201-000000F";
+    const diff = "20260201-000000F_20260202-000000D";
+    await storage.removePath(`backup/demo/${full}`);
+    const before = storage.paths();
+    const ctx = testContext();
+    await expireRepository(repo, RETENTION, REQUEST, testLease(), ctx);
+    expect(storage.paths()).toEqual(before);
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20260101-000000F", "20260301-000000F"]);
+    const warned = ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
+    expect(warned).toContain(`backup '${full}' missing manifest removed from backup.info`);
+    expect(warned.some((text) => text.includes("nothing is removed in this run"))).toBe(true);
+    await expireRepository(repo, RETENTION, REQUEST, testLease(), testContext());
+    expect(storage.paths().filter((path) => path.includes(diff) && !path.includes("backup.history"))).toEqual([]);
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20260301-000000F"]);
+  });
+
+  it("is repaired when an old version has listed a backup without its base", async () => {
+    const storage = new MemoryStorage();
+    const repo = repository(1, { storage });
+    await makeStanza(repo, STANZA);
+    const full = "20260201-000000F";
+    const diff = "20260201-000000F_20260202-000000D";
+    const info = await loadBackupInfo(repo);
+    await saveBackupInfo(repo, { ...info, backups: info.backups.filter((entry) => entry.label !== full) }, testContext());
+    await storage.removePath(`backup/demo/${full}`);
+    const verdict = await verify(repo, inlinePool(new Map([[1, repo]]), testContext(), 2), MADE_WAL_SIZE_BYTES, testContext());
+    expect(verdict.problems).toContain(`${diff}: refers to backup ${full}, which is not in backup.info`);
+    const before = storage.paths();
+    const ctx = testContext();
+    await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), ctx);
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(
+      `backup '${diff}' removed from backup.info: it builds on '${full}', which is gone`,
+    );
+    expect(storage.paths()).toEqual(before);
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20260101-000000F", "20260301-000000F"]);
+    await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), testContext());
+    expect(storage.paths().some((path) => path.startsWith(`backup/demo/${diff}/`))).toBe(false);
+  });
 });

@@ -7,13 +7,13 @@ import { verify } from "../../../../runtime/operations/verify";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/faults";
 import { MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
-import { testLease } from "../../../harness/leases";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, walName } from "../../repository/support";
 
-const ALL: SyncOptions = { lease: testLease(), scope: { kind: "all" }, dryRun: false };
+const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false, lease: testLease() };
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
 const STANZA: MadeStanza = {
@@ -118,4 +118,24 @@ it("lists no backup whose WAL did not arrive", async () => {
     `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, which ${DIFF} builds on`,
   ]);
   expect((await sync(from, target(memory), ALL, testContext())).labels).toEqual([FULL, DIFF]);
+});
+
+it("lists no backup whose directory was removed while it was copied", async () => {
+  const [from, memory] = [await source(), new MemoryStorage()];
+  const to = target(memory);
+  const ctx = testContext();
+  const pool = inlinePool(new Map([from, to].map((repo) => [repo.key, repo])), ctx, 2);
+  const watched: typeof pool = {
+    ...pool,
+    run: async (job) => {
+      const result = await pool.run(job);
+      if (job.kind === "syncFiles") await memory.removePath(`backup/demo/${FULL}`);
+      return result;
+    },
+  };
+  const { labels, problems } = await syncWith(from, to, watched, ALL, ctx);
+  expect(labels).toEqual([]);
+  expect(problems[0]).toContain(`backup ${FULL}: [LockAcquireError]`);
+  expect((await loadBackupInfo(to)).backups).toEqual([]);
+  expect(await problemsOf(to)).toEqual([]);
 });

@@ -1,0 +1,89 @@
+/**
+ * The attempt file of a backup under way: written before anything else of the backup, read again before the backup is listed, removed after.
+ *
+ * A process that slept while another one took over its repository finds the file gone or with another token, and lists nothing.
+ */
+import { textOf, utf8 } from "../base/bytes";
+import type { Clock } from "../base/clock";
+import type { Context } from "../base/context";
+import { fail, isError } from "../base/errors";
+import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/attempt";
+import { attemptPath } from "../format/repoPath";
+import type { Lease } from "./lease";
+import { type Repository, readFile, writeFile } from "./repository";
+
+/** Stands for a file that is there and cannot be read: it is of no lease and no domain. */
+const UNREADABLE: Attempt = { token: "", term: 0, domain: "", source: null };
+
+/** `pass` is backup.info's sub-passphrase. */
+export async function saveAttempt(
+  repo: Repository,
+  label: string,
+  claim: { readonly lease: Lease; readonly source: SourceIdentity | null; readonly pass: string | null },
+  ctx: Context,
+): Promise<void> {
+  const { token, term, domain } = claim.lease;
+  await writeFile(repo, attemptPath(repo.stanza, label), utf8(renderAttempt({ token, term, domain, source: claim.source })), claim.pass, ctx);
+}
+
+/** Null when there is none: the backup is listed, or stock's, or an old version's. */
+export async function findAttempt(repo: Repository, label: string, pass: string | null): Promise<Attempt | null> {
+  const path = attemptPath(repo.stanza, label);
+  try {
+    return parseAttempt(textOf(await readFile(repo, path, pass)), path);
+  } catch (error) {
+    if (isError(error, "fileMissing")) return null;
+    if (isError(error, "format", "jsonFormat", "crypto")) return UNREADABLE;
+    throw error;
+  }
+}
+
+/** True when the lock files of this machine prove that the attempt has ended. */
+export function isOfDomain(attempt: Attempt, { domain }: Pick<Lease, "domain">): boolean {
+  return domain !== "" && attempt.domain === domain;
+}
+
+/** @throws lockAcquire (50) when the lease is lost, or the directory belongs to another attempt */
+export async function requireAttempt(repo: Repository, label: string, lease: Lease, pass: string | null): Promise<void> {
+  await lease.check();
+  const found = await findAttempt(repo, label, pass);
+  if (found?.token === lease.token) return;
+  const fact = found === null ? "its attempt file is gone" : "its attempt file belongs to another process";
+  throw fail("lockAcquire", `${repo.name}: backup '${label}' cannot go on: ${fact}`, {
+    hint: "another process or host has worked on this repository meanwhile. Nothing was listed: run the command again.",
+    repoKey: repo.key,
+    path: attemptPath(repo.stanza, label),
+  });
+}
+
+/** Shorter than what another process waits before it takes over. */
+const CHECK_EVERY_MS = 10_000;
+
+/** Checks again when time has passed, so that a process that slept finds out before its next write. */
+export class Watch {
+  readonly #check: () => Promise<void>;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  #checkedAtMs: number;
+  #checking: Promise<void> | null = null;
+
+  /** For a right that has just been checked. */
+  constructor(check: () => Promise<void>, clock: Pick<Clock, "monotonicMs">) {
+    this.#check = check;
+    this.#clock = clock;
+    this.#checkedAtMs = clock.monotonicMs();
+  }
+
+  /** @throws what the check throws */
+  async keep(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;
+    this.#checking ??= this.#check()
+      .then(() => {
+        this.#checkedAtMs = nowMs;
+      })
+      .finally(() => {
+        this.#checking = null;
+      });
+    await this.#checking;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * How a copied backup becomes visible ("pgbackrest-format" 15, step 12), and what is looked at before it does.
+ *
+ * A backup is listed only while this process holds the lease and the attempt file has its token, when the repository holds every file and bundle of
+ * the manifest, and when everything that the backup builds on is listed and there. The manifest comes first: from then on others may adopt the
+ * backup. Then references, lease and attempt are looked at once more, and backup.info follows at once. Whatever moment the power fails, the
+ * repository lists only backups that are whole.
+ */
+import type { Context } from "../base/context";
+import { isError, toBackupError } from "../base/errors";
+import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
+import type { Manifest } from "../format/manifest";
+import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
+import { requireAttempt } from "./attempt";
+import { saveManifest } from "./backupStore";
+import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo } from "./infoStore";
+import type { Lease } from "./lease";
+import { saveListed } from "./reconstruct";
+import { type Repository, writeFile } from "./repository";
+import { requireReferences, requireStored } from "./stored";
+
+export interface Publication {
+  readonly lease: Lease;
+  /** backup.info's sub-passphrase. */
+  readonly pass: string | null;
+}
+
+/**
+ * Lists a backup whose attempt file was written under `lease`; archive.info is rewritten so that bucket rules see it young.
+ * @throws lockAcquire (50), fileMissing (55), fileInvalid (28), backupSetInvalid (75), backupMismatch (51): then it is not listed
+ */
+export async function finishBackup(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
+  const { label } = manifest;
+  await requireAttempt(repo, label, lease, pass);
+  await requireStored(repo, manifest);
+  await requireReferences(repo, manifest, await loadBackupInfo(repo));
+
+  const packed = await saveManifest(repo, manifest, pass, ctx);
+  const history = manifestHistoryPath(repo.stanza, label);
+  await writeFile(repo, history, packed, pass, ctx);
+  const info = await requireStill(repo, manifest, { lease, pass }, ctx);
+
+  const backups = [...info.backups.filter((entry) => entry.label !== label), backupInfoEntryOf(manifest)];
+  const updated: BackupInfo = { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+  await saveListed(repo, lease, updated, ctx);
+  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
+  await saveArchiveInfo(repo, await loadArchiveInfo(repo), ctx);
+  await repo.storage.remove(attemptPath(repo.stanza, label));
+  return updated;
+}
+
+/**
+ * Once more, with the manifest there: backup.info as it is now. Where another process has the repository or the base is gone, the manifests are
+ * removed again. They stay where nothing was learnt, because a storage did not answer: the next run on this host adopts the backup when it is whole.
+ */
+async function requireStill(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
+  try {
+    const info = await loadBackupInfo(repo);
+    await requireReferences(repo, manifest, info);
+    await requireAttempt(repo, manifest.label, lease, pass);
+    return info;
+  } catch (error) {
+    if (isError(error, "lockAcquire", "backupSetInvalid", "backupMismatch", "fileMissing")) {
+      const path = manifestPath(repo.stanza, manifest.label);
+      for (const own of [path, copyOf(path), manifestHistoryPath(repo.stanza, manifest.label)]) {
+        await repo.storage.remove(own).catch((failure: unknown) => ctx.log.warn(`${repo.name}: '${own}' is left: ${toBackupError(failure).message}`));
+      }
+    }
+    throw error;
+  }
+}

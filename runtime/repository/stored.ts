@@ -1,0 +1,159 @@
+/**
+ * What a backup needs to be whole: its own files, by names and sizes, and what it builds on.
+ *
+ * Files are compared in one recursive listing of the backup's directory; what it does not show is asked for by name, because a listing may be
+ * incomplete. Bytes are not read: `verify` does that.
+ */
+import { fail } from "../base/errors";
+import { mapParallel } from "../base/parallel";
+import type { BackupInfo } from "../format/backupInfo";
+import { extensionOf } from "../format/compress";
+import type { Manifest, ManifestFile } from "../format/manifest";
+import { backupPath, bundlePath, dataFilePath } from "../format/repoPath";
+import { hasManifest } from "./backupStore";
+import type { Repository } from "./repository";
+
+const QUESTIONS_AT_ONCE = 16;
+const BLOCK_SUFFIX = ".pgbi";
+const HINT = "another process has removed or replaced it meanwhile. The backup was not listed: take another one.";
+
+/** @throws fileMissing (55), fileInvalid (28) naming the first file or bundle that is not there as the manifest says */
+export async function requireStored(repo: Repository, manifest: Manifest): Promise<void> {
+  const expected = new Expected(repo.stanza, manifest);
+  for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
+    if (entry.type === "file") expected.see(repo, entry.path, entry.sizeBytes);
+  }
+  await mapParallel(expected.unseen(), QUESTIONS_AT_ONCE, async (path) => {
+    const found = await repo.storage.stat(path);
+    if (found !== null) expected.see(repo, path, found.sizeBytes);
+    else throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, { hint: HINT, repoKey: repo.key, path });
+  });
+}
+
+/**
+ * The files of a backup's own directory. Names are found by halving: a map of a million paths would stand in memory beside the manifest.
+ */
+class Expected {
+  readonly #stanza: string;
+  readonly #manifest: Manifest;
+  /** Rows that have a file of their own, by name. */
+  readonly #rows: readonly ManifestFile[];
+  readonly #seen: Uint8Array;
+  /** Bytes that each bundle must have at least, until it was seen. */
+  readonly #bundles = new Map<string, number>();
+  readonly #root: string;
+  readonly #extension: string;
+
+  constructor(stanza: string, manifest: Manifest) {
+    this.#stanza = stanza;
+    this.#manifest = manifest;
+    this.#root = `${backupPath(stanza, manifest.label)}/`;
+    this.#extension = extensionOf(manifest.options.compressType);
+    const rows: ManifestFile[] = [];
+    for (const file of manifest.files) {
+      // Bytes of another backup; bundled backups store nothing for empty files.
+      if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
+      if (file.bundle === undefined) rows.push(file);
+      else {
+        const path = bundlePath(stanza, manifest.label, file.bundle.id);
+        this.#bundles.set(path, Math.max(this.#bundles.get(path) ?? 0, file.bundle.offsetBytes + file.sizeRepoBytes));
+      }
+    }
+    this.#rows = rows.sort((left, right) => (left.name < right.name ? -1 : 1));
+    this.#seen = new Uint8Array(rows.length);
+  }
+
+  /** @throws fileInvalid (28) for another size */
+  see(repo: Repository, path: string, sizeBytes: number): void {
+    const leastBytes = this.#bundles.get(path);
+    if (leastBytes !== undefined) {
+      if (sizeBytes < leastBytes) throw this.#wrongSize(repo, path, sizeBytes, leastBytes);
+      this.#bundles.delete(path);
+      return;
+    }
+    const index = this.#indexOf(path);
+    const row = this.#rows[index];
+    if (row === undefined) return;
+    if (sizeBytes !== row.sizeRepoBytes) throw this.#wrongSize(repo, path, sizeBytes, row.sizeRepoBytes);
+    this.#seen[index] = 1;
+  }
+
+  unseen(): string[] {
+    const paths = [...this.#bundles.keys()];
+    for (const [index, row] of this.#rows.entries()) if (this.#seen[index] === 0) paths.push(this.#pathOf(row));
+    return paths;
+  }
+
+  #pathOf(row: ManifestFile): string {
+    return dataFilePath(this.#stanza, this.#manifest.label, row, this.#manifest.options.compressType);
+  }
+
+  /** -1 for what the manifest does not name. */
+  #indexOf(path: string): number {
+    for (const suffix of [this.#extension, BLOCK_SUFFIX]) {
+      if (!path.endsWith(suffix)) continue;
+      const index = this.#find(path.slice(this.#root.length, path.length - suffix.length));
+      const row = this.#rows[index];
+      if (row !== undefined && this.#pathOf(row) === path) return index;
+    }
+    return -1;
+  }
+
+  #find(name: string): number {
+    let low = 0;
+    let high = this.#rows.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const found = this.#rows[middle]?.name ?? "";
+      if (found === name) return middle;
+      if (found < name) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  #wrongSize(repo: Repository, path: string, foundBytes: number, expectedBytes: number): Error {
+    const text = `${repo.name}: '${path}' of backup '${this.#manifest.label}' has ${foundBytes} bytes and not ${expectedBytes}`;
+    return fail("fileInvalid", text, { hint: HINT, repoKey: repo.key, path });
+  }
+}
+
+/**
+ * What the backup builds on must be listed, and there: asked for by name. Its cluster must be in the history, its label nobody else's.
+ * @throws backupSetInvalid (75), backupMismatch (51)
+ */
+export async function requireReferences(repo: Repository, manifest: Manifest, info: BackupInfo): Promise<void> {
+  const { label, pg } = manifest;
+  const refuse = (text: string): never => {
+    throw fail("backupSetInvalid", `${repo.name}: backup '${label}' cannot be listed: ${text}`, {
+      hint: "another process has changed the repository meanwhile. Take another backup.",
+      repoKey: repo.key,
+    });
+  };
+  if (!info.history.some((row) => row.id === pg.id && row.systemId === pg.systemId && row.pgVersion === pg.version)) {
+    throw fail(
+      "backupMismatch",
+      `${repo.name}: backup '${label}' is of PostgreSQL ${pg.version}, system-id ${pg.systemId}, which backup.info does not have as ${pg.id}`,
+      {
+        hint: "was the stanza upgraded or made again meanwhile? Take another backup.",
+        repoKey: repo.key,
+      },
+    );
+  }
+  const own = info.backups.find((entry) => entry.label === label);
+  if (own !== undefined && own.startedAtS !== manifest.startedAtS) refuse("another backup is listed under its label");
+  const listed = new Set(info.backups.map((entry) => entry.label));
+  await mapParallel([...referencesOf(manifest)], QUESTIONS_AT_ONCE, async (reference) => {
+    if (!listed.has(reference)) refuse(`it builds on ${reference}, which is not listed any more`);
+    if (!(await hasManifest(repo, reference))) refuse(`it builds on ${reference}, whose manifest is gone`);
+  });
+}
+
+/** Labels of the backups whose bytes this one needs. */
+export function referencesOf(manifest: Pick<Manifest, "label" | "prior" | "references" | "files">): ReadonlySet<string> {
+  const labels = new Set(manifest.references);
+  if (manifest.prior !== undefined) labels.add(manifest.prior);
+  for (const file of manifest.files) if (file.reference !== undefined) labels.add(file.reference);
+  labels.delete(manifest.label);
+  return labels;
+}

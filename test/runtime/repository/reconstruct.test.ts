@@ -1,0 +1,126 @@
+/** What joins backup.info and what leaves it; what `expire` and `backup` make of it is tested with them. */
+import { beforeEach, describe, expect, it } from "vitest";
+import { saveAttempt } from "../../../runtime/repository/attempt";
+import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
+import { loadReconstructedInfo, saveAdopted } from "../../../runtime/repository/reconstruct";
+import type { Repository } from "../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../harness/context";
+import { FaultyStorage } from "../../harness/faults";
+import { type TestLease, testLease } from "../../harness/leases";
+import { makeStanza } from "../../harness/madeRepository";
+import { MemoryStorage } from "../../harness/storages";
+import { repository } from "./support";
+
+const FULL = "20260101-000000F";
+const DIFF = "20260101-000000F_20260102-000000D";
+const NEXT = "20260201-000000F";
+let storage: MemoryStorage;
+let repo: Repository;
+let ctx: TestContext;
+let lease: TestLease;
+
+beforeEach(async () => {
+  storage = new MemoryStorage();
+  repo = repository(1, { storage });
+  ctx = testContext();
+  lease = testLease();
+  await makeStanza(repo, { versions: ["15"], backups: [FULL, DIFF, NEXT].map((label) => ({ label, wal: null })), wal: {} });
+});
+
+const labelsOf = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+const warnings = (): string[] => ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
+
+/** As if the writer of `labels` had been killed before backup.info. */
+async function forget(...labels: string[]): Promise<void> {
+  const info = await loadBackupInfo(repo);
+  await saveBackupInfo(repo, { ...info, backups: info.backups.filter((entry) => !labels.includes(entry.label)) }, ctx);
+}
+
+async function mend(): Promise<string[]> {
+  const found = await loadReconstructedInfo(repo, lease, ctx);
+  await saveAdopted(repo, lease, found, ctx);
+  return found.adopted.map((entry) => entry.label);
+}
+
+describe("a whole backup that is not listed", () => {
+  it("joins the list with what it builds on", async () => {
+    await forget(FULL, DIFF);
+    expect(await mend()).toEqual([FULL, DIFF]);
+    expect(await labelsOf()).toEqual([FULL, DIFF, NEXT]);
+    expect(await mend()).toEqual([]);
+  });
+
+  it("joins the list from an attempt of this host, whose file goes", async () => {
+    await forget(NEXT);
+    await saveAttempt(repo, NEXT, { lease: testLease(), source: null, pass: null }, ctx);
+    expect(await mend()).toEqual([NEXT]);
+    expect(storage.paths().some((path) => path.endsWith(".attempt"))).toBe(false);
+  });
+
+  it("stays out when another host began it, which may wake and take it back", async () => {
+    await forget(NEXT);
+    await saveAttempt(repo, NEXT, { lease: testLease({ domain: "host2" }), source: null, pass: null }, ctx);
+    expect(await mend()).toEqual([]);
+    expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: another host began it and did not list it`]);
+  });
+
+  it("stays out without its files, with another size, and without its base", async () => {
+    const path = `backup/demo/${NEXT}/pg_data/PG_VERSION`;
+    await forget(NEXT);
+    const bytes = storage.files.get(path);
+    storage.files.delete(path);
+    expect(await mend()).toEqual([]);
+    await storage.put(path, new Uint8Array(1));
+    expect(await mend()).toEqual([]);
+    expect(warnings().map((text) => text.replace(/.*current backups: /, ""))).toEqual([
+      `repo1: '${path}' of backup '${NEXT}' is gone`,
+      `repo1: '${path}' of backup '${NEXT}' has 1 bytes and not 3`,
+    ]);
+    if (bytes !== undefined) storage.files.set(path, bytes);
+    expect(await mend()).toEqual([NEXT]);
+    await forget(FULL, DIFF);
+    await storage.remove(`backup/demo/${FULL}/backup.manifest`);
+    expect(await mend()).toEqual([]);
+    expect(warnings()).toContain(`invalid backup '${DIFF}' cannot be added to current backups: it builds on '${FULL}', which is not listed`);
+  });
+
+  it("is a doubt about the listing when its base is there and was not shown", async () => {
+    await forget(FULL, DIFF);
+    const hiding = new FaultyStorage(storage);
+    const list = hiding.list.bind(hiding);
+    hiding.list = async function* (path, options) {
+      for await (const entry of list(path, options)) if (!entry.path.endsWith(`/${FULL}`)) yield entry;
+    };
+    const { doubts } = await loadReconstructedInfo({ ...repo, storage: hiding }, lease, ctx);
+    expect(doubts).toEqual([`the listing did not show backup '${FULL}', whose manifest is there`]);
+  });
+
+  it("is not listed by a process that has lost the repository", async () => {
+    await forget(NEXT);
+    lease.isLost = true;
+    await expect(mend()).rejects.toMatchObject({ kind: "lockAcquire" });
+    expect(await labelsOf()).toEqual([FULL, DIFF]);
+  });
+});
+
+describe("a listed backup", () => {
+  it("leaves with what depends on it only when manifest and copy are gone", async () => {
+    await storage.remove(`backup/demo/${FULL}/backup.manifest`);
+    const doubtful = await loadReconstructedInfo(repo, lease, ctx);
+    expect(doubtful).toMatchObject({ lost: [], doubts: [expect.stringContaining("of a listed backup is gone and its copy is there")] });
+    expect(doubtful.info).toBe(doubtful.loaded);
+    await storage.remove(`backup/demo/${FULL}/backup.manifest.copy`);
+    const found = await loadReconstructedInfo(repo, lease, ctx);
+    expect(found.lost).toEqual([
+      { label: FULL, reason: "its manifest is gone" },
+      { label: DIFF, reason: `it builds on '${FULL}', which is gone` },
+    ]);
+    expect(found.info.backups.map((entry) => entry.label)).toEqual([NEXT]);
+    expect(await labelsOf()).toEqual([FULL, DIFF, NEXT]);
+  });
+
+  it("has not left when the whole repository has gone away", async () => {
+    for (const path of storage.paths()) if (!path.includes("backup.info")) storage.files.delete(path);
+    await expect(loadReconstructedInfo(repo, lease, ctx)).rejects.toMatchObject({ kind: "fileMissing" });
+  });
+});
