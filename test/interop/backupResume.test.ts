@@ -1,8 +1,8 @@
 /**
  * Full backups that are killed and gone on with: ours by ours, ours by stock, stock's by ours. What was stored before counts, and what comes
- * out is whole.
+ * out is whole. Stock of any version passes our attempt files by.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Started, start, waitFor } from "../../tools/parts/process";
@@ -11,11 +11,19 @@ import { findParts } from "../harness/interopParts";
 import { fillBed } from "../harness/sampleData";
 import { TestBed } from "../harness/testBed";
 
+const ATTEMPT = "pgbackstop.attempt";
 /** Manifests are saved after each hundredth of the work; slow enough to be caught in the middle. */
 const SLOW = ["--type=full", "--process-max=1", "--manifest-save-threshold=1", "--compress-level=9", "--log-level-console=detail"];
 
-describe("a killed full backup", async () => {
-  const parts = await findParts("resume", 18, "2.60");
+/** The older ones do not resume what another version began. */
+const STOCKS = [
+  { postgres: 18, version: "2.60", resumes: true },
+  { postgres: 17, version: "2.55", resumes: false },
+  { postgres: 15, version: "2.45", resumes: false },
+] as const;
+
+describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres, version, resumes }) => {
+  const parts = await findParts(`resume ${version}`, postgres, version);
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
     return;
@@ -45,8 +53,9 @@ describe("a killed full backup", async () => {
       logFile: join(bed.folder, "log", "killed-stock.log"),
     });
 
-  test("ours is gone on with by ours, in every repository", async () => {
+  test.runIf(resumes)("ours is gone on with by ours, in every repository", async () => {
     const label = await killInTheMiddle(bed, await startOurs([]));
+    expect(existsSync(join(directoryOf(label), ATTEMPT))).toBe(true);
     const { stdout } = await bed.oursOk(["backup", "--type=full", "--log-level-console=detail"]);
     for (const key of [1, 2]) {
       expect(stdout).toContain(`repo${key}: resumable backup ${label} of same type exists`);
@@ -56,17 +65,18 @@ describe("a killed full backup", async () => {
     await expectWhole(label, [1, 2]);
   });
 
-  test("ours is gone on with by stock", async () => {
+  test.runIf(resumes)("ours is gone on with by stock", async () => {
     const label = await killInTheMiddle(bed, await startOurs(["--repo=1"]));
     const stockBackup = ["backup", "--type=full", "--repo=1", "--compress-type=gz", "--no-expire-auto", "--log-level-console=detail"];
     const { stdout } = await whenUnlocked(() => bed.stock(stock, stockBackup));
     expect(stdout).toContain(`resumable backup ${label} of same type exists`);
     expect(stdout).toContain("checksum resumed file");
     expect(stdout).toContain(`new backup label = ${label}`);
+    expect(existsSync(join(directoryOf(label), ATTEMPT))).toBe(false);
     await expectWhole(label, [1]);
   });
 
-  test("stock's is gone on with by ours", async () => {
+  test.runIf(resumes)("stock's is gone on with by ours", async () => {
     const label = await killInTheMiddle(bed, await startStock());
     const { stdout } = await whenUnlocked(() => bed.ours(["backup", "--type=full", "--repo=1", "--log-level-console=detail"]));
     expect(stdout).toContain(`repo1: resumable backup ${label} of same type exists`);
@@ -74,6 +84,40 @@ describe("a killed full backup", async () => {
     expect(stdout).toContain(`repo1: new backup label = ${label}`);
     await expectWhole(label, [1]);
   });
+
+  test("stock passes attempt files by, wherever they lie, and removes them with what they belong to", async () => {
+    const quick = ["backup", "--type=full", "--repo=1", "--compress-level=1", "--no-expire-auto"];
+    const [, whole = ""] = /new backup label = (\S+)/.exec((await bed.oursOk(quick)).stdout) ?? [];
+    const killed = await killInTheMiddle(bed, await startOurs(["--repo=1"]));
+    // As if the process had been killed after the backup was listed.
+    copyFileSync(join(directoryOf(killed), ATTEMPT), join(directoryOf(whole), ATTEMPT));
+    const expectVerified = async (labels: readonly string[]): Promise<void> => {
+      await bed.archiveAll();
+      const { stdout } = await bed.stockOk(stock, ["verify", "--repo=1", "--output=text", "--verbose"]);
+      expect(stdout).toMatch(/^status: ok$/m);
+      for (const label of labels) expect(stdout).toContain(`backup: ${label}, status: valid`);
+    };
+    const listed = async (): Promise<readonly string[]> => {
+      const { stdout } = await bed.stockOk(stock, ["info", "--repo=1", "--output=json"]);
+      return (JSON.parse(stdout) as [{ backup: { label: string }[] }])[0].backup.map((backup) => backup.label);
+    };
+    expect(await listed()).toContain(whole);
+    expect(await listed()).not.toContain(killed);
+    await expectVerified([whole]);
+
+    const { stdout } = await whenUnlocked(() => bed.stock(stock, ["backup", "--type=incr", "--repo=1", "--compress-type=gz", "--no-expire-auto"]));
+    // 2.45 leaves it to the next full backup.
+    if (version !== "2.45") expect(stdout).toContain(`backup '${killed}' cannot be resumed`);
+    const [, incr = ""] = /new backup label = (\S+)/.exec(stdout) ?? [];
+    await expectVerified([whole, incr]);
+    await bed.stockOk(stock, ["expire", "--repo=1", "--repo1-retention-full=1"]);
+    expect(existsSync(join(directoryOf(whole), ATTEMPT))).toBe(true);
+    await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--compress-type=gz", "--repo1-retention-full=1"]);
+    for (const label of [whole, killed]) expect(existsSync(directoryOf(label))).toBe(false);
+    await expectVerified(await listed());
+  });
+
+  const directoryOf = (label: string): string => join(bed.repoPath(1), "backup", bed.stanza, label);
 
   async function expectWhole(label: string, keys: readonly number[]): Promise<void> {
     await bed.archiveAll();

@@ -84,8 +84,11 @@ interface Case {
   readonly lost?: readonly string[];
   /** What ours does as the newest stock does, and 2.45 did not yet. */
   readonly isNew?: true;
+  /** Ours takes what is gone out of backup.info in one run, and removes what depends on it in the next. */
+  readonly inTwoRuns?: true;
 }
 
+const manifestsOf = (label: string): readonly string[] => ["", ".copy"].map((suffix) => `backup/demo/${label}/backup.manifest${suffix}`);
 const FULL_9 = "--repo1-retention-full=9";
 const CASES: readonly Case[] = [
   { options: [] },
@@ -173,9 +176,9 @@ const CASES: readonly Case[] = [
   { options: ["--repo1-retention-full=1"], stanza: wellAged([unfinished("20250315-000000F")]) },
   { options: ["--repo1-retention-full=1", "--set=20250401-000000F"], stanza: wellAged([unfinished("20250401-000000F_20250601-000000D")]) },
   { options: ["--repo1-retention-full=1", "--set=20250301-000000F"], stanza: wellAged([unfinished("20250401-000000F_20250601-000000D")]) },
-  { options: ["--repo1-retention-full=1"], lost: ["backup/demo/20250301-000000F_20250302-000000D/backup.manifest"] },
-  { options: [FULL_9], lost: ["backup/demo/20250201-000000F/backup.manifest"] },
-  { options: [FULL_9], lost: ["backup/demo/20250101-000000F"] },
+  { options: ["--repo1-retention-full=1"], lost: manifestsOf("20250301-000000F_20250302-000000D"), inTwoRuns: true },
+  { options: [FULL_9], lost: manifestsOf("20250201-000000F"), inTwoRuns: true },
+  { options: [FULL_9], lost: ["backup/demo/20250101-000000F"], inTwoRuns: true },
   { options: ["--repo1-retention-full=1"], lost: ["archive/demo/archive.info", "archive/demo/archive.info.copy"] },
   { options: ["--repo1-retention-full=1"], lost: ["backup/demo/backup.info"] },
   { options: ["--repo1-retention-full=1"], lost: ["archive/demo/15-2"] },
@@ -266,9 +269,16 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
   async function compare(plan: Case): Promise<readonly string[]> {
     await prepare(plan);
     const theirs = await runStock(plan.options);
-    const own = await runOurs(plan.options);
+    const before = tree(made("ours"));
+    let own = await runOurs(plan.options);
+    if (plan.inTwoRuns === true) {
+      expect(own.exitCode).toBe(0);
+      expect(tree(made("ours"))).toEqual(before);
+      own = await runOurs(plan.options);
+    }
     if (isOlder && theirs.exitCode === OPTION_INVALID) return own.log;
-    expect(isOlder ? own.exitCode : own).toEqual(isOlder ? theirs.exitCode : theirs);
+    if (isOlder || plan.inTwoRuns === true) expect(own.exitCode).toBe(theirs.exitCode);
+    else expect(own).toEqual(theirs);
     expect(tree(made("ours"))).toEqual(tree(made("stock")));
     if (isOlder) return own.log;
     for (const name of ["backup/demo/backup.info", "backup/demo/backup.info.copy", "archive/demo/archive.info"]) {
