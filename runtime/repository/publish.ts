@@ -12,7 +12,7 @@ import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
 import type { Manifest } from "../format/manifest";
 import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
 import { requireAttempt } from "./attempt";
-import { saveManifest } from "./backupStore";
+import { hasManifest, saveManifest } from "./backupStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import { saveListed } from "./reconstruct";
@@ -40,13 +40,26 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   await writeFile(repo, history, packed, pass, ctx);
   const info = await requireStill(repo, manifest, { lease, pass }, ctx);
 
-  const backups = [...info.backups.filter((entry) => entry.label !== label), backupInfoEntryOf(manifest)];
-  const updated: BackupInfo = { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+  const updated = withEntry(info, manifest);
   await saveListed(repo, lease, updated, ctx);
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
   await saveArchiveInfo(repo, await loadArchiveInfo(repo), ctx);
   await repo.storage.remove(attemptPath(repo.stanza, label));
+  await keepListed(repo, manifest, lease, ctx);
   return updated;
+}
+
+/** A process that slept may have written its older list over ours just before it noticed that it lost the lease. */
+async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ctx: Context): Promise<void> {
+  const info = await loadBackupInfo(repo);
+  if (info.backups.some((entry) => entry.label === manifest.label) || !(await hasManifest(repo, manifest.label))) return;
+  await lease.check();
+  await saveListed(repo, lease, withEntry(info, manifest), ctx);
+}
+
+function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
+  const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
+  return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
 }
 
 /**

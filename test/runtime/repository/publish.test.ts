@@ -201,6 +201,17 @@ describe("a backup that another process has harmed", () => {
     await expect(finishBackup(repo, strange, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "backupMismatch" });
   });
 
+  it("is listed again when a process that woke has written its older list over it", async () => {
+    const storage = new ActingStorage();
+    const repo = await stanza({ storage });
+    await finish(repo, withLabel(BASE));
+    await copied(repo, leaf);
+    const older = await loadBackupInfo(repo);
+    storage.acts = { end: "archive.info.copy", act: () => saveBackupInfo(repo, older, ctx) };
+    await finishBackup(repo, leaf, { lease, pass: null }, ctx);
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual([BASE, LEAF]);
+  });
+
   it("keeps its manifest when the storage does not answer, so that the next run lists it", async () => {
     const memory = new MemoryStorage();
     const repo = await stanza({ storage: memory });
