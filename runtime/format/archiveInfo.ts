@@ -8,6 +8,7 @@ import { assert, fail } from "../base/errors";
 import { Fields, Sections, sectionEntries } from "./fields";
 import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "./info";
 import { renderObject, renderString } from "./json";
+import { checkPgVersion } from "./manifestNames";
 
 export interface ArchiveHistoryEntry {
   /** Counts from 1. */
@@ -44,6 +45,7 @@ export function parseArchiveInfo(text: string, name: string): ArchiveInfo {
     return { id: parseHistoryId(entry.key, name), systemId: fields.bigint("db-id"), pgVersion: fields.text("db-version") };
   });
   history.sort((a, b) => a.id - b.id);
+  for (const entry of history) checkPgVersion(entry.pgVersion, name);
   checkHistory(history, currentId, name);
   return { backrestVersion, ...(cipherPass === undefined ? {} : { cipherPass }), currentId, history, other: sections.other() };
 }

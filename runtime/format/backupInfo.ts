@@ -12,6 +12,7 @@ import { BACKREST_FORMAT, headEntries, type InfoEntry, mergeEntries, type Parsed
 import { isArray, type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import type { Manifest } from "./manifest";
+import { checkBackupNames, checkPgVersion } from "./manifestNames";
 
 export interface BackupHistoryEntry {
   /** Counts from 1. */
@@ -100,6 +101,8 @@ export function parseBackupInfo(text: string, name: string): BackupInfo {
     };
   });
   history.sort((a, b) => a.id - b.id);
+  for (const entry of history) checkPgVersion(entry.pgVersion, name);
+  for (const backup of backups) checkBackupNames(backup, name);
   checkHistory(history, currentId, name);
   return { backrestVersion, ...(cipherPass === undefined ? {} : { cipherPass }), currentId, history, backups, other: sections.other() };
 }

@@ -14,6 +14,7 @@ import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry
 import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import { completeRow, type FileRow, FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
+import { checkBackupNames, checkNames } from "./manifestNames";
 import {
   defaultMode,
   type ManifestFile,
@@ -225,7 +226,7 @@ function parseSections(sections: Sections, filesWith: (defaults: RowDefaults) =>
   const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
   const annotation = sections.fields("metadata", METADATA_KEYS).find("annotation");
   const pg = sections.fields("backup:db", DB_KEYS);
-  return {
+  const manifest: Manifest = {
     backrestVersion,
     ...parseBackup(sections.fields("backup", BACKUP_KEYS), files, name),
     pg: {
@@ -262,6 +263,9 @@ function parseSections(sections: Sections, filesWith: (defaults: RowDefaults) =>
     defaults,
     other: sections.other(),
   };
+  checkBackupNames(manifest, name);
+  checkNames(manifest, name);
+  return manifest;
 }
 
 /** Complete and in-progress manifests alike. */

@@ -92,8 +92,10 @@ function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEntry[]):
   const { archiveStart: _start, archiveStop: _stop, lsnStart: _lsnStart, lsnStop: _lsnStop, ...rest } = golden;
   const own = backup.label;
   const file = golden.files.find((row) => row.name === "pg_data/PG_VERSION");
+  const content = pg === undefined ? "PG_15" : `PG_${pg.pgVersion}`;
   return {
     ...rest,
+    paths: golden.paths.map((path) => ({ ...path, name: path.name.replace("PG_15", content) })),
     label: own,
     type,
     ...(type === "full" ? {} : { prior }),

@@ -6,7 +6,7 @@
  * costs more than the call.
  */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, type Stats, truncateSync } from "node:fs";
-import { lchown, lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { lchown, lstat, mkdir, opendir, readdir, readlink, rm, stat, symlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
@@ -34,7 +34,12 @@ export async function prepareDirectories(manifest: Manifest, layout: RestoreLayo
   const kept = new Set([...options.keep].map((name) => `${layout.dataDirectory}/${name}`));
   const present: string[] = [];
   for (const root of layout.roots) if (await checkRoot(root, kept, options, ctx)) present.push(root);
-  if (!options.overwrite) await requireNoLinkedFiles(layout);
+  if (options.overwrite) for (const root of present) await requireOwnRoot(root, layout);
+  await requireNoLinkedFiles(layout, options.overwrite);
+  if (options.self.uid === 0) {
+    await requireOwnTablespaces(manifest, layout, options.owners);
+    for (const link of layout.links) if (link.isFile && !link.isMapped) await requireOwnParent(link, layout, options.owners);
+  }
   await removeControl(layout, ctx);
   if (options.overwrite) {
     const scope = { wanted: wantedOf(manifest, layout), kept, owners: options.owners, ctx };
@@ -77,18 +82,88 @@ async function statDirectory(path: string): Promise<Stats | null> {
   }
 }
 
-/** @throws fileExists */
-async function requireNoLinkedFiles(layout: RestoreLayout): Promise<void> {
+/** Of a file's link the file, unless it is to be overwritten and is what the data directory's link leads to. @throws fileExists */
+async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): Promise<void> {
   for (const link of layout.links) {
     if (!link.isFile) continue;
     const path = layout.locate(nameOf(link, layout));
-    if ((await lstat(path).catch(() => null)) !== null)
-      throw fail("fileExists", `unable to restore file '${path}' because it already exists`, {
-        hint: "try using --delta if this is what you intended.",
+    if ((await lstat(path).catch(() => null)) === null || (overwrite && (await leadsTo(link.path, path)))) continue;
+    throw fail(
+      "fileExists",
+      `unable to restore file '${path}' because it already exists${overwrite ? ` and '${link.path}' does not lead there` : ""}`,
+      {
+        hint: overwrite ? "remove it if nothing needs it, or use --link-map." : "try using --delta if this is what you intended.",
         path,
-      });
+      },
+    );
   }
 }
+
+/**
+ * Overwriting empties a directory beside the data directory only when it is this cluster's: a link of the data directory leads there now. Where
+ * none does there may be directories, as an interrupted restore leaves them, but no file. @throws pathNotEmpty
+ */
+async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void> {
+  const place = layout.places.get(root);
+  if (place === undefined) return;
+  const tablespaces = `${layout.dataDirectory}/pg_tblspc`;
+  const links = [...layout.links.map((link) => link.path), ...(await readdir(tablespaces).catch(() => [])).map((name) => `${tablespaces}/${name}`)];
+  for (const link of links) if (await leadsTo(link, place)) return;
+  if (!(await holdsFiles(root))) return;
+  throw fail("pathNotEmpty", `unable to restore to path '${root}' because it contains files and no link in '${layout.dataDirectory}' leads there`, {
+    hint: "another cluster may need them. Restore elsewhere with --tablespace-map or --link-map, or empty this path.",
+    path: root,
+  });
+}
+
+async function leadsTo(link: string, place: string): Promise<boolean> {
+  if ((await lstat(link).catch(() => null))?.isSymbolicLink() !== true) return false;
+  const [from, to] = await Promise.all([stat(link).catch(() => null), stat(place).catch(() => null)]);
+  return from !== null && to !== null && from.dev === to.dev && from.ino === to.ino;
+}
+
+async function holdsFiles(directory: string): Promise<boolean> {
+  for await (const entry of await opendir(directory, { recursive: true })) if (!entry.isDirectory()) return true;
+  return false;
+}
+
+/**
+ * Root gives a tablespace's directory to the server's account. One that belongs to somebody else and holds more than tablespaces stays his: the
+ * manifest says where it is. @throws pathNotEmpty
+ */
+async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout, owners: Owners): Promise<void> {
+  for (const row of paths) {
+    if (!TABLESPACE.test(row.name)) continue;
+    const place = layout.locate(row.name);
+    const info = await stat(place).catch(() => null);
+    const owner = owners.of(row);
+    if (info === null || owner === null || (info.uid === owner.uid && info.gid === owner.gid)) continue;
+    const names = await readdir(place).catch((error: unknown) => {
+      throw systemError("pathOpen", `list path '${place}'`, place, error);
+    });
+    const foreign = names.find((name) => name !== "lost+found" && !/^PG_[\d.]+_\d+$/.test(name));
+    if (foreign === undefined) continue;
+    throw fail("pathNotEmpty", `unable to restore a tablespace to path '${place}' because it belongs to another user and contains '${foreign}'`, {
+      hint: "restore it elsewhere with --tablespace-map, or give the path to the server's account.",
+      path: place,
+    });
+  }
+}
+
+/** The manifest alone must not put a file into somebody else's directory, such as a home. @throws pathOpen */
+async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners: Owners): Promise<void> {
+  const file = layout.locate(nameOf(link, layout));
+  const parent = dirname(file);
+  const info = await stat(parent).catch(() => null);
+  const owner = owners.of(link);
+  if (info === null || owner === null || info.uid === owner.uid || (await leadsTo(link.path, file))) return;
+  throw fail("pathOpen", `unable to restore file '${file}' because its path belongs to another user`, {
+    hint: `if it is meant to be there, say so with --link-map=${link.path.slice(layout.dataDirectory.length + 1)}=${file}.`,
+    path: parent,
+  });
+}
+
+const TABLESPACE = /^pg_tblspc\/\d+$/;
 
 async function removeControl(layout: RestoreLayout, ctx: Context): Promise<void> {
   const path = layout.locate(CONTROL_FILE);
@@ -174,11 +249,13 @@ function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: 
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "a manifest without a row for the data directory");
   for (const link of layout.links) if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
+  const places = new Set(layout.places.values());
   for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
     const directory = layout.locate(path.name);
     const made = makePath(directory, path, owners, ctx);
     // Where a tablespace lies may belong to somebody who only lets this user in; root makes sure that the server can enter it.
-    if (!made && self.uid !== 0 && /^pg_tblspc\/\d+$/.test(path.name)) continue;
+    if (!made && self.uid !== 0 && TABLESPACE.test(path.name)) continue;
+    if (!made && directory !== layout.dataDirectory && !places.has(directory)) requireDirectory(directory);
     try {
       chmodSync(directory, path.mode);
     } catch (error) {
@@ -187,6 +264,12 @@ function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: 
     const owner = owners.of(path);
     if (owner !== null) chownSync(directory, owner.uid, owner.gid);
   }
+}
+
+/** Whatever may stay where it is may be a link: mode and owner of what it leads to are not ours to set. @throws pathCreate */
+function requireDirectory(path: string): void {
+  if (lstatSync(path).isDirectory()) return;
+  throw fail("pathCreate", `unable to create path '${path}' because it is a link`, { hint: "remove the link.", path });
 }
 
 function nameOf(link: PlannedLink, layout: RestoreLayout): string {

@@ -29,9 +29,13 @@ export interface PlannedLink {
   /** What the link holds; may be relative to the directory that the link is in. */
   readonly destination: string;
   readonly isFile: boolean;
+  /** Who restores named the place himself. */
+  readonly isMapped: boolean;
   readonly user: OwnerName;
   readonly group: OwnerName;
 }
+
+type LinkedPlace = Pick<PlannedLink, "destination" | "isFile" | "isMapped">;
 
 export interface RestoreLayout {
   readonly dataDirectory: string;
@@ -40,6 +44,8 @@ export interface RestoreLayout {
    * tablespace only the directory of this PostgreSQL version: another version may have its own beside it.
    */
   readonly roots: readonly string[];
+  /** For each root but the data directory where its link leads: the root itself, of a tablespace the directory around it. */
+  readonly places: ReadonlyMap<string, string>;
   readonly links: readonly PlannedLink[];
   /** What goes elsewhere than it was, a line each. */
   readonly notes: readonly string[];
@@ -48,7 +54,10 @@ export interface RestoreLayout {
   locate(name: string): string;
 }
 
-/** @throws tablespaceMap (76), linkMap (78) for maps that fit nothing in this backup; linkDestination (70) for links that get in each other's way */
+/**
+ * @throws tablespaceMap (76), linkMap (78) for maps that fit nothing in this backup; linkDestination (70) for links that get in each other's way,
+ * or that lead where no cluster lies
+ */
 export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLayout {
   const plan = new LayoutPlan(manifest, options);
   const base = manifest.targets.find((target) => target.name === DATA);
@@ -63,15 +72,16 @@ export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLa
   }
   for (const [inData, destination] of Object.entries(options.linkMap)) if (!linked.has(`${DATA}/${inData}`)) plan.addNewLink(inData, destination);
   requireSeparate(plan.links, options.dataDirectory);
-  const { links, notes, warnings, locations, roots } = plan;
-  return { dataDirectory: options.dataDirectory, roots, links, notes, warnings, locate: (name) => locate(locations, name) };
+  const { links, notes, warnings, locations, places } = plan;
+  const { dataDirectory } = options;
+  return { dataDirectory, roots: [dataDirectory, ...places.keys()], places, links, notes, warnings, locate: (name) => locate(locations, name) };
 }
 
 const DATA = "pg_data";
 
 class LayoutPlan {
   readonly locations: Map<string, string>;
-  readonly roots: string[];
+  readonly places = new Map<string, string>();
   readonly links: PlannedLink[] = [];
   readonly notes: string[] = [];
   readonly warnings: string[] = [];
@@ -82,23 +92,32 @@ class LayoutPlan {
     this.#manifest = manifest;
     this.#options = options;
     this.locations = new Map([[DATA, options.dataDirectory]]);
-    this.roots = [options.dataDirectory];
   }
 
   addTablespace(target: ManifestTarget): void {
     const destination = tablespaceDestination(target, this.#options);
     if (destination !== target.path) this.notes.push(`map tablespace '${target.name}' to '${destination}'`);
-    const absolute = this.#link(target.name, `pg_tblspc/${target.tablespaceId}`, destination, false);
+    else requireOwnPlace(destination, `tablespace '${target.name}'`, `--tablespace-map=${target.tablespaceId}=<directory>`);
+    const absolute = this.#link(target.name, `pg_tblspc/${target.tablespaceId}`, {
+      destination,
+      isFile: false,
+      isMapped: destination !== target.path,
+    });
     for (const path of this.#manifest.paths) {
       const [, , directory, ...deeper] = path.name.split("/");
-      if (path.name.startsWith(`${target.name}/`) && directory !== undefined && deeper.length === 0) this.roots.push(`${absolute}/${directory}`);
+      if (path.name.startsWith(`${target.name}/`) && directory !== undefined && deeper.length === 0)
+        this.places.set(`${absolute}/${directory}`, absolute);
     }
   }
 
   addLink(target: ManifestTarget): void {
-    const inData = target.name.slice(DATA.length + 1);
     const isFile = target.file !== undefined;
-    const mapped = this.#options.linkMap[inData];
+    if (!target.name.startsWith(`${DATA}/`)) {
+      this.warnings.push(`link '${target.name}' in a tablespace will be restored as a ${isFile ? "file" : "directory"} at the same location`);
+      return;
+    }
+    const inData = target.name.slice(DATA.length + 1);
+    const mapped = ofMap(this.#options.linkMap, inData);
     if (mapped === undefined && !this.#options.linkAll) {
       this.warnings.push(
         isFile
@@ -109,7 +128,12 @@ class LayoutPlan {
     }
     if (mapped !== undefined) this.notes.push(`map link '${inData}' to '${mapped}'`);
     if (mapped !== undefined && isFile) requireFileDestination(inData, mapped);
-    this.#addDirectory(target.name, inData, mapped ?? (isFile ? `${target.path}/${target.file}` : target.path), isFile);
+    const destination = mapped ?? (isFile ? `${target.path}/${target.file}` : target.path);
+    if (mapped === undefined) {
+      const place = resolve(dirname(`${this.#options.dataDirectory}/${inData}`), destination);
+      requireOwnPlace(place, `link '${inData}'`, `--link-map=${inData}=<path>`);
+    }
+    this.#addPlace(target.name, inData, { destination, isFile, isMapped: mapped !== undefined });
   }
 
   /** @throws linkMap when the backup has neither a directory nor a file of that name */
@@ -121,19 +145,19 @@ class LayoutPlan {
     }
     if (isFile) requireFileDestination(inData, destination);
     this.notes.push(`link '${inData}' to '${destination}'`);
-    this.#addDirectory(name, inData, destination, isFile);
+    this.#addPlace(name, inData, { destination, isFile, isMapped: true });
   }
 
-  #addDirectory(name: string, inData: string, destination: string, isFile: boolean): void {
-    const absolute = this.#link(name, inData, destination, isFile);
-    if (!isFile) this.roots.push(absolute);
+  #addPlace(name: string, inData: string, link: LinkedPlace): void {
+    const absolute = this.#link(name, inData, link);
+    if (!link.isFile) this.places.set(absolute, absolute);
   }
 
-  #link(name: string, inData: string, destination: string, isFile: boolean): string {
+  #link(name: string, inData: string, link: LinkedPlace): string {
     const path = `${this.#options.dataDirectory}/${inData}`;
-    const absolute = resolve(dirname(path), destination);
-    const row = this.#manifest.links.find((link) => link.name === `${DATA}/${inData}`) ?? this.#manifest.paths.find((other) => other.name === DATA);
-    this.links.push({ path, destination, isFile, user: row?.user ?? null, group: row?.group ?? null });
+    const absolute = resolve(dirname(path), link.destination);
+    const row = this.#manifest.links.find((other) => other.name === `${DATA}/${inData}`) ?? this.#manifest.paths.find((other) => other.name === DATA);
+    this.links.push({ path, ...link, user: row?.user ?? null, group: row?.group ?? null });
     this.locations.set(name, absolute);
     return absolute;
   }
@@ -142,13 +166,44 @@ class LayoutPlan {
 /** @throws tablespaceMap when a tablespace is mapped twice, to different places */
 function tablespaceDestination(target: ManifestTarget, options: RemapOptions): string {
   const { tablespaceId = "", tablespaceName = "" } = target;
-  const byName = options.tablespaceMap[tablespaceName];
-  const byId = options.tablespaceMap[tablespaceId];
+  const byName = ofMap(options.tablespaceMap, tablespaceName);
+  const byId = ofMap(options.tablespaceMap, tablespaceId);
   if (byName !== undefined && byId !== undefined && byName !== byId)
     throw fail("tablespaceMap", `tablespace remapped by name '${tablespaceName}' and id ${tablespaceId} with different paths`);
   const mapped = byName ?? byId;
   if (mapped !== undefined) return mapped;
-  return options.tablespaceMapAll === undefined ? target.path : `${options.tablespaceMapAll}/${tablespaceName}`;
+  if (options.tablespaceMapAll === undefined) return target.path;
+  // A tablespace may have any name, also one that leads out of the directory.
+  if (tablespaceName === "" || tablespaceName === "." || tablespaceName === ".." || tablespaceName.includes("/")) {
+    throw fail("tablespaceMap", `tablespace '${tablespaceName}' cannot be the name of a directory below '${options.tablespaceMapAll}'`, {
+      hint: `name its directory with --tablespace-map=${tablespaceId}=<directory>.`,
+    });
+  }
+  return `${options.tablespaceMapAll}/${tablespaceName}`;
+}
+
+/** Names come from the manifest: "constructor" is in every object. */
+function ofMap(map: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(map, key) ? map[key] : undefined;
+}
+
+/** What the system is made of, and what root reads and obeys. */
+const SYSTEM_DIRECTORIES =
+  "/bin /boot /dev /etc /lib /lib32 /lib64 /libx32 /proc /root /run /sbin /sys /usr/bin /usr/include /usr/lib /usr/lib32 /usr/lib64 /usr/libexec " +
+  "/usr/libx32 /usr/sbin /usr/share /usr/local/bin /usr/local/etc /usr/local/lib /usr/local/sbin /usr/local/share /var/run /var/spool";
+/** Debian keeps configuration there, and it belongs to the server's account. */
+const CONFIG_DIRECTORY = "/etc/postgresql";
+/** Everybody's: a cluster has a directory below. */
+const SHARED_DIRECTORIES = "/ /home /media /mnt /opt /srv /tmp /usr /usr/local /var /var/backups /var/cache /var/lib /var/log /var/tmp";
+
+/** The manifest alone must not choose such a place; who restores may name it. @throws linkDestination */
+function requireOwnPlace(place: string, what: string, option: string): void {
+  const at = resolve("/", place);
+  const isSystem = SYSTEM_DIRECTORIES.split(" ").some((directory) => isBelow(at, directory)) && !isBelow(at, CONFIG_DIRECTORY);
+  if (!isSystem && at !== CONFIG_DIRECTORY && !SHARED_DIRECTORIES.split(" ").includes(at)) return;
+  throw fail("linkDestination", `${what} leads to '${at}', a directory of the system`, {
+    hint: `the backup says so, and its manifest may be forged. Restore it elsewhere with ${option}, or name this place there if it is meant.`,
+  });
 }
 
 function requireKnownTablespaces(manifest: Manifest, options: RemapOptions): void {
@@ -171,6 +226,11 @@ function requireSeparate(links: readonly PlannedLink[], dataDirectory: string): 
   }));
   for (const [index, link] of placed.entries()) {
     if (isBelow(link.at, dataDirectory)) throw fail("linkDestination", `link '${link.name}' destination '${link.at}' is in PGDATA`);
+    if (isBelow(dataDirectory, link.at) || link.at === "/") {
+      throw fail("linkDestination", `link '${link.name}' destination '${link.at}' is above PGDATA`, {
+        hint: "restore it elsewhere with --tablespace-map or --link-map.",
+      });
+    }
     for (const other of placed.slice(index + 1)) {
       if (link.isFile !== other.isFile) continue;
       const what = link.isFile ? "file" : "directory";

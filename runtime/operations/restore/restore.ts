@@ -4,6 +4,7 @@
  * Nothing here can be started too early: pg_control is removed first and renamed into place last, with a checkpoint that PostgreSQL refuses
  * unless it finds backup_label ("pgbackrest-format" 17, 7.1). A restore that was interrupted is run again with `--delta`.
  */
+import { constants } from "node:fs";
 import { lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Context } from "../../base/context";
@@ -157,8 +158,17 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
   const skipped = new Map([["pg_data/tablespace_map", "skip 'tablespace_map' -- tablespace links will be created based on mappings"]]);
   if (preserve) skipped.set("pg_data/postgresql.auto.conf", "skip 'postgresql.auto.conf' -- recovery type is preserve");
   for (const file of manifest.files) if (skipped.has(file.name)) ctx.log.detail(skipped.get(file.name) ?? "");
-  return { ...manifest, files: manifest.files.filter((file) => !skipped.has(file.name)) };
+  const files = manifest.files.filter((file) => !skipped.has(file.name));
+  const special = files.filter((file) => (file.mode & SET_ID) !== 0);
+  if (special.length === 0) return { ...manifest, files };
+  ctx.log.warn(
+    `${special.length} files of the backup, '${special[0]?.name}' first, would run as their owner: they are restored without set-user-ID and set-group-ID`,
+  );
+  return { ...manifest, files: files.map((file) => ((file.mode & SET_ID) === 0 ? file : { ...file, mode: file.mode & ~SET_ID })) };
 }
+
+/** PostgreSQL has no such files: root would make a program of a forged manifest's bytes that runs as root. */
+const SET_ID = 0o6000;
 
 /** Older ones have their recovery in a file of its own. @throws versionNotSupported (46) */
 function requireVersion({ label, pg: { version } }: Manifest): void {
@@ -316,7 +326,7 @@ async function restoreControl({ sources, manifest, layout, owners }: Plan, pool:
   ctx.log.info("restore global/pg_control (performed last to ensure aborted restores cannot be started)");
   await sources.use({ file, destination: temporary }, (source) => pool.run({ ...fileJob(file, temporary, owners), delta: false, sources: [source] }));
   if (manifest.options.online) {
-    const handle = await open(temporary, "r+");
+    const handle = await open(temporary, constants.O_RDWR | constants.O_NOFOLLOW);
     try {
       const header = Buffer.alloc(512);
       await handle.read(header, 0, header.length, 0);

@@ -107,10 +107,10 @@ function openDestination(job: RestoreFileJob): { readonly fd: number; readonly i
   const { destination } = job;
   let fd: number | undefined;
   try {
-    // Not blocking, as what lies there may be a pipe.
-    fd = openSync(destination, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600);
+    // Not blocking, as what lies there may be a pipe; not through a link: for one that is kept this is the place where it leads.
+    fd = openSync(destination, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW, 0o600);
     const info = fstatSync(fd);
-    // A link may lead to a file that is kept elsewhere, but neither mode nor owner of a device are ours to set.
+    // Neither mode nor owner of a device are ours to set.
     if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > 0 && !usesBlocks(job)) ftruncateSync(fd, 0);
     return { fd, info };
@@ -305,7 +305,7 @@ function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: Res
 export async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
   let fd: number;
   try {
-    fd = openSync(destination, constants.O_RDONLY | constants.O_NONBLOCK);
+    fd = openSync(destination, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch {
     return false;
   }

@@ -1,12 +1,15 @@
 /** Files that need no bytes from a repository: holes for databases that are left out, and files that are there as they should be. */
+import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
 import type { ManifestFile } from "../../format/manifest";
 import { systemError } from "../../local/systemError";
 import type { Owner } from "./owners";
 
+const WRITE_NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+
 /** A file of zeroes that takes no room, with the attributes of the row; durable. */
 export async function zeroFile(destination: string, file: ManifestFile, owner: Owner | null): Promise<void> {
-  const handle = await open(destination, "w", 0o600).catch((error: unknown) => {
+  const handle = await open(destination, WRITE_NEW, 0o600).catch((error: unknown) => {
     throw systemError("fileOpen", `open file '${destination}' for write`, destination, error);
   });
   try {

@@ -4,6 +4,7 @@ import { collect } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { parseBackupInfo, renderBackupInfo } from "../../../runtime/format/backupInfo";
+import { fullLabelOf, labelType } from "../../../runtime/format/label";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/manifest";
 import { inlinePool } from "../../../runtime/operations/jobs";
 import { differingNames } from "../../../runtime/operations/namedWal";
@@ -48,6 +49,8 @@ async function backup(
   const manifest: Manifest = {
     ...GOLDEN,
     label,
+    type: labelType(label),
+    ...(labelType(label) === "full" ? {} : { prior: fullLabelOf(label) }),
     references: [...new Set([...Object.values(references), label])],
     archiveStart: walName(from),
     archiveStop: walName(from),

@@ -21,7 +21,7 @@ const LINKED: Manifest = {
   targets: [
     ...GOLDEN.targets,
     { name: "pg_data/log", type: "link", path: "/var/log/pg" },
-    { name: "pg_data/postgresql.conf", type: "link", path: "/etc/pg", file: "main.conf" },
+    { name: "pg_data/postgresql.conf", type: "link", path: "/etc/postgresql/pg", file: "main.conf" },
     { name: "pg_data/pg_wal", type: "link", path: "/fast/wal" },
   ],
 };
@@ -36,7 +36,7 @@ describe("the layout of a restore", () => {
     // Of a tablespace only this version's directory is the restore's to empty.
     expect(layout.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`]);
     expect(layout.links).toEqual([
-      { path: `${PGDATA}/pg_tblspc/16384`, destination: TABLESPACE, isFile: false, user: "postgres", group: "postgres" },
+      { path: `${PGDATA}/pg_tblspc/16384`, destination: TABLESPACE, isFile: false, isMapped: false, user: "postgres", group: "postgres" },
     ]);
     expect(layout.notes).toEqual([`remap data directory to '${PGDATA}'`]);
     expect(layout.locate("pg_data")).toBe(PGDATA);
@@ -74,11 +74,11 @@ describe("the layout of a restore", () => {
     const all = planLayout(LINKED, { ...OPTIONS, linkAll: true });
     expect(placed(all).slice(1)).toEqual([
       [`${PGDATA}/log`, "/var/log/pg"],
-      [`${PGDATA}/postgresql.conf`, "/etc/pg/main.conf"],
+      [`${PGDATA}/postgresql.conf`, "/etc/postgresql/pg/main.conf"],
       [`${PGDATA}/pg_wal`, "/fast/wal"],
     ]);
     expect(all.locate("pg_data/pg_wal/x")).toBe("/fast/wal/x");
-    expect(all.locate("pg_data/postgresql.conf")).toBe("/etc/pg/main.conf");
+    expect(all.locate("pg_data/postgresql.conf")).toBe("/etc/postgresql/pg/main.conf");
     expect(all.locate("pg_data/pg_walrus")).toBe(`${PGDATA}/pg_walrus`);
     // A file's directory is not the restore's to empty.
     expect(all.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`, "/var/log/pg", "/fast/wal"]);
@@ -92,15 +92,15 @@ describe("the layout of a restore", () => {
   });
 
   it("makes a link of what was none, and follows a relative one", () => {
-    const layout = planLayout(GOLDEN, { ...OPTIONS, linkMap: { pg_wal: "../wal", "pg_hba.conf": "/etc/pg/hba.conf" } });
+    const layout = planLayout(GOLDEN, { ...OPTIONS, linkMap: { pg_wal: "../wal", "pg_hba.conf": "/etc/postgresql/pg/hba.conf" } });
     expect(placed(layout).slice(1)).toEqual([
       [`${PGDATA}/pg_wal`, "../wal"],
-      [`${PGDATA}/pg_hba.conf`, "/etc/pg/hba.conf"],
+      [`${PGDATA}/pg_hba.conf`, "/etc/postgresql/pg/hba.conf"],
     ]);
     expect(layout.locate("pg_data/pg_wal/archive_status")).toBe("/restored/wal/archive_status");
     expect(layout.roots.at(-1)).toBe("/restored/wal");
-    expect(layout.locate("pg_data/pg_hba.conf")).toBe("/etc/pg/hba.conf");
-    expect(layout.notes.slice(1)).toEqual(["link 'pg_wal' to '../wal'", "link 'pg_hba.conf' to '/etc/pg/hba.conf'"]);
+    expect(layout.locate("pg_data/pg_hba.conf")).toBe("/etc/postgresql/pg/hba.conf");
+    expect(layout.notes.slice(1)).toEqual(["link 'pg_wal' to '../wal'", "link 'pg_hba.conf' to '/etc/postgresql/pg/hba.conf'"]);
   });
 
   it.each([
@@ -110,17 +110,61 @@ describe("the layout of a restore", () => {
     [{ linkMap: { "postgresql.conf": "name" } }, "linkMap", "'name' is not long enough to be the destination for file link 'postgresql.conf'"],
     [{ linkMap: { log: `${PGDATA}/inside` } }, "linkDestination", `link 'log' destination '${PGDATA}/inside' is in PGDATA`],
     [{ tablespaceMap: { ts1: PGDATA } }, "linkDestination", `link 'pg_tblspc/16384' destination '${PGDATA}' is in PGDATA`],
+    [{ linkMap: { log: "/restored" } }, "linkDestination", "link 'log' destination '/restored' is above PGDATA"],
+    [{ linkMap: { log: "/" } }, "linkDestination", "link 'log' destination '/' is above PGDATA"],
+    [{ tablespaceMap: { ts1: "/" } }, "linkDestination", "link 'pg_tblspc/16384' destination '/' is above PGDATA"],
     [{ linkMap: { log: "/a/b", pg_wal: "/a" } }, "linkDestination", "link 'log' (/a/b) destination is a subdirectory of link 'pg_wal' (/a)"],
     [{ linkMap: { log: "/a", pg_wal: "/a" } }, "linkDestination", "link 'pg_wal' (/a) destination is the same directory as link 'log' (/a)"],
   ])("refuses %o", (more, kind, message) => {
     expect(() => planLayout(LINKED, { ...OPTIONS, ...more })).toThrow(expect.objectContaining({ kind, message }));
   });
 
+  it.each(["/", "/etc/cron.d", "/var/spool/cron/crontabs", "/home", "/usr", "/tmp/../root/x", "/run/systemd/system"])(
+    "does not follow the manifest to %s, but who names the place himself",
+    (place) => {
+      const tablespace = { name: "pg_tblspc/16384", type: "link", path: place, tablespaceId: "16384", tablespaceName: "ts1" } as const;
+      const moved: Manifest = { ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] };
+      const refused = expect.objectContaining({ kind: "linkDestination", message: expect.stringContaining("a directory of the system") });
+      expect(() => planLayout(moved, OPTIONS)).toThrow(refused);
+      expect(planLayout(moved, { ...OPTIONS, tablespaceMap: { ts1: "/new" } }).links[0]?.destination).toBe("/new");
+      const linked: Manifest = { ...GOLDEN, targets: [...GOLDEN.targets, { name: "pg_data/log", type: "link", path: place }] };
+      expect(() => planLayout(linked, { ...OPTIONS, linkAll: true })).toThrow(refused);
+      expect(planLayout(linked, OPTIONS).links).toHaveLength(1);
+      if (place !== "/") expect(planLayout(linked, { ...OPTIONS, linkMap: { log: place } }).links[1]?.destination).toBe(place);
+    },
+  );
+
+  it("takes no name of a tablespace or a link for one that every object has, and none out of the directory for all", () => {
+    const named = (tablespaceName: string): Manifest => ({
+      ...GOLDEN,
+      targets: [{ name: "pg_tblspc/16384", type: "link", path: TABLESPACE, tablespaceId: "16384", tablespaceName }],
+    });
+    expect(placed(planLayout(named("constructor"), OPTIONS))).toEqual([[`${PGDATA}/pg_tblspc/16384`, TABLESPACE]]);
+    for (const name of ["..", ".", "", "../../etc", "a/b"]) {
+      expect(() => planLayout(named(name), { ...OPTIONS, tablespaceMapAll: "/all" })).toThrow(expect.objectContaining({ kind: "tablespaceMap" }));
+      expect(placed(planLayout(named(name), { ...OPTIONS, tablespaceMapAll: "/all", tablespaceMap: { "16384": "/own" } }))[0]?.[1]).toBe("/own");
+    }
+    const linked: Manifest = { ...GOLDEN, targets: [{ name: "pg_data/toString", type: "link", path: "/logs" }] };
+    expect(planLayout(linked, OPTIONS).links).toEqual([]);
+  });
+
+  it("brings a link inside of a tablespace back as what it leads to", () => {
+    const name = `pg_tblspc/16384/${OWN}/5/1`;
+    const layout = planLayout(
+      { ...GOLDEN, targets: [...GOLDEN.targets, { name, type: "link", path: "/x", file: "y" }] },
+      { ...OPTIONS, linkAll: true },
+    );
+    expect(layout.links).toHaveLength(1);
+    expect(layout.warnings).toEqual([`link '${name}' in a tablespace will be restored as a file at the same location`]);
+    expect(layout.locate(name)).toBe(`${TABLESPACE}/${OWN}/5/1`);
+  });
+
   it("gives every row a place of its own", () => {
     const layout = planLayout(LINKED, { ...OPTIONS, linkAll: true });
     const places = GOLDEN.files.map((file) => layout.locate(file.name));
     expect(new Set(places).size).toBe(places.length);
-    for (const place of places) expect(layout.roots.some((root) => place.startsWith(`${root}/`)) || place === "/etc/pg/main.conf").toBe(true);
+    for (const place of places)
+      expect(layout.roots.some((root) => place.startsWith(`${root}/`)) || place === "/etc/postgresql/pg/main.conf").toBe(true);
   });
 });
 
