@@ -59,6 +59,8 @@ export class InfoReader {
   readonly #entries: ParsedEntry[] = [];
   readonly #checksum = new InfoChecksum();
   #section: string | undefined;
+  /** Keys by section, but for those of rows that are taken. */
+  readonly #keys = new Map<string, Set<string>>();
   #expected: JsonValue | undefined;
   #lineNo = 0;
 
@@ -109,8 +111,17 @@ export class InfoReader {
     }
     if (section === "backrest" && entry.key === "backrest-format") checkFormat(entry.value, this.#name);
     this.#checksum.add(entry);
-    if (taker === null) this.#entries.push(entry);
-    else taker.readParsed(entry);
+    if (taker !== null) return taker.readParsed(entry);
+    this.#requireNew(entry);
+    this.#entries.push(entry);
+  }
+
+  /** Of a key that is there twice one value would be taken here and the other one elsewhere. @throws format */
+  #requireNew({ section, key }: ParsedEntry): void {
+    let keys = this.#keys.get(section);
+    if (keys === undefined) this.#keys.set(section, (keys = new Set()));
+    if (keys.has(key)) throw fail("format", `'${this.#name}' line ${this.#lineNo}: key '${key}' is twice in section '${section}'`);
+    keys.add(key);
   }
 }
 

@@ -19,6 +19,8 @@ const CONTROL_ALL = /[\u0000-\u001f]/g;
 const ESCAPED = /["\\\n\r\t\b\f]/;
 const ESCAPED_ALL = /["\\\n\r\t\b\f]/g;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f" };
+/** What stock writes has four levels. */
+const DEPTH_MAX = 64;
 /** Keys that a JavaScript object moves to its front, whatever the order they came in. */
 const ARRAY_INDEX = /^(0|[1-9]\d{0,9})$/;
 
@@ -75,11 +77,22 @@ export function isArray(value: JsonValue | undefined): value is readonly JsonVal
 
 function parseStrict(text: string): JsonValue | undefined {
   try {
-    return (LONG_NUMBER.test(text) ? JSON.parse(text, reviveLong) : JSON.parse(text)) as JsonValue;
+    const value = (LONG_NUMBER.test(text) ? JSON.parse(text, reviveLong) : JSON.parse(text)) as JsonValue;
+    return isPlain(value, DEPTH_MAX) ? value : undefined;
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
+    // A RangeError is that of a text of thousands of levels.
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
     throw error;
   }
+}
+
+/** Can be written again: neither deeper than this, nor with a number that no integer of 64 bits and no double is. */
+function isPlain(value: JsonValue, depth: number): boolean {
+  if (typeof value === "number") return Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value));
+  if (typeof value !== "object" || value === null) return true;
+  if (depth === 0) return false;
+  for (const inner of Object.values(value)) if (!isPlain(inner, depth - 1)) return false;
+  return true;
 }
 
 function reviveLong(_key: string, value: unknown, context?: { readonly source?: string }): unknown {

@@ -25,7 +25,7 @@ export interface Tier {
 export const TIERS: readonly Tier[] = [
   {
     name: "unit",
-    folders: ["test/runtime", "test/components", "test/tools", "test/tidy"],
+    folders: ["test/runtime", "test/components", "test/tools", "test/tidy", "test/fuzz"],
     lane: "compute",
     // Vitest by itself leaves one processor idle.
     filesAtOnce: availableParallelism(),

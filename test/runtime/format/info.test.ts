@@ -64,6 +64,14 @@ describe("the syntax", () => {
     await errorOf("format", () => renderInfo([...HEAD, { section: "target:file", key: "pg_data/a\nb", valueText: "{}" }]));
   });
 
+  it("refuses to read a key twice, whatever the section: it could not be written again", async () => {
+    for (const section of ["backup:current", "custom"]) {
+      const text = renderInfo([...HEAD, { section, key: "a", valueText: "1" }, { section, key: "b", valueText: "1" }]).replace("\nb=1", "\na=1");
+      const error = await errorOf("format", () => parseInfo(text, "x"));
+      expect(error.message).toBe(`'x' line 7: key 'a' is twice in section '${section}'`);
+    }
+  });
+
   it("refuses to write a key twice", async () => {
     await errorOf("assert", () => renderInfo([...HEAD, ...HEAD.slice(1)]));
   });

@@ -20,6 +20,14 @@ describe("reading JSON", () => {
     expect(tryParseJson("{,\u0001}")).toBeUndefined();
   });
 
+  it("refuses what could not be written again: thousands of levels, numbers without an end", async () => {
+    const nested = (levels: number): string => `${"[".repeat(levels)}${"]".repeat(levels)}`;
+    expect(renderJson(parseJson(nested(60)))).toBe(nested(60));
+    // With long digits each value is looked at by a function of ours, level by level.
+    for (const text of [nested(100), nested(20_000), nested(20_000).replace("[]", "[1234567890123456789]"), `{"a":${"9".repeat(400)}e9}`, "1e300"])
+      await errorOf("jsonFormat", () => parseJson(text));
+  });
+
   it("names the text that is no JSON", async () => {
     expect((await errorOf("jsonFormat", () => parseJson("{bad"))).message).toBe("invalid JSON '{bad'");
   });

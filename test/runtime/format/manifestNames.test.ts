@@ -180,7 +180,7 @@ describe("a manifest is refused", () => {
     const doubled = [...entries.slice(0, at + 1), { ...(entries[at] as InfoEntry), key: `${entries[at]?.key}#` }, ...entries.slice(at + 1)];
     // The renderer refuses to write it: the name is doubled in the text, and the checksum comes from what the parser says.
     const text = renderInfo(doubled).replace(`${entries[at]?.key}#=`, `${entries[at]?.key}=`);
-    const actual = /actual '([0-9a-f]{40})'/.exec(refusalOf(() => parseInfo(text, "m"))?.message ?? "")?.[1];
+    const actual = /actual '([0-9a-f]{40})'/.exec(refusalOf(() => parseManifest(text, "m"))?.message ?? "")?.[1] ?? "";
     const error = refusalOf(() => parseManifest(text.replace(/backrest-checksum="[0-9a-f]{40}"/, `backrest-checksum="${actual}"`), "m"));
     expect([error?.kind, error?.message]).toEqual(["format", expect.stringContaining("twice")]);
   });

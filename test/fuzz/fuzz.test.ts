@@ -1,0 +1,38 @@
+/**
+ * Every parser that reads bytes from outside, under mutated inputs: it gives a value or an error of its own kinds, soon and with little memory.
+ *
+ * `PGBACKSTOP_LONG=1` runs each a hundred times as long, with coverage all the way; `PGBACKSTOP_SEED=<number>` is another beginning. A finding prints its input.
+ */
+import { expect, it } from "vitest";
+import { temporaryFolder } from "../runtime/repository/support";
+import { fuzz, type Target } from "./fuzzer";
+import { FORMAT_TARGETS, localTargets, WAL_TARGETS } from "./targets";
+
+const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 16);
+const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (LONG ? 50_000 : 512));
+
+const TAKES_MAX = 40;
+
+const names = localTargets(temporaryFolder()).map((target) => target.name);
+
+async function check(target: Target): Promise<void> {
+  const runs = Math.ceil(RUNS * (target.share ?? 1));
+  const { findings, features, accepted, kept } = await fuzz(target, SEED, { runs, takesMax: RUNS > 512 ? Number.POSITIVE_INFINITY : TAKES_MAX });
+  if (RUNS > 512)
+    process.stdout.write(
+      `${target.name}: ${runs} runs, ${features} features, ${kept} inputs kept, ${accepted} accepted, ${findings.length} findings\n`,
+    );
+  const told = findings.map(({ message, input }) => `${message}\ninput (base64): ${Buffer.from(input).toString("base64")}`);
+  expect(told).toEqual([]);
+}
+
+it.each([...FORMAT_TARGETS, ...WAL_TARGETS].map((target) => [target.name, target] as const))(
+  "%s",
+  { timeout: LONG ? 3_600_000 : 60_000 },
+  (_name, target) => check(target),
+);
+
+it.each(names)("%s", { timeout: LONG ? 3_600_000 : 60_000 }, async (name) => {
+  await check(localTargets(temporaryFolder()).find((target) => target.name === name) as Target);
+});
