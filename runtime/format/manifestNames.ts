@@ -118,12 +118,12 @@ function isBelowLinks(path: string): boolean {
 /** Files stand in their order and many to a directory: a parent is looked up when it is another one than that of the row before. */
 function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>, where: string): { has(name: string): boolean } {
   const labels = new Set(references);
-  let parent = "";
+  let parent: string | null = null;
   let previous = "";
   let isSorted = true;
   for (const { name, reference, bundle } of files) {
     const slash = name.lastIndexOf("/");
-    if (slash !== parent.length || !name.startsWith(parent)) {
+    if (parent === null || slash !== parent.length || !name.startsWith(parent)) {
       parent = name.slice(0, Math.max(slash, 0));
       if (!mayHoldFiles(parent, paths)) throw wrong("file", name, where);
     }

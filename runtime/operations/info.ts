@@ -87,7 +87,8 @@ export async function listStanzas(repos: readonly Repository[]): Promise<string[
   const found = await perRepo(repos, async (repo) => {
     const names: string[] = [];
     for (const area of ["archive", "backup"]) {
-      for await (const entry of repo.storage.list(area)) if (entry.type === "directory") names.push(basename(entry.path));
+      for await (const { path, type } of repo.storage.list(area))
+        if (type === "directory" && !/^\.{0,2}$/.test(basename(path))) names.push(basename(path));
     }
     return names;
   });

@@ -167,13 +167,20 @@ function parseServerFiles(text: string, path: string): ServerFile[] {
   return files.map((row) => parseFile(row, path));
 }
 
+/** Without set-user-ID and set-group-ID. */
+const MODE_MASK = 0o1777;
+/** What file systems can hold, of 64 bits of nanoseconds. */
+const TIME_S_MAX = 9_000_000_000;
+
 function parseFile(row: JsonValue, where: string): ServerFile {
   const { path, mode, user, group, modifiedAtS, content } = isObject(row) ? row : {};
   const isOwner = (value: JsonValue | undefined): value is OwnerName => value === null || typeof value === "string";
-  const isPlace = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..");
-  if (!isPlace || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || typeof modifiedAtS !== "number" || typeof content !== "string")
+  const isPlace = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
+  const isTime = typeof modifiedAtS === "number" && Math.abs(modifiedAtS) <= TIME_S_MAX;
+  if (!isPlace || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
     throw fail("format", `'${where}': a row is not that of a file`, { path: where });
-  return { path, mode: parseMode(mode, where), user, group, modifiedAtS, content: Buffer.from(content, "base64") };
+  // Root puts them into place: a forged one must not become a program that runs as its owner.
+  return { path, mode: parseMode(mode, where) & MODE_MASK, user, group, modifiedAtS, content: Buffer.from(content, "base64") };
 }
 
 /**

@@ -7,11 +7,12 @@
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { createGzip, gunzipSync, gzip } from "node:zlib";
+import { createGzip, gzip } from "node:zlib";
 import { collect, textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { LIMITS } from "../base/limits";
+import { decompressBytes } from "../format/compress";
 import { isLabel } from "../format/label";
 import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/manifest";
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
@@ -116,7 +117,7 @@ const gzipAside = promisify(gzip);
 /** The plain manifest of the history, for backups that are gone. */
 export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
   const path = manifestHistoryPath(repo.stanza, label);
-  return parseManifest(textOf(gunzipSync(await readFile(repo, path, pass))), path);
+  return parseManifest(textOf(decompressBytes(await readFile(repo, path, pass), "gz", LIMITS.wholeFileSizeBytesMax)), path);
 }
 
 /** Removes a directory that holds no finished backup. Refuses one that does: our mistake, never the user's. */

@@ -122,6 +122,17 @@ describe("configuration files outside of the data directory", () => {
     await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format", message: expect.stringContaining(message) });
   });
 
+  it("are refused when a forged list names no place or time, and come without set-user-ID", async () => {
+    const row = { path: "/etc/x", mode: "6755", user: "root", group: null, modifiedAtS: 1, content: "" };
+    const put = (more: object): Promise<void> => plain.storage.put(PATH, gzipSync(JSON.stringify({ version: 1, files: [{ ...row, ...more }] })));
+    await put({});
+    expect((await findServerFiles(plain, { label: LABEL }))?.map((file) => file.mode)).toEqual([0o755]);
+    for (const more of [{ path: "/etc/../x" }, { path: "etc/x" }, { path: "/etc/x\0y" }, { modifiedAtS: 1e15 }, { modifiedAtS: "1" }]) {
+      await put(more);
+      await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format" });
+    }
+  });
+
   it("are put below a directory or where they were, and what is there is kept", async () => {
     await keep();
     const files = (await findServerFiles(plain, { label: LABEL })) ?? [];
