@@ -14,6 +14,7 @@ import { sync } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
 import { MADE_WAL_SIZE_BYTES, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
@@ -119,7 +120,7 @@ it("sync writes nowhere but into its stanza, and every failure has a kind", { ti
       });
       const pool = inlinePool(new Map([from, to].map((repo) => [repo.key, repo])), testContext(), 2);
       for (const work of [
-        () => sync(from, to, pool, { scope: { kind: "all" }, dryRun: false }, testContext()),
+        () => sync(from, to, pool, { scope: { kind: "all" }, dryRun: false, lease: testLease() }, testContext()),
         () => verify(from, pool, MADE_WAL_SIZE_BYTES, testContext()),
         () => listStanzas([from]),
       ]) {
