@@ -492,8 +492,6 @@ async function readIfThere(storage: Storage, path: string): Promise<Uint8Array |
     return await collect(await storage.read(path), FILE_SIZE_BYTES_MAX);
   } catch (error) {
     if (isError(error, "fileMissing")) return null;
-    // Amazon S3 says "forbidden" of a missing object to a key that may list only below a prefix, as our own policies have it.
-    if (isError(error, "access") && (await storage.stat(path)) === null) return null;
     throw error;
   }
 }

@@ -125,7 +125,7 @@ export class S3Storage implements Storage {
       if ((await this.stat(path)) === null) throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': there is no such object`, { path });
       return streamOf();
     }
-    const first = await this.#get(path, range);
+    const first = await this.#getOrMissing(path, range);
     if (first.status === 416) {
       first.body.resume();
       return streamOf();
@@ -280,6 +280,22 @@ export class S3Storage implements Storage {
       answer.body.destroy();
       throw fail("service", `unable to ${request.doing}: the service ignores ranges`, { path, repoKey: this.#options.repoKey });
     });
+  }
+
+  /**
+   * Amazon S3 answers 403 and not 404 for a missing object to a key whose right to list is limited to a prefix, as our policies limit it: the listing
+   * below that prefix tells.
+   */
+  async #getOrMissing(path: string, range: ByteRange | undefined): Promise<S3Answer> {
+    try {
+      return await this.#get(path, range);
+    } catch (error) {
+      if (!isError(error, "access")) throw error;
+      const key = this.#key(path);
+      const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${this.#nameOf(path)}'`, path).catch(() => null);
+      if (page === null || page.objects.some((object) => object.key === key)) throw error;
+      throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': there is no such object`, { path, cause: error });
+    }
   }
 
   /** The body of `first`, taken up again at the byte reached when the connection breaks, as long as that gets on. */

@@ -301,19 +301,6 @@ describe.each([
     expect(holder.texts("warn")).toEqual(["repo1: the lease could not be given back in 20 s"]);
   });
 
-  test("is taken with a key that is told nothing about missing files but by a listing", async () => {
-    const storage = memory();
-    const read = storage.read.bind(storage);
-    storage.read = async (path, range) => {
-      if (!storage.files.has(path)) throw fail("access", "[403] AccessDenied");
-      return read(path, range);
-    };
-    const lease = await host("a", storage, clock()).acquire();
-    await lease.check();
-    await lease.release();
-    expect(await host("a", storage, clock()).acquire()).toMatchObject({ term: 2 });
-  });
-
   test("that was removed with the stanza is lost, and is not written again", async () => {
     const storage = memory();
     const holder = host("a", storage, clock());

@@ -511,3 +511,25 @@ describe("exclusive creation", () => {
     expect(await refusal(Promise.resolve(creating().create?.("f", utf8("mine"))))).toMatchObject({ kind: "service", retryable: false });
   });
 });
+
+describe("an object that is forbidden to read", () => {
+  const DENIED = { status: 403, body: errorBody("AccessDenied", "Access Denied") };
+  const listed = (keys: readonly string[]): string =>
+    `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>${keys
+      .map((key) => `<Contents><Key>${key}</Key><Size>1</Size><LastModified>2026-11-20T06:40:59.000Z</LastModified></Contents>`)
+      .join("")}</ListBucketResult>`;
+
+  test.each([
+    ["is missing when the listing does not show it", [], "fileMissing"],
+    ["is missing when the listing shows a longer name only", ["repo/f.copy"], "fileMissing"],
+    ["is forbidden when the listing shows it", ["repo/f"], "access"],
+  ] as const)("%s", async (_title, keys, kind) => {
+    double.answering(({ url }) => (url.includes("list-type") ? { status: 200, body: listed(keys) } : DENIED));
+    expect(await refusal(open().read("f"))).toMatchObject({ kind, path: "f" });
+  });
+
+  test("is forbidden when the listing is forbidden too", async () => {
+    double.answering(() => DENIED);
+    expect(await refusal(open().read("f"))).toMatchObject({ kind: "access", exitCode: 105 });
+  });
+});
