@@ -94,7 +94,7 @@ class Expected {
       if (!path.endsWith(suffix)) continue;
       const index = this.#find(path.slice(this.#root.length, path.length - suffix.length));
       const row = this.#rows[index];
-      if (row !== undefined && this.#pathOf(row) === path) return index;
+      if (row !== undefined && (row.block?.mapSizeBytes ?? 0) > 0 === (suffix === BLOCK_SUFFIX)) return index;
     }
     return -1;
   }
