@@ -13,7 +13,7 @@ const POINTER = "see troubleshooting: ";
 const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
   ["stop-file", /\[StopError\]/],
   ["lock-held", /unable to acquire (lock on file '|the advisory backup lock)|another agent serves '/],
-  ["lease-held", /the lease of stanza '/],
+  ["lease-held", /the lease of stanza '|cannot go on: its attempt file /],
   ["clock-skew", /RequestTimeTooSkewed/],
   ["passphrase-missing", /requires option: repo\d+-cipher-pass\b/],
   ["wrong-passphrase", /\bCryptoError\b/],
