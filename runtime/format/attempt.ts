@@ -42,8 +42,7 @@ export function parseAttempt(text: string, name: string): Attempt {
   const value = parseJson(text);
   if (!isObject(value) || value["version"] !== VERSION) throw fail("format", `'${name}' is not an attempt file of version ${VERSION}`);
   const { token, term, domain, source } = value;
-  if (typeof token !== "string" || typeof term !== "number" || typeof domain !== "string")
-    throw fail("format", `'${name}' lacks token, term or domain`);
+  if (typeof token !== "string" || !isInteger(term) || typeof domain !== "string") throw fail("format", `'${name}' lacks token, term or domain`);
   return { token, term, domain, source: isObject(source) ? parseSource(source, name) : null };
 }
 
@@ -62,14 +61,23 @@ function directoryJson({ dataDirectory, controlFile }: SourceDirectory): JsonObj
 
 function parseSource(value: JsonObject, name: string): SourceIdentity {
   const { systemId, timeline, standby } = value;
-  if ((typeof systemId !== "bigint" && typeof systemId !== "number") || typeof timeline !== "number") {
+  if ((typeof systemId !== "bigint" && !isInteger(systemId)) || !isInteger(timeline)) {
     throw fail("format", `the source in '${name}' lacks system id or timeline`);
   }
-  return { systemId: BigInt(systemId), timeline, ...parseDirectory(value, name), standby: isObject(standby) ? parseDirectory(standby, name) : null };
+  return {
+    systemId: BigInt(systemId),
+    timeline,
+    ...parseDirectory(value, name),
+    standby: isObject(standby) ? parseDirectory(standby, name) : null,
+  };
 }
 
 function parseDirectory({ dataDirectory, controlFile }: { readonly [key: string]: JsonValue }, name: string): SourceDirectory {
   if (typeof dataDirectory !== "string" || typeof controlFile !== "string")
     throw fail("format", `a directory in '${name}' lacks its path or control file`);
   return { dataDirectory, controlFile };
+}
+
+function isInteger(value: JsonValue | undefined): value is number {
+  return Number.isSafeInteger(value);
 }

@@ -39,6 +39,7 @@ import { loadRuns } from "../../runtime/local/runRecords";
 import { stockSpool } from "../../runtime/local/spool";
 import { loadStreamState } from "../../runtime/local/streamState";
 import { parseTargets } from "../../runtime/notify/targets";
+import { parseAttempt, renderAttempt } from "../../runtime/format/attempt";
 import { parseDrill, parseDrillFileName, renderDrill } from "../../runtime/operations/drill/record";
 import { parseGuard, parseMigration } from "../../runtime/operations/migrate/marks";
 import { findServerFiles } from "../../runtime/operations/serverFiles";
@@ -519,6 +520,22 @@ export function localTargets(folder: string): readonly Target[] {
         for (const { path } of (await findServerFiles(repository(1, { storage }), { label })) ?? [])
           if (!path.startsWith("/") || path.split("/").includes("..") || path.includes("\0")) throw new Error(`a server's file '${path}'`);
       },
+    },
+    {
+      name: "attempt file",
+      seeds: [
+        json({ version: 1, token: "00", term: 1, domain: "d", source: null }),
+        json({
+          version: 1,
+          token: "00",
+          term: 1,
+          domain: "d",
+          source: { systemId: 7, timeline: 1, dataDirectory: "/d", controlFile: "1", standby: { dataDirectory: "/s", controlFile: "2" } },
+        }),
+      ],
+      tokens: ['"systemId":1.5', '"timeline":1e999', '"term":1e999', "null", "[]", "{}"],
+      kinds: ["format", "jsonFormat"],
+      run: (bytes) => void renderAttempt(parseAttempt(textOf(bytes), "a")),
     },
     {
       name: "drill record",

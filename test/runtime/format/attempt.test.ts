@@ -22,12 +22,20 @@ describe("an attempt file", () => {
     }
   });
 
-  it.each(["", "{", "[]", "{}", '{"version":2}', '{"version":1,"token":1,"term":1,"domain":""}', renderAttempt(ATTEMPT).replace("systemId", "id")])(
-    "is refused when it says something else: %s",
-    (text) => {
-      expect(() => parseAttempt(text, "x")).toThrow();
-    },
-  );
+  it.each([
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"version":2}',
+    '{"version":1,"token":1,"term":1,"domain":""}',
+    renderAttempt(ATTEMPT).replace("systemId", "id"),
+    renderAttempt(ATTEMPT).replace('"timeline":3', '"timeline":1e999'),
+    renderAttempt(ATTEMPT).replace('"term":42', '"term":1e999'),
+    renderAttempt(ATTEMPT).replace(/"systemId":\d+/, '"systemId":1.5'),
+  ])("is refused when it says something else: %s", (text) => {
+    expect(() => parseAttempt(text, "x")).toThrow();
+  });
 });
 
 describe("the source of an attempt", () => {
