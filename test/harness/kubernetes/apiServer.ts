@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DefinitionSource } from "../../../tools/parts/kubernetesManifests";
 import type { ApiServerParts } from "../../../tools/parts/kubernetesPrograms";
-import { onEnd } from "../../../tools/parts/process";
+import { onEnd, sleep } from "../../../tools/parts/process";
 import { makeLogFolder } from "../logs";
 import { loopbackPlace } from "../place";
 import { startControlPlane } from "./controlPlane";
@@ -23,6 +23,9 @@ export interface ApiServer {
   define(sources: readonly DefinitionSource[], doubles?: readonly object[]): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** How long the server may take until it has looked at definitions, on a busy machine. */
+const ESTABLISHED_MS = 60_000;
 
 /** @param name of the folder of logs @throws Error with the end of the logs when it does not become ready */
 export async function startApiServer(parts: ApiServerParts, name = "api-server"): Promise<ApiServer> {
@@ -62,5 +65,10 @@ async function define(
 ): Promise<void> {
   await kubectl.applyFiles(...sources.map((source) => manifests.definitions[source]));
   if (doubles.length > 0) await kubectl.apply(doubles);
-  await kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"]);
+  const wait = ["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"];
+  // Of a definition that is so new that it has no conditions yet, kubectl says an error and does not wait.
+  for (const endMs = performance.now() + ESTABLISHED_MS; performance.now() < endMs; await sleep(200)) {
+    if ((await kubectl.run(wait)).exitCode === 0) return;
+  }
+  await kubectl.runOk(wait);
 }
