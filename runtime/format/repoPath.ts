@@ -60,6 +60,11 @@ export function attemptPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.attempt`;
 }
 
+/** There from the moment in which expire decides to remove the backup: nobody lists it again. */
+export function expiredMarkPath(stanza: string, label: string): string {
+  return `${backupPath(stanza, label)}/pgbackstop.expired`;
+}
+
 /** The directory is the year at the label's beginning, so a whole backup set stands together. */
 export function manifestHistoryPath(stanza: string, label: string): string {
   assert(isLabel(label), `'${label}' is not a backup label`);

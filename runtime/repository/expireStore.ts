@@ -1,12 +1,14 @@
 /**
  * Taking backups and WAL out of a repository, in an order that survives a power failure at any moment.
  *
- * backup.info loses a backup first, so that it never names one that is not whole; then the manifests go, the newest first, then the
- * directories. Whoever is killed in between leaves a whole backup that is not listed, or a directory without manifest: the next run mends both.
+ * A mark in the backup's directory comes first. Then backup.info loses the backup, so that it never names one that is not whole; then the manifests
+ * go, the newest first, then the directories. A killed run leaves a marked directory, and the next run removes it. Without the mark another run
+ * could list the backup again just before a late removal of this one arrives.
  */
 import { basename } from "node:path";
+import { EMPTY_BYTES } from "../base/bytes";
 import { isLabel } from "../format/label";
-import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, manifestPath } from "../format/repoPath";
+import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, expiredMarkPath, manifestPath } from "../format/repoPath";
 import { loadManifestFile } from "./backupStore";
 import type { Repository } from "./repository";
 
@@ -14,6 +16,16 @@ const WAL_DIRECTORY = /^[0-9A-F]{16}$/;
 const WAL_FILE = /^[0-9A-F]{24}/;
 const HISTORY_FILE = /^[0-9A-F]{8}\.history$/;
 const MANIFEST_SUFFIX = ".manifest.gz";
+
+/** Keeps others from listing the backup again. A mark in the directory of a listed backup means nothing: expire was killed before it went on. */
+export async function markExpired({ storage, stanza }: Repository, label: string): Promise<void> {
+  await storage.put(expiredMarkPath(stanza, label), EMPTY_BYTES);
+}
+
+/** True when expire has decided to remove the backup. */
+export async function isMarkedExpired({ storage, stanza }: Repository, label: string): Promise<boolean> {
+  return (await storage.stat(expiredMarkPath(stanza, label))) !== null;
+}
 
 /** Makes a backup invisible to whoever looks at directories; the caller has taken it out of backup.info. */
 export async function removeManifests(repo: Repository, label: string): Promise<void> {

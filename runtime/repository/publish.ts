@@ -44,7 +44,9 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   await saveListed(repo, lease, updated, ctx);
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
   await saveArchiveInfo(repo, await loadArchiveInfo(repo), ctx);
-  await repo.storage.remove(attemptPath(repo.stanza, label));
+  await repo.storage.remove(attemptPath(repo.stanza, label)).catch((error: unknown) => {
+    ctx.log.warn(`${repo.name}: the attempt file of listed backup '${label}' is left: ${toBackupError(error).message}`);
+  });
   await keepListed(repo, manifest, lease, ctx);
   return updated;
 }
@@ -63,8 +65,9 @@ function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
 }
 
 /**
- * Once more, with the manifest there: backup.info as it is now. Where another process has the repository or the base is gone, the manifests are
- * removed again. They stay where nothing was learnt, because a storage did not answer: the next run on this host adopts the backup when it is whole.
+ * Once more, with the manifest there: backup.info as it is now. Where the base is gone the manifests are removed again, under a lease that was just
+ * checked. After a lost lease nothing is removed: two hosts that sync one backup write one directory, and its manifest may be the other's by now.
+ * The manifest of an attempt that another host lost is never listed there; the next run on this host adopts the backup when it is whole.
  */
 async function requireStill(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
   try {
@@ -73,7 +76,8 @@ async function requireStill(repo: Repository, manifest: Manifest, { lease, pass 
     await requireAttempt(repo, manifest.label, lease, pass);
     return info;
   } catch (error) {
-    if (isError(error, "lockAcquire", "backupSetInvalid", "backupMismatch", "fileMissing")) {
+    if (isError(error, "backupSetInvalid", "backupMismatch", "fileMissing")) {
+      await lease.check();
       const path = manifestPath(repo.stanza, manifest.label);
       for (const own of [path, copyOf(path), manifestHistoryPath(repo.stanza, manifest.label)]) {
         await repo.storage.remove(own).catch((failure: unknown) => ctx.log.warn(`${repo.name}: '${own}' is left: ${toBackupError(failure).message}`));

@@ -15,7 +15,7 @@ import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../for
 import { attemptPath, copyOf, manifestPath } from "../format/repoPath";
 import { findAttempt, isOfDomain } from "./attempt";
 import { hasManifest, listLabels, loadManifest } from "./backupStore";
-import { hasManifestCopy } from "./expireStore";
+import { hasManifestCopy, isMarkedExpired } from "./expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import type { Repository } from "./repository";
@@ -158,6 +158,7 @@ async function findAddable(
     ctx.log.warn(`invalid backup '${label}' cannot be added to current backups: ${reason}`);
     return null;
   };
+  if (await isMarkedExpired(repo, label)) return refuse("expire has decided to remove it");
   const attempt = await findAttempt(repo, label, pass);
   // Its process may only sleep, and take the manifest away when it wakes.
   if (attempt !== null && !isOfDomain(attempt, lease)) return refuse("another host began it and did not list it");

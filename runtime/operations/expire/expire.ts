@@ -29,6 +29,7 @@ import {
   listHistory,
   listWalDirectory,
   loadPriorUnderWay,
+  markExpired,
   removeBackupPath,
   removeManifests,
 } from "../../repository/expireStore";
@@ -175,11 +176,13 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
 /** backup.info first: at every moment it names only whole backups. */
 async function takeOut({ repo, request, ctx, lease, watch }: Run, found: Reconstructed, plan: ExpirePlan): Promise<void> {
   if (request.dryRun || (plan.sets.length === 0 && found.adopted.length === 0)) return;
+  const labels = plan.sets.flatMap((set) => set.labels);
+  await lease.check();
+  await mapParallel(labels, LIMITS.filesPerWorker, (label) => markExpired(repo, label));
   await requireUnchanged(repo, found);
   await lease.check();
   await saveListed(repo, lease, { ...found.info, backups: plan.kept }, ctx);
   for (const { label } of found.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
-  const labels = plan.sets.flatMap((set) => set.labels);
   for (const label of labels.sort().reverse()) {
     await watch.keep();
     await removeManifests(repo, label);

@@ -16,7 +16,7 @@ import { findBlockSource } from "../../format/blockSource";
 import type { Manifest, ManifestFile } from "../../format/manifest";
 import { backupPath, backupsPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
 import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
-import { hasManifest, loadManifest, loadManifestFile, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
 import { removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
 import { finishBackup } from "../../repository/publish";
@@ -46,6 +46,8 @@ export interface CopiedBackup {
   readonly resumedCount: number;
 }
 
+/** Files removed between two looks at the lease. */
+const REMOVED_AT_ONCE = 64;
 /** Copied bytes between two saves of what is done. */
 const SAVE_EVERY_BYTES = 256 * 1024 * 1024;
 
@@ -125,9 +127,19 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   // Another host may have left a manifest that it never listed.
   if (isForeign) await removeManifests(repo, label);
   // What another attempt under this label has left is of no use, and files there may be linked to those of other backups.
-  if (partial === null && !(await hasManifest(repo, label))) await removeUnfinished(repo, label);
+  if (partial === null && !(await hasManifest(repo, label))) await removeLeft(repo, label, lease);
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
   return partial;
+}
+
+/** In small steps, and the lease before each: a host that syncs the same backup writes the same names. @throws lockAcquire (50) */
+async function removeLeft({ storage, stanza }: Repository, label: string, lease: Lease): Promise<void> {
+  const paths: string[] = [];
+  for await (const { path, type } of storage.list(backupPath(stanza, label), { recursive: true })) if (type !== "directory") paths.push(path);
+  for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
+    await lease.check();
+    await mapParallel(paths.slice(start, start + REMOVED_AT_ONCE), REMOVED_AT_ONCE, (path) => storage.remove(path));
+  }
 }
 
 /** What an interrupted run saved of the same backup; null when there is none or it cannot be read. */

@@ -164,7 +164,7 @@ describe("a backup that another process has harmed", () => {
   const leaf: Manifest = { ...withLabel(LEAF), type: "incr", prior: BASE, references: [BASE, LEAF] };
   const manifests = (storage: MemoryStorage): string[] => storage.paths().filter((path) => path.includes(LEAF) && path.includes("manifest"));
 
-  it("is not listed, and its manifests are removed again, when lease, attempt or base are lost while they are written", async () => {
+  it("is not listed when lease, attempt or base are lost while its manifests are written; only without a base they are removed", async () => {
     const own = testLease();
     const harms: [kind: string, harm: (storage: MemoryStorage, repo: Repository) => void | Promise<void>][] = [
       ["lockAcquire", () => void (own.isLost = true)],
@@ -185,7 +185,9 @@ describe("a backup that another process has harmed", () => {
         await expect(finishBackup(repo, leaf, { lease: own, pass: null }, ctx)).rejects.toMatchObject({ kind });
         expect(storage.acts).toBeNull();
         expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).not.toContain(LEAF);
-        expect(manifests(storage)).toEqual([]);
+        // After a lost lease they may be those of another host that syncs the same backup.
+        if (kind === "backupSetInvalid") expect(manifests(storage)).toEqual([]);
+        else expect(manifests(storage)).not.toEqual([]);
       }
     }
   });

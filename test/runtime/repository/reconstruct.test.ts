@@ -1,6 +1,7 @@
 /** What joins backup.info and what leaves it; what `expire` and `backup` make of it is tested with them. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { saveAttempt } from "../../../runtime/repository/attempt";
+import { markExpired } from "../../../runtime/repository/expireStore";
 import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import { loadReconstructedInfo, saveAdopted } from "../../../runtime/repository/reconstruct";
 import type { Repository } from "../../../runtime/repository/repository";
@@ -62,6 +63,13 @@ describe("a whole backup that is not listed", () => {
     await saveAttempt(repo, NEXT, { lease: testLease({ domain: "host2" }), source: null, pass: null }, ctx);
     expect(await mend()).toEqual([]);
     expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: another host began it and did not list it`]);
+  });
+
+  it("stays out when expire has begun to remove it, whose late removals may still arrive", async () => {
+    await forget(NEXT);
+    await markExpired(repo, NEXT);
+    expect(await mend()).toEqual([]);
+    expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: expire has decided to remove it`]);
   });
 
   it("stays out without its files, with another size, and without its base", async () => {
