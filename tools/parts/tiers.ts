@@ -35,7 +35,7 @@ export const TIERS: readonly Tier[] = [
   },
   {
     name: "data",
-    folders: ["test/interop", "test/conformance", "test/model"],
+    folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     lane: "compute",
     filesAtOnce: 2,
     alone: ["test/interop/isolation.test.ts", "test/interop/bench.test.ts"],

@@ -1,0 +1,414 @@
+/**
+ * One event loop for several processes: each storage call and each sleep of theirs is a step, and somebody else decides which comes next.
+ *
+ * Without a word from the {@link Chooser} a process goes on until it sleeps or ends, then the next one; time moves when nobody has a call
+ * under way. The chooser may let another one go first, and make a call, a process or a clock go wrong. There is no real time and no real
+ * randomness, so the same choices give the same steps.
+ */
+import type { Clock } from "../../runtime/base/clock";
+import { fail } from "../../runtime/base/errors";
+
+/** What goes wrong with the step of a process. */
+export type Fault =
+  /** Another process goes first. */
+  | { readonly kind: "yield"; readonly to: string }
+  /** The process stands still, with all that it has under way; null: until no other process has anything left to do. */
+  | { readonly kind: "pause"; readonly ms: number | null }
+  /** It is killed; of its calls under way those that write land after so many milliseconds (null: never). */
+  | { readonly kind: "kill"; readonly landMs: number | null }
+  /** The call is done, and its answer is lost. */
+  | { readonly kind: "lose" }
+  /** The call is not done. */
+  | { readonly kind: "fail" }
+  /** The listing lacks one name, with all that is below it. */
+  | { readonly kind: "hide"; readonly pick: number }
+  /** The call is done, and once more after so many milliseconds: a repeated request that lands late. */
+  | { readonly kind: "repeat"; readonly ms: number }
+  /** The call takes so long; others of the same process may overtake it. */
+  | { readonly kind: "defer"; readonly ms: number }
+  /** The clock of the process's host is set. */
+  | { readonly kind: "jump"; readonly ms: number };
+
+export type FaultKind = Fault["kind"];
+
+/** A fault, and when: before the step of a process that has had `at` of them. */
+export interface Choice {
+  readonly who: string;
+  readonly at: number;
+  readonly fault: Fault;
+}
+
+export interface Chooser {
+  /** Null lets the call happen as it should. */
+  choose(candidate: Candidate): Fault | null;
+}
+
+export interface Candidate {
+  readonly process: SimProcess;
+  readonly call: Call;
+  /** Processes that have a call under way too. */
+  readonly others: readonly SimProcess[];
+}
+
+export interface Call {
+  readonly text: string;
+  readonly kind: "read" | "list" | "write";
+  /** Done at once; `hide` picks the name that a listing lacks. */
+  apply(hide: number | null): unknown;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+  /** Not before; moved by `defer`. */
+  dueMs: number;
+  readonly issuedAtMs: number;
+}
+
+interface Sleep {
+  readonly dueMs: number;
+  wake(): void;
+}
+
+/** What happened, for people. */
+export interface TraceLine {
+  readonly who: string;
+  readonly what: "step" | "fault" | "begin" | "end" | "note";
+  readonly text: string;
+}
+
+const LATENCY_MS = 15;
+const RESTART_MS = 2000;
+/** Less than the time after which a silent holder of a lease counts as dead. */
+const LATE_MS = 100_000;
+export const STARTED_AT_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
+
+/** One writer on a host of its own: its verbs one after the other, each as a program that starts and ends. */
+export class SimProcess {
+  readonly name: string;
+  readonly verbs: readonly string[];
+  /** Of the host's wall clock. */
+  skewMs = 0;
+  skewMsMax = 0;
+  /** Steps so far. */
+  count = 0;
+  calls: Call[] = [];
+  sleeps: Sleep[] = [];
+  /** Number of the program that runs. */
+  incarnation = 0;
+  isRunning = false;
+  nextVerb = 0;
+  startsAtMs: number;
+  pausedUntilMs: number | null = null;
+  isPausedForOthers = false;
+
+  constructor(name: string, verbs: readonly string[], startsAtMs: number) {
+    this.name = name;
+    this.verbs = verbs;
+    this.startsAtMs = startsAtMs;
+  }
+
+  get isOver(): boolean {
+    return !this.isRunning && this.nextVerb >= this.verbs.length;
+  }
+
+  get isPaused(): boolean {
+    return this.isPausedForOthers || this.pausedUntilMs !== null;
+  }
+
+  get isReady(): boolean {
+    return this.isRunning && !this.isPaused && this.calls.length > 0;
+  }
+}
+
+/** A running program's way to the engine: what it asks for after its death is never answered. */
+export class Life {
+  readonly #engine: Engine;
+  readonly #process: SimProcess;
+  readonly #incarnation: number;
+
+  constructor(engine: Engine, process: SimProcess) {
+    this.#engine = engine;
+    this.#process = process;
+    this.#incarnation = process.incarnation;
+  }
+
+  get process(): SimProcess {
+    return this.#process;
+  }
+
+  get isAlive(): boolean {
+    return this.#process.isRunning && this.#process.incarnation === this.#incarnation;
+  }
+
+  call<T>(text: string, kind: Call["kind"], apply: (hide: number | null) => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (!this.isAlive) return;
+      this.#process.calls.push({ text, kind, apply, resolve: (value) => resolve(value as T), reject, dueMs: 0, issuedAtMs: this.#engine.nowMs });
+    });
+  }
+
+  readonly clock: Clock = {
+    nowMs: () => this.#engine.nowMs + this.#process.skewMs,
+    monotonicMs: () => this.#engine.nowMs - STARTED_AT_MS,
+    sleep: (durationMs, signal) =>
+      new Promise<void>((resolve, reject) => {
+        if (!this.isAlive) return;
+        const forget = (): void => {
+          this.#process.sleeps = this.#process.sleeps.filter((other) => other !== sleep);
+          signal.removeEventListener("abort", abort);
+        };
+        const abort = (): void => {
+          forget();
+          reject(fail("term", "terminated while waiting"));
+        };
+        const wake = (): void => {
+          forget();
+          resolve();
+        };
+        const sleep = { dueMs: this.#engine.nowMs + durationMs, wake };
+        this.#process.sleeps.push(sleep);
+        if (signal.aborted) abort();
+        else signal.addEventListener("abort", abort, { once: true });
+      }),
+  };
+}
+
+export interface EngineHooks {
+  /** Begins a verb of the process; the promise ends with what it came to. */
+  start(life: Life, verb: string): Promise<string>;
+  /** After each step and each end of a verb. Text of what must not be, or null. */
+  check(): string | null;
+  isTraced: boolean;
+}
+
+export interface Ending {
+  readonly violation: string | null;
+  readonly steps: number;
+  readonly trace: readonly TraceLine[];
+}
+
+export class Engine {
+  nowMs = STARTED_AT_MS;
+  steps = 0;
+  /** The last step was a call that its process sent so long ago that another one may have taken its place, or that nobody waits for. */
+  isLate = false;
+  readonly processes: readonly SimProcess[];
+  readonly #hooks: EngineHooks;
+  readonly #chooser: Chooser;
+  readonly #trace: TraceLine[] = [];
+  /** Requests that nobody waits for any more. */
+  #orphans: { readonly dueMs: number; readonly who: string; readonly call: Call }[] = [];
+  #ended: { readonly process: SimProcess; readonly incarnation: number; readonly text: string }[] = [];
+  #current = 0;
+
+  constructor(processes: readonly SimProcess[], chooser: Chooser, hooks: EngineHooks) {
+    this.processes = processes;
+    this.#chooser = chooser;
+    this.#hooks = hooks;
+  }
+
+  /** Until every verb has ended, something is wrong, or there were `stepsMax` steps. @throws Error when nothing can go on */
+  async run(stepsMax: number): Promise<Ending> {
+    for (;;) {
+      await idle();
+      this.#harvest();
+      const violation = this.#hooks.check();
+      if (violation !== null) return this.#ending(violation);
+      if (this.processes.every((process) => process.isOver) && this.#orphans.length === 0) return this.#ending(null);
+      if (this.steps >= stepsMax) return this.#ending(`not ended after ${stepsMax} steps`);
+      if (this.#wakeOne() || this.#landOne()) continue;
+      const process = this.#next();
+      if (process === null) this.#passTime();
+      else this.#step(process);
+    }
+  }
+
+  #ending(violation: string | null): Ending {
+    return { violation, steps: this.steps, trace: this.#trace };
+  }
+
+  note(who: string, what: TraceLine["what"], text: () => string): void {
+    if (this.#hooks.isTraced) this.#trace.push({ who, what, text: text() });
+  }
+
+  #harvest(): void {
+    for (const { process, incarnation, text } of this.#ended.splice(0)) {
+      if (process.incarnation !== incarnation || !process.isRunning) continue;
+      this.note(process.name, "end", () => `${process.verbs[process.nextVerb - 1]}: ${text}`);
+      this.#leave(process, 0);
+    }
+  }
+
+  /** The program is no more. */
+  #leave(process: SimProcess, restartMs: number): void {
+    process.isRunning = false;
+    process.incarnation++;
+    process.calls = [];
+    process.sleeps = [];
+    process.startsAtMs = this.nowMs + restartMs;
+  }
+
+  #begin(process: SimProcess): void {
+    const verb = process.verbs[process.nextVerb++] ?? "";
+    process.isRunning = true;
+    const { incarnation } = process;
+    this.note(process.name, "begin", () => verb);
+    this.#hooks.start(new Life(this, process), verb).then(
+      (text) => void this.#ended.push({ process, incarnation, text }),
+      (error: unknown) => void this.#ended.push({ process, incarnation, text: `the model failed: ${String((error as Error).stack ?? error)}` }),
+    );
+  }
+
+  /** The process whose turn it is, when no choice is made. */
+  #next(): SimProcess | null {
+    const size = this.processes.length;
+    for (let ahead = 0; ahead < size; ahead++) {
+      const process = this.processes[(this.#current + ahead) % size];
+      if (process === undefined || !process.isReady || !process.calls.some((call) => call.dueMs <= this.nowMs)) continue;
+      this.#current = (this.#current + ahead) % size;
+      return process;
+    }
+    return null;
+  }
+
+  #wakeOne(): boolean {
+    for (const process of this.processes) {
+      if (process.pausedUntilMs !== null && process.pausedUntilMs <= this.nowMs) {
+        process.pausedUntilMs = null;
+        this.note(process.name, "note", () => "goes on");
+      }
+      if (process.isPaused) continue;
+      if (!process.isRunning && !process.isOver && process.startsAtMs <= this.nowMs) {
+        this.#begin(process);
+        return true;
+      }
+      const due = process.sleeps.filter((sleep) => sleep.dueMs <= this.nowMs).sort((left, right) => left.dueMs - right.dueMs)[0];
+      if (due === undefined) continue;
+      due.wake();
+      return true;
+    }
+    return false;
+  }
+
+  #landOne(): boolean {
+    const orphan = this.#orphans.find(({ dueMs }) => dueMs <= this.nowMs);
+    if (orphan === undefined) return false;
+    this.#orphans = this.#orphans.filter((other) => other !== orphan);
+    this.steps++;
+    this.isLate = true;
+    this.note(orphan.who, "note", () => `lands late: ${orphan.call.text}`);
+    quietly(() => orphan.call.apply(null));
+    return true;
+  }
+
+  #passTime(): void {
+    const open = this.processes.filter((process) => !process.isOver);
+    const moments = open.filter((process) => !process.isPaused).flatMap((process) => momentsOf(process));
+    const waiting = open.filter((process) => process.isPausedForOthers);
+    if (moments.length === 0 && waiting[0] !== undefined) {
+      waiting[0].isPausedForOthers = false;
+      this.note(waiting[0].name, "note", () => "goes on");
+      return;
+    }
+    for (const process of open) if (process.pausedUntilMs !== null) moments.push(process.pausedUntilMs);
+    for (const { dueMs } of this.#orphans) moments.push(dueMs);
+    if (moments.length === 0) throw new Error(`nothing can go on: ${open.map(({ name }) => name).join(", ")}`);
+    this.nowMs = Math.max(this.nowMs, Math.min(...moments));
+  }
+
+  #step(process: SimProcess): void {
+    const call = process.calls.find(({ dueMs }) => dueMs <= this.nowMs);
+    if (call === undefined) return;
+    const others = this.processes.filter((other) => other !== process && other.isReady);
+    const fault = this.#chooser.choose({ process, call, others });
+    if (fault !== null && !this.#isCall(fault)) return this.#disturb(process, fault, call);
+    if (fault !== null) this.note(process.name, "fault", () => `${faultText(fault)}, in: ${call.text}`);
+    if (fault?.kind === "defer") {
+      call.dueMs = this.nowMs + fault.ms;
+      return;
+    }
+    process.calls = process.calls.filter((other) => other !== call);
+    process.count++;
+    this.steps++;
+    this.nowMs += LATENCY_MS;
+    this.isLate = this.nowMs - call.issuedAtMs > LATE_MS;
+    this.note(process.name, "step", () => call.text);
+    this.#answer(process, call, fault);
+  }
+
+  #answer(process: SimProcess, call: Call, fault: Fault | null): void {
+    const lost = (): Error => fail("service", `the storage did not answer: ${call.text}`, { retryable: true });
+    if (fault?.kind === "fail") return call.reject(lost());
+    let value: unknown;
+    try {
+      value = call.apply(fault?.kind === "hide" ? fault.pick : null);
+    } catch (error) {
+      return call.reject(error);
+    }
+    if (fault?.kind === "repeat") this.#orphans.push({ dueMs: this.nowMs + fault.ms, who: process.name, call });
+    if (fault?.kind === "lose") return call.reject(lost());
+    call.resolve(value);
+  }
+
+  #isCall(fault: Fault): boolean {
+    return fault.kind !== "yield" && fault.kind !== "pause" && fault.kind !== "kill" && fault.kind !== "jump";
+  }
+
+  #disturb(process: SimProcess, fault: Fault, call: Call): void {
+    if (fault.kind !== "yield") this.note(process.name, "fault", () => `${faultText(fault)}, before: ${call.text}`);
+    if (fault.kind === "yield") {
+      const index = this.processes.findIndex(({ name, isReady }) => name === fault.to && isReady);
+      if (index !== -1) this.#current = index;
+    } else if (fault.kind === "pause") {
+      if (fault.ms === null) process.isPausedForOthers = true;
+      else process.pausedUntilMs = this.nowMs + fault.ms;
+    } else if (fault.kind === "kill") {
+      const writes = fault.landMs === null ? [] : process.calls.filter(({ kind }) => kind === "write");
+      for (const write of writes) this.#orphans.push({ dueMs: this.nowMs + (fault.landMs ?? 0), who: process.name, call: write });
+      this.#leave(process, RESTART_MS);
+    } else if (fault.kind === "jump") {
+      process.skewMs += fault.ms;
+      process.skewMsMax = Math.max(process.skewMsMax, process.skewMs);
+    }
+  }
+}
+
+function momentsOf(process: SimProcess): number[] {
+  if (!process.isRunning) return [process.startsAtMs];
+  return [...process.sleeps.map(({ dueMs }) => dueMs), ...process.calls.map(({ dueMs }) => dueMs)];
+}
+
+export function faultText(fault: Fault): string {
+  const seconds = (ms: number): string => (Math.abs(ms) >= 3_600_000 ? `${ms / 3_600_000} h` : `${ms / 1000} s`);
+  switch (fault.kind) {
+    case "yield":
+      return `lets ${fault.to} go first`;
+    case "pause":
+      return fault.ms === null ? "PAUSED until the others have ended" : `PAUSED for ${seconds(fault.ms)}`;
+    case "kill":
+      return `KILLED${fault.landMs === null ? "" : `, its requests under way land ${seconds(fault.landMs)} later`}`;
+    case "lose":
+      return "ANSWER LOST";
+    case "fail":
+      return "FAILS";
+    case "hide":
+      return `LISTING lacks a name (${fault.pick})`;
+    case "repeat":
+      return `REPEATED ${seconds(fault.ms)} later`;
+    case "defer":
+      return `DELAYED by ${seconds(fault.ms)}`;
+    case "jump":
+      return `CLOCK set by ${seconds(fault.ms)}`;
+  }
+}
+
+/** All that can be done without a step is done: nothing here waits for a disk, so one turn of the event loop is enough. */
+function idle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function quietly(work: () => unknown): void {
+  try {
+    work();
+  } catch {
+    // Nobody is there to hear of it.
+  }
+}

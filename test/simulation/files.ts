@@ -1,0 +1,166 @@
+/**
+ * Data directories in memory, below `/sim/`: what the runtime reads of them it reads at once, so that the same seed gives the same schedule.
+ *
+ * A test file puts {@link overFiles} and {@link overPromises} in the place of `node:fs` and `node:fs/promises`. Every other path is the machine's.
+ */
+import type * as fs from "node:fs";
+import type * as promises from "node:fs/promises";
+
+export const ROOT = "/sim";
+const FIRST_DESCRIPTOR = 1_000_000;
+const MODES = { file: 0o100600, directory: 0o040700 };
+
+interface File {
+  readonly bytes: Buffer;
+  readonly modifiedAtS: number;
+  /** As the disk would number it: another server's file has another number. */
+  readonly inode: number;
+}
+
+interface StatOptions {
+  readonly bigint?: boolean | undefined;
+}
+
+/** Directory → name → file, or null for a directory. */
+const tree = new Map<string, Map<string, File | null>>();
+const opened = new Map<number, File>();
+let nextDescriptor = FIRST_DESCRIPTOR;
+
+/** Everything is gone. */
+export function clearFiles(): void {
+  tree.clear();
+  opened.clear();
+  nextDescriptor = FIRST_DESCRIPTOR;
+}
+
+export function makeDirectory(path: string): void {
+  if (tree.has(path)) return;
+  tree.set(path, new Map());
+  const slash = path.lastIndexOf("/");
+  if (slash <= 0) return;
+  makeDirectory(path.slice(0, slash));
+  tree.get(path.slice(0, slash))?.set(path.slice(slash + 1), null);
+}
+
+export function writeFile(path: string, bytes: Uint8Array | string, modifiedAtS: number, inode: number): void {
+  const slash = path.lastIndexOf("/");
+  makeDirectory(path.slice(0, slash));
+  tree.get(path.slice(0, slash))?.set(path.slice(slash + 1), { bytes: Buffer.from(bytes), modifiedAtS, inode });
+}
+
+export function removeFile(path: string): void {
+  const slash = path.lastIndexOf("/");
+  tree.get(path.slice(0, slash))?.delete(path.slice(slash + 1));
+}
+
+/** Names of files in a directory, ascending. */
+export function filesIn(path: string): string[] {
+  const entries = [...(tree.get(path) ?? [])];
+  return entries.flatMap(([name, file]) => (file === null ? [] : [name])).sort();
+}
+
+/** The content. @throws ENOENT */
+export function contentOf(path: string): Buffer {
+  return find(path).bytes;
+}
+
+function missing(path: string): Error {
+  return Object.assign(new Error(`ENOENT: no such file or directory, '${path}'`), { code: "ENOENT", path });
+}
+
+function isOurs(path: unknown): path is string {
+  return typeof path === "string" && path.startsWith(`${ROOT}/`);
+}
+
+function find(path: string): File {
+  const slash = path.lastIndexOf("/");
+  const file = tree.get(path.slice(0, slash))?.get(path.slice(slash + 1));
+  if (file === undefined || file === null) throw missing(path);
+  return file;
+}
+
+function look(path: string, options?: StatOptions): unknown {
+  const isDirectory = tree.has(path);
+  const file = isDirectory ? null : find(path);
+  return statsOf(file, isDirectory, options);
+}
+
+function statsOf(file: File | null, isDirectory: boolean, options?: StatOptions): unknown {
+  const kinds = { isFile: () => !isDirectory, isDirectory: () => isDirectory, isSymbolicLink: () => false };
+  const size = file?.bytes.length ?? 0;
+  const modifiedAtMs = (file?.modifiedAtS ?? 0) * 1000;
+  const ino = file?.inode ?? 1;
+  const mode = isDirectory ? MODES.directory : MODES.file;
+  if (options?.bigint !== true) return { ...kinds, size, mtimeMs: modifiedAtMs, mode, uid: 0, gid: 0, ino, dev: 1 };
+  return {
+    ...kinds,
+    size: BigInt(size),
+    mtimeNs: BigInt(modifiedAtMs) * 1_000_000n,
+    mode: BigInt(mode),
+    uid: 0n,
+    gid: 0n,
+    ino: BigInt(ino),
+    dev: 1n,
+  };
+}
+
+function openDescriptor(path: string): number {
+  opened.set(++nextDescriptor, find(path));
+  return nextDescriptor;
+}
+
+function readAt(descriptor: number, target: Uint8Array, offset: number, length: number, position: number): number {
+  const file = opened.get(descriptor);
+  if (file === undefined) throw new Error(`descriptor ${descriptor} is not open`);
+  const part = file.bytes.subarray(position, position + length);
+  target.set(part, offset);
+  return part.length;
+}
+
+/** `node:fs` with our files in it. */
+export function overFiles(real: typeof fs): object {
+  const mine = {
+    lstatSync: (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.lstatSync(path, options)),
+    statSync: (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.statSync(path, options)),
+    openSync: (path: string, ...rest: [fs.OpenMode, fs.Mode?]) => (isOurs(path) ? openDescriptor(path) : real.openSync(path, ...rest)),
+    readSync: (descriptor: number, target: Uint8Array, offset: number, length: number, position: number) =>
+      descriptor > FIRST_DESCRIPTOR
+        ? readAt(descriptor, target, offset, length, position)
+        : real.readSync(descriptor, target, offset, length, position),
+    closeSync: (descriptor: number) => (descriptor > FIRST_DESCRIPTOR ? void opened.delete(descriptor) : real.closeSync(descriptor)),
+  };
+  return { ...real, ...mine, default: { ...real, ...mine } };
+}
+
+/** `node:fs/promises` with our files in it. */
+export function overPromises(real: typeof promises): object {
+  const mine = {
+    stat: async (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.stat(path, options)),
+    lstat: async (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.lstat(path, options)),
+    readdir: async (path: string) => {
+      if (!isOurs(path)) return real.readdir(path);
+      const names = tree.get(path);
+      if (names === undefined) throw missing(path);
+      return [...names.keys()];
+    },
+    access: async (path: string) => (isOurs(path) ? void look(path) : real.access(path)),
+    readFile: async (path: string, ...rest: never[]) => (isOurs(path) ? contentOf(path) : real.readFile(path, ...rest)),
+    realpath: async (path: string) => (isOurs(path) ? path : real.realpath(path)),
+    open: async (path: string, ...rest: string[]) => (isOurs(path) ? handleOf(path) : real.open(path, ...rest)),
+  };
+  return { ...real, ...mine, default: { ...real, ...mine } };
+}
+
+function handleOf(path: string): unknown {
+  const fd = openDescriptor(path);
+  const file = find(path);
+  return {
+    fd,
+    stat: async (options?: StatOptions) => statsOf(file, false, options),
+    read: async (target: Uint8Array, offset: number, length: number, position: number) => ({
+      bytesRead: readAt(fd, target, offset, length, position),
+      buffer: target,
+    }),
+    close: async () => void opened.delete(fd),
+  };
+}

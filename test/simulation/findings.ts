@@ -1,0 +1,76 @@
+/** What once went wrong with several writers, and where the simulation finds it when what guards against it is switched off. */
+import type { FaultKind } from "./engine";
+import type { Guard } from "./weak";
+import type { Scenario } from "./host";
+
+export interface Finding {
+  readonly title: string;
+  readonly scenario: Scenario;
+  /** Disturbances that are tried, one at each step. */
+  readonly kinds: readonly FaultKind[];
+  /** What is switched off. */
+  readonly off: readonly Guard[];
+  /** How the promise is broken. */
+  readonly breaks: RegExp;
+}
+
+const base = { repoCount: 1, past: [], standbysOnly: false } as const;
+const BROKEN = /is listed and cannot be restored|ended with exit 0 and was never listed/;
+
+export const FINDINGS: readonly Finding[] = [
+  {
+    title: "two full backups write under one label",
+    scenario: { ...base, name: "two fulls", writers: { a: ["full"], b: ["full"] } },
+    kinds: [],
+    off: ["lease", "publish"],
+    breaks: /has other bytes than the manifest says/,
+  },
+  {
+    title: "an incr removes the running full's directory",
+    scenario: { ...base, name: "incr beside full", past: ["full"], writers: { a: ["full"], b: ["incr"] } },
+    kinds: ["pause"],
+    off: ["lease", "publish"],
+    breaks: BROKEN,
+  },
+  {
+    title: "an incr is listed after its base was expired",
+    scenario: { ...base, name: "incr beside expire", past: ["full"], writers: { a: ["incr"], b: ["full+expire 1"] } },
+    kinds: ["pause"],
+    off: ["lease", "publish"],
+    breaks: BROKEN,
+  },
+  {
+    title: "sync lists a copy that expire removed while it was made",
+    scenario: {
+      ...base,
+      name: "sync beside expire",
+      repoCount: 2,
+      past: ["full@1", "change", "incr@1", "full@2"],
+      writers: { a: ["sync 1 2"], b: ["expire@2 1"] },
+    },
+    kinds: ["pause"],
+    off: ["lease", "publish"],
+    breaks: BROKEN,
+  },
+  {
+    title: "a resumed backup keeps another server's bytes",
+    scenario: { ...base, name: "resume elsewhere", writers: { a: ["full"], b: ["wait 300", "full"] }, standbysOnly: true, relationCount: 24 },
+    kinds: ["kill"],
+    off: ["source"],
+    breaks: /its files are those of no server at no moment/,
+  },
+  {
+    title: "expire believes one listing and removes what is kept",
+    scenario: { ...base, name: "expire alone", past: ["full", "incr"], writers: { a: ["expire 2"] } },
+    kinds: ["hide"],
+    off: ["listing"],
+    breaks: /was removed|cannot be restored/,
+  },
+  {
+    title: "the agent acknowledges from memory what a repository has lost",
+    scenario: { ...base, name: "a repository made again", writers: { a: ["agent 100"], b: ["wait 50", "recreate"] } },
+    kinds: [],
+    off: ["memory"],
+    breaks: /is neither here nor recorded as missing/,
+  },
+];

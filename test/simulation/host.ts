@@ -1,0 +1,183 @@
+/** A host with a server of the cluster, and what a verb that runs there has at hand. */
+import type { Context } from "../../runtime/base/context";
+import { imageOf } from "../../runtime/format/pgControl";
+import type { DebtStore } from "../../runtime/local/debt";
+import type { BackupOptions } from "../../runtime/operations/backup/backup";
+import type { ServerCandidate } from "../../runtime/operations/backup/servers";
+import type { Session } from "../../runtime/postgres/session";
+import type { Repository } from "../../runtime/repository/repository";
+import { vectorBytes } from "../runtime/format/vectors";
+import { OPTIONS, server } from "../runtime/operations/backup/support";
+import { CLUSTER, CONTROL, OTHER_CONTROL, walBytes, walName } from "../runtime/repository/support";
+import { type Life, STARTED_AT_MS } from "./engine";
+import { contentOf, makeDirectory, ROOT, removeFile, writeFile } from "./files";
+import { type Bucket, sha1Of } from "./place";
+import type { Moment, Truth } from "./truth";
+
+export interface Scenario {
+  readonly name: string;
+  readonly repoCount: 1 | 2;
+  /** What happened before, undisturbed, on the first writer's host. */
+  readonly past: readonly string[];
+  /** Verbs of each writer, by its name. */
+  readonly writers: Readonly<Record<string, readonly string[]>>;
+  /** False: the first writer's server is the primary. All others are standbys, and no primary can be reached from their hosts. */
+  readonly standbysOnly: boolean;
+  /** The storage cannot create a file exclusively. */
+  readonly noCreate?: true;
+  /** Files of each server that differ; absent is a few. */
+  readonly relationCount?: number;
+}
+
+/** What all hosts have in common. */
+export interface Shared {
+  readonly scenario: Scenario;
+  readonly moments: Moment[];
+  readonly buckets: readonly Bucket[];
+  readonly truth: Truth;
+  /** Of the segment that is being written. */
+  walNo: number;
+  /** A backup said that it is done. */
+  done(repoKey: number, label: string): void;
+  newestLabel(repo: Repository): Promise<string>;
+}
+
+const SIZE_BYTES = 64;
+const WAL_SIZE_BYTES = 4096;
+const RELATIONS = 5;
+const FIRST_RELATION = 16_384;
+const SAVE_STEP_BYTES = 150;
+const CONTROL_IMAGE = imageOf(vectorBytes("pg_control.pg15.first512.bin"));
+const PAST_WRITTEN_S = STARTED_AT_MS / 1000 - 86_400;
+const USERS = { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null };
+
+/** What a verb works with. */
+export interface Stage {
+  readonly life: Life;
+  readonly ctx: Context;
+  readonly host: Host;
+  readonly world: Shared;
+  repositories(keys: readonly number[]): Repository[];
+}
+
+export type HostEvent =
+  | { readonly kind: "change"; readonly nowMs: number }
+  | { readonly kind: "segment"; readonly no: number; readonly isAcknowledged: boolean };
+
+/** A machine with a server. */
+export class Host {
+  readonly name: string;
+  readonly isStandby: boolean;
+  readonly dataDirectory: string;
+  readonly walDirectory: string;
+  readonly debt = memoryDebt();
+  readonly events: HostEvent[] = [];
+  /** A host has one: kept in its lock folder. */
+  readonly domain: string;
+  readonly #world: Shared;
+  readonly #versions = new Map<string, number>();
+  readonly #inode: number;
+  readonly #relations: readonly string[];
+
+  constructor(name: string, isStandby: boolean, world: Shared, index: number) {
+    this.name = name;
+    this.isStandby = isStandby;
+    this.domain = `domain-${name}`;
+    this.dataDirectory = `${ROOT}/${name}/data`;
+    this.walDirectory = `${this.dataDirectory}/pg_wal`;
+    this.#world = world;
+    this.#inode = 1000 * (index + 1);
+    this.#relations = Array.from({ length: world.scenario.relationCount ?? RELATIONS }, (_, no) => `base/5/${FIRST_RELATION + no}`);
+    makeDirectory(`${this.walDirectory}/archive_status`);
+    this.#write("PG_VERSION", "15\n", PAST_WRITTEN_S);
+    this.#write("global/pg_control", CONTROL_IMAGE, PAST_WRITTEN_S);
+    for (const relation of this.#relations) this.#writeRelation(relation, PAST_WRITTEN_S);
+    this.#remember();
+  }
+
+  /** Does what happened to this host before. */
+  take(event: HostEvent): void {
+    if (event.kind === "change") return this.change(event.nowMs);
+    this.finishSegment(event.no);
+    if (event.isAcknowledged) removeFile(`${this.walDirectory}/archive_status/${walName(event.no)}.ready`);
+  }
+
+  /** Some relations change, the way a second of work changes them. */
+  change(nowMs: number): void {
+    this.events.push({ kind: "change", nowMs });
+    for (const relation of this.#relations.slice(0, 2)) this.#writeRelation(relation, Math.floor(nowMs / 1000));
+    this.#remember();
+  }
+
+  finishSegment(no: number): string {
+    this.events.push({ kind: "segment", no, isAcknowledged: true });
+    const name = walName(no);
+    writeFile(`${this.walDirectory}/${name}`, walBytes(no).subarray(0, WAL_SIZE_BYTES), PAST_WRITTEN_S, this.#inode + no);
+    writeFile(`${this.walDirectory}/archive_status/${name}.ready`, "", PAST_WRITTEN_S, this.#inode + no);
+    return name;
+  }
+
+  acknowledge(name: string): void {
+    removeFile(`${this.walDirectory}/archive_status/${name}.ready`);
+    this.#world.truth.acknowledge(name, sha1Of(contentOf(`${this.walDirectory}/${name}`)));
+  }
+
+  candidate(ctx: Context): ServerCandidate {
+    return { key: 1, dataDirectory: this.dataDirectory, connect: async () => this.#session(ctx) };
+  }
+
+  #session(ctx: Context): Session {
+    const base = server(this.dataDirectory, ctx, { facts: { inRecovery: this.isStandby } });
+    const world = this.#world;
+    const own: Partial<Record<keyof Session, unknown>> = {
+      query: async () => ({ rows: [] }),
+      listTablespaces: async () => [],
+      currentWalName: async () => walName(world.walNo),
+      startBackup: async () => ({ lsn: `0/${world.walNo}00028`, walName: walName(world.walNo) }),
+      stopBackup: async () => ({ lsn: `0/${world.walNo}00100`, walName: walName(world.walNo), backupLabel: `${this.name}\n`, tablespaceMap: "" }),
+    };
+    return { ...base, ...own } as typeof base;
+  }
+
+  #writeRelation(relation: string, modifiedAtS: number): void {
+    const version = (this.#versions.get(relation) ?? 0) + 1;
+    this.#versions.set(relation, version);
+    this.#write(relation, `${relation} of server ${this.name}, version ${version}`.padEnd(SIZE_BYTES), modifiedAtS);
+  }
+
+  #write(name: string, bytes: Uint8Array | string, modifiedAtS: number): void {
+    writeFile(`${this.dataDirectory}/${name}`, bytes, modifiedAtS, this.#inode + name.length);
+  }
+
+  #remember(): void {
+    const sha1s = this.#relations.map((name) => [`pg_data/${name}`, sha1Of(contentOf(`${this.dataDirectory}/${name}`))] as const);
+    this.#world.moments.push({ server: this.name, sha1s: new Map(sha1s) });
+  }
+}
+
+export const BACKUP_OPTIONS: BackupOptions = {
+  ...OPTIONS,
+  backupStandby: "prefer",
+  checksumPage: false,
+  archiveModeCheck: false,
+  manifestSaveThresholdBytes: SAVE_STEP_BYTES,
+};
+export const FACTS = { cluster: CLUSTER, control: CONTROL, otherControl: OTHER_CONTROL, users: USERS };
+
+function memoryDebt(): DebtStore {
+  const names = new Map<number, Set<string>>();
+  const of = (repoKey: number): Set<string> => {
+    const found = names.get(repoKey) ?? new Set();
+    names.set(repoKey, found);
+    return found;
+  };
+  return {
+    add: (repoKey, name) => void of(repoKey).add(name),
+    list: (repoKey) => [...of(repoKey)].sort(),
+    clusters: (repoKey) => (of(repoKey).size > 0 ? [CLUSTER] : []),
+    repoKeys: () => [...names.keys()].filter((key) => of(key).size > 0).sort((left, right) => left - right),
+    remove: (repoKey, name) => void of(repoKey).delete(name),
+    addDropped: () => {},
+    listDropped: () => [],
+  };
+}

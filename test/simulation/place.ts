@@ -1,0 +1,193 @@
+/**
+ * A bucket that several processes share, and how one process sees it: every call is a step of the engine.
+ *
+ * A put, a removal and an exclusive creation happen in one moment. The removal of a path lists first and then deletes in batches, as object
+ * stores do, so that others can come in between.
+ */
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { type ByteStream, collect, streamOf } from "../../runtime/base/bytes";
+import { fail } from "../../runtime/base/errors";
+import { LIMITS } from "../../runtime/base/limits";
+import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../../runtime/storage/storage";
+import type { Life } from "./engine";
+
+const REMOVED_AT_ONCE = 6;
+
+export interface StoredFile {
+  readonly bytes: Uint8Array;
+  readonly modifiedAtMs: number;
+  /** Of path and content. */
+  readonly print: number;
+}
+
+/** Who wrote last, and what changed since somebody looked. */
+export class Bucket {
+  readonly key: number;
+  readonly files = new Map<string, StoredFile>();
+  /** Counts changes. */
+  version = 0;
+  /** What changed last. */
+  lastPath = "";
+  /** Stands for the whole content. */
+  state = 0;
+
+  constructor(key: number) {
+    this.key = key;
+  }
+
+  put(path: string, bytes: Uint8Array, modifiedAtMs: number): void {
+    this.lastPath = path;
+    this.#forget(path);
+    const print = crc32(bytes, crc32(path));
+    this.files.set(path, { bytes: Uint8Array.from(bytes), modifiedAtMs, print });
+    this.state ^= print;
+    this.version++;
+  }
+
+  remove(path: string): void {
+    if (!this.files.has(path)) return;
+    this.lastPath = path;
+    this.#forget(path);
+    this.files.delete(path);
+    this.version++;
+  }
+
+  /** Has these files and no others. */
+  replace(files: ReadonlyMap<string, StoredFile>): void {
+    this.files.clear();
+    this.state = 0;
+    for (const [path, file] of files) {
+      this.files.set(path, file);
+      this.state ^= file.print;
+    }
+    this.version++;
+  }
+
+  #forget(path: string): void {
+    this.state ^= this.files.get(path)?.print ?? 0;
+  }
+}
+
+/** A repository's storage as a running program has it. */
+export class SimStorage implements Storage {
+  readonly name: string;
+  readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
+  /** False when there is a file of that name. */
+  readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
+  readonly #bucket: Bucket;
+  readonly #life: Life;
+
+  /** Without `isExclusive` nobody can know whether a file was there before. */
+  constructor(bucket: Bucket, life: Life, isExclusive: boolean) {
+    this.name = `memory${bucket.key}`;
+    this.#bucket = bucket;
+    this.#life = life;
+    if (isExclusive) this.create = (path, bytes) => this.#create(path, bytes);
+  }
+
+  async stat(path: string): Promise<ObjectInfo | null> {
+    return this.#call("stat", path, "read", () => {
+      const file = this.#bucket.files.get(path);
+      return file === undefined ? null : infoOf(path, file);
+    });
+  }
+
+  async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    const depth = options.recursive === true ? "all of " : "";
+    yield* await this.#call("list", `${depth}${path}${options.namePrefix === undefined ? "" : `/${options.namePrefix}*`}`, "list", (hide) =>
+      this.#listNow(path, options, hide),
+    );
+  }
+
+  #listNow(path: string, options: ListOptions, hide: number | null): ObjectInfo[] {
+    const above = path === "" ? "" : `${path}/`;
+    const prefix = `${above}${options.namePrefix ?? ""}`;
+    const found = new Map<string, ObjectInfo>();
+    const names = new Set<string>();
+    for (const [filePath, file] of this.#bucket.files) {
+      if (!filePath.startsWith(prefix)) continue;
+      const slash = filePath.indexOf("/", above.length);
+      const child = slash === -1 ? filePath : filePath.slice(0, slash);
+      names.add(child);
+      if (options.recursive === true || slash === -1) found.set(filePath, infoOf(filePath, file));
+      else found.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
+    }
+    const sorted = [...names].sort();
+    const hidden = hide === null ? undefined : sorted[hide % Math.max(1, sorted.length)];
+    const listed = [...found.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
+    return hidden === undefined ? listed : listed.filter((entry) => entry.path !== hidden && !entry.path.startsWith(`${hidden}/`));
+  }
+
+  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+    const bytes = await this.#call("read", path, "read", () => {
+      const file = this.#bucket.files.get(path);
+      if (file === undefined) throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path });
+      return file.bytes;
+    });
+    const start = range?.offsetBytes ?? 0;
+    return streamOf(bytes.slice(start, range?.sizeBytes === undefined ? undefined : start + range.sizeBytes));
+  }
+
+  async put(path: string, bytes: Uint8Array): Promise<void> {
+    const copy = Uint8Array.from(bytes);
+    await this.#call("put", path, "write", () => {
+      this.#bucket.put(path, copy, this.#life.clock.nowMs());
+    });
+  }
+
+  async putStream(path: string, open: () => ByteStream): Promise<void> {
+    await this.put(path, await collect(open(), LIMITS.wholeFileSizeBytesMax));
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#call("remove", path, "write", () => this.#bucket.remove(path));
+  }
+
+  async removePath(path: string): Promise<void> {
+    const all = await this.#call("list", `for removal ${path}`, "list", (hide) => this.#listNow(path, { recursive: true }, hide));
+    for (let first = 0; first < all.length; first += REMOVED_AT_ONCE) {
+      const batch = all.slice(first, first + REMOVED_AT_ONCE);
+      await this.#call("remove", `${batch.length} files of ${path}`, "write", () => {
+        for (const entry of batch) this.#bucket.remove(entry.path);
+      });
+    }
+  }
+
+  async makePath(): Promise<void> {
+    // There are no directories.
+  }
+
+  async syncPath(): Promise<void> {
+    // There are no directories.
+  }
+
+  async link(path: string): Promise<void> {
+    throw fail("featureNotSupported", `unable to link '${path}': this storage has no symbolic links`, { path });
+  }
+
+  async close(): Promise<void> {
+    // Nothing is held.
+  }
+
+  async #create(path: string, bytes: Uint8Array): Promise<boolean> {
+    const copy = Uint8Array.from(bytes);
+    return this.#call("create", path, "write", () => {
+      if (this.#bucket.files.has(path)) return false;
+      this.#bucket.put(path, copy, this.#life.clock.nowMs());
+      return true;
+    });
+  }
+
+  #call<T>(verb: string, path: string, kind: "read" | "list" | "write", apply: (hide: number | null) => T): Promise<T> {
+    return this.#life.call(`${verb} repo${this.#bucket.key} ${path}`, kind, apply);
+  }
+}
+
+function infoOf(path: string, file: StoredFile): ObjectInfo {
+  return { path, type: "file", sizeBytes: file.bytes.length, modifiedAtMs: file.modifiedAtMs };
+}
+
+export function sha1Of(bytes: Uint8Array): string {
+  return createHash("sha1").update(bytes).digest("hex");
+}

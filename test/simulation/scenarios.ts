@@ -1,0 +1,81 @@
+/** Who does what at the same time. Small ones, so that every place of a disturbance can be tried. */
+import type { Scenario } from "./host";
+
+const base = { repoCount: 1, past: [], standbysOnly: false } as const;
+
+export const SCENARIOS: readonly Scenario[] = [
+  { ...base, name: "two fulls", writers: { a: ["full"], b: ["full"] } },
+  { ...base, name: "two fulls without exclusive creation", writers: { a: ["full"], b: ["full"] }, noCreate: true },
+  {
+    ...base,
+    name: "expire beside a full without exclusive creation",
+    past: ["full"],
+    writers: { a: ["incr"], b: ["full+expire 1"] },
+    noCreate: true,
+  },
+  { ...base, name: "incr beside full", past: ["full"], writers: { a: ["full"], b: ["incr"] } },
+  { ...base, name: "incr beside expire", past: ["full"], writers: { a: ["incr"], b: ["full+expire 1"] } },
+  { ...base, name: "two expires", past: ["full", "full", "incr"], writers: { a: ["expire 1"], b: ["expire 1", "incr"] } },
+  { ...base, name: "resume elsewhere", writers: { a: ["full"], b: ["wait 300", "full"] }, standbysOnly: true },
+  { ...base, name: "resume at home", past: ["full"], writers: { a: ["full", "change", "full"], b: ["wait 1", "incr"] } },
+  { ...base, name: "expire alone", past: ["full", "incr"], writers: { a: ["expire 2"] } },
+  { ...base, name: "incr alone", past: ["full", "incr"], writers: { a: ["incr", "incr"] } },
+  { ...base, name: "notes beside a full", past: ["full"], writers: { a: ["full"], b: ["annotate", "annotate"] } },
+  { ...base, name: "upgrade beside a full", past: ["full"], writers: { a: ["full"], b: ["upgrade"] } },
+  {
+    ...base,
+    name: "sync beside expire",
+    repoCount: 2,
+    past: ["full@1", "change", "incr@1", "full@2"],
+    writers: { a: ["sync 1 2"], b: ["expire@2 1"] },
+  },
+  {
+    ...base,
+    name: "pushes beside heal",
+    repoCount: 2,
+    past: ["full", "push"],
+    writers: { a: ["push", "push"], b: ["heal", "heal"], c: ["full+expire 1"] },
+  },
+];
+
+/**
+ * What is still broken, and how. Whoever mends one moves it up to the others.
+ *
+ * Both need a process that sleeps for more than two minutes between its look at the lease and a removal.
+ */
+export const OPEN: readonly { readonly why: string; readonly scenario: Scenario }[] = [
+  {
+    why: "sync gives two hosts one label, and what the loser removes may be the winner's",
+    scenario: { ...base, name: "two syncs", repoCount: 2, past: ["full@1", "incr@1"], writers: { a: ["sync 1 2"], b: ["sync 1 2"] } },
+  },
+  {
+    why: "a backup that was expired and not removed yet is listed again, and then removed",
+    scenario: { ...base, name: "incr beside a sleeping expire", past: ["full", "full"], writers: { a: ["expire 1"], b: ["wait 1", "incr"] } },
+  },
+];
+
+/** As much at once as there may be. */
+export const CROWDS: readonly Scenario[] = [
+  {
+    ...base,
+    name: "a night",
+    repoCount: 2,
+    past: ["full", "push"],
+    writers: {
+      a: ["push", "full+expire 2", "change", "incr+expire 2"],
+      b: ["incr", "heal", "full+expire 2"],
+      c: ["sync 1 2", "expire 2", "annotate", "sync 2 1"],
+    },
+  },
+  {
+    ...base,
+    name: "four hosts",
+    past: ["full", "incr", "push"],
+    writers: {
+      a: ["full+expire 1", "change", "incr"],
+      b: ["incr+expire 1", "full"],
+      c: ["expire 1", "push", "incr", "heal"],
+      d: ["annotate", "full+expire 1", "push", "diff"],
+    },
+  },
+];

@@ -1,0 +1,131 @@
+/**
+ * Several writers over the same repositories, in every order that a seed or a place of a disturbance stands for; see engine.ts, truth.ts.
+ *
+ * `PGBACKSTOP_SEED=<number>` begins elsewhere; `PGBACKSTOP_SIMULATION_STEPS=<number>` says how long, `PGBACKSTOP_LONG=1` makes it ten million;
+ * `PGBACKSTOP_SCHEDULE='<what a failure printed>'` plays that one again, every step of it.
+ */
+import { describe, expect, it, vi } from "vitest";
+import { FINDINGS } from "./findings";
+import { CROWDS, OPEN, SCENARIOS } from "./scenarios";
+import { Figures, type Found, play, RandomChooser, Replay, replayText, tryPlaces, tryRandom, trySystematic, ALL_KINDS } from "./search";
+
+vi.mock("node:fs", async (original) => (await import("./files.js")).overFiles(await original()));
+vi.mock("node:fs/promises", async (original) => (await import("./files.js")).overPromises(await original()));
+vi.mock("node:timers/promises", async (original) => ({ ...(await original<object>()), setImmediate: async () => undefined }));
+// In Node's thread pool it would end at a moment of its own.
+vi.mock("node:zlib", async (original) => {
+  const real = await original<typeof import("node:zlib")>();
+  const gzip = (bytes: Uint8Array, options: object, done: (error: null, packed: Uint8Array) => void): void =>
+    done(null, real.gzipSync(bytes, options));
+  return { ...real, gzip };
+});
+vi.mock("../../runtime/repository/publish", async (original) => {
+  const real = await original<typeof import("../../runtime/repository/publish.js")>();
+  const { finishUnseen, unlessOff } = await import("./weak.js");
+  return { ...real, finishBackup: unlessOff("publish", real.finishBackup, finishUnseen) };
+});
+vi.mock("../../runtime/repository/reconstruct", async (original) => {
+  const real = await original<typeof import("../../runtime/repository/reconstruct.js")>();
+  const { believeListing, unlessOff } = await import("./weak.js");
+  return { ...real, loadReconstructedInfo: unlessOff("listing", real.loadReconstructedInfo, believeListing) };
+});
+vi.mock("../../runtime/format/attempt", async (original) => {
+  const real = await original<typeof import("../../runtime/format/attempt.js")>();
+  const { unlessOff } = await import("./weak.js");
+  return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
+});
+
+vi.mock("../../runtime/operations/pushWal", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/pushWal.js")>();
+  const { isOff } = await import("./weak.js");
+  class PushTarget extends real.PushTarget {
+    override async holds(...asked: Parameters<InstanceType<typeof real.PushTarget>["holds"]>): Promise<boolean> {
+      return isOff("memory") || super.holds(...asked);
+    }
+  }
+  return { ...real, PushTarget };
+});
+
+const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
+const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (IS_LONG ? 10_000_000 : 200_000));
+const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
+const SCHEDULE = process.env["PGBACKSTOP_SCHEDULE"];
+const TIMEOUT_MS = IS_LONG ? 6 * 3_600_000 : 600_000;
+/** Failures after which a long run has told enough. */
+const FAILURES_MAX = 10;
+
+function tell(text: string): void {
+  process.stdout.write(`simulation: ${text}\n`);
+}
+
+it.runIf(SCHEDULE !== undefined)("plays one schedule again", async () => {
+  const { text, violation } = await replayText(SCHEDULE ?? "");
+  tell(text);
+  expect(violation).toBeNull();
+});
+
+it("takes the same steps for the same seed", async () => {
+  for (const scenario of CROWDS) {
+    const once = async (): Promise<unknown> => {
+      const { trace, ends } = await play(scenario, new RandomChooser(SEED, ALL_KINDS), [], true);
+      return { trace, ends };
+    };
+    expect(await once()).toEqual(await once());
+  }
+});
+
+it("repeats by its choices what a seed did", async () => {
+  for (const scenario of CROWDS) {
+    const chooser = new RandomChooser(SEED + 1, ALL_KINDS);
+    const { trace } = await play(scenario, chooser, [], true);
+    const again = await play(scenario, new Replay(chooser.choices), [], true);
+    expect(again.trace).toEqual(trace);
+  }
+});
+
+describe("without its guard the simulation finds that", () => {
+  it.each(FINDINGS)("$title", { timeout: TIMEOUT_MS }, async ({ scenario, kinds, off, breaks }) => {
+    const figures = new Figures();
+    const found = await trySystematic(scenario, off, figures, { depth: 1, kinds });
+    if (IS_LONG) tell(`${found?.schedule}\n${figures.text()}`);
+    expect(found?.violation).toMatch(breaks);
+  });
+});
+
+describe("every promise is kept", () => {
+  it.runIf(IS_LONG).each(SCENARIOS)("in '$name' at every place of a disturbance", { timeout: TIMEOUT_MS }, async (scenario) => {
+    const figures = new Figures();
+    const found = await trySystematic(scenario, [], figures, { depth: 1 });
+    tell(`'${scenario.name}' at every place: ${figures.text()}`);
+    expect(found?.schedule ?? null).toBeNull();
+  });
+
+  it(`in ${STEPS} steps`, { timeout: TIMEOUT_MS }, async () => {
+    const figures = new Figures();
+    const failures: string[] = [];
+    const all = [...CROWDS, ...SCENARIOS];
+    let seed = SEED;
+    for (; figures.steps < STEPS && failures.length < (IS_LONG ? FAILURES_MAX : 1); seed++) {
+      const found = await tryOne(all[seed % all.length] as (typeof all)[number], seed, figures);
+      if (found === null) continue;
+      failures.push(`seed ${seed}: ${found.schedule}`);
+      tell(failures.at(-1) ?? "");
+    }
+    tell(`seeds ${SEED} to ${seed - 1}: ${figures.text()}`);
+    expect(failures).toEqual([]);
+  });
+});
+
+describe("what is still open", () => {
+  it.each(OPEN)("$why", { timeout: TIMEOUT_MS }, async ({ scenario }) => {
+    const found = await trySystematic(scenario, [], new Figures(), { depth: 1, kinds: ["pause"] });
+    if (IS_LONG) tell(found?.schedule ?? "nothing found");
+    expect(found?.violation).toMatch(/is listed and cannot be restored/);
+  });
+});
+
+/** By chance, or at one, two or three places. */
+function tryOne(scenario: (typeof SCENARIOS)[number], seed: number, figures: Figures): Promise<Found | null> {
+  const depth = Math.floor(seed / 20) % 4;
+  return depth === 0 ? tryRandom(scenario, seed, [], figures) : tryPlaces(scenario, seed, [], figures, depth);
+}

@@ -1,0 +1,253 @@
+/**
+ * What must be true of the repositories at every moment, looked up below all faults and with nothing of the runtime but its parsers.
+ *
+ * A backup that is listed restores to the bytes that one server had at one moment. One that was listed once stays whole for as long as
+ * retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy says, or is recorded as missing.
+ */
+import { type BackupInfo, parseBackupInfo } from "../../runtime/format/backupInfo";
+import { fullLabelOf } from "../../runtime/format/label";
+import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/manifest";
+import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtime/format/repoPath";
+import { STANZA } from "../runtime/repository/support";
+import { type Bucket, sha1Of, type StoredFile } from "./place";
+
+/** Manifest name → SHA-1 of the relations that a server had at one moment. */
+export interface Moment {
+  readonly server: string;
+  readonly sha1s: ReadonlyMap<string, string>;
+}
+
+interface Read<T> {
+  readonly file: StoredFile;
+  readonly value: T;
+}
+
+/** A backup that was found whole, as long as none of its files is another one. */
+interface Proof {
+  readonly manifest: StoredFile;
+  readonly files: readonly (readonly [path: string, file: StoredFile])[];
+}
+
+const RELATION = /^pg_data\/base\//;
+const contents = new WeakMap<StoredFile, string>();
+
+export class Truth {
+  readonly #buckets: readonly Bucket[];
+  readonly #moments: readonly Moment[];
+  readonly #seenVersions = new Map<number, number>();
+  readonly #infos = new Map<number, Read<BackupInfo>>();
+  readonly #manifests = new Map<string, Read<Manifest>>();
+  readonly #proofs = new Map<string, Proof>();
+  /** Labels that were ever listed and whole, by repository. */
+  readonly #published = new Map<number, Set<string>>();
+  /** Full backups that retention keeps, by repository; not there keeps all. */
+  readonly retention = new Map<number, number>();
+  /** Name → SHA-1 of WAL that PostgreSQL was told is safe. */
+  readonly acknowledged = new Map<string, string>();
+  /** `<repository>:<name>` of WAL that was lost with a repository after it was acknowledged. */
+  readonly #excused = new Set<string>();
+  /** Lists of backups that landed late. */
+  lateLists = 0;
+  readonly #excusedLists = new Set<number>();
+  readonly #lateLists = new Set<number>();
+  /** `<repository>:<label>` of backups that ended with exit 0. */
+  readonly #done = new Set<string>();
+  isOwed: (repoKey: number, walName: string) => boolean = () => false;
+
+  constructor(buckets: readonly Bucket[], moments: readonly Moment[]) {
+    this.#buckets = buckets;
+    this.#moments = moments;
+  }
+
+  /** PostgreSQL was told that a file is safe. */
+  acknowledge(name: string, sha1: string): void {
+    this.acknowledged.set(name, sha1);
+    this.#seenVersions.clear();
+  }
+
+  /** A repository was lost with all that it held: nothing was promised for that. */
+  forget(repoKey: number): void {
+    this.#published.delete(repoKey);
+    for (const name of this.acknowledged.keys()) this.#excused.add(`${repoKey}:${name}`);
+  }
+
+  /**
+   * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that landed late may be an old one: no
+   * process can keep that from happening between its last check and its call. Then what is listed counts again when a later writer has been there.
+   */
+  check(isLate = false): string | null {
+    for (const bucket of this.#buckets) {
+      if (this.#seenVersions.get(bucket.key) === bucket.version) continue;
+      this.#seenVersions.set(bucket.key, bucket.version);
+      if (isLate && bucket.lastPath.includes("backup.info")) {
+        this.lateLists++;
+        this.#excusedLists.add(bucket.key);
+        this.#lateLists.add(bucket.key);
+      }
+      const isExcused = this.#excusedLists.has(bucket.key);
+      const broken = this.#checkListed(bucket);
+      const found = (isExcused ? null : broken) ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
+      if (found !== null) return `repo${bucket.key}: ${found}`;
+    }
+    return null;
+  }
+
+  /** A backup that ended well is listed and whole, or was and retention has let it go since. */
+  checkDone(repoKey: number, label: string): string | null {
+    this.#done.add(`${repoKey}:${label}`);
+    const was = this.check();
+    if (was !== null) return was;
+    if (this.#published.get(repoKey)?.has(label) === true) return null;
+    const bucket = this.#buckets.find(({ key }) => key === repoKey);
+    if (this.#excusedLists.has(repoKey) && bucket !== undefined && this.#problemOf(bucket, label) === null) return null;
+    return `repo${repoKey}: ${label} ended with exit 0 and was never listed and whole`;
+  }
+
+  /** From now on everything that is listed counts. */
+  excuseNothing(): void {
+    this.#excusedLists.clear();
+    this.#seenVersions.clear();
+  }
+
+  /** When everything is quiet: what retention keeps is listed too. */
+  checkEnd(): string | null {
+    const was = this.check();
+    if (was !== null) return was;
+    for (const bucket of this.#buckets) {
+      const listed = new Set(this.#list(bucket)?.backups.map(({ label }) => label));
+      for (const label of this.#kept(bucket.key))
+        if (!listed.has(label) && this.#isTold(bucket, label)) return `repo${bucket.key}: ${label} is whole, kept and not listed at the end`;
+    }
+    return null;
+  }
+
+  #list(bucket: Bucket): BackupInfo | null {
+    const path = backupInfoPath(STANZA);
+    for (const candidate of [path, copyOf(path)]) {
+      const file = bucket.files.get(candidate);
+      if (file === undefined) continue;
+      const known = this.#infos.get(bucket.key);
+      if (known?.file === file) return known.value;
+      const value = parseBackupInfo(Buffer.from(file.bytes).toString(), candidate);
+      this.#infos.set(bucket.key, { file, value });
+      return value;
+    }
+    return null;
+  }
+
+  #checkListed(bucket: Bucket): string | null {
+    let broken: string | null = null;
+    for (const { label } of this.#list(bucket)?.backups ?? []) {
+      const problem = this.#problemOf(bucket, label);
+      if (problem !== null) {
+        broken ??= `${label} is listed and cannot be restored: ${problem}`;
+        continue;
+      }
+      const published = this.#published.get(bucket.key) ?? new Set();
+      this.#published.set(bucket.key, published.add(label));
+    }
+    return broken;
+  }
+
+  #checkKept(bucket: Bucket): string | null {
+    for (const label of this.#kept(bucket.key)) {
+      if (!this.#isTold(bucket, label)) continue;
+      const problem = this.#problemOf(bucket, label);
+      if (problem !== null) return `${label}, which retention keeps, was removed: ${problem}`;
+    }
+    return null;
+  }
+
+  /** An old list that landed late may have taken out what nobody was told is there. */
+  #isTold(bucket: Bucket, label: string): boolean {
+    return !this.#lateLists.has(bucket.key) || this.#done.has(`${bucket.key}:${label}`);
+  }
+
+  /** Of what was ever listed, the newest full backups and all that builds on them. */
+  #kept(repoKey: number): string[] {
+    const labels = [...(this.#published.get(repoKey) ?? [])].sort();
+    const count = this.retention.get(repoKey);
+    if (count === undefined) return labels;
+    const fulls = new Set(labels.filter((label) => fullLabelOf(label) === label).slice(-count));
+    return labels.filter((label) => fulls.has(fullLabelOf(label)));
+  }
+
+  /** Why a backup is not whole, or null. */
+  #problemOf(bucket: Bucket, label: string): string | null {
+    const id = `${bucket.key}:${label}`;
+    const file = bucket.files.get(manifestPath(STANZA, label));
+    if (file === undefined) return "it has no manifest";
+    const proof = this.#proofs.get(id);
+    if (proof?.manifest === file && proof.files.every(([path, stored]) => bucket.files.get(path) === stored)) return null;
+    let known = this.#manifests.get(id);
+    if (known?.file !== file) {
+      known = { file, value: parseManifest(Buffer.from(file.bytes).toString(), label) };
+      this.#manifests.set(id, known);
+    }
+    const used: (readonly [string, StoredFile])[] = [];
+    const problem = this.#problemOfFiles(bucket, known.value, used);
+    if (problem === null) this.#proofs.set(id, { manifest: file, files: used });
+    return problem;
+  }
+
+  #problemOfFiles(bucket: Bucket, manifest: Manifest, used: (readonly [string, StoredFile])[]): string | null {
+    const sha1s = new Map<string, string>();
+    const missing: string[] = [];
+    for (const file of manifest.files) {
+      const path = pathOf(manifest, file);
+      const stored = bucket.files.get(path);
+      if (stored === undefined) {
+        missing.push(path);
+        continue;
+      }
+      used.push([path, stored]);
+      const sha1 = sha1OfStored(stored);
+      if (sha1 !== file.sha1) return `'${path}' has other bytes than the manifest says`;
+      if (RELATION.test(file.name)) sha1s.set(file.name, sha1);
+    }
+    if (missing.length > 0) return `${missing.length} of ${manifest.files.length} files are missing, '${missing[0]}' first`;
+    if (this.#moments.some((moment) => isEqual(moment.sha1s, sha1s))) return null;
+    const origins = [...sha1s].map(([name, sha1]) => `${name.slice(name.lastIndexOf("/") + 1)}: ${this.#originOf(name, sha1)}`);
+    return `its files are those of no server at no moment (${origins.join(", ")})`;
+  }
+
+  #originOf(name: string, sha1: string): string {
+    return this.#moments.find((moment) => moment.sha1s.get(name) === sha1)?.server ?? "nobody";
+  }
+
+  /** The first segment that a backup needs which retention keeps. */
+  #neededFrom(bucket: Bucket): string {
+    const starts = this.#kept(bucket.key).flatMap((label) => this.#manifests.get(`${bucket.key}:${label}`)?.value.archiveStart ?? []);
+    return starts.sort()[0] ?? "";
+  }
+
+  #checkWal(bucket: Bucket): string | null {
+    if (this.acknowledged.size === 0) return null;
+    const neededFrom = this.retention.has(bucket.key) ? this.#neededFrom(bucket) : "";
+    for (const [name, sha1] of this.acknowledged) {
+      if (name < neededFrom) continue;
+      const held = [...bucket.files].filter(([path]) => path.startsWith(`archive/${STANZA}/`) && path.includes(`/${name}`));
+      if (held.some(([, file]) => sha1OfStored(file) === sha1)) continue;
+      if (held.length > 0) return `acknowledged ${name} has other bytes`;
+      if (this.#excused.has(`${bucket.key}:${name}`) || this.isOwed(bucket.key, name)) continue;
+      return `acknowledged ${name} is neither here nor recorded as missing`;
+    }
+    return null;
+  }
+}
+
+function pathOf(manifest: Manifest, file: ManifestFile): string {
+  return dataFilePath(STANZA, file.reference ?? manifest.label, file, manifest.options.compressType);
+}
+
+function sha1OfStored(file: StoredFile): string {
+  const known = contents.get(file);
+  if (known !== undefined) return known;
+  const sha1 = sha1Of(file.bytes);
+  contents.set(file, sha1);
+  return sha1;
+}
+
+function isEqual(left: ReadonlyMap<string, string>, right: ReadonlyMap<string, string>): boolean {
+  return left.size === right.size && [...left].every(([name, sha1]) => right.get(name) === sha1);
+}

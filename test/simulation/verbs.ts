@@ -1,0 +1,198 @@
+/** The verbs of the simulation as the commands do them: what a program takes before it begins, and which operation it calls. */
+import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
+import { annotate } from "../../runtime/operations/annotate";
+import { archivePush } from "../../runtime/operations/archivePush";
+import { backup } from "../../runtime/operations/backup/backup";
+import { expireRepository } from "../../runtime/operations/expire/expire";
+import { heal } from "../../runtime/operations/heal";
+import { inlinePool } from "../../runtime/operations/jobs";
+import { openLocalWal } from "../../runtime/operations/localWal";
+import { combinedError } from "../../runtime/operations/results";
+import { stanzaCreate } from "../../runtime/operations/stanzaCreate";
+import { stanzaUpgrade } from "../../runtime/operations/stanzaUpgrade";
+import { PushQueue } from "../../runtime/operations/pushQueue";
+import { sync } from "../../runtime/operations/sync/sync";
+import { type Lease, NO_LEASE } from "../../runtime/repository/lease";
+import { Leases } from "../../runtime/repository/leases";
+import type { Context } from "../../runtime/base/context";
+import { fail } from "../../runtime/base/errors";
+import type { BackupType } from "../../runtime/format/label";
+import type { Repository } from "../../runtime/repository/repository";
+import { isOff } from "./weak";
+import { BACKUP_OPTIONS, FACTS, type Stage as BareStage } from "./host";
+
+const MINUTES_10_MS = 600_000;
+const GRACE_MS = 5000;
+const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoKeys: [] };
+
+/**
+ * `full`, `diff`, `incr`, `full@1` (one repository), `full+expire 1` (as with expire-auto), `expire 1`, `sync 1 2`, `push`, `agent 60`
+ * (PostgreSQL asks so long after the segment was ready), `recreate@1` (the repository is lost and made again), `heal`, `upgrade`, `annotate`,
+ * `change`, `wait 60`. Returns what is to be said of it.
+ */
+export async function verbs(text: string, bare: BareStage): Promise<string> {
+  const { host, ctx } = bare;
+  const parts = {
+    domain: isOff("source") ? "everywhere" : host.domain,
+    holder: { host: host.name, pid: 1, verb: text },
+    storageAfterAbort: () => undefined,
+  };
+  const leases = new Leases(() => parts, ctx);
+  const leaseOf = async (repo: Repository): Promise<Lease> => (isOff("lease") ? ownToken(ctx) : leases.take(repo));
+  try {
+    return await run(text, { ...bare, leaseOf });
+  } finally {
+    await leases.releaseAll();
+  }
+}
+
+/** The lease that everybody has. */
+function ownToken({ random }: Pick<Context, "random">): Lease {
+  return { ...NO_LEASE, token: Buffer.from(random.bytes(16)).toString("hex"), domain: "everywhere" };
+}
+
+type Stage = BareStage & { leaseOf(repo: Repository): Promise<Lease> };
+
+async function run(text: string, stage: Stage): Promise<string> {
+  const [word = "", ...rest] = text.split(" ");
+  const [verb = "", only] = word.split("@");
+  const keys = only === undefined ? stage.world.buckets.map(({ key }) => key) : [Number(only)];
+  const repos = stage.repositories(keys);
+  switch (verb) {
+    case "create":
+      return throwFirst(await stanzaCreate(repos, FACTS.control, stage.ctx));
+    case "full":
+    case "diff":
+    case "incr":
+      return takeBackup(stage, repos, verb, null);
+    case "full+expire":
+    case "incr+expire":
+      return takeBackup(stage, repos, verb.slice(0, 4) as BackupType, Number(rest[0]));
+    case "expire":
+      return expireAll(stage, repos, Number(rest[0]));
+    case "sync":
+      return syncAll(stage, Number(rest[0]), Number(rest[1]));
+    case "push":
+      return push(stage, repos);
+    case "agent":
+      return pushByAgent(stage, repos, Number(rest[0]));
+    case "recreate":
+      return recreate(stage, repos, keys);
+    case "heal":
+      return healAll(stage, repos);
+    case "upgrade":
+      for (const repo of repos) await stage.leaseOf(repo);
+      return throwFirst(await stanzaUpgrade(repos, FACTS.otherControl, stage.ctx));
+    case "annotate":
+      for (const repo of repos) {
+        await stage.leaseOf(repo);
+        await annotate(repo, await stage.world.newestLabel(repo), { by: stage.host.name }, stage.ctx);
+      }
+      return "";
+    case "change":
+      stage.host.change(stage.ctx.clock.nowMs());
+      return "";
+    case "wait":
+      await stage.ctx.clock.sleep(Number(rest[0]) * 1000, stage.ctx.signal);
+      return "";
+    default:
+      throw new Error(`no verb '${text}'`);
+  }
+}
+
+async function takeBackup(
+  { ctx, host, world, leaseOf }: Stage,
+  repos: readonly Repository[],
+  type: BackupType,
+  fullCount: number | null,
+): Promise<string> {
+  const deps = { lease: leaseOf, servers: [host.candidate(ctx)], pool: poolOf(repos, ctx), users: FACTS.users, onProgress: () => {} };
+  const { results } = await backup(repos, deps, { ...BACKUP_OPTIONS, type }, ctx);
+  for (const result of results) if (result.ok) world.done(result.repoKey, result.value.label);
+  if (fullCount !== null)
+    for (const repo of repos) await expireOne({ ctx, leaseOf }, repo, fullCount).catch((error: Error) => ctx.log.warn(error.message));
+  const error = combinedError("backup", results);
+  if (error !== null) throw error;
+  return results.map((result) => (result.ok ? result.value.label : "")).join(" ");
+}
+
+async function expireAll(stage: Stage, repos: readonly Repository[], fullCount: number): Promise<string> {
+  for (const repo of repos) await expireOne(stage, repo, fullCount);
+  return "";
+}
+
+async function expireOne({ ctx, leaseOf }: Pick<Stage, "ctx" | "leaseOf">, repo: Repository, fullCount: number): Promise<void> {
+  const retention = { full: fullCount, fullType: "count" as const, archiveType: "full" as const };
+  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, await leaseOf(repo), ctx);
+}
+
+async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: number, to: number): Promise<string> {
+  const repos = repositories([from, to]);
+  const [source, target] = [from, to].map((key) => repos.find((repo) => repo.key === key));
+  if (source === undefined || target === undefined) throw new Error("sync needs two repositories");
+  const { labels, problems } = await sync(
+    source,
+    target,
+    poolOf(repos, ctx),
+    { scope: { kind: "all" }, dryRun: false, lease: await leaseOf(target) },
+    ctx,
+  );
+  if (problems.length > 0) throw fail("command", problems.join("; "));
+  for (const label of labels) world.done(to, label);
+  return labels.join(" ");
+}
+
+async function pushByAgent({ ctx, host, world }: Stage, repos: readonly Repository[], seconds: number): Promise<string> {
+  const { walDirectory } = host;
+  const options = { walDirectory, cluster: FACTS.cluster, headerCheck: true, processMax: 1, graceMs: GRACE_MS };
+  const queue = new PushQueue(repos, host.debt, options, null, ctx);
+  const walName = host.finishSegment(world.walNo++);
+  await queue.look();
+  await ctx.clock.sleep(seconds * 1000, ctx.signal);
+  const { accepted, error } = await queue.request(walName, ACKNOWLEDGE, MINUTES_10_MS);
+  if (!accepted) throw error ?? fail("assert", "not accepted and no error");
+  host.acknowledge(walName);
+  return walName;
+}
+
+/** A disk or bucket is replaced by an empty one. */
+async function recreate({ ctx, life, world }: Stage, repos: readonly Repository[], keys: readonly number[]): Promise<string> {
+  const lost = world.buckets.filter(({ key }) => keys.includes(key));
+  await life.call(`replace repo${keys.join()} by an empty one`, "write", () => {
+    for (const bucket of lost) {
+      bucket.replace(new Map());
+      world.truth.forget(bucket.key);
+    }
+  });
+  return throwFirst(await stanzaCreate(repos, FACTS.control, ctx));
+}
+
+async function push({ ctx, host, world }: Stage, repos: readonly Repository[]): Promise<string> {
+  const walName = host.finishSegment(world.walNo++);
+  const options = {
+    walDirectory: host.walDirectory,
+    walName,
+    cluster: FACTS.cluster,
+    headerCheck: true,
+    acknowledge: ACKNOWLEDGE,
+    graceMs: GRACE_MS,
+    timeoutMs: MINUTES_10_MS,
+  };
+  const outcome = await archivePush(repos, host.debt, options, ctx);
+  if (!outcome.accepted) throw outcome.error ?? fail("assert", "not accepted and no error");
+  host.acknowledge(walName);
+  return walName;
+}
+
+async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Promise<string> {
+  return throwFirst(await heal(repos, host.debt, FACTS.cluster, openLocalWal(host.walDirectory, FACTS.cluster, true), ctx));
+}
+
+function throwFirst(results: readonly { readonly ok: boolean; readonly error?: Error }[]): string {
+  for (const { error } of results) if (error !== undefined) throw error;
+  return "";
+}
+
+function poolOf(repos: readonly Repository[], ctx: Stage["ctx"]): ReturnType<typeof inlinePool> {
+  return inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 1);
+}

@@ -1,0 +1,190 @@
+/**
+ * Several hosts, each with a server of the same cluster, over shared buckets: what a scenario says they do, done by the runtime's own operations.
+ *
+ * Servers have files of the same names, sizes and times, and other bytes in them, as a standby has. Every host has its own lock folder, so
+ * nothing but the repositories stands between two hosts.
+ */
+import type { Context } from "../../runtime/base/context";
+import { toBackupError } from "../../runtime/base/errors";
+import type { Log } from "../../runtime/base/log";
+import { loadBackupInfo } from "../../runtime/repository/infoStore";
+import type { Repository } from "../../runtime/repository/repository";
+import { seededRandom } from "../harness/context";
+import { repository } from "../runtime/repository/support";
+import { type Chooser, type Ending, Engine, type Life, SimProcess, STARTED_AT_MS, type TraceLine } from "./engine";
+import { clearFiles } from "./files";
+import { Host, type HostEvent, type Scenario, type Shared } from "./host";
+import { Bucket, SimStorage, type StoredFile } from "./place";
+import { type Moment, Truth } from "./truth";
+import { verbs } from "./verbs";
+import { type Guard, switchOff } from "./weak";
+
+export interface Outcome extends Ending {
+  /** Content of the repositories, as often as it changed. */
+  readonly states: ReadonlySet<number>;
+  /** What the verbs came to, in the order of their ends. */
+  readonly ends: readonly string[];
+  /** Lists of backups that landed late, and may have stood for old ones until somebody else came. */
+  readonly lateLists: number;
+}
+
+const STEPS_MAX = 6000;
+const KEEPS_ALL = 99;
+/** After the last writer: longer than a dead writer may stand in anybody's way. */
+const QUIET_MS = 600_000;
+
+/** What a scenario's past leaves: made once. */
+interface Past {
+  readonly nowMs: number;
+  readonly walNo: number;
+  readonly files: readonly ReadonlyMap<string, StoredFile>[];
+  readonly acknowledged: ReadonlyMap<string, string>;
+  /** What happened to the first host. */
+  readonly events: readonly HostEvent[];
+}
+
+const pasts = new Map<string, Past>();
+
+export class World implements Shared {
+  readonly scenario: Scenario;
+  readonly moments: Moment[] = [];
+  readonly buckets: readonly Bucket[];
+  readonly truth: Truth;
+  readonly states = new Set<number>();
+  readonly ends: string[] = [];
+  /** Of the segment that is being written. */
+  walNo = 3;
+  readonly #hosts = new Map<string, Host>();
+  #lives = 0;
+  #violation: string | null = null;
+
+  /** `off` are the guards that the runtime has to do without. */
+  constructor(scenario: Scenario, off: readonly Guard[]) {
+    clearFiles();
+    switchOff(off);
+    this.scenario = scenario;
+    this.buckets = Array.from({ length: scenario.repoCount }, (_, index) => new Bucket(index + 1));
+    this.truth = new Truth(this.buckets, this.moments);
+    const names = [...Object.keys(scenario.writers), "z"];
+    for (const [index, name] of names.entries()) this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
+    this.truth.isOwed = (repoKey, walFile) => [...this.#hosts.values()].some(({ debt }) => debt.list(repoKey).includes(walFile));
+  }
+
+  /** The past, the writers as `chooser` disturbs them, and then a writer that finds everything quiet. */
+  async play(chooser: Chooser, isTraced: boolean): Promise<Outcome> {
+    const quiet: Chooser = { choose: () => null };
+    const before = await this.#recall(quiet);
+    const keeps = keptCount(this.scenario);
+    for (const { key } of this.buckets) if (keeps !== null) this.truth.retention.set(key, keeps);
+    const writers = Object.entries(this.scenario.writers).map(([name, all], index) => new SimProcess(name, all, before.nowMs + 5000 + index));
+    const main = await this.#run(writers, chooser, before.nowMs + 5000, isTraced);
+    const ends = [...this.ends];
+    const { lateLists } = this.truth;
+    if (main.violation !== null) return { ...main, states: this.states, ends, lateLists };
+    const expire = `expire ${keeps ?? KEEPS_ALL}`;
+    const trace: TraceLine[] = [...main.trace];
+    // Labels go by the hosts' clocks: the last one is behind none of them.
+    let nowMs = main.nowMs + QUIET_MS + Math.max(0, ...writers.map(({ skewMsMax }) => skewMsMax));
+    let { steps } = main;
+    let wrong: string | null = null;
+    // After an upgrade there is no server of the old version any more.
+    const isUpgraded = Object.values(this.scenario.writers).some((all) => all.includes("upgrade"));
+    for (const all of [[expire, expire], isUpgraded ? [expire] : ["full", expire]]) {
+      const after = await this.#run([new SimProcess("z", all, nowMs)], quiet, nowMs, isTraced);
+      trace.push(...after.trace.filter(({ what }) => what !== "step"));
+      steps += after.steps;
+      nowMs = after.nowMs;
+      wrong ??= after.violation;
+      this.truth.excuseNothing();
+    }
+    const stuck = this.ends.slice(ends.length).find((end) => !end.includes(": ok"));
+    const violation = wrong ?? (stuck === undefined ? this.truth.checkEnd() : `when everything was quiet: ${stuck}`);
+    return { violation, trace, steps, states: this.states, ends, lateLists: this.truth.lateLists };
+  }
+
+  /** The past, lived through or remembered. */
+  async #recall(quiet: Chooser): Promise<Past> {
+    const { name, past, writers, repoCount, standbysOnly, noCreate } = this.scenario;
+    const [first = "a"] = Object.keys(writers);
+    const host = this.#hosts.get(first);
+    if (host === undefined) throw new Error(`'${name}' has no writers`);
+    const key = JSON.stringify([past, first, repoCount, standbysOnly, noCreate]);
+    const known = pasts.get(key);
+    if (known !== undefined) {
+      for (const event of known.events) host.take(event);
+      for (const [index, bucket] of this.buckets.entries()) bucket.replace(known.files[index] ?? new Map());
+      for (const [wal, sha1] of known.acknowledged) this.truth.acknowledged.set(wal, sha1);
+      this.walNo = known.walNo;
+      return known;
+    }
+    const { violation, nowMs } = await this.#run([new SimProcess(first, ["create", ...past], STARTED_AT_MS)], quiet, STARTED_AT_MS, false);
+    const failed = violation ?? this.ends.find((end) => !end.includes(": ok"));
+    if (failed !== undefined) throw new Error(`the past of '${name}': ${failed}`);
+    this.ends.length = 0;
+    const files = this.buckets.map((bucket) => new Map(bucket.files));
+    const made = { nowMs, walNo: this.walNo, files, acknowledged: new Map(this.truth.acknowledged), events: [...host.events] };
+    pasts.set(key, made);
+    return made;
+  }
+
+  async #run(processes: readonly SimProcess[], chooser: Chooser, nowMs: number, isTraced: boolean): Promise<Ending & { nowMs: number }> {
+    const engine: Engine = new Engine(processes, chooser, {
+      start: (life, verb) => this.#start(life, verb, engine),
+      check: () => this.#check(engine.isLate),
+      isTraced,
+    });
+    engine.nowMs = nowMs;
+    const ending = await engine.run(STEPS_MAX);
+    return { ...ending, nowMs: engine.nowMs };
+  }
+
+  #check(isLate: boolean): string | null {
+    let state = 0;
+    for (const bucket of this.buckets) state = (Math.imul(state, 31) + bucket.state) | 0;
+    this.states.add(state);
+    return this.#violation ?? this.truth.check(isLate);
+  }
+
+  async #start(life: Life, verb: string, engine: Engine): Promise<string> {
+    const { name } = life.process;
+    const host = this.#hosts.get(name);
+    if (host === undefined) throw new Error(`no host ${name}`);
+    const log: Log = {
+      error: (error) => engine.note(name, "note", () => `error: ${error.message}`),
+      warn: (text) => engine.note(name, "note", () => `warns: ${text}`),
+      info: () => {},
+      detail: () => {},
+      debug: () => {},
+      trace: () => {},
+    };
+    const ctx: Context = { clock: life.clock, random: seededRandom(1 + 7919 * ++this.#lives), log, signal: new AbortController().signal };
+    const repositories = (keys: readonly number[]): Repository[] =>
+      this.buckets
+        .filter(({ key }) => keys.includes(key))
+        .map((bucket) => repository(bucket.key, { storage: new SimStorage(bucket, life, this.scenario.noCreate !== true) }));
+    let text: string;
+    try {
+      text = `ok ${await verbs(verb, { life, ctx, host, world: this, repositories })}`.trimEnd();
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      text = `[${error.kind}] ${error.message.split("\n")[0]}`;
+    }
+    this.ends.push(`${name} ${verb}: ${text}`);
+    return text;
+  }
+
+  /** A backup said that it is done. */
+  done(repoKey: number, label: string): void {
+    this.#violation ??= this.truth.checkDone(repoKey, label);
+  }
+
+  async newestLabel(repo: Repository): Promise<string> {
+    return (await loadBackupInfo(repo)).backups.at(-1)?.label ?? "";
+  }
+}
+
+/** Full backups that the least generous of the writers keeps; null when nobody expires any. */
+function keptCount({ writers }: Scenario): number | null {
+  const counts = Object.values(writers).flatMap((all) => all.flatMap((verb) => /expire(?:@\d)? (\d+)$/.exec(verb)?.[1] ?? []));
+  return counts.length === 0 ? null : Math.min(...counts.map(Number));
+}
