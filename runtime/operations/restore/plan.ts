@@ -191,16 +191,17 @@ function ofMap(map: Readonly<Record<string, string>>, key: string): string | und
 const SYSTEM_DIRECTORIES =
   "/bin /boot /dev /etc /lib /lib32 /lib64 /libx32 /proc /root /run /sbin /sys /usr/bin /usr/include /usr/lib /usr/lib32 /usr/lib64 /usr/libexec " +
   "/usr/libx32 /usr/sbin /usr/share /usr/local/bin /usr/local/etc /usr/local/lib /usr/local/sbin /usr/local/share /var/run /var/spool";
-/** Debian keeps configuration there, and it belongs to the server's account. */
-const CONFIG_DIRECTORY = "/etc/postgresql";
+/** Exceptions below them: Debian's configuration, which belongs to the server's account, and memory that is open to all as /tmp is. */
+const OPEN_DIRECTORIES = ["/etc/postgresql", "/dev/shm"];
 /** Everybody's: a cluster has a directory below. */
 const SHARED_DIRECTORIES = "/ /home /media /mnt /opt /srv /tmp /usr /usr/local /var /var/backups /var/cache /var/lib /var/log /var/tmp";
 
 /** The manifest alone must not choose such a place; who restores may name it. @throws linkDestination */
 function requireOwnPlace(place: string, what: string, option: string): void {
   const at = resolve("/", place);
-  const isSystem = SYSTEM_DIRECTORIES.split(" ").some((directory) => isBelow(at, directory)) && !isBelow(at, CONFIG_DIRECTORY);
-  if (!isSystem && at !== CONFIG_DIRECTORY && !SHARED_DIRECTORIES.split(" ").includes(at)) return;
+  const isOpen = OPEN_DIRECTORIES.some((directory) => at !== directory && isBelow(at, directory));
+  const isSystem = SYSTEM_DIRECTORIES.split(" ").some((directory) => isBelow(at, directory));
+  if (isOpen || (!isSystem && !SHARED_DIRECTORIES.split(" ").includes(at))) return;
   throw fail("linkDestination", `${what} leads to '${at}', a directory of the system`, {
     hint: `the backup says so, and its manifest may be forged. Restore it elsewhere with ${option}, or name this place there if it is meant.`,
   });

@@ -119,7 +119,7 @@ describe("the layout of a restore", () => {
     expect(() => planLayout(LINKED, { ...OPTIONS, ...more })).toThrow(expect.objectContaining({ kind, message }));
   });
 
-  it.each(["/", "/etc/cron.d", "/var/spool/cron/crontabs", "/home", "/usr", "/tmp/../root/x", "/run/systemd/system"])(
+  it.each(["/", "/etc/cron.d", "/var/spool/cron/crontabs", "/home", "/usr", "/tmp/../root/x", "/run/systemd/system", "/dev/shm", "/dev/shm/../x"])(
     "does not follow the manifest to %s, but who names the place himself",
     (place) => {
       const tablespace = { name: "pg_tblspc/16384", type: "link", path: place, tablespaceId: "16384", tablespaceName: "ts1" } as const;
@@ -133,6 +133,12 @@ describe("the layout of a restore", () => {
       if (place !== "/") expect(planLayout(linked, { ...OPTIONS, linkMap: { log: place } }).links[1]?.destination).toBe(place);
     },
   );
+
+  it("follows it into memory that is open to all, as into /tmp", () => {
+    const tablespace = { name: "pg_tblspc/16384", type: "link", path: "/dev/shm/pg/ts1", tablespaceId: "16384", tablespaceName: "ts1" } as const;
+    const layout = planLayout({ ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] }, OPTIONS);
+    expect(layout.links[0]?.destination).toBe("/dev/shm/pg/ts1");
+  });
 
   it("takes no name of a tablespace or a link for one that every object has, and none out of the directory for all", () => {
     const named = (tablespaceName: string): Manifest => ({
