@@ -19,6 +19,15 @@ import { isInvalidDatabase, parseClassRow, parseFileMap, parseNamedRow, rowsOf }
 import { parseInfo } from "../../runtime/format/info";
 import { parseJson, renderJson } from "../../runtime/format/json";
 import { fullLabelOf, isLabel, labelType } from "../../runtime/format/label";
+import {
+  leaseTermOf,
+  leaseTermPath,
+  parseLeaseFloor,
+  parseLeaseName,
+  parseLeaseTerm,
+  renderLeaseFloor,
+  renderLeaseTerm,
+} from "../../runtime/format/leaseFile";
 import { decompressLz4Block } from "../../runtime/format/lz4";
 import { parseManifest, renderManifest } from "../../runtime/format/manifest";
 import { imageOf, invalidateCheckpoint, parsePgControl } from "../../runtime/format/pgControl";
@@ -290,7 +299,25 @@ function decompressEach(work: () => unknown, kind: "format" | "crypto" = "format
   }
 }
 
-export const FORMAT_TARGETS: readonly Target[] = [...infoTargets, ...codecTargets];
+const term = { term: 3, token: "a".repeat(32), domain: "h", holder: { host: "h", pid: 1, verb: "backup" }, beat: 2, state: "held" } as const;
+
+const leaseTarget: Target = {
+  name: "lease",
+  seeds: [renderLeaseTerm(term), renderLeaseFloor(7), leaseTermPath("demo", term).split("/").at(-1) ?? ""].map(utf8),
+  tokens: ["1.5", "-1", "null", "{}", "[]", '"released"', "99999999", "/", ".."],
+  kinds: [],
+  run: (bytes) => {
+    const text = textOf(bytes);
+    const parsed = parseLeaseTerm(text);
+    if (parsed !== null) same(parseLeaseTerm(renderLeaseTerm(parsed)), parsed, "a term that was written again");
+    parseLeaseFloor(text);
+    leaseTermOf(text);
+    const name = parseLeaseName(text);
+    if (name !== null) same(leaseTermPath("demo", name).split("/").at(-1), text, "a name that was written again");
+  },
+};
+
+export const FORMAT_TARGETS: readonly Target[] = [...infoTargets, ...codecTargets, leaseTarget];
 
 const SEGMENT_SIZE_BYTES = 1024 * 1024;
 
