@@ -43,15 +43,12 @@ export const SCENARIOS: readonly Scenario[] = [
  *
  * Both need a process that sleeps for more than two minutes between its look at the lease and a removal.
  */
-export const OPEN: readonly { readonly why: string; readonly scenario: Scenario }[] = [
-  {
-    why: "sync gives two hosts one label, and what the loser removes may be the winner's",
-    scenario: { ...base, name: "two syncs", repoCount: 2, past: ["full@1", "incr@1"], writers: { a: ["sync 1 2"], b: ["sync 1 2"] } },
-  },
-  {
-    why: "a backup that was expired and not removed yet is listed again, and then removed",
-    scenario: { ...base, name: "incr beside a sleeping expire", past: ["full", "full"], writers: { a: ["expire 1"], b: ["wait 1", "incr"] } },
-  },
+/** What once broke at one pause: every place of it is tried in each run. */
+export const PAUSED: readonly Scenario[] = [
+  // One label for two hosts: what the loser removes may be the winner's.
+  { ...base, name: "two syncs", repoCount: 2, past: ["full@1", "incr@1"], writers: { a: ["sync 1 2"], b: ["sync 1 2"] } },
+  // An expired backup that is not removed yet must not be listed again.
+  { ...base, name: "incr beside a sleeping expire", past: ["full", "full"], writers: { a: ["expire 1"], b: ["wait 1", "incr"] } },
 ];
 
 /** As much at once as there may be. */
