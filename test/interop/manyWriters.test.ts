@@ -178,7 +178,7 @@ describe("many writers", async () => {
       await Promise.all([...work, disturb(untilMs), write(untilMs)]);
       process.stdout.write(
         `many writers: ${[...tally]
-          .sort()
+          .sort(([left], [right]) => (left < right ? -1 : 1))
           .map(([what, times]) => `${what}: ${times}`)
           .join(", ")}\n`,
       );
