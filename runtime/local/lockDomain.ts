@@ -1,5 +1,5 @@
 /**
- * Which processes share lock files. Two of one domain cannot hold the same lock at once, so whoever has the lock knows that the other one is dead.
+ * Which processes share lock files. Two of one domain cannot hold the same lock at once, so the one that has the lock knows that the other one is dead.
  *
  * A domain is the file `pgbackstop.domain` in the lock path with random text in it, the boot of the machine, and the place of the file: a lock path
  * that was copied with an image, or that several machines mount, is not one domain.

@@ -102,7 +102,7 @@ export function openToAppend(path: string, mode: number): number {
   }
 }
 
-/** Text of a small file whoever owns it; null when there is none, or it is a link, a pipe or the like. */
+/** Text of a small file of any owner; null when it is missing, or is a link, a pipe or the like. */
 export function findText(path: string): string | null {
   try {
     const fd = openUnlinked(path, path, O_RDONLY);
@@ -191,7 +191,7 @@ function requireTrusted(role: string, path: string, info: Stats, trusted: Readon
   });
 }
 
-/** Through no link, and without waiting for whoever holds the other end of a pipe. */
+/** Follows no link, and does not wait for the other end of a pipe. */
 function openUnlinked(entry: string, path: string, flags: number, mode?: number): number {
   try {
     return openSync(entry, flags | O_NOFOLLOW | O_NONBLOCK, mode);

@@ -2,8 +2,8 @@
  * The lease of a stanza in one repository: at any time one process, of any host or pod, may write backups there (docs/internals/concurrency.md).
  *
  * A lease is a row of numbered terms in the repository. The highest term is the holder; only its owner writes it, and no number is used twice.
- * Whoever wants the lease claims the next term. Where the storage creates files exclusively, one claimant gets it. Elsewhere each claimant
- * writes a file of its own and lists: whoever sees another claim withdraws, so at most one stays, as long as a listing shows what was written
+ * A process that wants the lease claims the next term. Where the storage creates files exclusively, one claimant gets it. Elsewhere each claimant
+ * writes a file of its own and lists. A claimant that sees another claim withdraws, so at most one stays, as long as a listing shows what was written
  * before it.
  *
  * A holder is dead when the caller has its lock files (same domain), or when its file has not changed for two minutes of the caller's own
@@ -401,7 +401,7 @@ class HeldLease implements Lease {
   async #writeBeat(signal: AbortSignal): Promise<void> {
     const { storage } = this.#place;
     if (signal.aborted) return;
-    // Read first: whoever slept must not write over a file that is not its own any more.
+    // Read first: a process that slept must not overwrite a file that is not its own any more.
     await this.#requireOwn(storage);
     await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat })));
   }

@@ -1,5 +1,5 @@
 /**
- * `expire`: lets go of what a repository's retention no longer asks for: backups, WAL, old manifests of the history.
+ * `expire`: removes backups, WAL and old manifests of the history that retention no longer keeps.
  *
  * Each repository by itself; one that fails is an error of its own. Messages are stock's, which scripts look for. With `dryRun` the same
  * plan is told and nothing is written.
