@@ -7,7 +7,7 @@ import type { Log } from "./base/log";
 import { assert, ERRORS, fail } from "./base/errors";
 import type { CommandHost, OtherConfiguration } from "./commands/host";
 import { type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS } from "./config/types";
-import { BLOCK_DEFAULTS } from "./format/blockSize";
+import { BLOCK_DEFAULTS } from "./format/repository/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
 import { lockDomain } from "./local/lockDomain";

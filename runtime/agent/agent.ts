@@ -13,7 +13,7 @@ import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandHost } from "../commands/host";
-import { formatLsn } from "../format/walSegment";
+import { formatLsn } from "../format/wal/walSegment";
 import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
 import { unreadableKeys } from "../operations/archiveGet";
 import { repoErrorLine } from "../operations/results";

@@ -10,7 +10,7 @@ import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { ERRORS, fail, stockErrorName, toBackupError } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
-import type { BackupInfoEntry } from "../format/backupInfo";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import { listBackups, newestFullOf } from "../operations/destinations";
 import { combinedError } from "../operations/results";
 import type { Repository } from "../repository/repository";

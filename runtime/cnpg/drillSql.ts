@@ -4,7 +4,7 @@
  */
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import { formatLsn, parseLsn, timelineDigits } from "../format/walSegment";
+import { formatLsn, parseLsn, timelineDigits } from "../format/wal/walSegment";
 import type { Outcome } from "../operations/drill/checks";
 import type { Replayed } from "../operations/drill/measure";
 import type { Session } from "../postgres/session";

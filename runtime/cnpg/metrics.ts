@@ -7,7 +7,7 @@ import { toBackupError } from "../base/errors";
 import type { LaneStatus } from "../operations/pushQueue";
 import { silentLog } from "../base/log";
 import { perRepo, type RepoResult } from "../base/parallel";
-import type { BackupInfoEntry } from "../format/backupInfo";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import { DRILLS, REPOSITORY } from "../metrics/definitions";
 import { drillSamples, gapSamples, laneSamples, repositorySamples } from "../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../operations/destinations";

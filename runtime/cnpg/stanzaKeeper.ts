@@ -8,7 +8,7 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
-import type { PgControl } from "../format/pgControl";
+import type { PgControl } from "../format/page/pgControl";
 import { repoErrorLine } from "../operations/results";
 import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
 import type { Repository } from "../repository/repository";

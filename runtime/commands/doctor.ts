@@ -3,7 +3,7 @@
  * what works and is dangerous (a key that deletes versions, no versions at all) is told and changes nothing about the exit code.
  */
 import type { RepoResult } from "../base/parallel";
-import { type JsonValue, renderJson } from "../format/json";
+import { type JsonValue, renderJson } from "../format/repository/json";
 import { type Diagnosis, diagnose } from "../operations/doctor";
 import { combinedError } from "../operations/results";
 import type { Command, CommandHost } from "./host";

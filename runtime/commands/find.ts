@@ -1,7 +1,7 @@
 /** `find`: what was destroyed in a span of time and where a recovery ends just before it; exit 0 also when nothing was found. */
 import { silentLog } from "../base/log";
 import { fail, isError } from "../base/errors";
-import { renderJson } from "../format/json";
+import { renderJson } from "../format/repository/json";
 import { find, type FindOptions } from "../operations/find/find";
 import { parseMoment } from "../operations/find/moment";
 import { findJson, findText } from "../operations/find/report";

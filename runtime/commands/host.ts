@@ -1,7 +1,7 @@
 /** What a command gets from the process it runs in: main opens and closes these, commands only use them. */
 import type { Context } from "../base/context";
 import type { Config } from "../config/types";
-import type { PgControl } from "../format/pgControl";
+import type { PgControl } from "../format/page/pgControl";
 import type { DebtStore } from "../local/debt";
 import type { LockFile, LockKind } from "../local/lockFile";
 import type { LockState } from "../local/lockState";

@@ -5,7 +5,7 @@
  */
 import { fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
-import { renderJson } from "../format/json";
+import { renderJson } from "../format/repository/json";
 import type { Config } from "../config/types";
 import { type Destination, destinationLine, destinationsJson, listDestinations } from "../operations/destinations";
 import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../operations/info";

@@ -1,6 +1,6 @@
 /** `manifest`: the content of one backup (`--set`, default the newest) of the first repository, or of `--repo`. */
 import { fail } from "../base/errors";
-import { renderJson } from "../format/json";
+import { renderJson } from "../format/repository/json";
 import { requireLabel } from "../operations/requireLabel";
 import { manifestJson, manifestText, reportManifest } from "../operations/manifestReport";
 import { loadManifest } from "../repository/backupStore";

@@ -1,6 +1,6 @@
 /** `status`: one screen; exit 0 when no repository needs attention, else 104. What is wrong was printed: an error line would spoil the JSON. */
 import { ERRORS } from "../base/errors";
-import { renderJson } from "../format/json";
+import { renderJson } from "../format/repository/json";
 import type { LockState } from "../local/lockState";
 import { progressOf } from "../operations/info";
 import { collectStatus, statusJson, type StatusInput, statusText } from "../operations/status";

@@ -5,7 +5,7 @@ import { differingNames } from "../operations/namedWal";
 import { combinedError } from "../operations/results";
 import { type Verdict, verify } from "../operations/verify";
 import type { VerifyCounts } from "../operations/verify/tally";
-import { type JsonValue, renderJson } from "../format/json";
+import { type JsonValue, renderJson } from "../format/repository/json";
 import { toBackupError } from "../base/errors";
 import { saveRun } from "../local/runRecords";
 import type { Command, CommandHost } from "./host";

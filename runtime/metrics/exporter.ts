@@ -4,7 +4,7 @@
  * `pgbackstop_repo_…` are for. Of its metrics the databases of a backup are left out: they cost a manifest each, and there too one must ask for them.
  */
 import { formatLocalSeconds } from "../base/clock";
-import type { BackupInfoEntry } from "../format/backupInfo";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import { type InfoReport, type InfoRepo, progressOf } from "../operations/info";
 import type { Sample } from "./definitions";
 

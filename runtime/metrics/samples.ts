@@ -1,5 +1,5 @@
 /** Our own samples: what each repository holds by itself, and what the host knows. Pure. */
-import type { BackupInfoEntry } from "../format/backupInfo";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
 import type { StreamState } from "../local/streamState";

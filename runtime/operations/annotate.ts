@@ -1,7 +1,7 @@
 /** `annotate`: changes the notes of a backup in backup.info; the manifest stays as it was, as in stock. */
 import { fail } from "../base/errors";
 import type { Context } from "../base/context";
-import { isLabel } from "../format/label";
+import { isLabel } from "../format/repository/label";
 import { loadBackupInfo, saveBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 

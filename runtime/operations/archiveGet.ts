@@ -15,7 +15,7 @@ import { isSpecialFile } from "../local/atomicWrite";
 import { loadArchiveInfo, requirePresent } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { findWal, openWal, type StoredWal } from "../repository/walStore";
-import { archiveIdOf } from "../format/archiveInfo";
+import { archiveIdOf } from "../format/repository/archiveInfo";
 import { archiveIdsOf, type ClusterIdentity } from "./identity";
 import { repoErrorLine } from "./results";
 

@@ -5,7 +5,7 @@
 import type { Context } from "../base/context";
 import { type BackupError, fail } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
-import type { PgControl } from "../format/pgControl";
+import type { PgControl } from "../format/page/pgControl";
 import type { Session } from "../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";

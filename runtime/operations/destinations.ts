@@ -4,10 +4,10 @@
  */
 import { type BackupError, fail, isError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
-import { archiveIdOf } from "../format/archiveInfo";
-import type { BackupInfoEntry } from "../format/backupInfo";
-import type { JsonValue } from "../format/json";
-import { archiveIdPath } from "../format/repoPath";
+import { archiveIdOf } from "../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
+import type { JsonValue } from "../format/repository/json";
+import { archiveIdPath } from "../format/repository/repoPath";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { segmentDirectories, segmentsIn } from "./walRange";

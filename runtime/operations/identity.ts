@@ -1,7 +1,7 @@
 /** Does a repository belong to this cluster? The same question for every verb, with stock's answers. */
 import { fail } from "../base/errors";
-import { type ArchiveHistoryEntry, type ArchiveInfo, archiveIdOf, currentHistory } from "../format/archiveInfo";
-import type { BackupInfo } from "../format/backupInfo";
+import { type ArchiveHistoryEntry, type ArchiveInfo, archiveIdOf, currentHistory } from "../format/repository/archiveInfo";
+import type { BackupInfo } from "../format/repository/backupInfo";
 import type { Repository } from "../repository/repository";
 
 /** What identifies a cluster. */

@@ -1,8 +1,8 @@
 /** `info` as text for people, laid out as stock's ("pgbackrest-format" vectors, info.txt of 2.60); times in the local zone with its offset. */
 import { formatLocalSeconds } from "../base/clock";
 import { formatSize } from "../base/units";
-import type { BackupInfoEntry } from "../format/backupInfo";
-import { labelType } from "../format/label";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
+import { labelType } from "../format/repository/label";
 import type { LockState } from "../local/lockState";
 import { destinationOf, errorFiles, type InfoRepo, type InfoReport, InfoStatus, progressOf, shortName } from "./info";
 

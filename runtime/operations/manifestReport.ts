@@ -5,10 +5,10 @@
 import { formatLocalSeconds } from "../base/clock";
 import { fail } from "../base/errors";
 import { formatSize } from "../base/units";
-import type { JsonValue } from "../format/json";
-import type { BlockMap, StoredSuperBlock } from "../format/blockMap";
-import { findBlockSource } from "../format/blockSource";
-import type { Manifest, ManifestFile } from "../format/manifest";
+import type { JsonValue } from "../format/repository/json";
+import type { BlockMap, StoredSuperBlock } from "../format/repository/blockMap";
+import { findBlockSource } from "../format/repository/blockSource";
+import type { Manifest, ManifestFile } from "../format/repository/manifest";
 import { loadBlockMap } from "../repository/blockReader";
 import type { Repository } from "../repository/repository";
 

@@ -5,7 +5,7 @@
 import { collect, textOf } from "../base/bytes";
 import { isError, toBackupError } from "../base/errors";
 import { sha1Hex } from "../base/hash";
-import { parseHistory } from "../format/timeline";
+import { parseHistory } from "../format/wal/timeline";
 import type { Repository } from "../repository/repository";
 import { openWal, type StoredWal } from "../repository/walStore";
 

@@ -4,8 +4,8 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../base/bytes";
-import { Decryptor } from "../format/cipher";
-import { createDecompressor } from "../format/compress";
+import { Decryptor } from "../format/codec/cipher";
+import { createDecompressor } from "../format/codec/compress";
 import type { Packing } from "../repository/repository";
 import type { ByteRange, Storage } from "../storage/storage";
 

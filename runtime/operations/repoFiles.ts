@@ -4,7 +4,7 @@
  */
 import { compareBytes, type ByteStream } from "../base/bytes";
 import { fail } from "../base/errors";
-import { isLabel } from "../format/label";
+import { isLabel } from "../format/repository/label";
 import { openFile, type Repository } from "../repository/repository";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import { loadManifest } from "../repository/backupStore";

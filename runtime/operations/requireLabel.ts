@@ -1,6 +1,6 @@
 /** A label that a user has written. */
 import { fail } from "../base/errors";
-import { isLabel } from "../format/label";
+import { isLabel } from "../format/repository/label";
 
 /** @throws optionInvalidValue (32) */
 export function requireLabel(text: string): void {

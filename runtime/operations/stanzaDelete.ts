@@ -4,12 +4,12 @@
  * The infos go last: a run that was cut off leaves a stanza that is still known and can be deleted again.
  */
 import type { Context } from "../base/context";
-import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../format/repoPath";
+import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../format/repository/repoPath";
 import { listLabels } from "../repository/backupStore";
 import { removeBackupPath, removeManifests } from "../repository/expireStore";
 import type { Repository } from "../repository/repository";
 import { listArchiveIds } from "../repository/walStore";
-import { archiveIdPath } from "../format/repoPath";
+import { archiveIdPath } from "../format/repository/repoPath";
 import { toBackupError } from "../base/errors";
 
 /** All but the lease, which the caller holds. */

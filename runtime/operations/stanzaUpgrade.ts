@@ -7,8 +7,8 @@
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
-import { currentHistory } from "../format/archiveInfo";
-import type { PgControl } from "../format/pgControl";
+import { currentHistory } from "../format/repository/archiveInfo";
+import type { PgControl } from "../format/page/pgControl";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 

@@ -5,8 +5,8 @@
 import { type BackupError, fail } from "../base/errors";
 import { perRepo } from "../base/parallel";
 import { formatSize } from "../base/units";
-import type { BackupInfoEntry } from "../format/backupInfo";
-import type { JsonValue } from "../format/json";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
+import type { JsonValue } from "../format/repository/json";
 import type { StreamState } from "../local/streamState";
 import type { NextRun } from "../local/timers";
 import { loadBackupInfo } from "../repository/infoStore";

@@ -8,8 +8,8 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { ByteStream } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import type { Codec } from "../format/codec";
-import { type CompressSpec, createCompressor } from "../format/compress";
+import type { Codec } from "../format/codec/codec";
+import { type CompressSpec, createCompressor } from "../format/codec/compress";
 
 /** Segments of up to this size, PostgreSQL's default, are held whole. */
 export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;

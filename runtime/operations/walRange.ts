@@ -1,5 +1,5 @@
 /** The ends of an archive: only its first and last directories are listed. */
-import { archiveIdPath } from "../format/repoPath";
+import { archiveIdPath } from "../format/repository/repoPath";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../repository/walStore";
 

@@ -1,8 +1,8 @@
 /** The WAL of the present cluster in one repository, by its names alone: how much, and what is missing. Nothing is read but a history file. */
 import { isError } from "../base/errors";
-import { archiveIdOf } from "../format/archiveInfo";
-import type { BackupInfoEntry } from "../format/backupInfo";
-import { lsnOfSegment, parseWalName } from "../format/walSegment";
+import { archiveIdOf } from "../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../format/repository/backupInfo";
+import { lsnOfSegment, parseWalName } from "../format/wal/walSegment";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { isSegment, listWal } from "../repository/walStore";

@@ -1,6 +1,6 @@
 /** `pg_wal/archive_status`: which files PostgreSQL has ready for the archive. Source: PostgreSQL "src/backend/postmaster/pgarch.c". */
 import { readdir, stat } from "node:fs/promises";
-import { parseWalName } from "../format/walSegment";
+import { parseWalName } from "../format/wal/walSegment";
 
 /**
  * Names of WAL files that wait for the archive (a `.ready` file is there), ascending, timeline histories first as PostgreSQL sends them;

@@ -2,7 +2,7 @@
 import { open, stat } from "node:fs/promises";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
-import { type PgControl, parsePgControl } from "../format/pgControl";
+import { type PgControl, parsePgControl } from "../format/page/pgControl";
 import { isMissing, systemError } from "../local/systemError";
 
 const HEADER_SIZE_BYTES = 512;

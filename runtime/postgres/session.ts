@@ -7,7 +7,7 @@
 import type { Client, ClientConfig, QueryResult } from "pg";
 import { fail, toBackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
-import { parseLsn, segmentOfLsn } from "../format/walSegment";
+import { parseLsn, segmentOfLsn } from "../format/wal/walSegment";
 import { atLeast, majorVersion } from "./versions";
 
 /** The lock that stock takes around a backup ("pgbackrest-format" 15, step 4). */

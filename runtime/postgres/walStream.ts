@@ -9,7 +9,7 @@
 import type { Connection, Submittable } from "pg";
 import type { Clock } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import { formatLsn, parseLsn } from "../format/walSegment";
+import { formatLsn, parseLsn } from "../format/wal/walSegment";
 import type { SessionTarget } from "./session";
 
 export interface StreamSource {

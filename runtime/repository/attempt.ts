@@ -7,8 +7,8 @@ import { textOf, utf8 } from "../base/bytes";
 import type { Clock } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
-import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/attempt";
-import { attemptPath } from "../format/repoPath";
+import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/repository/attempt";
+import { attemptPath } from "../format/repository/repoPath";
 import type { Lease } from "./lease";
 import { type Repository, readFile, writeFile } from "./repository";
 

@@ -12,10 +12,10 @@ import { collect, textOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import { decompressBytes } from "../format/compress";
-import { isLabel } from "../format/label";
-import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/manifest";
-import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
+import { decompressBytes } from "../format/codec/compress";
+import { isLabel } from "../format/repository/label";
+import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/repository/manifest";
+import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
 import { openFile, type Repository, readFile, writeFile, writeParts } from "./repository";
 
 /** Labels that have a directory, ascending, whether their backup is whole or not. */

@@ -9,10 +9,10 @@ import { setImmediate } from "node:timers/promises";
 import { type ByteStream, collect, concatBytes } from "../base/bytes";
 import { assert, type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import { type BlockMap, type BlockSizes, parseBlockMap, type StoredSuperBlock } from "../format/blockMap";
-import type { BlockSource } from "../format/blockSource";
-import { bundlePath, dataFilePath } from "../format/repoPath";
-import { openRaw, openSuperBlock } from "../format/superBlock";
+import { type BlockMap, type BlockSizes, parseBlockMap, type StoredSuperBlock } from "../format/repository/blockMap";
+import type { BlockSource } from "../format/repository/blockSource";
+import { bundlePath, dataFilePath } from "../format/repository/repoPath";
+import { openRaw, openSuperBlock } from "../format/repository/superBlock";
 import type { BlockReader } from "../storage/storage";
 import type { Repository } from "./repository";
 

@@ -7,8 +7,8 @@
  */
 import { basename } from "node:path";
 import { EMPTY_BYTES } from "../base/bytes";
-import { isLabel } from "../format/label";
-import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, expiredMarkPath, manifestPath } from "../format/repoPath";
+import { isLabel } from "../format/repository/label";
+import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, expiredMarkPath, manifestPath } from "../format/repository/repoPath";
 import { loadManifestFile } from "./backupStore";
 import type { Repository } from "./repository";
 

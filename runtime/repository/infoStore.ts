@@ -7,10 +7,10 @@
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
-import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format/archiveInfo";
-import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/backupInfo";
-import { wrongPassphrase } from "../format/cipher";
-import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repoPath";
+import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format/repository/archiveInfo";
+import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/repository/backupInfo";
+import { wrongPassphrase } from "../format/codec/cipher";
+import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repository/repoPath";
 import { type Repository, readFile, writeFile } from "./repository";
 
 const ARCHIVE_HINTS = [

@@ -28,8 +28,8 @@ import {
   parseLeaseTerm,
   renderLeaseFloor,
   renderLeaseTerm,
-} from "../format/leaseFile";
-import { leasePath } from "../format/repoPath";
+} from "../format/repository/leaseFile";
+import { leasePath } from "../format/repository/repoPath";
 import type { Storage } from "../storage/storage";
 import type { Repository } from "./repository";
 

@@ -8,9 +8,9 @@
  */
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
-import { type BackupInfo, backupInfoEntryOf } from "../format/backupInfo";
-import type { Manifest } from "../format/manifest";
-import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repoPath";
+import { type BackupInfo, backupInfoEntryOf } from "../format/repository/backupInfo";
+import type { Manifest } from "../format/repository/manifest";
+import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
 import { requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo } from "./infoStore";

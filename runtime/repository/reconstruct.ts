@@ -11,8 +11,8 @@
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
-import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../format/backupInfo";
-import { attemptPath, copyOf, manifestPath } from "../format/repoPath";
+import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../format/repository/backupInfo";
+import { attemptPath, copyOf, manifestPath } from "../format/repository/repoPath";
 import { findAttempt, isOfDomain } from "./attempt";
 import { hasManifest, listLabels, loadManifest } from "./backupStore";
 import { hasManifestCopy, isMarkedExpired } from "./expireStore";

@@ -1,15 +1,15 @@
 /**
  * One repository of one stanza: a storage, the keys that open it, and how what is written to it is compressed and encrypted.
  *
- * Path rules are in `format/repoPath`, byte rules in `format/*`; this room joins them with a storage driver. Write order is a rule of this
+ * Path rules are in `format/repository/repoPath`, byte rules in `format/*`; this room joins them with a storage driver. Write order is a rule of this
  * room: data, then manifests, then info files (main before copy), as stock does ("pgbackrest-format" 2 and 15); readers accept either copy.
  */
 import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
-import type { BlockSettings } from "../format/blockSize";
-import { decrypt, Encryptor, encryptBytes, SALT_SIZE_BYTES } from "../format/cipher";
-import { type CompressSpec, type CompressType, decompress } from "../format/compress";
+import type { BlockSettings } from "../format/repository/blockSize";
+import { decrypt, Encryptor, encryptBytes, SALT_SIZE_BYTES } from "../format/codec/cipher";
+import { type CompressSpec, type CompressType, decompress } from "../format/codec/compress";
 import type { Storage } from "../storage/storage";
 
 /** Small files are stored together. */

@@ -6,10 +6,10 @@
  */
 import { fail } from "../base/errors";
 import { mapParallel } from "../base/parallel";
-import type { BackupInfo } from "../format/backupInfo";
-import { extensionOf } from "../format/compress";
-import type { Manifest, ManifestFile } from "../format/manifest";
-import { backupPath, bundlePath, dataFilePath } from "../format/repoPath";
+import type { BackupInfo } from "../format/repository/backupInfo";
+import { extensionOf } from "../format/codec/compress";
+import type { Manifest, ManifestFile } from "../format/repository/manifest";
+import { backupPath, bundlePath, dataFilePath } from "../format/repository/repoPath";
 import { hasManifest } from "./backupStore";
 import type { Repository } from "./repository";
 

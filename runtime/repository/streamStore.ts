@@ -1,13 +1,13 @@
 /**
- * Pieces of WAL segments that are not full yet in a repository (format/streamChunk). Each is written once under a name of its own and removed when
+ * Pieces of WAL segments that are not full yet in a repository (format/wal/streamChunk). Each is written once under a name of its own and removed when
  * the full segment is in the archive: a crash at any moment leaves pieces too many, never a wrong one.
  */
 import { basename } from "node:path";
 import { collect, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { sha1Hex } from "../base/hash";
-import { compress, decompress } from "../format/compress";
-import { streamPath } from "../format/repoPath";
+import { compress, decompress } from "../format/codec/compress";
+import { streamPath } from "../format/repository/repoPath";
 import {
   CHUNK_HEAD_SIZE_BYTES,
   checkChunk,
@@ -17,7 +17,7 @@ import {
   parseChunkHead,
   parseChunkName,
   type StreamChunk,
-} from "../format/streamChunk";
+} from "../format/wal/streamChunk";
 import { readFile, type Repository, writeFile } from "./repository";
 
 /** Where pieces are and what opens them. */

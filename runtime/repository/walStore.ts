@@ -6,10 +6,10 @@
  */
 import { basename } from "node:path";
 import type { ByteStream } from "../base/bytes";
-import { type CompressType, extensionOf, typeOfName } from "../format/compress";
-import { encrypt } from "../format/cipher";
-import { archiveIdPath, archivePath, walPath } from "../format/repoPath";
-import { parseArchivedName, parseWalName } from "../format/walSegment";
+import { type CompressType, extensionOf, typeOfName } from "../format/codec/compress";
+import { encrypt } from "../format/codec/cipher";
+import { archiveIdPath, archivePath, walPath } from "../format/repository/repoPath";
+import { parseArchivedName, parseWalName } from "../format/wal/walSegment";
 import { requirePresent } from "./infoStore";
 import { type Repository, unpack } from "./repository";
 

@@ -9,16 +9,16 @@ import { findOwnParameters, findReplicaParameters, findSourceParameters, parseOb
 import { serviceOf } from "../../runtime/cnpg/protocol";
 import { parseIni } from "../../runtime/config/ini";
 import { parseSettings } from "../../runtime/config/settings";
-import { parseArchiveInfo, renderArchiveInfo } from "../../runtime/format/archiveInfo";
-import { parseBackupInfo, renderBackupInfo } from "../../runtime/format/backupInfo";
-import { parseBlockMap, renderBlockMap } from "../../runtime/format/blockMap";
-import type { Pieces } from "../../runtime/format/codec";
-import { decryptBytes, encryptBytes } from "../../runtime/format/cipher";
-import { type CompressType, compressBytes, createDecompressor, decompressBytes, decompressInto } from "../../runtime/format/compress";
-import { isInvalidDatabase, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../runtime/format/heapPage";
-import { parseInfo } from "../../runtime/format/info";
-import { parseJson, renderJson } from "../../runtime/format/json";
-import { fullLabelOf, isLabel, labelType } from "../../runtime/format/label";
+import { parseArchiveInfo, renderArchiveInfo } from "../../runtime/format/repository/archiveInfo";
+import { parseBackupInfo, renderBackupInfo } from "../../runtime/format/repository/backupInfo";
+import { parseBlockMap, renderBlockMap } from "../../runtime/format/repository/blockMap";
+import type { Pieces } from "../../runtime/format/codec/codec";
+import { decryptBytes, encryptBytes } from "../../runtime/format/codec/cipher";
+import { type CompressType, compressBytes, createDecompressor, decompressBytes, decompressInto } from "../../runtime/format/codec/compress";
+import { isInvalidDatabase, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../runtime/format/page/heapPage";
+import { parseInfo } from "../../runtime/format/repository/info";
+import { parseJson, renderJson } from "../../runtime/format/repository/json";
+import { fullLabelOf, isLabel, labelType } from "../../runtime/format/repository/label";
 import {
   leaseTermOf,
   leaseTermPath,
@@ -27,28 +27,28 @@ import {
   parseLeaseTerm,
   renderLeaseFloor,
   renderLeaseTerm,
-} from "../../runtime/format/leaseFile";
-import { decompressLz4Block } from "../../runtime/format/lz4";
-import { parseManifest, renderManifest } from "../../runtime/format/manifest";
-import { imageOf, invalidateCheckpoint, parsePgControl } from "../../runtime/format/pgControl";
-import { decompressPglz } from "../../runtime/format/pglz";
-import { backupPath, walPath } from "../../runtime/format/repoPath";
-import { chunkFileName, joinChunk, parseChunkHead, parseChunkName, renderChunkHead } from "../../runtime/format/streamChunk";
-import { openSuperBlock, packSuperBlock } from "../../runtime/format/superBlock";
-import { parseHistory } from "../../runtime/format/timeline";
-import { checkpointOf, isCheckpoint } from "../../runtime/format/walCheckpoint";
-import { parseWalHeader } from "../../runtime/format/walHeader";
-import { insertedColumns, parseRowChange, updatedColumns } from "../../runtime/format/walHeap";
-import { type WalRecord, WalReader } from "../../runtime/format/walReader";
-import { pageOf, parseRecord } from "../../runtime/format/walRecord";
-import { nextSegment, parseArchivedName, parseLsn, parseWalName, segmentRange } from "../../runtime/format/walSegment";
-import { parseTransactionEnd } from "../../runtime/format/walTransaction";
+} from "../../runtime/format/repository/leaseFile";
+import { decompressLz4Block } from "../../runtime/format/codec/lz4";
+import { parseManifest, renderManifest } from "../../runtime/format/repository/manifest";
+import { imageOf, invalidateCheckpoint, parsePgControl } from "../../runtime/format/page/pgControl";
+import { decompressPglz } from "../../runtime/format/page/pglz";
+import { backupPath, walPath } from "../../runtime/format/repository/repoPath";
+import { chunkFileName, joinChunk, parseChunkHead, parseChunkName, renderChunkHead } from "../../runtime/format/wal/streamChunk";
+import { openSuperBlock, packSuperBlock } from "../../runtime/format/repository/superBlock";
+import { parseHistory } from "../../runtime/format/wal/timeline";
+import { checkpointOf, isCheckpoint } from "../../runtime/format/wal/walCheckpoint";
+import { parseWalHeader } from "../../runtime/format/wal/walHeader";
+import { insertedColumns, parseRowChange, updatedColumns } from "../../runtime/format/wal/walHeap";
+import { type WalRecord, WalReader } from "../../runtime/format/wal/walReader";
+import { pageOf, parseRecord } from "../../runtime/format/wal/walRecord";
+import { nextSegment, parseArchivedName, parseLsn, parseWalName, segmentRange } from "../../runtime/format/wal/walSegment";
+import { parseTransactionEnd } from "../../runtime/format/wal/walTransaction";
 import { findLockHolder } from "../../runtime/local/lockFile";
 import { loadRuns } from "../../runtime/local/runRecords";
 import { stockSpool } from "../../runtime/local/spool";
 import { loadStreamState } from "../../runtime/local/streamState";
 import { parseTargets } from "../../runtime/notify/targets";
-import { parseAttempt, renderAttempt } from "../../runtime/format/attempt";
+import { parseAttempt, renderAttempt } from "../../runtime/format/repository/attempt";
 import { parseDrill, parseDrillFileName, renderDrill } from "../../runtime/operations/drill/record";
 import { parseGuard, parseMigration } from "../../runtime/operations/migrate/marks";
 import { findServerFiles } from "../../runtime/operations/serverFiles";

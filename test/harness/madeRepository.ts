@@ -4,14 +4,14 @@
  * The content of WAL files and data files is of no use; what decides what is kept (labels, times, WAL ranges, histories) is true. Stock reads it.
  */
 import { testContext } from "./context";
-import type { BackupHistoryEntry, BackupInfo } from "../../runtime/format/backupInfo";
-import { backupInfoEntryOf } from "../../runtime/format/backupInfo";
-import { BACKREST_VERSION } from "../../runtime/format/info";
-import { labelType } from "../../runtime/format/label";
-import { type Manifest, parseManifest } from "../../runtime/format/manifest";
+import type { BackupHistoryEntry, BackupInfo } from "../../runtime/format/repository/backupInfo";
+import { backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
+import { BACKREST_VERSION } from "../../runtime/format/repository/info";
+import { labelType } from "../../runtime/format/repository/label";
+import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupStore";
 import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
-import { manifestHistoryPath } from "../../runtime/format/repoPath";
+import { manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
 import { vectorText } from "../runtime/format/vectors";
 

@@ -16,7 +16,7 @@ import { NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { parseLsn } from "../../runtime/format/walSegment";
+import { parseLsn } from "../../runtime/format/wal/walSegment";
 import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
 import { run, waitFor } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";

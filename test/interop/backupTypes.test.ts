@@ -7,7 +7,7 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseManifest, type Manifest } from "../../runtime/format/manifest";
+import { parseManifest, type Manifest } from "../../runtime/format/repository/manifest";
 import type { StockPgbackrest, StockVersion } from "../../tools/parts/pgbackrest";
 import { S3Server } from "../../tools/parts/s3Server";
 import { giveTo } from "../../tools/parts/users";

@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/manifest";
+import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/repository/manifest";
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
 import { findParts, type InteropParts } from "../harness/interopParts";

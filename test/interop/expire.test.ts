@@ -10,7 +10,7 @@ import { systemClock } from "../../runtime/base/clock";
 import { BackupError } from "../../runtime/base/errors";
 import { expireCommand } from "../../runtime/commands/expire";
 import { loadConfig } from "../../runtime/config/load";
-import { formatLabel } from "../../runtime/format/label";
+import { formatLabel } from "../../runtime/format/repository/label";
 import { PosixStorage } from "../../runtime/storage/posix";
 import { findStockPgbackrest, type StockPgbackrest } from "../../tools/parts/pgbackrest";
 import { giveTo, makeUserFolder, serverUser } from "../../tools/parts/users";

@@ -8,9 +8,9 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from "node:path";
 import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { WalReader } from "../../runtime/format/walReader";
-import { parseRecord } from "../../runtime/format/walRecord";
-import { formatLsn } from "../../runtime/format/walSegment";
+import { WalReader } from "../../runtime/format/wal/walReader";
+import { parseRecord } from "../../runtime/format/wal/walRecord";
+import { formatLsn } from "../../runtime/format/wal/walSegment";
 import { findPostgres } from "../../tools/parts/postgres";
 import { runOk, sleep } from "../../tools/parts/process";
 import { TestCluster } from "../../tools/parts/testCluster";

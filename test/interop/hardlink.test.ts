@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Manifest, parseManifest } from "../../runtime/format/manifest";
+import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import { labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, type InteropParts } from "../harness/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../harness/sampleData";

@@ -3,7 +3,7 @@
  * either program's chain comes up again by either, without any WAL from the archive.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Manifest, parseManifest } from "../../runtime/format/manifest";
+import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import { comparableInfo, labelsOf, parseInfo } from "../harness/infoJson";
 import { findParts, type InteropParts } from "../harness/interopParts";

@@ -8,8 +8,8 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseChunkName } from "../../runtime/format/streamChunk";
-import { formatLsn, lsnOfSegment, parseLsn } from "../../runtime/format/walSegment";
+import { parseChunkName } from "../../runtime/format/wal/streamChunk";
+import { formatLsn, lsnOfSegment, parseLsn } from "../../runtime/format/wal/walSegment";
 import { sleep, waitFor } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { TestCluster } from "../../tools/parts/testCluster";

@@ -5,7 +5,7 @@
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Manifest, parseManifest } from "../../runtime/format/manifest";
+import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import { giveTo } from "../../tools/parts/users";
 import type { StockVersion } from "../../tools/parts/pgbackrest";
 import { run } from "../../tools/parts/process";

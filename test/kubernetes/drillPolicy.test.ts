@@ -7,7 +7,7 @@ import { renderCluster } from "../../components/render/kubernetes";
 import { mergeOver, type RenderedObject } from "../../components/render/kubernetesObjects";
 import type { JsonObject } from "../../runtime/cnpg/cluster";
 import { throwAwayCluster } from "../../runtime/cnpg/drillCluster";
-import type { BackupInfoEntry } from "../../runtime/format/backupInfo";
+import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo";
 import { sleep } from "../../tools/parts/process";
 import { clusterFile, context, objectOf } from "../components/clusters";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";

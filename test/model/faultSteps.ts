@@ -5,7 +5,7 @@
  * has, an attempt whose bytes went bad before it is gone on with, WAL that only a damaged or an absent repository holds.
  */
 import * as fc from "fast-check";
-import type { BackupType } from "../../runtime/format/label";
+import type { BackupType } from "../../runtime/format/repository/label";
 import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
 import type { DamagedPart } from "./faultFiles";
 import { KEYS, type Key } from "./faultWorld";

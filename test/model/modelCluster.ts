@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Clock } from "../../runtime/base/clock";
 import type { Context } from "../../runtime/base/context";
 import { sha1Hex } from "../../runtime/base/hash";
-import { formatLsn } from "../../runtime/format/walSegment";
+import { formatLsn } from "../../runtime/format/wal/walSegment";
 import type { Session } from "../../runtime/postgres/session";
 import { labelText } from "../runtime/operations/archive";
 import { server } from "../runtime/operations/backup/support";

@@ -1,6 +1,6 @@
 /** A host with a server of the cluster, and what a verb that runs there has at hand. */
 import type { Context } from "../../runtime/base/context";
-import { imageOf } from "../../runtime/format/pgControl";
+import { imageOf } from "../../runtime/format/page/pgControl";
 import type { DebtStore } from "../../runtime/local/debt";
 import type { BackupOptions } from "../../runtime/operations/backup/backup";
 import type { ServerCandidate } from "../../runtime/operations/backup/servers";

@@ -4,10 +4,10 @@
  * A backup that is listed restores to the bytes that one server had at one moment. One that was listed once stays whole for as long as
  * retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy says, or is recorded as missing.
  */
-import { type BackupInfo, parseBackupInfo } from "../../runtime/format/backupInfo";
-import { fullLabelOf } from "../../runtime/format/label";
-import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/manifest";
-import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtime/format/repoPath";
+import { type BackupInfo, parseBackupInfo } from "../../runtime/format/repository/backupInfo";
+import { fullLabelOf } from "../../runtime/format/repository/label";
+import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/repository/manifest";
+import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtime/format/repository/repoPath";
 import { STANZA } from "../runtime/repository/support";
 import { type Bucket, sha1Of, type StoredFile } from "./place";
 

@@ -16,7 +16,7 @@ import { type Lease, NO_LEASE } from "../../runtime/repository/lease";
 import { Leases } from "../../runtime/repository/leases";
 import type { Context } from "../../runtime/base/context";
 import { fail } from "../../runtime/base/errors";
-import type { BackupType } from "../../runtime/format/label";
+import type { BackupType } from "../../runtime/format/repository/label";
 import type { Repository } from "../../runtime/repository/repository";
 import { isOff } from "./weak";
 import { BACKUP_OPTIONS, FACTS, type Stage as BareStage } from "./host";

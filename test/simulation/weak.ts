@@ -4,9 +4,9 @@
  * A test file puts these in the place of the runtime's own modules; which one is off is decided run by run.
  */
 import type { Context } from "../../runtime/base/context";
-import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../../runtime/format/backupInfo";
-import type { Manifest } from "../../runtime/format/manifest";
-import { attemptPath, manifestHistoryPath } from "../../runtime/format/repoPath";
+import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
+import type { Manifest } from "../../runtime/format/repository/manifest";
+import { attemptPath, manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { hasManifest, listLabels, saveManifest } from "../../runtime/repository/backupStore";
 import { loadBackupInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
 import type { Publication } from "../../runtime/repository/publish";

@@ -85,7 +85,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/operations",
       "runtime/local",
       "runtime/postgres",
-      "runtime/format/info",
+      "runtime/format/repository/info",
       "runtime/version",
     ],
     mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
@@ -94,7 +94,7 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/notify", mayImport: ["runtime/base"], mayImportTypes: ["runtime/local"] },
   {
     prefix: "runtime/commands",
-    mayImport: [...COMMAND_ROOMS, "runtime/format/json"],
+    mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
     mayImportTypes: ["runtime/storage/storage", "runtime/format"],
   },
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
@@ -105,7 +105,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/agent",
-    mayImport: [...SERVING_ROOMS, "runtime/format/walSegment"],
+    mayImport: [...SERVING_ROOMS, "runtime/format/wal/walSegment"],
     mayImportTypes: ["runtime/commands/host", "runtime/format"],
   },
   {
@@ -131,7 +131,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/base/units",
       "runtime/cnpg/names",
       "runtime/config",
-      "runtime/format/label",
+      "runtime/format/repository/label",
       "runtime/notify/events",
       "runtime/storage/s3/quirks",
       "runtime/storage/sftp/hostKey",
@@ -140,7 +140,14 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "components/render",
-    mayImport: ["components/plan", "runtime/base/units", "runtime/cnpg/names", "runtime/config", "runtime/format/label", "runtime/storage/s3/quirks"],
+    mayImport: [
+      "components/plan",
+      "runtime/base/units",
+      "runtime/cnpg/names",
+      "runtime/config",
+      "runtime/format/repository/label",
+      "runtime/storage/s3/quirks",
+    ],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   // Clients of cloud services, for the dynamic resources: they run beside the engine and know nothing of it.

@@ -1,7 +1,7 @@
 /** What the clusters of the benchmarks hold: mixed data, many small relations, and files of valid pages that no catalog knows. */
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { pageChecksum } from "../../runtime/format/pageChecksum";
+import { pageChecksum } from "../../runtime/format/page/pageChecksum";
 import type { TestCluster } from "../parts/testCluster";
 import { giveTo } from "../parts/users";
 

@@ -7,8 +7,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { crc32c } from "../../runtime/format/crc32c";
-import { parsePgControl } from "../../runtime/format/pgControl";
+import { crc32c } from "../../runtime/format/codec/crc32c";
+import { parsePgControl } from "../../runtime/format/page/pgControl";
 import { cached, sharedCacheFolder } from "./cache";
 import type { PostgresBinaries } from "./postgres";
 import { runOk } from "./process";

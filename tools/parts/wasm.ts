@@ -1,5 +1,5 @@
 /**
- * The one WebAssembly module of the runtime: runtime/format/sums.as (AssemblyScript), compiled, as base64 text in a TypeScript file beside it.
+ * The one WebAssembly module of the runtime: runtime/format/codec/sums.as (AssemblyScript), compiled, as base64 text in a TypeScript file beside it.
  *
  * That file is kept with the sources, so that tests and tools load the sources as they are; every build makes it anew, and a test proves
  * that it is what the source compiles to.
@@ -12,7 +12,7 @@ const TARGET = join("runtime", "format", "sumsWasm.ts");
 /** The memory has a page for tables and digests; who makes an instance lets it grow. */
 const FLAGS = ["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--runtime", "stub", "--enable", "simd", "--initialMemory", "1"];
 
-/** What runtime/format/sumsWasm.ts has to be. @throws Error with the compiler's messages */
+/** What runtime/format/codec/sumsWasm.ts has to be. @throws Error with the compiler's messages */
 export async function compileSums(root: string): Promise<string> {
   const { default: asc } = await import("assemblyscript/asc");
   let code: Uint8Array | undefined;

@@ -32,10 +32,10 @@ import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
-import { type BlockMap, type BlockSizes, type MappedBlock, renderBlockMap } from "../../format/blockMap";
-import type { CompressSpec } from "../../format/compress";
-import { packSuperBlock, sealRaw } from "../../format/superBlock";
-import type { BlockHash } from "../../format/xxh3";
+import { type BlockMap, type BlockSizes, type MappedBlock, renderBlockMap } from "../../format/repository/blockMap";
+import type { CompressSpec } from "../../format/codec/compress";
+import { packSuperBlock, sealRaw } from "../../format/repository/superBlock";
+import type { BlockHash } from "../../format/codec/xxh3";
 
 export interface CutSettings extends BlockSizes {
   /** A super block is closed when it has this many original bytes: see `superBlockSizeOf`. */

@@ -7,7 +7,7 @@
  */
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { CONTROL_FILE } from "../restore/plan";
 import { pageSegmentOf } from "./plan";

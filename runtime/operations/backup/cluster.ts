@@ -7,9 +7,9 @@
 import { access } from "node:fs/promises";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Manifest } from "../../format/manifest";
-import type { PgControl } from "../../format/pgControl";
-import { parseWalName } from "../../format/walSegment";
+import type { Manifest } from "../../format/repository/manifest";
+import type { PgControl } from "../../format/page/pgControl";
+import { parseWalName } from "../../format/wal/walSegment";
 import type { UserNames } from "../../local/users";
 import { isMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";

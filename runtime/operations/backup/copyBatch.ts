@@ -15,11 +15,11 @@ import { assert, type BackupError, isError, toBackupError } from "../../base/err
 import { Measured, SHA1_EMPTY, sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
-import { encryptBytes } from "../../format/cipher";
-import { compressBytes } from "../../format/compress";
-import { PageChecker } from "../../format/pageChecksum";
-import { imageOf } from "../../format/pgControl";
-import { giveBack, takeReadArea } from "../../format/sums";
+import { encryptBytes } from "../../format/codec/cipher";
+import { compressBytes } from "../../format/codec/compress";
+import { PageChecker } from "../../format/page/pageChecksum";
+import { imageOf } from "../../format/page/pgControl";
+import { giveBack, takeReadArea } from "../../format/codec/sums";
 import { loadControlFile } from "../../postgres/controlFile";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";

@@ -7,12 +7,12 @@
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
 import { Measured } from "../../base/hash";
-import type { BlockMap, BlockSizes } from "../../format/blockMap";
-import type { BlockSource } from "../../format/blockSource";
-import { Encryptor } from "../../format/cipher";
-import type { Codec, Pieces } from "../../format/codec";
-import { createCompressor } from "../../format/compress";
-import { loadBlockHash } from "../../format/xxh3";
+import type { BlockMap, BlockSizes } from "../../format/repository/blockMap";
+import type { BlockSource } from "../../format/repository/blockSource";
+import { Encryptor } from "../../format/codec/cipher";
+import type { Codec, Pieces } from "../../format/codec/codec";
+import { createCompressor } from "../../format/codec/compress";
+import { loadBlockHash } from "../../format/codec/xxh3";
 import { BlockCutter, BlockStore, type CutSettings, cutKey } from "./blockIncr";
 import type { BundleWriter } from "./bundleWriter";
 import type { CopyTarget, StoredCopy } from "./copyFile";

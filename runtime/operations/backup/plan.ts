@@ -7,12 +7,12 @@
  * restore. Backups that build on a prior are named after their set's full backup and the same time.
  */
 import { fail } from "../../base/errors";
-import { type BlockSettings, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../format/blockSize";
-import { findBlockSource } from "../../format/blockSource";
-import type { CompressSpec } from "../../format/compress";
-import { BACKREST_VERSION } from "../../format/info";
-import { type BackupType, formatLabel, fullLabelOf } from "../../format/label";
-import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } from "../../format/manifest";
+import { type BlockSettings, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../format/repository/blockSize";
+import { findBlockSource } from "../../format/repository/blockSource";
+import type { CompressSpec } from "../../format/codec/compress";
+import { BACKREST_VERSION } from "../../format/repository/info";
+import { type BackupType, formatLabel, fullLabelOf } from "../../format/repository/label";
+import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } from "../../format/repository/manifest";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
 import type { BundleSpec } from "../../repository/repository";

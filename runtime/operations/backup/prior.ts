@@ -5,8 +5,8 @@
  * read or written on (a damaged manifest, bz2) makes the backup a full one: losing space is better than having no backup.
  */
 import { isError } from "../../base/errors";
-import type { BackupType } from "../../format/label";
-import type { Manifest } from "../../format/manifest";
+import type { BackupType } from "../../format/repository/label";
+import type { Manifest } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { OpenBackup } from "./run";
 

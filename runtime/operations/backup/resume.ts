@@ -10,10 +10,10 @@
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import { type Attempt, isSameSource, type SourceIdentity } from "../../format/attempt";
-import { BACKREST_VERSION } from "../../format/info";
-import type { Manifest, ManifestFile } from "../../format/manifest";
-import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
+import { type Attempt, isSameSource, type SourceIdentity } from "../../format/repository/attempt";
+import { BACKREST_VERSION } from "../../format/repository/info";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { isOfDomain } from "../../repository/attempt";
 import { loadManifestFile } from "../../repository/backupStore";

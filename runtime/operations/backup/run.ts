@@ -2,8 +2,8 @@
 import type { Context } from "../../base/context";
 import { assert, type BackupError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
-import type { BackupInfoEntry } from "../../format/backupInfo";
-import type { Manifest } from "../../format/manifest";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { Manifest } from "../../format/repository/manifest";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../results";

@@ -7,7 +7,7 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import { formatLsn, parseLsn } from "../../format/walSegment";
+import { formatLsn, parseLsn } from "../../format/wal/walSegment";
 import type { ServerFacts, Session } from "../../postgres/session";
 import { atLeast } from "../../postgres/versions";
 

@@ -5,7 +5,7 @@
  * otherwise two repositories would list different backups under one name, and `sync` could bring neither to the other. A note in the manifest
  * under way, an annotation for stock, says who they are; the finished manifest lacks it. It also tells our attempts from stock's.
  */
-import type { Manifest } from "../../format/manifest";
+import type { Manifest } from "../../format/repository/manifest";
 
 const NOTE = "pgbackstop-begun-in";
 

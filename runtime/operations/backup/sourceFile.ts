@@ -5,7 +5,7 @@
  */
 import { openSync, readSync } from "node:fs";
 import { fail, toBackupError } from "../../base/errors";
-import type { PageChecker, PageRange } from "../../format/pageChecksum";
+import type { PageChecker, PageRange } from "../../format/page/pageChecksum";
 import { systemCodeOf } from "../../local/systemError";
 
 export interface SourceFile {

@@ -8,7 +8,7 @@ import type { ByteStream } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { type Measure, Measured } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { Encryptor } from "../../format/cipher";
+import { Encryptor } from "../../format/codec/cipher";
 import type { Storage } from "../../storage/storage";
 
 export interface TargetPlace {

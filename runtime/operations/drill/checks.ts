@@ -9,8 +9,8 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import type { PgControl } from "../../format/pgControl";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/walSegment";
+import type { PgControl } from "../../format/page/pgControl";
+import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/wal/walSegment";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";

@@ -2,8 +2,8 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
-import { currentHistory } from "../../format/archiveInfo";
-import type { BackupInfo } from "../../format/backupInfo";
+import { currentHistory } from "../../format/repository/archiveInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findNewestWal } from "../destinations";

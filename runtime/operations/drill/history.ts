@@ -10,7 +10,7 @@ import { textOf, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
-import { drillsPath } from "../../format/repoPath";
+import { drillsPath } from "../../format/repository/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
 import { isMissing } from "../../local/systemError";
 import { readFile, type Repository, writeFile } from "../../repository/repository";

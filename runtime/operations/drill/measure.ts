@@ -1,5 +1,5 @@
 /** How much would have been lost if the disaster had come when the drill began, and by which method that is known. */
-import { parseLsn } from "../../format/walSegment";
+import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 import type { ProductionFacts } from "./production";
 import type { DrillRpo } from "./record";

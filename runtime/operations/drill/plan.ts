@@ -10,8 +10,8 @@
  * - `moment`: any position in the WAL behind the end of a backup. A position, not a time of day: that it is reached is then certain.
  */
 import { type BackupError, fail } from "../../base/errors";
-import type { BackupInfoEntry } from "../../format/backupInfo";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/walSegment";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/wal/walSegment";
 import { DRILL_PICKS, type DrillPick, type DrillRecord } from "./record";
 
 /** The part of a record that turns depend on. */

@@ -1,7 +1,7 @@
 /** What production says of itself when a drill begins, to compare with what comes back; and the same counts of the restored cluster. */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import { parseLsn } from "../../format/walSegment";
+import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 
 /** By database. */

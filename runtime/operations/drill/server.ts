@@ -4,7 +4,7 @@ import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { PgControl } from "../../format/pgControl";
+import type { PgControl } from "../../format/page/pgControl";
 import { atomicWrite } from "../../local/atomicWrite";
 import { loadControlFile } from "../../postgres/controlFile";
 import { findPrograms, type Programs } from "../../postgres/programs";

@@ -6,9 +6,9 @@
  * text, as stock does it: segments by 24 characters, directories by their 16.
  */
 import { fail } from "../../base/errors";
-import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import type { BackupType } from "../../format/label";
+import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupType } from "../../format/repository/label";
 
 export interface KeepRange {
   readonly label: string;

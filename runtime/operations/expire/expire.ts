@@ -6,7 +6,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { formatLabel } from "../../format/label";
+import { formatLabel } from "../../format/repository/label";
 import {
   archiveIdPath,
   archivePath,
@@ -16,10 +16,10 @@ import {
   manifestHistoryPath,
   manifestPath,
   walPath,
-} from "../../format/repoPath";
+} from "../../format/repository/repoPath";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { Watch } from "../../repository/attempt";
 import { hasManifest, listLabels } from "../../repository/backupStore";
 import {

@@ -6,9 +6,9 @@
  */
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import type { BackupType } from "../../format/label";
-import { parseWalName } from "../../format/walSegment";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupType } from "../../format/repository/label";
+import { parseWalName } from "../../format/wal/walSegment";
 import { requireLabel } from "../requireLabel";
 
 export interface Retention {

@@ -7,7 +7,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { archiveIdOf } from "../../format/archiveInfo";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { UserNames } from "../../local/users";
 import { findPrograms, pipePrograms } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
@@ -20,7 +20,7 @@ import { openSources } from "../restore/choose";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
-import type { Manifest } from "../../format/manifest";
+import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compare";
 import {
   type ForeignKey,

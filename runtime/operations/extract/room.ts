@@ -1,7 +1,7 @@
 /** Whether there is room, before anything is written: for the side server, and for what comes back where production or a dump lies. */
 import { fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
-import type { Manifest } from "../../format/manifest";
+import type { Manifest } from "../../format/repository/manifest";
 import type { Session } from "../../postgres/session";
 import { freeBytesAt } from "../recover/hostFacts";
 import { selectDatabases } from "../restore/databases";

@@ -5,13 +5,13 @@
  * forgotten. Memory grows with the transactions that run at the same time, not with the WAL.
  */
 import { fail, isError } from "../../base/errors";
-import type { ClassRow, NamedRow } from "../../format/heapPage";
-import { parseRowChange, type RowChange } from "../../format/walHeap";
-import type { WalRecord } from "../../format/walReader";
-import { parseRecord, type RelationFile, RESOURCE_MANAGER } from "../../format/walRecord";
-import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/walCheckpoint";
-import { formatLsn } from "../../format/walSegment";
-import { parseTransactionEnd, type TransactionEnd } from "../../format/walTransaction";
+import type { ClassRow, NamedRow } from "../../format/page/heapPage";
+import { parseRowChange, type RowChange } from "../../format/wal/walHeap";
+import type { WalRecord } from "../../format/wal/walReader";
+import { parseRecord, type RelationFile, RESOURCE_MANAGER } from "../../format/wal/walRecord";
+import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
+import { formatLsn } from "../../format/wal/walSegment";
+import { parseTransactionEnd, type TransactionEnd } from "../../format/wal/walTransaction";
 import { type CatalogChange, Catalogs, fileKey } from "./catalogs";
 
 export interface RowCounts {

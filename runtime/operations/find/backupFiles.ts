@@ -2,8 +2,8 @@
 import { collect } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
-import { findBlockSource } from "../../format/blockSource";
-import type { Manifest, ManifestFile } from "../../format/manifest";
+import { findBlockSource } from "../../format/repository/blockSource";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { openBlockFile, readBlocks } from "../../repository/blockReader";
 import { type Repository, unpack } from "../../repository/repository";
 import { storedAt } from "../restore/plan";

@@ -5,9 +5,9 @@
  * catalogs that is changed or removed is known in full, whatever becomes of it: a page that came whole is followed change by change. Pages
  * that were not touched since are not here; who needs their rows asks production or a backup.
  */
-import { type ClassRow, isInvalidDatabase, type NamedRow, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../format/heapPage";
-import { insertedColumns, type RowChange, updatedColumns } from "../../format/walHeap";
-import { pageOf, type RelationFile, type WalBlock, type WalContent } from "../../format/walRecord";
+import { type ClassRow, isInvalidDatabase, type NamedRow, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../format/page/heapPage";
+import { insertedColumns, type RowChange, updatedColumns } from "../../format/wal/walHeap";
+import { pageOf, type RelationFile, type WalBlock, type WalContent } from "../../format/wal/walRecord";
 
 const CLASS_OID = 1259;
 const NAMESPACE_OID = 2615;

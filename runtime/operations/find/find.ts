@@ -7,7 +7,7 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { parseLsn } from "../../format/walSegment";
+import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";

@@ -6,9 +6,9 @@
  *   tablespace), or the old file went to such a table of PostgreSQL's own (VACUUM FULL, CLUSTER, ALTER TABLE).
  * - Rows that were deleted and updated are counted by table; those of catalogs and of TOAST are not shown.
  */
-import type { ClassRow } from "../../format/heapPage";
-import type { RelationFile } from "../../format/walRecord";
-import type { TransactionEnd } from "../../format/walTransaction";
+import type { ClassRow } from "../../format/page/heapPage";
+import type { RelationFile } from "../../format/wal/walRecord";
+import type { TransactionEnd } from "../../format/wal/walTransaction";
 import type { Activity, ClassChange } from "./activity";
 import { fileKey } from "./catalogs";
 

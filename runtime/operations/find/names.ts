@@ -7,10 +7,10 @@
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
-import type { ClassRow } from "../../format/heapPage";
-import { rowsOf } from "../../format/heapPage";
-import type { Manifest, ManifestFile } from "../../format/manifest";
-import { PAGE_SIZE_BYTES } from "../../format/walRecord";
+import type { ClassRow } from "../../format/page/heapPage";
+import { rowsOf } from "../../format/page/heapPage";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { PAGE_SIZE_BYTES } from "../../format/wal/walRecord";
 import type { Session } from "../../postgres/session";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { loadManifest } from "../../repository/backupStore";

@@ -1,6 +1,6 @@
 /** What `find` found, as text and as a document: pure. */
-import type { JsonValue } from "../../format/json";
-import { formatLsn } from "../../format/walSegment";
+import type { JsonValue } from "../../format/repository/json";
+import { formatLsn } from "../../format/wal/walSegment";
 import { shellWord } from "../restore/recovery";
 import type { Found, FoundTransaction, UnknownSpan, WalSource } from "./find";
 import { formatTime, type Target } from "./targets";

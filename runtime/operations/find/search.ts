@@ -1,8 +1,8 @@
 /** Goes through segments, and keeps the transactions that destroyed most. */
 import type { Context } from "../../base/context";
 import { isError } from "../../base/errors";
-import { WalReader } from "../../format/walReader";
-import { formatLsn } from "../../format/walSegment";
+import { WalReader } from "../../format/wal/walReader";
+import { formatLsn } from "../../format/wal/walSegment";
 import type { Activity, ActivityTracker, Ended } from "./activity";
 import type { Segment, WalArchive } from "./archive";
 import type { FindOptions, Found, FoundTransaction, UnknownSpan, WalSource } from "./find";

@@ -1,11 +1,11 @@
 /**
- * WAL behind the end of the archive that agents have streamed into the repositories (format/streamChunk): what is there of a lost host's last
+ * WAL behind the end of the archive that agents have streamed into the repositories (format/wal/streamChunk): what is there of a lost host's last
  * minute. Of each segment the bytes that a recovery gets (stream/join).
  */
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
-import { bySession, reachOf } from "../../format/streamChunk";
-import { lsnOfSegment, parseWalName } from "../../format/walSegment";
+import { bySession, reachOf } from "../../format/wal/streamChunk";
+import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import { listChunks, type StreamOrigin } from "../../repository/streamStore";
 import { repoErrorLine } from "../results";
 import { type JoinTarget, joinPieces, type PieceSource } from "../stream/join";

@@ -6,8 +6,8 @@
  * nothing before it in WAL was committed at that time or later. The directory of a dropped database is removed before the commit: there only a
  * position helps, that of the first thing that the transaction did. Neither restore chooses a backup for a number, so one is named.
  */
-import { formatLsn, parseLsn } from "../../format/walSegment";
-import type { TransactionEnd } from "../../format/walTransaction";
+import { formatLsn, parseLsn } from "../../format/wal/walSegment";
+import type { TransactionEnd } from "../../format/wal/walTransaction";
 import type { Activity } from "./activity";
 
 export interface Target {

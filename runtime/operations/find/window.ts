@@ -1,9 +1,9 @@
 /** Which segments hold what was committed between two times: a few of them are read, as in a search in a sorted list. */
 import type { Context } from "../../base/context";
-import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/walCheckpoint";
-import { WalReader } from "../../format/walReader";
-import { parseRecord, RESOURCE_MANAGER } from "../../format/walRecord";
-import { parseTransactionEnd } from "../../format/walTransaction";
+import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
+import { WalReader } from "../../format/wal/walReader";
+import { parseRecord, RESOURCE_MANAGER } from "../../format/wal/walRecord";
+import { parseTransactionEnd } from "../../format/wal/walTransaction";
 import type { Segment, WalArchive } from "./archive";
 
 export interface Window {

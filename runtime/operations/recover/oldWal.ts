@@ -3,7 +3,7 @@
  * for what the archive lacks ("Continuous Archiving", recovering, step 6), so it is put there, and the recovery ends where the old server did.
  */
 import { chown, copyFile, open, readdir } from "node:fs/promises";
-import { nextSegment, lsnOfSegment, parseWalName } from "../../format/walSegment";
+import { nextSegment, lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import type { Owner } from "./hostFacts";
 

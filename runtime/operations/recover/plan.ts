@@ -4,7 +4,7 @@
  */
 import { formatSize } from "../../base/units";
 import { fail } from "../../base/errors";
-import { parseLsn } from "../../format/walSegment";
+import { parseLsn } from "../../format/wal/walSegment";
 import { timeText } from "../destinations";
 import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";

@@ -4,11 +4,11 @@
  */
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
-import type { Manifest } from "../../format/manifest";
-import { parseWalName } from "../../format/walSegment";
+import type { Manifest } from "../../format/repository/manifest";
+import { parseWalName } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
-import { archiveIdOf } from "../../format/archiveInfo";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { findNewestWal } from "../destinations";
 import { type ChooseOptions, openSources } from "../restore/choose";
 import { loadTimelines } from "../restore/timelines";

@@ -2,8 +2,8 @@
  * Which WAL a recovery will replay: from a backup's first segment on, along the timelines to the one that is followed, as far as no segment is
  * missing. PostgreSQL takes a segment that is nowhere for the end of the archive and opens the database there. Pure.
  */
-import type { TimelineAncestor } from "../../format/timeline";
-import { nextSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/walSegment";
+import type { TimelineAncestor } from "../../format/wal/timeline";
+import { nextSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
 
 export interface WalWay {
   /** The segment that the backup needs first. */

@@ -3,7 +3,7 @@ import { formatLocalSeconds } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { parseLsn } from "../../format/walSegment";
+import { parseLsn } from "../../format/wal/walSegment";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import type { RecoveryRequest } from "./recovery";

@@ -6,7 +6,7 @@
  * Errors: dbMissing (80), dbInvalid (81).
  */
 import { fail } from "../../base/errors";
-import type { Manifest } from "../../format/manifest";
+import type { Manifest } from "../../format/repository/manifest";
 
 export interface Selection {
   /** What was decided, a line each. */

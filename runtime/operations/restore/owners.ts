@@ -4,7 +4,7 @@
  * Root gives every row to the owner that the backup names, and what this machine has no name for to the owner of the data directory. Anybody
  * else can only own files himself: he is told whose they were.
  */
-import type { Manifest, OwnerName } from "../../format/manifest";
+import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import type { UserNames } from "../../local/users";
 
 export interface Owner {

@@ -7,9 +7,9 @@
  */
 import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
-import { findBlockSource } from "../../format/blockSource";
-import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/manifest";
-import { bundlePath, dataFilePath } from "../../format/repoPath";
+import { findBlockSource } from "../../format/repository/blockSource";
+import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/repository/manifest";
+import { bundlePath, dataFilePath } from "../../format/repository/repoPath";
 import type { RestoreSource } from "./restoreFile";
 
 export interface RemapOptions {

@@ -8,9 +8,9 @@
 import { fstatSync, ftruncateSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { fail } from "../../base/errors";
-import { type BlockMap, blockChecksum } from "../../format/blockMap";
-import type { BlockSource } from "../../format/blockSource";
-import { loadBlockHash } from "../../format/xxh3";
+import { type BlockMap, blockChecksum } from "../../format/repository/blockMap";
+import type { BlockSource } from "../../format/repository/blockSource";
+import { loadBlockHash } from "../../format/codec/xxh3";
 import { type FileBlocks, openBlockFile, readBlocks } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 

@@ -8,10 +8,10 @@
  * give up what was written since, so that ends the restore as it does in stock.
  */
 import { type BackupError, fail } from "../../base/errors";
-import { archiveIdOf } from "../../format/archiveInfo";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import type { TimelineAncestor } from "../../format/timeline";
-import { formatLsn, parseLsn } from "../../format/walSegment";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { TimelineAncestor } from "../../format/wal/timeline";
+import { formatLsn, parseLsn } from "../../format/wal/walSegment";
 
 export interface SelectRequest {
   /** `--set`; undefined or `latest` chooses. */

@@ -8,8 +8,8 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import { sourceOf } from "./plan";

@@ -1,7 +1,7 @@
 /** Files that need no bytes from a repository: holes for databases that are left out, and files that are there as they should be. */
 import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
-import type { ManifestFile } from "../../format/manifest";
+import type { ManifestFile } from "../../format/repository/manifest";
 import { systemError } from "../../local/systemError";
 import type { Owner } from "./owners";
 

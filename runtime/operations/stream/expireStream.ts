@@ -2,8 +2,8 @@
  * What a stream has left behind: pieces of segments that are archived by now, of segments before the first one that a kept backup needs, of archives
  * that are gone, and what broke off while it was written. The agent removes the first kind itself as long as it lives.
  */
-import { archiveIdOf } from "../../format/archiveInfo";
-import type { BackupInfoEntry } from "../../format/backupInfo";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal } from "../../repository/walStore";

@@ -4,7 +4,7 @@
  */
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
-import { coverOf, newestFirst, type StreamChunk } from "../../format/streamChunk";
+import { coverOf, newestFirst, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import { PIECE_FAULTS, readChunk, type StreamArchive, type StreamOrigin } from "../../repository/streamStore";
 import { repoErrorLine } from "../results";

@@ -7,8 +7,8 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
-import { formatLsn, lsnOfSegment, segmentOfLsn, timelineDigits } from "../../format/walSegment";
-import { bySession, reachOf, type StreamChunk } from "../../format/streamChunk";
+import { formatLsn, lsnOfSegment, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
+import { bySession, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { StreamState } from "../../local/streamState";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -25,7 +25,7 @@ export interface LaneOptions {
   readonly cluster: ClusterIdentity;
   readonly timeline: number;
   readonly segmentSizeBytes: number;
-  /** Of format/streamChunk. */
+  /** Of format/wal/streamChunk. */
   readonly session: string;
   readonly intervalMs: number;
   /** What the server had on its disk when the session began. */

@@ -1,7 +1,7 @@
 /** Pieces that are of no more use, on their way out. A repository that lets nothing be removed is none the worse for it: `expire` tries again. */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { StreamChunk } from "../../format/streamChunk";
+import type { StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import { removeChunk } from "../../repository/streamStore";
 import { repoErrorLine } from "../results";

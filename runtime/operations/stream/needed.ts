@@ -1,5 +1,5 @@
 /** WAL files without which a recovery never comes to what was streamed behind them: whole segments, and histories of timelines. */
-import { parseWalName } from "../../format/walSegment";
+import { parseWalName } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { findWal, listWal } from "../../repository/walStore";

@@ -8,9 +8,9 @@
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { PgControl } from "../../format/pgControl";
-import { sessionName } from "../../format/streamChunk";
-import { formatLsn } from "../../format/walSegment";
+import type { PgControl } from "../../format/page/pgControl";
+import { sessionName } from "../../format/wal/streamChunk";
+import { formatLsn } from "../../format/wal/walSegment";
 import type { WalStream } from "../../postgres/walStream";
 import type { Repository } from "../../repository/repository";
 import { StreamLane } from "./lane";

@@ -1,9 +1,9 @@
 /** What a repository holds of streams, as anybody sees it who can list it: also without the agent that has written it. */
 import { basename } from "node:path";
-import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
-import { streamPath, streamRoot } from "../../format/repoPath";
-import { bySession, coverOf, parseChunkName, type StreamChunk } from "../../format/streamChunk";
-import { formatLsn } from "../../format/walSegment";
+import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
+import { streamPath, streamRoot } from "../../format/repository/repoPath";
+import { bySession, coverOf, parseChunkName, type StreamChunk } from "../../format/wal/streamChunk";
+import { formatLsn } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
 import { findFinalName } from "../../base/temporaryName";

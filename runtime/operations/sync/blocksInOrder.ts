@@ -1,10 +1,10 @@
 /** The content of a file that is stored in blocks, from its first block to its last, in bounded memory. */
 import { type ByteStream, collect } from "../../base/bytes";
 import { LIMITS } from "../../base/limits";
-import type { StoredSuperBlock } from "../../format/blockMap";
-import type { BlockSource } from "../../format/blockSource";
-import { bundlePath, dataFilePath } from "../../format/repoPath";
-import { openSuperBlock } from "../../format/superBlock";
+import type { StoredSuperBlock } from "../../format/repository/blockMap";
+import type { BlockSource } from "../../format/repository/blockSource";
+import { bundlePath, dataFilePath } from "../../format/repository/repoPath";
+import { openSuperBlock } from "../../format/repository/superBlock";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 

@@ -8,7 +8,7 @@ import { fail, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
-import { compressBytes } from "../../format/compress";
+import { compressBytes } from "../../format/codec/compress";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../jobs";
 import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../../repository/walStore";

@@ -5,12 +5,12 @@
  * receiving repository's: one key and one compression for a whole set, as stock has it.
  */
 import { fail } from "../../base/errors";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import type { BlockSettings } from "../../format/blockSize";
-import type { CompressSpec } from "../../format/compress";
-import { BACKREST_VERSION } from "../../format/info";
-import { isLabel } from "../../format/label";
-import type { Manifest, ManifestFile } from "../../format/manifest";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BlockSettings } from "../../format/repository/blockSize";
+import type { CompressSpec } from "../../format/codec/compress";
+import { BACKREST_VERSION } from "../../format/repository/info";
+import { isLabel } from "../../format/repository/label";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { Repository } from "../../repository/repository";
 
 /** Everything, the newest backup, or one by its label; always with what it depends on. */

@@ -1,7 +1,7 @@
 /** The server's configuration files that are kept beside a backup go with it, encrypted with the copy's own passphrase. */
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
-import { serverFilesPath } from "../../format/repoPath";
+import { serverFilesPath } from "../../format/repository/repoPath";
 import { loadManifest } from "../../repository/backupStore";
 import { readFile, type Repository, writeFile } from "../../repository/repository";
 import type { SyncSide } from "./copyBackup";

@@ -7,9 +7,9 @@
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
-import { archiveIdOf, type ArchiveInfo } from "../../format/archiveInfo";
-import type { BackupInfo, BackupInfoEntry } from "../../format/backupInfo";
-import { backupsPath } from "../../format/repoPath";
+import { archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import { backupsPath } from "../../format/repository/repoPath";
 import { linkLatest } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";

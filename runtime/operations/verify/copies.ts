@@ -5,9 +5,9 @@
 import { createHash } from "node:crypto";
 import { textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
-import { parseArchiveInfo } from "../../format/archiveInfo";
-import { parseBackupInfo } from "../../format/backupInfo";
-import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../format/repoPath";
+import { parseArchiveInfo } from "../../format/repository/archiveInfo";
+import { parseBackupInfo } from "../../format/repository/backupInfo";
+import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../format/repository/repoPath";
 import { loadManifestFile } from "../../repository/backupStore";
 import { openFile, readFile, type Repository } from "../../repository/repository";
 

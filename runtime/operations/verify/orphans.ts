@@ -2,10 +2,10 @@
  * What lies in a repository and nothing refers to: left by killed runs, by hand, or by a stanza that was changed. No error, but space that
  * nobody will ever give back. Lists every backup's files: cost grows with them.
  */
-import { type ArchiveInfo, archiveIdOf } from "../../format/archiveInfo";
-import type { BackupInfoEntry } from "../../format/backupInfo";
-import type { Manifest } from "../../format/manifest";
-import { archiveIdPath, attemptPath, backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repoPath";
+import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { Manifest } from "../../format/repository/manifest";
+import { archiveIdPath, attemptPath, backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
 import { formatSize } from "../../base/units";
 import { hasManifest, listLabels } from "../../repository/backupStore";
 import { hasManifestCopy } from "../../repository/expireStore";

@@ -2,8 +2,8 @@
  * The way from each backup to the newest timeline, which is the one that a recovery follows. Where a timeline was left, the segments up to that
  * point are needed although nothing on the timeline itself tells so: after a failover its newest stored one may be any.
  */
-import { type TimelineAncestor } from "../../format/timeline";
-import { parseWalName, segmentOfLsn } from "../../format/walSegment";
+import { type TimelineAncestor } from "../../format/wal/timeline";
+import { parseWalName, segmentOfLsn } from "../../format/wal/walSegment";
 import type { WalRange } from "../verify";
 
 export interface NewestTimeline {

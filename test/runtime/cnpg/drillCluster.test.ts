@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { at, type JsonObject } from "../../../runtime/cnpg/cluster";
 import { readThrowAway, throwAwayCluster, type ThrowAwayWish } from "../../../runtime/cnpg/drillCluster";
-import type { BackupInfoEntry } from "../../../runtime/format/backupInfo";
+import type { BackupInfoEntry } from "../../../runtime/format/repository/backupInfo";
 
 const backup = { label: "20261121-010000F" } as BackupInfoEntry;
 const WISH: ThrowAwayWish = {

@@ -8,7 +8,7 @@ import { TimedHeal, type TimedHealParts } from "../../../runtime/cnpg/timedHeal"
 import type { CommandHost } from "../../../runtime/commands/host";
 import { DEFAULT_SETTINGS } from "../../../runtime/config/settings";
 import type { Config } from "../../../runtime/config/types";
-import { parseBackupInfo } from "../../../runtime/format/backupInfo";
+import { parseBackupInfo } from "../../../runtime/format/repository/backupInfo";
 import { openDebt } from "../../../runtime/local/debt";
 import type { LockFile } from "../../../runtime/local/lockFile";
 import { heal, type WalClaims } from "../../../runtime/operations/heal";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { BlockConfig } from "../../../runtime/config/types";
-import { BLOCK_DEFAULTS, type BlockSettings } from "../../../runtime/format/blockSize";
+import { BLOCK_DEFAULTS, type BlockSettings } from "../../../runtime/format/repository/blockSize";
 import { failure, load, MAIN_FILE } from "./support";
 
 const ON = ["repo1-bundle=y", "repo1-block=y"];

@@ -1,8 +1,8 @@
 /** The golden block incremental files of stock, and maps made up for property tests. */
 import * as fc from "fast-check";
-import type { BlockMap, MappedBlock, StoredSuperBlock } from "../../../runtime/format/blockMap";
-import type { ManifestFile } from "../../../runtime/format/manifest";
-import { parseFileRow } from "../../../runtime/format/manifestFile";
+import type { BlockMap, MappedBlock, StoredSuperBlock } from "../../../runtime/format/repository/blockMap";
+import type { ManifestFile } from "../../../runtime/format/repository/manifest";
+import { parseFileRow } from "../../../runtime/format/repository/manifestFile";
 import { vectorBytes, vectorText } from "./vectors";
 
 export const BLOCK_VECTORS = [

@@ -1,7 +1,7 @@
 /** What the tests of the archive's verbs share: segments put into repositories, and read back. */
 import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { compressBytes } from "../../../runtime/format/compress";
+import { compressBytes } from "../../../runtime/format/codec/compress";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { findWal, isSegment, listWal, openWal, putWal } from "../../../runtime/repository/walStore";

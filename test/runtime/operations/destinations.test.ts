@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import type { JsonValue } from "../../../runtime/format/json";
+import type { JsonValue } from "../../../runtime/format/repository/json";
 import { destinationLine, destinationsJson, fullError, listDestinations } from "../../../runtime/operations/destinations";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import { testContext } from "../../harness/context";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { parseBackupInfo } from "../../../runtime/format/backupInfo";
+import { parseBackupInfo } from "../../../runtime/format/repository/backupInfo";
 import { type DebtStore, openDebt } from "../../../runtime/local/debt";
 import { heal, payDebts } from "../../../runtime/operations/heal";
 import { readNamed } from "../../../runtime/operations/namedWal";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { type JsonValue, parseJson, renderJson } from "../../../runtime/format/json";
+import { type JsonValue, parseJson, renderJson } from "../../../runtime/format/repository/json";
 import { openDebt } from "../../../runtime/local/debt";
 import { collectInfo, infoJson, progressJson, type InfoOptions, type InfoReport } from "../../../runtime/operations/info";
 import { infoText, progressText } from "../../../runtime/operations/infoText";

@@ -1,8 +1,8 @@
 /** annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory; beside stock in test/interop/keeping.test.ts. */
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { currentHistory } from "../../../runtime/format/archiveInfo";
-import type { BlockMap } from "../../../runtime/format/blockMap";
+import { currentHistory } from "../../../runtime/format/repository/archiveInfo";
+import type { BlockMap } from "../../../runtime/format/repository/blockMap";
 import { annotate } from "../../../runtime/operations/annotate";
 import { sharesOf } from "../../../runtime/operations/manifestReport";
 import { listFiles, openRepoFile, repoPathOf } from "../../../runtime/operations/repoFiles";

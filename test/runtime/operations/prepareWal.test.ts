@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { collect } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { decompressBytes } from "../../../runtime/format/compress";
+import { decompressBytes } from "../../../runtime/format/codec/compress";
 import { WalPreparer } from "../../../runtime/operations/prepareWal";
 import { identifyWal, packWal } from "../../../runtime/operations/walFile";
 import { addWal, CLUSTER, makeWalDirectory, temporaryFolder, walBytes, walName } from "../repository/support";

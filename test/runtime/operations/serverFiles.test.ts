@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { decryptBytes } from "../../../runtime/format/cipher";
+import { decryptBytes } from "../../../runtime/format/codec/cipher";
 import { expireRepository } from "../../../runtime/operations/expire/expire";
 import { expireServerFiles, findServerFiles, keepServerFiles, placeServerFiles } from "../../../runtime/operations/serverFiles";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";

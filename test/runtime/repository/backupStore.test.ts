@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/manifest";
+import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/repository/manifest";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import {
   findNewestHistoryLabel,

@@ -1,6 +1,6 @@
 /** What the hidden format 6 of stock 2.60 looks like in each place that is read: always the same plain answer. */
 import { describe, expect, it } from "vitest";
-import { decrypt } from "../../../runtime/format/cipher";
+import { decrypt } from "../../../runtime/format/codec/cipher";
 import { loadManifest } from "../../../runtime/repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import type { ArchiveInfo } from "../../../runtime/format/archiveInfo";
+import type { ArchiveInfo } from "../../../runtime/format/repository/archiveInfo";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import { testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";

@@ -2,7 +2,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { textOf } from "../../../runtime/base/bytes";
-import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/manifest";
+import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/repository/manifest";
 import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
 import {
   findNewestHistoryLabel,
@@ -12,7 +12,7 @@ import {
   loadManifest,
   saveManifestCopy,
 } from "../../../runtime/repository/backupStore";
-import { dataFilePath } from "../../../runtime/format/repoPath";
+import { dataFilePath } from "../../../runtime/format/repository/repoPath";
 import { saveAttempt } from "../../../runtime/repository/attempt";
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import { finishBackup } from "../../../runtime/repository/publish";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/manifest";
+import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/repository/manifest";
 import { requireStored } from "../../../runtime/repository/stored";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach } from "vitest";
-import type { CompressSpec } from "../../../runtime/format/compress";
-import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format/pgControl";
+import type { CompressSpec } from "../../../runtime/format/codec/compress";
+import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format/page/pgControl";
 import type { ClusterIdentity } from "../../../runtime/operations/identity";
 import type { Repository } from "../../../runtime/repository/repository";
 import type { Storage } from "../../../runtime/storage/storage";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { type CompressType, compressBytes, defaultLevel } from "../../../runtime/format/compress";
+import { type CompressType, compressBytes, defaultLevel } from "../../../runtime/format/codec/compress";
 import { findWal, isSegment, listArchiveIds, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, st
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { pageChecksum } from "../../../../runtime/format/pageChecksum";
+import { pageChecksum } from "../../../../runtime/format/page/pageChecksum";
 import { inlinePool } from "../../../../runtime/operations/jobs";
 import { restore, type RestoreOptions } from "../../../../runtime/operations/restore/restore";
 import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";

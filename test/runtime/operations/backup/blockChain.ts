@@ -1,11 +1,11 @@
 /** A chain of backups of one block incremental file in memory: for the tests of writing and reading. */
 import { createHash } from "node:crypto";
 import { concatBytes } from "../../../../runtime/base/bytes";
-import { type BlockMap, type BlockSizes, renderBlockMap } from "../../../../runtime/format/blockMap";
-import type { BlockSource } from "../../../../runtime/format/blockSource";
-import type { CompressSpec } from "../../../../runtime/format/compress";
-import { sealRaw } from "../../../../runtime/format/superBlock";
-import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
+import { type BlockMap, type BlockSizes, renderBlockMap } from "../../../../runtime/format/repository/blockMap";
+import type { BlockSource } from "../../../../runtime/format/repository/blockSource";
+import type { CompressSpec } from "../../../../runtime/format/codec/compress";
+import { sealRaw } from "../../../../runtime/format/repository/superBlock";
+import { type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/operations/backup/blockIncr";
 import { openBlockFile, readBlocks } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";

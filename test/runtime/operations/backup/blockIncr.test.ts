@@ -1,10 +1,10 @@
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { concatBytes, streamOf } from "../../../../runtime/base/bytes";
-import { parseBlockMap, renderBlockMap } from "../../../../runtime/format/blockMap";
-import type { CompressType } from "../../../../runtime/format/compress";
-import { openSuperBlock } from "../../../../runtime/format/superBlock";
-import { type BlockHash, loadBlockHash } from "../../../../runtime/format/xxh3";
+import { parseBlockMap, renderBlockMap } from "../../../../runtime/format/repository/blockMap";
+import type { CompressType } from "../../../../runtime/format/codec/compress";
+import { openSuperBlock } from "../../../../runtime/format/repository/superBlock";
+import { type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import { BlockCutter, BlockStore, type CutSettings, cutKey, unlessEmpty } from "../../../../runtime/operations/backup/blockIncr";
 import { BLOCK_VECTORS, blockVector } from "../../format/blockVectors";
 import { all, errorOf, pieces, sampleBytes } from "../../format/vectors";

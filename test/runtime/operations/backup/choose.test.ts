@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Manifest, ManifestFile } from "../../../../runtime/format/manifest";
+import type { Manifest, ManifestFile } from "../../../../runtime/format/repository/manifest";
 import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/choose";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 

@@ -3,7 +3,7 @@ import { copyFileSync, readdirSync, renameSync, utimesSync, writeFileSync } from
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { type Manifest, parseManifest, renderManifest } from "../../../../runtime/format/manifest";
+import { type Manifest, parseManifest, renderManifest } from "../../../../runtime/format/repository/manifest";
 import type { BackupOptions, BackupOutcome } from "../../../../runtime/operations/backup/backup";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import { inlinePool } from "../../../../runtime/operations/jobs";

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatLabel, isLabel } from "../../../../runtime/format/label";
+import { formatLabel, isLabel } from "../../../../runtime/format/repository/label";
 import { chooseLabels, copyOrder, pageSegmentOf } from "../../../../runtime/operations/backup/plan";
 
 const NOW = 1795157605;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { ByteStream } from "../../../../runtime/base/bytes";
 import { toBackupError } from "../../../../runtime/base/errors";
-import type { BackupType } from "../../../../runtime/format/label";
+import type { BackupType } from "../../../../runtime/format/repository/label";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import type { Retention } from "../../../../runtime/operations/expire/plan";
 import { inlinePool } from "../../../../runtime/operations/jobs";

@@ -1,6 +1,6 @@
 /** A whole backup over storages of the test's choice: real scan, copy and finish, a server that only answers. */
 import type { Context } from "../../../../runtime/base/context";
-import { formatLsn } from "../../../../runtime/format/walSegment";
+import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
 import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
 import type { BackupStop, ServerFacts, Session } from "../../../../runtime/postgres/session";

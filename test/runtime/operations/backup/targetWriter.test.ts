@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { EMPTY_BYTES, utf8 } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { decryptBytes, Encryptor } from "../../../../runtime/format/cipher";
+import { decryptBytes, Encryptor } from "../../../../runtime/format/codec/cipher";
 import { TargetWriter } from "../../../../runtime/operations/backup/targetWriter";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { Storage } from "../../../../runtime/storage/storage";

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { collect, textOf, utf8 } from "../../../../runtime/base/bytes";
-import { drillsPath } from "../../../../runtime/format/repoPath";
+import { drillsPath } from "../../../../runtime/format/repository/repoPath";
 import { listTurns, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
 import { openRepoFile } from "../../../../runtime/operations/repoFiles";
 import { testContext } from "../../../harness/context";

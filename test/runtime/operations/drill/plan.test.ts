@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { BackupInfoEntry } from "../../../../runtime/format/backupInfo";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/walSegment";
+import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
+import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
 import { type PickRequest, pickBackup, planTurn, segmentSizeOf, type Turn } from "../../../../runtime/operations/drill/plan";
 import { DRILL_PICKS } from "../../../../runtime/operations/drill/record";
 import { backupEntry } from "./support";

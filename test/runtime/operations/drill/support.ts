@@ -1,5 +1,5 @@
 /** Backups and records of drills for the tests of the fire drill. */
-import type { BackupInfoEntry } from "../../../../runtime/format/backupInfo";
+import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 
 /** A full backup that took a minute from the time of its label. */

@@ -1,6 +1,6 @@
 /** What retention keeps is compared with stock in test/interop/expire.test.ts; here is what a crash may leave, and what stock cannot be asked. */
 import { describe, expect, it } from "vitest";
-import type { BackupInfo } from "../../../../runtime/format/backupInfo";
+import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import { checkRequest, dependantsOf, type ExpireRequest, planExpire, type Retention } from "../../../../runtime/operations/expire/plan";
 import { inlinePool } from "../../../../runtime/operations/jobs";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/manifest";
+import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/repository/manifest";
 import { requireProductionRoom, requireRoom, sideBytes } from "../../../../runtime/operations/extract/room";
 import { errorOf, vectorText } from "../../format/vectors";
 import { temporaryFolder } from "../../repository/support";

@@ -1,7 +1,7 @@
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import type { ClassRow } from "../../../../runtime/format/heapPage";
-import { WalReader } from "../../../../runtime/format/walReader";
+import type { ClassRow } from "../../../../runtime/format/page/heapPage";
+import { WalReader } from "../../../../runtime/format/wal/walReader";
 import { type Activity, ActivityTracker, type ClassChange, type Ended } from "../../../../runtime/operations/find/activity";
 import { markersOf, type Names, weightOf } from "../../../../runtime/operations/find/markers";
 import { vectorBytes } from "../../format/vectors";

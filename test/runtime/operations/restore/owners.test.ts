@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Manifest, parseManifest } from "../../../../runtime/format/manifest";
+import { type Manifest, parseManifest } from "../../../../runtime/format/repository/manifest";
 import { planOwners } from "../../../../runtime/operations/restore/owners";
 import { vectorText } from "../../format/vectors";
 

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/manifest";
+import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/repository/manifest";
 import {
   CONTROL_FILE,
   planLayout,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY, sha1Hex } from "../../../../runtime/base/hash";
-import { loadBlockHash } from "../../../../runtime/format/xxh3";
+import { loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../../../../runtime/operations/restore/restoreFile";
 import { loadBlockMap } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";

@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { type BackupInfo, type BackupInfoEntry, parseBackupInfo } from "../../../../runtime/format/backupInfo";
-import { formatLsn, parseLsn } from "../../../../runtime/format/walSegment";
+import { type BackupInfo, type BackupInfoEntry, parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
+import { formatLsn, parseLsn } from "../../../../runtime/format/wal/walSegment";
 import {
   parseTargetTime,
   parseTimeline,

@@ -1,5 +1,5 @@
 import { beforeEach, expect, it } from "vitest";
-import type { BackupInfoEntry } from "../../../../runtime/format/backupInfo";
+import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
 import { expireStream } from "../../../../runtime/operations/stream/expireStream";
 import type { Repository } from "../../../../runtime/repository/repository";

@@ -1,5 +1,5 @@
 import { beforeEach, expect, it } from "vitest";
-import { renderJson } from "../../../../runtime/format/json";
+import { renderJson } from "../../../../runtime/format/repository/json";
 import { inlinePool } from "../../../../runtime/operations/jobs";
 import { collectInfo, infoJson } from "../../../../runtime/operations/info";
 import { infoText } from "../../../../runtime/operations/infoText";

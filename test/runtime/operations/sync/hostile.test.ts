@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { beforeEach, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
-import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/info";
+import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
 import { inlinePool } from "../../../../runtime/operations/jobs";
 import { listStanzas } from "../../../../runtime/operations/info";
 import { sync } from "../../../../runtime/operations/sync/sync";

@@ -1,0 +1,288 @@
+/**
+ * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is read and not written.
+ *
+ * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without content checksum, zst
+ * the same. zst is a row of frames (see zstFrames). Level ranges and defaults are stock's. Damaged or truncated content is `format` (29),
+ * writing bz2 `featureNotSupported` (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
+ */
+import {
+  constants,
+  createDeflate,
+  createGunzip,
+  createGzip,
+  createInflate,
+  createZstdCompress,
+  createZstdDecompress,
+  deflateSync,
+  gunzipSync,
+  gzipSync,
+  inflateSync,
+  zstdCompressSync,
+} from "node:zlib";
+import type { ByteStream } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import { Bz2Decompressor, decompressBz2Bytes } from "./bz2";
+import { LIMITS } from "../../base/limits";
+import { type Codec, type Pieces, throughCodec } from "./codec";
+import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
+import { throughTransform } from "./throughTransform";
+import { HandleCodec, handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
+import { unpackZstFrames, ZstFramewiseCodec } from "./zstFrameEnds";
+import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream } from "./zstFrames";
+
+export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
+
+export interface CompressSpec {
+  readonly type: CompressType;
+  readonly level: number;
+}
+
+interface TypeFacts {
+  readonly extension: string;
+  readonly level: number;
+  readonly levelMin: number;
+  readonly levelMax: number;
+}
+
+const TYPES: Readonly<Record<CompressType, TypeFacts>> = {
+  none: { extension: "", level: 0, levelMin: 0, levelMax: 0 },
+  gz: { extension: ".gz", level: 6, levelMin: -1, levelMax: 9 },
+  lz4: { extension: ".lz4", level: 1, levelMin: -5, levelMax: 12 },
+  zst: { extension: ".zst", level: 3, levelMin: -7, levelMax: 22 },
+  bz2: { extension: ".bz2", level: 9, levelMin: 1, levelMax: 9 },
+};
+const GZ_MEM_LEVEL = 9;
+const GZ_FLAGS = { moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH };
+const ZST_FLAGS = { moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD_e_end };
+const UNCHANGED: Codec = { update: (chunk) => [chunk], finish: () => [], close: () => {} };
+
+/**
+ * The stored form of `source`. An early end of the consumer releases the codec and the source. gz and zst work in Node's thread pool, so
+ * that the calling thread stays free: it is the main one, with connections to look after.
+ */
+export function compress(source: ByteStream, spec: CompressSpec, raw = false): ByteStream {
+  const { type } = spec;
+  if (type === "bz2") throw notSupported();
+  if (type === "none") return source;
+  if (type !== "gz" && type !== "zst") return throughCodec(source, () => createCompressor(spec, raw));
+  if (type === "zst" && spec.level <= FRAMED_LEVEL_MAX) return zstFramesStream(source, spec.level);
+  const { create, mapError } = compressorOptions(type, spec.level, raw, LIMITS.chunkSizeBytes);
+  return throughTransform(source, create, mapError);
+}
+
+/**
+ * The original content. gz works in Node's thread pool, zst in the calling thread: Node's stream may take the end of any frame for that of
+ * the content (see zstFrameEnds). @throws format when the content is damaged or ends early.
+ */
+export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
+  if (type === "none") return source;
+  if (type !== "gz") return throughCodec(source, () => createDecompressor(type, raw));
+  const { create, mapError } = decompressorOptions(type, raw, LIMITS.chunkSizeBytes);
+  return throughTransform(source, create, mapError);
+}
+
+/** {@link compress} chunk by chunk in the calling thread, for workers. */
+export function createCompressor({ type, level }: CompressSpec, raw = false): Codec {
+  switch (type) {
+    case "none":
+      return UNCHANGED;
+    case "zst":
+      if (level <= FRAMED_LEVEL_MAX) return new ZstFramesCompressor(level, codecError(type));
+      return zlibCodec(compressorOptions(type, level, raw));
+    case "gz":
+      return zlibCodec(compressorOptions(type, level, raw));
+    case "lz4":
+      return new Lz4Compressor(level, !raw);
+    case "bz2":
+      throw notSupported();
+  }
+}
+
+/** {@link decompress} chunk by chunk in the calling thread, for workers. */
+export function createDecompressor(type: CompressType, raw = false): Codec {
+  switch (type) {
+    case "none":
+      return UNCHANGED;
+    case "gz":
+    case "zst":
+      if (handlesWork()) return new KeptDecompressor(type, raw);
+      return type === "gz" ? zlibCodec(decompressorOptions(type, raw)) : new ZstFramewiseCodec(decompressorOptions(type, raw));
+    case "lz4":
+      return new Lz4Decompressor();
+    case "bz2":
+      return new Bz2Decompressor();
+  }
+}
+
+/** Decompressors that wait for the next content, per kind: with their buffers they cost more than a small file does. */
+const idleDecompressors = new Map<string, HandleCodec[]>();
+/** More are not in use at the same time. */
+const IDLE_MAX = LIMITS.filesPerWorker;
+
+/** A decompressor that has come to the end of a whole content without an error is used for another one. */
+class KeptDecompressor implements Codec {
+  readonly #codec: HandleCodec;
+  readonly #idle: HandleCodec[];
+  readonly #type: CompressType;
+  #hasInput = false;
+  #isWhole = false;
+  #isClosed = false;
+
+  constructor(type: "gz" | "zst", raw: boolean) {
+    const key = `${type} ${raw}`;
+    this.#idle = idleDecompressors.get(key) ?? [];
+    idleDecompressors.set(key, this.#idle);
+    this.#codec = this.#idle.pop() ?? new HandleCodec(decompressorOptions(type, raw));
+    this.#type = type;
+  }
+
+  update(chunk: Uint8Array): Pieces {
+    if (chunk.length > 0) this.#hasInput = true;
+    return this.#codec.update(chunk);
+  }
+
+  *finish(): Iterable<Uint8Array> {
+    // A zst codec that is used again does not tell that nothing came after the content before.
+    if (!this.#hasInput) throw fail("format", `${this.#type} content is damaged or cut short: unexpected end of file`);
+    yield* this.#codec.finish();
+    this.#isWhole = true;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (!this.#isWhole || this.#idle.length >= IDLE_MAX) {
+      this.#codec.close();
+      return;
+    }
+    // zst begins anew by itself.
+    if (this.#type === "gz") this.#codec.reset();
+    this.#idle.push(this.#codec);
+  }
+}
+
+/** {@link compress} for a small file in memory, synchronously: cheaper than a stream up to about 1 MiB. */
+export function compressBytes(bytes: Uint8Array, spec: CompressSpec, raw = false): Uint8Array {
+  const { type, level } = spec;
+  switch (type) {
+    case "none":
+      return bytes;
+    case "gz": {
+      const options = { level, memLevel: GZ_MEM_LEVEL };
+      return raw ? deflateSync(bytes, options) : gzipSync(bytes, options);
+    }
+    case "zst":
+      return level <= FRAMED_LEVEL_MAX ? zstFrames(bytes, level) : zstdCompressSync(bytes, { params: zstParams(level) });
+    case "lz4":
+      return compressLz4Bytes(bytes, level, !raw);
+    case "bz2":
+      throw notSupported();
+  }
+}
+
+/** {@link decompress} for a small file in memory. @throws format also when the content is larger than `limitBytes`. */
+export function decompressBytes(bytes: Uint8Array, type: CompressType, limitBytes: number, raw = false): Uint8Array {
+  const options = { maxOutputLength: Math.max(limitBytes, 1) };
+  try {
+    switch (type) {
+      case "none":
+        return bytes;
+      case "gz":
+        return raw ? inflateSync(bytes, options) : gunzipSync(bytes, options);
+      case "zst":
+        return unpackZstFrames(bytes, limitBytes);
+      case "lz4":
+        return decompressLz4Bytes(bytes, limitBytes);
+      case "bz2":
+        return decompressBz2Bytes(bytes, limitBytes);
+    }
+  } catch (error) {
+    throw codecError(type)(error);
+  }
+}
+
+/** One per kind, used again for each content of this thread: to make a codec costs more than to unpack a page. */
+const keptDecompressors = new Map<string, WholeDecompressor>();
+
+/**
+ * {@link decompressBytes} into memory that is used again: gives the part of `target` that was filled, or what needed no memory.
+ * @throws format also when the content does not leave a byte of `target` free
+ */
+export function decompressInto(bytes: Uint8Array, type: CompressType, target: Uint8Array, raw = false): Uint8Array {
+  // Of no bytes at all a decompressor that is used again does not tell that they are no content.
+  if ((type !== "gz" && type !== "zst") || bytes.length === 0 || !handlesWork()) return decompressBytes(bytes, type, target.length - 1, raw);
+  const key = `${type} ${raw}`;
+  const decompressor = keptDecompressors.get(key) ?? new WholeDecompressor(decompressorOptions(type, raw), type === "zst");
+  // Not kept while it works, so that one that fails is not used again.
+  keptDecompressors.delete(key);
+  let sizeBytes: number | null = null;
+  try {
+    sizeBytes = decompressor.unpack(bytes, target);
+  } finally {
+    if (sizeBytes === null) decompressor.close();
+  }
+  if (sizeBytes === null) throw fail("format", `${type} content is damaged or cut short: it is longer than ${target.length - 1} bytes`);
+  keptDecompressors.set(key, decompressor);
+  return target.subarray(0, sizeBytes);
+}
+
+/** `""`, `".gz"`, … */
+export function extensionOf(type: CompressType): string {
+  return TYPES[type].extension;
+}
+
+/** Null for an extension (with its dot) that names no compression that this format has. */
+export function typeOfExtension(extension: string): CompressType | null {
+  const found = Object.entries(TYPES).find(([, facts]) => facts.extension === extension);
+  return found === undefined ? null : (found[0] as CompressType);
+}
+
+/** The compression of an archived file, told by the end of its name; `none` without a known extension. */
+export function typeOfName(fileName: string): CompressType {
+  const dot = fileName.lastIndexOf(".");
+  return dot === -1 ? "none" : (typeOfExtension(fileName.slice(dot)) ?? "none");
+}
+
+export function isCompressType(text: string): text is CompressType {
+  return Object.hasOwn(TYPES, text);
+}
+
+export function defaultLevel(type: CompressType): number {
+  return TYPES[type].level;
+}
+
+export function levelRange(type: CompressType): { readonly min: number; readonly max: number } {
+  return { min: TYPES[type].levelMin, max: TYPES[type].levelMax };
+}
+
+/** `chunkSize` is the length of a stream's own buffers; codecs that are driven by their handle do not use them. */
+function compressorOptions(type: "gz" | "zst", level: number, raw: boolean, chunkSize?: number): ZlibCodecOptions {
+  const mapError = codecError(type);
+  const size = chunkSize === undefined ? {} : { chunkSize };
+  if (type === "zst") return { create: () => createZstdCompress({ ...size, params: zstParams(level) }), ...ZST_FLAGS, mapError };
+  const options = { ...size, level, memLevel: GZ_MEM_LEVEL };
+  return { create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError };
+}
+
+function decompressorOptions(type: "gz" | "zst", raw: boolean, chunkSize?: number): ZlibCodecOptions {
+  const mapError = codecError(type);
+  const size = chunkSize === undefined ? {} : { chunkSize };
+  if (type === "zst") return { create: () => createZstdDecompress(size), ...ZST_FLAGS, mapError };
+  return { create: () => (raw ? createInflate(size) : createGunzip(size)), ...GZ_FLAGS, mapError };
+}
+
+function zstParams(level: number): Record<number, number> {
+  return { [constants.ZSTD_c_compressionLevel]: level };
+}
+
+function codecError(type: CompressType): (error: unknown) => unknown {
+  return (error) => {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const ours = code.startsWith("Z_") || code.startsWith("ZSTD_") || code.startsWith("ERR_ZSTD") || code === "ERR_BUFFER_TOO_LARGE";
+    return ours ? fail("format", `${type} content is damaged or cut short: ${(error as Error).message}`, { cause: error }) : error;
+  };
+}
+
+function notSupported(): Error {
+  return fail("featureNotSupported", "bz2 is read but not written", { hint: "use zst, lz4 or gz." });
+}

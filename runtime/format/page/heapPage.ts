@@ -1,0 +1,117 @@
+/**
+ * Pages of tables, and the rows of the few system catalogs whose first columns have a fixed place. (PostgreSQL "storage/bufpage.h",
+ * "storage/itemid.h", "access/htup_details.h", "catalog/pg_class.h", "catalog/pg_namespace.h", "catalog/pg_database.h".)
+ */
+import { textOf } from "../../base/bytes";
+
+interface PageRow {
+  /** Counts from 1. */
+  readonly line: number;
+  /** Columns, behind the tuple's header. */
+  readonly columns: Uint8Array;
+  /** Deleted or replaced, or about to be. */
+  readonly isOld: boolean;
+}
+
+const PAGE_HEADER_SIZE_BYTES = 24;
+const LOWER_OFFSET = 12;
+const ITEM_SIZE_BYTES = 4;
+const ITEM_NORMAL = 1;
+const TUPLE_HEADER_SIZE_BYTES = 23;
+const XMAX_OFFSET = 4;
+const INFOMASK_OFFSET = 20;
+const COLUMNS_OFFSET = 22;
+const XMAX_INVALID = 0x0800;
+const XMAX_LOCK_ONLY = 0x0080;
+
+/** Rows whose bytes are still on the page, dead ones too. What does not lie on the page is left out. */
+export function rowsOf(page: Uint8Array): PageRow[] {
+  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+  const end = Math.min(view.getUint16(LOWER_OFFSET, true), page.length);
+  const rows: PageRow[] = [];
+  for (let at = PAGE_HEADER_SIZE_BYTES, line = 1; at + ITEM_SIZE_BYTES <= end; at += ITEM_SIZE_BYTES, line++) {
+    const item = view.getUint32(at, true);
+    const begin = item & 0x7fff;
+    const sizeBytes = item >>> 17;
+    if (((item >>> 15) & 3) !== ITEM_NORMAL || sizeBytes < TUPLE_HEADER_SIZE_BYTES || begin + sizeBytes > page.length) continue;
+    const columnsAt = view.getUint8(begin + COLUMNS_OFFSET);
+    if (columnsAt < TUPLE_HEADER_SIZE_BYTES || columnsAt > sizeBytes) continue;
+    const mask = view.getUint16(begin + INFOMASK_OFFSET, true);
+    const isOld = view.getUint32(begin + XMAX_OFFSET, true) !== 0 && (mask & (XMAX_INVALID | XMAX_LOCK_ONLY)) === 0;
+    rows.push({ line, columns: page.subarray(begin + columnsAt, begin + sizeBytes), isOld });
+  }
+  return rows;
+}
+
+/** `relkind` of pg_class, as PostgreSQL writes it. */
+export type RelationKind = string;
+
+export interface ClassRow {
+  readonly oid: number;
+  readonly name: string;
+  readonly schema: number;
+  /** 0 for what has no file of its own: views, partitioned tables, and mapped catalogs. */
+  readonly file: number;
+  readonly kind: RelationKind;
+  readonly isTemporary: boolean;
+}
+
+export interface NamedRow {
+  readonly oid: number;
+  readonly name: string;
+}
+
+const NAME_SIZE_BYTES = 64;
+/** One column more in front of these since 18 (relallfrozen). */
+const KIND_OFFSET = 115;
+const PERSISTENCE_OFFSET = 114;
+
+/** A row of pg_class; null when it is too short to be one. */
+export function parseClassRow(columns: Uint8Array, major: number): ClassRow | null {
+  const shift = major >= 18 ? 4 : 0;
+  if (columns.length <= KIND_OFFSET + shift) return null;
+  const view = new DataView(columns.buffer, columns.byteOffset, columns.byteLength);
+  return {
+    oid: view.getUint32(0, true),
+    name: nameAt(columns, 4),
+    schema: view.getUint32(68, true),
+    file: view.getUint32(88, true),
+    kind: String.fromCharCode(columns[KIND_OFFSET + shift] as number),
+    isTemporary: columns[PERSISTENCE_OFFSET + shift] === "t".charCodeAt(0),
+  };
+}
+
+/** A row of pg_namespace or pg_database, of which both begin with number and name; null when it is too short to be one. */
+export function parseNamedRow(columns: Uint8Array): NamedRow | null {
+  if (columns.length < 4 + NAME_SIZE_BYTES) return null;
+  return { oid: new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getUint32(0, true), name: nameAt(columns, 4) };
+}
+
+/** A database that DROP DATABASE is about to remove has a connection limit of -2 (PostgreSQL "catalog/pg_database.h"). */
+export function isInvalidDatabase(columns: Uint8Array, major: number): boolean {
+  const offset = major < 15 ? 208 : 80;
+  if (columns.length < offset + 4) return false;
+  return new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getInt32(offset, true) === -2;
+}
+
+function nameAt(bytes: Uint8Array, begin: number): string {
+  const name = bytes.subarray(begin, begin + NAME_SIZE_BYTES);
+  const end = name.indexOf(0);
+  return textOf(end === -1 ? name : name.subarray(0, end));
+}
+
+const MAP_MAGIC = 0x592717;
+const MAP_ENTRIES_MAX = 64;
+
+/**
+ * Which file a mapped catalog has, by its number, from pg_filenode.map or a record that replaces it; empty when it is none. (PostgreSQL
+ * "utils/cache/relmapper.c".)
+ */
+export function parseFileMap(bytes: Uint8Array): ReadonlyMap<number, number> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const files = new Map<number, number>();
+  if (bytes.length < 8 || view.getUint32(0, true) !== MAP_MAGIC) return files;
+  const count = Math.min(view.getInt32(4, true), MAP_ENTRIES_MAX, Math.floor((bytes.length - 8) / 8));
+  for (let index = 0; index < count; index++) files.set(view.getUint32(8 + index * 8, true), view.getUint32(12 + index * 8, true));
+  return files;
+}

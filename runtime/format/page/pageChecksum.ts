@@ -1,0 +1,138 @@
+/**
+ * Checksums of PostgreSQL's data pages: the function itself and a checker for a whole relation file that is fed as a stream.
+ *
+ * A page is good when its stored checksum (u16 at offset 8) is the computed one. A page whose `pd_upper` (u16 at 14) is 0 counts as new and
+ * is good when it is all zeros; without header checks the same goes for a stored checksum of 0. Block numbers count over the whole
+ * relation: segment number × (1 GiB / page size) + page index. A server that runs may write a page while it is read, so a suspect page must
+ * be read again: if its bytes changed it is good, else it is an error.
+ * (PostgreSQL "storage/checksum_impl.h"; pgBackRest 2.60 "command/backup/pageChecksum".)
+ */
+import { assert } from "../../base/errors";
+import { badPagesOf, pageSum } from "../codec/sums";
+
+/** A block number, or the first and last of a range. */
+export type PageRange = number | readonly [number, number];
+
+export interface PageSuspect {
+  /** Within the whole relation. */
+  readonly blockNo: number;
+  /** Where the page begins in this file. */
+  readonly offsetBytes: number;
+  /** The page as it was read: other bytes on reading again mean that it was just being written. */
+  readonly page: Uint8Array;
+}
+
+export interface PageCheckResult {
+  /** False with errors, and for a file that does not end with a whole page. */
+  readonly valid: boolean;
+  /** Suspects that were not acquitted, ascending. */
+  readonly errors: readonly PageRange[];
+  /** True when the file does not end with a whole page. */
+  readonly misaligned: boolean;
+}
+
+export interface PageCheckerOptions {
+  /** The number in the file's name: 3 for `16384.3`, 0 without one. */
+  readonly segmentNo: number;
+  readonly pageSizeBytes: number;
+  /** `page-header-check`: new pages are told by `pd_upper` instead of by the checksum. */
+  readonly headerCheck: boolean;
+}
+
+/** Suspects beyond this number in one file are errors at once, so that a ruined file does not fill the memory with its pages. */
+const SUSPECT_PAGES_MAX = 1024;
+const RELATION_SEGMENT_BYTES = 1024 * 1024 * 1024;
+
+/** The checksum that a page should have, 1 … 65535. `page` has 1 to 32 KiB. */
+export function pageChecksum(page: Uint8Array, blockNo: number): number {
+  return pageSum(page, blockNo);
+}
+
+const NO_PAGE = new Uint8Array(0);
+
+/**
+ * Checks a relation file that comes in chunks of any size and alignment; the chunks are not changed. After the last chunk read the
+ * `suspects()` again, `acquit` those whose bytes changed, and take the result from `finish()`.
+ */
+export class PageChecker {
+  readonly #pageSize: number;
+  readonly #headerCheck: boolean;
+  readonly #firstBlockNo: number;
+  readonly #suspects: PageSuspect[] = [];
+  readonly #errors = new Set<number>();
+  /** A page that came in parts; made when there is one. */
+  #page = NO_PAGE;
+  #pageFilled = 0;
+  #pageCount = 0;
+
+  constructor(options: PageCheckerOptions) {
+    const { pageSizeBytes, segmentNo } = options;
+    assert(pageSizeBytes >= 1024 && pageSizeBytes <= 32_768 && (pageSizeBytes & (pageSizeBytes - 1)) === 0, `page size ${pageSizeBytes}`);
+    this.#pageSize = pageSizeBytes;
+    this.#headerCheck = options.headerCheck;
+    this.#firstBlockNo = segmentNo * (RELATION_SEGMENT_BYTES / pageSizeBytes);
+  }
+
+  add(chunk: Uint8Array): void {
+    const pageSize = this.#pageSize;
+    let position = 0;
+    if (this.#pageFilled > 0) position = this.#fill(chunk, 0);
+    const wholeBytes = Math.floor((chunk.length - position) / pageSize) * pageSize;
+    if (wholeBytes > 0) this.#check(chunk.subarray(position, position + wholeBytes));
+    position += wholeBytes;
+    if (position < chunk.length) this.#fill(chunk, position);
+  }
+
+  /** Pages that must be read again, at most {@link SUSPECT_PAGES_MAX}. */
+  suspects(): readonly PageSuspect[] {
+    return this.#suspects;
+  }
+
+  /** The page changed since it was checked: it is no error. */
+  acquit(blockNo: number): void {
+    this.#errors.delete(blockNo);
+  }
+
+  finish(): PageCheckResult {
+    const misaligned = this.#pageFilled > 0;
+    return { valid: this.#errors.size === 0 && !misaligned, errors: pageRangesOf([...this.#errors]), misaligned };
+  }
+
+  /** Adds to the page that is being put together, and checks it when it is whole. Returns how far the chunk is used. */
+  #fill(chunk: Uint8Array, position: number): number {
+    if (this.#page.length === 0) this.#page = new Uint8Array(this.#pageSize);
+    const piece = chunk.subarray(position, position + this.#pageSize - this.#pageFilled);
+    this.#page.set(piece, this.#pageFilled);
+    this.#pageFilled += piece.length;
+    if (this.#pageFilled === this.#pageSize) {
+      this.#check(this.#page);
+      this.#pageFilled = 0;
+    }
+    return position + piece.length;
+  }
+
+  /** Whole pages, the next ones of the file. */
+  #check(pages: Uint8Array): void {
+    const pageSizeBytes = this.#pageSize;
+    const run = { pageSizeBytes, headerCheck: this.#headerCheck, blockNo: this.#firstBlockNo + this.#pageCount };
+    for (const index of badPagesOf(pages, run)) {
+      this.#errors.add(run.blockNo + index);
+      if (this.#suspects.length >= SUSPECT_PAGES_MAX) continue;
+      const begin = index * pageSizeBytes;
+      const page = new Uint8Array(pages.subarray(begin, begin + pageSizeBytes));
+      this.#suspects.push({ blockNo: run.blockNo + index, offsetBytes: this.#pageCount * pageSizeBytes + begin, page });
+    }
+    this.#pageCount += pages.length / pageSizeBytes;
+  }
+}
+
+/** Ascending block numbers with neighbours joined, as a manifest lists them. */
+export function pageRangesOf(blockNos: readonly number[]): PageRange[] {
+  const ranges: [number, number][] = [];
+  for (const blockNo of blockNos) {
+    const last = ranges.at(-1);
+    if (last !== undefined && blockNo === last[1] + 1) last[1] = blockNo;
+    else ranges.push([blockNo, blockNo]);
+  }
+  return ranges.map(([first, last]) => (first === last ? first : [first, last]));
+}

@@ -1,0 +1,146 @@
+/**
+ * `global/pg_control`: which cluster a data directory is, and where its last checkpoint was. Little-endian hosts only.
+ *
+ * Control and catalog version together tell the PostgreSQL version. Only the first 512 bytes matter; a backup stores them followed by
+ * zeros up to 8192. Errors: fileInvalid (28) when too short, versionNotSupported (46), checksum (26): read again after a moment, the
+ * server may be writing. (PostgreSQL "catalog/pg_control.h"; pgBackRest 2.60 "postgres/interface".)
+ */
+import { fail } from "../../base/errors";
+import { crc32c } from "../codec/crc32c";
+
+export interface PgControl {
+  readonly systemId: bigint;
+  /** "9.6", "10" … "18". */
+  readonly pgVersion: string;
+  readonly controlVersion: number;
+  readonly catalogVersion: number;
+  /** Position of the last checkpoint record; {@link INVALID_CHECKPOINT} after a restore that has not been started. */
+  readonly checkpointLsn: bigint;
+  readonly redoLsn: bigint;
+  readonly timeline: number;
+  readonly pageSizeBytes: number;
+  readonly walSegmentSizeBytes: number;
+  readonly dataChecksums: boolean;
+}
+
+/** Bytes of pg_control that are read. */
+export const PG_CONTROL_READ_BYTES = 512;
+/** Size of the file. */
+export const PG_CONTROL_FILE_BYTES = 8192;
+/** The checkpoint that a restored pg_control has: PostgreSQL cannot start from it without backup_label. */
+export const INVALID_CHECKPOINT = 0xdeadn;
+
+interface Layout {
+  readonly pgVersion: string;
+  readonly controlVersion: number;
+  readonly catalogVersion: number;
+  readonly redoOffset: number;
+  readonly timelineOffset: number;
+  readonly pageSizeOffset: number;
+  readonly segmentSizeOffset: number;
+  readonly checksumsOffset: number;
+  readonly crcOffset: number;
+}
+
+const CHECKPOINT_OFFSET = 32;
+
+/** Columns: version, control, catalog, then offsets of redo LSN, timeline, page size, WAL segment size, data checksum version, CRC. */
+const LAYOUTS: readonly Layout[] = (
+  [
+    ["9.6", 960, 201608131, 48, 56, 216, 228, 252, 256],
+    ["10", 1002, 201707211, 48, 56, 216, 228, 252, 288],
+    ["11", 1100, 201809051, 40, 48, 208, 220, 244, 280],
+    ["12", 1201, 201909212, 40, 48, 216, 228, 252, 288],
+    ["13", 1300, 202007201, 40, 48, 216, 228, 252, 288],
+    ["14", 1300, 202107181, 40, 48, 216, 228, 252, 288],
+    ["15", 1300, 202209061, 40, 48, 216, 228, 252, 288],
+    ["16", 1300, 202307071, 40, 48, 216, 228, 252, 288],
+    ["17", 1700, 202406281, 40, 48, 216, 228, 252, 288],
+    ["18", 1800, 202506291, 40, 48, 216, 228, 252, 292],
+  ] as const
+).map(([pgVersion, controlVersion, catalogVersion, redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset]) => ({
+  pgVersion,
+  controlVersion,
+  catalogVersion,
+  redoOffset,
+  timelineOffset,
+  pageSizeOffset,
+  segmentSizeOffset,
+  checksumsOffset,
+  crcOffset,
+}));
+
+/** @throws fileInvalid, versionNotSupported, checksum, format (sizes out of range) */
+export function parsePgControl(first512: Uint8Array): PgControl {
+  const view = viewOf(first512);
+  const layout = layoutOf(view);
+  const actual = crc32c(first512.subarray(0, layout.crcOffset));
+  const expected = view.getUint32(layout.crcOffset, true);
+  if (actual !== expected) {
+    throw fail("checksum", `pg_control: invalid checksum, actual ${hex(actual)} but expected ${hex(expected)}`, {
+      hint: "Read it again in a moment: PostgreSQL may have been writing. If this stays, pg_control is damaged.",
+    });
+  }
+  const pageSizeBytes = view.getUint32(layout.pageSizeOffset, true);
+  const walSegmentSizeBytes = view.getUint32(layout.segmentSizeOffset, true);
+  checkPowerOfTwo("page size", pageSizeBytes, 1024, 32 * 1024);
+  checkPowerOfTwo("WAL segment size", walSegmentSizeBytes, 1024 * 1024, 1024 * 1024 * 1024);
+  return {
+    systemId: view.getBigUint64(0, true),
+    pgVersion: layout.pgVersion,
+    controlVersion: layout.controlVersion,
+    catalogVersion: layout.catalogVersion,
+    checkpointLsn: view.getBigUint64(CHECKPOINT_OFFSET, true),
+    redoLsn: view.getBigUint64(layout.redoOffset, true),
+    timeline: view.getUint32(layout.timelineOffset, true),
+    pageSizeBytes,
+    walSegmentSizeBytes,
+    dataChecksums: view.getUint32(layout.checksumsOffset, true) !== 0,
+  };
+}
+
+/** A copy of the beginning (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
+export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(content);
+  const view = viewOf(copy);
+  const layout = layoutOf(view);
+  view.setBigUint64(CHECKPOINT_OFFSET, INVALID_CHECKPOINT, true);
+  view.setUint32(layout.crcOffset, crc32c(copy.subarray(0, layout.crcOffset)), true);
+  return copy;
+}
+
+/** What a backup stores: the first 512 bytes and zeros, 8192 bytes in all. */
+export function imageOf(first512: Uint8Array): Uint8Array {
+  viewOf(first512);
+  const image = new Uint8Array(PG_CONTROL_FILE_BYTES);
+  image.set(first512.subarray(0, PG_CONTROL_READ_BYTES));
+  return image;
+}
+
+function layoutOf(view: DataView): Layout {
+  const controlVersion = view.getUint32(8, true);
+  const catalogVersion = view.getUint32(12, true);
+  const layout = LAYOUTS.find((candidate) => candidate.controlVersion === controlVersion && candidate.catalogVersion === catalogVersion);
+  if (layout === undefined) {
+    throw fail("versionNotSupported", `unexpected control version = ${controlVersion} and catalog version = ${catalogVersion}`, {
+      hint: `Is this version of PostgreSQL supported? Known are ${LAYOUTS[0]?.pgVersion} to ${LAYOUTS.at(-1)?.pgVersion}.`,
+    });
+  }
+  return layout;
+}
+
+function viewOf(content: Uint8Array): DataView {
+  if (content.length < PG_CONTROL_READ_BYTES) {
+    throw fail("fileInvalid", `pg_control has ${content.length} bytes, expected at least ${PG_CONTROL_READ_BYTES}`);
+  }
+  return new DataView(content.buffer, content.byteOffset, content.byteLength);
+}
+
+function checkPowerOfTwo(what: string, value: number, min: number, max: number): void {
+  if (value >= min && value <= max && (value & (value - 1)) === 0) return;
+  throw fail("format", `pg_control: ${what} is ${value}, expected a power of two from ${min} to ${max}`);
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,98 @@
+/**
+ * archive.info: which PostgreSQL clusters a stanza's WAL archive has belonged to, and the passphrase of that archive.
+ *
+ * `[db:history]` stores the system identifier under the key `db-id`, a historic slip of the format; in `[db]` `db-id` is the history id.
+ * Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoArchive", "info/infoPg".)
+ */
+import { assert, fail } from "../../base/errors";
+import { Fields, Sections, sectionEntries } from "./fields";
+import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "./info";
+import { renderObject, renderString } from "./json";
+import { checkPgVersion } from "./manifestNames";
+
+export interface ArchiveHistoryEntry {
+  /** Counts from 1. */
+  readonly id: number;
+  readonly systemId: bigint;
+  /** "9.6", "10" … "18". */
+  readonly pgVersion: string;
+}
+
+export interface ArchiveInfo {
+  /** The version that wrote the file last. */
+  readonly backrestVersion: string;
+  /** Passphrase of everything in the archive; only in encrypted repositories. */
+  readonly cipherPass?: string;
+  readonly currentId: number;
+  /** Ascending by id. */
+  readonly history: readonly ArchiveHistoryEntry[];
+  /** Unknown keys and sections, kept on writing. */
+  readonly other: readonly InfoEntry[];
+}
+
+const HEAD_KEYS = new Set(["backrest-format", "backrest-version"]);
+const CIPHER_KEYS = new Set(["cipher-pass"]);
+const DB_KEYS = new Set(["db-id", "db-system-id", "db-version"]);
+
+/** @throws format, checksum */
+export function parseArchiveInfo(text: string, name: string): ArchiveInfo {
+  const sections = new Sections(parseInfo(text, name), name);
+  const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
+  const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
+  const currentId = sections.fields("db", DB_KEYS).integer("db-id");
+  const history = sections.rows("db:history").map((entry): ArchiveHistoryEntry => {
+    const fields = Fields.ofRow(entry, name);
+    return { id: parseHistoryId(entry.key, name), systemId: fields.bigint("db-id"), pgVersion: fields.text("db-version") };
+  });
+  history.sort((a, b) => a.id - b.id);
+  for (const entry of history) checkPgVersion(entry.pgVersion, name);
+  checkHistory(history, currentId, name);
+  return { backrestVersion, ...(cipherPass === undefined ? {} : { cipherPass }), currentId, history, other: sections.other() };
+}
+
+export function renderArchiveInfo(info: ArchiveInfo): string {
+  const current = currentHistory(info);
+  const entries: InfoEntry[] = [
+    ...headEntries(info.backrestVersion),
+    ...sectionEntries("cipher", [["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)]]),
+    ...sectionEntries("db", [
+      ["db-id", String(current.id)],
+      ["db-system-id", String(current.systemId)],
+      ["db-version", renderString(current.pgVersion)],
+    ]),
+    ...info.history.map((entry) => ({
+      section: "db:history",
+      key: String(entry.id),
+      valueText: renderObject([
+        ["db-id", entry.systemId],
+        ["db-version", entry.pgVersion],
+      ]),
+    })),
+  ];
+  return renderInfo(mergeEntries(entries, info.other));
+}
+
+/** Name of the directory below `archive/<stanza>` that holds an entry's WAL, such as `15-1`. */
+export function archiveIdOf(entry: { readonly id: number; readonly pgVersion: string }): string {
+  return `${entry.pgVersion}-${entry.id}`;
+}
+
+/** The history entry that is in force, of archive.info or backup.info. */
+export function currentHistory<T extends { readonly id: number }>(info: { readonly currentId: number; readonly history: readonly T[] }): T {
+  const entry = info.history.find((candidate) => candidate.id === info.currentId);
+  assert(entry !== undefined, `history id ${info.currentId} is not in the history`);
+  return entry;
+}
+
+/** The key of a `[db:history]` row. @throws format */
+export function parseHistoryId(key: string, name: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(key)) throw fail("format", `'${name}' section 'db:history': expected a number above 0 but found key '${key}'`);
+  return Number(key);
+}
+
+/** @throws format when the current id is not in the history. */
+export function checkHistory(history: readonly { readonly id: number }[], currentId: number, name: string): void {
+  if (history.some((entry) => entry.id === currentId)) return;
+  const ids = history.map((entry) => entry.id).join(", ");
+  throw fail("format", `'${name}': current history id is ${currentId} but the history holds ${ids === "" ? "nothing" : ids}`);
+}

@@ -1,0 +1,83 @@
+/**
+ * `pgbackstop.attempt` in the directory of a backup that is not listed yet: which process may write there, and which server the bytes come from.
+ *
+ * The token and the term are those of the lease under which the attempt was begun. pgBackRest does not know the file: its resume removes it with
+ * everything else that its manifest does not name, and its other commands pass it by (test/interop/attempt.test.ts).
+ */
+import { fail } from "../../base/errors";
+import { isObject, type JsonObject, type JsonValue, parseJson, renderJson } from "./json";
+
+/** One data directory on one machine. */
+export interface SourceDirectory {
+  readonly dataDirectory: string;
+  /** Device, inode and birth of `global/pg_control`: a restore or a copy of the server makes a new one. */
+  readonly controlFile: string;
+}
+
+/** Two attempts with the same source read the same files, so that equal sizes and times stand for equal bytes. */
+export interface SourceIdentity extends SourceDirectory {
+  readonly systemId: bigint;
+  readonly timeline: number;
+  /** Where relations are read from when a standby shares the work. */
+  readonly standby: SourceDirectory | null;
+}
+
+export interface Attempt {
+  readonly token: string;
+  readonly term: number;
+  /** Attempts of one domain exclude each other by the lock files of their machine. */
+  readonly domain: string;
+  /** Null where the bytes come from another repository. */
+  readonly source: SourceIdentity | null;
+}
+
+const VERSION = 1;
+
+export function renderAttempt({ token, term, domain, source }: Attempt): string {
+  return `${renderJson({ version: VERSION, token, term, domain, source: source === null ? null : sourceJson(source) })}\n`;
+}
+
+/** @throws format (29), jsonFormat (99) */
+export function parseAttempt(text: string, name: string): Attempt {
+  const value = parseJson(text);
+  if (!isObject(value) || value["version"] !== VERSION) throw fail("format", `'${name}' is not an attempt file of version ${VERSION}`);
+  const { token, term, domain, source } = value;
+  if (typeof token !== "string" || !isInteger(term) || typeof domain !== "string") throw fail("format", `'${name}' lacks token, term or domain`);
+  return { token, term, domain, source: isObject(source) ? parseSource(source, name) : null };
+}
+
+/** True when both read the same server; what is not known is not the same. */
+export function isSameSource(left: SourceIdentity | null, right: SourceIdentity | null): boolean {
+  return left !== null && right !== null && renderJson(sourceJson(left)) === renderJson(sourceJson(right));
+}
+
+function sourceJson({ systemId, timeline, standby, ...directory }: SourceIdentity): JsonObject {
+  return { systemId, timeline, ...directoryJson(directory), standby: standby === null ? null : directoryJson(standby) };
+}
+
+function directoryJson({ dataDirectory, controlFile }: SourceDirectory): JsonObject {
+  return { dataDirectory, controlFile };
+}
+
+function parseSource(value: JsonObject, name: string): SourceIdentity {
+  const { systemId, timeline, standby } = value;
+  if ((typeof systemId !== "bigint" && !isInteger(systemId)) || !isInteger(timeline)) {
+    throw fail("format", `the source in '${name}' lacks system id or timeline`);
+  }
+  return {
+    systemId: BigInt(systemId),
+    timeline,
+    ...parseDirectory(value, name),
+    standby: isObject(standby) ? parseDirectory(standby, name) : null,
+  };
+}
+
+function parseDirectory({ dataDirectory, controlFile }: { readonly [key: string]: JsonValue }, name: string): SourceDirectory {
+  if (typeof dataDirectory !== "string" || typeof controlFile !== "string")
+    throw fail("format", `a directory in '${name}' lacks its path or control file`);
+  return { dataDirectory, controlFile };
+}
+
+function isInteger(value: JsonValue | undefined): value is number {
+  return Number.isSafeInteger(value);
+}

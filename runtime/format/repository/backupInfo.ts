@@ -1,0 +1,323 @@
+/**
+ * backup.info: the usable backups of a stanza, the PostgreSQL clusters it has belonged to, and the passphrase of its manifests.
+ *
+ * Unknown keys of a backup's row and unknown sections are kept on writing, at their place by byte order (stock reads rows in that order).
+ * Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoBackup", "info/infoPg".)
+ */
+import { compareBytes } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import { checkHistory, currentHistory, parseHistoryId } from "./archiveInfo";
+import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
+import { BACKREST_FORMAT, headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./info";
+import { isArray, type JsonValue, renderObject, renderString } from "./json";
+import type { BackupType } from "./label";
+import type { Manifest } from "./manifest";
+import { checkBackupNames, checkPgVersion } from "./manifestNames";
+
+export interface BackupHistoryEntry {
+  /** Counts from 1. */
+  readonly id: number;
+  readonly systemId: bigint;
+  /** "9.6", "10" … "18". */
+  readonly pgVersion: string;
+  readonly catalogVersion: number;
+  readonly controlVersion: number;
+}
+
+export interface BackupInfoEntry {
+  readonly label: string;
+  readonly type: BackupType;
+  /** The label that this backup depends on; absent for full. */
+  readonly prior?: string;
+  /** All other labels that hold data of this backup, ascending; absent for full. */
+  readonly references?: readonly string[];
+  readonly format: number;
+  readonly backrestVersion: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** First WAL segment; null for an offline backup. */
+  readonly archiveStart: string | null;
+  /** Last WAL segment that is needed for consistency; null for an offline backup. */
+  readonly archiveStop: string | null;
+  /** True when some file has pages with a wrong checksum; absent in old files. */
+  readonly error?: boolean;
+  readonly sizeBytes: number;
+  readonly sizeDeltaBytes: number;
+  readonly repoSizeBytes: number;
+  readonly repoSizeDeltaBytes: number;
+  /** Bytes of block maps; only for block incremental backups. */
+  readonly repoSizeMapBytes?: number;
+  readonly repoSizeMapDeltaBytes?: number;
+  readonly lsnStart?: string;
+  readonly lsnStop?: string;
+  readonly startedAtS: number;
+  readonly stoppedAtS: number;
+  /** History id. */
+  readonly dbId: number;
+  readonly optionArchiveCheck: boolean;
+  readonly optionArchiveCopy: boolean;
+  readonly optionBackupStandby: boolean;
+  readonly optionChecksumPage: boolean;
+  readonly optionCompress: boolean;
+  readonly optionHardlink: boolean;
+  readonly optionOnline: boolean;
+  /** Unknown fields of the row. */
+  readonly extra: Readonly<Record<string, JsonValue>>;
+}
+
+export interface BackupInfo {
+  /** The version that wrote the file last. */
+  readonly backrestVersion: string;
+  /** Passphrase of the manifests; only in encrypted repositories. */
+  readonly cipherPass?: string;
+  readonly currentId: number;
+  /** Ascending by id. */
+  readonly history: readonly BackupHistoryEntry[];
+  /** Ascending by label. */
+  readonly backups: readonly BackupInfoEntry[];
+  /** Unknown keys and sections. */
+  readonly other: readonly InfoEntry[];
+}
+
+const HEAD_KEYS = new Set(["backrest-format", "backrest-version"]);
+const CIPHER_KEYS = new Set(["cipher-pass"]);
+const DB_KEYS = new Set(["db-catalog-version", "db-control-version", "db-id", "db-system-id", "db-version"]);
+
+/** @throws format, checksum */
+export function parseBackupInfo(text: string, name: string): BackupInfo {
+  const sections = new Sections(parseInfo(text, name), name);
+  const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
+  const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
+  const currentId = sections.fields("db", DB_KEYS).integer("db-id");
+  const backups = sections.rows("backup:current").map((entry) => parseEntry(entry, name));
+  backups.sort((a, b) => compareBytes(a.label, b.label));
+  const history = sections.rows("db:history").map((entry): BackupHistoryEntry => {
+    const fields = Fields.ofRow(entry, name);
+    return {
+      id: parseHistoryId(entry.key, name),
+      systemId: fields.bigint("db-system-id"),
+      pgVersion: fields.text("db-version"),
+      catalogVersion: fields.integer("db-catalog-version"),
+      controlVersion: fields.integer("db-control-version"),
+    };
+  });
+  history.sort((a, b) => a.id - b.id);
+  for (const entry of history) checkPgVersion(entry.pgVersion, name);
+  for (const backup of backups) checkBackupNames(backup, name);
+  checkHistory(history, currentId, name);
+  return { backrestVersion, ...(cipherPass === undefined ? {} : { cipherPass }), currentId, history, backups, other: sections.other() };
+}
+
+export function renderBackupInfo(info: BackupInfo): string {
+  const current = currentHistory(info);
+  const backups = [...info.backups].sort((a, b) => compareBytes(a.label, b.label));
+  const entries: InfoEntry[] = [
+    ...headEntries(info.backrestVersion),
+    ...backups.map((backup) => ({ section: "backup:current", key: backup.label, valueText: renderEntry(backup) })),
+    ...sectionEntries("cipher", [["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)]]),
+    ...sectionEntries("db", [
+      ["db-catalog-version", String(current.catalogVersion)],
+      ["db-control-version", String(current.controlVersion)],
+      ["db-id", String(current.id)],
+      ["db-system-id", String(current.systemId)],
+      ["db-version", renderString(current.pgVersion)],
+    ]),
+    ...info.history.map((entry) => ({
+      section: "db:history",
+      key: String(entry.id),
+      valueText: renderObject([
+        ["db-catalog-version", entry.catalogVersion],
+        ["db-control-version", entry.controlVersion],
+        ["db-system-id", entry.systemId],
+        ["db-version", entry.pgVersion],
+      ]),
+    })),
+  ];
+  return renderInfo(mergeEntries(entries, info.other));
+}
+
+/** The row of a finished backup. */
+export function backupInfoEntryOf(manifest: Manifest): BackupInfoEntry {
+  const { options } = manifest;
+  let sizeBytes = 0;
+  let sizeDeltaBytes = 0;
+  let repoSizeBytes = 0;
+  let repoSizeDeltaBytes = 0;
+  let mapBytes = 0;
+  let mapDeltaBytes = 0;
+  let error = false;
+  for (const file of manifest.files) {
+    const fileRepoBytes = file.sizeRepoBytes > 0 ? file.sizeRepoBytes : file.sizeBytes;
+    const fileMapBytes = file.block?.mapSizeBytes ?? 0;
+    sizeBytes += file.sizeBytes;
+    repoSizeBytes += fileRepoBytes;
+    mapBytes += fileMapBytes;
+    if (file.reference === undefined) {
+      sizeDeltaBytes += file.sizeBytes;
+      repoSizeDeltaBytes += fileRepoBytes;
+      mapDeltaBytes += fileMapBytes;
+    }
+    if (file.checksumPage === false) error = true;
+  }
+  const references = manifest.references.filter((label) => label !== manifest.label).sort(compareBytes);
+  return {
+    label: manifest.label,
+    type: manifest.type,
+    ...(manifest.prior === undefined ? {} : { prior: manifest.prior }),
+    ...(manifest.type === "full" ? {} : { references }),
+    format: BACKREST_FORMAT,
+    backrestVersion: manifest.backrestVersion,
+    ...(Object.keys(manifest.annotations).length === 0 ? {} : { annotations: manifest.annotations }),
+    archiveStart: manifest.archiveStart ?? null,
+    archiveStop: manifest.archiveStop ?? null,
+    error,
+    sizeBytes,
+    sizeDeltaBytes,
+    repoSizeBytes,
+    repoSizeDeltaBytes,
+    ...(manifest.blockIncr ? { repoSizeMapBytes: mapBytes, repoSizeMapDeltaBytes: mapDeltaBytes } : {}),
+    ...(manifest.lsnStart === undefined ? {} : { lsnStart: manifest.lsnStart }),
+    ...(manifest.lsnStop === undefined ? {} : { lsnStop: manifest.lsnStop }),
+    startedAtS: manifest.startedAtS,
+    stoppedAtS: manifest.stoppedAtS,
+    dbId: manifest.pg.id,
+    optionArchiveCheck: options.archiveCheck,
+    optionArchiveCopy: options.archiveCopy,
+    optionBackupStandby: options.backupStandby ?? false,
+    optionChecksumPage: options.checksumPage ?? false,
+    optionCompress: options.compressType !== "none",
+    optionHardlink: options.hardlink,
+    optionOnline: options.online,
+    extra: {},
+  };
+}
+
+/** Every field of a row with its key, in the order of the file. */
+function rowOf(entry: BackupInfoEntry): [string, JsonValue | undefined][] {
+  return [
+    ["backrest-format", entry.format],
+    ["backrest-version", entry.backrestVersion],
+    ["backup-annotation", entry.annotations],
+    ["backup-archive-start", entry.archiveStart],
+    ["backup-archive-stop", entry.archiveStop],
+    ["backup-error", entry.error],
+    ["backup-info-repo-size", entry.repoSizeBytes],
+    ["backup-info-repo-size-delta", entry.repoSizeDeltaBytes],
+    ["backup-info-repo-size-map", entry.repoSizeMapBytes],
+    ["backup-info-repo-size-map-delta", entry.repoSizeMapDeltaBytes],
+    ["backup-info-size", entry.sizeBytes],
+    ["backup-info-size-delta", entry.sizeDeltaBytes],
+    ["backup-lsn-start", entry.lsnStart],
+    ["backup-lsn-stop", entry.lsnStop],
+    ["backup-prior", entry.prior],
+    ["backup-reference", entry.references],
+    ["backup-timestamp-start", entry.startedAtS],
+    ["backup-timestamp-stop", entry.stoppedAtS],
+    ["backup-type", entry.type],
+    ["db-id", entry.dbId],
+    ["option-archive-check", entry.optionArchiveCheck],
+    ["option-archive-copy", entry.optionArchiveCopy],
+    ["option-backup-standby", entry.optionBackupStandby],
+    ["option-checksum-page", entry.optionChecksumPage],
+    ["option-compress", entry.optionCompress],
+    ["option-hardlink", entry.optionHardlink],
+    ["option-online", entry.optionOnline],
+  ];
+}
+
+function renderEntry(entry: BackupInfoEntry): string {
+  const annotations = entry.annotations === undefined || Object.keys(entry.annotations).length === 0 ? undefined : sortedObject(entry.annotations);
+  const fields = rowOf({ ...entry, ...(annotations === undefined ? {} : { annotations }) });
+  const written = fields.filter(
+    (field): field is [string, JsonValue] => field[1] !== undefined && (field[0] !== "backup-annotation" || annotations !== undefined),
+  );
+  const extra = Object.entries(entry.extra);
+  return renderObject(extra.length === 0 ? written : [...written, ...extra].sort((a, b) => compareBytes(a[0], b[0])));
+}
+
+function sortedObject(object: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(object).sort((a, b) => compareBytes(a[0], b[0])));
+}
+
+const ROW_KEYS: ReadonlySet<string> = new Set([
+  "backrest-format",
+  "backrest-version",
+  "backup-annotation",
+  "backup-archive-start",
+  "backup-archive-stop",
+  "backup-error",
+  "backup-info-repo-size",
+  "backup-info-repo-size-delta",
+  "backup-info-repo-size-map",
+  "backup-info-repo-size-map-delta",
+  "backup-info-size",
+  "backup-info-size-delta",
+  "backup-lsn-start",
+  "backup-lsn-stop",
+  "backup-prior",
+  "backup-reference",
+  "backup-timestamp-start",
+  "backup-timestamp-stop",
+  "backup-type",
+  "db-id",
+  "option-archive-check",
+  "option-archive-copy",
+  "option-backup-standby",
+  "option-checksum-page",
+  "option-compress",
+  "option-hardlink",
+  "option-online",
+]);
+
+function parseEntry(entry: ParsedEntry, name: string): BackupInfoEntry {
+  const fields = Fields.ofRow(entry, name);
+  const type = fields.text("backup-type");
+  if (type !== "full" && type !== "diff" && type !== "incr") {
+    throw fail("format", `'${name}': backup '${entry.key}' has type '${type}', expected full, diff or incr`);
+  }
+  const prior = fields.findText("backup-prior");
+  const references = findTexts(fields.find("backup-reference"), entry.key, name);
+  const annotation = fields.find("backup-annotation");
+  const annotations = annotation === undefined ? undefined : parseAnnotations(annotation, `'${name}': backup '${entry.key}'`);
+  const error = fields.findBoolean("backup-error");
+  const lsnStart = fields.findText("backup-lsn-start");
+  const lsnStop = fields.findText("backup-lsn-stop");
+  const mapBytes = fields.findInteger("backup-info-repo-size-map");
+  const mapDeltaBytes = fields.findInteger("backup-info-repo-size-map-delta");
+  return {
+    label: entry.key,
+    type,
+    ...(prior === undefined ? {} : { prior }),
+    ...(references === undefined ? {} : { references }),
+    format: fields.integer("backrest-format"),
+    backrestVersion: fields.text("backrest-version"),
+    ...(annotations === undefined ? {} : { annotations }),
+    archiveStart: fields.findText("backup-archive-start") ?? null,
+    archiveStop: fields.findText("backup-archive-stop") ?? null,
+    ...(error === undefined ? {} : { error }),
+    sizeBytes: fields.integer("backup-info-size"),
+    sizeDeltaBytes: fields.integer("backup-info-size-delta"),
+    repoSizeBytes: fields.integer("backup-info-repo-size"),
+    repoSizeDeltaBytes: fields.integer("backup-info-repo-size-delta"),
+    ...(mapBytes === undefined ? {} : { repoSizeMapBytes: mapBytes }),
+    ...(mapDeltaBytes === undefined ? {} : { repoSizeMapDeltaBytes: mapDeltaBytes }),
+    ...(lsnStart === undefined ? {} : { lsnStart }),
+    ...(lsnStop === undefined ? {} : { lsnStop }),
+    startedAtS: fields.integer("backup-timestamp-start"),
+    stoppedAtS: fields.integer("backup-timestamp-stop"),
+    dbId: fields.integer("db-id"),
+    optionArchiveCheck: fields.boolean("option-archive-check"),
+    optionArchiveCopy: fields.boolean("option-archive-copy"),
+    optionBackupStandby: fields.findBoolean("option-backup-standby") ?? false,
+    optionChecksumPage: fields.findBoolean("option-checksum-page") ?? false,
+    optionCompress: fields.boolean("option-compress"),
+    optionHardlink: fields.boolean("option-hardlink"),
+    optionOnline: fields.boolean("option-online"),
+    extra: fields.rest(ROW_KEYS),
+  };
+}
+
+function findTexts(value: JsonValue | undefined, label: string, name: string): readonly string[] | undefined {
+  if (value === undefined) return undefined;
+  if (isArray(value) && value.every((item): item is string => typeof item === "string")) return value;
+  throw fail("format", `'${name}': backup '${label}': expected a list of labels in 'backup-reference'`);
+}

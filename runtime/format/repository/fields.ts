@@ -1,0 +1,136 @@
+/**
+ * Typed access to the values of an info file. Every reader throws `format` (29) that names file, section and key when a value is missing
+ * or of another type; `find*` give undefined for a missing one.
+ */
+import { fail } from "../../base/errors";
+import type { InfoEntry, ParsedEntry } from "./info";
+import { isObject, type JsonObject, type JsonValue } from "./json";
+
+/** One JSON object (a row's value) or one section (its keys and values), with the place it comes from for messages. */
+export class Fields {
+  readonly #values: ReadonlyMap<string, JsonValue>;
+  readonly #where: string;
+
+  constructor(values: ReadonlyMap<string, JsonValue>, where: string) {
+    this.#values = values;
+    this.#where = where;
+  }
+
+  /** The fields of a row whose value is an object. */
+  static ofRow(entry: ParsedEntry, name: string): Fields {
+    const where = `'${name}' section '${entry.section}' key '${entry.key}'`;
+    if (!isObject(entry.value)) throw fail("format", `${where}: expected an object`);
+    return new Fields(new Map(Object.entries(entry.value)), where);
+  }
+
+  /** The value or undefined; a JSON null counts as missing. */
+  find(key: string): JsonValue | undefined {
+    return this.#values.get(key) ?? undefined;
+  }
+
+  findText(key: string): string | undefined {
+    const value = this.find(key);
+    if (value !== undefined && typeof value !== "string") throw this.#wrong(key, "a string");
+    return value;
+  }
+
+  findInteger(key: string): number | undefined {
+    const value = this.find(key);
+    if (value !== undefined && !Number.isSafeInteger(value)) throw this.#wrong(key, "an integer");
+    return value as number | undefined;
+  }
+
+  findBoolean(key: string): boolean | undefined {
+    const value = this.find(key);
+    if (value !== undefined && typeof value !== "boolean") throw this.#wrong(key, "true or false");
+    return value;
+  }
+
+  text(key: string): string {
+    return this.findText(key) ?? this.#missing(key);
+  }
+
+  integer(key: string): number {
+    return this.findInteger(key) ?? this.#missing(key);
+  }
+
+  boolean(key: string): boolean {
+    return this.findBoolean(key) ?? this.#missing(key);
+  }
+
+  /** An unsigned integer of up to 64 bits, such as a system identifier. */
+  bigint(key: string): bigint {
+    const value = this.find(key) ?? this.#missing(key);
+    if (typeof value !== "bigint" && !Number.isSafeInteger(value)) throw this.#wrong(key, "an integer");
+    return BigInt(value as bigint | number);
+  }
+
+  /** Everything but the named fields. */
+  rest(known: ReadonlySet<string>): Readonly<Record<string, JsonValue>> {
+    return Object.fromEntries([...this.#values].filter(([key]) => !known.has(key)));
+  }
+
+  #wrong(key: string, expected: string): Error {
+    return fail("format", `${this.#where}: expected ${expected} in '${key}'`);
+  }
+
+  #missing(key: string): never {
+    throw fail("format", `${this.#where}: required '${key}' is missing`);
+  }
+}
+
+/** The entries of a file by section; remembers which of them nobody asked for. */
+export class Sections {
+  readonly #name: string;
+  readonly #sections = new Map<string, ParsedEntry[]>();
+  readonly #other: InfoEntry[] = [];
+
+  constructor(entries: readonly ParsedEntry[], name: string) {
+    this.#name = name;
+    for (const entry of entries) {
+      const section = this.#sections.get(entry.section);
+      if (section === undefined) this.#sections.set(entry.section, [entry]);
+      else section.push(entry);
+    }
+  }
+
+  /** Takes a section of fixed keys out; its unknown keys are kept as `other`. An absent section has no fields. */
+  fields(section: string, known: ReadonlySet<string>): Fields {
+    const entries = this.rows(section);
+    for (const entry of entries) if (!known.has(entry.key)) this.#keep(entry);
+    return new Fields(new Map(entries.map((entry) => [entry.key, entry.value])), `'${this.#name}' section '${section}'`);
+  }
+
+  /** Takes a section of free keys out, in file order. */
+  rows(section: string): readonly ParsedEntry[] {
+    const entries = this.#sections.get(section) ?? [];
+    this.#sections.delete(section);
+    return entries;
+  }
+
+  has(section: string): boolean {
+    return this.#sections.has(section);
+  }
+
+  /** Unknown keys and sections, kept when the file is written again. */
+  other(): readonly InfoEntry[] {
+    for (const entries of this.#sections.values()) for (const entry of entries) this.#keep(entry);
+    this.#sections.clear();
+    return this.#other;
+  }
+
+  #keep(entry: ParsedEntry): void {
+    this.#other.push({ section: entry.section, key: entry.key, valueText: entry.valueText });
+  }
+}
+
+/** The entries of one section from key/value pairs; undefined values are left out. */
+export function sectionEntries(section: string, pairs: readonly (readonly [key: string, valueText: string | undefined])[]): InfoEntry[] {
+  return pairs.flatMap(([key, valueText]) => (valueText === undefined ? [] : [{ section, key, valueText }]));
+}
+
+/** A JSON object of texts. @throws format */
+export function parseAnnotations(value: JsonValue, where: string): Readonly<Record<string, string>> {
+  if (isObject(value) && Object.values(value).every((text) => typeof text === "string")) return value as JsonObject & Record<string, string>;
+  throw fail("format", `${where}: expected annotations to be an object of strings`);
+}

@@ -1,0 +1,115 @@
+/**
+ * The files of a repository's lease: names and contents. The protocol is in repository/lease.ts.
+ *
+ * ```
+ * pgbackstop/<stanza>/lease/00000042.json            one term, where the storage creates a file exclusively
+ * pgbackstop/<stanza>/lease/00000042-<token>.json    one claim of a term, where it does not
+ * pgbackstop/<stanza>/lease/floor.json               {"version":1,"floor":34}: every term up to this one was used
+ * ```
+ */
+import { sha1Hex } from "../../base/hash";
+import { isObject, type JsonValue, renderJson, tryParseJson } from "./json";
+import { leasePath } from "./repoPath";
+
+/** Who holds a lease, for messages only. */
+export interface LeaseHolder {
+  readonly host: string;
+  readonly pid: number;
+  /** `backup` */
+  readonly verb: string;
+}
+
+export interface LeaseTerm {
+  readonly term: number;
+  /** 128 random bits, hexadecimal: tells one holder from every other. */
+  readonly token: string;
+  /** Processes of one domain share lock files: whoever has those knows that the former holder is dead. */
+  readonly domain: string;
+  readonly holder: LeaseHolder;
+  /** Grows while the holder lives. */
+  readonly beat: number;
+  readonly state: "held" | "released";
+}
+
+export interface LeaseName {
+  readonly term: number;
+  /** Null for a file that was created exclusively. */
+  readonly token: string | null;
+}
+
+export const LEASE_TERM_MAX = 99_999_999;
+const VERSION = 1;
+const NAME = /^(\d{8})(?:-([0-9a-f]{32}))?\.json$/;
+const LEFTOVER = /^(\d{8})[-.]/;
+const TEXT_LENGTH_MAX = 200;
+
+export function leaseTermPath(stanza: string, { term, token }: LeaseName): string {
+  return `${leasePath(stanza)}/${leaseTermPrefix(term)}${token === null ? "" : `-${token}`}.json`;
+}
+
+/** How every name of a term begins. */
+export function leaseTermPrefix(term: number): string {
+  return String(term).padStart(8, "0");
+}
+
+export function leaseFloorPath(stanza: string): string {
+  return `${leasePath(stanza)}/floor.json`;
+}
+
+/** Null for any other file. */
+export function parseLeaseName(name: string): LeaseName | null {
+  const [, digits, token] = NAME.exec(name) ?? [];
+  if (digits === undefined || Number(digits) === 0) return null;
+  return { term: Number(digits), token: token ?? null };
+}
+
+/** The term that a file belongs to, also the temporary file of a writer that died; null when it belongs to none. */
+export function leaseTermOf(name: string): number | null {
+  const digits = LEFTOVER.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
+}
+
+export function renderLeaseTerm({ term, token, domain, holder, beat, state }: LeaseTerm): string {
+  const { host, pid, verb } = holder;
+  return `${renderJson({ version: VERSION, term, token, domain, holder: { host, pid, verb }, beat, state })}\n`;
+}
+
+/** Null for what this version cannot read: a file that was cut off, or one of a later version. */
+export function parseLeaseTerm(text: string): LeaseTerm | null {
+  const value = tryParseJson(text.trimEnd());
+  if (!isObject(value) || value["version"] !== VERSION) return null;
+  const { term, token, domain, holder, beat, state } = value;
+  if (!isCount(term) || typeof token !== "string" || typeof domain !== "string" || !isCount(beat)) return null;
+  if (state !== "held" && state !== "released") return null;
+  return { term, token, domain, holder: holderOf(holder), beat, state };
+}
+
+export function renderLeaseFloor(floor: number): string {
+  return `${renderJson({ version: VERSION, floor })}\n`;
+}
+
+/** 0 for what cannot be read. */
+export function parseLeaseFloor(text: string): number {
+  const value = tryParseJson(text);
+  return isObject(value) && value["version"] === VERSION && isCount(value["floor"]) ? Math.min(value["floor"], LEASE_TERM_MAX) : 0;
+}
+
+/** Equal as long as nobody has written the file again, whether it can be read or not. */
+export function leaseMark(bytes: Uint8Array): string {
+  return sha1Hex(bytes);
+}
+
+/** Whoever can write into the repository chooses these texts, and a terminal shows them. */
+function holderOf(value: JsonValue | undefined): LeaseHolder {
+  if (!isObject(value)) return { host: "?", pid: 0, verb: "?" };
+  const { host, pid, verb } = value;
+  return { host: shown(host), pid: isCount(pid) ? pid : 0, verb: shown(verb) };
+}
+
+function shown(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value.replace(/[^\x20-\x7e]/g, "?").slice(0, TEXT_LENGTH_MAX) : "?";
+}
+
+function isCount(value: JsonValue | undefined): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}

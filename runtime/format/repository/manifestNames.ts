@@ -1,0 +1,180 @@
+/**
+ * The names that a manifest may hold. Whoever can write a repository writes its manifests, and a restore as root makes, empties and gives away
+ * what they name: each name is judged before anybody reads it.
+ *
+ * A name is `pg_data/…` or `pg_tblspc/<oid>/PG_<version>_<catalog>/…`, without empty, `.` and `..` parts; its parent is a row of
+ * `[target:path]`. `pg_data/pg_tblspc` holds nothing but links. Everything else that a file system can hold is a name: spaces, `=`, `[`, `#`,
+ * backslashes. No name is there twice, and no file has something below it. Errors: format (29).
+ */
+import { fail } from "../../base/errors";
+import { isLabel, labelType } from "./label";
+import type { ManifestFile, ManifestLink, ManifestPath } from "./manifestRows";
+import { parseLsn, parseWalName } from "../wal/walSegment";
+
+/** What is judged; targets are those of `[backup:target]`. */
+export interface NamedRows {
+  readonly pg: { readonly version: string; readonly catalogVersion: number };
+  readonly references: readonly string[];
+  readonly targets: readonly NamedTarget[];
+  readonly files: readonly ManifestFile[];
+  readonly paths: readonly ManifestPath[];
+  readonly links: readonly ManifestLink[];
+}
+
+interface NamedTarget {
+  readonly name: string;
+  readonly type: "path" | "link";
+  readonly path: string;
+  readonly file?: string;
+  readonly tablespaceId?: string;
+}
+
+const DATA = "pg_data";
+const TABLESPACES = "pg_tblspc";
+/** Linux' PATH_MAX. */
+const NAME_LENGTH_MAX = 4096;
+const TABLESPACE_NAME = /^pg_tblspc\/[1-9]\d{0,9}$/;
+const PG_VERSION = /^\d{1,3}(\.\d{1,3})?$/;
+
+/** @throws format */
+export function checkNames(rows: NamedRows, where: string): void {
+  checkPgVersion(rows.pg.version, where);
+  const targets = new Map(rows.targets.map((target) => [target.name, target]));
+  if (targets.size < rows.targets.length) throw fail("format", `'${where}': a target is there twice`);
+  const content = `PG_${rows.pg.version}_${rows.pg.catalogVersion}`;
+  const paths = new Set<string>();
+  for (const { name } of rows.paths) paths.add(name);
+  if (paths.size < rows.paths.length) throw fail("format", `'${where}': a path is there twice`);
+  for (const path of paths) if (!isPathName(path, paths, targets, content)) throw wrong("path", path, where);
+  const files = checkFiles(rows, paths, where);
+  for (const path of paths) if (files.has(path)) throw fail("format", `'${where}': '${path}' is a file and a path`);
+  for (const link of rows.links) checkLink(link, paths, where);
+  if (new Set(rows.links.map((link) => link.name)).size < rows.links.length) throw fail("format", `'${where}': a link is there twice`);
+  for (const target of targets.values()) checkTarget(target, paths, files, where);
+}
+
+/** @throws format unless it is "9.6", "10" … "18": it becomes the name of directories */
+export function checkPgVersion(version: string, where: string): void {
+  if (!PG_VERSION.test(version)) throw fail("format", `'${where}': '${version}' is not a version of PostgreSQL`);
+}
+
+export interface NamedBackup {
+  readonly label: string;
+  readonly type: string;
+  readonly prior?: string | undefined;
+  readonly references?: readonly string[] | undefined;
+  readonly archiveStart?: string | null | undefined;
+  readonly archiveStop?: string | null | undefined;
+  readonly lsnStart?: string | undefined;
+  readonly lsnStop?: string | undefined;
+}
+
+/** What manifest and backup.info say alike of a backup: labels, WAL segments and positions. @throws format */
+export function checkBackupNames(backup: NamedBackup, where: string): void {
+  const { label, type, prior, references = [], archiveStart, archiveStop, lsnStart, lsnStop } = backup;
+  for (const each of [label, ...(prior === undefined ? [] : [prior]), ...references])
+    if (!isLabel(each)) throw fail("format", `'${where}': '${each}' is not a backup label`);
+  if (labelType(label) !== type) throw fail("format", `'${where}': backup '${label}' has type '${type}'`);
+  if (new Set(references).size < references.length) throw fail("format", `'${where}': backup '${label}' has a reference twice`);
+  for (const wal of [archiveStart, archiveStop])
+    if (wal !== undefined && wal !== null && parseWalName(wal)?.kind !== "segment")
+      throw fail("format", `'${where}': '${wal}' is not the name of a WAL segment`);
+  for (const lsn of [lsnStart, lsnStop]) if (lsn !== undefined) parseLsn(lsn);
+}
+
+function wrong(what: string, name: string, where: string): Error {
+  return fail("format", `'${where}': '${name}' is not the name of a ${what} in a backup`, {
+    hint: "a manifest never holds such a name: somebody else than pgbackrest or pgbackstop has written it. Nothing was changed.",
+  });
+}
+
+/** The last part of a name whose parent is known: neither empty nor one that moves, and not too long. */
+function isPlain(name: string, begin: number): boolean {
+  const length = name.length - begin;
+  if (length === 0 || name.length > NAME_LENGTH_MAX || name.includes("\0", begin)) return false;
+  return name[begin] !== "." || !(length === 1 || (length === 2 && name[begin + 1] === "."));
+}
+
+function isPathName(name: string, paths: ReadonlySet<string>, targets: ReadonlyMap<string, unknown>, content: string): boolean {
+  if (name === DATA || name === TABLESPACES) return true;
+  const slash = name.lastIndexOf("/");
+  if (slash === -1 || !isPlain(name, slash + 1)) return false;
+  const parent = name.slice(0, slash);
+  if (!paths.has(parent)) return false;
+  if (parent === TABLESPACES) return TABLESPACE_NAME.test(name) && targets.has(name);
+  if (TABLESPACE_NAME.test(parent)) return name.slice(slash + 1) === content;
+  return !isBelowLinks(parent);
+}
+
+/** What lies beside a tablespace's directory of this version is not the cluster's. */
+function mayHoldFiles(path: string, paths: ReadonlySet<string>): boolean {
+  return paths.has(path) && path !== TABLESPACES && !TABLESPACE_NAME.test(path) && !isBelowLinks(path);
+}
+
+function isBelowLinks(path: string): boolean {
+  return path === `${DATA}/${TABLESPACES}`;
+}
+
+/** Files stand in their order and many to a directory: a parent is looked up when it is another one than that of the row before. */
+function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>, where: string): { has(name: string): boolean } {
+  const labels = new Set(references);
+  let parent: string | null = null;
+  let previous = "";
+  let isSorted = true;
+  for (const { name, reference, bundle } of files) {
+    const slash = name.lastIndexOf("/");
+    if (parent === null || slash !== parent.length || !name.startsWith(parent)) {
+      parent = name.slice(0, Math.max(slash, 0));
+      if (!mayHoldFiles(parent, paths)) throw wrong("file", name, where);
+    }
+    if (!isPlain(name, slash + 1)) throw wrong("file", name, where);
+    if (previous >= name) isSorted = false;
+    previous = name;
+    if (reference !== undefined && !labels.has(reference)) throw fail("format", `'${where}': file '${name}' refers to unknown backup '${reference}'`);
+    if (bundle !== undefined && bundle.id < 1) throw fail("format", `'${where}': file '${name}' is in bundle ${bundle.id}`);
+  }
+  if (isSorted) return { has: (name) => findSorted(files, name) };
+  const names = new Set<string>();
+  for (const { name } of files) names.add(name);
+  if (names.size < files.length) throw fail("format", `'${where}': a file is there twice`);
+  return names;
+}
+
+/** A set of a million names would cost more than it is asked for. */
+function findSorted(files: readonly ManifestFile[], name: string): boolean {
+  let low = 0;
+  for (let high = files.length; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if ((files[middle] as ManifestFile).name < name) low = middle + 1;
+    else high = middle;
+  }
+  return files[low]?.name === name;
+}
+
+function checkLink({ name, destination }: ManifestLink, paths: ReadonlySet<string>, where: string): void {
+  const slash = name.lastIndexOf("/");
+  const parent = name.slice(0, Math.max(slash, 0));
+  const isPlace = isBelowLinks(parent) ? /^[1-9]\d{0,9}$/.test(name.slice(slash + 1)) : mayHoldFiles(parent, paths);
+  if (!isPlace || !isPlain(name, slash + 1)) throw wrong("link", name, where);
+  if (!isDestination(destination)) throw fail("format", `'${where}': link '${name}' leads to '${destination}'`);
+}
+
+function isDestination(path: string): boolean {
+  return path !== "" && path.length <= NAME_LENGTH_MAX && !path.includes("\0");
+}
+
+function checkTarget(target: NamedTarget, paths: ReadonlySet<string>, files: { has(name: string): boolean }, where: string): void {
+  const { name, type, path, file, tablespaceId } = target;
+  if (!isDestination(path)) throw fail("format", `'${where}': target '${name}' has path '${path}'`);
+  if (name === DATA && type === "path" && tablespaceId === undefined && file === undefined) return;
+  if (tablespaceId !== undefined || TABLESPACE_NAME.test(name)) {
+    if (type === "link" && file === undefined && name === `${TABLESPACES}/${tablespaceId}` && TABLESPACE_NAME.test(name)) return;
+    throw wrong("tablespace", name, where);
+  }
+  // Of a link to a file the file itself is in the backup, of one to a directory what is in it.
+  const isFile = file !== undefined;
+  const slash = name.lastIndexOf("/");
+  const isPlace = type === "link" && mayHoldFiles(name.slice(0, Math.max(slash, 0)), paths) && isPlain(name, slash + 1);
+  if (!isPlace || (isFile ? paths.has(name) : files.has(name))) throw wrong("link", name, where);
+  if (isFile && (file.includes("/") || !isPlain(file, 0))) throw fail("format", `'${where}': link '${name}' leads to file '${file}'`);
+}

@@ -1,0 +1,107 @@
+/**
+ * What the rows of a manifest's `[target:*]` sections are, and what they share: owner, mode, and the default sections that rows lean on.
+ * Errors: format (29). (pgBackRest 2.60 "info/manifest".)
+ */
+import { assert, fail } from "../../base/errors";
+import type { JsonValue } from "./json";
+
+/** Owner name; null for a numeric owner without name. */
+export type OwnerName = string | null;
+
+/** Block numbers with a wrong checksum, relation-wide; pairs are first and last of a range. */
+export type PageErrors = readonly (number | readonly [number, number])[];
+
+export interface ManifestFile {
+  /** `pg_data/…` or `pg_tblspc/<oid>/…`. */
+  readonly name: string;
+  /** Bytes that were backed up. */
+  readonly sizeBytes: number;
+  /** Size when the manifest was built, when it differs. */
+  readonly sizeOriginalBytes?: number;
+  /** Stored bytes. */
+  readonly sizeRepoBytes: number;
+  /** Of the original content; "" while not copied yet. */
+  readonly sha1: string;
+  /** Of the stored bytes; absent when they are the original ones. */
+  readonly sha1Repo?: string;
+  readonly modifiedAtS: number;
+  readonly mode: number;
+  readonly user: OwnerName;
+  readonly group: OwnerName;
+  /** Label of the backup that holds the data, when it is another one. */
+  readonly reference?: string;
+  readonly bundle?: { readonly id: number; readonly offsetBytes: number };
+  readonly block?: { readonly sizeBytes: number; readonly checksumSizeBytes: number; readonly mapSizeBytes: number };
+  /** Absent when the pages were not checked. */
+  readonly checksumPage?: boolean;
+  readonly pageErrors?: PageErrors;
+}
+
+export interface ManifestPath {
+  readonly name: string;
+  readonly mode: number;
+  readonly user: OwnerName;
+  readonly group: OwnerName;
+}
+
+export interface ManifestLink {
+  readonly name: string;
+  readonly destination: string;
+  readonly user: OwnerName;
+  readonly group: OwnerName;
+}
+
+/** What rows need not repeat; a field that is absent is in every row. */
+export interface RowDefaults {
+  readonly user?: OwnerName;
+  readonly group?: OwnerName;
+  readonly mode?: number;
+}
+
+export const NO_OWNER = "no owner in the row nor in the defaults";
+
+/** `"0600"` as a number. @throws format */
+export function parseMode(text: string, where: string): number {
+  if (!/^[0-7]{4}$/.test(text)) throw fail("format", `${where}: expected a mode of four octal digits but found '${text}'`);
+  return Number.parseInt(text, 8);
+}
+
+/** @throws format when the section has none. */
+export function defaultMode(defaults: RowDefaults, where: string): number {
+  if (defaults.mode === undefined) throw fail("format", `${where}: no mode in the row nor in the defaults`);
+  return defaults.mode;
+}
+
+/** A `user` or `group` value: a name or false. Undefined when absent. @throws format */
+export function parseOwnerName(value: JsonValue | undefined, where: string): OwnerName | undefined {
+  if (value === undefined || typeof value === "string") return value;
+  if (value === false) return null;
+  throw fail("format", `${where}: expected a name or false as owner`);
+}
+
+/** The fields of a row that its default section does not tell, in the order of the file: group, mode, user. */
+export function rowDifferences(row: { user: OwnerName; group: OwnerName; mode?: number }, defaults: RowDefaults): [string, JsonValue][] {
+  const fields: [string, JsonValue][] = [];
+  if (row.group !== defaults.group) fields.push(["group", row.group ?? false]);
+  if (row.mode !== undefined && row.mode !== defaults.mode) fields.push(["mode", renderMode(row.mode)]);
+  if (row.user !== defaults.user) fields.push(["user", row.user ?? false]);
+  return fields;
+}
+
+/** Four octal digits. */
+export function renderMode(mode: number): string {
+  assert(Number.isInteger(mode) && mode >= 0 && mode <= 0o7777, `mode ${mode} has bits beyond 07777`);
+  return mode.toString(8).padStart(4, "0");
+}
+
+/** A row's owner with the help of the defaults. @throws format */
+export function parseOwner(
+  row: { readonly user: JsonValue | undefined; readonly group: JsonValue | undefined },
+  defaults: RowDefaults,
+  where: string,
+): { user: OwnerName; group: OwnerName } {
+  const user = row.user === undefined ? defaults.user : parseOwnerName(row.user, where);
+  const group = row.group === undefined ? defaults.group : parseOwnerName(row.group, where);
+  if (user === undefined || group === undefined) throw fail("format", `${where}: ${NO_OWNER}`);
+  return { user, group };
+}

@@ -1,0 +1,127 @@
+/**
+ * Where things are in a repository: paths relative to the repository's base, without a leading slash.
+ *
+ * ```
+ * archive/<stanza>/archive.info(.copy)                       archive/<stanza>/<archive id>/<first 16 of the name>/<name>
+ * backup/<stanza>/backup.info(.copy)                         archive/<stanza>/<archive id>/<timeline>.history
+ * backup/<stanza>/<label>/backup.manifest(.copy)             backup/<stanza>/backup.history/<year>/<label>.manifest.gz
+ * backup/<stanza>/<label>/pgbackstop.attempt                  (ours, until the backup is listed)
+ * backup/<stanza>/<label>/<manifest name><extension>         backup/<stanza>/<label>/bundle/<id>
+ * pgbackstop/<stanza>/<label>/server-files.json.gz           (ours; stock looks at archive and backup only)
+ * ```
+ * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
+ */
+import { assert } from "../../base/errors";
+import { type CompressType, extensionOf } from "../codec/compress";
+import { isLabel } from "./label";
+
+export function archivePath(stanza: string): string {
+  return `archive/${segment(stanza)}`;
+}
+
+export function backupsPath(stanza: string): string {
+  return `backup/${segment(stanza)}`;
+}
+
+export function archiveInfoPath(stanza: string): string {
+  return `${archivePath(stanza)}/archive.info`;
+}
+
+export function backupInfoPath(stanza: string): string {
+  return `${backupsPath(stanza)}/backup.info`;
+}
+
+/** The twin of an info file or manifest. */
+export function copyOf(path: string): string {
+  return `${path}.copy`;
+}
+
+export function archiveIdPath(stanza: string, archiveId: string): string {
+  return `${archivePath(stanza)}/${segment(archiveId)}`;
+}
+
+/** Names that begin with 24 hexadecimal digits have a directory of their first 16; timeline histories stand beside those directories. */
+export function walPath(stanza: string, archiveId: string, fileName: string): string {
+  const directory = /^[0-9A-F]{24}/.test(fileName) ? `/${fileName.slice(0, 16)}` : "";
+  return `${archiveIdPath(stanza, archiveId)}${directory}/${segment(fileName)}`;
+}
+
+export function backupPath(stanza: string, label: string): string {
+  assert(isLabel(label), `'${label}' is not a backup label`);
+  return `${backupsPath(stanza)}/${label}`;
+}
+
+export function manifestPath(stanza: string, label: string): string {
+  return `${backupPath(stanza, label)}/backup.manifest`;
+}
+
+/** Who may write into the directory of a backup that is not listed yet; see `format/repository/attempt.ts`. */
+export function attemptPath(stanza: string, label: string): string {
+  return `${backupPath(stanza, label)}/pgbackstop.attempt`;
+}
+
+/** There from the moment in which expire decides to remove the backup: nobody lists it again. */
+export function expiredMarkPath(stanza: string, label: string): string {
+  return `${backupPath(stanza, label)}/pgbackstop.expired`;
+}
+
+/** The directory is the year at the label's beginning, so a whole backup set stands together. */
+export function manifestHistoryPath(stanza: string, label: string): string {
+  assert(isLabel(label), `'${label}' is not a backup label`);
+  return `${backupHistoryPath(stanza)}/${label.slice(0, 4)}/${label}.manifest.gz`;
+}
+
+export function backupHistoryPath(stanza: string): string {
+  return `${backupsPath(stanza)}/backup.history`;
+}
+
+/** A file that is not in a bundle. `label` is the backup that holds the data: the row's reference, else the backup's own. */
+export function dataFilePath(
+  stanza: string,
+  label: string,
+  file: { readonly name: string; readonly block?: { readonly mapSizeBytes: number } | undefined },
+  compressType: CompressType,
+): string {
+  const blocks = file.block !== undefined && file.block.mapSizeBytes > 0;
+  return `${backupPath(stanza, label)}/${file.name}${blocks ? ".pgbi" : extensionOf(compressType)}`;
+}
+
+/** Parent of what is kept beside the backups of a stanza. */
+export function serverFilesRoot(stanza: string): string {
+  return `pgbackstop/${segment(stanza)}`;
+}
+
+/** Configuration files of the server that lay outside of its data directory. */
+export function serverFilesPath(stanza: string, label: string): string {
+  assert(isLabel(label), `'${label}' is not a backup label`);
+  return `${serverFilesRoot(stanza)}/${label}/server-files.json.gz`;
+}
+
+export function bundlePath(stanza: string, label: string, id: number): string {
+  assert(Number.isSafeInteger(id) && id > 0, `bundle id ${id} is not a number above 0`);
+  return `${backupPath(stanza, label)}/bundle/${id}`;
+}
+
+function segment(name: string): string {
+  assert(name !== "" && name !== "." && name !== ".." && !name.includes("/"), `'${name}' is not a file name`);
+  return name;
+}
+
+/** Where the history of fire drills lies, beside what is kept with the backups: stock looks at `archive` and `backup` only. */
+export function drillsPath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/drills`;
+}
+
+/** WAL of segments that are not full yet, while an agent streams it. */
+export function streamPath(stanza: string, archiveId: string): string {
+  return `${streamRoot(stanza)}/${segment(archiveId)}`;
+}
+
+/** Who may write backups of a stanza into this repository (repository/lease). */
+export function leasePath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/lease`;
+}
+
+export function streamRoot(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/stream`;
+}

@@ -1,0 +1,149 @@
+/**
+ * Pieces of WAL segments that are not full yet, as an agent streams them into a repository: `pgbackstop/<stanza>/stream/<archive id>/<name>`.
+ *
+ * ```
+ * name     <segment>-<session, 12 hex>-<begin, 8 hex>-<end, 8 hex>     offsets within the segment, `end` not included
+ * content  "PGBSWAL1", system id (8), timeline (4), position of `begin` (8), size (4), SHA-1 of the WAL (20), compression (1), then the WAL
+ * ```
+ * Numbers are big-endian; the whole content is encrypted as WAL files are. A session is one connection to the server: all its pieces come from one
+ * unbroken stream, so only they are joined. Errors: fileInvalid (28), checksum (26). Pure.
+ */
+import { concatBytes } from "../../base/bytes";
+import { assert, fail } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import type { CompressType } from "../codec/compress";
+import { lsnOfSegment, parseWalName } from "./walSegment";
+
+export interface StreamChunk {
+  readonly segment: string;
+  /** Later sessions sort behind earlier ones. */
+  readonly session: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** What a piece says of itself. */
+export interface ChunkHead {
+  readonly systemId: bigint;
+  readonly timeline: number;
+  readonly lsn: bigint;
+  readonly sizeBytes: number;
+  readonly sha1: string;
+  readonly compressType: CompressType;
+}
+
+const MAGIC = "PGBSWAL1";
+const SHA1_SIZE_BYTES = 20;
+export const CHUNK_HEAD_SIZE_BYTES = MAGIC.length + 8 + 4 + 8 + 4 + SHA1_SIZE_BYTES + 1;
+const TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
+const NAME = /^([0-9A-F]{24})-([0-9a-f]{12})-([0-9a-f]{8})-([0-9a-f]{8})$/;
+const SESSION_DIGITS = 12;
+
+export function chunkFileName({ begin, end, segment, session }: StreamChunk): string {
+  const offset = (value: number): string => value.toString(16).padStart(8, "0");
+  const name = `${segment}-${session}-${offset(begin)}-${offset(end)}`;
+  assert(parseChunkName(name) !== null, `'${name}' is not the name of a piece of WAL`);
+  return name;
+}
+
+/** Null for anything else, such as what a broken write left behind. */
+export function parseChunkName(fileName: string): StreamChunk | null {
+  const match = NAME.exec(fileName);
+  if (match === null) return null;
+  const [, segment = "", session = "", beginHex = "", endHex = ""] = match;
+  const [begin, end] = [Number.parseInt(beginHex, 16), Number.parseInt(endHex, 16)];
+  return begin < end && parseWalName(segment)?.kind === "segment" ? { segment, session, begin, end } : null;
+}
+
+/** The name of a session that begins at this moment. */
+export function sessionName(nowMs: number): string {
+  return Math.floor(nowMs).toString(16).padStart(SESSION_DIGITS, "0").slice(-SESSION_DIGITS);
+}
+
+export function renderChunkHead(head: ChunkHead): Uint8Array {
+  const bytes = Buffer.alloc(CHUNK_HEAD_SIZE_BYTES);
+  bytes.write(MAGIC, "latin1");
+  let at = bytes.writeBigUInt64BE(head.systemId, MAGIC.length);
+  at = bytes.writeUInt32BE(head.timeline, at);
+  at = bytes.writeBigUInt64BE(head.lsn, at);
+  at = bytes.writeUInt32BE(head.sizeBytes, at);
+  bytes.write(head.sha1, at, "hex");
+  bytes.writeUInt8(TYPES.indexOf(head.compressType), at + SHA1_SIZE_BYTES);
+  return bytes;
+}
+
+/** @throws fileInvalid */
+export function parseChunkHead(content: Uint8Array): ChunkHead {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const compressType = bytes.length < CHUNK_HEAD_SIZE_BYTES ? undefined : TYPES[bytes[CHUNK_HEAD_SIZE_BYTES - 1] ?? TYPES.length];
+  if (compressType === undefined || bytes.toString("latin1", 0, MAGIC.length) !== MAGIC)
+    throw fail("fileInvalid", "this is no piece of WAL that was streamed");
+  const at = MAGIC.length;
+  return {
+    systemId: bytes.readBigUInt64BE(at),
+    timeline: bytes.readUInt32BE(at + 8),
+    lsn: bytes.readBigUInt64BE(at + 12),
+    sizeBytes: bytes.readUInt32BE(at + 20),
+    sha1: bytes.toString("hex", at + 24, at + 24 + SHA1_SIZE_BYTES),
+    compressType,
+  };
+}
+
+/** What a piece must say that has this name. */
+export function expectedHead(chunk: StreamChunk, segmentSizeBytes: number): Pick<ChunkHead, "timeline" | "lsn" | "sizeBytes"> {
+  return {
+    timeline: parseWalName(chunk.segment)?.timeline ?? 0,
+    lsn: lsnOfSegment(chunk.segment, segmentSizeBytes) + BigInt(chunk.begin),
+    sizeBytes: chunk.end - chunk.begin,
+  };
+}
+
+/** @throws fileInvalid, checksum when the piece is not what its name says, or of another cluster */
+export function checkChunk(chunk: StreamChunk, head: ChunkHead, wal: Uint8Array, systemId: bigint, segmentSizeBytes: number): void {
+  const expected = expectedHead(chunk, segmentSizeBytes);
+  const isSame = head.timeline === expected.timeline && head.lsn === expected.lsn && head.sizeBytes === expected.sizeBytes;
+  if (!isSame || head.systemId !== systemId || wal.length !== head.sizeBytes)
+    throw fail("fileInvalid", `the piece of WAL '${chunkFileName(chunk)}' is not what its name says, or of another cluster`);
+  if (sha1Hex(wal) !== head.sha1) throw fail("checksum", `the piece of WAL '${chunkFileName(chunk)}' is damaged`);
+}
+
+/**
+ * Of one session's pieces of one segment those that together reach furthest from its first byte on, without a gap, in their order. A later one that
+ * begins at 0 has taken the place of those before it, so the longest is taken wherever there is a choice.
+ */
+export function coverOf(chunks: readonly StreamChunk[]): StreamChunk[] {
+  const cover: StreamChunk[] = [];
+  for (let reached = 0; ; ) {
+    const next = chunks.reduce<StreamChunk | null>(
+      (best, chunk) => (chunk.begin === reached && (best === null || chunk.end > best.end) ? chunk : best),
+      null,
+    );
+    if (next === null) return cover;
+    cover.push(next);
+    reached = next.end;
+  }
+}
+
+/** How far they reach from the first byte on: the end of {@link coverOf}, 0 for none. */
+export function reachOf(chunks: readonly StreamChunk[]): number {
+  return coverOf(chunks).at(-1)?.end ?? 0;
+}
+
+/** For pieces of one session and one segment each: a newer session first, of one session those that reach further. */
+export function newestFirst(left: readonly StreamChunk[], right: readonly StreamChunk[]): number {
+  const [leftSession, rightSession] = [left[0]?.session ?? "", right[0]?.session ?? ""];
+  if (leftSession !== rightSession) return leftSession < rightSession ? 1 : -1;
+  return reachOf(right) - reachOf(left);
+}
+
+/** Sessions that have pieces of a segment, each with its pieces, the latest session first. */
+export function bySession(chunks: readonly StreamChunk[]): StreamChunk[][] {
+  const sessions = new Map<string, StreamChunk[]>();
+  for (const chunk of chunks) sessions.set(chunk.session, [...(sessions.get(chunk.session) ?? []), chunk]);
+  return [...sessions.entries()].sort(([left], [right]) => (left < right ? 1 : -1)).map(([, own]) => own);
+}
+
+/** The content of a piece: its head and the WAL as it is stored. */
+export function joinChunk(head: ChunkHead, stored: Uint8Array): Uint8Array {
+  return concatBytes([renderChunkHead(head), stored]);
+}

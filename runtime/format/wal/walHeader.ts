@@ -1,0 +1,52 @@
+/**
+ * The long header at the beginning of a WAL segment: which cluster and PostgreSQL version wrote it. Little-endian hosts only.
+ *
+ * Errors: fileInvalid (28) when too short, versionNotSupported (46) for an unknown magic, format (29) without the long header or with an
+ * impossible size. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface".)
+ */
+import { fail } from "../../base/errors";
+
+export interface WalHeader {
+  /** "9.6", "10" … "18". */
+  readonly pgVersion: string;
+  readonly timeline: number;
+  /** Position of the segment's first byte. */
+  readonly lsn: bigint;
+  readonly systemId: bigint;
+  readonly segmentSizeBytes: number;
+}
+
+const HEADER_SIZE_BYTES = 40;
+const FLAG_LONG_HEADER = 0x0002;
+const MIB = 1024 * 1024;
+const VERSIONS: ReadonlyMap<number, string> = new Map([
+  [0xd093, "9.6"],
+  [0xd097, "10"],
+  [0xd098, "11"],
+  [0xd101, "12"],
+  [0xd106, "13"],
+  [0xd10d, "14"],
+  [0xd110, "15"],
+  [0xd113, "16"],
+  [0xd116, "17"],
+  [0xd118, "18"],
+]);
+
+/** @throws fileInvalid, versionNotSupported, format */
+export function parseWalHeader(first512: Uint8Array): WalHeader {
+  if (first512.length < HEADER_SIZE_BYTES) {
+    throw fail("fileInvalid", `WAL segment has ${first512.length} bytes, expected at least ${HEADER_SIZE_BYTES}`);
+  }
+  const view = new DataView(first512.buffer, first512.byteOffset, first512.byteLength);
+  const magic = view.getUint16(0, true);
+  const pgVersion = VERSIONS.get(magic);
+  if (pgVersion === undefined) {
+    throw fail("versionNotSupported", `unexpected WAL magic ${magic}`, { hint: "Is this version of PostgreSQL supported, and is this a WAL file?" });
+  }
+  if ((view.getUint16(2, true) & FLAG_LONG_HEADER) === 0) throw fail("format", "first page header in WAL file is expected to be in long format");
+  const segmentSizeBytes = view.getUint32(32, true);
+  if (segmentSizeBytes < MIB || segmentSizeBytes > 1024 * MIB || (segmentSizeBytes & (segmentSizeBytes - 1)) !== 0) {
+    throw fail("format", `WAL segment size is ${segmentSizeBytes}, expected a power of two from 1 MiB to 1 GiB`);
+  }
+  return { pgVersion, timeline: view.getUint32(4, true), lsn: view.getBigUint64(8, true), systemId: view.getBigUint64(24, true), segmentSizeBytes };
+}

@@ -1,0 +1,114 @@
+/**
+ * WAL records about rows: what they do to which line of which page. (PostgreSQL "access/heapam_xlog.h".)
+ *
+ * Records without what a tuple consists of carry an image of the page instead.
+ */
+import { fail } from "../../base/errors";
+import { RESOURCE_MANAGER, type WalBlock, type WalContent } from "./walRecord";
+import type { WalRecord } from "./walReader";
+import { formatLsn } from "./walSegment";
+
+interface Line {
+  readonly block: WalBlock;
+  /** Counts from 1. */
+  readonly line: number;
+}
+
+export type RowChange =
+  | ({ readonly kind: "insert" | "inPlace" | "delete" } & Line)
+  | { readonly kind: "inserts"; readonly block: WalBlock; readonly count: number }
+  | { readonly kind: "update"; readonly from: Line; readonly to: Line; readonly isPrefixShared: boolean; readonly isSuffixShared: boolean };
+
+const OPERATION_MASK = 0x70;
+const INSERT = 0x00;
+const DELETE = 0x10;
+const UPDATE = 0x20;
+const HOT_UPDATE = 0x40;
+const IN_PLACE = 0x70;
+const MULTI_INSERT = 0x50;
+/** A row that is inserted and taken back at once, and one that an update moves to another partition: no deletions. */
+const DELETE_SPECULATIVE = 0x08;
+const DELETE_MOVED = 0x10;
+const UPDATE_PREFIX = 0x20;
+const UPDATE_SUFFIX = 0x40;
+
+/** Null for records that change no row. @throws format */
+export function parseRowChange(record: WalRecord, content: WalContent): RowChange | null {
+  try {
+    return changeOf(record, content);
+  } catch (error) {
+    throw fail("format", `the WAL record at ${formatLsn(record.lsn)} about a row cannot be understood`, { cause: error });
+  }
+}
+
+function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | null {
+  const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
+  const operation = record.info & OPERATION_MASK;
+  const first = blocks[0];
+  if (record.resourceManager === RESOURCE_MANAGER.heap2) {
+    return operation === MULTI_INSERT ? { kind: "inserts", block: required(first), count: view.getUint16(2, true) } : null;
+  }
+  switch (operation) {
+    case INSERT:
+      return { kind: "insert", block: required(first), line: view.getUint16(0, true) };
+    case IN_PLACE:
+      return { kind: "inPlace", block: required(first), line: view.getUint16(0, true) };
+    case DELETE:
+      if ((view.getUint8(7) & (DELETE_SPECULATIVE | DELETE_MOVED)) !== 0) return null;
+      return { kind: "delete", block: required(first), line: view.getUint16(4, true) };
+    case UPDATE:
+    case HOT_UPDATE: {
+      const flags = view.getUint8(7);
+      return {
+        kind: "update",
+        from: { block: required(blocks.find(({ id }) => id === 1) ?? first), line: view.getUint16(4, true) },
+        to: { block: required(first), line: view.getUint16(12, true) },
+        isPrefixShared: (flags & UPDATE_PREFIX) !== 0,
+        isSuffixShared: (flags & UPDATE_SUFFIX) !== 0,
+      };
+    }
+    default:
+      return null;
+  }
+}
+
+function required(block: WalBlock | undefined): WalBlock {
+  if (block === undefined) throw fail("format", "a record about a row names no page");
+  return block;
+}
+
+/** Of the header of a tuple in WAL: two times flags, and the offset of the columns in the whole tuple. */
+const HEADER_SIZE_BYTES = 5;
+/** Of the header that a tuple has on its page, in front of the map of nulls. */
+const TUPLE_HEADER_SIZE_BYTES = 23;
+
+/** The columns of an inserted row; null where an image of the page stands for it. */
+export function insertedColumns({ data }: WalBlock): Uint8Array | null {
+  if (data.length < HEADER_SIZE_BYTES || (data[4] as number) < TUPLE_HEADER_SIZE_BYTES) return null;
+  return data.subarray(HEADER_SIZE_BYTES + (data[4] as number) - TUPLE_HEADER_SIZE_BYTES);
+}
+
+/** The columns of an updated row, of which the record leaves out what is the same at both ends. Null where an image stands for it. @throws format */
+export function updatedColumns(change: Extract<RowChange, { kind: "update" }>, old: Uint8Array | null): Uint8Array | null {
+  const { data } = change.to.block;
+  const sizesBytes = (change.isPrefixShared ? 2 : 0) + (change.isSuffixShared ? 2 : 0);
+  if (data.length < sizesBytes + HEADER_SIZE_BYTES) return null;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  let at = 0;
+  const size = (isThere: boolean): number => {
+    if (!isThere) return 0;
+    at += 2;
+    return view.getUint16(at - 2, true);
+  };
+  const prefixSizeBytes = size(change.isPrefixShared);
+  const suffixSizeBytes = size(change.isSuffixShared);
+  const own = insertedColumns({ ...change.to.block, data: data.subarray(at) });
+  if (own === null) return null;
+  if (prefixSizeBytes === 0 && suffixSizeBytes === 0) return own;
+  if (old === null || old.length < prefixSizeBytes || old.length < suffixSizeBytes) return null;
+  const columns = new Uint8Array(prefixSizeBytes + own.length + suffixSizeBytes);
+  columns.set(old.subarray(0, prefixSizeBytes));
+  columns.set(own, prefixSizeBytes);
+  columns.set(old.subarray(old.length - suffixSizeBytes), prefixSizeBytes + own.length);
+  return columns;
+}

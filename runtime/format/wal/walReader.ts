@@ -1,0 +1,173 @@
+/**
+ * WAL as records: cuts segments into pages, joins records that cross pages and segments, and checks each one's CRC.
+ *
+ * A page begins with 24 bytes (magic, flags, timeline, position, length of what continues a record), the first one of a segment with 40. A record
+ * begins at a multiple of 8 with 24 bytes: length, transaction, previous record, info, resource manager, CRC; its length never crosses a page.
+ * What follows a switch record in its segment is no record. (PostgreSQL "access/xlog_internal.h", "access/xlogrecord.h", "xlogreader.c".)
+ */
+import { concatBytes } from "../../base/bytes";
+import { crc32c } from "../codec/crc32c";
+import { parseWalHeader, type WalHeader } from "./walHeader";
+import { formatLsn } from "./walSegment";
+
+export interface WalRecord {
+  /** Where it begins. */
+  readonly lsn: bigint;
+  /** 0 when it belongs to no transaction. */
+  readonly xid: number;
+  readonly resourceManager: number;
+  /** With the four bits that are the resource manager's own. */
+  readonly info: number;
+  /** All of it, valid as long as the segment's bytes. */
+  readonly bytes: Uint8Array;
+}
+
+export const RECORD_HEADER_SIZE_BYTES = 24;
+const PAGE_HEADER_SIZE_BYTES = 24;
+const LONG_PAGE_HEADER_SIZE_BYTES = 40;
+const FLAG_CONTINUES = 0x0001;
+const FLAG_LONG_HEADER = 0x0002;
+const CRC_OFFSET = 20;
+/** XLogRecordMaxSize: what PostgreSQL itself refuses to write. */
+const RECORD_SIZE_BYTES_MAX = 1020 * 1024 * 1024;
+const RM_XLOG = 0;
+const XLOG_SWITCH = 0x40;
+
+interface Pending {
+  readonly lsn: bigint;
+  readonly sizeBytes: number;
+  readonly parts: Uint8Array[];
+  haveBytes: number;
+}
+
+/** Reads segments one after the other. */
+export class WalReader {
+  /** Why the last segment was not read to its end; null when it was. */
+  problem: string | null = null;
+  #pending: Pending | null = null;
+  #next: bigint | null = null;
+  #position = 0n;
+
+  /** Where the next record would begin. */
+  get position(): bigint {
+    return this.#position;
+  }
+
+  /**
+   * Records that end in this segment; one that began in the segment before is among them when that one was read just before. Ends early, with
+   * {@link problem}, at the first byte that cannot be right. @throws fileInvalid, versionNotSupported, format for what is no segment
+   */
+  *read(bytes: Uint8Array): Iterable<WalRecord> {
+    const header = parseWalHeader(bytes.subarray(0, 512));
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (this.#next !== header.lsn) this.#pending = null;
+    this.#next = header.lsn + BigInt(header.segmentSizeBytes);
+    this.#position = header.lsn;
+    this.problem = null;
+    const pageSizeBytes = view.getUint32(36, true);
+    if (!isPageSize(pageSizeBytes)) {
+      this.problem = `the segment at ${formatLsn(header.lsn)} has pages of ${pageSizeBytes} bytes`;
+      return;
+    }
+    for (let begin = 0; begin < header.segmentSizeBytes; begin += pageSizeBytes) {
+      const end = begin + pageSizeBytes;
+      if (!this.#isPage(view, begin, end, header)) return;
+      let at = begin + ((view.getUint16(begin + 2, true) & FLAG_LONG_HEADER) === 0 ? PAGE_HEADER_SIZE_BYTES : LONG_PAGE_HEADER_SIZE_BYTES);
+      const restBytes = (view.getUint16(begin + 2, true) & FLAG_CONTINUES) === 0 ? 0 : view.getUint32(begin + 16, true);
+      const part = bytes.subarray(at, Math.min(at + restBytes, end));
+      at = aligned(at + part.length);
+      if (this.#pending !== null) {
+        const whole = this.#continue(part, restBytes);
+        if (this.problem !== null) return;
+        if (whole !== null) {
+          yield whole;
+          // Of its 24 bytes, 8 or 16 may lie on the page before.
+          if (isSwitch(whole)) {
+            this.#position = this.#next;
+            return;
+          }
+        }
+      }
+      if (part.length < restBytes) continue;
+      while (at < end) {
+        this.#position = header.lsn + BigInt(at);
+        const record = this.#begin(bytes, view, at, end, this.#position);
+        if (this.problem !== null) return;
+        if (record === null) break;
+        yield record;
+        if (isSwitch(record)) {
+          this.#position = this.#next;
+          return;
+        }
+        at = aligned(at + record.bytes.length);
+      }
+    }
+    this.#position = this.#next;
+  }
+
+  /** What is there of a record that goes on in the next segment does not matter any more. */
+  forget(): void {
+    this.#pending = null;
+    this.#next = null;
+  }
+
+  #isPage(view: DataView, begin: number, end: number, header: WalHeader): boolean {
+    const lsn = header.lsn + BigInt(begin);
+    if (end > view.byteLength) this.problem = `the segment ends within the page at ${formatLsn(lsn)}`;
+    else if (view.getUint16(begin, true) !== view.getUint16(0, true)) this.problem = `there is no page at ${formatLsn(lsn)}`;
+    else if (view.getBigUint64(begin + 8, true) !== lsn) this.problem = `the page at ${formatLsn(lsn)} is that of another position`;
+    return this.problem === null;
+  }
+
+  /** Null while the record goes on in the next page, and where it was given up (PostgreSQL writes another one in its place after a crash). */
+  #continue(part: Uint8Array, restBytes: number): WalRecord | null {
+    const pending = this.#pending as Pending;
+    if (restBytes === 0) {
+      this.#pending = null;
+      return null;
+    }
+    if (restBytes !== pending.sizeBytes - pending.haveBytes) {
+      this.problem = `the record at ${formatLsn(pending.lsn)} is not continued as it should`;
+      return null;
+    }
+    pending.parts.push(part);
+    pending.haveBytes += part.length;
+    if (pending.haveBytes < pending.sizeBytes) return null;
+    this.#pending = null;
+    return this.#check(concatBytes(pending.parts), pending.lsn);
+  }
+
+  /** Null when it goes on in the next page. */
+  #begin(bytes: Uint8Array, view: DataView, at: number, end: number, lsn: bigint): WalRecord | null {
+    const sizeBytes = view.getUint32(at, true);
+    if (sizeBytes < RECORD_HEADER_SIZE_BYTES || sizeBytes > RECORD_SIZE_BYTES_MAX) {
+      this.problem = `there is no record at ${formatLsn(lsn)}`;
+      return null;
+    }
+    if (at + sizeBytes <= end) return this.#check(bytes.subarray(at, at + sizeBytes), lsn);
+    this.#pending = { lsn, sizeBytes, parts: [bytes.subarray(at, end)], haveBytes: end - at };
+    return null;
+  }
+
+  #check(bytes: Uint8Array, lsn: bigint): WalRecord | null {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (crc32c(bytes.subarray(RECORD_HEADER_SIZE_BYTES), bytes.subarray(0, CRC_OFFSET)) !== view.getUint32(CRC_OFFSET, true)) {
+      this.problem = `the record at ${formatLsn(lsn)} does not match its checksum`;
+      return null;
+    }
+    return { lsn, xid: view.getUint32(4, true), resourceManager: bytes[17] as number, info: bytes[16] as number, bytes };
+  }
+}
+
+/** What PostgreSQL can be built with: 1 to 64 KiB. */
+function isPageSize(sizeBytes: number): boolean {
+  return sizeBytes >= 1024 && sizeBytes <= 65_536 && (sizeBytes & (sizeBytes - 1)) === 0;
+}
+
+function isSwitch({ info, resourceManager }: WalRecord): boolean {
+  return resourceManager === RM_XLOG && (info & 0xf0) === XLOG_SWITCH;
+}
+
+function aligned(offset: number): number {
+  return (offset + 7) & ~7;
+}

@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { imageOf, INVALID_CHECKPOINT, invalidateCheckpoint, parsePgControl } from "../../../../runtime/format/page/pgControl";
+import { errorOf, vectorBytes } from "../vectors";
+
+const PG15 = vectorBytes("pg_control.pg15.first512.bin");
+const PG18 = vectorBytes("pg_control.pg18.first512.bin");
+const RESTORED = vectorBytes("v2.60/output/restored.pg_control.first512.bin");
+
+describe("pg_control", () => {
+  it("of PostgreSQL 15 is read", () => {
+    expect(parsePgControl(PG15)).toMatchObject({
+      systemId: 7710143016304328199n,
+      pgVersion: "15",
+      controlVersion: 1300,
+      catalogVersion: 202209061,
+      timeline: 1,
+      pageSizeBytes: 8192,
+      walSegmentSizeBytes: 16 * 1024 * 1024,
+      dataChecksums: true,
+    });
+  });
+
+  it("of PostgreSQL 18 is read", () => {
+    const control = parsePgControl(PG18);
+    expect(control).toMatchObject({
+      systemId: 7710145945351894468n,
+      pgVersion: "18",
+      controlVersion: 1800,
+      catalogVersion: 202506291,
+      timeline: 1,
+      dataChecksums: true,
+    });
+    expect(control.redoLsn <= control.checkpointLsn).toBe(true);
+  });
+
+  it("is refused when a byte changed", async () => {
+    const broken = Buffer.from(PG18);
+    broken[50] = (broken[50] as number) ^ 1;
+    expect((await errorOf("checksum", () => parsePgControl(broken))).message).toMatch(
+      /^pg_control: invalid checksum, actual 0x[0-9a-f]+ but expected 0x[0-9a-f]+$/,
+    );
+  });
+
+  it("of an unknown version or too short is refused", async () => {
+    const future = Buffer.from(PG18);
+    future.writeUInt32LE(1902, 8);
+    expect((await errorOf("versionNotSupported", () => parsePgControl(future))).message).toBe(
+      "unexpected control version = 1902 and catalog version = 202506291",
+    );
+    await errorOf("fileInvalid", () => parsePgControl(PG18.subarray(0, 511)));
+  });
+
+  it("of a restore has the checkpoint that stock writes, byte for byte", () => {
+    expect(parsePgControl(RESTORED).checkpointLsn).toBe(INVALID_CHECKPOINT);
+    const started = Buffer.from(RESTORED);
+    started.writeBigUInt64LE(0x92244d0n, 32);
+    expect(Buffer.from(invalidateCheckpoint(started)).equals(RESTORED)).toBe(true);
+  });
+
+  it("is not changed in place", () => {
+    const original = Buffer.from(PG15);
+    const invalid = invalidateCheckpoint(original);
+    expect(original.equals(PG15)).toBe(true);
+    expect(parsePgControl(invalid)).toEqual({ ...parsePgControl(PG15), checkpointLsn: INVALID_CHECKPOINT });
+  });
+
+  it("is stored as its beginning and zeros", () => {
+    const image = imageOf(Buffer.concat([PG18, Buffer.alloc(100, 7)]));
+    expect(image).toHaveLength(8192);
+    expect(Buffer.from(image.subarray(0, 512)).equals(PG18)).toBe(true);
+    expect(image.subarray(512).every((byte) => byte === 0)).toBe(true);
+  });
+});
