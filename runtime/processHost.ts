@@ -18,7 +18,7 @@ import { type Environment, showUnit } from "./local/systemdUnit";
 import { type ProgramEnd, runProgram } from "./local/program";
 import { loadUserNames, type UserNames } from "./local/users";
 import type { ServerCandidate } from "./operations/backup/servers";
-import { inlinePool, type Job, type JobPool, runJob } from "./operations/jobs";
+import { inlinePool, type Job, type JobPool, runJob } from "./operations/shared/jobs";
 import { loadControlFile } from "./postgres/controlFile";
 import { Session, type SessionTarget } from "./postgres/session";
 import { WalStream } from "./postgres/walStream";

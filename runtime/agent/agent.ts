@@ -14,9 +14,9 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandHost } from "../commands/host";
 import { formatLsn } from "../format/wal/walSegment";
-import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/endOfRecovery";
-import { unreadableKeys } from "../operations/archiveGet";
-import { repoErrorLine } from "../operations/results";
+import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/archiveGet/endOfRecovery";
+import { unreadableKeys } from "../operations/archiveGet/archiveGet";
+import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
 

@@ -7,7 +7,7 @@
  */
 import type { Context } from "../base/context";
 import type { LockFile } from "../local/lockFile";
-import type { WorkLock } from "../operations/pushQueue";
+import type { WorkLock } from "../operations/archivePush/pushQueue";
 
 const REST_MS = 1000;
 

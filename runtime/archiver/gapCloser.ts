@@ -9,9 +9,9 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { DebtStore } from "../local/debt";
-import { newestStart, openGap } from "../operations/dropWal";
-import type { ClusterIdentity } from "../operations/identity";
-import type { LaneStatus } from "../operations/pushQueue";
+import { newestStart, openGap } from "../operations/archivePush/dropWal";
+import type { ClusterIdentity } from "../operations/shared/identity";
+import type { LaneStatus } from "../operations/archivePush/pushQueue";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 

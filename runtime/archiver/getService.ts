@@ -6,10 +6,10 @@ import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import { agentSpool, type Spool } from "../local/spool";
-import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operations/archiveGet";
-import type { ClusterIdentity } from "../operations/identity";
+import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operations/archiveGet/archiveGet";
+import type { ClusterIdentity } from "../operations/shared/identity";
 import { getLast } from "../operations/stream/partial";
-import { Prefetcher } from "../operations/prefetch";
+import { Prefetcher } from "../operations/archiveGet/prefetch";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
 

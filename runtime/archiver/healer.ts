@@ -5,9 +5,9 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { DebtStore } from "../local/debt";
-import { type LocalWal, payDebts, type WalClaims } from "../operations/heal";
-import type { ClusterIdentity } from "../operations/identity";
-import type { WorkLock } from "../operations/pushQueue";
+import { type LocalWal, payDebts, type WalClaims } from "../operations/heal/heal";
+import type { ClusterIdentity } from "../operations/shared/identity";
+import type { WorkLock } from "../operations/archivePush/pushQueue";
 import type { Repository } from "../repository/repository";
 
 const LOOK_MS = 2000;

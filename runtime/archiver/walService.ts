@@ -11,16 +11,16 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import type { DebtStore } from "../local/debt";
 import type { RepoResult } from "../base/parallel";
-import { heal, type Healed } from "../operations/heal";
-import { dropWhenFull } from "../operations/dropWal";
-import { openLocalWal } from "../operations/localWal";
-import type { ClusterIdentity } from "../operations/identity";
-import { type LaneStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/pushQueue";
-import type { PackWalJob } from "../operations/walFile";
+import { heal, type Healed } from "../operations/heal/heal";
+import { dropWhenFull } from "../operations/archivePush/dropWal";
+import { openLocalWal } from "../operations/shared/localWal";
+import type { ClusterIdentity } from "../operations/shared/identity";
+import { type LaneStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/archivePush/pushQueue";
+import type { PackWalJob } from "../operations/archivePush/walFile";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
 import { healForever } from "./healer";
-import { oweInherited } from "../operations/inheritedWal";
+import { oweInherited } from "../operations/heal/inheritedWal";
 
 const LOOK_MS = 500;
 /** pg_control is read again when it was read longer ago: an answer to PostgreSQL takes less time than reading it. */

@@ -9,7 +9,7 @@ import { access, readFile } from "node:fs/promises";
 import type { Context } from "../base/context";
 import { fail, isError, toBackupError } from "../base/errors";
 import { archiveIdOf } from "../format/repository/archiveInfo";
-import { archiveIdsOf, type ClusterIdentity } from "../operations/identity";
+import { archiveIdsOf, type ClusterIdentity } from "../operations/shared/identity";
 import { readHistory } from "../operations/restore/timelines";
 import { loadArchiveInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";

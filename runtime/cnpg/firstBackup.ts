@@ -7,7 +7,7 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import { listBackups, newestFullOf } from "../operations/destinations";
+import { listBackups, newestFullOf } from "../operations/info/destinations";
 import type { Repository } from "../repository/repository";
 
 /** Between looks, and before the first one. */

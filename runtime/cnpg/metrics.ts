@@ -4,13 +4,13 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import type { LaneStatus } from "../operations/pushQueue";
+import type { LaneStatus } from "../operations/archivePush/pushQueue";
 import { silentLog } from "../base/log";
 import { perRepo, type RepoResult } from "../base/parallel";
 import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import { DRILLS, REPOSITORY } from "../metrics/definitions";
 import { drillSamples, gapSamples, laneSamples, repositorySamples } from "../metrics/samples";
-import { findNewestWal, listBackups, type StoredWal } from "../operations/destinations";
+import { findNewestWal, listBackups, type StoredWal } from "../operations/info/destinations";
 import { loadDrillHistory } from "../operations/drill/history";
 import type { DrillRecord } from "../operations/drill/record";
 import type { Repository } from "../repository/repository";

@@ -9,8 +9,8 @@ import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import type { PgControl } from "../format/page/pgControl";
-import { repoErrorLine } from "../operations/results";
-import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
+import { repoErrorLine } from "../operations/shared/results";
+import { checkStanzas, stanzaCreate } from "../operations/stanza/stanzaCreate";
 import type { Repository } from "../repository/repository";
 
 /** How long the first archived file waits for repositories that do not answer. */

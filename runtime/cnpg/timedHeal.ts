@@ -10,10 +10,10 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
-import type { Healed } from "../operations/heal";
-import { listBackups } from "../operations/destinations";
-import { repoErrorLine } from "../operations/results";
-import { surveyWal } from "../operations/walSurvey";
+import type { Healed } from "../operations/heal/heal";
+import { listBackups } from "../operations/info/destinations";
+import { repoErrorLine } from "../operations/shared/results";
+import { surveyWal } from "../operations/shared/walSurvey";
 import type { Repository } from "../repository/repository";
 
 export interface TimedHealParts {

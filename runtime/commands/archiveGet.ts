@@ -8,11 +8,11 @@
 import { isAbsolute } from "node:path";
 import { fail, isError, toBackupError } from "../base/errors";
 import { stockSpool } from "../local/spool";
-import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../operations/archiveGet";
-import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../operations/endOfRecovery";
-import { Prefetcher } from "../operations/prefetch";
+import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../operations/archiveGet/archiveGet";
+import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../operations/archiveGet/endOfRecovery";
+import { Prefetcher } from "../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../operations/stream/partial";
-import { getSpool, getThroughSpool, type SpoolGetOptions } from "../operations/spoolGet";
+import { getSpool, getThroughSpool, type SpoolGetOptions } from "../operations/archiveGet/spoolGet";
 import type { Command, CommandHost } from "./host";
 
 const SEGMENT = /^[0-9A-F]{24}$/;

@@ -3,15 +3,15 @@ import { isAbsolute } from "node:path";
 import type { Context } from "../base/context";
 import { fail, isError, toBackupError } from "../base/errors";
 import { stockSpool } from "../local/spool";
-import { archivePush, UNKNOWN_CLUSTER } from "../operations/archivePush";
-import { dropWhenFull } from "../operations/dropWal";
-import { settleInherited } from "../operations/inheritedWal";
-import { openLocalWal } from "../operations/localWal";
-import type { ClusterIdentity } from "../operations/identity";
-import { PushQueue } from "../operations/pushQueue";
+import { archivePush, UNKNOWN_CLUSTER } from "../operations/archivePush/archivePush";
+import { dropWhenFull } from "../operations/archivePush/dropWal";
+import { settleInherited } from "../operations/heal/inheritedWal";
+import { openLocalWal } from "../operations/shared/localWal";
+import type { ClusterIdentity } from "../operations/shared/identity";
+import { PushQueue } from "../operations/archivePush/pushQueue";
 import { listReady } from "../postgres/archiveStatus";
-import { repoErrorLine } from "../operations/results";
-import { pushSpool, pushThroughSpool } from "../operations/spoolPush";
+import { repoErrorLine } from "../operations/shared/results";
+import { pushSpool, pushThroughSpool } from "../operations/archivePush/spoolPush";
 import type { Command, CommandHost } from "./host";
 
 /** How long a slow repository may go on once the policy is satisfied, before what it lacks becomes debt. */

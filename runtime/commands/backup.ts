@@ -1,7 +1,7 @@
 /** `backup`: one pass into every repository, or into `--repo` alone. Exit 104 says that some repositories lack it. */
 import { backup } from "../operations/backup/backup";
-import { inlinePool } from "../operations/jobs";
-import { combinedError } from "../operations/results";
+import { inlinePool } from "../operations/shared/jobs";
+import { combinedError } from "../operations/shared/results";
 import { expireAfterBackup } from "./expire";
 import type { Command } from "./host";
 

@@ -5,9 +5,9 @@
 import type { BackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { RepoResult } from "../base/parallel";
-import { check, type Checked } from "../operations/check";
-import { fullText } from "../operations/destinations";
-import { combinedError, policyError, repoErrorLine } from "../operations/results";
+import { check, type Checked } from "../operations/check/check";
+import { fullText } from "../operations/info/destinations";
+import { combinedError, policyError, repoErrorLine } from "../operations/shared/results";
 import { checkStreaming } from "../operations/stream/preflight";
 import type { Command, CommandHost } from "./host";
 

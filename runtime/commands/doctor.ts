@@ -4,8 +4,8 @@
  */
 import type { RepoResult } from "../base/parallel";
 import { type JsonValue, renderJson } from "../format/repository/json";
-import { type Diagnosis, diagnose } from "../operations/doctor";
-import { combinedError } from "../operations/results";
+import { type Diagnosis, diagnose } from "../operations/check/doctor";
+import { combinedError } from "../operations/shared/results";
 import type { Command, CommandHost } from "./host";
 
 /** For storages that know no parts. */

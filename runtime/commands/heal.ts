@@ -1,8 +1,8 @@
 /** `heal`: brings every repository to the same WAL; exit 104 when some could not be healed. */
 import { fail, isError } from "../base/errors";
-import { heal } from "../operations/heal";
-import { openLocalWal } from "../operations/localWal";
-import { combinedError } from "../operations/results";
+import { heal } from "../operations/heal/heal";
+import { openLocalWal } from "../operations/shared/localWal";
+import { combinedError } from "../operations/shared/results";
 import type { Command, CommandHost } from "./host";
 
 /** The agent has the lock as long as it pays debts: seconds, unless much is owed. */

@@ -9,7 +9,7 @@ import type { Environment, UnitFacts } from "../local/systemdUnit";
 import type { ProgramEnd, ProgramRun } from "../local/program";
 import type { UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/servers";
-import type { JobPool } from "../operations/jobs";
+import type { JobPool } from "../operations/shared/jobs";
 import type { Session } from "../postgres/session";
 import type { WalStream } from "../postgres/walStream";
 import type { Leases } from "../repository/leases";

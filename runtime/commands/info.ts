@@ -7,10 +7,10 @@ import { fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
 import { renderJson } from "../format/repository/json";
 import type { Config } from "../config/types";
-import { type Destination, destinationLine, destinationsJson, listDestinations } from "../operations/destinations";
-import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../operations/info";
-import { infoText, progressText } from "../operations/infoText";
-import { policyError } from "../operations/results";
+import { type Destination, destinationLine, destinationsJson, listDestinations } from "../operations/info/destinations";
+import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../operations/info/info";
+import { infoText, progressText } from "../operations/info/infoText";
+import { policyError } from "../operations/shared/results";
 import type { Command, CommandHost } from "./host";
 
 export const infoCommand: Command = async (host) => {

@@ -1,8 +1,8 @@
 /** `manifest`: the content of one backup (`--set`, default the newest) of the first repository, or of `--repo`. */
 import { fail } from "../base/errors";
 import { renderJson } from "../format/repository/json";
-import { requireLabel } from "../operations/requireLabel";
-import { manifestJson, manifestText, reportManifest } from "../operations/manifestReport";
+import { requireLabel } from "../operations/shared/requireLabel";
+import { manifestJson, manifestText, reportManifest } from "../operations/info/manifestReport";
 import { loadManifest } from "../repository/backupStore";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Command } from "./host";

@@ -1,7 +1,7 @@
 /** `repo-ls [PATH]` and `repo-get FILE`: look into a repository, whatever its storage; the first one unless `--repo` names another. */
 import { fail, isError } from "../base/errors";
 import { type JsonValue, renderJson } from "../format/repository/json";
-import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../operations/repoFiles";
+import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../operations/shared/repoFiles";
 import type { Repository } from "../repository/repository";
 import type { Command, CommandHost } from "./host";
 

@@ -1,7 +1,7 @@
 /** `stanza-create`: in every repository; running it again is harmless, also beside a running backup. */
 import type { RepoResult } from "../base/parallel";
-import { combinedError } from "../operations/results";
-import { checkStanzas, stanzaCreate } from "../operations/stanzaCreate";
+import { combinedError } from "../operations/shared/results";
+import { checkStanzas, stanzaCreate } from "../operations/stanza/stanzaCreate";
 import { withLeases } from "../repository/leases";
 import type { Command } from "./host";
 

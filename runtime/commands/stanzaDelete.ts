@@ -1,7 +1,7 @@
 /** `stanza-delete`: from one repository; the stanza must be stopped, and the server too unless `--force` says that it does not matter. */
 import { fail } from "../base/errors";
 import { hasStopFile, removeStopFile } from "../local/stopFile";
-import { hasStanza, removeLease, stanzaDelete } from "../operations/stanzaDelete";
+import { hasStanza, removeLease, stanzaDelete } from "../operations/stanza/stanzaDelete";
 import type { Command } from "./host";
 
 export const stanzaDeleteCommand: Command = async (host) => {

@@ -1,6 +1,6 @@
 /** `stanza-upgrade`: after pg_upgrade, in every repository; running it again is harmless. */
-import { combinedError } from "../operations/results";
-import { stanzaUpgrade } from "../operations/stanzaUpgrade";
+import { combinedError } from "../operations/shared/results";
+import { stanzaUpgrade } from "../operations/stanza/stanzaUpgrade";
 import { loadArchiveInfo } from "../repository/infoStore";
 import { withLeases } from "../repository/leases";
 import type { Command } from "./host";

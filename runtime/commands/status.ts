@@ -2,8 +2,8 @@
 import { ERRORS } from "../base/errors";
 import { renderJson } from "../format/repository/json";
 import type { LockState } from "../local/lockState";
-import { progressOf } from "../operations/info";
-import { collectStatus, statusJson, type StatusInput, statusText } from "../operations/status";
+import { progressOf } from "../operations/info/info";
+import { collectStatus, statusJson, type StatusInput, statusText } from "../operations/info/status";
 import { waitingWal } from "../postgres/archiveStatus";
 import { type NextRun, parseTimers, timerWords } from "../local/timers";
 import { loadLocalDrills } from "../operations/drill/history";

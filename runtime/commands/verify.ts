@@ -1,9 +1,9 @@
 /** `verify`: reads everything in every repository (or in `--repo`). Unlike stock the exit code tells: 26 when anything is wrong. */
 import { type BackupError, ERRORS, fail } from "../base/errors";
 import type { RepoResult } from "../base/parallel";
-import { differingNames } from "../operations/namedWal";
-import { combinedError } from "../operations/results";
-import { type Verdict, verify } from "../operations/verify";
+import { differingNames } from "../operations/shared/namedWal";
+import { combinedError } from "../operations/shared/results";
+import { type Verdict, verify } from "../operations/verify/verify";
 import type { VerifyCounts } from "../operations/verify/tally";
 import { type JsonValue, renderJson } from "../format/repository/json";
 import { toBackupError } from "../base/errors";

@@ -5,7 +5,7 @@
  */
 import { formatLocalSeconds } from "../base/clock";
 import type { BackupInfoEntry } from "../format/repository/backupInfo";
-import { type InfoReport, type InfoRepo, progressOf } from "../operations/info";
+import { type InfoReport, type InfoRepo, progressOf } from "../operations/info/info";
 import type { Sample } from "./definitions";
 
 export interface ExporterInput {

@@ -3,9 +3,9 @@ import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
 import type { StreamState } from "../local/streamState";
-import type { StoredWal } from "../operations/destinations";
+import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
-import { segmentsBetween, type WalSurvey } from "../operations/walSurvey";
+import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
 import type { Sample } from "./definitions";
 
 /** What is known of one repository. */

@@ -13,7 +13,7 @@ import { Worker } from "node:worker_threads";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import type { RepoConfig } from "../config/types";
-import type { Job, JobPool, JobResult } from "../operations/jobs";
+import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
 import { pack, unpack } from "./transfer";
 
 /** What a thread is started with. */

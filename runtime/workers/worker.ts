@@ -2,8 +2,8 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import { type Job, runJob } from "../operations/jobs";
-import { buffersOf, type PackedWal } from "../operations/walFile";
+import { type Job, runJob } from "../operations/shared/jobs";
+import { buffersOf, type PackedWal } from "../operations/archivePush/walFile";
 import type { Repository } from "../repository/repository";
 import type { FromWorker, ToWorker, WorkerStart } from "./pool";
 import { pack, unpack } from "./transfer";

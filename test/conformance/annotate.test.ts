@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { annotate } from "../../runtime/operations/annotate";
+import { annotate } from "../../runtime/operations/shared/annotate";
 import { loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
 import { PosixStorage } from "../../runtime/storage/posix";

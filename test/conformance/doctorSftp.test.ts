@@ -1,7 +1,7 @@
 /** What `doctor` tells of accounts on real OpenSSH servers: rooms, owners, and rights that are too few or too many. */
 import { chmodSync, chownSync, readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Diagnosis } from "../../runtime/operations/doctor";
+import type { Diagnosis } from "../../runtime/operations/check/doctor";
 import { openStorage } from "../../runtime/storage/open";
 import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
 import { isRoot } from "../../tools/parts/users";

@@ -51,7 +51,7 @@ import { parseTargets } from "../../runtime/notify/targets";
 import { parseAttempt, renderAttempt } from "../../runtime/format/repository/attempt";
 import { parseDrill, parseDrillFileName, renderDrill } from "../../runtime/operations/drill/record";
 import { parseGuard, parseMigration } from "../../runtime/operations/migrate/marks";
-import { findServerFiles } from "../../runtime/operations/serverFiles";
+import { findServerFiles } from "../../runtime/operations/shared/serverFiles";
 import { describeKey, fingerprintOf, findFingerprint, keyTypeOf, listKnownKeys } from "../../runtime/storage/sftp/hostKey";
 import { parseXml } from "../../runtime/storage/s3/xml";
 import { MemoryStorage } from "../harness/storages";

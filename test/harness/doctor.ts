@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
-import { type Diagnosis, diagnose } from "../../runtime/operations/doctor";
+import { type Diagnosis, diagnose } from "../../runtime/operations/check/doctor";
 import type { OpenDeps } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { testContext } from "./context";

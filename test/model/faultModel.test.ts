@@ -15,7 +15,7 @@ import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
+import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import { s3Kind } from "../harness/interopParts";
 import { OUTAGES, policy, type Step, stepsOf } from "./faultSteps";
 import { FaultWorld, KEYS, type Key } from "./faultWorld";

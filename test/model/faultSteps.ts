@@ -6,7 +6,7 @@
  */
 import * as fc from "fast-check";
 import type { BackupType } from "../../runtime/format/repository/label";
-import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
+import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import type { DamagedPart } from "./faultFiles";
 import { KEYS, type Key } from "./faultWorld";
 import type { Death } from "./mortal";

@@ -35,8 +35,8 @@ vi.mock("../../runtime/format/repository/attempt", async (original) => {
   return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
 });
 
-vi.mock("../../runtime/operations/pushWal", async (original) => {
-  const real = await original<typeof import("../../runtime/operations/pushWal.js")>();
+vi.mock("../../runtime/operations/archivePush/pushWal", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/archivePush/pushWal.js")>();
   const { isOff } = await import("./weak.js");
   class PushTarget extends real.PushTarget {
     override async holds(...asked: Parameters<InstanceType<typeof real.PushTarget>["holds"]>): Promise<boolean> {

@@ -1,16 +1,16 @@
 /** The verbs of the simulation as the commands do them: what a program takes before it begins, and which operation it calls. */
-import type { AcknowledgePolicy } from "../../runtime/operations/acknowledge";
-import { annotate } from "../../runtime/operations/annotate";
-import { archivePush } from "../../runtime/operations/archivePush";
+import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
+import { annotate } from "../../runtime/operations/shared/annotate";
+import { archivePush } from "../../runtime/operations/archivePush/archivePush";
 import { backup } from "../../runtime/operations/backup/backup";
 import { expireRepository } from "../../runtime/operations/expire/expire";
-import { heal } from "../../runtime/operations/heal";
-import { inlinePool } from "../../runtime/operations/jobs";
-import { openLocalWal } from "../../runtime/operations/localWal";
-import { combinedError } from "../../runtime/operations/results";
-import { stanzaCreate } from "../../runtime/operations/stanzaCreate";
-import { stanzaUpgrade } from "../../runtime/operations/stanzaUpgrade";
-import { PushQueue } from "../../runtime/operations/pushQueue";
+import { heal } from "../../runtime/operations/heal/heal";
+import { inlinePool } from "../../runtime/operations/shared/jobs";
+import { openLocalWal } from "../../runtime/operations/shared/localWal";
+import { combinedError } from "../../runtime/operations/shared/results";
+import { stanzaCreate } from "../../runtime/operations/stanza/stanzaCreate";
+import { stanzaUpgrade } from "../../runtime/operations/stanza/stanzaUpgrade";
+import { PushQueue } from "../../runtime/operations/archivePush/pushQueue";
 import { sync } from "../../runtime/operations/sync/sync";
 import { type Lease, NO_LEASE } from "../../runtime/repository/lease";
 import { Leases } from "../../runtime/repository/leases";

@@ -18,7 +18,7 @@ import type { BackupStart } from "../../postgres/session";
 import { findAttempt, isOfDomain, saveAttempt } from "../../repository/attempt";
 import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
 import { newSubPass, type Repository } from "../../repository/repository";
-import type { JobPool } from "../jobs";
+import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/plan";
 import { type Choice, chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./choose";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./plan";

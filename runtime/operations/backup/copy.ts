@@ -16,8 +16,8 @@ import { backupPath, bundlePath, dataFilePath } from "../../format/repository/re
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import { requireAttempt } from "../../repository/attempt";
 import { saveManifestCopy } from "../../repository/backupStore";
-import type { JobPool } from "../jobs";
-import { Progress } from "../progress";
+import type { JobPool } from "../shared/jobs";
+import { Progress } from "../shared/progress";
 import { CONTROL_FILE } from "../restore/plan";
 import { type Batch, planBatches } from "./batches";
 import { type Choice, emptyRow, referenceTo, uncopied } from "./choose";

@@ -12,7 +12,7 @@ import type { BackupStop } from "../../postgres/session";
 import { finishBackup } from "../../repository/publish";
 import { type Repository, seal } from "../../repository/repository";
 import { storedAt } from "../restore/plan";
-import { waitForWal } from "../waitWal";
+import { waitForWal } from "../shared/waitWal";
 import type { Copied } from "./copy";
 import { copyWal } from "./copyWal";
 import { compressOf } from "./plan";

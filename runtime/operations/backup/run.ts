@@ -6,7 +6,7 @@ import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { Manifest } from "../../format/repository/manifest";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import { combinedError } from "../results";
+import { combinedError } from "../shared/results";
 import type { BackupDone } from "./backup";
 import type { RepoPlan } from "./plan";
 

@@ -6,7 +6,7 @@ import { currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findNewestWal } from "../destinations";
+import { findNewestWal } from "../info/destinations";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./journal";
 import { fetchedBytes, type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";

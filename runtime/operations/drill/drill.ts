@@ -15,7 +15,7 @@ import { isMissing, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
-import type { JobPool } from "../jobs";
+import type { JobPool } from "../shared/jobs";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";

@@ -1,5 +1,5 @@
 /** A drill's record for a terminal. Pure. */
-import { durationText } from "../destinations";
+import { durationText } from "../info/destinations";
 import type { DrillRecord } from "./record";
 
 export function drillText(record: DrillRecord): string {

@@ -9,7 +9,7 @@ import { atomicWrite } from "../../local/atomicWrite";
 import { loadControlFile } from "../../postgres/controlFile";
 import { findPrograms, type Programs } from "../../postgres/programs";
 import { SideServer } from "../../postgres/sideServer";
-import { readConfig } from "../configFiles";
+import { readConfig } from "../shared/configFiles";
 import { type RecoveryRequest, recoveryFiles } from "../restore/recovery";
 import { type ControlLimits, HBA_TEXT, librariesIn, neutralSettings, parseControlData, preloadIn } from "./neutral";
 import type { Scratch } from "./scratch";

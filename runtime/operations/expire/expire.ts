@@ -38,7 +38,7 @@ import type { Lease } from "../../repository/lease";
 import { hiddenText, loadReconstructedInfo, MANIFEST_GONE, type Reconstructed, saveListed } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
-import { expireServerFiles } from "../serverFiles";
+import { expireServerFiles } from "../shared/serverFiles";
 import { expireStream } from "../stream/expireStream";
 import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
 import { removeLeftovers } from "./leftovers";

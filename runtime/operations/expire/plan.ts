@@ -9,7 +9,7 @@ import { fail } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { BackupType } from "../../format/repository/label";
 import { parseWalName } from "../../format/wal/walSegment";
-import { requireLabel } from "../requireLabel";
+import { requireLabel } from "../shared/requireLabel";
 
 export interface Retention {
   /** Backups, or days, by `fullType`; absent keeps all. */

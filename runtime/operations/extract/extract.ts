@@ -15,7 +15,7 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { makeScratch, removeScratch } from "../drill/scratch";
 import { type PreparedServer, prepareServer } from "../drill/server";
-import type { JobPool } from "../jobs";
+import type { JobPool } from "../shared/jobs";
 import { openSources } from "../restore/choose";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
@@ -42,7 +42,7 @@ import { requireNoFile, writeDump } from "./dump";
 import { differenceText, stayText } from "./report";
 import { dataDirectoryOf, requireProductionRoom, requireRoom, sideBytes, sizeOf } from "./room";
 import { swapSql } from "./swap";
-import { waitForWal } from "../waitWal";
+import { waitForWal } from "../shared/waitWal";
 
 export interface ExtractOptions {
   readonly stanza: string;

@@ -17,7 +17,7 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
-import { segmentDirectories, segmentsIn } from "../walRange";
+import { segmentDirectories, segmentsIn } from "../shared/walRange";
 
 /** A repository, and what opens its archive. */
 export interface Holder {

@@ -7,7 +7,7 @@ import { perRepo } from "../../base/parallel";
 import { bySession, reachOf } from "../../format/wal/streamChunk";
 import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import { listChunks, type StreamOrigin } from "../../repository/streamStore";
-import { repoErrorLine } from "../results";
+import { repoErrorLine } from "../shared/results";
 import { type JoinTarget, joinPieces, type PieceSource } from "../stream/join";
 import type { Holder, Segment, WalArchive } from "./archive";
 

@@ -1,6 +1,6 @@
 /** What the steps of a migration tell, for a terminal. Pure. */
 import { formatSize } from "../../base/units";
-import { durationText } from "../destinations";
+import { durationText } from "../info/destinations";
 import type { Difference } from "./compare";
 import type { CopyReport } from "./copy";
 import type { FinishReport } from "./finish";

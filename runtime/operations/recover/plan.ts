@@ -5,7 +5,7 @@
 import { formatSize } from "../../base/units";
 import { fail } from "../../base/errors";
 import { parseLsn } from "../../format/wal/walSegment";
-import { timeText } from "../destinations";
+import { timeText } from "../info/destinations";
 import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";
 import type { HostFacts } from "./hostFacts";

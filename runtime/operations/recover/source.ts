@@ -9,7 +9,7 @@ import { parseWalName } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { findNewestWal } from "../destinations";
+import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/choose";
 import { loadTimelines } from "../restore/timelines";
 import { loadBackupInfo } from "../../repository/infoStore";

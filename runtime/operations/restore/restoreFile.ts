@@ -32,7 +32,7 @@ import { decompressInto } from "../../format/codec/compress";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
-import { readStored, unpackStored } from "../readStored";
+import { readStored, unpackStored } from "../shared/readStored";
 import { restoreBlocks } from "./restoreBlocks";
 
 export interface RestoreSource extends Packing {

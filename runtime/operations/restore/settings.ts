@@ -6,7 +6,7 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { isMissing, systemError } from "../../local/systemError";
-import { type ConfigFile, readConfig } from "../configFiles";
+import { type ConfigFile, readConfig } from "../shared/configFiles";
 import type { Owner } from "./owners";
 import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
 

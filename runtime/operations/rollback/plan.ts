@@ -6,7 +6,7 @@
  */
 import { fail } from "../../base/errors";
 import type { HostFacts } from "../recover/hostFacts";
-import { timeText } from "../destinations";
+import { timeText } from "../info/destinations";
 import type { ServerControl } from "../recover/control";
 import type { Dataset, Snapshot } from "./zfs";
 

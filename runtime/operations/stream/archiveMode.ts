@@ -1,6 +1,6 @@
 /** What a server's configuration says of `archive_mode`, while nobody can ask the server: it recovers. */
 import { readFile } from "node:fs/promises";
-import { readConfig } from "../configFiles";
+import { readConfig } from "../shared/configFiles";
 
 const ALWAYS = /^[ \t]*archive_mode[ \t=]+'?always\b/im;
 

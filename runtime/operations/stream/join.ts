@@ -7,7 +7,7 @@ import { isError, toBackupError } from "../../base/errors";
 import { coverOf, newestFirst, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import { PIECE_FAULTS, readChunk, type StreamArchive, type StreamOrigin } from "../../repository/streamStore";
-import { repoErrorLine } from "../results";
+import { repoErrorLine } from "../shared/results";
 
 export interface PieceSource {
   readonly repo: Repository;

@@ -4,7 +4,7 @@ import { toBackupError } from "../../base/errors";
 import type { StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import { removeChunk } from "../../repository/streamStore";
-import { repoErrorLine } from "../results";
+import { repoErrorLine } from "../shared/results";
 
 /** After a failure. */
 const PAUSE_MS = 30_000;

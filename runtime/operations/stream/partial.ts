@@ -16,8 +16,8 @@ import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks } from "../../repository/streamStore";
-import { archiveIdsOf, type ClusterIdentity } from "../identity";
-import { repoErrorLine } from "../results";
+import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { repoErrorLine } from "../shared/results";
 import { archivesAlways } from "./archiveMode";
 import { type Joined, type JoinTarget, joinPieces, type PieceSource } from "./join";
 

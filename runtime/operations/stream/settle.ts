@@ -14,9 +14,9 @@ import { bySession, coverOf, type StreamChunk } from "../../format/wal/streamChu
 import type { Repository } from "../../repository/repository";
 import { PIECE_FAULTS, readChunk, type StreamOrigin } from "../../repository/streamStore";
 import { findWal } from "../../repository/walStore";
-import type { ClusterIdentity } from "../identity";
-import type { PreparedWal } from "../prepareWal";
-import type { OpenArchive, PushTarget } from "../pushWal";
+import type { ClusterIdentity } from "../shared/identity";
+import type { PreparedWal } from "../archivePush/prepareWal";
+import type { OpenArchive, PushTarget } from "../archivePush/pushWal";
 
 export interface SettleOptions {
   readonly cluster: ClusterIdentity;

@@ -22,7 +22,7 @@ import type { Lease } from "../../repository/lease";
 import { finishBackup } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { BlockPlan } from "../backup/fileTargets";
-import type { JobPool } from "../jobs";
+import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/plan";
 import type { CopiedFile, CopyFile, CopySource } from "./copyFiles";
 import { type CopyForm, copyForm, copyManifest, divideRows, withPlace } from "./plan";

@@ -21,7 +21,7 @@ import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
 import { BundleWriter } from "../backup/bundleWriter";
 import { groupTargets, OpenTarget, type PieceTarget } from "../backup/fileTargets";
-import { readStored, unpackStored } from "../readStored";
+import { readStored, unpackStored } from "../shared/readStored";
 import { blocksInOrder } from "./blocksInOrder";
 
 /** Where the source has the bytes of a file. */

@@ -10,7 +10,7 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { compressBytes } from "../../format/codec/compress";
 import type { Repository } from "../../repository/repository";
-import type { JobPool } from "../jobs";
+import type { JobPool } from "../shared/jobs";
 import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../../repository/walStore";
 
 export interface WalSide {

@@ -15,8 +15,8 @@ import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from
 import type { Lease } from "../../repository/lease";
 import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
-import type { JobPool } from "../jobs";
-import { hasStanza } from "../stanzaDelete";
+import type { JobPool } from "../shared/jobs";
+import { hasStanza } from "../stanza/stanzaDelete";
 import { copyBackup, type SyncSide } from "./copyBackup";
 import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
 import { planSync, type SyncScope } from "./plan";

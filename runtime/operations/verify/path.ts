@@ -4,7 +4,7 @@
  */
 import { type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalName, segmentOfLsn } from "../../format/wal/walSegment";
-import type { WalRange } from "../verify";
+import type { WalRange } from "./verify";
 
 export interface NewestTimeline {
   readonly timeline: number;

@@ -1,5 +1,5 @@
 /** Counts what was checked, and keeps a line for each thing that is wrong. */
-import type { VerifyFileResult, VerifyStatus } from "../verifyFile";
+import type { VerifyFileResult, VerifyStatus } from "./verifyFile";
 
 export interface VerifyCounts {
   readonly total: number;

@@ -14,11 +14,11 @@ import { fullLabelOf, isLabel } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
-import type { JobPool } from "../jobs";
+import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/plan";
 import type { RestoreSource } from "../restore/restoreFile";
-import type { VerifyBundleJob } from "../verifyBundle";
-import type { VerifyFileJob, VerifyFileResult } from "../verifyFile";
+import type { VerifyBundleJob } from "./verifyBundle";
+import type { VerifyFileJob, VerifyFileResult } from "./verifyFile";
 import { Tally, type VerifyCounts } from "./tally";
 
 export interface BackupVerdict {

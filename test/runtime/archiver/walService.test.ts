@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { WalService } from "../../../runtime/archiver/walService";
 import { fail } from "../../../runtime/base/errors";
 import type { LockKind } from "../../../runtime/local/lockFile";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 import { host, type TestHost } from "../commands/support";

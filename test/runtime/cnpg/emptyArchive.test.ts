@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { isCheckWanted, requireOwnTimeline, Timelines } from "../../../runtime/cnpg/emptyArchive";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { StanzaKeeper } from "../../../runtime/cnpg/stanzaKeeper";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../harness/context";

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { NotFound, NotYet } from "../../../runtime/cnpg/server";
 import { type WalParts, walService } from "../../../runtime/cnpg/wal";
-import { archiveGet } from "../../../runtime/operations/archiveGet";
+import { archiveGet } from "../../../runtime/operations/archiveGet/archiveGet";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 import { MemoryStorage } from "../../harness/storages";
 import { CLUSTER, repository, temporaryFolder, walName } from "../repository/support";

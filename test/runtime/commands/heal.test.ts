@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { healCommand } from "../../../runtime/commands/heal";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { type TestContext, testContext } from "../../harness/context";
 import { readable, store } from "../operations/archive";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../repository/support";

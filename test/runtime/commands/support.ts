@@ -6,7 +6,7 @@ import { loadConfig } from "../../../runtime/config/load";
 import type { Config } from "../../../runtime/config/types";
 import { openDebt } from "../../../runtime/local/debt";
 import type { LockFile, LockKind } from "../../../runtime/local/lockFile";
-import { inlinePool } from "../../../runtime/operations/jobs";
+import { inlinePool } from "../../../runtime/operations/shared/jobs";
 import type { Session } from "../../../runtime/postgres/session";
 import type { Repository } from "../../../runtime/repository/repository";
 import type { Context } from "../../../runtime/base/context";

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { COMMAND_TABLE } from "../../../runtime/commands/table";
 import { openDebt } from "../../../runtime/local/debt";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import type { Session } from "../../../runtime/postgres/session";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";

@@ -5,7 +5,7 @@ import { openDebt } from "../../../runtime/local/debt";
 import { DEFINITIONS } from "../../../runtime/metrics/definitions";
 import { exporterSamples } from "../../../runtime/metrics/exporter";
 import { renderMetrics } from "../../../runtime/metrics/text";
-import { collectInfo } from "../../../runtime/operations/info";
+import { collectInfo } from "../../../runtime/operations/info/info";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
 import { exporterOf } from "../../harness/stockMetrics";

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openDebt } from "../../../runtime/local/debt";
-import { archivePush } from "../../../runtime/operations/archivePush";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { archivePush } from "../../../runtime/operations/archivePush/archivePush";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { eventually, HeldClock, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";

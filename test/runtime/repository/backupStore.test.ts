@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/repository/manifest";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import {
   findNewestHistoryLabel,
   hasManifest,

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { textOf } from "../../../runtime/base/bytes";
 import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/repository/manifest";
-import { stanzaCreate } from "../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import {
   findNewestHistoryLabel,
   hasManifest,

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { afterEach } from "vitest";
 import type { CompressSpec } from "../../../runtime/format/codec/compress";
 import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format/page/pgControl";
-import type { ClusterIdentity } from "../../../runtime/operations/identity";
+import type { ClusterIdentity } from "../../../runtime/operations/shared/identity";
 import type { Repository } from "../../../runtime/repository/repository";
 import type { Storage } from "../../../runtime/storage/storage";
 import { MemoryStorage } from "../../harness/storages";

@@ -8,9 +8,9 @@ import { BLOCK_DEFAULTS } from "../../../../runtime/format/repository/blockSize"
 import { loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import type { Manifest } from "../../../../runtime/format/repository/manifest";
 import type { BackupOptions, BackupOutcome } from "../../../../runtime/operations/backup/backup";
-import { inlinePool } from "../../../../runtime/operations/jobs";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
-import { verify } from "../../../../runtime/operations/verify";
+import { inlinePool } from "../../../../runtime/operations/shared/jobs";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { verify } from "../../../../runtime/operations/verify/verify";
 import { listLabels } from "../../../../runtime/repository/backupStore";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import { readFile, type Repository } from "../../../../runtime/repository/repository";

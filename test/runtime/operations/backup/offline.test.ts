@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadManifest } from "../../../../runtime/repository/backupStore";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";

@@ -2,7 +2,7 @@
 import type { Context } from "../../../../runtime/base/context";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
-import { inlinePool, type JobPool } from "../../../../runtime/operations/jobs";
+import { inlinePool, type JobPool } from "../../../../runtime/operations/shared/jobs";
 import type { BackupStop, ServerFacts, Session } from "../../../../runtime/postgres/session";
 import type { Lease } from "../../../../runtime/repository/lease";
 import type { Repository } from "../../../../runtime/repository/repository";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import { ManualClock, TEST_TIME_MS, testContext } from "../../../harness/context";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { collect, textOf, utf8 } from "../../../../runtime/base/bytes";
 import { drillsPath } from "../../../../runtime/format/repository/repoPath";
 import { listTurns, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
-import { openRepoFile } from "../../../../runtime/operations/repoFiles";
+import { openRepoFile } from "../../../../runtime/operations/shared/repoFiles";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/storages";
 import { repository, temporaryFolder } from "../../repository/support";

@@ -8,7 +8,7 @@ import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { WalArchive } from "../../../../runtime/operations/find/archive";
 import { find, type FindOptions, type Found } from "../../../../runtime/operations/find/find";
 import { findJson, findText } from "../../../../runtime/operations/find/report";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";

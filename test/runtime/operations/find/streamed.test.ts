@@ -7,7 +7,7 @@ import { chunkFileName, type StreamChunk } from "../../../../runtime/format/wal/
 import { lsnOfSegment } from "../../../../runtime/format/wal/walSegment";
 import { WalArchive } from "../../../../runtime/operations/find/archive";
 import { StreamedWal } from "../../../../runtime/operations/find/streamed";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { getLast } from "../../../../runtime/operations/stream/partial";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";

@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { expireStream } from "../../../../runtime/operations/stream/expireStream";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";

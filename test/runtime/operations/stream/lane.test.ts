@@ -8,7 +8,7 @@ import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { chunkFileName, sessionName, type StreamChunk } from "../../../../runtime/format/wal/streamChunk";
 import { segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { type LaneOptions, StreamLane } from "../../../../runtime/operations/stream/lane";
 import { getLast } from "../../../../runtime/operations/stream/partial";
 import { WalWindow } from "../../../../runtime/operations/stream/window";

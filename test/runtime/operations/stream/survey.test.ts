@@ -1,11 +1,11 @@
 import { beforeEach, expect, it } from "vitest";
 import { renderJson } from "../../../../runtime/format/repository/json";
-import { inlinePool } from "../../../../runtime/operations/jobs";
-import { collectInfo, infoJson } from "../../../../runtime/operations/info";
-import { infoText } from "../../../../runtime/operations/infoText";
-import { stanzaCreate } from "../../../../runtime/operations/stanzaCreate";
+import { inlinePool } from "../../../../runtime/operations/shared/jobs";
+import { collectInfo, infoJson } from "../../../../runtime/operations/info/info";
+import { infoText } from "../../../../runtime/operations/info/infoText";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { surveyStream } from "../../../../runtime/operations/stream/survey";
-import { verify } from "../../../../runtime/operations/verify";
+import { verify } from "../../../../runtime/operations/verify/verify";
 import { openDebt } from "../../../../runtime/local/debt";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";

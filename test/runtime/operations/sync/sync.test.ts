@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import type { Context } from "../../../../runtime/base/context";
 import { fail } from "../../../../runtime/base/errors";
-import { inlinePool } from "../../../../runtime/operations/jobs";
+import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
-import { verify } from "../../../../runtime/operations/verify";
+import { verify } from "../../../../runtime/operations/verify/verify";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";

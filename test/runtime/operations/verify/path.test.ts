@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findGaps, type WalRange } from "../../../../runtime/operations/verify";
+import { findGaps, type WalRange } from "../../../../runtime/operations/verify/verify";
 import { pathRanges } from "../../../../runtime/operations/verify/path";
 import { WAL_SIZE_BYTES, walName } from "../../repository/support";
 

@@ -1,0 +1,255 @@
+/**
+ * `archive-get`: one WAL file from whichever repository has it.
+ *
+ * Every repository and every archive id of this cluster is asked, newest id first; the first copy that can be read whole wins. A repository
+ * that hangs does not hold up a recovery that another one can serve: once there is a copy, the rest have two seconds to offer theirs. "Not found"
+ * is an answer only when every repository truly gave it: PostgreSQL takes it for the end of the archive, and a recovery that ends early on
+ * a network fault would lose data ("pgbackrest-format" 8.4; stricter than stock, which answers "not found" past an unreadable repository).
+ */
+import { createHash } from "node:crypto";
+import { open, rename, rm } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import { isSpecialFile } from "../../local/atomicWrite";
+import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { findWal, openWal, type StoredWal } from "../../repository/walStore";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { repoErrorLine } from "../shared/results";
+
+export interface ArchiveGetOptions {
+  readonly walName: string;
+  /** Absolute path that the content goes to. */
+  readonly destination: string;
+  readonly cluster: ClusterIdentity;
+  /** Copies one candidate to the destination; default {@link fetchTo}. */
+  readonly fetch?: (candidate: Candidate, destination: string) => Promise<void>;
+  /** True while a repository without a stanza is to be expected: no warning for it. */
+  readonly mayLackStanza?: boolean;
+}
+
+/** One stored copy of a WAL file. */
+export interface Candidate {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly pass: string | null;
+  readonly stored: StoredWal;
+}
+
+/**
+ * {@link archiveGet}, again and again while it is in doubt and that may pass: a store that is away for a moment must not end a recovery.
+ * @throws the last error when the time is over
+ */
+export async function archiveGetInTime(repos: readonly Repository[], options: ArchiveGetOptions, timeoutMs: number, ctx: Context): Promise<boolean> {
+  const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
+  for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
+    try {
+      return await archiveGet(repos, options, ctx);
+    } catch (error) {
+      if (!isError(error) || !error.retryable || ctx.clock.monotonicMs() + pauseMs >= deadlineMs) throw error;
+      await ctx.clock.sleep(pauseMs, ctx.signal);
+    }
+  }
+}
+
+const RETRY_MS = 1000;
+const RETRY_MS_MAX = 10_000;
+
+/** True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last copy's error when none could be read */
+export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
+  const answers = await askAll(repos, options, ctx);
+  const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
+  for (const answer of answers) {
+    if (answer.ok) continue;
+    const line = repoErrorLine(answer.repoKey, answer.error);
+    if (options.mayLackStanza === true && isStanzaMissing(answer.error)) ctx.log.debug(line);
+    else ctx.log.warn(line);
+  }
+  requireOneContent(candidates, options.walName);
+
+  const damaged: string[] = [];
+  let last: BackupError | null = null;
+  // One that does not answer now may have a good copy.
+  let mayPass = answers.some((answer) => !answer.ok && answer.error.retryable);
+  for (const candidate of candidates) {
+    try {
+      await (options.fetch ?? fetchTo)(candidate, options.destination);
+      ctx.log.info(`found ${options.walName} in the ${candidate.repo.name}: ${candidate.archiveId} archive`);
+      return true;
+    } catch (error) {
+      last = toBackupError(error);
+      mayPass ||= last.retryable;
+      damaged.push(`${repoErrorLine(candidate.repo.key, last)} (${candidate.stored.fileName})`);
+      ctx.log.warn(damaged.at(-1) ?? "");
+    }
+  }
+  if (last !== null) {
+    const { kind, hints: hint } = last;
+    throw fail(kind, [`unable to get ${options.walName}: no copy of it could be read`, ...damaged].join("\n"), {
+      hint,
+      retryable: mayPass,
+      cause: last,
+    });
+  }
+  const doubts = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
+  if (doubts.length > 0) throw inDoubt(options.walName, doubts);
+  ctx.log.info(`unable to find ${options.walName} in the archive`);
+  return false;
+}
+
+/** What no waiting mends: another key, another cluster, a format that is not read. Anything else may be a mount or a network that comes back. */
+const PERMANENT = ["archiveMismatch", "checksum", "crypto", "featureNotSupported", "format", "optionInvalidValue", "versionNotSupported"] as const;
+
+/** Asked again unless all of them are for good; then with their own code, when it is one. */
+function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; readonly error: BackupError }[]): BackupError {
+  const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
+  const kinds = new Set(doubts.map(({ error }) => error.kind));
+  const [first] = kinds;
+  const own = isForGood ? doubts.flatMap(({ error }) => error.hints) : [];
+  const lines = doubts.map(({ repoKey, error }) => repoErrorLine(repoKey, error));
+  return fail(
+    isForGood && first !== undefined && kinds.size === 1 ? first : "repoInvalid",
+    [`unable to tell whether ${walName} is in the archive`, ...lines].join("\n"),
+    {
+      hint: [...new Set(own), "PostgreSQL must not take this for the end of the archive."],
+      cause: new Unreadable(
+        doubts.map(({ repoKey }) => repoKey),
+        doubts.every(({ error }) => isStanzaMissing(error)),
+      ),
+      retryable: !isForGood,
+    },
+  );
+}
+
+/** Why it could not be told whether a file is there. */
+class Unreadable extends Error {
+  readonly repoKeys: readonly number[];
+  /** True when each of them lacks its archive.info. */
+  readonly isForStanza: boolean;
+
+  constructor(repoKeys: readonly number[], isForStanza: boolean) {
+    super(`repositories that could not be read: ${repoKeys.join(", ")}`);
+    this.repoKeys = repoKeys;
+    this.isForStanza = isForStanza;
+  }
+}
+
+function isStanzaMissing(error: BackupError): boolean {
+  return isError(error, "fileMissing");
+}
+
+/** The repositories that {@link archiveGet} could not read when it could not tell; null for every other error: there the file exists. */
+export function unreadableKeys(error: BackupError): readonly number[] | null {
+  return error.cause instanceof Unreadable ? error.cause.repoKeys : null;
+}
+
+/** True where {@link archiveGet} could not tell only because repositories have no archive.info: nobody has made the stanza there, or it is gone. */
+export function lacksStanza(error: unknown): boolean {
+  return isError(error) && error.cause instanceof Unreadable && error.cause.isForStanza;
+}
+
+/** How long the other repositories may still take once one of them has offered a copy. */
+const OFFER_GRACE_MS = 2000;
+
+async function askAll(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<RepoResult<Candidate[]>[]> {
+  const answers = new Map<number, RepoResult<Candidate[]>>();
+  const done = new AbortController();
+  let offered: (() => void) | undefined;
+  const offer = new Promise<void>((resolve) => {
+    offered = resolve;
+  });
+  const all = Promise.all(
+    repos.map(async (repo) => {
+      const [answer] = await perRepo([repo], (asked) => findCandidates(asked, options));
+      if (answer === undefined) return;
+      answers.set(repo.key, answer);
+      if (answer.ok && answer.value.length > 0) offered?.();
+    }),
+  );
+  const grace = offer.then(() => ctx.clock.sleep(OFFER_GRACE_MS, AbortSignal.any([ctx.signal, done.signal])));
+  try {
+    await Promise.race([all, grace]);
+  } finally {
+    done.abort();
+    grace.catch(() => {});
+  }
+  return repos.map(
+    (repo) =>
+      answers.get(repo.key) ?? {
+        repoKey: repo.key,
+        ok: false,
+        error: fail("hostConnect", `no answer ${OFFER_GRACE_MS}ms after another repository had the file`, { repoKey: repo.key, retryable: true }),
+      },
+  );
+}
+
+async function findCandidates(repo: Repository, options: ArchiveGetOptions): Promise<Candidate[]> {
+  const info = await loadArchiveInfo(repo);
+  const ids = archiveIdsOf(info, options.cluster);
+  if (ids.length === 0) {
+    throw fail(
+      "archiveMismatch",
+      `unable to retrieve the archive id for database version '${options.cluster.version}' and system-id '${options.cluster.systemId}'`,
+      { hint: "is this the correct stanza?", repoKey: repo.key },
+    );
+  }
+  const found: Candidate[] = [];
+  for (const id of ids) {
+    const archiveId = archiveIdOf(id);
+    for (const stored of await findWal(repo, archiveId, options.walName)) found.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
+  }
+  // A mount that went away meanwhile has no directories to list: that is not an archive without the file.
+  if (found.length === 0) await requirePresent(repo);
+  return found;
+}
+
+/** {@link fetchTo} as a job for a thread that has opened the repositories. */
+export interface FetchWalJob extends Omit<Candidate, "repo"> {
+  readonly kind: "fetchWal";
+  readonly repoKey: number;
+  readonly destination: string;
+  readonly durable: boolean;
+}
+
+/** @throws archiveDuplicate (45) when the copies are not of one content */
+export function requireOneContent(candidates: readonly Candidate[], walName: string): void {
+  const checksums = new Set(candidates.map((candidate) => candidate.stored.sha1).filter((sha1) => sha1 !== null));
+  if (checksums.size <= 1) return;
+  const where = candidates.map((candidate) => `${candidate.repo.name}: ${candidate.archiveId}/${candidate.stored.fileName}`);
+  throw fail("archiveDuplicate", `duplicates found in archive for WAL segment ${walName}:\n${where.join("\n")}`, {
+    hint: "are multiple primaries archiving to this stanza?",
+  });
+}
+
+/** Fetches under a temporary name, so that a copy that breaks off is never taken for the segment. */
+export async function fetchTo(candidate: Candidate, destination: string, durable = false): Promise<void> {
+  // A device or a pipe takes the bytes as it is; a rename would put a file in its place.
+  const isSpecial = await isSpecialFile(destination);
+  const temporary = isSpecial ? destination : `${destination}.pgbackrest.tmp`;
+  const hash = createHash("sha1");
+  try {
+    const handle = await open(temporary, "w", 0o600);
+    try {
+      for await (const chunk of await openWal(candidate.repo, candidate.archiveId, candidate.stored, candidate.pass)) {
+        hash.update(chunk);
+        await handle.writeFile(chunk);
+      }
+      if (durable && !isSpecial) await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    const actual = hash.digest("hex");
+    if (candidate.stored.sha1 !== null && actual !== candidate.stored.sha1) {
+      throw fail("checksum", `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`, {
+        hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+        repoKey: candidate.repo.key,
+      });
+    }
+    if (!isSpecial) await rename(temporary, destination);
+  } catch (error) {
+    if (!isSpecial) await rm(temporary, { force: true });
+    throw toBackupError(error, "fileWrite");
+  }
+}

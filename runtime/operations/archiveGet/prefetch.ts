@@ -1,0 +1,232 @@
+/**
+ * Fetches WAL segments ahead of being asked for, so that a recovery does not wait for the latency of a store.
+ *
+ * The queue is stock's `in` directory: whole segments under their own names. Which repository holds what is read once per directory of the
+ * archive and read again when a segment seems to be missing, so that most segments cost one request. A segment is taken from the first
+ * repository (by key) whose copy is good, whatever the others do; it counts only when its SHA-1 is the one in its name. Nothing is ever
+ * called missing here: that is for `archiveGet` to say, which asks every repository.
+ */
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { findFinalName } from "../../base/temporaryName";
+import type { Spool } from "../../local/spool";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { nextSegment } from "../../format/wal/walSegment";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { listWal, type StoredWal } from "../../repository/walStore";
+import { type Candidate, requireOneContent } from "./archiveGet";
+import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { repoErrorLine } from "../shared/results";
+
+export interface PrefetchOptions {
+  readonly cluster: ClusterIdentity;
+  readonly segmentSizeBytes: number;
+  /** `archive-get-queue-max` */
+  readonly queueSizeBytesMax: number;
+  /** Segments on their way at the same time. */
+  readonly processMax: number;
+  /** Copies one candidate into the queue. */
+  readonly fetch: (candidate: Candidate, destination: string) => Promise<void>;
+}
+
+/** Segments that are fetched ahead at least, as in stock. */
+const QUEUE_SEGMENTS_MIN = 2;
+const DIRECTORY_NAME_LENGTH = 16;
+/** How long a repository may take to tell what it holds once another one has told that it holds the segment. */
+const OFFER_GRACE_MS = 500;
+/** After this time a repository that failed to tell is asked again. */
+const ASK_AGAIN_MS = 5000;
+
+/** The segments that should be in the queue when `name` was asked for, `name` left out. */
+export function queueOf(
+  name: string,
+  { segmentSizeBytes, queueSizeBytesMax }: Pick<PrefetchOptions, "segmentSizeBytes" | "queueSizeBytesMax">,
+): string[] {
+  const count = Math.max(QUEUE_SEGMENTS_MIN, Math.floor(queueSizeBytesMax / segmentSizeBytes));
+  const names: string[] = [];
+  for (let next = nextSegment(name, segmentSizeBytes); names.length < count; next = nextSegment(next, segmentSizeBytes)) names.push(next);
+  return names;
+}
+
+export class Prefetcher {
+  readonly #holdings: readonly Holdings[];
+  readonly #spool: Spool;
+  readonly #options: PrefetchOptions;
+  readonly #ctx: Context;
+  readonly #running = new Map<string, Promise<boolean>>();
+  #wanted: readonly string[] = [];
+
+  constructor(repos: readonly Repository[], spool: Spool, options: PrefetchOptions, ctx: Context) {
+    this.#holdings = repos.map((repo) => new Holdings(repo, options.cluster, ctx));
+    this.#spool = spool;
+    this.#options = options;
+    this.#ctx = ctx;
+  }
+
+  /** True when the segment was in the queue, or came into it just now, and was moved to `destination`. Goes on fetching what follows. */
+  async take(name: string, destination: string): Promise<boolean> {
+    const running = this.#running.get(name);
+    if (running !== undefined) await running;
+    const found = await this.#spool.moveOut(name, destination);
+    if (found || running === undefined) {
+      this.#wanted = queueOf(name, this.#options);
+      void this.#tidy(name).then(() => this.#goOn());
+    }
+    return found;
+  }
+
+  /** Fetches these into the queue, in their order, until one cannot be had; the names that could. For a process that ends afterwards. */
+  async fetchAll(names: readonly string[]): Promise<string[]> {
+    this.#wanted = names;
+    this.#goOn();
+    const fetched: string[] = [];
+    for (const name of names) {
+      const running = this.#running.get(name) ?? this.#fetch(name);
+      if (!(await running)) break;
+      fetched.push(name);
+    }
+    await this.settle();
+    return fetched;
+  }
+
+  /** Begins nothing new and waits for what is on its way. */
+  async settle(): Promise<void> {
+    this.#wanted = [];
+    await Promise.all(this.#running.values());
+  }
+
+  /** Removes what is no longer wanted: segments before, of another timeline, and what broke off. */
+  async #tidy(current: string): Promise<void> {
+    const wanted = new Set([current, ...this.#wanted]);
+    for (const entry of await this.#spool.list()) {
+      const name = findFinalName(entry) ?? entry;
+      if (!wanted.has(name) && !this.#running.has(name)) await this.#spool.remove(entry);
+    }
+    const present = new Set(await this.#spool.list());
+    this.#wanted = this.#wanted.filter((name) => !present.has(name));
+  }
+
+  #goOn(): void {
+    for (const name of this.#wanted) {
+      if (this.#running.size >= this.#options.processMax) return;
+      if (!this.#running.has(name)) void this.#fetch(name);
+    }
+  }
+
+  /** Never throws: what could not be fetched ahead is fetched, and its error told, when it is asked for. */
+  #fetch(name: string): Promise<boolean> {
+    const running = this.#fetchOne(name).finally(() => {
+      this.#running.delete(name);
+      this.#goOn();
+    });
+    this.#running.set(name, running);
+    return running;
+  }
+
+  async #fetchOne(name: string): Promise<boolean> {
+    this.#wanted = this.#wanted.filter((other) => other !== name);
+    try {
+      const candidates = await this.#locate(name);
+      requireOneContent(candidates, name);
+      for (const candidate of candidates) {
+        try {
+          await this.#options.fetch(candidate, `${this.#spool.path}/${name}`);
+          return true;
+        } catch (error) {
+          this.#ctx.log.debug(`${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`);
+        }
+      }
+    } catch (error) {
+      this.#ctx.log.debug(`${name} not fetched ahead: ${toBackupError(error).message}`);
+    }
+    // What follows is of no use without it.
+    this.#wanted = this.#wanted.filter((other) => other < name);
+    return false;
+  }
+
+  /** Copies by repository key, of the repositories that have told in time. */
+  async #locate(name: string): Promise<Candidate[]> {
+    const answers = new Map<number, readonly Candidate[]>();
+    const offered = new AbortController();
+    const all = Promise.all(
+      this.#holdings.map(async (holdings) => {
+        const found = await holdings.find(name);
+        answers.set(holdings.repo.key, found);
+        if (found.length > 0) offered.abort();
+      }),
+    );
+    // Ends when all have told; or some time after the first one that has the segment.
+    const grace = new Promise<void>((resolve) => {
+      const wait = (): void => void this.#ctx.clock.sleep(OFFER_GRACE_MS, this.#ctx.signal).then(resolve, resolve);
+      if (offered.signal.aborted) wait();
+      else offered.signal.addEventListener("abort", wait, { once: true });
+    });
+    await Promise.race([all, grace]);
+    return this.#holdings.flatMap(({ repo }) => answers.get(repo.key) ?? []);
+  }
+}
+
+interface OpenArchives {
+  readonly archiveIds: readonly string[];
+  readonly pass: string | null;
+}
+
+/** What one repository holds, by directory, as it was when it was last read. */
+class Holdings {
+  readonly repo: Repository;
+  readonly #cluster: ClusterIdentity;
+  readonly #ctx: Context;
+  #opened: Promise<OpenArchives> | undefined;
+  readonly #directories = new Map<string, Promise<ReadonlyMap<string, Candidate[]>>>();
+  #failedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(repo: Repository, cluster: ClusterIdentity, ctx: Context) {
+    this.repo = repo;
+    this.#cluster = cluster;
+    this.#ctx = ctx;
+  }
+
+  /** Empty when the repository does not have it, or cannot tell. */
+  async find(name: string): Promise<readonly Candidate[]> {
+    if (this.#ctx.clock.monotonicMs() - this.#failedAtMs < ASK_AGAIN_MS) return [];
+    const directory = name.slice(0, DIRECTORY_NAME_LENGTH);
+    try {
+      const known = this.#directories.get(directory);
+      const found = (await known)?.get(name);
+      if (found !== undefined) return found;
+      // A segment that came after the directory was read; somebody else may be reading it anew already.
+      if (known === this.#directories.get(directory)) this.#directories.set(directory, this.#read(directory));
+      return (await this.#directories.get(directory))?.get(name) ?? [];
+    } catch (error) {
+      this.#directories.delete(directory);
+      this.#opened = undefined;
+      this.#failedAtMs = this.#ctx.clock.monotonicMs();
+      this.#ctx.log.debug(repoErrorLine(this.repo.key, toBackupError(error)));
+      return [];
+    }
+  }
+
+  async #read(directory: string): Promise<ReadonlyMap<string, Candidate[]>> {
+    this.#opened ??= this.#open();
+    const { archiveIds, pass } = await this.#opened;
+    const found = new Map<string, Candidate[]>();
+    for (const archiveId of archiveIds) {
+      for await (const stored of listWal(this.repo, archiveId, directory)) {
+        found.set(stored.name, [...(found.get(stored.name) ?? []), this.#candidate(archiveId, pass, stored)]);
+      }
+    }
+    return found;
+  }
+
+  #candidate(archiveId: string, pass: string | null, stored: StoredWal): Candidate {
+    return { repo: this.repo, archiveId, pass, stored };
+  }
+
+  async #open(): Promise<OpenArchives> {
+    const info = await loadArchiveInfo(this.repo);
+    const ids = archiveIdsOf(info, this.#cluster);
+    if (ids.length === 0) throw fail("archiveMismatch", `${this.repo.name} holds no archive of this cluster`, { repoKey: this.repo.key });
+    return { archiveIds: ids.map(archiveIdOf), pass: info.cipherPass ?? null };
+  }
+}

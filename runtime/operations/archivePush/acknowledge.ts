@@ -1,0 +1,36 @@
+/** When may PostgreSQL be told that a WAL file is safe? Pure: results and policy in, decision out. */
+import type { RepoResult } from "../../base/parallel";
+
+/** All repositories must hold the file, any one, or each of the named ones. */
+export interface AcknowledgePolicy {
+  readonly mode: "all" | "any" | "named";
+  /** Only with `named`. */
+  readonly repoKeys: readonly number[];
+}
+
+export interface Acknowledgement {
+  /** True lets PostgreSQL recycle the segment. */
+  readonly accepted: boolean;
+  /** Repositories that lack the file although it is acknowledged: their debt. Empty when it is not accepted. */
+  readonly owingKeys: readonly number[];
+}
+
+/** True when the repositories in `holding` satisfy the policy. */
+export function isSatisfied(policy: AcknowledgePolicy, allKeys: readonly number[], holding: ReadonlySet<number>): boolean {
+  switch (policy.mode) {
+    case "all":
+      return allKeys.every((key) => holding.has(key));
+    case "any":
+      return allKeys.some((key) => holding.has(key));
+    case "named":
+      // A named repository that is not configured can never hold anything: that must not acknowledge by accident.
+      return policy.repoKeys.length > 0 && policy.repoKeys.every((key) => holding.has(key));
+  }
+}
+
+export function decide(policy: AcknowledgePolicy, results: readonly RepoResult<unknown>[]): Acknowledgement {
+  const keys = results.map((result) => result.repoKey);
+  const holding = new Set(results.filter((result) => result.ok).map((result) => result.repoKey));
+  const accepted = isSatisfied(policy, keys, holding);
+  return { accepted, owingKeys: accepted ? keys.filter((key) => !holding.has(key)) : [] };
+}

@@ -1,0 +1,146 @@
+/**
+ * Reads, checks, hashes and compresses WAL files for several repositories, each step once.
+ *
+ * A segment of usual size is held in memory while lanes need it; at most `heldMax` are, and one that was let go is read again on demand. A
+ * larger one is never held: it is hashed in one pass, and streamed and compressed anew for each repository, which compares the hash at the
+ * end. With `pack` other threads read, hash and compress, so that this one can go on answering; without it compression alone runs beside it.
+ */
+import { createHash } from "node:crypto";
+import { type ByteStream, collect, streamOf } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import { compress, type CompressSpec } from "../../format/codec/compress";
+import { parseWalHeader } from "../../format/wal/walHeader";
+import { isSegment } from "../../repository/walStore";
+import type { ClusterIdentity } from "../shared/identity";
+import { headOf, HELD_SEGMENT_SIZE_BYTES_MAX, type PackedWal, type PackWalJob, readAgain, readChecked } from "./walFile";
+
+const HELD_MAX = 4;
+
+export interface PreparedWal {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** SHA-1 of the plain content. */
+  readonly sha1: string;
+  /** From the segment's header; null for files that have none. */
+  readonly cluster: ClusterIdentity | null;
+  /** Tells this file from another one of the same name: `identifyWal`. */
+  readonly fileId: string;
+  /** The content compressed as asked, made once per kind for what is held. The stream throws `fileRead` when the file has changed. */
+  packed(spec: CompressSpec): Promise<() => ByteStream>;
+}
+
+export interface PrepareOptions {
+  readonly walDirectory: string;
+  readonly headerCheck: boolean;
+  /** Files held at the same time; default 4. */
+  readonly heldMax?: number;
+  /** Kinds of compression that are asked for; the plain content is let go when all were made. Default: it is kept. */
+  readonly kindCount?: number;
+  /** Where segments are read and compressed, and how; default: here, when it is asked for. */
+  readonly pack?: { readonly specs: readonly CompressSpec[]; run(job: PackWalJob): Promise<PackedWal> };
+}
+
+export class WalPreparer {
+  readonly #options: PrepareOptions;
+  readonly #cluster: ClusterIdentity | null;
+  readonly #held = new Map<string, Promise<PreparedWal>>();
+
+  constructor(options: PrepareOptions, cluster: ClusterIdentity | null) {
+    this.#options = options;
+    this.#cluster = cluster;
+  }
+
+  /** @throws fileMissing, fileRead; archiveMismatch (44) when the header is another cluster's */
+  prepare(name: string): Promise<PreparedWal> {
+    const held = this.#held.get(name);
+    if (held !== undefined) return held;
+    for (const oldest of this.#held.keys()) if (this.#held.size >= (this.#options.heldMax ?? HELD_MAX)) this.#held.delete(oldest);
+    const prepared = this.#read(name);
+    this.#held.set(name, prepared);
+    prepared.catch(() => {
+      if (this.#held.get(name) === prepared) this.#held.delete(name);
+    });
+    return prepared;
+  }
+
+  /** It is needed no longer. */
+  letGo(name: string): void {
+    this.#held.delete(name);
+  }
+
+  /** Forgets what was read of this name from another file. */
+  async keepOnly(name: string, fileId: string): Promise<void> {
+    const prepared = this.#held.get(name);
+    if (prepared === undefined) return;
+    const isOther = await prepared.then((wal) => wal.fileId !== fileId).catch(() => true);
+    if (isOther && this.#held.get(name) === prepared) this.#held.delete(name);
+  }
+
+  async #read(name: string): Promise<PreparedWal> {
+    const path = `${this.#options.walDirectory}/${name}`;
+    const { pack } = this.#options;
+    if (pack !== undefined && isSegment(name)) return this.#readBeside(name, path, pack);
+    const hash = createHash("sha1");
+    const parts: Uint8Array[] = [];
+    let head: Uint8Array | undefined;
+    let isHeld = true;
+    const visit = (chunk: Uint8Array, size: number): void => {
+      hash.update(chunk);
+      head ??= headOf(chunk);
+      isHeld = size <= HELD_SEGMENT_SIZE_BYTES_MAX;
+      if (isHeld) parts.push(chunk);
+    };
+    const { fileId, sizeBytes } = await readChecked(path, visit, { own: true });
+    const cluster = isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, head ?? new Uint8Array(0)) : null;
+    const facts = { name, sizeBytes, sha1: hash.digest("hex"), cluster, fileId };
+    if (!isHeld) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
+    return { ...facts, packed: packer(parts, sizeBytes, this.#options.kindCount ?? Number.POSITIVE_INFINITY) };
+  }
+
+  async #readBeside(name: string, path: string, pack: NonNullable<PrepareOptions["pack"]>): Promise<PreparedWal> {
+    const { fileId, sizeBytes, sha1, head, contents } = await pack.run({ kind: "packWal", path, specs: pack.specs });
+    const cluster = this.#options.headerCheck ? this.#checkHeader(name, head) : null;
+    const facts = { name, sizeBytes, sha1, cluster, fileId };
+    if (contents === null) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
+    return {
+      ...facts,
+      packed: async (spec) => {
+        const content = contents[pack.specs.findIndex(({ type, level }) => type === spec.type && level === spec.level)];
+        if (content === undefined) throw fail("assert", `${name} was not compressed as ${spec.type} ${spec.level}`);
+        return () => streamOf(...content);
+      },
+    };
+  }
+
+  #checkHeader(name: string, head: Uint8Array): ClusterIdentity {
+    const header = parseWalHeader(head);
+    const found: ClusterIdentity = { version: header.pgVersion, systemId: header.systemId };
+    const expected = this.#cluster;
+    if (expected !== null && (found.version !== expected.version || found.systemId !== expected.systemId)) {
+      throw fail(
+        "archiveMismatch",
+        `WAL file '${name}' version ${found.version}, system-id ${found.systemId} do not match stanza version ${expected.version}, system-id ${expected.systemId}`,
+      );
+    }
+    return found;
+  }
+}
+
+/** Compresses what is held, once per kind; the parts are forgotten when all kinds were made. */
+function packer(parts: readonly Uint8Array[], sizeBytes: number, kindCount: number): PreparedWal["packed"] {
+  let plain: readonly Uint8Array[] = parts;
+  const made = new Map<string, Promise<Uint8Array>>();
+  return async (spec) => {
+    const key = `${spec.type}:${spec.level}`;
+    let packing = made.get(key);
+    if (packing === undefined) {
+      // Content that does not compress grows a little.
+      packing = collect(compress(streamOf(...plain), spec), 2 * sizeBytes + LIMITS.chunkSizeBytes);
+      made.set(key, packing);
+      if (made.size >= kindCount) plain = [];
+    }
+    const content = await packing;
+    return () => streamOf(content);
+  };
+}

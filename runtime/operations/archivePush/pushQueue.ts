@@ -1,0 +1,498 @@
+/**
+ * Pushes all that waits in pg_wal into every repository, each in lanes of its own, for as long as the process lives.
+ *
+ * What the agent and the background process of `archive-async` have in common: a list of files that are ready, and per repository as many
+ * workers as `process-max` says. A worker takes the oldest file that its repository lacks; one that was asked for by name comes first. A
+ * repository that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The policy
+ * decides about a request as soon as it can; what a repository then still lacks is recorded as its debt before the answer, and its workers
+ * go on. A conflict (45) pauses everything but what is asked for: nothing more is written into an archive that somebody else writes to.
+ *
+ * A request believes what was stored seconds ago. What was stored earlier, before the repository failed, or into another archive, is looked for in the
+ * repository first: somebody may have made it again meanwhile.
+ */
+import { untilAborted } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import type { RepoResult } from "../../base/parallel";
+import type { DebtStore } from "../../local/debt";
+import { listReady } from "../../postgres/archiveStatus";
+import type { Repository } from "../../repository/repository";
+import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
+import type { WalClaims } from "../heal/heal";
+import type { ClusterIdentity } from "../shared/identity";
+import { WalPreparer } from "./prepareWal";
+import { type OpenArchive, PushTarget } from "./pushWal";
+import { combinedError, repoErrorLine } from "../shared/results";
+import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
+
+export interface PushQueueOptions {
+  readonly walDirectory: string;
+  readonly cluster: ClusterIdentity;
+  readonly headerCheck: boolean;
+  /** Files on their way into one repository at the same time. */
+  readonly processMax: number;
+  /** How long a repository that is well may take once the policy is satisfied, before what it lacks becomes debt. */
+  readonly graceMs: number;
+  /** Runs the reading and compressing of segments in other threads; absent: in this one. */
+  readonly pack?: (job: PackWalJob) => Promise<PackedWal>;
+  /** Told of each file that a repository's archive has now. */
+  readonly onStored?: (repoKey: number, walName: string) => void;
+}
+
+/** What must be held while anything is written; `enter` is called for each file, and throws when it cannot be had. */
+export interface WorkLock {
+  enter(): void;
+  leave(): void;
+}
+
+export interface PushAnswer {
+  readonly results: readonly RepoResult<"pushed" | "present">[];
+  readonly accepted: boolean;
+  readonly owingKeys: readonly number[];
+  /** What PostgreSQL gets when it is not accepted. */
+  readonly error: BackupError | null;
+}
+
+export interface LaneStatus {
+  readonly repoKey: number;
+  /** Ready files that the repository lacks as far as is known. */
+  readonly waitingCount: number;
+  /** Why it pauses; null when it is well. */
+  readonly error: BackupError | null;
+}
+
+interface FileState {
+  stored: "pushed" | "present" | null;
+  /** Where and when it was stored, or seen last; of no meaning while `stored` is null. */
+  seenAtMs: number;
+  seenEpoch: number;
+  busy: boolean;
+  urgent: boolean;
+  /** Times that it ended without being stored. */
+  failures: number;
+  error: BackupError | null;
+  retryAtMs: number;
+}
+
+interface QueuedFile {
+  readonly name: string;
+  /** Of the file that was stored; null while none was. */
+  fileId: string | null;
+  sha1: string | null;
+  ready: boolean;
+  requests: number;
+  /** An error about the file itself: no repository may have it. */
+  fatal: BackupError | null;
+  readonly states: ReadonlyMap<number, FileState>;
+}
+
+interface Lane {
+  readonly repo: Repository;
+  readonly target: PushTarget;
+  openedAtMs: number;
+  pauseMs: number;
+  pausedUntilMs: number;
+  error: BackupError | null;
+  archive: OpenArchive | null;
+  /** Grows when what was stored before can be believed no longer. */
+  epoch: number;
+  /** Names that are being written into this repository, by a worker or by whoever claimed them. */
+  readonly inHand: Set<string>;
+}
+
+const PAUSE_FIRST_MS = 1000;
+const PAUSE_MS_MAX = 60_000;
+/** A worker with nothing to do looks again after this time at the latest. */
+const IDLE_MS = 1000;
+/** archive.info is loaded again when it was loaded longer ago: a new stanza has a new key. */
+const REOPEN_MS = 10_000;
+/** How long a repository is believed to hold what was stored or seen there. PostgreSQL asks for most segments within a second. */
+const BELIEVED_MS = 10_000;
+/** Prepared files that are held beyond those on their way. */
+const HELD_MORE = 2;
+
+export class PushQueue implements WalClaims {
+  readonly #options: PushQueueOptions;
+  readonly #debt: DebtStore;
+  readonly #ctx: Context;
+  readonly #lock: WorkLock | null;
+  readonly #lanes: readonly Lane[];
+  readonly #preparer: WalPreparer;
+  readonly #files = new Map<string, QueuedFile>();
+  #order: readonly QueuedFile[] = [];
+  readonly #waiters = new Set<() => void>();
+  readonly #workers: readonly Promise<void>[];
+  #closed = false;
+
+  /** Workers begin at once, with nothing to do until {@link look} or {@link request}. */
+  constructor(repos: readonly Repository[], debt: DebtStore, options: PushQueueOptions, lock: WorkLock | null, ctx: Context) {
+    this.#options = options;
+    this.#debt = debt;
+    this.#lock = lock;
+    this.#ctx = ctx;
+    const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
+    const { walDirectory, headerCheck, processMax, cluster, pack } = options;
+    const held = { heldMax: processMax + HELD_MORE, kindCount: specs.length, ...(pack === undefined ? {} : { pack: { specs, run: pack } }) };
+    this.#preparer = new WalPreparer({ walDirectory, headerCheck, ...held }, cluster);
+    this.#lanes = repos.map((repo) => ({
+      repo,
+      target: new PushTarget(repo, ctx),
+      openedAtMs: Number.NEGATIVE_INFINITY,
+      pauseMs: 0,
+      pausedUntilMs: 0,
+      error: null,
+      archive: null,
+      epoch: 0,
+      inHand: new Set(),
+    }));
+    this.#workers = this.#lanes.flatMap((lane) => Array.from({ length: processMax }, () => this.#work(lane)));
+  }
+
+  /** Takes note of what is ready now and may go before anybody asks for it. Reads one directory. */
+  async look(mayGoAhead: (walName: string) => boolean = () => true): Promise<void> {
+    this.setReady((await listReady(this.#options.walDirectory, LIMITS.queueFiles)).filter(mayGoAhead));
+  }
+
+  /** Exactly these files are ready; others are forgotten unless somebody asks for them or writes them. */
+  setReady(names: readonly string[]): void {
+    const ready = new Set(names);
+    for (const file of this.#files.values()) file.ready = ready.has(file.name);
+    for (const name of names) this.#add(name).ready = true;
+    // Entries may be taken out of a Map while it is gone through.
+    for (const file of this.#files.values()) {
+      if (!file.ready && file.requests === 0 && !this.#isBusy(file)) this.#forget(file);
+    }
+    this.#sort();
+    this.#notify();
+  }
+
+  /**
+   * One file by name, as `archive_command` asks for it. An answer that is not accepted may be asked for again at any time.
+   * @throws archiveDuplicate, archiveMismatch, fileMissing, fileRead: errors that concern the file itself; term when the queue is closed
+   */
+  async request(name: string, policy: AcknowledgePolicy, timeoutMs: number): Promise<PushAnswer> {
+    const fileId = identifyWal(`${this.#options.walDirectory}/${name}`);
+    await this.#preparer.keepOnly(name, fileId);
+    const file = this.#current(name, fileId);
+    file.requests++;
+    file.fatal = null;
+    try {
+      const failuresBefore = new Map([...file.states].map(([key, state]) => [key, state.failures]));
+      for (const lane of this.#lanes) this.#doubt(lane, file);
+      for (const state of file.states.values()) state.urgent = state.stored === null;
+      this.#notify();
+      const deadlineMs = this.#ctx.clock.monotonicMs() + timeoutMs;
+      let satisfiedAtMs: number | null = null;
+      for (;;) {
+        if (file.fatal !== null) throw file.fatal as BackupError;
+        const settled = this.#settled(file, failuresBefore);
+        const nowMs = this.#ctx.clock.monotonicMs();
+        if (satisfiedAtMs === null && this.#isSatisfied(policy, settled)) satisfiedAtMs = nowMs;
+        const graceEndMs = satisfiedAtMs === null ? Number.POSITIVE_INFINITY : satisfiedAtMs + this.#graceMs(settled);
+        if (settled.size === this.#lanes.length || nowMs >= Math.min(deadlineMs, graceEndMs)) return this.#answer(file, policy, settled, timeoutMs);
+        if (this.#closed && !this.#isBusy(file)) throw fail("term", `terminated while pushing ${name}`, { retryable: true });
+        await this.#change(Math.min(deadlineMs, graceEndMs) - nowMs);
+      }
+    } finally {
+      file.requests--;
+    }
+  }
+
+  /** Waits until every repository that is well holds all that is ready, `limitMs` at most. */
+  async drain(limitMs: number): Promise<void> {
+    const endMs = this.#ctx.clock.monotonicMs() + limitMs;
+    const isDone = (lane: Lane): boolean =>
+      lane.error !== null || this.#order.every((file) => file.fatal !== null || file.states.get(lane.repo.key)?.stored !== null);
+    while (!this.#closed && !this.#lanes.every(isDone)) {
+      const leftMs = endMs - this.#ctx.clock.monotonicMs();
+      if (leftMs <= 0) return;
+      await this.#change(leftMs);
+    }
+  }
+
+  status(): LaneStatus[] {
+    return this.#lanes.map((lane) => ({
+      repoKey: lane.repo.key,
+      waitingCount: this.#order.filter((file) => file.ready && file.states.get(lane.repo.key)?.stored === null).length,
+      error: lane.error,
+    }));
+  }
+
+  claim(repoKey: number, name: string): boolean {
+    const lane = this.#lanes.find((candidate) => candidate.repo.key === repoKey);
+    if (lane === undefined || lane.inHand.has(name)) return false;
+    lane.inHand.add(name);
+    return true;
+  }
+
+  release(repoKey: number, name: string): void {
+    this.#lanes.find((lane) => lane.repo.key === repoKey)?.inHand.delete(name);
+    this.#notify();
+  }
+
+  /** Begins nothing new, and waits until what is on its way has arrived or `signal` aborts. */
+  async close(signal: AbortSignal): Promise<void> {
+    this.#closed = true;
+    this.#notify();
+    await Promise.race([Promise.all(this.#workers), untilAborted(signal)]);
+  }
+
+  async #work(lane: Lane): Promise<void> {
+    while (!this.#closed) {
+      const taken = this.#take(lane);
+      if (taken === null) await this.#change(IDLE_MS);
+      else await this.#pushOne(lane, taken.file, taken.state);
+    }
+  }
+
+  /** What is asked for, else the oldest file that was not tried yet, else one whose last failure is long enough ago. */
+  #take(lane: Lane): { readonly file: QueuedFile; readonly state: FileState } | null {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    let retry: { readonly file: QueuedFile; readonly state: FileState } | undefined;
+    let fresh: typeof retry;
+    for (const file of this.#order) {
+      const state = file.states.get(lane.repo.key);
+      if (state === undefined || state.stored !== null || state.busy || lane.inHand.has(file.name)) continue;
+      if (state.urgent && file.requests > 0) return { file, state };
+      if (!file.ready) continue;
+      if (state.failures === 0) fresh ??= { file, state };
+      else if (nowMs >= state.retryAtMs) retry ??= { file, state };
+    }
+    return nowMs < lane.pausedUntilMs ? null : (fresh ?? retry ?? null);
+  }
+
+  async #pushOne(lane: Lane, file: QueuedFile, state: FileState): Promise<void> {
+    state.busy = true;
+    state.urgent = false;
+    lane.inHand.add(file.name);
+    try {
+      this.#lock?.enter();
+      try {
+        await this.#pushThrough(lane, file, state);
+      } finally {
+        this.#lock?.leave();
+      }
+    } catch (error) {
+      this.#failed(file, state, toBackupError(error));
+    } finally {
+      state.busy = false;
+      lane.inHand.delete(file.name);
+      this.#notify();
+    }
+  }
+
+  /** Has the repository asked for a file that it is no longer believed to hold. */
+  #doubt(lane: Lane, file: QueuedFile): void {
+    const state = file.states.get(lane.repo.key);
+    if (state === undefined || state.stored === null) return;
+    if (state.seenEpoch === lane.epoch && this.#ctx.clock.monotonicMs() - state.seenAtMs <= BELIEVED_MS) return;
+    state.stored = null;
+    // The healer has it: a worker looks when it is free.
+    if (lane.inHand.has(file.name)) return;
+    state.busy = true;
+    lane.inHand.add(file.name);
+    void this.#lookFor(lane, file, state);
+  }
+
+  /** Beside the workers, which may all be busy with large files. What is not found, or cannot be asked, they push. */
+  async #lookFor(lane: Lane, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
+    try {
+      const archive = await this.#openArchive(lane);
+      if (sha1 !== null && (await lane.target.holds({ name, sha1 }, archive))) this.#setStored(lane, state, "present");
+    } catch (error) {
+      this.#ctx.log.debug(`${lane.repo.name}: ${name} cannot be looked for: ${toBackupError(error).message}`);
+      lane.target.forget();
+    } finally {
+      state.busy = false;
+      lane.inHand.delete(name);
+      this.#notify();
+    }
+  }
+
+  #setStored(lane: Lane, state: FileState, stored: "pushed" | "present"): void {
+    state.stored = stored;
+    state.seenAtMs = this.#ctx.clock.monotonicMs();
+    state.seenEpoch = lane.epoch;
+    state.error = null;
+  }
+
+  async #openArchive(lane: Lane): Promise<OpenArchive> {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (nowMs - lane.openedAtMs > REOPEN_MS) {
+      lane.target.forget();
+      lane.openedAtMs = nowMs;
+    }
+    const archive = await lane.target.open(this.#options.cluster);
+    if (lane.archive !== null && (lane.archive.archiveId !== archive.archiveId || lane.archive.pass !== archive.pass)) lane.epoch++;
+    lane.archive = archive;
+    return archive;
+  }
+
+  async #pushThrough(lane: Lane, file: QueuedFile, state: FileState): Promise<void> {
+    const { cluster } = this.#options;
+    // Not the repository's error: it does not pause.
+    const wal = await this.#preparer.prepare(file.name);
+    try {
+      const archive = await this.#openArchive(lane);
+      this.#setStored(lane, state, await lane.target.push(wal, archive));
+      file.fileId = wal.fileId;
+      file.sha1 = wal.sha1;
+      this.#debt.remove(lane.repo.key, file.name, cluster);
+      this.#options.onStored?.(lane.repo.key, file.name);
+      this.#ctx.log.detail(`${lane.repo.name}: ${state.stored} ${file.name}`);
+      if (lane.error !== null) this.#ctx.log.info(`${lane.repo.name} takes WAL again`);
+      lane.error = null;
+      lane.pauseMs = 0;
+      lane.pausedUntilMs = 0;
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      lane.target.forget();
+      if (isError(error, "archiveDuplicate")) {
+        file.fatal = error;
+        for (const each of this.#lanes) this.#pause(each, error);
+      } else if (!this.#isOfSource(error, file)) {
+        lane.epoch++;
+        this.#pause(lane, error);
+      }
+      throw error;
+    }
+  }
+
+  /** A large segment is read while it is sent: that it changed meanwhile is not the repository's error. */
+  #isOfSource(error: BackupError, file: QueuedFile): boolean {
+    return error.path === `${this.#options.walDirectory}/${file.name}`;
+  }
+
+  #failed(file: QueuedFile, state: FileState, error: BackupError): void {
+    // 44 of the header has no repository: no archive may have this file.
+    if (isError(error, "archiveMismatch") && error.repoKey === undefined) file.fatal = error;
+    state.failures++;
+    state.error = error;
+    state.retryAtMs = this.#ctx.clock.monotonicMs() + PAUSE_FIRST_MS;
+    this.#ctx.log.debug(`${file.name} was not stored: ${error.message}`);
+  }
+
+  #pause(lane: Lane, error: BackupError): void {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (lane.error === null) this.#ctx.log.warn(`${repoErrorLine(lane.repo.key, error)}\nit is tried again and again; the other repositories go on`);
+    lane.error = error;
+    if (nowMs < lane.pausedUntilMs) return;
+    lane.pauseMs = Math.min(Math.max(lane.pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+    lane.pausedUntilMs = nowMs + lane.pauseMs;
+  }
+
+  /** Lanes that have answered since the request: stored, or failed once more. */
+  #settled(file: QueuedFile, failuresBefore: ReadonlyMap<number, number>): Map<number, RepoResult<"pushed" | "present">> {
+    const settled = new Map<number, RepoResult<"pushed" | "present">>();
+    for (const [repoKey, state] of file.states) {
+      if (state.stored !== null) settled.set(repoKey, { repoKey, ok: true, value: state.stored });
+      else if (!state.busy && state.error !== null && state.failures > (failuresBefore.get(repoKey) ?? 0))
+        settled.set(repoKey, { repoKey, ok: false, error: state.error });
+    }
+    return settled;
+  }
+
+  #isSatisfied(policy: AcknowledgePolicy, settled: ReadonlyMap<number, RepoResult<unknown>>): boolean {
+    const holding = [...settled.values()].filter((result) => result.ok).map((result) => result.repoKey);
+    return isSatisfied(
+      policy,
+      this.#lanes.map((lane) => lane.repo.key),
+      new Set(holding),
+    );
+  }
+
+  /** None for those that are in trouble or owe already: waiting for each segment again would throttle the archive. */
+  #graceMs(settled: ReadonlyMap<number, unknown>): number {
+    const open = this.#lanes.filter(({ repo }) => !settled.has(repo.key));
+    const isLate = (lane: Lane): boolean => lane.error !== null || this.#debt.list(lane.repo.key, this.#options.cluster).length > 0;
+    return open.every(isLate) ? 0 : this.#options.graceMs;
+  }
+
+  #answer(
+    file: QueuedFile,
+    policy: AcknowledgePolicy,
+    settled: ReadonlyMap<number, RepoResult<"pushed" | "present">>,
+    timeoutMs: number,
+  ): PushAnswer {
+    const satisfied = this.#isSatisfied(policy, settled);
+    const results = this.#lanes.map(({ repo, error }): RepoResult<"pushed" | "present"> => {
+      const late = satisfied
+        ? fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key })
+        : fail("archiveTimeout", `${file.name} was not stored before the ${timeoutMs}ms timeout`, {
+            hint: "if the repository is only slow, raise archive-timeout.",
+            repoKey: repo.key,
+            retryable: true,
+          });
+      return settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: error ?? late };
+    });
+    const { accepted, owingKeys } = decide(policy, results);
+    for (const repoKey of owingKeys) {
+      this.#debt.add(repoKey, file.name, this.#options.cluster);
+      // It may have arrived while the debt was written.
+      if (file.states.get(repoKey)?.stored !== null) this.#debt.remove(repoKey, file.name, this.#options.cluster);
+    }
+    return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results) };
+  }
+
+  /** The entry of a file; a new one when the name leads to another file than the one that was stored. */
+  #current(name: string, fileId: string): QueuedFile {
+    const known = this.#files.get(name);
+    if (known !== undefined && known.fileId !== null && known.fileId !== fileId && !this.#isBusy(known)) {
+      this.#forget(known);
+    }
+    const file = this.#add(name);
+    this.#sort();
+    return file;
+  }
+
+  #add(name: string): QueuedFile {
+    const known = this.#files.get(name);
+    if (known !== undefined) return known;
+    const fresh = (): FileState => ({
+      stored: null,
+      seenAtMs: 0,
+      seenEpoch: 0,
+      busy: false,
+      urgent: false,
+      failures: 0,
+      error: null,
+      retryAtMs: 0,
+    });
+    const states = new Map(this.#lanes.map((lane) => [lane.repo.key, fresh()]));
+    const file: QueuedFile = { name, fileId: null, sha1: null, ready: false, requests: 0, fatal: null, states };
+    this.#files.set(name, file);
+    return file;
+  }
+
+  #forget(file: QueuedFile): void {
+    this.#files.delete(file.name);
+    this.#preparer.letGo(file.name);
+  }
+
+  #isBusy(file: QueuedFile): boolean {
+    return [...file.states.values()].some((state) => state.busy);
+  }
+
+  /** Timeline histories first, as PostgreSQL sends them. */
+  #sort(): void {
+    const rank = ({ name }: QueuedFile): string => (name.endsWith(".history") ? `0${name}` : `1${name}`);
+    this.#order = [...this.#files.values()].sort((left, right) => (rank(left) < rank(right) ? -1 : 1));
+  }
+
+  #notify(): void {
+    for (const wake of Array.from(this.#waiters)) wake();
+  }
+
+  /** Until something has changed, `limitMs` at most. */
+  async #change(limitMs: number): Promise<void> {
+    const watch = new AbortController();
+    const wake = (): void => watch.abort();
+    this.#waiters.add(wake);
+    try {
+      await this.#ctx.clock.sleep(Math.min(limitMs, IDLE_MS), watch.signal).catch(() => {});
+    } finally {
+      this.#waiters.delete(wake);
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * `archive-async` for `archive-push`, with stock's spool: the command that PostgreSQL runs waits for a status file, a process in the
+ * background pushes all that is ready and writes those files ("pgbackrest-format" 8.3).
+ *
+ * Different from stock: an `.ok` file means what the acknowledgement policy says, what a repository then lacks is a durable debt; after the
+ * first failure healthy repositories still get all that is ready; and an `archive-push-queue-max` drops only what no repository takes.
+ */
+import { stat } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import type { Spool, SpoolStatus } from "../../local/spool";
+import { listReady } from "../../postgres/archiveStatus";
+import type { AcknowledgePolicy } from "./acknowledge";
+import type { PushQueue } from "./pushQueue";
+import { repoErrorLine } from "../shared/results";
+import { type BackgroundProcess, waitInSpool } from "../shared/spoolWait";
+
+/** Waits for the file's status, starting the background process when there is none. @throws the status' error; archiveTimeout (82) */
+export function pushThroughSpool(spool: Spool, walName: string, background: BackgroundProcess, timeoutMs: number, ctx: Context): Promise<void> {
+  const accept = async ({ code, message }: SpoolStatus): Promise<void> => {
+    for (const text of okWarnings(walName, code, message)) ctx.log.warn(text);
+    ctx.log.info(`pushed WAL file '${walName}' to the archive asynchronously`);
+  };
+  return waitInSpool(spool, { walName, verb: "push", timeoutMs, accept }, background, ctx);
+}
+
+export interface SpoolPushOptions {
+  readonly walDirectory: string;
+  readonly acknowledge: AcknowledgePolicy;
+  readonly timeoutMs: number;
+  /** `archive-push-batch-size` */
+  readonly batchSizeBytes: number;
+  /** Warning when PostgreSQL may go on without a file that was not accepted; see `dropWhenFull`. */
+  drop(walName: string, results: Awaited<ReturnType<PushQueue["request"]>>["results"]): Promise<string | null>;
+}
+
+/** The background process: pushes what is ready and has no `.ok` yet, and writes the status files. Never throws for a single file. */
+export async function pushSpool(spool: Spool, queue: PushQueue, options: SpoolPushOptions, ctx: Context): Promise<void> {
+  const names = await openWork(spool, options);
+  for (const [position, walName] of names.entries()) {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    if (position % (LIMITS.queueFiles / 2) === 0) queue.setReady(names.slice(position, position + LIMITS.queueFiles));
+    if (!(await pushOne(spool, queue, walName, options))) break;
+  }
+  await queue.drain(options.timeoutMs);
+}
+
+async function pushOne(spool: Spool, queue: PushQueue, walName: string, options: SpoolPushOptions): Promise<boolean> {
+  try {
+    const answer = await queue.request(walName, options.acknowledge, options.timeoutMs);
+    const dropped = answer.accepted ? null : await options.drop(walName, answer.results);
+    if (answer.error !== null && dropped === null) throw answer.error;
+    const lacking = answer.results.flatMap((result) => (result.ok ? [] : [repoErrorLine(result.repoKey, result.error)]));
+    await spool.writeOk(walName, dropped === null ? lacking : [dropped]);
+    return true;
+  } catch (thrown) {
+    const error = toBackupError(thrown);
+    await spool.writeError(walName, error.exitCode, [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n"));
+    return false;
+  }
+}
+
+/** Clears the spool of what PostgreSQL does not wait for, and gives what is to be pushed, ascending. */
+async function openWork(spool: Spool, { walDirectory, batchSizeBytes }: SpoolPushOptions): Promise<string[]> {
+  await spool.make();
+  const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);
+  const waiting = new Set(ready);
+  const done = new Set<string>();
+  for (const entry of await spool.list()) {
+    const walName = entry.endsWith(".ok") ? entry.slice(0, -".ok".length) : null;
+    if (walName !== null && waiting.has(walName)) done.add(walName);
+    else await spool.remove(entry);
+  }
+  const names = ready.filter((name) => !done.has(name));
+  const [first] = names;
+  if (first === undefined) return [];
+  const { size } = await stat(`${walDirectory}/${first}`);
+  return names.slice(0, Math.max(1, Math.floor(batchSizeBytes / Math.max(size, 1))));
+}
+
+function okWarnings(walName: string, code: number, message: string): string[] {
+  if (code !== 0) return [`WAL segment '${walName}' was not pushed due to error [${code}] and was manually skipped: ${message}`];
+  return message === "" ? [] : [message];
+}

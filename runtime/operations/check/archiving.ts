@@ -1,0 +1,29 @@
+/** Does the server archive, and will stock accept how it does? One answer for `backup` and `check` ("pgbackrest-format" 15, step 2). */
+import { fail } from "../../base/errors";
+import type { ServerFacts } from "../../postgres/session";
+
+/** What CloudNativePG sets in every instance, and nobody can change; its plugins archive. */
+const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
+
+/**
+ * `refuseAlways` is stock's `archive-mode-check` of a backup. `word` must be in `archive_command`: stock wants to see its own name, so a
+ * cluster that both work on needs it; where another program archives (CloudNativePG's instance manager) the caller names another word, and
+ * the empty one allows any command.
+ * @throws archiveDisabled (87), featureNotSupported (67) for archive_mode=always, archiveCommandInvalid (68)
+ */
+export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">, refuseAlways: boolean, word: string): void {
+  if (facts.archiveMode === "off") {
+    throw fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on in postgresql.conf and restart PostgreSQL." });
+  }
+  if (facts.archiveMode === "always" && refuseAlways) {
+    throw fail("featureNotSupported", "archive_mode=always not supported", { hint: "set archive_mode = on." });
+  }
+  if (!facts.archiveCommand.includes(word) && !CNPG_COMMAND.test(facts.archiveCommand)) {
+    throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain ${word}`, {
+      hint: [
+        "keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
+        "where another program archives, name its word as archiveCommandWord in the settings file; an empty word allows any command.",
+      ],
+    });
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * `check`: are the repositories this cluster's, and does a segment that is switched now arrive in each of them? Every repository answers for
+ * itself, so that a dead one does not hide the state of the others.
+ */
+import type { Context } from "../../base/context";
+import { type BackupError, fail } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import type { PgControl } from "../../format/page/pgControl";
+import type { Session } from "../../postgres/session";
+import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { requireArchiving } from "./archiving";
+import { type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
+import { openGap } from "../archivePush/dropWal";
+import { checkArchive, checkBackup } from "../shared/identity";
+import { waitForWal } from "../shared/waitWal";
+
+export interface CheckOptions {
+  readonly dataDirectory: string;
+  readonly archiveCheck: boolean;
+  readonly archiveTimeoutMs: number;
+  /** Must be in `archive_command`. */
+  readonly archiveCommandWord: string;
+  /** WAL files that were dropped for a repository, by its key. */
+  dropped(repoKey: number): readonly string[];
+  /** What is expected of a repository's newest full backup; undefined expects nothing. */
+  expectFull(repoKey: number): FullExpectation | undefined;
+}
+
+export interface Checked {
+  /** The segment that arrived; null when archiving was not checked. */
+  readonly walName: string | null;
+  readonly newestFull: StoredFull | null;
+  /** Why the newest full backup is not what is expected; null when it is. */
+  readonly fullError: BackupError | null;
+}
+
+/** @throws dbMismatch, archiveDisabled, archiveCommandInvalid about the cluster; a repository's trouble is its own result */
+export async function check(
+  repos: readonly Repository[],
+  session: Session,
+  control: PgControl,
+  options: CheckOptions,
+  ctx: Context,
+): Promise<RepoResult<Checked>[]> {
+  const facts = await session.facts();
+  if (facts.dataDirectory !== options.dataDirectory) {
+    throw fail("dbMismatch", `path '${facts.dataDirectory}' queried from cluster does not match path '${options.dataDirectory}' of pg1-path`, {
+      hint: "the pg1-path and pg1-port settings likely reference different clusters.",
+    });
+  }
+  if (options.archiveCheck) requireArchiving(facts, false, options.archiveCommandWord);
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
+  const opened = await perRepo(repos, async (repo) => {
+    const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);
+    const backupInfo = await loadBackupInfo(repo);
+    checkBackup(repo, backupInfo, cluster);
+    requireNoGap(
+      repo,
+      openGap(
+        options.dropped(repo.key),
+        backupInfo.backups.map((entry) => entry.archiveStart),
+      ),
+    );
+    const newestFull = newestFullOf(backupInfo.backups);
+    const expected = options.expectFull(repo.key);
+    const full = expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
+    return { archiveId, newestFull, fullError: full };
+  });
+  // On a standby nothing can be switched: the infos are all there is to check, as in stock.
+  if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
+    return opened.map((result) => (result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result));
+  }
+  const walName = await session.switchWal("pgBackRest Archive Check");
+  const archiveIds = new Map(opened.map((result) => [result.repoKey, result]));
+  return perRepo(repos, async (repo) => {
+    const result = archiveIds.get(repo.key);
+    if (result === undefined || !result.ok) throw result?.error ?? fail("assert", `${repo.name} was not opened`);
+    await waitForWal(repo, result.value.archiveId, walName, options.archiveTimeoutMs, ctx);
+    ctx.log.info(`WAL segment ${walName} successfully archived to ${repo.name}`);
+    return { ...fullOf(result.value), walName };
+  });
+}
+
+function fullOf({ newestFull, fullError: error }: Omit<Checked, "walName">): Omit<Checked, "walName"> {
+  return { newestFull, fullError: error };
+}
+
+/** What `archive-push-queue-max` has dropped ends every recovery before it, until a backup begins behind it. */
+function requireNoGap(repo: Repository, names: readonly string[]): void {
+  const [first] = names;
+  if (first === undefined) return;
+  throw fail("fileMissing", `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`, {
+    hint: "take a new full backup: recovery from the newest one cannot pass this gap.",
+    repoKey: repo.key,
+  });
+}

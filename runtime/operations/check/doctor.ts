@@ -1,0 +1,222 @@
+/**
+ * Tries what a repository needs from its storage, with the real key: write, read, ranges, large files, a write that breaks off, listing,
+ * replacing, removing. Everything happens in one directory of its own beside `archive` and `backup`, which is removed afterwards.
+ */
+import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import type { Repository } from "../../repository/repository";
+import type { Storage, StorageFact } from "../../storage/storage";
+
+export interface Diagnosis {
+  readonly repoKey: number;
+  /** `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. */
+  readonly name: string;
+  readonly facts: readonly StorageFact[];
+  /** The first thing that is needed and does not work; null when all of it does. */
+  readonly error: BackupError | null;
+}
+
+export interface DoctorOptions {
+  /** Name of the directory, new for each run. */
+  readonly scratch: string;
+  /** Large enough to take the way of large files. */
+  readonly largeSizeBytes: number;
+}
+
+const SMALL = "0123456789";
+const CHUNK_SIZE_BYTES = 1024 * 1024;
+const MANY = 4;
+/** Names that are looked at in the root: a listing that works has shown so by then. */
+const LISTED_MAX = 10;
+
+/** What the storage of one repository can do. Writes nothing where the repository's directory is missing: a NAS may be away. */
+export async function diagnose(repo: Repository, options: DoctorOptions, ctx: Pick<Context, "log">): Promise<Diagnosis> {
+  const { storage } = repo;
+  const round = new Round(repo, options);
+  try {
+    if (await round.isThere()) {
+      if (await round.write()) await round.readAndReplace();
+      await round.missing();
+      await round.rest();
+    }
+  } finally {
+    await round.cleanUp(ctx);
+  }
+  return { repoKey: repo.key, name: storage.name, facts: round.facts, error: round.error };
+}
+
+class Round {
+  readonly facts: StorageFact[] = [];
+  error: BackupError | null = null;
+  readonly #storage: Storage;
+  readonly #repoKey: number;
+  readonly #options: DoctorOptions;
+  #written = false;
+
+  constructor({ key, storage }: Repository, options: DoctorOptions) {
+    this.#storage = storage;
+    this.#repoKey = key;
+    this.#options = options;
+  }
+
+  isThere(): Promise<boolean> {
+    return this.#try("list", async () => {
+      const { directories } = this.#storage.features;
+      if (directories && (await this.#storage.stat("")) === null) {
+        throw this.#failed("the directory is not there: is it mounted, and has stanza-create made it");
+      }
+      let count = 0;
+      for await (const _info of this.#storage.list("")) if (++count >= LISTED_MAX) break;
+      return "what is there can be listed";
+    });
+  }
+
+  async write(): Promise<boolean> {
+    this.#written = true;
+    return this.#try("write", async () => {
+      await this.#storage.put(this.#path("small"), utf8(SMALL));
+      return "a file can be written";
+    });
+  }
+
+  async readAndReplace(): Promise<void> {
+    await this.#try("read", async () => this.#expect(SMALL, await this.#text("small"), "what was written is read back"));
+    await this.#try("range", async () => this.#expect("345", await this.#text("small", 3), "a part of a file can be read"));
+    await this.#try("overwrite", async () => {
+      await this.#storage.put(this.#path("small"), utf8("new"));
+      return this.#expect("new", await this.#text("small"), "a file can be replaced, as info files have to be");
+    });
+    await this.#try("large", () => this.#large());
+    await this.#try("broken-write", () => this.#broken());
+    await this.#try("remove", () => this.#many());
+  }
+
+  /** Where listing is not allowed, stores answer "denied" for what is missing, and every restore would take that for an error. */
+  async missing(): Promise<void> {
+    await this.#try("missing", async () => {
+      const path = this.#path("never-written");
+      if ((await this.#storage.stat(path)) !== null) throw this.#failed(`'${path}' is said to be there`);
+      try {
+        for await (const _chunk of await this.#storage.read(path)) break;
+      } catch (error) {
+        if (isError(error, "fileMissing")) return "a missing file is told as missing";
+        throw error;
+      }
+      throw this.#failed(`'${path}' can be read and was never written`);
+    });
+  }
+
+  async rest(): Promise<void> {
+    if (this.#storage.probe === undefined) return;
+    try {
+      for (const fact of await this.#storage.probe(this.#options.scratch)) this.#add(fact, this.#failed(`${fact.name}: ${fact.text}`));
+    } catch (error) {
+      this.#add({ name: "probe", verdict: "fail", text: toBackupError(error).message }, toBackupError(error));
+    }
+  }
+
+  async cleanUp(ctx: Pick<Context, "log">): Promise<void> {
+    if (!this.#written) return;
+    try {
+      await this.#storage.removePath(this.#options.scratch);
+    } catch (error) {
+      const reason = toBackupError(error);
+      ctx.log.warn(`repo${this.#repoKey}: unable to remove '${this.#options.scratch}': ${reason.message}`);
+      // Without the right to write nothing can be there.
+      if (this.facts.some((fact) => fact.name === "write" && fact.verdict === "ok"))
+        this.#add({ name: "cleanup", verdict: "fail", text: reason.message }, reason);
+    }
+  }
+
+  async #large(): Promise<string> {
+    const { largeSizeBytes } = this.#options;
+    const path = this.#path("large");
+    await this.#storage.putStream(path, () => repeated(largeSizeBytes));
+    let sizeBytes = 0;
+    for await (const chunk of await this.#storage.read(path)) {
+      if (chunk.some((byte) => byte !== FILL)) throw this.#failed(`'${path}' has other content than what was written`);
+      sizeBytes += chunk.length;
+    }
+    if (sizeBytes !== largeSizeBytes) throw this.#failed(`'${path}' has ${sizeBytes} bytes, ${largeSizeBytes} were written`);
+    return `${largeSizeBytes} bytes went there and back`;
+  }
+
+  async #broken(): Promise<string> {
+    const path = this.#path("broken");
+    const stop = new Error("broken off on purpose");
+    const broken = async function* (sizeBytes: number): ByteStream {
+      yield* repeated(sizeBytes);
+      throw stop;
+    };
+    const outcome = await this.#storage
+      .putStream(path, () => broken(this.#options.largeSizeBytes))
+      .then(
+        () => null,
+        (error: unknown) => error,
+      );
+    if (outcome === null) throw this.#failed("a write that was broken off is said to have succeeded");
+    if ((await this.#storage.stat(path)) !== null) throw this.#failed("a write that was broken off left a file under its name");
+    return "a write that is broken off leaves nothing under its name";
+  }
+
+  async #many(): Promise<string> {
+    const folder = this.#path("many");
+    for (let index = 0; index < MANY; index++) await this.#storage.put(`${folder}/${index}`, utf8("x"));
+    const before = await this.#count(folder);
+    if (before !== MANY) throw this.#failed(`${before} of ${MANY} files are listed`);
+    await this.#storage.removePath(folder);
+    const left = await this.#count(folder);
+    if (left !== 0) throw this.#failed(`${left} of ${MANY} files are still listed after they were removed`);
+    return "several files are listed, and removed at once";
+  }
+
+  async #count(path: string): Promise<number> {
+    let count = 0;
+    for await (const _info of this.#storage.list(path)) count++;
+    return count;
+  }
+
+  async #text(name: string, offsetBytes?: number): Promise<string> {
+    const range = offsetBytes === undefined ? undefined : { offsetBytes, sizeBytes: 3 };
+    return textOf(await collect(await this.#storage.read(this.#path(name), range), CHUNK_SIZE_BYTES));
+  }
+
+  #expect(wanted: string, found: string, text: string): string {
+    if (wanted === found) return text;
+    throw this.#failed(`${found.length} bytes were read that differ from the ${wanted.length} written`);
+  }
+
+  async #try(name: string, work: () => Promise<string>): Promise<boolean> {
+    try {
+      this.facts.push({ name, verdict: "ok", text: await work() });
+      return true;
+    } catch (error) {
+      if (isError(error, "term")) throw error;
+      const reason = toBackupError(error);
+      this.#add({ name, verdict: "fail", text: reason.message }, reason);
+      return false;
+    }
+  }
+
+  #add(fact: StorageFact, error: BackupError): void {
+    this.facts.push(fact);
+    if (fact.verdict === "fail") this.error ??= error;
+  }
+
+  #failed(message: string): BackupError {
+    return fail("service", message, { repoKey: this.#repoKey });
+  }
+
+  #path(name: string): string {
+    return `${this.#options.scratch}/${name}`;
+  }
+}
+
+const FILL = 7;
+
+/** Compressible on purpose: nothing between here and the store may change it. */
+async function* repeated(sizeBytes: number): ByteStream {
+  const chunk = new Uint8Array(CHUNK_SIZE_BYTES).fill(FILL);
+  for (let left = sizeBytes; left > 0; left -= CHUNK_SIZE_BYTES) yield* streamOf(chunk.subarray(0, Math.min(left, CHUNK_SIZE_BYTES)));
+}

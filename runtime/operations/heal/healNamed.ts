@@ -1,0 +1,93 @@
+/**
+ * Brings histories and backup labels of all repositories to the same content: PostgreSQL's own where pg_wal still has the file, else the
+ * one that reads as what it should be. Where several different ones do, nobody can tell which is right, and nothing is written.
+ */
+import { collect, streamOf, textOf } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
+import { putWal, type StoredWal } from "../../repository/walStore";
+import type { Repository } from "../../repository/repository";
+import type { LocalWal } from "./heal";
+import { findNamedProblem, type NamedContent, readNamed } from "../shared/namedWal";
+
+export interface NamedArchive {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly pass: string | null;
+  readonly stored: ReadonlyMap<string, StoredWal>;
+}
+
+export interface NamedHealed {
+  copied: number;
+  readonly unhealed: string[];
+}
+
+/** Files that are looked at together: hides the latency of an object store. */
+const FILES_AT_ONCE = 8;
+
+/** What was done by repository key. `pending` names are left alone: somebody may be writing them. */
+export async function healNamed(
+  archives: readonly NamedArchive[],
+  local: LocalWal,
+  pending: ReadonlySet<string>,
+  ctx: Context,
+): Promise<ReadonlyMap<number, NamedHealed>> {
+  const healed = new Map<number, NamedHealed>(archives.map(({ repo }) => [repo.key, { copied: 0, unhealed: [] }]));
+  const names = new Set(archives.flatMap(({ stored }) => [...stored.values()].filter(({ sha1 }) => sha1 === null).map(({ name }) => name)));
+  const wanted = [...names].filter((name) => !pending.has(name)).sort();
+  await mapParallel(wanted, FILES_AT_ONCE, (name) => healName(name, archives, local, healed, ctx));
+  for (const { unhealed } of healed.values()) unhealed.sort();
+  return healed;
+}
+
+interface Copy {
+  readonly archive: NamedArchive;
+  readonly content: NamedContent;
+}
+
+async function healName(
+  name: string,
+  archives: readonly NamedArchive[],
+  local: LocalWal,
+  healed: ReadonlyMap<number, NamedHealed>,
+  ctx: Context,
+): Promise<void> {
+  const copies: Copy[] = [];
+  for (const archive of archives) {
+    const stored = archive.stored.get(name);
+    if (stored === undefined) continue;
+    try {
+      copies.push({ archive, content: await readNamed(archive.repo, archive.archiveId, stored, archive.pass) });
+    } catch (error) {
+      healed.get(archive.repo.key)?.unhealed.push(`${name}: ${toBackupError(error).message}`);
+    }
+  }
+  const isAlike = copies.every(({ content }) => content.problem === null && content.sha1 === copies[0]?.content.sha1);
+  if (isAlike) return;
+  const good = await findGood(name, copies, local);
+  for (const { archive, content } of copies) {
+    const own = healed.get(archive.repo.key);
+    if (good === null) {
+      own?.unhealed.push(`${name}: ${content.problem ?? "other repositories hold other content, and each may be right"}`);
+    } else if (content.sha1 !== good.sha1) {
+      const wal = { archiveId: archive.archiveId, name, sha1: "", compressType: "none" as const, open: () => streamOf(good.bytes) };
+      await putWal(archive.repo, wal, archive.pass, () => ctx.random.bytes(8));
+      ctx.log.warn(`${archive.repo.name}: replaced ${name}: ${content.problem ?? "pg_wal has another content"}`);
+      if (own !== undefined) own.copied++;
+    }
+  }
+}
+
+/** PostgreSQL's own file, else what all readable copies agree on; null when there is neither. */
+async function findGood(name: string, copies: readonly Copy[], local: LocalWal): Promise<Pick<NamedContent, "bytes" | "sha1"> | null> {
+  const wal = await local.prepare(name).catch(() => null);
+  if (wal !== null) {
+    const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);
+    if (findNamedProblem(name, textOf(bytes)) === null) return { bytes, sha1: wal.sha1 };
+  }
+  const readable = copies.filter(({ content }) => content.problem === null);
+  const contents = new Set(readable.map(({ content }) => content.sha1));
+  return contents.size === 1 ? (readable[0]?.content ?? null) : null;
+}

@@ -1,0 +1,117 @@
+/**
+ * WAL that a standby was sent, and that its primary had not archived when it died.
+ *
+ * PostgreSQL takes all that a standby was sent for archived, and never hands it over after a promotion ("Continuous Archiving in Standby" in
+ * its manual). When the dead primary's disk is gone too, the archive would have a gap that no recovery passes, although a living server holds
+ * what is missing. So a promoted server compares, when it archives the history of its new timeline: what a repository lacks of the
+ * timelines before becomes its debt, which is paid from pg_wal as any other.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
+import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
+import type { DebtStore } from "../../local/debt";
+import { type LocalWal, payDebts } from "./heal";
+import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { segmentsIn } from "../shared/walRange";
+import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+
+export interface InheritedParts {
+  readonly repos: readonly Repository[];
+  readonly debt: DebtStore;
+  readonly cluster: ClusterIdentity;
+  readonly walDirectory: string;
+  readonly walSegmentSizeBytes: number;
+}
+
+/** PostgreSQL waits meanwhile. */
+const LOOK_MS = 5000;
+/** Digits of a segment's name that name its directory. */
+const DIRECTORY_LENGTH = 16;
+
+/**
+ * Records as debt what each repository lacks of the WAL before the timeline of `historyName`, as far as pg_wal has it and a backup there needs
+ * it. A repository that does not answer owes all of it until somebody has looked. @throws format, and what reading pg_wal throws
+ */
+export async function oweInherited(historyName: string, parts: InheritedParts, ctx: Context): Promise<void> {
+  const { repos, debt, cluster, walDirectory, walSegmentSizeBytes } = parts;
+  const ancestors = parseHistory(await readFile(`${walDirectory}/${historyName}`, "utf8"));
+  const names = (await readdir(walDirectory)).filter((name) => isInherited(name, ancestors, walSegmentSizeBytes)).sort();
+  if (names.length === 0) return;
+  const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
+  for (const result of looked) {
+    if (!result.ok) ctx.log.debug(`repo${result.repoKey}: its archive cannot be compared: ${toBackupError(result.error).message}`);
+    const lacked = result.ok ? result.value : names;
+    for (const name of lacked) debt.add(result.repoKey, name, cluster);
+    if (lacked.length === 0) continue;
+    const doubt = result.ok ? "lacks" : "may lack";
+    ctx.log.info(
+      `repo${result.repoKey} ${doubt} ${lacked.length} WAL file(s) that this server was sent before it was promoted: it gets them from here`,
+    );
+  }
+}
+
+/**
+ * {@link oweInherited}, and pays at once what `repos` owe of it, for a command behind which nobody works on: PostgreSQL keeps such WAL until its next
+ * checkpoints only. What cannot be paid within `timeoutMs` stays recorded, for `heal`. Never throws: the history itself is archived whatever happens here.
+ * @param mayWrite asked before anything is written beside what PostgreSQL asked for: false where another process archives
+ */
+export async function settleInherited(
+  historyName: string,
+  parts: InheritedParts & { readonly local: LocalWal; readonly timeoutMs: number; mayWrite(): boolean },
+  ctx: Context,
+): Promise<void> {
+  const { cluster, debt, local, repos, timeoutMs } = parts;
+  const told = (error: unknown): void => ctx.log.warn(`what ${historyName} inherits: ${toBackupError(error).message}`);
+  await oweInherited(historyName, parts, ctx).catch(told);
+  const owing = repos.filter((repo) => debt.list(repo.key, cluster).length > 0);
+  if (owing.length === 0 || !parts.mayWrite()) return;
+  // Out of pg_wal alone: another repository that hangs would be asked whether it has the file.
+  const paid = perRepo(owing, (repo) => payDebts(repo, [repo], cluster, { debt, local, claims: null, mayLetGo: false }, ctx));
+  const results = await withinTime(paid, timeoutMs, ctx).catch(told);
+  for (const result of results ?? []) if (!result.ok) told(result.error);
+  for (const repo of owing) {
+    const names = debt.list(repo.key, cluster);
+    if (names.length > 0) ctx.log.warn(`${repo.name} is still owed ${names.length} WAL file(s): run heal before PostgreSQL removes them from pg_wal`);
+  }
+}
+
+/** Whole segments before the point where the next timeline began: of the one that holds it, PostgreSQL archives a partial one. */
+function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSegmentSizeBytes: number): boolean {
+  const parsed = parseWalName(name);
+  if (parsed?.kind !== "segment") return false;
+  const ancestor = ancestors.find(({ timeline }) => timeline === parsed.timeline);
+  return ancestor !== undefined && lsnOfSegment(name, walSegmentSizeBytes) + BigInt(walSegmentSizeBytes) <= ancestor.lsn;
+}
+
+/** Without a backup nothing there needs WAL; what is older than its oldest was let go. */
+async function lackedBy(repo: Repository, names: readonly string[], cluster: ClusterIdentity): Promise<readonly string[]> {
+  const [entry] = archiveIdsOf(await loadArchiveInfo(repo), cluster);
+  if (entry === undefined) return [];
+  const starts = (await loadBackupInfo(repo)).backups.flatMap(({ archiveStart }) => (archiveStart === null ? [] : [archiveStart]));
+  const [neededFrom] = starts.sort();
+  if (neededFrom === undefined) return [];
+  const needed = names.filter((name) => name >= neededFrom);
+  const directories = new Set(needed.map((name) => name.slice(0, DIRECTORY_LENGTH)));
+  const stored = new Set<string>();
+  for (const directory of directories) for (const wal of await segmentsIn(repo, archiveIdOf(entry), directory)) stored.add(wal.name);
+  return needed.filter((name) => !stored.has(name));
+}
+
+async function withinTime<T>(promise: Promise<T>, timeoutMs: number, { clock, signal }: Context): Promise<T> {
+  const done = new AbortController();
+  const late = clock.sleep(timeoutMs, AbortSignal.any([signal, done.signal])).then((): never => {
+    throw fail("archiveTimeout", `no answer within ${timeoutMs}ms`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    done.abort();
+    late.catch(() => {});
+    promise.catch(() => {});
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * What each repository holds to restore from: its newest full backup and its newest WAL segment, read from the repository itself. The proof
+ * that a destination is one: a bucket that gets WAL but never a full backup looks busy and cannot restore anything.
+ */
+import { type BackupError, fail, isError } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { JsonValue } from "../../format/repository/json";
+import { archiveIdPath } from "../../format/repository/repoPath";
+import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { segmentDirectories, segmentsIn } from "../shared/walRange";
+
+/** How old the newest full backup of a repository may be, in seconds; `ever` asks only that there is one. */
+export type FullExpectation = number | "ever";
+
+export interface StoredFull {
+  readonly label: string;
+  readonly stoppedAtS: number;
+}
+
+export interface Destination {
+  readonly newestFull: StoredFull | null;
+  readonly newestWal: StoredWal | null;
+}
+
+export interface StoredWal {
+  readonly name: string;
+  readonly storedAtS: number;
+}
+
+/** Every repository answers for itself. One without the stanza has nothing. */
+export function listDestinations(repos: readonly Repository[]): Promise<RepoResult<Destination>[]> {
+  return perRepo(repos, async (repo) => ({ newestFull: await findNewestFull(repo), newestWal: await findNewestWal(repo) }));
+}
+
+/** The backups of every repository; one without the stanza is an error of its own. */
+export function listBackups(repos: readonly Repository[]): Promise<RepoResult<readonly BackupInfoEntry[]>[]> {
+  return perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups);
+}
+
+/** By the time when it ended: a label tells when it began. */
+export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | null {
+  const fulls = backups.filter((entry) => entry.type === "full");
+  const newest = fulls.reduce<BackupInfoEntry | null>((best, entry) => (best === null || entry.stoppedAtS > best.stoppedAtS ? entry : best), null);
+  return newest === null ? null : { label: newest.label, stoppedAtS: newest.stoppedAtS };
+}
+
+/** Null when the newest full backup is as young as it is expected to be. */
+export function fullError(repoKey: number, newest: StoredFull | null, expected: FullExpectation, nowS: number): BackupError | null {
+  const hint = `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`;
+  if (newest === null) return fail("backupSetInvalid", "there is no full backup: nothing can be restored from here", { repoKey, hint });
+  const ageS = Math.max(0, nowS - newest.stoppedAtS);
+  if (expected === "ever" || ageS <= expected) return null;
+  const fact = `the newest full backup '${newest.label}' is ${durationText(ageS)} old, expected is one at least every ${durationText(expected)}`;
+  return fail("backupSetInvalid", fact, { repoKey, hint: [hint, "see the log of the scheduled backups for why they failed."] });
+}
+
+/** `repo1: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, newest WAL 00000001000000000000000A of 2025-12-17T03:50:00Z`. */
+export function destinationLine(result: RepoResult<Destination>): string {
+  const repo = `repo${result.repoKey}`;
+  if (!result.ok) return `${repo}: cannot be read: [${result.error.name}] ${result.error.message}`;
+  const { newestFull, newestWal } = result.value;
+  const wal = newestWal === null ? "no WAL" : `newest WAL ${newestWal.name} of ${timeText(newestWal.storedAtS)}`;
+  return `${repo}: ${fullText(newestFull)}, ${wal}`;
+}
+
+/** `newest full backup 20251217-034103F of 2025-12-17T03:45:10Z` */
+export function fullText(newest: StoredFull | null): string {
+  return newest === null ? "no full backup" : `newest full backup ${newest.label} of ${timeText(newest.stoppedAtS)}`;
+}
+
+/** What `info --detail-level=destinations --output=json` prints of a stanza. */
+export function destinationsJson(stanza: string, results: readonly RepoResult<Destination>[]): JsonValue {
+  return {
+    name: stanza,
+    repo: results.map((result): JsonValue => {
+      if (!result.ok) return { error: `[${result.error.name}] ${result.error.message}`, key: result.repoKey };
+      const { newestFull, newestWal } = result.value;
+      return {
+        full: newestFull === null ? null : { label: newestFull.label, stop: newestFull.stoppedAtS },
+        key: result.repoKey,
+        wal: newestWal === null ? null : { name: newestWal.name, stored: newestWal.storedAtS },
+      };
+    }),
+  };
+}
+
+async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
+  try {
+    return newestFullOf((await loadBackupInfo(repo)).backups);
+  } catch (error) {
+    if (isError(error, "fileMissing")) return null;
+    throw error;
+  }
+}
+
+/** Of the present archive id: its directories from the last one on, until one holds a segment. Null where there is none, or no stanza. */
+export async function findNewestWal(repo: Repository): Promise<StoredWal | null> {
+  const archiveId = await findArchiveId(repo);
+  if (archiveId === null) return null;
+  for (const directory of (await segmentDirectories(repo, archiveId)).reverse()) {
+    const newest = (await segmentsIn(repo, archiveId, directory)).at(-1);
+    if (newest === undefined) continue;
+    const found = await repo.storage.stat(`${archiveIdPath(repo.stanza, archiveId)}/${directory}/${newest.fileName}`);
+    // Expired between the two questions.
+    if (found !== null) return { name: newest.name, storedAtS: Math.floor(found.modifiedAtMs / 1000) };
+  }
+  return null;
+}
+
+async function findArchiveId(repo: Repository): Promise<string | null> {
+  try {
+    const info = await loadArchiveInfo(repo);
+    const current = info.history.find((entry) => entry.id === info.currentId);
+    return current === undefined ? null : archiveIdOf(current);
+  } catch (error) {
+    if (isError(error, "fileMissing")) return null;
+    throw error;
+  }
+}
+
+export function timeText(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
+}
+
+/** In the largest unit that leaves no doubt: `9 days`, `30 hours`. */
+export function durationText(seconds: number): string {
+  if (seconds >= 2 * 86_400) return `${Math.floor(seconds / 86_400)} days`;
+  if (seconds >= 2 * 3600) return `${Math.floor(seconds / 3600)} hours`;
+  if (seconds >= 2 * 60) return `${Math.floor(seconds / 60)} minutes`;
+  return `${Math.floor(seconds)} seconds`;
+}

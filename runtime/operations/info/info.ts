@@ -1,0 +1,289 @@
+/**
+ * `info`: what every repository holds, as stock's JSON ("pgbackrest-format" 18) plus what stock does not know: the WAL debt.
+ *
+ * One repository that cannot be read is a status of its own and hides nothing of the others.
+ */
+import { basename } from "node:path";
+import { compareBytes } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { type BackupError, isError } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { JsonValue } from "../../format/repository/json";
+import type { BackupType } from "../../format/repository/label";
+import type { Manifest, ManifestTarget } from "../../format/repository/manifest";
+import type { LockState } from "../../local/lockState";
+import type { DebtStore } from "../../local/debt";
+import { openGap } from "../archivePush/dropWal";
+import { loadManifest } from "../../repository/backupStore";
+import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { backupsPath } from "../../format/repository/repoPath";
+import { type HeldStream, surveyStream } from "../stream/survey";
+import { walRange } from "../shared/walRange";
+
+export const InfoStatus = {
+  ok: { code: 0, message: "ok" },
+  missingPath: { code: 1, message: "missing stanza path" },
+  noBackup: { code: 2, message: "no valid backups" },
+  missingData: { code: 3, message: "missing stanza data" },
+  mixed: { code: 4, message: "different across repos" },
+  mismatch: { code: 5, message: "database mismatch across repos" },
+  notFound: { code: 6, message: "requested backup not found" },
+  other: { code: 99, message: "other" },
+} as const;
+
+export interface InfoArchive {
+  readonly id: string;
+  readonly historyId: number;
+  readonly min: string | null;
+  readonly max: string | null;
+}
+
+export interface InfoRepo {
+  readonly key: number;
+  readonly cipherType: "none" | "aes-256-cbc";
+  readonly status: { readonly code: number; readonly message: string };
+  readonly error: BackupError | null;
+  readonly info: BackupInfo | null;
+  readonly archives: readonly InfoArchive[];
+  readonly backups: readonly BackupInfoEntry[];
+  /** WAL files that PostgreSQL was told are safe although this repository lacks them. */
+  readonly debtCount: number;
+  /** WAL files that `archive-push-queue-max` gave up and that the newest backup here would need. */
+  readonly droppedCount: number;
+  /** The newest of what an agent has streamed; null where there is nothing. */
+  readonly stream: HeldStream | null;
+}
+
+export interface InfoReport {
+  readonly stanza: string;
+  readonly status: { readonly code: number; readonly message: string };
+  readonly repos: readonly InfoRepo[];
+  readonly locks: InfoLocks;
+  /** Of `--set`: the manifest of each repository that has it. */
+  readonly manifests: ReadonlyMap<number, Manifest>;
+}
+
+/** What runs on this host. */
+export interface InfoLocks {
+  readonly backup: LockState;
+  readonly restore: LockState;
+}
+
+export interface InfoOptions {
+  readonly stanza: string;
+  readonly set: string | undefined;
+  /** Only backups of this type. */
+  readonly type: BackupType | undefined;
+  /** Is what was streamed looked at? A listing for each repository, and a file. */
+  readonly streams: boolean;
+  readonly locks: InfoLocks;
+}
+
+/** Stanzas that any repository has something of, ascending. A repository that cannot be asked is left out; its error shows in each report. */
+export async function listStanzas(repos: readonly Repository[]): Promise<string[]> {
+  const found = await perRepo(repos, async (repo) => {
+    const names: string[] = [];
+    for (const area of ["archive", "backup"]) {
+      for await (const { path, type } of repo.storage.list(area))
+        if (type === "directory" && !/^\.{0,2}$/.test(basename(path))) names.push(basename(path));
+    }
+    return names;
+  });
+  const names = new Set(found.flatMap((result) => (result.ok ? result.value : [])));
+  if (names.size === 0 && found.some((result) => !result.ok)) return [UNKNOWN_STANZA];
+  return [...names].sort(compareBytes);
+}
+
+/** What stock calls the stanza of a repository that cannot be listed. */
+const UNKNOWN_STANZA = "[invalid]";
+
+export async function collectInfo(repos: readonly Repository[], debt: DebtStore, options: InfoOptions, _ctx: Context): Promise<InfoReport> {
+  const answers = await perRepo(repos, (repo) => inspect(repo, options));
+  const manifests = new Map<number, Manifest>();
+  const rows = answers.map((answer, index): InfoRepo => {
+    const repo = repos[index] as Repository;
+    const starts = answer.ok ? answer.value.backups.map((entry) => entry.archiveStart) : [];
+    const droppedCount = openGap(debt.listDropped(repo.key), starts).length;
+    const base = { key: repo.key, cipherType: repo.cipherType, debtCount: debt.list(repo.key).length, droppedCount };
+    if (!answer.ok) {
+      const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
+      return { ...base, status, error: answer.error, info: null, archives: [], backups: [], stream: null };
+    }
+    if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
+    return { ...base, ...answer.value, error: null };
+  });
+  const { stanza, locks } = options;
+  return { stanza, status: stanzaStatus(rows), repos: rows, locks, manifests };
+}
+
+type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "stream"> & { readonly manifest: Manifest | null };
+
+async function inspect(repo: Repository, options: InfoOptions): Promise<Inspected> {
+  const nothing = { info: null, archives: [], backups: [], manifest: null, stream: null };
+  let info: BackupInfo;
+  try {
+    info = await loadBackupInfo(repo);
+  } catch (error) {
+    if (!isError(error, "fileMissing")) throw error;
+    return { ...nothing, status: (await hasAnything(repo)) ? InfoStatus.missingData : InfoStatus.missingPath };
+  }
+  const archiveInfo = await loadArchiveInfo(repo);
+  const archives: InfoArchive[] = [];
+  for (const entry of archiveInfo.history) {
+    const range = await walRange(repo, archiveIdOf(entry));
+    if (range.min !== null || entry.id === archiveInfo.currentId) archives.push({ id: archiveIdOf(entry), historyId: entry.id, ...range });
+  }
+  const { set, type } = options;
+  const backups = info.backups.filter((entry) => (set === undefined || entry.label === set) && (type === undefined || entry.type === type));
+  const wanted = options.set === undefined ? undefined : backups[0];
+  const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
+  if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.notFound };
+  const stream = options.streams && set === undefined ? await surveyStream(repo) : null;
+  return { info, archives, backups, manifest, stream, status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok };
+}
+
+async function hasAnything(repo: Repository): Promise<boolean> {
+  const path = backupsPath(repo.stanza);
+  for await (const _entry of repo.storage.list(path)) return true;
+  return repo.storage.features.directories && (await repo.storage.stat(path)) !== null;
+}
+
+function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: string } {
+  const current = repos.flatMap((repo) => {
+    const entry = repo.info?.history.find((row) => row.id === repo.info?.currentId);
+    return entry === undefined ? [] : [`${entry.systemId}:${entry.pgVersion}`];
+  });
+  if (new Set(current).size > 1) return InfoStatus.mismatch;
+  const codes = new Set(repos.map((repo) => repo.status.code));
+  if (codes.size > 1) return InfoStatus.mixed;
+  const [only] = repos;
+  if (only === undefined) return InfoStatus.missingPath;
+  return only.status.code === InfoStatus.other.code ? InfoStatus.other : { code: only.status.code, message: only.status.message };
+}
+
+/** With `--detail-level=progress`: who works, and how far. */
+export function progressJson(report: InfoReport): JsonValue {
+  return { name: report.stanza, status: statusJson(report) };
+}
+
+function statusJson({ status, locks }: InfoReport): JsonValue {
+  return { code: status.code, lock: { backup: lockJson(locks.backup), restore: lockJson(locks.restore) }, message: status.message };
+}
+
+function lockJson({ held, repos }: LockState): JsonValue {
+  if (repos.length === 0) return { held };
+  const { sizeBytes, sizeCompleteBytes } = progressOf({ held, repos });
+  return {
+    held,
+    repo: repos.map((repo) => ({ key: repo.key, size: repo.sizeBytes, "size-cplt": repo.sizeCompleteBytes })),
+    size: sizeBytes,
+    "size-cplt": sizeCompleteBytes,
+  };
+}
+
+/** Of all repositories together. */
+export function progressOf({ repos }: LockState): { readonly sizeBytes: number; readonly sizeCompleteBytes: number } {
+  return {
+    sizeBytes: repos.reduce((sum, repo) => sum + repo.sizeBytes, 0),
+    sizeCompleteBytes: repos.reduce((sum, repo) => sum + repo.sizeCompleteBytes, 0),
+  };
+}
+
+/** One element of the array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt`, `wal-dropped` and `wal-stream` to a repository that has some. */
+export function infoJson(report: InfoReport): JsonValue {
+  const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
+  const backups = report.repos.flatMap((repo) => repo.backups.map((entry) => ({ repo, entry })));
+  backups.sort((left, right) => left.entry.stoppedAtS - right.entry.stoppedAtS || left.repo.key - right.repo.key);
+  const archives = report.repos.flatMap((repo) => repo.archives.map((archive) => ({ repo, archive })));
+  archives.sort((left, right) => left.archive.historyId - right.archive.historyId || left.repo.key - right.repo.key);
+  return {
+    archive: archives.map(({ repo, archive }) => ({
+      database: { id: archive.historyId, "repo-key": repo.key },
+      id: archive.id,
+      max: archive.max,
+      min: archive.min,
+    })),
+    backup: backups.map(({ repo, entry }) => backupJson(repo, entry, report.manifests.get(repo.key))),
+    cipher: ciphers.size > 1 ? "mixed" : ([...ciphers][0] ?? "none"),
+    db: report.repos.flatMap((repo) =>
+      (repo.info?.history ?? []).map((entry) => ({ id: entry.id, "repo-key": repo.key, "system-id": entry.systemId, version: entry.pgVersion })),
+    ),
+    name: report.stanza,
+    repo: report.repos.map((repo) => ({
+      cipher: repo.cipherType,
+      key: repo.key,
+      status: { code: repo.status.code, message: repo.status.message },
+      ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
+      ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
+      ...(repo.stream === null ? {} : { "wal-stream": { lsn: repo.stream.lsn, stop: repo.stream.storedAtS, wal: repo.stream.segment } }),
+    })),
+    status: statusJson(report),
+  };
+}
+
+function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest | undefined): JsonValue {
+  const own = manifest?.label === entry.label ? manifest : undefined;
+  return {
+    ...(entry.annotations === undefined ? {} : { annotation: { ...entry.annotations } }),
+    archive: { start: entry.archiveStart, stop: entry.archiveStop },
+    backrest: { format: entry.format, version: entry.backrestVersion },
+    database: { id: entry.dbId, "repo-key": repo.key },
+    ...(own === undefined
+      ? {}
+      : { "database-ref": own.databases.filter((row) => !row.name.startsWith("template")).map((row) => ({ name: row.name, oid: row.id })) }),
+    ...(entry.error === undefined ? {} : { error: entry.error }),
+    ...(own === undefined ? {} : errorList(own)),
+    info: {
+      delta: entry.sizeDeltaBytes,
+      repository: {
+        delta: entry.repoSizeDeltaBytes,
+        ...(entry.repoSizeMapDeltaBytes === undefined ? {} : { "delta-map": entry.repoSizeMapDeltaBytes }),
+        ...(entry.repoSizeMapBytes === undefined ? { size: entry.repoSizeBytes } : { "size-map": entry.repoSizeMapBytes }),
+      },
+      size: entry.sizeBytes,
+    },
+    label: entry.label,
+    ...(own === undefined ? {} : { link: linkJson(own) }),
+    ...(entry.lsnStart === undefined || entry.lsnStop === undefined ? {} : { lsn: { start: entry.lsnStart, stop: entry.lsnStop } }),
+    prior: entry.prior ?? null,
+    reference: entry.references === undefined ? null : [...entry.references],
+    ...(own === undefined ? {} : { tablespace: tablespaceJson(own) }),
+    timestamp: { start: entry.startedAtS, stop: entry.stoppedAtS },
+    type: entry.type,
+  };
+}
+
+function errorList(manifest: Manifest): { "error-list"?: JsonValue } {
+  const names = errorFiles(manifest);
+  return names.length === 0 ? {} : { "error-list": names };
+}
+
+function linkJson(manifest: Manifest): JsonValue {
+  const links = manifest.targets.filter((target) => target.type === "link" && target.tablespaceId === undefined);
+  return links.length === 0 ? null : links.map((target) => ({ destination: destinationOf(target), name: shortName(target.name) }));
+}
+
+/** Files with invalid pages, as people know them. */
+export function errorFiles(manifest: Manifest): string[] {
+  return manifest.files.filter((file) => file.checksumPage === false).map((file) => shortName(file.name));
+}
+
+/** Relative to the data directory. */
+export function shortName(name: string): string {
+  return name.replace(/^pg_data\//, "");
+}
+
+/** Where a link leads. */
+export function destinationOf(target: ManifestTarget): string {
+  return target.file === undefined ? target.path : `${target.path}/${target.file}`;
+}
+
+function tablespaceJson(manifest: Manifest): JsonValue {
+  const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
+  return spaces.length === 0
+    ? null
+    : spaces.map((target) => ({ destination: target.path, name: target.tablespaceName ?? "", oid: Number(target.tablespaceId) }));
+}

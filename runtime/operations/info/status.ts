@@ -1,0 +1,257 @@
+/**
+ * `status`: where a database's backups stand, on one screen: of each repository its newest backups, how far back and how far forward it can
+ * recover, and what is owed to it; what waits in `pg_wal`; what runs now; and what of it needs attention.
+ */
+import { type BackupError, fail } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import { formatSize } from "../../base/units";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { JsonValue } from "../../format/repository/json";
+import type { StreamState } from "../../local/streamState";
+import type { NextRun } from "../../local/timers";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { behindAfterS, type ToldStreams } from "../stream/told";
+import { loadNewestDrills } from "../drill/history";
+import type { DrillRecord } from "../drill/record";
+import {
+  durationText,
+  findNewestWal,
+  type FullExpectation,
+  fullError,
+  newestFullOf,
+  type StoredFull,
+  type StoredWal,
+  timeText,
+} from "./destinations";
+
+const BEHIND_S = 300;
+
+export interface StatusInput {
+  readonly stanza: string;
+  readonly repos: readonly Repository[];
+  /** Names of WAL files that the repository owes. */
+  owed(repoKey: number): readonly string[];
+  /** Names of WAL files that no repository holds, by a decision. */
+  dropped(repoKey: number): readonly string[];
+  expectFull(repoKey: number): FullExpectation | undefined;
+  /** Files that are ready in `pg_wal`, with the time when the oldest of them was; null where there is none to look at. */
+  readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** How far the agent of this host has streamed; null where it does not. */
+  readonly streams: ToldStreams | null;
+  /** What systemd runs next on this host; null where there is none to ask. */
+  readonly next: readonly NextRun[] | null;
+  /** That this host has made, oldest first; what the repositories know of others comes with them. */
+  readonly drills: readonly DrillRecord[];
+  /** What runs on this host. */
+  readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
+  readonly nowS: number;
+}
+
+export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "running" | "next" | "nowS"> {
+  readonly repos: readonly RepoStatus[];
+}
+
+export interface RepoStatus {
+  readonly key: number;
+  /** `s3://bucket/prefix`, `/mnt/nas/backups` */
+  readonly place: string;
+  readonly backupCount: number;
+  readonly newest: (StoredFull & { readonly type: string }) | null;
+  readonly newestFull: StoredFull | null;
+  /** When the oldest backup ended. */
+  readonly recoverableFromS: number | null;
+  readonly newestWal: StoredWal | null;
+  readonly owedCount: number;
+  readonly droppedCount: number;
+  /** Null where nothing is streamed, or nothing has come yet. */
+  readonly stream: StreamState | null;
+  /** Behind the repository that has most of the stream. */
+  readonly streamBehindBytes: number;
+  /** The newest of this repository, wherever it was made. */
+  readonly drill: DrillRecord | null;
+  /** The newest of them that told how much would have been lost. */
+  readonly rpoDrill: DrillRecord | null;
+  /** What needs attention, the worst first; empty when all is well. */
+  readonly troubles: readonly BackupError[];
+}
+
+/** Every repository answers for itself; one that cannot be read is a trouble of its own. Never throws for a repository. */
+export async function collectStatus(input: StatusInput): Promise<StatusReport> {
+  const results = await perRepo(input.repos, async (repo) => ({
+    backups: (await loadBackupInfo(repo)).backups,
+    newestWal: await findNewestWal(repo),
+    drills: await loadNewestDrills(repo),
+  }));
+  const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
+  const newestWal = results.reduce<StoredWal | null>((newest, result) => {
+    const own = result.ok ? result.value.newestWal : null;
+    return own !== null && (newest === null || own.name > newest.name) ? own : newest;
+  }, null);
+  const repos = results.map((result, index): RepoStatus => {
+    const key = result.repoKey;
+    const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
+    const states = input.streams?.states ?? [];
+    const stream = states.find((each) => each.key === key) ?? null;
+    const streamBehindBytes = stream === null ? 0 : Math.max(...states.map(({ positionBytes }) => positionBytes)) - stream.positionBytes;
+    const own = drills.filter(({ repo }) => repo === key);
+    const [drill, rpoDrill] = [own.at(-1) ?? null, own.findLast(({ rpo }) => rpo !== null) ?? null];
+    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, streamBehindBytes, drill, rpoDrill };
+    if (!result.ok) {
+      const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
+      return { ...common, ...nothing, troubles: [result.error] };
+    }
+    const { backups } = result.value;
+    const status = { ...common, ...backupsOf(backups), newestWal: result.value.newestWal };
+    return { ...status, troubles: troublesOf(status, input, newestWal) };
+  });
+  const { next, nowS, running, stanza, waiting } = input;
+  return { stanza, repos, waiting, running, next, nowS };
+}
+
+/** By their time, each once. */
+function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
+  return [...new Map(drills.map((drill) => [drill.id, drill])).values()].sort((left, right) => left.endedAtS - right.endedAtS);
+}
+
+function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
+  const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
+  const last = byEnd.at(-1);
+  return {
+    backupCount: backups.length,
+    newest: last === undefined ? null : { label: last.label, type: last.type, stoppedAtS: last.stoppedAtS },
+    newestFull: newestFullOf(backups),
+    recoverableFromS: byEnd[0]?.stoppedAtS ?? null,
+  };
+}
+
+function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newestWal: StoredWal | null): BackupError[] {
+  const { key, newestFull, owedCount, droppedCount } = repo;
+  const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
+  const found: BackupError[] = full === null ? [] : [full];
+  if (droppedCount > 0) {
+    const fact = `${droppedCount} WAL file(s) were dropped: nothing between them and the next backup can be restored`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "take a new backup: pgbackstop backup --type=full" }));
+  }
+  if (owedCount > 0) {
+    const fact = `${owedCount} WAL file(s) were acknowledged and are not here yet`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "they follow by themselves; pgbackstop heal copies them now." }));
+  }
+  if (owedCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
+    const fact = `another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}, here the newest WAL is ${repo.newestWal?.name ?? "none"}`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "the log of the archiver says why." }));
+  }
+  found.push(...streamTroubles(repo, input));
+  if (repo.drill?.ok === false) {
+    const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
+    found.push(fail("backupSetInvalid", fact, { repoKey: key, hint: `pgbackstop drill --repo=${key} makes another one.` }));
+  }
+  return found;
+}
+
+function streamTroubles({ key, stream }: Pick<RepoStatus, "key" | "stream">, { nowS, streams }: StatusInput): BackupError[] {
+  if (streams === null) return [];
+  const hint = "the log of the agent says why, and check what is missing; whole segments are archived as ever.";
+  if (stream === null) return [fail("archiveTimeout", "no WAL has been streamed here yet", { repoKey: key, hint })];
+  if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return [];
+  return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoKey: key, hint })];
+}
+
+/** Repositories are never quite together: what one has had for minutes the other one should have too. */
+function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
+  return own === null || (own.name < newest.name && own.storedAtS < newest.storedAtS - BEHIND_S);
+}
+
+/** For a terminal. */
+export function statusText(report: StatusReport): string {
+  const { next, nowS, repos, running, stanza, waiting } = report;
+  const troubled = repos.filter(({ troubles }) => troubles.length > 0).length;
+  const verb = troubled === 1 ? "needs" : "need";
+  const title = troubled === 0 ? "all is well" : `${troubled} of ${repos.length} repositories ${verb} attention`;
+  const lines = [`${stanza}: ${title}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
+  const age = (atS: number | null): string => (atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`);
+  if (waiting !== null) lines.push(row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""));
+  if (next !== null && next.length > 0) lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
+  for (const { percent, what } of running) lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
+  return `${lines.join("\n")}\n`;
+}
+
+/** `full in 3 hours` */
+function nextText({ name, nextAtS }: NextRun, nowS: number): string {
+  if (nextAtS === null) return `${name} not planned`;
+  return nextAtS <= nowS ? `${name} now` : `${name} in ${durationText(nextAtS - nowS)}`;
+}
+
+function drillText({ endedAtS, ok, rtoMs }: DrillRecord, nowS: number): string {
+  const open = rtoMs === null ? "" : `, open after ${durationText(Math.ceil(rtoMs / 1000))}`;
+  return `${ok ? "passed" : "failed"} ${durationText(Math.max(0, nowS - endedAtS))} ago${open}`;
+}
+
+/** What recovery did not get back when it was tried last, and how that is known. */
+function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
+  return rpo === null ? "" : `${durationText(Math.ceil(rpo.seconds))} (${rpo.method}), ${durationText(Math.max(0, nowS - endedAtS))} ago`;
+}
+
+function repoLines(repo: RepoStatus, nowS: number): string[] {
+  const ago = (atS: number): string => `${durationText(Math.max(0, nowS - atS))} ago`;
+  const { backupCount, newest, newestFull, newestWal, owedCount, recoverableFromS } = repo;
+  const lines = [`  repo${repo.key}  ${repo.place}`];
+  if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
+  if (newestFull !== null && newestFull.label !== newest?.label) lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
+  if (recoverableFromS !== null) {
+    const end = newestWal === null ? "no WAL behind them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
+    lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
+  }
+  if (repo.stream !== null) {
+    const behind = repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
+    lines.push(row("streamed", `to ${repo.stream.lsn}, all that was written ${ago(repo.stream.atS)}${behind}`));
+  }
+  if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
+  if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
+  if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
+  for (const { hints, message, name } of repo.troubles)
+    lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
+  return lines;
+}
+
+function row(name: string, text: string, indent = "  "): string {
+  return `${indent}  ${name.padEnd(15)}${text}`;
+}
+
+/** The newest drill, and the newest figure of what would have been lost, which an older one may have told. */
+function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
+  if (drill === null) return null;
+  const { endedAtS, id, level, ok, pick, rtoMs } = drill;
+  const rpo = rpoDrill?.rpo ?? null;
+  const lost: JsonValue = rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
+  return { ended: endedAtS, id, level, ok, pick, rpo: lost, rtoMs };
+}
+
+/** `{"version":1,"stanza","ok","repos":[…],"waiting","running","next"}`; times are seconds since 1970. */
+export function statusJson({ next, repos, running, stanza, waiting }: StatusReport): JsonValue {
+  const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
+  return {
+    next: next === null ? null : next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
+    ok: repos.every(({ troubles }) => troubles.length === 0),
+    repos: repos.map((repo): JsonValue => {
+      return {
+        backups: repo.backupCount,
+        drill: drillJson(repo),
+        dropped: repo.droppedCount,
+        full: stored(repo.newestFull),
+        key: repo.key,
+        newest: repo.newest === null ? null : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
+        owed: repo.owedCount,
+        place: repo.place,
+        recoverableFrom: repo.recoverableFromS,
+        stream: repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
+        troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),
+        wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
+      };
+    }),
+    running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
+    stanza,
+    version: 1,
+    waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
+  };
+}

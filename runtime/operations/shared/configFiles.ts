@@ -1,0 +1,83 @@
+/**
+ * The configuration files of a server: postgresql.conf, pg_hba.conf or pg_ident.conf with all that they include, as PostgreSQL finds them
+ * ("utils/misc/guc-file.l", "libpq/hba.c"): relative names are relative to the including file, `include_dir` takes every `*.conf` whose name
+ * does not begin with a dot, pg_hba.conf and pg_ident.conf know the same words since PostgreSQL 16 and `@file` lists of names since ever.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { isMissing, systemError } from "../../local/systemError";
+
+/** How a file is read: settings, or records of client authentication. */
+export type ConfigKind = "settings" | "records";
+
+export interface ConfigFile {
+  /** Absolute. */
+  readonly path: string;
+  readonly content: Uint8Array;
+}
+
+export interface Include {
+  readonly kind: "file" | "directory";
+  readonly name: string;
+}
+
+/** PostgreSQL stops at ten levels; a loop would not get past this. */
+const FILES_MAX = 1000;
+
+/** What a configuration file includes, in its order. Pure. */
+export function includesOf(text: string, kind: ConfigKind): Include[] {
+  const found: Include[] = [];
+  for (const line of text.split("\n")) {
+    const match = /^[ \t]*(include_if_exists|include_dir|include)(?!\w)[ \t]*=?[ \t]*('(?:[^'\\]|''|\\.)*'|"[^"]*"|[^\s#'"=]+)/i.exec(line);
+    if (match !== null) found.push({ kind: match[1]?.toLowerCase() === "include_dir" ? "directory" : "file", name: unquoted(match[2] ?? "") });
+    else if (kind === "records" && !/^\s*#/.test(line))
+      for (const [, quoted, plain] of line.matchAll(/(?:^|[\s,])@(?:"([^"]+)"|([^\s,#"]+))/g))
+        found.push({ kind: "file", name: quoted ?? plain ?? "" });
+  }
+  return found;
+}
+
+function unquoted(word: string): string {
+  if (word.startsWith('"')) return word.slice(1, -1);
+  return word.startsWith("'") ? word.slice(1, -1).replaceAll("''", "'").replaceAll(/\\(.)/g, "$1") : word;
+}
+
+/** The file and all that it includes, each once; what is not there is left out. @throws fileOpen, pathOpen for what cannot be read */
+export async function readConfig(path: string, kind: ConfigKind): Promise<ConfigFile[]> {
+  const files = new Map<string, ConfigFile>();
+  const queue = [path];
+  for (let next = queue.shift(); next !== undefined && files.size < FILES_MAX; next = queue.shift()) {
+    if (files.has(next)) continue;
+    const content = await findContent(next);
+    if (content === null) continue;
+    files.set(next, { path: next, content });
+    for (const include of includesOf(Buffer.from(content).toString("utf8"), kind)) {
+      const target = resolve(dirname(next), include.name);
+      if (include.kind === "file") queue.push(target);
+      else queue.push(...(await listDirectory(target)));
+    }
+  }
+  return [...files.values()];
+}
+
+async function findContent(path: string): Promise<Uint8Array | null> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw systemError("fileOpen", `open file '${path}' for read`, path, error);
+  }
+}
+
+async function listDirectory(path: string): Promise<string[]> {
+  try {
+    const names = await readdir(path);
+    return names
+      .filter((name) => name.endsWith(".conf") && !name.startsWith("."))
+      .sort()
+      .map((name) => `${path}/${name}`);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw systemError("pathOpen", `list path '${path}'`, path, error);
+  }
+}

@@ -1,0 +1,40 @@
+/** Does a repository belong to this cluster? The same question for every verb, with stock's answers. */
+import { fail } from "../../base/errors";
+import { type ArchiveHistoryEntry, type ArchiveInfo, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
+import type { Repository } from "../../repository/repository";
+
+/** What identifies a cluster. */
+export interface ClusterIdentity {
+  readonly version: string;
+  readonly systemId: bigint;
+}
+
+/** The archive id that new WAL of the cluster goes to. @throws archiveMismatch (44) when the archive is another cluster's */
+export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: ClusterIdentity): string {
+  const current = currentHistory(info);
+  if (current.pgVersion === cluster.version && current.systemId === cluster.systemId) return archiveIdOf(current);
+  throw fail(
+    "archiveMismatch",
+    `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current.pgVersion}, system-id ${current.systemId}`,
+    { hint: ["are you archiving to the correct stanza?", "has a stanza-upgrade been forgotten?"], repoKey: repo.key },
+  );
+}
+
+/** History id of the cluster in backup.info. @throws backupMismatch (51) */
+export function checkBackup(repo: Repository, info: BackupInfo, cluster: ClusterIdentity): number {
+  const current = info.history.find((entry) => entry.id === info.currentId);
+  if (current !== undefined && current.pgVersion === cluster.version && current.systemId === cluster.systemId) return current.id;
+  throw fail(
+    "backupMismatch",
+    `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current?.pgVersion}, system-id ${current?.systemId}`,
+    { hint: "is this the correct stanza?", repoKey: repo.key },
+  );
+}
+
+/** Archive ids in which WAL of the cluster may be found, newest first. */
+export function archiveIdsOf(info: ArchiveInfo, cluster: ClusterIdentity): ArchiveHistoryEntry[] {
+  return info.history
+    .filter((entry) => entry.pgVersion === cluster.version && entry.systemId === cluster.systemId)
+    .sort((left, right) => right.id - left.id);
+}

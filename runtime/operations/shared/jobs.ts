@@ -1,0 +1,88 @@
+/**
+ * The heavy work of the verbs as plain-data jobs, so that worker threads can run it.
+ *
+ * A job names repositories by key; whoever runs it has opened them. Results are plain data too. The verbs see a {@link JobPool} and do not
+ * know whether it has threads.
+ */
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import type { Repository } from "../../repository/repository";
+import { type FetchWalJob, fetchTo } from "../archiveGet/archiveGet";
+import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "../backup/copyBatch";
+import { type CopyFileJob, type CopyFileResult, copyFile } from "../backup/copyFile";
+import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../restore/restoreFile";
+import { type RestoreFilesJob, type RestoreFilesResult, restoreFiles } from "../restore/restoreFiles";
+import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "../sync/copyFiles";
+import { type CopyWalJob, copyWalFile } from "../sync/copyWal";
+import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "../verify/verifyBundle";
+import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "../verify/verifyFile";
+import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile";
+
+/** What each kind of job takes and gives. */
+interface JobKinds {
+  readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
+  readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };
+  readonly fetchWal: { readonly job: FetchWalJob; readonly result: undefined };
+  readonly packWal: { readonly job: PackWalJob; readonly result: PackedWal };
+  readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
+  readonly restoreFiles: { readonly job: RestoreFilesJob; readonly result: RestoreFilesResult };
+  readonly syncFiles: { readonly job: CopyFilesJob; readonly result: CopyFilesResult };
+  readonly syncWal: { readonly job: CopyWalJob; readonly result: undefined };
+  readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
+  readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
+}
+
+export type Job = JobKinds[keyof JobKinds]["job"];
+export type JobResult<J extends Job> = JobKinds[J["kind"]]["result"];
+
+export interface JobPool {
+  /** Jobs that make progress at the same time; handing in more only queues them. */
+  readonly slots: number;
+  run<J extends Job>(job: J): Promise<JobResult<J>>;
+  /** Starts the threads before there is work for them; absent where there are none. */
+  warm?(): void;
+  close(): Promise<void>;
+}
+
+/** Runs one job here and now. */
+export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<JobResult<Job>> {
+  const repo = (key: number): Repository => {
+    const found = repos.get(key);
+    if (found === undefined) throw fail("assert", `job names repo${key}, which is not open`);
+    return found;
+  };
+  switch (job.kind) {
+    case "copyBatch":
+      return copyBatch(job, repo, ctx);
+    case "copyFile":
+      return copyFile(job, repo, ctx);
+    case "fetchWal": {
+      const { repoKey, archiveId, pass, stored, destination, durable } = job;
+      await fetchTo({ repo: repo(repoKey), archiveId, pass, stored }, destination, durable);
+      return undefined;
+    }
+    case "packWal":
+      return packWal(job);
+    case "restoreFile":
+      return restoreFile(job, repo, ctx);
+    case "restoreFiles":
+      return restoreFiles(job, repo, ctx);
+    case "syncFiles":
+      return copyFiles(job, repo, ctx);
+    case "syncWal":
+      return copyWalFile(job, repo, ctx);
+    case "verifyBundle":
+      return verifyBundle(job, repo);
+    case "verifyFile":
+      return verifyFile(job, repo);
+  }
+}
+
+/** A pool without threads: jobs run in this one, `slots` at a time at the callers' choice. */
+export function inlinePool(repos: ReadonlyMap<number, Repository>, ctx: Context, slots: number): JobPool {
+  return {
+    slots,
+    run: (job) => runJob(job, repos, ctx),
+    close: async () => {},
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * Timeline histories and backup labels: the WAL files whose names carry no checksum, so that damage shows only by what they say ("pgbackrest-format"
+ * 8.2), or beside another repository's copy.
+ */
+import { collect, textOf } from "../../base/bytes";
+import { isError, toBackupError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { parseHistory } from "../../format/wal/timeline";
+import type { Repository } from "../../repository/repository";
+import { openWal, type StoredWal } from "../../repository/walStore";
+
+/** A history has a line for each ancestor, a label about a dozen lines. */
+const SIZE_BYTES_MAX = 16 * 1024 * 1024;
+const LABEL_LINE = /^[A-Z][A-Z ]*: .*$/;
+/** What every supported PostgreSQL writes (PostgreSQL "access/transam/xlogbackup.c"). */
+const LABEL_FIELDS = ["START WAL LOCATION", "STOP WAL LOCATION", "CHECKPOINT LOCATION", "START TIME", "LABEL", "STOP TIME"];
+
+export interface NamedContent {
+  readonly bytes: Uint8Array;
+  readonly sha1: string;
+  /** What is wrong with it; null when it reads as what its name says. */
+  readonly problem: string | null;
+}
+
+/** Damaged content is an answer with a problem. @throws what reading throws when the repository cannot tell */
+export async function readNamed(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<NamedContent> {
+  try {
+    const bytes = await collect(await openWal(repo, archiveId, stored, pass), SIZE_BYTES_MAX);
+    return { bytes, sha1: sha1Hex(bytes), problem: findNamedProblem(stored.name, textOf(bytes)) };
+  } catch (error) {
+    if (!isError(error, "crypto", "format", "checksum", "fileInvalid")) throw error;
+    return { bytes: new Uint8Array(0), sha1: "", problem: toBackupError(error).message };
+  }
+}
+
+/** Null when the text is what the name promises. Pure. */
+export function findNamedProblem(name: string, text: string): string | null {
+  return name.endsWith(".history") ? historyProblem(name, text) : labelProblem(name, text);
+}
+
+function historyProblem(name: string, text: string): string | null {
+  try {
+    const last = parseHistory(text).at(-1);
+    if (last === undefined) return "it names no ancestor";
+    const own = Number.parseInt(name, 16);
+    return last.timeline < own ? null : `it names timeline ${last.timeline} as an ancestor of ${own}`;
+  } catch (error) {
+    return toBackupError(error).message;
+  }
+}
+
+function labelProblem(name: string, text: string): string | null {
+  const lines = text.trimEnd().split("\n");
+  const strange = lines.findIndex((line) => !LABEL_LINE.test(line));
+  if (strange !== -1) return `line ${strange + 1} is no field of a backup label`;
+  const missing = LABEL_FIELDS.find((field) => !lines.some((line) => line.startsWith(`${field}: `)));
+  if (missing !== undefined) return `it has no field '${missing}'`;
+  const segment = name.slice(0, 24);
+  return lines.some((line) => line.startsWith("START WAL LOCATION: ") && line.endsWith(`(file ${segment})`))
+    ? null
+    : `it does not begin in segment ${segment}`;
+}
+
+/** Which repositories hold other content under the same name: one line for each name. Pure; `named` by repository: SHA-1 by name. */
+export function differingNames(
+  named: ReadonlyMap<number, ReadonlyMap<string, string>>,
+): { readonly repoKeys: readonly number[]; readonly text: string }[] {
+  const names = new Set([...named.values()].flatMap((own) => [...own.keys()]));
+  return [...names].sort().flatMap((name) => {
+    const holders = [...named].filter(([, own]) => own.has(name));
+    const contents = new Set(holders.map(([, own]) => own.get(name)));
+    const repoKeys = holders.map(([key]) => key);
+    return contents.size < 2 ? [] : [{ repoKeys, text: `${name} differs between ${repoKeys.map((key) => `repo${key}`).join(", ")}` }];
+  });
+}

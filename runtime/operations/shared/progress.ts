@@ -1,0 +1,43 @@
+/** How far a long copy is: a line in the log every two seconds, and a number for whoever asks for it. */
+import type { Context } from "../../base/context";
+import { formatSize } from "../../base/units";
+
+const STEP_MS = 2000;
+
+export class Progress {
+  readonly #word: string;
+  readonly #totalBytes: number;
+  readonly #report: (doneBytes: number, totalBytes: number) => void;
+  readonly #ctx: Context;
+  readonly #beganAtMs: number;
+  #loggedAtMs: number;
+  #doneBytes = 0;
+
+  /** `word` begins the lines: `copied`, `restored`. `report` is told at the start and with every line. */
+  constructor(word: string, totalBytes: number, ctx: Context, report: (doneBytes: number, totalBytes: number) => void = () => {}) {
+    this.#word = word;
+    this.#totalBytes = totalBytes;
+    this.#report = report;
+    this.#ctx = ctx;
+    this.#beganAtMs = ctx.clock.monotonicMs();
+    this.#loggedAtMs = this.#beganAtMs;
+    report(0, totalBytes);
+  }
+
+  add(sizeBytes: number): void {
+    this.#doneBytes += sizeBytes;
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (nowMs - this.#loggedAtMs < STEP_MS) return;
+    this.#loggedAtMs = nowMs;
+    this.#report(this.#doneBytes, this.#totalBytes);
+    const bytesPerSecond = Math.round((this.#doneBytes / (nowMs - this.#beganAtMs)) * 1000);
+    this.#ctx.log.info(
+      `${this.#word} ${formatSize(this.#doneBytes)} of ${formatSize(this.#totalBytes)} (${this.percent()}%), ${formatSize(bytesPerSecond)}/s`,
+    );
+  }
+
+  /** Of the bytes so far, with two decimals; 100 when there is nothing to do. */
+  percent(): string {
+    return this.#totalBytes === 0 ? "100" : ((this.#doneBytes / this.#totalBytes) * 100).toFixed(2);
+  }
+}

@@ -1,0 +1,27 @@
+/** Turns per-repository results into the one outcome of a verb. */
+import { type BackupError, fail } from "../../base/errors";
+import type { RepoResult } from "../../base/parallel";
+import { type AcknowledgePolicy, decide } from "../archivePush/acknowledge";
+
+/** `repo2: [HostConnectError] unable to connect …`, the line that stock prints per failed repository. */
+export function repoErrorLine(repoKey: number, error: BackupError): string {
+  return `repo${repoKey}: [${error.name}] ${error.message}`;
+}
+
+/** Null when every repository is fine; otherwise one error: `repoInvalid` (103) when none is, `command` (104) when some are. */
+export function combinedError(verb: string, results: readonly RepoResult<unknown>[]): BackupError | null {
+  const failed = results.filter((result) => !result.ok);
+  if (failed.length === 0) return null;
+  const [first] = failed;
+  if (results.length === 1 && first !== undefined && !first.ok) return first.error;
+  const lines = failed.map((result) => (result.ok ? "" : repoErrorLine(result.repoKey, result.error)));
+  const hints = [...new Set(failed.flatMap((result) => (result.ok ? [] : result.error.hints)))];
+  return failed.length === results.length
+    ? fail("repoInvalid", ["unable to find a valid repository", ...lines].join("\n"), { hint: hints })
+    : fail("command", [`${verb} command encountered error(s):`, ...lines].join("\n"), { hint: hints });
+}
+
+/** Like {@link combinedError} for verbs that judge the state of the repositories: null as long as those that are fine satisfy the policy. */
+export function policyError(verb: string, results: readonly RepoResult<unknown>[], policy: AcknowledgePolicy): BackupError | null {
+  return decide(policy, results).accepted ? null : combinedError(verb, results);
+}

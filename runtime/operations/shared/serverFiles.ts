@@ -1,0 +1,252 @@
+/**
+ * The server's configuration files that lie outside of its data directory, kept beside each backup: Debian has postgresql.conf, pg_hba.conf and
+ * pg_ident.conf in /etc/postgresql, where no backup of the data directory finds them, and without them a new machine has data and no server.
+ *
+ * ```
+ * pgbackstop/<stanza>/<label>/server-files.json.gz      {"version":1,"files":[{"path","mode","user","group","modifiedAtS","content"}]}
+ * ```
+ * One file, written in one step before the backup is listed; `content` is base64. Encrypted with the backup's own passphrase where the
+ * repository is. Stock pgBackRest 2.45 to 2.60 looks at `archive` and `backup` only: info, verify, expire and stanza-delete leave the area
+ * alone (tried). A copy that cannot be had or stored is a warning: it never costs a backup.
+ */
+import { chown, link, mkdir, readFile, realpath, stat, utimes } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { utf8, textOf } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import { perRepo } from "../../base/parallel";
+import { isLabel } from "../../format/repository/label";
+import { isArray, isObject, type JsonValue, parseJson } from "../../format/repository/json";
+import type { Manifest, OwnerName } from "../../format/repository/manifest";
+import { parseMode, renderMode } from "../../format/repository/manifestRows";
+import { serverFilesPath, serverFilesRoot } from "../../format/repository/repoPath";
+import { atomicWrite } from "../../local/atomicWrite";
+import { isMissing, systemCodeOf, systemError } from "../../local/systemError";
+import type { UserNames } from "../../local/users";
+import type { Session } from "../../postgres/session";
+import { type Repository, readFile as readStored, writeFile } from "../../repository/repository";
+import { type ConfigFile, type ConfigKind, readConfig } from "./configFiles";
+
+export interface ServerFile {
+  /** Absolute, as the server names it. */
+  readonly path: string;
+  readonly mode: number;
+  readonly user: OwnerName;
+  readonly group: OwnerName;
+  readonly modifiedAtS: number;
+  readonly content: Uint8Array;
+}
+
+export interface KeepTarget {
+  readonly repo: Repository;
+  /** Of the backup that is about to be finished. */
+  readonly manifest: Pick<Manifest, "label" | "cipherPass">;
+}
+
+const VERSION = 1;
+const ROOTS: readonly (readonly [setting: string, kind: ConfigKind])[] = [
+  ["config_file", "settings"],
+  ["hba_file", "records"],
+  ["ident_file", "records"],
+];
+/** What Debian's pg_ctlcluster reads beside postgresql.conf. */
+const COMPANIONS = ["environment", "pg_ctl.conf", "start.conf"];
+
+/** Stores what lies outside of the data directory beside every backup of the run. Never throws but for an abort. */
+export async function keepServerFiles(
+  session: Session,
+  dataDirectory: string,
+  users: UserNames,
+  targets: readonly KeepTarget[],
+  ctx: Context,
+): Promise<void> {
+  let files: ServerFile[];
+  try {
+    files = await collectServerFiles(session, dataDirectory, users);
+  } catch (error) {
+    return warn(ctx, "the configuration files outside of the data directory are not kept", error);
+  }
+  if (files.length === 0) return;
+  const manifests = new Map(targets.map(({ repo, manifest }) => [repo.key, manifest]));
+  const text = utf8(renderServerFiles(files));
+  const results = await perRepo(
+    targets.map(({ repo }) => repo),
+    async (repo) => {
+      const { label, cipherPass } = manifests.get(repo.key) as KeepTarget["manifest"];
+      await writeFile(repo, serverFilesPath(repo.stanza, label), gzipSync(text, { level: 9 }), cipherPass ?? null, ctx);
+    },
+  );
+  for (const result of results) if (!result.ok) warn(ctx, `repo${result.repoKey}: the server's configuration files are not kept`, result.error);
+  if (results.some((result) => result.ok)) ctx.log.detail(`keep configuration files ${files.map((file) => file.path).join(", ")}`);
+}
+
+function warn(ctx: Context, what: string, error: unknown): void {
+  if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+  const { name, message } = toBackupError(error);
+  ctx.log.warn(`${what}: [${name}] ${message}`);
+}
+
+/** @throws dbQuery, fileOpen, pathOpen */
+async function collectServerFiles(session: Session, dataDirectory: string, users: UserNames): Promise<ServerFile[]> {
+  const { rows } = await session.query("select name, setting from pg_catalog.pg_settings where name = any($1)", [ROOTS.map(([name]) => name)]);
+  const places = new Map<string, string>(rows.map((row) => [row.name, row.setting]));
+  if (places.size < ROOTS.length) {
+    throw fail("dbQuery", "the server does not tell where its configuration files are", {
+      hint: "grant pg_read_all_settings to the role of pg1-user.",
+    });
+  }
+  const found = new Map<string, ConfigFile>();
+  for (const [setting, kind] of ROOTS)
+    for (const file of await readConfig(resolve(dataDirectory, places.get(setting) ?? ""), kind)) found.set(file.path, file);
+  const configDirectory = dirname(places.get("config_file") ?? dataDirectory);
+  for (const name of COMPANIONS) {
+    const path = `${configDirectory}/${name}`;
+    const content = await readFile(path).catch(() => null);
+    if (content !== null) found.set(path, { path, content });
+  }
+  const outside = await outsideOf(dataDirectory, [...found.values()]);
+  return Promise.all(outside.map((file) => describe(file, users)));
+}
+
+/** What is in the data directory, whatever the name it goes by, is in the backup already. */
+async function outsideOf(dataDirectory: string, files: readonly ConfigFile[]): Promise<ConfigFile[]> {
+  const root = await realpath(dataDirectory);
+  const outside: ConfigFile[] = [];
+  for (const file of files) {
+    const path = await realpath(file.path);
+    if (!path.startsWith(`${root}/`) && !file.path.startsWith(`${dataDirectory}/`)) outside.push(file);
+  }
+  return outside.sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
+async function describe(file: ConfigFile, users: UserNames): Promise<ServerFile> {
+  const { mode, uid, gid, mtimeMs } = await stat(file.path);
+  return { ...file, mode: mode & 0o7777, user: users.userName(uid), group: users.groupName(gid), modifiedAtS: Math.floor(mtimeMs / 1000) };
+}
+
+function renderServerFiles(files: readonly ServerFile[]): string {
+  const rows = files.map(({ path, mode, user, group, modifiedAtS, content }) => ({
+    path,
+    mode: renderMode(mode),
+    user,
+    group,
+    modifiedAtS,
+    content: Buffer.from(content).toString("base64"),
+  }));
+  return JSON.stringify({ version: VERSION, files: rows });
+}
+
+/** Null when nothing was kept beside this backup. @throws format, crypto, and what the storage says */
+export async function findServerFiles(repo: Repository, { label, cipherPass }: KeepTarget["manifest"]): Promise<ServerFile[] | null> {
+  const path = serverFilesPath(repo.stanza, label);
+  let packed: Uint8Array;
+  try {
+    packed = await readStored(repo, path, cipherPass ?? null);
+  } catch (error) {
+    if (isError(error, "fileMissing")) return null;
+    throw error;
+  }
+  return parseServerFiles(unzip(packed, path), path);
+}
+
+function unzip(packed: Uint8Array, path: string): string {
+  try {
+    return textOf(gunzipSync(packed, { maxOutputLength: LIMITS.wholeFileSizeBytesMax }));
+  } catch (error) {
+    throw fail("format", `'${path}' cannot be decompressed: ${toBackupError(error).message}`, { path, cause: error });
+  }
+}
+
+function parseServerFiles(text: string, path: string): ServerFile[] {
+  const document = parseJson(text);
+  const { version, files } = isObject(document) ? document : {};
+  if (version !== VERSION || !isArray(files))
+    throw fail("format", `'${path}': expected version ${VERSION} with files, found version ${JSON.stringify(version)}`, { path });
+  return files.map((row) => parseFile(row, path));
+}
+
+/** Without set-user-ID and set-group-ID. */
+const MODE_MASK = 0o1777;
+/** What file systems can hold, of 64 bits of nanoseconds. */
+const TIME_S_MAX = 9_000_000_000;
+
+function parseFile(row: JsonValue, where: string): ServerFile {
+  const { path, mode, user, group, modifiedAtS, content } = isObject(row) ? row : {};
+  const isOwner = (value: JsonValue | undefined): value is OwnerName => value === null || typeof value === "string";
+  const isPlace = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
+  const isTime = typeof modifiedAtS === "number" && Math.abs(modifiedAtS) <= TIME_S_MAX;
+  if (!isPlace || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
+    throw fail("format", `'${where}': a row is not that of a file`, { path: where });
+  // Root puts them into place: a forged one must not become a program that runs as its owner.
+  return { path, mode: parseMode(mode, where) & MODE_MASK, user, group, modifiedAtS, content: Buffer.from(content, "base64") };
+}
+
+/**
+ * Puts the files below `directory` under their full names; `/` puts them where they were. A file that is there with another content is kept
+ * as `<name>.before-restore`, unless there is one already. `ownerOf` null leaves the owner as it comes. Gives the paths that were written.
+ */
+export async function placeServerFiles(
+  files: readonly ServerFile[],
+  directory: string,
+  ownerOf: (file: ServerFile) => { readonly uid: number; readonly gid: number } | null,
+): Promise<string[]> {
+  const written: string[] = [];
+  for (const file of files) {
+    const path = resolve(directory, `.${file.path}`);
+    const owner = ownerOf(file);
+    await makeParents(dirname(path), owner);
+    const present = await readFile(path).catch((error: unknown) => {
+      if (isMissing(error)) return null;
+      throw systemError("fileOpen", `open file '${path}' for read`, path, error);
+    });
+    if (present !== null && Buffer.compare(present, file.content) !== 0) await keepBefore(path);
+    await atomicWrite(path, file.content, { mode: file.mode });
+    if (owner !== null) await chown(path, owner.uid, owner.gid);
+    await utimes(path, file.modifiedAtS, file.modifiedAtS);
+    written.push(path);
+  }
+  return written;
+}
+
+/** The server must be able to enter what is made here, and its owner to change it. */
+async function makeParents(path: string, owner: { readonly uid: number; readonly gid: number } | null): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o755 }).catch((error: unknown) => {
+    throw systemError("pathCreate", `create path '${path}'`, path, error);
+  });
+  if (first === undefined || owner === null) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await chown(made, owner.uid, owner.gid);
+}
+
+async function keepBefore(path: string): Promise<void> {
+  const before = `${path}.before-restore`;
+  try {
+    await link(path, before);
+  } catch (error) {
+    if (systemCodeOf(error) === "EEXIST") return;
+    throw systemError("fileWrite", `keep '${path}' as '${before}'`, before, error);
+  }
+}
+
+/**
+ * Removes what was kept for backups that are gone, ours or stock's to expire. `labels` are those that the repository lists now; what is newer
+ * than all of them belongs to a backup under way and stays. Gives the labels whose files went (or would, with `dryRun`).
+ */
+export async function expireServerFiles(repo: Repository, labels: readonly string[], dryRun: boolean): Promise<string[]> {
+  const listed = new Set(labels);
+  const newest = labels.toSorted().at(-1) ?? "";
+  const expired: string[] = [];
+  for await (const entry of repo.storage.list(serverFilesRoot(repo.stanza))) {
+    const label = basename(entry.path);
+    if (isLabel(label) && !listed.has(label) && timeOf(label) < timeOf(newest)) expired.push(label);
+  }
+  expired.sort();
+  if (!dryRun) for (const label of expired) await repo.storage.removePath(dirname(serverFilesPath(repo.stanza, label)));
+  return expired;
+}
+
+/** When a backup began, of its label: the last part. */
+function timeOf(label: string): string {
+  return label.split("_").at(-1)?.slice(0, -1) ?? "";
+}

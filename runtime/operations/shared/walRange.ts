@@ -1,0 +1,41 @@
+/** The ends of an archive: only its first and last directories are listed. */
+import { archiveIdPath } from "../../format/repository/repoPath";
+import type { Repository } from "../../repository/repository";
+import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
+
+/** Lowest and highest segment of an archive id. */
+export async function walRange(repo: Repository, archiveId: string): Promise<{ min: string | null; max: string | null }> {
+  const directories = await segmentDirectories(repo, archiveId);
+  let min: string | null = null;
+  let max: string | null = null;
+  for (const directory of directories) {
+    const segments = await segmentsIn(repo, archiveId, directory);
+    if (segments.length === 0) continue;
+    min = segments[0]?.name ?? null;
+    break;
+  }
+  for (const directory of min === null ? [] : directories.reverse()) {
+    const segments = await segmentsIn(repo, archiveId, directory);
+    if (segments.length === 0) continue;
+    max = segments.at(-1)?.name ?? null;
+    break;
+  }
+  return { min, max };
+}
+
+/** Directories with segments, each of one timeline and 4 GiB of WAL; ascending. */
+export async function segmentDirectories(repo: Repository, archiveId: string): Promise<string[]> {
+  const directories: string[] = [];
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
+    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
+    if (entry.type === "directory" && /^[0-9A-F]{16}$/.test(name)) directories.push(name);
+  }
+  return directories.sort();
+}
+
+/** Whole segments of one directory, ascending. */
+export async function segmentsIn(repo: Repository, archiveId: string, directory: string): Promise<StoredWal[]> {
+  const found: StoredWal[] = [];
+  for await (const stored of listWal(repo, archiveId, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) found.push(stored);
+  return found.sort((left, right) => (left.name < right.name ? -1 : 1));
+}

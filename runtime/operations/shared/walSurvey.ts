@@ -1,0 +1,47 @@
+/** The WAL of the present cluster in one repository, by its names alone: how much, and what is missing. Nothing is read but a history file. */
+import { isError } from "../../base/errors";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { isSegment, listWal } from "../../repository/walStore";
+import { findNewestTimeline, gapsOf, neededRanges } from "../verify/verify";
+
+export interface WalSurvey {
+  readonly segmentCount: number;
+  /** Of everything in the archive id's directory, as stored. */
+  readonly sizeBytes: number;
+  /** Segments that are missing between the oldest backup and the newest segment, as `verify` counts them. */
+  readonly gapCount: number;
+}
+
+/** Lists the whole archive id: cost grows with the archive. Null where the stanza is not there. */
+export async function surveyWal(repo: Repository, backups: readonly BackupInfoEntry[], walSegmentSizeBytes: number): Promise<WalSurvey | null> {
+  const archiveInfo = await loadArchiveInfo(repo).catch((error: unknown) => {
+    if (isError(error, "fileMissing")) return null;
+    throw error;
+  });
+  const current = archiveInfo?.history.find((entry) => entry.id === archiveInfo.currentId);
+  if (archiveInfo === null || current === undefined) return null;
+  const archiveId = archiveIdOf(current);
+  const names: string[] = [];
+  let newest = "";
+  let sizeBytes = 0;
+  for await (const stored of listWal(repo, archiveId)) {
+    sizeBytes += stored.sizeRepoBytes;
+    if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
+    if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
+  }
+  const timeline = await findNewestTimeline(repo, archiveId, newest, archiveInfo.cipherPass ?? null);
+  const gaps = gapsOf(names, neededRanges(backups, current.id), timeline, walSegmentSizeBytes);
+  const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);
+  return { segmentCount: names.length, sizeBytes, gapCount };
+}
+
+/** How many segments lie from one to a later one, whatever their timelines; 0 when it is not later. Pure. */
+export function segmentsBetween(from: string, to: string, walSegmentSizeBytes: number): number {
+  if (parseWalName(from)?.kind !== "segment" || parseWalName(to)?.kind !== "segment") return 0;
+  const distance = lsnOfSegment(to, walSegmentSizeBytes) - lsnOfSegment(from, walSegmentSizeBytes);
+  return distance <= 0n ? 0 : Number(distance / BigInt(walSegmentSizeBytes));
+}

@@ -1,0 +1,148 @@
+/**
+ * `stanza-create`: gives every repository the stanza's info files, or checks those it has ("pgbackrest-format" 6.4).
+ *
+ * Running it again is harmless. A repository whose directories hold something but no info files is refused (40): it may be another stanza's
+ * data. In an encrypted repository the sub-passphrases of archive and backups are made here and never change.
+ */
+import type { Context } from "../../base/context";
+import { fail, isError } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import { findFinalName } from "../../base/temporaryName";
+import type { ArchiveInfo } from "../../format/repository/archiveInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
+import { BACKREST_VERSION } from "../../format/repository/info";
+import type { PgControl } from "../../format/page/pgControl";
+import { archiveInfoPath, backupInfoPath, copyOf } from "../../format/repository/repoPath";
+import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import { newSubPass, type Repository } from "../../repository/repository";
+import { checkArchive, checkBackup } from "../shared/identity";
+
+export type StanzaCreated = "created" | "valid";
+
+/** True for each repository that needs nothing: what exists is checked without a lock, so that a running backup is in nobody's way. */
+export function checkStanzas(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<boolean>[]> {
+  return perRepo(repos, async (repo) => {
+    if (!(await presentInfos(repo)).every(Boolean)) return false;
+    await validate(repo, control, ctx, true);
+    ctx.log.info(`stanza '${repo.stanza}' already exists on ${repo.name} and is valid`);
+    return true;
+  });
+}
+
+/** The caller holds the locks. */
+export function stanzaCreate(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<StanzaCreated>[]> {
+  return perRepo(repos, (repo) => createOne(repo, control, ctx));
+}
+
+async function createOne(repo: Repository, control: PgControl, ctx: Context): Promise<StanzaCreated> {
+  const present = await presentInfos(repo);
+  const [archiveMain, archiveCopy, backupMain, backupCopy] = present;
+  const hasArchive = archiveMain || archiveCopy;
+  const hasBackup = backupMain || backupCopy;
+  if (!hasArchive && !hasBackup) {
+    await requireEmpty(repo);
+    await saveArchiveInfo(repo, newArchiveInfo(repo, control, ctx), ctx);
+    await saveBackupInfo(repo, newBackupInfo(repo, control, ctx), ctx);
+    ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}`);
+    return "created";
+  }
+  if (hasArchive && !hasBackup && (await isBarelyBegun(repo))) {
+    await finishCreation(repo, control, ctx);
+    return "created";
+  }
+  if (!hasArchive || !hasBackup) {
+    const [there, lacking] = hasArchive ? ["archive.info", "backup.info"] : ["backup.info", "archive.info"];
+    throw fail("fileMissing", `${there} exists but ${lacking} is missing on ${repo.name}`, {
+      hint: "this may be a symptom of repository corruption!",
+      repoKey: repo.key,
+    });
+  }
+  await validate(repo, control, ctx, present.every(Boolean));
+  ctx.log.info(`stanza '${repo.stanza}' already exists on ${repo.name} and is valid`);
+  return "valid";
+}
+
+/** archive.info and its copy, backup.info and its copy. */
+async function presentInfos(repo: Repository): Promise<boolean[]> {
+  const paths = [archiveInfoPath(repo.stanza), backupInfoPath(repo.stanza)].flatMap((path) => [path, copyOf(path)]);
+  const present: boolean[] = [];
+  for (const path of paths) present.push((await repo.storage.stat(path)) !== null);
+  return present;
+}
+
+/** True when nothing but archive.info is there: what a stanza-create leaves that was cut off between its two info files. */
+async function isBarelyBegun(repo: Repository): Promise<boolean> {
+  const own = new Set([archiveInfoPath(repo.stanza), copyOf(archiveInfoPath(repo.stanza))]);
+  for (const kind of ["backup", "archive"]) {
+    for await (const { path } of repo.storage.list(`${kind}/${repo.stanza}`)) if (!own.has(path) && findFinalName(path) === null) return false;
+  }
+  return true;
+}
+
+async function finishCreation(repo: Repository, control: PgControl, ctx: Context): Promise<void> {
+  const archiveInfo = await loadArchiveInfo(repo);
+  checkArchive(repo, archiveInfo, { version: control.pgVersion, systemId: control.systemId });
+  await saveArchiveInfo(repo, archiveInfo, ctx);
+  await saveBackupInfo(repo, newBackupInfo(repo, control, ctx), ctx);
+  ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}, which an earlier one had begun`);
+}
+
+async function validate(repo: Repository, control: PgControl, ctx: Context, complete: boolean): Promise<void> {
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
+  const archiveInfo = await loadArchiveInfo(repo);
+  const backupInfo = await loadBackupInfo(repo);
+  try {
+    checkArchive(repo, archiveInfo, cluster);
+    checkBackup(repo, backupInfo, cluster);
+  } catch (error) {
+    if (!isError(error, "archiveMismatch", "backupMismatch")) throw error;
+    throw fail("fileInvalid", `backup and archive info files exist but do not match the database\n${error.message}`, {
+      hint: ["is this the correct stanza?", "did an error occur during stanza-upgrade?"],
+      repoKey: repo.key,
+    });
+  }
+  if (complete) return;
+  // A twin is missing: write both anew from the one that could be read.
+  await saveArchiveInfo(repo, archiveInfo, ctx);
+  await saveBackupInfo(repo, backupInfo, ctx);
+}
+
+async function requireEmpty(repo: Repository): Promise<void> {
+  for (const kind of ["backup", "archive"]) {
+    for await (const entry of repo.storage.list(`${kind}/${repo.stanza}`)) {
+      // Of a run that was killed while it wrote.
+      if (findFinalName(entry.path) !== null) continue;
+      throw fail(
+        "pathNotEmpty",
+        `${kind} directory of stanza '${repo.stanza}' on ${repo.name} is not empty: it holds '${entry.path}' but no info files`,
+        {
+          hint: ["is this the correct repository path and stanza?", "may these files be removed by hand?"],
+          repoKey: repo.key,
+          path: entry.path,
+        },
+      );
+    }
+  }
+}
+
+function newArchiveInfo(repo: Repository, control: PgControl, ctx: Context): ArchiveInfo {
+  return {
+    backrestVersion: BACKREST_VERSION,
+    ...(repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) }),
+    currentId: 1,
+    history: [{ id: 1, systemId: control.systemId, pgVersion: control.pgVersion }],
+    other: [],
+  };
+}
+
+function newBackupInfo(repo: Repository, control: PgControl, ctx: Context): BackupInfo {
+  const { systemId, pgVersion, catalogVersion, controlVersion } = control;
+  return {
+    backrestVersion: BACKREST_VERSION,
+    ...(repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) }),
+    currentId: 1,
+    history: [{ id: 1, systemId, pgVersion, catalogVersion, controlVersion }],
+    backups: [],
+    other: [],
+  };
+}

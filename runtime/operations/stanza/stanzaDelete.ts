@@ -1,0 +1,49 @@
+/**
+ * `stanza-delete`: removes everything that a repository holds of a stanza. The user has to stop the stanza first.
+ *
+ * The infos go last: a run that was cut off leaves a stanza that is still known and can be deleted again.
+ */
+import type { Context } from "../../base/context";
+import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../../format/repository/repoPath";
+import { listLabels } from "../../repository/backupStore";
+import { removeBackupPath, removeManifests } from "../../repository/expireStore";
+import type { Repository } from "../../repository/repository";
+import { listArchiveIds } from "../../repository/walStore";
+import { archiveIdPath } from "../../format/repository/repoPath";
+import { toBackupError } from "../../base/errors";
+
+/** All but the lease, which the caller holds. */
+async function removeServerFiles({ stanza, storage }: Repository): Promise<void> {
+  const lease = leasePath(stanza);
+  for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
+    if (path !== lease) await (type === "directory" ? storage.removePath(path) : storage.remove(path));
+  }
+}
+
+/** After {@link stanzaDelete}, when the lease was given back. */
+export async function removeLease({ stanza, storage }: Repository): Promise<void> {
+  await storage.removePath(serverFilesRoot(stanza));
+}
+
+/** True when the repository holds anything of the stanza. */
+export async function hasStanza(repo: Repository): Promise<boolean> {
+  for (const path of [archivePath(repo.stanza), backupsPath(repo.stanza)]) {
+    for await (const _entry of repo.storage.list(path)) return true;
+    if (repo.storage.features.directories && (await repo.storage.stat(path)) !== null) return true;
+  }
+  return false;
+}
+
+export async function stanzaDelete(repo: Repository, ctx: Context): Promise<void> {
+  const labels = (await listLabels(repo)).reverse();
+  // Manifests first: what is left of a backup is never taken for a whole one.
+  for (const label of labels) await removeManifests(repo, label);
+  for (const label of labels) {
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    await removeBackupPath(repo, label);
+  }
+  await removeServerFiles(repo);
+  for (const archiveId of await listArchiveIds(repo)) await repo.storage.removePath(archiveIdPath(repo.stanza, archiveId));
+  await repo.storage.removePath(archivePath(repo.stanza));
+  await repo.storage.removePath(backupsPath(repo.stanza));
+}

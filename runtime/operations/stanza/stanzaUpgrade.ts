@@ -1,0 +1,47 @@
+/**
+ * `stanza-upgrade`: tells every repository that the stanza's cluster is another one now, after pg_upgrade ("pgbackrest-format" 6.4).
+ *
+ * A new entry joins the history of each info file; WAL and backups of the old cluster stay where they are. archive.info comes first: cut off
+ * between the two, the next run finishes the second.
+ */
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import { currentHistory } from "../../format/repository/archiveInfo";
+import type { PgControl } from "../../format/page/pgControl";
+import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+
+export function stanzaUpgrade(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<"upgraded" | "valid">[]> {
+  return perRepo(repos, (repo) => upgradeOne(repo, control, ctx));
+}
+
+async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): Promise<"upgraded" | "valid"> {
+  ctx.log.info(`stanza-upgrade for stanza '${repo.stanza}' on ${repo.name}`);
+  const archiveInfo = await loadArchiveInfo(repo);
+  const backupInfo = await loadBackupInfo(repo);
+  const { systemId, pgVersion, catalogVersion, controlVersion } = control;
+  const isCurrent = (entry: { systemId: bigint; pgVersion: string }): boolean => entry.systemId === systemId && entry.pgVersion === pgVersion;
+  const archiveOld = !isCurrent(currentHistory(archiveInfo));
+  const backupOld = !isCurrent(currentHistory(backupInfo));
+  const archiveId = archiveInfo.currentId + (archiveOld ? 1 : 0);
+  const backupId = backupInfo.currentId + (backupOld ? 1 : 0);
+  // Checked before anything is written: ids that differ would send WAL and backups to different histories.
+  if (archiveId !== backupId) {
+    throw fail("fileInvalid", `backup info file and archive info file do not match\narchive: id = ${archiveId}\nbackup : id = ${backupId}`, {
+      hint: "this may be a symptom of repository corruption!",
+      repoKey: repo.key,
+    });
+  }
+  if (archiveOld) {
+    const history = [...archiveInfo.history, { id: archiveId, systemId, pgVersion }];
+    await saveArchiveInfo(repo, { ...archiveInfo, currentId: archiveId, history }, ctx);
+  }
+  if (backupOld) {
+    const history = [...backupInfo.history, { id: backupId, systemId, pgVersion, catalogVersion, controlVersion }];
+    await saveBackupInfo(repo, { ...backupInfo, currentId: backupId, history }, ctx);
+  }
+  if (archiveOld || backupOld) return "upgraded";
+  ctx.log.info(`stanza '${repo.stanza}' on ${repo.name} is already up to date`);
+  return "valid";
+}

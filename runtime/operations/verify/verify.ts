@@ -1,0 +1,289 @@
+/**
+ * `verify`: are the bytes of a repository what its infos promise, and is the WAL between any backup and the newest segment complete?
+ *
+ * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once, a bundle by one
+ * request), and every backup must find what it refers to; info files and manifests are read in both their copies. Unlike stock, a missing
+ * segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named ("pgbackrest-format"
+ * 19; stock reports ok with segments missing). So is one that a backup needs to reach the timeline that a failover began.
+ */
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { typeOfName } from "../../format/codec/compress";
+import type { Manifest } from "../../format/repository/manifest";
+import { walPath } from "../../format/repository/repoPath";
+import { parseHistory } from "../../format/wal/timeline";
+import { nextSegment, parseWalName } from "../../format/wal/walSegment";
+import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
+import type { JobPool } from "../shared/jobs";
+import { readNamed } from "../shared/namedWal";
+import { readHistory } from "../restore/timelines";
+import { type StreamCounts, verifyStream } from "../stream/survey";
+import { findDamagedCopies } from "./copies";
+import { filesOfNobody, findOrphans } from "./orphans";
+import { type NewestTimeline, pathRanges } from "./path";
+import { Tally, type VerifyCounts } from "./tally";
+import { type BackupVerdict, verifyBackups } from "./verifyBackups";
+import type { VerifyFileJob } from "./verifyFile";
+
+export interface ArchiveVerdict {
+  readonly archiveId: string;
+  readonly counts: VerifyCounts;
+  /** Segments that are not there although a backup needs them to reach the newest one: `[first, last]` of each gap. */
+  readonly gaps: readonly WalRange[];
+}
+
+export interface Verdict {
+  readonly repoKey: number;
+  readonly ok: boolean;
+  readonly archives: readonly ArchiveVerdict[];
+  readonly backups: readonly BackupVerdict[];
+  readonly problems: readonly string[];
+  /** What lies in the repository and nothing refers to: no error, but space. */
+  readonly orphans: readonly string[];
+  /** Of pieces of segments that are not archived: what an agent has streamed. */
+  readonly stream: StreamCounts;
+  /** SHA-1 of each history and backup label that reads well, by `<version>-<system id>/<name>`: to be compared with other repositories'. */
+  readonly named: ReadonlyMap<string, string>;
+}
+
+const GAP_SEGMENTS_MAX = 1_000_000;
+
+export interface VerifyOptions {
+  /** Only this backup, what it refers to and the WAL that it needs. */
+  readonly set?: string;
+  /** Share of the data files that is read; absent reads all. WAL is always read. */
+  readonly samplePercent?: number;
+}
+
+/** Reads one repository. @throws when neither info file can be read; backupSetInvalid (75) when it has no such set */
+export async function verify(
+  repo: Repository,
+  pool: JobPool,
+  walSegmentSizeBytes: number,
+  ctx: Context,
+  options: VerifyOptions = {},
+): Promise<Verdict> {
+  const archiveInfo = await loadArchiveInfo(repo);
+  const backupInfo = await loadBackupInfo(repo);
+  const entries = options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
+  if (options.set !== undefined && entries.length === 0) {
+    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "run info to see which backups there are.", repoKey: repo.key });
+  }
+  const problems: string[] = [];
+  const archives: ArchiveVerdict[] = [];
+  const named = new Map<string, string>();
+  let isNamedOk = true;
+  for (const entry of archiveInfo.history) {
+    const needed = neededRanges(entries, entry.id);
+    // One set by an offline backup, or of another history id, has no WAL here to look at.
+    if (options.set !== undefined && needed.length === 0) continue;
+    const wal: StoredWal[] = [];
+    let newest = "";
+    for await (const stored of listWal(repo, archiveIdOf(entry))) {
+      if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
+      if (isSegment(stored.name)) wal.push(stored);
+      else if (options.set === undefined) {
+        const { sha1, problem } = await readNamed(repo, archiveIdOf(entry), stored, archiveInfo.cipherPass ?? null);
+        if (problem === null) named.set(`${entry.pgVersion}-${entry.systemId}/${stored.name}`, sha1);
+        else problems.push(`damaged file '${archiveIdOf(entry)}/${stored.name}': ${problem}`);
+        isNamedOk &&= problem === null;
+      }
+    }
+    wal.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
+    archives.push(
+      await verifyArchive(
+        {
+          repo,
+          pool,
+          wal: options.set === undefined ? wal : wal.filter((stored) => needed.some(([start, stop]) => stored.name >= start && stored.name <= stop)),
+          names: wal.map((stored) => stored.name),
+          archiveId: archiveIdOf(entry),
+          pass: archiveInfo.cipherPass ?? null,
+          needed,
+          newest: await findNewestTimeline(repo, archiveIdOf(entry), newest, archiveInfo.cipherPass ?? null),
+          walSegmentSizeBytes,
+        },
+        problems,
+      ),
+    );
+  }
+  const stream = await verifyStream(repo, options.set === undefined ? archiveInfo : null, walSegmentSizeBytes, problems, ctx);
+  const input = { repo, pool, entries, listed: backupInfo.backups, pass: backupInfo.cipherPass ?? null, samplePercent: options.samplePercent ?? 100 };
+  const isWhole = options.set === undefined && options.samplePercent === undefined;
+  const orphans = new Orphans(ctx);
+  const visit = (manifest: Manifest): Promise<void> => orphans.add(() => filesOfNobody(repo, manifest));
+  const backups = await verifyBackups(isWhole ? { ...input, visit } : input, problems, ctx);
+  if (isWhole) await orphans.addFirst(() => findOrphans(repo, archiveInfo, backupInfo.backups));
+  const damaged = await findDamagedCopies(repo, backups.readable, backupInfo.cipherPass ?? null);
+  problems.push(...damaged);
+  const ok =
+    isNamedOk &&
+    stream.valid === stream.total &&
+    damaged.length === 0 &&
+    archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
+    backups.verdicts.every((backup) => backup.status === "valid");
+  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, stream, problems, orphans: orphans.lines, named };
+}
+
+/** Gathers lines until something cannot be looked for, which is told instead and spoils nothing that was found out before. */
+class Orphans {
+  readonly #ctx: Context;
+  #lines: readonly string[] = [];
+  #hasFailed = false;
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx;
+  }
+
+  get lines(): readonly string[] {
+    return this.#lines;
+  }
+
+  add(find: () => Promise<readonly string[]>): Promise<void> {
+    return this.#look(find, (found) => [...this.#lines, ...found]);
+  }
+
+  /** Before those that are there. */
+  addFirst(find: () => Promise<readonly string[]>): Promise<void> {
+    return this.#look(find, (found) => [...found, ...this.#lines]);
+  }
+
+  async #look(find: () => Promise<readonly string[]>, join: (found: readonly string[]) => readonly string[]): Promise<void> {
+    if (this.#hasFailed) return;
+    try {
+      this.#lines = join(await find());
+    } catch (error) {
+      if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
+      this.#hasFailed = true;
+      this.#lines = [`files that nothing refers to could not be looked for: ${toBackupError(error).message}`];
+    }
+  }
+}
+
+interface ArchiveInput {
+  readonly repo: Repository;
+  readonly pool: JobPool;
+  /** What is read. */
+  readonly wal: readonly StoredWal[];
+  /** Of everything that is stored, for gaps. */
+  readonly names: readonly string[];
+  readonly archiveId: string;
+  readonly pass: string | null;
+  readonly needed: readonly WalRange[];
+  readonly newest: NewestTimeline | null;
+  readonly walSegmentSizeBytes: number;
+}
+
+/** The timeline of a history file; null without a name, and for one that cannot be read: that is told by whoever reads them all. */
+export async function findNewestTimeline(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
+  try {
+    const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
+    return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
+  } catch (error) {
+    if (isError(error, "crypto", "format", "checksum", "fileInvalid")) return null;
+    throw error;
+  }
+}
+
+async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
+  const { repo, pool, wal, names, archiveId, pass, needed, newest, walSegmentSizeBytes } = input;
+  const tally = new Tally(problems);
+  const duplicates = new Set(wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name));
+  await mapParallel(wal, pool.slots * LIMITS.filesPerWorker, async (stored) => {
+    if (duplicates.has(stored.name)) {
+      tally.add({ status: "other", text: `duplicate segments found for ${archiveId}/${stored.name}` });
+      return;
+    }
+    tally.add(
+      await pool.run<VerifyFileJob>({
+        kind: "verifyFile",
+        repoKey: repo.key,
+        path: walPath(repo.stanza, archiveId, stored.fileName),
+        range: null,
+        unpack: { cipherPass: pass, compressType: typeOfName(stored.fileName), raw: false },
+        sizeBytes: walSegmentSizeBytes,
+        sha1: stored.sha1 ?? "",
+      }),
+    );
+  });
+  const whole = names.filter((name) => !name.endsWith(".partial"));
+  const gaps = gapsOf(whole, needed, newest, walSegmentSizeBytes);
+  for (const [from, to] of gaps) problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
+  return { archiveId, counts: tally.counts(), gaps };
+}
+
+/** What {@link findGaps} finds, also on the way to the newest timeline. Pure. */
+export function gapsOf(
+  names: readonly string[],
+  needed: readonly WalRange[],
+  newest: NewestTimeline | null,
+  walSegmentSizeBytes: number,
+): readonly WalRange[] {
+  const onTheWay = newest === null ? [] : pathRanges(needed, names, newest, walSegmentSizeBytes);
+  return findGaps(names, [...needed, ...onTheWay], walSegmentSizeBytes);
+}
+
+/** First and last segment that a backup needs to become consistent. */
+export type WalRange = readonly [string, string];
+
+/**
+ * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first one stored) to the newest
+ * one that is stored or that a backup needs. A later timeline begins wherever its fork was; one that is older than every backup's own is of no
+ * use to any, and what is left of it waits for expire. Pure.
+ */
+export function findGaps(names: readonly string[], needed: readonly WalRange[], walSegmentSizeBytes: number): WalRange[] {
+  const stored = new Set(names);
+  const timelines = new Set([...stored, ...needed.map(([start]) => start)].map(timelineOf));
+  const oldest = Math.min(...needed.map(([start]) => timelineOf(start)));
+  return [...timelines]
+    .filter((timeline) => needed.length === 0 || timeline >= oldest)
+    .sort((left, right) => left - right)
+    .flatMap((timeline) => {
+      const own = [...stored].filter((name) => timelineOf(name) === timeline).sort();
+      const ranges = needed.filter(([start]) => timelineOf(start) === timeline);
+      const starts = ranges.map(([start]) => start).sort();
+      const ends = [...own.slice(-1), ...ranges.map(([, stop]) => stop)].sort();
+      const first = starts[0] ?? own[0];
+      const last = ends.at(-1);
+      return first === undefined || last === undefined ? [] : gapsBetween(first, last, own, walSegmentSizeBytes);
+    });
+}
+
+function gapsBetween(first: string, last: string, stored: readonly string[], walSegmentSizeBytes: number): WalRange[] {
+  const gaps: WalRange[] = [];
+  let expected = first;
+  // Behind the last one stands a guard, so that what is missing up to it counts as a gap too.
+  for (const name of [...stored.filter((own) => own >= first && own <= last), nextSegment(last, walSegmentSizeBytes)]) {
+    if (expected < name) gaps.push([expected, lastBefore(name, expected, walSegmentSizeBytes)]);
+    expected = nextSegment(name, walSegmentSizeBytes);
+  }
+  return gaps;
+}
+
+/** The segment before `name`, counted up from `from`. */
+function lastBefore(name: string, from: string, walSegmentSizeBytes: number): string {
+  let current = from;
+  for (let count = 0; count < GAP_SEGMENTS_MAX; count++) {
+    const next = nextSegment(current, walSegmentSizeBytes);
+    if (next >= name) return current;
+    current = next;
+  }
+  return current;
+}
+
+function timelineOf(name: string): number {
+  return parseWalName(name)?.timeline ?? 0;
+}
+
+/** Of every backup of one history id that was taken online. */
+export function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
+  return entries.flatMap((entry) =>
+    entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null ? [[entry.archiveStart, entry.archiveStop] as const] : [],
+  );
+}

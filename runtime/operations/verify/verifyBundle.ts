@@ -1,0 +1,35 @@
+/** Checks the stored bytes of many files that lie in one bundle, read in one go: as a job, so that workers do the reading and hashing. */
+import { isError, toBackupError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { type Extent, readExtents } from "../../repository/bundleReader";
+import type { Repository } from "../../repository/repository";
+import type { VerifyFileResult } from "./verifyFile";
+
+export interface VerifyBundleJob {
+  readonly kind: "verifyBundle";
+  readonly repoKey: number;
+  readonly path: string;
+  /** With the SHA-1 of the stored bytes. */
+  readonly extents: readonly (Extent & { readonly sha1: string })[];
+}
+
+/** One for each extent, in their order. */
+export type VerifyBundleResult = readonly VerifyFileResult[];
+
+export async function verifyBundle(job: VerifyBundleJob, repo: (key: number) => Repository): Promise<VerifyBundleResult> {
+  const results = new Map<Extent, VerifyFileResult>();
+  let failure: VerifyFileResult = { status: "other", text: `invalid result ${job.path}: it was not read` };
+  try {
+    for await (const { extent, bytes } of readExtents(repo(job.repoKey).storage, job.path, job.extents)) {
+      const sha1 = sha1Hex(bytes);
+      const text = `invalid checksum '${job.path}' at ${extent.offsetBytes}: actual ${sha1}, expected ${extent.sha1}`;
+      results.set(extent, sha1 === extent.sha1 ? { status: "ok", text: "" } : { status: "checksum", text });
+    }
+  } catch (error) {
+    const { name, message } = toBackupError(error);
+    failure = isError(error, "fileMissing")
+      ? { status: "missing", text: `file missing '${job.path}'` }
+      : { status: isError(error, "fileRead") ? "size" : "other", text: `invalid result ${job.path}: [${name}] ${message}` };
+  }
+  return job.extents.map((extent) => results.get(extent) ?? failure);
+}

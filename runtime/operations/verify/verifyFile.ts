@@ -1,0 +1,40 @@
+/** Checks the stored bytes of one file of a repository: as a job, so that workers do the reading and hashing. */
+import { isError, toBackupError } from "../../base/errors";
+import { measure } from "../../base/hash";
+import type { Packing, Repository } from "../../repository/repository";
+import type { ByteRange } from "../../storage/storage";
+import { readStored, unpackStored } from "../shared/readStored";
+
+export interface VerifyFileJob {
+  readonly kind: "verifyFile";
+  readonly repoKey: number;
+  readonly path: string;
+  readonly range: ByteRange | null;
+  /** Null compares the stored bytes as they are (`rck` of the manifest); else they are decrypted and decompressed first. */
+  readonly unpack: Packing | null;
+  readonly sizeBytes: number;
+  readonly sha1: string;
+}
+
+export type VerifyStatus = "ok" | "missing" | "checksum" | "size" | "other";
+
+export interface VerifyFileResult {
+  readonly status: VerifyStatus;
+  /** What is wrong; empty when nothing is. */
+  readonly text: string;
+}
+
+export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repository): Promise<VerifyFileResult> {
+  try {
+    const stored = readStored(repo(job.repoKey).storage, job.path, job.range ?? undefined);
+    const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpackStored(stored, job.unpack));
+    if (sha1 !== job.sha1) return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
+    if (sizeBytes !== job.sizeBytes) return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };
+    return { status: "ok", text: "" };
+  } catch (error) {
+    if (isError(error, "fileMissing")) return { status: "missing", text: `file missing '${job.path}'` };
+    // Bytes that no longer decrypt or decompress are damaged content, whatever the codec calls it.
+    const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
+    return { status, text: `invalid result ${job.path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
+  }
+}

@@ -1,0 +1,201 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
+import { archiveGet, archiveGetInTime } from "../../../../runtime/operations/archiveGet/archiveGet";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { saveArchiveInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { PosixStorage } from "../../../../runtime/storage/posix";
+import { HeldClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import { pathOf, store } from "../archive";
+
+let folder: string;
+let ctx: TestContext<HeldClock>;
+let first: FaultyStorage;
+let second: FaultyStorage;
+let repos: [Repository, Repository];
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  ctx = testContext({ clock: new HeldClock() });
+  first = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+  second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
+  repos = [
+    repository(1, { storage: first, compress: { type: "lz4", level: 1 } }),
+    repository(2, { storage: second, compress: { type: "zst", level: 3 }, pass: "second" }),
+  ];
+  await stanzaCreate(repos, CONTROL, ctx);
+});
+
+const get = (name: string, cluster = CLUSTER): Promise<boolean> =>
+  archiveGet(repos, { walName: name, destination: join(folder, "RECOVERYXLOG"), cluster }, ctx);
+const fetched = (): string => sha1Hex(readFileSync(join(folder, "RECOVERYXLOG")));
+const texts = (): string[] => ctx.lines.filter((line) => line.level !== "debug").map((line) => line.text);
+
+describe("archive-get", () => {
+  it("fetches a segment from the first repository that has it, and leaves nothing else behind", async () => {
+    await store(repos[0], 1);
+    await store(repos[1], 1, 2);
+    expect(await get(walName(1))).toBe(true);
+    expect(fetched()).toBe(sha1Hex(walBytes(1)));
+    expect(texts().at(-1)).toBe(`found ${walName(1)} in the repo1: 15-1 archive`);
+    expect(await get(walName(2))).toBe(true);
+    expect(fetched()).toBe(sha1Hex(walBytes(2)));
+    expect(texts().at(-1)).toBe(`found ${walName(2)} in the repo2: 15-1 archive`);
+    expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  });
+
+  it("writes into a device, and puts no file in its place", async () => {
+    await store(repos[0], 1);
+    symlinkSync("/dev/null", join(folder, "RECOVERYXLOG"));
+    expect(await get(walName(1))).toBe(true);
+    expect(readlinkSync(join(folder, "RECOVERYXLOG"))).toBe("/dev/null");
+    expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
+    expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  });
+
+  it("fetches histories, backup labels and partial segments by their names", async () => {
+    const label = `${walName(1)}.00000028.backup`;
+    await store(repos[1], ["00000002.history", Buffer.from("1\t0/1\tx\n")], [label, Buffer.from("label")], [`${walName(1)}.partial`, walBytes(9)]);
+    for (const [name, content] of [
+      ["00000002.history", Buffer.from("1\t0/1\tx\n")],
+      [label, Buffer.from("label")],
+      [`${walName(1)}.partial`, walBytes(9)],
+    ] as const) {
+      expect(await get(name)).toBe(true);
+      expect(fetched()).toBe(sha1Hex(content));
+    }
+    expect(await get(walName(1))).toBe(false);
+  });
+
+  it("looks into every archive id of the cluster, the newest first", async () => {
+    const { version: pgVersion, systemId } = CLUSTER;
+    await store(repos[0], 1);
+    const history = [
+      { id: 1, systemId, pgVersion },
+      { id: 2, systemId: 7n, pgVersion: "14" },
+      { id: 3, systemId, pgVersion },
+    ];
+    await saveArchiveInfo(repos[0], { backrestVersion: "2.60.0", currentId: 3, history, other: [] }, ctx);
+    expect(await get(walName(1))).toBe(true);
+    expect(texts().at(-1)).toBe(`found ${walName(1)} in the repo1: 15-1 archive`);
+  });
+
+  it("says not found only when every repository answered so", async () => {
+    expect(await get(walName(1))).toBe(false);
+    expect(texts().at(-1)).toBe(`unable to find ${walName(1)} in the archive`);
+    for (const broken of [first, second]) {
+      broken.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+      const error = await get(walName(1)).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ kind: "repoInvalid", exitCode: 103, retryable: true });
+      expect((error as Error).message).toContain(
+        `unable to tell whether ${walName(1)} is in the archive\nrepo${broken === first ? 1 : 2}: [HostConnectError]`,
+      );
+      broken.repair();
+    }
+    expect(existsSync(join(folder, "RECOVERYXLOG"))).toBe(false);
+  });
+
+  it("does not take a repository of another cluster for an answer", async () => {
+    await expect(get(walName(1), { ...CLUSTER, systemId: 42n })).rejects.toMatchObject({
+      kind: "archiveMismatch",
+      message: expect.stringContaining("system-id '42'"),
+    });
+  });
+
+  it("ends at once, with its own code, where no waiting helps", async () => {
+    await store(repos[0], 1);
+    const locked = [{ ...repos[1], cipherPass: "another" }];
+    const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER };
+    await expect(archiveGetInTime(locked, options, 60_000, ctx)).rejects.toMatchObject({ kind: "crypto", exitCode: 95, retryable: false });
+    expect(ctx.clock.monotonicMs()).toBe(TEST_TIME_MS);
+    // One that only is away may have the file when it comes back.
+    first.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+    const both = archiveGetInTime([repos[0], ...locked], options, 60_000, ctx);
+    await ctx.clock.advance(1500);
+    first.repair();
+    expect(await ctx.clock.until(both)).toBe(true);
+  });
+
+  it("does not take a mount that goes away for an archive without the file", async () => {
+    const storage = new FaultyStorage(new PosixStorage({ root: join(folder, "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }));
+    const mounted = repository(3, { storage });
+    await stanzaCreate([mounted], CONTROL, ctx);
+    await store(mounted, 1);
+    const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER };
+    storage.plan("list", { kind: "lie" });
+    storage.plan("stat", { kind: "lie" }, { times: 2 });
+    await expect(archiveGet([mounted], options, ctx)).rejects.toMatchObject({
+      kind: "repoInvalid",
+      message: expect.stringContaining("[PathMissingError] 'archive/demo/archive.info' of repo3 was there a moment ago"),
+      retryable: true,
+    });
+    storage.verifyAllFaultsExercised();
+    expect(await archiveGet([mounted], { ...options, walName: walName(2) }, ctx)).toBe(false);
+    expect(await archiveGet([mounted], options, ctx)).toBe(true);
+  });
+
+  it("takes another copy when one is damaged, cut short or cannot be read", async () => {
+    for (const no of [1, 2, 3]) for (const repo of repos) await store(repo, no);
+    const path = await pathOf(repos[0], 1);
+    await first.put(path, Buffer.from(await pathBytes(first, path)).fill(0, 2000, 2100));
+    first.plan("read", { kind: "truncate", sizeBytes: 900 }, { path: new RegExp(walName(2)) });
+    first.plan("read", { kind: "break", sizeBytes: 900, error: fail("fileRead", "bad sector") }, { path: new RegExp(walName(3)) });
+    for (const no of [1, 2, 3]) {
+      expect(await get(walName(no))).toBe(true);
+      expect(fetched()).toBe(sha1Hex(walBytes(no)));
+      expect(texts().at(-1)).toContain("repo2: 15-1");
+      expect(texts().at(-2)).toMatch(/^repo1: \[/);
+    }
+    first.verifyAllFaultsExercised();
+    expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  });
+
+  it("fails with the last copy's error, and no file, when none can be read", async () => {
+    await store(repos[0], 1);
+    const path = await pathOf(repos[0], 1);
+    await first.put(path.replace(".lz4", ""), walBytes(2));
+    await first.remove(path);
+    const stored = `${walName(1)}-${sha1Hex(walBytes(1))}`;
+    const because = `WAL file '${stored}' has checksum ${sha1Hex(walBytes(2))} but ${sha1Hex(walBytes(1))} is expected (${stored})`;
+    await expect(get(walName(1))).rejects.toMatchObject({
+      kind: "checksum",
+      exitCode: 26,
+      message: `unable to get ${walName(1)}: no copy of it could be read\nrepo1: [ChecksumError] ${because}`,
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("refuses two different contents (45), and names where they are", async () => {
+    await store(repos[0], 1);
+    await store(repos[1], [walName(1), walBytes(2)]);
+    const error = await get(walName(1)).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ kind: "archiveDuplicate", exitCode: 45 });
+    expect((error as Error).message.split("\n")).toEqual([
+      `duplicates found in archive for WAL segment ${walName(1)}:`,
+      `repo1: 15-1/${walName(1)}-${sha1Hex(walBytes(1))}.lz4`,
+      `repo2: 15-1/${walName(1)}-${sha1Hex(walBytes(2))}.zst`,
+    ]);
+  });
+
+  it("does not wait for a repository that hangs when another one has the file", async () => {
+    await store(repos[1], 1);
+    first.plan("read", { kind: "hang", signal: new AbortController().signal }, { path: /archive\.info/ });
+    const beganMs = ctx.clock.monotonicMs();
+    expect(await ctx.clock.until(get(walName(1)))).toBe(true);
+    expect(ctx.clock.monotonicMs() - beganMs).toBeLessThan(20_000);
+    expect(texts()).toContain("repo1: [HostConnectError] no answer 2000ms after another repository had the file");
+    expect(fetched()).toBe(sha1Hex(walBytes(1)));
+  });
+});
+
+async function pathBytes(storage: FaultyStorage, path: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of await storage.read(path)) parts.push(part);
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,46 @@
+import { expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
+import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
+import { abortOfRecovery } from "../../../../runtime/operations/archiveGet/endOfRecovery";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
+
+const ALL: AcknowledgePolicy = { mode: "all", repoKeys: [] };
+const ANY: AcknowledgePolicy = { mode: "any", repoKeys: [] };
+
+/** What `archive-get` throws when repo2 cannot be read and repo1 does not have the segment. */
+async function doubt(): Promise<ReturnType<typeof fail>> {
+  const ctx = testContext();
+  const storage = new FaultyStorage(new MemoryStorage());
+  const repos = [repository(1), repository(2, { storage })];
+  await stanzaCreate(repos, CONTROL, ctx);
+  storage.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
+  const options = { walName: walName(1), destination: `${temporaryFolder()}/x`, cluster: CLUSTER };
+  return archiveGet(repos, options, ctx).then(
+    () => fail("assert", "it was found"),
+    (error: ReturnType<typeof fail>) => error,
+  );
+}
+
+it("aborts a recovery that would end although acknowledged WAL may follow, and leaves alone what may go on", async () => {
+  const error = await doubt();
+  expect(error.kind).toBe("repoInvalid");
+  const recovery = (acknowledge: AcknowledgePolicy, ...files: readonly string[]) => ({
+    repoKeys: [1, 2],
+    acknowledge,
+    exists: async (name: string) => files.includes(name),
+  });
+  const abort = await abortOfRecovery(error, recovery(ANY, "recovery.signal"));
+  expect(abort?.hints.at(-1)).toContain("recovery is aborted");
+  // Under policy all repo1 would hold whatever was acknowledged.
+  expect(await abortOfRecovery(error, recovery(ALL, "recovery.signal"))).toBeNull();
+  expect(await abortOfRecovery(error, recovery(ANY, "recovery.signal", "standby.signal"))).toBeNull();
+  expect(await abortOfRecovery(error, recovery(ANY))).toBeNull();
+  expect(await abortOfRecovery(fail("term", "terminated"), recovery(ANY, "recovery.signal"))).toBeNull();
+  // Every other error says that the file is there and cannot be had.
+  expect(await abortOfRecovery(fail("checksum", "damaged"), recovery(ALL, "recovery.signal"))).not.toBeNull();
+});

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import type { RepoResult } from "../../../../runtime/base/parallel";
+import { type AcknowledgePolicy, decide, isSatisfied } from "../../../../runtime/operations/archivePush/acknowledge";
+
+const KEYS = [1, 2, 3];
+const subsets = <T>(items: readonly T[]): T[][] => items.reduce<T[][]>((sets, item) => [...sets, ...sets.map((set) => [...set, item])], [[]]);
+
+const POLICIES: AcknowledgePolicy[] = [
+  { mode: "all", repoKeys: [] },
+  { mode: "any", repoKeys: [] },
+  // 9 is configured nowhere.
+  ...subsets([...KEYS, 9]).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
+];
+
+describe("the acknowledgement policy, for every policy, set of repositories and set of those that hold the file", () => {
+  const cases = POLICIES.flatMap((policy) =>
+    subsets(KEYS).flatMap((configured) => subsets(configured).map((holding) => ({ policy, configured, holding }))),
+  );
+
+  it("is decided by its definition", () => {
+    for (const { policy, configured, holding } of cases) {
+      const has = (key: number): boolean => holding.includes(key);
+      const lawful = {
+        all: configured.filter(has).length === configured.length,
+        any: configured.some(has),
+        named: policy.repoKeys.length > 0 && policy.repoKeys.filter(has).length === policy.repoKeys.length,
+      }[policy.mode];
+      const results = configured.map(
+        (repoKey): RepoResult<string> =>
+          has(repoKey) ? { repoKey, ok: true, value: "pushed" } : { repoKey, ok: false, error: fail("service", "x") },
+      );
+      const name = JSON.stringify({ policy, configured, holding });
+      expect(isSatisfied(policy, configured, new Set(holding)), name).toBe(lawful);
+      expect(decide(policy, results), name).toEqual({ accepted: lawful, owingKeys: lawful ? configured.filter((key) => !has(key)) : [] });
+    }
+    expect(cases.length).toBeGreaterThan(400);
+  });
+
+  it("never acknowledges what a required repository lacks, and owes nothing when all hold it", () => {
+    for (const { policy, configured, holding } of cases) {
+      const accepted = isSatisfied(policy, configured, new Set(holding));
+      if (accepted && policy.mode === "named") expect(policy.repoKeys.every((key) => holding.includes(key))).toBe(true);
+      if (accepted && configured.length > 0) expect(holding.length).toBeGreaterThan(0);
+    }
+  });
+});

@@ -1,0 +1,336 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { collect } from "../../../../runtime/base/bytes";
+import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
+import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import { archivePush, type ArchivePushOptions, type ArchivePushOutcome } from "../../../../runtime/operations/archivePush/archivePush";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { findWal, openWal } from "../../../../runtime/repository/walStore";
+import { eventually, HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { addWal, CLUSTER, CONTROL, makeWalDirectory, OTHER_CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+
+let folder: string;
+let walDirectory: string;
+let debt: DebtStore;
+let ctx: TestContext<HeldClock>;
+let first: FaultyStorage;
+let second: FaultyStorage;
+let repos: Repository[];
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  walDirectory = makeWalDirectory(folder, [1]);
+  debt = openDebt(join(folder, "spool"), "demo");
+  ctx = testContext({ clock: new HeldClock() });
+  first = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+  second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
+  repos = [
+    repository(1, { storage: first, compress: { type: "zst", level: 3 } }),
+    repository(2, { storage: second, compress: { type: "gz", level: 6 }, pass: "second" }),
+  ];
+  await stanzaCreate(repos, CONTROL, ctx);
+});
+
+function push(no: number, more: Partial<ArchivePushOptions> = {}): Promise<ArchivePushOutcome> {
+  const options: ArchivePushOptions = {
+    walDirectory,
+    walName: walName(no),
+    cluster: CLUSTER,
+    headerCheck: true,
+    acknowledge: { mode: "all", repoKeys: [] },
+    graceMs: 5000,
+    timeoutMs: 60_000,
+    ...more,
+  };
+  return archivePush(repos, debt, options, ctx);
+}
+
+/** Numbers of the segments that a repository holds with the right content, read back whole. */
+async function held(repo: Repository, nos: readonly number[]): Promise<number[]> {
+  const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
+  const found: number[] = [];
+  for (const no of nos) {
+    for (const stored of await findWal(repo, "15-1", walName(no))) {
+      const bytes = await collect(await openWal(repo, "15-1", stored, pass), 1 << 24);
+      if (sha1Hex(bytes) === sha1Hex(walBytes(no))) found.push(no);
+    }
+  }
+  return found;
+}
+
+const away = fail("hostConnect", "unreachable", { retryable: true });
+const WRITES = /15-1/;
+
+describe("archive-push", () => {
+  it("stores the segment in every repository, compressed and encrypted as each wants it", async () => {
+    const outcome = await push(1);
+    expect(outcome).toMatchObject({ accepted: true, owingKeys: [], error: null, aheadCount: 0 });
+    expect(outcome.results.map((result) => result.ok && result.value)).toEqual(["pushed", "pushed"]);
+    for (const repo of repos) expect(await held(repo, [1])).toEqual([1]);
+    const name = `${walName(1)}-${sha1Hex(walBytes(1))}`;
+    expect(first.calls("putStream")).toEqual([`archive/demo/15-1/0000000100000000/${name}.zst`]);
+    expect(second.calls("putStream")).toEqual([`archive/demo/15-1/0000000100000000/${name}.gz`]);
+    expect(debt.repoKeys()).toEqual([]);
+  });
+
+  it("finds what is there already and writes nothing", async () => {
+    await push(1);
+    const outcome = await push(1);
+    expect(outcome.results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
+    expect(first.calls("putStream")).toHaveLength(1);
+  });
+
+  it("pushes what else is ready, each repository at its own pace", async () => {
+    for (const no of [2, 3, 4]) addWal(walDirectory, walName(no), walBytes(no));
+    const outcome = await push(1);
+    expect(outcome.aheadCount).toBe(6);
+    for (const repo of repos) expect(await held(repo, [1, 2, 3, 4])).toEqual([1, 2, 3, 4]);
+    expect((await push(2)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
+  });
+
+  it("neither reads nor looks up one by one what it pushed ahead before", async () => {
+    for (let no = 2; no <= 20; no++) addWal(walDirectory, walName(no), walBytes(no));
+    expect((await push(1)).aheadCount).toBe(38);
+    const listed = first.calls("list").length;
+    for (let no = 2; no <= 20; no++) rmSync(join(walDirectory, walName(no)));
+    expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
+    expect(first.calls("list").length - listed).toBe(2);
+    expect(ctx.lines.filter((line) => line.text.includes("not pushed ahead"))).toEqual([]);
+  });
+
+  it("looks ahead for so many segments and no more", async () => {
+    for (let no = 2; no <= 80; no++) addWal(walDirectory, walName(no), walBytes(no));
+    repos = [repository(1, { storage: first })];
+    expect((await push(1)).aheadCount).toBe(64);
+  });
+
+  it("stores histories and backup labels under their names, uncompressed, and replaces them", async () => {
+    for (const [name, content] of [
+      ["00000002.history", "1\t0/3000000\tfirst\n"],
+      ["00000002.history", "1\t0/3000000\tsecond\n"],
+      [`${walName(1)}.00000028.backup`, "START WAL LOCATION: 0/1000028\n"],
+    ] as const) {
+      writeFileSync(join(walDirectory, name), content);
+      expect((await push(1, { walName: name })).accepted).toBe(true);
+      for (const repo of repos) {
+        const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
+        const [stored] = await findWal(repo, "15-1", name);
+        if (stored === undefined) throw new Error(`${name} was not found`);
+        expect(Buffer.from(await collect(await openWal(repo, "15-1", stored, pass), 1000)).toString()).toBe(content);
+      }
+    }
+  });
+});
+
+describe("archive-push with a repository that fails", () => {
+  it("and policy all: 104 that names it, the other one holds the segment and what follows", async () => {
+    for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
+    second.breakDown(away);
+    const outcome = await push(1);
+    expect(outcome).toMatchObject({ accepted: false, owingKeys: [], error: { kind: "command", exitCode: 104 } });
+    expect(outcome.error?.message.split("\n")[0]).toBe("archive-push command encountered error(s):");
+    expect(outcome.error?.message).toContain("repo2: [HostConnectError] unable to load info file");
+    expect(await held(repos[0] as Repository, [1, 2, 3])).toEqual([1, 2, 3]);
+    expect(debt.repoKeys()).toEqual([]);
+
+    second.repair();
+    expect((await push(1)).accepted).toBe(true);
+    expect(await held(repos[1] as Repository, [1, 2, 3])).toEqual([1, 2, 3]);
+  });
+
+  it("and policy any: acknowledged at once, the debt is recorded and paid when it is pushed again", async () => {
+    second.breakDown(away);
+    const any = { acknowledge: { mode: "any", repoKeys: [] } } as const;
+    expect(await push(1, any)).toMatchObject({ accepted: true, owingKeys: [2], error: null });
+    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(openDebt(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
+    second.repair();
+    expect(await push(1, any)).toMatchObject({ accepted: true, owingKeys: [] });
+    expect(debt.repoKeys()).toEqual([]);
+  });
+
+  it("and policy named: only the named one counts", async () => {
+    second.breakDown(away);
+    expect(await push(1, { acknowledge: { mode: "named", repoKeys: [2] } })).toMatchObject({ accepted: false, error: { kind: "command" } });
+    expect(await push(1, { acknowledge: { mode: "named", repoKeys: [1] } })).toMatchObject({ accepted: true, owingKeys: [2] });
+  });
+
+  it("while all fail: 103 with a line for each", async () => {
+    first.breakDown(away);
+    second.breakDown(fail("access", "wrong key"));
+    const outcome = await push(1, { acknowledge: { mode: "any", repoKeys: [] } });
+    expect(outcome).toMatchObject({ accepted: false, error: { kind: "repoInvalid", exitCode: 103 } });
+    expect(outcome.error?.message).toMatch(/^repo1: \[HostConnectError\][\s\S]*^repo2: \[AccessError\]/m);
+    expect(debt.repoKeys()).toEqual([]);
+  });
+
+  it("in the middle of its write: nothing half is left, the next call stores it", async () => {
+    second.plan("putStream", { kind: "break", sizeBytes: 1000, error: fail("fileWrite", "no space left") }, { path: WRITES });
+    const outcome = await push(1);
+    expect(outcome.error?.message).toContain("repo2: [FileWriteError] no space left");
+    expect(await held(repos[1] as Repository, [1])).toEqual([]);
+    expect((await push(1)).results.map((result) => result.ok && result.value)).toEqual(["present", "pushed"]);
+    second.verifyAllFaultsExercised();
+  });
+
+  it("after its write happened: the next call finds the segment", async () => {
+    second.plan("putStream", { kind: "errorAfter", error: away }, { path: WRITES });
+    expect((await push(1)).accepted).toBe(false);
+    expect((await push(1)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
+  });
+
+  it("does not acknowledge when the debt cannot be recorded", async () => {
+    second.breakDown(away);
+    writeFileSync(join(folder, "file"), "in the way");
+    debt = openDebt(join(folder, "file"), "demo");
+    await expect(push(1, { acknowledge: { mode: "any", repoKeys: [] } })).rejects.toMatchObject({
+      kind: expect.stringMatching(/^(fileWrite|pathOpen)$/),
+    });
+  });
+
+  it("ahead of being asked: that lane stops looking ahead, and the call is not affected", async () => {
+    for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
+    second.plan("putStream", { kind: "error", error: away }, { path: new RegExp(walName(2)) });
+    expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 2 });
+    expect(await held(repos[0] as Repository, [1, 2, 3])).toEqual([1, 2, 3]);
+    expect(await held(repos[1] as Repository, [1, 2, 3])).toEqual([1]);
+  });
+});
+
+describe("archive-push with a repository that hangs", () => {
+  const forever = new AbortController().signal;
+
+  it("and policy any: acknowledges when the grace is over, and records the debt", async () => {
+    second.plan("putStream", { kind: "hang", signal: forever }, { path: WRITES });
+    const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
+    let ended = false;
+    void run.finally(() => {
+      ended = true;
+    });
+    await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
+    await ctx.clock.advance(4900);
+    await pause(10);
+    expect(ended).toBe(false);
+    expect(debt.list(2)).toEqual([]);
+    const outcome = await ctx.clock.until(run);
+    // Far from the time that a call may take at all.
+    expect(ctx.clock.monotonicMs() - Date.UTC(2026, 10, 20, 6, 40, 59)).toBeLessThan(20_000);
+    expect(outcome).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(outcome.results[1]).toMatchObject({
+      ok: false,
+      error: { kind: "archiveTimeout", message: "still busy when the segment was acknowledged" },
+    });
+    expect(debt.list(2)).toEqual([walName(1)]);
+  });
+
+  it("and owes already: waits a moment only", async () => {
+    debt.add(2, walName(0), CLUSTER);
+    second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
+    const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
+    await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
+    const beganMs = ctx.clock.monotonicMs();
+    await ctx.clock.until(run);
+    expect(ctx.clock.monotonicMs() - beganMs).toBeLessThan(4000);
+    expect(debt.list(2)).toEqual([walName(0), walName(1)]);
+  });
+
+  it("and policy all: 104 that names it when the time is up; meanwhile the other one keeps up with what comes", async () => {
+    second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
+    const run = push(1, { timeoutMs: 10_000 });
+    run.catch(() => {});
+    await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
+    for (const no of [2, 3]) {
+      addWal(walDirectory, walName(no), walBytes(no));
+      await ctx.clock.advance(300);
+      await eventually(`repo1 holds segment ${no}`, async () => {
+        await ctx.clock.advance(200);
+        return (await held(repos[0] as Repository, [no])).length === 1;
+      });
+    }
+    const outcome = await ctx.clock.until(run);
+    expect(outcome).toMatchObject({ accepted: false, owingKeys: [], aheadCount: 2, error: { kind: "command", exitCode: 104 } });
+    expect(outcome.error?.message).toContain(`repo2: [ArchiveTimeoutError] ${walName(1)} was not stored before the 10000ms timeout`);
+    expect(outcome.error?.hints).toContain("if the repository is only slow, raise archive-timeout.");
+    expect(debt.repoKeys()).toEqual([]);
+  });
+
+  it("ends when it is told to", async () => {
+    second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
+    const run = push(1);
+    run.catch(() => {});
+    await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
+    ctx.abort();
+    await expect(run).rejects.toMatchObject({ kind: "term" });
+    expect(debt.repoKeys()).toEqual([]);
+  });
+
+  it("leaves no rejection behind when it fails after the call is over", async () => {
+    const late = new AbortController();
+    second.plan("putStream", { kind: "hang", signal: late.signal }, { path: WRITES });
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): void => void unhandled.push(reason);
+    process.on("unhandledRejection", note);
+    await ctx.clock.until(push(1, { acknowledge: { mode: "any", repoKeys: [] } }));
+    late.abort();
+    await pause(20);
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+    expect(debt.list(2)).toEqual([walName(1)]);
+  });
+});
+
+describe("archive-push refuses", () => {
+  it("a segment of another cluster (44) before anything is written", async () => {
+    addWal(walDirectory, walName(5), walBytes(5, 42n));
+    await expect(push(5)).rejects.toMatchObject({ kind: "archiveMismatch", exitCode: 44, message: expect.stringContaining("system-id 42") });
+    expect([...first.calls("putStream"), ...second.calls("putStream")]).toEqual([]);
+  });
+
+  it("a repository of another cluster (44), as that repository's own error", async () => {
+    const other = new MemoryStorage();
+    await stanzaCreate([repository(2, { storage: other })], OTHER_CONTROL, ctx);
+    repos = [repos[0] as Repository, repository(2, { storage: other })];
+    const outcome = await push(1);
+    expect(outcome.error).toMatchObject({ kind: "command" });
+    expect(outcome.error?.message).toContain("repo2: [ArchiveMismatchError] PostgreSQL version 15");
+    expect(await held(repos[0] as Repository, [1])).toEqual([1]);
+  });
+
+  it("other content under the same name (45), and never replaces it", async () => {
+    await push(1);
+    const before = second.calls("putStream").length;
+    addWal(walDirectory, walName(1), walBytes(99));
+    await expect(push(1, { acknowledge: { mode: "any", repoKeys: [] } })).rejects.toMatchObject({
+      kind: "archiveDuplicate",
+      exitCode: 45,
+      message: expect.stringMatching(/^WAL file '000000010000000000000001' already exists in the repo[12] archive with a different checksum$/),
+    });
+    for (const repo of repos) expect(await held(repo, [1])).toEqual([1]);
+    expect(second.calls("putStream")).toHaveLength(before);
+  });
+
+  it("two copies of one segment (45)", async () => {
+    const directory = "archive/demo/15-1/0000000100000000";
+    await first.put(`${directory}/${walName(1)}-${sha1Hex("a")}`, Buffer.from("a"));
+    await first.put(`${directory}/${walName(1)}-${sha1Hex("b")}.gz`, Buffer.from("b"));
+    await expect(push(1)).rejects.toMatchObject({ kind: "archiveDuplicate", repoKey: 1, message: expect.stringContaining(sha1Hex("b")) });
+  });
+
+  it("a file that is not there, as no repository's fault", async () => {
+    rmSync(join(walDirectory, walName(1)));
+    await expect(push(1)).rejects.toMatchObject({ kind: "fileMissing", path: join(walDirectory, walName(1)) });
+  });
+
+  it("nothing when there is no pg_control: the segment's own header counts", async () => {
+    expect((await push(1, { cluster: null })).accepted).toBe(true);
+    addWal(walDirectory, walName(5), walBytes(5, 42n));
+    const outcome = await push(5, { cluster: null });
+    expect(outcome.error).toMatchObject({ kind: "repoInvalid", message: expect.stringContaining("system-id 42 do not match repo1 stanza") });
+  });
+});

@@ -1,0 +1,64 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import type { RepoResult } from "../../../../runtime/base/parallel";
+import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import { dropWhenFull, openGap } from "../../../../runtime/operations/archivePush/dropWal";
+import { type TestContext, testContext } from "../../../harness/context";
+import { CLUSTER, makeWalDirectory, temporaryFolder, walName } from "../../repository/support";
+
+const MIB = 1024 * 1024;
+const failed = (repoKey: number): RepoResult<unknown> => ({ repoKey, ok: false, error: fail("hostConnect", "unreachable") });
+const held = (repoKey: number): RepoResult<unknown> => ({ repoKey, ok: true, value: "pushed" });
+
+let ctx: TestContext;
+let debt: DebtStore;
+let walDirectory: string;
+
+beforeEach(() => {
+  const folder = temporaryFolder();
+  ctx = testContext();
+  debt = openDebt(join(folder, "spool"), "demo");
+  walDirectory = makeWalDirectory(folder, [1, 2, 3]);
+});
+
+const drop = (results: readonly RepoResult<unknown>[], queueSizeBytesMax?: number): Promise<string | null> =>
+  dropWhenFull(results, debt, { walDirectory, walName: walName(1), cluster: CLUSTER, queueSizeBytesMax }, ctx);
+
+describe("a queue that is too long", () => {
+  it("never drops without the explicit choice, nor below the limit", async () => {
+    expect(await drop([failed(1), failed(2)])).toBeNull();
+    expect(await drop([failed(1), failed(2)], 3 * MIB)).toBeNull();
+    expect([debt.list(1), debt.listDropped(1), ctx.lines]).toEqual([[], [], []]);
+  });
+
+  it("records what no repository holds as dropped for each of them", async () => {
+    expect(await drop([failed(1), failed(2)], 3 * MIB - 1)).toMatch(/^dropped WAL file '0{7}1/);
+    for (const key of [1, 2]) expect([debt.list(key), debt.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
+    expect(ctx.lines[0]?.level).toBe("warn");
+  });
+
+  it("counts in segments when the label file of a backup waits first", async () => {
+    const label = `${walName(0)}.00000028.backup`;
+    writeFileSync(join(walDirectory, label), "START WAL LOCATION");
+    writeFileSync(join(walDirectory, "archive_status", `${label}.ready`), "");
+    expect(await drop([failed(1), failed(2)], 4 * MIB - 1)).toMatch(/^dropped/);
+    expect(await drop([failed(1), failed(2)], 4 * MIB)).toBeNull();
+  });
+
+  it("loses nothing that one repository holds: the others owe it", async () => {
+    expect(await drop([held(1), failed(2)], MIB)).toContain("although repo2 lacks it because archive queue exceeded 1MB");
+    expect([debt.list(2), debt.listDropped(2)]).toEqual([[walName(1)], []]);
+  });
+});
+
+describe("a gap", () => {
+  it("is open until a backup begins behind it", () => {
+    const dropped = [walName(4), walName(5)];
+    expect(openGap(dropped, [])).toEqual(dropped);
+    expect(openGap(dropped, [walName(2), null])).toEqual(dropped);
+    expect(openGap(dropped, [walName(5), walName(2)])).toEqual([walName(5)]);
+    expect(openGap(dropped, [walName(6)])).toEqual([]);
+  });
+});

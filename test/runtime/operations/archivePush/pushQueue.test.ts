@@ -1,0 +1,299 @@
+import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
+import { type PushAnswer, PushQueue, type WorkLock } from "../../../../runtime/operations/archivePush/pushQueue";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { eventually, HeldClock, type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import { readable, store } from "../archive";
+
+const ALL: AcknowledgePolicy = { mode: "all", repoKeys: [] };
+const ANY: AcknowledgePolicy = { mode: "any", repoKeys: [] };
+const away = fail("hostConnect", "unreachable", { retryable: true });
+
+let ctx: TestContext<HeldClock>;
+let walDirectory: string;
+let debt: DebtStore;
+let storages: [FaultyStorage, FaultyStorage];
+let repos: [Repository, Repository];
+let queue: PushQueue;
+let locked: number;
+const lock: WorkLock = { enter: () => void locked++, leave: () => void locked-- };
+
+beforeEach(async () => {
+  const folder = temporaryFolder();
+  ctx = testContext({ clock: new HeldClock() });
+  walDirectory = makeWalDirectory(folder, [1, 2, 3, 4]);
+  debt = openDebt(join(folder, "spool"), "demo");
+  storages = [new FaultyStorage(new MemoryStorage(), ctx.clock), new FaultyStorage(new MemoryStorage(), ctx.clock)];
+  repos = [
+    repository(1, { storage: storages[0], compress: { type: "gz", level: 6 } }),
+    repository(2, { storage: storages[1], compress: { type: "zst", level: 3 }, pass: "second" }),
+  ];
+  await stanzaCreate(repos, CONTROL, ctx);
+  locked = 0;
+  open();
+});
+
+afterEach(async () => {
+  const now = new AbortController();
+  now.abort();
+  await queue.close(now.signal);
+});
+
+function open(): void {
+  queue = new PushQueue(repos, debt, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 2, graceMs: 1000 }, lock, ctx);
+}
+
+const request = (no: number, policy = ALL): Promise<PushAnswer> => ctx.clock.until(queue.request(walName(no), policy, 30_000));
+const names = (...nos: readonly number[]): string[] => nos.map((no) => walName(no));
+
+function acknowledge(no: number): void {
+  renameSync(join(walDirectory, "archive_status", `${walName(no)}.ready`), join(walDirectory, "archive_status", `${walName(no)}.done`));
+}
+
+describe("a push queue", () => {
+  it("brings all that is ready into every repository, and then answers from what it knows", async () => {
+    await queue.look();
+    for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
+    expect(queue.status()).toEqual([
+      { repoKey: 1, waitingCount: 0, error: null },
+      { repoKey: 2, waitingCount: 0, error: null },
+    ]);
+    const calls = storages[0].calls("list").length;
+    expect(await request(1)).toMatchObject({ accepted: true, owingKeys: [], error: null });
+    expect(storages[0].calls("list").length).toBe(calls);
+    expect(storages[0].calls("putStream")).toHaveLength(4);
+    expect(locked).toBe(0);
+  });
+
+  it("goes ahead with what it may, and takes the rest when it is asked for", async () => {
+    await queue.look((name) => name !== walName(2) && name !== walName(3));
+    for (const repo of repos) await eventually("what may go is stored", async () => (await readable(repo)).length === 2);
+    expect(await readable(repos[0])).toEqual(names(1, 4));
+    expect(await request(2)).toMatchObject({ accepted: true });
+    expect(await readable(repos[0])).toEqual(names(1, 2, 4));
+  });
+
+  it("answers for a file that was not looked at before", async () => {
+    expect((await request(3)).results).toEqual([
+      { repoKey: 1, ok: true, value: "pushed" },
+      { repoKey: 2, ok: true, value: "pushed" },
+    ]);
+    open();
+    expect((await request(3)).results).toEqual([
+      { repoKey: 1, ok: true, value: "present" },
+      { repoKey: 2, ok: true, value: "present" },
+    ]);
+  });
+
+  it("keeps the healthy repository current while the other one is away, and tries that one when it is asked", async () => {
+    storages[1].breakDown(away);
+    await queue.look();
+    await eventually("repo1 is current", async () => (await readable(repos[0])).length === 4);
+    const refused = await request(1);
+    expect(refused).toMatchObject({ accepted: false, owingKeys: [], error: { kind: "command", exitCode: 104 } });
+    expect(refused.error?.message).toContain("repo2: [HostConnectError]");
+    expect(queue.status()[1]).toMatchObject({ waitingCount: 4, error: { kind: "hostConnect" } });
+    expect(debt.repoKeys()).toEqual([]);
+    // Back again: asked by name it is tried at once, whatever its pause; the rest follows.
+    storages[1].repair();
+    expect(await request(1)).toMatchObject({ accepted: true });
+    await ctx.clock.advance(2000);
+    await eventually("repo2 is current", async () => (await readable(repos[1])).length === 4);
+    expect(queue.status()[1]).toMatchObject({ waitingCount: 0, error: null });
+  });
+
+  it("pauses longer each time, and comes back by itself", async () => {
+    storages[1].breakDown(away);
+    await queue.look();
+    await eventually("a first failure", () => queue.status()[1]?.error !== null);
+    for (let minute = 0; minute < 10; minute++) await ctx.clock.advance(60_000);
+    const tries = storages[1].calls("read").length;
+    await ctx.clock.advance(120_000);
+    expect(storages[1].calls("read").length - tries).toBeLessThanOrEqual(12);
+    storages[1].repair();
+    await ctx.clock.advance(130_000);
+    await eventually("repo2 is current", async () => (await readable(repos[1])).length === 4);
+    expect(ctx.lines.filter(({ text }) => text.startsWith("repo2: [HostConnectError]"))).toHaveLength(1);
+    expect(ctx.lines).toContainEqual({ level: "info", text: "repo2 takes WAL again" });
+  });
+
+  it("with policy any records the debt before the answer, without the grace for who is in trouble", async () => {
+    storages[1].breakDown(away);
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(debt.list(2, CLUSTER)).toEqual(names(1));
+    storages[1].repair();
+    expect(await request(1, ANY)).toMatchObject({ accepted: true });
+    await queue.look();
+    await ctx.clock.advance(3000);
+    await eventually("the debt is paid", () => debt.list(2).length === 0);
+    expect(await readable(repos[1])).toContain(walName(1));
+  });
+
+  it("does not break off who is only slow: what was owed is paid when it arrives, although PostgreSQL has removed the file", async () => {
+    storages[1].plan("putStream", { kind: "delay", durationMs: 20_000 }, { path: new RegExp(walName(1)) });
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(debt.list(2)).toEqual(names(1));
+    acknowledge(1);
+    rmSync(join(walDirectory, walName(1)));
+    queue.setReady([]);
+    await ctx.clock.advance(25_000);
+    await eventually("the debt is paid", () => debt.list(2).length === 0);
+    expect(await readable(repos[1])).toEqual(names(1));
+  });
+
+  it("ends a request in time when a repository hangs, and the next one does not wait for it with policy any", async () => {
+    storages[1].plan("read", { kind: "hang", signal: ctx.signal }, { times: 4 });
+    expect(await request(1)).toMatchObject({
+      accepted: false,
+      error: { message: expect.stringContaining("was not stored before the 30000ms timeout") },
+    });
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
+    const beganAtMs = ctx.clock.monotonicMs();
+    expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(ctx.clock.monotonicMs() - beganAtMs).toBeLessThan(25_000);
+    ctx.abort();
+  });
+
+  it("writes nothing more when a segment of that name with other content is there (45)", async () => {
+    await store(repos[1], [walName(1), walBytes(77)]);
+    await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoKey: 2 });
+    await queue.look();
+    // What was on its way when the conflict was seen may still arrive.
+    await eventually("nothing is on its way", () => locked === 0);
+    const writes = storages[0].calls("putStream").length;
+    await ctx.clock.advance(500);
+    expect(storages[0].calls("putStream").length).toBe(writes);
+  });
+
+  it("refuses another cluster's segment for every repository (44), and takes the rest", async () => {
+    addWal(walDirectory, walName(2), walBytes(2, 42n));
+    await expect(request(2)).rejects.toMatchObject({ kind: "archiveMismatch", exitCode: 44 });
+    expect(await request(3)).toMatchObject({ accepted: true });
+    for (const repo of repos) expect(await readable(repo)).toEqual(names(3));
+  });
+
+  it("does not answer for another file of the same name", async () => {
+    expect(await request(1)).toMatchObject({ accepted: true });
+    writeFileSync(join(walDirectory, walName(1)), walBytes(50));
+    await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate" });
+    await expect(request(9)).rejects.toMatchObject({ kind: "fileMissing" });
+  });
+
+  describe("asks a repository again before it acknowledges what it has stored", () => {
+    const AGE_MS = 10_000;
+    const storeAll = async (): Promise<void> => {
+      await queue.look();
+      for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
+    };
+    /** Somebody deletes the repository and makes it again. */
+    const recreate = async (): Promise<void> => {
+      await storages[0].removePath("archive");
+      await storages[0].removePath("backup");
+      await stanzaCreate(repos, CONTROL, ctx);
+    };
+
+    it("some seconds ago: a repository that was made again meanwhile gets the segment", async () => {
+      await storeAll();
+      await recreate();
+      await ctx.clock.advance(AGE_MS + 1);
+      expect(await request(1)).toMatchObject({ accepted: true, error: null });
+      expect(await readable(repos[0])).toContain(walName(1));
+    });
+
+    it("and nothing of it when it is away", async () => {
+      await storeAll();
+      await ctx.clock.advance(AGE_MS + 1);
+      storages[0].breakDown(away);
+      expect(await request(1)).toMatchObject({ accepted: false });
+      expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [1] });
+      storages[0].repair();
+      expect(await request(1)).toMatchObject({ accepted: true });
+    });
+
+    it("before the repository failed", async () => {
+      await storeAll();
+      storages[0].plan("putStream", { kind: "error", error: away });
+      addWal(walDirectory, walName(5), walBytes(5));
+      await request(5);
+      await recreate();
+      expect(await request(1)).toMatchObject({ accepted: true });
+      expect(await readable(repos[0])).toContain(walName(1));
+    });
+
+    it("under another key of its archive", async () => {
+      await storeAll();
+      await ctx.clock.advance(AGE_MS - 1000);
+      addWal(walDirectory, walName(5), walBytes(5));
+      expect(await request(5)).toMatchObject({ accepted: true });
+      await storages[1].removePath("archive");
+      await storages[1].removePath("backup");
+      await stanzaCreate(repos, CONTROL, ctx);
+      await ctx.clock.advance(2000);
+      // Opens the archive, which is another one.
+      addWal(walDirectory, walName(6), walBytes(6));
+      expect(await request(6)).toMatchObject({ accepted: true });
+      expect(await request(5)).toMatchObject({ accepted: true });
+      expect(await readable(repos[1])).toEqual(names(5, 6));
+    });
+
+    it("with one listing for neighbours, and reads and sends nothing again", async () => {
+      await storeAll();
+      await ctx.clock.advance(AGE_MS + 1);
+      const before = { lists: storages[0].calls("list").length, puts: storages[0].calls("putStream").length };
+      const answers = await ctx.clock.until(Promise.all([1, 2, 3, 4].map((no) => queue.request(walName(no), ALL, 30_000))));
+      expect(answers.map(({ accepted }) => accepted)).toEqual([true, true, true, true]);
+      expect(storages[0].calls("list").length - before.lists).toBe(1);
+      expect(storages[0].calls("putStream").length).toBe(before.puts);
+    });
+  });
+
+  it("keeps other writers from a file that is on its way, and its workers from what they claimed", async () => {
+    expect(queue.claim(2, walName(1))).toBe(true);
+    expect(queue.claim(2, walName(1))).toBe(false);
+    await queue.look();
+    await eventually("the rest is stored", async () => (await readable(repos[1])).length === 3);
+    expect(await readable(repos[1])).toEqual(names(2, 3, 4));
+    queue.release(2, walName(1));
+    await ctx.clock.advance(1000);
+    await eventually("all stored", async () => (await readable(repos[1])).length === 4);
+  });
+
+  it("fails while the lock cannot be had", async () => {
+    const held = fail("lockAcquire", "unable to acquire lock");
+    const refusing: WorkLock = {
+      enter: () => {
+        throw held;
+      },
+      leave: () => {},
+    };
+    queue = new PushQueue(repos, debt, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 1, graceMs: 0 }, refusing, ctx);
+    expect(await request(1)).toMatchObject({ accepted: false, error: { message: expect.stringContaining("unable to acquire lock") } });
+  });
+
+  it("drains what healthy repositories lack, without waiting for one that is away", async () => {
+    storages[1].breakDown(away);
+    await queue.look();
+    await ctx.clock.until(queue.drain(60_000));
+    expect(await readable(repos[0])).toEqual(names(1, 2, 3, 4));
+  });
+
+  it("lets arrive what is on its way when it is closed, and begins nothing", async () => {
+    storages[0].plan("putStream", { kind: "delay", durationMs: 3000 }, { times: 4 });
+    const running = queue.request(walName(1), { mode: "named", repoKeys: [1] }, 30_000);
+    await queue.look();
+    await eventually("it is on its way", () => storages[0].calls("putStream").length >= 2);
+    const closed = queue.close(new AbortController().signal);
+    expect(await ctx.clock.until(running)).toMatchObject({ accepted: true });
+    await ctx.clock.until(closed);
+    expect((await readable(repos[0])).length).toBeLessThan(4);
+    await expect(queue.request(walName(4), ALL, 1000)).rejects.toMatchObject({ kind: "term" });
+  });
+});

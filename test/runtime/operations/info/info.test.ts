@@ -1,0 +1,179 @@
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { type JsonValue, parseJson, renderJson } from "../../../../runtime/format/repository/json";
+import { openDebt } from "../../../../runtime/local/debt";
+import { collectInfo, infoJson, progressJson, type InfoOptions, type InfoReport } from "../../../../runtime/operations/info/info";
+import { infoText, progressText } from "../../../../runtime/operations/info/infoText";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { PASS, vectorBytes, vectorText } from "../../format/vectors";
+import { CONTROL, OTHER_CONTROL, repository, temporaryFolder, walBytes } from "../../repository/support";
+import { store } from "../archive";
+
+const ctx = testContext();
+const FREE = { held: false, repos: [] };
+const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: FREE, restore: FREE } };
+
+/** A repository with stock's info files and an archive of segments 1 to 0x19, as it was when stock printed its info. */
+async function golden(version: "2.45" | "2.60", key: number): Promise<Repository> {
+  const sources: Record<string, readonly [archive: string, backup: string, pass: string | undefined, id: string]> = {
+    "2.45/1": ["v2.45/plain/archive.info", "v2.45/plain/backup.info", undefined, "15-1"],
+    "2.45/2": ["v2.45/encrypted/archive.info", "v2.45/encrypted/backup.info", PASS.repo2, "15-1"],
+    "2.60/4": ["v2.60/block-lz4/archive.info", "v2.60/block-lz4/backup.info", undefined, "18-1"],
+  };
+  const [archive, backup, pass, id] = sources[`${version}/${key}`] ?? ["", "", undefined, ""];
+  const storage = new MemoryStorage();
+  await storage.put("archive/demo/archive.info", vectorBytes(archive));
+  await storage.put("backup/demo/backup.info", vectorBytes(backup));
+  for (const last of ["01", "0A", "19"]) {
+    await storage.put(`archive/demo/${id}/0000000100000000/0000000100000000000000${last}-${"0".repeat(40)}`, Buffer.alloc(0));
+  }
+  await storage.put(`archive/demo/${id}/00000002.history`, Buffer.alloc(0));
+  return repository(key, { storage, ...(pass === undefined ? {} : { pass }) });
+}
+
+const report = (repos: readonly Repository[], more: Partial<InfoOptions> = {}): Promise<InfoReport> =>
+  collectInfo(repos, openDebt(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more }, ctx);
+
+/** What stock printed, of these repositories only. */
+function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
+  type Row = { readonly [name: string]: JsonValue };
+  const [stanza] = json as Row[];
+  if (stanza === undefined) throw new Error("the golden info is empty");
+  const rows = (name: string): Row[] => stanza[name] as Row[];
+  const keyOf = (row: Row): number => Number((row.database as Row | undefined)?.["repo-key"] ?? row["repo-key"] ?? row.key);
+  const own = (name: string): Row[] => rows(name).filter((row) => keys.includes(keyOf(row)));
+  return [{ ...stanza, archive: own("archive"), backup: own("backup"), db: own("db"), repo: own("repo") }];
+}
+
+/** Blocks of stock's text, without those of other repositories. */
+function textOf(text: string, keys: readonly number[]): string[] {
+  return text
+    .split("\n\n")
+    .filter((block) => {
+      const key = /^ {12}repo(\d): /m.exec(block)?.[1];
+      return key === undefined || keys.includes(Number(key));
+    })
+    .slice(1)
+    .map((block) => block.trimEnd());
+}
+
+describe("info", () => {
+  const zone = process.env.TZ;
+  beforeAll(() => {
+    process.env.TZ = "UTC";
+  });
+  afterAll(() => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+
+  it("is stock 2.60's JSON", async () => {
+    const expected = ofRepos(parseJson(vectorText("v2.60/output/info.json")), [4]) as Record<string, JsonValue>[];
+    expect(renderJson([infoJson(await report([await golden("2.60", 4)]))])).toBe(renderJson([{ ...expected[0], cipher: "none" }]));
+  });
+
+  it("is stock 2.45's JSON for two repositories, but for the restore lock that it does not know", async () => {
+    const repos = [await golden("2.45", 1), await golden("2.45", 2)];
+    const found = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
+    // The golden backup.info is of a moment later, when `annotate` had added a key.
+    expect(found.replace('"late":"yes",', "")).toBe(renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])));
+  });
+
+  it("is stock 2.60's text", async () => {
+    const found = infoText(await report([await golden("2.60", 4)]));
+    expect(found.startsWith("stanza: demo\n    status: ok\n    cipher: none\n\n    db (current)\n        wal archive min/max (18): ")).toBe(true);
+    expect(found.trimEnd().split("\n\n").slice(1)).toEqual(textOf(vectorText("v2.60/output/info.txt"), [4]));
+  });
+
+  it("is stock 2.60's text and JSON of one backup with --set", async () => {
+    const repo = await golden("2.45", 1);
+    const label = "20261120-065325F_20261120-065552I";
+    await repo.storage.put(`backup/demo/${label}/backup.manifest`, vectorBytes("v2.45/plain/incr.backup.manifest"));
+    const found = await report([repo], { set: label });
+    const zoned = vectorText("v2.45/output/info-set.txt").replace(/(\d\d:\d\d:\d\d)(?= \/|$)/gm, "$1+00");
+    expect(infoText(found)).toBe(zoned);
+    expect(renderJson([infoJson(found)]).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
+  });
+
+  it("tells the zone's offset", async () => {
+    process.env.TZ = "Asia/Kolkata";
+    expect(infoText(await report([await golden("2.60", 4)]))).toContain(
+      "timestamp start/stop: 2026-11-20 12:35:17+05:30 / 2026-11-20 12:35:24+05:30",
+    );
+    process.env.TZ = "UTC";
+  });
+
+  it("tells which locks are held, and how far their holders are", async () => {
+    const held = { held: true, repos: [] };
+    const locked = await report([await golden("2.60", 4)], { locks: { backup: held, restore: held } });
+    expect(renderJson(infoJson(locked))).toContain('"lock":{"backup":{"held":true},"restore":{"held":true}}');
+    expect(infoText(locked)).toContain("    status: ok (backup/expire running, restore running)\n");
+    const repos = [{ key: 4, sizeBytes: 100795221, sizeCompleteBytes: 90912234 }];
+    const halfway = await report([await golden("2.60", 4)], { locks: { backup: { held: true, repos }, restore: FREE } });
+    expect(progressText(halfway)).toBe("stanza: demo\n    status: ok (backup/expire running - 90.19% complete)\n");
+    expect(renderJson([progressJson(halfway)])).toBe(
+      '[{"name":"demo","status":{"code":0,"lock":{"backup":{"held":true,"repo":[{"key":4,"size":100795221,"size-cplt":90912234}],"size":100795221,"size-cplt":90912234},"restore":{"held":false}},"message":"ok"}}]',
+    );
+    const empty = await report([repository(1)], { locks: { backup: held, restore: FREE } });
+    expect(progressText(empty)).toContain("status: error (missing stanza path, backup/expire running)");
+  });
+});
+
+describe("the state of a stanza", () => {
+  it("is missing, without backups, or without its info files", async () => {
+    const nothing = repository(1);
+    expect((await report([nothing])).status).toEqual({ code: 1, message: "missing stanza path" });
+    expect(infoText(await report([nothing]))).toBe("stanza: demo\n    status: error (missing stanza path)\n");
+    await stanzaCreate([nothing], CONTROL, ctx);
+    expect((await report([nothing])).status.code).toBe(2);
+    await store(nothing, 3);
+    expect(infoText(await report([nothing]))).toContain("wal archive min/max (15): 000000010000000000000003/000000010000000000000003");
+    const lost = repository(1);
+    await lost.storage.put("backup/demo/20261120-065325F/backup.manifest", Buffer.from("x"));
+    expect((await report([lost])).status.code).toBe(3);
+    expect((await report([await golden("2.45", 1)], { set: "20200101-000000F" })).status).toEqual({ code: 6, message: "requested backup not found" });
+  });
+
+  it("is mixed when repositories differ, and each says its own", async () => {
+    const away = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unable to connect"));
+    const found = await report([await golden("2.45", 1), repository(2, { storage: away })]);
+    expect(found.status.code).toBe(4);
+    expect(found.repos.map((repo) => repo.status.code)).toEqual([0, 99]);
+    const text = infoText(found);
+    expect(text).toContain(
+      "    status: mixed\n        repo1: ok\n        repo2: error (other)\n               [HostConnectError] unable to load info file",
+    );
+    expect(text).toContain("full backup: 20261120-065325F");
+    expect(renderJson(infoJson(found))).toContain('{"cipher":"none","key":2,"status":{"code":99,"message":"[HostConnectError]');
+  });
+
+  it("is a mismatch when they belong to different clusters", async () => {
+    const other = repository(2);
+    await stanzaCreate([other], OTHER_CONTROL, ctx);
+    const found = await report([await golden("2.45", 1), other]);
+    expect(found.status).toEqual({ code: 5, message: "database mismatch across repos" });
+  });
+
+  it("shows the debt of a repository", async () => {
+    const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+    debt.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
+    const repos = [await golden("2.45", 1), await golden("2.45", 2)];
+    const found = await collectInfo(repos, debt, OPTIONS, ctx);
+    expect(infoText(found)).toContain("    repo2 wal debt: 1 segment(s) acknowledged but not stored here\n");
+    expect(renderJson(infoJson(found))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
+  });
+
+  it("ignores partial segments and histories when it tells the range of WAL", async () => {
+    const repo = repository(1);
+    await stanzaCreate([repo], CONTROL, ctx);
+    await store(repo, 4097, ["00000001000000000000000F.partial", walBytes(1)], ["00000002.history", Buffer.from("x")]);
+    expect((await report([repo])).repos[0]?.archives).toEqual([
+      { id: "15-1", historyId: 1, min: "000000010000000100000001", max: "000000010000000100000001" },
+    ]);
+  });
+});

@@ -1,0 +1,222 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { collectStatus, statusJson, type StatusInput, statusText } from "../../../../runtime/operations/info/status";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { FaultyStorage } from "../../../harness/faults";
+import { makeStanza } from "../../../harness/madeRepository";
+import { MemoryStorage } from "../../../harness/storages";
+import type { DrillRecord } from "../../../../runtime/operations/drill/record";
+import { saveDrill } from "../../../../runtime/operations/drill/history";
+import { testContext } from "../../../harness/context";
+import { repository, temporaryFolder } from "../../repository/support";
+
+const FULL = {
+  label: "20261118-030000F",
+  stoppedAtS: Date.UTC(2026, 10, 18, 3, 2) / 1000,
+  wal: ["000000010000000000000003", "000000010000000000000004"],
+} as const;
+const INCR = { ...FULL, label: "20261118-030000F_20261119-030000I", prior: FULL.label, stoppedAtS: Date.UTC(2026, 10, 19, 3, 1) / 1000 } as const;
+const DRILL = {
+  version: 1,
+  stanza: "demo",
+  pick: "newest",
+  level: "standard",
+  backup: null,
+  target: null,
+  startedAtS: 0,
+  phases: [],
+  rpo: null,
+  restoredBytes: 0,
+  checks: [],
+  objectives: {},
+} as const;
+const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
+
+let storages: FaultyStorage[];
+let repos: Repository[];
+beforeEach(() => {
+  storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  repos = storages.map((storage, index) => repository(index + 1, { storage }));
+});
+
+const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
+  stanza: "demo",
+  repos,
+  owed: () => [],
+  dropped: () => [],
+  expectFull: () => undefined,
+  waiting: { count: 0, oldestAtS: null },
+  running: [],
+  next: null,
+  streams: null,
+  drills: [],
+  nowS: NOW_S,
+  ...more,
+});
+const textOf = async (more: Partial<StatusInput> = {}): Promise<string> => statusText(await collectStatus(inputOf(more)));
+/** Times of a store are those of the test's run. */
+const masked = (text: string): string => text.replaceAll(/to \d{4}-[^)]*\)/g, "to …");
+
+describe("the screen", () => {
+  test("of two repositories that hold the same", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
+    expect(masked(await textOf())).toBe(
+      [
+        "demo: all is well",
+        "  repo1  memory1",
+        "    newest backup  20261118-030000F_20261119-030000I (incr), 27 hours ago",
+        "    newest full    20261118-030000F, 2 days ago",
+        "    recoverable    from 2026-11-18T03:02:00Z to …, 2 backup(s)",
+        "  repo2  memory2",
+        "    newest backup  20261118-030000F_20261119-030000I (incr), 27 hours ago",
+        "    newest full    20261118-030000F, 2 days ago",
+        "    recoverable    from 2026-11-18T03:02:00Z to …, 2 backup(s)",
+        "  waiting WAL    none",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("of a stream says how far it is, and that it stands still", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const states = [
+      { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4 },
+      { key: 2, lsn: "0/2000148", positionBytes: 0x2000148, atS: NOW_S - 3600 },
+    ];
+    const streams = { intervalSeconds: 5, states };
+    const text = await textOf({ streams });
+    expect(text).toContain("    streamed       to 0/3000148, all that was written 4 seconds ago\n");
+    expect(text).toContain("    streamed       to 0/2000148, all that was written 60 minutes ago, 16MB behind another repository\n");
+    expect(text).toContain("    ! [ArchiveTimeoutError] WAL was last streamed 60 minutes ago\n");
+    const json = statusJson(await collectStatus(inputOf({ streams }))) as { repos: { stream: unknown }[] };
+    expect(json.repos.map(({ stream }) => stream)).toEqual([
+      { at: NOW_S - 4, behind: 0, lsn: "0/3000148" },
+      { at: NOW_S - 3600, behind: 16_777_216, lsn: "0/2000148" },
+    ]);
+    // Once an hour was asked for.
+    expect(await textOf({ streams: { ...streams, intervalSeconds: 3600 } })).not.toContain("last streamed");
+    expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain(
+      "! [ArchiveTimeoutError] no WAL has been streamed here yet\n",
+    );
+    expect(await textOf({ streams: null })).not.toContain("streamed");
+  });
+
+  test("says what needs attention where it is, and what runs", async () => {
+    const [first, second] = repos;
+    if (first === undefined || second === undefined) throw new Error("no repositories");
+    await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
+    const more: Partial<StatusInput> = {
+      owed: (repoKey) => (repoKey === 2 ? ["000000010000000000000004"] : []),
+      expectFull: () => 86_400,
+      waiting: { count: 3, oldestAtS: NOW_S - 40 },
+      running: [{ what: "backup", percent: 43 }],
+    };
+    expect(masked(await textOf(more))).toBe(
+      [
+        "demo: 2 of 2 repositories need attention",
+        "  repo1  memory1",
+        "    newest backup  20261118-030000F (full), 2 days ago",
+        "    recoverable    from 2026-11-18T03:02:00Z to …, 1 backup(s)",
+        "    ! [BackupSetInvalidError] the newest full backup '20261118-030000F' is 2 days old, expected is one at least every 24 hours",
+        "      HINT: pgbackstop backup --type=full --repo=1 takes one; pgbackstop sync copies one from another repository.",
+        "      HINT: see the log of the scheduled backups for why they failed.",
+        "  repo2  memory2",
+        "    owed WAL       1 file(s)",
+        "    ! [BackupSetInvalidError] there is no full backup: nothing can be restored from here",
+        "      HINT: pgbackstop backup --type=full --repo=2 takes one; pgbackstop sync copies one from another repository.",
+        "    ! [FileMissingError] 1 WAL file(s) were acknowledged and are not here yet",
+        "      HINT: they follow by themselves; pgbackstop heal copies them now.",
+        "  waiting WAL    3 file(s), the oldest for 40 seconds",
+        "  backup now     43 % done",
+        "",
+      ].join("\n"),
+    );
+    const json = statusJson(await collectStatus(inputOf(more))) as { ok: boolean; repos: { troubles: unknown[] }[] };
+    expect(json.ok).toBe(false);
+    expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
+  });
+
+  test("knows the drills of other machines, and when RPO was measured last", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const drill = (no: number, more: object): DrillRecord => ({
+      ...DRILL,
+      id: `20261119-06405${no}Z-0000000${no}`,
+      repo: 1,
+      ok: true,
+      endedAtS: NOW_S - 86_400 * (9 - no),
+      rtoMs: 34_500,
+      failures: [],
+      ...more,
+    });
+    const rpo = { seconds: 11.2, method: "heartbeat", lostWalBytes: null } as const;
+    for (const record of [drill(1, { rpo }), drill(2, { rpo: { ...rpo, seconds: 4 } }), drill(3, { pick: "oldest" })]) {
+      await saveDrill(repos, temporaryFolder(), record, testContext());
+    }
+    const text = await textOf();
+    expect(text).toContain("    last drill     passed 6 days ago, open after 35 seconds\n    lost then      4 seconds (heartbeat), 7 days ago\n");
+    expect(text.match(/last drill/g)).toHaveLength(1);
+    const { repos: told } = statusJson(await collectStatus(inputOf())) as { repos: { drill: object | null }[] };
+    expect(told.map((each) => each.drill)).toEqual([
+      {
+        ended: NOW_S - 86_400 * 6,
+        id: "20261119-064053Z-00000003",
+        level: "standard",
+        ok: true,
+        pick: "oldest",
+        rpo: { ended: NOW_S - 86_400 * 7, method: "heartbeat", seconds: 4 },
+        rtoMs: 34_500,
+      },
+      null,
+    ]);
+  });
+
+  test("shows what runs next and how the newest drill of each repository ended", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const drill = (repo: number, ok: boolean, agoS: number) => ({
+      ...DRILL,
+      id: `20261120-06405${repo}Z-0000000${repo}`,
+      repo,
+      ok,
+      endedAtS: NOW_S - agoS,
+      rtoMs: ok ? 34_500 : null,
+      failures: ok ? [] : [{ where: "checks", error: "DbQueryError", code: 57, message: "the table orders is empty" }],
+    });
+    const more: Partial<StatusInput> = {
+      next: [
+        { name: "verify", nextAtS: NOW_S + 7200, lastAtS: null },
+        { name: "heal", nextAtS: null, lastAtS: null },
+      ],
+      drills: [drill(1, false, 9000), drill(1, true, 7200), drill(2, false, 600)],
+    };
+    const text = await textOf(more);
+    expect(text).toContain("    last drill     passed 2 hours ago, open after 35 seconds\n");
+    expect(text).toContain("    last drill     failed 10 minutes ago\n");
+    expect(text).toMatch(/demo: 1 of 2[^]*! \[BackupSetInvalidError\] the newest fire drill \(.*\) failed: the table orders is empty/);
+    expect(text).toContain("  next runs      verify in 2 hours, heal not planned\n");
+    expect(statusJson(await collectStatus(inputOf(more)))).toMatchObject({
+      next: [
+        { last: null, name: "verify", next: NOW_S + 7200 },
+        { last: null, name: "heal", next: null },
+      ],
+      repos: [{ drill: { ended: NOW_S - 7200, ok: true, rtoMs: 34_500 } }, { drill: { ok: false, rtoMs: null } }],
+    });
+  });
+
+  test("goes on with the other repository where one cannot be read", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    storages[1]?.breakDown(fail("fileOpen", "the disk is away"));
+    const text = await textOf();
+    expect(text).toContain("demo: 1 of 2 repositories needs attention");
+    expect(text).toMatch(/repo1 {2}memory1\n {4}newest backup/);
+    expect(text).toMatch(/repo2 {2}memory2\n {4}! \[/);
+  });
+
+  test("sees a repository that stays behind the other one, though its backups are there", async () => {
+    const [first, second] = repos;
+    if (first === undefined || second === undefined) throw new Error("no repositories");
+    await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": [...FULL.wal, "000000010000000000000005"] } });
+    await makeStanza(second, { versions: ["18"], backups: [FULL], wal: {} });
+    expect(await textOf()).toContain("another repository has had 000000010000000000000005 since");
+  });
+});

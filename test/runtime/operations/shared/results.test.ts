@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import type { RepoResult } from "../../../../runtime/base/parallel";
+import { combinedError, policyError, repoErrorLine } from "../../../../runtime/operations/shared/results";
+
+const good = (repoKey: number): RepoResult<null> => ({ repoKey, ok: true, value: null });
+const bad = (repoKey: number, hint: string): RepoResult<null> => ({ repoKey, ok: false, error: fail("access", `refused ${repoKey}`, { hint }) });
+
+describe("the outcome of a verb over several repositories", () => {
+  it("is fine when all are", () => {
+    expect(combinedError("check", [good(1), good(2)])).toBeNull();
+    expect(combinedError("check", [])).toBeNull();
+  });
+
+  it("is the error itself with one repository", () => {
+    const result = bad(1, "a");
+    expect(combinedError("check", [result])).toBe(result.ok ? null : result.error);
+  });
+
+  it("is 104 with a line per failed repository when some fail, each hint once", () => {
+    expect(combinedError("check", [bad(1, "check the key."), good(2), bad(3, "check the key.")])).toMatchObject({
+      kind: "command",
+      exitCode: 104,
+      message: "check command encountered error(s):\nrepo1: [AccessError] refused 1\nrepo3: [AccessError] refused 3",
+      hints: ["check the key."],
+    });
+  });
+
+  it("is 103 when all fail", () => {
+    expect(combinedError("check", [bad(1, "a"), bad(2, "b")])).toMatchObject({
+      kind: "repoInvalid",
+      exitCode: 103,
+      message: "unable to find a valid repository\nrepo1: [AccessError] refused 1\nrepo2: [AccessError] refused 2",
+      hints: ["a", "b"],
+    });
+  });
+
+  it("is fine for a verb that judges as long as those that are fine satisfy the policy", () => {
+    const some = [good(1), bad(2, "a")];
+    expect(policyError("check", some, { mode: "any", repoKeys: [] })).toBeNull();
+    expect(policyError("check", some, { mode: "named", repoKeys: [1] })).toBeNull();
+    expect(policyError("check", some, { mode: "named", repoKeys: [1, 2] })).toMatchObject({ exitCode: 104 });
+    expect(policyError("check", some, { mode: "all", repoKeys: [] })).toMatchObject({ exitCode: 104 });
+    expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoKeys: [] })).toMatchObject({ exitCode: 103 });
+    // One repository alone, by `--repo`: a policy that names another one does not blame it.
+    expect(policyError("info", [good(2)], { mode: "named", repoKeys: [1] })).toBeNull();
+    expect(policyError("info", [bad(2, "a")], { mode: "any", repoKeys: [] })).toMatchObject({ kind: "access" });
+  });
+
+  it("has stock's line for a repository", () => {
+    expect(repoErrorLine(2, fail("hostConnect", "unable to connect"))).toBe("repo2: [HostConnectError] unable to connect");
+  });
+});

@@ -1,0 +1,187 @@
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { decryptBytes } from "../../../../runtime/format/codec/cipher";
+import { expireRepository } from "../../../../runtime/operations/expire/expire";
+import { expireServerFiles, findServerFiles, keepServerFiles, placeServerFiles } from "../../../../runtime/operations/shared/serverFiles";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
+import type { Session } from "../../../../runtime/postgres/session";
+import { listLabels } from "../../../../runtime/repository/backupStore";
+import { readFile, type Repository } from "../../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../../repository/support";
+import { runBackup } from "../backup/support";
+
+const LABEL = "20261120-064059F";
+const PATH = `pgbackstop/demo/${LABEL}/server-files.json.gz`;
+const USERS = { userName: () => "postgres", groupName: () => "dba", findUid: () => null, findGid: () => null };
+
+let folder: string;
+let etc: string;
+let data: string;
+let ctx: TestContext;
+let storage: FaultyStorage;
+let plain: Repository;
+let secret: Repository;
+
+/** A server that has its configuration where Debian has it, or where `more` says. */
+function server(more: Readonly<Record<string, string>> = {}): Session {
+  const places: Record<string, string> = {
+    config_file: join(etc, "postgresql.conf"),
+    hba_file: join(etc, "pg_hba.conf"),
+    ident_file: "pg_ident.conf",
+    ...more,
+  };
+  const rows = Object.entries(places).map(([name, setting]) => ({ name, setting }));
+  const answers = { query: async () => ({ rows }) };
+  // Nothing else is asked of it.
+  return answers as typeof answers & Session;
+}
+
+const keep = (session = server(), repos: readonly Repository[] = [plain, secret]): Promise<void> =>
+  keepServerFiles(
+    session,
+    data,
+    USERS,
+    repos.map((repo) => ({ repo, manifest: { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) } })),
+    ctx,
+  );
+const found = async (repo = plain): Promise<Record<string, string>> => {
+  const files = await findServerFiles(repo, { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) });
+  return Object.fromEntries((files ?? []).map((file) => [file.path.slice(folder.length + 1), Buffer.from(file.content).toString()]));
+};
+const warnings = (): string[] => ctx.lines.filter((line) => line.level === "warn").map((line) => line.text);
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  etc = join(folder, "etc/postgresql/15/main");
+  data = join(folder, "data");
+  makeTree(folder, {
+    "etc/postgresql/15/main/postgresql.conf": "include_dir 'conf.d'\ninclude '../../../../data/inside.conf'\n",
+    "etc/postgresql/15/main/conf.d/10.conf": "work_mem = '1MB'\n",
+    "etc/postgresql/15/main/pg_hba.conf": "local @names all trust\n",
+    "etc/postgresql/15/main/names": "shop\n",
+    "etc/postgresql/15/main/start.conf": "auto\n",
+    "etc/postgresql/15/main/unrelated.txt": "not the server's",
+    "data/inside.conf": "",
+    "data/pg_ident.conf": "",
+  });
+  chmodSync(join(etc, "pg_hba.conf"), 0o640);
+  ctx = testContext();
+  storage = new FaultyStorage(new MemoryStorage({ name: "memory" }));
+  plain = repository(1, { storage });
+  secret = repository(2, { pass: "of the repository" });
+});
+
+const ALL = ["conf.d/10.conf", "names", "pg_hba.conf", "postgresql.conf", "start.conf"].map((name) => `etc/postgresql/15/main/${name}`);
+
+describe("configuration files outside of the data directory", () => {
+  it("are kept beside the backup with all that they include, encrypted as it is", async () => {
+    await keep();
+    expect(Object.keys(await found())).toEqual(ALL);
+    expect(await found(secret)).toEqual(await found());
+    const [hba] = (await findServerFiles(plain, { label: LABEL }))?.filter((file) => file.path.endsWith("pg_hba.conf")) ?? [];
+    expect(hba).toMatchObject({ path: join(etc, "pg_hba.conf"), mode: 0o640, user: "postgres", group: "dba" });
+    const stored = await readFile(secret, PATH, null);
+    expect(Buffer.from(stored).toString("latin1")).toMatch(/^Salted__/);
+    expect(JSON.parse(gunzipSync(decryptBytes(stored, "of this backup")).toString()).version).toBe(1);
+    expect(warnings()).toEqual([]);
+  });
+
+  it("are none where all of it is inside, whatever the way there", async () => {
+    const inside = { config_file: join(data, "inside.conf"), hba_file: join(data, "pg_ident.conf") };
+    await keep(server(inside));
+    expect(await findServerFiles(plain, { label: LABEL })).toBeNull();
+    expect(storage.calls("put")).toEqual([]);
+  });
+
+  it("cost no backup when they cannot be had or stored", async () => {
+    rmSync(join(etc, "conf.d"), { recursive: true });
+    writeFileSync(join(etc, "conf.d"), "no directory");
+    const blind = { query: async () => ({ rows: [] }) };
+    await keep(blind as typeof blind & Session);
+    expect(warnings()[0]).toContain("are not kept: [DbQueryError] the server does not tell where its configuration files are");
+    storage.plan("put", { kind: "error", error: fail("access", "denied") });
+    await keep();
+    expect(warnings()[1]).toBe("repo1: the server's configuration files are not kept: [AccessError] denied");
+    expect(Object.keys(await found(secret))).toHaveLength(ALL.length - 1);
+  });
+
+  it.each([
+    ["not gzip at all", Buffer.from("x"), "cannot be decompressed"],
+    ["another version", gzipSync('{"version":2,"files":[]}'), "expected version 1 with files, found version 2"],
+    ["a way out", gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'), "a row is not that of a file"],
+  ])("are refused when they are %s (29)", async (_, bytes, message) => {
+    await plain.storage.put(PATH, bytes);
+    await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format", message: expect.stringContaining(message) });
+  });
+
+  it("are refused when a forged list names no place or time, and come without set-user-ID", async () => {
+    const row = { path: "/etc/x", mode: "6755", user: "root", group: null, modifiedAtS: 1, content: "" };
+    const put = (more: object): Promise<void> => plain.storage.put(PATH, gzipSync(JSON.stringify({ version: 1, files: [{ ...row, ...more }] })));
+    await put({});
+    expect((await findServerFiles(plain, { label: LABEL }))?.map((file) => file.mode)).toEqual([0o755]);
+    for (const more of [{ path: "/etc/../x" }, { path: "etc/x" }, { path: "/etc/x\0y" }, { modifiedAtS: 1e15 }, { modifiedAtS: "1" }]) {
+      await put(more);
+      await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format" });
+    }
+  });
+
+  it("are put below a directory or where they were, and what is there is kept", async () => {
+    await keep();
+    const files = (await findServerFiles(plain, { label: LABEL })) ?? [];
+    const below = join(folder, "new");
+    expect(await placeServerFiles(files, below, () => null)).toEqual(files.map((file) => join(below, file.path)));
+    expect(readFileSync(join(below, etc, "conf.d/10.conf"), "utf8")).toBe("work_mem = '1MB'\n");
+    expect(statSync(join(below, etc, "pg_hba.conf")).mode & 0o777).toBe(0o640);
+
+    writeFileSync(join(etc, "names"), "the installer's\n");
+    for (let turn = 0; turn < 2; turn++) {
+      await placeServerFiles(files, "/", () => null);
+      expect(readFileSync(join(etc, "names"), "utf8")).toBe("shop\n");
+      writeFileSync(join(etc, "names"), "again\n");
+    }
+    expect(readFileSync(join(etc, "names.before-restore"), "utf8")).toBe("the installer's\n");
+    expect(existsSync(join(etc, "start.conf.before-restore"))).toBe(false);
+  });
+
+  it("go when their backup has gone, whoever expired it", async () => {
+    const labels = [LABEL, `${LABEL}_20261121-064059I`, "20261122-064059F", "20261123-064059F", "20261124-064059F"];
+    for (const label of labels) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
+    await plain.storage.put("pgbackstop/demo/other/file", Buffer.from("x"));
+    // The last one is under way.
+    const listed = [labels[1] ?? "", labels[3] ?? ""];
+    expect(await expireServerFiles(plain, listed, true)).toEqual([LABEL, "20261122-064059F"]);
+    expect(await plain.storage.stat(PATH)).not.toBeNull();
+    expect(await expireServerFiles(plain, listed, false)).toEqual([LABEL, "20261122-064059F"]);
+    expect(await expireServerFiles(plain, listed, false)).toEqual([]);
+    for (const [index, label] of labels.entries())
+      expect((await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null).toBe(index === 1 || index > 2);
+    expect(await expireServerFiles(plain, [], false)).toEqual([]);
+  });
+
+  it("go with expire and with stanza-delete", async () => {
+    const cluster = makeDataDirectory(folder, {});
+    await stanzaCreate([plain], CONTROL, ctx);
+    for (let turn = 0; turn < 2; turn++) {
+      await runBackup([plain], cluster, ctx);
+      ctx.clock.advance(10_000);
+    }
+    const [old = "", kept = ""] = await listLabels(plain);
+    const exists = async (label: string): Promise<boolean> => (await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null;
+    for (const label of [old, kept]) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
+    const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
+    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: true }, testLease(), ctx);
+    expect([await exists(old), await exists(kept)]).toEqual([true, true]);
+    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: false }, testLease(), ctx);
+    expect([await exists(old), await exists(kept)]).toEqual([false, true]);
+    await stanzaDelete(plain, ctx);
+    expect(await exists(kept)).toBe(false);
+  });
+});

@@ -1,0 +1,354 @@
+import * as fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import { collect } from "../../../../runtime/base/bytes";
+import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
+import { parseBackupInfo, renderBackupInfo } from "../../../../runtime/format/repository/backupInfo";
+import { fullLabelOf, labelType } from "../../../../runtime/format/repository/label";
+import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/repository/manifest";
+import { inlinePool } from "../../../../runtime/operations/shared/jobs";
+import { differingNames } from "../../../../runtime/operations/shared/namedWal";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { findGaps, type Verdict, type VerifyOptions, verify, type WalRange } from "../../../../runtime/operations/verify/verify";
+import { placeBackup } from "../../../harness/madeRepository";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { vectorText } from "../../format/vectors";
+import { CONTROL, repository, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";
+import { labelText, pathOf, readable, store } from "../archive";
+
+const GOLDEN = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
+const ctx = testContext();
+let storage: FaultyStorage;
+let repo: Repository;
+
+beforeEach(async () => {
+  storage = new FaultyStorage(new MemoryStorage());
+  repo = repository(1, { storage, compress: { type: "gz", level: 6 } });
+  await stanzaCreate([repo], CONTROL, ctx);
+});
+
+const run = (options: VerifyOptions = {}): Promise<Verdict> => verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx, options);
+
+/** A backup of these files, stored as they are; `reference` files are not stored again. */
+async function backup(
+  label: string,
+  from: number,
+  files: Readonly<Record<string, string>>,
+  references: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const rows = Object.entries({ ...files, ...references }).map(([name, content]): ManifestFile => {
+    const base = { name: `pg_data/${name}`, modifiedAtS: 1, mode: 0o600, user: "postgres", group: "postgres" };
+    if (files[name] === undefined) return { ...base, sizeBytes: 5, sizeRepoBytes: 5, sha1: sha1Hex("first"), reference: content };
+    return { ...base, sizeBytes: content.length, sizeRepoBytes: content.length, sha1: sha1Hex(content) };
+  });
+  for (const [name, content] of Object.entries(files)) await storage.put(`backup/demo/${label}/pg_data/${name}`, Buffer.from(content));
+  const manifest: Manifest = {
+    ...GOLDEN,
+    label,
+    type: labelType(label),
+    ...(labelType(label) === "full" ? {} : { prior: fullLabelOf(label) }),
+    references: [...new Set([...Object.values(references), label])],
+    archiveStart: walName(from),
+    archiveStop: walName(from),
+    files: rows,
+  };
+  await placeBackup(repo, manifest, null);
+}
+
+describe("second copies", () => {
+  it("tells a damaged one of each pair, whichever it is, and not that a killed writer left them different", async () => {
+    await backup("20261120-064059F", 1, { a: "first" });
+    await store(repo, 1);
+    expect(await run()).toMatchObject({ ok: true, problems: [] });
+    const info = await loadBackupInfo(repo);
+    await storage.put("backup/demo/backup.info.copy", Buffer.from(renderBackupInfo({ ...info, backups: [] })));
+    expect(await run()).toMatchObject({ ok: true, problems: [] });
+    const names = ["archive/demo/archive.info", "backup/demo/backup.info", "backup/demo/20261120-064059F/backup.manifest"];
+    for (const path of names.flatMap((name) => [name, `${name}.copy`])) {
+      const whole = await collect(await storage.read(path), 1 << 20);
+      await storage.put(path, Buffer.concat([whole.subarray(0, 60), Buffer.from("!"), whole.subarray(61)]));
+      expect(await run()).toMatchObject({ ok: false, problems: [expect.stringContaining(`${path}: damaged: `)] });
+      await storage.put(path, whole);
+    }
+  });
+});
+
+describe("gaps in the archive", () => {
+  const names = (...nos: number[]): string[] => nos.map((no) => walName(no));
+  const gaps = (stored: readonly string[], needed: readonly WalRange[] = []): string[] =>
+    findGaps(stored, needed, WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
+  const gap = (from: number, to: number, timeline = 1): string => `${walName(from, timeline)}-${walName(to, timeline)}`;
+
+  it("are named, at the start, between and at the end", () => {
+    expect(gaps(names(1, 2, 3))).toEqual([]);
+    expect(gaps(names(1, 4, 5, 9))).toEqual([gap(2, 3), gap(6, 8)]);
+    expect(gaps(names(5), [[walName(3), walName(4)]])).toEqual([gap(3, 4)]);
+    expect(gaps(names(3), [[walName(3), walName(5)]])).toEqual([gap(4, 5)]);
+    expect(gaps([], [[walName(3), walName(5)]])).toEqual([gap(3, 5)]);
+    expect(gaps(names(1, 5, 6), [[walName(5), walName(5)]])).toEqual([]);
+    expect(gaps([], [])).toEqual([]);
+  });
+
+  it("are looked for on each timeline by itself", () => {
+    expect(gaps([...names(1, 2), walName(2, 2), walName(4, 2)], [[walName(1), walName(1)]])).toEqual([gap(3, 3, 2)]);
+    expect(gaps([walName(4, 2)], [[walName(1), walName(2)]])).toEqual([gap(1, 2)]);
+  });
+
+  it("do not matter on a timeline that is older than every backup", () => {
+    const rest = [...names(1, 3), walName(4, 2), walName(5, 2)];
+    expect(gaps(rest, [[walName(4, 2), walName(5, 2)]])).toEqual([]);
+    expect(gaps(rest)).toEqual([gap(2, 2)]);
+  });
+
+  it("cross the end of a log file", () => {
+    expect(gaps(names(4094, 4097))).toEqual([gap(4095, 4096)]);
+  });
+
+  it("are those of a brute force search", () => {
+    const nos = fc.uniqueArray(fc.integer({ min: 4070, max: 4120 }), { maxLength: 40 });
+    const ranges = fc.array(fc.tuple(fc.integer({ min: 4070, max: 4120 }), fc.integer({ min: 0, max: 3 })), { maxLength: 3 });
+    fc.assert(
+      fc.property(nos, ranges, (stored, starts) => {
+        const needed = starts.map(([start, length]): WalRange => [walName(start), walName(start + length)]);
+        const first = starts.length > 0 ? Math.min(...starts.map(([start]) => start)) : Math.min(...stored);
+        const last = Math.max(...stored, ...starts.map(([start, length]) => start + length));
+        const missing: number[] = [];
+        for (let no = first; no <= last; no++) if (!stored.includes(no)) missing.push(no);
+        const found = findGaps(
+          stored.map((no) => walName(no)),
+          needed,
+          WAL_SIZE_BYTES,
+        ).flatMap(([from, to]) => {
+          const begin = missing.findIndex((no) => walName(no) === from);
+          const end = missing.findIndex((no) => walName(no) === to);
+          return missing.slice(begin, end + 1);
+        });
+        expect(found).toEqual(missing);
+      }),
+    );
+  });
+});
+
+describe("verify", () => {
+  it("finds nothing wrong with a whole repository", async () => {
+    await store(repo, 1, 2, 3);
+    await backup("20261120-000000F", 2, { PG_VERSION: "15\n", "base/1/1": "first" });
+    const none = { missing: 0, checksumInvalid: 0, sizeInvalid: 0, other: 0 };
+    expect(await run()).toEqual({
+      repoKey: 1,
+      ok: true,
+      stream: { total: 0, valid: 0 },
+      archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
+      backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
+      problems: [],
+      named: new Map(),
+      orphans: [],
+    });
+  });
+
+  it("looks at one set alone, with the WAL that it needs and the gaps behind it", async () => {
+    await store(repo, 1, 2, 3, 5);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+    await backup("20261121-000000F", 3, { PG_VERSION: "15\n", "base/1/1": "second" });
+    const verdict = await run({ set: "20261121-000000F" });
+    expect(verdict.archives).toMatchObject([{ counts: { total: 1, valid: 1 }, gaps: [[walName(4), walName(4)]] }]);
+    expect(verdict.backups).toMatchObject([{ label: "20261121-000000F", counts: { total: 2, valid: 2 } }]);
+    await expect(run({ set: "20261122-000000F" })).rejects.toMatchObject({ kind: "backupSetInvalid" });
+  });
+
+  it("reads a share of the data files, and all WAL", async () => {
+    await store(repo, 1, 2);
+    const files = Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`base/1/${index}`, `content ${index}`]));
+    await backup("20261120-000000F", 1, files);
+    const verdict = await run({ samplePercent: 25 });
+    expect(verdict.archives[0]?.counts.total).toBe(2);
+    expect(verdict.backups[0]?.counts.total).toBeGreaterThan(60);
+    expect(verdict.backups[0]?.counts.total).toBeLessThan(140);
+    expect(verdict.ok).toBe(true);
+    expect((await run({ samplePercent: 100 })).backups[0]?.counts.total).toBe(400);
+  });
+
+  it("reads the files of a bundle by one request, and names the one that is damaged", async () => {
+    await store(repo, 1);
+    const label = "20261120-000000F";
+    const parts = ["first", "second", "third"].map((text) => Buffer.from(text));
+    let offsetBytes = 0;
+    const files = parts.map((bytes, index): ManifestFile => {
+      const bundle = { id: 1, offsetBytes };
+      offsetBytes += bytes.length;
+      const base = { name: `pg_data/base/1/${index}`, modifiedAtS: 1, mode: 0o600, user: "postgres", group: "postgres" };
+      return { ...base, sizeBytes: bytes.length, sizeRepoBytes: bytes.length, sha1: sha1Hex(bytes), bundle };
+    });
+    const options = { ...GOLDEN.options, compressType: "none" } as const;
+    const manifest = { ...GOLDEN, options, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), bundle: true, files };
+    await storage.put(`backup/demo/${label}/bundle/1`, Buffer.concat(parts));
+    await placeBackup(repo, manifest, null);
+    const before = storage.calls("read").filter((path) => path.endsWith("bundle/1")).length;
+    expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 3, valid: 3 } }] });
+    expect(storage.calls("read").filter((path) => path.endsWith("bundle/1")).length - before).toBe(1);
+    await storage.put(`backup/demo/${label}/bundle/1`, Buffer.from("firstSECONDthird"));
+    expect(await run()).toMatchObject({ ok: false, backups: [{ counts: { total: 3, valid: 2, checksumInvalid: 1 } }] });
+    await storage.put(`backup/demo/${label}/bundle/1`, Buffer.from("firstsecond"));
+    expect(await run()).toMatchObject({ ok: false, backups: [{ counts: { total: 3, valid: 2, sizeInvalid: 1 } }] });
+  });
+
+  it("misses a backup that another one refers to", async () => {
+    await store(repo, 1);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n", "base/1/1": "first" });
+    await backup("20261120-000000F_20261121-000000I", 1, { PG_VERSION: "15\n" }, { "base/1/1": "20261120-000000F" });
+    const info = await loadBackupInfo(repo);
+    await saveBackupInfo(repo, { ...info, backups: info.backups.slice(1) }, ctx);
+    const verdict = await run();
+    expect(verdict).toMatchObject({ ok: false, backups: [{ status: "invalid" }] });
+    expect(verdict.problems).toEqual(["20261120-000000F_20261121-000000I: refers to backup 20261120-000000F, which is not in backup.info"]);
+    expect(verdict.orphans).toEqual(["backup/demo/20261120-000000F is not in backup.info"]);
+  });
+
+  it("tells what nobody refers to, as no error", async () => {
+    await store(repo, 1);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+    await storage.put("backup/demo/20261120-000000F/pg_data/base/1/left", Buffer.from("left"));
+    await storage.put("archive/demo/14-7/0000000100000000/x", Buffer.from("x"));
+    await storage.put("backup/demo/20261119-000000F/pg_data/x", Buffer.from("x"));
+    expect(await run()).toMatchObject({
+      ok: true,
+      orphans: [
+        "archive/demo/14-7 belongs to no history id of archive.info",
+        "backup/demo/20261119-000000F holds no backup",
+        "backup/demo/20261120-000000F/pg_data/base/1/left is in no manifest",
+      ],
+    });
+  });
+
+  it("counts damaged, cut, lost and doubled WAL", async () => {
+    await store(repo, 1, 2, 3, 4);
+    const right = await pathOf(repo, 1);
+    await storage.put(right, Buffer.from("damaged"));
+    await storage.put(`archive/demo/15-1/0000000100000000/${walName(2)}-${sha1Hex("x")}`, Buffer.from("x"));
+    storage.plan("read", { kind: "truncate", sizeBytes: 500 }, { path: new RegExp(walName(3)) });
+    const verdict = await run();
+    expect(verdict.ok).toBe(false);
+    expect(verdict.archives[0]?.counts).toEqual({ total: 5, valid: 1, missing: 0, checksumInvalid: 2, sizeInvalid: 0, other: 2 });
+    expect(verdict.problems).toContainEqual(expect.stringContaining(`duplicate segments found for 15-1/${walName(2)}`));
+    await storage.put(right.replace(".gz", "").replace(/-[0-9a-f]{40}/, `-${sha1Hex("short")}`), Buffer.from("short"));
+    await storage.remove(right);
+    expect((await run()).archives[0]?.counts).toMatchObject({ sizeInvalid: 1 });
+  });
+
+  it("names a gap that a restore could not pass", async () => {
+    await store(repo, 2, 3, 6);
+    await backup("20261120-000000F", 2, { PG_VERSION: "15\n" });
+    const verdict = await run();
+    expect(verdict).toMatchObject({ ok: false, archives: [{ gaps: [[walName(4), walName(5)]] }] });
+    expect(verdict.problems).toEqual([`15-1: WAL missing from ${walName(4)} to ${walName(5)}: a restore cannot pass it`]);
+  });
+
+  it("finds the damage of a file in every backup that refers to it", async () => {
+    await store(repo, 1);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n", "base/1/1": "first" });
+    await backup("20261120-000000F_20261121-000000I", 1, { PG_VERSION: "15\n" }, { "base/1/1": "20261120-000000F" });
+    expect(await run()).toMatchObject({ ok: true });
+    await storage.put("backup/demo/20261120-000000F/pg_data/base/1/1", Buffer.from("FIRST"));
+    const verdict = await run();
+    expect(verdict.backups.map((row) => [row.label, row.status, row.counts.checksumInvalid])).toEqual([
+      ["20261120-000000F", "invalid", 1],
+      ["20261120-000000F_20261121-000000I", "invalid", 1],
+    ]);
+    expect(verdict.problems).toHaveLength(2);
+    await storage.remove("backup/demo/20261120-000000F/pg_data/base/1/1");
+    expect((await run()).backups.map((row) => row.counts.missing)).toEqual([1, 1]);
+  });
+
+  it("reads what several backups of a set refer to once, and judges it by what each of them says of it", async () => {
+    await store(repo, 1);
+    const full = "20261120-000000F";
+    const reads = (): number => storage.calls("read").filter((path) => path.endsWith(`${full}/pg_data/base/1/1`)).length;
+    await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "first" });
+    for (const day of ["21", "22"]) await backup(`${full}_202611${day}-000000I`, 1, { PG_VERSION: "15\n" }, { "base/1/1": full });
+    const before = reads();
+    expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 2 } }, { counts: { total: 2 } }, { counts: { total: 2 } }] });
+    expect(reads() - before).toBe(1);
+    // Whole for the full backup, but not what the others once found there.
+    await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "other" });
+    const verdict = await run();
+    expect(verdict.backups.map((row) => row.counts.checksumInvalid)).toEqual([0, 1, 1]);
+    expect(verdict.problems[1]).toBe(`${full}_20261122-000000I: ${verdict.problems[0]}`);
+  });
+
+  it("reads stock's block incremental backups by the checksums of their stored bytes", async () => {
+    const label = "20261120-000000F";
+    const stored = Buffer.from("super blocks and their map");
+    const row: ManifestFile = {
+      name: "pg_data/base/1/1",
+      sizeBytes: 65536,
+      sizeRepoBytes: stored.length,
+      sha1: sha1Hex("original"),
+      sha1Repo: sha1Hex(stored),
+      modifiedAtS: 1,
+      mode: 0o600,
+      user: "postgres",
+      group: "postgres",
+      block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 8 },
+    };
+    await storage.put(`backup/demo/${label}/pg_data/base/1/1.pgbi`, stored);
+    await placeBackup(
+      repo,
+      { ...GOLDEN, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), blockIncr: true, files: [row] },
+      null,
+    );
+    await store(repo, 1);
+    expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 1, valid: 1 } }] });
+  });
+
+  it("says when a listed backup has no manifest that can be read", async () => {
+    const [entry] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
+    if (entry === undefined) throw new Error("no golden backup");
+    await store(repo, 3);
+    await saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: [entry] }, ctx);
+    expect(await run()).toMatchObject({
+      ok: false,
+      backups: [{ status: "manifest missing" }],
+      problems: [expect.stringContaining("FileMissingError")],
+    });
+  });
+
+  it("tells a store that fails from bytes that are wrong", async () => {
+    await store(repo, 1);
+    storage.plan("read", { kind: "error", error: fail("hostConnect", "away") }, { path: new RegExp(walName(1)) });
+    expect((await run()).archives[0]?.counts).toMatchObject({ other: 1, checksumInvalid: 0 });
+    storage.breakDown(fail("access", "refused"));
+    await expect(run()).rejects.toMatchObject({ kind: "access" });
+    storage.repair();
+    expect(await readable(repo)).toEqual([walName(1)]);
+  });
+
+  it("reads histories and backup labels, whose names carry no checksum, and keeps their own for a comparison", async () => {
+    const label = `${walName(1)}.00000028.backup`;
+    const history = Buffer.from("1\t0/1\tx\n");
+    await store(repo, 1, ["00000002.history", history], [label, Buffer.from(labelText(walName(1)))], [`${walName(1)}.partial`, walBytes(8)]);
+    const verdict = await run();
+    expect(verdict).toMatchObject({ ok: true, archives: [{ counts: { total: 2, valid: 2 } }] });
+    expect([...verdict.named.values()]).toContain(sha1Hex(history));
+    const other = new Map([...verdict.named].map(([name, sha1]) => [name, name.endsWith(".history") ? "0" : sha1]));
+    expect(
+      differingNames(
+        new Map([
+          [1, verdict.named],
+          [2, other],
+        ]),
+      ),
+    ).toEqual([{ repoKeys: [1, 2], text: expect.stringMatching(/00000002\.history differs between repo1, repo2$/) }]);
+    await store(repo, ["00000002.history", Buffer.from("\u0001")], [label, Buffer.from(labelText(walName(2)))]);
+    expect(await run()).toMatchObject({
+      ok: false,
+      problems: expect.arrayContaining([
+        "damaged file '15-1/00000002.history': timeline history line 1: expected timeline, position and reason",
+        `damaged file '15-1/${label}': it does not begin in segment ${walName(1)}`,
+      ]),
+    });
+  });
+});
