@@ -15,8 +15,8 @@ import { type ClusterBackupArgs, ClusterEngine } from "../../components/database
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { type Json, type JsonObject, findOwnParameters } from "../../runtime/cnpg/cluster";
-import { sidecarPatch, stableJson } from "../../runtime/cnpg/sidecarPatch";
+import { type Json, type JsonObject, findOwnParameters } from "../../runtime/cnpg/kubernetes/cluster";
+import { sidecarPatch, stableJson } from "../../runtime/cnpg/operator/sidecarPatch";
 import { projectFolder } from "../../tools/parts/cache";
 import { plain, type Value } from "../harness/providerValues";
 import { pod } from "../runtime/cnpg/support";

@@ -5,8 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderCluster } from "../../components/render/kubernetes";
 import { mergeOver, type RenderedObject } from "../../components/render/kubernetesObjects";
-import type { JsonObject } from "../../runtime/cnpg/cluster";
-import { throwAwayCluster } from "../../runtime/cnpg/drillCluster";
+import type { JsonObject } from "../../runtime/cnpg/kubernetes/cluster";
+import { throwAwayCluster } from "../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo";
 import { sleep } from "../../tools/parts/process";
 import { clusterFile, context, objectOf } from "../components/clusters";

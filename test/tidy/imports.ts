@@ -115,7 +115,7 @@ export const ROOMS: readonly Room[] = [
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
   },
   {
-    prefix: "runtime/cnpg/sidecarPatch",
+    prefix: "runtime/cnpg/operator/sidecarPatch",
     mayImport: ["runtime/base", "runtime/cnpg"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },

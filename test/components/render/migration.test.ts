@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { type MigrationObjects, renderChangeJob, renderMigrateJob, renderMigrationPlace, wordsText } from "../../../components/render/migration";
-import { parseMigrationFile } from "../../../runtime/cnpg/migrationFile";
+import { parseMigrationFile } from "../../../runtime/cnpg/migrate/migrationFile";
 import { loadConfig } from "../../../runtime/config/load";
 import { waitFor } from "../../../tools/parts/process";
 

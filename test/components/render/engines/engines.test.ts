@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes";
 import { recoverySource } from "../../../../components/render/kubernetesSource";
-import { readParameters } from "../../../../runtime/cnpg/parameters";
+import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { context, objectOf, resolved } from "../../clusters";
 import { BUCKET, R2 } from "../../plans";
 

@@ -1,0 +1,259 @@
+/**
+ * `cnpg-drill`: a fire drill of a cluster of CloudNativePG. One repository and one backup are restored into a throw-away Cluster beside production,
+ * by the operator and the plugin as a real restore would be; what comes back is checked and timed, and all of it is removed again. Production is
+ * asked a few questions and never touched.
+ *
+ * Only the drilled repository gives files and WAL. Errors of the drill itself end in its record; only what keeps a drill from being made (another
+ * one runs, no rights) is thrown.
+ */
+import { withTimeTo } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { Secret } from "../../base/secret";
+import { silentLog } from "../../base/log";
+import type { Command, CommandHost } from "../../commands/host";
+import type { Config } from "../../config/types";
+import {
+  checkAssertion,
+  checkCollations,
+  checkProduction,
+  type CheckResult,
+  judgeRecoveryEnd,
+  type Outcome,
+  timedCheck,
+} from "../../operations/drill/checks";
+import { choose, type Chosen } from "../../operations/drill/choose";
+import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/declared";
+import { saveDrill } from "../../operations/drill/history";
+import { DrillJournal } from "../../operations/drill/journal";
+import { measureRpo, type Replayed } from "../../operations/drill/measure";
+import { askProduction, type ProductionFacts } from "../../operations/drill/production";
+import { type DrillRecord, renderDrill } from "../../operations/drill/record";
+import { drillText } from "../../operations/drill/report";
+import { Session } from "../../postgres/session";
+import type { Repository } from "../../repository/repository";
+import { throwAwayCluster } from "./drillCluster";
+import { awaitConnection, awaitReady, clearName, CLUSTERS, type MadeCluster, makeCluster, removeCluster, stateOf, type ThrowAway } from "./drillRun";
+import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
+import { type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
+import { tellJob } from "../kubernetes/told";
+
+const MINUTE_MS = 60_000;
+/** Beside what the drill itself may take: to remove it. */
+const END_MS = 15 * MINUTE_MS;
+const REMOVE_MS = 10 * MINUTE_MS;
+/** Of a process that was told to end, and is killed soon. */
+const REMOVE_HURRIED_MS = 5000;
+const EXIT_CODE_MAX = 125;
+
+export const clusterDrillCommand: Command = async (host) => {
+  const { clusterDrill, kubernetes, output } = host.config;
+  const ctx = output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
+  for (const [option, value] of Object.entries({ "drill-cluster": clusterDrill.cluster, "throw-away": clusterDrill.name }))
+    if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
+  return tellJob(host, clusterDrill.cluster, ctx, async () => {
+    const asked = askedDrill(host.config.settings, host.config.drill);
+    // Its own signal: what was made is removed although the command was told to end.
+    const api = await openKubernetes(kubernetes, new AbortController().signal);
+    await clearName(api, clusterDrill.name, clusterDrill.cluster, clusterDrill.jobUid, ctx);
+    const drill = new ClusterDrill(
+      { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
+      asked,
+      host,
+      ctx,
+    );
+    await withTimeTo(asked.maxMinutes * MINUTE_MS, ctx.clock, (enough) => drill.make(enough));
+    const record = drill.record();
+    await saveDrill(host.repositories(), host.config.spoolPath, record, ctx);
+    host.print(output === "json" ? renderDrill(record) : drillText(record));
+    return { code: Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX), record };
+  });
+};
+
+/** By the Secret of an application: production's counts need no more. @throws dbConnect where there is none */
+async function openProduction({ config, readFile }: CommandHost, api: KubernetesApi, database: string | undefined): Promise<Session> {
+  const { cluster, secretPath } = config.clusterDrill;
+  const text = async (name: string): Promise<string> => {
+    const bytes = secretPath === undefined ? null : await readFile(`${secretPath}/${name}`);
+    if (bytes === null) throw fail("dbConnect", "there is no Secret to connect with");
+    return Buffer.from(bytes).toString("utf8").trim();
+  };
+  return Session.open({
+    host: `${cluster}-rw.${api.namespace}.svc`,
+    port: 5432,
+    user: await text("username"),
+    database: database ?? (await text("dbname")),
+    queryTimeoutMs: MINUTE_MS,
+    connectTimeoutMs: 10_000,
+    applicationName: "pgbackstop drill",
+    password: new Secret(await text("password")),
+    tls: { mode: "verify-full", ca: await text("ca.crt") },
+  });
+}
+
+interface ClusterDrillDeps {
+  readonly api: KubernetesApi;
+  readonly repos: readonly Repository[];
+  /** A session with production that the caller closes. */
+  openProduction(database?: string): Promise<Session>;
+}
+
+class ClusterDrill {
+  readonly #deps: ClusterDrillDeps;
+  readonly #asked: AskedDrill;
+  readonly #config: Config;
+  readonly #ctx: Context;
+  readonly #journal: DrillJournal;
+
+  constructor(deps: ClusterDrillDeps, asked: AskedDrill, { config, process }: CommandHost, ctx: Context) {
+    this.#deps = deps;
+    this.#asked = asked;
+    this.#config = config;
+    this.#ctx = ctx;
+    const { settings, stanza = "" } = config;
+    const { beganMs } = process;
+    this.#journal = new DrillJournal({ stanza, level: asked.level, objectivesOf: (key) => objectivesOf(settings, key), beganMs }, ctx);
+  }
+
+  record(): DrillRecord {
+    return this.#journal.record();
+  }
+
+  /** Never throws: what goes wrong is in the record. */
+  async make(enough: AbortSignal): Promise<void> {
+    const ctx = { ...this.#ctx, signal: AbortSignal.any([this.#ctx.signal, enough]) };
+    const journal = this.#journal;
+    let made: MadeCluster | null = null;
+    try {
+      const { repoKey, set } = this.#config;
+      const { maxBytes, pick, repoKeys } = this.#asked;
+      const chosen = await choose(this.#deps.repos, { repoKey, repoKeys, set, pick, maxBytes }, journal, ctx);
+      const asked = this.#askProduction(chosen, ctx).catch(() => null);
+      journal.next("create");
+      made = await this.#create(chosen);
+      const server = await awaitConnection(this.#deps.api, made, journal, ctx);
+      journal.connected();
+      journal.restoredBytes = chosen.picked.backup.sizeBytes;
+      journal.next("checks");
+      await awaitReady(this.#deps.api, made, ctx);
+      await this.#check(chosen, server, await asked, ctx);
+    } catch (error) {
+      const state = made === null || !enough.aborted ? "" : await stateOf(this.#deps.api, made);
+      journal.fail(journal.phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong(state) : toBackupError(error));
+    }
+    journal.next("delete");
+    await this.#remove(made);
+    journal.next("end");
+    journal.judge();
+  }
+
+  /** From production as it stands now. */
+  async #create({ info, newestWal, picked, repo }: Chosen): Promise<MadeCluster> {
+    const { api } = this.#deps;
+    const { clusterDrill } = this.#config;
+    const { cluster, job, jobUid, name, resources } = clusterDrill;
+    const production = await api.find(CLUSTERS, cluster);
+    if (production === null) throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);
+    const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
+    const wish = {
+      name,
+      resources,
+      drillId: this.#journal.id,
+      job: job === undefined || jobUid === undefined ? null : { name: job, uid: jobUid },
+      untilMs: this.#journal.beganAtMs + this.#asked.maxMinutes * MINUTE_MS + END_MS,
+      repoKey: repo.key,
+      picked,
+      newestWal,
+      major: Math.floor(Number(version)),
+    };
+    return makeCluster(api, throwAwayCluster(production, wish));
+  }
+
+  /** Only a cluster of the same identity is what was backed up. */
+  async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
+    const found = await askProduction((database) => this.#deps.openProduction(database), ctx);
+    const own = info.history.find(({ id }) => id === picked.backup.dbId);
+    return found !== null && found.systemId === own?.systemId ? found : null;
+  }
+
+  async #check(chosen: Chosen, server: ThrowAway, production: ProductionFacts | null, ctx: Context): Promise<void> {
+    // What is asked right now fails at once when the time is over.
+    const stop = (): void => void server.close();
+    ctx.signal.addEventListener("abort", stop, { once: true });
+    const session = await server.connect();
+    try {
+      const major = Math.floor(Number((await session.facts()).version));
+      const replayed = await findReplayed(session, major, ctx);
+      await this.#measureRpo(chosen, server, production, replayed, ctx);
+      this.#journal.keep(await this.#checksOf(chosen, server, session, production, replayed, ctx));
+    } finally {
+      ctx.signal.removeEventListener("abort", stop);
+      await server.close();
+    }
+  }
+
+  async #measureRpo({ picked }: Chosen, server: ThrowAway, production: ProductionFacts | null, replayed: Replayed, ctx: Context): Promise<void> {
+    if (picked.type !== "default") return;
+    const heartbeat = this.#config.settings.drill?.heartbeat;
+    const faultAtS = this.#journal.beganAtMs / 1000;
+    const connect = (database?: string): Promise<Session> => server.connect(database);
+    try {
+      this.#journal.rpo = await measureRpo({ faultAtS, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, replayed, connect });
+    } catch (error) {
+      // The heartbeat's statement: the other checks are worth making all the same.
+      ctx.signal.throwIfAborted();
+      this.#journal.fail("rpo", toBackupError(error));
+    }
+  }
+
+  async #checksOf(
+    { newestWal, picked, walSegmentSizeBytes }: Chosen,
+    server: ThrowAway,
+    session: Session,
+    production: ProductionFacts | null,
+    { lsn }: Replayed,
+    ctx: Context,
+  ): Promise<CheckResult[]> {
+    const { settings } = this.#config;
+    const { level } = this.#asked;
+    const { version } = await session.facts();
+    const isWhole = picked.type === "default";
+    const lostWalBytes = this.#journal.rpo?.lostWalBytes ?? null;
+    const ofRecovery = (): Outcome => {
+      if (lsn === null) return { verdict: "ok", text: "nothing to recover: the backup was taken of a stopped server" };
+      return judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
+    };
+    const looks: [string, () => Promise<Outcome>][] = [
+      ["recovery", async () => ofRecovery()],
+      ["collations", () => checkCollations({ control: { pgVersion: version }, session })],
+      ["production", () => checkProduction({ lostWalBytes, production: isWhole ? (production?.counts ?? null) : null, server, session })],
+      ...(settings.drill?.assertions ?? []).map((assertion): [string, () => Promise<Outcome>] => [
+        `assertion:${assertion.name}`,
+        () => checkAssertion(assertion, { server }),
+      ]),
+      ...(level === "quick" ? [] : ([["amcheck", () => checkRelations(server, ctx)]] as [string, () => Promise<Outcome>][])),
+      ...(level === "thorough" ? ([["dump", () => dumpAll(server, ctx)]] as [string, () => Promise<Outcome>][]) : []),
+      ...(level === "quick" ? [] : ([["checksums", () => checkSums(server)]] as [string, () => Promise<Outcome>][])),
+    ];
+    const results: CheckResult[] = [];
+    for (const [name, look] of looks) results.push(await timedCheck(name, look, ctx));
+    return results;
+  }
+
+  /** Whatever happened before, and although the command may have been told to end. */
+  async #remove(made: MadeCluster | null): Promise<void> {
+    if (made === null) return;
+    const waitMs = this.#ctx.signal.aborted ? REMOVE_HURRIED_MS : REMOVE_MS;
+    const own = { ...this.#ctx, signal: new AbortController().signal };
+    try {
+      await removeCluster(this.#deps.api, made, waitMs, own);
+    } catch (error) {
+      this.#journal.fail("delete", toBackupError(error, "pathRemove"));
+    }
+  }
+
+  #tooLong(state: string): BackupError {
+    const last = state === "" ? "" : `; the throw-away Cluster: ${state}`;
+    return fail("runtime", `the drill took longer than ${this.#asked.maxMinutes} minutes${last}`, { hint: "give it more with --max-minutes." });
+  }
+}

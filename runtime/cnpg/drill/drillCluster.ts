@@ -1,0 +1,207 @@
+/**
+ * The throw-away Cluster of a drill: pure, from production's own as it stands now, so that image, extensions and volumes are the same.
+ *
+ * What its data cannot be read without is taken over by name, and nothing else: what is not thought of here cannot act either. It has no plugin and
+ * no backup, so that nothing of it is archived; no roles, and no pg_hba of production's; no replication worker. Slots for background workers it has
+ * none, but only once it runs as an instance: the recovery before demands as many as production had, so that libraries that act by themselves are
+ * left out altogether.
+ */
+import { fail } from "../../base/errors";
+import type { Picked } from "../../operations/drill/plan";
+import { librariesIn } from "../../operations/drill/neutral";
+import { at, findOwnParameters, isObject, type Json, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
+import { PLUGIN_NAME } from "../names";
+
+export interface ThrowAwayWish {
+  readonly name: string;
+  readonly drillId: string;
+  /** Whose end is its end; null for a drill that somebody runs by hand. */
+  readonly job: { readonly name: string; readonly uid: string } | null;
+  /** When even a drill that hangs is over: ms since 1970. */
+  readonly untilMs: number;
+  readonly repoKey: number;
+  readonly picked: Picked;
+  /** Newest segment that recovery may know; null for all. */
+  readonly newestWal: string | null;
+  /** Major version of PostgreSQL. */
+  readonly major: number;
+  /** `requests.cpu`: quantities instead of production's. */
+  readonly resources: Readonly<Record<string, string>>;
+}
+
+/** Beside the name: without it no drill removes a Cluster. Its value is production's name. */
+export const DRILL_LABEL = "pgbackstop/drill-of";
+const DRILL_ID = "pgbackstop/drill";
+const DRILL_UNTIL = "pgbackstop/drill-until";
+const SOURCE = "source";
+
+/** Where the pods go and what they are made of. Not the priority of production: a drill must not push others out. */
+const TAKEN_OVER = [
+  "imageName",
+  "imageCatalogRef",
+  "imagePullPolicy",
+  "imagePullSecrets",
+  "postgresUID",
+  "postgresGID",
+  "serviceAccountTemplate",
+  "seccompProfile",
+  "podSecurityContext",
+  "securityContext",
+  "schedulerName",
+  "ephemeralVolumeSource",
+  "ephemeralVolumesSizeLimit",
+] as const;
+const AFFINITY_TAKEN_OVER = ["nodeSelector", "tolerations", "nodeAffinity"] as const;
+
+/** What data cannot be read or recovered without, and what decides how fast that is. */
+const PARAMETERS_TAKEN_OVER = [
+  "dynamic_shared_memory_type",
+  "effective_io_concurrency",
+  "huge_pages",
+  "io_method",
+  "io_workers",
+  "maintenance_io_concurrency",
+  "maintenance_work_mem",
+  "max_connections",
+  "max_locks_per_transaction",
+  "max_prepared_transactions",
+  "max_wal_senders",
+  "max_wal_size",
+  "min_wal_size",
+  "recovery_prefetch",
+  "shared_buffers",
+  "shared_memory_type",
+  "track_commit_timestamp",
+  "wal_decode_buffer_size",
+  "wal_level",
+  "work_mem",
+];
+/** Schedulers, replication, and what sends or fetches by itself. */
+const ACTING_LIBRARIES = ["bdr", "pg_cron", "pg_failover_slots", "pg_net", "pg_partman_bgw", "pgl_ddl_deploy", "pglogical", "spock", "wal2mongo"];
+
+/** @throws optionInvalid where production is not recovered by this plugin */
+export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): JsonObject {
+  const { drillId, job, name, newestWal, repoKey, untilMs } = wish;
+  const spec = at(production, "spec");
+  const parameters = findOwnParameters(production);
+  if (parameters === null)
+    throw fail("optionInvalid", `Cluster '${textAt(production, "metadata", "name") ?? ""}' does not archive by ${PLUGIN_NAME}: it cannot be drilled`);
+  const source = { ...parameters, repo: String(repoKey), ...(newestWal === null ? {} : { newestWal }) };
+  return {
+    apiVersion: "postgresql.cnpg.io/v1",
+    kind: "Cluster",
+    metadata: {
+      name,
+      labels: { "app.kubernetes.io/managed-by": "pgbackstop", [DRILL_LABEL]: textAt(production, "metadata", "name") ?? "" },
+      annotations: { [DRILL_ID]: drillId, [DRILL_UNTIL]: new Date(untilMs).toISOString() },
+      ...(job === null
+        ? {}
+        : { ownerReferences: [{ apiVersion: "batch/v1", kind: "Job", name: job.name, uid: job.uid, controller: false, blockOwnerDeletion: false }] }),
+    },
+    spec: {
+      ...taken(spec, TAKEN_OVER),
+      ...affinityOf(spec),
+      ...volumesOf(spec),
+      instances: 1,
+      enablePDB: false,
+      // The role that checks it; its password is made for it, and goes with it.
+      enableSuperuserAccess: true,
+      smartShutdownTimeout: 5,
+      stopDelay: 60,
+      resources: resourcesOf(spec, wish.resources),
+      postgresql: postgresqlOf(spec, wish.major),
+      bootstrap: { recovery: { source: SOURCE, recoveryTarget: targetOf(wish.picked) } },
+      externalClusters: [{ name: SOURCE, plugin: { name: PLUGIN_NAME, parameters: source } }],
+    },
+  };
+}
+
+/** What a drill left, or makes right now. Null for a Cluster that is no drill's. */
+export function readThrowAway(
+  cluster: JsonObject,
+): { readonly uid: string; readonly of: string; readonly jobUid: string; readonly untilMs: number } | null {
+  const of = labelOf(cluster, "labels", DRILL_LABEL);
+  if (of === undefined) return null;
+  const until = Date.parse(labelOf(cluster, "annotations", DRILL_UNTIL) ?? "");
+  const [owner] = listAt(cluster, "metadata", "ownerReferences");
+  return {
+    uid: textAt(cluster, "metadata", "uid") ?? "",
+    of,
+    jobUid: textAt(owner, "uid") ?? "",
+    untilMs: Number.isFinite(until) ? until : 0,
+  };
+}
+
+function labelOf(cluster: JsonObject, field: "labels" | "annotations", name: string): string | undefined {
+  return textAt(at(cluster, "metadata", field), name);
+}
+
+/** The backup is always named: what the drill has chosen is what is restored. */
+function targetOf({ backup, target, type }: Picked): JsonObject {
+  const of = { backupID: backup.label };
+  if (type === "immediate") return { ...of, targetImmediate: true };
+  return type === "lsn" ? { ...of, targetLSN: target ?? "" } : of;
+}
+
+function taken(value: Json | undefined, names: readonly string[]): JsonObject {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const found = at(value, name);
+      return found === undefined ? [] : [[name, found]];
+    }),
+  );
+}
+
+function affinityOf(spec: Json | undefined): JsonObject {
+  const affinity = taken(at(spec, "affinity"), AFFINITY_TAKEN_OVER);
+  return Object.keys(affinity).length === 0 ? {} : { affinity };
+}
+
+function volumesOf(spec: Json | undefined): JsonObject {
+  const storage = ["size", "storageClass", "resizeInUseVolumes", "pvcTemplate"];
+  const tablespaces = listAt(spec, "tablespaces").map((each) => ({
+    ...taken(each, ["name", "temporary"]),
+    storage: taken(at(each, "storage"), storage),
+  }));
+  return {
+    storage: taken(at(spec, "storage"), storage),
+    ...(at(spec, "walStorage") === undefined ? {} : { walStorage: taken(at(spec, "walStorage"), storage) }),
+    ...(tablespaces.length === 0 ? {} : { tablespaces }),
+  };
+}
+
+function resourcesOf(spec: Json | undefined, own: Readonly<Record<string, string>>): JsonObject {
+  const base = at(spec, "resources");
+  const merged: Record<string, JsonObject> = Object.fromEntries(
+    Object.entries(isObject(base) ? base : {}).flatMap(([kind, values]) => (isObject(values) ? [[kind, values]] : [])),
+  );
+  for (const [path, quantity] of Object.entries(own)) {
+    const [kind = "", resource = ""] = path.split(".");
+    merged[kind] = { ...merged[kind], [resource]: quantity };
+  }
+  return merged;
+}
+
+function postgresqlOf(spec: Json | undefined, major: number): JsonObject {
+  const postgresql = at(spec, "postgresql");
+  const names = listAt(postgresql, "shared_preload_libraries").flatMap((name) => (typeof name === "string" ? librariesIn(name) : []));
+  const libraries = names.filter((name) => !ACTING_LIBRARIES.includes(name.replace(/^.*\//, "")));
+  return {
+    ...taken(postgresql, ["extensions"]),
+    ...(libraries.length === 0 ? {} : { shared_preload_libraries: libraries }),
+    parameters: { ...taken(at(postgresql, "parameters"), PARAMETERS_TAKEN_OVER), ...neutralParameters(libraries, major) },
+  };
+}
+
+function neutralParameters(libraries: readonly string[], major: number): JsonObject {
+  return {
+    autovacuum: "off",
+    jit: "off",
+    max_logical_replication_workers: "0",
+    max_parallel_workers: "0",
+    max_worker_processes: "0",
+    // A user's own code at login.
+    ...(major >= 17 ? { event_triggers: "off" } : {}),
+    ...(libraries.includes("timescaledb") ? { "timescaledb.max_background_workers": "0" } : {}),
+  };
+}

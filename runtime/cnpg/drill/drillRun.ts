@@ -1,0 +1,203 @@
+/** The throw-away Cluster as it comes up and goes: made, watched until somebody can connect, removed with everything that it owns. */
+import type { Context } from "../../base/context";
+import { BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { Secret } from "../../base/secret";
+import type { DrillJournal } from "../../operations/drill/journal";
+import { Session } from "../../postgres/session";
+import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
+import { at, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
+import { readThrowAway } from "./drillCluster";
+import type { Collection, KubernetesApi } from "../kubernetes/kubernetesApi";
+
+export const CLUSTERS: Collection = { api: "postgresql.cnpg.io/v1", plural: "clusters" };
+const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
+const SECRETS: Collection = { api: "v1", plural: "secrets" };
+
+const POLL_MS = 500;
+const CONNECT_MS = 3000;
+/** No question of a drill takes longer than a day; the drill's own bound is shorter. */
+const QUERY_TIMEOUT_MS = 86_400_000;
+const PORT = 5432;
+/** How long a Cluster may take to go: its pods have a minute, and volumes go behind them. */
+const REMOVE_MS = 10 * 60_000;
+/** The recovery's first job; CloudNativePG repeats its pod. */
+const JOB_SUFFIX = "-1-full-recovery";
+/** One pod may be lost by what happens to pods; where the restore itself said that it failed, one is enough. */
+const FAILED_PODS_MAX = 2;
+
+export interface MadeCluster {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/**
+ * Removes what a drill of this name left. @throws lockAcquire (50) where another Job's drill may still run; optionInvalidValue for a Cluster that
+ * is no drill's
+ */
+export async function clearName(api: KubernetesApi, name: string, production: string, jobUid: string | undefined, ctx: Context): Promise<void> {
+  const found = await api.find(CLUSTERS, name);
+  if (found === null) return;
+  const left = readThrowAway(found);
+  if (left === null || left.of !== production)
+    throw fail("optionInvalidValue", `Cluster '${name}' is there and is not a drill's of '${production}': it stays as it is`, {
+      hint: "give the drill another name.",
+    });
+  if (left.jobUid !== jobUid && ctx.clock.nowMs() < left.untilMs)
+    throw fail("lockAcquire", `another drill of this name may still run: Cluster '${name}' is there until ${new Date(left.untilMs).toISOString()}`, {
+      hint: `kubectl delete cluster ${name} ends it, where its pod is gone.`,
+    });
+  ctx.log.info(`removing what a drill left that was killed: Cluster ${name}`);
+  await removeCluster(api, { name, uid: left.uid }, REMOVE_MS, ctx);
+}
+
+export async function makeCluster(api: KubernetesApi, object: JsonObject): Promise<MadeCluster> {
+  const made = await api.create(CLUSTERS, object);
+  return { name: textAt(made, "metadata", "name") ?? "", uid: textAt(made, "metadata", "uid") ?? "" };
+}
+
+/** With its pods and volumes: the Cluster itself goes last. @throws pathRemove where it is still there in the end */
+export async function removeCluster(api: KubernetesApi, made: MadeCluster, waitMs: number, ctx: Context): Promise<void> {
+  await api.remove(CLUSTERS, made, "Foreground");
+  const endMs = ctx.clock.monotonicMs() + waitMs;
+  for (;;) {
+    const found = await api.find(CLUSTERS, made.name).catch((error: unknown) => unlessRetryable(error, undefined));
+    if (found === null || (found !== undefined && textAt(found, "metadata", "uid") !== made.uid)) return;
+    if (ctx.clock.monotonicMs() > endMs)
+      throw fail("pathRemove", `Cluster '${made.name}' was told to go and is still there`, {
+        hint: `kubectl describe cluster ${made.name} says why.`,
+      });
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+/** What is known of the recovery; null for news that did not come. */
+interface Seen {
+  readonly job: ReturnType<typeof jobState>;
+  readonly outcome: RestoreOutcome | null;
+}
+
+/**
+ * Waits until the recovery is over, its phases in the journal, and then for the first connection. @throws the restore's own error; runtime where
+ * PostgreSQL did not recover
+ */
+export async function awaitConnection(api: KubernetesApi, made: MadeCluster, journal: DrillJournal, ctx: Context): Promise<ThrowAway> {
+  let wasThere = false;
+  let outcome: RestoreOutcome | null = null;
+  for (;;) {
+    const seen: Seen | null = await look(api, made, outcome).catch((error: unknown) => unlessRetryable(error, null));
+    outcome = seen?.outcome ?? outcome;
+    const job = seen?.job ?? null;
+    if (journal.phase === "create" && (job?.isActive === true || outcome !== null)) journal.next("restore");
+    if (journal.phase === "restore" && outcome?.ok === true) journal.next("recovery");
+    if (job !== null && !job.isDone) judgeJob(job.failedCount, outcome, made);
+    // A job that went through is removed by the operator.
+    if (job?.isDone === true || (seen !== null && job === null && wasThere)) break;
+    wasThere ||= job !== null;
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+  journal.next("start");
+  return connectFirst(api, made, ctx);
+}
+
+async function look(api: KubernetesApi, { name, uid }: MadeCluster, known: RestoreOutcome | null): Promise<Seen> {
+  const job = jobState(await api.find(JOBS, `${name}${JOB_SUFFIX}`));
+  const mayTell = job !== null && known?.ok !== true;
+  return { job, outcome: mayTell ? await findRestoreOutcome(api, uid) : known };
+}
+
+function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }: MadeCluster): void {
+  if (failedCount > 0 && outcome?.ok === false) {
+    throw fail(kindOfText(outcome.message) ?? "command", outcome.message);
+  }
+  if (failedCount >= FAILED_PODS_MAX)
+    throw fail("runtime", `PostgreSQL could not recover: ${failedCount} pods of the job '${name}${JOB_SUFFIX}' have failed`, {
+      hint: "a recovery to a target ends so when WAL before it is missing or damaged: pgbackstop verify names the gap.",
+    });
+}
+
+async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context): Promise<ThrowAway> {
+  for (;;) {
+    try {
+      const [login, authority] = [await api.find(SECRETS, `${made.name}-superuser`), await api.find(SECRETS, `${made.name}-ca`)];
+      const password = secretText(login, "password");
+      const caPem = secretText(authority, "ca.crt");
+      if (password !== undefined && caPem !== undefined) {
+        const server = new ThrowAway({ host: `${made.name}-rw.${api.namespace}.svc`, password: new Secret(password), caPem });
+        const session = await server.connect();
+        await session.close();
+        return server;
+      }
+    } catch (error) {
+      if (!isError(error, "dbConnect", "dbQuery")) unlessRetryable(error, null);
+      ctx.log.debug(`drill: ${toBackupError(error).message}`);
+    }
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+/** A new instance may be restarted once when it gets its settings: what is checked comes after it. */
+export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx: Context): Promise<void> {
+  for (;;) {
+    const found = await api.find(CLUSTERS, name).catch((error: unknown) => unlessRetryable(error, null));
+    const ready = listAt(found ?? undefined, "status", "conditions").find((condition) => textAt(condition, "type") === "Ready");
+    if (textAt(ready, "status") === "True") return;
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+/** What the operator says of a Cluster, for errors. */
+export async function stateOf(api: KubernetesApi, { name }: MadeCluster): Promise<string> {
+  const found = await api.find(CLUSTERS, name).catch(() => null);
+  const status = at(found ?? undefined, "status");
+  return [textAt(status, "phase"), textAt(status, "phaseReason")].filter((text) => text !== undefined).join(": ");
+}
+
+interface Place {
+  readonly host: string;
+  readonly password: Secret;
+  readonly caPem: string;
+}
+
+/** The recovered server; ends what it was asked when the drill has to end. */
+export class ThrowAway {
+  readonly #place: Place;
+  readonly #open = new Set<Session>();
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  async connect(database = "postgres"): Promise<Session> {
+    const { caPem, host, password } = this.#place;
+    const session = await Session.open({
+      host,
+      port: PORT,
+      user: "postgres",
+      database,
+      queryTimeoutMs: QUERY_TIMEOUT_MS,
+      connectTimeoutMs: CONNECT_MS,
+      applicationName: "pgbackstop drill",
+      password,
+      tls: { mode: "verify-full", ca: caPem },
+    });
+    this.#open.add(session);
+    return session;
+  }
+
+  /** Statements under way fail then. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((session) => session.close()));
+    this.#open.clear();
+  }
+}
+
+function secretText(secret: JsonObject | null, key: string): string | undefined {
+  const value = textAt(secret ?? undefined, "data", key);
+  return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8");
+}
+
+/** What may be better the next time is no news. */
+function unlessRetryable<T>(error: unknown, instead: T): T {
+  if (error instanceof BackupError && (error.retryable || error.kind === "hostConnect")) return instead;
+  throw error;
+}

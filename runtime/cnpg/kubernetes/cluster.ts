@@ -1,0 +1,81 @@
+/**
+ * A Cluster as the operator and the instance manager send it, read as far as this plugin needs and without trust: absent fields are absent,
+ * unknown ones are not looked at.
+ */
+import { fail } from "../../base/errors";
+import { PLUGIN_NAME } from "../names";
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = { readonly [key: string]: Json };
+export type Parameters = Readonly<Record<string, string>>;
+
+/** @throws format (29) */
+export function parseObject(bytes: Uint8Array, what: string): JsonObject {
+  try {
+    const value = JSON.parse(Buffer.from(bytes).toString("utf8")) as Json;
+    if (isObject(value)) return value;
+  } catch {
+    // Told below.
+  }
+  throw fail("format", `the ${what} that was sent is no JSON object`);
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The value at a path of field names. */
+export function at(value: Json | undefined, ...path: readonly string[]): Json | undefined {
+  return path.reduce<Json | undefined>((inner, name) => (isObject(inner) ? inner[name] : undefined), value);
+}
+
+export function textAt(value: Json | undefined, ...path: readonly string[]): string | undefined {
+  const found = at(value, ...path);
+  return typeof found === "string" && found !== "" ? found : undefined;
+}
+
+export function listAt(value: Json | undefined, ...path: readonly string[]): readonly Json[] {
+  const found = at(value, ...path);
+  return Array.isArray(found) ? (found as readonly Json[]) : [];
+}
+
+/** What `spec.plugins` says for this plugin; null when it is not there or not enabled. */
+export function findOwnParameters(cluster: JsonObject): Parameters | null {
+  const entry = listAt(cluster, "spec", "plugins").find((plugin) => textAt(plugin, "name") === PLUGIN_NAME);
+  return entry === undefined || at(entry, "enabled") === false ? null : parametersOf(entry);
+}
+
+/** Those of the external cluster that this one is recovered from, or follows; null when it is none of this plugin's. */
+export function findSourceParameters(cluster: JsonObject): Parameters | null {
+  const source = textAt(cluster, "spec", "bootstrap", "recovery", "source") ?? textAt(cluster, "spec", "replica", "source");
+  return externalParameters(cluster, source);
+}
+
+/**
+ * Those of the external cluster that this one follows, or would follow again: they stay when it is promoted, so that no pod is made anew just
+ * then. Null when it follows none, or none of this plugin's.
+ */
+export function findReplicaParameters(cluster: JsonObject): Parameters | null {
+  return externalParameters(cluster, textAt(cluster, "spec", "replica", "source"));
+}
+
+/** True for a replica cluster: its primary is a standby of another cluster. As CloudNativePG 1.30 decides it (`Cluster.IsReplica`). */
+export function isReplica(cluster: JsonObject): boolean {
+  const replica = at(cluster, "spec", "replica");
+  if (!isObject(replica)) return false;
+  const enabled = at(replica, "enabled");
+  if (typeof enabled === "boolean") return enabled;
+  return (textAt(replica, "self") ?? textAt(cluster, "metadata", "name")) !== textAt(replica, "primary");
+}
+
+function externalParameters(cluster: JsonObject, name: string | undefined): Parameters | null {
+  const external = listAt(cluster, "spec", "externalClusters").find((entry) => name !== undefined && textAt(entry, "name") === name);
+  const plugin = at(external, "plugin");
+  return textAt(plugin, "name") === PLUGIN_NAME ? parametersOf(plugin) : null;
+}
+
+function parametersOf(entry: Json | undefined): Parameters {
+  const found = at(entry, "parameters");
+  if (!isObject(found)) return {};
+  return Object.fromEntries(Object.entries(found).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])));
+}

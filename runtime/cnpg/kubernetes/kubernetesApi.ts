@@ -1,0 +1,160 @@
+/**
+ * The API server as a pod reaches it: with the token of its account and the authority that lie beside each other in one directory. Reads, creations,
+ * changes and deletions over HTTPS, nothing else.
+ */
+import { readFile } from "node:fs/promises";
+import { request } from "node:https";
+import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
+import { type Json, type JsonObject, listAt, parseObject, textAt } from "./cluster";
+
+/** `postgresql.cnpg.io/v1` and `backups`; `v1` and `events` */
+export interface Collection {
+  readonly api: string;
+  readonly plural: string;
+  /** Left out, that of the account. */
+  readonly namespace?: string;
+  /** Of each object, what is changed instead of the whole: rights to it alone are enough. */
+  readonly part?: "scale";
+}
+
+export interface KubernetesPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Directory of `token`, `ca.crt` and `namespace`. */
+  readonly accountPath: string;
+}
+
+export interface Listed<T> {
+  readonly items: readonly T[];
+  /** The server's own clock; undefined where it tells none. */
+  readonly serverMs: number | undefined;
+}
+
+/** In the namespace of the account, where a collection names no other one. */
+export interface KubernetesApi {
+  readonly namespace: string;
+  /** All that there are, read one by one: pages may be large. @param fields as `involvedObject.uid=…` @throws access, hostConnect, service, format */
+  list<T>(collection: Collection, selector: string | null, read: (object: Json) => T, fields?: string): Promise<Listed<T>>;
+  /** Null when there is none of that name. @throws access, hostConnect, service, format */
+  find(collection: Collection, name: string): Promise<JsonObject | null>;
+  /** As the server has it then. @throws access, hostConnect, service with what it refuses, format */
+  create(collection: Collection, object: JsonObject): Promise<JsonObject>;
+  /**
+   * Lays fields over the object, as of RFC 7386; null removes one. With `metadata.resourceVersion` in it, false when somebody has changed the object
+   * since. @throws access, hostConnect, service with what it refuses
+   */
+  patch(collection: Collection, name: string, fields: JsonObject): Promise<boolean>;
+  /**
+   * Removes this object and no other one of its name; what it owns is collected by the server afterwards, or with `Foreground` before: the object
+   * stays until then. An object that is gone already is no error. @throws access, hostConnect, service
+   */
+  remove(collection: Collection, object: { readonly name: string; readonly uid: string }, propagation?: "Background" | "Foreground"): Promise<void>;
+}
+
+/** A snapshot has the whole Cluster in an annotation, which may be 256 KiB: a page must fit into the memory of a small pod. */
+const PAGE_COUNT = 50;
+const TIMEOUT_MS = 30_000;
+
+/** @throws fileOpen when the pod has no account */
+export async function openKubernetes({ accountPath, host, port }: KubernetesPlace, signal: AbortSignal): Promise<KubernetesApi> {
+  const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
+  const call = (method: string, path: string, body?: object): Promise<Answer> =>
+    send({ host, port, ca, method, path, headers: { authorization: `Bearer ${token}`, accept: "application/json" }, signal }, body);
+  const pathOf = ({ api, plural, namespace: other = namespace ?? "" }: Collection): string =>
+    `/${api.includes("/") ? "apis" : "api"}/${api}/namespaces/${encodeURIComponent(other)}/${plural}`;
+
+  return {
+    namespace: namespace ?? "",
+    async list(collection, selector, read, fields) {
+      const items: ReturnType<typeof read>[] = [];
+      let serverMs: number | undefined;
+      for (let next: string | undefined = ""; next !== undefined; ) {
+        const query = new URLSearchParams({
+          limit: String(PAGE_COUNT),
+          ...(selector === null ? {} : { labelSelector: selector }),
+          ...(fields === undefined ? {} : { fieldSelector: fields }),
+          ...(next === "" ? {} : { continue: next }),
+        });
+        const answer = await call("GET", `${pathOf(collection)}?${query}`);
+        if (answer.status !== 200) throw refusal(`list ${collection.plural}`, answer);
+        const page = parseObject(answer.body, "list");
+        items.push(...listAt(page, "items").map(read));
+        serverMs ??= answer.dateMs;
+        next = textAt(page, "metadata", "continue");
+      }
+      return { items, serverMs };
+    },
+    async find(collection, name) {
+      const answer = await call("GET", `${pathOf(collection)}/${encodeURIComponent(name)}`);
+      if (answer.status === 404) return null;
+      if (answer.status !== 200) throw refusal(`get ${collection.plural} ${name}`, answer);
+      return parseObject(answer.body, collection.plural);
+    },
+    async create(collection, object) {
+      const answer = await call("POST", pathOf(collection), object);
+      if (answer.status !== 201) throw refusal(`create ${collection.plural} ${textAt(object, "metadata", "name") ?? ""}`, answer);
+      return parseObject(answer.body, collection.plural);
+    },
+    async patch(collection, name, fields) {
+      const part = collection.part === undefined ? "" : `/${collection.part}`;
+      const answer = await call("PATCH", `${pathOf(collection)}/${encodeURIComponent(name)}${part}`, fields);
+      if (answer.status === 409) return false;
+      if (answer.status !== 200) throw refusal(`change ${collection.plural} ${name}`, answer);
+      return true;
+    },
+    async remove(collection, { name, uid }, propagationPolicy = "Background") {
+      const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid }, propagationPolicy };
+      const answer = await call("DELETE", `${pathOf(collection)}/${encodeURIComponent(name)}`, options);
+      if (![200, 202, 404].includes(answer.status)) throw refusal(`delete ${collection.plural} ${name}`, answer);
+    },
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly dateMs: number | undefined;
+  readonly body: Buffer;
+}
+
+function send(options: Parameters<typeof request>[1] & object, body: object | undefined): Promise<Answer> {
+  const text = body === undefined ? "" : JSON.stringify(body);
+  const type = options.method === "PATCH" ? "application/merge-patch+json" : "application/json";
+  const headers = { ...options.headers, ...(text === "" ? {} : { "content-type": type, "content-length": Buffer.byteLength(text) }) };
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void =>
+      reject(fail("hostConnect", `unable to reach the API server at ${options.host}:${options.port}: ${error.message}`));
+    const sent = request({ ...options, headers, timeout: TIMEOUT_MS }, (answer) => {
+      const chunks: Buffer[] = [];
+      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+      answer.on("error", failed);
+      answer.on("end", () => {
+        const dateMs = Date.parse(answer.headers.date ?? "");
+        resolve({ status: answer.statusCode ?? 0, dateMs: Number.isFinite(dateMs) ? dateMs : undefined, body: Buffer.concat(chunks) });
+      });
+    });
+    sent.on("timeout", () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    sent.on("error", failed);
+    sent.end(text);
+  });
+}
+
+/** With the server's own words, which name the right that is missing. */
+function refusal(what: string, { body, status }: Answer): BackupError {
+  const kind: ErrorKind = status === 401 || status === 403 ? "access" : "service";
+  let said = "";
+  try {
+    said = textAt(parseObject(body, "answer"), "message") ?? "";
+  } catch {
+    // Not from the API server itself: the number must do.
+  }
+  return fail(kind, `unable to ${what}: ${status}${said === "" ? "" : ` ${said}`}`, { retryable: kind === "service" });
+}
+
+async function readAccountFile(path: string): Promise<string> {
+  try {
+    return (await readFile(path, "utf8")).trim();
+  } catch (error) {
+    const hint = "The pod needs an account: serviceAccountName, and automountServiceAccountToken: true.";
+    throw fail("fileOpen", `unable to open '${path}': ${toBackupError(error).message}`, { path, hint, cause: error });
+  }
+}

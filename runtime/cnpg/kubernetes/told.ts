@@ -1,0 +1,85 @@
+/**
+ * Who is told of a scheduled Job: that it has begun, how it ended, and how its fire drill went. The targets are those of the verb `notify`, out of
+ * a Secret that is mounted as a file. Nothing of it makes a Job fail, and nothing waits for it but the Job's own end.
+ */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import type { CommandHost } from "../../commands/host";
+import { deliver } from "../../notify/deliver";
+import type { NotifyEvent } from "../../notify/events";
+import { notificationOf } from "../../notify/message";
+import { type NotifyTarget, parseTargets } from "../../notify/targets";
+import type { DrillRecord } from "../../operations/drill/record";
+import { drillNotice } from "../../operations/drill/report";
+
+export interface JobEnd {
+  readonly code: number;
+  /** Of a fire drill. */
+  readonly record?: DrillRecord;
+}
+
+/** @param cluster that the Job is of. @returns the work's exit code; @throws what the work throws */
+export async function tellJob(host: CommandHost, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
+  const targets = await loadTargets(host, ctx);
+  const tell = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
+    // Whoever told the Job to end knows of it, and waits.
+    targets.length === 0 || ctx.signal.aborted ? Promise.resolve() : send(host, cluster, targets, { event, code, record }, ctx);
+  const begun = tell("start", 0);
+  try {
+    const { code, record } = await work();
+    // Told before its beginning it would look like one that never ends.
+    await begun;
+    await Promise.all([tell(code === 0 ? "success" : "failure", code), ...(record === undefined ? [] : [tell("drill", code, record)])]);
+    return code;
+  } catch (error) {
+    await begun;
+    await tell("failure", toBackupError(error).exitCode);
+    throw error;
+  }
+}
+
+/** None where nobody is to be told, or the Secret cannot be used. */
+async function loadTargets({ config, readFile }: CommandHost, ctx: Context): Promise<readonly NotifyTarget[]> {
+  const path = config.monitoring.notifyFile;
+  if (path === undefined) return [];
+  try {
+    const bytes = await readFile(path);
+    if (bytes !== null) return parseTargets(Buffer.from(bytes).toString("utf8"), path);
+    ctx.log.warn(`nobody is told of this Job: there is no '${path}'`);
+  } catch (error) {
+    ctx.log.warn(`nobody is told of this Job: ${toBackupError(error).message}`);
+  }
+  return [];
+}
+
+interface Told {
+  readonly event: NotifyEvent;
+  readonly code: number;
+  readonly record: DrillRecord | undefined;
+}
+
+async function send(
+  host: CommandHost,
+  cluster: string,
+  targets: readonly NotifyTarget[],
+  { code, event, record }: Told,
+  ctx: Context,
+): Promise<void> {
+  const { config, machine } = host;
+  const { JOB_NAME: job = "", JOB_NAMESPACE: namespace = "", JOB_UID: uid = "" } = machine.environment;
+  const notification = notificationOf({
+    event,
+    stanza: config.stanza ?? cluster,
+    // The same for every run: what has ended well ends the alert of the one that failed.
+    host: namespace === "" ? cluster : `${namespace}/${cluster}`,
+    unit: config.monitoring.unit ?? "",
+    facts: { result: code === 0 ? "success" : "exit-code", status: String(code), invocationId: uid.replaceAll("-", "") },
+    ways: job === "" ? [] : [`log: kubectl logs ${namespace === "" ? "" : `-n ${namespace} `}job/${job}`],
+    drill: record === undefined ? null : drillNotice(record),
+    atMs: ctx.clock.nowMs(),
+  });
+  const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
+  for (const { error, target } of deliveries)
+    if (error === null) ctx.log.info(`${target}: told '${notification.title}'`);
+    else ctx.log.warn(`${target}: not told '${notification.title}': [${error.name}] ${error.message}`);
+}

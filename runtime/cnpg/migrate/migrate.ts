@@ -1,0 +1,274 @@
+/**
+ * `cnpg-migrate`: what a migration changes in Kubernetes around `migrate copy`, and the way of its report out of the pod.
+ *
+ * How something was is written into a Secret of the migration before it is changed, so that a step that was killed anywhere can be run again, and the
+ * way back knows the way. Every step may be repeated.
+ */
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import type { Command, CommandHost } from "../../commands/host";
+import { at, type Json, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
+import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
+import {
+  boundReport,
+  type MigrationFile,
+  type MigrationRecord,
+  parseMigrationFile,
+  parseRecord,
+  secretKey,
+  selectorOf,
+  type Workload,
+  workloadKey,
+} from "./migrationFile";
+import { PLACES } from "../names";
+
+const SECRETS: Collection = { api: "v1", plural: "secrets" };
+const CONFIG_MAPS: Collection = { api: "v1", plural: "configmaps" };
+const PODS: Collection = { api: "v1", plural: "pods" };
+const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
+const WORKLOADS: Readonly<Record<Workload["kind"], Collection>> = {
+  Deployment: { api: "apps/v1", plural: "deployments" },
+  StatefulSet: { api: "apps/v1", plural: "statefulsets" },
+  CronJob: { api: "batch/v1", plural: "cronjobs" },
+};
+const RECORD_KEY = "record";
+const CONFLICTS_MAX = 20;
+const PAUSE_MS = 2000;
+/** How long pods may take to end. */
+const STOP_MS = 30 * 60_000;
+/** The controller may have begun a run of a CronJob when it was suspended: it is seen a moment later. */
+const QUIET_LOOKS = 3;
+/** The API server takes objects of 1 MiB. */
+const REPORT_SIZE_BYTES_MAX = 900_000;
+/** What `migrate plan` ends with when something is in the way: an answer, and no failure. */
+const IN_THE_WAY = 81;
+
+interface Work {
+  readonly api: KubernetesApi;
+  readonly file: MigrationFile;
+  readonly ctx: Context;
+  readonly readFile: (path: string) => Promise<Uint8Array | null>;
+}
+
+const STEPS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
+  stop: stopWorkloads,
+  start: (work) => startWorkloads(work, true),
+  resume: (work) => startWorkloads(work, false),
+  repoint: repointSecrets,
+  restore: restoreSecrets,
+};
+
+export const migrationStepCommand: Command = async (host) => {
+  const [word = "", verb, ...more] = host.config.params;
+  const step = STEPS[word];
+  const isReport = word === "report" && verb !== undefined && more.length === 0;
+  if (!isReport && (step === undefined || verb !== undefined))
+    throw fail("paramInvalid", `cnpg-migrate takes one step: ${[...Object.keys(STEPS), "report VERB"].join(", ")}`);
+  const work = await openWork(host);
+  if (step === undefined) return handOver(work, verb ?? "");
+  await step(work);
+  return 0;
+};
+
+async function openWork(host: CommandHost): Promise<Work> {
+  const { kubernetes, migrationFile } = host.config;
+  if (migrationFile === undefined) throw fail("optionRequired", "cnpg-migrate command requires option: migration-file");
+  const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);
+  return {
+    api: await openKubernetes(kubernetes, host.ctx.signal),
+    file: parseMigrationFile(await loadFile(readFile, migrationFile)),
+    ctx: host.ctx,
+    readFile,
+  };
+}
+
+async function loadFile(readFile: Work["readFile"], path: string): Promise<Uint8Array> {
+  const bytes = await readFile(path);
+  if (bytes === null) throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path });
+  return bytes;
+}
+
+async function stopWorkloads(work: Work): Promise<void> {
+  const { ctx, file } = work;
+  for (const workload of file.workloads) {
+    if (await isMoved(work)) {
+      ctx.log.warn("the applications use the target: nothing is stopped");
+      return;
+    }
+    const found = await loadWorkload(work, workload);
+    const count = countOf(workload, found);
+    // Of a run that was killed: what is there now is already ours.
+    await remember(work, (record) => ({ ...record, replicas: { [workloadKey(workload)]: count, ...record.replicas } }));
+    await scale(work, workload, 0);
+  }
+  for (const workload of file.workloads) await awaitStopped(work, workload);
+}
+
+function countOf({ kind }: Workload, found: JsonObject): number {
+  if (kind === "CronJob") return at(found, "spec", "suspend") === true ? 0 : 1;
+  const count = at(found, "spec", "replicas");
+  return typeof count === "number" ? count : 1;
+}
+
+async function isMoved({ api, file }: Work): Promise<boolean> {
+  return (await loadRecord(api, file)).record.moved;
+}
+
+async function startWorkloads(work: Work, moved: boolean): Promise<void> {
+  const { api, ctx, file } = work;
+  const { record } = await loadRecord(api, file);
+  for (const workload of file.workloads) {
+    const count = record.replicas[workloadKey(workload)];
+    if (count === undefined) ctx.log.info(`${workload.kind} ${workload.name} was not stopped by this migration: it stays as it is`);
+    else await scale(work, workload, count);
+  }
+  await remember(work, (now) => ({ ...now, replicas: {}, moved }));
+}
+
+async function repointSecrets(work: Work): Promise<void> {
+  const { api, ctx, file, readFile } = work;
+  for (const secret of file.secrets) {
+    const values = new Map<string, string>();
+    for (const [key, name] of Object.entries(secret.keys))
+      values.set(key, Buffer.from(await loadFile(readFile, `${PLACES.values}/${name}`)).toString("base64"));
+    await change(api, inNamespace(SECRETS, secret.namespace), secret.name, async (found) => {
+      const old = [...values.keys()].map((key) => [secretKey(secret, key), textAt(found, "data", key) ?? null] as const);
+      await remember(work, (record) => ({ ...record, secrets: { ...Object.fromEntries(old), ...record.secrets } }));
+      return { data: Object.fromEntries(values) };
+    });
+    ctx.log.info(`Secret ${secret.name} has new values of ${[...values.keys()].join(", ")}`);
+  }
+}
+
+async function restoreSecrets(work: Work): Promise<void> {
+  const { api, ctx, file } = work;
+  const { record } = await loadRecord(api, file);
+  for (const secret of file.secrets) {
+    const keys = Object.keys(secret.keys).filter((key) => secretKey(secret, key) in record.secrets);
+    if (keys.length === 0) {
+      ctx.log.info(`Secret ${secret.name} was not changed by this migration: it stays as it is`);
+      continue;
+    }
+    const data = Object.fromEntries(keys.map((key) => [key, record.secrets[secretKey(secret, key)] ?? null]));
+    await change(api, inNamespace(SECRETS, secret.namespace), secret.name, async () => ({ data }));
+    ctx.log.info(`Secret ${secret.name} has its old values of ${keys.join(", ")}`);
+  }
+  await remember(work, (now) => ({ ...now, secrets: {} }));
+}
+
+/** Where the program has seen the report: a ConfigMap is what a stack can read. The exit code becomes that of the step. */
+async function handOver({ api, ctx, file, readFile }: Work, verb: string): Promise<number> {
+  const text = Buffer.from(await loadFile(readFile, `${PLACES.run}/report.json`)).toString("utf8");
+  const code = Number(Buffer.from(await loadFile(readFile, `${PLACES.run}/code`)).toString("utf8"));
+  if (text.trim() !== "") {
+    const name = `${file.report}-${verb}`;
+    await change(api, CONFIG_MAPS, name, async () => ({ data: { report: boundReport(text, REPORT_SIZE_BYTES_MAX) } }));
+    ctx.log.info(`migrate ${verb} ended with ${code}; its report is in the ConfigMap ${name}`);
+  }
+  return verb === "plan" && code === IN_THE_WAY && text.trim() !== "" ? 0 : code;
+}
+
+function inNamespace(collection: Collection, namespace: string | undefined): Collection {
+  return namespace === undefined ? collection : { ...collection, namespace };
+}
+
+function collectionOf({ kind, namespace }: Workload): Collection {
+  return inNamespace(WORKLOADS[kind], namespace);
+}
+
+async function loadWorkload({ api }: Work, workload: Workload): Promise<JsonObject> {
+  return load(api, collectionOf(workload), workload.name);
+}
+
+async function load(api: KubernetesApi, collection: Collection, name: string): Promise<JsonObject> {
+  const found = await api.find(collection, name);
+  if (found === null)
+    throw fail("fileMissing", `there is no ${name} among ${collection.plural} of namespace ${collection.namespace ?? api.namespace}`);
+  return found;
+}
+
+/** A CronJob is suspended instead, or not any more. */
+async function scale({ api, ctx }: Work, workload: Workload, count: number): Promise<void> {
+  if (workload.kind === "CronJob") {
+    await api.patch(collectionOf(workload), workload.name, { spec: { suspend: count === 0 } });
+    ctx.log.info(`CronJob ${workload.name} is ${count === 0 ? "suspended" : "not suspended any more"}`);
+    return;
+  }
+  await api.patch({ ...collectionOf(workload), part: "scale" }, workload.name, { spec: { replicas: count } });
+  ctx.log.info(`${workload.kind} ${workload.name} is scaled to ${count}`);
+}
+
+/** Until nothing of it is left: what is ending may still be writing. @throws service */
+async function awaitStopped(work: Work, workload: Workload): Promise<void> {
+  const { ctx } = work;
+  const isCron = workload.kind === "CronJob";
+  const end = ctx.clock.monotonicMs() + STOP_MS;
+  for (let quietLooks = 0; ; ) {
+    const { isSeen, left } = await (isCron ? runsLeft(work, workload) : podsLeft(work, workload));
+    quietLooks = isSeen && left === 0 ? quietLooks + 1 : 0;
+    if (quietLooks >= (isCron ? QUIET_LOOKS : 1)) return;
+    if (ctx.clock.monotonicMs() >= end)
+      throw fail("service", `${workload.kind} ${workload.name} still has ${left} ${isCron ? "runs" : "pods"} after ${STOP_MS / 60_000} minutes`, {
+        hint: isCron
+          ? "see them with kubectl get jobs, and let them end, or delete those that may be lost; then run the update again."
+          : "see why with kubectl get pods, and who scales it up again: an autoscaler or GitOps has to be suspended.",
+      });
+    await ctx.clock.sleep(PAUSE_MS, ctx.signal);
+  }
+}
+
+interface Left {
+  /** Whether what was changed has come into force. */
+  readonly isSeen: boolean;
+  readonly left: number;
+}
+
+async function podsLeft(work: Work, workload: Workload): Promise<Left> {
+  const found = await loadWorkload(work, workload);
+  const selector = selectorOf(found);
+  const isSeen = Number(at(found, "status", "observedGeneration") ?? 0) >= Number(at(found, "metadata", "generation") ?? 0);
+  const replicas = Number(at(found, "status", "replicas") ?? 0);
+  const pods =
+    selector === null
+      ? []
+      : (await work.api.list(inNamespace(PODS, workload.namespace), selector, (pod) => textAt(pod, "status", "phase") ?? "Unknown")).items;
+  return { isSeen, left: Math.max(replicas, pods.filter((phase) => phase !== "Succeeded" && phase !== "Failed").length) };
+}
+
+/** Jobs that it owns, whoever has made them from it, which have not ended. */
+async function runsLeft(work: Work, workload: Workload): Promise<Left> {
+  const uid = textAt(await loadWorkload(work, workload), "metadata", "uid");
+  const isLeft = (job: Json): boolean => {
+    const isOwn = uid !== undefined && listAt(job, "metadata", "ownerReferences").some((owner) => textAt(owner, "uid") === uid);
+    const hasEnded = listAt(job, "status", "conditions").some(
+      (condition) => ["Complete", "Failed"].includes(textAt(condition, "type") ?? "") && textAt(condition, "status") === "True",
+    );
+    return isOwn && (!hasEnded || Number(at(job, "status", "active") ?? 0) > 0);
+  };
+  const { items } = await work.api.list(inNamespace(JOBS, workload.namespace), null, isLeft);
+  return { isSeen: true, left: items.filter(Boolean).length };
+}
+
+async function loadRecord(api: KubernetesApi, { record }: MigrationFile): Promise<{ readonly record: MigrationRecord; readonly found: JsonObject }> {
+  const found = await load(api, SECRETS, record);
+  const text = textAt(found, "data", RECORD_KEY);
+  return { found, record: parseRecord(text === undefined ? undefined : Buffer.from(text, "base64").toString("utf8")) };
+}
+
+async function remember({ api, file }: Work, next: (record: MigrationRecord) => MigrationRecord): Promise<void> {
+  await change(api, SECRETS, file.record, async (found) => {
+    const text = textAt(found, "data", RECORD_KEY);
+    const record = parseRecord(text === undefined ? undefined : Buffer.from(text, "base64").toString("utf8"));
+    return { data: { [RECORD_KEY]: Buffer.from(JSON.stringify(next(record))).toString("base64") } };
+  });
+}
+
+/** Of the object as it is then: changed by somebody else in between, it is looked at again. */
+async function change(api: KubernetesApi, collection: Collection, name: string, fieldsOf: (found: JsonObject) => Promise<JsonObject>): Promise<void> {
+  for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
+    const found = await load(api, collection, name);
+    const resourceVersion = textAt(found, "metadata", "resourceVersion") ?? "";
+    if (await api.patch(collection, name, { ...(await fieldsOf(found)), metadata: { resourceVersion } })) return;
+  }
+  throw fail("service", `unable to change ${name} among ${collection.plural}: somebody else keeps changing it`);
+}

@@ -1,0 +1,111 @@
+/**
+ * What is stopped, started and changed around a migration in Kubernetes, as the component has written it down, and what steps remember of how it was.
+ * Pure.
+ */
+import { fail } from "../../base/errors";
+import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/cluster";
+import { WORKLOAD_KINDS } from "../names";
+
+export interface Workload {
+  readonly kind: (typeof WORKLOAD_KINDS)[number];
+  readonly name: string;
+  /** Undefined: that of the Job. */
+  readonly namespace: string | undefined;
+}
+
+export interface ChangedSecret {
+  readonly name: string;
+  readonly namespace: string | undefined;
+  /** Key to the file that has its new value. */
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+export interface MigrationFile {
+  /** Secret that {@link MigrationRecord} is kept in. */
+  readonly record: string;
+  /** Begins the names of ConfigMaps for reports: `orders-report` and `plan` are `orders-report-plan`. */
+  readonly report: string;
+  readonly workloads: readonly Workload[];
+  readonly secrets: readonly ChangedSecret[];
+}
+
+/** How things were before a step changed them: written before it does. */
+export interface MigrationRecord {
+  /** By {@link workloadKey}. Of a CronJob 1, or 0 for one that was suspended. */
+  readonly replicas: Readonly<Record<string, number>>;
+  /** By {@link secretKey}: the value as the Secret has it, in base64; null for a key that was not there. */
+  readonly secrets: Readonly<Record<string, string | null>>;
+  /** True when the applications were started on the target: nothing stops them any more. */
+  readonly moved: boolean;
+}
+
+/** @throws format */
+export function parseMigrationFile(bytes: Uint8Array): MigrationFile {
+  const file = parseObject(bytes, "file of a migration");
+  const [record, report] = [textAt(file, "record"), textAt(file, "report")];
+  if (record === undefined || report === undefined) throw fail("format", "the file of a migration names neither a record nor reports");
+  return { record, report, workloads: listAt(file, "workloads").map(workloadOf), secrets: listAt(file, "secrets").map(secretOf) };
+}
+
+/** An empty one when nothing is remembered yet. @throws format for what this program has not written: nothing is changed then */
+export function parseRecord(text: string | undefined): MigrationRecord {
+  if (text === undefined) return { replicas: {}, secrets: {}, moved: false };
+  const value = parseObject(Buffer.from(text), "record of a migration");
+  const [replicas, secrets] = [at(value, "replicas"), at(value, "secrets")];
+  if (!isObject(replicas) || !isObject(secrets)) throw fail("format", "the record of a migration is none of this program's");
+  return {
+    replicas: Object.fromEntries(Object.entries(replicas).map(([key, count]) => [key, replicasOf(count)])),
+    secrets: Object.fromEntries(Object.entries(secrets).map(([key, old]) => [key, typeof old === "string" ? old : null])),
+    moved: at(value, "moved") === true,
+  };
+}
+
+export function workloadKey({ kind, name, namespace }: Workload): string {
+  return `${namespace ?? ""}/${kind}/${name}`;
+}
+
+export function secretKey({ name, namespace }: ChangedSecret, key: string): string {
+  return `${namespace ?? ""}/${name}/${key}`;
+}
+
+/** `app=shop,tier=web`; null for one that words of a query cannot say. */
+export function selectorOf(workload: JsonObject): string | null {
+  const labels = at(workload, "spec", "selector", "matchLabels");
+  if (!isObject(labels) || listAt(workload, "spec", "selector", "matchExpressions").length > 0) return null;
+  const words = Object.entries(labels).map(([name, value]) => (typeof value === "string" ? `${name}=${value}` : name));
+  return words.length === 0 ? null : words.join(",");
+}
+
+/** What a ConfigMap can hold: lists that are too long end early, and the document says so. */
+export function boundReport(text: string, sizeBytesMax: number): string {
+  if (Buffer.byteLength(text) <= sizeBytesMax) return text;
+  const report = parseObject(Buffer.from(text), "report");
+  for (let count = LIST_COUNT_MAX; count >= 1; count = Math.floor(count / 4)) {
+    const cut = Object.entries(report).map(([name, value]): [string, Json] => [name, Array.isArray(value) ? (value.slice(0, count) as Json) : value]);
+    const shorter = JSON.stringify({ ...Object.fromEntries(cut), truncated: true });
+    if (Buffer.byteLength(shorter) <= sizeBytesMax) return shorter;
+  }
+  return JSON.stringify({ version: 1, truncated: true });
+}
+
+const LIST_COUNT_MAX = 4096;
+
+function workloadOf(value: Json): Workload {
+  const [found, name] = [textAt(value, "kind"), textAt(value, "name")];
+  const kind = WORKLOAD_KINDS.find((known) => known === found);
+  if (kind === undefined || name === undefined)
+    throw fail("format", `the file of a migration has a workload '${found ?? ""} ${name ?? ""}' that cannot be stopped`);
+  return { kind, name, namespace: textAt(value, "namespace") };
+}
+
+function secretOf(value: Json): ChangedSecret {
+  const [name, keys] = [textAt(value, "name"), at(value, "keys")];
+  if (name === undefined || !isObject(keys)) throw fail("format", "the file of a migration has a Secret without a name or keys");
+  return { name, namespace: textAt(value, "namespace"), keys: Object.fromEntries(Object.keys(keys).map((key) => [key, textAt(keys, key) ?? ""])) };
+}
+
+function replicasOf(count: Json): number {
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 0)
+    throw fail("format", `the record of a migration has '${JSON.stringify(count)}' as a number of replicas`);
+  return count;
+}

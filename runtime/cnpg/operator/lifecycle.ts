@@ -1,0 +1,73 @@
+/** The operator's hook: puts the sidecar into pods of instances and into jobs that recover, and leaves every other object as it is. */
+import type { Context } from "../../base/context";
+import { lifecycleCapabilities, patchAnswer } from "../grpc/answers";
+import {
+  at,
+  findOwnParameters,
+  findReplicaParameters,
+  findSourceParameters,
+  isObject,
+  type JsonObject,
+  parseObject,
+  textAt,
+} from "../kubernetes/cluster";
+import type { LifecycleRequest } from "../grpc/messages";
+import type { PluginService } from "../grpc/server";
+import { sidecarPatch, stableJson, type SidecarWish } from "./sidecarPatch";
+
+const KINDS = [
+  { group: "", kind: "Pod", operations: ["CREATE", "EVALUATE"] },
+  { group: "batch", kind: "Job", operations: ["CREATE"] },
+] as const;
+/** Jobs whose main container bears the role's name. A replica that joins copies from the primary and needs no archive. */
+const RECOVERY_ROLES = ["full-recovery", "snapshot-recovery"];
+
+export function lifecycleService(image: string | undefined, ctx: Context): PluginService {
+  return {
+    name: "lifecycle",
+    methods: {
+      GetCapabilities: () => lifecycleCapabilities(KINDS),
+      LifecycleHook: (request: LifecycleRequest) => {
+        const cluster = parseObject(request.cluster_definition, "cluster");
+        const object = parseObject(request.object_definition, "object");
+        const operation = request.operation_type?.type;
+        const wanted = findWish(cluster, object, operation, image);
+        const operations = wanted === null ? [] : sidecarPatch(cluster, object, wanted.mainName, wanted.wish);
+        if (operations.length > 0)
+          ctx.log.detail(`${operation} ${textAt(object, "kind")} ${textAt(object, "metadata", "name")}: ${operations.length} changes`);
+        return patchAnswer(operations, stableJson(operations));
+      },
+    },
+  };
+}
+
+function findWish(
+  cluster: JsonObject,
+  object: JsonObject,
+  operation: string | undefined,
+  image: string | undefined,
+): { readonly mainName: string; readonly wish: SidecarWish } | null {
+  if (operation !== "TYPE_CREATE" && operation !== "TYPE_EVALUATE") return null;
+  if (textAt(object, "kind") === "Job") {
+    const role = labelOf(at(object, "spec", "template"), "/jobRole") ?? labelOf(object, "/jobRole");
+    const parameters = findSourceParameters(cluster);
+    if (role === undefined || !RECOVERY_ROLES.includes(role) || parameters === null) return null;
+    return { mainName: role, wish: { mode: "restore", parameters, source: null, image } };
+  }
+  if (textAt(object, "kind") !== "Pod" || labelOf(object, "/podRole") !== "instance") return null;
+  const parameters = findOwnParameters(cluster);
+  const source = findReplicaParameters(cluster);
+  if (parameters !== null) return { mainName: "postgres", wish: { mode: "instance", parameters, source, image } };
+  // It has no archive of its own: it only reads the other one.
+  return source === null ? null : { mainName: "postgres", wish: { mode: "follow", parameters: source, source: null, image } };
+}
+
+/** By the end of the label's name: forks of the operator have another domain. */
+function labelOf(object: Parameters<typeof at>[0], suffix: string): string | undefined {
+  const labels = at(object, "metadata", "labels");
+  if (!isObject(labels)) return undefined;
+  const found = Object.keys(labels)
+    .sort()
+    .find((name) => name.endsWith(suffix));
+  return found === undefined ? undefined : textAt(labels, found);
+}

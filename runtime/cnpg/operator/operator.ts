@@ -1,0 +1,26 @@
+/** `cnpg-operator`: what CloudNativePG's operator asks of the plugin. It reads nothing and keeps nothing, so any number of them may run. */
+import { untilAborted, withTimeTo } from "../../base/clock";
+import type { Command } from "../../commands/host";
+import { openCredentials } from "../grpc/credentials";
+import { identityService } from "../grpc/identity";
+import { lifecycleService } from "./lifecycle";
+import { servePluginPort } from "../grpc/server";
+
+/** Its calls take milliseconds. */
+const DRAIN_MS = 5000;
+
+export const operatorCommand: Command = async ({ config, ctx }) => {
+  const { listen, image, serverPath, clientPath } = config.plugin;
+  const own = { ...ctx, signal: new AbortController().signal };
+  const credentials = await openCredentials({ serverPath, clientPath });
+  // Not the sidecar's capability: with it a sidecar that does not answer would keep an instance from being promoted.
+  const server = await servePluginPort(listen, credentials, [identityService(["LIFECYCLE_SERVICE"]), lifecycleService(image, own)], own);
+  ctx.log.info(`plugin listens on ${listen}`);
+  const ending = new AbortController();
+  const watching = credentials.watch(own, ending.signal);
+  await untilAborted(ctx.signal);
+  ending.abort();
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => server.close(enough));
+  await watching;
+  return 0;
+};

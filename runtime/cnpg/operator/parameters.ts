@@ -1,0 +1,170 @@
+/**
+ * The plugin's parameters, as they stand in `spec.plugins[].parameters` and `externalClusters[].plugin.parameters`: texts, checked here and
+ * nowhere else. Pure. An unknown one is refused: a mistyped name would leave a cluster without what was meant.
+ */
+import { fail } from "../../base/errors";
+import type { Parameters } from "../kubernetes/cluster";
+
+export interface PluginParameters {
+  readonly stanza: string;
+  /** ConfigMap with `pgbackrest.conf`, and `pgbackstop.json` when there is one. */
+  readonly configMap: string;
+  /** ConfigMap with the runtime. */
+  readonly bundle: string;
+  /** Image of Node. */
+  readonly image: string;
+  /** Secrets of each repository, by `repo1`, …, ascending. */
+  readonly secrets: readonly RepoSecret[];
+  /** Secret whose `*.conf` files are read after pgbackrest.conf. */
+  readonly secretConf: string | undefined;
+  /** Claims that are mounted below {@link PLACES.claims}, ascending. */
+  readonly claims: readonly string[];
+  readonly backupType: BackupTypeWish;
+  readonly fullEveryDays: number;
+  /** Of a recovery: the one repository that it reads, and the newest segment that it may know. */
+  readonly repoKey: number | undefined;
+  readonly newestWal: string | undefined;
+  /** Names and quantities of `resources`, as they were written. */
+  readonly requests: Readonly<Record<string, string>>;
+  readonly limits: Readonly<Record<string, string>>;
+}
+
+/** One Secret whose keys are named as files are, or keys of Secrets by the name of the file that each becomes. */
+export type RepoSecret = { readonly repo: string } & (
+  | { readonly name: string; readonly files?: undefined }
+  | { readonly files: readonly { readonly file: string; readonly name: string; readonly key: string }[] }
+);
+
+export const BACKUP_TYPES = ["auto", "full", "diff", "incr"] as const;
+export type BackupTypeWish = (typeof BACKUP_TYPES)[number];
+
+const RESOURCES = {
+  cpuRequest: ["requests", "cpu"],
+  memoryRequest: ["requests", "memory"],
+  cpuLimit: ["limits", "cpu"],
+  memoryLimit: ["limits", "memory"],
+} as const;
+const KNOWN = [
+  "stanza",
+  "configMap",
+  "bundle",
+  "image",
+  "secretConf",
+  "claims",
+  "backupType",
+  "fullEveryDays",
+  "repo",
+  "newestWal",
+  ...Object.keys(RESOURCES),
+];
+const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
+/** `ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID` */
+const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
+/** Names of Kubernetes objects. */
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const FULL_EVERY_DAYS = 7;
+
+/** @throws optionInvalid, optionInvalidValue, optionRequired, with the parameter's name */
+export function readParameters(given: Parameters, defaults: { readonly clusterName: string; readonly image: string | undefined }): PluginParameters {
+  for (const name of Object.keys(given).sort()) {
+    if (KNOWN.includes(name) || REPO_SECRET.test(name)) continue;
+    throw fail("optionInvalid", `plugin parameter '${name}' is unknown`, {
+      hint: `parameters are ${[...KNOWN, "repo1Secret or repo1SecretKeys, repo2Secret, …"].join(", ")}.`,
+    });
+  }
+  const image = given["image"] ?? defaults.image;
+  if (image === undefined || image === "") throw required("image", "an image of Node by its digest");
+  const resources = { requests: {} as Record<string, string>, limits: {} as Record<string, string> };
+  for (const [name, [kind, resource]] of Object.entries(RESOURCES)) if (given[name] !== undefined) resources[kind][resource] = given[name];
+  return {
+    stanza: stanzaOf(given["stanza"] ?? defaults.clusterName),
+    configMap: objectName(given, "configMap", "a ConfigMap with pgbackrest.conf"),
+    bundle: objectName(given, "bundle", "the ConfigMap with the runtime"),
+    image,
+    secrets: secretsOf(given),
+    secretConf: given["secretConf"] === undefined ? undefined : objectName(given, "secretConf", "a Secret"),
+    claims: claimsOf(given["claims"] ?? ""),
+    backupType: backupTypeOf("backupType", given["backupType"] ?? "auto"),
+    fullEveryDays: daysOf(given["fullEveryDays"]),
+    repoKey: repoKeyOf(given["repo"]),
+    newestWal: segmentOf(given["newestWal"]),
+    ...resources,
+  };
+}
+
+function secretsOf(given: Parameters): readonly RepoSecret[] {
+  const repos = new Set(Object.keys(given).flatMap((name) => REPO_SECRET.exec(name)?.[1] ?? []));
+  return [...repos]
+    .sort((left, right) => Number(left.slice(4)) - Number(right.slice(4)))
+    .map((repo) => {
+      const keys = given[`${repo}SecretKeys`];
+      if (keys === undefined) return { repo, name: objectName(given, `${repo}Secret`, "a Secret") };
+      if (given[`${repo}Secret`] !== undefined)
+        throw fail("optionInvalid", `plugin parameters '${repo}Secret' and '${repo}SecretKeys' are both given`);
+      return { repo, files: filesOf(`${repo}SecretKeys`, keys) };
+    });
+}
+
+/** In the order of the files, in whatever order they were written. */
+function filesOf(name: string, text: string): { file: string; name: string; key: string }[] {
+  const files = text.split(",").map((entry) => {
+    const [, file = "", secret = "", key = ""] = SECRET_KEY.exec(entry.trim()) ?? [];
+    if (["", ".", ".."].includes(file) || !OBJECT_NAME.test(secret)) throw invalid(name, text, "FILE=secret/key, with commas between them");
+    return { file, name: secret, key };
+  });
+  const twice = files.find(({ file }, index) => files.findIndex((other) => other.file === file) !== index);
+  if (twice !== undefined) throw invalid(name, text, `each file once (${twice.file} is there twice)`);
+  return files.sort((left, right) => (left.file < right.file ? -1 : 1));
+}
+
+/** @throws optionInvalidValue */
+export function backupTypeOf(name: string, text: string): BackupTypeWish {
+  const type = BACKUP_TYPES.find((word) => word === text);
+  if (type === undefined) throw invalid(name, text, BACKUP_TYPES.join(", "));
+  return type;
+}
+
+/** `name,name`: in whatever order they were written. */
+function claimsOf(text: string): readonly string[] {
+  const names = text.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]));
+  for (const name of names) if (!OBJECT_NAME.test(name)) throw invalid("claims", text, "names of claims, with commas between them");
+  return [...new Set(names)].sort();
+}
+
+function daysOf(text: string | undefined): number {
+  if (text === undefined) return FULL_EVERY_DAYS;
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw invalid("fullEveryDays", text, "a whole number of days");
+  return Number(text);
+}
+
+function repoKeyOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,2}$/.test(text)) throw invalid("repo", text, "the key of one repository, as 2");
+  return Number(text);
+}
+
+function segmentOf(text: string | undefined): string | undefined {
+  if (text !== undefined && !/^[0-9A-F]{24}$/.test(text)) throw invalid("newestWal", text, "the name of a WAL segment");
+  return text;
+}
+
+function stanzaOf(text: string): string {
+  if (text === "" || text === "." || text === ".." || !/^[A-Za-z0-9][-A-Za-z0-9_.]*$/.test(text))
+    throw invalid("stanza", text, "letters, digits, - _ .");
+  return text;
+}
+
+function objectName(given: Parameters, name: string, what: string): string {
+  const text = given[name];
+  if (text === undefined || text === "") throw required(name, what);
+  if (!OBJECT_NAME.test(text)) throw invalid(name, text, "the name of an object in the cluster's namespace");
+  return text;
+}
+
+function required(name: string, what: string): Error {
+  return fail("optionRequired", `plugin parameter '${name}' is required: ${what}`);
+}
+
+function invalid(name: string, text: string, allowed: string): Error {
+  return fail("optionInvalidValue", `'${text}' is not allowed for plugin parameter '${name}'; allowed: ${allowed}`);
+}

@@ -1,0 +1,240 @@
+/**
+ * What the operator's pods and recovery jobs get: the sidecar, its volumes and the directory of sockets, as an RFC 6902 patch. Pure.
+ *
+ * The patched pod becomes what the operator expects, so the same cluster must give the same bytes each time, in whatever order its fields came,
+ * and a pod that has it all gets an empty patch: it is asked for again when the pod is made. Nothing here depends on time or on what is in a
+ * Secret.
+ */
+import { fail } from "../../base/errors";
+import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/cluster";
+import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, SOURCE_PLACES, START } from "../names";
+import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
+
+export interface PatchOperation {
+  readonly op: "add" | "replace";
+  readonly path: string;
+  readonly value: Json;
+}
+
+export interface SidecarWish {
+  /** `restore` beside a recovery job; `follow` beside an instance that archives nowhere and reads another cluster's archive. */
+  readonly mode: "instance" | "restore" | "follow";
+  /** Of the repositories that the mode works with. */
+  readonly parameters: Parameters;
+  /** Of the archive that an instance may follow beside its own; null for most clusters. */
+  readonly source: Parameters | null;
+  /** Where the cluster names none. */
+  readonly image: string | undefined;
+}
+
+const PLUGINS_VOLUME = "plugins";
+const DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata";
+const WAL_MOUNT = "/var/lib/postgresql/wal";
+
+/** `object` is a Pod or a Job; `mainName` its container that does the work. @throws format, and what {@link readParameters} throws */
+export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: string, wish: SidecarWish): PatchOperation[] {
+  const isJob = textAt(object, "kind") === "Job";
+  const path = isJob ? "/spec/template/spec" : "/spec";
+  const pod = isJob ? at(object, "spec", "template", "spec") : at(object, "spec");
+  const main = listAt(pod, "containers").findIndex((container) => textAt(container, "name") === mainName);
+  const mainContainer = listAt(pod, "containers")[main];
+  if (!isObject(pod) || !isObject(mainContainer)) throw fail("format", `the ${isJob ? "job" : "pod"} has no container '${mainName}'`);
+  const name = textAt(cluster, "metadata", "name") ?? "";
+  const defaults = { clusterName: name, image: wish.image };
+  const parameters = readParameters(wish.parameters, defaults);
+  const source = wish.source === null ? null : readParameters(wish.source, defaults);
+  const claims = [...new Set([...parameters.claims, ...(source?.claims ?? [])])].sort();
+
+  const isOptional = wish.mode !== "restore";
+  const sourceFiles = source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PLACES, isOptional);
+  const files = [...filesOf("pgbackstop", parameters, PLACES, isOptional), ...sourceFiles];
+  const places = [...ownPlaces(parameters.bundle), ...files, ...claims.map(claimPlace)];
+  const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...places.map(({ volume }) => volume)];
+  const socketMount = { name: PLUGINS_VOLUME, mountPath: SOCKET_DIRECTORY };
+  const mounts = [socketMount, ...places.map(({ mount }) => mount)];
+  const sidecar = sidecarOf(cluster, mainContainer, mounts, { parameters, source, mode: wish.mode });
+  return [
+    ...putAll(`${path}/volumes`, at(pod, "volumes"), volumes, "name"),
+    ...putAll(`${path}/containers/${main}/volumeMounts`, at(mainContainer, "volumeMounts"), [socketMount], "mountPath"),
+    ...putAll(`${path}/initContainers`, at(pod, "initContainers"), [sidecar], "name"),
+  ];
+}
+
+/** JSON with the keys of every object in one order. */
+export function stableJson(value: Json | readonly PatchOperation[]): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : inner,
+  );
+}
+
+/** Adds what is not in the list, replaces what is another one under the same key, and lets be what is equal. */
+function putAll(path: string, list: Json | undefined, wanted: readonly JsonObject[], key: string): PatchOperation[] {
+  if (!Array.isArray(list)) return wanted.length === 0 ? [] : [{ op: "add", path, value: wanted }];
+  return wanted.flatMap((value): PatchOperation[] => {
+    const place = list.findIndex((entry: Json) => at(entry, key) === value[key]);
+    if (place === -1) return [{ op: "add", path: `${path}/-`, value }];
+    // Another plugin may have brought the directory of sockets: any volume of that name will do.
+    const isShared = value["name"] === PLUGINS_VOLUME;
+    return isShared || stableJson(list[place] as Json) === stableJson(value) ? [] : [{ op: "replace", path: `${path}/${place}`, value }];
+  });
+}
+
+/** A volume and where the sidecar sees it. */
+interface MountedVolume {
+  readonly volume: JsonObject;
+  readonly mount: JsonObject;
+}
+
+function mounted(name: string, volume: JsonObject, mountPath: string, readOnly = true): MountedVolume {
+  return { volume: { name, ...volume }, mount: { name, mountPath, ...(readOnly ? { readOnly } : {}) } };
+}
+
+function ownPlaces(bundle: string): MountedVolume[] {
+  return [
+    mounted("pgbackstop-run", { emptyDir: {} }, PLACES.run, false),
+    mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PLACES.bundle),
+  ];
+}
+
+interface FilePlaces {
+  readonly config: string;
+  readonly include: string;
+  readonly secrets: string;
+}
+
+/** Configuration and keys of one set of repositories. */
+function filesOf(prefix: string, parameters: PluginParameters, places: FilePlaces, isOptional: boolean): MountedVolume[] {
+  const { configMap, secretConf, secrets } = parameters;
+  return [
+    mounted(`${prefix}-config`, { configMap: { name: configMap } }, places.config),
+    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${places.secrets}/${secret.repo}`)),
+    ...(secretConf === undefined ? [] : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, places.include)]),
+  ];
+}
+
+function claimPlace(claim: string, index: number): MountedVolume {
+  return mounted(`pgbackstop-claim-${index}`, { persistentVolumeClaim: { claimName: claim } }, `${PLACES.claims}/${claim}`, false);
+}
+
+/**
+ * Keys of several Secrets become files of one directory. Beside an instance a missing one is that repository's error, told by the sidecar, and
+ * does not keep the database from starting; a recovery cannot begin without, and waits for it.
+ */
+function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
+  const optional = isOptional ? { optional: true } : {};
+  if (secret.files === undefined) return { secret: { secretName: secret.name, ...optional } };
+  const names = [...new Set(secret.files.map((file) => file.name))].sort();
+  const sources = names.map((each) => ({
+    secret: { name: each, items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })), ...optional },
+  }));
+  return { projected: { sources } };
+}
+
+interface SidecarParts {
+  readonly parameters: PluginParameters;
+  readonly source: PluginParameters | null;
+  readonly mode: SidecarWish["mode"];
+}
+
+function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObject[], parts: SidecarParts): JsonObject {
+  const { parameters } = parts;
+  const ownPaths = new Set(own.map((mount) => textAt(mount, "mountPath")));
+  const mounts = listAt(main, "volumeMounts")
+    .filter((mount) => !ownPaths.has(textAt(mount, "mountPath")))
+    .toSorted((left, right) => ((textAt(left, "mountPath") ?? "") < (textAt(right, "mountPath") ?? "") ? -1 : 1));
+  const env = listAt(main, "env").filter((entry) => !OWN_VARIABLES.some(({ name }) => name === textAt(entry, "name")));
+  const pullPolicy = textAt(cluster, "spec", "imagePullPolicy");
+  const { requests, limits } = parameters;
+  const resources = { ...(isEmpty(requests) ? {} : { requests }), ...(isEmpty(limits) ? {} : { limits }) };
+  return {
+    name: SIDECAR_NAME,
+    image: parameters.image,
+    ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
+    restartPolicy: "Always",
+    command: ["/bin/sh", "-c", START, "sh"],
+    args: argumentsOf(main, mounts, parts),
+    env: [...env, ...OWN_VARIABLES],
+    volumeMounts: [...mounts, ...own],
+    startupProbe: {
+      exec: { command: ["test", "-S", `${SOCKET_DIRECTORY}/${PLUGIN_NAME}`] },
+      periodSeconds: 1,
+      failureThreshold: 120,
+      timeoutSeconds: 5,
+    },
+    // A frozen process keeps its socket: only the time of its last answer tells. No probe starts Node.
+    livenessProbe: { exec: { command: ["/bin/sh", "-c", IS_ALIVE] }, periodSeconds: 10, failureThreshold: 2, timeoutSeconds: 5 },
+    // Always there: the operator adds it when it is empty, and would hand back another container than this one.
+    resources,
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      privileged: false,
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+      seccompProfile: { type: "RuntimeDefault" },
+      capabilities: { drop: ["ALL"] },
+    },
+  };
+}
+
+const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
+const SOURCE_WATCHED = [SOURCE_PLACES.config, SOURCE_PLACES.include, SOURCE_PLACES.secrets];
+/**
+ * Beside the directory of secrets, what keeps the program and its backups small: bytes pass through buffers outside of V8's heap, whose young part
+ * would grow to 48 MiB in each thread, and glibc keeps what was freed once for each of its arenas.
+ */
+const OWN_VARIABLES = [
+  { name: "MALLOC_ARENA_MAX", value: "2" },
+  { name: "MALLOC_MMAP_THRESHOLD_", value: "1048576" },
+  { name: "MALLOC_TRIM_THRESHOLD_", value: "1048576" },
+  { name: "NODE_OPTIONS", value: "--max-semi-space-size=4" },
+  { name: "PGBACKSTOP_SECRETS", value: PLACES.secrets },
+];
+const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
+
+function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, parameters, source }: SidecarParts): string[] {
+  const variable = (name: string): string | undefined =>
+    textAt(
+      listAt(main, "env").find((entry) => textAt(entry, "name") === name),
+      "value",
+    );
+  // What repositories lack must outlive the pod: on the volume of the WAL itself, where there is one.
+  const durable = mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT) ? WAL_MOUNT : "/var/lib/postgresql/data";
+  const session =
+    mode === "instance"
+      ? ["--pg1-user=postgres", `--pg1-socket-path=${variable("PGHOST") ?? "/controller/run"}`, `--pg1-port=${variable("PGPORT") ?? "5432"}`]
+      : [];
+  const watched = [...WATCHED, ...(source === null ? [] : SOURCE_WATCHED)];
+  return [
+    `--config=${PLACES.config}/pgbackrest.conf`,
+    `--config-include-path=${PLACES.include}`,
+    `--stanza=${parameters.stanza}`,
+    `--pg1-path=${variable("PGDATA") ?? DATA_DIRECTORY}`,
+    ...session,
+    `--lock-path=${PLACES.run}/lock`,
+    `--spool-path=${durable}/pgbackstop`,
+    "--log-level-console=info",
+    "--log-level-file=off",
+    `--plugin-heartbeat=${HEARTBEAT_FILE}`,
+    ...(source === null ? [] : [`--plugin-source-stanza=${source.stanza}`]),
+    ...(mode === "restore"
+      ? restoreWords(parameters)
+      : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...watched.map((path) => `--plugin-watch=${path}`)]),
+    mode === "instance" ? "cnpg-instance" : "cnpg-restore",
+  ];
+}
+
+/** Beside a recovery job; Kubernetes puts the address in, which is there without any DNS. */
+function restoreWords({ newestWal, repoKey }: PluginParameters): string[] {
+  return [
+    "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
+    "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    ...(newestWal === undefined ? [] : [`--plugin-newest-wal=${newestWal}`]),
+  ];
+}
+
+function isEmpty(record: object): boolean {
+  return Object.keys(record).length === 0;
+}

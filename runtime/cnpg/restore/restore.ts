@@ -1,0 +1,38 @@
+/**
+ * `cnpg-restore`: the sidecar of a recovery job. It makes the data directory, and then gives PostgreSQL the WAL that it asks for. The latter alone
+ * beside instances of a replica cluster that has no archive of its own.
+ */
+import { GetService } from "../../archiver/getService";
+import { untilAborted } from "../../base/clock";
+import type { Command } from "../../commands/host";
+import { tellCluster } from "./clusterEvents";
+import { identityService } from "../grpc/identity";
+import { openKubernetes } from "../kubernetes/kubernetesApi";
+import { restoreJobService } from "./restoreJob";
+import { runOwn, serveSidecar } from "../sidecar/sidecar";
+import { walService } from "../sidecar/wal";
+
+export const restoreJobCommand: Command = async (host) => {
+  const { config, ctx, dataDirectory } = host;
+  const isJob = config.plugin.instance === "";
+  const own = { ...ctx, signal: new AbortController().signal };
+  const gets = new GetService(host, own);
+  const { newestWal = null } = config.plugin;
+  return serveSidecar(host, {
+    services: [
+      identityService(["WAL_SERVICE", "RESTORE_JOB"]),
+      walService({ dataDirectory, push: null, isJob, newestWal, gets: () => gets }, ctx),
+      restoreJobService(
+        {
+          dataDirectory,
+          run: runOwn(host),
+          tell: (cluster, outcome) => tellCluster(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
+        },
+        ctx,
+      ),
+    ],
+    // A recovery under way goes on with what it has.
+    isBusy: () => isJob,
+    close: async (signal) => Promise.race([gets.close(), untilAborted(signal)]),
+  });
+};

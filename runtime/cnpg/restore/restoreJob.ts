@@ -1,0 +1,128 @@
+/**
+ * RestoreJobHooks: the data directory of a new cluster, beside the job that recovers it.
+ *
+ * The operator writes the recovery target and its own restore_command; what a backup carries of an earlier recovery would override them and is
+ * taken out. A job that fails is repeated in a new pod on the same volume: the restore compares and goes on.
+ */
+import { lstat, mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { utf8 } from "../../base/bytes";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
+import { isMissing } from "../../local/systemError";
+import { restoreJobCapabilities } from "../grpc/answers";
+import { at, type JsonObject, parseObject, textAt } from "../kubernetes/cluster";
+import type { RestoreRequest } from "../grpc/messages";
+import type { PluginService } from "../grpc/server";
+
+export interface RestoreJobParts {
+  readonly dataDirectory: string;
+  /** Runs the program's `restore` with these further words; its errors go to `told`. */
+  run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
+  /** Says how it went where people look for it; never throws. */
+  tell(cluster: JsonObject, outcome: { readonly ok: boolean; readonly message: string }): Promise<void>;
+}
+
+/** Where the WAL volume is mounted, and the directory that the instance manager links. */
+const WAL_DIRECTORY = "/var/lib/postgresql/wal/pg_wal";
+const RESTORE_COMMAND = "/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p";
+const ERROR_LENGTH_MAX = 4000;
+
+export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginService {
+  return {
+    name: "restoreJob",
+    methods: {
+      GetCapabilities: () => restoreJobCapabilities(),
+      Restore: async (request: RestoreRequest, gone) => {
+        const cluster = parseObject(request.cluster_definition, "cluster");
+        const words = restoreWords(cluster);
+        ctx.log.info(`restore for cluster '${textAt(cluster, "metadata", "name")}': ${words.join(" ")}`);
+        const beganMs = ctx.clock.monotonicMs();
+        let told = "";
+        const exitCode = await parts.run(words, AbortSignal.any([ctx.signal, gone]), (text) => {
+          told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
+        });
+        if (exitCode !== 0) {
+          const message = told.trim() || `the restore ended with code ${exitCode}`;
+          await parts.tell(cluster, { ok: false, message });
+          throw fail("command", message);
+        }
+        await removeRecovery(parts.dataDirectory);
+        if (at(cluster, "spec", "walStorage") !== undefined) await linkWal(parts.dataDirectory, WAL_DIRECTORY);
+        const seconds = ((ctx.clock.monotonicMs() - beganMs) / 1000).toFixed(1);
+        await parts.tell(cluster, { ok: true, message: `the data directory was restored in ${seconds} s; recovery begins` });
+        return { restore_config: `recovery_target_action = promote\nrestore_command = '${RESTORE_COMMAND}'\n`, envs: [] };
+      },
+    },
+  };
+}
+
+/** Which backup: as `spec.bootstrap.recovery.recoveryTarget` says. Pure. @throws optionInvalid for targets that need a backup by name */
+export function restoreWords(cluster: JsonObject): string[] {
+  const target = at(cluster, "spec", "bootstrap", "recovery", "recoveryTarget");
+  const set = textAt(target, "backupID");
+  const timeline = textAt(target, "targetTLI");
+  const common = ["--delta", ...(set === undefined ? [] : [`--set=${set}`])];
+  const along = timeline === undefined ? [] : [`--target-timeline=${timeline}`];
+  const named = (type: string, text: string): string[] => [
+    "restore",
+    `--type=${type}`,
+    `--target=${text}`,
+    "--target-action=promote",
+    ...along,
+    ...common,
+  ];
+  const time = textAt(target, "targetTime");
+  if (time !== undefined) return named("time", timeOf(time));
+  const lsn = textAt(target, "targetLSN");
+  if (lsn !== undefined) return named("lsn", lsn);
+  const needsSet = (["targetName", "targetXID"] as const).find((name) => textAt(target, name) !== undefined);
+  if ((needsSet !== undefined || at(target, "targetImmediate") === true) && set === undefined) {
+    throw fail(
+      "optionInvalid",
+      `recoveryTarget.${needsSet ?? "targetImmediate"} needs recoveryTarget.backupID: it does not tell which backup to begin with`,
+    );
+  }
+  if (at(target, "targetImmediate") === true) return ["restore", "--type=immediate", "--target-action=promote", ...common];
+  return ["restore", ...along, ...common];
+}
+
+/** CloudNativePG takes RFC 3339 and more; without a zone it is UTC there. */
+function timeOf(text: string): string {
+  return /([zZ]|[+-]\d{2}(:?\d{2})?)$/.test(text.replace(/^\d{4}-\d{2}-\d{2}/, "")) ? text.replace(/[zZ]$/, "+00") : `${text}+00`;
+}
+
+const RECOVERY_SETTING = /^[ \t]*(restore_command|recovery_\w+|archive_cleanup_command|primary_conninfo|primary_slot_name)\b/i;
+
+/** Settings and signals of an earlier recovery: the operator writes its own. */
+async function removeRecovery(dataDirectory: string): Promise<void> {
+  const path = `${dataDirectory}/postgresql.auto.conf`;
+  const text = await readText(path);
+  const kept = text
+    .split("\n")
+    .filter((line) => !RECOVERY_SETTING.test(line))
+    .join("\n");
+  if (kept !== text) await atomicWrite(path, utf8(kept), { mode: 0o600 });
+  for (const name of ["recovery.signal", "standby.signal"]) await rm(`${dataDirectory}/${name}`, { force: true });
+  await syncDirectory(dataDirectory);
+}
+
+/** WAL on a volume of its own: 1.30 leaves the link to plugins, later versions find it made. */
+async function linkWal(dataDirectory: string, walDirectory: string): Promise<void> {
+  const path = `${dataDirectory}/pg_wal`;
+  if ((await lstat(path)).isSymbolicLink()) return;
+  // A restore leaves no segments here; those of an earlier try on the volume are as good as the archive's.
+  await mkdir(`${walDirectory}/archive_status`, { recursive: true, mode: 0o700 });
+  await rm(path, { recursive: true });
+  await symlink(walDirectory, path);
+  await syncDirectory(dataDirectory);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return "";
+    throw error;
+  }
+}

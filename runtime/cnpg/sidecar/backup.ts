@@ -1,0 +1,217 @@
+/**
+ * Backup: one pass into every repository, asked for by a Backup object.
+ *
+ * The work is this program's `backup` in a process of its own: it may take hours and a core, and WAL must be answered meanwhile; what it held
+ * is given back when it ends. The Backup's uid is kept as a note beside the backup, so that asking twice for one object takes one backup:
+ * whoever asks while it runs waits for it, and whoever asks after it gets what there is. The process ends when nobody waits for it any more.
+ * While another pod backs up into a repository it is asked again, for six hours at most.
+ */
+import { untilAborted } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { ERRORS, fail, stockErrorName, toBackupError } from "../../base/errors";
+import type { RepoResult } from "../../base/parallel";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { listBackups, newestFullOf } from "../../operations/info/destinations";
+import { combinedError } from "../../operations/shared/results";
+import type { Repository } from "../../repository/repository";
+import { callCapabilities } from "../grpc/answers";
+import { findOwnParameters, parseObject, textAt } from "../kubernetes/cluster";
+import type { BackupRequest, BackupResult } from "../grpc/messages";
+import { BACKUP_UID_NOTE } from "../names";
+import { type BackupTypeWish, backupTypeOf, readParameters } from "../operator/parameters";
+import type { PluginService } from "../grpc/server";
+
+export interface BackupParts {
+  readonly repos: readonly Repository[];
+  /** Name of the pod. */
+  readonly instanceId: string;
+  /** `archive-timeout` */
+  readonly archiveTimeoutMs: number;
+  /** Runs the program's `backup` with these further words; its errors go to `told`. */
+  run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
+  isStandby(): Promise<boolean>;
+  /** Ends when no backup is running that nobody asked for. */
+  settled(): Promise<void>;
+}
+
+interface Running {
+  readonly result: Promise<BackupResult>;
+  readonly abort: AbortController;
+  callerCount: number;
+}
+
+/** A day's schedule is not exact: a full backup that is a little younger than its age counts as old. */
+const AGE_SLACK_S = 2 * 3600;
+const DAY_S = 86_400;
+const ERROR_LENGTH_MAX = 4000;
+/** Another pod may take the first full backup of a large cluster just now. */
+const BUSY_MS_MAX = 6 * 3600_000;
+const BUSY_PAUSE_MS = 30_000;
+const PARAMETERS = ["type"];
+
+export function backupService(parts: BackupParts, ctx: Context): PluginService & { isBusy(): boolean } {
+  const running = new Map<string, Running>();
+  return {
+    isBusy: () => running.size > 0,
+    name: "backup",
+    methods: {
+      GetCapabilities: () => callCapabilities(["BACKUP"]),
+      Backup: async (request: BackupRequest, gone): Promise<BackupResult> => {
+        const uid = textAt(parseObject(request.backup_definition, "backup"), "metadata", "uid");
+        if (uid === undefined) throw fail("format", "the backup that was sent has no uid");
+        const found = running.get(uid) ?? begin(parts, request, uid, ctx);
+        running.set(uid, found);
+        found.callerCount++;
+        const leave = (): void => {
+          if (--found.callerCount === 0) found.abort.abort(fail("term", "nobody waits for this backup any more"));
+        };
+        gone.addEventListener("abort", leave, { once: true });
+        try {
+          return await found.result;
+        } finally {
+          gone.removeEventListener("abort", leave);
+          running.delete(uid);
+        }
+      },
+    },
+  };
+}
+
+function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Running {
+  const abort = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, abort.signal]);
+  const result = takeBackup(parts, request, uid, { ...ctx, signal });
+  // Whoever asked may be gone before it fails.
+  result.catch(() => {});
+  return { result, abort, callerCount: 0 };
+}
+
+async function takeBackup(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Promise<BackupResult> {
+  const wish = wishOf(request);
+  await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
+  const standby = await parts.isStandby();
+  const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
+  for (let attempt = 1; ; attempt++) {
+    // Looked at again with each attempt: what the other pod has backed up may be what this backup builds on.
+    const before = await listBackups(parts.repos);
+    const done = resultOf(before, uid, parts);
+    if (done !== null) return done;
+    const type = wish.type === "auto" ? typeByPolicy(before, wish.fullEveryDays, ctx.clock.nowMs() / 1000) : wish.type;
+    ctx.log.info(`backup ${uid}: ${type}${wish.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
+    const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
+    const words = [`--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, `--annotation=${BACKUP_UID_NOTE}=${uid}`];
+    const { exitCode, told } = await runInto(parts, attempt === 1 ? null : lackingOf(before, uid), words, ctx);
+    if (exitCode === 0) break;
+    if (!isBusyElsewhere(exitCode, told) || ctx.clock.monotonicMs() >= endMs)
+      throw fail("command", messageOf(told) || `the backup ended with code ${exitCode}`);
+    ctx.log.info(`backup ${uid}: another process works on a repository, trying again in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(told)}`);
+    await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
+  }
+  const result = resultOf(await listBackups(parts.repos), uid, parts);
+  if (result === null) throw fail("backupSetInvalid", "the backup ended well and is not in every repository");
+  return result;
+}
+
+/** One run into all repositories, or with keys one into each of them; the worst exit code. */
+async function runInto(
+  { run }: BackupParts,
+  repoKeys: readonly number[] | null,
+  words: readonly string[],
+  ctx: Context,
+): Promise<{ readonly exitCode: number; readonly told: string }> {
+  let exitCode = 0;
+  let told = "";
+  const runs = repoKeys === null ? [[]] : repoKeys.map((key) => [`--repo=${key}`]);
+  for (const more of runs) {
+    const code = await run(["backup", ...words, ...more], ctx.signal, (text) => {
+      told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
+    });
+    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    exitCode = Math.max(exitCode, code);
+  }
+  return { exitCode, told };
+}
+
+/** Repositories that an earlier attempt left out; null when that is all of them. */
+function lackingOf(backups: readonly Backups[], uid: string): readonly number[] | null {
+  const lacking = backups.filter((result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid));
+  return lacking.length === backups.length ? null : lacking.map((result) => result.repoKey);
+}
+
+/** Another pod holds the lease of a repository, or another process the lock of this pod. */
+function isBusyElsewhere(exitCode: number, told: string): boolean {
+  return exitCode === ERRORS.lockAcquire || told.includes(`[${stockErrorName("lockAcquire")}]`);
+}
+
+/** @throws optionInvalid, optionInvalidValue */
+function wishOf({ cluster_definition, parameters }: BackupRequest): { readonly type: BackupTypeWish; readonly fullEveryDays: number } {
+  const unknown = Object.keys(parameters).find((name) => !PARAMETERS.includes(name));
+  if (unknown !== undefined)
+    throw fail("optionInvalid", `backup parameter '${unknown}' is unknown`, { hint: `parameters are ${PARAMETERS.join(", ")}.` });
+  const cluster = parseObject(cluster_definition, "cluster");
+  const own = readParameters(findOwnParameters(cluster) ?? {}, { clusterName: textAt(cluster, "metadata", "name") ?? "", image: "-" });
+  const type = parameters["type"];
+  return { type: type === undefined ? own.backupType : backupTypeOf("type", type), fullEveryDays: own.fullEveryDays };
+}
+
+/** A standby cannot make the primary end a segment: its last one comes when `archive_timeout` of the server is over, and that is five minutes here. */
+function standbyTimeoutS({ cluster_definition }: BackupRequest, archiveTimeoutMs: number): number {
+  const setting = textAt(parseObject(cluster_definition, "cluster"), "spec", "postgresql", "parameters", "archive_timeout") ?? "5min";
+  const [, count = "5", unit = "s"] = /^(\d+)\s*(ms|s|min|h|d)?$/.exec(setting.trim()) ?? ["", "5", "min"];
+  return Math.max(Math.ceil(archiveTimeoutMs / 1000), Math.ceil(Number(count) * (UNITS_S[unit] ?? 1)) + STANDBY_MARGIN_S);
+}
+
+/** Units of time in PostgreSQL's configuration. */
+const UNITS_S: Readonly<Record<string, number>> = { ms: 0.001, s: 1, min: 60, h: 3600, d: 86_400 };
+const STANDBY_MARGIN_S = 60;
+
+type Backups = RepoResult<readonly BackupInfoEntry[]>;
+
+/** Full as soon as one repository has none that is young enough; what lacks more than that is the backup's to find. */
+export function typeByPolicy(backups: readonly Backups[], fullEveryDays: number, nowS: number): "full" | "incr" {
+  const isDue = (entries: readonly BackupInfoEntry[]): boolean => {
+    const newest = newestFullOf(entries);
+    return newest === null || nowS - newest.stoppedAtS >= fullEveryDays * DAY_S - AGE_SLACK_S;
+  };
+  return backups.some((result) => result.ok && isDue(result.value)) ? "full" : "incr";
+}
+
+/** Null while a repository lacks the backup of this uid. @throws what a repository that cannot be read says */
+function resultOf(backups: readonly Backups[], uid: string, { instanceId }: BackupParts): BackupResult | null {
+  const error = combinedError("backup", backups);
+  const entries = backups.flatMap((result) => {
+    const entry = result.ok ? result.value.find((candidate) => candidate.annotations?.[BACKUP_UID_NOTE] === uid) : undefined;
+    return entry === undefined ? [] : [{ repoKey: result.repoKey, entry }];
+  });
+  if (entries.length < backups.length) {
+    if (error !== null && entries.length > 0) throw error;
+    return null;
+  }
+  const [first] = entries;
+  if (first === undefined) return null;
+  const { label, startedAtS, stoppedAtS, archiveStart, archiveStop, lsnStart, lsnStop, type } = first.entry;
+  return {
+    backup_id: label,
+    backup_name: label,
+    started_at: startedAtS,
+    stopped_at: stoppedAtS,
+    begin_wal: archiveStart ?? "",
+    end_wal: archiveStop ?? "",
+    begin_lsn: lsnStart ?? "",
+    end_lsn: lsnStop ?? "",
+    backup_label_file: new Uint8Array(),
+    tablespace_map_file: new Uint8Array(),
+    instance_id: instanceId,
+    online: true,
+    metadata: { type, ...Object.fromEntries(entries.map(({ repoKey, entry }) => [`repo${repoKey}`, entry.label])) },
+  };
+}
+
+/** The error lines of the process, without the prefixes of a log. */
+function messageOf(told: string): string {
+  return told
+    .split("\n")
+    .map((line) => line.replace(/^.*?ERROR: (\[\d+\]: )?/, "").trim())
+    .filter((line) => line !== "")
+    .join("\n");
+}

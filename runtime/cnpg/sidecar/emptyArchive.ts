@@ -1,0 +1,98 @@
+/**
+ * May this cluster archive here? Asked while CloudNativePG wants it asked: from a cluster's first file until its archiving has worked once.
+ *
+ * Not "is the archive empty", which forbids what is right: an archive of the same cluster goes on, also under a new timeline after a recovery.
+ * What must not be is a second cluster that was recovered from this archive and took the same timeline: its history of that timeline differs.
+ * Another system's archive is refused by every push, and a segment is never replaced; this check says it before anything is written.
+ */
+import { access, readFile } from "node:fs/promises";
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdsOf, type ClusterIdentity } from "../../operations/shared/identity";
+import { readHistory } from "../../operations/restore/timelines";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { type JsonObject, textAt } from "../kubernetes/cluster";
+
+/** Made by the instance manager with a new data directory, removed by it when archiving works. */
+const CHECK_FILE = ".check-empty-wal-archive";
+const SKIP_ANNOTATION = "cnpg.io/skipEmptyWalArchiveCheck";
+
+/** What the caller says goes first; callers before 0.6 leave it to the file and the annotation. */
+export async function isCheckWanted(asked: boolean | undefined, cluster: JsonObject, dataDirectory: string): Promise<boolean> {
+  if (asked !== undefined) return asked;
+  if (textAt(cluster, "metadata", "annotations", SKIP_ANNOTATION) === "enabled") return false;
+  return access(`${dataDirectory}/${CHECK_FILE}`).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Which timelines may be archived: those of which PostgreSQL has asked for a file, and the check has passed. A cluster that was just recovered has
+ * files that wait before its PostgreSQL has started; sent ahead, they would be in the archive of another one before anybody has looked.
+ */
+export class Timelines {
+  readonly #allowed = new Set<string>();
+
+  allow(walName: string): void {
+    this.#allowed.add(timelineOf(walName));
+  }
+
+  /** True once PostgreSQL has archived a file from here, into an archive that was looked at. */
+  isAny(): boolean {
+    return this.#allowed.size > 0;
+  }
+
+  isAllowed(walName: string): boolean {
+    return this.#allowed.has(timelineOf(walName)) && !isHistory(walName);
+  }
+}
+
+/** Every promotion begins with one. */
+export function isHistory(walName: string): boolean {
+  return walName.endsWith(".history");
+}
+
+function timelineOf(walName: string): string {
+  return walName.slice(0, 8);
+}
+
+export interface OwnTimeline {
+  readonly cluster: ClusterIdentity;
+  readonly walDirectory: string;
+  /** The file that is archived: its timeline is the cluster's. */
+  readonly walName: string;
+}
+
+/** A repository that cannot be read is no reason to refuse: pushes judge it. @throws archiveDuplicate (45) */
+export async function requireOwnTimeline(repos: readonly Repository[], own: OwnTimeline, ctx: Context): Promise<void> {
+  const history = `${timelineOf(own.walName)}.history`;
+  const local = await readFile(`${own.walDirectory}/${history}`, "utf8").catch(() => null);
+  // The first timeline has no history: a system identifier of its own is all that there is.
+  if (local === null) return;
+  await Promise.all(
+    repos.map(async (repo) => {
+      const stored = await findHistory(repo, own.cluster, history).catch((error: unknown) => {
+        if (!isError(error, "fileMissing")) ctx.log.debug(`${repo.name}: ${history} cannot be compared: ${toBackupError(error).message}`);
+        return null;
+      });
+      if (stored === null || stored === local) return;
+      throw fail("archiveDuplicate", `${repo.name} already holds ${history} of another recovery of stanza '${repo.stanza}'`, {
+        hint: [
+          "two clusters that were recovered from one archive must not archive there both.",
+          "give this cluster a stanza of its own: the plugin parameter 'stanza' in spec.plugins.",
+        ],
+        repoKey: repo.key,
+      });
+    }),
+  );
+}
+
+async function findHistory(repo: Repository, cluster: ClusterIdentity, name: string): Promise<string | null> {
+  const info = await loadArchiveInfo(repo);
+  const [id] = archiveIdsOf(info, cluster);
+  if (id === undefined) return null;
+  return readHistory(repo, archiveIdOf(id), name, async () => info.cipherPass ?? null);
+}

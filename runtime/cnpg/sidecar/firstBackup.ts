@@ -1,0 +1,78 @@
+/**
+ * The first full backup of a repository, where one is expected (`firstBackup` of `pgbackstop.json`): taken by the sidecar itself, because
+ * nobody else does at these times. An archiver that is added to a running cluster restarts its instances, and a Backup that was asked for just then
+ * ends with them; CloudNativePG does not repeat it. And a repository that comes later meets schedules that asked for their first backup long ago.
+ *
+ * Where a schedule begins with a backup of its own, that one comes first. Others go on as increments; only what has nothing to build on is full.
+ */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { listBackups, newestFullOf } from "../../operations/info/destinations";
+import type { Repository } from "../../repository/repository";
+
+/** Between looks, and before the first one. */
+const LOOK_MS = 60_000;
+const LOOK_MS_MAX = 60 * 60_000;
+
+export interface FirstBackupParts {
+  /** Where a full backup is expected. */
+  readonly repos: readonly Repository[];
+  isStandby(): Promise<boolean>;
+  /** True while a backup is running that somebody asked for. */
+  isBusy(): boolean;
+  /** Takes an incremental backup into one repository, or with null into all; the exit code. */
+  backup(repoKey: number | null, signal: AbortSignal): Promise<number>;
+}
+
+export class FirstBackups {
+  readonly #parts: FirstBackupParts;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: FirstBackupParts) {
+    this.#parts = parts;
+  }
+
+  /** Ends when every repository has a full backup, or `signal` aborts; never throws. */
+  async takeThem(ctx: Context, signal: AbortSignal): Promise<void> {
+    let pauseMs = LOOK_MS;
+    while (!signal.aborted) {
+      await ctx.clock.sleep(pauseMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        const { lacking, unknown } = await this.#look();
+        if (lacking.length === 0 && unknown === 0) return;
+        const isMine = lacking.length > 0 && !this.#parts.isBusy() && !(await this.#parts.isStandby());
+        const work = isMine ? this.#take(lacking, ctx, signal) : Promise.resolve(true);
+        this.#running = work.catch(() => {});
+        const isDone = await work;
+        pauseMs = isDone ? LOOK_MS : Math.min(pauseMs * 2, LOOK_MS_MAX);
+      } catch (error) {
+        ctx.log.warn(`the first backup cannot be taken yet: ${toBackupError(error).message}`);
+        pauseMs = Math.min(pauseMs * 2, LOOK_MS_MAX);
+      }
+    }
+  }
+
+  /** Whoever wants a backup waits for one that is under way: two at a time are refused. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  /** A repository that cannot be read may have one: it is looked at again. */
+  async #look(): Promise<{ readonly lacking: readonly number[]; readonly unknown: number }> {
+    const results = await listBackups(this.#parts.repos);
+    const lacking = results.flatMap((result) => (result.ok && newestFullOf(result.value) === null ? [result.repoKey] : []));
+    return { lacking, unknown: results.filter((result) => !result.ok).length };
+  }
+
+  async #take(repoKeys: readonly number[], ctx: Context, signal: AbortSignal): Promise<boolean> {
+    ctx.log.info(`taking the first backup of ${repoKeys.map((key) => `repo${key}`).join(", ")}`);
+    const all = repoKeys.length === this.#parts.repos.length;
+    let worst = 0;
+    for (const key of all ? [null] : repoKeys) {
+      worst = Math.max(worst, await this.#parts.backup(key, signal));
+    }
+    if (worst !== 0 && !signal.aborted) ctx.log.warn(`the first backup ended with ${worst}: it is tried again`);
+    return worst === 0;
+  }
+}

@@ -1,0 +1,90 @@
+/** `cnpg-instance`: the sidecar of an instance. WAL goes and comes, backups are taken, and the exporter learns what the repositories hold. */
+import { access } from "node:fs/promises";
+import { GetService } from "../../archiver/getService";
+import { removeLeftPlaces } from "../../archiver/ownPlace";
+import { WalService } from "../../archiver/walService";
+import { untilAborted } from "../../base/clock";
+import { fail } from "../../base/errors";
+import type { Command } from "../../commands/host";
+import { backupService } from "./backup";
+import { parseObject } from "../kubernetes/cluster";
+import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
+import { FirstBackups } from "./firstBackup";
+import { identityService } from "../grpc/identity";
+import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
+import { MetricSource } from "./metrics";
+import { followsSource, openSource } from "./replicaSource";
+import { runOwn, serveSidecar } from "./sidecar";
+import { StanzaKeeper } from "./stanzaKeeper";
+import { expireForever } from "./timedExpire";
+import { TimedHeal } from "./timedHeal";
+import { walService } from "./wal";
+
+export const instanceCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const own = { ...ctx, signal: new AbortController().signal };
+  const repos = host.repositories();
+  const timelines = new Timelines();
+  const wal = new WalService(host, own, (walName) => timelines.isAllowed(walName));
+  const gets = new GetService(host, own);
+  const { instance: instanceId, sourceStanza } = config.plugin;
+  const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
+  const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
+    sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
+  const stanzas = new StanzaKeeper(host, own);
+  const isStandby = async (): Promise<boolean> =>
+    access(`${host.dataDirectory}/standby.signal`).then(
+      () => true,
+      () => false,
+    );
+  const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
+  const healing = new TimedHeal({
+    repos,
+    mayHeal: async () => timelines.isAny() && !(await isStandby()),
+    isBusy: () => backups.isBusy(),
+    heal: (copiesMax, signal) => wal.healWhole(copiesMax, signal),
+    walSegmentSizeBytes,
+  });
+  const metrics = new MetricSource({ repos, lanes: () => wal.status(), gaps: () => healing.gaps(), walSegmentSizeBytes });
+  const ending = new AbortController();
+  const healed = healing.runForever(own, ending.signal);
+  const refreshing = metrics.refreshForever(own, ending.signal);
+  const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {
+    await stanzas.prepare();
+    // Each promotion is looked at: a second cluster in this archive shows when both take one timeline.
+    if (isHistory(walName) || (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) {
+      const { pgVersion: version, systemId } = await host.loadControl();
+      await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
+    }
+    timelines.allow(walName);
+  };
+  const push = { wal, prepare };
+  const run = runOwn(host);
+  const first = new FirstBackups({
+    repos: config.settings.firstBackup === true ? repos : [],
+    isStandby,
+    isBusy: () => backups.isBusy(),
+    backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),
+  });
+  const settled = (): Promise<void> => first.settled();
+  const backups = backupService({ repos, instanceId, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby, settled }, ctx);
+  const beginning = first.takeThem(own, ending.signal);
+  const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
+  const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);
+  const expiring = isKept ? expireForever({ isStandby, isBusy: () => backups.isBusy(), expire }, own, ending.signal) : null;
+  for (const name of removeLeftPlaces(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
+  return serveSidecar(host, {
+    services: [
+      identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
+      walService({ dataDirectory: host.dataDirectory, push, isJob: false, gets: getsOf }, own),
+      backups,
+      metrics.service(),
+    ],
+    isBusy: () => backups.isBusy(),
+    close: async (signal) => {
+      ending.abort(fail("term", "the sidecar ends"));
+      const closing = [gets.close(), sourceGets?.close()].map((each) => Promise.race([each, untilAborted(signal)]));
+      await Promise.all([wal.close(signal), ...closing, refreshing, beginning, expiring, healed]);
+    },
+  });
+};

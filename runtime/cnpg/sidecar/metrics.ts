@@ -1,0 +1,99 @@
+/**
+ * Metrics: what each repository holds, through CloudNativePG's own exporter, under the names that hosts use. Read from the repositories now and
+ * then, never in a scrape.
+ */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import type { LaneStatus } from "../../operations/archivePush/pushQueue";
+import { silentLog } from "../../base/log";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { DRILLS, REPOSITORY } from "../../metrics/definitions";
+import { drillSamples, gapSamples, laneSamples, repositorySamples } from "../../metrics/samples";
+import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
+import { loadDrillHistory } from "../../operations/drill/history";
+import type { DrillRecord } from "../../operations/drill/record";
+import type { Repository } from "../../repository/repository";
+import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
+import type { MetricSample } from "../grpc/messages";
+import type { PluginService } from "../grpc/server";
+
+export interface MetricParts {
+  readonly repos: readonly Repository[];
+  walSegmentSizeBytes(): Promise<number>;
+  /** Segments missing by repository, where they were counted. */
+  gaps(): ReadonlyMap<number, number>;
+  lanes(): readonly (LaneStatus & { readonly debtCount: number })[];
+}
+
+/** Until pg_control could be read. */
+const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+const REFRESH_MS = 60_000;
+const SERVED = [...REPOSITORY, ...DRILLS];
+/** Every so many refreshes, once every repository has some: a listing costs more than a file, and money in some stores. */
+const WAL_TURNS = 5;
+
+export class MetricSource {
+  readonly #parts: MetricParts;
+  #backups: readonly RepoResult<readonly BackupInfoEntry[]>[] = [];
+  #wal: readonly RepoResult<StoredWal | null>[] = [];
+  #drills: readonly DrillRecord[] = [];
+  #walSegmentSizeBytes = WAL_SEGMENT_SIZE_BYTES;
+
+  constructor(parts: MetricParts) {
+    this.#parts = parts;
+  }
+
+  service(): PluginService {
+    return {
+      name: "metrics",
+      methods: {
+        GetCapabilities: () => callCapabilities(["METRICS"]),
+        Define: () => metricDefinitions(SERVED),
+        Collect: () => metricSamples(SERVED, this.#samples()),
+      },
+    };
+  }
+
+  /** Runs until `signal` aborts; never throws. */
+  async refreshForever(ctx: Context, signal: AbortSignal): Promise<void> {
+    const unknown = (error: unknown): [] => {
+      ctx.log.debug(`metrics: ${toBackupError(error).message}`);
+      return [];
+    };
+    // A repository that does not answer is told by its own metric.
+    const quiet = { ...ctx, log: silentLog };
+    for (let turn = 0; !signal.aborted; turn++) {
+      this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
+      this.#backups = await listBackups(this.#parts.repos).catch(unknown);
+      const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
+      if (turn % WAL_TURNS === 0 || !isKnown) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
+      // Made by a job elsewhere: what it wrote down is in the repositories.
+      if (turn % WAL_TURNS === 0) this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills).catch(() => this.#drills);
+      await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
+    }
+  }
+
+  /** Queues are told from the start, repositories once they were read. */
+  #samples(): MetricSample[] {
+    const stanza = this.#parts.repos[0]?.stanza ?? "";
+    const lanes = this.#parts.lanes();
+    const facts = this.#backups.map((result) => {
+      const wal = this.#wal.find(({ repoKey }) => repoKey === result.repoKey);
+      return {
+        key: result.repoKey,
+        backups: result.ok ? result.value : null,
+        newestWal: result.ok && wal?.ok === true ? wal.value : null,
+        debtCount: lanes.find(({ repoKey }) => repoKey === result.repoKey)?.debtCount ?? 0,
+      };
+    });
+    const samples = [
+      ...laneSamples(stanza, lanes),
+      ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
+      ...gapSamples(stanza, this.#parts.gaps()),
+      ...drillSamples(stanza, this.#drills),
+    ];
+    const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));
+    return samples.map(({ labels, name, value }) => ({ name, value, labels: (labelsOf.get(name) ?? []).map((label) => labels[label] ?? "") }));
+  }
+}

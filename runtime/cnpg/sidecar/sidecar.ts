@@ -1,0 +1,62 @@
+/** What both sidecars do around their services: listen, tell that they live, and end without leaving work undone. */
+import { dirname, join } from "node:path";
+import { untilAborted, withTimeTo } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import type { CommandHost } from "../../commands/host";
+import { beatForever } from "./heartbeat";
+import { launcherText, writeLauncher } from "./launcher";
+import { LAUNCHER_FILE } from "../names";
+import { type PluginService, servePluginSocket } from "../grpc/server";
+import { untilChanged } from "./watch";
+
+/** How long what is under way may take once the pod ends; the pod's own period may be shorter. */
+const DRAIN_MS = 9 * 60_000;
+
+export interface Sidecar {
+  readonly services: readonly PluginService[];
+  /** True while an end would cost more than an old configuration. */
+  isBusy(): boolean;
+  /** Lets arrive what is on its way until `signal` aborts. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+/** Serves until the process is told to end. */
+export async function serveSidecar(host: CommandHost, { services, isBusy, close }: Sidecar): Promise<0> {
+  const { ctx, config } = host;
+  const { socket, heartbeatFile } = config.plugin;
+  // What is under way when the pod ends is finished first: nothing of it sees that signal.
+  const own: Context = { ...ctx, signal: new AbortController().signal };
+  const server = await servePluginSocket(socket, services, own);
+  ctx.log.info(`plugin listens on '${socket}'`);
+  if (heartbeatFile !== undefined) await leaveLauncher(host, join(dirname(heartbeatFile), LAUNCHER_FILE));
+  const ending = new AbortController();
+  const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
+  const changed = untilChanged(config.plugin.watchPaths, isBusy, own, ending.signal).then(
+    () => ctx.log.info("the configuration has changed: ending, to be started again with the new one"),
+    () => {},
+  );
+  await Promise.race([untilAborted(ctx.signal), changed]);
+  // The socket goes first: nobody is to be told that it is gone.
+  ending.abort();
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), close(enough)]));
+  await beat;
+  return 0;
+}
+
+/** Nothing of the sidecar's own work needs it. */
+async function leaveLauncher({ config, ctx, ownCommand }: CommandHost, file: string): Promise<void> {
+  const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off", "--target-form=cluster"];
+  await writeLauncher(file, launcherText(ownCommand, options)).catch((error: unknown) =>
+    ctx.log.warn(`unable to write '${file}': ${toBackupError(error).message}`),
+  );
+}
+
+/** The error of a child is told by its standard error; everything else is in the container's log. */
+const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
+
+/** Runs another command of this program with the sidecar's own configuration; its errors go to `told`. */
+export function runOwn(host: CommandHost): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {
+  const { carriedOptions, stanza } = host.config;
+  return (words, signal, told) => host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
+}

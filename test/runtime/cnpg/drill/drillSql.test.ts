@@ -1,0 +1,31 @@
+import { describe, expect, test } from "vitest";
+import { endOfHistory, timeOfCommit } from "../../../../runtime/cnpg/drill/drillSql";
+import { jobState, kindOfText } from "../../../../runtime/cnpg/restore/clusterEvents";
+
+describe("where a recovery ended", () => {
+  test("is in the last line of the timeline's history", () => {
+    expect(endOfHistory("1\t0/5000060\tno recovery target specified\n2\t1/A0000028\tbefore 2026-11-21\n")).toBe(0x1a0000028n);
+    expect(endOfHistory("1\t0/5000060\tno recovery target specified")).toBe(0x5000060n);
+    expect(endOfHistory("")).toBeNull();
+  });
+
+  test("is the time of a commit as pg_walinspect prints it", () => {
+    expect(timeOfCommit("2026-11-21 09:04:13.125 UTC")).toBe(Date.parse("2026-11-21T09:04:13Z") / 1000 + 0.125);
+    expect(timeOfCommit("731: 2026-11-21 09:04:13 UTC; inval msgs: catcache 80")).toBe(Date.parse("2026-11-21T09:04:13Z") / 1000);
+    expect(timeOfCommit("rels: base/5/16384")).toBeNull();
+  });
+});
+
+describe("what a recovery job tells", () => {
+  test("its error by the program's own code", () => {
+    expect(kindOfText("ERROR: [095]: unable to load backup.info")).toBe("crypto");
+    expect(kindOfText("ERROR: [999]: who knows")).toBeNull();
+    expect(kindOfText("killed")).toBeNull();
+  });
+
+  test("how its pods stand", () => {
+    expect(jobState(null)).toBeNull();
+    expect(jobState({})).toEqual({ isDone: false, failedCount: 0, isActive: false });
+    expect(jobState({ status: { succeeded: 1, failed: 2, ready: 0 } })).toEqual({ isDone: true, failedCount: 2, isActive: false });
+  });
+});

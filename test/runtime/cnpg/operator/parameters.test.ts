@@ -1,0 +1,72 @@
+/** Secrets of repositories among the plugin's parameters, and the volume that they become. */
+import { expect, test } from "vitest";
+import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
+import { sidecarPatch, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
+
+const REQUIRED = { configMap: "orders-pgbackstop", bundle: "runtime", image: "node:24" };
+const DEFAULTS = { clusterName: "orders", image: undefined };
+const POD = {
+  kind: "Pod",
+  metadata: { name: "orders-1" },
+  spec: { containers: [{ name: "postgres", env: [], volumeMounts: [] }], initContainers: [], volumes: [] },
+};
+
+test("keys of several Secrets become files of one directory, in whatever order they were written", () => {
+  const keys = ["ENCRYPTION_PASS=orders/pass", "ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID", "ACCESS_SECRET_KEY=minio/AWS_SECRET_ACCESS_KEY"];
+  const patch = (order: readonly string[]): string =>
+    stableJson(
+      sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
+        mode: "instance",
+        source: null,
+        image: undefined,
+        parameters: { ...REQUIRED, repo1SecretKeys: order.join(","), repo2Secret: "r2" },
+      }),
+    );
+  expect(patch(keys)).toBe(patch(keys.toReversed()));
+  const volumes = (JSON.parse(patch(keys)) as { path: string; value: { name?: string } }[])
+    .filter(({ path }) => path.startsWith("/spec/volumes"))
+    .map(({ value }) => value);
+  expect(volumes.find(({ name }) => name === "pgbackstop-repo1")).toEqual({
+    name: "pgbackstop-repo1",
+    projected: {
+      sources: [
+        {
+          secret: {
+            name: "minio",
+            items: [
+              { key: "AWS_ACCESS_KEY_ID", path: "ACCESS_KEY_ID" },
+              { key: "AWS_SECRET_ACCESS_KEY", path: "ACCESS_SECRET_KEY" },
+            ],
+            optional: true,
+          },
+        },
+        { secret: { name: "orders", items: [{ key: "pass", path: "ENCRYPTION_PASS" }], optional: true } },
+      ],
+    },
+  });
+  expect(volumes.find(({ name }) => name === "pgbackstop-repo2")).toEqual({ name: "pgbackstop-repo2", secret: { secretName: "r2", optional: true } });
+});
+
+test("a Secret that is missing keeps a recovery waiting, and no instance from starting", () => {
+  const volumeOf = (mode: "instance" | "restore"): unknown =>
+    sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
+      mode,
+      source: null,
+      image: undefined,
+      parameters: { ...REQUIRED, repo2Secret: "r2" },
+    })
+      .map(({ value }) => value as { name?: string; secret?: object })
+      .find(({ name }) => name === "pgbackstop-repo2")?.secret;
+  expect(volumeOf("instance")).toEqual({ secretName: "r2", optional: true });
+  expect(volumeOf("restore")).toEqual({ secretName: "r2" });
+});
+
+test.each([
+  ["what is no key of a Secret", { repo1SecretKeys: "ACCESS_KEY_ID=minio" }, "optionInvalidValue"],
+  ["a path out of the directory", { repo1SecretKeys: "../x=minio/key" }, "optionInvalidValue"],
+  ["the directory above", { repo1SecretKeys: "..=minio/key" }, "optionInvalidValue"],
+  ["one file twice", { repo1SecretKeys: "A=minio/a,A=minio/b" }, "optionInvalidValue"],
+  ["both ways", { repo1Secret: "minio", repo1SecretKeys: "A=minio/a" }, "optionInvalid"],
+])("%s is refused", (_what, parameters, kind) => {
+  expect(() => readParameters({ ...REQUIRED, ...parameters }, DEFAULTS)).toThrow(expect.objectContaining({ kind }));
+});

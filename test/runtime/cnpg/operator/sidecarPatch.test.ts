@@ -1,0 +1,201 @@
+import { describe, expect, test } from "vitest";
+import { at, type Json, type JsonObject, listAt, textAt } from "../../../../runtime/cnpg/kubernetes/cluster";
+import { sidecarPatch, type SidecarWish, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
+import { seededRandom } from "../../../harness/context";
+import { applyPatch, cluster, job, PARAMETERS, pod } from "../support";
+
+const WISH: SidecarWish = { mode: "instance", parameters: PARAMETERS, source: null, image: "node@sha256:0123" };
+const patchOf = (object: JsonObject = pod(), wish: SidecarWish = WISH, mainName = "postgres") => sidecarPatch(cluster(), object, mainName, wish);
+const sidecarIn = (object: JsonObject): Json | undefined =>
+  listAt(object, "spec", "initContainers").find((container) => textAt(container, "name") === "plugin-pgbackstop");
+
+/** Lists whose order means nothing. */
+const SETS = ["plugins", "volumes", "volumeMounts"];
+
+/** The same object with the keys of every object, and every list whose order means nothing, in another order. */
+function shuffled(value: Json, next: () => number, key = ""): Json {
+  if (Array.isArray(value)) {
+    const inner = value.map((each: Json) => shuffled(each, next));
+    return SETS.includes(key) ? inOtherOrder(inner, next) : inner;
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([name, inner]): [string, Json] => [name, shuffled(inner, next, name)]);
+  return Object.fromEntries(inOtherOrder(entries, next));
+}
+
+function inOtherOrder<T>(list: readonly T[], next: () => number): T[] {
+  return list
+    .map((value) => ({ value, place: next() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ value }) => value);
+}
+
+describe("the patch of a pod", () => {
+  test("adds the sidecar behind the bootstrap container, its volumes, and the sockets to PostgreSQL", () => {
+    const patched = applyPatch(pod(), patchOf());
+    expect(listAt(patched, "spec", "initContainers").map((container) => textAt(container, "name"))).toEqual([
+      "bootstrap-controller",
+      "plugin-pgbackstop",
+    ]);
+    expect(listAt(patched, "spec", "volumes").map((volume) => textAt(volume, "name"))).toEqual([
+      "pgdata",
+      "scratch-data",
+      "shm",
+      "plugins",
+      "pgbackstop-run",
+      "pgbackstop-bundle",
+      "pgbackstop-config",
+      "pgbackstop-repo1",
+      "pgbackstop-repo2",
+      "pgbackstop-claim-0",
+    ]);
+    const [exporter, postgres] = listAt(patched, "spec", "containers");
+    expect(listAt(postgres, "volumeMounts").at(-1)).toEqual({ name: "plugins", mountPath: "/plugins" });
+    expect(exporter).toEqual({ name: "exporter", image: "e" });
+  });
+
+  test("gives the sidecar what it works with, and rights to nothing else", () => {
+    const sidecar = sidecarIn(applyPatch(pod(), patchOf()));
+    expect(sidecar).toMatchObject({
+      image: "node@sha256:0123",
+      imagePullPolicy: "IfNotPresent",
+      restartPolicy: "Always",
+      startupProbe: { exec: { command: ["test", "-S", "/plugins/pgbackstop"] } },
+      securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, runAsNonRoot: true, capabilities: { drop: ["ALL"] } },
+      resources: {},
+    });
+    const args = listAt(sidecar, "args");
+    expect(args).toContain("--stanza=orders");
+    expect(args).toContain("--pg1-path=/var/lib/postgresql/data/pgdata");
+    expect(args).toContain("--pg1-socket-path=/controller/run");
+    expect(args).toContain("--spool-path=/var/lib/postgresql/data/pgbackstop");
+    expect(args.at(-1)).toBe("cnpg-instance");
+    expect(listAt(sidecar, "volumeMounts").map((mount) => textAt(mount, "mountPath"))).toEqual([
+      "/controller",
+      "/dev/shm",
+      "/run",
+      "/var/lib/postgresql/data",
+      "/plugins",
+      "/pgbackstop/run",
+      "/pgbackstop/bundle",
+      "/pgbackstop/config",
+      "/pgbackstop/secrets/repo1",
+      "/pgbackstop/secrets/repo2",
+      "/pgbackstop/claims/vault",
+    ]);
+    // Neither probe starts Node.
+    const probes = [at(sidecar, "startupProbe"), at(sidecar, "livenessProbe")].flatMap((probe) => listAt(probe, "exec", "command"));
+    expect(JSON.stringify(probes)).not.toContain("node");
+  });
+
+  test("is empty for a pod that has it all, also when it came back through the operator's types", () => {
+    expect(patchOf(applyPatch(pod(), patchOf()))).toEqual([]);
+  });
+
+  test("replaces a sidecar that is another one, in its place", () => {
+    const newer = patchOf(applyPatch(pod(), patchOf()), { ...WISH, image: "node@sha256:4567" });
+    expect(newer.map(({ op, path }) => `${op} ${path}`)).toEqual(["replace /spec/initContainers/1"]);
+  });
+
+  test("has the same bytes over 1,000 renders of shuffled input", () => {
+    const random = seededRandom(7);
+    const next = (): number => random.bytes(1)[0] ?? 0;
+    const texts = new Set<string>();
+    for (let turn = 0; turn < 1000; turn++) {
+      const input = shuffled(cluster(), next) as JsonObject;
+      const parameters = shuffled(PARAMETERS, next) as Record<string, string>;
+      texts.add(stableJson(sidecarPatch(input, shuffled(pod(), next) as JsonObject, "postgres", { ...WISH, parameters })));
+    }
+    expect(texts.size).toBe(1);
+  });
+
+  test("keeps the directory of sockets that another plugin has brought", () => {
+    const withOther = applyPatch(pod(), [
+      { op: "add", path: "/spec/volumes/-", value: { name: "plugins", emptyDir: { sizeLimit: "1Mi" } } },
+      { op: "add", path: "/spec/containers/1/volumeMounts/-", value: { name: "plugins", mountPath: "/plugins" } },
+    ]);
+    const paths = patchOf(withOther).map(({ path, value }) => `${path} ${textAt(value, "name")}`);
+    expect(paths.some((path) => path.endsWith(" plugins"))).toBe(false);
+    expect(patchOf(applyPatch(withOther, patchOf(withOther)))).toEqual([]);
+  });
+
+  test("puts what must outlive the pod on the volume of the WAL where there is one", () => {
+    const withWal = applyPatch(pod(), [
+      { op: "add", path: "/spec/containers/1/volumeMounts/-", value: { name: "pg-wal", mountPath: "/var/lib/postgresql/wal" } },
+    ]);
+    expect(listAt(sidecarIn(applyPatch(withWal, patchOf(withWal))), "args")).toContain("--spool-path=/var/lib/postgresql/wal/pgbackstop");
+  });
+
+  test("makes lists that are missing", () => {
+    const { initContainers: _, ...spec } = at(pod(), "spec") as JsonObject;
+    const [operation] = patchOf({ ...pod(), spec }).filter(({ path }) => path.startsWith("/spec/initContainers"));
+    expect(operation).toMatchObject({ op: "add", path: "/spec/initContainers", value: [{ name: "plugin-pgbackstop" }] });
+  });
+
+  test("brings what a replica cluster follows beside what it has, and adds nothing but that", () => {
+    const source = { ...PARAMETERS, configMap: "orders-source", stanza: "origin", claims: "vault,other", secretConf: "more" };
+    const without = sidecarIn(applyPatch(pod(), patchOf()));
+    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, source })));
+    const more = (...path: string[]): Json[] =>
+      listAt(sidecar, ...path).filter((each) => !listAt(without, ...path).some((other) => stableJson(other) === stableJson(each)));
+    expect(more("volumeMounts").map((mount) => textAt(mount, "mountPath"))).toEqual([
+      "/pgbackstop/source/config",
+      "/pgbackstop/source/secrets/repo1",
+      "/pgbackstop/source/secrets/repo2",
+      "/pgbackstop/source/conf.d",
+      "/pgbackstop/claims/other",
+      "/pgbackstop/claims/vault",
+    ]);
+    expect(more("args")).toEqual([
+      "--plugin-source-stanza=origin",
+      "--plugin-watch=/pgbackstop/source/config",
+      "--plugin-watch=/pgbackstop/source/conf.d",
+      "--plugin-watch=/pgbackstop/source/secrets",
+    ]);
+    const names = listAt(sidecar, "volumeMounts").map((mount) => textAt(mount, "mountPath"));
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test("passes resources on as they were written", () => {
+    const parameters = { ...PARAMETERS, memoryLimit: "1024Mi", memoryRequest: "128Mi", cpuRequest: "50m" };
+    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, parameters })));
+    expect(at(sidecar, "resources")).toEqual({ requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "1024Mi" } });
+  });
+
+  test("refuses what it cannot mean", () => {
+    const refused = (parameters: Record<string, string>): string => {
+      try {
+        patchOf(pod(), { ...WISH, parameters });
+        return "";
+      } catch (error) {
+        return String(error);
+      }
+    };
+    expect(refused({ ...PARAMETERS, confgMap: "x" })).toContain("plugin parameter 'confgMap' is unknown");
+    expect(refused({ bundle: "b" })).toContain("plugin parameter 'configMap' is required");
+    expect(refused({ ...PARAMETERS, repo1Secret: "No Name" })).toContain("'No Name' is not allowed for plugin parameter 'repo1Secret'");
+    expect(refused({ ...PARAMETERS, backupType: "weekly" })).toContain("allowed: auto, full, diff, incr");
+    expect(refused({ ...PARAMETERS, stanza: "a/b" })).toContain("'a/b' is not allowed for plugin parameter 'stanza'");
+    expect(() => patchOf(pod(), { ...WISH, image: undefined })).toThrow("plugin parameter 'image' is required");
+    expect(() => patchOf(pod(), WISH, "mysql")).toThrow("the pod has no container 'mysql'");
+  });
+});
+
+test("the patch of a recovery job goes to its pod's template", () => {
+  const patch = patchOf(job("full-recovery"), { ...WISH, mode: "restore" }, "full-recovery");
+  expect(patch.every(({ path }) => path.startsWith("/spec/template/spec/"))).toBe(true);
+  const sidecar = patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value;
+  expect(listAt(sidecar, "args").at(-1)).toBe("cnpg-restore");
+  expect(JSON.stringify(listAt(sidecar, "args"))).not.toContain("--pg1-user");
+});
+
+test("a recovery may be bound to one repository and a newest segment, an instance is not", () => {
+  const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1" };
+  const wordsOf = (mode: SidecarWish["mode"], object: JsonObject, main: string): readonly Json[] => {
+    const patch = patchOf(object, { ...WISH, mode, parameters }, main);
+    return listAt(patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value, "args");
+  };
+  const bounds = ["--repo=2", "--plugin-newest-wal=0000000100000000000000A1"];
+  expect(wordsOf("restore", job("full-recovery"), "full-recovery")).toEqual(expect.arrayContaining(bounds));
+  for (const word of bounds) expect(wordsOf("instance", pod(), "postgres")).not.toContain(word);
+});

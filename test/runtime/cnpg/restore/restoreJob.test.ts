@@ -1,0 +1,78 @@
+import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/cluster";
+import { restoreJobService, restoreWords } from "../../../../runtime/cnpg/restore/restoreJob";
+import { testContext } from "../../../harness/context";
+import { temporaryFolder } from "../../repository/support";
+import { bytesOf, cluster } from "../support";
+
+const withTarget = (recoveryTarget?: JsonObject): JsonObject =>
+  cluster({ bootstrap: { recovery: { source: "origin", ...(recoveryTarget === undefined ? {} : { recoveryTarget }) } } });
+
+describe("which backup is restored", () => {
+  test.each([
+    [undefined, ["restore", "--delta"]],
+    [{ backupID: "20261120-064059F" }, ["restore", "--delta", "--set=20261120-064059F"]],
+    [{ targetTLI: "3" }, ["restore", "--target-timeline=3", "--delta"]],
+    [{ targetTime: "2026-11-20T06:40:59Z" }, ["restore", "--type=time", "--target=2026-11-20T06:40:59+00", "--target-action=promote", "--delta"]],
+    // CloudNativePG reads a time without a zone as UTC, PostgreSQL as local.
+    [{ targetTime: "2026-11-20 06:40:59" }, ["restore", "--type=time", "--target=2026-11-20 06:40:59+00", "--target-action=promote", "--delta"]],
+    [
+      { targetTime: "2026-11-20 06:40:59.5+02:00" },
+      ["restore", "--type=time", "--target=2026-11-20 06:40:59.5+02:00", "--target-action=promote", "--delta"],
+    ],
+    [
+      { targetLSN: "0/3000028", targetTLI: "latest" },
+      ["restore", "--type=lsn", "--target=0/3000028", "--target-action=promote", "--target-timeline=latest", "--delta"],
+    ],
+    [{ targetName: "before", backupID: "L" }, ["restore", "--delta", "--set=L"]],
+    [{ targetImmediate: true, backupID: "L" }, ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"]],
+  ])("for %j", (target, words) => {
+    expect(restoreWords(withTarget(target))).toEqual(words);
+  });
+
+  test.each([{ targetName: "before" }, { targetXID: "777" }, { targetImmediate: true }])("for %j must be named", (target) => {
+    expect(() => restoreWords(withTarget(target))).toThrow("needs recoveryTarget.backupID");
+  });
+});
+
+describe("a restore for a job", () => {
+  /** What the program's `restore` leaves. */
+  function setUp(exitCode = 0) {
+    const dataDirectory = join(temporaryFolder(), "pgdata");
+    const run = async (_words: readonly string[], _signal: AbortSignal, told: (text: string) => void): Promise<number> => {
+      mkdirSync(join(dataDirectory, "pg_wal", "archive_status"), { recursive: true });
+      const lines = ["work_mem = '8MB'", "restore_command = 'other %f %p'", "recovery_target_time = '2026-11-20'", "primary_conninfo = 'host=old'"];
+      writeFileSync(join(dataDirectory, "postgresql.auto.conf"), `${lines.join("\n")}\n`);
+      for (const name of ["recovery.signal", "standby.signal", "backup_label"]) writeFileSync(join(dataDirectory, name), "");
+      if (exitCode !== 0) told("ERROR: [075]: no backup set found to restore\n");
+      return exitCode;
+    };
+    const told: { ok: boolean; message: string }[] = [];
+    const tell = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void told.push(outcome);
+    const { methods } = restoreJobService({ dataDirectory, run, tell }, testContext());
+    const restore = (of: JsonObject): Promise<unknown> =>
+      Promise.resolve(methods["Restore"]?.({ cluster_definition: bytesOf(of) } as never, new AbortController().signal));
+    return { dataDirectory, restore, told };
+  }
+
+  test("leaves nothing of an earlier recovery, and gives the operator's own command", async () => {
+    const { dataDirectory, restore } = setUp();
+    expect(await restore(withTarget())).toEqual({
+      restore_config:
+        "recovery_target_action = promote\n" +
+        "restore_command = '/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p'\n",
+      envs: [],
+    });
+    expect(readFileSync(join(dataDirectory, "postgresql.auto.conf"), "utf8")).toBe("work_mem = '8MB'\n");
+    expect(["recovery.signal", "standby.signal", "backup_label"].map((name) => existsSync(join(dataDirectory, name)))).toEqual([false, false, true]);
+    expect(lstatSync(join(dataDirectory, "pg_wal")).isDirectory()).toBe(true);
+  });
+
+  test("fails with what the program said", async () => {
+    const { restore, told } = setUp(75);
+    await expect(restore(withTarget())).rejects.toThrow("no backup set found to restore");
+    expect(told).toEqual([{ ok: false, message: "ERROR: [075]: no backup set found to restore" }]);
+  });
+});

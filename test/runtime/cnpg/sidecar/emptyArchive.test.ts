@@ -1,0 +1,79 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { isCheckWanted, requireOwnTimeline, Timelines } from "../../../../runtime/cnpg/sidecar/emptyArchive";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { CLUSTER, CONTROL, repository, temporaryFolder } from "../../repository/support";
+import { cluster } from "../support";
+
+const HISTORY = "1\t0/5000000\tno recovery target specified\n";
+const OTHER = "1\t0/4000000\tbefore 2026-11-20 06:40:59+00\n";
+
+let storages: FaultyStorage[];
+let repos: Repository[];
+let walDirectory: string;
+const ctx = testContext();
+beforeEach(async () => {
+  walDirectory = join(temporaryFolder(), "pg_wal");
+  mkdirSync(walDirectory);
+  storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  repos = storages.map((storage, index) => repository(index + 1, { storage }));
+  await stanzaCreate(repos, CONTROL, ctx);
+});
+
+const check = (walName = "000000020000000000000005"): Promise<void> => requireOwnTimeline(repos, { cluster: CLUSTER, walDirectory, walName }, ctx);
+const store = async (index: number, text: string): Promise<void> => {
+  await storages[index]?.put(`archive/${repos[index]?.stanza}/15-1/00000002.history`, Buffer.from(text), {});
+};
+const recover = (): void => writeFileSync(join(walDirectory, "00000002.history"), HISTORY);
+
+describe("whose archive it is", () => {
+  test("goes on in an archive of its own, and opens a new timeline there", async () => {
+    await check("000000010000000000000001");
+    recover();
+    await check();
+    await store(0, HISTORY);
+    await check();
+  });
+
+  test("is not this cluster's when another one took its timeline", async () => {
+    recover();
+    await store(1, OTHER);
+    await expect(check()).rejects.toMatchObject({ kind: "archiveDuplicate", repoKey: 2 });
+  });
+
+  test("is not judged by a repository that is away", async () => {
+    recover();
+    storages[0]?.breakDown(fail("hostConnect", "no route"));
+    await check();
+  });
+});
+
+test("nothing goes ahead of a timeline before a file of it was asked for, and no history at all", () => {
+  const timelines = new Timelines();
+  expect(timelines.isAllowed("000000020000000000000005")).toBe(false);
+  timelines.allow("00000002.history");
+  expect(timelines.isAllowed("000000020000000000000005")).toBe(true);
+  expect(timelines.isAllowed("000000010000000000000005.partial")).toBe(false);
+  timelines.allow("000000030000000000000005");
+  expect(timelines.isAllowed("00000003.history")).toBe(false);
+});
+
+describe("the check is wanted", () => {
+  const annotated = { ...cluster(), metadata: { name: "orders", annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" } } };
+
+  test("as the caller says, else while the file is there, unless the annotation skips it", async () => {
+    const folder = temporaryFolder();
+    expect(await isCheckWanted(undefined, cluster(), folder)).toBe(false);
+    writeFileSync(join(folder, ".check-empty-wal-archive"), "");
+    expect(await isCheckWanted(undefined, cluster(), folder)).toBe(true);
+    expect(await isCheckWanted(undefined, annotated, folder)).toBe(false);
+    expect(await isCheckWanted(true, annotated, folder)).toBe(true);
+    expect(await isCheckWanted(false, cluster(), folder)).toBe(false);
+  });
+});

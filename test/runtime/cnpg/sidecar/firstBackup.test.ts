@@ -1,0 +1,121 @@
+import { beforeEach, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { FirstBackups, type FirstBackupParts } from "../../../../runtime/cnpg/sidecar/firstBackup";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { entryOf, makeStanza } from "../../../harness/madeRepository";
+import { MemoryStorage } from "../../../harness/storages";
+import { repository } from "../../repository/support";
+
+let ctx: TestContext;
+let storages: FaultyStorage[];
+let repos: Repository[];
+/** Repositories of each backup that was taken. */
+let taken: (number | null)[];
+beforeEach(async () => {
+  ctx = testContext();
+  storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  repos = storages.map((storage, index) => repository(index + 1, { storage }));
+  for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [], wal: {} });
+  taken = [];
+});
+
+async function store(keys: readonly number[]): Promise<void> {
+  for (const repo of repos.filter(({ key }) => keys.includes(key))) {
+    const info = await loadBackupInfo(repo);
+    const entry = entryOf({ label: "20261120-064059F", wal: ["000000010000000000000003", "000000010000000000000004"] });
+    await saveBackupInfo(repo, { ...info, backups: [...info.backups, entry] }, ctx);
+  }
+}
+
+function firstBackups(more: Partial<FirstBackupParts> = {}): FirstBackups {
+  const backup: FirstBackupParts["backup"] = async (repoKey) => {
+    taken.push(repoKey);
+    await store(repoKey === null ? [1, 2] : [repoKey]);
+    return 0;
+  };
+  return new FirstBackups({ repos, isStandby: async () => false, isBusy: () => false, backup, ...more });
+}
+
+const signal = new AbortController().signal;
+
+test("is taken into all repositories in one pass, a minute after the start, and that is all", async () => {
+  await firstBackups().takeThem(ctx, signal);
+  expect(taken).toEqual([null]);
+  expect(ctx.clock.sleeps).toEqual([60_000, 60_000]);
+});
+
+test("a schedule's own backup goes first, and leaves nothing to do", async () => {
+  let looks = 0;
+  const isBusy = (): boolean => ++looks < 3;
+  const parts = { isBusy: () => isBusy() };
+  const done = firstBackups(parts).takeThem(ctx, signal);
+  await done;
+  expect(taken).toEqual([null]);
+  expect(looks).toBe(3);
+
+  taken = [];
+  await firstBackups().takeThem(ctx, signal);
+  expect(taken).toEqual([]);
+});
+
+test("only what lacks one gets one", async () => {
+  await store([1]);
+  await firstBackups().takeThem(ctx, signal);
+  expect(taken).toEqual([2]);
+});
+
+test("a standby takes none, and looks on until the primary has", async () => {
+  let looks = 0;
+  const isStandby = async (): Promise<boolean> => {
+    if (++looks === 3) await store([1, 2]);
+    return true;
+  };
+  await firstBackups({ isStandby }).takeThem(ctx, signal);
+  expect(taken).toEqual([]);
+  expect(looks).toBe(3);
+});
+
+test("one that fails is tried again, ever later, up to an hour", async () => {
+  const codes = [82, 82, 82, 82, 82, 82, 82, 0];
+  const backup = async (): Promise<number> => {
+    const code = codes.shift() ?? 0;
+    if (code === 0) await store([1, 2]);
+    return code;
+  };
+  await firstBackups({ backup }).takeThem(ctx, signal);
+  expect(codes).toEqual([]);
+  const minutes = ctx.clock.sleeps.map((ms) => ms / 60_000);
+  expect(minutes).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 1]);
+  expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("the first backup ended with 82: it is tried again");
+});
+
+test("a repository that cannot be read is asked again, and the other one is not kept waiting", async () => {
+  storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "gone") }, { times: 2 });
+  await firstBackups().takeThem(ctx, signal);
+  expect(taken).toEqual([1, 2]);
+});
+
+test("who asks for a backup waits for the one that is under way", async () => {
+  let end: (code: number) => void = () => {};
+  const backup = (): Promise<number> =>
+    new Promise((resolve) => {
+      end = resolve;
+    });
+  const first = firstBackups({ backup });
+  const abort = new AbortController();
+  const done = first.takeThem(ctx, abort.signal);
+  await expect.poll(() => end.length).toBe(1);
+  let isSettled = false;
+  const waiting = first.settled().then(() => {
+    isSettled = true;
+  });
+  await Promise.resolve();
+  expect(isSettled).toBe(false);
+  await store([1, 2]);
+  end(0);
+  await Promise.all([waiting, done]);
+  expect(isSettled).toBe(true);
+});

@@ -1,0 +1,97 @@
+import { expect, test } from "vitest";
+import { MetricSource } from "../../../../runtime/cnpg/sidecar/metrics";
+import { saveDrill } from "../../../../runtime/operations/drill/history";
+import type { DrillRecord } from "../../../../runtime/operations/drill/record";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { HeldClock, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { entryOf, makeStanza } from "../../../harness/madeRepository";
+import { MemoryStorage } from "../../../harness/storages";
+import { repository, temporaryFolder } from "../../repository/support";
+
+interface Sample {
+  readonly fq_name: string;
+  readonly value: number;
+  readonly variable_labels: readonly string[];
+}
+
+const RECORD: DrillRecord = {
+  version: 1,
+  id: "",
+  stanza: "demo",
+  repo: 1,
+  pick: "newest",
+  level: "quick",
+  backup: null,
+  target: null,
+  startedAtS: 1,
+  endedAtS: 2,
+  ok: true,
+  failures: [],
+  rtoMs: null,
+  phases: [],
+  rpo: null,
+  restoredBytes: 0,
+  checks: [],
+  objectives: {},
+};
+const RANGE = ["000000010000000000000003", "000000010000000000000004"] as const;
+
+async function collected(source: MetricSource): Promise<Record<string, number>> {
+  const answer = (await source.service().methods["Collect"]?.({} as never, new AbortController().signal)) as { metrics: Sample[] };
+  return Object.fromEntries(answer.metrics.map(({ fq_name, value, variable_labels }) => [`${fq_name} ${variable_labels.join()}`, value]));
+}
+
+test("tell how the last drill went, out of the histories", async () => {
+  const ctx = testContext({ clock: new HeldClock() });
+  const storage = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+  const repos = [repository(1, { storage })];
+  const record: DrillRecord = { ...RECORD, id: "20261121-051347Z-1a2b3c4d", rtoMs: 43_700 };
+  await saveDrill(repos, temporaryFolder(), record, ctx);
+  const source = new MetricSource({ repos, lanes: () => [], gaps: () => new Map(), walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
+  const ending = new AbortController();
+  const refreshing = source.refreshForever(ctx, ending.signal);
+  await ctx.clock.advance(1);
+  expect(await collected(source)).toMatchObject({ "pgbackstop_drill_ok demo,1": 1, "pgbackstop_drill_rto_seconds demo,1": 43.7 });
+  ending.abort();
+  await refreshing;
+});
+
+test("tell of each repository by itself how far back and how far forward it can recover", async () => {
+  const ctx = testContext({ clock: new HeldClock() });
+  const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  const repos: Repository[] = storages.map((storage, index) => repository(index + 1, { storage }));
+  const [first, second] = repos;
+  if (first === undefined || second === undefined) throw new Error("no repositories");
+  const backups = ["20261118-064059F", "20261119-064059F"].map((label) => ({ label, wal: RANGE }));
+  await makeStanza(first, { versions: ["18"], backups, wal: { "18-1": RANGE } });
+  await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
+  const [oldest, newest] = backups.map((backup) => entryOf(backup).stoppedAtS);
+
+  const source = new MetricSource({
+    repos,
+    gaps: () => new Map([[2, 98]]),
+    lanes: () => [{ repoKey: 2, waitingCount: 3, error: null, debtCount: 1 }],
+    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+  });
+  const ending = new AbortController();
+  const refreshing = source.refreshForever(ctx, ending.signal);
+  await ctx.clock.advance(1);
+  const values = await collected(source);
+  expect(values).toMatchObject({
+    "pgbackstop_repo_up demo,1": 1,
+    "pgbackstop_repo_backups demo,1,full": 2,
+    "pgbackstop_recovery_window_start_timestamp_seconds demo,1": oldest,
+    "pgbackstop_repo_last_backup_timestamp_seconds demo,1,full": newest,
+    "pgbackstop_repo_wal_waiting_files demo,2": 3,
+    "pgbackstop_repo_wal_debt_files demo,2": 1,
+    "pgbackstop_repo_wal_gap_segments demo,2": 98,
+    "pgbackstop_repo_backups demo,2,full": 0,
+  });
+  expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
+  expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
+  // Not counted yet, which is another thing than none.
+  expect(values["pgbackstop_repo_wal_gap_segments demo,1"]).toBeUndefined();
+  ending.abort();
+  await refreshing;
+});

@@ -1,0 +1,225 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { NotFound, NotYet } from "../../../../runtime/cnpg/grpc/server";
+import { type WalParts, walService } from "../../../../runtime/cnpg/sidecar/wal";
+import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
+import { HeldClock, type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/storages";
+import { CLUSTER, repository, temporaryFolder, walName } from "../../repository/support";
+
+type Get = ReturnType<WalParts["gets"]>["get"];
+
+let dataDirectory: string;
+let ctx: TestContext<HeldClock>;
+beforeEach(() => {
+  dataDirectory = temporaryFolder();
+  mkdirSync(join(dataDirectory, "pg_wal"));
+  ctx = testContext({ clock: new HeldClock() });
+});
+
+const files = (): string[] => readdirSync(join(dataDirectory, "pg_wal"));
+const asked: unknown[] = [];
+
+function restore(
+  get: Get,
+  more: {
+    readonly mode?: string;
+    readonly job?: boolean;
+    readonly newestWal?: string;
+    readonly path?: string;
+    readonly name?: string;
+    readonly signal?: AbortSignal;
+  } = {},
+) {
+  const push = more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
+  const service = walService({ dataDirectory, push, isJob: more.job === true, newestWal: more.newestWal ?? null, gets: () => ({ get }) }, ctx);
+  const request = { source_wal_name: more.name ?? walName(1), destination_file_name: more.path ?? "pg_wal/RECOVERYXLOG", mode: more.mode };
+  return Promise.resolve(service.methods["Restore"]?.(request as never, more.signal ?? new AbortController().signal));
+}
+
+const never = (): never => {
+  throw new Error("not to be called");
+};
+const found: Get = async (name, path, wish) => {
+  asked.push(wish);
+  writeFileSync(path, name);
+  return true;
+};
+
+describe("a restore", () => {
+  test("puts the whole file under the name that was asked for, and nothing else", async () => {
+    expect(await restore(found)).toEqual({});
+    expect(files()).toEqual(["RECOVERYXLOG"]);
+    expect(readFileSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"), "utf8")).toBe(walName(1));
+  });
+
+  test("of a rewind fetches nothing ahead; every other mode does", async () => {
+    asked.length = 0;
+    for (const mode of ["MODE_REWIND", "MODE_RECOVERY", "MODE_UNSPECIFIED", "MODE_OF_TOMORROW"]) await restore(found, { mode });
+    expect(asked).toMatchObject([{ ahead: false }, { ahead: true }, { ahead: true }, { ahead: true }]);
+  });
+
+  test("of a job asks as long as there is doubt; a standby is told soon", async () => {
+    asked.length = 0;
+    await restore(found, { job: true });
+    await restore(found);
+    const [job, standby] = asked as { timeoutMs: number }[];
+    expect(job?.timeoutMs).toBeGreaterThanOrEqual(3600_000);
+    expect(standby?.timeoutMs).toBeLessThan(10_000);
+  });
+
+  test("of a drill knows nothing that came after it began", async () => {
+    const newestWal = walName(3);
+    expect(await restore(found, { job: true, newestWal, name: newestWal })).toEqual({});
+    await expect(restore(found, { job: true, newestWal, name: walName(4) })).rejects.toBeInstanceOf(NotFound);
+    await expect(restore(found, { job: true, newestWal, name: "00000002.history" })).rejects.toBeInstanceOf(NotFound);
+    // The histories that lead to the newest segment's own timeline are of the past.
+    const second = `00000002${newestWal.slice(8)}`;
+    expect(await restore(found, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
+  });
+
+  test("says not found only when every repository said so", async () => {
+    await expect(restore(async () => false)).rejects.toBeInstanceOf(NotFound);
+    await expect(restore(() => Promise.reject(fail("repoInvalid", "in doubt", { retryable: true })))).rejects.toMatchObject({
+      kind: "repoInvalid",
+      retryable: true,
+    });
+    expect(files()).toEqual([]);
+  });
+
+  test("that takes too long beside a standby ends, and what comes late is not put in place", async () => {
+    let arrive = (): void => {};
+    const late: Get = async (_name, path) => {
+      await new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+      writeFileSync(path, "late");
+      return true;
+    };
+    const answer = expect(restore(late)).rejects.toMatchObject({ kind: "archiveTimeout", retryable: true });
+    await ctx.clock.advance(10_000);
+    await answer;
+    arrive();
+    await expect.poll(files).toEqual([]);
+    expect(existsSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"))).toBe(false);
+  });
+
+  describe("beside a standby while no repository answers", () => {
+    /** Questions to one sidecar: each pending until `settle` is called with its number. */
+    const asking = () => {
+      const settles: ((found: boolean) => void)[] = [];
+      const get: Get = () => new Promise((resolve) => void settles.push(resolve));
+      const service = walService({ dataDirectory, push: null, isJob: false, gets: () => ({ get }) }, ctx);
+      const ask = (): Promise<unknown> => {
+        const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
+        return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal)).catch((error: unknown) => error);
+      };
+      const secondsOf = async (): Promise<number> => {
+        const beganAtMs = ctx.clock.monotonicMs();
+        let isOver = false;
+        const answer = ask().finally(() => (isOver = true));
+        for (let turn = 0; turn < 30 && !isOver; turn++) await ctx.clock.advance(500);
+        expect(await answer).toMatchObject({ kind: "archiveTimeout", retryable: true });
+        return (ctx.clock.monotonicMs() - beganAtMs) / 1000;
+      };
+      return { settles, secondsOf };
+    };
+
+    test("the first question is waited for, those that follow only a moment: a promotion asks for several", async () => {
+      const { secondsOf } = asking();
+      expect([await secondsOf(), await secondsOf(), await secondsOf()]).toEqual([10, 2, 2]);
+    });
+
+    test("an answer that came too late counts: the next question gets its whole time", async () => {
+      const { secondsOf, settles } = asking();
+      expect(await secondsOf()).toBe(10);
+      settles[0]?.(false);
+      await ctx.clock.advance(0);
+      expect(await secondsOf()).toBe(10);
+    });
+  });
+
+  describe("before somebody has made the stanza", () => {
+    /** Of a sidecar with one repository without anything in it. */
+    const asking = () => {
+      const repos = [repository(1, { storage: new MemoryStorage({ name: "memory1" }) })];
+      const get: Get = (name, destination, wish) =>
+        archiveGet(repos, { walName: name, destination, cluster: CLUSTER, mayLackStanza: wish?.mayLackStanza ?? false }, ctx);
+      return (isJob: boolean) => walService({ dataDirectory, push: null, isJob, gets: () => ({ get }) }, ctx);
+    };
+    const ask = (service: ReturnType<ReturnType<typeof asking>>): Promise<unknown> => {
+      const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
+      return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal));
+    };
+    const told = (): string[] => ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
+
+    test("a standby says so once, and asks again", async () => {
+      const service = asking()(false);
+      for (let turn = 0; turn < 3; turn++) await expect(ask(service)).rejects.toBeInstanceOf(NotYet);
+      expect(told()).toEqual(["info the archive is not there yet: the primary makes it with its first WAL"]);
+    });
+
+    test("a stanza that is still missing after minutes is an error, and so it is at once for a recovery", async () => {
+      const service = asking()(false);
+      await ctx.clock.advance(11 * 60_000);
+      await expect(ask(service)).rejects.toMatchObject({ kind: "repoInvalid", retryable: true });
+      expect(told().join("\n")).toContain("archive.info");
+      await expect(ask(asking()(true))).rejects.toMatchObject({ kind: "repoInvalid" });
+    });
+  });
+
+  test("ends with its caller", async () => {
+    const gone = new AbortController();
+    const answer = expect(restore(() => new Promise(() => {}), { signal: gone.signal })).rejects.toMatchObject({ kind: "term" });
+    gone.abort(fail("term", "gone"));
+    await answer;
+  });
+
+  test.each(["../x", "/etc/passwd", "pg_wal/../../x"])("does not write to %s", async (path) => {
+    await expect(restore(found, { path })).rejects.toThrow("is not in the data directory");
+  });
+
+  test.each(["", "postgresql.conf", "../00000001.history", `${walName(1)}.gz`])("does not ask for '%s'", async (name) => {
+    await expect(restore(found, { name })).rejects.toThrow("is no name of a WAL file");
+  });
+});
+
+describe("an archive", () => {
+  const archive = (push: WalParts["push"], path: string) => {
+    const service = walService({ dataDirectory, push, isJob: false, gets: never }, ctx);
+    return Promise.resolve(service.methods["Archive"]?.({ source_file_name: path } as never, new AbortController().signal));
+  };
+  const pushing = (answer: object, order: string[] = []): WalParts["push"] => ({
+    wal: {
+      walDirectory: `${dataDirectory}/pg_wal`,
+      push: async (name) => {
+        order.push(name);
+        return { answer: { results: [], accepted: true, owingKeys: [], error: null, ...answer }, warnings: [] };
+      },
+    },
+    prepare: async () => void order.push("prepared"),
+  });
+
+  test("prepares the stanza, hands over the file, and tells of a repository that owes it", async () => {
+    const order: string[] = [];
+    const results = [
+      { repoKey: 1, ok: true as const, value: "pushed" as const },
+      { repoKey: 2, ok: false as const, error: fail("hostConnect", "no route") },
+    ];
+    expect(await archive(pushing({ results, owingKeys: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`)).toEqual({});
+    expect(order).toEqual(["prepared", walName(3)]);
+    expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`${walName(3)} is owed to repo2`);
+  });
+
+  test("fails with what the policy did not accept", async () => {
+    const error = fail("archiveMismatch", "of another cluster");
+    await expect(archive(pushing({ accepted: false, error }), `pg_wal/${walName(3)}`)).rejects.toBe(error);
+  });
+
+  test("takes files of pg_wal only, and none beside a recovery job", async () => {
+    await expect(archive(pushing({}), "base/1/1259")).rejects.toThrow("is not in");
+    await expect(archive(null, `pg_wal/${walName(3)}`)).rejects.toMatchObject({ kind: "featureNotSupported" });
+  });
+});
