@@ -1,6 +1,6 @@
 /** The text of docs/rules.md, from the tables of findings: each code, how bad it is, what it is about, why, and the way out. */
-import { FINDINGS } from "../components/plan/findings";
-import { findRuleText } from "../components/plan/ruleTexts";
+import { FINDINGS } from "../components/plan/findings/findings";
+import { findRuleText } from "../components/plan/findings/ruleTexts";
 
 const SEVERITIES = ["error", "warning", "note"] as const;
 
@@ -13,7 +13,7 @@ export function renderRulesDoc(): string {
     "What a preview and the policy pack say about backups. An error stops the preview, all of them at once; a warning or a note is written to the log of",
     'the component and can be silenced by its code with a reason, which the topology shows: `silence: { PB009: "the second disk comes in May" }`. What',
     "is not known at preview is judged as soon as it is. The same codes are used for plans of this package's components and, by `pgbackstop/policy`, for",
-    "stacks without them. This page is made from `components/plan/findings.ts` and `components/plan/ruleTexts.ts` by `tools/rulesDoc.ts`; a test compares them.",
+    "stacks without them. This page is made from `components/plan/findings/findings.ts` and `components/plan/findings/ruleTexts.ts` by `tools/rulesDoc.ts`; a test compares them.",
     "",
     `There are ${rows.length} codes: ${SEVERITIES.map((severity) => `${count(severity)} ${severity}s`).join(", ")}. Published mistakes and the codes that name them are listed in [lessons.md](lessons.md).`,
     "",

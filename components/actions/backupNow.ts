@@ -9,7 +9,7 @@ import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { type DeclaredResource, declareKubernetes } from "../internal/declared";
-import { findRepoKey } from "../plan/defaults";
+import { findRepoKey } from "../plan/model/defaults";
 import { backupManifest } from "../render/kubernetes";
 
 /** Kinds of backup. */

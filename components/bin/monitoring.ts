@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { alertGroupOf } from "../plan/alerts";
 import type { AlertOptions } from "../plan/alerts/rule";
-import { parseStackFile, StackFileError } from "../plan/stackFiles";
-import type { Topology } from "../plan/topology";
+import { parseStackFile, StackFileError } from "../plan/topology/stackFiles";
+import type { Topology } from "../plan/topology/topology";
 import { renderAlertFile, renderPrometheusRule } from "../render/alerts";
 import { renderDashboard } from "../render/dashboard";
 

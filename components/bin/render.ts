@@ -6,7 +6,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { loadArchiveClient, loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { findingText } from "../plan/findings";
+import { findingText } from "../plan/findings/findings";
 import { type GitopsFile, renderGitops } from "../render/gitops";
 import { type NixosFile, renderNixosHost } from "../render/nixosFile";
 

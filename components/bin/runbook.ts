@@ -2,8 +2,8 @@
 import { runbookOf } from "../plan/runbook";
 import type { DatabaseRunbook } from "../plan/runbook/document";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
-import type { StackFile } from "../plan/stackFiles";
-import type { Topology } from "../plan/topology";
+import type { StackFile } from "../plan/topology/stackFiles";
+import type { Topology } from "../plan/topology/topology";
 
 /** One file of `--measured`. */
 export interface MeasuredFile {

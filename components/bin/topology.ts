@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
-import { parseStackFile, type StackFile, StackFileError } from "../plan/stackFiles";
+import { parseStackFile, type StackFile, StackFileError } from "../plan/topology/stackFiles";
 import { renderDiffDocument, renderTopologyDocument } from "../render/topology/document";
 import { renderMarkdown } from "../render/topology/markdown";
 import { renderPage } from "../render/topology/page";

@@ -2,7 +2,7 @@
  * The only place where secrets become text: one credentials file per repository, read by the runtime and by stock pgBackRest besides the
  * configuration, and the private key for an SFTP server. The texts are secret outputs from here to the host.
  */
-import { type SecretPlace } from "../plan/hostCommand";
+import { type SecretPlace } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { renderConf } from "../../runtime/config/render";
 import { credentialsPath, sftpKeyPath } from "../render/renderedFile";

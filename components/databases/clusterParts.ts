@@ -6,10 +6,10 @@ import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
-import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/clusterFile";
-import type { RepositorySecrets, ResolvedCluster } from "../plan/clusterShape";
-import { findingText } from "../plan/findings";
-import { expiresSnapshots } from "../plan/snapshotRetention";
+import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/cluster/clusterFile";
+import type { RepositorySecrets, ResolvedCluster } from "../plan/cluster/clusterShape";
+import { findingText } from "../plan/findings/findings";
+import { expiresSnapshots } from "../plan/cluster/snapshotRetention";
 import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes";
 import { bundleConfigMap } from "../render/kubernetesBundle";

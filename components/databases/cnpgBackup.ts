@@ -4,7 +4,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
-import { renderTopology, topologyOf } from "../plan/topology";
+import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes";
 import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openSettings, runtimeOf, scheduleNamesOf } from "./clusterParts";
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";

@@ -1,14 +1,14 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
 import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
 import type { NodeInput } from "../host/nodeChoice";
-import { drillPath, ownDrills } from "../plan/drills";
-import type { HostPlan } from "../plan/plan";
-import { locationOf } from "../plan/topology";
-import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/hostCommand";
+import { drillPath, ownDrills } from "../plan/schedule/drills";
+import type { HostPlan } from "../plan/model/plan";
+import { locationOf } from "../plan/topology/topology";
+import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/host/hostCommand";
 import { stockArgv } from "../render/stockCommand";
-import { stockLimits } from "../plan/stockVersions";
+import { stockLimits } from "../plan/engines/stockVersions";
 import { hostFilesOf, hostParts } from "../render/hostParts";
-import { isUnknown } from "../plan/unknown";
+import { isUnknown } from "../plan/model/unknown";
 import { type RenderedFile } from "../render/renderedFile";
 import type { Unit } from "../render/units/unit";
 

@@ -1,21 +1,21 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
-import { hostPaths, shellWord } from "../plan/hostCommand";
+import { hostPaths, shellWord } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/secretFiles";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
-import { DEFAULTS } from "../plan/defaults";
+import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
 import { fillKnown, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
-import type { HostPlan } from "../plan/plan";
-import { resolveHost } from "../plan/resolve";
-import type { HostSettings } from "../plan/settings";
-import { type Finding, findingText } from "../plan/findings";
+import type { HostPlan } from "../plan/model/plan";
+import { resolveHost } from "../plan/model/resolve";
+import type { HostSettings } from "../plan/model/settings";
+import { type Finding, findingText } from "../plan/findings/findings";
 import { checkHost } from "../plan/rules";
-import { renderTopology, topologyOf } from "../plan/topology";
+import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { verbArgv } from "../render/commandLine";
 import { notifyPath } from "../render/renderedFile";
 import { stockEachArgv, stockRestoreArgv } from "../render/stockCommand";

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
 import type { DesiredRepositoryHost } from "../host/repositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
-import { DEFAULTS } from "../plan/defaults";
+import { DEFAULTS } from "../plan/model/defaults";
 import {
   REPOSITORY_HOST_PATHS,
   REPOSITORY_INSIDE,

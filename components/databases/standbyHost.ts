@@ -1,7 +1,7 @@
 /** A standby that comes from a repository: a member of a cluster of Patroni, or a plain standby that streams. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { DEFAULTS } from "../plan/defaults";
+import { DEFAULTS } from "../plan/model/defaults";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/standby";
 import type { HostAccess, HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
 import { PostgresHost } from "./postgresHost";

@@ -11,9 +11,9 @@ import type {
 } from "../databases/hostArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
-import { DEFAULTS } from "../plan/defaults";
-import { shellWord } from "../plan/hostCommand";
-import type { HostSettings } from "../plan/settings";
+import { DEFAULTS } from "../plan/model/defaults";
+import { shellWord } from "../plan/host/hostCommand";
+import type { HostSettings } from "../plan/model/settings";
 import type { DrillChecksArgs, DrilledDatabase, HostDrillArgs } from "./drillArgs";
 import { claimDrills } from "./drilled";
 

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
 import type { SignInInput } from "../host/ssh/target";
-import { reportProblems } from "../plan/migrationReport";
+import { reportProblems } from "../plan/migration/migrationReport";
 import { FILES_PLACE } from "./filesPlace";
 import { type ConnectionInput, hostOf, withConnection } from "./reach";
 

@@ -7,7 +7,7 @@ import type { HostFacts, StateQuery } from "./state";
 import type { NodePlace } from "./nodeChoice";
 import { nodeFactOf, nodeLinkLine } from "./node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./units";
-import { shellWord } from "../plan/hostCommand";
+import { shellWord } from "../plan/host/hostCommand";
 
 /** What is looked at. */
 export interface Looked {

@@ -1,7 +1,7 @@
 /** Which Node.js a host runs, and how it gets there: from the arguments, before anybody has looked at the host. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { type Finding, finding } from "../plan/findings";
+import { type Finding, finding } from "../plan/findings/findings";
 import { NODE_RELEASE_NAME, type NodeDownload, nodeReleases } from "./nodeRelease";
 
 /** Arguments about it. */

@@ -2,7 +2,7 @@
  * Stock pgBackRest on a host, where it is the engine: whether its version is fit for what is declared, and its verbs. What is read (settings,
  * what repositories hold) the runtime reads, beside it.
  */
-import { isInRange, postgresLimit, type StockLimit } from "../plan/stockVersions";
+import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
 import { type Account, CommandFailed, type Connection } from "./connection";
 import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtime";
 

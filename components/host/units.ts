@@ -1,5 +1,5 @@
 /** systemd on a host: timers and sockets enabled and running, where systemd itself is running and reads the folder that the units are in. */
-import { SYSTEMD_DIRECTORIES } from "../plan/defaults";
+import { SYSTEMD_DIRECTORIES } from "../plan/model/defaults";
 import { type Connection, run, runScript } from "./connection";
 
 /** Which units an update brings to systemd, by their names. */

@@ -6,7 +6,7 @@
  * value that is unknown in a preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { isUnknown, unknownMarker, unknownMarkers } from "../plan/unknown";
+import { isUnknown, unknownMarker, unknownMarkers } from "../plan/model/unknown";
 
 export interface KnownPart<T> {
   /** The value with markers in the place of outputs and promises. */

@@ -1,7 +1,7 @@
 /** Findings to the user: errors as one exception with all of them, warnings in the log of the component. */
 import * as pulumi from "@pulumi/pulumi";
-import { type Finding, findingText, reasonText } from "../plan/findings";
-import { findRuleText } from "../plan/ruleTexts";
+import { type Finding, findingText, reasonText } from "../plan/findings/findings";
+import { findRuleText } from "../plan/findings/ruleTexts";
 
 /** Throws all errors at once. @throws InputPropertiesError with path, fact and way out of each; its message has them all */
 export function throwErrors(component: string, findings: readonly Finding[]): void {

@@ -5,8 +5,8 @@ import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
 import { renderedName } from "../internal/children";
 import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declared";
 import { fillKnown, splitKnown } from "../internal/inputs";
-import { POSTGRES_IMAGES } from "../plan/images";
-import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration";
+import { POSTGRES_IMAGES } from "../plan/cluster/images";
+import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration/migration";
 import { PLACES } from "../../runtime/cnpg/names";
 import { MANAGED_BY, type Manifest } from "../render/kubernetesObjects";
 import {

@@ -15,9 +15,9 @@ import {
   planSteps,
   runnerOf,
   type ServerPlace,
-} from "../plan/migration";
-import { mayRetireSource } from "../plan/migrationReport";
-import { checkMigration } from "../plan/migrationRules";
+} from "../plan/migration/migration";
+import { mayRetireSource } from "../plan/migration/migrationReport";
+import { checkMigration } from "../plan/migration/migrationRules";
 import { MigrationJobs, type StepOptions } from "./jobs";
 import type { MigrationArgs } from "./migrationArgs";
 import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./servers";

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { runbookOf } from "../plan/runbook";
 import type { DatabaseRunbook } from "../plan/runbook/document";
-import { parseStackFile } from "../plan/stackFiles";
+import { parseStackFile } from "../plan/topology/stackFiles";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
 import { renderRunbook } from "../render/runbook/markdown";
 import { DEFAULT_PEOPLE, type RunbookPeople } from "../render/runbook/people";

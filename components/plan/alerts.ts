@@ -4,13 +4,13 @@
  *
  * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
  */
-import { ageLimit } from "./expectFull";
+import { ageLimit } from "./schedule/expectFull";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { streamRules } from "./alerts/streams";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writer } from "./alerts/rule";
-import type { RepositoryNode, Topology } from "./topology";
-import { isUnknown } from "./unknown";
+import type { RepositoryNode, Topology } from "./topology/topology";
+import { isUnknown } from "./model/unknown";
 
 /** How long WAL may wait where nothing was promised. */
 const WAL_WAIT_S = 900;

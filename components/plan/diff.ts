@@ -8,7 +8,7 @@
 import { type Change, collector, isHidden } from "./diff/change";
 import { copyCountsText, countCopies } from "./diff/copyCounts";
 import { diffDatabase } from "./diff/database";
-import type { Topology } from "./topology";
+import type { Topology } from "./topology/topology";
 
 /** By the name of the component; null where nothing of it is known yet. */
 export type TopologySet = ReadonlyMap<string, Topology | null>;

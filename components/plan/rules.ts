@@ -2,8 +2,8 @@
  * What is wrong or weak in a plan: all findings at once. Pure. Values that are not known yet are left alone; the check runs again when they
  * are. The rules themselves lie in rules/, one file for each kind of question.
  */
-import type { Finding } from "./findings";
-import type { ClusterPlan, DatabasePlan, HostPlan } from "./plan";
+import type { Finding } from "./findings/findings";
+import type { ClusterPlan, DatabasePlan, HostPlan } from "./model/plan";
 import { checkAcknowledge, checkAcknowledgeWeaker } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";

@@ -3,11 +3,11 @@
  * and can be switched off by its name. Resources come as plain values; what is not known yet is left alone, as in plans.
  */
 import type { EnforcementLevel, PolicyResource, ReportViolation, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
-import { FINDINGS, type Finding, findingText, type Severity } from "../plan/findings";
+import { FINDINGS, type Finding, findingText, type Severity } from "../plan/findings/findings";
 import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
-import { findRuleText } from "../plan/ruleTexts";
-import { unknownMarker } from "../plan/unknown";
+import { findRuleText } from "../plan/findings/ruleTexts";
+import { unknownMarker } from "../plan/model/unknown";
 
 export interface BackupPolicyOptions {
   /** What a finding of a severity does. @default mandatory for errors, advisory for warnings and notes */

@@ -1,6 +1,6 @@
 /** The runtime's command line on a host, and its words as PostgreSQL's shell and systemd want them. Pure. */
-import type { HostPlan } from "../plan/plan";
-import { hostPaths, launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
+import type { HostPlan } from "../plan/model/plan";
+import { hostPaths, launcherPath, runtimeArgv, shellWord } from "../plan/host/hostCommand";
 
 type Placed = Pick<HostPlan, "agent" | "directories" | "nodePath" | "stanza">;
 

@@ -3,9 +3,9 @@
  * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
  * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
  */
-import { runtimeArgv, type SecretPlace } from "../plan/hostCommand";
-import type { HostPlan, RepositoryPlan } from "../plan/plan";
-import { sftpKeyCredential } from "../plan/resolve";
+import { runtimeArgv, type SecretPlace } from "../plan/host/hostCommand";
+import type { HostPlan, RepositoryPlan } from "../plan/model/plan";
+import { sftpKeyCredential } from "../plan/model/resolve";
 import { systemdWord } from "./commandLine";
 import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
 

@@ -3,7 +3,7 @@
  * pgBackRest, rights, and certificates for both sides. Its custom resource definitions come from its own project. Pure.
  */
 import { DALIBO } from "../plan/rules/manifests/plugins";
-import { DALIBO_IMAGES } from "../plan/images";
+import { DALIBO_IMAGES } from "../plan/cluster/images";
 import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./kubernetesPlugin";
 import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 

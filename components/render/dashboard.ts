@@ -3,7 +3,7 @@
  * repository by itself. Colours change where the declared schedules and objectives say so. Its source of data is a variable. Pure.
  */
 import { backupAgeLimit } from "../plan/alerts";
-import type { Topology } from "../plan/topology";
+import type { Topology } from "../plan/topology/topology";
 
 interface Target {
   readonly expr: string;

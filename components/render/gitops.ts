@@ -2,14 +2,14 @@
  * The objects of clusters and of the plugin out of one file, for people whose clusters are made by Flux, Argo or kubectl: the same that the
  * components declare. Secrets are named and never held: a file with a key or a passphrase in it is refused. Pure.
  */
-import type { KeyRefSettings, SecretKeysSettings } from "../plan/clusterSettings";
-import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/clusterFile";
-import type { RepositorySecrets } from "../plan/clusterShape";
-import { type Finding, finding } from "../plan/findings";
-import { NODE_IMAGE } from "../plan/images";
+import type { KeyRefSettings, SecretKeysSettings } from "../plan/cluster/clusterSettings";
+import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/cluster/clusterFile";
+import type { RepositorySecrets } from "../plan/cluster/clusterShape";
+import { type Finding, finding } from "../plan/findings/findings";
+import { NODE_IMAGE } from "../plan/cluster/images";
 import { checkPlugin } from "../plan/rules/plugin";
-import { expiresSnapshots } from "../plan/snapshotRetention";
-import type { RepositorySettings, TargetSettings } from "../plan/settings";
+import { expiresSnapshots } from "../plan/cluster/snapshotRetention";
+import type { RepositorySettings, TargetSettings } from "../plan/model/settings";
 import type { EngineContext } from "./engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./kubernetesBundle";
 import { renderAttachment, renderCluster } from "./kubernetes";

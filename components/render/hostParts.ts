@@ -1,11 +1,11 @@
 /** What an update lays down on a host, by its engine. Pure. */
-import type { HostPlan } from "../plan/plan";
+import type { HostPlan } from "../plan/model/plan";
 import type { HostEngine, HostFile, HostParts } from "./hostEngines/engine";
 import { stockParts } from "./hostEngines/pgbackrest";
 import { runtimeParts } from "./hostEngines/runtime";
 import { type Unit, unitFile } from "./units/unit";
 
-/** Rows of plan/engines.ts that work on hosts; rules refuse the others. */
+/** Rows of plan/engines/engines.ts that work on hosts; rules refuse the others. */
 const ENGINES: Readonly<Record<string, HostEngine>> = { runtime: runtimeParts, pgbackrest: stockParts };
 
 /** @throws Error for a plan that rules refuse */

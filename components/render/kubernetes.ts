@@ -2,11 +2,11 @@
  * A cluster of CloudNativePG (1.28 and newer) with its backups as objects of Kubernetes: plain data, in the order in which they are applied.
  * Equal plans give equal objects, whatever the order of the arguments. Fields: the custom resource definitions of CloudNativePG 1.30.
  */
-import type { ClusterShape, PoolerShape } from "../plan/clusterShape";
-import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../plan/clusterSettings";
-import { DEFAULTS } from "../plan/defaults";
-import { findEngine } from "../plan/engines";
-import type { BackupType } from "../plan/schedule";
+import type { ClusterShape, PoolerShape } from "../plan/cluster/clusterShape";
+import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../plan/cluster/clusterSettings";
+import { DEFAULTS } from "../plan/model/defaults";
+import { findEngine } from "../plan/engines/engines";
+import type { BackupType } from "../plan/schedule/schedule";
 import { renderBarman } from "./engines/barmanCloud";
 import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "./engines/engine";
 import { renderPgbackrestPlugin } from "./engines/pgbackrestPlugin";

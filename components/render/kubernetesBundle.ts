@@ -3,7 +3,7 @@
  * object and what runs keeps what it was started with. Pure.
  */
 import { BUNDLE_FILE } from "../../runtime/cnpg/names";
-import { NODE_IMAGE } from "../plan/images";
+import { NODE_IMAGE } from "../plan/cluster/images";
 import { MANAGED_BY, type Manifest } from "./kubernetesObjects";
 
 /** The packed program. */

@@ -3,9 +3,9 @@
  * remove the Clusters of its drills and nothing else. Pure.
  */
 import { PLACES } from "../../runtime/cnpg/names";
-import type { ResourcesSettings } from "../plan/clusterSettings";
-import { drillName } from "../plan/drills";
-import type { DrillPlan } from "../plan/plan";
+import type { ResourcesSettings } from "../plan/cluster/clusterSettings";
+import { drillName } from "../plan/schedule/drills";
+import type { DrillPlan } from "../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "./engines/runtime";
 import type { EngineContext } from "./engines/engine";
 import { renderDrillPolicy } from "./kubernetesDrillPolicy";

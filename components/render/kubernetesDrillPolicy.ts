@@ -6,7 +6,7 @@
  * Fields: CloudNativePG 1.30. What its schema and its webhook fill in by themselves is allowed with any value, since production may have another one.
  */
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
-import type { ClusterPlan } from "../plan/plan";
+import type { ClusterPlan } from "../plan/model/plan";
 import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";
 
 /** Of `spec`: they name no Secret and no image, or have a rule of their own below. */

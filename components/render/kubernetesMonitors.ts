@@ -1,7 +1,7 @@
 /** Objects for the Prometheus operator: where the metrics of a cluster are scraped, and its alerts. Pure. */
 import { alertGroupOf } from "../plan/alerts";
-import type { ClusterPlan } from "../plan/plan";
-import { topologyOf } from "../plan/topology";
+import type { ClusterPlan } from "../plan/model/plan";
+import { topologyOf } from "../plan/topology/topology";
 import { prometheusRule } from "./alerts";
 import type { EngineContext } from "./engines/engine";
 import { MANAGED_BY, type RenderedObject } from "./kubernetesObjects";

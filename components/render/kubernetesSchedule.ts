@@ -1,5 +1,5 @@
 /** Schedules in CloudNativePG's own form: six fields with the seconds first. Pure. */
-import { parseCron } from "../plan/schedule";
+import { parseCron } from "../plan/schedule/schedule";
 
 /**
  * The same runs of a five-field cron as six fields for robfig/cron, which CloudNativePG uses. Its rule for the two day fields is that of cron:

@@ -2,9 +2,9 @@
  * The command `pgbackstop` of a host. With an agent, root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
  * the repositories for as long as they run; nobody else ever has them. Without, that account can read them, and its verbs are run as it. Pure.
  */
-import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../plan/hostCommand";
-import { DEFAULTS } from "../plan/defaults";
-import type { HostPlan } from "../plan/plan";
+import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../plan/host/hostCommand";
+import { DEFAULTS } from "../plan/model/defaults";
+import type { HostPlan } from "../plan/model/plan";
 import { FIND_VERB } from "./commandLine";
 import { hostCredentials } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";

@@ -5,13 +5,13 @@
  *
  * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
  */
-import { drillPath, ownDrills } from "../plan/drills";
-import { type Finding, finding } from "../plan/findings";
-import type { HostPlan } from "../plan/plan";
+import { drillPath, ownDrills } from "../plan/schedule/drills";
+import { type Finding, finding } from "../plan/findings/findings";
+import type { HostPlan } from "../plan/model/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
 import type { HostFile } from "./hostEngines/engine";
 import { hostParts } from "./hostParts";
-import { hostPaths, ownDirectories } from "../plan/hostCommand";
+import { hostPaths, ownDirectories } from "../plan/host/hostCommand";
 import { hardening } from "./units/hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./units/unit";
 

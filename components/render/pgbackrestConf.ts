@@ -2,10 +2,10 @@
  * `pgbackrest.conf` of a host: everything that stock pgBackRest understands, nothing that is secret. Stock reads the same file, together
  * with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60 "build/config/config.yaml".
  */
-import { secretsDirectory, type SecretPlace } from "../plan/hostCommand";
+import { secretsDirectory, type SecretPlace } from "../plan/host/hostCommand";
 import { type ConfSection, renderConf } from "../../runtime/config/render";
-import { DEFAULTS } from "../plan/defaults";
-import type { HostPlan, RepositoryPlan } from "../plan/plan";
+import { DEFAULTS } from "../plan/model/defaults";
+import type { HostPlan, RepositoryPlan } from "../plan/model/plan";
 import { restoreCommand } from "./commandLine";
 import { sftpKeyFile } from "./credentials";
 

@@ -1,5 +1,5 @@
 /** PostgreSQL's settings of a host, as the server shows them: what is set and what is read back are compared as texts. Pure. */
-import type { HostPlan } from "../plan/plan";
+import type { HostPlan } from "../plan/model/plan";
 import { archiveCommand } from "./commandLine";
 
 /** The units in which the server shows a time in seconds, largest first (PostgreSQL, utils/misc/guc.c "time_unit_conversion_table"). */

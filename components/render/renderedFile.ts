@@ -1,4 +1,4 @@
-import { secretsDirectory, type SecretPlace } from "../plan/hostCommand";
+import { secretsDirectory, type SecretPlace } from "../plan/host/hostCommand";
 
 /** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/secretFiles.ts). */
 export interface RenderedFile {

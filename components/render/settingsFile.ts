@@ -1,10 +1,10 @@
 /** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
 import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../runtime/config/settings";
 import type { CompressType } from "../../runtime/config/types";
-import { findCompressType } from "../plan/defaults";
-import { ownDrills } from "../plan/drills";
-import { expectBackupWithin, expectFullWithin } from "../plan/expectFull";
-import type { DrillPlan, HostPlan, RepositoryPlan } from "../plan/plan";
+import { findCompressType } from "../plan/model/defaults";
+import { ownDrills } from "../plan/schedule/drills";
+import { expectBackupWithin, expectFullWithin } from "../plan/schedule/expectFull";
+import type { DrillPlan, HostPlan, RepositoryPlan } from "../plan/model/plan";
 
 /** What the file says, wherever PostgreSQL runs. */
 type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {

@@ -4,7 +4,7 @@
  *
  * Patroni's side: its documentation, "Replica imaging and bootstrap"; what it does with the words is in patroni/postgresql/bootstrap.py (4.1).
  */
-import { shellWord } from "../plan/hostCommand";
+import { shellWord } from "../plan/host/hostCommand";
 
 /** The server that a standby streams from; values as libpq takes them. */
 export interface PrimaryPlan {

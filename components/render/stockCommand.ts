@@ -1,8 +1,8 @@
 /** Command lines of stock pgBackRest on a host. Pure. */
-import { DEFAULTS } from "../plan/defaults";
-import type { HostPlan } from "../plan/plan";
+import { DEFAULTS } from "../plan/model/defaults";
+import type { HostPlan } from "../plan/model/plan";
 import { doublePercent } from "./commandLine";
-import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/hostCommand";
+import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../plan/host/hostCommand";
 import { accountLauncherText } from "./launcher";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;

@@ -5,8 +5,8 @@ import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
-import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/b2";
-import { estimateStorage } from "../plan/cost";
+import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
+import { estimateStorage } from "../plan/storage/cost";
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 

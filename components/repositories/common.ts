@@ -2,8 +2,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
-import { checkKeyPrefix } from "../plan/bucketChecks";
-import { DEFAULTS } from "../plan/defaults";
+import { checkKeyPrefix } from "../plan/storage/bucketChecks";
+import { DEFAULTS } from "../plan/model/defaults";
 import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 
 /** The prefix of a bucket's keys; one that is known later, and cannot be used, is an error of `component` then. */

@@ -6,8 +6,8 @@ import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
-import { estimateStorage } from "../plan/cost";
-import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/r2";
+import { estimateStorage } from "../plan/storage/cost";
+import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/storage/r2";
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 

@@ -4,8 +4,8 @@ import { childName } from "../internal/children";
 import type { Aws } from "../internal/cloudPackages";
 import { plainText } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
-import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/awsPolicies";
-import type { S3RepositoryPlan } from "../plan/s3";
+import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/storage/awsPolicies";
+import type { S3RepositoryPlan } from "../plan/storage/s3";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3Repository";
 import type { S3Credentials } from "./target";
 

@@ -3,10 +3,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { throwErrors } from "../internal/validate";
-import { checkStored } from "../plan/bucketChecks";
-import { estimateStorage, type StorageCost } from "../plan/cost";
-import { DEFAULTS } from "../plan/defaults";
-import { placeOf } from "../plan/places";
+import { checkStored } from "../plan/storage/bucketChecks";
+import { estimateStorage, type StorageCost } from "../plan/storage/cost";
+import { DEFAULTS } from "../plan/model/defaults";
+import { placeOf } from "../plan/model/places";
 import { readerTargetOf, secretCipher } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 

@@ -1,7 +1,7 @@
 /** A repository in a directory of an SFTP server: a backup host, a NAS, a storage box. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { DEFAULTS } from "../plan/defaults";
+import { DEFAULTS } from "../plan/model/defaults";
 import { secretCipher } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 

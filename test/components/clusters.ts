@@ -1,6 +1,6 @@
 /** Clusters of CloudNativePG for the tests of the pure rooms: complete, with what a test is about laid over it. */
-import { type ClusterFile, resolveClusterFile } from "../../components/plan/clusterFile";
-import type { RepositorySecrets, ResolvedCluster } from "../../components/plan/clusterShape";
+import { type ClusterFile, resolveClusterFile } from "../../components/plan/cluster/clusterFile";
+import type { RepositorySecrets, ResolvedCluster } from "../../components/plan/cluster/clusterShape";
 import type { EngineContext } from "../../components/render/engines/engine";
 import type { Manifest, RenderedObject } from "../../components/render/kubernetesObjects";
 import { BUCKET, R2 } from "./plans";

@@ -1,9 +1,9 @@
 /** Topologies for the tests of comparisons: made by hand of settings, or by chance. */
 import * as fc from "fast-check";
-import type { HostSettings, RepositorySettings } from "../../components/plan/settings";
-import { resolveHost } from "../../components/plan/resolve";
-import { type Topology, topologyOf } from "../../components/plan/topology";
-import { unknownMarker } from "../../components/plan/unknown";
+import type { HostSettings, RepositorySettings } from "../../components/plan/model/settings";
+import { resolveHost } from "../../components/plan/model/resolve";
+import { type Topology, topologyOf } from "../../components/plan/topology/topology";
+import { unknownMarker } from "../../components/plan/model/unknown";
 import { BUCKET, NAS, R2, settings } from "./plans";
 
 /** The topology of a host called `name`. */

@@ -41,7 +41,7 @@ vi.mock("../../runtime/version", () => ({
     return now.version;
   },
 }));
-vi.mock("../../components/plan/images", async (original) => ({
+vi.mock("../../components/plan/cluster/images", async (original) => ({
   ...(await original<object>()),
   get NODE_IMAGE() {
     return now.image;

@@ -17,7 +17,7 @@ import { Migration } from "../../components/migration/migration";
 import { MigrationStage, WorkloadKind } from "../../components/migration/migrationArgs";
 import { Monitoring } from "../../components/monitoring/monitoring";
 import { Runbook } from "../../components/monitoring/runbook";
-import { NODE_IMAGE } from "../../components/plan/images";
+import { NODE_IMAGE } from "../../components/plan/cluster/images";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";

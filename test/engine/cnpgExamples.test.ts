@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPostgresImage } from "../../components/plan/images";
+import { findPostgresImage } from "../../components/plan/cluster/images";
 import { checkManifests } from "../../components/plan/rules/manifests";
 import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/program";
 import type { ClusterOutputs, ClusterSettings } from "../../examples/cnpg-b2-r2/program";

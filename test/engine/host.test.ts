@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runbookOf } from "../../components/plan/runbook";
-import type { Topology } from "../../components/plan/topology";
+import type { Topology } from "../../components/plan/topology/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { run, runOk } from "../../tools/parts/process";
 import { loadExample, openStack } from "../../tools/parts/pulumiEngine";

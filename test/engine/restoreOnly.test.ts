@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { accessPolicy } from "../../components/plan/awsPolicies";
+import { accessPolicy } from "../../components/plan/storage/awsPolicies";
 import { run } from "../../tools/parts/process";
 import { openStack } from "../../tools/parts/pulumiEngine";
 import { S3Server } from "../../tools/parts/s3Server";

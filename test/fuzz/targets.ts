@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { parseCron } from "../../components/plan/schedule";
+import { parseCron } from "../../components/plan/schedule/schedule";
 import { concatBytes, textOf, utf8 } from "../../runtime/base/bytes";
 import { type BackupError, isError } from "../../runtime/base/errors";
 import { findOwnParameters, findReplicaParameters, findSourceParameters, parseObject } from "../../runtime/cnpg/kubernetes/cluster";

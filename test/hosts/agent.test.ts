@@ -11,7 +11,7 @@ import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runbookOf } from "../../components/plan/runbook";
 import type { RunbookScenario } from "../../components/plan/runbook/document";
-import type { Topology } from "../../components/plan/topology";
+import type { Topology } from "../../components/plan/topology/topology";
 import { NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";

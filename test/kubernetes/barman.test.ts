@@ -12,7 +12,7 @@ import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { runbookOf } from "../../components/plan/runbook";
-import type { Topology } from "../../components/plan/topology";
+import type { Topology } from "../../components/plan/topology/topology";
 import { runOk } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/s3Server";
 import { installBarman } from "../harness/kubernetes/barman";

@@ -13,7 +13,7 @@ import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { runbookOf } from "../../components/plan/runbook";
 import type { RunbookScenario, RunbookStep } from "../../components/plan/runbook/document";
-import type { Topology } from "../../components/plan/topology";
+import type { Topology } from "../../components/plan/topology/topology";
 import type { S3Server } from "../../tools/parts/s3Server";
 import { endedBackup, hurryBackups } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";

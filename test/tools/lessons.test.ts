@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { FINDINGS } from "../../components/plan/findings";
+import { FINDINGS } from "../../components/plan/findings/findings";
 import { projectFolder } from "../../tools/parts/cache";
 
 const ROOT = projectFolder();

@@ -2,14 +2,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { FINDINGS } from "../../components/plan/findings";
-import { findRuleText } from "../../components/plan/ruleTexts";
+import { FINDINGS } from "../../components/plan/findings/findings";
+import { findRuleText } from "../../components/plan/findings/ruleTexts";
 import { projectFolder } from "../../tools/parts/cache";
 import { renderRulesDoc } from "../../tools/rulesDoc";
 
 const FILE = join(projectFolder(), "docs", "rules.md");
 
-test("every code is described in components/plan/ruleTexts.ts", () => {
+test("every code is described in components/plan/findings/ruleTexts.ts", () => {
   expect(Object.keys(FINDINGS).filter((code) => findRuleText(code) === null)).toEqual([]);
 });
 

@@ -8,7 +8,7 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Client, ClientChannel } from "ssh2";
-import { shellWord } from "../../plan/hostCommand";
+import { shellWord } from "../../plan/host/hostCommand";
 import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
 import { openSshClient } from "./client";
 import type { SshTarget } from "./target";

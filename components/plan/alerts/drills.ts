@@ -1,7 +1,7 @@
 /** Alerts about fire drills: missed, failed, and promises that the last one has measured. Pure. */
-import { drilledRepositories } from "../drills";
-import { longestGapMinutes } from "../schedule";
-import type { Topology } from "../topology";
+import { drilledRepositories } from "../schedule/drills";
+import { longestGapMinutes } from "../schedule/schedule";
+import type { Topology } from "../topology/topology";
 import { type AlertRule, durationWords, type Writer } from "./rule";
 
 /** Drills are rare and take long: a day, or a tenth of their interval. */

@@ -1,5 +1,5 @@
 /** What alert rules are made of: matchers, labels and texts of one database. Pure. */
-import type { DatabaseNode } from "../topology";
+import type { DatabaseNode } from "../topology/topology";
 
 export interface AlertOptions {
   /** Further matchers of every series, `instance="db1:9100"`: needed where two hosts have stanzas of one name. */

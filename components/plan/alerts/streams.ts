@@ -2,8 +2,8 @@
  * Alerts about streamed WAL, of each repository by itself. The age is measured against the moment when the metrics were gathered: what a collector
  * reads every few minutes would else look like a stream that stands still. Pure.
  */
-import { worstCaseRpo } from "../objectives";
-import type { Topology } from "../topology";
+import { worstCaseRpo } from "../schedule/objectives";
+import type { Topology } from "../topology/topology";
 import type { AlertRule, Writer } from "./rule";
 
 /** The agent tells others every five seconds how far it is; a look in between is no news. */

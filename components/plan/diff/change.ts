@@ -5,7 +5,7 @@
  * Values that are not known yet, or secret, are never compared: such a change is neutral and says so. Comparisons with an order are
  * antisymmetric: what weakens in one direction strengthens in the other. Only a repository that begins anew weakens both ways.
  */
-import { isSecret, isUnknown } from "../unknown";
+import { isSecret, isUnknown } from "../model/unknown";
 
 export type Effect = "strengthened" | "weakened" | "neutral";
 /** `null`: there is none. */

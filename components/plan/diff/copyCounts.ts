@@ -2,7 +2,7 @@
  * 3-2-1 of a topology as a document, where places may not be known: the least and the most that each number can be. Where everything is
  * known both are the numbers of `copiesOf`. Pure.
  */
-import type { RepositoryNode, Topology } from "../topology";
+import type { RepositoryNode, Topology } from "../topology/topology";
 import { isHidden } from "./change";
 
 export interface Range {

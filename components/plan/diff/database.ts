@@ -1,10 +1,10 @@
 /** What changes for one database beside its repositories: copies, engine, promises, schedules, drills, findings lived with. Pure. */
-import { findRepoKey } from "../defaults";
-import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../drills";
-import { type EngineRow, findEngine } from "../engines";
-import type { DrillPlan } from "../plan";
-import { type Schedule, textRunsPerDay } from "../schedule";
-import type { DrillChecksNode, Flow, Topology } from "../topology";
+import { findRepoKey } from "../model/defaults";
+import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/drills";
+import { type EngineRow, findEngine } from "../engines/engines";
+import type { DrillPlan } from "../model/plan";
+import { type Schedule, textRunsPerDay } from "../schedule/schedule";
+import type { DrillChecksNode, Flow, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";

@@ -2,8 +2,8 @@
  * The entries of `acknowledgeWeaker` that can ever fit a topology: the keys of all changes to something weaker that could lead to it. Found by
  * comparing it with itself and with topologies that are not like it, so that the paths are those of the comparison and no second list. Pure.
  */
-import { ENGINES, findEngine } from "../engines";
-import type { RepositoryNode, Topology } from "../topology";
+import { ENGINES, findEngine } from "../engines/engines";
+import type { RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { diffDatabase } from "./database";
 

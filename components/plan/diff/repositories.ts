@@ -1,7 +1,7 @@
 /** What changes in the repositories of one database: which there are, where they are, how long they keep, and what protects them. Pure. */
-import { findEngine } from "../engines";
-import { textRunsPerDay } from "../schedule";
-import type { RepositoryNode, Topology } from "../topology";
+import { findEngine } from "../engines/engines";
+import { textRunsPerDay } from "../schedule/schedule";
+import type { RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 
 const LOCK_MODES = ["", "governance", "compliance"];

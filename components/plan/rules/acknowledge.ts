@@ -1,9 +1,9 @@
 /** When PostgreSQL may forget a WAL segment, and changes to something weaker that are said to be meant. Pure. */
 import { fitsPossible, keysLike, possibleKeys } from "../diff/possible";
 import { REMOVED_DATABASE } from "../diff";
-import { type Finding, finding } from "../findings";
-import type { ClusterPlan, DatabasePlan, HostPlan } from "../plan";
-import { topologyOf } from "../topology";
+import { type Finding, finding } from "../findings/findings";
+import type { ClusterPlan, DatabasePlan, HostPlan } from "../model/plan";
+import { topologyOf } from "../topology/topology";
 
 const ACKNOWLEDGE_MODES = ["all", "any", "named"];
 

@@ -2,9 +2,9 @@
  * Buckets of Amazon S3 and Cloudflare R2 as resources of their providers' packages: rules that delete or freeze what backups still need,
  * locks that backups cannot live with, and doors that stand open. Pure; only buckets that hold backups are to be given.
  */
-import { type Finding, finding } from "../findings";
-import { R2_LOCK_REASON } from "../r2";
-import { findClassFault } from "../storageClasses";
+import { type Finding, finding } from "../findings/findings";
+import { R2_LOCK_REASON } from "../storage/r2";
+import { findClassFault } from "../storage/storageClasses";
 import { hasField, listAt, numberAt, textAt, valueAt } from "./manifests/objects";
 
 /** A resource of a stack. */

@@ -1,8 +1,8 @@
 /** How many copies there are, what they are lost together with, and what protects them from their own writers. Pure. */
-import { copiesOf, copiesText, repositoriesWithFulls } from "../copies";
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan } from "../plan";
-import { isUnknown } from "../unknown";
+import { copiesOf, copiesText, repositoriesWithFulls } from "../storage/copies";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan } from "../model/plan";
+import { isUnknown } from "../model/unknown";
 
 /** Three copies, two places that do not fail together, one off the site. */
 export function checkCopies(plan: DatabasePlan): Finding[] {

@@ -1,9 +1,9 @@
 /** How requests to buckets are signed: keys where there must be some, roles where they exist, Secrets where Kubernetes is. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan, RepositoryPlan, S3Plan } from "../plan";
-import { optionsCredential, sftpKeyCredential } from "../resolve";
-import { isUnknown } from "../unknown";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan, RepositoryPlan, S3Plan } from "../model/plan";
+import { optionsCredential, sftpKeyCredential } from "../model/resolve";
+import { isUnknown } from "../model/unknown";
 
 /** Roles that only pods on EKS have. */
 const POD_KEY_TYPES = ["web-id", "pod-id"];

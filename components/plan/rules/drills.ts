@@ -1,8 +1,8 @@
 /** Fire drills: that each can be made as it is declared, and can tell whether the promise is kept. Pure. */
-import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../drills";
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan, DrillPlan } from "../plan";
-import { isTimeZone, parseCron } from "../schedule";
+import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../schedule/drills";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan, DrillPlan } from "../model/plan";
+import { isTimeZone, parseCron } from "../schedule/schedule";
 import { isWithin } from "./values";
 
 const MINUTES_MAX = 7 * 1440;

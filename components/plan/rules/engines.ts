@@ -1,11 +1,11 @@
 /** What an engine cannot do, said before anything is changed. Pure; the facts are rows of engines.ts. */
-import { findEngine, type EngineRow } from "../engines";
-import { type Finding, finding } from "../findings";
-import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../plan";
-import { firstMeeting, parseCron, shiftCron } from "../schedule";
-import { isUnknown } from "../unknown";
-import { isInRange, stockLimits } from "../stockVersions";
-import { compareVersions } from "../versions";
+import { findEngine, type EngineRow } from "../engines/engines";
+import { type Finding, finding } from "../findings/findings";
+import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../model/plan";
+import { firstMeeting, parseCron, shiftCron } from "../schedule/schedule";
+import { isUnknown } from "../model/unknown";
+import { isInRange, stockLimits } from "../engines/stockVersions";
+import { compareVersions } from "../model/versions";
 
 /** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
 export const OFFSET_MINUTES = 60;

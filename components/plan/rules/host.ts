@@ -1,9 +1,9 @@
 /** A host's own arguments: names, accounts, paths, ports. Pure. */
-import { type Finding, finding } from "../findings";
+import { type Finding, finding } from "../findings/findings";
 import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
-import { SYSTEMD_DIRECTORIES } from "../defaults";
-import type { HostPlan, TaskPlan } from "../plan";
-import { isUnknown } from "../unknown";
+import { SYSTEMD_DIRECTORIES } from "../model/defaults";
+import type { HostPlan, TaskPlan } from "../model/plan";
+import { isUnknown } from "../model/unknown";
 import { checkTime } from "./schedules";
 import { isWithin } from "./values";
 

@@ -2,7 +2,7 @@
  * What is wrong or weak in objects of Kubernetes that others wrote: findings with the codes of plans where the situation is the same.
  * Objects are plain JSON; what is not known yet (markers of unknown.ts) is left alone. Pure; the rules lie in manifests/, by kind.
  */
-import type { Finding } from "../findings";
+import type { Finding } from "../findings/findings";
 import { checkClusterObject, checkClustersTogether } from "./manifests/clusters";
 import { findObject, type KubeObject } from "./manifests/objects";
 import { checkObjectStore, checkObjectStoresTogether } from "./manifests/objectStores";

@@ -1,7 +1,7 @@
 /** Whether what is declared can keep what is promised. Pure. */
-import { type Finding, finding } from "../findings";
-import { worstCaseRpo } from "../objectives";
-import type { DatabasePlan } from "../plan";
+import { type Finding, finding } from "../findings/findings";
+import { worstCaseRpo } from "../schedule/objectives";
+import type { DatabasePlan } from "../model/plan";
 import { checkDrills } from "./drills";
 import { isWithin } from "./values";
 

@@ -1,5 +1,5 @@
 /** The operator's side of a plugin: names and numbers that would leave clusters without it. Pure. */
-import { type Finding, finding } from "../findings";
+import { type Finding, finding } from "../findings/findings";
 
 const NAME = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 

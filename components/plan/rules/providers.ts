@@ -1,10 +1,10 @@
 /** Object stores: addresses that do not fit their provider, and bucket settings that break or endanger backups. Pure. */
 import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan, S3Plan } from "../plan";
-import { R2_LOCK_REASON } from "../r2";
-import { findClassFault } from "../storageClasses";
-import { isUnknown } from "../unknown";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan, S3Plan } from "../model/plan";
+import { R2_LOCK_REASON } from "../storage/r2";
+import { findClassFault } from "../storage/storageClasses";
+import { isUnknown } from "../model/unknown";
 import { KEEP_HINT } from "./buckets";
 
 /** Endpoints of services that are no S3, and what to use in their place. */

@@ -1,11 +1,11 @@
 /** Each repository by itself, and that no two share a place. Pure. */
 import { levelRangeOf } from "../../../runtime/config/settings";
-import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../defaults";
-import { type EngineRow, findEngine } from "../engines";
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan, RepositoryPlan } from "../plan";
-import { locationOf } from "../topology";
-import { isUnknown } from "../unknown";
+import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../model/defaults";
+import { type EngineRow, findEngine } from "../engines/engines";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan, RepositoryPlan } from "../model/plan";
+import { locationOf } from "../topology/topology";
+import { isUnknown } from "../model/unknown";
 import { isBelow, isWithin } from "./values";
 
 const RETENTION_MAX = 9999999;

@@ -1,6 +1,6 @@
 /** Hosts that restore and write nothing, and keys that only read: each needs the other. Pure. */
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan, HostPlan } from "../plan";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan, HostPlan } from "../model/plan";
 
 /** What is about backups has no place on a host that takes none. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {

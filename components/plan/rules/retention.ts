@@ -1,8 +1,8 @@
 /** Whether what is kept is enough for what is promised, and whether locks and versions agree with it. Pure. */
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan, RepositoryPlan } from "../plan";
-import { type Schedule, textRunsPerDay } from "../schedule";
-import { isUnknown } from "../unknown";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan, RepositoryPlan } from "../model/plan";
+import { type Schedule, textRunsPerDay } from "../schedule/schedule";
+import { isUnknown } from "../model/unknown";
 
 const UNDELETE_DAYS_MIN = 7;
 

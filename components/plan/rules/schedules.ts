@@ -1,9 +1,9 @@
 /** When backups are taken: each schedule by itself, then how they meet each other and the repositories. Pure. */
-import { repositoriesWithFulls } from "../copies";
-import { findRepoKey } from "../defaults";
-import { type Finding, finding } from "../findings";
-import type { DatabasePlan } from "../plan";
-import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type RunTime, type Schedule } from "../schedule";
+import { repositoriesWithFulls } from "../storage/copies";
+import { findRepoKey } from "../model/defaults";
+import { type Finding, finding } from "../findings/findings";
+import type { DatabasePlan } from "../model/plan";
+import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type RunTime, type Schedule } from "../schedule/schedule";
 import { isWithin } from "./values";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

@@ -1,16 +1,16 @@
 /** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
 import { PLACES } from "../../../runtime/cnpg/names";
-import type { BootstrapSettings, RecoveryTargetSettings } from "../clusterSettings";
-import type { ClusterShape, ResolvedCluster, ResolvedSource } from "../clusterShape";
-import { DEFAULTS } from "../defaults";
-import { findEngine } from "../engines";
-import { type Finding, finding } from "../findings";
-import { majorOf, POSTGRES_IMAGES } from "../images";
-import type { ClusterPlan, RepositoryPlan } from "../plan";
-import { parseCron } from "../schedule";
-import { locationOf } from "../topology";
-import { isUnknown } from "../unknown";
-import { isOlder } from "../versions";
+import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/clusterSettings";
+import type { ClusterShape, ResolvedCluster, ResolvedSource } from "../cluster/clusterShape";
+import { DEFAULTS } from "../model/defaults";
+import { findEngine } from "../engines/engines";
+import { type Finding, finding } from "../findings/findings";
+import { majorOf, POSTGRES_IMAGES } from "../cluster/images";
+import type { ClusterPlan, RepositoryPlan } from "../model/plan";
+import { parseCron } from "../schedule/schedule";
+import { locationOf } from "../topology/topology";
+import { isUnknown } from "../model/unknown";
+import { isOlder } from "../model/versions";
 import { isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 

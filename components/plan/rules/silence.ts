@@ -1,6 +1,6 @@
 /** Findings that the user has decided to live with: by code, with a reason. Errors cannot be silenced. Pure. */
-import { FINDINGS, type Finding, finding } from "../findings";
-import type { DatabasePlan } from "../plan";
+import { FINDINGS, type Finding, finding } from "../findings/findings";
+import type { DatabasePlan } from "../model/plan";
 
 /** Found when the whole program has been read: nobody knows before whether there is something to silence. */
 const FOUND_LATER: readonly string[] = ["PB140"];

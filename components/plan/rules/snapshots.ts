@@ -1,6 +1,6 @@
 /** Snapshots of the file system beside backups: quick to go back to, and dangerous for the archive. Pure. */
-import { type Finding, finding } from "../findings";
-import type { HostPlan } from "../plan";
+import { type Finding, finding } from "../findings/findings";
+import type { HostPlan } from "../model/plan";
 
 /**
  * After a rollback PostgreSQL goes on at an older place of the same timeline and writes segments with names that the archive already has,

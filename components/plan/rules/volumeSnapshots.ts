@@ -1,8 +1,8 @@
 /** Volume snapshots of a cluster: how long they stay, for nobody but this package removes them, and beginning with one. Pure. */
-import type { ResolvedCluster } from "../clusterShape";
-import type { SnapshotSettings } from "../clusterSettings";
-import { type Finding, finding } from "../findings";
-import { snapshotScheduleNames } from "../snapshotRetention";
+import type { ResolvedCluster } from "../cluster/clusterShape";
+import type { SnapshotSettings } from "../cluster/clusterSettings";
+import { type Finding, finding } from "../findings/findings";
+import { snapshotScheduleNames } from "../cluster/snapshotRetention";
 
 const RETENTION_MAX = 9_999_999;
 /** The operator writes names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */

@@ -3,7 +3,7 @@
  * stack, and the applications are led to it. Pure.
  */
 import type { DatabaseRunbook, RunbookQuestion } from "./document";
-import type { DatabaseNode, RepositoryNode, Topology } from "../topology";
+import type { DatabaseNode, RepositoryNode, Topology } from "../topology/topology";
 import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
 import { type ClusterPlace, isOurs, placeOf, verb } from "./clusterPlace";
 import { fromRepository, latest, moment, namespaceLost, snapshot, table } from "./clusterRestore";

@@ -1,5 +1,5 @@
 /** What a runbook says, as data: the shapes that its scenarios are written in. */
-import type { RepositoryNode } from "../topology";
+import type { RepositoryNode } from "../topology/topology";
 import type { MeasuredRow } from "./measured";
 
 export interface RunbookStep {

@@ -2,11 +2,11 @@
  * What to do with a database on a host. Commands are those of the launcher that a component lays down (`sudo pgbackstop`), or what stands for it
  * on that host; each of them says what it is going to do and asks, where it does something that cannot be undone. Pure.
  */
-import { OPERATOR_COMMAND, shellWord } from "../hostCommand";
-import { OF_THE_HOST } from "../places";
+import { OPERATOR_COMMAND, shellWord } from "../host/hostCommand";
+import { OF_THE_HOST } from "../model/places";
 import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./document";
-import type { DatabaseNode, RepositoryNode } from "../topology";
-import { isUnknown } from "../unknown";
+import type { DatabaseNode, RepositoryNode } from "../topology/topology";
+import { isUnknown } from "../model/unknown";
 import { archivingFails, keysLost, repositoryLost } from "./hostCare";
 import { lostAnswer, repositoryText } from "./order";
 

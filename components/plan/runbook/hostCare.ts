@@ -1,7 +1,7 @@
 /** What is done on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
 import type { RunbookScenario } from "./document";
-import { shellWord } from "../hostCommand";
-import type { DatabaseNode, RepositoryNode } from "../topology";
+import { shellWord } from "../host/hostCommand";
+import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { lostAnswer, repositoryText } from "./order";
 
 export function archivingFails(program: string, { command, dataDirectory, engine, stanza }: DatabaseNode): RunbookScenario {

@@ -2,7 +2,7 @@
  * What drills have measured, as a host or a pod tells it: the JSON of `pgbackstop status --output=json`, or of one `pgbackstop drill`. A runbook
  * is made of what is declared and knows nothing of it; these files bring it in, each figure with the time when it was measured. Pure.
  */
-import type { ObjectivesNode, RepositoryNode } from "../topology";
+import type { ObjectivesNode, RepositoryNode } from "../topology/topology";
 
 /** Of one database. Times are seconds since 1970. */
 export interface Measured {

@@ -1,7 +1,7 @@
 /** In which order repositories are tried, and how each is named in a sentence. Pure. */
 import { repositoriesWithFulls } from "../diff/copyCounts";
 import type { RunbookQuestion } from "./document";
-import type { RepositoryNode, Topology } from "../topology";
+import type { RepositoryNode, Topology } from "../topology/topology";
 
 /** Those with full backups, the near ones first: what is on the site is fast, what is not survives the site. */
 export function byReach(topology: Topology): RepositoryNode[] {

@@ -3,8 +3,8 @@
  * by itself; what a second repository or another kind of backup would need is refused by rules, not left out here.
  */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
-import type { SecretKeysSettings } from "../../plan/clusterSettings";
-import type { ClusterPlan, RepositoryPlan, S3Plan } from "../../plan/plan";
+import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
+import type { ClusterPlan, RepositoryPlan, S3Plan } from "../../plan/model/plan";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetesObjects";
 import { type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";

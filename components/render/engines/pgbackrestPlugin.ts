@@ -3,12 +3,12 @@
  * each schedule becomes a ScheduledBackup for each repository, an hour apart, always on the primary. Repositories are numbered by their
  * place in the Stanza, not by their key. Since version 0.0.1 the object is a Stanza; before, it was called Repository.
  */
-import { findCompressType } from "../../plan/defaults";
-import type { SecretKeysSettings } from "../../plan/clusterSettings";
-import type { ClusterPlan, RepositoryPlan } from "../../plan/plan";
+import { findCompressType } from "../../plan/model/defaults";
+import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
+import type { ClusterPlan, RepositoryPlan } from "../../plan/model/plan";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
-import { type Schedule, shiftCron } from "../../plan/schedule";
+import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetesObjects";
 import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 

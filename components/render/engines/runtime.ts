@@ -6,10 +6,10 @@
  * program is named after its contents. Parameters: docs/cnpg.md.
  */
 import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
-import { DEFAULTS } from "../../plan/defaults";
-import type { SecretKeysSettings } from "../../plan/clusterSettings";
-import type { RepositoryPlan } from "../../plan/plan";
-import type { Schedule } from "../../plan/schedule";
+import { DEFAULTS } from "../../plan/model/defaults";
+import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
+import type { RepositoryPlan } from "../../plan/model/plan";
+import type { Schedule } from "../../plan/schedule/schedule";
 import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetesObjects";
 import { SECRET_KEYS } from "../kubernetesSecrets";
 import { renderPgbackrestConf } from "../pgbackrestConf";

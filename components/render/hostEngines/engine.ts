@@ -1,5 +1,5 @@
 /** What every engine of a host is asked, and what it answers: parts that hostParts.ts puts together. Pure. */
-import type { HostPlan } from "../../plan/plan";
+import type { HostPlan } from "../../plan/model/plan";
 import type { RenderedFile } from "../renderedFile";
 import type { Unit } from "../units/unit";
 

@@ -5,9 +5,9 @@
  * archive_command runs in PostgreSQL's own unit, which no credential of systemd reaches: configuration and secrets are root's, and readable
  * for the group of PostgreSQL's account.
  */
-import type { HostPlan } from "../../plan/plan";
-import type { Schedule } from "../../plan/schedule";
-import { hostPaths, launcherPath } from "../../plan/hostCommand";
+import type { HostPlan } from "../../plan/model/plan";
+import type { Schedule } from "../../plan/schedule/schedule";
+import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
 import { postgresSettings } from "../postgresSettings";
 import { renderPgbackrestConf } from "../pgbackrestConf";
 import { renderSettingsFile } from "../settingsFile";

@@ -1,9 +1,9 @@
 /** The engine `runtime` on a host: its configuration, PostgreSQL's settings, and the units that start it. */
-import type { HostPlan } from "../../plan/plan";
+import type { HostPlan } from "../../plan/model/plan";
 import { launcherFile } from "../launcher";
 import { renderPgbackrestConf } from "../pgbackrestConf";
 import { postgresSettings } from "../postgresSettings";
-import { hostPaths } from "../../plan/hostCommand";
+import { hostPaths } from "../../plan/host/hostCommand";
 import { renderSettingsFile } from "../settingsFile";
 import { agentUnits } from "../units/agent";
 import { backupUnits } from "../units/backup";

@@ -1,7 +1,7 @@
 /** Topologies and their comparison as JSON documents with a version: fields are added, never changed. Pure. */
 import { type TopologyDiff, type TopologySet, weakenedOf } from "../../plan/diff";
-import type { LoggedFinding } from "../../plan/stackFiles";
-import { isSecret, isUnknown } from "../../plan/unknown";
+import type { LoggedFinding } from "../../plan/topology/stackFiles";
+import { isSecret, isUnknown } from "../../plan/model/unknown";
 
 /** What `topology diff` found; ends with a newline. */
 export function renderDiffDocument(diff: TopologyDiff, findings: readonly LoggedFinding[]): string {

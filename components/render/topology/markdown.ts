@@ -4,7 +4,7 @@
  */
 import type { Change } from "../../plan/diff/change";
 import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
-import type { LoggedFinding } from "../../plan/stackFiles";
+import type { LoggedFinding } from "../../plan/topology/stackFiles";
 
 /** Forges refuse longer comments (GitHub 65,536 characters). */
 export const MARKDOWN_CHARACTERS_MAX = 60_000;

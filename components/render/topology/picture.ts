@@ -7,7 +7,7 @@ import { type Change, isHidden, valueText } from "../../plan/diff/change";
 import type { TopologySet } from "../../plan/diff";
 import { repositoriesWithFulls } from "../../plan/diff/copyCounts";
 import { retentionText } from "../../plan/diff/repositories";
-import type { RepositoryNode, Topology } from "../../plan/topology";
+import type { RepositoryNode, Topology } from "../../plan/topology/topology";
 import { costText, oneLine } from "./markdown";
 
 export const PICTURE_WIDTH = 1120;

@@ -5,8 +5,8 @@ import { valueText } from "../../plan/diff/change";
 import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
 import { drillText, scheduleText } from "../../plan/diff/database";
 import { count, retentionText } from "../../plan/diff/repositories";
-import type { SnapshotPlan } from "../../plan/snapshotRetention";
-import type { Topology } from "../../plan/topology";
+import type { SnapshotPlan } from "../../plan/cluster/snapshotRetention";
+import type { Topology } from "../../plan/topology/topology";
 import { cell, costText } from "./markdown";
 
 /** Ends with a newline. */

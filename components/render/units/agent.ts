@@ -2,7 +2,7 @@
  * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues what PostgreSQL asks
  * meanwhile. Neither ever gives up, because a socket that did would refuse every segment from then on until somebody looked.
  */
-import type { HostPlan } from "../../plan/plan";
+import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../commandLine";
 import { credentialLines, unitCommand } from "../credentials";
 import { hardening } from "./hardening";

@@ -1,6 +1,6 @@
 /** One service and one timer for each schedule of backups. */
-import type { HostPlan } from "../../plan/plan";
-import type { Schedule } from "../../plan/schedule";
+import type { HostPlan } from "../../plan/model/plan";
+import type { Schedule } from "../../plan/schedule/schedule";
 import { systemdWord } from "../commandLine";
 import { unitCommand } from "../credentials";
 import { jobUnits } from "./job";

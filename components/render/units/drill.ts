@@ -5,8 +5,8 @@
  * else, so that production's data are out of its reach even if everything else fails. It yields to production: in CPU and disk time, and as the first
  * one to be ended where memory runs out. What it measures is therefore at worst too long.
  */
-import { drillPath, ownDrills } from "../../plan/drills";
-import type { DrillPlan, HostPlan } from "../../plan/plan";
+import { drillPath, ownDrills } from "../../plan/schedule/drills";
+import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import { unitCommand } from "../credentials";
 import { jobUnits } from "./job";
 import { type Unit, unitName } from "./unit";

@@ -2,9 +2,9 @@
  * What happens when a unit of a stanza fails: `pgbackstop-main-failed@UNIT.service` tells whom the plan names, by the verb `notify`, and says it in the
  * journal in any case. What else is told of a unit is told.ts.
  */
-import { SYSTEMD_DIRECTORIES } from "../../plan/defaults";
-import { ownDrills } from "../../plan/drills";
-import type { HostPlan } from "../../plan/plan";
+import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
+import { ownDrills } from "../../plan/schedule/drills";
+import type { HostPlan } from "../../plan/model/plan";
 import { systemdWord } from "../commandLine";
 import { noticeLines, noticeUnit } from "./notice";
 import { afterStart } from "./told";

@@ -5,7 +5,7 @@
  * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because PostgreSQL's socket may lie in /tmp,
  * and the locks where stock has them by default. RemoveIPC stays off, because it would take PostgreSQL's shared memory away.
  */
-import type { HostPlan } from "../../plan/plan";
+import type { HostPlan } from "../../plan/model/plan";
 import { systemdWord } from "../commandLine";
 
 /** Directories that ProtectHome hides. */

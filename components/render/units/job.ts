@@ -1,6 +1,6 @@
 /** A piece of work at certain times: a oneshot service and its timer. */
-import type { HostPlan } from "../../plan/plan";
-import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule";
+import type { HostPlan } from "../../plan/model/plan";
+import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedule";
 import { credentialLines } from "../credentials";
 import { onFailureLines } from "./failed";
 import { hardening } from "./hardening";

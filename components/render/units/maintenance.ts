@@ -1,5 +1,5 @@
 /** What keeps backups good between one and the next: services and timers of their own. */
-import type { HostPlan, TaskPlan } from "../../plan/plan";
+import type { HostPlan, TaskPlan } from "../../plan/model/plan";
 import { unitCommand } from "../credentials";
 import { metricsFile } from "../renderedFile";
 import { jobUnits } from "./job";

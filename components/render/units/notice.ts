@@ -1,5 +1,5 @@
 /** A unit that tells somebody of another one, `…@UNIT.service`: with the file of whom to tell, and none of the keys of the repositories. */
-import type { HostPlan } from "../../plan/plan";
+import type { HostPlan } from "../../plan/model/plan";
 import { notifyLines, notifyWords, unitCommand } from "../credentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitText } from "./unit";

@@ -3,8 +3,8 @@
  * (`…-succeeded@…`), and how a fire drill went (`…-drilled@…`). Units of their own, which nothing waits for: a notice that hangs or fails delays no
  * backup and fails none. systemd 249 or newer starts those of an end; older ones ignore the line.
  */
-import { SYSTEMD_DIRECTORIES } from "../../plan/defaults";
-import type { HostPlan } from "../../plan/plan";
+import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
+import type { HostPlan } from "../../plan/model/plan";
 import { noticeLines, noticeUnit } from "./notice";
 import { type Unit, unitName } from "./unit";
 

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { monitoringMain } from "../../../components/bin/monitoring";
-import { renderTopology } from "../../../components/plan/topology";
+import { renderTopology } from "../../../components/plan/topology/topology";
 import { temporaryFolder } from "../../runtime/repository/support";
 import { topology } from "../topologies";
 

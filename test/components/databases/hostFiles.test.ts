@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { lateInputs, renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
-import type { HostPlan } from "../../../components/plan/plan";
-import { unknownMarker } from "../../../components/plan/unknown";
+import type { HostPlan } from "../../../components/plan/model/plan";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, plan } from "../plans";
 
 test("files are listed while values that they need are not known yet: a bucket that is being made, the key of a host that is", () => {

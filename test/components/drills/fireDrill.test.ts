@@ -5,7 +5,7 @@ import type { DrillArgs, DrilledDatabase } from "../../../components/drills/dril
 import { drilledDatabase } from "../../../components/drills/drilled";
 import { renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
 import { checkHost } from "../../../components/plan/rules";
-import type { HostPlan } from "../../../components/plan/plan";
+import type { HostPlan } from "../../../components/plan/model/plan";
 import { unitsOf } from "../../../components/render/hostParts";
 import { BUCKET, plan } from "../plans";
 

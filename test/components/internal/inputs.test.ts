@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { fillKnown, splitKnown } from "../../../components/internal/inputs";
-import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/unknown";
+import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/model/unknown";
 
 test("what is known stays, each output and promise gets a marker of its own", () => {
   const settings = { port: 5432, path: pulumi.output("/data"), list: ["a", Promise.resolve("b")], nested: { none: undefined } };

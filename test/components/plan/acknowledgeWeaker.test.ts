@@ -1,7 +1,7 @@
 /** Entries of `acknowledgeWeaker` in a preview: those that fit what is declared, and those that fit nothing. */
 import { expect, test } from "vitest";
 import { checkHost } from "../../../components/plan/rules";
-import { unknownMarker } from "../../../components/plan/unknown";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, NAS, plan } from "../plans";
 
 const REASON = "the NAS is full until the new disks come";

@@ -1,9 +1,9 @@
 /** Repositories on S3 and R2 as plain values: defaults, and mistakes told all at once. */
 import { expect, test } from "vitest";
-import { estimateStorage } from "../../../components/plan/cost";
-import { checkR2, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../../../components/plan/r2";
-import { checkS3Repository, resolveS3Repository, type S3RepositorySettings } from "../../../components/plan/s3";
-import { unknownMarker } from "../../../components/plan/unknown";
+import { estimateStorage } from "../../../components/plan/storage/cost";
+import { checkR2, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../../../components/plan/storage/r2";
+import { checkS3Repository, resolveS3Repository, type S3RepositorySettings } from "../../../components/plan/storage/s3";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 
 const S3: S3RepositorySettings = { bucket: { create: { name: "acme-orders-pg" } }, region: "eu-central-1" };
 const ACCOUNT = "0123456789abcdef0123456789abcdef";

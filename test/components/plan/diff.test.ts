@@ -1,13 +1,13 @@
 /** What a change does to the backups: each kind of weakening, unknown values, acknowledgement, and properties over any two topologies. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { copiesOf } from "../../../components/plan/copies";
+import { copiesOf } from "../../../components/plan/storage/copies";
 import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../components/plan/diff";
 import type { Change } from "../../../components/plan/diff/change";
 import { countCopies } from "../../../components/plan/diff/copyCounts";
 import { fitsPossible, possibleKeys } from "../../../components/plan/diff/possible";
-import type { HostSettings } from "../../../components/plan/settings";
-import { type Topology, topologyOf } from "../../../components/plan/topology";
+import type { HostSettings } from "../../../components/plan/model/settings";
+import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { resolved } from "../clusters";
 import { BUCKET, NAS, plan, R2 } from "../plans";
 import { anyTopology, topology, withUnknown } from "../topologies";

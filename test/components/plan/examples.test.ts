@@ -1,10 +1,10 @@
 /** The published set-ups of examples/: exactly the findings that name their mistakes, none when they are mended, and the topology of both. */
 import { expect, test } from "vitest";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
-import { copiesText } from "../../../components/plan/copies";
-import { resolveCluster, resolveHost } from "../../../components/plan/resolve";
-import type { ClusterSettings, HostSettings } from "../../../components/plan/settings";
-import { topologyOf } from "../../../components/plan/topology";
+import { copiesText } from "../../../components/plan/storage/copies";
+import { resolveCluster, resolveHost } from "../../../components/plan/model/resolve";
+import type { ClusterSettings, HostSettings } from "../../../components/plan/model/settings";
+import { topologyOf } from "../../../components/plan/topology/topology";
 import * as cnpgB2R2 from "../../../examples/cnpg-b2-r2/settings";
 import * as cnpgMinio from "../../../examples/cnpg-barman-minio/settings";
 import * as vpsB2 from "../../../examples/vps-b2/settings";

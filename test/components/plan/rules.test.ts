@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { FINDINGS, type Finding } from "../../../components/plan/findings";
-import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/settings";
+import { FINDINGS, type Finding } from "../../../components/plan/findings/findings";
+import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/settings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { checkUndrilled } from "../../../components/plan/rules/drills";
-import { unknownMarker } from "../../../components/plan/unknown";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 
 const UNKNOWN_TEXT = unknownMarker(0);

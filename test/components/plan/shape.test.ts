@@ -1,10 +1,10 @@
 /** What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its path. */
 import { describe, expect, test } from "vitest";
-import type { ClusterFile } from "../../../components/plan/clusterFile";
-import { checkClusterFile } from "../../../components/plan/clusterFile";
-import { majorOf, POSTGRES_IMAGES } from "../../../components/plan/images";
+import type { ClusterFile } from "../../../components/plan/cluster/clusterFile";
+import { checkClusterFile } from "../../../components/plan/cluster/clusterFile";
+import { majorOf, POSTGRES_IMAGES } from "../../../components/plan/cluster/images";
 import { checkPlugin } from "../../../components/plan/rules/plugin";
-import { unknownMarker } from "../../../components/plan/unknown";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 import { resolved } from "../clusters";
 import { BUCKET, NAS, R2 } from "../plans";
 

@@ -1,8 +1,8 @@
 /** Volume snapshots of a cluster in its topology: what it says of them, what a change does to them, and how it is shown. */
 import { expect, test } from "vitest";
-import type { ClusterFile } from "../../../components/plan/clusterFile";
+import type { ClusterFile } from "../../../components/plan/cluster/clusterFile";
 import { diffTopologies } from "../../../components/plan/diff";
-import { type Topology, topologyOf } from "../../../components/plan/topology";
+import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { renderShown } from "../../../components/render/topology/show";
 import { resolved } from "../clusters";
 

@@ -1,7 +1,7 @@
 /** The rules as policies: which code reports what, levels of enforcement, what is silenced, and values that are not known yet. */
 import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
 import { expect, test } from "vitest";
-import { FINDINGS } from "../../../components/plan/findings";
+import { FINDINGS } from "../../../components/plan/findings/findings";
 import { backupPolicies, type BackupPolicyOptions, checkResource, checkStack, POLICY_CODES } from "../../../components/policy/policies";
 import * as seeds from "../plan/manifests/seeds";
 

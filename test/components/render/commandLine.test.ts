@@ -1,4 +1,4 @@
-import { shellWord } from "../../../components/plan/hostCommand";
+import { shellWord } from "../../../components/plan/host/hostCommand";
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, test } from "vitest";

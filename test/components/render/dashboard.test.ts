@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { PUBLISHED } from "../../../examples/vps-nas-r2/settings";
-import { resolveHost } from "../../../components/plan/resolve";
-import { topologyOf } from "../../../components/plan/topology";
+import { resolveHost } from "../../../components/plan/model/resolve";
+import { topologyOf } from "../../../components/plan/topology/topology";
 import { dashboardOf, renderDashboard } from "../../../components/render/dashboard";
 import { DEFINITIONS } from "../../../runtime/metrics/definitions";
 

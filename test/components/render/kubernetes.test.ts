@@ -1,7 +1,7 @@
 /** The objects of a cluster of CloudNativePG: what they say, and that the order of arguments changes no byte of them. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ClusterFile } from "../../../components/plan/clusterFile";
+import type { ClusterFile } from "../../../components/plan/cluster/clusterFile";
 import { renderCluster } from "../../../components/render/kubernetes";
 import { mergeOver } from "../../../components/render/kubernetesObjects";
 import { clusterFile, context, objectOf } from "../clusters";

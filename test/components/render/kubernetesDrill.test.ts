@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parseSettings } from "../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../components/render/kubernetes";
-import { drillName } from "../../../components/plan/drills";
+import { drillName } from "../../../components/plan/schedule/drills";
 import type { RenderedObject } from "../../../components/render/kubernetesObjects";
 import { clusterFile, context, objectOf } from "../clusters";
 

@@ -2,11 +2,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/secretFiles";
-import { findingText } from "../../../components/plan/findings";
+import { findingText } from "../../../components/plan/findings/findings";
 import { checkHost } from "../../../components/plan/rules";
-import type { SftpSettings, TargetSettings } from "../../../components/plan/settings";
-import { topologyOf } from "../../../components/plan/topology";
-import { unknownMarker } from "../../../components/plan/unknown";
+import type { SftpSettings, TargetSettings } from "../../../components/plan/model/settings";
+import { topologyOf } from "../../../components/plan/topology/topology";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 import { credentialLines } from "../../../components/render/credentials";
 import { renderPgbackrestConf } from "../../../components/render/pgbackrestConf";
 import { backupUnits } from "../../../components/render/units/backup";

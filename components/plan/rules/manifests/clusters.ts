@@ -1,6 +1,6 @@
 /** `Cluster` of CloudNativePG: who archives its WAL, where its backups go, and whether anything schedules them. Pure. */
-import { type Finding, finding } from "../../findings";
-import { isUnknown } from "../../unknown";
+import { type Finding, finding } from "../../findings/findings";
+import { isUnknown } from "../../model/unknown";
 import { BARMAN, DALIBO, DESTINATION_PARAMETERS } from "./plugins";
 import { hasField, type KubeObject, listAt, mayBeTrue, numberAt, objectsOf, pathOf, textAt, valueAt } from "./objects";
 

@@ -1,7 +1,7 @@
 /** `ObjectStore` of the Barman Cloud plugin. Pure. */
 import { findQuirks } from "../../../../runtime/storage/s3/quirks";
-import { type Finding, finding } from "../../findings";
-import { isUnknown } from "../../unknown";
+import { type Finding, finding } from "../../findings/findings";
+import { isUnknown } from "../../model/unknown";
 import { isBelow } from "../values";
 import { BARMAN } from "./plugins";
 import { hasField, type KubeObject, listAt, objectsOf, pairsOf, pathOf, textAt } from "./objects";

@@ -2,7 +2,7 @@
  * Reading objects of Kubernetes as plain JSON, whoever wrote them: nothing is assumed of their shape, what is missing or of another type is
  * null, and values that are not known yet (markers of unknown.ts) are texts like others. Pure.
  */
-import { isUnknown } from "../../unknown";
+import { isUnknown } from "../../model/unknown";
 
 /** An object with the fields that all have. */
 export interface KubeObject {

@@ -1,7 +1,7 @@
 /** `ScheduledBackup` of CloudNativePG: when the operator really runs it, and what the plugin behind it makes of it. Pure. */
-import { type Finding, finding } from "../../findings";
-import { parseCron, runsPerDay, type Schedule, firstMeeting } from "../../schedule";
-import { isUnknown } from "../../unknown";
+import { type Finding, finding } from "../../findings/findings";
+import { parseCron, runsPerDay, type Schedule, firstMeeting } from "../../schedule/schedule";
+import { isUnknown } from "../../model/unknown";
 import { BARMAN, DALIBO } from "./plugins";
 import { groupsOf, hasField, type KubeObject, objectsOf, pairsOf, pathOf, textAt, valueAt } from "./objects";
 

@@ -1,7 +1,7 @@
 /** `Stanza` of Dalibo's pgBackRest plugin, and `Repository` as it was called until December 2025. Pure. */
 import { findQuirks, findRegion } from "../../../../runtime/storage/s3/quirks";
-import { type Finding, finding } from "../../findings";
-import { isUnknown } from "../../unknown";
+import { type Finding, finding } from "../../findings/findings";
+import { isUnknown } from "../../model/unknown";
 import { isBelow } from "../values";
 import { hasField, type KubeObject, listAt, numberAt, pairsOf, pathOf, textAt, valueAt } from "./objects";
 

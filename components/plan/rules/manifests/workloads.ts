@@ -1,6 +1,6 @@
 /** What stands around clusters: Services, Deployments of plugins, secrets from elsewhere. Pure. */
-import { type Finding, finding } from "../../findings";
-import { isUnknown } from "../../unknown";
+import { type Finding, finding } from "../../findings/findings";
+import { isUnknown } from "../../model/unknown";
 import { groupsOf, type KubeObject, listAt, numberAt, pathOf, textAt } from "./objects";
 
 /** A container of the plugins that this package judges: the beginning of the image's last part. */

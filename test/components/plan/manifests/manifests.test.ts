@@ -1,7 +1,7 @@
 /** Objects of Kubernetes that others wrote: each mistake of the published set-ups has its code, and what is in order has none. */
 import { expect, test } from "vitest";
 import { checkManifests } from "../../../../components/plan/rules/manifests";
-import { unknownMarker } from "../../../../components/plan/unknown";
+import { unknownMarker } from "../../../../components/plan/model/unknown";
 import * as seeds from "./seeds";
 
 type Json = Record<string, unknown>;

@@ -10,7 +10,7 @@ import ts from "typescript";
 import { beforeAll, describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook";
 import type { DatabaseRunbook, RunbookScenario } from "../../../../components/plan/runbook/document";
-import { type Topology, topologyOf } from "../../../../components/plan/topology";
+import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
 import { renderRunbook } from "../../../../components/render/runbook/markdown";
 import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
 import { program as attach } from "../../../../examples/cnpg-attach/program";

@@ -2,12 +2,12 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook";
-import { type Topology, topologyOf } from "../../../../components/plan/topology";
-import { parseStackFile } from "../../../../components/plan/stackFiles";
+import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
+import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
 import { checkRunbook, originOf, runbooksOf } from "../../../../components/bin/runbook";
 import { joinMeasured, parseMeasured } from "../../../../components/plan/runbook/measured";
 import { BUCKET, NAS, R2 } from "../../plans";
-import { unknownMarker } from "../../../../components/plan/unknown";
+import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { renderRunbook } from "../../../../components/render/runbook/markdown";
 import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
 import { renderRunbookPage } from "../../../../components/render/runbook/page";

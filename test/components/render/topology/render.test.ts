@@ -1,7 +1,7 @@
 /** A comparison as Markdown, page and picture: marks, costs, limits, and values that try to be more than text. */
 import { expect, test } from "vitest";
 import { diffTopologies, type TopologyDiff } from "../../../../components/plan/diff";
-import type { Topology } from "../../../../components/plan/topology";
+import type { Topology } from "../../../../components/plan/topology/topology";
 import { MARKDOWN_CHARACTERS_MAX, renderMarkdown } from "../../../../components/render/topology/markdown";
 import { renderPage } from "../../../../components/render/topology/page";
 import { bandsOf, renderPicture } from "../../../../components/render/topology/picture";

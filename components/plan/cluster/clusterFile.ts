@@ -1,0 +1,64 @@
+/**
+ * A cluster with everything that is said of it, from plain values to complete plans: what the components and `pgbackstop render` share. Pure.
+ */
+import type { ClusterDrillSettings, ClusterScheduleSettings, ClusterShapeSettings, RecoverySettings } from "./clusterSettings";
+import { type ResolvedCluster, type ResolvedSource, resolveShape } from "./clusterShape";
+import { findEngine } from "../engines/engines";
+import type { Finding } from "../findings/findings";
+import type { ClusterPlan } from "../model/plan";
+import { resolveCluster } from "../model/resolve";
+import { checkCluster } from "../rules";
+import { checkShape } from "../rules/shape";
+import type { ClusterSettings, DrillSettings, ScheduleSettings } from "../model/settings";
+import { snapshotPlanOf } from "./snapshotRetention";
+
+type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
+
+/** As users write it: `clusterName` is the Cluster's, schedules say when and how. */
+export interface ClusterFile extends Omit<ClusterSettings, "cluster" | "drills" | "schedules" | "snapshots">, Omit<ClusterShapeSettings, "drills"> {
+  readonly clusterName?: string | undefined;
+  readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
+  readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
+}
+
+/** @param name of the component */
+export function resolveClusterFile(name: string, file: ClusterFile): ResolvedCluster {
+  const { clusterName, schedules, snapshots, ...settings } = file;
+  const backupTarget = settings.backupTarget ?? targetOf(settings.engine);
+  const database = resolveCluster(name, {
+    ...settings,
+    cluster: clusterName,
+    schedules,
+    ...(backupTarget === undefined ? {} : { backupTarget }),
+  });
+  const volumeSnapshots = snapshotPlanOf(database.engine, snapshots);
+  const plan = volumeSnapshots === null ? database : { ...database, volumeSnapshots };
+  const recovery = settings.bootstrap?.recovery;
+  return {
+    plan,
+    shape: resolveShape(plan, { ...settings, snapshots }),
+    schedules: schedules ?? {},
+    source: recovery === undefined ? null : resolveSource(plan, recovery),
+  };
+}
+
+/** Findings of all severities, in the order of the arguments. @param attached to a Cluster that others made */
+export function checkClusterFile(resolved: ResolvedCluster, attached: boolean): Finding[] {
+  return checkCluster(resolved.plan, checkShape(resolved, attached));
+}
+
+function resolveSource(plan: ClusterPlan, { engine, from, repositories, stanza }: RecoverySettings): ResolvedSource {
+  const source = resolveCluster(plan.name, {
+    namespace: plan.namespace,
+    cluster: `${plan.cluster}-source`,
+    stanza,
+    engine: engine ?? plan.engine,
+    repositories,
+  });
+  return { plan: source, from: from ?? [] };
+}
+
+/** Engines that need the primary beside them are sent there without being asked. */
+function targetOf(engine: string | undefined): string | undefined {
+  return engine !== undefined && findEngine(engine)?.fromStandby === false ? "primary" : undefined;
+}

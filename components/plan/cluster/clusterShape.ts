@@ -1,0 +1,161 @@
+/**
+ * A cluster of CloudNativePG beside its backups, complete: every default filled in here and nowhere else. Pure. What is wrong with the values
+ * is not said here but by rules/shape.ts; resolving never throws.
+ */
+import type {
+  BootstrapSettings,
+  ClusterDrillSettings,
+  ClusterScheduleSettings,
+  ClusterShapeSettings,
+  ExtensionSettings,
+  KeyRefSettings,
+  PoolerSettings,
+  ReplicaSettings,
+  ResourcesSettings,
+  RoleSettings,
+  SecretKeysSettings,
+  SnapshotSettings,
+  StorageSettings,
+  TablespaceSettings,
+} from "./clusterSettings";
+import { findPostgresImage, NODE_IMAGE } from "./images";
+import type { ClusterPlan } from "../model/plan";
+
+/** Major version that a cluster gets when nothing else is said. A changed default is a breaking change. */
+export const DEFAULT_POSTGRES_VERSION = 18;
+/** Memory of the sidecar: what a backup of any size needs with one worker, and room for the page cache of what it writes. */
+const SIDECAR_MEMORY_MIB = 384;
+/** Measured with 2 GB: 249 MiB with one worker, 378 with two (test/kubernetes/memory.test.ts). */
+const WORKER_MEMORY_MIB = 160;
+/** One worker leaves the processors to PostgreSQL, which shares the node with the sidecar. */
+const PROCESS_MAX = 1;
+const SIDECAR_CPU = "100m";
+
+export interface PoolerShape {
+  readonly name: string;
+  readonly type: string;
+  readonly instances: number;
+  readonly poolMode: string;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** Objects for the Prometheus operator. */
+export interface MonitorShape {
+  readonly podMonitor: boolean;
+  readonly prometheusRule: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly alertLabels: Readonly<Record<string, string>>;
+  readonly runbookUrl: string | undefined;
+}
+
+export interface ClusterShape {
+  readonly postgresVersion: number;
+  /** Undefined where a catalog decides. */
+  readonly image: string | undefined;
+  readonly imageCatalog: { readonly name: string; readonly kind: string } | undefined;
+  readonly storage: StorageSettings | undefined;
+  readonly walStorage: StorageSettings | undefined;
+  readonly tablespaces: Readonly<Record<string, TablespaceSettings>>;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly sharedPreloadLibraries: readonly string[];
+  readonly extensions: Readonly<Record<string, ExtensionSettings>>;
+  readonly roles: Readonly<Record<string, RoleSettings>>;
+  readonly bootstrap: BootstrapSettings;
+  /** Follows what it was restored from; `enabled` false has promoted it. */
+  readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
+  readonly poolers: readonly PoolerShape[];
+  readonly monitors: MonitorShape;
+  readonly customQueries: readonly KeyRefSettings[];
+  readonly disableDefaultQueries: boolean;
+  readonly resources: ResourcesSettings;
+  readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
+  /** Workers of a sidecar. */
+  readonly processMax: number;
+  readonly superuserAccess: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly snapshots: SnapshotSettings | undefined;
+  /** By name of the drill. */
+  readonly drills: Readonly<Record<string, ClusterDrillSettings>>;
+  /** What their account creates is bounded by an object of the whole Kubernetes cluster. */
+  readonly drillPolicy: boolean;
+  /** Who is told of scheduled Jobs. */
+  readonly notifySecret: string | undefined;
+  readonly stanzaKind: string;
+  readonly overrides: { readonly cluster?: object | undefined };
+}
+
+/** A cluster, complete. */
+export interface ResolvedCluster {
+  readonly plan: ClusterPlan;
+  readonly shape: ClusterShape;
+  readonly schedules: ScheduleShapes;
+  /** The cluster whose backups it begins with. */
+  readonly source: ResolvedSource | null;
+}
+
+export interface ResolvedSource {
+  readonly plan: ClusterPlan;
+  readonly from: readonly string[];
+}
+
+/** The complete shape of the cluster of `plan`. */
+export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings): ClusterShape {
+  const postgresVersion = plan.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
+  const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
+  return {
+    postgresVersion,
+    image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
+    imageCatalog: imageCatalog === undefined ? undefined : { name: imageCatalog.name, kind: imageCatalog.kind ?? "ClusterImageCatalog" },
+    storage: plan.storageGiB === undefined ? undefined : { sizeGiB: plan.storageGiB, storageClass: settings.storageClass },
+    walStorage: settings.walStorage,
+    tablespaces: settings.tablespaces ?? {},
+    parameters: settings.parameters ?? {},
+    sharedPreloadLibraries: settings.sharedPreloadLibraries ?? [],
+    extensions: settings.extensions ?? {},
+    roles: settings.roles ?? {},
+    bootstrap: settings.bootstrap ?? {},
+    replica: settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
+    poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
+    monitors: {
+      podMonitor: monitoring.podMonitor ?? false,
+      prometheusRule: monitoring.prometheusRule ?? false,
+      labels: monitoring.labels ?? {},
+      alertLabels: monitoring.alertLabels ?? {},
+      runbookUrl: monitoring.runbookUrl,
+    },
+    customQueries: monitoring.customQueries ?? [],
+    disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
+    resources: settings.resources ?? {},
+    sidecar: { image: NODE_IMAGE, memory: sidecar.memory ?? sidecarMemory(processMax), cpu: sidecar.cpu ?? SIDECAR_CPU },
+    processMax,
+    superuserAccess: settings.superuserAccess ?? false,
+    labels: settings.labels ?? {},
+    annotations: settings.annotations ?? {},
+    snapshots: settings.snapshots,
+    drills: settings.drills ?? {},
+    drillPolicy: settings.drillPolicy ?? true,
+    notifySecret: settings.notifySecret,
+    stanzaKind: settings.stanzaKind ?? "Stanza",
+    overrides: settings.overrides ?? {},
+  };
+}
+
+function sidecarMemory(processMax: number): string {
+  return `${SIDECAR_MEMORY_MIB + WORKER_MEMORY_MIB * (processMax - 1)}Mi`;
+}
+
+/** What the schedules of a cluster are beyond their times, by the kind of backup. */
+export type ScheduleShapes = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
+/** By the name of the repository. */
+export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
+
+function resolvePooler(name: string, settings: PoolerSettings): PoolerShape {
+  return {
+    name,
+    type: settings.type ?? "rw",
+    instances: settings.instances ?? 1,
+    poolMode: settings.poolMode ?? "session",
+    parameters: settings.parameters ?? {},
+  };
+}

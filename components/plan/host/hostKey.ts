@@ -1,0 +1,14 @@
+/** The one form in which a plan knows an SSH host: the SHA-256 of its key in hexadecimal digits, as stock pgBackRest wants it. Pure. */
+import { findFingerprint, fingerprintOf, keyTypeOf } from "../../../runtime/storage/sftp/hostKey";
+import type { SftpSettings } from "../model/settings";
+import { isUnknown } from "../model/unknown";
+
+/** From the key or from any form of its SHA-256. What cannot be read comes back as it was given, and a rule says so. */
+export function fingerprintFor({ hostKey, hostFingerprint }: Pick<SftpSettings, "hostKey" | "hostFingerprint">): string {
+  const given = hostKey ?? hostFingerprint ?? "";
+  if (isUnknown(given)) return given;
+  if (hostKey === undefined) return findFingerprint(given, "sha256") ?? given;
+  const [type = "", base64 = ""] = hostKey.trim().split(/\s+/);
+  const blob = Buffer.from(base64, "base64");
+  return keyTypeOf(blob) === type ? fingerprintOf(blob, "sha256") : given;
+}

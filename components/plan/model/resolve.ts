@@ -1,0 +1,297 @@
+/**
+ * Arguments of databases, as plain values, to complete plans: every default filled in here and nowhere else. Pure.
+ *
+ * Values that other resources have yet to produce come as the markers of unknown.ts and are carried through. What is wrong with the
+ * values is not said here but by rules/; resolving never throws.
+ */
+import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
+import { resolveDrill, resolveDrillChecks } from "../schedule/drills";
+import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
+import { placeOf } from "./places";
+import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing, TaskPlan } from "./plan";
+import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
+import { fingerprintFor } from "../host/hostKey";
+import type {
+  BucketFactsSettings,
+  ClusterSettings,
+  DatabaseSettings,
+  DirectorySettings,
+  HostSettings,
+  MaintenanceSettings,
+  NotifySettings,
+  RepositorySettings,
+  S3Settings,
+  SecretFilesSettings,
+  SftpSettings,
+  SizingSettings,
+} from "./settings";
+import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/events";
+import { findQuirks } from "../../../runtime/storage/s3/quirks";
+
+/** The complete plan of the host `name`. `defaultNodePath` is the Node.js of this program, for a host reached locally. */
+export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
+  const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
+  const directories = resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest");
+  const restoreOnly = settings.restoreOnly ?? false;
+  const drillsOnly = settings.drillsOnly ?? false;
+  // Who restores to keep it needs the keys for PostgreSQL's own account, which gets the WAL.
+  const lends = !restoreOnly || drillsOnly;
+  const agent = settings.agent ?? (database.engine === "runtime" && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
+  // What the agent serves already would count twice as a file.
+  const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
+  // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
+  const stream = settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
+  const timeout = settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds);
+  const reads = database.engine === "pgbackrest" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
+  return {
+    ...database,
+    ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
+    // What is promised is measured by drills there, and nothing is archived.
+    ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
+    kind: "host",
+    dataDirectory: settings.dataDirectory,
+    port: settings.port ?? DEFAULTS.port,
+    socketDirectory: settings.socketDirectory,
+    databaseUser: settings.databaseUser,
+    user: settings.user ?? DEFAULTS.user,
+    connections: namesOf(settings.connection),
+    directories,
+    maintenance: resolveMaintenance(settings.maintenance ?? {}, drillsOnly ? ["metrics"] : agent ? usual : reads ? ["verify", "metrics"] : []),
+    notifies: settings.notify !== undefined,
+    notices: resolveNotices(settings.notify ?? {}),
+    metricsListen: settings.monitoring?.listen,
+    notifyFile: settings.notify?.existingFile,
+    agent,
+    nodePath: settings.nodePath ?? defaultNodePath,
+    pgbackrestPath: settings.pgbackrestPath ?? DEFAULTS.pgbackrestPath,
+    postgres: settings.postgres === undefined ? undefined : { version: settings.postgres.version, install: settings.postgres.install ?? false },
+    processMax: settings.processMax ?? DEFAULTS.processMax,
+    restoreOnly,
+    drillsOnly,
+    firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
+    allowRestart: settings.allowRestart ?? DEFAULTS.allowRestart,
+    restartCommand: settings.restartCommand ?? [],
+    snapshots: namesOf(settings.snapshots ?? {}),
+  };
+}
+
+/** The complete plan of a cluster of CloudNativePG; stanza and Cluster are named like the component when nothing else is said. */
+export function resolveCluster(name: string, settings: ClusterSettings): ClusterPlan {
+  const cluster = settings.cluster ?? name;
+  return {
+    ...resolveDatabase(name, settings, settings.stanza ?? cluster, DEFAULTS.clusterArchiveTimeoutSeconds),
+    kind: "cnpg",
+    namespace: settings.namespace,
+    cluster,
+    instances: settings.instances ?? DEFAULTS.instances,
+    postgresVersion: settings.postgresVersion,
+    storageGiB: settings.storageGiB,
+    operatorVersion: settings.operatorVersion,
+    backupTarget: settings.backupTarget ?? DEFAULTS.backupTarget,
+    serviceNames: settings.serviceNames ?? [],
+  };
+}
+
+/** @param engineTimeoutSeconds `archive_timeout` that the environment sets by itself */
+function resolveDatabase(
+  name: string,
+  settings: DatabaseSettings,
+  stanza: string,
+  engineTimeoutSeconds: number | undefined,
+): Omit<DatabasePlan, "kind"> {
+  const repositories = Object.entries(settings.repositories)
+    .map(([repositoryName, repository]) => resolveRepository(repositoryName, repository))
+    .sort((left, right) => left.key - right.key || (left.name < right.name ? -1 : 1));
+  const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = settings.objectives ?? {};
+  return {
+    name,
+    stanza,
+    engine: settings.engine ?? DEFAULTS.engine,
+    engineVersion: settings.engineVersion,
+    repositories,
+    schedules: resolveSchedules(settings, repositories),
+    acknowledge: resolveAcknowledge(settings.acknowledge),
+    archiveTimeoutSeconds: settings.archiveTimeoutSeconds ?? archiveTimeoutFor(rpoSeconds) ?? engineTimeoutSeconds,
+    objectives: { rpoSeconds, rtoMinutes, pitrDays, maxRepositoryGB },
+    drills: Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
+    drillChecks: resolveDrillChecks(settings.drillChecks ?? {}),
+    sizing: resolveSizing(settings.sizing),
+    silence: settings.silence ?? {},
+    acknowledgeWeaker: settings.acknowledgeWeaker ?? {},
+  };
+}
+
+/** Name of the credential that is the private key for an SFTP server. */
+export function sftpKeyCredential(repositoryName: string): string {
+  return `${repositoryName}-sftp-private-key-file`;
+}
+
+/** Name of the credential that is a file of options; it may name any other secret. */
+export function optionsCredential(repositoryName: string): string {
+  return `${repositoryName}-existing.conf`;
+}
+
+/** Credentials that are named like options stand for those (runtime/config/secretFiles.ts). */
+function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
+  const named: Record<string, string | undefined> = {
+    [optionsCredential(name)]: files.options,
+    [`${name}-s3-key`]: files.accessKeyId,
+    [`${name}-s3-key-secret`]: files.secretAccessKey,
+    [`${name}-s3-token`]: files.sessionToken,
+    [sftpKeyCredential(name)]: files.privateKey,
+    [`${name}-sftp-private-key-passphrase`]: files.privateKeyPassphrase,
+    [`${name}-cipher-pass`]: files.passphrase,
+  };
+  return Object.fromEntries(Object.entries(named).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+function resolveRepository(name: string, settings: RepositorySettings): RepositoryPlan {
+  const { at, secretFiles } = settings;
+  const compressType = settings.compress?.type ?? DEFAULTS.compressType;
+  return {
+    key: findRepoKey(name) ?? 0,
+    name,
+    kind: at.sftp !== undefined ? "sftp" : at.s3 !== undefined ? "s3" : "posix",
+    path: at.path ?? DEFAULTS.repositoryPath,
+    requireMount: at.requireMount ?? false,
+    s3: at.s3 === undefined ? undefined : resolveS3(at.s3),
+    sftp: at.sftp === undefined ? undefined : resolveSftp(at.sftp),
+    place: placeOf(at),
+    encrypted: at.encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
+    writesSecrets: at.encrypted || at.s3?.hasKeys === true || at.sftp?.hasKeyPassphrase === true,
+    ...(secretFiles === undefined ? {} : { secretFiles: secretFilesOf(name, secretFiles) }),
+    readOnly: at.readOnly ?? false,
+    keepFullCount: settings.keepFullCount,
+    keepDays: settings.keepDays,
+    keepDiffCount: settings.keepDiffCount,
+    compressType,
+    compressLevel: settings.compress?.level ?? defaultLevel(compressType),
+    // Object stores ask money and time for each object, SFTP servers time.
+    bundle: settings.bundle ?? (at.s3 !== undefined || at.sftp !== undefined),
+    blockIncremental: settings.blockIncremental ?? false,
+  };
+}
+
+function resolveS3(s3: S3Settings): S3Plan {
+  return {
+    bucket: s3.bucket,
+    endpoint: s3.endpoint,
+    region: s3.region,
+    port: s3.port ?? DEFAULTS.s3Port,
+    uriStyle: s3.uriStyle ?? findQuirks(s3.quirks ?? "auto", s3.endpoint)?.uriStyle ?? "path",
+    caFile: s3.caFile,
+    quirks: s3.quirks,
+    keyType: s3.keyType ?? DEFAULTS.keyType,
+    hasKeys: s3.hasKeys,
+    hasExistingSecret: s3.hasExistingSecret ?? false,
+    facts: resolveFacts(s3.facts ?? {}),
+  };
+}
+
+function resolveSftp(sftp: SftpSettings): SftpPlan {
+  return {
+    host: sftp.host,
+    port: sftp.port ?? DEFAULTS.sftpPort,
+    user: sftp.user,
+    hasKey: sftp.hasKey,
+    hasKeyPassphrase: sftp.hasKeyPassphrase ?? false,
+    hostKeyFields: namesOf({ hostKey: sftp.hostKey, hostFingerprint: sftp.hostFingerprint }),
+    fingerprint: fingerprintFor(sftp),
+  };
+}
+
+function resolveFacts(facts: BucketFactsSettings): S3Plan["facts"] {
+  return {
+    versioning: facts.versioning,
+    immutableDays: facts.immutableDays,
+    lockMode: facts.lockMode,
+    undeleteDays: facts.undeleteDays,
+    storageClass: facts.storageClass,
+    expireLiveDays: facts.expireLiveDays,
+  };
+}
+
+function resolveSchedules(settings: DatabaseSettings, repositories: readonly RepositoryPlan[]): Schedule[] {
+  return BACKUP_TYPES.flatMap((type): Schedule[] => {
+    const schedule = settings.schedules?.[type];
+    if (schedule === undefined) return [];
+    const names = schedule.repositories ?? repositories.map((repository) => repository.name);
+    return [
+      {
+        name: type,
+        cron: schedule.cron,
+        timeZone: schedule.timeZone ?? DEFAULTS.timeZone,
+        type,
+        repoKeys: names.map((name) => findRepoKey(name) ?? 0),
+        repositories: names,
+        jitterSeconds: schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
+        deadlineSeconds: schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
+      },
+    ];
+  });
+}
+
+/** Left out, tasks run where systemd runs them: units that are only written into a folder are the user's to start. */
+/** @param usual what is done where nothing is said of it */
+function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskPlan["name"][]): TaskPlan[] {
+  return (["expire", "verify", "heal", "metrics"] as const).flatMap((name): TaskPlan[] => {
+    const task = settings[name];
+    if (!(task?.enabled ?? (task !== undefined || usual.includes(name)))) return [];
+    const row = DEFAULTS.maintenance[name];
+    return [
+      {
+        name,
+        cron: task?.cron ?? row.cron,
+        timeZone: task?.timeZone ?? DEFAULTS.timeZone,
+        jitterSeconds: task?.jitterSeconds ?? row.jitterSeconds,
+        deadlineSeconds: task?.deadlineSeconds ?? row.deadlineSeconds,
+        ...(name === "verify" ? { samplePercent: task?.samplePercent ?? DEFAULTS.verifySamplePercent } : {}),
+      },
+    ];
+  });
+}
+
+/** What is in a file of the host nobody here knows: units call for all of it, and the verb tells those who want it. */
+function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPlan["notices"] {
+  const given = targets.map(({ events, type, units = [] }) => {
+    const usual = TARGET_TYPES.find((known) => known === type);
+    return { events: events ?? (usual === undefined ? [] : DEFAULT_EVENTS[usual]), units };
+  });
+  return existingFile === undefined ? given : [...given, { events: EVENTS, units: [] }];
+}
+
+function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {
+  const repositories = settings?.repositories ?? [];
+  return { mode: settings?.mode ?? DEFAULTS.acknowledge, repositories, repoKeys: repositories.map((name) => findRepoKey(name) ?? 0) };
+}
+
+function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {
+  if (sizing === undefined) return undefined;
+  const { databaseGiB, walGiBPerDay } = sizing;
+  return {
+    databaseGiB,
+    walGiBPerDay,
+    changedGiBPerDay: sizing.changedGiBPerDay ?? databaseGiB * DEFAULTS.changedShare,
+    compressedTo: sizing.compressedTo ?? DEFAULTS.compressedTo,
+  };
+}
+
+function resolveDirectories(settings: DirectorySettings, isStock: boolean): Directories {
+  const spool = settings.spool ?? DEFAULTS.directories.spool;
+  return {
+    config: settings.config ?? (isStock ? DEFAULTS.stockConfig : DEFAULTS.directories.config),
+    lib: settings.lib ?? DEFAULTS.directories.lib,
+    units: settings.units ?? DEFAULTS.directories.units,
+    bin: settings.bin ?? DEFAULTS.directories.bin,
+    metrics: settings.metrics ?? DEFAULTS.directories.metrics,
+    // Not in /tmp, stock's default: whoever is there first after a boot could keep backups from running.
+    lock: settings.lock ?? `${spool}/lock`,
+    spool,
+    log: settings.log ?? DEFAULTS.directories.log,
+  };
+}
+
+/** Names of the fields that are given. */
+function namesOf(alternatives: object): string[] {
+  return Object.entries(alternatives).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+}

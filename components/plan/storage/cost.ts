@@ -1,0 +1,121 @@
+/**
+ * What a repository costs a month, estimated from declared amounts, schedules and retention with a dated price table. Pure. Good to about
+ * a third: compression, churn and the length of months vary. Filesystems and providers without a row have no price: null, never zero.
+ */
+import type { DatabasePlan, RepositoryPlan, Sizing } from "../model/plan";
+import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
+import { type BackupType, type Schedule, textRunsPerDay } from "../schedule/schedule";
+import { isUnknown } from "../model/unknown";
+
+export interface CostEstimate {
+  readonly currency: "USD";
+  /** Day of the prices. */
+  readonly asOf: string;
+  /** Compressed and encrypted, at the end of a retention period: backups, WAL, and what versions keep. */
+  readonly storedGb: number;
+  readonly perMonth: number;
+  /** Fetching one full backup and a day of WAL. */
+  readonly perRestore: number;
+}
+
+const DAYS_PER_MONTH = 30;
+const BYTES_RATIO = 1.073741824;
+const SEGMENTS_PER_GIB = 64;
+/** A duplicate check and a put for each segment (clouds.md's model of operations). */
+const CALLS_PER_SEGMENT = 2;
+/** Objects of a backup share bundles of about 20 MiB; larger ones are sent in parts of 16 MiB. */
+const WRITES_PER_GIB = 80;
+/** WAL and backups are kept for so long when nothing limits them: an estimate needs an end. */
+const UNLIMITED_DAYS = 365;
+
+/** Null without `sizing`, for directories, and for providers without a price. */
+export function estimateRepository(repository: RepositoryPlan, plan: Pick<DatabasePlan, "sizing" | "schedules">): CostEstimate | null {
+  const { sizing } = plan;
+  const row = findPrice(repository);
+  if (sizing === undefined || row === null || !isComputable(repository, sizing)) return null;
+  const schedules = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key));
+  const amounts = amountsOf(repository, sizing, schedules);
+  const storedGb = amounts.storedGib * BYTES_RATIO;
+  const billedGb = Math.max(storedGb + amounts.earlyDeletedGib(row.minimumDays) * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
+  const writes = Math.max(amounts.writesPerMonth - row.freeWrites, 0);
+  const restoreGb = amounts.restoreGib * BYTES_RATIO;
+  const paidEgressGb = Math.max(restoreGb - row.freeEgressGb - row.freeEgressTimesStored * storedGb, 0);
+  return {
+    currency: "USD",
+    asOf: PRICES_AS_OF,
+    storedGb: round(storedGb, 1),
+    perMonth: round(billedGb * row.storagePerGbMonth + (writes / 1e6) * row.writesPerMillion, 2),
+    perRestore: round(paidEgressGb * row.egressPerGb + restoreGb * row.retrievalPerGb, 2),
+  };
+}
+
+/** What keeping an amount costs; calls and restores come on top, see {@link estimateRepository}. */
+export interface StorageCost {
+  readonly perMonth: number;
+  /** Day of the price. */
+  readonly asOf: string;
+}
+
+/** Null without an amount, and for providers and classes without a price. @param storedGib what lies there on average, kept versions among it */
+export function estimateStorage(provider: string, storageClass: string | undefined, storedGib: number | undefined): StorageCost | null {
+  const row = findRow(provider, storageClass);
+  if (row === null || storedGib === undefined) return null;
+  const billedGb = Math.max(storedGib * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
+  return { perMonth: round(billedGb * row.storagePerGbMonth, 2), asOf: PRICES_AS_OF };
+}
+
+interface Amounts {
+  readonly storedGib: number;
+  readonly writesPerMonth: number;
+  readonly restoreGib: number;
+  /** What is paid for although it is removed, when removal within `days` costs the rest of them. */
+  readonly earlyDeletedGib: (days: number) => number;
+}
+
+function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readonly Schedule[]): Amounts {
+  const full = sizing.databaseGiB * sizing.compressedTo;
+  const changed = sizing.changedGiBPerDay * sizing.compressedTo;
+  const wal = sizing.walGiBPerDay * sizing.compressedTo;
+  const perDay = (type: BackupType): number =>
+    schedules.filter((schedule) => schedule.type === type).reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
+  const [fulls, diffs, incrs] = [perDay("full"), perDay("diff"), perDay("incr")];
+  const fullEveryDays = fulls > 0 ? 1 / fulls : UNLIMITED_DAYS;
+  // A set goes only when the next one covers the window: one interval more than asked for is kept.
+  const windowDays =
+    repository.keepDays !== undefined
+      ? repository.keepDays + fullEveryDays
+      : repository.keepFullCount !== undefined
+        ? (repository.keepFullCount + 1) * fullEveryDays
+        : UNLIMITED_DAYS;
+  const fullCount = fulls > 0 ? Math.max(windowDays * fulls, 1) : 1;
+  const diffGib = Math.min((changed * fullEveryDays) / 2, full);
+  const incrGib = incrs > 0 ? Math.min(changed / incrs, full) : 0;
+  const perDayGib = full * fulls + diffGib * diffs + incrGib * incrs + wal;
+  const kept = full * fullCount + (diffGib * diffs + incrGib * incrs + wal) * windowDays;
+  const afterwardsDays = Math.max(repository.s3?.facts.undeleteDays ?? 0, repository.s3?.facts.immutableDays ?? 0);
+  return {
+    storedGib: kept + perDayGib * afterwardsDays,
+    writesPerMonth: DAYS_PER_MONTH * (sizing.walGiBPerDay * SEGMENTS_PER_GIB * CALLS_PER_SEGMENT + (perDayGib - wal) * WRITES_PER_GIB),
+    restoreGib: full + wal,
+    earlyDeletedGib: (days) => perDayGib * Math.max(days - windowDays - afterwardsDays, 0),
+  };
+}
+
+function findPrice(repository: RepositoryPlan): PriceRow | null {
+  return findRow(repository.place.provider, repository.s3?.facts.storageClass);
+}
+
+function findRow(provider: string, storageClass = "standard"): PriceRow | null {
+  return PRICES.find((row) => row.provider === provider && row.storageClass === storageClass.toLowerCase()) ?? null;
+}
+
+function isComputable(repository: RepositoryPlan, sizing: Sizing): boolean {
+  const { databaseGiB, walGiBPerDay, changedGiBPerDay, compressedTo } = sizing;
+  return [databaseGiB, walGiBPerDay, changedGiBPerDay, compressedTo, repository.keepDays ?? 0, repository.keepFullCount ?? 0].every(
+    (value) => !isUnknown(value) && Number.isFinite(value),
+  );
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

@@ -1,0 +1,108 @@
+/** A repository in a bucket of Cloudflare R2 as plain values: addresses, what the bucket and its keys shall be like, and what is wrong. Pure. */
+import { CANCEL_UNFINISHED_DAYS, checkChoice, checkCredentialsChoice, checkKeyPrefix, checkStored, type CredentialsSettings } from "./bucketChecks";
+import { DEFAULTS } from "../model/defaults";
+import { type Finding, finding } from "../findings/findings";
+import { isUnknown } from "../model/unknown";
+
+/** Why R2's locks cannot protect a repository. */
+export const R2_LOCK_REASON =
+  "R2's bucket lock forbids overwriting as well: backup.info cannot be renewed, a repeated archive_command fails for ever, and the disk of the database fills";
+
+export const R2_JURISDICTIONS = ["default", "eu", "fedramp", "us"] as const;
+export const R2_LOCATIONS = ["apac", "eeur", "enam", "weur", "wnam", "oc"] as const;
+const DAY_SECONDS = 86_400;
+
+/** Cloudflare's names of what a token for one bucket may be given; their identifiers are looked up, because they have changed. */
+export const R2_PERMISSION_GROUPS = {
+  writer: "Workers R2 Storage Bucket Item Write",
+  reader: "Workers R2 Storage Bucket Item Read",
+} as const;
+
+export interface R2Settings {
+  readonly accountId: string;
+  readonly jurisdiction?: string | undefined;
+  readonly bucket: {
+    readonly create?: { readonly name: string; readonly location?: string | undefined } | undefined;
+    readonly existing?: { readonly name: string; readonly takeOver?: boolean | undefined } | undefined;
+  };
+  readonly path?: string | undefined;
+  readonly credentials?: CredentialsSettings | undefined;
+  readonly immutableDays?: number | undefined;
+  readonly expectedStoredGiB?: number | undefined;
+}
+
+/** As `cloudflare.R2BucketLifecycle` takes it. */
+export interface R2LifecycleRule {
+  readonly id: string;
+  readonly enabled: boolean;
+  readonly conditions: { readonly prefix: string };
+  readonly abortMultipartUploadsTransition: { readonly condition: { readonly type: "Age"; readonly maxAge: number } };
+}
+
+/** Rules of a bucket, which replace all it has: ours, and the one that every bucket is born with. None deletes what was written. */
+export function r2Rules(): readonly R2LifecycleRule[] {
+  const abortAfter = (id: string, days: number): R2LifecycleRule => ({
+    id,
+    enabled: true,
+    conditions: { prefix: "" },
+    abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: days * DAY_SECONDS } },
+  });
+  return [abortAfter("Default Multipart Abort Rule", 7), abortAfter("pgbackstop-unfinished-uploads", CANCEL_UNFINISHED_DAYS)];
+}
+
+/** Host name of an account's S3 interface. A bucket of a jurisdiction is seen on that one only. */
+export function r2EndpointOf(accountId: string, jurisdiction: string): string {
+  return `${accountId}.${jurisdiction === "default" ? "" : `${jurisdiction}.`}r2.cloudflarestorage.com`;
+}
+
+/** The one bucket that a token is for, as policies of tokens say it; JSON text. */
+export function r2TokenResources(accountId: string, jurisdiction: string, bucket: string): string {
+  return JSON.stringify({ [`com.cloudflare.edge.r2.bucket.${accountId}_${jurisdiction}_${bucket}`]: "*" });
+}
+
+/** All findings, in the order of the arguments. */
+export function checkR2(settings: R2Settings): Finding[] {
+  const { accountId, bucket, credentials, immutableDays, jurisdiction } = settings;
+  const found: Finding[] = [];
+  if (!isUnknown(accountId) && !/^[0-9a-f]{32}$/.test(accountId)) {
+    found.push(
+      finding("PB020", "accountId", `"${accountId}" is no account: 32 hexadecimal digits are`, "it stands in the address of Cloudflare's dashboard"),
+    );
+  }
+  found.push(...checkWord("jurisdiction", jurisdiction, R2_JURISDICTIONS));
+  found.push(
+    ...checkChoice("bucket", { create: bucket.create, existing: bucket.existing }, "which bucket it is", 'set bucket: { create: { name: "…" } }'),
+  );
+  found.push(...checkName(settings), ...checkWord("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
+  found.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));
+  found.push(...checkCredentialsChoice(credentials, "leave credentials out to have a token made"));
+  if (immutableDays !== undefined && immutableDays !== 0) {
+    found.push(
+      finding(
+        "PB059",
+        "immutableDays",
+        `immutableDays is not possible on Cloudflare R2: ${R2_LOCK_REASON}`,
+        "use B2 or S3 for the immutable copy and this one as second repository",
+      ),
+    );
+  }
+  return [...found, ...checkStored(settings.expectedStoredGiB)];
+}
+
+function checkWord(path: string, word: string | undefined, words: readonly string[]): Finding[] {
+  if (word === undefined || isUnknown(word) || words.includes(word)) return [];
+  return [finding("PB014", path, `"${word}" is none of ${words.join(", ")}`, "")];
+}
+
+function checkName({ accountId, bucket }: R2Settings): Finding[] {
+  const { create, existing } = bucket;
+  const [choice, taken] = create === undefined ? (["existing", existing] as const) : (["create", create] as const);
+  if (taken === undefined) return [];
+  if (existing?.takeOver === true && (isUnknown(taken.name) || isUnknown(accountId))) {
+    const fact = "a bucket is taken over by its name and account, which are not known yet";
+    return [finding("PB082", `bucket.${choice}`, fact, "write them as plain text")];
+  }
+  if (isUnknown(taken.name) || /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(taken.name)) return [];
+  const fact = `"${taken.name}" is no bucket name: Cloudflare takes 3 to 63 lower-case letters, digits and hyphens`;
+  return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that the account does not have yet")];
+}

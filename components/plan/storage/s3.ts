@@ -1,0 +1,166 @@
+/** A repository in a bucket of Amazon S3 as plain values: defaults, what the bucket shall be like, and what is wrong with the arguments. Pure. */
+import {
+  CANCEL_UNFINISHED_DAYS,
+  checkChoice,
+  checkKeyPrefix,
+  checkProtection,
+  checkStored,
+  chosen,
+  type CredentialsSettings,
+  type LockSettings,
+  undeleteDaysOf,
+} from "./bucketChecks";
+import { DEFAULTS } from "../model/defaults";
+import { type Finding, finding } from "../findings/findings";
+import { isUnknown } from "../model/unknown";
+
+export interface S3RepositorySettings extends LockSettings {
+  readonly bucket: {
+    readonly create?: { readonly name: string } | undefined;
+    readonly existing?: { readonly name: string; readonly takeOver?: boolean | undefined } | undefined;
+  };
+  readonly region: string;
+  readonly path?: string | undefined;
+  readonly credentials?: S3CredentialsSettings | undefined;
+  readonly kmsKeyArn?: string | undefined;
+  readonly expectedStoredGiB?: number | undefined;
+}
+
+export interface S3CredentialsSettings extends CredentialsSettings {
+  readonly role?: {
+    readonly irsa?: { readonly oidcProviderArn: string } | undefined;
+    readonly podIdentity?: object | undefined;
+  };
+  readonly instanceRole?: object | undefined;
+}
+
+export interface S3RepositoryPlan {
+  /** False for a bucket whose settings are somebody else's. */
+  readonly managed: boolean;
+  /** Bucket in the host name, unless its dots stand in the way of certificates. */
+  readonly uriStyle: "host" | "path";
+  /** Name of pgBackRest's `repo-s3-key-type`. */
+  readonly keyType: "shared" | "auto" | "web-id" | "pod-id";
+  /** Undefined: no object lock. 0: the bucket has it, new objects are not locked. */
+  readonly immutableDays: number | undefined;
+  readonly lockMode: string;
+  readonly undeleteDays: number;
+  readonly rules: readonly LifecycleRule[];
+}
+
+/** As `aws.s3.BucketLifecycleConfiguration` takes it. None is about objects that nothing has replaced: increments refer to them at any age. */
+export interface LifecycleRule {
+  readonly id: string;
+  readonly status: "Enabled";
+  readonly filter: { readonly prefix: string };
+  readonly abortIncompleteMultipartUpload?: { readonly daysAfterInitiation: number };
+  readonly noncurrentVersionExpiration?: { readonly noncurrentDays: number };
+  readonly expiration?: { readonly expiredObjectDeleteMarker: boolean };
+}
+
+/** The complete plan; what is wrong with it, {@link checkS3Repository} says. */
+export function resolveS3Repository(settings: S3RepositorySettings): S3RepositoryPlan {
+  const { bucket, credentials } = settings;
+  const name = bucket.create?.name ?? bucket.existing?.name ?? "";
+  const undeleteDays = undeleteDaysOf(settings);
+  return {
+    managed: bucket.create !== undefined || bucket.existing?.takeOver === true,
+    uriStyle: !isUnknown(name) && name.includes(".") ? "path" : "host",
+    keyType: keyTypeOf(credentials),
+    immutableDays: settings.immutableDays,
+    lockMode: settings.lockMode ?? "governance",
+    undeleteDays,
+    rules: [
+      {
+        id: "pgbackstop-unfinished-uploads",
+        status: "Enabled",
+        filter: { prefix: "" },
+        abortIncompleteMultipartUpload: { daysAfterInitiation: CANCEL_UNFINISHED_DAYS },
+      },
+      {
+        id: "pgbackstop-replaced-versions",
+        status: "Enabled",
+        filter: { prefix: "" },
+        noncurrentVersionExpiration: { noncurrentDays: undeleteDays },
+        expiration: { expiredObjectDeleteMarker: true },
+      },
+    ],
+  };
+}
+
+function keyTypeOf(credentials: S3CredentialsSettings | undefined): S3RepositoryPlan["keyType"] {
+  if (credentials?.instanceRole !== undefined) return "auto";
+  if (credentials?.role?.irsa !== undefined) return "web-id";
+  return credentials?.role === undefined ? "shared" : "pod-id";
+}
+
+/** All findings, in the order of the arguments. */
+export function checkS3Repository(settings: S3RepositorySettings): Finding[] {
+  const { create, existing } = settings.bucket;
+  return [
+    ...checkChoice("bucket", { create, existing }, "which bucket it is", 'set bucket: { create: { name: "…" } }'),
+    ...checkName(settings),
+    ...checkRegion(settings.region),
+    ...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath),
+    ...checkCredentials(settings.credentials),
+    ...checkKmsKey(settings.kmsKeyArn),
+    ...checkForeign(settings),
+    ...checkProtection(settings, "Amazon"),
+    ...checkStored(settings.expectedStoredGiB),
+  ];
+}
+
+/** Amazon's rules for names ("General purpose bucket naming rules"). */
+function checkName({ bucket }: S3RepositorySettings): Finding[] {
+  const [choice, { name = "" } = {}] = bucket.create === undefined ? (["existing", bucket.existing] as const) : (["create", bucket.create] as const);
+  if (isUnknown(name)) {
+    if (choice !== "existing" || bucket.existing?.takeOver !== true) return [];
+    return [finding("PB082", "bucket.existing.name", "a bucket is taken over by its name, which is not known yet", "write the name as plain text")];
+  }
+  if (name === "" && bucket.create === undefined && bucket.existing === undefined) return [];
+  const isName = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) && !name.includes("..") && !/^[0-9]+(\.[0-9]+){3}$/.test(name);
+  const isReserved = /^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$/.test(name);
+  if (isName && !isReserved) return [];
+  const fact = `"${name}" is no bucket name: Amazon takes 3 to 63 lower-case letters, digits, dots and hyphens, and keeps some beginnings and ends for itself`;
+  return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that no other customer has")];
+}
+
+function checkRegion(region: string): Finding[] {
+  if (isUnknown(region) || /^[a-z]{2,4}(-[a-z]+)+-[0-9]+$/.test(region)) return [];
+  return [finding("PB020", "region", `"${region}" is no region`, 'set for instance "eu-central-1"')];
+}
+
+function checkCredentials(credentials: S3CredentialsSettings | undefined): Finding[] {
+  if (credentials === undefined) return [];
+  const { create, role, instanceRole, keys, existingSecret } = credentials;
+  const choices = { create, role, instanceRole, keys, existingSecret };
+  const found = checkChoice("credentials", choices, "how databases sign in", "leave credentials out to have a key made");
+  if (role === undefined) return found;
+  const { irsa, podIdentity } = role;
+  found.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "Pod Identity is the newer way"));
+  if (irsa === undefined || isUnknown(irsa.oidcProviderArn) || /^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider\/.+/.test(irsa.oidcProviderArn))
+    return found;
+  const fact = `"${irsa.oidcProviderArn}" is no ARN of an OIDC provider`;
+  found.push(finding("PB020", "credentials.role.irsa.oidcProviderArn", fact, 'it looks like "arn:aws:iam::123456789012:oidc-provider/oidc.eks.…"'));
+  return found;
+}
+
+function checkKmsKey(kmsKeyArn: string | undefined): Finding[] {
+  if (kmsKeyArn === undefined || isUnknown(kmsKeyArn) || /^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/.+/.test(kmsKeyArn)) return [];
+  const fact = `"${kmsKeyArn}" is no ARN of a key; an alias does not do, because policies name keys`;
+  return [finding("PB020", "kmsKeyArn", fact, 'it looks like "arn:aws:kms:eu-central-1:123456789012:key/…"')];
+}
+
+/** What asks for settings of the bucket, where they are not ours to make. */
+function checkForeign(settings: S3RepositorySettings): Finding[] {
+  if (settings.bucket.existing === undefined || settings.bucket.existing.takeOver === true) return [];
+  const { immutableDays, lockMode, undeleteDays } = settings;
+  return chosen({ immutableDays, undeleteDays, lockMode }).map((name) =>
+    finding(
+      "PB082",
+      name,
+      `${name} is a setting of the bucket, and nothing of an existing bucket is changed`,
+      "set bucket.existing.takeOver: true, or tell in bucket.existing.facts what the bucket does",
+    ),
+  );
+}

@@ -1,0 +1,237 @@
+/**
+ * Topologies out of files that CI has: `pulumi preview --json`, `pulumi stack export`, a saved document of `pgbackstop topology show`, or
+ * the output `topology` of a component. Told apart by their shape. Pure; nothing of a file but topologies and findings is looked at.
+ *
+ * The engine writes what is not known yet as fixed UUIDs and what is secret as `[secret]` (previews) or as an object with a fixed
+ * signature, enciphered or, with --show-secrets, in plain (exports): both become the markers of unknown.ts here, so no secret goes further.
+ */
+import { findRepoKey } from "../model/defaults";
+import type { TopologySet } from "../diff";
+import type { RepositoryNode, Topology } from "./topology";
+import { SECRET_MARKER, unknownMarker } from "../model/unknown";
+
+/** A finding that a preview logged. */
+export interface LoggedFinding {
+  readonly database: string;
+  readonly code: string;
+  readonly path: string;
+  /** Left out where something of the topology is secret: a message may repeat it. */
+  readonly message?: string;
+}
+
+export interface StackFile {
+  readonly shape: "preview" | "export" | "document" | "topology";
+  /** Only previews know both sides. */
+  readonly before: TopologySet | null;
+  readonly after: TopologySet;
+  readonly findings: readonly LoggedFinding[];
+  /** Of exports: when the stack was as the file says, in the engine's words; absent where it does not tell. */
+  readonly madeAt?: string;
+}
+
+/** What is wrong with a file, in words for the one who called. */
+export class StackFileError extends Error {}
+
+const COMPONENT = /^pgbackstop:index:/;
+const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";
+/** Of the engine's property map: bool, number, string, array, asset, archive, object. */
+const UNKNOWNS = [
+  "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
+  "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
+  "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
+  "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
+  "030794c1-ac77-496b-92df-f27374a8bd58",
+  "e48ece36-62e2-4504-bad9-02848725956a",
+  "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
+];
+const LISTS = ["databases", "repositories", "flows", "schedules", "drills", "silenced"] as const;
+
+/** @throws StackFileError for text that is none of the shapes, and for a preview that failed */
+export function parseStackFile(text: string): StackFile {
+  const document = parseJson(text);
+  if (Array.isArray(document["steps"])) return fromPreview(document, document["steps"]);
+  const deployment = document["deployment"];
+  if (isRecord(deployment)) {
+    if (document["version"] !== 3 && document["version"] !== 4)
+      throw new StackFileError(`a stack export of version ${String(document["version"])} is not known: 3 and 4 are`);
+    const manifest = deployment["manifest"];
+    const time = isRecord(manifest) ? manifest["time"] : undefined;
+    const madeAt = typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
+    return { ...fromResources(Array.isArray(deployment["resources"]) ? deployment["resources"] : []), ...madeAt };
+  }
+  if (isRecord(document["topologies"])) {
+    checkVersion(document["version"], "the document");
+    const sets = Object.entries(document["topologies"]).map(
+      ([name, topology]) => [name, topology === null ? null : readTopology(topology, name)] as const,
+    );
+    return { shape: "document", before: null, after: new Map(sets), findings: [] };
+  }
+  if (Array.isArray(document["databases"]) && Array.isArray(document["repositories"])) {
+    const topology = readTopology(document, "the topology");
+    return { shape: "topology", before: null, after: new Map([[topology?.databases[0]?.name ?? "", topology]]), findings: [] };
+  }
+  throw new StackFileError("this JSON is none of: pulumi preview --json, pulumi stack export, a topology that was saved");
+}
+
+function parseJson(text: string): Record<string, unknown> {
+  if (text.trim() === "") throw new StackFileError("the file is empty");
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ""));
+  } catch {
+    throw new StackFileError(
+      /^\s*\{.*\}\s*\n\s*\{/.test(text)
+        ? "this is a stream of events, one JSON text a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json"
+        : "this is not JSON: pulumi preview needs --json, and its stdout alone",
+    );
+  }
+  if (!isRecord(value)) throw new StackFileError("this JSON is no object");
+  return value;
+}
+
+interface Found {
+  readonly urn: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonly unknown[]): StackFile {
+  const diagnostics = (Array.isArray(document["diagnostics"]) ? document["diagnostics"] : []).filter(isRecord);
+  // Of a preview that failed, resources are missing: what it shows would look like removals, or like nothing at all.
+  if (diagnostics.some((diagnostic) => diagnostic["severity"] === "error")) {
+    throw new StackFileError("the preview failed, so it does not show everything: mend what its diagnostics name first");
+  }
+  const found = steps.filter(isRecord).flatMap((step): Found[] => {
+    const [before, after] = [topologyIn(step["oldState"]), topologyIn(step["newState"])];
+    if (before === undefined && after === undefined) return [];
+    return [{ urn: String(step["urn"]), before, after: step["op"] === "delete" ? undefined : after }];
+  });
+  const names = namesOf(found.map(({ urn }) => urn));
+  const side = (pick: (each: Found) => unknown): Map<string, Topology | null> =>
+    new Map(
+      found.flatMap((each) => {
+        const value = pick(each);
+        const name = names.get(each.urn) ?? each.urn;
+        return value === undefined ? [] : [[name, readTopology(value, name)] as const];
+      }),
+    );
+  const [before, after] = [side((each) => each.before), side((each) => each.after)];
+  return { shape: "preview", before, after, findings: findingsOf(diagnostics, names, after) };
+}
+
+function fromResources(resources: readonly unknown[]): StackFile {
+  const found = resources.filter(isRecord).flatMap((resource): Found[] => {
+    const after = resource["delete"] === true ? undefined : topologyIn(resource);
+    return after === undefined ? [] : [{ urn: String(resource["urn"]), before: undefined, after }];
+  });
+  const names = namesOf(found.map(({ urn }) => urn));
+  const after = new Map(found.map((each) => [names.get(each.urn) ?? "", readTopology(each.after, names.get(each.urn) ?? "")] as const));
+  return { shape: "export", before: null, after, findings: [] };
+}
+
+/** The input `topology` of a state, or undefined where it is none of our components. */
+function topologyIn(state: unknown): unknown {
+  if (!isRecord(state) || !COMPONENT.test(String(state["type"])) || !isRecord(state["inputs"])) return undefined;
+  return state["inputs"]["topology"];
+}
+
+/** The logical name; with the type, and with all of the URN, where that is not enough to tell them apart. */
+function namesOf(urns: readonly string[]): Map<string, string> {
+  const forms = [
+    (urn: string) => urn.split("::").slice(3).join("::"),
+    (urn: string) => `${urn.split("::")[2]?.split(":").at(-1) ?? ""} ${urn.split("::").slice(3).join("::")}`,
+    (urn: string) => urn,
+  ];
+  const counts = forms.map((form) => {
+    const found = new Map<string, number>();
+    for (const urn of new Set(urns)) found.set(form(urn), (found.get(form(urn)) ?? 0) + 1);
+    return found;
+  });
+  const names = new Map<string, string>();
+  for (const urn of urns) {
+    const place = forms.findIndex((form, index) => counts[index]?.get(form(urn)) === 1);
+    names.set(urn, forms[place]?.(urn) ?? urn);
+  }
+  return names;
+}
+
+/** Null where nothing of it is known. @throws StackFileError for what is no topology, or a newer one */
+function readTopology(value: unknown, name: string): Topology | null {
+  const marked = withMarkers(value);
+  if (typeof marked === "string") return null;
+  if (!isRecord(marked)) throw new StackFileError(`${name}: no topology was found where one belongs`);
+  checkVersion(marked["version"], name);
+  // A list that is not known as a whole hides too much for any comparison.
+  if (LISTS.some((list) => typeof marked[list] === "string")) return null;
+  const missing = LISTS.find((list) => !Array.isArray(marked[list]) || !marked[list].every(isRecord));
+  if (missing !== undefined) throw new StackFileError(`${name}: "${missing}" is no list of objects, so this is no topology`);
+  const topology = marked as object as Topology;
+  if (topology.databases.length !== 1) throw new StackFileError(`${name}: a topology has one database, this one has ${topology.databases.length}`);
+  const wrong = problemOf(topology);
+  if (wrong !== null) throw new StackFileError(`${name}: ${wrong}, so this is no topology`);
+  return { ...topology, objectives: isRecord(topology.objectives) ? topology.objectives : {} };
+}
+
+/** What would break a comparison; fields that are not known here are left alone. */
+function problemOf({ acknowledged, drills, flows, repositories, schedules, silenced }: Topology): string | null {
+  const keysOf = (keys: unknown): boolean => Array.isArray(keys) && keys.every(Number.isInteger);
+  const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoKey(name) === key && typeof location === "string";
+  if (!repositories.every(isNode)) return "a repository has no name such as repo1 with its key, or no location";
+  if (!schedules.every(({ cron, name, repoKeys, type }) => [cron, name, type].every(isText) && keysOf(repoKeys)))
+    return "a schedule has no name, cron, type or keys";
+  if (!flows.every(({ kind, toRepoKeys }) => isText(kind) && keysOf(toRepoKeys))) return "a flow has no kind or keys";
+  if (!drills.every(({ cron, name }) => isText(cron) && isText(name))) return "a drill has no name or cron";
+  if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has a repository or repositories that are none";
+  const entries = acknowledged ?? [];
+  if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isRecord(entry) && isText(entry.reason))) return "a reason is missing";
+  return null;
+}
+
+/** One, several, or neither: then all of them in turn. */
+function isSource(from: unknown, repositories: unknown): boolean {
+  return (from === undefined || isText(from)) && (repositories === undefined || (Array.isArray(repositories) && repositories.every(isText)));
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function checkVersion(version: unknown, name: string): void {
+  if (version === 1) return;
+  throw new StackFileError(`${name}: version ${String(version)} of the topology is not known, only 1: use the pgbackstop that wrote it`);
+}
+
+/** A copy with the markers of unknown.ts in the place of what the engine hides. */
+function withMarkers(value: unknown): unknown {
+  if (typeof value === "string") return value === "[secret]" ? SECRET_MARKER : isEnginesUnknown(value) ? unknownMarker(0) : value;
+  if (Array.isArray(value)) return value.map(withMarkers);
+  if (!isRecord(value)) return value;
+  if (SECRET_SIGNATURE in value) return SECRET_MARKER;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item)]));
+}
+
+function isEnginesUnknown(text: string): boolean {
+  return text === "[unknown]" || text.includes("\u0000unknown:") || UNKNOWNS.some((unknown) => text.includes(unknown));
+}
+
+function findingsOf(
+  diagnostics: readonly Readonly<Record<string, unknown>>[],
+  names: ReadonlyMap<string, string>,
+  topologies: TopologySet,
+): LoggedFinding[] {
+  return diagnostics.flatMap((diagnostic): LoggedFinding[] => {
+    const database = names.get(String(diagnostic["urn"]));
+    const [, code, path, message] = /^(PB[0-9]{3}) ([^\s:]+): (.*)$/s.exec(String(diagnostic["message"]).trim()) ?? [];
+    if (database === undefined || code === undefined || path === undefined || message === undefined) return [];
+    return [{ database, code, path, ...(hasSecret(topologies.get(database)) ? {} : { message }) }];
+  });
+}
+
+function hasSecret(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(hasSecret);
+  return isRecord(value) ? Object.values(value).some(hasSecret) : value === SECRET_MARKER;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

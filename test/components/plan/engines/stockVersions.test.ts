@@ -1,0 +1,55 @@
+import { expect, test } from "vitest";
+import { isInRange, postgresLimit, stockLimits } from "../../../../components/plan/engines/stockVersions";
+import { BUCKET, NAS, plan } from "../../plans";
+
+const WELL = plan({ repositories: { repo1: NAS, repo2: { ...BUCKET, blockIncremental: true } } });
+
+/** What is said of a version, by repository. */
+function said(version: string, repositories = WELL.repositories): string[] {
+  return stockLimits(repositories)
+    .filter((limit) => isInRange(limit, version))
+    .map(({ code, path, fact }) => `${code} ${path}: ${fact.split(" (")[0] ?? ""}`);
+}
+
+test("each version has its own faults", () => {
+  expect(said("2.45")).toEqual([
+    "PB048 repositories.repo2: block increments came with 2.46",
+    "PB049 repositories.repo2: a stored file above 10,000 parts of the chunk size ends the backup",
+    "PB049 repositories.repo2: a file that shrinks to nothing while it is backed up gets an empty block map, which later increments stumble over",
+  ]);
+  expect(said("2.58.0")[0]).toBe("PB049 repositories.repo2: uploads in parts can hang for ever");
+  expect(said("2.60.0")).toEqual([]);
+});
+
+test("a range includes its first version, and not its last", () => {
+  const range = { from: "2.58", before: "2.59.1" };
+  expect(["2.57.9", "2.58", "2.58.0", "2.59.0", "2.59.1", "no version"].map((version) => isInRange(range, version))).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+test("a directory has no fault of buckets", () => {
+  expect(stockLimits(plan({ repositories: { repo1: NAS } }).repositories)).toEqual([]);
+});
+
+test("SFTP came with 2.46, and a bundle with 2.39", () => {
+  const { sftp: _none, ...at } = NAS.at;
+  const server = { ...NAS, at: { ...at, kind: "sftp", sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } } };
+  const { repositories } = plan({ repositories: { repo1: server } });
+  expect(said("2.45", repositories)).toEqual(["PB048 repositories.repo1: repositories over SFTP came with 2.46"]);
+  expect(said("2.38", repositories)).toHaveLength(2);
+});
+
+test.each([
+  ["2.45", 15, null],
+  ["2.45", 16, "PostgreSQL 16 is known to pgBackRest from 2.47 on"],
+  ["2.53.1", 17, "PostgreSQL 17 is known to pgBackRest from 2.54 on"],
+  ["2.55", 18, null],
+])("%s and PostgreSQL %i", (version, major, expected) => {
+  expect(postgresLimit(version, major)).toBe(expected);
+});

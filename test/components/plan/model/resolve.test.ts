@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import { findRepoKey } from "../../../../components/plan/model/defaults";
+import { BUCKET, NAS, plan } from "../../plans";
+
+test("defaults are filled in", () => {
+  expect(plan()).toMatchObject({
+    stanza: "main",
+    port: 5432,
+    user: "postgres",
+    engine: "runtime",
+    acknowledge: { mode: "all", repoKeys: [] },
+    nodePath: "/usr/bin/node",
+    processMax: 2,
+    firstBackup: true,
+    allowRestart: false,
+    directories: { config: "/etc/pgbackstop", lock: "/var/spool/pgbackrest/lock", spool: "/var/spool/pgbackrest" },
+    repositories: [
+      { key: 1, kind: "posix", compressType: "zst", compressLevel: 3 },
+      { key: 2, kind: "s3", s3: { port: 443, uriStyle: "path" } },
+    ],
+    schedules: [{ name: "full", type: "full", repoKeys: [1, 2], jitterSeconds: 0 }],
+  });
+});
+
+test("repositories come by their number, whatever the order in which they were written", () => {
+  const { repositories } = plan({ repositories: { repo10: NAS, repo2: BUCKET, repo1: NAS } });
+  expect(repositories.map((repository) => repository.name)).toEqual(["repo1", "repo2", "repo10"]);
+});
+
+test("the level follows the kind of compression, and addresses follow the provider", () => {
+  const { repositories } = plan({
+    repositories: {
+      repo1: { ...NAS, compress: { type: "gz" } },
+      repo2: { ...NAS, compress: { type: "lz4", level: 3 } },
+      repo3: { ...NAS, compress: { type: "none" } },
+      repo4: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } } },
+      repo5: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", uriStyle: "host" } } },
+    },
+  });
+  expect(repositories.map((repository) => repository.compressLevel)).toEqual([6, 3, 0, 3, 3]);
+  expect(repositories.slice(3).map((repository) => repository.s3?.uriStyle)).toEqual(["path", "host"]);
+});
+
+test("repository keys are repo1 to repo256", () => {
+  expect(["repo1", "repo256", "repo0", "repo257", "repo01", "REPO1", "repo1 "].map(findRepoKey)).toEqual([1, 256, null, null, null, null, null]);
+});

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { archiveTimeoutFor, streamedTimeout, worstCaseRpo } from "../../../../components/plan/schedule/objectives";
+
+test("the worst case is the timeout, one push and one retry", () => {
+  expect(worstCaseRpo({ archiveTimeoutSeconds: 60 })).toEqual({
+    waitSeconds: 60,
+    waitsFor: "archive_timeout",
+    pushSeconds: 10,
+    retrySeconds: 60,
+    totalSeconds: 130,
+  });
+});
+
+test("with streaming it is the interval, one push, and the pause after a failure, whatever the timeout is", () => {
+  expect(worstCaseRpo({ archiveTimeoutSeconds: 300, streamIntervalSeconds: 5 })).toEqual({
+    waitSeconds: 5,
+    waitsFor: "streaming",
+    pushSeconds: 10,
+    retrySeconds: 10,
+    totalSeconds: 25,
+  });
+  expect(worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: 60 })?.totalSeconds).toBe(130);
+  expect([undefined, 10, 300, 3530].map(streamedTimeout)).toEqual([undefined, 300, 300, 3530]);
+});
+
+test("without a timeout nothing limits it", () => {
+  expect(worstCaseRpo({ archiveTimeoutSeconds: undefined })).toBeNull();
+  expect(worstCaseRpo({ archiveTimeoutSeconds: 0 })).toBeNull();
+});
+
+test("the timeout leaves room for push and retry, and never less than ten seconds", () => {
+  expect([undefined, 30, 80, 130, 300].map(archiveTimeoutFor)).toEqual([undefined, 10, 10, 60, 230]);
+});
+
+test("an objective of at least 80 seconds is met by the timeout that follows from it", () => {
+  for (const rpoSeconds of [80, 81, 100, 599, 3600]) {
+    expect(worstCaseRpo({ archiveTimeoutSeconds: archiveTimeoutFor(rpoSeconds) })?.totalSeconds).toBeLessThanOrEqual(rpoSeconds);
+  }
+});

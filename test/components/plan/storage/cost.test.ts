@@ -1,0 +1,75 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { estimateRepository } from "../../../../components/plan/storage/cost";
+import { unknownMarker } from "../../../../components/plan/model/unknown";
+import { BUCKET, plan } from "../../plans";
+
+const SIZING = { databaseGiB: 100, walGiBPerDay: 10, changedGiBPerDay: 2, compressedTo: 0.5 };
+const WEEKLY = { full: { cron: "0 3 * * 0" } };
+
+function costOf(over: { sizing?: typeof SIZING; keepDays?: number; keepFullCount?: number; provider?: string; facts?: object; schedules?: object }) {
+  const { s3 } = BUCKET.at;
+  if (s3 === undefined) throw new Error("no bucket");
+  const { keepFullCount: _count, ...bare } = BUCKET;
+  const repository = {
+    ...bare,
+    ...(over.keepDays === undefined ? {} : { keepDays: over.keepDays }),
+    ...(over.keepFullCount === undefined ? {} : { keepFullCount: over.keepFullCount }),
+    at: { ...BUCKET.at, s3: { ...s3, quirks: over.provider ?? "b2", facts: over.facts ?? {} } },
+  };
+  const made = plan({ repositories: { repo1: repository }, schedules: over.schedules ?? WEEKLY, sizing: over.sizing ?? SIZING });
+  const [first] = made.repositories;
+  if (first === undefined) throw new Error("no repository");
+  return estimateRepository(first, made);
+}
+
+test("two weeks on B2: three full backups and three weeks of WAL", () => {
+  // 3 fulls of 50 GiB and 21 days of 5 GiB: 255 GiB are 273.8 GB; 10 of them cost nothing.
+  expect(costOf({ keepDays: 14 })).toMatchObject({ currency: "USD", storedGb: 273.8, perMonth: 1.83, perRestore: 0 });
+});
+
+test("by count: one more than is kept, for as long as the newest is being made", () => {
+  expect(costOf({ keepFullCount: 2 })?.storedGb).toBe(273.8);
+});
+
+test("versions that are kept after expiry are paid for too", () => {
+  expect(costOf({ keepDays: 14, facts: { undeleteDays: 14 } })?.storedGb).toBeGreaterThan(273.8 + 14 * 5);
+});
+
+test("R2 asks for calls and not for egress, S3 for both", () => {
+  expect(costOf({ keepDays: 14, provider: "r2" })).toMatchObject({ perMonth: 3.96, perRestore: 0 });
+  const aws = costOf({ keepDays: 14, provider: "aws" });
+  expect(aws?.perMonth).toBeGreaterThan(6);
+  expect(costOf({ keepDays: 14, provider: "aws", sizing: { ...SIZING, databaseGiB: 1000 } })?.perRestore).toBeGreaterThan(30);
+});
+
+test("a minimum duration makes short retention dear", () => {
+  const short = costOf({ keepDays: 1, provider: "wasabi", schedules: { full: { cron: "0 3 * * *" } }, sizing: { ...SIZING, databaseGiB: 2000 } });
+  const long = costOf({ keepDays: 89, provider: "wasabi", schedules: { full: { cron: "0 3 * * *" } }, sizing: { ...SIZING, databaseGiB: 2000 } });
+  expect(short?.perMonth).toBeGreaterThan((long?.perMonth ?? 0) * 0.9);
+});
+
+test("no price is null, not zero: directories, unknown providers, no sizing, values that are not known yet", () => {
+  expect(costOf({ keepDays: 14, provider: "minio" })).toBeNull();
+  expect(costOf({ keepDays: unknownMarker(0) as never })).toBeNull();
+  const made = plan();
+  for (const repository of made.repositories) expect(estimateRepository(repository, made)).toBeNull();
+});
+
+test("more data and longer retention never cost less", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 5000 }),
+      fc.integer({ min: 1, max: 400 }),
+      fc.constantFrom("b2", "r2", "aws"),
+      (databaseGiB, keepDays, provider) => {
+        const base = costOf({ sizing: { ...SIZING, databaseGiB }, keepDays, provider });
+        const bigger = costOf({ sizing: { ...SIZING, databaseGiB: databaseGiB + 100 }, keepDays, provider });
+        const longer = costOf({ sizing: { ...SIZING, databaseGiB }, keepDays: keepDays + 30, provider });
+        expect(bigger?.perMonth).toBeGreaterThanOrEqual(base?.perMonth ?? Number.NaN);
+        expect(longer?.perMonth).toBeGreaterThanOrEqual(base?.perMonth ?? Number.NaN);
+      },
+    ),
+    { numRuns: 50 },
+  );
+});

@@ -1,0 +1,156 @@
+/** Topologies out of what Pulumi writes: shapes, hidden values, clear errors. The real engine's files are read in test/engine/topology.test.ts. */
+import { describe, expect, test } from "vitest";
+import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
+import { isSecret, isUnknown } from "../../../../components/plan/model/unknown";
+import { topology } from "../../topologies";
+
+const TYPE = "pgbackstop:index:PostgresHost";
+const urn = (name: string, type = TYPE): string => `urn:pulumi:prod::shop::${type}::${name}`;
+const state = (inputs: object, type = TYPE): object => ({ type, custom: false, inputs });
+const step = (op: string, name: string, before: object | null, after: object | null, type = TYPE): object => ({
+  op,
+  urn: urn(name, type),
+  ...(before === null ? {} : { oldState: state({ topology: before }, type) }),
+  ...(after === null ? {} : { newState: state({ topology: after }, type) }),
+});
+const preview = (steps: readonly object[], diagnostics: readonly object[] = []): string => JSON.stringify({ steps, diagnostics, changeSummary: {} });
+const failureOf = (text: string): string => {
+  try {
+    parseStackFile(text);
+    return "no error";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+};
+
+describe("a preview", () => {
+  test("has both sides of every component of this package, and nothing of others", () => {
+    const file = parseStackFile(
+      preview([
+        step("update", "ledger", topology(), topology({ stanza: "other" })),
+        step("create", "orders", null, topology({}, "orders")),
+        step("delete", "old", topology({}, "old"), null),
+        step("same", "bucket", topology(), topology(), "acme:index:Bucket"),
+        {
+          op: "create",
+          urn: urn("nas", "pgbackstop:index:PosixRepository"),
+          newState: state({ path: "/mnt/nas" }, "pgbackstop:index:PosixRepository"),
+        },
+      ]),
+    );
+    expect([[...(file.before ?? [])].map(([name]) => name), [...file.after].map(([name]) => name)]).toEqual([
+      ["ledger", "old"],
+      ["ledger", "orders"],
+    ]);
+    expect(file.after.get("ledger")).toEqual(topology({ stanza: "other" }));
+  });
+
+  test("turns what the engine hides into markers", () => {
+    const one = topology();
+    const [first, second] = one.repositories;
+    const hidden = {
+      ...one,
+      repositories: [
+        { ...first, location: "[secret]", keepDays: "3eeb2bf0-c639-47a8-9e75-3b44932eb421" },
+        {
+          ...second,
+          provider: "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
+          failureDomain: { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", plaintext: '"s3.secret.example"' },
+        },
+      ],
+    };
+    const read = parseStackFile(preview([step("create", "ledger", null, hidden)])).after.get("ledger");
+    const [nas, bucket] = read?.repositories ?? [];
+    expect([isSecret(nas?.location), isUnknown(nas?.keepDays), isUnknown(bucket?.provider), isSecret(bucket?.failureDomain)]).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(JSON.stringify(read)).not.toContain("s3.secret.example");
+  });
+
+  test("a topology, or a list of it, that is not known hides the rest", () => {
+    const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+    const steps = [
+      step("create", "ledger", null, { ...topology(), repositories: unknown }),
+      { op: "create", urn: urn("orders"), newState: state({ topology: unknown }) },
+    ];
+    expect([...parseStackFile(preview(steps)).after.values()]).toEqual([null, null]);
+  });
+
+  test("tells its findings, without words where a secret may be in them", () => {
+    const logged = { urn: urn("ledger"), severity: "warning", message: "PB031 repositories.repo1.at.requireMount: nothing demands a mount\n" };
+    expect(parseStackFile(preview([step("create", "ledger", null, topology())], [logged])).findings).toEqual([
+      { database: "ledger", code: "PB031", path: "repositories.repo1.at.requireMount", message: "nothing demands a mount" },
+    ]);
+    const one = topology();
+    const secret = { ...one, repositories: one.repositories.map((repository) => ({ ...repository, location: "[secret]" })) };
+    expect(parseStackFile(preview([step("create", "ledger", null, secret)], [logged])).findings).toEqual([
+      { database: "ledger", code: "PB031", path: "repositories.repo1.at.requireMount" },
+    ]);
+  });
+
+  test("that failed is refused: what it did not reach would look removed", () => {
+    expect(failureOf(preview([step("update", "ledger", topology(), topology())], [{ severity: "error", message: "PB020 secret" }]))).toBe(
+      "the preview failed, so it does not show everything: mend what its diagnostics name first",
+    );
+  });
+});
+
+test("a stack export has one side; what waits for deletion is not in it", () => {
+  const resources = [
+    { ...state({ topology: topology() }), urn: urn("ledger") },
+    { ...state({ topology: topology() }), urn: urn("gone"), delete: true },
+    { urn: urn("x", "aws:s3/bucket:Bucket"), type: "aws:s3/bucket:Bucket" },
+  ];
+  const file = parseStackFile(JSON.stringify({ version: 3, deployment: { resources } }));
+  expect([file.shape, file.before, [...file.after.keys()]]).toEqual(["export", null, ["ledger"]]);
+  expect(parseStackFile(JSON.stringify({ version: 3, deployment: {} })).after.size).toBe(0);
+});
+
+test("components of one name are told apart by their type, then by all of their URN", () => {
+  const steps = [
+    step("create", "ledger", null, topology()),
+    step("create", "ledger", null, topology(), "pgbackstop:index:CnpgCluster"),
+    step("create", "orders", null, topology()),
+  ];
+  expect([...parseStackFile(preview(steps)).after.keys()]).toEqual(["PostgresHost ledger", "CnpgCluster ledger", "orders"]);
+});
+
+test("a saved document, and the output of one database", () => {
+  expect([...parseStackFile(JSON.stringify({ version: 1, topologies: { a: topology(), b: null } })).after]).toEqual([
+    ["a", topology()],
+    ["b", null],
+  ]);
+  expect([...parseStackFile(JSON.stringify(topology())).after]).toEqual([["ledger", topology()]]);
+});
+
+test.each([
+  ["", "the file is empty"],
+  ["Previewing update (prod):", "this is not JSON: pulumi preview needs --json, and its stdout alone"],
+  [
+    '{"sequence":0}\n{"sequence":1}\n',
+    "this is a stream of events, one JSON text a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json",
+  ],
+  ["[1]", "this JSON is no object"],
+  ['{"resources":[]}', "this JSON is none of: pulumi preview --json, pulumi stack export, a topology that was saved"],
+  ['{"version":9,"deployment":{}}', "a stack export of version 9 is not known: 3 and 4 are"],
+  ['{"version":2,"topologies":{}}', "the document: version 2 of the topology is not known, only 1: use the pgbackstop that wrote it"],
+  [
+    JSON.stringify({ version: 1, topologies: { a: { ...topology(), version: 7 } } }),
+    "a: version 7 of the topology is not known, only 1: use the pgbackstop that wrote it",
+  ],
+  [JSON.stringify({ version: 1, topologies: { a: { version: 1 } } }), 'a: "databases" is no list of objects, so this is no topology'],
+  [JSON.stringify({ version: 1, topologies: { a: { ...topology(), databases: [] } } }), "a: a topology has one database, this one has 0"],
+  [
+    JSON.stringify({ version: 1, topologies: { a: { ...topology(), schedules: [{ name: "full" }] } } }),
+    "a: a schedule has no name, cron, type or keys, so this is no topology",
+  ],
+  [
+    JSON.stringify({ version: 1, topologies: { a: { ...topology(), repositories: [{ name: "repo1", key: 2, location: "/" }] } } }),
+    "a: a repository has no name such as repo1 with its key, or no location, so this is no topology",
+  ],
+])("%.40s is refused: %s", (text, message) => {
+  expect(failureOf(text)).toBe(message);
+});

@@ -1,0 +1,125 @@
+import { expect, test } from "vitest";
+import { renderTopology, topologyOf } from "../../../../components/plan/topology/topology";
+import { BUCKET, NAS, plan } from "../../plans";
+
+test("the topology names copies, places, schedules and what travels", () => {
+  expect(topologyOf(plan())).toMatchInlineSnapshot(`
+    {
+      "copies": {
+        "copies": 3,
+        "known": true,
+        "offSite": 1,
+        "providers": 2,
+      },
+      "databases": [
+        {
+          "dataDirectory": "/var/lib/postgresql/18/main",
+          "engine": "runtime",
+          "keysIn": "/etc/pgbackstop/credentials",
+          "kind": "host",
+          "name": "ledger",
+          "reachedBy": "local",
+          "stanza": "main",
+        },
+      ],
+      "drills": [
+        {
+          "cron": "0 5 1 * *",
+          "from": "repo1",
+          "maxMinutes": undefined,
+          "name": "monthly",
+          "timeZone": "UTC",
+        },
+      ],
+      "flows": [
+        {
+          "acknowledge": "all",
+          "from": "ledger",
+          "kind": "wal",
+          "toRepoKeys": [
+            1,
+            2,
+          ],
+        },
+        {
+          "from": "ledger",
+          "kind": "backup",
+          "schedule": "full",
+          "toRepoKeys": [
+            1,
+            2,
+          ],
+        },
+      ],
+      "objectives": {
+        "worstCaseRpoSeconds": 130,
+      },
+      "repositories": [
+        {
+          "compressLevel": 3,
+          "compressType": "zst",
+          "encrypted": false,
+          "failureDomain": "the mount of /mnt/nas",
+          "keepDays": 7,
+          "key": 1,
+          "kind": "posix",
+          "location": "/mnt/nas/pgbackrest",
+          "name": "repo1",
+          "offSite": false,
+          "provider": "filesystem",
+          "requireMount": true,
+        },
+        {
+          "compressLevel": 3,
+          "compressType": "zst",
+          "encrypted": true,
+          "failureDomain": "Backblaze B2",
+          "keepFullCount": 4,
+          "key": 2,
+          "kind": "s3",
+          "location": "s3://ledger-backups/ledger",
+          "name": "repo2",
+          "offSite": true,
+          "provider": "b2",
+        },
+      ],
+      "schedules": [
+        {
+          "cron": "30 2 * * 0",
+          "deadlineSeconds": 86400,
+          "jitterSeconds": 0,
+          "name": "full",
+          "repoKeys": [
+            1,
+            2,
+          ],
+          "repositories": [
+            "repo1",
+            "repo2",
+          ],
+          "timeZone": "Europe/Berlin",
+          "type": "full",
+        },
+      ],
+      "silenced": [],
+      "version": 1,
+    }
+  `);
+});
+
+test("named acknowledgement is told by its names", () => {
+  const { flows } = topologyOf(plan({ acknowledge: { mode: "named", repositories: ["repo2"] } }));
+  expect(flows[0]).toMatchObject({ kind: "wal", acknowledge: "repo2" });
+});
+
+test("the text does not depend on the order of keys", () => {
+  const one = renderTopology(topologyOf(plan({ repositories: { repo1: NAS, repo2: BUCKET } })));
+  const other = renderTopology(topologyOf(plan({ repositories: { repo2: BUCKET, repo1: NAS } })));
+  expect(other).toBe(one);
+  expect(JSON.parse(one)).toEqual(topologyOf(plan()));
+});
+
+test("weaker changes that are meant stand in the topology that brings them", () => {
+  const { acknowledged } = topologyOf(plan({ acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } }));
+  expect(acknowledged).toEqual([{ change: "repositories.repo1.keepDays=7", reason: "the NAS is full" }]);
+});
