@@ -38,7 +38,7 @@ const STIR_MS = 1000;
 const LISTEN_FD = 3;
 /**
  * What systemd tells a process of its unit, and of the unit that it was started for (systemd.exec, "Environment Variables in Spawned Processes"), and
- * what scheduled Jobs are told of themselves (components/render/kubernetesCronJob.ts).
+ * what scheduled Jobs are told of themselves (components/render/kubernetes/cronJob.ts).
  */
 const MANAGER_NAMES = [
   "CREDENTIALS_DIRECTORY",

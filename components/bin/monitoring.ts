@@ -7,8 +7,8 @@ import { alertGroupOf } from "../plan/alerts";
 import type { AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile, StackFileError } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
-import { renderAlertFile, renderPrometheusRule } from "../render/alerts";
-import { renderDashboard } from "../render/dashboard";
+import { renderAlertFile, renderPrometheusRule } from "../render/monitoring/alerts";
+import { renderDashboard } from "../render/monitoring/dashboard";
 
 const HELP = `pgbackstop alerts FILE      rules for Prometheus, with thresholds of the declared schedules and objectives
 pgbackstop dashboard FILE   a dashboard for Grafana, as JSON

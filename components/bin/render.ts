@@ -7,8 +7,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { loadArchiveClient, loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { findingText } from "../plan/findings/findings";
-import { type GitopsFile, renderGitops } from "../render/gitops";
-import { type NixosFile, renderNixosHost } from "../render/nixosFile";
+import { type GitopsFile, renderGitops } from "../render/kubernetes/gitops";
+import { type NixosFile, renderNixosHost } from "../render/host/nixosFile";
 
 const HELP = `pgbackstop render: the objects of clusters of CloudNativePG with their backups, as YAML; a host as a module of NixOS
 

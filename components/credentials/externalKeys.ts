@@ -1,6 +1,6 @@
 /** What `RepositorySecret` and `SharedExternalSecret` have in common: keys in a store, their names in the Secret, and references to them. */
 import * as pulumi from "@pulumi/pulumi";
-import { type ExternalKey, type ExternalSource, SECRET_KEYS, SECRET_PARTS } from "../render/kubernetesSecrets";
+import { type ExternalKey, type ExternalSource, SECRET_KEYS, SECRET_PARTS } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 
 /** Whether the store is the namespace's own or the cluster's. */

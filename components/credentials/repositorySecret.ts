@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declared";
 import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
-import { renderExternalSecret, renderSecret, SECRET_KEYS } from "../render/kubernetesSecrets";
+import { renderExternalSecret, renderSecret, SECRET_KEYS } from "../render/kubernetes/secrets";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
 
 /** A Secret that Pulumi writes. */

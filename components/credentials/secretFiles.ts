@@ -5,7 +5,7 @@
 import { type SecretPlace } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { renderConf } from "../../runtime/config/render";
-import { credentialsPath, sftpKeyPath } from "../render/renderedFile";
+import { credentialsPath, sftpKeyPath } from "../render/host/renderedFile";
 import type { RepositoryTarget } from "../repositories/target";
 
 export interface SecretFile {

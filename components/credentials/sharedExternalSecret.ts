@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declared";
-import { renderExternalSecret } from "../render/kubernetesSecrets";
+import { renderExternalSecret } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
 import { nameWhenMade } from "./repositorySecret";

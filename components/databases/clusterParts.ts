@@ -11,11 +11,11 @@ import type { RepositorySecrets, ResolvedCluster } from "../plan/cluster/cluster
 import { findingText } from "../plan/findings/findings";
 import { expiresSnapshots } from "../plan/cluster/snapshotRetention";
 import type { EngineContext } from "../render/engines/engine";
-import { oneShotBackups } from "../render/kubernetes";
-import { bundleConfigMap } from "../render/kubernetesBundle";
-import { drillJobs, repositoryParts } from "../render/kubernetesDrill";
-import type { Manifest, RenderedObject } from "../render/kubernetesObjects";
-import { secretKeysOf } from "../render/kubernetesSecrets";
+import { oneShotBackups } from "../render/kubernetes/cluster";
+import { bundleConfigMap } from "../render/kubernetes/bundle";
+import { drillJobs, repositoryParts } from "../render/kubernetes/drill";
+import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
+import { secretKeysOf } from "../render/kubernetes/secrets";
 import type { RepositoryTarget } from "../repositories/target";
 import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
 

@@ -7,9 +7,9 @@ import { fillKnown } from "../internal/inputs";
 import type { ResolvedCluster } from "../plan/cluster/clusterShape";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
-import { renderCluster } from "../render/kubernetes";
-import type { RenderedObject } from "../render/kubernetesObjects";
-import { recoverySource } from "../render/kubernetesSource";
+import { renderCluster } from "../render/kubernetes/cluster";
+import type { RenderedObject } from "../render/kubernetes/objects";
+import { recoverySource } from "../render/kubernetes/source";
 import {
   checkedCluster,
   clusterAccess,

@@ -8,9 +8,9 @@ import { fillKnown, splitKnown } from "../internal/inputs";
 import { throwErrors } from "../internal/validate";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
-import { renderDalibo } from "../render/daliboPlugin";
-import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetesPlugin";
-import { MANAGED_BY } from "../render/kubernetesObjects";
+import { renderDalibo } from "../render/kubernetes/daliboPlugin";
+import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetes/plugin";
+import { MANAGED_BY } from "../render/kubernetes/objects";
 import { deployRuntime, NO_RUNTIME } from "./clusterParts";
 import type { PluginRef } from "./cnpgArgs";
 

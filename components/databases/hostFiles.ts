@@ -5,11 +5,11 @@ import { drillPath, ownDrills } from "../plan/schedule/drills";
 import type { HostPlan } from "../plan/model/plan";
 import { locationOf } from "../plan/topology/topology";
 import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/host/hostCommand";
-import { stockArgv } from "../render/stockCommand";
+import { stockArgv } from "../render/host/stockCommand";
 import { stockLimits } from "../plan/engines/stockVersions";
-import { hostFilesOf, hostParts } from "../render/hostParts";
+import { hostFilesOf, hostParts } from "../render/host/hostParts";
 import { isUnknown } from "../plan/model/unknown";
-import { type RenderedFile } from "../render/renderedFile";
+import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
 
 /** Files that follow from plain arguments alone: known in every preview. */

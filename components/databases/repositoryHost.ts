@@ -13,7 +13,7 @@ import {
   renderSshdConfig,
   type SealedRepository,
   sealTimers,
-} from "../render/repositoryHost";
+} from "../render/host/repositoryHost";
 import { secretCipher } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
-import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/standby";
+import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/host/standby";
 import type { HostAccess, HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
 import { PostgresHost } from "./postgresHost";
 

@@ -8,7 +8,7 @@ import { fillKnown, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
 import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration/migration";
 import { PLACES } from "../../runtime/cnpg/names";
-import { MANAGED_BY, type Manifest } from "../render/kubernetesObjects";
+import { MANAGED_BY, type Manifest } from "../render/kubernetes/objects";
 import {
   type MigrationObjects,
   objectNames,
@@ -18,7 +18,7 @@ import {
   type RepositoryVolumes,
   valueFile,
   wordsText,
-} from "../render/migration";
+} from "../render/kubernetes/migration";
 import { type MigrationArgs, MigrationStage } from "./migrationArgs";
 import { serverFiles, serverSources } from "./servers";
 

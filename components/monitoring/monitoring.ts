@@ -6,9 +6,9 @@ import { alertGroupsOf } from "../plan/alerts";
 import type { AlertGroup, AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
-import { prometheusRule, renderAlertFile } from "../render/alerts";
-import { renderDashboard } from "../render/dashboard";
-import { MANAGED_BY } from "../render/kubernetesObjects";
+import { prometheusRule, renderAlertFile } from "../render/monitoring/alerts";
+import { renderDashboard } from "../render/monitoring/dashboard";
+import { MANAGED_BY } from "../render/kubernetes/objects";
 
 /** Where the objects of a {@link Monitoring} are made. */
 export interface MonitoringObjectsArgs {

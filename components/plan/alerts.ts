@@ -1,6 +1,6 @@
 /**
  * Prometheus rules out of a topology: thresholds follow from the declared schedules and objectives, for each repository by itself. Every rule
- * about a number has a twin for the number that is gone: an alert on a series that has vanished never fires. Pure data; render/alerts writes it down.
+ * about a number has a twin for the number that is gone: an alert on a series that has vanished never fires. Pure data; render/monitoring/alerts writes it down.
  *
  * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
  */

@@ -2,7 +2,7 @@
 import { type ClusterFile, resolveClusterFile } from "../../components/plan/cluster/clusterFile";
 import type { RepositorySecrets, ResolvedCluster } from "../../components/plan/cluster/clusterShape";
 import type { EngineContext } from "../../components/render/engines/engine";
-import type { Manifest, RenderedObject } from "../../components/render/kubernetesObjects";
+import type { Manifest, RenderedObject } from "../../components/render/kubernetes/objects";
 import { BUCKET, R2 } from "./plans";
 
 export const SECRETS: RepositorySecrets = {

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { patroniReplica, standbyCommand } from "../../components/render/standby";
+import { patroniReplica, standbyCommand } from "../../components/render/host/standby";
 import { findPatroni } from "../../tools/parts/patroni";
 import { findPostgres } from "../../tools/parts/postgres";
 import { runOk, start, type Started, waitFor } from "../../tools/parts/process";

@@ -3,8 +3,8 @@
  * with another image, another Secret or anything else in its pods is not.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { renderCluster } from "../../components/render/kubernetes";
-import { mergeOver, type RenderedObject } from "../../components/render/kubernetesObjects";
+import { renderCluster } from "../../components/render/kubernetes/cluster";
+import { mergeOver, type RenderedObject } from "../../components/render/kubernetes/objects";
 import type { JsonObject } from "../../runtime/cnpg/kubernetes/cluster";
 import { throwAwayCluster } from "../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo";

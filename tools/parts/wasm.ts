@@ -7,8 +7,8 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const SOURCE = join("runtime", "format", "sums.as");
-const TARGET = join("runtime", "format", "sumsWasm.ts");
+const SOURCE = join("runtime", "format", "codec", "sums.as");
+const TARGET = join("runtime", "format", "codec", "sumsWasm.ts");
 /** The memory has a page for tables and digests; who makes an instance lets it grow. */
 const FLAGS = ["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--runtime", "stub", "--enable", "simd", "--initialMemory", "1"];
 

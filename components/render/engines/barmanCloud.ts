@@ -6,7 +6,7 @@ import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
 import type { ClusterPlan, RepositoryPlan, S3Plan } from "../../plan/model/plan";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
-import { given, MANAGED_BY, type RenderedObject } from "../kubernetesObjects";
+import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 /** Providers that have refused the checksums which Amazon's newer libraries send by themselves. */

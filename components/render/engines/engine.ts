@@ -1,7 +1,7 @@
 /** What every engine of CloudNativePG is asked, and what it answers: parts that kubernetes.ts puts together. Pure. */
 import type { ClusterShape, RepositorySecrets, ScheduleShapes } from "../../plan/cluster/clusterShape";
 import type { ClusterPlan } from "../../plan/model/plan";
-import type { RenderedObject } from "../kubernetesObjects";
+import type { RenderedObject } from "../kubernetes/objects";
 
 /** The ConfigMap with the runtime, as it lies in the namespace of the cluster, and the image that runs it. */
 export interface DeployedRuntime {

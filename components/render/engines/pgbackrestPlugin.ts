@@ -9,7 +9,7 @@ import type { ClusterPlan, RepositoryPlan } from "../../plan/model/plan";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
-import { given, MANAGED_BY, type RenderedObject } from "../kubernetesObjects";
+import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 const GROUP = "pgbackrest.dalibo.com/v1";

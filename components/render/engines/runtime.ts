@@ -10,10 +10,10 @@ import { DEFAULTS } from "../../plan/model/defaults";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
 import type { RepositoryPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
-import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetesObjects";
-import { SECRET_KEYS } from "../kubernetesSecrets";
-import { renderPgbackrestConf } from "../pgbackrestConf";
-import { renderSettingsFile } from "../settingsFile";
+import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/objects";
+import { SECRET_KEYS } from "../kubernetes/secrets";
+import { renderPgbackrestConf } from "../host/pgbackrestConf";
+import { renderSettingsFile } from "../host/settingsFile";
 import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 /** As CloudNativePG lays out every pod, whatever the version of PostgreSQL. */

@@ -3,7 +3,7 @@
  * removes none: that is kubernetesExpiry.ts. Hot unless told otherwise.
  */
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotRetention";
-import { given, sorted } from "../kubernetesObjects";
+import { given, sorted } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
 
 /** `spec.backup.volumeSnapshot` and the schedules; no plugin. */

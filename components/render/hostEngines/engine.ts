@@ -1,6 +1,6 @@
 /** What every engine of a host is asked, and what it answers: parts that hostParts.ts puts together. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
-import type { RenderedFile } from "../renderedFile";
+import type { RenderedFile } from "../host/renderedFile";
 import type { Unit } from "../units/unit";
 
 /** A file whose text holds no secret; path, mode and owner follow from plain arguments alone. */

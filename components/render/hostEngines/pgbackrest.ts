@@ -8,10 +8,10 @@
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
-import { postgresSettings } from "../postgresSettings";
-import { renderPgbackrestConf } from "../pgbackrestConf";
-import { renderSettingsFile } from "../settingsFile";
-import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../stockCommand";
+import { postgresSettings } from "../host/postgresSettings";
+import { renderPgbackrestConf } from "../host/pgbackrestConf";
+import { renderSettingsFile } from "../host/settingsFile";
+import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../host/stockCommand";
 import { backupUnits } from "../units/backup";
 import { drillUnits } from "../units/drill";
 import { failedUnits } from "../units/failed";

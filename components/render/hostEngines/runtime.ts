@@ -1,10 +1,10 @@
 /** The engine `runtime` on a host: its configuration, PostgreSQL's settings, and the units that start it. */
 import type { HostPlan } from "../../plan/model/plan";
-import { launcherFile } from "../launcher";
-import { renderPgbackrestConf } from "../pgbackrestConf";
-import { postgresSettings } from "../postgresSettings";
+import { launcherFile } from "../host/launcher";
+import { renderPgbackrestConf } from "../host/pgbackrestConf";
+import { postgresSettings } from "../host/postgresSettings";
 import { hostPaths } from "../../plan/host/hostCommand";
-import { renderSettingsFile } from "../settingsFile";
+import { renderSettingsFile } from "../host/settingsFile";
 import { agentUnits } from "../units/agent";
 import { backupUnits } from "../units/backup";
 import { drillUnits } from "../units/drill";

@@ -3,8 +3,8 @@
  * meanwhile. Neither ever gives up, because a socket that did would refuse every segment from then on until somebody looked.
  */
 import type { HostPlan } from "../../plan/model/plan";
-import { agentSocket } from "../commandLine";
-import { credentialLines, unitCommand } from "../credentials";
+import { agentSocket } from "../host/commandLine";
+import { credentialLines, unitCommand } from "../host/credentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 

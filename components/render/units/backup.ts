@@ -1,8 +1,8 @@
 /** One service and one timer for each schedule of backups. */
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
-import { systemdWord } from "../commandLine";
-import { unitCommand } from "../credentials";
+import { systemdWord } from "../host/commandLine";
+import { unitCommand } from "../host/credentials";
 import { jobUnits } from "./job";
 import type { Unit } from "./unit";
 

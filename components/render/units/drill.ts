@@ -7,7 +7,7 @@
  */
 import { drillPath, ownDrills } from "../../plan/schedule/drills";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
-import { unitCommand } from "../credentials";
+import { unitCommand } from "../host/credentials";
 import { jobUnits } from "./job";
 import { type Unit, unitName } from "./unit";
 

@@ -5,7 +5,7 @@
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/drills";
 import type { HostPlan } from "../../plan/model/plan";
-import { systemdWord } from "../commandLine";
+import { systemdWord } from "../host/commandLine";
 import { noticeLines, noticeUnit } from "./notice";
 import { afterStart } from "./told";
 import { type Unit, unitName } from "./unit";

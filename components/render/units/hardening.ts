@@ -6,7 +6,7 @@
  * and the locks where stock has them by default. RemoveIPC stays off, because it would take PostgreSQL's shared memory away.
  */
 import type { HostPlan } from "../../plan/model/plan";
-import { systemdWord } from "../commandLine";
+import { systemdWord } from "../host/commandLine";
 
 /** Directories that ProtectHome hides. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];

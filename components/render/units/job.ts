@@ -1,7 +1,7 @@
 /** A piece of work at certain times: a oneshot service and its timer. */
 import type { HostPlan } from "../../plan/model/plan";
 import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedule";
-import { credentialLines } from "../credentials";
+import { credentialLines } from "../host/credentials";
 import { onFailureLines } from "./failed";
 import { hardening } from "./hardening";
 import { toldLines } from "./told";

@@ -1,7 +1,7 @@
 /** What keeps backups good between one and the next: services and timers of their own. */
 import type { HostPlan, TaskPlan } from "../../plan/model/plan";
-import { unitCommand } from "../credentials";
-import { metricsFile } from "../renderedFile";
+import { unitCommand } from "../host/credentials";
+import { metricsFile } from "../host/renderedFile";
 import { jobUnits } from "./job";
 import type { Unit } from "./unit";
 

@@ -1,5 +1,5 @@
 /** What a host's units are: pure data, which converging brings to systemd. */
-import type { RenderedFile } from "../renderedFile";
+import type { RenderedFile } from "../host/renderedFile";
 
 /** One unit of systemd. Everything but its text follows from plain arguments alone. */
 export interface Unit {

@@ -1,8 +1,8 @@
 /** `pgbackstop render`: the same objects as the components declare, as YAML, with Secrets as references only. */
 import { expect, test } from "vitest";
-import type { Manifest } from "../../../components/render/kubernetesObjects";
-import { type GitopsFile, renderGitops } from "../../../components/render/gitops";
-import { renderCluster } from "../../../components/render/kubernetes";
+import type { Manifest } from "../../../components/render/kubernetes/objects";
+import { type GitopsFile, renderGitops } from "../../../components/render/kubernetes/gitops";
+import { renderCluster } from "../../../components/render/kubernetes/cluster";
 import { context, objectOf } from "../clusters";
 
 const BUNDLE = { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) };

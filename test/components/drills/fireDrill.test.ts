@@ -6,7 +6,7 @@ import { drilledDatabase } from "../../../components/drills/drilled";
 import { renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
 import { checkHost } from "../../../components/plan/rules";
 import type { HostPlan } from "../../../components/plan/model/plan";
-import { unitsOf } from "../../../components/render/hostParts";
+import { unitsOf } from "../../../components/render/host/hostParts";
 import { BUCKET, plan } from "../plans";
 
 const AWAY: DrillArgs = { cron: "0 5 1 * *", elsewhere: true };

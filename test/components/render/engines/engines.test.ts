@@ -1,7 +1,7 @@
 /** What each engine of CloudNativePG gets from the same arguments. */
 import { expect, test } from "vitest";
-import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes";
-import { recoverySource } from "../../../../components/render/kubernetesSource";
+import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes/cluster";
+import { recoverySource } from "../../../../components/render/kubernetes/source";
 import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { context, objectOf, resolved } from "../../clusters";
 import { BUCKET, R2 } from "../../plans";

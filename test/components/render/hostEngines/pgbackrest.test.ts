@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { hostParts } from "../../../../components/render/hostParts";
+import { hostParts } from "../../../../components/render/host/hostParts";
 import { stockParts } from "../../../../components/render/hostEngines/pgbackrest";
 import { BUCKET, plan } from "../../plans";
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
-import { unitsOf } from "../../../../components/render/hostParts";
+import { unitsOf } from "../../../../components/render/host/hostParts";
 import { backupUnits } from "../../../../components/render/units/backup";
 import { type Unit, unitFile } from "../../../../components/render/units/unit";
 import { plan } from "../../plans";

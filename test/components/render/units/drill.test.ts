@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { lateInputs } from "../../../../components/databases/hostFiles";
-import { unitsOf } from "../../../../components/render/hostParts";
+import { unitsOf } from "../../../../components/render/host/hostParts";
 import { plan } from "../../plans";
 
 type Over = Parameters<typeof plan>[0];

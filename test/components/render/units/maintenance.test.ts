@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { unitsOf } from "../../../../components/render/hostParts";
+import { unitsOf } from "../../../../components/render/host/hostParts";
 import { failedUnits } from "../../../../components/render/units/failed";
 import { maintenanceUnits } from "../../../../components/render/units/maintenance";
 import { plan } from "../../plans";

@@ -8,7 +8,7 @@ import { compileSums } from "../../../../tools/parts/wasm";
 describe("the compiled sums", () => {
   it("are what their source compiles to", async () => {
     const root = projectFolder();
-    expect(readFileSync(join(root, "runtime", "format", "sumsWasm.ts"), "utf8")).toBe(await compileSums(root));
+    expect(readFileSync(join(root, "runtime", "format", "codec", "sumsWasm.ts"), "utf8")).toBe(await compileSums(root));
   });
 });
 

@@ -1,0 +1,69 @@
+/**
+ * Which secrets systemd hands to the units of a host: names of credentials and the files that they come from, never their content. Files
+ * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
+ * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
+ */
+import { runtimeArgv, type SecretPlace } from "../../plan/host/hostCommand";
+import type { HostPlan, RepositoryPlan } from "../../plan/model/plan";
+import { sftpKeyCredential } from "../../plan/model/resolve";
+import { systemdWord } from "./commandLine";
+import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
+
+interface HostCredential {
+  readonly id: string;
+  readonly path: string;
+}
+
+/** Where units find whom to tell. */
+export const NOTIFY_CREDENTIAL = "notify.json";
+
+/** In the order of the repositories; none without an agent. */
+export function hostCredentials(plan: HostPlan): HostCredential[] {
+  if (!plan.agent) return [];
+  const { credentialsDirectory } = plan;
+  const placed = writtenCredentials(plan);
+  return credentialsDirectory === undefined ? placed : placed.map(({ id }) => ({ id, path: `${credentialsDirectory}/${id}` }));
+}
+
+function writtenCredentials(plan: HostPlan): HostCredential[] {
+  return plan.repositories.flatMap((repository) => {
+    const { name, secretFiles = {}, writesSecrets } = repository;
+    const key = sftpKeyFile(plan, repository);
+    const paths: Readonly<Record<string, string>> = {
+      ...(writesSecrets ? { [`${name}.conf`]: credentialsPath(plan, name) } : {}),
+      ...secretFiles,
+      ...(key === undefined ? {} : { [sftpKeyCredential(name)]: key }),
+    };
+    return Object.entries(paths).map(([id, path]) => ({ id, path }));
+  });
+}
+
+/** Where the private key for an SFTP server lies on the host; undefined where there is no such server, or a file of options names the key. */
+export function sftpKeyFile(place: SecretPlace, { name, secretFiles = {}, sftp }: RepositoryPlan): string | undefined {
+  if (sftp === undefined) return undefined;
+  return secretFiles[sftpKeyCredential(name)] ?? (sftp.hasKey === false ? undefined : sftpKeyPath(place, name));
+}
+
+/** Lines of `[Service]` that hand them over. */
+export function credentialLines(plan: HostPlan): string[] {
+  return hostCredentials(plan).map(({ id, path }) => `LoadCredential=${id}:${path.replaceAll("%", "%%")}`);
+}
+
+/** The same for whom to tell of failures. */
+export function notifyLines(plan: HostPlan): string[] {
+  if (!plan.agent) return [];
+  const { credentialsDirectory } = plan;
+  const path = credentialsDirectory === undefined ? (plan.notifyFile ?? notifyPath(plan)) : `${credentialsDirectory}/${NOTIFY_CREDENTIAL}`;
+  return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
+}
+
+/** The verb that tells them. */
+export function notifyWords(plan: HostPlan, event: string): string[] {
+  return ["notify", `--event=${event}`, ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
+}
+
+/** Program and options for an `ExecStart=`: with the secrets, wherever they are. */
+export function unitCommand(plan: HostPlan, words: readonly string[]): string {
+  const given = hostCredentials(plan).length === 0 ? [] : ["--config-include-path=${CREDENTIALS_DIRECTORY}"];
+  return [...runtimeArgv(plan).map(systemdWord), ...given, ...words.map(systemdWord)].join(" ");
+}

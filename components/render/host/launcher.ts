@@ -1,0 +1,110 @@
+/**
+ * The command `pgbackstop` of a host. With an agent, root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
+ * the repositories for as long as they run; nobody else ever has them. Without, that account can read them, and its verbs are run as it. Pure.
+ */
+import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../../plan/host/hostCommand";
+import { DEFAULTS } from "../../plan/model/defaults";
+import type { HostPlan } from "../../plan/model/plan";
+import { FIND_VERB } from "./commandLine";
+import { hostCredentials } from "./credentials";
+import type { HostFile } from "../hostEngines/engine";
+import { UNIT_HEAD } from "../units/unit";
+
+/** Verbs that stop and start PostgreSQL and move its directory. */
+const VERBS_OF_ROOT = "recover | rollback";
+
+/** Null where there is none: there every verb is run as PostgreSQL's account, by its own words. */
+export function launcherFile(plan: HostPlan): HostFile | null {
+  if (!hasLauncher(plan)) return null;
+  const file = { path: launcherPath(plan), mode: "0755", owner: "admin" } as const;
+  if (plan.agent) return { ...file, text: launcherText(plan), late: true };
+  const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
+  return { ...file, text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellWord).join(" ")} "$@"`), late: false };
+}
+
+/**
+ * A launcher where PostgreSQL's account can read the keys: for root, or for that account.
+ * @param what a line of comment
+ * @param lines make the words of the program and the verb out of those of the verb
+ */
+export function accountLauncherText(plan: HostPlan, what: string, lines: string): string {
+  const user = shellWord(plan.user);
+  return `#!/bin/sh
+${UNIT_HEAD}
+${what}
+set -u
+${FIND_VERB}
+case $verb in '' | help | version) exec ${bareArgv(plan).map(shellWord).join(" ")} "$@" ;; esac
+${lines}
+case $verb in ${VERBS_OF_ROOT}) exec "$@" ;; esac
+if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
+if [ "$(id -u)" != 0 ]; then
+  echo "pgbackstop: only root and ${plan.user} can read the keys of the repositories: sudo pgbackstop …" >&2
+  exit 41
+fi
+cd /
+exec setpriv --reuid="$(id -u ${user})" --regid="$(id -g ${user})" --init-groups -- "$@"
+`;
+}
+
+function launcherText(plan: HostPlan): string {
+  const given = hostCredentials(plan);
+  const credentials = given.map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
+  const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
+  const program = runtimeArgv(plan).map(shellWord).join(" ");
+  // They refuse options of a stanza.
+  const bare = bareArgv(plan).map(shellWord).join(" ");
+  // They look for it at its usual place, where they need it: as PostgreSQL's account the keys are lent by nobody else.
+  const isElsewhere = plan.directories.bin !== DEFAULTS.directories.bin && given.length > 0;
+  const placed = isElsewhere ? `; set -- ${shellWord(`--launcher=${launcherPath(plan)}`)} "$@"` : "";
+  return `#!/bin/sh
+${UNIT_HEAD}
+# Runs a verb of the backup program for stanza ${plan.stanza} with the keys of its repositories, which only root can read: as a unit of systemd,
+# as PostgreSQL's account. Exit code, standard streams and signals are the verb's.
+set -u
+${FIND_VERB}
+case $verb in '' | help | version) exec ${bare} "$@" ;; esac
+if [ "$(id -u)" != 0 ]; then
+  echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
+  exit 41
+fi
+${missingCheck(given.map(({ path }) => path))}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellWord(plan.user)} ;; esac
+# systemd reads variables out of command lines: a dollar sign is doubled.
+count=$#
+while [ "$count" -gt 0 ]; do
+  word=$1
+  shift
+  case $word in *'$'*) word=$(printf '%s.' "$word" | sed 's/\\$/$$/g') && word=\${word%.} ;; esac
+  set -- "$@" "$word"
+  count=$((count - 1))
+done
+streams=--pipe
+if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then streams=--pty; fi
+unit=${shellWord(`pgbackstop-${plan.stanza}-run`)}-$$
+# With the descriptor of the caller: what runs in the background reads nothing otherwise.
+exec 3<&0
+systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
+  ${[...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
+pid=$!
+trap 'systemctl stop --no-block "$unit.service"' HUP INT TERM
+code=0
+wait "$pid" || code=$?
+# A signal ends the waiting, not what is waited for.
+while kill -0 "$pid" 2>/dev/null; do
+  code=0
+  wait "$pid" || code=$?
+done
+exit "$code"
+`;
+}
+
+/** systemd says of a file that is not there only that the unit could not be started, and not which file. */
+function missingCheck(paths: readonly string[]): string {
+  if (paths.length === 0) return "";
+  return `for file in ${paths.map(shellWord).join(" ")}; do
+  [ -f "$file" ] && continue
+  echo "pgbackstop: $file is missing, which has the keys of a repository: put it there again" >&2
+  exit 55
+done
+`;
+}

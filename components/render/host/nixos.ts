@@ -1,0 +1,172 @@
+/**
+ * A host's plan as a module of NixOS, where nobody else writes below /etc or tells systemd of units: the files, units, directories and settings
+ * that an update over SSH lays down elsewhere, out of the same lists. No secret: units are handed theirs from paths that sops-nix, agenix or
+ * others fill. Pure.
+ *
+ * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
+ */
+import { drillPath, ownDrills } from "../../plan/schedule/drills";
+import { type Finding, finding } from "../../plan/findings/findings";
+import type { HostPlan } from "../../plan/model/plan";
+import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
+import type { HostFile } from "../hostEngines/engine";
+import { hostParts } from "./hostParts";
+import { hostPaths, ownDirectories } from "../../plan/host/hostCommand";
+import { hardening } from "../units/hardening";
+import { type Unit, UNIT_HEAD, unitName, unitText } from "../units/unit";
+
+export interface NixosOptions {
+  /** Where the secrets lie on the host, by the names that LoadCredential= gives them. */
+  readonly secretsDirectory: string;
+  /** True puts Node.js into the system's packages. */
+  readonly installNode: boolean;
+}
+
+/** Where things lie on NixOS, unless the file says otherwise: below /etc, which its own generations write. */
+export const NIXOS_DIRECTORIES = { config: "/etc/pgbackstop", lib: "/etc/pgbackstop/lib", bin: "/etc/pgbackstop/bin" } as const;
+export const NIXOS_NODE_PATH = "/run/current-system/sw/bin/node";
+export const NIXOS_SECRETS = "/run/secrets/pgbackstop";
+
+const ETC = "/etc/";
+
+/** What cannot be on NixOS: files that its generations do not write. */
+export function checkNixos(plan: HostPlan): Finding[] {
+  if (plan.engine !== "runtime") {
+    const hint = 'use engine "runtime", or services.pgbackrest of NixOS with one backup job for each repository';
+    return [finding("PB010", "engine", `engine "${plan.engine}" is not rendered for NixOS`, hint)];
+  }
+  return filePaths(plan)
+    .filter((path) => !path.startsWith(ETC))
+    .map((path) =>
+      finding(
+        "PB014",
+        "directories",
+        `${path} is not below /etc: a module of NixOS writes nothing elsewhere`,
+        `set directories.config, directories.lib and directories.bin below /etc, or leave them out`,
+      ),
+    );
+}
+
+/** The text of the module. @throws Error for a plan that rules refuse */
+export function renderNixos(declared: HostPlan, { installNode, secretsDirectory }: NixosOptions): string {
+  const plan = { ...declared, credentialsDirectory: secretsDirectory };
+  const { files, settings, units } = hostParts(plan);
+  const all = [...(plan.restoreOnly ? [] : [stanzaUnit(plan)]), ...units];
+  return [
+    "# Written by `pgbackstop render --format=nixos`: render it anew instead of changing it.",
+    `# Stanza ${plan.stanza}. Beside this file: runtime.cjs, the program${plan.agent ? ", and pgbackrest-client" : ""}. Secrets come from ${secretsDirectory}:`,
+    ...secretComments(plan, secretsDirectory),
+    "{ config, lib, pkgs, ... }:",
+    "",
+    "{",
+    ...(installNode ? ["  environment.systemPackages = [ pkgs.nodejs_24 ];", ""] : []),
+    "  environment.etc = {",
+    `    ${nixString(relative(hostPaths(plan.directories).runtime))}.source = ./runtime.cjs;`,
+    ...(plan.agent ? clientFile(plan) : []),
+    ...files.flatMap((file) => etcFile(plan, file)),
+    "  };",
+    "",
+    "  systemd.units = {",
+    ...all.flatMap(unitLines),
+    "  };",
+    "",
+    "  systemd.tmpfiles.rules = [",
+    ...directoriesOf(plan).map((path) => `    ${nixString(`d ${tmpfilesWord(path)} 0750 ${plan.user} ${plan.user} -`)}`),
+    "  ];",
+    ...(plan.restoreOnly || Object.keys(settings).length === 0
+      ? []
+      : ["", "  services.postgresql.settings = {", ...Object.entries(settings).map(([name, value]) => `    ${name} = ${nixString(value)};`), "  };"]),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** Makes the stanza in every repository at each start: where it exists, nothing happens. */
+function stanzaUnit(plan: HostPlan): Unit {
+  const text = unitText([
+    UNIT_HEAD,
+    "[Unit]",
+    `Description=pgbackstop stanza ${plan.stanza} in every repository`,
+    "After=network-online.target remote-fs.target postgresql.service",
+    "Wants=network-online.target",
+    "",
+    "[Service]",
+    "Type=oneshot",
+    `User=${plan.user}`,
+    `ExecStart=${unitCommand(plan, ["stanza-create"])}`,
+    ...credentialLines(plan),
+    ...hardening(plan),
+    "",
+    "[Install]",
+    "WantedBy=multi-user.target",
+  ]);
+  return { name: `${unitName(plan.stanza, "stanza")}.service`, text, late: false, enabled: true, restarted: false };
+}
+
+function filePaths(plan: HostPlan): string[] {
+  return [hostPaths(plan.directories).runtime, ...hostParts(plan).files.map(({ path }) => path)];
+}
+
+/** What PostgreSQL starts for each segment. There is no perl at its usual place. */
+function clientFile({ directories }: HostPlan): string[] {
+  return [
+    `    ${nixString(relative(hostPaths(directories).client))} = {`,
+    '      mode = "0755";',
+    '      text = builtins.replaceStrings [ "#!/usr/bin/perl" ] [ "#!${pkgs.perl}/bin/perl" ] (builtins.readFile ./pgbackrest-client);',
+    "    };",
+  ];
+}
+
+function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile): string[] {
+  return [
+    `    ${nixString(relative(path))} = {`,
+    `      mode = ${nixString(mode)};`,
+    ...(owner === "database" ? [`      user = ${nixString(user)};`] : []),
+    ...(owner === "admin" ? [] : [`      group = ${nixString(user)};`]),
+    `      text = ${nixText(text)};`,
+    "    };",
+  ];
+}
+
+function unitLines({ enabled, name, text }: Unit): string[] {
+  const wanted = [...text.matchAll(/^WantedBy=(.+)$/gm)].flatMap(([, targets = ""]) => targets.split(/\s+/));
+  return [
+    `    ${nixString(name)} = {`,
+    // NixOS enables nothing by an [Install] section.
+    ...(enabled ? [`      wantedBy = [ ${wanted.map(nixString).join(" ")} ];`] : []),
+    `      text = ${nixText(text)};`,
+    "    };",
+  ];
+}
+
+function secretComments(plan: HostPlan, secretsDirectory: string): string[] {
+  const ids = [...hostCredentials(plan).map(({ id }) => id), ...(plan.notifies ? [NOTIFY_CREDENTIAL] : [])];
+  return ids.length === 0 ? ["#   none are needed"] : ids.sort().map((id) => `#   ${secretsDirectory}/${id}`);
+}
+
+function directoriesOf(plan: HostPlan): string[] {
+  const repositories = plan.repositories.filter(({ kind, requireMount }) => kind === "posix" && !requireMount).map(({ path }) => path);
+  const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
+  return [...ownDirectories(plan.directories), ...drilled, ...(plan.restoreOnly ? [] : repositories)];
+}
+
+/** A word of tmpfiles.d(5), where `%` begins a specifier. */
+function tmpfilesWord(path: string): string {
+  const literal = path.replaceAll("%", "%%");
+  return literal.includes(" ") ? `"${literal}"` : literal;
+}
+
+function relative(path: string): string {
+  return path.startsWith(ETC) ? path.slice(ETC.length) : path;
+}
+
+/** One text in double quotes; `${` and the rest of Nix's own signs taken literally. */
+function nixString(text: string): string {
+  return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("${", "\\${").replaceAll("\n", "\\n")}"`;
+}
+
+/** Lines between two pairs of single quotes, indented; Nix takes the common indentation away. */
+function nixText(text: string): string {
+  const lines = text.replaceAll("''", "'''").replaceAll("${", "''${").split("\n");
+  return ["''", ...lines.slice(0, -1).map((line) => (line === "" ? "" : `        ${line}`)), `        ${lines.at(-1) ?? ""}''`].join("\n");
+}

@@ -1,0 +1,59 @@
+/** Hosts out of a file, as modules of NixOS. Pure; a file with a secret in it is refused. */
+import { type Finding } from "../../plan/findings/findings";
+import { resolveHost } from "../../plan/model/resolve";
+import { checkHost } from "../../plan/rules";
+import type { HostSettings, RepositorySettings, TargetSettings } from "../../plan/model/settings";
+import { secretsIn } from "../kubernetes/gitops";
+import { checkNixos, NIXOS_DIRECTORIES, NIXOS_NODE_PATH, NIXOS_SECRETS, renderNixos } from "./nixos";
+
+/** A repository as a file says it: its secrets are on the host. */
+interface FileRepository extends Omit<RepositorySettings, "at"> {
+  readonly at: Omit<TargetSettings, "name" | "kind" | "encrypted"> & { readonly encrypted?: boolean };
+}
+
+/** The arguments of PostgresHost without connection and secrets. */
+export interface FileHost extends Omit<HostSettings, "repositories" | "connection"> {
+  readonly repositories?: Readonly<Record<string, FileRepository>>;
+  /** Where the secrets lie, by the names of the credentials. */
+  readonly secretsDirectory?: string;
+}
+
+/** What `pgbackstop render --format=nixos` reads. */
+export interface NixosFile {
+  readonly hosts?: Readonly<Record<string, FileHost>>;
+}
+
+const WAY_OUT = "keep it on the host, in secretsDirectory (sops-nix, agenix); of encryption the file says encrypted: true";
+
+/** Null instead of a text where something is wrong. */
+export function renderNixosHost(name: string, host: FileHost): { readonly text: string | null; readonly findings: readonly Finding[] } {
+  const secrets = secretsIn(host, `hosts.${name}`, WAY_OUT);
+  if (secrets.length > 0) return { text: null, findings: secrets };
+  const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
+  const settings: HostSettings = {
+    ...others,
+    // Laid down by the system itself, which is this machine for it.
+    connection: { local: {} },
+    directories: { ...NIXOS_DIRECTORIES, ...others.directories },
+    repositories: Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, settingsOf(key, repository)])),
+  };
+  const plan = resolveHost(name, { ...settings, ...(nodePath === undefined ? {} : { nodePath }) }, NIXOS_NODE_PATH);
+  const findings = [...checkHost(plan), ...checkNixos(plan)].map((found) => ({ ...found, path: `hosts.${name}.${found.path}` }));
+  if (findings.some(({ severity }) => severity === "error")) return { text: null, findings };
+  return { text: renderNixos(plan, { secretsDirectory, installNode: nodePath === undefined }), findings };
+}
+
+function settingsOf(key: string, { at, ...repository }: FileRepository): RepositorySettings {
+  const { encrypted = false, s3, sftp, ...place } = at;
+  return {
+    ...repository,
+    at: {
+      ...place,
+      name: key,
+      kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
+      encrypted,
+      ...(s3 === undefined ? {} : { s3: { ...s3, hasKeys: s3.keyType === undefined || s3.keyType === "shared" } }),
+      ...(sftp === undefined ? {} : { sftp }),
+    },
+  };
+}

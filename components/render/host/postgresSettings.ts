@@ -1,0 +1,28 @@
+/** PostgreSQL's settings of a host, as the server shows them: what is set and what is read back are compared as texts. Pure. */
+import type { HostPlan } from "../../plan/model/plan";
+import { archiveCommand } from "./commandLine";
+
+/** The units in which the server shows a time in seconds, largest first (PostgreSQL, utils/misc/guc.c "time_unit_conversion_table"). */
+const UNITS: readonly (readonly [name: string, seconds: number])[] = [
+  ["d", 86400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+];
+
+/** Name to value. `archive_timeout` is left as it is on the server when the plan does not manage it. */
+export function postgresSettings(plan: HostPlan): Record<string, string> {
+  const { archiveTimeoutSeconds } = plan;
+  return {
+    archive_mode: "on",
+    archive_command: archiveCommand(plan),
+    ...(archiveTimeoutSeconds === undefined ? {} : { archive_timeout: secondsSetting(archiveTimeoutSeconds) }),
+  };
+}
+
+/** 300 is `5min`, 90 is `90s`, 0 is `0`. */
+export function secondsSetting(seconds: number): string {
+  if (seconds === 0) return "0";
+  const [name, size] = UNITS.find((unit) => seconds % unit[1] === 0) ?? ["s", 1];
+  return `${seconds / size}${name}`;
+}

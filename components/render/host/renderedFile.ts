@@ -1,0 +1,37 @@
+import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
+
+/** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/secretFiles.ts). */
+export interface RenderedFile {
+  /** Absolute. */
+  readonly path: string;
+  /** Four octal digits: `0644`. */
+  readonly mode: string;
+  /**
+   * `admin` is root, or the account that the host is reached with when that is not root; `database` is the account of PostgreSQL; `shared` is
+   * admin's, with the group of PostgreSQL's account.
+   */
+  readonly owner: FileOwner;
+  readonly text: string;
+}
+
+export type FileOwner = "admin" | "database" | "shared";
+
+/** Whom to tell, as the verb `notify` reads it. A secret as a whole. */
+export function notifyPath(place: SecretPlace): string {
+  return `${secretsDirectory(place)}/notify.json`;
+}
+
+/** What the textfile collector reads of a stanza. */
+export function metricsFile({ directories, stanza }: { readonly directories: { readonly metrics: string }; readonly stanza: string }): string {
+  return `${directories.metrics}/pgbackstop-${stanza}.prom`;
+}
+
+/** The private key for the SFTP server of one repository. Beside the credentials; pgBackRest reads only `.conf` files there by itself. */
+export function sftpKeyPath(place: SecretPlace, repositoryName: string): string {
+  return `${secretsDirectory(place)}/${repositoryName}-sftp.key`;
+}
+
+/** The credentials file of one repository; besides private keys the only kind of file with secrets. */
+export function credentialsPath(place: SecretPlace, repositoryName: string): string {
+  return `${secretsDirectory(place)}/${repositoryName}${place.agent ? "" : "-credentials"}.conf`;
+}

@@ -1,0 +1,76 @@
+/** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
+import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../../runtime/config/settings";
+import type { CompressType } from "../../../runtime/config/types";
+import { findCompressType } from "../../plan/model/defaults";
+import { ownDrills } from "../../plan/schedule/drills";
+import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";
+import type { DrillPlan, HostPlan, RepositoryPlan } from "../../plan/model/plan";
+
+/** What the file says, wherever PostgreSQL runs. */
+type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
+  /** Left out where no drill reads the file: the sidecar of a cluster does not need to begin anew when they change. */
+  readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
+  /** True where nobody else takes the first backup: in a cluster. */
+  readonly sidecarTakesFirst?: boolean;
+};
+
+/** The whole text. */
+export function renderSettingsFile(plan: SettingsPlan): string {
+  return renderSettings(settingsOf(plan));
+}
+
+/** The same as structure; every repository says its compression, so that adding one does not change what the others get. */
+export function settingsOf(plan: SettingsPlan): SettingsFile {
+  const { mode, repositories } = plan.acknowledge;
+  return {
+    version: 1,
+    acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
+    ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
+    ...(plan.streamIntervalSeconds === undefined ? {} : { stream: { intervalSeconds: plan.streamIntervalSeconds } }),
+    ...(plan.drilled === undefined ? {} : drillOf(plan.drilled)),
+    repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)])),
+  };
+}
+
+function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): SettingsFileRepo & { readonly compressType: CompressType } {
+  const quirks = repository.s3?.quirks;
+  const compressType = findCompressType(repository.compressType);
+  const expectFullWithinS = expectFullWithin(plan, repository);
+  const expectBackupWithinS = plan.drilled === undefined ? undefined : expectBackupWithin(plan, repository);
+  if (compressType === null) throw new Error(`compression ${repository.compressType} cannot be written`);
+  return {
+    compressType,
+    ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
+    ...(quirks === undefined ? {} : { s3Quirks: quirks }),
+    ...(expectFullWithinS === undefined ? {} : { expectFullWithinS }),
+    ...(expectBackupWithinS === undefined ? {} : { expectBackupWithinS }),
+  };
+}
+
+/** What every drill measures against and asks, and the drills that this host makes. */
+function drillOf({ drillChecks, drills, objectives: { rpoSeconds, rtoMinutes } }: NonNullable<SettingsPlan["drilled"]>): Pick<SettingsFile, "drill"> {
+  const { assertions, backupAgeHours, heartbeat } = drillChecks;
+  const objectives = {
+    ...(rtoMinutes === undefined ? {} : { rtoSeconds: rtoMinutes * 60 }),
+    ...(rpoSeconds === undefined ? {} : { rpoSeconds }),
+    ...(backupAgeHours === undefined ? {} : { backupAgeSeconds: Math.round(backupAgeHours * 3600) }),
+  };
+  const own = ownDrills({ drills });
+  if (Object.keys(objectives).length + assertions.length + own.length === 0 && heartbeat === undefined) return {};
+  return {
+    drill: {
+      objectives,
+      ...(heartbeat === undefined ? {} : { heartbeat }),
+      assertions,
+      declared: Object.fromEntries(own.map((drill) => [drill.name, declaredOf(drill)])),
+    },
+  };
+}
+
+const GIB = 1024 ** 3;
+
+function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): SettingsFileDrill {
+  const repos = from === undefined ? repositories : [from];
+  const words = { repos, pick, level, maxMinutes, maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB), path };
+  return Object.fromEntries(Object.entries(words).filter(([, value]) => value !== undefined)) as SettingsFileDrill;
+}

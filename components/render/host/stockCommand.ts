@@ -1,0 +1,58 @@
+/** Command lines of stock pgBackRest on a host. Pure. */
+import { DEFAULTS } from "../../plan/model/defaults";
+import type { HostPlan } from "../../plan/model/plan";
+import { doublePercent } from "./commandLine";
+import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../../plan/host/hostCommand";
+import { accountLauncherText } from "./launcher";
+
+type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
+
+/** Program and options that every verb shares; where the configuration is in stock's own place, no more than the stanza. */
+export function stockArgv(plan: Placed): string[] {
+  const paths = hostPaths(plan.directories);
+  const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
+  const places = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
+  return [plan.pgbackrestPath, ...places, `--stanza=${plan.stanza}`];
+}
+
+/** PostgreSQL's archive_command, as pgBackRest's documentation has it; a program that is on every PATH goes by its name. */
+export function stockArchiveCommand(plan: Placed): string {
+  const [program, ...options] = stockArgv(plan);
+  const words = [program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? ""), ...options, "archive-push"];
+  return `${words.map(shellWord).map(doublePercent).join(" ")} %p`;
+}
+
+/** Where the script lies that runs a verb for one repository after the other. */
+export function stockEachPath({ directories }: Pick<Placed, "directories">): string {
+  return `${directories.lib}/pgbackrest-each`;
+}
+
+/** {@link stockArgv} for several repositories, one after the other. */
+export function stockEachArgv(plan: Placed, repoKeys: readonly number[]): string[] {
+  return [stockEachPath(plan), repoKeys.join(","), ...stockArgv(plan)];
+}
+
+/** A command line that restores the newest state. @param restoreOnly what was restored from a reader's key must not try to archive with it */
+export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
+  const [program, ...options] = stockArgv(plan);
+  const name = program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? "");
+  return [name, ...options, "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
+}
+
+/**
+ * The command `pgbackstop` beside stock: what operators and the runbook type is the same with either engine. Backups are stock's, into one repository after
+ * the other; everything else is the program of this package, which reads the same configuration. For root, or PostgreSQL's account.
+ */
+export function stockLauncherText(plan: HostPlan): string {
+  const words = (argv: readonly string[]): string => argv.map(shellWord).join(" ");
+  const keys = plan.repositories.map(({ key }) => key);
+  const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.`;
+  return accountLauncherText(
+    plan,
+    what,
+    `case $verb in
+  backup | expire) set -- ${words(stockEachArgv(plan, keys))} "$@" ;;
+  *) set -- ${words(runtimeArgv(plan))} "$@" ;;
+esac`,
+  );
+}

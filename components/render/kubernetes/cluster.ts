@@ -1,0 +1,324 @@
+/**
+ * A cluster of CloudNativePG (1.28 and newer) with its backups as objects of Kubernetes: plain data, in the order in which they are applied.
+ * Equal plans give equal objects, whatever the order of the arguments. Fields: the custom resource definitions of CloudNativePG 1.30.
+ */
+import type { ClusterShape, PoolerShape } from "../../plan/cluster/clusterShape";
+import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../../plan/cluster/clusterSettings";
+import { DEFAULTS } from "../../plan/model/defaults";
+import { findEngine } from "../../plan/engines/engines";
+import type { BackupType } from "../../plan/schedule/schedule";
+import { renderBarman } from "../engines/barmanCloud";
+import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "../engines/engine";
+import { renderPgbackrestPlugin } from "../engines/pgbackrestPlugin";
+import { renderRuntime } from "../engines/runtime";
+import { renderSnapshots } from "../engines/volumeSnapshot";
+import { renderDrills } from "./drill";
+import { renderExpiry } from "./expiry";
+import { renderMonitors } from "./monitors";
+import { canonical, given, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./objects";
+import { toSixFields } from "./schedule";
+
+const CNPG = "postgresql.cnpg.io/v1";
+/** Name of the entry of `spec.externalClusters` that a cluster is restored or imported from. */
+export const SOURCE_NAME = "source";
+
+/** Where a restored cluster's data come from: the entry of a plugin, with the objects that it needs. */
+export interface RecoverySource {
+  readonly plugin: PluginEntry;
+  readonly objects: readonly RenderedObject[];
+}
+
+/** What the engine of the plan brings, with snapshots beside it. @throws Error for an engine that rules refuse */
+export function engineParts(context: EngineContext): EngineParts {
+  const parts = partsOf(context);
+  const { shape } = context;
+  if (shape.snapshots === undefined || context.plan.engine === "volumeSnapshot") return parts;
+  const beside = renderSnapshots(context);
+  return { ...parts, backup: { ...parts.backup, ...beside.backup }, runs: [...parts.runs, ...beside.runs] };
+}
+
+function partsOf(context: EngineContext): EngineParts {
+  if (context.plan.engine === "runtime") return renderRuntime(context);
+  if (context.plan.engine === "pgbackrest") return renderPgbackrestPlugin(context);
+  if (context.plan.engine === "barman-cloud") return renderBarman(context);
+  if (context.plan.engine === "volumeSnapshot") return renderSnapshots(context);
+  throw new Error(`engine ${context.plan.engine} cannot be rendered for a cluster`);
+}
+
+/** Everything but Secrets: what the engine needs, the Cluster, its schedules, poolers and monitor. */
+export function renderCluster(context: EngineContext, source: RecoverySource | null): RenderedObject[] {
+  const parts = engineParts(context);
+  return [
+    ...parts.objects,
+    ...(source?.objects ?? []),
+    { role: "cluster", manifest: clusterManifest(context, parts, source) },
+    ...parts.runs.map((run) => scheduledBackup(context, run)),
+    ...renderExpiry(context),
+    ...renderDrills(context),
+    ...context.shape.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
+    ...renderMonitors(context),
+  ].map(canonical);
+}
+
+/**
+ * What is laid over a Cluster that others made: its archiver and where its backups run. `spec.plugins` is one field for the API server: whoever
+ * sets it owns all of it.
+ */
+export function renderAttachment(context: EngineContext): RenderedObject[] {
+  const parts = engineParts(context);
+  const { plan } = context;
+  const manifest: Manifest = {
+    apiVersion: CNPG,
+    kind: "Cluster",
+    metadata: { name: plan.cluster, namespace: plan.namespace },
+    spec: given({
+      plugins: parts.plugins.length === 0 ? undefined : parts.plugins,
+      backup: parts.backup,
+      postgresql: archiveTimeout(context) === undefined ? undefined : { parameters: { archive_timeout: archiveTimeout(context) } },
+    }),
+  };
+  // Instances restart now, and a Backup would end with them: the sidecar takes the first one by itself.
+  const runs = plan.engine === "runtime" ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
+  return [
+    ...parts.objects,
+    { role: "attachment", manifest },
+    ...runs.map((run) => scheduledBackup(context, run)),
+    ...renderExpiry(context),
+    ...renderDrills(context),
+    ...renderMonitors(context),
+  ].map(canonical);
+}
+
+function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {
+  const { plan, shape } = context;
+  const spec = given({
+    instances: plan.instances,
+    imageName: shape.image,
+    imageCatalogRef:
+      shape.imageCatalog === undefined
+        ? undefined
+        : { apiGroup: "postgresql.cnpg.io", kind: shape.imageCatalog.kind, name: shape.imageCatalog.name, major: shape.postgresVersion },
+    enableSuperuserAccess: shape.superuserAccess,
+    storage: shape.storage === undefined ? undefined : storageSpec(shape.storage),
+    walStorage: shape.walStorage === undefined ? undefined : storageSpec(shape.walStorage),
+    tablespaces: filled(
+      sortedEntries(shape.tablespaces).map(([name, { owner, temporary, ...storage }]) =>
+        given({ name, owner: owner === undefined ? undefined : { name: owner }, temporary, storage: storageSpec(storage) }),
+      ),
+    ),
+    postgresql: postgresqlSpec(context),
+    managed: Object.keys(shape.roles).length === 0 ? undefined : { roles: sortedEntries(shape.roles).map(([name, role]) => roleSpec(name, role)) },
+    bootstrap: bootstrapSpec(shape, source),
+    replica: replicaSpec(shape),
+    externalClusters: externalClusters(shape, source),
+    plugins: filled(parts.plugins),
+    backup: parts.backup,
+    monitoring: monitoringSpec(shape),
+    resources: resourcesSpec(shape),
+  });
+  const base: Manifest = {
+    apiVersion: CNPG,
+    kind: "Cluster",
+    metadata: given({
+      name: plan.cluster,
+      namespace: plan.namespace,
+      labels: { ...MANAGED_BY, ...sorted(shape.labels) },
+      annotations: sorted(shape.annotations),
+    }) as Manifest["metadata"],
+    spec,
+  };
+  return mergeOver(base, shape.overrides.cluster ?? {}) as Manifest;
+}
+
+function postgresqlSpec(context: EngineContext): object | undefined {
+  const { shape } = context;
+  const timeout = archiveTimeout(context);
+  const parameters = sorted({ ...shape.parameters, ...(timeout === undefined ? {} : { archive_timeout: timeout }) });
+  const extensions = sortedEntries(shape.extensions).map(([name, { controlPath, image, libraryPath }]) =>
+    given({ name, image: { reference: image }, extension_control_path: controlPath, dynamic_library_path: libraryPath }),
+  );
+  const spec = given({ parameters, shared_preload_libraries: filled(shape.sharedPreloadLibraries), extensions: filled(extensions) });
+  return Object.keys(spec).length === 0 ? undefined : spec;
+}
+
+/** CloudNativePG sets 5min by itself: what is said here is what differs. */
+function archiveTimeout({ plan }: EngineContext): string | undefined {
+  const seconds = plan.archiveTimeoutSeconds;
+  return seconds === undefined || seconds === DEFAULTS.clusterArchiveTimeoutSeconds ? undefined : `${seconds}s`;
+}
+
+function storageSpec({ sizeGiB, storageClass }: StorageSettings): object {
+  return given({ size: `${sizeGiB}Gi`, storageClass });
+}
+
+function roleSpec(name: string, role: RoleSettings): object {
+  const { passwordSecret, ...attributes } = role;
+  return given({ name, ...attributes, passwordSecret: passwordSecret === undefined ? undefined : { name: passwordSecret } });
+}
+
+function bootstrapSpec({ bootstrap }: ClusterShape, source: RecoverySource | null): object | undefined {
+  const { import: imported, initdb, recovery } = bootstrap;
+  if (recovery !== undefined) return { recovery: recoverySpec(recovery, source) };
+  if (imported !== undefined) return { initdb: { ...initdbSpec(initdb ?? {}), import: importSpec(imported) } };
+  return initdb === undefined ? undefined : { initdb: initdbSpec(initdb) };
+}
+
+function initdbSpec(initdb: NonNullable<ClusterShape["bootstrap"]["initdb"]>): object {
+  const { ownerSecret, postInitApplicationSql, postInitSql, postInitTemplateSql, walSegmentSizeMiB, ...same } = initdb;
+  return given({
+    ...same,
+    secret: ownerSecret === undefined ? undefined : { name: ownerSecret },
+    walSegmentSize: walSegmentSizeMiB,
+    postInitSQL: postInitSql,
+    postInitApplicationSQL: postInitApplicationSql,
+    postInitTemplateSQL: postInitTemplateSql,
+  });
+}
+
+function importSpec({ databases, postImportSql, roles, schemaOnly, type }: ImportSettings): object {
+  return given({ type, databases, roles, schemaOnly, source: { externalCluster: SOURCE_NAME }, postImportApplicationSQL: postImportSql });
+}
+
+function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null): object {
+  const { database, owner, ownerSecret, snapshot, target } = recovery;
+  return given({
+    source: source === null ? undefined : SOURCE_NAME,
+    volumeSnapshots: snapshot === undefined ? undefined : snapshotSource(snapshot),
+    database,
+    owner,
+    secret: ownerSecret === undefined ? undefined : { name: ownerSecret },
+    recoveryTarget:
+      target === undefined
+        ? undefined
+        : given({
+            backupID: target.backup,
+            targetTime: target.time,
+            targetLSN: target.lsn,
+            targetXID: target.xid,
+            targetName: target.restorePoint,
+            targetImmediate: target.immediate,
+            targetTLI: target.timeline,
+            exclusive: target.exclusive,
+          }),
+  });
+}
+
+function replicaSpec({ replica }: ClusterShape): object | undefined {
+  return replica === undefined ? undefined : given({ ...replica, source: SOURCE_NAME });
+}
+
+function snapshotSource({ storage, tablespaces, walStorage }: SnapshotSourceSettings): object {
+  const reference = (name: string): object => ({ apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name });
+  return given({
+    storage: reference(storage),
+    walStorage: walStorage === undefined ? undefined : reference(walStorage),
+    tablespaceStorage:
+      tablespaces === undefined ? undefined : Object.fromEntries(sortedEntries(tablespaces).map(([name, snapshot]) => [name, reference(snapshot)])),
+  });
+}
+
+function externalClusters({ bootstrap }: ClusterShape, source: RecoverySource | null): readonly object[] | undefined {
+  if (source !== null) return [{ name: SOURCE_NAME, plugin: { name: source.plugin.name, parameters: source.plugin.parameters } }];
+  const imported = bootstrap.import;
+  if (imported === undefined) return undefined;
+  const { database, host, passwordSecret, port, sslMode, user } = imported;
+  const connectionParameters = given({
+    host,
+    port: port === undefined ? undefined : String(port),
+    user: user ?? "postgres",
+    dbname: database ?? "postgres",
+    sslmode: sslMode,
+  });
+  return [given({ name: SOURCE_NAME, connectionParameters, password: passwordSecret })];
+}
+
+function monitoringSpec({ customQueries, disableDefaultQueries }: ClusterShape): object | undefined {
+  const spec = given({
+    customQueriesConfigMap: filled(customQueries),
+    disableDefaultQueries: disableDefaultQueries ? true : undefined,
+  });
+  return Object.keys(spec).length === 0 ? undefined : spec;
+}
+
+function resourcesSpec({ resources }: ClusterShape): object | undefined {
+  const { cpu, cpuLimit, memory, memoryLimit } = resources;
+  const requests = given({ cpu, memory });
+  const limits = given({ cpu: cpuLimit, memory: memoryLimit });
+  const spec = given({
+    requests: Object.keys(requests).length === 0 ? undefined : requests,
+    limits: Object.keys(limits).length === 0 ? undefined : limits,
+  });
+  return Object.keys(spec).length === 0 ? undefined : spec;
+}
+
+function scheduledBackup({ plan }: Pick<EngineContext, "plan">, run: BackupRun): RenderedObject {
+  const spec = given({
+    schedule: toSixFields(run.cron),
+    ...backupSpec({ plan }, run),
+    immediate: run.immediate,
+    suspend: run.suspend ? true : undefined,
+    backupOwnerReference: run.ownerReference,
+  });
+  return {
+    role: `schedule-${run.suffix}`,
+    manifest: {
+      apiVersion: CNPG,
+      kind: "ScheduledBackup",
+      metadata: { name: `${plan.cluster}-${run.suffix}`, namespace: plan.namespace, labels: MANAGED_BY },
+      spec,
+    },
+  };
+}
+
+/** `spec` of a Backup. */
+export type BackupSpec = Record<string, unknown>;
+
+/**
+ * Backups that are taken once, for each kind that the engine knows: as many as one such backup takes to reach every repository. They need no
+ * schedule, and run where the cluster's own do.
+ */
+export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
+  const kinds = findEngine(context.plan.engine)?.backupTypes ?? [];
+  return Object.fromEntries(kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]));
+}
+
+function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[] {
+  const repositories = context.plan.repositories.map(({ name }) => name);
+  const once = { name: type, type, cron: "0 0 * * *", timeZone: "UTC", repoKeys: [], repositories, jitterSeconds: 0, deadlineSeconds: 0 };
+  return partsOf({ ...context, schedules: {}, plan: { ...context.plan, schedules: [once] } }).runs;
+}
+
+/** What a Backup has in common with the ScheduledBackup that makes one. */
+function backupSpec({ plan }: Pick<EngineContext, "plan">, { method, pluginConfiguration, target, online }: BackupRun): BackupSpec {
+  return given({ cluster: { name: plan.cluster }, method, pluginConfiguration, target, online });
+}
+
+/** One backup, taken as soon as the object is there. */
+export function backupManifest(name: string, namespace: string, spec: BackupSpec): Manifest {
+  return { apiVersion: CNPG, kind: "Backup", metadata: { name, namespace, labels: MANAGED_BY }, spec };
+}
+
+function poolerManifest({ plan }: EngineContext, pooler: PoolerShape): RenderedObject {
+  return {
+    role: `pooler-${pooler.name}`,
+    manifest: {
+      apiVersion: CNPG,
+      kind: "Pooler",
+      metadata: { name: `${plan.cluster}-${pooler.name}`, namespace: plan.namespace, labels: MANAGED_BY },
+      spec: {
+        cluster: { name: plan.cluster },
+        instances: pooler.instances,
+        type: pooler.type,
+        pgbouncer: given({ poolMode: pooler.poolMode, parameters: sorted(pooler.parameters) }),
+      },
+    },
+  };
+}
+
+function byName(left: PoolerShape, right: PoolerShape): number {
+  return left.name < right.name ? -1 : 1;
+}
+
+function filled<T>(items: readonly T[]): readonly T[] | undefined {
+  return items.length === 0 ? undefined : items;
+}

@@ -1,0 +1,100 @@
+/** What every scheduled Job of a cluster has: an account of its own, the packed program, one run at a time, and whom to tell of it. Pure. */
+import { PLACES } from "../../../runtime/cnpg/names";
+import type { EngineContext } from "../engines/engine";
+import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
+import { MANAGED_BY, type RenderedObject } from "./objects";
+
+/** How late a run may begin, for instance after the control plane was down. */
+const LATE_SECONDS = 6 * 60 * 60;
+const NOTIFY_FILE = "notify.json";
+
+export interface ScheduledJob {
+  readonly name: string;
+  /** ServiceAccount in the namespace. */
+  readonly account: string;
+  /** Five fields. */
+  readonly cron: string;
+  readonly timeZone: string;
+  /** A run that takes longer is ended. */
+  readonly deadlineSeconds: number;
+  readonly container: Omit<ProgramContainer, "image" | "args">;
+  /** Options of the program. */
+  readonly options: readonly string[];
+  readonly verb: string;
+  readonly env?: readonly object[];
+  readonly volumes?: readonly object[];
+  /** More fields of the Job. */
+  readonly job?: object;
+}
+
+/** @param role of the CronJob among the objects of its cluster */
+export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
+  const { plan, runtime, shape } = context;
+  const { account, container, cron, deadlineSeconds, env = [], job = {}, name, options, timeZone, verb, volumes = [] } = scheduled;
+  const { notifySecret } = shape;
+  const mount = { name: "notify", mountPath: PLACES.notify, readOnly: true };
+  const told = notifySecret === undefined ? [] : [`--notify-file=${PLACES.notify}/${NOTIFY_FILE}`, `--unit=${name}`];
+  const program = programContainer({
+    ...container,
+    image: runtime.image,
+    args: [
+      // Kubernetes puts the address in, which is there without any DNS.
+      "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
+      "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+      ...options,
+      ...told,
+      "--log-level-console=info",
+      "--log-level-file=off",
+      verb,
+    ],
+    volumeMounts: [...(container.volumeMounts ?? []), ...(notifySecret === undefined ? [] : [mount])],
+  });
+  // A run goes on when the Secret is not there: nobody is told then.
+  const whom = notifySecret === undefined ? [] : [{ name: "notify", secret: { secretName: notifySecret, optional: true } }];
+  const labels = { ...MANAGED_BY, "app.kubernetes.io/name": name };
+  const pod = {
+    restartPolicy: "Never",
+    serviceAccountName: account,
+    automountServiceAccountToken: true,
+    enableServiceLinks: false,
+    securityContext: PROGRAM_SECURITY,
+    containers: [{ ...program, env: [...env, ...identity()] }],
+    volumes: programVolumes(runtime.configMap, [...volumes, ...whom]),
+  };
+  const spec = {
+    schedule: cron,
+    timeZone,
+    concurrencyPolicy: "Forbid",
+    startingDeadlineSeconds: LATE_SECONDS,
+    successfulJobsHistoryLimit: 1,
+    failedJobsHistoryLimit: 1,
+    jobTemplate: {
+      metadata: { labels: MANAGED_BY },
+      spec: { backoffLimit: 2, ...job, activeDeadlineSeconds: deadlineSeconds, template: { metadata: { labels }, spec: pod } },
+    },
+  };
+  return { role, manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace: plan.namespace, labels }, spec } };
+}
+
+/** Which Job a pod is of, for what is made for it and for what is told of it. */
+function identity(): object[] {
+  const field = (name: string, fieldPath: string): object => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  return [
+    field("JOB_NAME", "metadata.labels['batch.kubernetes.io/job-name']"),
+    field("JOB_UID", "metadata.labels['batch.kubernetes.io/controller-uid']"),
+    field("JOB_NAMESPACE", "metadata.namespace"),
+  ];
+}
+
+/** ServiceAccount, Role and RoleBinding of one name. @param role that theirs begin with */
+export function renderAccount({ plan }: EngineContext, role: string, name: string, rules: readonly object[]): RenderedObject[] {
+  const { namespace } = plan;
+  const metadata = { name, namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } };
+  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
+  return [
+    { role: `${role}-account`, manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
+    { role: `${role}-role`, manifest: { ...rbac, kind: "Role", rules } },
+    { role: `${role}-binding`, manifest: { ...rbac, kind: "RoleBinding", roleRef, subjects: [{ kind: "ServiceAccount", name, namespace }] } },
+  ];
+}

@@ -1,0 +1,120 @@
+/**
+ * Dalibo's plugin (0.0.3) on the operator's side, with what a published set-up had to find out: a Service that does not become options of
+ * pgBackRest, rights, and certificates for both sides. Its custom resource definitions come from its own project. Pure.
+ */
+import { DALIBO } from "../../plan/rules/manifests/plugins";
+import { DALIBO_IMAGES } from "../../plan/cluster/images";
+import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./plugin";
+import { MANAGED_BY, type RenderedObject } from "./objects";
+
+const RBAC = "rbac.authorization.k8s.io";
+const WATCH = ["get", "list", "watch"];
+/** Its program runs as this account in its image. */
+const USER = 10001;
+
+/** In the order in which they are applied. One replica works at a time: it holds a lease. */
+export function renderDalibo({ namespace, serviceName, replicas }: Pick<PluginPlan, "namespace" | "serviceName" | "replicas">): RenderedObject[] {
+  const selector = { "app.kubernetes.io/name": serviceName };
+  const labels = { ...selector, ...MANAGED_BY };
+  const metadata = { name: serviceName, namespace, labels };
+  const subjects = [{ kind: "ServiceAccount", name: serviceName, namespace }];
+  const wide = { name: serviceName, labels };
+  return [
+    { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata } },
+    { role: "cluster-role", manifest: { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: wide, rules: RULES } },
+    {
+      role: "cluster-role-binding",
+      manifest: {
+        apiVersion: `${RBAC}/v1`,
+        kind: "ClusterRoleBinding",
+        metadata: wide,
+        roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: serviceName },
+        subjects,
+      },
+    },
+    { role: "lease-role", manifest: { apiVersion: `${RBAC}/v1`, kind: "Role", metadata, rules: LEASE_RULES } },
+    {
+      role: "lease-role-binding",
+      manifest: {
+        apiVersion: `${RBAC}/v1`,
+        kind: "RoleBinding",
+        metadata,
+        roleRef: { apiGroup: RBAC, kind: "Role", name: serviceName },
+        subjects,
+      },
+    },
+    {
+      role: "deployment",
+      manifest: {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata,
+        spec: {
+          replicas,
+          selector: { matchLabels: selector },
+          template: { metadata: { labels }, spec: podSpec(serviceName) },
+        },
+      },
+    },
+    pluginService({ namespace, serviceName }, DALIBO, selector),
+  ];
+}
+
+function podSpec(serviceName: string): object {
+  const secrets = certificateSecrets({ serviceName });
+  return {
+    serviceAccountName: serviceName,
+    // Services of the namespace would become variables, and variables options.
+    enableServiceLinks: false,
+    securityContext: { runAsNonRoot: true, runAsUser: USER, fsGroup: USER, seccompProfile: { type: "RuntimeDefault" } },
+    containers: [
+      {
+        name: "controller",
+        image: DALIBO_IMAGES.controller,
+        args: [
+          "operator",
+          "--server-cert=/server/tls.crt",
+          "--server-key=/server/tls.key",
+          "--client-cert=/client/tls.crt",
+          `--server-address=:${PLUGIN_PORT}`,
+        ],
+        env: [
+          { name: "SIDECAR_IMAGE", value: DALIBO_IMAGES.sidecar },
+          { name: "SIDECAR_EXPORTER_IMAGE", value: DALIBO_IMAGES.exporter },
+        ],
+        ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
+        readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10 },
+        securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } },
+        volumeMounts: [
+          { name: "server", mountPath: "/server", readOnly: true },
+          { name: "client", mountPath: "/client", readOnly: true },
+        ],
+      },
+    ],
+    volumes: [
+      { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
+      { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440 } },
+    ],
+  };
+}
+
+/** As its own manifest has them. */
+const RULES = [
+  { apiGroups: [""], resources: ["persistentvolumeclaims"], verbs: ["create", "patch", ...WATCH] },
+  { apiGroups: [""], resources: ["secrets"], verbs: ["create", "delete", ...WATCH] },
+  {
+    apiGroups: ["pgbackrest.dalibo.com"],
+    resources: ["pluginconfigs", "stanzas"],
+    verbs: ["create", "delete", "patch", "update", ...WATCH],
+  },
+  { apiGroups: ["pgbackrest.dalibo.com"], resources: ["pluginconfigs/finalizers", "stanzas/finalizers"], verbs: ["update"] },
+  { apiGroups: ["pgbackrest.dalibo.com"], resources: ["pluginconfigs/status", "stanzas/status"], verbs: ["get", "patch", "update"] },
+  { apiGroups: ["postgresql.cnpg.io"], resources: ["backups"], verbs: WATCH },
+  { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters"], verbs: ["get"] },
+  { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters/finalizers"], verbs: ["update"] },
+  { apiGroups: [RBAC], resources: ["roles", "rolebindings"], verbs: ["create", "patch", "update", ...WATCH] },
+];
+const LEASE_RULES = [
+  { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create", "delete", "patch", "update", ...WATCH] },
+  { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
+];

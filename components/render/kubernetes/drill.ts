@@ -1,0 +1,191 @@
+/**
+ * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, by an account that may make, read and
+ * remove the Clusters of its drills and nothing else. Pure.
+ */
+import { PLACES } from "../../../runtime/cnpg/names";
+import type { ResourcesSettings } from "../../plan/cluster/clusterSettings";
+import { drillName } from "../../plan/schedule/drills";
+import type { DrillPlan } from "../../plan/model/plan";
+import { claimNames, configMapName, secretFiles } from "../engines/runtime";
+import type { EngineContext } from "../engines/engine";
+import { renderDrillPolicy } from "./drillPolicy";
+import { renderAccount, renderCronJob, type ScheduledJob } from "./cronJob";
+import { given, MANAGED_BY, type RenderedObject } from "./objects";
+import { renderSettingsFile } from "../host/settingsFile";
+
+const CPU = "50m";
+/** Rows of a dump pass through it one by one. */
+const MEMORY = "384Mi";
+/** What a drill takes at most where nothing is said, and beside it to remove what it made. */
+const DRILL_MINUTES_MAX = 1440;
+const END_SECONDS = 20 * 60;
+/** With the Job goes what a drill left that was killed for good. */
+const KEPT_SECONDS = 24 * 60 * 60;
+/** Killed, or told to end by nobody of ours: another pod begins anew, and removes what is left first. */
+const KILLED_CODES = [137, 143];
+const SETTINGS_FILE = "pgbackstop.json";
+
+/** Nothing where there is no drill, or none that the engine can make; rules refuse those. */
+export function renderDrills(context: EngineContext): RenderedObject[] {
+  const { plan, shape } = context;
+  const drills = plan.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  if (drills.length === 0 || plan.engine !== "runtime") return [];
+  const account = `${plan.cluster}-drill`;
+  const names = drills.map(({ name }) => drillName(plan.cluster, name));
+  const settings = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: settingsName(context), namespace: plan.namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } },
+    data: context.isOutline ? {} : { [SETTINGS_FILE]: settingsText(context) },
+  };
+  return [
+    { role: "drill-config", manifest: settings },
+    ...(shape.drillPolicy ? renderDrillPolicy(plan, account, names) : []),
+    ...renderAccount(context, "drill", account, rulesFor(plan.cluster, names)),
+    ...drills.map((drill) => renderCronJob(context, `drill-${drill.name}`, jobOf(context, drill, account))),
+  ];
+}
+
+/** By name where Kubernetes can say it: neither what is made nor what is listed has one. */
+function rulesFor(cluster: string, names: readonly string[]): object[] {
+  const clusters = { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters"] };
+  return [
+    { ...clusters, verbs: ["create"] },
+    { ...clusters, resourceNames: [cluster, ...names], verbs: ["get"] },
+    { ...clusters, resourceNames: names, verbs: ["delete"] },
+    { apiGroups: ["batch"], resources: ["jobs"], resourceNames: names.map((name) => `${name}-1-full-recovery`), verbs: ["get"] },
+    { apiGroups: [""], resources: ["secrets"], resourceNames: names.flatMap((name) => [`${name}-superuser`, `${name}-ca`]), verbs: ["get"] },
+    { apiGroups: [""], resources: ["events"], verbs: ["list"] },
+  ];
+}
+
+function settingsName({ plan }: EngineContext): string {
+  return `${plan.cluster}-drills`;
+}
+
+function settingsText({ plan }: EngineContext): string {
+  return renderSettingsFile({ ...plan, firstBackup: false, drilled: plan });
+}
+
+function jobOf(context: EngineContext, drill: DrillPlan, account: string): ScheduledJob {
+  const name = drillName(context.plan.cluster, drill.name);
+  const { mounts, volumes } = volumesOf(context);
+  return {
+    name,
+    account,
+    cron: drill.cron,
+    timeZone: drill.timeZone,
+    deadlineSeconds: (drill.maxMinutes ?? DRILL_MINUTES_MAX) * 60 + END_SECONDS,
+    container: { name: "drill", cpu: CPU, memory: MEMORY, volumeMounts: mounts },
+    options: optionsOf(context, drill, name),
+    verb: "cnpg-drill",
+    env: [{ name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }],
+    volumes,
+    job: {
+      // A drill that failed has had its turn.
+      podFailurePolicy: {
+        rules: [
+          { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+          { action: "FailJob", onExitCodes: { containerName: "drill", operator: "NotIn", values: KILLED_CODES } },
+        ],
+      },
+      ttlSecondsAfterFinished: KEPT_SECONDS,
+    },
+  };
+}
+
+function optionsOf({ plan, shape }: EngineContext, drill: DrillPlan, name: string): string[] {
+  return [
+    `--config=${PLACES.config}/pgbackrest.conf`,
+    `--settings=${PLACES.drill}/${SETTINGS_FILE}`,
+    `--stanza=${plan.stanza}`,
+    "--drill-job=$(JOB_NAME)",
+    "--drill-job-uid=$(JOB_UID)",
+    `--drill-cluster=${plan.cluster}`,
+    `--drill-secret-path=${PLACES.production}`,
+    `--throw-away=${name}`,
+    `--name=${drill.name}`,
+    ...resourceWords(shape.drills[drill.name]?.resources ?? {}),
+    `--spool-path=${PLACES.run}/spool`,
+    `--lock-path=${PLACES.run}/lock`,
+  ];
+}
+
+function resourceWords({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): string[] {
+  const quantities = { "requests.cpu": cpu, "requests.memory": memory, "limits.cpu": cpuLimit, "limits.memory": memoryLimit };
+  return Object.entries(quantities).flatMap(([name, quantity]) => (quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`]));
+}
+
+/** Name, where it is mounted, what it is, and whether it is read only. */
+type Entry = readonly [name: string, mountPath: string, source: object, readOnly: boolean];
+
+/** What another Job needs beside the program to use the repositories of a cluster, whose engine is runtime. */
+export interface RepositoryParts {
+  readonly args: readonly string[];
+  readonly volumeMounts: readonly object[];
+  readonly volumes: readonly object[];
+}
+
+export function repositoryParts(context: EngineContext): RepositoryParts {
+  const { mounts, volumes } = mounted(repositoryEntries(context));
+  return { args: [`--config=${PLACES.config}/pgbackrest.conf`, `--stanza=${context.plan.stanza}`], volumeMounts: mounts, volumes };
+}
+
+/** Specs of Jobs that make a declared drill once, with the newest backup, by the name of the drill. They stay until they are removed: who waits for one looks at it. */
+export function drillJobs(context: EngineContext): Record<string, object> {
+  const made = context.plan.drills.filter(({ elsewhere }) => elsewhere !== true);
+  return Object.fromEntries(
+    made.map((drill) => {
+      const scheduled = jobOf(context, drill, `${context.plan.cluster}-drill`);
+      const once = { ...scheduled, options: ["--pick=newest", ...scheduled.options], job: { ...scheduled.job, ttlSecondsAfterFinished: undefined } };
+      const { spec } = renderCronJob(context, `drill-${drill.name}`, once).manifest as {
+        readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
+      };
+      return [drill.name, given({ ...spec?.jobTemplate?.spec })];
+    }),
+  );
+}
+
+/** Configuration and keys as a sidecar has them; and what production is asked with, where it is there. */
+function volumesOf(context: EngineContext): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
+  const { plan, shape } = context;
+  const [config, ...keys] = repositoryEntries(context);
+  return mounted([
+    ...(config === undefined ? [] : [config]),
+    ["drill", PLACES.drill, { configMap: { name: settingsName(context) } }, true],
+    ["production", PLACES.production, { projected: { sources: productionSources(plan.cluster, shape.bootstrap.initdb?.ownerSecret) } }, true],
+    ...keys,
+  ]);
+}
+
+/** The configuration, then keys and claims. */
+function repositoryEntries({ plan, secrets }: EngineContext): Entry[] {
+  return [
+    ["config", PLACES.config, { configMap: { name: configMapName(plan.cluster) } }, true],
+    ...plan.repositories.flatMap(({ name }): Entry[] => {
+      const sources = secretFiles(secrets[name] ?? {}).map(({ file, key, name: secret }) => ({
+        secret: { name: secret, items: [{ key, path: file }], optional: true },
+      }));
+      return sources.length === 0 ? [] : [[name, `${PLACES.secrets}/${name}`, { projected: { sources } }, true]];
+    }),
+    ...claimNames(plan).map(
+      (claim, index): Entry => [`claim-${index}`, `${PLACES.claims}/${claim}`, { persistentVolumeClaim: { claimName: claim } }, false],
+    ),
+  ];
+}
+
+function mounted(entries: readonly Entry[]): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
+  return {
+    mounts: entries.map(([name, mountPath, , readOnly]) => given({ name, mountPath, readOnly: readOnly ? true : undefined })),
+    volumes: entries.map(([name, , source]) => ({ name, ...source })),
+  };
+}
+
+/** An application's: production's counts need no more. Of the authority its certificate alone. */
+function productionSources(cluster: string, ownerSecret: string | undefined): readonly object[] {
+  const item = (key: string): object => ({ key, path: key });
+  return [
+    { secret: { name: ownerSecret ?? `${cluster}-app`, items: ["username", "password", "dbname"].map(item), optional: true } },
+    { secret: { name: `${cluster}-ca`, items: [item("ca.crt")], optional: true } },
+  ];
+}

@@ -1,0 +1,153 @@
+/**
+ * What the account of a cluster's drills may create: Kubernetes cannot bound the creation of a Cluster by name, and who may create any Cluster may run
+ * any image and mount any Secret of the namespace. A ValidatingAdmissionPolicy compares what the account sends with production's own Cluster as it
+ * stands at that moment, so that another image of production needs no update here. It looks at requests of this account and at no others. Pure.
+ *
+ * Fields: CloudNativePG 1.30. What its schema and its webhook fill in by themselves is allowed with any value, since production may have another one.
+ */
+import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import type { ClusterPlan } from "../../plan/model/plan";
+import { MANAGED_BY, type RenderedObject } from "./objects";
+
+/** Of `spec`: they name no Secret and no image, or have a rule of their own below. */
+const FREE = [
+  "affinity",
+  "bootstrap",
+  "description",
+  "enablePDB",
+  "enableSuperuserAccess",
+  "externalClusters",
+  "failoverDelay",
+  "instances",
+  "livenessProbeTimeout",
+  "logLevel",
+  "maxSyncReplicas",
+  "minSyncReplicas",
+  "monitoring",
+  "plugins",
+  "postgresql",
+  "primaryUpdateMethod",
+  "primaryUpdateStrategy",
+  "probes",
+  "replicationSlots",
+  "resources",
+  "smartShutdownTimeout",
+  "startDelay",
+  "stopDelay",
+  "storage",
+  "switchoverDelay",
+  "tablespaces",
+  "walStorage",
+];
+/** Of `spec`: not even as production has them. They name production's Secrets, archive in its name, or put anything into a pod. */
+const NEVER = ["backup", "certificates", "env", "envFrom", "managed", "projectedVolumeTemplate", "replica", "serviceAccountName", "superuserSecret"];
+const FREE_OF_RECOVERY = ["database", "owner", "recoveryTarget", "source"];
+const FREE_OF_POSTGRESQL = ["parameters", "shared_preload_libraries", "syncReplicaElectionConstraint"];
+const FREE_OF_STORAGE = ["resizeInUseVolumes", "size"];
+/** What a drill adds to the parameters with which production archives. */
+const FREE_OF_PLUGIN = ["newestWal", "repo"];
+
+/** @param names of the Clusters that drills make */
+export function renderDrillPolicy({ cluster, namespace }: ClusterPlan, account: string, names: readonly string[]): RenderedObject[] {
+  const api = { apiVersion: "admissionregistration.k8s.io/v1" };
+  // The same for no other cluster: a namespace has no dots.
+  const name = `pgbackstop-drill.${namespace}.${cluster}`;
+  const metadata = { name, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } };
+  const policy = {
+    failurePolicy: "Fail",
+    paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
+    matchConstraints: {
+      resourceRules: [{ apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], operations: ["CREATE", "UPDATE"], resources: ["clusters"] }],
+    },
+    matchConditions: [{ name: "drill-account", expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'` }],
+    variables: VARIABLES,
+    validations: [nameRule(namespace, names), ...RULES],
+  };
+  const binding = {
+    policyName: name,
+    paramRef: { name: cluster, namespace, parameterNotFoundAction: "Deny" },
+    validationActions: ["Deny"],
+  };
+  return [
+    { role: "drill-policy", manifest: { ...api, kind: "ValidatingAdmissionPolicy", metadata, spec: policy } },
+    { role: "drill-policy-binding", manifest: { ...api, kind: "ValidatingAdmissionPolicyBinding", metadata, spec: binding } },
+  ];
+}
+
+interface Rule {
+  readonly expression: string;
+  readonly message: string;
+}
+
+/** Without types: by its schema a Cluster has fields and no keys that could be counted off. */
+const VARIABLES = [
+  { name: "made", expression: "dyn(object.spec)" },
+  { name: "production", expression: "dyn(params.spec)" },
+  {
+    name: "archive",
+    expression: `variables.production.?plugins.orValue([]).filter(p, p.name == '${PLUGIN_NAME}').map(p, p.?parameters.orValue({}))`,
+  },
+];
+
+function nameRule(namespace: string, names: readonly string[]): Rule {
+  return {
+    expression: `request.namespace == '${namespace}' && object.metadata.name in ${listOf(names)}`,
+    message: `a drill makes Clusters of these names in namespace ${namespace}: ${names.join(", ")}`,
+  };
+}
+
+const RULES: readonly Rule[] = [
+  {
+    // cnpg.io/podPatch alone would put anything into its pods.
+    expression: "!object.metadata.?annotations.orValue({}).exists(k, k.contains('cnpg.io/'))",
+    message: "a drill makes Clusters without annotations of CloudNativePG",
+  },
+  {
+    expression: `variables.made.all(k, k in ${listOf(FREE)} || (!(k in ${listOf(NEVER)}) && ${sameAs("variables.made", "variables.production")}))`,
+    message: "the Cluster of a drill has image, pods and volumes as production's, and names none of its Secrets",
+  },
+  {
+    expression: `variables.made.bootstrap.all(k, k == 'recovery') && variables.made.bootstrap.recovery.all(k, k in ${listOf(FREE_OF_RECOVERY)})`,
+    message: "the Cluster of a drill is recovered from the source that it names",
+  },
+  {
+    expression: `variables.made.?externalClusters.orValue([]).all(e, e.all(k, k in ['name', 'plugin']) && e.plugin.name == '${PLUGIN_NAME}' && variables.archive.exists(a, e.plugin.parameters.all(k, k in ${listOf(FREE_OF_PLUGIN)} || ${sameAs("e.plugin.parameters", "a")})))`,
+    message: "the source of a drill is production's archive, with the same Secrets and image",
+  },
+  {
+    // The operator adds those that it is told to add to all Clusters, without parameters.
+    expression: "variables.made.?plugins.orValue([]).all(p, !has(p.parameters))",
+    message: "the Cluster of a drill archives nowhere",
+  },
+  {
+    expression: [
+      storageRule("variables.made.storage", "variables.production.storage"),
+      `(!has(variables.made.walStorage) || ${storageRule("variables.made.walStorage", "variables.production.walStorage")})`,
+      `variables.made.?tablespaces.orValue([]).all(t, variables.production.?tablespaces.orValue([]).exists(p, p.name == t.name && ${storageRule("t.storage", "p.storage")}))`,
+    ].join(" && "),
+    message: "the volumes of a drill are made as production's, and begin empty where production's do",
+  },
+  {
+    expression: `variables.made.?postgresql.orValue({}).all(k, k in ${listOf(FREE_OF_POSTGRESQL)} || (k != 'ldap' && ${sameAs("variables.made.postgresql", "variables.production.postgresql")}))`,
+    message: "PostgreSQL of a drill has the extensions of production's, and its parameters",
+  },
+  {
+    expression:
+      "variables.made.?monitoring.?customQueriesSecret.orValue([]).all(s, s in variables.production.?monitoring.?customQueriesSecret.orValue([]))",
+    message: "the Cluster of a drill names no other Secret of queries than production's",
+  },
+];
+
+function storageRule(made: string, production: string): string {
+  return `${made}.all(k, k in ${listOf(FREE_OF_STORAGE)} || ${sameAs(made, production)})`;
+}
+
+/** True for a key of both with one value. */
+function sameAs(made: string, production: string): string {
+  return `(k in ${production} && ${made}[k] == ${production}[k])`;
+}
+
+/** Names without quotes. */
+function listOf(names: readonly string[]): string {
+  return `[${names.map((name) => `'${name}'`).join(", ")}]`;
+}

@@ -1,0 +1,147 @@
+/**
+ * The objects of clusters and of the plugin out of one file, for people whose clusters are made by Flux, Argo or kubectl: the same that the
+ * components declare. Secrets are named and never held: a file with a key or a passphrase in it is refused. Pure.
+ */
+import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/clusterSettings";
+import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../../plan/cluster/clusterFile";
+import type { RepositorySecrets } from "../../plan/cluster/clusterShape";
+import { type Finding, finding } from "../../plan/findings/findings";
+import { NODE_IMAGE } from "../../plan/cluster/images";
+import { checkPlugin } from "../../plan/rules/plugin";
+import { expiresSnapshots } from "../../plan/cluster/snapshotRetention";
+import type { RepositorySettings, TargetSettings } from "../../plan/model/settings";
+import type { EngineContext } from "../engines/engine";
+import { bundleConfigMap, type RuntimeBundle } from "./bundle";
+import { renderAttachment, renderCluster } from "./cluster";
+import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
+import { canonical, type Manifest } from "./objects";
+import { type SecretNames, secretKeysOf } from "./secrets";
+import { recoverySource } from "./source";
+
+/** A repository as a file says it: keys by the Secret that holds them. */
+export interface FileRepository extends Omit<RepositorySettings, "at"> {
+  readonly at: Omit<TargetSettings, "name" | "kind" | "encrypted" | "s3"> & {
+    readonly s3?: NonNullable<TargetSettings["s3"]> & { readonly existingSecret?: SecretNames<string> };
+  };
+  readonly ca?: KeyRefSettings;
+}
+
+type FileCluster = Omit<ClusterFile, "repositories"> & { readonly repositories?: Readonly<Record<string, FileRepository>> };
+
+/** What `pgbackstop render` reads. */
+export interface GitopsFile {
+  readonly plugin?: {
+    readonly operatorNamespace?: string;
+    readonly serviceName?: string;
+    readonly replicas?: number;
+    readonly image?: string;
+    /** Certificates by cert-manager; left out, the two Secrets are yours to make. */
+    readonly certManager?: boolean;
+  };
+  /** By name. */
+  readonly clusters?: Readonly<Record<string, FileCluster>>;
+  /** Clusters that others made, by name: what is laid over them. */
+  readonly attach?: Readonly<Record<string, FileCluster>>;
+}
+
+export interface GitopsResult {
+  readonly manifests: readonly Manifest[];
+  /** Paths begin with the place in the file. */
+  readonly findings: readonly Finding[];
+}
+
+/** Words that stand before a secret, wherever they are. */
+const SECRET_FIELDS = ["credentials", "cipher", "passphrase", "privateKey", "privateKeyPassphrase", "secretAccessKey"];
+
+const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret with the names of its keys";
+
+/** @param bundle null leaves out the ConfigMaps with the program, and names them */
+export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
+  const secrets = secretsIn(file, "");
+  if (secrets.length > 0) return { manifests: [], findings: secrets };
+  const made = [
+    ...(file.plugin === undefined ? [] : [pluginOf(file.plugin, bundle, withRuntime)]),
+    ...Object.entries(file.clusters ?? {}).map(([name, cluster]) => clusterOf(`clusters.${name}`, name, cluster, false, bundle, withRuntime)),
+    ...Object.entries(file.attach ?? {}).map(([name, cluster]) => clusterOf(`attach.${name}`, name, cluster, true, bundle, withRuntime)),
+  ];
+  const findings = made.flatMap((each) => each.findings);
+  const isWrong = findings.some(({ severity }) => severity === "error");
+  return { manifests: isWrong ? [] : made.flatMap((each) => each.manifests), findings };
+}
+
+function pluginOf(plugin: NonNullable<GitopsFile["plugin"]>, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
+  const namespace = plugin.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
+  const serviceName = plugin.serviceName ?? PLUGIN_DEFAULTS.serviceName;
+  const replicas = plugin.replicas ?? PLUGIN_DEFAULTS.replicas;
+  const findings = checkPlugin({ serviceName, replicas }).map((found) => ({ ...found, path: `plugin.${found.path}` }));
+  const runtime = bundleConfigMap(serviceName, namespace, bundle);
+  const { cpu, memory } = PLUGIN_DEFAULTS;
+  const plan = { namespace, serviceName, replicas, image: plugin.image ?? NODE_IMAGE, configMap: runtime.metadata.name, memory, cpu };
+  const objects = [...(plugin.certManager === true ? certificateObjects(plan) : []), ...renderPlugin(plan)].map(canonical);
+  return { manifests: [...(withRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
+}
+
+function clusterOf(path: string, name: string, file: FileCluster, attached: boolean, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
+  const recovery = file.bootstrap?.recovery;
+  const resolved = resolveClusterFile(name, {
+    ...file,
+    repositories: settingsOf(file.repositories ?? {}),
+    ...(recovery === undefined
+      ? {}
+      : { bootstrap: { ...file.bootstrap, recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) } } }),
+  });
+  const findings = checkClusterFile(resolved, attached).map((found) => ({ ...found, path: `${path}.${found.path}` }));
+  if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
+  const { plan, schedules, shape, source } = resolved;
+  const runtime = bundleConfigMap(plan.cluster, plan.namespace, bundle);
+  const context: EngineContext = {
+    plan,
+    schedules,
+    shape,
+    secrets: secretsOf(file.repositories ?? {}),
+    runtime: { configMap: runtime.metadata.name, image: NODE_IMAGE },
+    isOutline: false,
+  };
+  const from = source === null ? null : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
+  const objects = attached ? renderAttachment(context) : renderCluster(context, from);
+  const isRuntime = plan.engine === "runtime" || source?.plan.engine === "runtime" || expiresSnapshots(plan, shape.snapshots);
+  return { manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
+}
+
+type Repositories = Readonly<Record<string, FileRepository>>;
+
+function settingsOf(repositories: Repositories): Record<string, RepositorySettings> {
+  const entries = Object.entries(repositories).map(([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
+    const { s3, sftp, ...place } = at;
+    const { existingSecret, ...location } = s3 ?? { existingSecret: undefined };
+    const target: TargetSettings = {
+      ...place,
+      name: key,
+      kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
+      encrypted: existingSecret?.passphraseKey !== undefined,
+      ...(s3 === undefined ? {} : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret: existingSecret !== undefined } }),
+      ...(sftp === undefined ? {} : { sftp }),
+    };
+    return [key, { ...repository, at: target }];
+  });
+  return Object.fromEntries(entries);
+}
+
+function secretsOf(repositories: Repositories): RepositorySecrets {
+  return Object.fromEntries(
+    Object.entries(repositories).map(([key, { at, ca }]): [string, SecretKeysSettings] => [
+      key,
+      { ...(at.s3?.existingSecret === undefined ? {} : secretKeysOf(at.s3.existingSecret, true)), ...(ca === undefined ? {} : { ca }) },
+    ]),
+  );
+}
+
+/** What is secret in a file, wherever it is. @param wayOut where the secrets belong */
+export function secretsIn(value: unknown, path: string, wayOut = KUBERNETES_SECRETS): Finding[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, item]) => {
+    const own = path === "" ? name : `${path}.${name}`;
+    if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own, wayOut);
+    return [finding("PB116", own, "a file for GitOps holds no secrets", `remove it, and ${wayOut}`)];
+  });
+}

@@ -1,0 +1,183 @@
+/**
+ * The operator's side of a plugin: what has to run in the namespace of CloudNativePG so that its operator finds the plugin, trusts it and always
+ * reaches one of its replicas. While none answers, no cluster that names the plugin is reconciled, and none fails over. Pure; Secrets with
+ * certificates are named here and made elsewhere.
+ */
+import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
+import { MANAGED_BY, type RenderedObject } from "./objects";
+
+export const PLUGIN_PORT = 9090;
+export interface PluginPlan {
+  /** Of the operator. */
+  readonly namespace: string;
+  /** Of the Service, and the beginning of every other name. */
+  readonly serviceName: string;
+  readonly replicas: number;
+  readonly image: string;
+  /** The ConfigMap with the runtime, in the same namespace. */
+  readonly configMap: string;
+  readonly memory: string;
+  readonly cpu: string;
+}
+
+/** Certificates as Secrets of type kubernetes.io/tls. */
+export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceName">): { readonly server: string; readonly client: string } {
+  return { server: `${serviceName}-server-tls`, client: `${serviceName}-client-tls` };
+}
+
+/** Certificates by cert-manager in the place of our own: each signs itself, which is what both sides trust. */
+export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "serviceName">): RenderedObject[] {
+  const { namespace, serviceName } = plan;
+  const secrets = certificateSecrets(plan);
+  const issuer = `${serviceName}-selfsigned`;
+  const certificate = (side: "server" | "client", more: object): RenderedObject => ({
+    role: `${side}-certificate`,
+    manifest: {
+      apiVersion: "cert-manager.io/v1",
+      kind: "Certificate",
+      metadata: { name: `${serviceName}-${side}`, namespace, labels: MANAGED_BY },
+      spec: {
+        secretName: secrets[side],
+        commonName: side === "server" ? serviceName : `${serviceName}-client`,
+        duration: "2160h",
+        renewBefore: "360h",
+        isCA: false,
+        privateKey: { algorithm: "ECDSA", size: 256, rotationPolicy: "Always" },
+        usages: [`${side} auth`, "digital signature"],
+        issuerRef: { name: issuer, kind: "Issuer", group: "cert-manager.io" },
+        ...more,
+      },
+    },
+  });
+  return [
+    {
+      role: "issuer",
+      manifest: {
+        apiVersion: "cert-manager.io/v1",
+        kind: "Issuer",
+        metadata: { name: issuer, namespace, labels: MANAGED_BY },
+        spec: { selfSigned: {} },
+      },
+    },
+    certificate("server", { dnsNames: [serviceName, `${serviceName}.${namespace}.svc`] }),
+    certificate("client", {}),
+  ];
+}
+
+/** In the order in which they are applied; the Service last, because with it the operator begins to call. */
+export function renderPlugin(plan: PluginPlan): RenderedObject[] {
+  const { namespace, serviceName } = plan;
+  const selector = { "app.kubernetes.io/name": serviceName };
+  const labels = { ...selector, ...MANAGED_BY };
+  const metadata = { name: serviceName, namespace, labels };
+  return [
+    // No right to anything: hooks read what they are given. A pod without an account of its own would get the namespace's default one.
+    { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
+    {
+      role: "deployment",
+      manifest: {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata,
+        spec: {
+          replicas: plan.replicas,
+          selector: { matchLabels: selector },
+          strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+          template: { metadata: { labels }, spec: podSpec(plan, selector) },
+        },
+      },
+    },
+    ...(plan.replicas < 2
+      ? []
+      : [
+          {
+            role: "disruption-budget",
+            manifest: {
+              apiVersion: "policy/v1",
+              kind: "PodDisruptionBudget",
+              metadata,
+              spec: { minAvailable: 1, selector: { matchLabels: selector } },
+            },
+          },
+        ]),
+    pluginService(plan, PLUGIN_NAME, selector),
+  ];
+}
+
+/** By which the operator finds a plugin, its port, and the certificates of both sides. @param pluginName as Clusters write it */
+export function pluginService(
+  { namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">,
+  pluginName: string,
+  selector: Readonly<Record<string, string>>,
+): RenderedObject {
+  const secrets = certificateSecrets({ serviceName });
+  return {
+    role: "service",
+    manifest: {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: {
+        name: serviceName,
+        namespace,
+        labels: { ...selector, ...MANAGED_BY, "cnpg.io/pluginName": pluginName },
+        annotations: {
+          "cnpg.io/pluginPort": String(PLUGIN_PORT),
+          "cnpg.io/pluginServerSecret": secrets.server,
+          "cnpg.io/pluginClientSecret": secrets.client,
+        },
+      },
+      spec: { selector, ports: [{ name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" }] },
+    },
+  };
+}
+
+function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): object {
+  const secrets = certificateSecrets(plan);
+  return {
+    serviceAccountName: plan.serviceName,
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: PROGRAM_SECURITY,
+    // On two nodes where there are two.
+    topologySpreadConstraints: [
+      { maxSkew: 1, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway", labelSelector: { matchLabels: selector } },
+    ],
+    containers: [
+      {
+        ...programContainer({
+          name: "plugin",
+          image: plan.image,
+          args: [
+            `--plugin-server-path=${PLACES.server}`,
+            `--plugin-client-path=${PLACES.client}`,
+            `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
+            `--plugin-image=${plan.image}`,
+            "--log-level-console=info",
+            "--log-level-file=off",
+            "cnpg-operator",
+          ],
+          cpu: plan.cpu,
+          memory: plan.memory,
+          volumeMounts: [
+            { name: "server", mountPath: PLACES.server, readOnly: true },
+            { name: "client", mountPath: PLACES.client, readOnly: true },
+          ],
+        }),
+        ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
+        readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 5 },
+        livenessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10, failureThreshold: 3 },
+      },
+    ],
+    volumes: programVolumes(plan.configMap, [
+      // Readable for the group of the pod alone.
+      { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
+      // The operator's key is none of the plugin's business.
+      { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] } },
+    ]),
+    terminationGracePeriodSeconds: 30,
+  };
+}
+
+/** Replicas, and what each of them needs. */
+export const PLUGIN_DEFAULTS = { serviceName: "pgbackstop", namespace: "cnpg-system", replicas: 2, memory: "192Mi", cpu: "50m" } as const;

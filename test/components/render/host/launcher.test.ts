@@ -1,0 +1,101 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launcherFile } from "../../../../components/render/host/launcher";
+import type { HostSettings } from "../../../../components/plan/model/settings";
+import { BUCKET, NAS, plan } from "../../plans";
+
+const BOTH: HostSettings["repositories"] = { repo1: NAS, repo2: BUCKET };
+let folder: string;
+/** The text, with programs of the test in the place of root and systemd: what it asks of them, and what it makes of their answers. */
+const run = (words: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {}) => {
+  const program = (name: string, text: string): void => {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
+    chmodSync(join(folder, name), 0o755);
+  };
+  program("id", `echo ${uid}`);
+  program("systemd-run", `for word; do printf '%s\\n' "$word"; done; cat; exit ${exitCode}`);
+  program("node", 'echo "direct $*"');
+  const file = launcherFile(plan({ nodePath: join(folder, "node"), directories: { config: folder, bin }, repositories }));
+  writeFileSync(join(folder, "launcher"), file?.text ?? "");
+  return spawnSync("/bin/sh", [join(folder, "launcher"), ...words], {
+    encoding: "utf8",
+    input: "from the caller",
+    env: { PATH: `${folder}:${process.env["PATH"] ?? ""}` },
+  });
+};
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "launcher-"));
+  mkdirSync(join(folder, "credentials"));
+  writeFileSync(join(folder, "credentials", "repo2.conf"), "");
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("root's verb is a unit that has the keys, with the caller's words, input and exit code", () => {
+  const { status, stdout } = run(["--target=a $b ${c}", "restore"], { exitCode: 75 });
+  expect(status).toBe(75);
+  const lines = stdout.split("\n");
+  expect(lines).toContain("--pipe");
+  expect(lines).toContain("User=postgres");
+  expect(lines).toContain(`LoadCredential=repo2.conf:${folder}/credentials/repo2.conf`);
+  expect(lines.slice(lines.indexOf("--"))).toEqual([
+    "--",
+    join(folder, "node"),
+    "/usr/local/lib/pgbackstop/runtime.cjs",
+    `--config=${folder}/pgbackrest.conf`,
+    "--stanza=main",
+    "--config-include-path=${CREDENTIALS_DIRECTORY}",
+    "--target=a $$b $${c}",
+    "restore",
+    "from the caller",
+  ]);
+});
+
+test("verbs that stop PostgreSQL and move its directory run as root", () => {
+  expect(run(["recover", "--yes"]).stdout).toContain("\nUser=root\n");
+  expect(run(["info"]).stdout).toContain("\nUser=postgres\n");
+});
+
+test("they are told where it is, when it is not where they look for it", () => {
+  expect(run(["recover", "--yes"]).stdout).not.toContain("--launcher");
+  const { stdout } = run(["--log-level-console=off", "rollback", "--yes"], { bin: "/opt/$pg/bin" });
+  expect(stdout).toContain("\n--launcher=/opt/$$pg/bin/pgbackstop\n--log-level-console=off\nrollback\n--yes\n");
+  expect(run(["info"], { bin: "/opt/bin" }).stdout).not.toContain("--launcher");
+  expect(run(["recover"], { bin: "/opt/bin", repositories: { repo1: NAS } }).stdout).not.toContain("--launcher");
+});
+
+test("keys that are not there are named, before anything runs", () => {
+  const refused = run(["info"], {
+    repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles: { options: "/run/secrets/no such" } } },
+  });
+  expect([refused.status, refused.stdout]).toEqual([55, ""]);
+  expect(refused.stderr).toContain("pgbackstop: /run/secrets/no such is missing");
+});
+
+test("who is not root is told so; help needs no key", () => {
+  const refused = run(["info"], { uid: "1000" });
+  expect([refused.status, refused.stdout]).toEqual([41, ""]);
+  expect(refused.stderr).toBe("pgbackstop: only root can lend the keys of the repositories to info: sudo pgbackstop …\n");
+  expect(run(["help", "restore"], { uid: "1000" }).stdout).toBe("direct /usr/local/lib/pgbackstop/runtime.cjs help restore\n");
+});
+
+test("a signal stops the unit, and its exit code is still the caller's", () => {
+  const file = launcherFile(plan({ directories: { config: folder } }));
+  writeFileSync(join(folder, "launcher"), file?.text ?? "");
+  const script = `
+    printf '#!/bin/sh\\ntouch begun; while [ ! -e stopped ]; do sleep 0.05; done; exit 63\\n' > systemd-run
+    printf '#!/bin/sh\\necho "$*" > stopped\\n' > systemctl
+    printf '#!/bin/sh\\necho 0\\n' > id
+    chmod +x systemd-run systemctl id; rm -f stopped begun
+    PATH=$PWD:$PATH sh launcher info & pid=$!
+    while [ ! -e begun ]; do sleep 0.05; done
+    kill -TERM $pid; wait $pid; echo "code $?"; cat stopped`;
+  const said = execFileSync("/bin/sh", ["-c", script], { cwd: folder, encoding: "utf8" });
+  expect(said).toMatch(/^code 63\nstop --no-block pgbackstop-main-run-\d+\.service\n$/);
+});
+
+test("without an agent there is none", () => {
+  expect(launcherFile(plan({ agent: false }))).toBeNull();
+});

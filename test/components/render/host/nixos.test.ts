@@ -1,0 +1,65 @@
+/** `pgbackstop render --format=nixos`: a host's plan as a module; test/interop/nixos.test.ts asks Nix itself. */
+import { expect, test } from "vitest";
+import { hostParts } from "../../../../components/render/host/hostParts";
+import { renderNixos } from "../../../../components/render/host/nixos";
+import { type FileHost, renderNixosHost } from "../../../../components/render/host/nixosFile";
+import { plan } from "../../plans";
+
+const HOST: FileHost = {
+  dataDirectory: "/var/lib/postgresql/17",
+  repositories: {
+    repo1: { at: { path: "/mnt/nas/pg", requireMount: true, encrypted: true }, keepDays: 7 },
+    repo2: {
+      at: { encrypted: true, s3: { bucket: "ledger", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" } },
+      keepDays: 60,
+    },
+  },
+  schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } },
+  objectives: { rpoSeconds: 300 },
+};
+
+test("has every file, unit and setting that an update over SSH brings", () => {
+  const { findings, text } = renderNixosHost("ledger", HOST);
+  expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+  const lines = (text ?? "").split("\n").map((line) => line.trim());
+  for (const line of [
+    "environment.systemPackages = [ pkgs.nodejs_24 ];",
+    '"pgbackstop/lib/runtime.cjs".source = ./runtime.cjs;',
+    '"pgbackstop/pgbackrest.conf" = {',
+    "repo2-s3-bucket=ledger",
+    '"pgbackstop-main-full.timer" = {',
+    'wantedBy = [ "timers.target" ];',
+    "OnCalendar=Sun *-*-* 02:30:00 Europe/Berlin",
+    '"pgbackstop-main-stanza.service" = {',
+    'archive_mode = "on";',
+    '"d /var/spool/pgbackrest 0750 postgres postgres -"',
+  ]) {
+    expect(lines).toContain(line);
+  }
+  // What is mounted is not made.
+  expect(text).not.toContain('"d /mnt/nas');
+});
+
+test("takes the units of the plan, whichever they are", () => {
+  const made = plan();
+  const text = renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: false });
+  for (const { name } of hostParts(made).units) expect(text).toContain(`"${name}" = {`);
+  expect(text).not.toContain("systemPackages");
+});
+
+test("a file with a secret, or with a place that NixOS does not write, is refused", () => {
+  const at: object = { path: "/b", cipher: { passphrase: "marker" } };
+  const withKey: FileHost = { ...HOST, repositories: { repo1: { at, keepDays: 1 } } };
+  const secret = renderNixosHost("ledger", withKey);
+  expect(secret.text).toBeNull();
+  expect(secret.findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB116 hosts.ledger.repositories.repo1.at.cipher"]);
+  expect(JSON.stringify(secret)).not.toContain("marker");
+  const elsewhere = renderNixosHost("ledger", { ...HOST, directories: { lib: "/usr/local/lib/pgbackstop" } });
+  expect(elsewhere.text).toBeNull();
+  expect(elsewhere.findings.find(({ severity }) => severity === "error")?.message).toContain(
+    "/usr/local/lib/pgbackstop/runtime.cjs is not below /etc",
+  );
+  const stock = renderNixosHost("ledger", { ...HOST, engine: "pgbackrest", directories: { lib: "/etc/pgbackstop/lib" } });
+  expect(stock.text).toBeNull();
+  expect(stock.findings.map(({ code }) => code)).toContain("PB010");
+});

@@ -1,0 +1,61 @@
+import { expect, test } from "vitest";
+import { renderSettingsFile } from "../../../../components/render/host/settingsFile";
+import { parseSettings } from "../../../../runtime/config/settings";
+import { BUCKET, NAS, plan } from "../../plans";
+
+/** A week, the deadline of a day, and two hours. */
+const WEEKLY_S = 8 * 86_400 + 7200;
+
+test("every repository says its compression, buckets their provider", () => {
+  const repositories = {
+    repo1: { ...NAS, compress: { type: "none" } },
+    repo3: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } } },
+  };
+  const text = renderSettingsFile(plan({ repositories, acknowledge: { mode: "named", repositories: ["repo3"] } }));
+  expect(JSON.parse(text)).toEqual({
+    version: 1,
+    acknowledge: ["repo3"],
+    repos: {
+      repo1: { compressType: "none", expectFullWithinS: WEEKLY_S },
+      repo3: { compressType: "zst", compressLevel: 3, s3Quirks: "minio", expectFullWithinS: WEEKLY_S },
+    },
+  });
+  expect(parseSettings(text, "pgbackstop.json").acknowledge).toEqual({ mode: "named", repoKeys: [3] });
+});
+
+test.each(["all", "any"])("acknowledgement by %s", (mode) => {
+  expect(JSON.parse(renderSettingsFile(plan({ acknowledge: { mode } })))).toMatchObject({ acknowledge: mode });
+});
+
+test("what drills measure against follows from promises and schedules", () => {
+  const host = plan({
+    objectives: { rtoMinutes: 30, rpoSeconds: 300 },
+    schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "0 3 * * *", repositories: ["repo1"] } },
+    drills: {
+      monthly: { cron: "0 5 1 * *" },
+      near: { cron: "0 5 * * 6", from: "repo1", maxGiB: 1.5, pick: "newest", path: "/srv/drill" },
+      far: { cron: "0 6 1 * *", elsewhere: true },
+    },
+    drillChecks: { heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" }, assertions: [{ name: "orders", sql: "SELECT true" }] },
+  });
+  const file = JSON.parse(renderSettingsFile({ ...host, drilled: host })) as object;
+  expect(file).toMatchObject({
+    drill: {
+      objectives: { rtoSeconds: 1800, rpoSeconds: 300 },
+      heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" },
+      assertions: [{ name: "orders", sql: "SELECT true" }],
+    },
+    // A day and its hour; a week and its hour.
+    repos: { repo1: { expectBackupWithinS: 25 * 3600 }, repo2: { expectBackupWithinS: (7 * 24 + 1) * 3600 } },
+  });
+  expect((file as { drill: { declared: object } }).drill.declared).toEqual({
+    monthly: {},
+    near: { repos: ["repo1"], pick: "newest", maxBytes: 1.5 * 1024 ** 3, path: "/srv/drill" },
+  });
+});
+
+test("streaming is for the agent to do, every five seconds where nobody says", () => {
+  expect(JSON.parse(renderSettingsFile(plan({ streaming: {} })))).toMatchObject({ stream: { intervalSeconds: 5 } });
+  expect(parseSettings(renderSettingsFile(plan({ streaming: { intervalSeconds: 60 } })), "pgbackstop.json").stream).toEqual({ intervalSeconds: 60 });
+  expect(JSON.parse(renderSettingsFile(plan({})))).not.toHaveProperty("stream");
+});

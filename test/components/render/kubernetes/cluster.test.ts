@@ -1,0 +1,180 @@
+/** The objects of a cluster of CloudNativePG: what they say, and that the order of arguments changes no byte of them. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { ClusterFile } from "../../../../components/plan/cluster/clusterFile";
+import { renderCluster } from "../../../../components/render/kubernetes/cluster";
+import { mergeOver } from "../../../../components/render/kubernetes/objects";
+import { clusterFile, context, objectOf } from "../../clusters";
+
+const CONF = `# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.`;
+
+test("a cluster with two repositories: the whole of it", () => {
+  const objects = renderCluster(context(), null);
+  expect(objects.map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`)).toEqual([
+    "config ConfigMap orders-pgbackstop",
+    "cluster Cluster orders",
+    "schedule-full ScheduledBackup orders-full",
+    "schedule-incr ScheduledBackup orders-incr",
+  ]);
+  expect(objectOf(objects, "cluster")).toEqual({
+    apiVersion: "postgresql.cnpg.io/v1",
+    kind: "Cluster",
+    metadata: { name: "orders", namespace: "orders", labels: { "app.kubernetes.io/managed-by": "pgbackstop" } },
+    spec: {
+      instances: 3,
+      imageName: expect.stringMatching(/^ghcr\.io\/cloudnative-pg\/postgresql:18\.\d+-\d{12}-standard-trixie@sha256:[0-9a-f]{64}$/) as string,
+      enableSuperuserAccess: false,
+      storage: { size: "50Gi" },
+      plugins: [
+        {
+          name: "pgbackstop",
+          isWALArchiver: true,
+          parameters: {
+            bundle: "orders-runtime-0123456789ab",
+            configMap: "orders-pgbackstop",
+            cpuRequest: "100m",
+            image: "docker.io/library/node:24-slim@sha256:0123",
+            memoryLimit: "384Mi",
+            memoryRequest: "384Mi",
+            repo1Secret: "orders-repo1",
+            repo2SecretKeys:
+              "ACCESS_KEY_ID=cnpg-secret/r2-access-key-id,ACCESS_SECRET_KEY=cnpg-secret/r2-secret-access-key,ENCRYPTION_PASS=orders-repo2/ENCRYPTION_PASS",
+            stanza: "orders",
+          },
+        },
+      ],
+      backup: { target: "prefer-standby" },
+    },
+  });
+  expect(objectOf(objects, "schedule-full")).toEqual({
+    apiVersion: "postgresql.cnpg.io/v1",
+    kind: "ScheduledBackup",
+    metadata: { name: "orders-full", namespace: "orders", labels: { "app.kubernetes.io/managed-by": "pgbackstop" } },
+    spec: {
+      schedule: "0 0 3 * * 0",
+      cluster: { name: "orders" },
+      method: "plugin",
+      pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } },
+      target: "prefer-standby",
+      immediate: true,
+      backupOwnerReference: "self",
+    },
+  });
+  expect(objectOf(objects, "schedule-incr")["spec"]).toMatchObject({ schedule: "0 0 3 * * 1-6", immediate: false });
+});
+
+test("the configuration is that of a host, at the places of a pod", () => {
+  const data = objectOf(renderCluster(context(), null), "config")["data"] as Record<string, string>;
+  const conf = data["pgbackrest.conf"] ?? "";
+  expect(conf.startsWith(CONF)).toBe(true);
+  expect(conf).toContain("[orders]\npg1-path=/var/lib/postgresql/data/pgdata\npg1-port=5432\npg1-socket-path=/controller/run\npg1-user=postgres\n");
+  for (const line of ["repo1-cipher-type=aes-256-cbc", "repo1-retention-full=4", "repo2-retention-full=90", "repo2-retention-full-type=time"])
+    expect(conf).toContain(`${line}\n`);
+  expect(conf).toContain("spool-path=/var/lib/postgresql/data/pgbackstop\n");
+  expect(JSON.parse(data["pgbackstop.json"] ?? "")).toMatchObject({ version: 1, acknowledge: "all" });
+  expect(conf).toContain("process-max=1\n");
+  const two = objectOf(renderCluster(context({ processMax: 2 }), null), "config")["data"] as Record<string, string>;
+  expect(two["pgbackrest.conf"]).toContain("process-max=2\n");
+  const memoryOf = (over: Partial<ClusterFile>): unknown => {
+    const { plugins } = objectOf(renderCluster(context(over), null), "cluster")["spec"] as { plugins: { parameters: Record<string, string> }[] };
+    return plugins[0]?.parameters["memoryLimit"];
+  };
+  expect([memoryOf({}), memoryOf({ processMax: 2 }), memoryOf({ processMax: 2, sidecar: { memory: "1Gi" } })]).toEqual(["384Mi", "544Mi", "1Gi"]);
+  const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<string, string>;
+  expect(separate["pgbackrest.conf"]).toContain("spool-path=/var/lib/postgresql/wal/pgbackstop\n");
+});
+
+const WIDE: Partial<ClusterFile> = {
+  walStorage: { sizeGiB: 10, storageClass: "fast" },
+  tablespaces: { hot: { sizeGiB: 5, owner: "app" }, archive: { sizeGiB: 50, storageClass: "slow", temporary: false } },
+  parameters: { shared_buffers: "256MB", max_connections: "200", work_mem: "8MB" },
+  sharedPreloadLibraries: ["vchord.so"],
+  extensions: { vchord: { image: "ghcr.io/x/vchord:18" }, pgvector: { image: "ghcr.io/x/pgvector:18", libraryPath: ["lib"] } },
+  roles: { reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader" }, app: { login: true, createdb: true } },
+  poolers: { rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } } },
+  bootstrap: { initdb: { database: "immich", owner: "immich", ownerSecret: "immich", postInitApplicationSql: ["CREATE EXTENSION vchord"] } },
+  monitoring: { podMonitor: true, customQueries: [{ name: "queries", key: "q.yaml" }] },
+  resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
+  objectives: { rpoSeconds: 60 },
+  labels: { team: "db", app: "x" },
+};
+
+test("what a cluster may have beside its backups", () => {
+  const objects = renderCluster(context(WIDE), null);
+  expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
+    walStorage: { size: "10Gi", storageClass: "fast" },
+    tablespaces: [
+      { name: "archive", temporary: false, storage: { size: "50Gi", storageClass: "slow" } },
+      { name: "hot", owner: { name: "app" }, storage: { size: "5Gi" } },
+    ],
+    postgresql: {
+      parameters: { archive_timeout: expect.stringMatching(/^\d+s$/) as string, max_connections: "200", shared_buffers: "256MB", work_mem: "8MB" },
+      shared_preload_libraries: ["vchord.so"],
+      extensions: [
+        { name: "pgvector", image: { reference: "ghcr.io/x/pgvector:18" }, dynamic_library_path: ["lib"] },
+        { name: "vchord", image: { reference: "ghcr.io/x/vchord:18" } },
+      ],
+    },
+    managed: {
+      roles: [
+        { name: "app", login: true, createdb: true },
+        { name: "reader", login: true, inRoles: ["pg_monitor"], passwordSecret: { name: "reader" } },
+      ],
+    },
+    bootstrap: {
+      initdb: { database: "immich", owner: "immich", secret: { name: "immich" }, postInitApplicationSQL: ["CREATE EXTENSION vchord"] },
+    },
+    monitoring: { customQueriesConfigMap: [{ name: "queries", key: "q.yaml" }] },
+    resources: { requests: { cpu: "500m", memory: "1Gi" }, limits: { memory: "2Gi" } },
+  });
+  expect(objectOf(objects, "pooler-rw")).toMatchObject({
+    kind: "Pooler",
+    metadata: { name: "orders-rw" },
+    spec: { type: "rw", instances: 2, pgbouncer: { poolMode: "session", parameters: { default_pool_size: "100", max_client_conn: "500" } } },
+  });
+  expect(objectOf(objects, "pod-monitor")).toMatchObject({ kind: "PodMonitor", spec: { podMetricsEndpoints: [{ port: "metrics" }] } });
+});
+
+test("databases of a running server are imported by pg_dump", () => {
+  const bootstrap: ClusterFile["bootstrap"] = {
+    import: { type: "monolith", host: "old.example.net", databases: ["*"], roles: ["*"], passwordSecret: { name: "old", key: "password" } },
+  };
+  expect(objectOf(renderCluster(context({ bootstrap }), null), "cluster")["spec"]).toMatchObject({
+    bootstrap: { initdb: { import: { type: "monolith", databases: ["*"], roles: ["*"], source: { externalCluster: "source" } } } },
+    externalClusters: [
+      {
+        name: "source",
+        connectionParameters: { host: "old.example.net", user: "postgres", dbname: "postgres" },
+        password: { name: "old", key: "password" },
+      },
+    ],
+  });
+});
+
+test("overrides are laid over the Cluster: merged, replaced, removed", () => {
+  const spec = { affinity: { topologyKey: "zone" }, enableSuperuserAccess: null, storage: { size: "60Gi" } };
+  const cluster = objectOf(renderCluster(context({ overrides: { cluster: { spec } } }), null), "cluster");
+  expect(cluster["spec"]).toMatchObject({ affinity: { topologyKey: "zone" }, storage: { size: "60Gi" }, instances: 3 });
+  expect(cluster["spec"]).not.toHaveProperty("enableSuperuserAccess");
+  expect(mergeOver({ a: [1, 2], b: { c: 1 } }, { a: [3], b: { d: 2 } })).toEqual({ a: [3], b: { c: 1, d: 2 } });
+});
+
+/** The same with the keys of every object in another order. */
+function shuffled(value: unknown, order: () => number): unknown {
+  if (Array.isArray(value)) return value.map((item) => shuffled(item, order));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([key, item]) => ({ key, item: shuffled(item, order), place: order() }));
+  return Object.fromEntries(entries.sort((left, right) => left.place - right.place).map(({ item, key }) => [key, item]));
+}
+
+test("1,000 renders with shuffled arguments are the same bytes", () => {
+  const file = clusterFile(WIDE);
+  const expected = JSON.stringify(renderCluster(context(file), null));
+  fc.assert(
+    fc.property(fc.infiniteStream(fc.nat()), (numbers) => {
+      const order = (): number => numbers.next().value as number;
+      expect(JSON.stringify(renderCluster(context(shuffled(file, order) as ClusterFile), null))).toBe(expected);
+    }),
+    { numRuns: 1000 },
+  );
+});

@@ -1,0 +1,111 @@
+/** The objects of fire drills: one CronJob each, an account that may do what they need, and settings that restart nothing. */
+import { expect, test } from "vitest";
+import { parseSettings } from "../../../../runtime/config/settings";
+import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/cluster";
+import { drillName } from "../../../../components/plan/schedule/drills";
+import type { RenderedObject } from "../../../../components/render/kubernetes/objects";
+import { clusterFile, context, objectOf } from "../../clusters";
+
+const drills = {
+  weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 60, resources: { cpu: "500m", memoryLimit: "1Gi" } },
+  monthly: { cron: "0 5 1 * *", timeZone: "Europe/Berlin", level: "quick", maxGiB: 2 },
+  there: { cron: "0 5 1 * *", elsewhere: true },
+};
+const drillChecks = { assertions: [{ name: "orders", sql: "select true" }] };
+const rendered = (): RenderedObject[] => renderCluster(context(clusterFile({ drills, drillChecks, notifySecret: "whom" })), null);
+
+interface Pod {
+  readonly serviceAccountName: string;
+  readonly containers: readonly [{ readonly args: readonly string[]; readonly volumeMounts: readonly { readonly name: string }[] }];
+  readonly volumes: readonly { readonly name: string }[];
+}
+const podOf = (objects: readonly RenderedObject[], role: string): Pod =>
+  (objectOf(objects, role)["spec"] as { jobTemplate: { spec: { template: { spec: Pod } } } }).jobTemplate.spec.template.spec;
+
+test("one CronJob each, but for those of another machine, for a cluster and for one of others", () => {
+  const all = [
+    "drill-config ConfigMap orders-drills",
+    "drill-policy ValidatingAdmissionPolicy pgbackstop-drill.orders.orders",
+    "drill-policy-binding ValidatingAdmissionPolicyBinding pgbackstop-drill.orders.orders",
+    "drill-account ServiceAccount orders-drill",
+    "drill-role Role orders-drill",
+    "drill-binding RoleBinding orders-drill",
+    "drill-monthly CronJob orders-drill-monthly",
+    "drill-weekly CronJob orders-drill-weekly",
+  ];
+  const told = (objects: readonly RenderedObject[]): string[] =>
+    objects.map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`).filter((text) => text.startsWith("drill-"));
+  expect(told(rendered())).toEqual(all);
+  expect(told(renderAttachment(context(clusterFile({ drills }))))).toEqual(all);
+  expect(told(renderCluster(context(), null))).toEqual([]);
+});
+
+test("a CronJob runs once at a time, in its zone, and no longer than it may", () => {
+  expect(objectOf(rendered(), "drill-monthly")).toMatchObject({
+    spec: {
+      schedule: "0 5 1 * *",
+      timeZone: "Europe/Berlin",
+      concurrencyPolicy: "Forbid",
+      jobTemplate: { spec: { activeDeadlineSeconds: 1460 * 60 } },
+    },
+  });
+  const { args, volumeMounts } = podOf(rendered(), "drill-weekly").containers[0];
+  expect(args).toEqual(
+    expect.arrayContaining([
+      "--drill-cluster=orders",
+      "--throw-away=orders-drill-weekly",
+      "--name=weekly",
+      "--drill-resource=requests.cpu=500m",
+      "--drill-resource=limits.memory=1Gi",
+      "--notify-file=/pgbackstop/notify/notify.json",
+      "cnpg-drill",
+    ]),
+  );
+  const { volumes } = podOf(rendered(), "drill-weekly");
+  expect(volumes.map(({ name }) => name).sort()).toEqual(volumeMounts.map(({ name }) => name).sort());
+});
+
+test("settings say what is asked and which drills there are", () => {
+  const data = objectOf(rendered(), "drill-config")["data"] as Record<string, string>;
+  const { drill } = parseSettings(data["pgbackstop.json"] ?? "", "pgbackstop.json");
+  expect(drill?.assertions).toEqual([{ name: "orders", sql: "select true" }]);
+  expect(drill?.declared).toEqual({ weekly: { repoKeys: [2], maxMinutes: 60 }, monthly: { level: "quick", maxBytes: 2 * 1024 ** 3 } });
+});
+
+test("the sidecar's own file does not know of drills: changing them restarts nothing", () => {
+  expect(objectOf(rendered(), "config")).toEqual(objectOf(renderCluster(context(), null), "config"));
+});
+
+test("names of drills are cut where CloudNativePG would refuse them, and stay different", () => {
+  expect(drillName("orders", "weekly")).toBe("orders-drill-weekly");
+  const [one, other] = ["weekly-of-the-second-one-a", "weekly-of-the-second-one-b"].map((name) =>
+    drillName("a-cluster-with-a-rather-long-name", name),
+  );
+  expect([one?.length, other?.length]).toEqual([50, 50]);
+  expect(one).not.toBe(other);
+});
+
+test("a policy bounds what the account creates to the Clusters of its drills, by production's own Cluster", () => {
+  const { metadata, ...policy } = objectOf(rendered(), "drill-policy");
+  const spec = policy["spec"] as Record<string, unknown>;
+  // Of the whole cluster.
+  expect(metadata).not.toHaveProperty("namespace");
+  expect(spec).toMatchObject({
+    failurePolicy: "Fail",
+    paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
+    matchConditions: [{ name: "drill-account", expression: "request.userInfo.username == 'system:serviceaccount:orders:orders-drill'" }],
+  });
+  const [names] = spec["validations"] as { expression: string }[];
+  expect(names?.expression).toBe("request.namespace == 'orders' && object.metadata.name in ['orders-drill-monthly', 'orders-drill-weekly']");
+  expect(objectOf(rendered(), "drill-policy-binding")["spec"]).toEqual({
+    paramRef: { name: "orders", namespace: "orders", parameterNotFoundAction: "Deny" },
+    policyName: "pgbackstop-drill.orders.orders",
+    validationActions: ["Deny"],
+  });
+});
+
+test("without a right to objects of the whole cluster there is no policy, and the rest stays", () => {
+  const roles = (objects: readonly RenderedObject[]): string[] => objects.map(({ role }) => role);
+  const without = roles(renderCluster(context(clusterFile({ drills, drillPolicy: false })), null));
+  expect(without).toEqual(roles(rendered()).filter((role) => !role.startsWith("drill-policy")));
+});

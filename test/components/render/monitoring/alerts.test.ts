@@ -1,0 +1,181 @@
+import { createRequire } from "node:module";
+import { describe, expect, test } from "vitest";
+import { PUBLISHED } from "../../../../examples/vps-nas-r2/settings";
+import { alertGroupOf, alertGroupsOf } from "../../../../components/plan/alerts";
+import type { AlertGroup, AlertOptions } from "../../../../components/plan/alerts/rule";
+import { resolveHost } from "../../../../components/plan/model/resolve";
+import type { HostSettings } from "../../../../components/plan/model/settings";
+import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
+import { prometheusRule, renderAlertFile, renderPrometheusRule } from "../../../../components/render/monitoring/alerts";
+import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
+import { topology } from "../../topologies";
+
+const { load } = createRequire(__filename)("js-yaml") as { load(text: string): unknown };
+const SEED = topologyOf(resolveHost("forge", PUBLISHED, "/usr/bin/node"));
+const DRILLED = {
+  ...SEED,
+  drills: [{ name: "weekly", cron: "0 5 * * 0", timeZone: "UTC", from: "repo2", maxMinutes: undefined }],
+} as const satisfies Topology;
+
+function groupOf(of: Topology, options: AlertOptions = {}): AlertGroup {
+  const group = alertGroupOf(of, options);
+  if (group === null) throw new Error("no rules");
+  return group;
+}
+const exprs = (group: AlertGroup, alert: string): string[] => group.rules.filter((rule) => rule.alert === alert).map(({ expr }) => expr);
+
+describe("thresholds", () => {
+  test("of the published set-up are the seed's own: 25 hours, 2 hours, 100 GB", () => {
+    const group = groupOf(SEED);
+    const ages = exprs(group, "PgbackstopBackupTooOld").filter((expr) => expr.includes('repo_key="1"'));
+    const limit = (type: string): number => Number(ages.find((expr) => expr.includes(`"${type}"`))?.split(" > ")[1]);
+    expect({ full: limit("full") / 3600, diff: limit("diff") / 3600, incr: limit("incr") / 3600 }).toEqual({ full: 25, diff: 7, incr: 2 });
+    expect(exprs(group, "PgbackstopRepositoryLarge")).toEqual(
+      ["1", "2"].map((key) => {
+        const of = `{stanza="main",repo_key="${key}"}`;
+        return `pgbackstop_repo_backup_bytes${of} + pgbackstop_repo_wal_bytes${of} > 100000000000`;
+      }),
+    );
+  });
+
+  test("of a size come from the command, from the objective, from the estimate, in this order; without any there is none", () => {
+    const sizing = { databaseGiB: 100, walGiBPerDay: 2 };
+    const limits = (of: Topology, options: AlertOptions = {}): string[] =>
+      exprs(groupOf(of, options), "PgbackstopRepositoryLarge").map((expr) => expr.split(" > ")[1] ?? "");
+    const both = topology({ sizing, objectives: { maxRepositoryGB: 1.5 } });
+    expect(limits(both, { repositoryBytesMax: 7 })).toEqual(["7", "7"]);
+    expect(limits(both)).toEqual(["1500000000", "1500000000"]);
+    expect(limits(topology({ sizing })).every((limit) => Number(limit) > 50e9)).toBe(true);
+    expect(limits(topology())).toEqual([]);
+  });
+
+  test("two databases of one name stay two groups", () => {
+    const names = alertGroupsOf([SEED, SEED, topology()], () => ({})).map(({ name }) => name);
+    expect(names).toEqual(["pgbackstop-forge", "pgbackstop-forge-2", "pgbackstop-ledger"]);
+  });
+
+  test("follow the schedules: only a repository's own ones count, jitter and the clocks of a zone come on top", () => {
+    const schedules: NonNullable<HostSettings["schedules"]> = {
+      full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin", repositories: ["repo1"], jitterSeconds: 7200 },
+      incr: { cron: "0 2 * * *", repositories: ["repo2"] },
+    };
+    const group = groupOf(topology({ schedules }));
+    expect(exprs(group, "PgbackstopBackupTooOld")).toEqual([
+      `time() - pgbackstop_repo_last_backup_timestamp_seconds{stanza="main",repo_key="1",backup_type="full"} > ${7 * 86_400 + 7200 + 1800 + 3600}`,
+      `time() - pgbackstop_repo_last_backup_timestamp_seconds{stanza="main",repo_key="2",backup_type="incr"} > ${25 * 3600}`,
+    ]);
+  });
+
+  test("a promise of less data lost makes the alarm earlier, never earlier than a quarter of an hour", () => {
+    const behind = (rpoSeconds: number): string => exprs(groupOf(topology({ objectives: { rpoSeconds } })), "PgbackstopRepositoryBehind")[0] ?? "";
+    expect(behind(300)).toMatch(/> 900$/);
+    expect(behind(3600)).toMatch(/> 3600$/);
+  });
+
+  test("repositories that are drilled in turn have the time of all turns, each by itself", () => {
+    const drills = (over: object): Topology => ({
+      ...SEED,
+      drills: [{ name: "weekly", cron: "0 5 * * 0", timeZone: "UTC", from: undefined, maxMinutes: undefined, ...over }],
+    });
+    const late = (of: Topology): string[] =>
+      exprs(groupOf(of), "PgbackstopDrillTooOld").map((expr) => expr.replace(/.*(repo_key="\d").* > /, "$1 > "));
+    const [one, two] = [7 * 86_400 + 86_400, 14 * 86_400 + 14 * 8_640];
+    expect(late(drills({ from: "repo2" }))).toEqual([`repo_key="2" > ${one}`]);
+    expect(late(drills({ repositories: ["repo1"] }))).toEqual([`repo_key="1" > ${one}`]);
+    expect(late(drills({}))).toEqual([`repo_key="1" > ${two}`, `repo_key="2" > ${two}`]);
+  });
+
+  test("nothing is asked of drills where none is declared", () => {
+    const names = (of: Topology): string[] => groupOf(of).rules.map(({ alert }) => alert);
+    expect(names(SEED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([]);
+    expect(names(DRILLED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([
+      "PgbackstopDrillTooOld",
+      "PgbackstopDrillMissing",
+      "PgbackstopDrillFailed",
+      "PgbackstopRtoMissed",
+      "PgbackstopRpoMissed",
+    ]);
+  });
+});
+
+test("of several drills of a repository the one that comes most often counts, and those in their turn come more rarely", () => {
+  const drills = { weekly: { cron: "0 5 * * 0" }, monthly: { cron: "0 5 1 * *", from: "repo2" } };
+  const group = groupOf(topology({ drills }));
+  const day = 86_400;
+  expect(exprs(group, "PgbackstopDrillTooOld")).toEqual(
+    ["1", "2"].map(
+      (key) => `time() - pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="${key}"} > ${14 * day + Math.round(1.4 * day)}`,
+    ),
+  );
+  expect(exprs(group, "PgbackstopDrillFailed")).toHaveLength(2);
+});
+
+test("every metric of the rules is one of ours, with labels that it has", () => {
+  const group = groupOf(DRILLED, { repositoryBytesMax: 1 });
+  const labelsOf = new Map(DEFINITIONS.map(({ labels, name }) => [name, labels]));
+  const used = group.rules.flatMap(({ expr }) => [...expr.matchAll(/(pgback[a-z_]+)\{([^}]*)\}/g)]);
+  expect(used.length).toBeGreaterThan(group.rules.length - 1);
+  for (const [, name = "", matchers = ""] of used) {
+    const labels = [...matchers.matchAll(/([a-z_]+)=/g)].map(([, label]) => label);
+    expect([name, labels.filter((label) => !labelsOf.get(name)?.includes(label ?? ""))]).toEqual([name, []]);
+  }
+});
+
+test("every number has a twin for the number that is gone", () => {
+  const group = groupOf(DRILLED);
+  const absent = new Set(group.rules.flatMap(({ expr }) => [...expr.matchAll(/^absent\(([^)]*)\)$/g)].map(([, series]) => series)));
+  // What is only there while something waits or was found has none; it goes with the repository's other series.
+  const watched = [...absent].map((series) => series?.split("{")[0]);
+  expect(new Set(watched)).toEqual(
+    new Set([
+      "pgbackstop_collected_timestamp_seconds",
+      "pgbackstop_repo_up",
+      "pgbackstop_repo_last_backup_timestamp_seconds",
+      "pgbackstop_drill_success_timestamp_seconds",
+    ]),
+  );
+  const ages = exprs(group, "PgbackstopBackupTooOld").map((expr) => /(pgbackstop_\S+\{[^}]*\})/.exec(expr)?.[1]);
+  expect(ages.filter((series) => !absent.has(series))).toEqual([]);
+});
+
+describe("clusters", () => {
+  const cluster: Topology = {
+    ...SEED,
+    databases: [{ name: "orders", kind: "cnpg", engine: "runtime", stanza: "orders", namespace: "shop", cluster: "orders", instances: 3 }],
+  };
+
+  test("are told by the best of their pods, and by what sidecars serve only", () => {
+    const group = groupOf(cluster);
+    expect(exprs(group, "PgbackstopRepositoryUnreadable")[0]).toBe(
+      'min without (pod, instance, endpoint, container, job) (pgbackstop_repo_up{stanza="orders",namespace="shop",repo_key="1"}) == 0',
+    );
+    expect(exprs(group, "PgbackstopWalGap")[0]).toBe(
+      'max without (pod, instance, endpoint, container, job) (pgbackstop_repo_wal_gap_segments{stanza="orders",namespace="shop",repo_key="1"}) > 0',
+    );
+    expect(group.rules.map(({ alert }) => alert)).not.toContain("PgbackstopWalDropped");
+    // What a dead sidecar of the primary no longer tells, CloudNativePG does.
+    expect(exprs(group, "PgbackstopWalNotArchived")[0]).toBe(
+      'max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",namespace="shop",pod=~"orders-[0-9]+"}) > 10',
+    );
+    expect(exprs(group, "PgbackstopJobFailed")).toEqual([
+      'max by (namespace, job_name) (kube_job_failed{condition="true",namespace="shop",job_name=~"orders-(expire|drill).*"}) == 1',
+    ]);
+  });
+
+  test("of other engines have no metrics of ours, and unknown ones wait", () => {
+    const [database] = cluster.databases;
+    if (database === undefined) throw new Error("no database");
+    expect(alertGroupOf({ ...cluster, databases: [{ ...database, engine: "barman-cloud" }] })).toBeNull();
+    expect(alertGroupOf({ ...cluster, databases: [] })).toBeNull();
+  });
+});
+
+test("the file and the object of Prometheus' operator hold the same", () => {
+  const groups = [groupOf(DRILLED, { labels: { team: 'a "b"\\c' }, runbookUrl: "https://example.org/runbook", selector: 'instance="db1:9100"' })];
+  const place = { name: "backups", namespace: "monitoring", labels: { release: "prometheus" } };
+  expect(load(renderAlertFile(groups))).toEqual({ groups });
+  expect(load(renderPrometheusRule(groups, place))).toEqual(prometheusRule(groups, place));
+  expect(groups[0]?.rules[0]?.annotations["runbook_url"]).toBe("https://example.org/runbook#pgbackstopmetricsstale");
+  expect(groups[0]?.rules.every(({ expr }) => expr.includes('instance="db1:9100"'))).toBe(true);
+  expect(load(renderAlertFile([]))).toEqual({ groups: [] });
+});
