@@ -349,7 +349,10 @@ class HeldLease implements Lease {
       assert(this.#released === undefined, `the lease of ${this.#place.name} was given back`);
       const { storage, stanza } = this.#place;
       const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
-      const [names, hidden] = await Promise.all([listNames(this.#place), readIfThere(storage, next), this.#requireOwn(storage)]);
+      // One after the other, the listing last: of answers that came before a long pause, none may stand for the time after it.
+      await this.#requireOwn(storage);
+      const hidden = await readIfThere(storage, next);
+      const names = await listNames(this.#place);
       const higher = names.find((name) => name.term > this.term)?.term ?? (hidden === null ? null : this.term + 1);
       if (higher !== null) throw this.#lose(`term ${higher} has taken over from term ${this.term}`);
     });
