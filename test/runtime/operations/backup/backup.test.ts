@@ -18,6 +18,7 @@ import { sampleBytes } from "../../format/vectors";
 import { CONTROL, makeDataDirectory, makeTree, OTHER_CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
 import { store } from "../archive";
 import { runBackup } from "./support";
+import { restoreOptions } from "../restore/support";
 
 let folder: string;
 let data: string;
@@ -68,33 +69,7 @@ async function restoreFrom(from: readonly Repository[], to: string, more: Partia
       pool: inlinePool(new Map(from.map((repo) => [repo.key, repo])), ctx, 2),
       users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     },
-    {
-      dataDirectory: to,
-      tablespaceMap: {},
-      tablespaceMapAll: undefined,
-      linkMap: {},
-      linkAll: false,
-      set: undefined,
-      delta: false,
-      force: false,
-      databaseInclude: [],
-      databaseExclude: [],
-      checksumPageError: false,
-      serverFiles: undefined,
-      spoolPath: join(folder, "spool"),
-      self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
-      recovery: {
-        type: "default",
-        target: undefined,
-        targetAction: "pause",
-        targetExclusive: false,
-        targetTimeline: undefined,
-        archiveMode: "preserve",
-        restoreCommand: "get",
-        options: {},
-      },
-      ...more,
-    },
+    { ...restoreOptions(folder, to), ...more },
     ctx,
   );
 }

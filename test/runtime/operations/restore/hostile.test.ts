@@ -18,6 +18,7 @@ import { type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/storages";
 import { CONTROL, makeDataDirectory, makeTree, repository, STANZA, temporaryFolder } from "../../repository/support";
 import { runBackup } from "../backup/support";
+import { restoreOptions } from "./support";
 
 const CONTENT = "PG_15_202209061";
 const asRoot = process.geteuid?.() === 0;
@@ -104,38 +105,11 @@ function treeOf(at: string, name = ""): string[] {
 
 async function restoreTo(to: string, more: Partial<RestoreOptions> = {}): Promise<void> {
   const pool = inlinePool(new Map([[repo.key, repo]]), ctx, 2);
-  const self = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const found = asRoot ? OTHER_ID : null;
   await restore(
     [repo],
     { pool, users: { userName: () => "postgres", groupName: () => "postgres", findUid: () => found, findGid: () => found } },
-    {
-      dataDirectory: to,
-      tablespaceMap: {},
-      tablespaceMapAll: undefined,
-      linkMap: {},
-      linkAll: false,
-      set: undefined,
-      delta: false,
-      force: false,
-      databaseInclude: [],
-      databaseExclude: [],
-      checksumPageError: false,
-      serverFiles: undefined,
-      spoolPath: join(folder, "spool"),
-      self,
-      recovery: {
-        type: "default",
-        target: undefined,
-        targetAction: "pause",
-        targetExclusive: false,
-        targetTimeline: undefined,
-        archiveMode: "preserve",
-        restoreCommand: "get",
-        options: {},
-      },
-      ...more,
-    },
+    { ...restoreOptions(folder, to), ...more },
     ctx,
   );
 }

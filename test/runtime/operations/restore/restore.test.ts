@@ -17,6 +17,7 @@ import { MemoryStorage } from "../../../harness/storages";
 import { sampleBytes } from "../../format/vectors";
 import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../../repository/support";
 import { runBackup } from "../backup/support";
+import { restoreOptions } from "./support";
 
 let folder: string;
 let data: string;
@@ -58,37 +59,11 @@ function restoreTo(to: string, from: readonly Repository[] = repos, { recovery, 
       return pool.run(job);
     },
   };
+  const base = restoreOptions(folder, to);
   return restore(
     from,
     { pool: watched, users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null } },
-    {
-      dataDirectory: to,
-      tablespaceMap: {},
-      tablespaceMapAll: undefined,
-      linkMap: {},
-      linkAll: false,
-      set: undefined,
-      delta: false,
-      force: false,
-      databaseInclude: [],
-      databaseExclude: [],
-      checksumPageError: false,
-      serverFiles: undefined,
-      spoolPath: join(folder, "spool"),
-      self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
-      recovery: {
-        type: "default",
-        target: undefined,
-        targetAction: "pause",
-        targetExclusive: false,
-        targetTimeline: undefined,
-        archiveMode: "preserve",
-        restoreCommand: "get",
-        options: {},
-        ...recovery,
-      },
-      ...more,
-    },
+    { ...base, recovery: { ...base.recovery, ...recovery }, ...more },
     ctx,
   );
 }
