@@ -22,11 +22,11 @@ export const expireCommand: Command = async (host) => {
   return 0;
 };
 
-/** After a backup, under its locks and leases: whatever goes wrong is told and changes nothing about the backup. */
+/** Runs after a backup, under its locks and leases. A failure is logged and does not change the result of the backup. */
 export async function expireAfterBackup(host: CommandHost): Promise<void> {
   const repos: Repository[] = [];
   for (const repo of host.repositories()) {
-    // The other process is told by the backup's own error; it expires when it is done.
+    // The backup's own error names the other process, which expires when it is done.
     if (!(await host.leases.isBusy(repo))) repos.push(repo);
   }
   const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });

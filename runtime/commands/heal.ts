@@ -5,7 +5,7 @@ import { openLocalWal } from "../operations/shared/localWal";
 import { combinedError } from "../operations/shared/results";
 import type { Command, CommandHost } from "./host";
 
-/** The agent has the lock as long as it pays debts: seconds, unless much is owed. */
+/** The agent holds the lock while it copies missing WAL: seconds, unless much is missing. */
 const LOCK_WAIT_MS = 60_000;
 const LOCK_LOOK_MS = 1000;
 

@@ -1,7 +1,7 @@
 /**
  * The operator side's TLS: version 1.3, the caller's certificate demanded, and files that may change at any moment.
  *
- * Only the operator's own certificate may call, whoever signed it: cert-manager signs for every namespace that may ask it. Node's TLS server
+ * Only the operator's own certificate may call. A common authority proves nothing: cert-manager signs for every namespace that may ask it. Node's TLS server
  * knows no such rule (it drops `allowPartialTrustChain`), so each call is compared.
  *
  * Certificates are renewed by whoever made them, and Kubernetes puts the new files in place. They are read again every few seconds; a pair that
