@@ -128,8 +128,8 @@ async function holdsFiles(directory: string): Promise<boolean> {
 }
 
 /**
- * Root gives a tablespace's directory to the server's account. One that belongs to somebody else and holds more than tablespaces stays his: the
- * manifest says where it is. @throws pathNotEmpty
+ * Root gives a tablespace's directory to the server's account. A directory that holds more than tablespaces stays as it is: the manifest chooses
+ * both the place and the owner, and PostgreSQL never runs as root. @throws pathNotEmpty
  */
 async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout, owners: Owners): Promise<void> {
   for (const row of paths) {
@@ -137,17 +137,21 @@ async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout,
     const place = layout.locate(row.name);
     const info = await stat(place).catch(() => null);
     const owner = owners.of(row);
-    if (info === null || owner === null || (info.uid === owner.uid && info.gid === owner.gid)) continue;
+    if (info === null || owner === null || isServers(info, owner, row.mode)) continue;
     const names = await readdir(place).catch((error: unknown) => {
       throw systemError("pathOpen", `list path '${place}'`, place, error);
     });
     const foreign = names.find((name) => name !== "lost+found" && !/^PG_[\d.]+_\d+$/.test(name));
     if (foreign === undefined) continue;
-    throw fail("pathNotEmpty", `unable to restore a tablespace to path '${place}' because it belongs to another user and contains '${foreign}'`, {
-      hint: "restore it elsewhere with --tablespace-map, or give the path to the server's account.",
+    throw fail("pathNotEmpty", `unable to restore a tablespace to path '${place}' because it has another owner or mode and contains '${foreign}'`, {
+      hint: `restore it elsewhere with --tablespace-map, or give the path to the server's account with mode ${renderMode(row.mode)}.`,
       path: place,
     });
   }
+}
+
+function isServers(info: Stats, owner: Owner, mode: number): boolean {
+  return owner.uid !== 0 && info.uid === owner.uid && info.gid === owner.gid && (info.mode & 0o7777) === mode;
 }
 
 /** The manifest alone must not put a file into somebody else's directory, such as a home. @throws pathOpen */
@@ -156,7 +160,7 @@ async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners
   const parent = dirname(file);
   const info = await stat(parent).catch(() => null);
   const owner = owners.of(link);
-  if (info === null || owner === null || info.uid === owner.uid || (await leadsTo(link.path, file))) return;
+  if (info === null || owner === null || (owner.uid !== 0 && info.uid === owner.uid) || (await leadsTo(link.path, file))) return;
   throw fail("pathOpen", `unable to restore file '${file}' because its path belongs to another user`, {
     hint: `if it is meant to be there, say so with --link-map=${link.path.slice(layout.dataDirectory.length + 1)}=${file}.`,
     path: parent,

@@ -2,9 +2,9 @@
  * Restores of manifests that somebody else wrote: who can write an unencrypted repository writes rows, owners and checksums as he likes.
  * A tree of sentinels lies beside the target; whatever a restore does, not a byte, mode, owner or name of it may change.
  */
-import { chmodSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type BackupError, type ErrorKind, isError } from "../../../../runtime/base/errors";
 import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
@@ -105,10 +105,10 @@ function treeOf(at: string, name = ""): string[] {
 
 async function restoreTo(to: string, more: Partial<RestoreOptions> = {}): Promise<void> {
   const pool = inlinePool(new Map([[repo.key, repo]]), ctx, 2);
-  const found = asRoot ? OTHER_ID : null;
+  const found = (name: string): number | null => (!asRoot ? null : name === "root" ? 0 : OTHER_ID);
   await restore(
     [repo],
-    { pool, users: { userName: () => "postgres", groupName: () => "postgres", findUid: () => found, findGid: () => found } },
+    { pool, users: { userName: () => "postgres", groupName: () => "postgres", findUid: found, findGid: found } },
     { ...restoreOptions(folder, to), ...more },
     ctx,
   );
@@ -199,7 +199,24 @@ describe("a restore writes nowhere but into its target", () => {
   it.runIf(asRoot)("when a tablespace lies in somebody else's directory, even without --delta", async () => {
     await plant(...tablespaceAt(join(outside, "home", "user")));
     const error = await refused("pathNotEmpty");
-    expect(error.message).toContain("belongs to another user and contains 'letter'");
+    expect(error.message).toContain("has another owner or mode and contains 'letter'");
+  });
+
+  it.runIf(asRoot)("when the manifest calls root the owner of root's directory", async () => {
+    const byRoot = { user: "root", group: "root", mode: "0755" };
+    await plant(...tablespaceAt(outside), path("pg_tblspc/16384", byRoot));
+    await refused("pathNotEmpty");
+    const place = join(outside, "home/user");
+    const linked = { ...link("pg_data/postgresql.conf", `${place}/job`), value: { destination: `${place}/job`, ...byRoot } };
+    await plant(linkTarget("pg_data/postgresql.conf", { path: place, file: "job" }), linked);
+    rmSync(tablespace, { recursive: true });
+    await refused("pathOpen", { linkAll: true });
+  });
+
+  it.runIf(asRoot)("when a tablespace's row gives another mode to the server's directory", async () => {
+    chownSync(outside, OTHER_ID, OTHER_ID);
+    await plant(...tablespaceAt(outside), path("pg_tblspc/16384", { user: "postgres", group: "postgres", mode: "0777" }));
+    await refused("pathNotEmpty");
   });
 
   it("when the manifest asks for a program that runs as its owner", async () => {
