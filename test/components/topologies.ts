@@ -1,5 +1,5 @@
 /** Topologies for the tests of comparisons: made by hand of settings, or by chance. */
-import * as fc from "fast-check";
+import { fc } from "../harness/properties";
 import type { HostSettings, RepositorySettings } from "../../components/plan/model/settings";
 import { resolveHost } from "../../components/plan/model/resolve";
 import { type Topology, topologyOf } from "../../components/plan/topology/topology";

@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import fc from "fast-check";
+import { fc } from "../harness/properties";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../runtime/base/clock";
 import { BackupError } from "../../runtime/base/errors";

@@ -13,7 +13,7 @@
  */
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import * as fc from "fast-check";
+import { fc } from "../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import { s3Kind } from "../harness/interopParts";

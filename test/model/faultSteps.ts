@@ -4,7 +4,7 @@
  * A scene is a few steps that lead to a moment which steps in any order hardly ever reach: a repository that lacks a backup which another one
  * has, an attempt whose bytes went bad before it is gone on with, WAL that only a damaged or an absent repository holds.
  */
-import * as fc from "fast-check";
+import { fc } from "../harness/properties";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import type { DamagedPart } from "./faultFiles";

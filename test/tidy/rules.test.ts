@@ -21,6 +21,7 @@ const USES: Readonly<Record<string, string>> = {
   "as unknown as": "const value = 1 as unknown as string;",
   "export default": "export default 1;",
   enum: "enum Color { red }",
+  'import "fast-check"': 'import * as fc from "fast-check";',
   namespace: "namespace Words {}",
 };
 

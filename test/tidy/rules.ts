@@ -48,6 +48,13 @@ export const BANS: readonly Ban[] = [
   { word: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
   { word: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
   { word: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
+  {
+    word: 'import "fast-check"',
+    instead: "test/harness/properties.ts, which fixes the seed",
+    where: EVERYWHERE,
+    except: ["test/harness/properties.ts"],
+    matches: (node) => ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier) && node.moduleSpecifier.text === "fast-check",
+  },
   { word: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
 

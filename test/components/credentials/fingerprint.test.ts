@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../harness/properties";
 import { expect, test } from "vitest";
 import { fingerprintOf, fitsFingerprint, passphraseFaults, rememberPassphrases } from "../../../components/credentials/fingerprint";
 

@@ -1,5 +1,5 @@
 /** What a change does to the backups: each kind of weakening, unknown values, acknowledgement, and properties over any two topologies. */
-import * as fc from "fast-check";
+import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { copiesOf } from "../../../components/plan/storage/copies";
 import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../components/plan/diff";

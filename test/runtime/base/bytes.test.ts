@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { collect, concatBytes, streamOf, tap, textOf, utf8, wholeLines } from "../../../runtime/base/bytes";
 import { Measured, measure, SHA1_EMPTY, sha1Hex } from "../../../runtime/base/hash";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, renderSettings, type SettingsFile } from "../../../runtime/config/settings";
 import { failure } from "./support";

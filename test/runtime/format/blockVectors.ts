@@ -1,5 +1,5 @@
 /** The golden block incremental files of stock, and maps made up for property tests. */
-import * as fc from "fast-check";
+import { fc } from "../../harness/properties";
 import type { BlockMap, MappedBlock, StoredSuperBlock } from "../../../runtime/format/repository/blockMap";
 import type { ManifestFile } from "../../../runtime/format/repository/manifest";
 import { parseFileRow } from "../../../runtime/format/repository/manifestFile";

@@ -1,6 +1,6 @@
 import { shellWord } from "../../../../components/plan/host/hostCommand";
 import { execFileSync } from "node:child_process";
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { archiveCommand, systemdWord } from "../../../../components/render/host/commandLine";
 import { plan } from "../../plans";

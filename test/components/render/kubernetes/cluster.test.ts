@@ -1,5 +1,5 @@
 /** The objects of a cluster of CloudNativePG: what they say, and that the order of arguments changes no byte of them. */
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { ClusterFile } from "../../../../components/plan/cluster/clusterFile";
 import { renderCluster } from "../../../../components/render/kubernetes/cluster";

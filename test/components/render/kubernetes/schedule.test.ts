@@ -1,5 +1,5 @@
 /** Six fields run at the very minutes of the five that they come from: by the rules of robfig/cron 1.2, which CloudNativePG 1.30 uses. */
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { parseCron } from "../../../../components/plan/schedule/schedule";
 import { toSixFields } from "../../../../components/render/kubernetes/schedule";

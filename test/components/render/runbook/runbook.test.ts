@@ -1,5 +1,5 @@
 /** Runbooks: every link leads somewhere, every repository has its commands, nothing in a topology is more than text, no secret is needed. */
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook";
 import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";

@@ -1,5 +1,5 @@
 /** What may go by days, by count and by both, in small cases; and what never may, over random ones. */
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { type GroupState, judgeSnapshots, type SnapshotGroup, type SnapshotKeep } from "../../../../runtime/cnpg/snapshots/snapshotRetention";
 

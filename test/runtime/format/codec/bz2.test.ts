@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { isError } from "../../../../runtime/base/errors";

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { decrypt, decryptBytes, encrypt, encryptBytes, encryptedSizeBytes } from "../../../../runtime/format/codec/cipher";

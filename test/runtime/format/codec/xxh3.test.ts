@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { createXXHash128 } from "hash-wasm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";

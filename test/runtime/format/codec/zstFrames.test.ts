@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { zstdDecompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { compress, createCompressor, createDecompressor, decompress, decompressBytes } from "../../../../runtime/format/codec/compress";

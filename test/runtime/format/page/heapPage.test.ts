@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { isInvalidDatabase, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../../../runtime/format/page/heapPage";
 import { pack } from "../walWriter";

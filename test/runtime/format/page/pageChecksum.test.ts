@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { PageChecker, pageChecksum, pageRangesOf } from "../../../../runtime/format/page/pageChecksum";

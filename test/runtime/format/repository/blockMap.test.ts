@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { type BlockMap, blockChecksum, parseBlockMap, renderBlockMap } from "../../../../runtime/format/repository/blockMap";

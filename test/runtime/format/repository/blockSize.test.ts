@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { BLOCK_DEFAULTS, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../../../runtime/format/repository/blockSize";
 import { parseManifest } from "../../../../runtime/format/repository/manifest";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
 import { renderJson } from "../../../../runtime/format/repository/json";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { streamOf, utf8 } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY } from "../../../../runtime/base/hash";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { wholeText } from "../../../../runtime/base/bytes";
 import { type JsonValue, parseJson } from "../../../../runtime/format/repository/json";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import type { Manifest, ManifestFile } from "../../../../runtime/format/repository/manifest";
 import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/choose";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { formatLabel, isLabel } from "../../../../runtime/format/repository/label";
 import { chooseLabels, copyOrder, pageSegmentOf } from "../../../../runtime/operations/backup/plan";

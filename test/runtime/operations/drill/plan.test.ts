@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";

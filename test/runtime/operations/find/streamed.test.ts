@@ -1,7 +1,7 @@
 /** What `find` reads of a segment that was streamed: always the bytes that a recovery gets, whatever sessions and repositories have of it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { expect, it } from "vitest";
 import { chunkFileName, type StreamChunk } from "../../../../runtime/format/wal/streamChunk";
 import { lsnOfSegment } from "../../../../runtime/format/wal/walSegment";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { type RecoveryRequest, recoveryFiles, shellWord, withoutTargets } from "../../../../runtime/operations/restore/recovery";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { type BackupInfo, type BackupInfoEntry, parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";

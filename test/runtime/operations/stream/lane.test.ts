@@ -1,7 +1,7 @@
 /** A lane into a real storage in memory, and what a recovery then gets: never anything but a beginning of what the server wrote. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";

@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { beforeEach, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
