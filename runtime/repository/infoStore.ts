@@ -2,7 +2,8 @@
  * archive.info and backup.info of a repository, each with its byte-identical second copy.
  *
  * Readers try the main file and, on any error, the copy; when both fail, one error combines them ("pgbackrest-format" 3.2). Writers write
- * main, then copy, each atomically: at every moment at least one of the two is whole.
+ * main, then copy, each atomically: at every moment at least one of the two is whole. What is there already is changed by
+ * {@link updateBackupInfo} and {@link updateArchiveInfo} only.
  */
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
@@ -11,7 +12,7 @@ import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format
 import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/repository/backupInfo";
 import { wrongPassphrase } from "../format/codec/cipher";
 import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repository/repoPath";
-import { type Repository, readFile, writeFile } from "./repository";
+import { type Repository, readFile, replaceFile, writeFile } from "./repository";
 
 const ARCHIVE_HINTS = [
   "archive.info cannot be opened but is required to push/get WAL segments.",
@@ -42,6 +43,66 @@ export async function requirePresent({ storage, stanza, key, name }: Repository)
   for (const candidate of [path, copyOf(path)]) if ((await storage.stat(candidate)) !== null) return;
   throw fail("pathMissing", `'${path}' of ${name} was there a moment ago and is gone`, {
     hint: `is '${storage.name}' a mount that went away?`,
+    repoKey: key,
+    path,
+    retryable: true,
+  });
+}
+
+/**
+ * Changes backup.info: `update` gets what is there now and gives what shall be; the same object changes nothing. Where the storage has conditions, a
+ * write that arrives after another process's changes nothing, however late it is, and `update` is asked again. Elsewhere the last write stands.
+ * @throws lockAcquire (50) when others change the file all the time; what loading and `update` throw
+ */
+export function updateBackupInfo(repo: Repository, update: Update<BackupInfo>, ctx: Context): Promise<BackupInfo> {
+  const { stanza } = repo;
+  return updateBoth(repo, { path: backupInfoPath(stanza), load: () => loadBackupInfo(repo), render: renderBackupInfo }, update, ctx);
+}
+
+/** {@link updateBackupInfo} of archive.info. */
+export function updateArchiveInfo(repo: Repository, update: Update<ArchiveInfo>, ctx: Context): Promise<ArchiveInfo> {
+  const { stanza } = repo;
+  return updateBoth(repo, { path: archiveInfoPath(stanza), load: () => loadArchiveInfo(repo), render: renderArchiveInfo }, update, ctx);
+}
+
+/**
+ * Before backups are removed: backup.info gets bytes that it never had, so that the write of a process that has read it and sleeps changes nothing, even
+ * where `update` brings back an earlier list. They are empty lines at the end, which stock and ours skip. As {@link updateBackupInfo} otherwise.
+ */
+export function fenceBackupInfo(repo: Repository, update: Update<BackupInfo>, ctx: Context): Promise<BackupInfo> {
+  const isFencing = repo.storage.replace !== undefined;
+  const [count = 0] = ctx.random.bytes(1);
+  const render = (info: BackupInfo): string => `${renderBackupInfo(info)}${isFencing ? "\n".repeat(1 + count) : ""}`;
+  const fenced = async (info: BackupInfo): Promise<BackupInfo> => ({ ...(await update(info)) });
+  const file = { path: backupInfoPath(repo.stanza), load: () => loadBackupInfo(repo), render };
+  return updateBoth(repo, file, isFencing ? fenced : update, ctx);
+}
+
+type Update<T> = (info: T) => T | Promise<T>;
+
+interface InfoFile<T> {
+  readonly path: string;
+  readonly load: () => Promise<T>;
+  readonly render: (info: T) => string;
+}
+
+const UPDATES_MAX = 5;
+
+async function updateBoth<T>(repo: Repository, { path, load, render }: InfoFile<T>, update: Update<T>, ctx: Context): Promise<T> {
+  const { storage, cipherPass, key, name } = repo;
+  for (let updates = 0; updates < UPDATES_MAX; updates++) {
+    // Before the content is read: then the version is at most too old.
+    const version = storage.replace === undefined ? null : ((await storage.stat(path))?.version ?? null);
+    const info = await load();
+    const updated = await update(info);
+    if (updated === info) return info;
+    const plain = utf8(render(updated));
+    if (!(await replaceFile(repo, path, plain, { version, pass: cipherPass }, ctx))) continue;
+    await writeFile(repo, copyOf(path), plain, cipherPass, ctx);
+    return updated;
+  }
+  throw fail("lockAcquire", `${name}: other processes changed '${path}' ${UPDATES_MAX} times while this one was about to`, {
+    hint: "run the command again when the others have ended.",
     repoKey: key,
     path,
     retryable: true,

@@ -13,7 +13,7 @@ import type { Manifest } from "../format/repository/manifest";
 import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
 import { requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
-import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo } from "./infoStore";
+import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import { saveListed } from "./reconstruct";
 import { type Repository, writeFile } from "./repository";
@@ -38,12 +38,13 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   const packed = await saveManifest(repo, manifest, pass, ctx);
   const history = manifestHistoryPath(repo.stanza, label);
   await writeFile(repo, history, packed, pass, ctx);
-  const info = await requireStill(repo, manifest, { lease, pass }, ctx);
-
-  const updated = withEntry(info, manifest);
-  await saveListed(repo, lease, updated, ctx);
+  const update = async (info: BackupInfo): Promise<BackupInfo> => {
+    await requireStill(repo, manifest, info, { lease, pass }, ctx);
+    return withEntry(info, manifest);
+  };
+  const updated = await saveListed(repo, lease, update, ctx);
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
-  await saveArchiveInfo(repo, await loadArchiveInfo(repo), ctx);
+  await updateArchiveInfo(repo, (info) => ({ ...info }), ctx);
   await repo.storage.remove(attemptPath(repo.stanza, label)).catch((error: unknown) => {
     ctx.log.warn(`${repo.name}: the attempt file of listed backup '${label}' is left: ${toBackupError(error).message}`);
   });
@@ -51,12 +52,15 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   return updated;
 }
 
-/** A process that slept may have written its older list over ours just before it noticed that it lost the lease. */
+/** Where a storage has no conditions, a process that slept may have written its older list over ours just before it noticed that it lost the lease. */
 async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ctx: Context): Promise<void> {
   const info = await loadBackupInfo(repo);
   if (info.backups.some((entry) => entry.label === manifest.label) || !(await hasManifest(repo, manifest.label))) return;
-  await lease.check();
-  await saveListed(repo, lease, withEntry(info, manifest), ctx);
+  const update = async (now: BackupInfo): Promise<BackupInfo> => {
+    await lease.check();
+    return withEntry(now, manifest);
+  };
+  await saveListed(repo, lease, update, ctx);
 }
 
 function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
@@ -69,12 +73,10 @@ function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
  * checked. After a lost lease nothing is removed: two hosts that sync one backup write one directory, and its manifest may be the other's by now.
  * The manifest of an attempt that another host lost is never listed there; the next run on this host adopts the backup when it is whole.
  */
-async function requireStill(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
+async function requireStill(repo: Repository, manifest: Manifest, info: BackupInfo, { lease, pass }: Publication, ctx: Context): Promise<void> {
   try {
-    const info = await loadBackupInfo(repo);
     await requireReferences(repo, manifest, info);
     await requireAttempt(repo, manifest.label, lease, pass);
-    return info;
   } catch (error) {
     if (isError(error, "backupSetInvalid", "backupMismatch", "fileMissing")) {
       await lease.check();

@@ -16,7 +16,7 @@ import { attemptPath, copyOf, manifestPath } from "../format/repository/repoPath
 import { findAttempt, isOfDomain } from "./attempt";
 import { hasManifest, listLabels, loadManifest } from "./backupStore";
 import { hasManifestCopy, isMarkedExpired } from "./expireStore";
-import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "./infoStore";
+import { loadArchiveInfo, loadBackupInfo, updateBackupInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import type { Repository } from "./repository";
 import { referencesOf, requireStored } from "./stored";
@@ -90,24 +90,34 @@ export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease,
 }
 
 /**
- * Saves backup.info under a lease that was just checked. Where the lease was lost meanwhile, as when this process slept between the check and the write, what another
- * process has listed may be overwritten: then backup.info is mended from the directories, as every run begins by doing.
+ * Saves backup.info under the lease, which `update` checks last. A storage without conditions may take the write of a process that slept after that check and
+ * lost the lease. Then what another process has listed is overwritten, and backup.info is mended from the directories, as every run begins by doing.
  * @throws lockAcquire (50)
  */
-export async function saveListed(repo: Repository, lease: Lease, info: BackupInfo, ctx: Context): Promise<void> {
-  await saveBackupInfo(repo, info, ctx);
+export async function saveListed(
+  repo: Repository,
+  lease: Lease,
+  update: (info: BackupInfo) => Promise<BackupInfo>,
+  ctx: Context,
+  save: typeof updateBackupInfo = updateBackupInfo,
+): Promise<BackupInfo> {
+  const updated = await save(repo, update, ctx);
   try {
     await lease.check();
   } catch (error) {
     if (isError(error, "lockAcquire")) await mend(repo, ctx);
     throw error;
   }
+  return updated;
 }
 
 async function mend(repo: Repository, ctx: Context): Promise<void> {
   try {
-    const found = await loadReconstructedInfo(repo, { domain: "" }, ctx);
-    if (found.doubts.length === 0 && found.info !== found.loaded) await saveBackupInfo(repo, found.info, ctx);
+    const update = async (info: BackupInfo): Promise<BackupInfo> => {
+      const found = await loadReconstructedInfo(repo, { domain: "" }, ctx);
+      return found.doubts.length > 0 || found.info === found.loaded ? info : found.info;
+    };
+    await updateBackupInfo(repo, update, ctx);
   } catch (error) {
     ctx.log.warn(`${repo.name}: backup.info could not be mended, the next backup or expire does: ${toBackupError(error).message}`);
   }
@@ -117,10 +127,12 @@ async function mend(repo: Repository, ctx: Context): Promise<void> {
 export async function saveAdopted(repo: Repository, lease: Lease, { adopted }: Reconstructed, ctx: Context): Promise<void> {
   if (adopted.length === 0) return;
   const labels = new Set(adopted.map((entry) => entry.label));
-  const info = await loadBackupInfo(repo);
-  const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...adopted];
-  await lease.check();
-  await saveListed(repo, lease, { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) }, ctx);
+  const update = async (info: BackupInfo): Promise<BackupInfo> => {
+    const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...adopted];
+    await lease.check();
+    return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+  };
+  await saveListed(repo, lease, update, ctx);
   for (const { label } of adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
 }
 

@@ -61,6 +61,26 @@ export async function writeFile(repo: Repository, path: string, plain: Uint8Arra
   await writeParts(repo, path, () => piecesOf(plain), pass, ctx);
 }
 
+/**
+ * {@link writeFile} of a small file that still has `version`, or, when null, is not there yet; false when another process was faster. Where the storage
+ * has no conditions it is an ordinary write.
+ */
+export async function replaceFile(
+  repo: Repository,
+  path: string,
+  plain: Uint8Array,
+  { version, pass }: { readonly version: string | null; readonly pass: string | null },
+  ctx: Pick<Context, "random">,
+): Promise<boolean> {
+  const { storage } = repo;
+  const bytes = seal(plain, pass, ctx);
+  if (storage.replace !== undefined && storage.create !== undefined) {
+    return version === null ? storage.create(path, bytes) : storage.replace(path, bytes, version);
+  }
+  await storage.put(path, bytes);
+  return true;
+}
+
 /** As {@link writeFile}, of parts that are made while they are written, and again when the storage begins anew. */
 export async function writeParts(
   repo: Repository,

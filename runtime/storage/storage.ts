@@ -23,6 +23,8 @@ export interface ObjectInfo {
   readonly modifiedAtMs: number;
   /** Where a link leads, in a listing. */
   readonly destination?: string;
+  /** Of the content, for {@link Storage.replace}: each write gives the file another one. Only of {@link Storage.stat}. */
+  readonly version?: string;
 }
 
 export interface ListOptions {
@@ -94,6 +96,12 @@ export interface Storage {
    * the caller's. Absent where the storage cannot promise this.
    */
   create?(path: string, bytes: Uint8Array): Promise<boolean>;
+
+  /**
+   * Writes a small file whole while it still has the version that {@link stat} showed; false when it has another or is gone, and it stays as it is. However late
+   * the request arrives, it undoes nobody's write. Absent where the storage cannot promise this; where it is, {@link create} is too.
+   */
+  replace?(path: string, bytes: Uint8Array, version: string): Promise<boolean>;
 
   /**
    * Writes a stream of unknown length in bounded memory. `open` gives the body; a driver that must start over calls it again, and a

@@ -16,6 +16,8 @@ export interface StorageCase {
   readonly partSizeBytes: number;
   /** Where a file can be created only if there is none. */
   readonly createsExclusively: boolean;
+  /** Where a file can be replaced only while nobody else has; absent is nowhere. */
+  readonly replaces?: boolean;
   /** Objects in the listing that must not end after the first page. */
   readonly manyCount: number;
 }
@@ -138,6 +140,23 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       }
       await other.close();
       expect(await list(at, { recursive: true })).toHaveLength(5);
+    });
+
+    test("replaces a file only while it is what stat has shown", async () => {
+      expect(storage.replace !== undefined).toBe(get().replaces ?? false);
+      if (storage.replace === undefined) return;
+      const path = `${folder()}/f`;
+      const versionNow = async (): Promise<string> => (await storage.stat(path))?.version ?? "";
+      await storage.put(path, utf8("first"));
+      const first = await versionNow();
+      expect(await storage.replace(path, utf8("second"), first)).toBe(true);
+      expect(await storage.replace(path, utf8("third"), first)).toBe(false);
+      expect(await text(path)).toBe("second");
+      expect(await storage.replace(path, utf8("fourth"), await versionNow())).toBe(true);
+      const fourth = await versionNow();
+      await storage.remove(path);
+      expect(await storage.replace(path, utf8("fifth"), fourth)).toBe(false);
+      expect(await list(path.replace("/f", ""))).toEqual([]);
     });
 
     test("keeps names with every printable character", async () => {

@@ -28,7 +28,14 @@ const OBJECT_STORE = { atomicReplace: true, directories: false, symlinks: false 
 const FILE_SYSTEM = { atomicReplace: true, directories: true, symlinks: true };
 
 const memory = new MemoryStorage();
-storageSuite("memory", () => ({ features: OBJECT_STORE, open: async () => memory, partSizeBytes: MIB, createsExclusively: true, manyCount: 1100 }));
+storageSuite("memory", () => ({
+  features: OBJECT_STORE,
+  open: async () => memory,
+  partSizeBytes: MIB,
+  createsExclusively: true,
+  replaces: true,
+  manyCount: 1100,
+}));
 
 const tickets = new MemoryStorage({ createsExclusively: false });
 storageSuite("memory without exclusive creation", () => ({
@@ -97,6 +104,17 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     createsExclusively: false,
     manyCount,
   }));
+  // It honours them, and Amazon's row makes the driver ask for them.
+  if (kind === "versitygw") {
+    storageSuite("conditional writes", () => ({
+      features: OBJECT_STORE,
+      open: () => open({ quirks: "aws" }, "/conditional"),
+      partSizeBytes: 5 * MIB,
+      createsExclusively: true,
+      replaces: true,
+      manyCount: 10,
+    }));
+  }
   storageSuite("host style at the root", () => ({
     features: OBJECT_STORE,
     // Not every machine resolves names below localhost: the connection goes to localhost, Host header and signature name the bucket.

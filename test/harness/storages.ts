@@ -1,4 +1,5 @@
 /** A storage in memory that keeps every rule of the contract: what tests use where no file system and no server is the point. */
+import { createHash } from "node:crypto";
 import { type ByteStream, collect } from "../../runtime/base/bytes";
 import { fail } from "../../runtime/base/errors";
 import { LIMITS } from "../../runtime/base/limits";
@@ -16,6 +17,8 @@ export interface MemoryOptions {
   readonly files?: ReadonlyMap<string, MemoryFile>;
   /** False: like an object store without conditional writes. */
   readonly createsExclusively?: boolean;
+  /** False: like a file system, which creates exclusively and has no versions. */
+  readonly replaces?: boolean;
 }
 
 /** Behaves like an object store: only files exist, a put is atomic. */
@@ -25,18 +28,22 @@ export class MemoryStorage implements Storage {
   /** By path; tests may look at it and change it. */
   readonly files: Map<string, MemoryFile>;
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
+  readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #nowMs: () => number;
 
   constructor(options: MemoryOptions = {}) {
     this.name = options.name ?? "memory";
     this.#nowMs = options.nowMs ?? (() => Date.UTC(2026, 10, 20, 6, 40, 59));
     this.files = new Map(options.files);
-    if (options.createsExclusively !== false) this.create = (path, bytes) => this.#create(path, bytes);
+    if (options.createsExclusively === false) return;
+    this.create = (path, bytes) => this.#create(path, bytes);
+    if (options.replaces !== false) this.replace = (path, bytes, version) => this.#replace(path, bytes, version);
   }
 
   /** A storage of its own with the same content: the state after a crash, for example. */
   clone(name = this.name): MemoryStorage {
-    return new MemoryStorage({ name, nowMs: this.#nowMs, files: this.files, createsExclusively: this.create !== undefined });
+    const [createsExclusively, replaces] = [this.create !== undefined, this.replace !== undefined];
+    return new MemoryStorage({ name, nowMs: this.#nowMs, files: this.files, createsExclusively, replaces });
   }
 
   /** Content as text. @throws fileMissing */
@@ -52,7 +59,8 @@ export class MemoryStorage implements Storage {
   async stat(path: string): Promise<ObjectInfo | null> {
     checkPath(path);
     const file = this.files.get(path);
-    return file === undefined ? null : infoOf(path, file);
+    if (file === undefined) return null;
+    return this.replace === undefined ? infoOf(path, file) : { ...infoOf(path, file), version: versionOf(file) };
   }
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -124,11 +132,24 @@ export class MemoryStorage implements Storage {
     return true;
   }
 
+  async #replace(path: string, bytes: Uint8Array, version: string): Promise<boolean> {
+    checkPath(path);
+    const file = this.files.get(path);
+    if (file === undefined || versionOf(file) !== version) return false;
+    await this.put(path, bytes);
+    return true;
+  }
+
   #file(path: string): MemoryFile {
     const file = this.files.get(path);
     if (file === undefined) throw fail("fileMissing", `unable to open missing file '${joinPath(this.name, path)}' for read`, { path });
     return file;
   }
+}
+
+/** The ETag of Amazon S3. */
+function versionOf({ bytes }: MemoryFile): string {
+  return `"${createHash("md5").update(bytes).digest("hex")}"`;
 }
 
 function infoOf(path: string, file: MemoryFile): ObjectInfo {

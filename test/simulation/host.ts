@@ -11,7 +11,7 @@ import { OPTIONS, server } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, OTHER_CONTROL, walBytes, walName } from "../runtime/repository/support";
 import { type Life, STARTED_AT_MS } from "./engine";
 import { contentOf, makeDirectory, ROOT, removeFile, writeFile } from "./files";
-import { type Bucket, sha1Of } from "./place";
+import { type Bucket, type Conditions, sha1Of } from "./place";
 import type { Moment, Truth } from "./truth";
 
 export interface Scenario {
@@ -23,8 +23,8 @@ export interface Scenario {
   readonly writers: Readonly<Record<string, readonly string[]>>;
   /** False: the first writer's server is the primary. All others are standbys, and no primary can be reached from their hosts. */
   readonly standbysOnly: boolean;
-  /** The storage cannot create a file exclusively. */
-  readonly noCreate?: true;
+  /** Of the storage; absent is `versions`. */
+  readonly conditions?: Conditions;
   /** Files of each server that differ; absent is a few. */
   readonly relationCount?: number;
 }

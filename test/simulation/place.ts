@@ -69,27 +69,34 @@ export class Bucket {
   }
 }
 
+/**
+ * What a write may ask for: `versions` as Amazon S3, `creation` (only if there is no file) as a directory, `none` as an old clone of S3: there nobody can
+ * know whether a file was there before.
+ */
+export type Conditions = "versions" | "creation" | "none";
+
 /** A repository's storage as a running program has it. */
 export class SimStorage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
   /** False when there is a file of that name. */
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
+  readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #bucket: Bucket;
   readonly #life: Life;
 
-  /** Without `isExclusive` nobody can know whether a file was there before. */
-  constructor(bucket: Bucket, life: Life, isExclusive: boolean) {
+  constructor(bucket: Bucket, life: Life, conditions: Conditions) {
     this.name = `memory${bucket.key}`;
     this.#bucket = bucket;
     this.#life = life;
-    if (isExclusive) this.create = (path, bytes) => this.#create(path, bytes);
+    if (conditions !== "none") this.create = (path, bytes) => this.#create(path, bytes);
+    if (conditions === "versions") this.replace = (path, bytes, version) => this.#replace(path, bytes, version);
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
     return this.#call("stat", path, "read", () => {
       const file = this.#bucket.files.get(path);
-      return file === undefined ? null : infoOf(path, file);
+      return file === undefined ? null : { ...infoOf(path, file), version: String(file.print) };
     });
   }
 
@@ -174,6 +181,15 @@ export class SimStorage implements Storage {
     const copy = Uint8Array.from(bytes);
     return this.#call("create", path, "write", () => {
       if (this.#bucket.files.has(path)) return false;
+      this.#bucket.put(path, copy, this.#life.clock.nowMs());
+      return true;
+    });
+  }
+
+  async #replace(path: string, bytes: Uint8Array, version: string): Promise<boolean> {
+    const copy = Uint8Array.from(bytes);
+    return this.#call("replace", path, "write", () => {
+      if (String(this.#bucket.files.get(path)?.print) !== version) return false;
       this.#bucket.put(path, copy, this.#life.clock.nowMs());
       return true;
     });

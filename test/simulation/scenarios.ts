@@ -5,14 +5,16 @@ const base = { repoCount: 1, past: [], standbysOnly: false } as const;
 
 export const SCENARIOS: readonly Scenario[] = [
   { ...base, name: "two fulls", writers: { a: ["full"], b: ["full"] } },
-  { ...base, name: "two fulls without exclusive creation", writers: { a: ["full"], b: ["full"] }, noCreate: true },
+  { ...base, name: "two fulls without exclusive creation", writers: { a: ["full"], b: ["full"] }, conditions: "none" },
   {
     ...base,
     name: "expire beside a full without exclusive creation",
     past: ["full"],
     writers: { a: ["incr"], b: ["full+expire 1"] },
-    noCreate: true,
+    conditions: "none",
   },
+  { ...base, name: "two fulls in a directory", writers: { a: ["full"], b: ["full"] }, conditions: "creation" },
+  { ...base, name: "incr beside expire in a directory", past: ["full"], writers: { a: ["incr"], b: ["full+expire 1"] }, conditions: "creation" },
   { ...base, name: "incr beside full", past: ["full"], writers: { a: ["full"], b: ["incr"] } },
   { ...base, name: "incr beside expire", past: ["full"], writers: { a: ["incr"], b: ["full+expire 1"] } },
   { ...base, name: "two expires", past: ["full", "full", "incr"], writers: { a: ["expire 1"], b: ["expire 1", "incr"] } },
@@ -38,11 +40,6 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/**
- * What is still broken, and how. Whoever mends one moves it up to the others.
- *
- * Both need a process that sleeps for more than two minutes between its look at the lease and a removal.
- */
 /** What once broke at one pause: every place of it is tried in each run. */
 export const PAUSED: readonly Scenario[] = [
   // One label for two hosts: what the loser removes may be the winner's.

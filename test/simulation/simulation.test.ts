@@ -6,6 +6,7 @@
  */
 import { describe, expect, it, vi } from "vitest";
 import { FINDINGS } from "./findings";
+import type { Conditions } from "./place";
 import { CROWDS, PAUSED, SCENARIOS } from "./scenarios";
 import { Figures, type Found, play, RandomChooser, Replay, replayText, tryPlaces, tryRandom, trySystematic, ALL_KINDS } from "./search";
 
@@ -111,7 +112,8 @@ describe("every promise is kept", () => {
     const all = [...CROWDS, ...SCENARIOS, ...PAUSED];
     let seed = SEED;
     for (; figures.steps < STEPS && failures.length < (IS_LONG ? FAILURES_MAX : 1); seed++) {
-      const found = await tryOne(all[seed % all.length] as (typeof all)[number], seed, figures);
+      const conditions = CONDITIONS[Math.floor(seed / (all.length * DEPTHS)) % CONDITIONS.length] as Conditions;
+      const found = await tryOne({ conditions, ...(all[seed % all.length] as (typeof all)[number]) }, seed, figures);
       if (found === null) continue;
       failures.push(`seed ${seed}: ${found.schedule}`);
       tell(failures.at(-1) ?? "");
@@ -121,8 +123,11 @@ describe("every promise is kept", () => {
   });
 });
 
+const CONDITIONS: readonly Conditions[] = ["versions", "creation", "none"];
+const DEPTHS = 4;
+
 /** By chance, or at one, two or three places. */
 function tryOne(scenario: (typeof SCENARIOS)[number], seed: number, figures: Figures): Promise<Found | null> {
-  const depth = Math.floor(seed / 20) % 4;
+  const depth = Math.floor(seed / 20) % DEPTHS;
   return depth === 0 ? tryRandom(scenario, seed, [], figures) : tryPlaces(scenario, seed, [], figures, depth);
 }

@@ -34,6 +34,7 @@ const contents = new WeakMap<StoredFile, string>();
 export class Truth {
   readonly #buckets: readonly Bucket[];
   readonly #moments: readonly Moment[];
+  readonly #hasVersions: boolean;
   readonly #seenVersions = new Map<number, number>();
   readonly #infos = new Map<number, Read<BackupInfo>>();
   readonly #manifests = new Map<string, Read<Manifest>>();
@@ -54,8 +55,10 @@ export class Truth {
   readonly #done = new Set<string>();
   isOwed: (repoKey: number, walName: string) => boolean = () => false;
 
-  constructor(buckets: readonly Bucket[], moments: readonly Moment[]) {
+  /** With `hasVersions` no list of backups is excused for landing late. */
+  constructor(buckets: readonly Bucket[], moments: readonly Moment[], hasVersions: boolean) {
     this.#buckets = buckets;
+    this.#hasVersions = hasVersions;
     this.#moments = moments;
   }
 
@@ -72,14 +75,14 @@ export class Truth {
   }
 
   /**
-   * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that landed late may be an old one: no
-   * process can keep that from happening between its last check and its call. Then what is listed counts again when a later writer has been there.
+   * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that landed late may be an old one: where the
+   * storage has no versions, no process can keep that from happening between its last check and its call. Then what is listed counts again when a later writer has been there.
    */
   check(isLate = false): string | null {
     for (const bucket of this.#buckets) {
       if (this.#seenVersions.get(bucket.key) === bucket.version) continue;
       this.#seenVersions.set(bucket.key, bucket.version);
-      if (isLate && bucket.lastPath.includes("backup.info")) {
+      if (isLate && !this.#hasVersions && bucket.lastPath.includes("backup.info")) {
         this.lateLists++;
         this.#excusedLists.add(bucket.key);
         this.#lateLists.add(bucket.key);

@@ -64,7 +64,8 @@ export class World implements Shared {
     switchOff(off);
     this.scenario = scenario;
     this.buckets = Array.from({ length: scenario.repoCount }, (_, index) => new Bucket(index + 1));
-    this.truth = new Truth(this.buckets, this.moments);
+    const hasVersions = (scenario.conditions ?? "versions") === "versions" && !off.includes("publish");
+    this.truth = new Truth(this.buckets, this.moments, hasVersions);
     const names = [...Object.keys(scenario.writers), "z"];
     for (const [index, name] of names.entries()) this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
     this.truth.isOwed = (repoKey, walFile) => [...this.#hosts.values()].some(({ debt }) => debt.list(repoKey).includes(walFile));
@@ -104,11 +105,11 @@ export class World implements Shared {
 
   /** The past, lived through or remembered. */
   async #recall(quiet: Chooser): Promise<Past> {
-    const { name, past, writers, repoCount, standbysOnly, noCreate } = this.scenario;
+    const { name, past, writers, repoCount, standbysOnly, conditions } = this.scenario;
     const [first = "a"] = Object.keys(writers);
     const host = this.#hosts.get(first);
     if (host === undefined) throw new Error(`'${name}' has no writers`);
-    const key = JSON.stringify([past, first, repoCount, standbysOnly, noCreate]);
+    const key = JSON.stringify([past, first, repoCount, standbysOnly, conditions]);
     const known = pasts.get(key);
     if (known !== undefined) {
       for (const event of known.events) host.take(event);
@@ -161,7 +162,7 @@ export class World implements Shared {
     const repositories = (keys: readonly number[]): Repository[] =>
       this.buckets
         .filter(({ key }) => keys.includes(key))
-        .map((bucket) => repository(bucket.key, { storage: new SimStorage(bucket, life, this.scenario.noCreate !== true) }));
+        .map((bucket) => repository(bucket.key, { storage: new SimStorage(bucket, life, this.scenario.conditions ?? "versions") }));
     let text: string;
     try {
       text = `ok ${await verbs(verb, { life, ctx, host, world: this, repositories })}`.trimEnd();

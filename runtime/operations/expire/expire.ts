@@ -33,7 +33,7 @@ import {
   removeBackupPath,
   removeManifests,
 } from "../../repository/expireStore";
-import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import { fenceBackupInfo, loadArchiveInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
 import { hiddenText, loadReconstructedInfo, MANIFEST_GONE, type Reconstructed, saveListed } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
@@ -124,14 +124,12 @@ async function stampOf({ storage, stanza }: Repository, label: string): Promise<
 }
 
 async function tellMissing(run: Run, found: Reconstructed, more: readonly string[]): Promise<Expired> {
-  const { repo, request, ctx, lease } = run;
+  const { request, ctx } = run;
   for (const line of [...found.doubts, ...more]) run.tell("warn", line);
   for (const { label, reason } of [...found.lost].reverse()) ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
   run.tell("warn", "nothing is removed in this run: the next expire looks again");
   if (!request.dryRun && found.doubts.length + more.length === 0) {
-    await requireUnchanged(repo, found);
-    await lease.check();
-    await saveListed(repo, lease, found.info, ctx);
+    await saveUnchanged(run, found, found.info.backups);
   }
   return { labels: [], setFound: true };
 }
@@ -142,13 +140,19 @@ function lostText(reason: string): string {
 }
 
 /** Stock, which knows no lease, may have written meanwhile. @throws lockAcquire (50) */
-async function requireUnchanged(repo: Repository, { loaded }: Reconstructed): Promise<void> {
-  const labelsOf = (info: BackupInfo): string => info.backups.map((entry) => entry.label).join();
-  if (labelsOf(await loadBackupInfo(repo)) === labelsOf(loaded)) return;
-  throw fail("lockAcquire", `${repo.name}: another process has changed backup.info while expire ran`, {
-    hint: "nothing was removed. Run expire again when the other one has ended.",
-    repoKey: repo.key,
-  });
+async function saveUnchanged({ repo, lease, ctx }: Run, { loaded, info }: Reconstructed, backups: BackupInfo["backups"]): Promise<void> {
+  const labelsOf = (list: BackupInfo): string => list.backups.map((entry) => entry.label).join();
+  const update = async (now: BackupInfo): Promise<BackupInfo> => {
+    if (labelsOf(now) !== labelsOf(loaded)) {
+      throw fail("lockAcquire", `${repo.name}: another process has changed backup.info while expire ran`, {
+        hint: "nothing was removed. Run expire again when the other one has ended.",
+        repoKey: repo.key,
+      });
+    }
+    await lease.check();
+    return { ...info, backups };
+  };
+  await saveListed(repo, lease, update, ctx, fenceBackupInfo);
 }
 
 const PAGE_ERROR_HINT = "use info --set command to get details about errors in the backup.";
@@ -174,14 +178,13 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
 }
 
 /** backup.info first: at every moment it names only whole backups. */
-async function takeOut({ repo, request, ctx, lease, watch }: Run, found: Reconstructed, plan: ExpirePlan): Promise<void> {
+async function takeOut(run: Run, found: Reconstructed, plan: ExpirePlan): Promise<void> {
+  const { repo, request, lease, watch } = run;
   if (request.dryRun || (plan.sets.length === 0 && found.adopted.length === 0)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
   await lease.check();
   await mapParallel(labels, LIMITS.filesPerWorker, (label) => markExpired(repo, label));
-  await requireUnchanged(repo, found);
-  await lease.check();
-  await saveListed(repo, lease, { ...found.info, backups: plan.kept }, ctx);
+  await saveUnchanged(run, found, plan.kept);
   for (const { label } of found.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
   for (const label of labels.sort().reverse()) {
     await watch.keep();
@@ -209,6 +212,8 @@ async function removeDirectories(run: Run, unlisted: Directories["unlisted"], pl
     }
     run.tell("info", `remove expired backup ${label}`);
     if (request.dryRun) continue;
+    // Its process may sleep just before it lists the backup.
+    if (stamp !== undefined && (await hasManifest(repo, label))) await fenceBackupInfo(repo, (info) => info, ctx);
     // Again, for what a killed run may have left: without manifests nobody takes a half-removed directory for a backup.
     await removeManifests(repo, label);
     await removeBackupPath(repo, label);

@@ -1,21 +1,25 @@
 /** `annotate`: changes the notes of a backup in backup.info; the manifest stays as it was, as in stock. */
 import { fail } from "../../base/errors";
 import type { Context } from "../../base/context";
+import type { BackupInfo } from "../../format/repository/backupInfo";
 import { isLabel } from "../../format/repository/label";
-import { loadBackupInfo, saveBackupInfo } from "../../repository/infoStore";
+import { updateBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
 /** False when the repository has no such backup. An empty text takes a note away. @throws optionInvalidValue */
 export async function annotate(repo: Repository, label: string, notes: Readonly<Record<string, string>>, ctx: Context): Promise<boolean> {
   if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
-  const info = await loadBackupInfo(repo);
-  const entry = info.backups.find((candidate) => candidate.label === label);
-  if (entry === undefined) return false;
-  ctx.log.info(`backup set '${label}' to annotate found in ${repo.name}`);
-  const merged = Object.entries({ ...entry.annotations, ...notes }).filter(([, text]) => text !== "");
-  const { annotations: _old, ...rest } = entry;
-  const changed = { ...rest, ...(merged.length === 0 ? {} : { annotations: Object.fromEntries(merged) }) };
-  const backups = info.backups.map((candidate) => (candidate === entry ? changed : candidate));
-  await saveBackupInfo(repo, { ...info, backups }, ctx);
-  return true;
+  let isFound = false;
+  const update = (info: BackupInfo): BackupInfo => {
+    const entry = info.backups.find((candidate) => candidate.label === label);
+    isFound = entry !== undefined;
+    if (entry === undefined) return info;
+    ctx.log.info(`backup set '${label}' to annotate found in ${repo.name}`);
+    const merged = Object.entries({ ...entry.annotations, ...notes }).filter(([, text]) => text !== "");
+    const { annotations: _old, ...rest } = entry;
+    const changed = { ...rest, ...(merged.length === 0 ? {} : { annotations: Object.fromEntries(merged) }) };
+    return { ...info, backups: info.backups.map((candidate) => (candidate === entry ? changed : candidate)) };
+  };
+  await updateBackupInfo(repo, update, ctx);
+  return isFound;
 }

@@ -7,9 +7,10 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
-import { currentHistory } from "../../format/repository/archiveInfo";
+import { type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { PgControl } from "../../format/page/pgControl";
-import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo, updateArchiveInfo, updateBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
 export function stanzaUpgrade(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<"upgraded" | "valid">[]> {
@@ -33,14 +34,14 @@ async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): P
       repoKey: repo.key,
     });
   }
-  if (archiveOld) {
-    const history = [...archiveInfo.history, { id: archiveId, systemId, pgVersion }];
-    await saveArchiveInfo(repo, { ...archiveInfo, currentId: archiveId, history }, ctx);
-  }
-  if (backupOld) {
-    const history = [...backupInfo.history, { id: backupId, systemId, pgVersion, catalogVersion, controlVersion }];
-    await saveBackupInfo(repo, { ...backupInfo, currentId: backupId, history }, ctx);
-  }
+  const archiveEntry = { id: archiveId, systemId, pgVersion };
+  const withArchive = (info: ArchiveInfo): ArchiveInfo =>
+    isCurrent(currentHistory(info)) ? info : { ...info, currentId: archiveId, history: [...info.history, archiveEntry] };
+  await updateArchiveInfo(repo, withArchive, ctx);
+  const backupEntry = { ...archiveEntry, catalogVersion, controlVersion };
+  const withBackup = (info: BackupInfo): BackupInfo =>
+    isCurrent(currentHistory(info)) ? info : { ...info, currentId: backupId, history: [...info.history, backupEntry] };
+  await updateBackupInfo(repo, withBackup, ctx);
   if (archiveOld || backupOld) return "upgraded";
   ctx.log.info(`stanza '${repo.stanza}' on ${repo.name} is already up to date`);
   return "valid";

@@ -44,6 +44,7 @@ export interface S3Deps {
 
 const DELETE_BATCH = 1000;
 const SINGLE_DELETES_IN_FLIGHT = 8;
+const NOT_FOUND = 404;
 const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
 /** A listing of more pages than this is a server that goes round in circles: 100 million objects. */
@@ -53,6 +54,7 @@ export class S3Storage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
+  readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #options: S3Options;
   readonly #deps: S3Deps;
   readonly #http: S3Http;
@@ -71,7 +73,10 @@ export class S3Storage implements Storage {
     this.#prefix = options.path.replace(/^\/+|\/+$/g, "");
     if (this.#prefix !== "") checkPath(this.#prefix);
     this.name = `s3://${joinPath(bucket, this.#prefix)}`;
-    if (quirks.conditionalCreate) this.create = (path, bytes) => this.#create(path, bytes);
+    if (quirks.conditionalWrites) {
+      this.create = (path, bytes) => this.#putIf(path, bytes, { "if-none-match": "*" });
+      this.replace = (path, bytes, version) => this.#putIf(path, bytes, { "if-match": version });
+    }
     const address = addressOf(options, repoKey);
     this.#http = new S3Http({
       address,
@@ -97,7 +102,10 @@ export class S3Storage implements Storage {
     const head = await this.#http.exchangeHead({ method: "HEAD", key, path, expected: [301, 400, 401, 403, 404], doing });
     const sizeBytes = Number(headerOf(head, "content-length"));
     const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
-    if (head.status < 300 && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs)) return { path, type: "file", sizeBytes, modifiedAtMs };
+    if (head.status < 300 && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs)) {
+      const version = headerOf(head, "etag");
+      return { path, type: "file", sizeBytes, modifiedAtMs, ...(version === undefined ? {} : { version }) };
+    }
     // The answer to HEAD has no body: a listing tells a missing object from a missing bucket, a wrong key or a proxy that knows nothing.
     const page = await this.#page({ prefix: key, "max-keys": "1" }, doing, path);
     const found = page.objects.find((object) => object.key === key);
@@ -192,8 +200,8 @@ export class S3Storage implements Storage {
     const { repoKey, verifyTls, quirks } = this.#options;
     const { origin } = addressOf(this.#options, repoKey);
     const name = this.#nameOf(scratch);
-    const { conditionalCreate } = quirks;
-    const common = { origin, verifyTls, repoKey, conditionalCreate, clock: this.#deps.clock };
+    const { conditionalWrites } = quirks;
+    const common = { origin, verifyTls, repoKey, conditionalWrites, clock: this.#deps.clock };
     return probeS3({ http: this.#http, prefix: this.#key(scratch), name, ...common });
   }
 
@@ -201,18 +209,19 @@ export class S3Storage implements Storage {
     await this.#http.close();
   }
 
-  async #create(path: string, bytes: Uint8Array): Promise<boolean> {
+  /** False when the object is not what the headers ask for. */
+  async #putIf(path: string, bytes: Uint8Array, headers: Readonly<Record<string, string>>): Promise<boolean> {
     checkPath(path);
     const { quirks, repoKey } = this.#options;
     const doing = `put '${this.#nameOf(path)}'`;
-    const headers = { "if-none-match": "*" };
     const request: S3Request = {
       method: "PUT",
       key: this.#key(path),
       path,
       headers,
       body: bodyOf(bytes, quirks.contentMd5),
-      expected: [CONFLICT, PRECONDITION_FAILED],
+      // AWS answers 404 when `if-match` meets no object, R2 412.
+      expected: ["if-match" in headers ? NOT_FOUND : CONFLICT, CONFLICT, PRECONDITION_FAILED],
       doing,
     };
     const { status, attempt } = await this.#http.exchange(request, async (answer) => {
@@ -222,7 +231,7 @@ export class S3Storage implements Storage {
       throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is under way`, { path, repoKey, retryable: true });
     });
     if (status < 300) return true;
-    // The object may be what an earlier try has made, whose answer was lost.
+    // The object may be what an earlier try has written, whose answer was lost.
     return attempt > 1 && this.#holds(path, bytes);
   }
 

@@ -21,7 +21,7 @@ export interface ProbeTarget {
   readonly verifyTls: boolean;
   readonly repoKey: number;
   /** The provider's row says that it honours `If-None-Match`. */
-  readonly conditionalCreate: boolean;
+  readonly conditionalWrites: boolean;
   readonly clock: Clock;
 }
 
@@ -103,23 +103,33 @@ async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict>
   return { verdict: "ok", text: "an upload can be given up, nobody pays for its parts" };
 }
 
-/** How the lease of a stanza is claimed: both ways are safe, and a service whose row says that it honours the condition must do so. */
+/** How the lease of a stanza is claimed: both ways are safe, and a service whose row says that it honours conditions must do so. */
 async function probeCreate(target: ProbeTarget): Promise<Verdict> {
-  const { http, name, prefix, conditionalCreate } = target;
+  const { http, name, prefix, conditionalWrites } = target;
   await put(target, "create");
-  const request: S3Request = {
-    method: "PUT",
-    key: `${prefix}/create`,
-    headers: { "if-none-match": "*" },
-    body: bodyOf(utf8("y"), true),
-    expected: [304, 400, 409, 412, 501],
-    doing: `create '${name}' a second time`,
+  const write = async (doing: string, headers: Readonly<Record<string, string>>): Promise<number> => {
+    const key = `${prefix}/create`;
+    const body = bodyOf(utf8("y"), true);
+    const request: S3Request = { method: "PUT", key, headers, body, expected: [304, 400, 404, 409, 412, 501], doing: `${doing} '${name}'` };
+    return (await http.exchangeHead(request)).status;
   };
-  const { status } = await http.exchangeHead(request);
-  if (status === 412) return { verdict: "ok", text: "an object that exists is not created again (If-None-Match)" };
-  if (!conditionalCreate) return { verdict: "ok", text: "the service does not know If-None-Match: several writers find each other by listings" };
-  return { verdict: "fail", text: `the service created an object that exists, or refused ([${status}]): repo-s3-quirks names another provider` };
+  const created = await write("create again", { "if-none-match": "*" });
+  const wrong = (what: string, status: number): Verdict => ({
+    verdict: "fail",
+    text: `the service ${what}, or refused ([${status}]): repo-s3-quirks names another provider`,
+  });
+  if (!conditionalWrites) {
+    const known = created === 412;
+    const text = known ? "an object that exists is not created again (If-None-Match)" : WITHOUT_CONDITIONS;
+    return { verdict: "ok", text };
+  }
+  if (created !== 412) return wrong("created an object that exists", created);
+  const replaced = await write("replace", { "if-match": '"00000000000000000000000000000000"' });
+  if (replaced !== 412) return wrong("replaced an object that another process has changed", replaced);
+  return { verdict: "ok", text: "an object that exists is not created again (If-None-Match), nor a changed one replaced (If-Match)" };
 }
+
+const WITHOUT_CONDITIONS = "the service does not know If-None-Match: several writers find each other by listings";
 
 /** A key that deletes versions is what an attacker needs; a bucket without versions does not even ask for it. */
 async function probeVersions(target: ProbeTarget): Promise<Verdict> {

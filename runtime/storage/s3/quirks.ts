@@ -27,11 +27,11 @@ export interface S3Quirks {
   /** `POST ?delete` works; else objects are deleted one by one. */
   readonly batchDelete: boolean;
   /**
-   * `If-None-Match: *` on an upload is honoured: of any number of uploads of one new key one succeeds. A service that ignores the header answers as if
-   * it had honoured it. Hence true only for hosted services that document it for all their buckets; MinIO, Ceph, SeaweedFS and versitygw honour it
-   * from some version on, and Backblaze B2 does not.
+   * `If-None-Match: *` and `If-Match: <etag>` on an upload are honoured: of any number of uploads one succeeds. A service that ignores the headers
+   * answers as if it had honoured them. Hence true only for hosted services that document both for all their buckets; MinIO, Ceph, SeaweedFS and
+   * versitygw honour them from some version on, and Backblaze B2 does not.
    */
-  readonly conditionalCreate: boolean;
+  readonly conditionalWrites: boolean;
   /** Every part but the last must have the same size. The driver always does so; whoever else writes there must know. */
   readonly equalParts: boolean;
   readonly partSizeBytesMin: number;
@@ -56,7 +56,7 @@ const COMMON = {
   tagging: true,
   contentMd5: true,
   batchDelete: true,
-  conditionalCreate: false,
+  conditionalWrites: false,
   equalParts: false,
   partSizeBytesMin: 5 * MIB,
   partSizeBytesMax: 5 * GIB,
@@ -73,7 +73,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     hostSuffixes: [".amazonaws.com", ".amazonaws.com.cn"],
     regionPattern: "^s3[.-](?:dualstack\\.|fips\\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]+)\\.amazonaws\\.com",
     uriStyle: "host",
-    conditionalCreate: true,
+    conditionalWrites: true,
   },
   {
     ...COMMON,
@@ -100,7 +100,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     objectLock: false,
     tagging: false,
     contentMd5: false,
-    conditionalCreate: true,
+    conditionalWrites: true,
     equalParts: true,
     keyHint: "On Cloudflare R2 the access key is the id of an API token and the secret is the SHA-256 of its value.",
   },

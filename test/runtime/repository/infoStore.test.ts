@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import type { ArchiveInfo } from "../../../runtime/format/repository/archiveInfo";
-import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
+import {
+  fenceBackupInfo,
+  loadArchiveInfo,
+  loadBackupInfo,
+  saveArchiveInfo,
+  saveBackupInfo,
+  updateArchiveInfo,
+} from "../../../runtime/repository/infoStore";
 import { testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
@@ -146,6 +154,87 @@ describe("info files", () => {
     it("may be asked for again when the store was only away", async () => {
       const storage = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unreachable", { retryable: true }));
       await expect(loadBackupInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "hostConnect", retryable: true });
+    });
+  });
+
+  describe("are changed", () => {
+    const withId = (info: ArchiveInfo, id: number): ArchiveInfo => ({
+      ...info,
+      currentId: id,
+      history: [...info.history, { id, systemId: BigInt(id), pgVersion: "16" }],
+    });
+
+    it("once more on top of what another process wrote meanwhile, where the storage has versions", async () => {
+      for (const pass of [undefined, "secret"]) {
+        const storage = await stored(pass);
+        const repo = repository(1, { storage, ...(pass === undefined ? {} : { pass }) });
+        let rounds = 0;
+        const updated = await updateArchiveInfo(
+          repo,
+          async (info) => {
+            if (++rounds === 1) await saveArchiveInfo(repo, withId(info, 2), ctx);
+            return withId(info, info.currentId + 1);
+          },
+          ctx,
+        );
+        expect(updated.history.map(({ id }) => id)).toEqual([1, 2, 3]);
+        expect((await loadArchiveInfo(repo)).history.map(({ id }) => id)).toEqual([1, 2, 3]);
+      }
+    });
+
+    it("never by a write that arrives after another process's, however late", async () => {
+      const storage = await stored();
+      const repo = repository(1, { storage });
+      const replace = storage.replace;
+      const late = Object.assign(storage, {
+        replace: async (path: string, bytes: Uint8Array, version: string) => {
+          if ((await loadArchiveInfo(repo)).currentId === 1) await saveArchiveInfo(repo, withId(INFO, 2), ctx);
+          return (await replace?.(path, bytes, version)) ?? false;
+        },
+      });
+      await updateArchiveInfo(repository(1, { storage: late }), (info) => (info.currentId === 2 ? info : withId(info, 9)), ctx);
+      expect((await loadArchiveInfo(repo)).currentId).toBe(2);
+    });
+
+    it("by expire to bytes that were never there, so that an earlier list has no earlier version", async () => {
+      const storage = new MemoryStorage();
+      const repo = repository(1, { storage });
+      const path = "backup/demo/backup.info";
+      await storage.put(path, vectorBytes("v2.45/plain/backup.info"));
+      const before = (await storage.stat(path))?.version ?? "";
+      const info = await fenceBackupInfo(repo, (found) => found, ctx);
+      expect(await loadBackupInfo(repo)).toEqual(info);
+      expect(await storage.replace?.(path, utf8("of a process that slept"), before)).toBe(false);
+      const directory = new MemoryStorage({ replaces: false });
+      await directory.put(path, vectorBytes("v2.45/plain/backup.info"));
+      await fenceBackupInfo(repository(1, { storage: directory }), (found) => found, ctx);
+      expect(directory.text(path)).toBe(vectorText("v2.45/plain/backup.info"));
+    });
+
+    it("not at all when the same object comes back", async () => {
+      const storage = new FaultyStorage(await stored());
+      await updateArchiveInfo(repository(1, { storage }), (info) => info, ctx);
+      expect(storage.calls("put")).toEqual([]);
+    });
+
+    it("by creating the file when only its copy is there", async () => {
+      const storage = await stored();
+      await storage.remove(MAIN);
+      await updateArchiveInfo(repository(1, { storage }), (info) => withId(info, 2), ctx);
+      expect(storage.text(MAIN)).toBe(storage.text(COPY));
+    });
+
+    it("not for ever while others change it all the time", async () => {
+      const repo = repository(1, { storage: await stored() });
+      const work = updateArchiveInfo(
+        repo,
+        async (info) => {
+          await saveArchiveInfo(repo, withId(info, info.currentId + 1), ctx);
+          return withId(info, info.currentId + 1);
+        },
+        ctx,
+      );
+      await expect(work).rejects.toMatchObject({ kind: "lockAcquire", retryable: true });
     });
   });
 

@@ -464,6 +464,43 @@ test("a slow line is not taken for a dead one", async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
+describe("replacing what nobody else has changed", () => {
+  const GONE = { status: 404, body: errorBody("NoSuchKey") };
+  const CHANGED = { status: 412, body: errorBody("PreconditionFailed") };
+  const replacing = (): S3Storage => open({ quirks: quirks("aws") });
+
+  test("sends the ETag that stat has shown as If-Match", async () => {
+    const headers = { etag: '"v1"', "content-length": "4", "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" };
+    double.answering((request) => (request.method === "HEAD" ? { status: 200, headers } : OK));
+    const storage = replacing();
+    const version = (await storage.stat("f"))?.version ?? "";
+    expect(await storage.replace?.("f", utf8("mine"), version)).toBe(true);
+    expect(double.requests[1]?.headers["if-match"]).toBe('"v1"');
+    expect(double.requests[1]?.headers.authorization).toContain("if-match");
+  });
+
+  test("changes nothing when another process was faster, or the object is gone", async () => {
+    for (const answer of [CHANGED, GONE]) {
+      double.answering(() => answer);
+      expect(await replacing().replace?.("f", utf8("mine"), '"v1"')).toBe(false);
+      expect(double.lines()).toEqual(["PUT /bkt/repo/f"]);
+    }
+  });
+
+  test("finds out by the object that an earlier request, whose answer was lost, has replaced it", async () => {
+    for (const [there, expected] of [
+      ["mine", true],
+      ["their", false],
+    ] as const) {
+      double.answering((request, index) => {
+        if (request.method === "GET") return { status: 206, body: there };
+        return index === 0 ? { status: 200, lost: true } : CHANGED;
+      });
+      expect(await replacing().replace?.("f", utf8("mine"), '"v1"')).toBe(expected);
+    }
+  });
+});
+
 describe("exclusive creation", () => {
   const creating = (): S3Storage => open({ quirks: quirks("aws") });
   const CONFLICT = { status: 409, body: errorBody("ConditionalRequestConflict") };
